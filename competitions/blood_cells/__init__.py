@@ -1,0 +1,87 @@
+"""Blood cells: 8 classes, 96x96 colour, a code submission that runs on the organisers' server."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from competitions.blood_cells.recipes import RECIPES
+from toolkit.competition import Classification, Competition, Prediction, Rules
+from toolkit.dataset import Dataset, Npz, image_array, label_array
+from toolkit.metrics import Accuracy
+from toolkit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TASK = Classification(
+    classes=(
+        "basophil",
+        "eosinophil",
+        "erythroblast",
+        "immature granulocyte",
+        "lymphocyte",
+        "monocyte",
+        "neutrophil",
+        "platelet",
+    ),
+    image_shape=(96, 96, 3),
+)
+PACKAGES = ("torch", "numpy")
+
+
+def load(folder: Path) -> Dataset:
+    """Read `training_set.npz`: `images` (N, 96, 96, 3) and `labels` (N, 1)."""
+    file = Npz(folder / "training_set.npz")
+    images = image_array(file["images"], TASK.image_shape, f"{file.path}: images")
+    labels = label_array(file["labels"], len(TASK.classes), f"{file.path}: labels")
+    return Dataset(images, labels, np.arange(len(images)), np.arange(len(images)), images[:0])
+
+
+# torch, OpenCV and the rest are imported only by the verb that needs them
+
+
+def build_model(recipe: Recipe) -> "nn.Module":
+    from competitions.blood_cells.models import build
+
+    return build(recipe.model, len(TASK.classes), TASK.image_shape[2])
+
+
+def write_submission(prediction: Prediction, path: Path) -> None:
+    from competitions.blood_cells.submission import write
+
+    write(prediction, path, build_model, TASK)
+
+
+def read_submission(path: Path, images: np.ndarray) -> np.ndarray:
+    from toolkit.sandbox import run_code_submission
+
+    return run_code_submission(path, images, len(TASK.classes), PACKAGES)
+
+
+def practice(folder: Path, seed: int, size: int) -> None:
+    from competitions.blood_cells.practice import practice as draw
+
+    draw(folder, seed, size)
+
+
+competition = Competition(
+    name="blood_cells",
+    task=TASK,
+    metric=Accuracy(),
+    rules=Rules(
+        pretrained=True,
+        unlabelled_test_images=False,
+        submission_bytes=1_900_000_000,  # the largest zip that is known to have passed
+        submission_packages=PACKAGES,
+    ),
+    load=load,
+    build_model=build_model,
+    recipes=RECIPES,
+    write_submission=write_submission,
+    read_submission=read_submission,
+    submission_suffix=".zip",
+    practice=practice,
+    practice_size=800,
+    folder=Path(__file__).parent,
+)

@@ -1,0 +1,35 @@
+"""What runs on the organisers' server, as model.py: `Model().predict(X)`. Needs torch and numpy alone."""
+
+import json
+import os
+
+import numpy as np
+import torch
+
+BATCH = 64  # small, because the server's memory is not published
+
+
+class Model:
+    """The blend of the networks beside this file."""
+
+    def __init__(self) -> None:
+        here = os.path.dirname(os.path.abspath(__file__))
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        with open(os.path.join(here, "shares.json"), encoding="utf-8") as file:
+            self.shares = json.load(file)
+        self.networks = [
+            torch.jit.load(os.path.join(here, f"network_{i}.pt"), map_location=self.device).eval()
+            for i in range(len(self.shares))
+        ]
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Labels int64 (n,) of images (n, 96, 96, 3), uint8 or float, on the scale 0..255."""
+        images = np.asarray(X)
+        labels = [self._labels(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return np.concatenate(labels) if labels else np.zeros(0, np.int64)
+
+    def _labels(self, images: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)).to(self.device)
+        with torch.no_grad():
+            total = sum(share * net(batch).softmax(1) for share, net in zip(self.shares, self.networks, strict=True))
+        return total.argmax(1).cpu().numpy()

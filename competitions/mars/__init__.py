@@ -1,0 +1,74 @@
+"""Mars: 5 terrain classes, 64x128 grey, a CSV of every pixel, mean IoU without the background."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from competitions.mars.recipes import RECIPES
+from competitions.mars.submission import read, write
+from toolkit.competition import Competition, Prediction, Rules, Segmentation
+from toolkit.dataset import Dataset, Npz, image_array, mask_array
+from toolkit.errors import UserError
+from toolkit.metrics import MeanIoU
+from toolkit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TASK = Segmentation(classes=("background", "soil", "bedrock", "sand", "big rock"), image_shape=(64, 128, 1))
+
+
+def load(folder: Path) -> Dataset:
+    """Read `mars_for_students.npz`: `training_set` (N, 2, 64, 128), image and mask, and `test_set` (M, 64, 128)."""
+    file = Npz(folder / "mars_for_students.npz")
+    where = f"{file.path}: training_set"
+    pairs = file["training_set"]
+    height, width, _ = TASK.image_shape
+    if pairs.ndim != 4 or pairs.shape[1:] != (2, height, width):
+        raise UserError(f"{where} has shape {pairs.shape}, expected (n, 2, {height}, {width}): image and mask")
+    images = image_array(pairs[:, 0], TASK.image_shape, where)
+    masks = mask_array(pairs[:, 1], TASK.image_shape, len(TASK.classes), where)
+    del pairs  # the organisers' float64 arrays are large; one at a time is in memory
+    test_images = image_array(file["test_set"], TASK.image_shape, f"{file.path}: test_set")
+    return Dataset(images, masks, np.arange(len(images)), np.arange(len(images)), test_images)
+
+
+# torch, OpenCV and the rest are imported only by the verb that needs them
+
+
+def build_model(recipe: Recipe) -> "nn.Module":
+    from competitions.mars.models import build
+
+    return build(recipe.model, len(TASK.classes), TASK.image_shape[2])
+
+
+def write_submission(prediction: Prediction, path: Path) -> None:
+    write(prediction.labels, path)
+
+
+def read_submission(path: Path, images: np.ndarray) -> np.ndarray:
+    return read(path, len(images), TASK)
+
+
+def practice(folder: Path, seed: int, size: int) -> None:
+    from competitions.mars.practice import practice as draw
+
+    draw(folder, seed, size)
+
+
+competition = Competition(
+    name="mars",
+    task=TASK,
+    metric=MeanIoU(ignore=("background",)),
+    rules=Rules(pretrained=False, unlabelled_test_images=True, daily_submissions=10),
+    load=load,
+    build_model=build_model,
+    recipes=RECIPES,
+    write_submission=write_submission,
+    read_submission=read_submission,
+    submission_suffix=".csv",
+    practice=practice,
+    practice_size=400,
+    folder=Path(__file__).parent,
+)

@@ -1,0 +1,49 @@
+"""Raw competition files in, a submission you can trust out.
+
+The public names are imported on first use, so that `python -m toolkit.VERB --help` answers at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.competition import Classification, Competition, Prediction, Rules, Segmentation
+    from toolkit.dataset import Dataset
+    from toolkit.errors import UserError
+    from toolkit.metrics import Accuracy, MacroF1, MeanIoU
+    from toolkit.recipe import Recipe
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Accuracy": "metrics",
+    "Classification": "competition",
+    "Competition": "competition",
+    "Dataset": "dataset",
+    "MacroF1": "metrics",
+    "MeanIoU": "metrics",
+    "Prediction": "competition",
+    "Recipe": "recipe",
+    "Rules": "competition",
+    "Segmentation": "competition",
+    "UserError": "errors",
+}
+__all__ = [
+    "Accuracy",
+    "Classification",
+    "Competition",
+    "Dataset",
+    "MacroF1",
+    "MeanIoU",
+    "Prediction",
+    "Recipe",
+    "Rules",
+    "Segmentation",
+    "UserError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
+    return getattr(import_module(f"toolkit.{_HOMES[name]}"), name)

@@ -1,0 +1,144 @@
+"""What a competition is: task, metric, rules, and the few functions that are special to it."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toolkit.errors import UserError
+from toolkit.metrics import Metric, decode
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from toolkit.dataset import Dataset
+    from toolkit.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One label an image."""
+
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # height, width, channels
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """One label a pixel."""
+
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+
+
+Task = Classification | Segmentation
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the organisers forbid or limit. None: no limit, or none published."""
+
+    pretrained: bool = True
+    external_data: bool = False
+    unlabelled_test_images: bool = True  # may test images, where at hand, be looked at and learnt from?
+    submission_bytes: int | None = None
+    submission_packages: tuple[str, ...] = ()  # what a code submission may import on the server
+    daily_submissions: int | None = None
+
+    def check(self, recipe: "Recipe") -> None:
+        """UserError if the recipe breaks a rule; called before any time is spent."""
+        if recipe.model.pretrained and not self.pretrained:
+            raise UserError(
+                f"recipe {recipe.name} asks for pretrained weights, which this competition forbids; "
+                "set model.pretrained=false"
+            )
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network of a blend: its recipe, its weights, and its share of the mean."""
+
+    recipe: "Recipe"
+    weights: Path  # safetensors
+    share: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is known when a submission is written."""
+
+    images: np.ndarray  # uint8 (M, H, W, C): the test images; for a code submission, samples to check it on
+    labels: np.ndarray  # uint8 (M,) or (M, H, W): the decoded blend on those images
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Competition:
+    """One competition. Each behaviour is a plain function that can be called and tested alone.
+
+    load(folder) reads the organisers' own files. build_model(recipe) returns a network from images
+    (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, classes) or (N, classes, H, W).
+    write_submission(prediction, path) writes what the organisers ask; read_submission(path, images) reads
+    it back into labels (M,) or (M, H, W), for code by running it on `images`, and raises UserError where
+    the organisers would refuse it. practice(folder, seed, size) draws `folder/raw/` in the organisers'
+    format and `folder/truth/truth.npz` with `targets` and, where the test set is hidden, `images`.
+    """
+
+    name: str
+    task: Task
+    metric: Metric
+    rules: Rules
+    load: "Callable[[Path], Dataset]"
+    build_model: "Callable[[Recipe], nn.Module]"
+    recipes: "Mapping[str, Recipe]"  # the first is the default
+    write_submission: Callable[[Prediction, Path], None]
+    read_submission: Callable[[Path, np.ndarray], np.ndarray]
+    submission_suffix: str
+    practice: Callable[[Path, int, int], None]
+    practice_size: int
+    folder: Path
+
+    def __post_init__(self) -> None:
+        for name in self.metric.ignore:
+            if name not in self.task.classes:
+                raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """Indices of the classes that the metric scores."""
+        return tuple(i for i, name in enumerate(self.task.classes) if name not in self.metric.ignore)
+
+    def score(self, confusion: np.ndarray) -> np.ndarray:
+        """Official metric (...) of confusion matrices (..., C, C)."""
+        return self.metric.score(confusion, self.scored)
+
+    def decode(self, probabilities: np.ndarray) -> np.ndarray:
+        """Labels uint8 (N, ...) from probabilities (N, C, ...); an unscored class is never predicted."""
+        return decode(probabilities, self.scored)
+
+
+def load_competition(folder: str | Path) -> Competition:
+    """Import the package at `folder` and return its `competition`.
+
+    Raises UserError if there is none.
+    """
+    path = Path(folder).resolve()
+    if not (path / "__init__.py").exists():
+        raise UserError(f"{folder} is not a competition: it has no __init__.py; existing ones: {_known(path.parent)}")
+    root = str(path.parent.parent)
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    module: Any = importlib.import_module(f"{path.parent.name}.{path.name}")
+    if not isinstance(getattr(module, "competition", None), Competition):
+        raise UserError(f"{path / '__init__.py'} defines no `competition = Competition(…)`")
+    competition: Competition = module.competition
+    return competition
+
+
+def _known(parent: Path) -> str:
+    found = sorted(p.parent.name for p in parent.glob("*/__init__.py")) if parent.is_dir() else []
+    return ", ".join(f"{parent.name}/{name}" for name in found) or "none there"

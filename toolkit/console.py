@@ -1,0 +1,161 @@
+"""What verbs share on the command line: options, tables, progress, and how they end.
+
+Only verbs import this, and it imports nothing heavy before the options are read, so that `--help` of every
+verb answers at once; for the same reason verbs import the engines inside their functions.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.errors import UserError
+from toolkit.store import Workspace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toolkit.competition import Competition
+    from toolkit.fit import Watch
+
+_console: "Console | None" = None
+_to_stderr = False
+
+
+def screen() -> "Console":
+    """The rich console; on stderr when `--json` keeps stdout for one object."""
+    global _console
+    if _console is None or _console.stderr != _to_stderr:
+        from rich.console import Console
+
+        _console = Console(stderr=_to_stderr, highlight=False, soft_wrap=True)
+    return _console
+
+
+def say(text: str) -> None:
+    screen().print(text)
+
+
+def warn(text: str) -> None:
+    screen().print(f"[yellow]warning:[/] {text}")
+
+
+def parser(verb: str, text: str, overrides: bool = False) -> argparse.ArgumentParser:
+    """A parser with the competition and the options that every verb shares."""
+    made = argparse.ArgumentParser(prog=f"python -m toolkit.{verb}", description=text)
+    made.add_argument("competition", help="the competition's folder, such as competitions/mars")
+    if overrides:
+        made.add_argument("overrides", nargs="*", metavar="recipe.field=value", help="such as optimizer.lr=1e-3")
+        made.add_argument("--recipe", metavar="NAME", help="one of the competition's recipes (default: its first)")
+    shared = made.add_argument_group("shared options")
+    shared.add_argument("--data", type=Path, metavar="DIR", help="the organisers' files (default: COMPETITION/data)")
+    shared.add_argument("--practice", action="store_true", help="use drawn practice data instead")
+    shared.add_argument("--practice-size", type=int, metavar="N", help="distinct training samples to draw")
+    shared.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="DIR", help="default: workspace")
+    shared.add_argument("--submissions", type=Path, default=Path("submissions"), metavar="DIR")
+    shared.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
+    shared.add_argument("--workers", type=int, default=0, metavar="N", help="processes that augment (0: none)")
+    shared.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, … (default: auto)")
+    shared.add_argument("--seed", type=int, default=0, metavar="N")
+    return made
+
+
+def run_verb(
+    made: argparse.ArgumentParser,
+    verb: Callable[["Competition", Workspace, argparse.Namespace], dict[str, Any]],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Parse, call the verb, print its result as JSON if asked; the exit status."""
+    global _to_stderr
+    options = made.parse_intermixed_args(arguments)
+    if options.seed < 0:
+        made.error("--seed must not be negative")
+    if options.practice_size is not None and options.practice_size < 24:
+        made.error("--practice-size must be at least 24")
+    _to_stderr = options.json
+    try:
+        from toolkit.competition import load_competition
+
+        competition = load_competition(options.competition)
+        suffix = "-practice" if options.practice else ""
+        result = verb(competition, Workspace(options.workspace, competition.name + suffix), options)
+    except UserError as error:
+        screen().print(f"[bold red]error:[/] {_escape(str(error))}")
+        return 1
+    except KeyboardInterrupt:
+        say("\nstopped; the same command again goes on from here")
+        return 130
+    if options.json:
+        print(json.dumps(result))
+    return 0
+
+
+def main(made: argparse.ArgumentParser, verb: Callable[..., dict[str, Any]]) -> None:
+    sys.exit(run_verb(made, verb, None))
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows; the first column is text, the others numbers."""
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", header_style="bold", show_header=any(columns))
+    for position, name in enumerate(columns):
+        made.add_column(name, justify="left" if position == 0 else "right")
+    for row in rows:
+        made.add_row(*row)
+    screen().print(made)
+
+
+def interval(score: dict[str, Any]) -> str:
+    """A score with its 95 % interval, as text."""
+    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+@contextmanager
+def training_progress(folds: int, epochs: int) -> Iterator["Watch"]:
+    """A live bar over all folds of a run; yields what `fit_fold` calls after each step."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        TextColumn("{task.fields[news]}"),
+    )
+    # a pipe gets one line a fold from the verb instead of a redrawn bar
+    with Progress(*columns, console=screen(), transient=True, disable=not screen().is_terminal) as progress:
+        task = progress.add_task("training", total=folds * epochs, news="")
+        started = time.monotonic()
+        shown = 0.0
+
+        def watch(fold: int, epoch: float, news: str) -> None:
+            nonlocal shown
+            now = time.monotonic() - started
+            if now - shown > 0.2 or epoch == epochs:
+                shown = now
+                progress.update(
+                    task,
+                    completed=fold * epochs + epoch,
+                    description=f"fold {fold + 1}/{folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}",
+                    news=news,
+                )
+
+        yield watch

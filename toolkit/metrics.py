@@ -1,0 +1,148 @@
+"""Official metrics, all computed from one confusion matrix over the whole set.
+
+A confusion matrix here is int64 (C, C): rows are the truth, columns the prediction. Averaging per-image
+scores instead, as some libraries do, gives other numbers than the leaderboards show.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORED = 255  # a mask value that belongs to no class: padding, never scored and never learnt
+
+
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (C, C) of integer labels or masks of equal shape; truth equal to IGNORED is left out."""
+    return confusion_by_sample(truth[None], predicted[None], classes)[0]
+
+
+def confusion_by_sample(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """One confusion matrix a sample, int64 (N, C, C), of labels (N,) or masks (N, H, W)."""
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth has shape {truth.shape}, prediction {predicted.shape}")
+    samples = len(truth)
+    truth = truth.reshape(samples, -1).astype(np.int64)
+    cell = truth * classes + predicted.reshape(samples, -1)
+    cell += np.arange(samples)[:, None] * classes**2
+    counts = np.bincount(cell[truth != IGNORED], minlength=samples * classes**2)
+    return counts.reshape(samples, classes, classes)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator; NaN where a class occurs neither in truth nor in prediction."""
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; 0 where nothing is left."""
+    kept = ~np.isnan(values)
+    return np.where(kept, values, 0.0).sum(-1) / np.maximum(kept.sum(-1), 1)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of correct samples."""
+
+    name: str = "accuracy"
+    ignore: tuple[str, ...] = ()
+
+    def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """Scores (...) of confusion matrices (..., C, C); truth outside `scored` is left out."""
+        rows = confusion[..., list(scored), :]
+        right = confusion[..., list(scored), list(scored)].sum(-1)
+        return right / np.maximum(rows.sum((-2, -1)), 1)
+
+    def by_class(self, confusion: np.ndarray) -> np.ndarray:
+        """Recall of every class (..., C)."""
+        return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1).astype(float), confusion.sum(-1))
+
+
+@dataclass(frozen=True)
+class MacroF1:
+    """Unweighted mean of the classes' F1, as scikit-learn's f1_score(average="macro")."""
+
+    name: str = "macro F1"
+    ignore: tuple[str, ...] = ()
+
+    def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        return _mean(self.by_class(confusion)[..., list(scored)])
+
+    def by_class(self, confusion: np.ndarray) -> np.ndarray:
+        right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+        return _ratio(2 * right, confusion.sum(-1) + confusion.sum(-2))
+
+
+@dataclass(frozen=True)
+class MeanIoU:
+    """Mean intersection over union of the classes that are not in `ignore`.
+
+    "Background is not scored" is read in three ways (`readings`); `score` is the strict one: pixels whose
+    truth is an ignored class are dropped, and the mean runs over the other classes.
+    """
+
+    ignore: tuple[str, ...] = ()
+    name: str = "mean IoU"
+
+    def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        return _mean(self.by_class(_only_rows(confusion, scored))[..., list(scored)])
+
+    def by_class(self, confusion: np.ndarray) -> np.ndarray:
+        right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+        return _ratio(right, confusion.sum(-1) + confusion.sum(-2) - right)
+
+    def readings(self, confusion: np.ndarray, scored: Sequence[int]) -> dict[str, float]:
+        """The score of one matrix in each reading of "not scored".
+
+        strict: as `score`. keras: as keras.metrics.MeanIoU(num_classes=C, ignore_class=…), where one
+        predicted pixel of an ignored class makes that class count with an IoU of 0. kept: pixels of
+        ignored classes stay and can be false positives of the others.
+        """
+        dropped = _only_rows(confusion, scored)
+        return {
+            "strict": float(self.score(confusion, scored)),
+            "keras": float(_mean(self.by_class(dropped))),
+            "kept": float(_mean(self.by_class(confusion)[list(scored)])),
+        }
+
+
+Metric = Accuracy | MacroF1 | MeanIoU
+
+
+def _only_rows(confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    dropped = np.zeros_like(confusion)
+    dropped[..., list(scored), :] = confusion[..., list(scored), :]
+    return dropped
+
+
+def decode(probabilities: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    """Class of highest probability among the scored ones, uint8 (N, ...) from (N, C, ...).
+
+    Predicting a class that is not scored can only lose: a pixel whose truth is that class is not counted,
+    and any other pixel would be wrong.
+    """
+    labels = np.asarray(scored, dtype=np.uint8)
+    if len(scored) == probabilities.shape[1]:
+        return probabilities.argmax(1).astype(np.uint8)
+    return labels[probabilities[:, list(scored)].argmax(1)]
+
+
+def bootstrap(
+    confusions: np.ndarray, groups: np.ndarray, metric: Metric, scored: Sequence[int], seed: int = 0, draws: int = 1000
+) -> tuple[float, float]:
+    """The 95 % percentile interval of a score under resampling of groups, not samples (Efron 1979).
+
+    confusions: (N, C, C) per sample; groups: (N,) integers, samples of one origin share theirs.
+    """
+    _, inverse = np.unique(groups, return_inverse=True)
+    classes = confusions.shape[-1]
+    totals = np.zeros((inverse.max() + 1, classes * classes))
+    np.add.at(totals, inverse, confusions.reshape(len(confusions), -1))
+    random = np.random.default_rng(seed)
+    scores = []
+    for _ in range(0, draws, 100):  # 100 draws at a time bound the memory: groups can be many
+        times = random.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=100)
+        resampled = (times @ totals).reshape(-1, classes, classes)
+        scores.append(metric.score(resampled, scored))
+    low, high = np.percentile(np.concatenate(scores), [2.5, 97.5])
+    return float(low), float(high)

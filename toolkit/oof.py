@@ -1,0 +1,98 @@
+"""Out-of-fold predictions: how runs and blends store them, score them and are found again.
+
+Probabilities lie in `.npy` files that are memory-mapped: float16 for labels; for masks uint8 (0..255 for
+0..1) where that changes the score by less than QUANTISATION, else float16.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from toolkit.competition import Competition, Segmentation
+from toolkit.metrics import MeanIoU, bootstrap, confusion_by_sample
+from toolkit.split import LEFT_OUT
+from toolkit.store import atomic, read_manifest
+
+QUANTISATION = 1e-4
+CHUNK = 256  # samples in memory at a time
+
+
+def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> None:
+    """Write float parts (n, C, ...), in order, into one .npy file of `shape` (N, C, ...)."""
+    with atomic(path) as partial, open(partial, "wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            stored = np.rint(part * 255) if dtype is np.uint8 else part
+            file.write(stored.astype(dtype).tobytes())
+
+
+def open_probabilities(path: Path) -> np.ndarray:
+    """The file's own array, memory-mapped; read it with `probabilities`."""
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def probabilities(stored: np.ndarray) -> np.ndarray:
+    """float32 probabilities of a stored part."""
+    return stored.astype(np.float32) / 255 if stored.dtype == np.uint8 else stored.astype(np.float32)
+
+
+def chunks(length: int) -> Iterator[slice]:
+    for start in range(0, length, CHUNK):
+        yield slice(start, min(start + CHUNK, length))
+
+
+def score(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, stored: np.ndarray) -> dict[str, Any]:
+    """The official metric of out-of-fold probabilities (N, C, ...): `score`, its 95 % interval `low` and
+    `high` from resampling groups, `by_fold`, `by_class`, and for mean IoU its `readings`.
+    """
+    fold = folds["fold"].to_numpy()
+    classes = len(competition.task.classes)
+    parts = [
+        confusion_by_sample(targets[at], competition.decode(probabilities(stored[at])), classes)
+        for at in chunks(len(targets))
+    ]
+    confusions = np.concatenate(parts)[fold != LEFT_OUT]
+    groups = folds["group"].to_numpy()[fold != LEFT_OUT]
+    fold = fold[fold != LEFT_OUT]
+    total = confusions.sum(0)
+    low, high = bootstrap(confusions, groups, competition.metric, competition.scored)
+    by_class = competition.metric.by_class(total)
+    result = {
+        "score": float(competition.score(total)),
+        "low": low,
+        "high": high,
+        "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
+        "by_class": {competition.task.classes[i]: float(np.nan_to_num(by_class[i])) for i in competition.scored},
+    }
+    if isinstance(competition.metric, MeanIoU):
+        result["readings"] = competition.metric.readings(total, competition.scored)
+    return result
+
+
+def write_oof(
+    path: Path, values: np.ndarray, competition: Competition, targets: np.ndarray, folds: pd.DataFrame
+) -> dict[str, Any]:
+    """Store probabilities (N, C, ...) as small as the metric allows; their score as read back."""
+    if isinstance(competition.task, Segmentation):
+        exact = score(competition, targets, folds, values)
+        write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.uint8)
+        stored = score(competition, targets, folds, open_probabilities(path))
+        if abs(stored["score"] - exact["score"]) < QUANTISATION:
+            return stored
+    write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.float16)
+    return score(competition, targets, folds, open_probabilities(path))
+
+
+def finished_runs(train_folder: Path, data: str, folds: str) -> list[Path]:
+    """Folders of the complete runs on these data and folds, by name."""
+    found = []
+    for folder in sorted(train_folder.glob("*/")):
+        manifest = read_manifest(folder)
+        if manifest is not None and manifest["data"] == data and manifest["folds"] == folds:
+            found.append(folder)
+    return found

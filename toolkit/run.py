@@ -1,0 +1,163 @@
+"""verb: everything, from raw files to a checked submission, within a time budget.
+
+    python -m toolkit.run competitions/mars --data folder/with/the/organisers/files --budget 20m
+
+The first recipe gets as many epochs as this machine can do in the time; what is left goes to the next ones.
+The choice is kept in `plan.json`, so that the same command, after a kill, ends with the same result.
+"""
+
+import argparse
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from toolkit import console
+from toolkit.audit import audit
+from toolkit.ensemble import ensemble
+from toolkit.errors import UserError
+from toolkit.folds import add_options as add_folds_options
+from toolkit.folds import folds
+from toolkit.grade import grade
+from toolkit.store import Workspace, read_json, write_json
+from toolkit.submit import submit
+from toolkit.train import chosen_recipe, prepare, train
+
+if TYPE_CHECKING:
+    from toolkit.competition import Competition
+    from toolkit.fit import FoldJob
+    from toolkit.recipe import Recipe
+
+MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
+CLOSING = 10.0  # seconds for scoring, blending and writing, plus the predictions counted apart
+WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
+
+
+def run(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    """All verbs in order; on practice data the submission is graded too."""
+    started = time.time()
+    audit(competition, workspace, options)
+    split = folds(competition, workspace, options)
+    runs = _train_within(competition, workspace, options, started + options.budget, split["hash"])
+    options = argparse.Namespace(**vars(options), runs=runs, submission=None, truth=None)
+    ensemble(competition, workspace, options)
+    result = submit(competition, workspace, options)
+    rows = [["submission", result["submission"]], ["local score", console.interval(result["clean"])]]
+    if options.practice:
+        options.submission = options.submissions / workspace.name / result["submission"].rpartition("/")[2]
+        result["leaderboard"] = grade(competition, workspace, options)["leaderboard"]
+        rows.append(["practice leaderboard", f"{result['leaderboard']:.4f}"])
+    result["seconds"] = time.time() - started
+    rows.append(["time", f"{console.duration(result['seconds'])} of {console.duration(options.budget)}"])
+    console.table(f"{workspace.name}: {competition.metric.name}", ["", ""], rows)
+    return result
+
+
+def _train_within(
+    competition: "Competition", workspace: Workspace, options: argparse.Namespace, deadline: float, split: str
+) -> list[str]:
+    """Names of the runs that were planned and trained."""
+    from toolkit.recipe import from_dict, to_dict
+
+    path = workspace.folder / "plan.json"
+    asked = {
+        "budget": options.budget,
+        "folds": split,
+        "recipe": options.recipe,
+        "overrides": options.overrides,
+        "seed": options.seed,
+        "device": options.device,
+    }
+    plan = read_json(path) if path.exists() else None
+    if plan is None or plan["asked"] != asked:
+        plan = {"asked": asked, "recipes": [], "skipped": []}
+    runs = []
+    for recipe in _candidates(competition, options):
+        known = [from_dict(values) for values in plan["recipes"] if values["name"] == recipe.name]
+        if recipe.name in plan["skipped"]:
+            continue
+        if not known:
+            fitted = _fit_epochs(competition, workspace, options, recipe, deadline, first=not runs)
+            plan["recipes" if fitted else "skipped"].append(to_dict(fitted) if fitted else recipe.name)
+            write_json(path, plan)
+            known = [fitted] if fitted else []
+        if known:
+            # the predictions and the submission come after the folds
+            closing = CLOSING + 0.03 * options.budget
+            runs.append(train(competition, workspace, known[0], options, deadline - closing).name)
+    return runs
+
+
+def _candidates(competition: "Competition", options: argparse.Namespace) -> list["Recipe"]:
+    """The recipe asked for, or all that the rules allow, in the competition's order."""
+    if options.recipe or options.overrides:
+        return [chosen_recipe(competition, options)]
+    return [replace(recipe, seed=options.seed) for recipe in competition.recipes.values()]
+
+
+def _fit_epochs(
+    competition: "Competition",
+    workspace: Workspace,
+    options: argparse.Namespace,
+    recipe: "Recipe",
+    deadline: float,
+    first: bool,
+) -> "Recipe | None":
+    """The recipe with as many epochs as fit before the deadline, at most its own number.
+
+    None for a further recipe that isn't worth beginning; UserError if the first one can't do a single epoch.
+    """
+    from toolkit.fit import measure_speed
+    from toolkit.recipe import with_epochs
+
+    try:
+        _, jobs = prepare(competition, workspace, recipe, options)
+        step, image = measure_speed(jobs[0])
+    except UserError as error:
+        if first:
+            raise
+        console.say(f"skipped {recipe.name}: {error}")
+        return None
+    from toolkit.dataset import open_dataset
+
+    epoch, fixed = _cost(jobs, step, image, len(open_dataset(workspace.data).test_images))
+    left = deadline - time.time() - CLOSING
+    possible = int((MARGIN * left - fixed) / epoch)
+    if first and possible < 1:
+        raise UserError(
+            f"the budget of {console.duration(options.budget)} is too short: one epoch of {recipe.name} on "
+            f"{len(jobs)} folds takes about {console.duration(epoch + fixed + CLOSING)} here"
+        )
+    if not first and possible < WORTHWHILE * recipe.schedule.epochs:
+        return None
+    epochs = min(possible, recipe.schedule.epochs)
+    console.say(
+        f"{recipe.name}: {len(jobs)} folds of {epochs} epochs, {console.duration(epoch)} for an epoch of all folds"
+    )
+    return with_epochs(recipe, epochs)
+
+
+def _cost(jobs: list["FoldJob"], step: float, image: float, test_images: int) -> tuple[float, float]:
+    """Seconds of one epoch of all folds, and what comes once, however many epochs."""
+    from toolkit.fit import WATCHED
+
+    steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
+    epoch = steps * step + len(jobs) * WATCHED * image
+    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * (test_images + WATCHED)
+    return epoch, predicted * image
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `20m`, `1h30m`."""
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    seconds = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 90s, 20m or 1h30m")
+    return float(seconds)
+
+
+if __name__ == "__main__":
+    made = console.parser("run", "Everything, from raw files to a checked submission.", overrides=True)
+    add_folds_options(made)
+    made.add_argument("--budget", type=parse_duration, default="30m", metavar="TIME", help="default: 30m")
+    console.main(made, run)

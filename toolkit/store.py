@@ -1,0 +1,160 @@
+"""Where artefacts lie, and how they get there: written beside their place, then renamed in.
+
+A directory counts as finished when its `manifest.json` is there, so a program that is killed at any
+moment leaves either the whole artefact or none.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import UserError
+
+MANIFEST = "manifest.json"
+STALE_SECONDS = 3600  # a partial file this old belongs to a process that was killed
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one competition's artefacts: `<root>/<name>/`."""
+
+    root: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.name
+
+    @property
+    def practice(self) -> Path:
+        return self.folder / "practice"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def audit(self) -> Path:
+        return self.folder / "audit.parquet"
+
+    @property
+    def cleaning(self) -> Path:
+        return self.folder / "cleaning.csv"
+
+    @property
+    def folds(self) -> Path:
+        return self.folder / "folds.parquet"
+
+    @property
+    def train(self) -> Path:
+        return self.folder / "train"
+
+    @property
+    def ensemble(self) -> Path:
+        return self.folder / "ensemble"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` for a file or a directory; rename it in on success.
+
+    An existing file is replaced. An existing directory is moved aside first and removed afterwards.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.partial"):
+        if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+            _remove(stale)
+    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+    _remove(partial)
+    try:
+        yield partial
+        if partial.is_dir():
+            if path.exists():
+                aside = path.parent / f".{path.name}.{os.getpid()}.old.partial"
+                os.replace(path, aside)
+                os.replace(partial, path)
+                _remove(aside)
+            else:
+                os.replace(partial, path)
+        else:
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+    finally:
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The parsed file; UserError if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not readable JSON ({error}); remove it and run the command again.") from None
+
+
+def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
+    """Mark `folder` as finished: what it was made from, with which versions, by which command."""
+    write_json(
+        folder / MANIFEST,
+        {
+            "inputs": inputs,
+            "versions": {name: _version(name) for name in ("torch", "timm", "numpy", "albumentations")},
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "command": " ".join(sys.argv),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    )
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The `inputs` of a finished directory, or None where it isn't finished."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return None
+    inputs: dict[str, Any] = read_json(path)["inputs"]
+    return inputs
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def hash_json(value: Any) -> str:
+    """12 hex digits that name a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def hash_file(path: Path) -> str:
+    """12 hex digits of a file's SHA-256."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

@@ -1,0 +1,218 @@
+"""verb: one recipe on all folds.
+
+    python -m toolkit.train competitions/mars model.encoder=resnet34 optimizer.lr=1e-3
+
+Leaves `train/<recipe>-<hash>/`: recipe, out-of-fold and test probabilities, scores, the folds' weights.
+Killed and started again it goes on from the last epoch; a finished run is not trained twice.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit import console
+from toolkit.errors import UserError
+from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json, read_manifest, write_json, write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import pandas as pd
+
+    from toolkit.competition import Competition
+    from toolkit.dataset import Dataset
+    from toolkit.fit import FoldJob, FoldResult
+    from toolkit.recipe import Recipe
+
+
+def train_verb(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    recipe = chosen_recipe(competition, options)
+    if options.fold is None:
+        folder = train(competition, workspace, recipe, options)
+        metrics = read_json(folder / "metrics.json")
+        return {"run": str(folder), "recipe": recipe.name, "clean": metrics["clean"], "stress": metrics["stress"]}
+    folder, jobs = prepare(competition, workspace, recipe, options)
+    if not 0 <= options.fold < len(jobs):
+        raise UserError(f"there is no fold {options.fold}; folds go from 0 to {len(jobs) - 1}")
+    job = jobs[options.fold]
+    with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
+        _train_fold(job, watch)
+    return {"run": str(folder), "recipe": recipe.name, "fold": job.fold}
+
+
+def chosen_recipe(competition: "Competition", options: argparse.Namespace) -> "Recipe":
+    """The named recipe with its overrides, checked against the rules."""
+    from dataclasses import replace
+
+    from toolkit.recipe import override
+
+    name = options.recipe or next(iter(competition.recipes))
+    if name not in competition.recipes:
+        raise UserError(f"{competition.name} has no recipe {name!r}; there are {', '.join(competition.recipes)}")
+    recipe = override(replace(competition.recipes[name], seed=options.seed), options.overrides)
+    competition.rules.check(recipe)
+    return recipe
+
+
+def prepare(
+    competition: "Competition", workspace: Workspace, recipe: "Recipe", options: argparse.Namespace
+) -> tuple[Path, list["FoldJob"]]:
+    """The run's folder and the jobs of its folds."""
+    import numpy as np
+
+    from toolkit.dataset import data_hash
+    from toolkit.fit import FoldJob
+    from toolkit.recipe import to_dict
+    from toolkit.split import folds_hash, read_folds
+
+    competition.rules.check(recipe)
+    table = read_folds(workspace)
+    name = hash_json([recipe.hash, folds_hash(table), data_hash(workspace.data)])[:8]
+    existing = list(workspace.train.glob(f"*-{name}"))
+    folder = existing[0] if existing else workspace.train / f"{recipe.name}-{name}"
+    write_json(folder / "recipe.json", to_dict(recipe))
+    fold, group = table["fold"].to_numpy(), table["group"].to_numpy()
+    jobs = []
+    for k in range(int(fold.max()) + 1):
+        inside = (fold >= 0) & (fold != k)
+        job = FoldJob(
+            competition=competition.folder,
+            data=workspace.data,
+            recipe=recipe,
+            fold=k,
+            train_rows=np.flatnonzero(inside),
+            train_groups=group[inside],
+            valid_rows=np.flatnonzero(fold == k),
+            folder=folder / f"fold_{k}",
+            device=options.device,
+            workers=options.workers,
+        )
+        jobs.append(job)
+    return folder, jobs
+
+
+def train(
+    competition: "Competition",
+    workspace: Workspace,
+    recipe: "Recipe",
+    options: argparse.Namespace,
+    deadline: float | None = None,
+) -> Path:
+    """Train all folds, then store OOF and test probabilities and scores; the run's folder.
+
+    With a deadline (Unix time) each fold gets its share of the time left and is cut short where it needs
+    more; the cut is recorded, and training without the deadline goes on from there.
+    """
+    from dataclasses import replace
+
+    from toolkit.dataset import data_hash, open_dataset
+    from toolkit.split import folds_hash, read_folds
+
+    folder, jobs = prepare(competition, workspace, recipe, options)
+    done = read_manifest(folder)
+    if done is not None and (done["complete"] or deadline is not None):
+        console.say(f"{folder.name}: already trained")
+        return folder
+    (folder / MANIFEST).unlink(missing_ok=True)
+    complete = True
+    with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
+        for job in jobs:
+            if deadline is not None:
+                share = max(0.0, deadline - time.time()) / (len(jobs) - job.fold)
+                job = replace(job, deadline=time.time() + share)
+            complete &= _train_fold(job, watch)
+    dataset, table = open_dataset(workspace.data), read_folds(workspace)
+    clean = _store_oof(competition, dataset, table, jobs, folder)
+    if len(dataset.test_images):
+        _store_test(competition, dataset, jobs, folder)
+    write_json(folder / "metrics.json", {"metric": competition.metric.name, "clean": clean, "stress": None})
+    inputs = {
+        "recipe": recipe.hash,
+        "data": data_hash(workspace.data),
+        "folds": folds_hash(table),
+        "seed": recipe.seed,
+        "complete": complete,
+    }
+    write_manifest(folder, inputs)
+    console.say(f"{folder.name}: out-of-fold {competition.metric.name} {console.interval(clean)}")
+    return folder
+
+
+def _train_fold(job: "FoldJob", watch: Any) -> bool:
+    """Fit and store one fold unless it is finished; is it complete?"""
+    from toolkit.fit import fit_fold
+
+    done = read_manifest(job.folder)
+    if done is not None and (done["complete"] or job.deadline is not None):
+        return bool(done["complete"])
+    result = fit_fold(job, watch)
+    _store_fold(job, result)
+    note = "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
+    console.say(
+        f"{job.folder.parent.name} fold {job.fold}: {len(job.valid_rows):,} samples validated, "
+        f"{len(result.history)} epochs in {console.duration(result.seconds)}{note}"
+    )
+    return result.complete
+
+
+def _store_fold(job: "FoldJob", result: "FoldResult") -> None:
+    import numpy as np
+    from safetensors.torch import save_file
+
+    from toolkit.fit import STATE
+    from toolkit.oof import write_probabilities
+
+    (job.folder / MANIFEST).unlink(missing_ok=True)
+    write_probabilities(job.folder / "oof.npy", [result.probabilities], result.probabilities.shape, np.float16)
+    with atomic(job.folder / "weights.safetensors") as partial:
+        save_file(result.weights, partial)
+    write_json(job.folder / "history.json", result.history)
+    write_manifest(job.folder, {"fold": job.fold, "complete": result.complete, "seconds": result.seconds})
+    if result.complete:
+        (job.folder / STATE).unlink(missing_ok=True)
+
+
+def _store_oof(
+    competition: "Competition", dataset: "Dataset", table: "pd.DataFrame", jobs: list["FoldJob"], folder: Path
+) -> dict[str, Any]:
+    """Merge the folds' predictions into `oof.npy` in the order of the dataset; the clean score."""
+    import numpy as np
+
+    from toolkit.oof import open_probabilities, write_oof
+
+    parts = [open_probabilities(job.folder / "oof.npy") for job in jobs]
+    merged = np.zeros((len(dataset.images), *parts[0].shape[1:]), np.float16)
+    for job, part in zip(jobs, parts, strict=True):
+        merged[job.valid_rows] = part
+    return write_oof(folder / "oof.npy", merged, competition, dataset.targets, table)
+
+
+def _store_test(competition: "Competition", dataset: "Dataset", jobs: list["FoldJob"], folder: Path) -> None:
+    """Average the folds' predictions of the test images into `test.npy`."""
+    import numpy as np
+
+    from toolkit.competition import Segmentation
+    from toolkit.models import load_network, predict, resolve_device
+    from toolkit.oof import chunks, write_probabilities
+
+    recipe = jobs[0].recipe
+    device = resolve_device(jobs[0].device)
+    networks = [load_network(competition, recipe, job.folder / "weights.safetensors", device) for job in jobs]
+
+    def averages() -> "Iterator[np.ndarray]":
+        for at in chunks(len(dataset.test_images)):
+            images = dataset.test_images[at]
+            parts = [predict(network, images, competition.scored, device, recipe.precision) for network in networks]
+            yield np.mean(parts, axis=0)
+
+    masks = isinstance(competition.task, Segmentation)
+    shape = (len(dataset.test_images), len(competition.task.classes), *dataset.targets.shape[1:])
+    write_probabilities(folder / "test.npy", averages(), shape, np.uint8 if masks else np.float16)
+
+
+if __name__ == "__main__":
+    made = console.parser("train", "Train one recipe on all folds.", overrides=True)
+    made.add_argument("--fold", type=int, metavar="K", help="only this fold")
+    console.main(made, train_verb)
