@@ -175,8 +175,9 @@ def _show(competition: "Competition", dataset: "Dataset", proposal: "pd.DataFram
     )
     if len(proposal):
         found = proposal.assign(reason=proposal["reason"].str.replace(r":.*", "", regex=True))
-        counted = found.groupby(["action", "reason"]).size()
-        console.table("found", ["reason", "action", "samples"], [[r, a, str(n)] for (a, r), n in counted.items()])
+        counted = found.groupby(["action", "reason"], as_index=False).size()
+        rows = [[reason, action, str(n)] for action, reason, n in counted.to_numpy()]
+        console.table("found", ["reason", "action", "samples"], rows)
 
 
 if __name__ == "__main__":

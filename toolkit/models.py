@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import segmentation_models_pytorch as smp
@@ -42,6 +43,8 @@ class Network(nn.Module):
         self.body = body
         self.backbone = backbone
         self.input_scale = input_scale
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1) * 255, persistent=False)
 
@@ -57,9 +60,11 @@ class Network(nn.Module):
 
 def classifier(timm_name: str, model: Model, classes: int, channels: int) -> Network:
     """A timm backbone with pooled features and the recipe's head."""
-    backbone = pretrained_backbone(timm_name) if model.pretrained else timm.create_model(timm_name, in_chans=channels)
     if model.pretrained and channels != 3:
         raise UserError(f"pretrained weights of {timm_name} need 3 channels, the images have {channels}")
+    backbone: Any = (
+        pretrained_backbone(timm_name) if model.pretrained else timm.create_model(timm_name, in_chans=channels)
+    )
     backbone.reset_classifier(0)
     mean, std = backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"]
     if channels != 3:
@@ -253,4 +258,4 @@ def load_network(competition: Competition, recipe: Recipe, weights: Path, device
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # every weight is about to be replaced
     network: nn.Module = competition.build_model(bare)
     network.load_state_dict(load_file(weights))
-    return network.to(device, memory_format=torch.channels_last).eval()
+    return network.to(memory_format=torch.channels_last).to(device).eval()

@@ -71,7 +71,7 @@ def _train_within(
     plan = read_json(path) if path.exists() else None
     if plan is None or plan["asked"] != asked:
         plan = {"asked": asked, "recipes": [], "skipped": []}
-    runs = []
+    runs: list[str] = []
     for recipe in _candidates(competition, options):
         known = [from_dict(values) for values in plan["recipes"] if values["name"] == recipe.name]
         if recipe.name in plan["skipped"]:

@@ -81,10 +81,13 @@ def _check_imports(folder: Path, path: Path, packages: Sequence[str]) -> None:
     own = {file.stem for file in folder.glob("*.py")}
     for file in sorted(folder.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), file.name)):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names = [node.module]
-            for top in {name.partition(".")[0] for name in names}:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            else:
+                continue
+            for top in (name.partition(".")[0] for name in names):
                 if top not in sys.stdlib_module_names and top not in packages and top not in own:
                     raise UserError(
                         f"{path}: {file.name} line {node.lineno} imports {top}, which the server may lack; "

@@ -32,7 +32,7 @@ def make_folds(
     contents = describe(targets[kept], task)
     fold[kept] = assign(contents, merged[kept], inputs["folds"], inputs["seed"])
     table = pd.DataFrame({"index": ids, "fold": fold, "group": merged})
-    table.attrs = inputs
+    table.attrs.update(inputs)
     return table
 
 

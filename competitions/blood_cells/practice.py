@@ -22,6 +22,7 @@ Rng = np.random.Generator
 SIDE, CANVAS, TURN = 96, 192, 2 * np.pi  # outlines are drawn twice as large and averaged down
 MIDDLE = (1 + 1j) * CANVAS / 2  # points are complex numbers, x + iy, in canvas pixels
 BASOPHIL, EOSINOPHIL, ERYTHROBLAST, GRANULOCYTE, LYMPHOCYTE, MONOCYTE, NEUTROPHIL, PLATELET = range(8)
+ANGLE, WAVE = np.linspace(0, TURN, 48, endpoint=False), np.arange(2, 8)[:, None]  # of an outline
 EMPTY = np.zeros((CANVAS, CANVAS), np.uint8)
 REAL_COUNTS = np.array([852, 2181, 1085, 2026, 849, 993, 2330, 1643])
 # For each kind: radius on the canvas, unevenness of the outline, share of the radius that the nucleus takes,
@@ -42,16 +43,15 @@ LOOKS = (
 def noise(rng: Rng, grain: float) -> Plane:
     """Smooth noise of spread one, from fine (0.6) to cloudy (7)."""
     field = cv2.GaussianBlur(rng.standard_normal((SIDE, SIDE), np.float32), (0, 0), grain)
-    return np.asarray((field / field.std()).clip(-2.5, 2.5), np.float32)
+    return np.asarray(np.clip(field * np.float32(SIDE / np.linalg.norm(field)), -2.5, 2.5), np.float32)
 
 
 def blob(rng: Rng, mask: Image, at: Any, radius: float, rough: float, long: float, fill: int = 255) -> None:
     """Fill an ellipse at a random angle whose radius carries low-frequency waves."""
-    angle, wave = np.linspace(0, TURN, 60, endpoint=False), np.arange(2, 8)[:, None]
-    waves = rng.normal(0, 1.6 * rough / wave) * np.cos(wave * angle + rng.uniform(0, TURN, (6, 1)))
-    oval = long**0.5 * np.cos(angle) + 1j * long**-0.5 * np.sin(angle)
+    waves = rng.normal(0, 1.6 * rough / WAVE) * np.cos(WAVE * ANGLE + rng.uniform(0, TURN, (6, 1)))
+    oval = long**0.5 * np.cos(ANGLE) + 1j * long**-0.5 * np.sin(ANGLE)
     edge = at + radius * (1 + waves.sum(0)) * oval * np.exp(1j * rng.uniform(0, TURN))
-    corners = np.round(np.stack([edge.real, edge.imag], 1) * 8).astype(np.int32)  # in eighths of a pixel
+    corners = np.round(edge.view(np.float64).reshape(-1, 2) * 8).astype(np.int32)  # in eighths of a pixel
     cv2.fillPoly(mask, [corners], (int(fill),), cv2.LINE_AA, 3)
 
 
@@ -158,8 +158,8 @@ def cell(rng: Rng, label: int) -> Image:
     picture = np.exp(np.log(planes.transpose(1, 2, 0) / 255) * depth) * rng.uniform(0.94, 1.01)
     if rng.random() < 0.08:  # another microscope: bluish white paper and a softer lens
         picture, focus = picture * (1 + picture * np.array([-0.08, 0.03, 0.24], np.float32)), focus + 0.3
-    blurred = cv2.GaussianBlur(picture, (0, 0), focus) * 255 + 1.5 * rng.standard_normal((SIDE, SIDE, 3))
-    return np.asarray(np.clip(blurred, 0, 255), np.uint8)
+    blur = cv2.GaussianBlur(picture, (0, 0), focus) * 255 + 1.5 * rng.standard_normal((SIDE, SIDE, 3), "f4")
+    return np.asarray(np.clip(blur, 0, 255), np.uint8)
 
 
 def strangers() -> tuple[Image, Image]:
