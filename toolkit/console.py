@@ -58,7 +58,7 @@ def parser(verb: str, text: str, overrides: bool = False) -> argparse.ArgumentPa
     shared.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="DIR", help="default: workspace")
     shared.add_argument("--submissions", type=Path, default=Path("submissions"), metavar="DIR")
     shared.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
-    shared.add_argument("--workers", type=int, default=0, metavar="N", help="processes that augment (0: none)")
+    shared.add_argument("--workers", type=int, metavar="N", help="processes that augment (default: none on a CPU)")
     shared.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, … (default: auto)")
     shared.add_argument("--seed", type=int, default=0, metavar="N")
     return made

@@ -4,6 +4,7 @@ Every random draw follows from (seed, fold, epoch, step), never from what ran be
 epoch lies in the job's folder until the fold is finished.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class FoldJob:
     valid_rows: np.ndarray
     folder: Path  # where the state lies between epochs
     device: str = "auto"
-    workers: int = 0
+    workers: int | None = None  # processes that augment; None: as many as help
     deadline: float | None = None  # Unix time; no epoch begins that would end after it
 
 
@@ -172,6 +173,7 @@ class _Training:
     def __init__(self, competition: Competition, dataset: Dataset, job: FoldJob) -> None:
         self.competition, self.dataset, self.job, self.recipe = competition, dataset, job, job.recipe
         self.device = resolve_device(job.device)
+        self.workers = _workers(self.device) if job.workers is None else job.workers
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
         torch.manual_seed(_seed(NETWORK, self.recipe.seed, job.fold))
@@ -225,9 +227,7 @@ class _Training:
         steps = self.batches.steps
         total = torch.zeros((), device=self.device)
         before = f"score {history[-1]['score']:.4f}" if history else ""
-        for step, (images, targets) in enumerate(
-            self.batches.epoch(epoch, self.job.workers, self.device.type == "cuda")
-        ):
+        for step, (images, targets) in enumerate(self.batches.epoch(epoch, self.workers, self.device.type == "cuda")):
             total += self.step(images, targets, epoch * steps + step)
             if step % 10 == 0 or step == steps - 1:  # reading the loss makes a GPU wait
                 mean = float(total) / (step + 1)
@@ -299,6 +299,11 @@ class _Training:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.average.restore(saved["average"], saved["average_steps"])
+
+
+def _workers(device: torch.device) -> int:
+    """On a CPU the network needs every core, and augmentation is under a tenth of the time."""
+    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
 
 
 def lr_factor(step: int, total: int, warmup: float) -> float:

@@ -34,6 +34,7 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
         metrics = read_json(folder / "metrics.json")
         return {"run": str(folder), "recipe": recipe.name, "clean": metrics["clean"], "stress": metrics["stress"]}
     folder, jobs = prepare(competition, workspace, recipe, options)
+    _begin(folder, recipe)
     if not 0 <= options.fold < len(jobs):
         raise UserError(f"there is no fold {options.fold}; folds go from 0 to {len(jobs) - 1}")
     job = jobs[options.fold]
@@ -64,7 +65,6 @@ def prepare(
 
     from toolkit.dataset import data_hash
     from toolkit.fit import FoldJob
-    from toolkit.recipe import to_dict
     from toolkit.split import folds_hash, read_folds
 
     competition.rules.check(recipe)
@@ -72,7 +72,6 @@ def prepare(
     name = hash_json([recipe.hash, folds_hash(table), data_hash(workspace.data)])[:8]
     existing = list(workspace.train.glob(f"*-{name}"))
     folder = existing[0] if existing else workspace.train / f"{recipe.name}-{name}"
-    write_json(folder / "recipe.json", to_dict(recipe))
     fold, group = table["fold"].to_numpy(), table["group"].to_numpy()
     jobs = []
     for k in range(int(fold.max()) + 1):
@@ -116,6 +115,7 @@ def train(
         console.say(f"{folder.name}: already trained")
         return folder
     (folder / MANIFEST).unlink(missing_ok=True)
+    _begin(folder, recipe)
     complete = True
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         for job in jobs:
@@ -138,6 +138,12 @@ def train(
     write_manifest(folder, inputs)
     console.say(f"{folder.name}: out-of-fold {competition.metric.name} {console.interval(clean)}")
     return folder
+
+
+def _begin(folder: Path, recipe: "Recipe") -> None:
+    from toolkit.recipe import to_dict
+
+    write_json(folder / "recipe.json", to_dict(recipe))
 
 
 def _train_fold(job: "FoldJob", watch: Any) -> bool:

@@ -1,0 +1,43 @@
+"""Shared test data: competitions, and their practice data drawn once in a small size."""
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.competition import Competition, load_competition
+
+ROOT = Path(__file__).parent.parent
+NAMES = ("blood_cells", "mars")
+
+
+@pytest.fixture(params=NAMES)
+def competition(request: pytest.FixtureRequest) -> Competition:
+    return load_competition(ROOT / "competitions" / request.param)
+
+
+@pytest.fixture
+def mars() -> Competition:
+    return load_competition(ROOT / "competitions" / "mars")
+
+
+@pytest.fixture
+def blood_cells() -> Competition:
+    return load_competition(ROOT / "competitions" / "blood_cells")
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folder of `raw/` and `truth/` for each competition, of the smallest useful size."""
+    folders = {}
+    for name in NAMES:
+        folders[name] = tmp_path_factory.mktemp(name)
+        load_competition(ROOT / "competitions" / name).practice(folders[name], 0, 48)
+    return folders
+
+
+def real_data(name: str) -> Path:
+    """Folder of the organisers' real files; the test is skipped where it isn't at hand."""
+    folder = ROOT.parent / "shared" / "data" / name
+    if not folder.is_dir():
+        pytest.skip(f"the real files are not at hand in {folder}")
+    return folder

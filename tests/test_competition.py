@@ -1,0 +1,130 @@
+"""Competitions are found by their folder, their rules are enforced, and their unscored classes never predicted."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from competitions.blood_cells import competition as blood_cells
+from competitions.mars import competition as mars
+from toolkit.competition import Classification, Rules, load_competition
+from toolkit.errors import UserError
+from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric
+from toolkit.recipe import Recipe, override
+
+settings.load_profile("ci")  # no deadline for an example: the machine may be busy
+ROOT = Path(__file__).parents[1]
+PROBABILITIES = arrays.arrays(
+    np.float32, st.tuples(st.integers(1, 3), st.just(5), st.integers(1, 3)), elements=st.floats(0, 1, width=32)
+)
+
+
+def package(folder: Path, text: str = "") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(text)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.mark.parametrize("recipe", mars.recipes.values(), ids=str)
+def test_mars_refuses_pretrained_weights(recipe: Recipe) -> None:
+    mars.rules.check(recipe)
+    asking = override(recipe, ["model.pretrained=true"])
+    with pytest.raises(UserError, match=r"pretrained weights.*forbids.*model\.pretrained=false") as caught:
+        mars.rules.check(asking)
+    assert recipe.name in str(caught.value)
+
+
+def test_every_recipe_keeps_the_rules_of_its_competition() -> None:
+    for competition in (mars, blood_cells):
+        for name, recipe in competition.recipes.items():
+            competition.rules.check(recipe)
+            assert name == recipe.name
+    Rules().check(override(mars.recipes["small_unet"], ["model.pretrained=true"]))
+
+
+@pytest.mark.parametrize("metric", [Accuracy(ignore=("sky",)), MacroF1(ignore=("sky",)), MeanIoU(ignore=("sky",))])
+def test_a_metric_cannot_ignore_a_class_that_does_not_exist(metric: Metric) -> None:
+    with pytest.raises(ValueError, match=r"the metric ignores 'sky'.*'big rock'"):
+        replace(mars, metric=metric)
+
+
+def test_the_scored_classes_are_those_that_the_metric_does_not_ignore() -> None:
+    assert mars.scored == (1, 2, 3, 4) and blood_cells.scored == tuple(range(8))
+    assert replace(mars, metric=MeanIoU(ignore=("sand", "background"))).scored == (1, 2, 4)
+
+
+def test_the_score_is_that_of_the_metric_on_the_scored_classes() -> None:
+    confusion = np.diag([9, 4, 4, 4, 4])
+    confusion[0, 1] = 50  # a truth of background is not scored, whatever was predicted there
+    assert mars.score(confusion) == 1
+    confusion[1, 0] = 4
+    assert mars.score(confusion) == pytest.approx((0.5 + 3) / 4)
+
+
+@given(PROBABILITIES, st.sets(st.sampled_from(mars.task.classes), max_size=4))
+def test_an_unscored_class_is_never_predicted(probabilities: np.ndarray, ignored: set[str]) -> None:
+    competition = replace(mars, metric=MeanIoU(ignore=tuple(ignored)))
+    labels = competition.decode(probabilities)
+    assert labels.dtype == np.uint8 and labels.shape == (len(probabilities), probabilities.shape[2])
+    assert set(np.unique(labels)) <= set(competition.scored)
+    chosen = np.take_along_axis(probabilities, labels[:, None].astype(int), 1)[:, 0]
+    assert (chosen == probabilities[:, list(competition.scored)].max(1)).all()
+
+
+@given(PROBABILITIES)
+def test_decoding_is_the_arg_max_where_every_class_is_scored(probabilities: np.ndarray) -> None:
+    task = Classification(classes=tuple("abcde"), image_shape=(8, 8, 1))
+    competition = replace(blood_cells, task=task, metric=Accuracy())
+    assert (competition.decode(probabilities) == probabilities.argmax(1)).all()
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_competition_is_loaded_by_its_folder(kind: type[str] | type[Path]) -> None:
+    assert load_competition(kind(ROOT / "competitions" / "mars")) is mars
+    assert load_competition(kind(ROOT / "competitions" / "blood_cells")) is blood_cells
+
+
+def test_a_relative_folder_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert load_competition("competitions/mars/") is mars
+    monkeypatch.chdir(ROOT / "competitions" / "mars")
+    assert load_competition(".") is mars
+
+
+def complaint(folder: str | Path, expected: Sequence[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        load_competition(folder)
+    assert all(part in str(caught.value) for part in expected) and "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_none_is_answered_with_the_existing_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    complaint("competitions/marz", ["competitions/marz", "competitions/blood_cells", "competitions/mars"])
+
+
+def test_a_bare_name_is_answered_with_the_existing_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package(tmp_path / "competitions" / "alpha")
+    package(tmp_path / "library")
+    monkeypatch.chdir(tmp_path)
+    complaint("alpha", ["competitions/alpha"])
+
+
+def test_where_there_is_no_competition_the_error_says_so(tmp_path: Path) -> None:
+    complaint(tmp_path / "nowhere" / "mars", ["is not a competition", "none there"])
+    complaint(tmp_path, ["is not a competition"])
+
+
+def test_a_package_must_define_a_competition(tmp_path: Path) -> None:
+    complaint(package(tmp_path / "rooms" / "empty"), ["__init__.py defines no `competition"])
+    complaint(package(tmp_path / "rooms" / "wrong", "competition = 3"), ["__init__.py defines no `competition"])
