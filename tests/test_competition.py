@@ -36,7 +36,7 @@ def _import_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
-@pytest.mark.parametrize("recipe", mars.recipes.values(), ids=str)
+@pytest.mark.parametrize("recipe", mars.recipes.values(), ids=mars.recipes)
 def test_mars_refuses_pretrained_weights(recipe: Recipe) -> None:
     mars.rules.check(recipe)
     asking = override(recipe, ["model.pretrained=true"])

@@ -140,5 +140,7 @@ def load_competition(folder: str | Path) -> Competition:
 
 
 def _known(parent: Path) -> str:
+    if (parent / "competitions").is_dir():
+        return _known(parent / "competitions")
     found = sorted(p.parent.name for p in parent.glob("*/__init__.py")) if parent.is_dir() else []
     return ", ".join(f"{parent.name}/{name}" for name in found) or "none there"

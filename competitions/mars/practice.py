@@ -63,9 +63,8 @@ def tiles(rng: Rng, number: int) -> tuple[Mask, Mask]:
             top, left = cell // COLUMNS * HEIGHT, cell % COLUMNS * WIDTH
             images.append(image[top : top + HEIGHT, left : left + WIDTH])
             masks.append(mask[top : top + HEIGHT, left : left + WIDTH])
-    chosen = rng.permutation(len(images))
     # tiles with rock are few: those left over must not be among them
-    chosen = sorted(chosen, key=lambda at: not (masks[at] == ROCK).any())[:number]
+    chosen = sorted(rng.permutation(len(images)), key=lambda at: not (masks[at] == ROCK).any())[:number]
     return np.stack([images[at] for at in chosen]), np.stack([masks[at] for at in chosen])
 
 
@@ -179,10 +178,9 @@ def border(rng: Rng, image: Mask, mask: Mask) -> None:
 
 def roughen(rng: Rng, mask: Mask) -> Mask:
     """A mask as annotators draw it: edges wander by some pixels, small parts are missed."""
-    bent = [
-        clouds(rng, 14, 10, mask.shape) * 1.6 + axis for axis in np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)[::-1]
-    ]
-    moved = cv2.remap(mask, *bent, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    across, down = (axis + 1.6 * clouds(rng, 14, 10, mask.shape) for axis in (columns, rows))
+    moved = cv2.remap(mask, across, down, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     smooth = cv2.medianBlur(moved, 5)
     smooth[moved == ROCK] = ROCK  # a rock is what they look for
     return np.asarray(smooth, np.uint8)
@@ -210,8 +208,8 @@ def shift(rng: Rng, image: Mask, corrupted: bool) -> Mask:
     seen = (seen - 120) * rng.uniform(0.6, 1.3) + 120 + rng.uniform(-30, 25)
     if corrupted:
         seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.4, 1.4)) + rng.normal(0, rng.uniform(1, 10), seen.shape)
-    seen = np.where(image == 0, 0, np.clip(np.rint(seen), 0, 255)).astype(np.uint8)
+    picture = np.where(image == 0, 0, np.clip(np.rint(seen), 0, 255)).astype(np.uint8)
     if corrupted:
-        _, packed = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))])
-        seen = np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
-    return seen
+        _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))])
+        picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
+    return picture
