@@ -1,5 +1,7 @@
 """Train-time augmentation: an albumentations pipeline an image, MixUp and CutMix a batch."""
 
+from random import Random
+
 import albumentations as A
 import cv2
 import numpy as np
@@ -78,7 +80,8 @@ def augment_batch(
 
     The seed decides everything, so that a batch is the same in whichever process it is made.
     """
-    pipeline.set_random_seed(seed)
+    # set_random_seed would give every transform the same draws: an image flipped one way would always be the other too
+    pipeline.set_random_state(np.random.default_rng(seed), Random(seed))
     if targets.ndim == 1:
         return np.stack([pipeline(image=image)["image"] for image in images]), targets
     pairs = [pipeline(image=image, mask=mask) for image, mask in zip(images, targets, strict=True)]

@@ -62,7 +62,7 @@ def _focal(
     loss = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
     if gamma:
         likelihood = torch.exp(-F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED))
-        loss = loss * (1 - likelihood) ** gamma
+        loss = loss * (1 - likelihood).clamp_min(1e-6) ** gamma  # gamma < 1 has no slope at 0
     kept = targets != IGNORED
     each = weights.to(logits.device)[torch.where(kept, targets, 0)] * kept
     return (loss * each).sum() / each.sum().clamp_min(1e-6)

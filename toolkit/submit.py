@@ -41,7 +41,7 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
         with atomic(path) as partial:
             competition.write_submission(prediction, partial)
             _check(competition, prediction, partial)
-        _register(options.submissions / "ledger.csv", competition, workspace, path, clean)
+    _register(options.submissions / "ledger.csv", competition, workspace, path, clean)
     size = path.stat().st_size / 1e6
     console.say(f"[bold]{path}[/] ({size:.1f} MB) passed its check")
     console.say(f"out-of-fold {competition.metric.name}: {console.interval(clean)}")
@@ -113,21 +113,23 @@ def _check(competition: "Competition", prediction: "Prediction", path: Path) -> 
 def _register(
     ledger: Path, competition: "Competition", workspace: Workspace, path: Path, clean: dict[str, Any]
 ) -> None:
+    """Add a line to the ledger unless the file has one: a kill may have come between the two."""
     import pandas as pd
 
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "competition": workspace.name,
-        "submission": str(path.relative_to(ledger.parent)),
+        "submission": path.relative_to(ledger.parent).as_posix(),
         "sha256": hash_file(path),
         "metric": competition.metric.name,
         "clean": round(clean["score"], 6),
         "low": round(clean["low"], 6),
         "high": round(clean["high"], 6),
     }
-    known = [pd.read_csv(ledger)] if ledger.exists() else []
-    with atomic(ledger) as partial:
-        pd.concat([*known, pd.DataFrame([line])]).to_csv(partial, index=False)
+    known = pd.read_csv(ledger) if ledger.exists() else pd.DataFrame(columns=list(line))
+    if line["submission"] not in set(known["submission"]):
+        with atomic(ledger) as partial:
+            pd.DataFrame([*known.to_dict("records"), line]).to_csv(partial, index=False)
 
 
 if __name__ == "__main__":
