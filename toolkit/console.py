@@ -110,7 +110,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
     made = Table(title=title, title_justify="left", header_style="bold", show_header=any(columns))
     for position, name in enumerate(columns):
-        made.add_column(name, justify="left" if position == 0 else "right")
+        made.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
     for row in rows:
         made.add_row(*row)
     screen().print(made)
