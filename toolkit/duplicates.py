@@ -13,6 +13,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from toolkit.keypoints import Keypoints, content, working_image
+from toolkit.neighbours import nearest
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image
 ROUNDS = ((0, 2), (2, 5), (5, NEIGHBOURS))  # ranks looked at together; pairs already joined need no later look
@@ -22,7 +23,6 @@ SIMILAR = 0.75  # cosine of two descriptors that may be of one spot
 # more of them, similarities below .79; three quarters of the true pairs with so few had .86 and more.
 KEYPOINTS, NEEDED = (8, 12, 24), (0.82, 0.72, 0.2)
 OVERLAP = 0.15  # of the picture
-EXACT_INDEX = 50_000  # up to so many pictures are compared exactly; beyond, by an HNSW graph
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def find_copies(images: np.ndarray, keypoints: Keypoints, vectors: Sequence[np.n
 
     Not every pair of a group is linked, but every group is connected.
     """
-    near, mirrored = (_nearest(vectors[0], query) for query in vectors)
+    near, mirrored = (nearest(vectors[0], query, NEIGHBOURS)[1] for query in vectors)
     group = np.arange(len(images))
     links: list[Link] = []
     with Parallel(n_jobs=jobs) as pool:
@@ -73,23 +73,6 @@ def connect(number: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
     left, right = np.array(pairs, np.int64).reshape(-1, 2).T
     links = coo_array((np.ones(len(left)), (left, right)), shape=(number, number))
     return connected_components(links, directed=False)[1].astype(np.int64)
-
-
-def _nearest(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Rows of the NEIGHBOURS nearest vectors of each query, the query's own row left out; -1 where there is none."""
-    import faiss
-
-    number, dimensions = vectors.shape
-    if number <= EXACT_INDEX:
-        index = faiss.IndexFlatIP(dimensions)
-    else:
-        index = faiss.IndexHNSWFlat(dimensions, 32, faiss.METRIC_INNER_PRODUCT)
-    index.add(vectors)
-    _, rows = index.search(queries, NEIGHBOURS + 1)
-    others = rows != np.arange(number)[:, None]
-    # where the own row is not among the found ones, the last is dropped instead
-    others[others.all(1), -1] = False
-    return np.asarray(rows[others].reshape(number, NEIGHBOURS))
 
 
 def _verify_all(images: np.ndarray, keypoints: Keypoints, pairs: Sequence[tuple[int, int, bool]]) -> list[Link]:
