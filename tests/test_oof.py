@@ -44,7 +44,7 @@ def test_the_score_and_its_parts_are_those_computed_by_hand(competition: Competi
     confusion = by_hand(competition, targets, values, FOLD != LEFT_OUT)
     assert result["score"] == pytest.approx(competition.score(confusion))
     assert result["low"] < result["score"] < result["high"]
-    folds = [competition.score(by_hand(competition, targets, values, k == FOLD)) for k in range(3)]
+    folds = [competition.score(by_hand(competition, targets, values, FOLDS["fold"].to_numpy() == k)) for k in range(3)]
     assert result["by_fold"] == pytest.approx(folds)
     assert list(result["by_class"]) == [competition.task.classes[i] for i in competition.scored]
 

@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from toolkit import console
+from toolkit.audit import audit
 from toolkit.competition import Classification, Competition, Prediction, Rules
 from toolkit.dataset import Dataset, Npz
 from toolkit.errors import UserError
+from toolkit.folds import add_options, folds
 from toolkit.metrics import Accuracy
 from toolkit.models import Network
 from toolkit.recipe import Augment, Model, Recipe, Schedule
 from toolkit.store import Workspace
+from toolkit.train import train_verb
 
 TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
 FIRST = Recipe(
@@ -85,8 +89,25 @@ def call(
     made: argparse.ArgumentParser,
     root: Path,
     *more: str,
+    of: Competition = competition,
 ) -> dict[str, Any]:
     """The verb's result on practice data below `root`; faults are raised, not printed."""
     shared = ["--practice", "--workspace", str(root), "--submissions", str(root / "submissions")]
     options = made.parse_intermixed_args([str(competition.folder), *shared, *more])
-    return verb(competition, Workspace(root, "tiny-practice"), options)
+    return verb(of, Workspace(root, "tiny-practice"), options)
+
+
+def prepare(root: Path, *more: str) -> Workspace:
+    """Practice data, loaded and split into three folds."""
+    call(audit, console.parser("audit", ""), root)
+    made = console.parser("folds", "")
+    add_options(made)
+    call(folds, made, root, "--folds", "3", *more)
+    return Workspace(root, "tiny-practice")
+
+
+def train(root: Path, *more: str) -> Path:
+    """The run's folder."""
+    made = console.parser("train", "", overrides=True)
+    made.add_argument("--fold", type=int)
+    return Path(call(train_verb, made, root, *more)["run"])
