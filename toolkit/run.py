@@ -64,7 +64,7 @@ def _train_within(
     asked = {
         "budget": options.budget,
         "folds": split,
-        "recipes": {recipe.name: recipe.hash for recipe in candidates},
+        "recipes": [[recipe.name, recipe.hash] for recipe in candidates],
         "device": options.device,
     }
     plan = read_json(path) if path.exists() else None
