@@ -17,7 +17,6 @@ from toolkit.dataset import Dataset, open_dataset, save_dataset
 from toolkit.errors import UserError
 from toolkit.fit import STATE, Average, FoldJob, FoldResult, _Training, fit_fold, lr_factor, measure_speed
 from toolkit.metrics import confusion_matrix
-from toolkit.models import predict
 from toolkit.recipe import override
 
 MakeJob = Callable[..., FoldJob]
@@ -82,9 +81,11 @@ def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
     [
         pytest.param((), id="plain"),
         pytest.param(("schedule.ema=0",), id="no moving average"),
-        pytest.param(("schedule.epochs=8", "schedule.patience=2", "schedule.stop_share=0.2"), id="early stopping"),
+        pytest.param(("schedule.epochs=8", "schedule.patience=2", "optimizer.lr=1e-6"), id="early stopping"),
         pytest.param(("schedule.freeze=0.5", "optimizer.backbone_factor=0.5"), id="frozen at the start"),
-        pytest.param(("schedule.freeze=0.5", "schedule.patience=2", "schedule.epochs=8"), id="both"),
+        pytest.param(
+            ("schedule.freeze=0.5", "schedule.patience=2", "schedule.epochs=8", "optimizer.lr=1e-6"), id="both"
+        ),
     ],
 )
 def test_training_interrupted_in_every_epoch_ends_with_the_same_bits(
@@ -98,6 +99,9 @@ def test_training_interrupted_in_every_epoch_ends_with_the_same_bits(
                 raise KeyboardInterrupt
 
     whole = fit_fold(make_job(*overrides))
+    assert (len(whole.history) < override(FIRST, overrides).schedule.epochs) == any(
+        "patience" in field for field in overrides
+    )
     job, stops = make_job(*overrides), list[int]()
     for _ in whole.history:
         try:
@@ -141,16 +145,43 @@ def test_the_rows_that_decide_when_to_stop_are_whole_groups_and_not_trained_on(m
     assert not {groups[row] for row in trained} & {groups[row] for row in watched}
 
 
-def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(make_job: MakeJob) -> None:
-    job = make_job("schedule.patience=2", "schedule.epochs=40", "schedule.stop_share=0.25")
-    result = fit_fold(job)
-    scores = [line["score"] for line in result.history]
-    assert len(scores) == int(np.argmax(scores)) + 1 + 2 < 40
-    training = _Training(competition, open_dataset(job.data), job)
-    training.model.load_state_dict(result.weights)
-    dataset, rows = open_dataset(job.data), training.stop_rows
-    predicted = predict(training.model, dataset.images[rows], competition.scored, training.device, "auto").argmax(1)
-    assert competition.score(confusion_matrix(dataset.targets[rows], predicted, 3)) == max(scores)
+@pytest.mark.parametrize(
+    ("freeze", "scores", "best"),
+    [
+        pytest.param(0, [0.1, 0.5, 0.3, 0.5], 1, id="nothing frozen"),
+        pytest.param(0.4, [0.5, 0.3, 0.3, 0.3, 0.3, 0.3], 0, id="frozen epochs don't count"),
+        pytest.param(1, [0.1, 0.5, 0.3, 0.5], 1, id="the head alone is trained"),
+    ],
+)
+def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(
+    freeze: float, scores: list[float], best: int, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def score(training: _Training, rows: np.ndarray) -> float:
+        assert np.array_equal(rows, training.stop_rows)
+        seen.append(training.averaged())
+        return [*scores, 0.9][len(seen) - 1]
+
+    monkeypatch.setattr(_Training, "score", score)
+    result = fit_fold(make_job("schedule.patience=2", "schedule.epochs=10", f"schedule.freeze={freeze}"))
+    assert [line["score"] for line in result.history] == scores and result.complete
+    assert all(torch.equal(value, seen[best][name]) for name, value in result.weights.items())
+
+
+def test_looking_at_the_score_changes_no_bit(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = fit_fold(make_job())
+    monkeypatch.setattr(_Training, "score", lambda training, rows: 0.0)
+    blind = fit_fold(make_job())
+    assert all(torch.equal(value, blind.weights[name]) for name, value in looked.weights.items())
+
+
+def test_the_watched_score_is_that_of_the_averaged_weights(make_job: MakeJob) -> None:
+    job = make_job("schedule.epochs=2")
+    dataset, result = open_dataset(job.data), fit_fold(job)
+    predicted = competition.decode(result.probabilities)
+    confusion = confusion_matrix(dataset.targets[job.valid_rows], predicted, 3)
+    assert result.history[-1]["score"] == competition.score(confusion)
 
 
 @pytest.mark.parametrize("overrides", [("schedule.epochs=3",), ("schedule.epochs=1", "batch_size=48")])

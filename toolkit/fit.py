@@ -127,9 +127,10 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
     watched = training.stop_rows if schedule.patience else job.valid_rows[:WATCHED]
+    thawed = training.freeze_epochs % schedule.epochs  # first epoch of the whole network; 0 if there is none
     complete = True
     for epoch in range(len(history), schedule.epochs):
-        if schedule.patience and epoch - best_epoch > schedule.patience and best_epoch >= 0:
+        if schedule.patience and epoch - max(best_epoch, thawed - 1) > schedule.patience:
             break
         if job.deadline is not None and history and time.time() + history[-1]["seconds"] > job.deadline:
             complete = False

@@ -37,7 +37,7 @@ def practice(folder: Path, seed: int, size: int) -> None:
         random = np.random.default_rng([seed, number])
         targets = np.arange(number) % 3
         images = random.integers(100, 200, size=(number, 8, 8, 3))
-        images[np.arange(number), :, :, targets] += 40
+        images[np.arange(number), :, :, targets] += 8
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         np.savez(folder / name, images=images.astype(np.uint8), targets=targets)
     np.save(folder / "raw" / "test.npy", images.astype(np.uint8))
