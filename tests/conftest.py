@@ -1,8 +1,10 @@
 """Shared test data: competitions, and their practice data drawn once in a small size."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from toolkit.competition import Competition, load_competition
 
@@ -23,6 +25,15 @@ def mars() -> Competition:
 @pytest.fixture
 def blood_cells() -> Competition:
     return load_competition(ROOT / "competitions" / "blood_cells")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For networks so small that waiting for more threads costs more than they give."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -34,9 +34,9 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
         metrics = read_json(folder / "metrics.json")
         return {"run": str(folder), "recipe": recipe.name, "clean": metrics["clean"], "stress": metrics["stress"]}
     folder, jobs = prepare(competition, workspace, recipe, options)
-    _begin(folder, recipe)
     if not 0 <= options.fold < len(jobs):
         raise UserError(f"there is no fold {options.fold}; folds go from 0 to {len(jobs) - 1}")
+    _begin(folder, recipe)
     job = jobs[options.fold]
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         _train_fold(job, watch)
