@@ -29,6 +29,7 @@ LARGE = 0.2  # of the samples in one group: then the folds can't be even
 
 def audit(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Load, check, find and describe; the numbers of the printed tables."""
+    from toolkit.audit_report import audit_page
     from toolkit.dataset import open_dataset
     from toolkit.findings import gather
     from toolkit.proposal import propose
@@ -45,8 +46,6 @@ def audit(competition: "Competition", workspace: Workspace, options: argparse.Na
         table.to_parquet(partial, index=False)
     note = _write_cleaning(workspace, proposal)
     shift = _shift(dataset, findings, table, workspace)
-    from toolkit.audit_report import audit_page
-
     write_text(workspace.page, audit_page(competition, dataset, findings, proposal, shift, workspace.evidence))
     actions = {str(name): int(n) for name, n in proposal["action"].value_counts().items()}
     _show(competition, dataset, table, proposal, shift)
@@ -181,7 +180,7 @@ def _explain(
         partial.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes())
     lines = proposal[proposal["index"] == index]
     for line in lines.itertuples():
-        console.say(console.plain(f"{index}: {line.action} {line.value} ({line.reason})"))
+        console.say(f"{index}: {line.action} {line.value} ({line.reason})")
     if lines.empty:
         console.say(f"{index}: nothing was found about it; beside it the pictures most like it")
     console.say(f"{path}")

@@ -1,5 +1,7 @@
 """Pictures that show why an audit decided as it did."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -70,7 +72,7 @@ def _panel(competition: Competition, dataset: Dataset, row: int, before: str) ->
     return f"{before}{dataset.ids[row]} {competition.task.classes[int(dataset.targets[row])]}", dataset.images[row]
 
 
-def link_panels(dataset: Dataset, link: "Link") -> list[tuple[str, np.ndarray]]:
+def link_panels(dataset: Dataset, link: Any) -> list[tuple[str, np.ndarray]]:
     """The two pictures of a row of `Findings.links`, and the second laid onto the first or set beside it."""
     left, right = dataset.images[link.left], dataset.images[link.right]
     panels = [(str(dataset.ids[link.left]), left), (str(dataset.ids[link.right]), right)]

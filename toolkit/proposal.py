@@ -13,7 +13,7 @@ from toolkit.tiles import FALSE_SHARE
 
 COLUMNS = ("index", "action", "value", "reason", "confidence")
 PECULIAR = 6.0  # robust standard deviations from which a picture is called unlike the rest
-SUSPICION = 0.5  # below, a doubted label is not worth a look
+SUSPICION = 0.9  # below, a doubted label is not worth a look
 Line = tuple[int, str, str, str, float]
 
 
