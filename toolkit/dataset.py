@@ -148,6 +148,14 @@ def class_counts(targets: np.ndarray, task: Task) -> np.ndarray:
     return counts[: len(task.classes)]
 
 
+def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:
+    """Targets with the labels of `relabels`, int64 (n, 2): row, label. A copy, where there are any."""
+    if len(relabels):
+        targets = targets.copy()
+        targets[relabels[:, 0]] = relabels[:, 1]
+    return targets
+
+
 def hash_sample(sample: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest()
 

@@ -26,9 +26,9 @@ NAME = "mean"
 
 def ensemble(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Blend, store and score; nothing is done where the same runs were blended before."""
-    from toolkit.dataset import data_hash, open_dataset
+    from toolkit.dataset import data_hash, open_dataset, relabel
     from toolkit.oof import finished_runs, open_probabilities, write_oof, write_probabilities
-    from toolkit.split import folds_hash, read_folds
+    from toolkit.split import folds_hash, read_folds, relabels
 
     table = read_folds(workspace)
     runs = _chosen(finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table)), workspace, options)
@@ -39,7 +39,8 @@ def ensemble(competition: "Competition", workspace: Workspace, options: argparse
         with atomic(folder) as partial:
             partial.mkdir()
             blended = _mean_in_memory(stored)
-            clean = write_oof(partial / "oof.npy", blended, competition, open_dataset(workspace.data).targets, table)
+            targets = relabel(open_dataset(workspace.data).targets, relabels(table))
+            clean = write_oof(partial / "oof.npy", blended, competition, targets, table)
             if (runs[0] / "test.npy").exists():
                 test = [open_probabilities(run / "test.npy") for run in runs]
                 write_probabilities(partial / "test.npy", _means(test), test[0].shape, test[0].dtype.type)

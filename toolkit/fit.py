@@ -7,7 +7,7 @@ epoch lies in the job's folder until the fold is finished.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ from torch.utils.data import Dataset as TorchDataset
 
 from toolkit.augment import augment_batch, build_pipeline, mix_batch
 from toolkit.competition import Competition, load_competition
-from toolkit.dataset import Dataset, class_counts, open_dataset
+from toolkit.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.errors import UserError
 from toolkit.losses import LossFunction, build_loss
 from toolkit.metrics import confusion_matrix
 from toolkit.models import autocast, predict, resolve_device
 from toolkit.recipe import Recipe
-from toolkit.split import assign, describe
+from toolkit.split import HELD_OUT, assign, describe
 from toolkit.store import atomic
 
 STATE = "state.pt"
@@ -50,6 +50,8 @@ class FoldJob:
     device: str = "auto"
     workers: int | None = None  # processes that augment; None: as many as help
     deadline: float | None = None  # Unix time; no epoch begins that would end after it
+    # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
+    relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
     Raises UserError where the loss is no longer a number, or the recipe can't be built.
     """
     started = time.time()
-    competition, dataset, recipe = load_competition(job.competition), open_dataset(job.data), job.recipe
+    competition, dataset, recipe = load_competition(job.competition), _open(job), job.recipe
     training = _Training(competition, dataset, job)
     schedule = recipe.schedule
     best, best_epoch, best_weights = -1.0, -1, None
@@ -156,7 +158,7 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
 
 def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     """Seconds a training step and seconds a predicted image, on this machine, after a warm-up."""
-    competition, dataset = load_competition(job.competition), open_dataset(job.data)
+    competition, dataset = load_competition(job.competition), _open(job)
     training = _Training(competition, dataset, job)
     training.unfreeze()
     took = []
@@ -169,6 +171,11 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     begun = time.time()
     predict(training.model, images, competition.scored, training.device, job.recipe.precision)
     return float(np.mean(took[1:])), (time.time() - begun) / len(images)
+
+
+def _open(job: FoldJob) -> Dataset:
+    dataset = open_dataset(job.data)
+    return replace(dataset, targets=relabel(dataset.targets, job.relabels))
 
 
 class _Training:
@@ -328,10 +335,9 @@ def _stop_split(dataset: Dataset, competition: Competition, job: FoldJob) -> tup
 
     The validation fold must not decide when training stops: its score would then be chosen, not measured.
     """
-    parts = round(1 / job.recipe.schedule.stop_share)
     contents = describe(dataset.targets[job.train_rows], competition.task)
-    part = assign(contents, job.train_groups, parts, seed=job.fold)
-    return job.train_rows[part != 0], job.train_rows[part == 0]
+    part = assign(contents, job.train_groups, 1, job.fold, job.recipe.schedule.stop_share)
+    return job.train_rows[part != HELD_OUT], job.train_rows[part == HELD_OUT]
 
 
 def _random(purpose: int, *numbers: int) -> np.random.Generator:

@@ -1,16 +1,17 @@
 """verb: make or show the split: which sample is validated when.
 
-    python -m toolkit.folds competitions/mars --folds 5
+    python -m toolkit.folds competitions/mars --folds 5 --repeats 3 --holdout 0.1
 
-Groups stay whole. Folds are as even as a greedy assignment makes them in the number of samples, and for
-each class in its images and, for masks, its pixels. Leaves `folds.parquet` (index, fold, group).
+Groups stay whole, the cleaning list is obeyed. Folds are as even as a search makes them in the number of
+samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index, fold,
+group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`.
 """
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
 from toolkit import console
-from toolkit.store import Workspace, atomic, hash_file
+from toolkit.store import Workspace, atomic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,58 +21,121 @@ if TYPE_CHECKING:
 
 
 def folds(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
-    """Make the table unless it was made from the same data, cleaning, number and seed; show it."""
+    """Make the table unless it was made from the same data, cleaning and options; show it."""
     import pandas as pd
 
-    from toolkit.dataset import data_hash, open_dataset
-    from toolkit.split import make_folds, read_cleaning
+    from toolkit.cleaning import cleaning_hash, read_cleaning
+    from toolkit.dataset import data_hash, open_dataset, relabel
+    from toolkit.split import describe, folds_hash, make_folds, relabels
 
     dataset = open_dataset(workspace.data)
+    cleaning = read_cleaning(workspace, dataset.ids, competition.task)
     inputs = {
         "data": data_hash(workspace.data),
-        "cleaning": hash_file(workspace.cleaning) if workspace.cleaning.exists() else None,
+        "cleaning": cleaning_hash(workspace),
         "folds": options.folds,
         "seed": options.seed,
+        "repeats": options.repeats,
+        "holdout": options.holdout,
     }
-    table = pd.read_parquet(workspace.folds) if workspace.folds.exists() else None
-    if table is None or table.attrs != inputs:
-        if table is not None and workspace.train.exists():
-            console.warn("the folds are made anew; runs on the old ones stay on disk but join no blend with new ones")
-        cleaning = read_cleaning(workspace, dataset.ids)
+    known = pd.read_parquet(workspace.folds) if workspace.folds.exists() else None
+    if known is not None and known.attrs == inputs:
+        table = known
+    else:
         table = make_folds(dataset.targets, dataset.ids, dataset.groups, competition.task, cleaning, inputs)
+        if known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table):
+            console.warn("the folds are made anew; runs on the old ones stay on disk but join no blend with new ones")
         with atomic(workspace.folds) as partial:
             table.to_parquet(partial, index=False)
-    return _show(competition, dataset.targets, table)
+    suggested = int(cleaning["action"].str.endswith("?").sum())
+    if suggested:
+        console.say(f"{workspace.cleaning}: {suggested:,} suggestions are not obeyed; take away a ? to obey that line")
+    return _show(competition, describe(relabel(dataset.targets, relabels(table)), competition.task), table)
 
 
-def _show(competition: "Competition", targets: "np.ndarray", table: "pd.DataFrame") -> dict[str, Any]:
-    from toolkit.dataset import class_counts
-    from toolkit.split import LEFT_OUT, folds_hash
+def _show(competition: "Competition", contents: "np.ndarray", table: "pd.DataFrame") -> dict[str, Any]:
+    """Print what each fold holds; contents as `describe` returns them."""
+    import numpy as np
 
-    number = int(table["fold"].max()) + 1
-    parts = [targets[(table["fold"] == k).to_numpy()] for k in range(number)]
-    counts = [class_counts(part, competition.task) for part in parts]
-    for name, in_folds in zip(competition.task.classes, zip(*counts, strict=True), strict=True):
-        if min(in_folds) == 0:
-            console.warn(f"class {name!r} is missing from a fold: it occurs in too few groups")
-    rows = [["samples", *(f"{len(part):,}" for part in parts)]]
-    for i, name in enumerate(competition.task.classes):
-        rows.append([name, *(f"{total[i] / max(total.sum(), 1):.2%}" for total in counts)])
-    left_out = int((table["fold"] == LEFT_OUT).sum())
-    groups = table.loc[table["fold"] >= 0, "group"].nunique()
-    title = f"{competition.name}: {number} folds, {groups:,} groups, {left_out:,} samples left out"
-    console.table(title, ["", *(f"fold {k}" for k in range(number))], rows)
-    return {"folds": number, "samples": [len(part) for part in parts], "left_out": left_out, "hash": folds_hash(table)}
+    from toolkit.competition import Segmentation
+    from toolkit.split import HELD_OUT, LEFT_OUT, folds_hash
+
+    fold = table["fold"].to_numpy()
+    number = int(fold.max()) + 1
+    held, left = int((fold == HELD_OUT).sum()), int((fold == LEFT_OUT).sum())
+    parts = [*range(number), *([HELD_OUT] if held else [])]
+    samples = np.array([(fold == k).sum() for k in parts])
+    counts = np.array([contents[fold == k].sum(0) for k in parts])  # (parts, columns)
+    classes = competition.task.classes
+    rows = [_row("samples", samples, [f"{n:,}" for n in samples], number)]
+    for i, name in enumerate(classes):
+        if isinstance(competition.task, Segmentation):
+            rows.append(_row(f"{name}: images", counts[:, i], [f"{n:,}" for n in counts[:, i]], number))
+        sizes = counts[:, i - len(classes)]  # of the last columns: labels, or pixels
+        shares = [f"{share:.2%}" for share in sizes / np.maximum(counts[:, -len(classes) :].sum(1), 1)]
+        rows.append(_row(name, sizes, shares, number))
+        _warn_of_missing(name, counts[:number, i], contents[:, i] > 0, table)
+    groups = table.loc[fold >= 0, "group"].nunique()
+    title = f"{competition.name}: {number} folds, {groups:,} groups, {left:,} samples left out"
+    columns = ["", *(f"fold {k}" for k in range(number)), *(["holdout"] if held else []), "uneven by"]
+    console.table(title + (f", {held:,} held out" if held else ""), columns, [row for row, _ in rows])
+    relabelled = int(table["label"].notna().sum())
+    if relabelled:
+        console.say(f"{relabelled:,} samples have another label than in the file")
+    return {
+        "folds": number,
+        "samples": samples[:number].tolist(),
+        "left_out": left,
+        "held_out": held,
+        "relabelled": relabelled,
+        "uneven": max(uneven for _, uneven in rows),
+        "hash": folds_hash(table),
+    }
+
+
+def _row(name: str, counts: "np.ndarray", texts: list[str], number: int) -> tuple[list[str], float]:
+    """The line of the table, and the largest deviation of a fold's count from the mean of the folds, relative."""
+    mean = counts[:number].mean()
+    uneven = float(abs(counts[:number] / mean - 1).max()) if mean else 0.0
+    return [name, *texts, f"{uneven:.1%}"], uneven
+
+
+def _warn_of_missing(name: str, counts: "np.ndarray", held: "np.ndarray", table: "pd.DataFrame") -> None:
+    """Say why a class is missing from a fold, if it is; held: samples that hold it."""
+    missing = [str(k) for k, count in enumerate(counts) if count == 0]
+    if missing:
+        groups = table.loc[held & (table["fold"] != -1).to_numpy(), "group"].nunique()
+        where = f"class {name!r} is missing from fold {', '.join(missing)}"
+        if groups < len(counts):
+            console.warn(f"{where}: only {groups} groups hold it, and a group is never divided")
+        else:
+            console.warn(f"{where}, though {groups} groups hold it: they also hold what other folds need")
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--folds", type=_at_least_two, default=5, metavar="K", help="default: 5")
+    made.add_argument("--repeats", type=_at_least_one, default=1, metavar="R", help="splits, from seeds N, N+1, …")
+    made.add_argument("--holdout", type=_share, default=0.0, metavar="H", help="of samples, in no fold (default: 0)")
 
 
 def _at_least_two(text: str) -> int:
     if not text.isdecimal() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of folds; there must be at least 2")
     return int(text)
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("there must be at least 1 split")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 0.9:
+        raise argparse.ArgumentTypeError("the holdout must be a share from 0 to 0.9, such as 0.1")
+    return value
 
 
 if __name__ == "__main__":

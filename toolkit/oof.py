@@ -13,7 +13,6 @@ import pandas as pd
 
 from toolkit.competition import Competition, Segmentation
 from toolkit.metrics import MeanIoU, bootstrap, confusion_by_sample
-from toolkit.split import LEFT_OUT
 from toolkit.store import atomic, read_manifest
 
 QUANTISATION = 1e-4
@@ -56,9 +55,9 @@ def score(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, st
         confusion_by_sample(targets[at], competition.decode(probabilities(stored[at])), classes)
         for at in chunks(len(targets))
     ]
-    confusions = np.concatenate(parts)[fold != LEFT_OUT]
-    groups = folds["group"].to_numpy()[fold != LEFT_OUT]
-    fold = fold[fold != LEFT_OUT]
+    confusions = np.concatenate(parts)[fold >= 0]
+    groups = folds["group"].to_numpy()[fold >= 0]
+    fold = fold[fold >= 0]
     total = confusions.sum(0)
     low, high = bootstrap(confusions, groups, competition.metric, competition.scored)
     by_class = competition.metric.by_class(total, competition.scored)

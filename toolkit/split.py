@@ -1,5 +1,8 @@
 """Which sample is validated when: the cleaning list obeyed, groups kept whole, folds as even as can be."""
 
+import math
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -7,12 +10,20 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from toolkit.cleaning import cleaning_hash
 from toolkit.competition import Classification, Task
-from toolkit.dataset import data_hash
+from toolkit.dataset import CHUNK, data_hash, relabel
 from toolkit.errors import UserError
 from toolkit.store import Workspace, hash_json
 
 LEFT_OUT = -1  # the fold of a sample that the cleaning list drops
+HELD_OUT = -2  # the fold of a sample of the holdout: neither trained on nor scored as out of fold
+EXACT = 2**53  # whole numbers up to here are exact in float64
+CANDIDATES = 256  # groups of a fold that are tried for one exchange
+STARTS = 8  # assignments that are made and improved, the best of which is kept; fewer where groups are many
+GROUPS = 16_000  # groups assigned in all starts together, about
+SWEEPS = 20  # over all pairs of folds, at most: they end with the first that leaves more than this of the cost
+WORTHWHILE = 0.999
 
 
 def make_folds(
@@ -23,54 +34,174 @@ def make_folds(
     cleaning: pd.DataFrame,
     inputs: dict[str, Any],
 ) -> pd.DataFrame:
-    """The table for inputs["folds"] folds, with `inputs` kept in its attrs."""
+    """The table for inputs["folds"] folds, with `inputs` kept in its attrs.
+
+    Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the
+    file), and for each further repeat r of inputs["repeats"] one `fold_<r>` from the seed plus r. The samples
+    of inputs["holdout"], a share, are held out of all repeats.
+    """
+    options = {"repeats": 1, "holdout": 0.0} | inputs
     merged = merge_groups(groups, ids, cleaning)
     kept = ~np.isin(ids, cleaning.loc[cleaning["action"] == "drop", "index"])
-    if len(np.unique(merged[kept])) < inputs["folds"]:
-        raise UserError(f"{len(np.unique(merged[kept]))} groups can't fill {inputs['folds']} folds; ask for fewer")
-    fold = np.full(len(ids), LEFT_OUT)
-    contents = describe(targets[kept], task)
-    fold[kept] = assign(contents, merged[kept], inputs["folds"], inputs["seed"])
-    table = pd.DataFrame({"index": ids, "fold": fold, "group": merged})
+    number, parts = len(np.unique(merged[kept])), options["folds"] + (options["holdout"] > 0)
+    if number < parts:
+        what = f"{options['folds']} folds" + (" and a holdout" if options["holdout"] else "")
+        raise UserError(f"{number} groups can't fill {what}; ask for fewer")
+    lines = cleaning[cleaning["action"] == "relabel"]
+    labels = pd.Series(lines["value"].astype("int64").to_numpy(), index=lines["index"], dtype="Int64")
+    table = pd.DataFrame({"index": ids, "fold": LEFT_OUT, "group": merged})
+    table["label"] = labels[~labels.index.duplicated()].reindex(ids).array
+    contents = describe(relabel(targets, relabels(table)), task)
+    left = kept.copy()
+    for repeat in range(options["repeats"]):
+        holdout = options["holdout"] if repeat == 0 else 0.0
+        fold = np.where(kept, HELD_OUT, LEFT_OUT)
+        fold[left] = assign(contents[left], merged[left], options["folds"], options["seed"] + repeat, holdout)
+        left = fold >= 0
+        table[f"fold_{repeat}" if repeat else "fold"] = fold
     table.attrs.update(inputs)
     return table
 
 
 def describe(targets: np.ndarray, task: Task) -> np.ndarray:
-    """What has to be even, float64 (N, K): for masks, which classes occur and how much of each."""
+    """What has to be even, int64 (N, K): one-hot labels; for masks, which classes occur, then pixels of each."""
+    classes = len(task.classes)
     if isinstance(task, Classification):
-        return np.eye(len(task.classes))[targets]
-    pixels = np.stack([(targets == i).mean((1, 2)) for i in range(len(task.classes))], axis=1)
-    return np.concatenate([pixels > 0, pixels], axis=1).astype(np.float64)
+        return (targets[:, None] == np.arange(classes)).astype(np.int64)
+    pixels = np.empty((len(targets), classes), np.int64)
+    for start in range(0, len(targets), CHUNK):
+        chunk = targets[start : start + CHUNK]
+        for label in range(classes):
+            pixels[start : start + CHUNK, label] = np.count_nonzero(chunk == label, axis=(1, 2))
+    return np.concatenate([(pixels > 0).astype(np.int64), pixels], axis=1)
 
 
-def assign(contents: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Fold of every sample, int64 (N,), groups kept whole.
+def assign(contents: np.ndarray, groups: np.ndarray, folds: int, seed: int, holdout: float = 0.0) -> np.ndarray:
+    """Fold of every sample, int64 (N,), groups kept whole; HELD_OUT for about the share `holdout` of them.
 
-    Greedy: groups with the largest share of something rare come first, and each goes where the sum of
-    squared deviations from an even split grows least. The rule is scikit-learn's StratifiedGroupKFold's,
-    with several properties a sample in place of one label.
+    What is even: each column of contents, counts (N, K), and the number of samples. The objective: as few
+    columns missing from a fold as can be (from the holdout: second to that); then the least sum, over columns
+    and folds, of (share of the column's total - share wanted)² / share wanted. Several random greedy
+    assignments (as in scikit-learn's StratifiedGroupKFold, rare things first) are improved by moving a group
+    or exchanging two between two folds while that helps.
+
+    Depends on the seed alone, on any machine: shares are whole numbers so small that sums and products are
+    exact in float64, in whatever order a library adds them up, and the effort is bounded in steps, not seconds.
     """
     names, inverse = np.unique(groups, return_inverse=True)
-    samples = np.ones((len(contents), 1))
-    shares = np.concatenate([contents, samples], axis=1)
-    shares = shares / np.maximum(shares.sum(0), 1e-12)
-    totals = np.zeros((len(names), shares.shape[1]))
-    np.add.at(totals, inverse, shares)
-    order = np.random.default_rng(seed).permutation(len(names))
-    order = order[np.argsort(-totals[order].max(1), kind="stable")]
-    filled = np.zeros((folds, shares.shape[1]))
-    chosen = np.empty(len(names), np.int64)
-    for group in order:
-        # adding t to a fold that holds f changes the sum of squares by 2 f·t + |t|²; |t|² is the same for all
-        costs = filled @ totals[group]
-        chosen[group] = int(costs.argmin())
-        filled[chosen[group]] += totals[group]
-    return chosen[inverse]
+    columns = np.column_stack([np.ones(len(contents)), contents])
+    totals = np.stack([np.bincount(inverse, column, len(names)) for column in columns.T], axis=1)
+    totals = totals[:, totals.any(0)]
+    wanted = np.array([(1 - holdout) / folds] * folds + [holdout] * (holdout > 0))
+    weights = wanted[0] / wanted
+    scale = math.floor(math.sqrt(EXACT / 8 / (totals.shape[1] * weights.max())))
+    shares = np.rint(totals * (scale / totals.sum(0)))
+    penalty = np.where(np.arange(len(wanted)) < folds, totals.shape[1] + 1.0, 1.0)
+    kinds = np.unique(shares, axis=0, return_inverse=True)[1]
+    problem = _Problem(shares, kinds, scale * wanted[:, None], weights, penalty)
+    random = np.random.default_rng(seed)
+    best, least = np.empty(0, np.int64), (math.inf, math.inf)
+    holders = (shares > 0).sum(0)
+    unavoidable = sum(np.sort(penalty)[: max(0, len(wanted) - n)].sum() for n in holders)
+    starts = min(STARTS, 1 + GROUPS // len(names))
+    for start in range(8 * starts):
+        if start >= starts and least[0] <= unavoidable:
+            break
+        # where a class is missing that need not be, random assignments lead out of the greedy one's neighbourhood
+        part = _greedy(problem, random) if start < starts else random.integers(len(wanted), size=len(names))
+        cost = _improve(problem, part, random)
+        if cost < least:
+            best, least = part, cost
+    return np.where(best == folds, HELD_OUT, best)[inverse]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Groups to be put into parts: the folds and, last, the holdout if there is one."""
+
+    shares: np.ndarray  # float64 (G, J): whole numbers, what each group holds of each column
+    kinds: np.ndarray  # (G,): equal for groups of equal shares
+    wanted: np.ndarray  # (P, 1): what a part should hold of each column
+    weights: np.ndarray  # (P,): share wanted by a fold / share wanted by this part
+    penalty: np.ndarray  # (P,): for a column that is missing from the part
+
+
+def _greedy(problem: _Problem, random: np.random.Generator) -> np.ndarray:
+    """Part of each group: those with much of something rare first, each where the objective grows least."""
+    shares, weights = problem.shares, problem.weights
+    part = np.empty(len(shares), np.int64)
+    filled = np.zeros((len(weights), shares.shape[1]))
+    squares = (shares**2).sum(1)
+    for group in np.argsort(-shares.max(1) * random.uniform(0.5, 1, len(shares)), kind="stable"):
+        # adding t to a part that holds f changes its sum of squares by w (2 f·t + |t|²)
+        part[group] = (weights * (2 * (filled @ shares[group]) + squares[group])).argmin()
+        filled[part[group]] += shares[group]
+    return part
+
+
+def _improve(problem: _Problem, part: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
+    """Move and exchange groups, in place, while that helps; the penalties and the sum of squares then."""
+    filled = np.stack([problem.shares[part == k].sum(0) for k in range(len(problem.weights))])
+    pairs = list(combinations(range(len(problem.weights)), 2))
+    cost = _cost(problem, filled)
+    for _ in range(SWEEPS):
+        for at in random.permutation(len(pairs)):
+            a, b = pairs[at]
+            _exchange(problem, part, filled, a, b, random)
+        before, cost = cost, _cost(problem, filled)
+        if cost[0] == before[0] and cost[1] > WORTHWHILE * before[1]:
+            break
+    return cost
+
+
+def _cost(problem: _Problem, filled: np.ndarray) -> tuple[float, float]:
+    squares = problem.weights[:, None] * (filled - problem.wanted) ** 2
+    return float(((filled == 0).sum(1) * problem.penalty).sum()), math.fsum(squares.ravel())
+
+
+def _exchange(
+    problem: _Problem, part: np.ndarray, filled: np.ndarray, a: int, b: int, random: np.random.Generator
+) -> None:
+    """Exchange groups between the parts a and b, in place, while that helps."""
+    one, other = (_candidates(problem, np.flatnonzero(part == k), filled, random) for k in (a, b))
+    shares = np.concatenate([problem.shares, np.zeros((1, filled.shape[1]))])  # the last: no group
+    left, right = shares[one], shares[other]
+    weight = problem.weights[a] + problem.weights[b]
+    missing = EXACT / 2 * problem.penalty  # more than the sum of squares can ever be
+    for _ in range(len(one) + len(other)):
+        # t = left - right, taken from a to b, changes the sum of squares by 2 t·slope + weight |t|²
+        slope = np.rint(problem.weights[b] * filled[b] - problem.weights[a] * filled[a])
+        change = (2 * left @ slope + weight * (left**2).sum(1))[:, None] - 2 * weight * (left @ right.T)
+        change += weight * (right**2).sum(1) - 2 * right @ slope
+        for c in np.flatnonzero((filled[a] <= left.max(0)) | (filled[b] <= right.max(0))):
+            taken = left[:, None, c] - right[:, c]
+            change += missing[a] * ((filled[a, c] == taken) * 1.0 - (filled[a, c] == 0))
+            change += missing[b] * ((filled[b, c] == -taken) * 1.0 - (filled[b, c] == 0))
+        i, j = np.unravel_index(int(change.argmin()), change.shape)
+        taken = left[i] - right[j]
+        if change[i, j] >= -np.abs(taken).sum():  # no more than a rounded slope can pretend
+            break
+        filled[a] -= taken
+        filled[b] += taken
+        one[i], other[j] = other[j], one[i]
+        left[i], right[j] = shares[one[i]], shares[other[j]]
+        part[one[one >= 0]], part[other[other >= 0]] = a, b
+
+
+def _candidates(problem: _Problem, members: np.ndarray, filled: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Groups of a part to try, one of each kind, and -1 for none; those with what a part lacks come first."""
+    members = members[np.unique(problem.kinds[members], return_index=True)[1]]
+    if len(members) > CANDIDATES:
+        lacking = problem.shares[members][:, (filled == 0).any(0)].sum(1) > 0
+        members = members[np.argsort(-(lacking + random.random(len(members))), kind="stable")[:CANDIDATES]]
+    return np.append(members, -1)
 
 
 def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
-    """Groups after the cleaning list's `group` lines: lines of equal value become one, chains too."""
+    """Groups after the cleaning list's `group` lines: lines of equal value become one, chains too.
+
+    Numbered by first appearance, so that the same partition has the same numbers however it was written.
+    """
     _, merged = np.unique(groups, return_inverse=True)
     listed = cleaning[cleaning["action"] == "group"]
     row_of = {int(name): row for row, name in enumerate(ids)}
@@ -81,42 +212,28 @@ def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) ->
         right += [merged[row] for row in rows]
     nodes = int(merged.max()) + 1
     links = coo_array((np.ones(len(left)), (np.array(left, int), np.array(right, int))), shape=(nodes, nodes))
-    return connected_components(links, directed=False)[1][merged].astype(np.int64)
+    joined = connected_components(links, directed=False)[1][merged]
+    return pd.factorize(joined)[0].astype(np.int64)
 
 
-def read_cleaning(workspace: Workspace, ids: np.ndarray) -> pd.DataFrame:
-    """The cleaning list, checked line by line; empty where there is none."""
-    columns = ["index", "action", "value", "reason", "confidence"]
-    path = workspace.cleaning
-    if not path.exists():
-        return pd.DataFrame(columns=columns)
-    try:
-        lines = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read ({error}); remove it and run the audit again") from None
-    if not {"index", "action", "value"} <= set(lines.columns):
-        raise UserError(f"{path} must have the columns {', '.join(columns)}, it has {', '.join(lines.columns)}")
-    known = {str(name) for name in ids}
-    for number, (name, action, value) in enumerate(lines[["index", "action", "value"]].to_numpy(), start=2):
-        if name not in known:
-            raise UserError(f"{path} line {number}: the training file has no row {name!r}")
-        if action not in ("drop", "group"):
-            raise UserError(f"{path} line {number}: action {action!r} is not one of drop, group")
-        if action == "group" and not value:
-            raise UserError(f"{path} line {number}: action group needs a value, the same for all its members")
-    return lines.assign(index=lines["index"].astype("int64"))
+def relabels(table: pd.DataFrame) -> np.ndarray:
+    """Rows of the dataset and the labels they get in place of the file's, int64 (n, 2)."""
+    rows = np.flatnonzero(table["label"].notna())
+    return np.stack([rows, table["label"].iloc[rows].to_numpy(np.int64)], axis=1)
 
 
 def folds_hash(table: pd.DataFrame) -> str:
-    """Names the split itself: which row is in which fold."""
-    return hash_json([table["index"].tolist(), table["fold"].tolist()])
+    """Names the split itself: which row is in which fold and group, under which label."""
+    return hash_json([*(table[name].tolist() for name in ("index", "fold", "group")), relabels(table).tolist()])
 
 
 def read_folds(workspace: Workspace) -> pd.DataFrame:
-
+    """The table; UserError where it was made from other data or another cleaning list than those at hand."""
     if not workspace.folds.exists():
         raise UserError(f"there is no {workspace.folds} yet; run `python -m toolkit.folds` first")
     table = pd.read_parquet(workspace.folds)
-    if table.attrs["data"] != data_hash(workspace.data):
+    if "label" not in table or table.attrs["data"] != data_hash(workspace.data):
         raise UserError(f"{workspace.folds} was made from other data; run `python -m toolkit.folds` again")
+    if table.attrs["cleaning"] != cleaning_hash(workspace):
+        raise UserError(f"{workspace.cleaning} has changed since the folds; run `python -m toolkit.folds` again")
     return table

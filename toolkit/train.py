@@ -65,7 +65,7 @@ def prepare(
 
     from toolkit.dataset import data_hash
     from toolkit.fit import FoldJob
-    from toolkit.split import folds_hash, read_folds
+    from toolkit.split import folds_hash, read_folds, relabels
 
     competition.rules.check(recipe)
     table = read_folds(workspace)
@@ -84,6 +84,7 @@ def prepare(
             train_rows=np.flatnonzero(inside),
             train_groups=group[inside],
             valid_rows=np.flatnonzero(fold == k),
+            relabels=relabels(table),
             folder=folder / f"fold_{k}",
             device=options.device,
             workers=options.workers,
@@ -106,8 +107,8 @@ def train(
     """
     from dataclasses import replace
 
-    from toolkit.dataset import data_hash, open_dataset
-    from toolkit.split import folds_hash, read_folds
+    from toolkit.dataset import data_hash, open_dataset, relabel
+    from toolkit.split import folds_hash, read_folds, relabels
 
     folder, jobs = prepare(competition, workspace, recipe, options)
     done = read_manifest(folder)
@@ -124,7 +125,7 @@ def train(
                 job = replace(job, deadline=time.time() + share)
             complete &= _train_fold(job, watch)
     dataset, table = open_dataset(workspace.data), read_folds(workspace)
-    clean = _store_oof(competition, dataset, table, jobs, folder)
+    clean = _store_oof(competition, relabel(dataset.targets, relabels(table)), table, jobs, folder)
     if len(dataset.test_images):
         _store_test(competition, dataset, jobs, folder)
     write_json(folder / "metrics.json", {"metric": competition.metric.name, "clean": clean, "stress": None})
@@ -181,7 +182,7 @@ def _store_fold(job: "FoldJob", result: "FoldResult") -> None:
 
 
 def _store_oof(
-    competition: "Competition", dataset: "Dataset", table: "pd.DataFrame", jobs: list["FoldJob"], folder: Path
+    competition: "Competition", targets: "np.ndarray", table: "pd.DataFrame", jobs: list["FoldJob"], folder: Path
 ) -> dict[str, Any]:
     """Merge the folds' predictions into `oof.npy` in the order of the dataset; the clean score."""
     import numpy as np
@@ -189,10 +190,10 @@ def _store_oof(
     from toolkit.oof import open_probabilities, write_oof
 
     parts = [open_probabilities(job.folder / "oof.npy") for job in jobs]
-    merged = np.zeros((len(dataset.images), *parts[0].shape[1:]), np.float16)
+    merged = np.zeros((len(targets), *parts[0].shape[1:]), np.float16)
     for job, part in zip(jobs, parts, strict=True):
         merged[job.valid_rows] = part
-    return write_oof(folder / "oof.npy", merged, competition, dataset.targets, table)
+    return write_oof(folder / "oof.npy", merged, competition, targets, table)
 
 
 def _store_test(competition: "Competition", dataset: "Dataset", jobs: list["FoldJob"], folder: Path) -> None:

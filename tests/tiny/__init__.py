@@ -11,7 +11,8 @@ import numpy as np
 from torch import nn
 
 from toolkit import console
-from toolkit.audit import audit
+from toolkit.audit import load as load_raw
+from toolkit.audit import raw_folder
 from toolkit.competition import Classification, Competition, Prediction, Rules
 from toolkit.dataset import Dataset, Npz
 from toolkit.errors import UserError
@@ -97,9 +98,14 @@ def call(
     return verb(of, Workspace(root, "tiny-practice"), options)
 
 
+def _load(of: Competition, workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    load_raw(of, workspace, raw_folder(of, workspace, options))
+    return {}
+
+
 def prepare(root: Path, *more: str) -> Workspace:
     """Practice data, loaded and split into three folds."""
-    call(audit, console.parser("audit", ""), root)
+    call(_load, console.parser("audit", ""), root)
     made = console.parser("folds", "")
     add_options(made)
     call(folds, made, root, "--folds", "3", *more)
