@@ -115,8 +115,10 @@ def audit_table(dataset: "Dataset", proposal: "pd.DataFrame", findings: "Finding
     from toolkit.proposal import groups_found
     from toolkit.split import merge_groups
 
-    found = pd.DataFrame({"index": dataset.ids, "action": "group", "value": groups_found(dataset, findings).astype(str)})
-    dropped = proposal[(proposal["action"] == "drop") & proposal["reason"].str.startswith("one ")]
+    found = pd.DataFrame(
+        {"index": dataset.ids, "action": "group", "value": groups_found(dataset, findings).astype(str)}
+    )
+    dropped = proposal[(proposal["action"] == "drop") & proposal["reason"].str.startswith("repeated ")]
     reasons = proposal.groupby("index")["reason"].agg("; ".join).reindex(dataset.ids).fillna("")
     return pd.DataFrame(
         {
@@ -188,7 +190,11 @@ def _explain(
 
 
 def _show(
-    competition: "Competition", dataset: "Dataset", table: "pd.DataFrame", proposal: "pd.DataFrame", shift: "Shift | None"
+    competition: "Competition",
+    dataset: "Dataset",
+    table: "pd.DataFrame",
+    proposal: "pd.DataFrame",
+    shift: "Shift | None",
 ) -> None:
     from toolkit.audit_report import class_table
 
@@ -202,7 +208,7 @@ def _show(
     )
     console.table(title, made.columns, made.rows)
     if len(proposal):
-        kind = proposal["reason"].str.replace(r"[:;].*| \d.*| of \d.*| in \d+$|, looks.*", "", regex=True)
+        kind = proposal["reason"].str.partition(":")[0]
         counted = proposal.assign(kind=kind).groupby(["action", "kind"], as_index=False).size()
         rows = [[reason, action, f"{n:,}"] for action, reason, n in counted.to_numpy()]
         console.table("found", ["reason", "action", "samples"], rows)

@@ -95,7 +95,8 @@ figcaption { font-size: .82rem; max-width: 30rem; }
 <p class="advice">{{ section.advice }}</p>
 <div class="gallery">
 {% for caption, image in section.figures %}
-<figure><img alt="{{ caption }}" src="data:image/jpeg;base64,{{ image | jpeg }}"><figcaption>{{ caption }}</figcaption></figure>
+<figure><img alt="{{ caption }}" src="data:image/jpeg;base64,{{ image | jpeg }}">
+<figcaption>{{ caption }}</figcaption></figure>
 {% endfor %}
 </div>
 {% if section.more %}<p>and {{ section.more }} more, listed in cleaning.csv</p>{% endif %}

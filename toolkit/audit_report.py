@@ -8,9 +8,9 @@ import pandas as pd
 from toolkit.audit_page import Gallery, Page, Table, render
 from toolkit.competition import Competition, Segmentation
 from toolkit.dataset import Dataset, class_counts
-from toolkit.explain import link_panels, strip, with_mask
+from toolkit.explain import enlarged, link_panels, strip, with_mask
 from toolkit.findings import REPEATS, Findings, kept_properties
-from toolkit.proposal import groups_found
+from toolkit.proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, groups_found
 from toolkit.shift import Shift
 
 SHOWN = 18  # findings of a kind with pictures
@@ -63,7 +63,9 @@ def _todo(proposal: pd.DataFrame, shift: Shift | None) -> list[str]:
         )
     asked = sum(n for name, n in count.items() if str(name).endswith("?"))
     if asked:
-        sentences.append(f"{asked:,} suggestions wait for you: remove the question mark in cleaning.csv to accept one.")
+        sentences.append(
+            f"{asked:,} suggestions wait for you: remove the question mark in cleaning.csv to accept one."
+        )
     if shift is not None and shift.auc > 0.7:
         sentences.append("The test images differ from the training images: trust no clean score alone.")
     elif shift is not None:
@@ -78,11 +80,11 @@ def class_table(competition: Competition, dataset: Dataset, keep: np.ndarray) ->
     shares = [f"{n / max(counts.sum(), 1):.2%}" for n in counts]
     if isinstance(competition.task, Segmentation):
         within = [int((targets == i).any((1, 2)).sum()) for i in range(len(counts))]
-        cells = zip(competition.task.classes, counts, shares, within, strict=True)
-        rows = [[name, f"{n:,}", share, f"{w:,}"] for name, n, share, w in cells]
+        columns = zip(competition.task.classes, counts, shares, within, strict=True)
+        rows = [[name, f"{n:,}", share, f"{w:,}"] for name, n, share, w in columns]
         return Table("Classes", ("class", "pixels", "share", "images with it"), rows)
-    cells = zip(competition.task.classes, counts, shares, strict=True)
-    return Table("Classes", ("class", "images", "share"), [[name, f"{n:,}", share] for name, n, share in cells])
+    rows = [[name, f"{n:,}", share] for name, n, share in zip(competition.task.classes, counts, shares, strict=True)]
+    return Table("Classes", ("class", "images", "share"), rows)
 
 
 def _class_properties(competition: Competition, dataset: Dataset, keep: np.ndarray, evidence: Path) -> Table:
@@ -147,10 +149,9 @@ def _seams(dataset: Dataset, findings: Findings) -> list[Gallery]:
         return []
     spread = seams.iloc[np.linspace(0, len(seams) - 1, min(SHOWN, len(seams))).astype(int)]
     figures = [
-        (f"{dataset.ids[link.left]} continues in {dataset.ids[link.right]}", link_panels(dataset, link)[-1][1])
-        for link in spread.itertuples(index=False)
+        (" continues in ".join(name for name, _ in panels[:2]), enlarged(panels[-1][1]))
+        for panels in (link_panels(dataset, link) for link in spread.itertuples(index=False))
     ]
-    figures = [(text, np.repeat(image, 3, 2) if image.shape[2] == 1 else image) for text, image in figures]
     advice = (
         "Tiles cut from one larger picture, from the surest to the least sure. They stay together in one fold; "
         "about one in fifty of these links may be chance."
@@ -158,12 +159,9 @@ def _seams(dataset: Dataset, findings: Findings) -> list[Gallery]:
     return [Gallery("Neighbouring tiles", advice, figures, max(0, len(seams) - SHOWN))]
 
 
-def _labels(
-    competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings
-) -> list[Gallery]:
-    asked = proposal[
-        (proposal["action"] == "relabel?") | proposal["reason"].str.startswith("most of its mask")
-    ].sort_values("confidence", ascending=False)
+def _labels(competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> list[Gallery]:
+    asked = proposal[proposal["reason"].str.startswith((DOUBTFUL_LABEL, DOUBTFUL_MASK))]
+    asked = asked.sort_values("confidence", ascending=False)
     if asked.empty:
         return []
     row_of = {int(name): row for row, name in enumerate(dataset.ids)}
@@ -175,10 +173,8 @@ def _labels(
     return [Gallery("Suspicious labels", advice, figures, max(0, len(asked) - SHOWN))]
 
 
-def _peculiar(
-    competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings
-) -> list[Gallery]:
-    asked = proposal[proposal["reason"].str.startswith("unlike the rest")]
+def _peculiar(competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> list[Gallery]:
+    asked = proposal[proposal["reason"].str.startswith(UNLIKE)]
     if asked.empty:
         return []
     rows = np.flatnonzero(np.isin(dataset.ids, asked["index"]))
@@ -193,7 +189,7 @@ def _peculiar(
 
 def _shift(competition: Competition, dataset: Dataset, shift: Shift) -> list[Table | Gallery]:
     rows = [
-        [line.property, f"{line.train:.2f}", f"{line.test:.2f}", f"{line.auc:.2f}"]
+        [str(line.property), f"{line.train:.2f}", f"{line.test:.2f}", f"{line.auc:.2f}"]
         for line in shift.by_property.itertuples(index=False)
     ]
     note = (

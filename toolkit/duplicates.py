@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 
 from toolkit.keypoints import Keypoints, content, working_image
 from toolkit.neighbours import nearest
@@ -65,8 +66,8 @@ def find_copies(images: np.ndarray, keypoints: Keypoints, vectors: Sequence[np.n
     return links
 
 
-def connect(number: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Group of each of `number` rows, int64: rows joined by a chain of pairs share theirs."""
+def connect(number: int, pairs: ArrayLike) -> np.ndarray:
+    """Group of each of `number` rows, int64: rows joined by a chain of pairs (M, 2) share theirs."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -165,9 +166,7 @@ def _refine(image: np.ndarray, other: np.ndarray, matrix: np.ndarray) -> np.ndar
     inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-3)
     try:
-        _, refined = cv2.findTransformECC(
-            image, other, inverse, cv2.MOTION_AFFINE, stop, content(other), 3
-        )
+        _, refined = cv2.findTransformECC(image, other, inverse, cv2.MOTION_AFFINE, stop, content(other), 3)
     except cv2.error:  # it did not converge
         return matrix
     result = cv2.invertAffineTransform(refined)

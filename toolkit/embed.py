@@ -65,7 +65,9 @@ def _properties(image: np.ndarray) -> dict[str, float]:
         "sharpness": float(np.log1p(fine.var())),
         "noise": float(np.abs(noise).mean() * np.sqrt(np.pi / 2) / 6),
         "coarse detail": float((coarse - coarse.mean()).std()),
-        "compression blocks": float(steps[:, 7::8].mean() / max(float(steps.mean()), 1e-3)) if steps.shape[1] > 7 else 1.0,
+        "compression blocks": float(steps[:, 7::8].mean() / max(float(steps.mean()), 1e-3))
+        if steps.shape[1] > 7
+        else 1.0,
         "darkest": float(np.percentile(values, 1)),
         "brightest": float(np.percentile(values, 99)),
         "black border": float(1 - seen.mean()),

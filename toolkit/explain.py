@@ -12,7 +12,16 @@ from toolkit.keypoints import working_image
 
 SHOWN = 160  # pixels, the shorter side of a shown picture at least
 COLOURS = np.array(
-    [[0, 0, 0], [86, 180, 233], [230, 159, 0], [240, 228, 66], [204, 121, 167], [0, 158, 115], [213, 94, 0], [0, 114, 178]],
+    [
+        [0, 0, 0],
+        [86, 180, 233],
+        [230, 159, 0],
+        [240, 228, 66],
+        [204, 121, 167],
+        [0, 158, 115],
+        [213, 94, 0],
+        [0, 114, 178],
+    ],
     np.uint8,
 )  # Okabe and Ito 2008: told apart by the colour-blind
 

@@ -13,9 +13,8 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.nd
     import faiss
 
     number, dimensions = vectors.shape
-    if number <= EXACT:
-        index = faiss.IndexFlatIP(dimensions)
-    else:
+    index: faiss.Index = faiss.IndexFlatIP(dimensions)
+    if number > EXACT:
         index = faiss.IndexHNSWFlat(dimensions, 32, faiss.METRIC_INNER_PRODUCT)
     index.add(np.ascontiguousarray(vectors, np.float32))
     products, rows = index.search(np.ascontiguousarray(queries, np.float32), count + 1)

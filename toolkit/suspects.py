@@ -96,7 +96,8 @@ def guessed_probabilities(embedding: np.ndarray, labels: np.ndarray, groups: np.
         warnings.simplefilter("ignore")  # few of a class, no convergence: a guess is all that is wanted
         for train, valid in folds.split(embedding, labels, groups):
             parts = min(64, len(train) - 1, embedding.shape[1])
-            model = make_pipeline(StandardScaler(), PCA(parts, random_state=0), LogisticRegression(C=0.1, max_iter=300))
+            steps = StandardScaler(), PCA(parts, random_state=0), LogisticRegression(C=0.1, max_iter=300)
+            model = make_pipeline(*steps)
             model.fit(embedding[train], labels[train])
             result[np.ix_(valid, model.classes_)] = model.predict_proba(embedding[valid])
     return result
@@ -116,9 +117,7 @@ def suspicious_labels(labels: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray
     return 1 - get_label_quality_scores(labels, guess), wrong
 
 
-def suspicious_masks(
-    masks: np.ndarray, guess: np.ndarray, scored: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def suspicious_masks(masks: np.ndarray, guess: np.ndarray, scored: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The same for masks (N, H, W) and probabilities (N, C, H, W): the pixels with a scored label count."""
     from cleanlab.segmentation.rank import get_label_quality_scores
 
@@ -132,5 +131,3 @@ def suspicious_masks(
     quality, by_pixel = get_label_quality_scores(labels, guess, verbose=False)
     against = (by_pixel < 1 / len(scored)) & counted
     return 1 - quality, against.sum((1, 2)) > MASK_SHARE * np.maximum(counted.sum((1, 2)), 1)
-
-
