@@ -11,7 +11,7 @@ import pandas as pd
 from toolkit.competition import Competition, Segmentation, Task
 from toolkit.dataset import Dataset, hash_sample
 from toolkit.duplicates import find_copies
-from toolkit.embed import embed, properties
+from toolkit.embed import appearance, network_features, properties
 from toolkit.keypoints import open_keypoints, picture_vectors, save_keypoints
 from toolkit.store import atomic
 from toolkit.suspects import Doubts, doubts, peculiarity
@@ -49,13 +49,16 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Path |
     same, masks = equal_pictures(dataset.images), repeated_masks(dataset.targets, competition.task)
     distinct = _distinct(len(dataset.images), same, masks)
     links = find_links(dataset.images, distinct, folder, jobs)
-    embedding = _kept(folder / "embedding.npy", lambda: embed(dataset.images[distinct], competition.rules.pretrained))
-    score, nearest = peculiarity(embedding)
+    pictures = dataset.images[distinct]
+    score, nearest = peculiarity(_kept(folder / "appearance.npy", lambda: appearance(pictures)))
     peculiar = np.full(len(dataset.images), np.nan)
     peculiar[distinct] = score
     near = np.zeros((len(dataset.images), nearest.shape[1]), np.int64)
     near[distinct] = distinct[nearest]
-    doubted = doubts(competition, dataset, distinct, embedding, links, run)
+    make = network_features if competition.rules.pretrained else appearance
+    doubted = doubts(
+        competition, dataset, distinct, lambda: _kept(folder / "features.npy", lambda: make(pictures)), links, run
+    )
     return Findings(same, masks, distinct, links, peculiar, near, doubted)
 
 

@@ -132,6 +132,7 @@ def picture_vectors(keypoints: Keypoints, seed: int = 0) -> tuple[np.ndarray, np
     Copies under rotation, scale, shift, shear and light have a high dot product.
     """
     from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(seed)
     number = len(keypoints.counts)
@@ -141,7 +142,8 @@ def picture_vectors(keypoints: Keypoints, seed: int = 0) -> tuple[np.ndarray, np
         empty = np.zeros((number, 1), np.float32)
         return empty, empty
     sample = sample[rng.permutation(len(sample))[:50_000]]
-    clusters = MiniBatchKMeans(WORDS, random_state=seed, n_init=1, batch_size=4096).fit(sample)
+    with threadpool_limits(1):  # batches are small: threads wait for each other longer than they work
+        clusters = MiniBatchKMeans(WORDS, random_state=seed, n_init=1, batch_size=4096).fit(sample)
     words = clusters.cluster_centers_.astype(np.float32)
     basis, mean = _principal_axes(np.stack([_vlad(keypoints.of(row)[1], words) for row in some]))
     plain, mirrored = (np.empty((number, basis.shape[1]), np.float32) for _ in range(2))

@@ -1,6 +1,7 @@
 """Samples that may be wrong: pictures unlike the rest, labels that contradict what was learnt from the others."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +30,13 @@ class Doubts:
     judge: str
 
 
-def peculiarity(embedding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far each picture (N, d) is from its nearest others: float (N,) in robust standard deviations above the
-    median, and rows (N, k) of those others, nearest first.
+def peculiarity(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far each picture is from its nearest others: float (N,) in robust standard deviations above the median,
+    and rows (N, k) of those others, nearest first.
+
+    vectors: float32 (N, d) of unit length.
     """
-    unit = embedding - embedding.mean(0)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-9)
-    products, near = nearest(unit, unit, min(NEAREST, len(unit) - 1))
+    products, near = nearest(vectors, vectors, min(NEAREST, len(vectors) - 1))
     distance = 1 - products.mean(1)
     middle = float(np.median(distance))
     spread = 1.4826 * float(np.median(np.abs(distance - middle)))
@@ -46,13 +47,13 @@ def doubts(
     competition: Competition,
     dataset: Dataset,
     distinct: np.ndarray,
-    embedding: np.ndarray,
+    features: Callable[[], np.ndarray],
     links: pd.DataFrame,
     run: Path | None,
 ) -> Doubts:
     """Labels held against a run's out-of-fold probabilities; without one, class labels against a first guess.
 
-    embedding: (n, d) of the distinct rows.
+    features: makes those (n, d) of the distinct rows, where they are needed.
     """
     number, classes = len(dataset.images), len(competition.task.classes)
     result = Doubts(np.full(number, np.nan), np.zeros(number, bool), np.zeros(number, np.int64), "nothing yet")
@@ -73,15 +74,15 @@ def doubts(
         guess = guess[rows]
     else:
         groups = connect(number, links[["left", "right"]].to_numpy())[distinct]
-        rows, judge = distinct, "a first guess from the pictures' embedding; sharper after a training"
-        guess = guessed_probabilities(embedding, dataset.targets[rows], groups, classes)
+        rows, judge = distinct, "a first guess; run the audit again after a training, it is sharper then"
+        guess = guessed_probabilities(features(), dataset.targets[rows], groups, classes)
     result.suspicion[rows], result.wrong[rows] = suspicious_labels(np.asarray(dataset.targets[rows]), guess)
     result.likelier[rows] = guess.argmax(1)
     return Doubts(result.suspicion, result.wrong, result.likelier, judge)
 
 
-def guessed_probabilities(embedding: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
-    """Out-of-fold probabilities (N, C) of a logistic regression on the embedding, groups whole: a first guess at
+def guessed_probabilities(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
+    """Out-of-fold probabilities (N, C) of a logistic regression on features (N, d), groups whole: a first guess at
     what a trained network would say.
     """
     from sklearn.decomposition import PCA
@@ -89,17 +90,18 @@ def guessed_probabilities(embedding: np.ndarray, labels: np.ndarray, groups: np.
     from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     result = np.zeros((len(labels), classes), np.float32)
     folds = StratifiedGroupKFold(3, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # few of a class, no convergence: a guess is all that is wanted
-        for train, valid in folds.split(embedding, labels, groups):
-            parts = min(64, len(train) - 1, embedding.shape[1])
+        for train, valid in folds.split(features, labels, groups):
+            parts = min(64, len(train) - 1, features.shape[1])
             steps = StandardScaler(), PCA(parts, random_state=0), LogisticRegression(C=0.1, max_iter=300)
             model = make_pipeline(*steps)
-            model.fit(embedding[train], labels[train])
-            result[np.ix_(valid, model.classes_)] = model.predict_proba(embedding[valid])
+            model.fit(features[train], labels[train])
+            result[np.ix_(valid, model.classes_)] = model.predict_proba(features[valid])
     return result
 
 
