@@ -70,6 +70,7 @@ def test_a_fault_of_the_program_is_not_hidden() -> None:
     [
         (["--seed", "-1"], "--seed must not be negative"),
         (["--practice-size", "23"], "--practice-size must be at least 24"),
+        (["--workers", "-1"], "--workers must not be negative"),
         (["--workers", "two"], "invalid int value: 'two'"),
     ],
 )

@@ -56,6 +56,7 @@ def test_a_blend_is_made_once_and_anew_when_there_is_another_run(workspace: Work
     assert (workspace.ensemble / "mean" / "oof.npy").stat().st_mtime_ns == made
     second = train(tmp_path, QUICK, "--seed", "1")
     assert set(call(ensemble, parser(), tmp_path)["runs"]) == {first.name, second.name}
+    assert set(read_json(workspace.ensemble / "mean" / "blend.json")) == {first.name, second.name}
     assert call(ensemble, parser(), tmp_path, "--runs", first.name) == one
 
 

@@ -56,6 +56,13 @@ def test_every_network_maps_images_of_either_type_to_logits(competition: Competi
     assert torch.equal(logits, network(images.float())) and logits.isfinite().all()
 
 
+def test_images_are_normalised_inside_as_the_weights_were_trained() -> None:
+    network = models.Network(torch.nn.Identity(), "", (0.5,), (0.25,))
+    assert network(torch.tensor([0, 127.5, 255]).reshape(1, 1, 1, 3)).flatten().tolist() == [-2, 0, 2]
+    lite0 = blood_cells.build_model(override(LITE0, ["model.pretrained=false"]))
+    assert lite0.get_buffer("mean").unique().tolist() == lite0.get_buffer("std").unique().tolist() == [127.5]
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("recipe", mars.recipes.values(), ids=mars.recipes)
 @pytest.mark.parametrize("scale", [0.25, 1.3])

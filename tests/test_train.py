@@ -38,6 +38,21 @@ def same_bits(one: Path, other: Path) -> bool:
     return all((one / n).read_bytes() == (other / n).read_bytes() for n in ("oof.npy", "test.npy", *weights))
 
 
+def test_a_sample_is_validated_in_its_fold_trained_on_in_all_others_and_nowhere_if_left_out(tmp_path: Path) -> None:
+    workspace = prepare(tmp_path)
+    lines = pd.DataFrame({"index": [5], "action": ["drop"], "value": "", "reason": "", "confidence": 1})
+    lines.to_csv(workspace.cleaning, index=False)
+    prepare(tmp_path)
+    _, jobs = verb.prepare(competition, workspace, FIRST, argparse.Namespace(device="cpu", workers=0))
+    groups = open_dataset(workspace.data).groups
+    kept = [row for row in range(72) if row != 5]
+    assert sorted(np.concatenate([job.valid_rows for job in jobs]).tolist()) == kept
+    for job in jobs:
+        assert sorted([*job.train_rows, *job.valid_rows]) == kept
+        assert not set(groups[job.train_rows]) & set(groups[job.valid_rows])
+        assert np.array_equal(job.train_groups, read_folds(workspace)["group"].to_numpy()[job.train_rows])
+
+
 def test_predictions_are_out_of_fold_and_the_test_images_get_the_mean(tmp_path: Path) -> None:
     workspace = prepare(tmp_path)
     lines = pd.DataFrame({"index": [5], "action": ["drop"], "value": "", "reason": "", "confidence": 1})

@@ -77,6 +77,8 @@ def run_verb(
     options = made.parse_intermixed_args(arguments)
     if options.seed < 0:
         made.error("--seed must not be negative")
+    if options.workers is not None and options.workers < 0:
+        made.error("--workers must not be negative")
     if options.practice_size is not None and options.practice_size < 24:
         made.error("--practice-size must be at least 24")
     _to_stderr = options.json
