@@ -231,12 +231,24 @@ def folds_hash(table: pd.DataFrame) -> str:
     return hash_json([*(table[name].tolist() for name in ("index", "fold", "group")), relabels(table).tolist()])
 
 
+def stored_folds(workspace: Workspace) -> pd.DataFrame | None:
+    """The table on disk, whatever it was made from; None where there is none, or one of an older version."""
+    if not workspace.folds.exists():
+        return None
+    try:
+        table = pd.read_parquet(workspace.folds)
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{workspace.folds} is damaged ({reason}); remove it and run the folds again") from None
+    return table if "label" in table else None
+
+
 def read_folds(workspace: Workspace) -> pd.DataFrame:
     """The table; UserError where it was made from other data or another cleaning list than those at hand."""
-    if not workspace.folds.exists():
+    table = stored_folds(workspace)
+    if table is None:
         raise UserError(f"there is no {workspace.folds} yet; run `python -m toolkit.folds` first")
-    table = pd.read_parquet(workspace.folds)
-    if "label" not in table or table.attrs["data"] != data_hash(workspace.data):
+    if table.attrs["data"] != data_hash(workspace.data):
         raise UserError(f"{workspace.folds} was made from other data; run `python -m toolkit.folds` again")
     if table.attrs["cleaning"] != cleaning_hash(workspace):
         raise UserError(f"{workspace.cleaning} has changed since the folds; run `python -m toolkit.folds` again")
