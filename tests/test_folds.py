@@ -131,6 +131,27 @@ def test_faults_of_the_cleaning_list_are_found_even_where_the_folds_are_made(
     assert "cleaning.csv line 3: action 'remove?' is not one of" in capsys.readouterr().err
 
 
+def test_a_damaged_table_is_named_and_one_of_an_older_version_made_anew(
+    cells: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells.folds()
+    table = pd.read_parquet(cells.workspace.folds)
+    cells.workspace.folds.write_bytes(cells.workspace.folds.read_bytes()[:-50])
+    assert cells.folds() == 1
+    assert "folds.parquet is damaged" in capsys.readouterr().err
+    table.drop(columns="label").to_parquet(cells.workspace.folds)
+    cells.workspace.train.mkdir()
+    assert cells.folds() == 0
+    assert read_folds(cells.workspace).equals(table)
+
+
+def test_repeats_that_cannot_differ_are_said_to_be_the_same(cells: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = cells.competition.load(Path(cells.shared[2])).targets
+    cells.clean("".join(f"{row},group,{row % 3},,\n" for row in range(len(labels))))
+    assert cells.folds("--folds", "3", "--repeats", "4") == 0
+    assert "the 4 splits are only 1 different ones" in capsys.readouterr().err
+
+
 def test_jobs_leave_the_holdout_alone_and_are_small(terrain: Place) -> None:
     terrain.folds("--folds", "2", "--holdout", "0.25")
     table = read_folds(terrain.workspace)
@@ -141,6 +162,15 @@ def test_jobs_leave_the_holdout_alone_and_are_small(terrain: Place) -> None:
     for job in jobs:
         assert not held & {*job.train_rows, *job.valid_rows}
         assert len(pickle.dumps(job)) < 10_000
+
+
+def test_a_fold_that_is_not_there_leaves_nothing_behind(terrain: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    terrain.folds("--folds", "2")
+    made = console.parser("train", "", overrides=True)
+    made.add_argument("--fold", type=int)
+    assert console.run_verb(made, train_verb, [*terrain.shared, "--fold", "2"]) == 1
+    assert "there is no fold 2; folds go from 0 to 1" in capsys.readouterr().err
+    assert not terrain.workspace.train.exists()
 
 
 def test_the_holdout_is_not_scored(terrain: Place) -> None:

@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 def folds(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Make the table unless it was made from the same data, cleaning and options; show it."""
-    import pandas as pd
-
     from toolkit.cleaning import cleaning_hash, read_cleaning
     from toolkit.dataset import data_hash, open_dataset, relabel
-    from toolkit.split import describe, folds_hash, make_folds, relabels
+    from toolkit.split import describe, folds_hash, make_folds, relabels, stored_folds
 
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
@@ -38,7 +36,7 @@ def folds(competition: "Competition", workspace: Workspace, options: argparse.Na
         "repeats": options.repeats,
         "holdout": options.holdout,
     }
-    known = pd.read_parquet(workspace.folds) if workspace.folds.exists() else None
+    known = stored_folds(workspace)
     if known is not None and known.attrs == inputs:
         table = known
     else:
@@ -47,6 +45,7 @@ def folds(competition: "Competition", workspace: Workspace, options: argparse.Na
             console.warn("the folds are made anew; runs on the old ones stay on disk but join no blend with new ones")
         with atomic(workspace.folds) as partial:
             table.to_parquet(partial, index=False)
+    _warn_of_repetition(table, options.repeats)
     suggested = int(cleaning["action"].str.endswith("?").sum())
     if suggested:
         console.say(f"{workspace.cleaning}: {suggested:,} suggestions are not obeyed; take away a ? to obey that line")
@@ -69,11 +68,11 @@ def _show(competition: "Competition", contents: "np.ndarray", table: "pd.DataFra
     classes = competition.task.classes
     rows = [_row("samples", samples, [f"{n:,}" for n in samples], number)]
     for i, name in enumerate(classes):
-        if isinstance(competition.task, Segmentation):
-            rows.append(_row(f"{name}: images", counts[:, i], [f"{n:,}" for n in counts[:, i]], number))
         sizes = counts[:, i - len(classes)]  # of the last columns: labels, or pixels
         shares = [f"{share:.2%}" for share in sizes / np.maximum(counts[:, -len(classes) :].sum(1), 1)]
         rows.append(_row(name, sizes, shares, number))
+        if isinstance(competition.task, Segmentation):
+            rows.append(_row("  images", counts[:, i], [f"{n:,}" for n in counts[:, i]], number))
         _warn_of_missing(name, counts[:number, i], contents[:, i] > 0, table)
     groups = table.loc[fold >= 0, "group"].nunique()
     title = f"{competition.name}: {number} folds, {groups:,} groups, {left:,} samples left out"
@@ -102,14 +101,25 @@ def _row(name: str, counts: "np.ndarray", texts: list[str], number: int) -> tupl
 
 def _warn_of_missing(name: str, counts: "np.ndarray", held: "np.ndarray", table: "pd.DataFrame") -> None:
     """Say why a class is missing from a fold, if it is; held: samples that hold it."""
+    from toolkit.split import LEFT_OUT
+
     missing = [str(k) for k, count in enumerate(counts) if count == 0]
     if missing:
-        groups = table.loc[held & (table["fold"] != -1).to_numpy(), "group"].nunique()
+        groups = table.loc[held & (table["fold"] != LEFT_OUT).to_numpy(), "group"].nunique()
         where = f"class {name!r} is missing from fold {', '.join(missing)}"
         if groups < len(counts):
             console.warn(f"{where}: only {groups} groups hold it, and a group is never divided")
         else:
             console.warn(f"{where}, though {groups} groups hold it: they also hold what other folds need")
+
+
+def _warn_of_repetition(table: "pd.DataFrame", repeats: int) -> None:
+    import pandas as pd
+
+    names = ["fold", *(f"fold_{repeat}" for repeat in range(1, repeats))]
+    splits = {tuple(pd.factorize(table[name])[0]) for name in names}  # whatever the numbers of their folds
+    if len(splits) < repeats:
+        console.warn(f"the {repeats} splits are only {len(splits)} different ones: the groups are too few for more")
 
 
 def add_options(made: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 
 from toolkit.cleaning import cleaning_hash
 from toolkit.competition import Classification, Task
@@ -20,7 +21,8 @@ LEFT_OUT = -1  # the fold of a sample that the cleaning list drops
 HELD_OUT = -2  # the fold of a sample of the holdout: neither trained on nor scored as out of fold
 EXACT = 2**53  # whole numbers up to here are exact in float64
 CANDIDATES = 256  # groups of a fold that are tried for one exchange
-STARTS = 8  # assignments that are made and improved, the best of which is kept; fewer where groups are many
+EXCHANGES = 50  # between two folds in a row
+STARTS = 16  # assignments that are made and improved, the best of which is kept; fewer where groups are many
 GROUPS = 16_000  # groups assigned in all starts together, about
 SWEEPS = 20  # over all pairs of folds, at most: they end with the first that leaves more than this of the cost
 WORTHWHILE = 0.999
@@ -81,9 +83,10 @@ def assign(contents: np.ndarray, groups: np.ndarray, folds: int, seed: int, hold
 
     What is even: each column of contents, counts (N, K), and the number of samples. The objective: as few
     columns missing from a fold as can be (from the holdout: second to that); then the least sum, over columns
-    and folds, of (share of the column's total - share wanted)² / share wanted. Several random greedy
-    assignments (as in scikit-learn's StratifiedGroupKFold, rare things first) are improved by moving a group
-    or exchanging two between two folds while that helps.
+    and folds, of weight² (share of the column's total - share wanted)² / share wanted, with the weight 3 for
+    samples, 2 for what a sample has or has not, 1 for amounts such as pixels. Several random greedy assignments
+    (as in scikit-learn's StratifiedGroupKFold, rare things first) are improved by moving a group or exchanging
+    two between two folds while that helps.
 
     Depends on the seed alone, on any machine: shares are whole numbers so small that sums and products are
     exact in float64, in whatever order a library adds them up, and the effort is bounded in steps, not seconds.
@@ -91,14 +94,16 @@ def assign(contents: np.ndarray, groups: np.ndarray, folds: int, seed: int, hold
     names, inverse = np.unique(groups, return_inverse=True)
     columns = np.column_stack([np.ones(len(contents)), contents])
     totals = np.stack([np.bincount(inverse, column, len(names)) for column in columns.T], axis=1)
-    totals = totals[:, totals.any(0)]
+    importance = np.where(columns.max(0) > 1, 1.0, 2.0)
+    importance[0] = 3.0
+    totals, importance = totals[:, totals.any(0)], importance[totals.any(0)]
     wanted = np.array([(1 - holdout) / folds] * folds + [holdout] * (holdout > 0))
     weights = wanted[0] / wanted
-    scale = math.floor(math.sqrt(EXACT / 8 / (totals.shape[1] * weights.max())))
-    shares = np.rint(totals * (scale / totals.sum(0)))
+    scale = math.floor(math.sqrt(EXACT / 8 / ((importance**2).sum() * weights.max())))
+    shares = np.rint(totals * (scale * importance / totals.sum(0)))
     penalty = np.where(np.arange(len(wanted)) < folds, totals.shape[1] + 1.0, 1.0)
     kinds = np.unique(shares, axis=0, return_inverse=True)[1]
-    problem = _Problem(shares, kinds, scale * wanted[:, None], weights, penalty)
+    problem = _Problem(shares, kinds, scale * importance * wanted[:, None], weights, penalty)
     random = np.random.default_rng(seed)
     best, least = np.empty(0, np.int64), (math.inf, math.inf)
     holders = (shares > 0).sum(0)
@@ -121,7 +126,7 @@ class _Problem:
 
     shares: np.ndarray  # float64 (G, J): whole numbers, what each group holds of each column
     kinds: np.ndarray  # (G,): equal for groups of equal shares
-    wanted: np.ndarray  # (P, 1): what a part should hold of each column
+    wanted: np.ndarray  # (P, J): what a part should hold of each column
     weights: np.ndarray  # (P,): share wanted by a fold / share wanted by this part
     penalty: np.ndarray  # (P,): for a column that is missing from the part
 
@@ -168,11 +173,12 @@ def _exchange(
     left, right = shares[one], shares[other]
     weight = problem.weights[a] + problem.weights[b]
     missing = EXACT / 2 * problem.penalty  # more than the sum of squares can ever be
-    for _ in range(len(one) + len(other)):
+    # not a matrix product: its threads made this ten times as slow where other processes had the cores
+    apart = weight * cdist(left, right, "sqeuclidean")
+    for _ in range(EXCHANGES):
         # t = left - right, taken from a to b, changes the sum of squares by 2 t·slope + weight |t|²
         slope = np.rint(problem.weights[b] * filled[b] - problem.weights[a] * filled[a])
-        change = (2 * left @ slope + weight * (left**2).sum(1))[:, None] - 2 * weight * (left @ right.T)
-        change += weight * (right**2).sum(1) - 2 * right @ slope
+        change = apart + 2 * (left * slope).sum(1)[:, None] - 2 * (right * slope).sum(1)
         for c in np.flatnonzero((filled[a] <= left.max(0)) | (filled[b] <= right.max(0))):
             taken = left[:, None, c] - right[:, c]
             change += missing[a] * ((filled[a, c] == taken) * 1.0 - (filled[a, c] == 0))
@@ -185,6 +191,8 @@ def _exchange(
         filled[b] += taken
         one[i], other[j] = other[j], one[i]
         left[i], right[j] = shares[one[i]], shares[other[j]]
+        apart[i] = weight * cdist(left[i : i + 1], right, "sqeuclidean")[0]
+        apart[:, j] = weight * cdist(left, right[j : j + 1], "sqeuclidean")[:, 0]
         part[one[one >= 0]], part[other[other >= 0]] = a, b
 
 
@@ -227,12 +235,24 @@ def folds_hash(table: pd.DataFrame) -> str:
     return hash_json([*(table[name].tolist() for name in ("index", "fold", "group")), relabels(table).tolist()])
 
 
+def stored_folds(workspace: Workspace) -> pd.DataFrame | None:
+    """The table on disk, whatever it was made from; None where there is none, or one of an older version."""
+    if not workspace.folds.exists():
+        return None
+    try:
+        table = pd.read_parquet(workspace.folds)
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{workspace.folds} is damaged ({reason}); remove it and run the folds again") from None
+    return table if "label" in table else None
+
+
 def read_folds(workspace: Workspace) -> pd.DataFrame:
     """The table; UserError where it was made from other data or another cleaning list than those at hand."""
-    if not workspace.folds.exists():
+    table = stored_folds(workspace)
+    if table is None:
         raise UserError(f"there is no {workspace.folds} yet; run `python -m toolkit.folds` first")
-    table = pd.read_parquet(workspace.folds)
-    if "label" not in table or table.attrs["data"] != data_hash(workspace.data):
+    if table.attrs["data"] != data_hash(workspace.data):
         raise UserError(f"{workspace.folds} was made from other data; run `python -m toolkit.folds` again")
     if table.attrs["cleaning"] != cleaning_hash(workspace):
         raise UserError(f"{workspace.cleaning} has changed since the folds; run `python -m toolkit.folds` again")
