@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
 
 from toolkit.keypoints import Keypoints, content, working_image
 from toolkit.neighbours import nearest
@@ -78,7 +79,8 @@ def connect(number: int, pairs: ArrayLike) -> np.ndarray:
 
 def _verify_all(images: np.ndarray, keypoints: Keypoints, pairs: Sequence[tuple[int, int, bool]]) -> list[Link]:
     cv2.setNumThreads(1)
-    return [link for pair in pairs if (link := verify(images, keypoints, *pair)) is not None]
+    with threadpool_limits(1):  # the matrices are small, and each process has its own core
+        return [link for pair in pairs if (link := verify(images, keypoints, *pair)) is not None]
 
 
 def verify(images: np.ndarray, keypoints: Keypoints, left: int, right: int, mirrored: bool) -> Link | None:
