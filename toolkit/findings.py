@@ -98,6 +98,7 @@ def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int
         if not (folder / "keypoints").exists():
             save_keypoints(pictures, folder / "keypoints", jobs)
         keypoints = open_keypoints(folder / "keypoints")
+        _kept(folder / "rows.npy", lambda: distinct)
         vectors = _kept(folder / "vectors.npy", lambda: np.stack(picture_vectors(keypoints)))
         rows: list[tuple[object, ...]] = [
             (link.left, link.right, "copy", link.mirrored, link.keypoints, link.similarity, link.matrix)

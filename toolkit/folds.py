@@ -4,7 +4,8 @@
 
 Groups stay whole, the cleaning list is obeyed. Folds are as even as a search makes them in the number of
 samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index, fold,
-group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`.
+group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
+`leaks.png`, the most alike pictures on two sides of a fold's boundary.
 """
 
 import argparse
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.competition import Competition
+    from toolkit.dataset import Dataset
 
 
 def folds(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
@@ -49,7 +51,46 @@ def folds(competition: "Competition", workspace: Workspace, options: argparse.Na
     suggested = int(cleaning["action"].str.endswith("?").sum())
     if suggested:
         console.say(f"{workspace.cleaning}: {suggested:,} suggestions are not obeyed; take away a ? to obey that line")
-    return _show(competition, describe(relabel(dataset.targets, relabels(table)), competition.task), table)
+    shown = _show(competition, describe(relabel(dataset.targets, relabels(table)), competition.task), table)
+    return shown | {"leaks": _report_leaks(dataset, table, workspace)}
+
+
+def _report_leaks(dataset: "Dataset", table: "pd.DataFrame", workspace: Workspace) -> int | None:
+    """Show the closest pair across each fold's boundary; how many pairs of one origin are divided, None: not known."""
+    import cv2
+    import numpy as np
+
+    from toolkit.leaks import closest_pairs, divided_links, picture_of_pairs
+
+    fold = table["fold"].to_numpy()
+    pairs = closest_pairs(dataset, fold, workspace.evidence)
+    if not pairs:
+        console.say("no leak report: the audit has left no evidence here; run `python -m toolkit.audit` first")
+        return None
+    rows = [
+        [
+            f"fold {pair.fold}",
+            f"{dataset.ids[pair.validated]}",
+            f"{dataset.ids[pair.trained_on]}",
+            f"{pair.cosine:.2f}",
+            "one origin" if pair.leak else "different",
+        ]
+        for pair in pairs
+    ]
+    console.table("most alike across the boundary", ["validated", "row", "trained on", "cosine", "verified as"], rows)
+    path = workspace.folder / "leaks.png"
+    with atomic(path) as partial:
+        picture = np.ascontiguousarray(picture_of_pairs(dataset, pairs)[..., ::-1])
+        partial.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    console.say(f"{path}: these pairs")
+    divided = len(divided_links(fold, workspace.evidence))
+    leaks = divided + sum(pair.leak for pair in pairs)
+    if leaks:
+        console.warn(
+            f"{leaks:,} pairs of one origin lie on two sides of a fold: the local score will be too good; "
+            f"put their `group` lines back into {workspace.cleaning}"
+        )
+    return leaks
 
 
 def _show(competition: "Competition", contents: "np.ndarray", table: "pd.DataFrame") -> dict[str, Any]:

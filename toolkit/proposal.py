@@ -16,7 +16,7 @@ from toolkit.tiles import FALSE_SHARE
 PECULIAR = 8.0  # robust standard deviations from which a picture is called unlike the rest
 REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
 DOUBTFUL_LABEL, DOUBTFUL_MASK = "doubtful label", "doubtful mask"
-SUSPICION = 0.9  # below, a doubted label is not worth a look
+SUSPICION = 0.98  # below, a doubted label is not worth a look
 
 
 @dataclass(frozen=True)
