@@ -1,13 +1,21 @@
 """Shared test data: competitions, and their practice data drawn once in a small size."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from toolkit.competition import Competition, load_competition
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("blood_cells", "mars")
+
+
+@pytest.fixture(autouse=True)
+def console_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test with --json sends what the verbs say to stderr; the next test begins without."""
+    monkeypatch.setattr("toolkit.console._to_stderr", False)
 
 
 @pytest.fixture(params=NAMES)
@@ -23,6 +31,15 @@ def mars() -> Competition:
 @pytest.fixture
 def blood_cells() -> Competition:
     return load_competition(ROOT / "competitions" / "blood_cells")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For networks so small that waiting for more threads costs more than they give."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -175,14 +175,3 @@ def test_a_budget_too_small_for_one_epoch_says_what_it_takes(tmp_path: Path) -> 
     )
     assert done.returncode == 1
     assert "too short: one epoch of small_unet on 2 folds takes about" in done.stdout
-
-
-def test_durations_are_read() -> None:
-    from argparse import ArgumentTypeError
-
-    from toolkit.run import parse_duration
-
-    assert [parse_duration(text) for text in ("90s", "20m", "1h30m")] == [90, 1200, 5400]
-    for wrong in ("", "20", "m", "0s", "1.5h"):
-        with pytest.raises(ArgumentTypeError, match="is not a duration"):
-            parse_duration(wrong)

@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.tiny import call
+from tests.tiny import prepare as prepare_tiny
 from toolkit import console
-from toolkit.audit import audit
+from toolkit.audit import _best_run, load
 from toolkit.competition import Competition
 from toolkit.ensemble import add_options as ensemble_options
 from toolkit.ensemble import ensemble
+from toolkit.errors import UserError
 from toolkit.fit import FoldJob, _open
 from toolkit.folds import add_options, folds
 from toolkit.metrics import confusion_matrix
@@ -33,8 +36,8 @@ class Place:
     def __init__(self, competition: Competition, drawn: dict[str, Path], folder: Path) -> None:
         self.competition, self.workspace = competition, Workspace(folder, competition.name)
         raw = str(drawn[competition.name] / "raw")
+        load(competition, self.workspace, Path(raw))
         self.shared = [str(competition.folder), "--data", raw, "--workspace", str(folder), "--json"]
-        assert console.run_verb(console.parser("audit", ""), audit, self.shared) == 0
 
     def folds(self, *more: str) -> int:
         made = console.parser("folds", "")
@@ -118,6 +121,12 @@ def test_a_cleaning_list_that_changed_since_the_folds_stops_training_and_blendin
     ensemble_options(made)
     assert console.run_verb(made, ensemble, cells.shared) == 1
     assert "has changed since the folds" in capsys.readouterr().err
+
+
+def test_a_cleaning_list_that_changed_since_the_folds_does_not_stop_an_audit(cells: Place) -> None:
+    cells.folds()
+    cells.clean("5,drop,,,\n")
+    assert _best_run(cells.workspace) is None
 
 
 def test_faults_of_the_cleaning_list_are_found_even_where_the_folds_are_made(
@@ -206,3 +215,50 @@ def test_training_and_scores_obey_a_relabelled_sample_and_no_edit_that_comes_lat
     predicted = cells.competition.decode(probabilities(open_probabilities(run / "oof.npy")))
     matrix = confusion_matrix(expected, predicted, 8)
     assert read_json(run / "metrics.json")["clean"]["score"] == pytest.approx(np.trace(matrix) / matrix.sum())
+
+
+def parser() -> argparse.ArgumentParser:
+    made = console.parser("folds", "")
+    add_options(made)
+    return made
+
+
+def test_the_table_is_made_once_and_anew_for_another_number_seed_or_cleaning(tmp_path: Path) -> None:
+    workspace = prepare_tiny(tmp_path)
+    made = workspace.folds.stat().st_mtime_ns
+    first = call(folds, parser(), tmp_path, "--folds", "3")
+    assert first["folds"] == 3 and first["samples"] == [24, 24, 24] and first["left_out"] == 0
+    assert workspace.folds.stat().st_mtime_ns == made
+    hashes = {first["hash"]}
+    hashes.add(call(folds, parser(), tmp_path, "--folds", "4")["hash"])
+    hashes.add(call(folds, parser(), tmp_path, "--folds", "3", "--seed", "1")["hash"])
+    lines = pd.DataFrame({"index": [5], "action": ["drop"], "value": "", "reason": "", "confidence": 1})
+    lines.to_csv(workspace.cleaning, index=False)
+    cleaned = call(folds, parser(), tmp_path, "--folds", "3")
+    assert cleaned["left_out"] == 1 and len(hashes | {cleaned["hash"]}) == 4
+    workspace.cleaning.unlink()
+    assert call(folds, parser(), tmp_path, "--folds", "3") == first
+
+
+def test_old_runs_are_mentioned_when_the_folds_are_made_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare_tiny(tmp_path).train.mkdir()
+    capsys.readouterr()
+    call(folds, parser(), tmp_path, "--folds", "3")
+    assert "warning" not in "".join(capsys.readouterr())
+    call(folds, parser(), tmp_path, "--folds", "2")
+    assert "warning: the folds are made anew; runs on the old ones" in "".join(capsys.readouterr())
+
+
+def test_the_data_come_first(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no data in"):
+        call(folds, parser(), tmp_path)
+
+
+@pytest.mark.parametrize("number", ["1", "0", "-3", "three", "2.5"])
+def test_fewer_than_two_folds_are_wrong_usage(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parser().parse_args(["competitions/mars", f"--folds={number}"])
+    assert end.value.code == 2
+    assert f"{number!r} is not a number of folds; there must be at least 2" in capsys.readouterr().err

@@ -1,53 +1,65 @@
-"""verb: load the organisers' files, check them, say what they hold, propose the cleaning.
+"""verb: load the organisers' files, check them, find what is wrong with them, propose the cleaning.
 
     python -m toolkit.audit competitions/mars --data folder/with/the/organisers/files
+    python -m toolkit.audit competitions/mars --explain 123
 
-Leaves `data/`, `audit.parquet` and `cleaning.csv`. Found so far: exact copies (grouped, so that they never
-straddle a fold), copies under several labels, pictures that repeat too often, and one mask under many
-pictures (dropped). An edited `cleaning.csv` is never overwritten.
+Leaves `data/`, `audit.parquet`, `cleaning.csv` and `audit.html`. Run it again after a training: labels are then
+held against out-of-fold predictions. A `cleaning.csv` that was edited is never overwritten.
 """
 
 import argparse
-from collections import defaultdict
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit import console
 from toolkit.errors import UserError
-from toolkit.store import Workspace, atomic, hash_file, hash_json, read_manifest
+from toolkit.store import Workspace, atomic, hash_file, hash_json, read_json, read_manifest, write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toolkit.competition import Competition, Task
+    from toolkit.competition import Competition
     from toolkit.dataset import Dataset
+    from toolkit.findings import Findings
+    from toolkit.shift import Shift
 
-REPEATS = 5  # one picture, or one patterned mask, in more samples than this is no chance
+LARGE = 0.2  # of the samples in one group: then the folds can't be even
 
 
 def audit(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
-    """Load, check and describe the data; the numbers of the printed tables."""
+    """Load, check, find and describe; the numbers of the printed tables."""
+    from toolkit.audit_report import audit_page
     from toolkit.dataset import open_dataset
+    from toolkit.findings import gather
+    from toolkit.proposal import propose
 
     load(competition, workspace, raw_folder(competition, workspace, options))
     dataset = open_dataset(workspace.data)
-    proposal = propose(dataset, competition.task)
+    jobs = options.workers or os.cpu_count() or 1
+    findings = gather(competition, dataset, workspace.evidence, _best_run(workspace), jobs)
+    proposal = propose(dataset, competition.task, findings)
+    if getattr(options, "explain", None) is not None:
+        return _explain(competition, dataset, findings, proposal, workspace, options.explain)
+    table = audit_table(dataset, proposal, findings)
     with atomic(workspace.audit) as partial:
-        audit_table(dataset, proposal).to_parquet(partial, index=False)
-    kept = workspace.cleaning.exists()
-    if not kept:
-        with atomic(workspace.cleaning) as partial:
-            proposal.to_csv(partial, index=False)
-    _show(competition, dataset, proposal)
+        table.to_parquet(partial, index=False)
+    note = _write_cleaning(workspace, proposal)
+    shift = _shift(dataset, findings, table, workspace)
+    write_text(workspace.page, audit_page(competition, dataset, findings, proposal, shift, workspace.evidence))
     actions = {str(name): int(n) for name, n in proposal["action"].value_counts().items()}
+    _show(competition, dataset, table, proposal, shift)
     say = ", ".join(f"{n} to {name}" for name, n in actions.items()) or "nothing to do"
-    note = "an existing one is kept; remove it to have this one" if kept else "edit it as you like"
     console.say(f"{workspace.cleaning}: {say} ({note})")
+    console.say(f"{workspace.page}: what was found, as pictures")
     return {
         "samples": len(dataset.images),
         "test_images": len(dataset.test_images),
         "actions": actions,
+        "groups": int(table["group"].nunique()),
+        "shift_auc": shift.auc if shift else None,
         "cleaning": str(workspace.cleaning),
+        "page": str(workspace.page),
     }
 
 
@@ -84,101 +96,141 @@ def load(competition: "Competition", workspace: Workspace, folder: Path) -> None
         save_dataset(dataset, workspace.data, source)
 
 
-def propose(dataset: "Dataset", task: "Task") -> "pd.DataFrame":
-    """The cleaning list: columns index, action (drop or group), value (group number), reason, confidence."""
+def _best_run(workspace: Workspace) -> Path | None:
+    """The finished run of the best score on the present data and the stored folds, if there is any."""
+    from toolkit.dataset import data_hash
+    from toolkit.oof import finished_runs
+    from toolkit.split import folds_hash, stored_folds
+
+    table = stored_folds(workspace)  # a cleaning list that was edited since is no hindrance to looking at the data
+    if table is None:
+        return None
+    runs = finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table))
+    return max(runs, key=lambda run: read_json(run / "metrics.json")["clean"]["score"], default=None)
+
+
+def audit_table(dataset: "Dataset", proposal: "pd.DataFrame", findings: "Findings") -> "pd.DataFrame":
+    """One line a sample: index, group, intruder, label_suspect (0 to 1, NaN: not known), reason."""
     import pandas as pd
 
-    from toolkit.dataset import hash_sample
-
-    by_image: dict[str, list[int]] = defaultdict(list)
-    for row, image in enumerate(dataset.images):
-        by_image[hash_sample(image)].append(row)
-    rows: dict[int, tuple[str, str, str]] = {}
-    for copies in by_image.values():
-        if len(copies) > REPEATS:
-            reason = f"one picture {len(copies)} times"
-            rows |= dict.fromkeys(copies, ("drop", "", reason))
-        elif len(copies) > 1:
-            same = len({hash_sample(dataset.targets[row]) for row in copies}) == 1
-            first = str(dataset.ids[copies[0]])
-            listed = " ".join(str(dataset.ids[row]) for row in copies)
-            action = ("group", first, f"exact copies: {listed}") if same else ("drop", "", f"copies differ: {listed}")
-            rows |= dict.fromkeys(copies, action)
-    for many in _repeated_masks(dataset, task):
-        rows |= {row: ("drop", "", f"one mask under {len(many)} pictures") for row in many}
-    return pd.DataFrame(
-        [(int(dataset.ids[row]), *rows[row], 1.0) for row in sorted(rows)],
-        columns=["index", "action", "value", "reason", "confidence"],
-    )
-
-
-def _repeated_masks(dataset: "Dataset", task: "Task") -> list[list[int]]:
-    """Rows that share one mask with structure; masks of one class alone repeat by nature."""
-    from toolkit.competition import Segmentation
-    from toolkit.dataset import hash_sample
-
-    if not isinstance(task, Segmentation):
-        return []
-    by_mask: dict[str, list[int]] = defaultdict(list)
-    for row, mask in enumerate(dataset.targets):
-        if mask.min() != mask.max():
-            by_mask[hash_sample(mask)].append(row)
-    return [rows for rows in by_mask.values() if len(rows) > REPEATS]
-
-
-def audit_table(dataset: "Dataset", proposal: "pd.DataFrame") -> "pd.DataFrame":
-    """One line a sample: index, group, intruder, label_suspect (NaN: not known yet), reason."""
-    import pandas as pd
-
+    from toolkit.proposal import groups_found
     from toolkit.split import merge_groups
 
-    listed = proposal.set_index("index")
-    reason = listed["reason"].reindex(dataset.ids).fillna("")
+    found = pd.DataFrame(
+        {"index": dataset.ids, "action": "group", "value": groups_found(dataset, findings).astype(str)}
+    )
+    dropped = proposal[(proposal["action"] == "drop") & proposal["reason"].str.startswith("repeated ")]
+    reasons = proposal.groupby("index")["reason"].agg("; ".join).reindex(dataset.ids).fillna("")
     return pd.DataFrame(
         {
             "index": dataset.ids,
-            "group": merge_groups(dataset.groups, dataset.ids, proposal),
-            "intruder": reason.str.startswith("one ").to_numpy(),
-            "label_suspect": float("nan"),
-            "reason": reason.to_numpy(),
+            "group": merge_groups(dataset.groups, dataset.ids, found),
+            "intruder": pd.Series(dataset.ids).isin(dropped["index"]),
+            "label_suspect": findings.doubts.suspicion,
+            "reason": reasons.to_numpy(),
         }
     )
 
 
-def _show(competition: "Competition", dataset: "Dataset", proposal: "pd.DataFrame") -> None:
-    from toolkit.competition import Segmentation
-    from toolkit.dataset import class_counts
+def _write_cleaning(workspace: Workspace, proposal: "pd.DataFrame") -> str:
+    """Write the list, unless a person changed the one that is there; what to tell the user."""
+    made = workspace.evidence / "cleaning.json"
+    if workspace.cleaning.exists():
+        ours = made.exists() and read_json(made)["hash"] == hash_file(workspace.cleaning)
+        if not ours:
+            beside = workspace.cleaning.with_name("cleaning.new.csv")
+            with atomic(beside) as partial:
+                proposal.to_csv(partial, index=False)
+            return f"the one in place was edited and is kept; this one is in {beside.name}"
+    with atomic(workspace.cleaning) as partial:
+        proposal.to_csv(partial, index=False)
+    write_json(made, {"hash": hash_file(workspace.cleaning)})
+    return "edit it as you like; lines with a question mark are suggestions and not obeyed"
 
-    dropped = set(proposal.loc[proposal["action"] == "drop", "index"])
-    keep = [row for row, name in enumerate(dataset.ids) if int(name) not in dropped]
-    kept = dataset.targets[keep]
-    counts = class_counts(kept, competition.task)
-    if isinstance(competition.task, Segmentation):
-        within = [int((kept == i).any((1, 2)).sum()) for i in range(len(counts))]
-        columns = ["class", "pixels", "share", "images with it"]
-        rows = [
-            [name, f"{n:,}", f"{n / counts.sum():.2%}", f"{w:,}"]
-            for name, n, w in zip(competition.task.classes, counts, within, strict=True)
-        ]
-    else:
-        columns = ["class", "images", "share"]
-        rows = [
-            [name, f"{n:,}", f"{n / counts.sum():.2%}"]
-            for name, n in zip(competition.task.classes, counts, strict=True)
-        ]
+
+def _shift(dataset: "Dataset", findings: "Findings", table: "pd.DataFrame", workspace: Workspace) -> "Shift | None":
+    """How the test images differ from the training images that are no intruders, where there are any."""
+    from toolkit.findings import kept_properties
+    from toolkit.shift import measure_shift
+
+    train = kept_properties(dataset.images, workspace.evidence / "properties.parquet")
+    if not len(dataset.test_images):
+        return None
+    test = kept_properties(dataset.test_images, workspace.evidence / "test_properties.parquet")
+    rows = findings.distinct
+    return measure_shift(train.iloc[rows], test, table["group"].to_numpy()[rows])
+
+
+def _explain(
+    competition: "Competition",
+    dataset: "Dataset",
+    findings: "Findings",
+    proposal: "pd.DataFrame",
+    workspace: Workspace,
+    index: int,
+) -> dict[str, Any]:
+    import cv2
+    import numpy as np
+
+    from toolkit.explain import explain
+
+    rows = np.flatnonzero(dataset.ids == index)
+    if not len(rows):
+        raise UserError(f"--explain {index}: the training file has no row {index}, it has {len(dataset.ids):,}")
+    picture = explain(competition, dataset, findings, int(rows[0]))
+    path = workspace.evidence / f"explain_{index}.png"
+    with atomic(path) as partial:
+        partial.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes())
+    lines = proposal[proposal["index"] == index]
+    for line in lines.itertuples():
+        console.say(f"{index}: {line.action} {line.value} ({line.reason})")
+    if lines.empty:
+        console.say(f"{index}: nothing was found about it; beside it the pictures most like it")
+    console.say(f"{path}")
+    return {"index": index, "actions": lines["action"].tolist(), "reasons": lines["reason"].tolist(), "png": str(path)}
+
+
+def _show(
+    competition: "Competition",
+    dataset: "Dataset",
+    table: "pd.DataFrame",
+    proposal: "pd.DataFrame",
+    shift: "Shift | None",
+) -> None:
+    from toolkit.audit_report import class_table
+
+    dropped = proposal.loc[proposal["action"] == "drop", "index"]
+    keep = ~table["index"].isin(dropped).to_numpy()
     height, width, channels = competition.task.image_shape
-    console.table(
-        f"{competition.name}: {len(keep):,} of {len(dataset.images):,} samples kept, {height}x{width}x{channels}, "
-        f"{len(dataset.test_images):,} test images",
-        columns,
-        rows,
+    made = class_table(competition, dataset, keep)
+    title = (
+        f"{competition.name}: {keep.sum():,} of {len(keep):,} samples kept, {height}x{width}x{channels}, "
+        f"{len(dataset.test_images):,} test images"
     )
+    console.table(title, made.columns, made.rows)
     if len(proposal):
-        found = proposal.assign(reason=proposal["reason"].str.replace(r":.*", "", regex=True))
-        counted = found.groupby(["action", "reason"], as_index=False).size()
-        rows = [[reason, action, str(n)] for action, reason, n in counted.to_numpy()]
+        kind = proposal["reason"].str.partition(":")[0]
+        counted = proposal.assign(kind=kind).groupby(["action", "kind"], as_index=False).size()
+        rows = [[reason, action, f"{n:,}"] for action, reason, n in counted.to_numpy()]
         console.table("found", ["reason", "action", "samples"], rows)
+    sizes = table["group"][keep].value_counts()
+    if sizes.max() > LARGE * keep.sum():
+        console.warn(f"one group holds {sizes.max():,} of {keep.sum():,} samples; see {'audit.html'} before you split")
+    if shift is not None:
+        console.say(f"train against test images: AUC {shift.auc:.2f} (0.5: alike); {shift_sentence(shift)}")
+
+
+def shift_sentence(shift: "Shift") -> str:
+    first = shift.by_property.iloc[0]
+    more = "more" if first["auc"] > 0.5 else "less"
+    return f"most telling: {first['property']}, {more} of it in the test images (AUC {first['auc']:.2f} alone)"
+
+
+def add_options(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--explain", type=int, metavar="ID", help="write a PNG that shows why this row is in the list")
 
 
 if __name__ == "__main__":
-    console.main(console.parser("audit", "Load and check the data, say what is in it, propose the cleaning."), audit)
+    made = console.parser("audit", "Load and check the data, find what is wrong with them, propose the cleaning.")
+    add_options(made)
+    console.main(made, audit)

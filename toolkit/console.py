@@ -32,16 +32,19 @@ def screen() -> "Console":
     if _console is None or _console.stderr != _to_stderr:
         from rich.console import Console
 
-        _console = Console(stderr=_to_stderr, highlight=False, soft_wrap=True)
+        _console = Console(stderr=_to_stderr, highlight=False, soft_wrap=True, emoji=False)
     return _console
 
 
-def say(text: str) -> None:
-    screen().print(text)
+def say(text: str, label: str = "", style: str = "") -> None:
+    """Print a line as it is: a path may hold [brackets] that rich would take for markup."""
+    from rich.text import Text
+
+    screen().print(Text.assemble((label, style), text))
 
 
 def warn(text: str) -> None:
-    screen().print(f"[yellow]warning:[/] {text}")
+    say(text, "warning: ", "yellow")
 
 
 def parser(verb: str, text: str, overrides: bool = False) -> argparse.ArgumentParser:
@@ -74,6 +77,8 @@ def run_verb(
     options = made.parse_intermixed_args(arguments)
     if options.seed < 0:
         made.error("--seed must not be negative")
+    if options.workers is not None and options.workers < 0:
+        made.error("--workers must not be negative")
     if options.practice_size is not None and options.practice_size < 24:
         made.error("--practice-size must be at least 24")
     _to_stderr = options.json
@@ -84,7 +89,7 @@ def run_verb(
         suffix = "-practice" if options.practice else ""
         result = verb(competition, Workspace(options.workspace, competition.name + suffix), options)
     except UserError as error:
-        screen().print(f"[bold red]error:[/] {_escape(str(error))}")
+        say(str(error), "error: ", "bold red")
         return 1
     except KeyboardInterrupt:
         say("\nstopped; the same command again goes on from here")
@@ -98,21 +103,16 @@ def main(made: argparse.ArgumentParser, verb: Callable[..., dict[str, Any]]) -> 
     sys.exit(run_verb(made, verb, None))
 
 
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows; the first column is text, the others numbers."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], total: bool = False) -> None:
+    """Print rows; the first column is text, the others numbers. `total`: the last row sums up the others."""
     from rich.table import Table
+    from rich.text import Text
 
     made = Table(title=title, title_justify="left", header_style="bold", show_header=any(columns))
     for position, name in enumerate(columns):
         made.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
-    for row in rows:
-        made.add_row(*row)
+    for number, row in enumerate(rows, start=1):
+        made.add_row(*map(Text, row), style="bold" if total and number == len(rows) else None)
     screen().print(made)
 
 

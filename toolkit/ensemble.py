@@ -50,21 +50,22 @@ def ensemble(competition: "Competition", workspace: Workspace, options: argparse
     clean = read_json(folder / "metrics.json")["clean"]
     scores = [read_json(run / "metrics.json")["clean"] for run in runs]
     rows = [[run.name, console.interval(score)] for run, score in zip(runs, scores, strict=True)]
-    rows.append([f"[bold]{NAME} of {len(runs)}[/]", f"[bold]{console.interval(clean)}[/]"])
-    console.table(f"{competition.name}: blend", ["run", f"out-of-fold {competition.metric.name}"], rows)
+    rows.append([f"{NAME} of {len(runs)}", console.interval(clean)])
+    console.table(f"{competition.name}: blend", ["run", f"out-of-fold {competition.metric.name}"], rows, total=True)
     return {"blend": str(folder), "runs": [run.name for run in runs], "clean": clean, "stress": None}
 
 
 def _chosen(runs: list[Path], workspace: Workspace, options: argparse.Namespace) -> list[Path]:
     if options.runs:
         known = {run.name: run for run in runs}
-        for name in options.runs:
+        names = list(dict.fromkeys(options.runs))  # a run named twice has one share, in the score and the submission
+        for name in names:
             if name not in known:
                 raise UserError(
                     f"{workspace.train} has no finished run {name!r} on the present data and folds; "
                     f"it has {', '.join(known) or 'none'}"
                 )
-        return [known[name] for name in options.runs]
+        return [known[name] for name in names]
     if not runs:
         raise UserError(f"{workspace.train} has no finished run on the present data and folds; train one first")
     return runs

@@ -129,9 +129,10 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
     watched = training.stop_rows if schedule.patience else job.valid_rows[:WATCHED]
+    thawed = training.freeze_epochs % schedule.epochs  # first epoch of the whole network; 0 if there is none
     complete = True
     for epoch in range(len(history), schedule.epochs):
-        if schedule.patience and epoch - best_epoch > schedule.patience and best_epoch >= 0:
+        if schedule.patience and epoch - max(best_epoch, thawed - 1) > schedule.patience:
             break
         if job.deadline is not None and history and time.time() + history[-1]["seconds"] > job.deadline:
             complete = False
@@ -149,6 +150,8 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
     training.model.load_state_dict(weights)
     images = dataset.images[job.valid_rows]
     probabilities = predict(training.model, images, competition.scored, training.device, recipe.precision)
+    if not np.isfinite(probabilities).all():  # the last step's loss was measured before its update
+        raise training.diverged(len(history))
     weights = {name: value.contiguous().cpu() for name, value in weights.items()}
     return FoldResult(probabilities, weights, history, complete, time.time() - started)
 
@@ -242,10 +245,7 @@ class _Training:
             if step % 10 == 0 or step == steps - 1:  # reading the loss makes a GPU wait
                 mean = float(total) / (step + 1)
                 if not np.isfinite(mean):
-                    raise UserError(
-                        f"the loss is no longer a number in fold {self.job.fold}, epoch {epoch + 1}; "
-                        f"lower optimizer.lr (now {self.recipe.optimizer.lr:g})"
-                    )
+                    raise self.diverged(epoch + 1)
                 watch(self.job.fold, epoch + (step + 1) / steps, f"loss {mean:.4f} {before}")
         return float(total) / steps
 
@@ -271,6 +271,12 @@ class _Training:
         self.optimizer.step()
         self.average.update()
         return loss.detach()
+
+    def diverged(self, epoch: int) -> UserError:
+        return UserError(
+            f"the loss is no longer a number in fold {self.job.fold}, epoch {epoch}; "
+            f"lower optimizer.lr (now {self.recipe.optimizer.lr:g})"
+        )
 
     def freeze(self) -> None:
         self.model.train()

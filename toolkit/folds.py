@@ -129,10 +129,9 @@ def add_options(made: argparse.ArgumentParser) -> None:
 
 
 def _at_least_two(text: str) -> int:
-    value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError("there must be at least 2 folds")
-    return value
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of folds; there must be at least 2")
+    return int(text)
 
 
 def _at_least_one(text: str) -> int:

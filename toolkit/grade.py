@@ -27,14 +27,14 @@ def grade(competition: "Competition", workspace: Workspace, options: argparse.Na
     from toolkit.metrics import MeanIoU, confusion_matrix
 
     task = competition.task
-    truth = Npz(options.truth or _practice_truth(workspace, options))
+    truth = Npz(_truth(workspace, options))
     classes, where = len(task.classes), f"{truth.path}: targets"
     if isinstance(task, Classification):
         targets = label_array(truth["targets"], classes, where)
     else:
         targets = mask_array(truth["targets"], task.image_shape, classes, where)
     images = np.empty((len(targets), *task.image_shape), np.uint8)
-    if "images" in truth.keys:
+    if "images" in truth.keys or competition.rules.submission_packages:  # code can't be scored without
         images = image_array(truth["images"], task.image_shape, f"{truth.path}: images")
     path = options.submission or latest(options.submissions, workspace)
     labels = competition.read_submission(path, images)
@@ -63,10 +63,14 @@ def latest(submissions: Path, workspace: Workspace) -> Path:
     return submissions / str(mine.iloc[-1])
 
 
-def _practice_truth(workspace: Workspace, options: argparse.Namespace) -> Path:
-    if not options.practice:
+def _truth(workspace: Workspace, options: argparse.Namespace) -> Path:
+    if options.truth is None and not options.practice:
         raise UserError("the truth is not at hand: give --truth FILE, or --practice for practice data")
-    return workspace.practice / "truth" / "truth.npz"
+    path: Path = options.truth or workspace.practice / "truth" / "truth.npz"
+    if not path.exists():
+        hint = "check --truth" if options.truth else "run `python -m toolkit.audit` with --practice first"
+        raise UserError(f"{path} does not exist; {hint}")
+    return path
 
 
 def add_options(made: argparse.ArgumentParser) -> None:

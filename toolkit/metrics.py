@@ -55,7 +55,7 @@ class Accuracy:
         right = confusion[..., list(scored), list(scored)].sum(-1)
         return right / np.maximum(rows.sum((-2, -1)), 1)
 
-    def by_class(self, confusion: np.ndarray) -> np.ndarray:
+    def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Recall of every class (..., C)."""
         return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1).astype(float), confusion.sum(-1))
 
@@ -68,9 +68,10 @@ class MacroF1:
     ignore: tuple[str, ...] = ()
 
     def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return _mean(self.by_class(confusion)[..., list(scored)])
+        return _mean(self.by_class(confusion, scored)[..., list(scored)])
 
-    def by_class(self, confusion: np.ndarray) -> np.ndarray:
+    def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """F1 of every class (..., C)."""
         right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
         return _ratio(2 * right, confusion.sum(-1) + confusion.sum(-2))
 
@@ -87,11 +88,11 @@ class MeanIoU:
     name: str = "mean IoU"
 
     def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return _mean(self.by_class(_only_rows(confusion, scored))[..., list(scored)])
+        return _mean(self.by_class(confusion, scored)[..., list(scored)])
 
-    def by_class(self, confusion: np.ndarray) -> np.ndarray:
-        right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-        return _ratio(right, confusion.sum(-1) + confusion.sum(-2) - right)
+    def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """IoU of every class (..., C) in the strict reading: the score is their mean over `scored`."""
+        return _iou(_only_rows(confusion, scored))
 
     def readings(self, confusion: np.ndarray, scored: Sequence[int]) -> dict[str, float]:
         """The score of one matrix in each reading of "not scored".
@@ -100,15 +101,19 @@ class MeanIoU:
         predicted pixel of an ignored class makes that class count with an IoU of 0. kept: pixels of
         ignored classes stay and can be false positives of the others.
         """
-        dropped = _only_rows(confusion, scored)
         return {
             "strict": float(self.score(confusion, scored)),
-            "keras": float(_mean(self.by_class(dropped))),
-            "kept": float(_mean(self.by_class(confusion)[list(scored)])),
+            "keras": float(_mean(self.by_class(confusion, scored))),
+            "kept": float(_mean(_iou(confusion)[list(scored)])),
         }
 
 
 Metric = Accuracy | MacroF1 | MeanIoU
+
+
+def _iou(confusion: np.ndarray) -> np.ndarray:
+    right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    return _ratio(right, confusion.sum(-1) + confusion.sum(-2) - right)
 
 
 def _only_rows(confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:

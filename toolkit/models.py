@@ -33,16 +33,23 @@ class Network(nn.Module):
 
     Takes images (N, C, H, W), uint8 or float on the scale 0..255, so that training, prediction and code
     submissions cannot disagree on normalisation. `backbone` names the part of the body that is frozen or
-    trained at its own learning rate; empty where there is none.
+    trained at its own learning rate; empty where there is none. Images are resized by `input_scale`, each
+    side to the nearest multiple of `stride`.
     """
 
     def __init__(
-        self, body: nn.Module, backbone: str, mean: Sequence[float], std: Sequence[float], input_scale: float = 1.0
+        self,
+        body: nn.Module,
+        backbone: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        input_scale: float = 1.0,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         self.body = body
         self.backbone = backbone
-        self.input_scale = input_scale
+        self.input_scale, self.stride = input_scale, stride
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
@@ -50,16 +57,28 @@ class Network(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = (images.float() - self.mean) / self.std
-        if self.input_scale != 1:
-            x = F.interpolate(x, scale_factor=self.input_scale, mode="bilinear", align_corners=False)
+        height, width = (self._input_side(int(side)) for side in images.shape[-2:])
+        if (height, width) != images.shape[-2:]:
+            x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
         logits: torch.Tensor = self.body(x)
         if logits.ndim == 4 and logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
         return logits
 
+    def _input_side(self, side: int) -> int:
+        return max(1, round(side * self.input_scale / self.stride)) * self.stride
+
+
+def _refuse_unused(model: Model, what: str, *fields: str) -> None:
+    """UserError for a field that was set and would do nothing."""
+    for field in fields:
+        if getattr(model, field) != getattr(Model(name=model.name), field):
+            raise UserError(f"model.{field} does nothing in {what}; leave it at {getattr(Model(name=''), field)!s}")
+
 
 def classifier(timm_name: str, model: Model, classes: int, channels: int) -> Network:
     """A timm backbone with pooled features and the recipe's head."""
+    _refuse_unused(model, f"the classifier {timm_name}", "encoder", "attention")
     if model.pretrained and channels != 3:
         raise UserError(f"pretrained weights of {timm_name} need 3 channels, the images have {channels}")
     backbone: Any = (
@@ -85,6 +104,7 @@ def _head(model: Model, features: int, classes: int) -> nn.Module:
 
 def segmenter(architecture: str, model: Model, classes: int, channels: int) -> Network:
     """An smp network (Unet, DeepLabV3Plus, Segformer) with the recipe's encoder."""
+    _refuse_unused(model, architecture, "head", "dropout")
     options = {"decoder_attention_type": "scse"} if model.attention == "scse" else {}
     if options and architecture != "Unet":
         raise UserError(f"model.attention=scse is for a U-Net, not for {architecture}")
@@ -98,9 +118,14 @@ def segmenter(architecture: str, model: Model, classes: int, channels: int) -> N
             classes=classes,
             **options,
         )
-    except KeyError:
-        raise UserError(f"smp has no encoder {model.encoder!r}; try resnet18, resnet34 or timm-regnetx_002") from None
-    return Network(body, "encoder", (0.5,) * channels, (0.25,) * channels, model.input_scale)
+    except OSError as error:
+        raise _not_fetched(f"encoder {model.encoder}", error) from None
+    except (KeyError, RuntimeError):
+        raise UserError(
+            f"smp can't build the encoder {model.encoder!r}; try resnet18, resnet34 or timm-regnetx_002"
+        ) from None
+    stride = body.encoder.output_stride if body.requires_divisible_input_shape else 1
+    return Network(body, "encoder", (0.5,) * channels, (0.25,) * channels, model.input_scale, stride)
 
 
 class UNet(nn.Module):
@@ -149,9 +174,8 @@ class _Residual(nn.Module):
 def small_unet(model: Model, classes: int, channels: int) -> Network:
     if model.pretrained:
         raise UserError("the small U-Net has no pretrained weights; set model.pretrained=false")
-    if model.attention != "none":
-        raise UserError("the small U-Net has no attention; set model.attention=none or model.name=unet")
-    return Network(UNet(classes, channels), "", (0.5,) * channels, (0.25,) * channels, model.input_scale)
+    _refuse_unused(model, "the small U-Net", "encoder", "attention", "head", "dropout")
+    return Network(UNet(classes, channels), "", (0.5,) * channels, (0.25,) * channels, model.input_scale, stride=2)
 
 
 def pretrained_backbone(timm_name: str) -> nn.Module:
@@ -166,7 +190,15 @@ def pretrained_backbone(timm_name: str) -> nn.Module:
     if cached:
         return timm.create_model(timm_name, pretrained=True, pretrained_cfg_overlay={"file": cached})
     require_hub(timm_name)
-    return timm.create_model(timm_name, pretrained=True)
+    try:
+        return timm.create_model(timm_name, pretrained=True)
+    except OSError as error:  # the hub's own errors derive from it
+        raise _not_fetched(timm_name, error) from None
+
+
+def _not_fetched(what: str, error: OSError) -> UserError:
+    reason = str(error).strip().partition("\n")[0]
+    return UserError(f"the pretrained weights of {what} could not be fetched ({reason}); set model.pretrained=false")
 
 
 def _cached_weights(repository: str) -> str | None:

@@ -60,7 +60,7 @@ def score(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, st
     fold = fold[fold >= 0]
     total = confusions.sum(0)
     low, high = bootstrap(confusions, groups, competition.metric, competition.scored)
-    by_class = competition.metric.by_class(total)
+    by_class = competition.metric.by_class(total, competition.scored)
     result = {
         "score": float(competition.score(total)),
         "low": low,

@@ -74,7 +74,7 @@ class Schedule:
     warmup: Share = 0.1  # of all steps
     freeze: Share = 0.0  # of the epochs, at the start, with only the head trained
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99  # decay of the weights' moving average, 0: none
-    patience: Count = 0  # epochs without gain before stopping; 0: never
+    patience: Count = 0  # epochs without gain before stopping, counted once nothing is frozen; 0: never
     stop_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1  # of the training folds, watched for stopping
 
 

@@ -60,19 +60,18 @@ def _train_within(
     from toolkit.recipe import from_dict, to_dict
 
     path = workspace.folder / "plan.json"
+    candidates = _candidates(competition, options)
     asked = {
         "budget": options.budget,
         "folds": split,
-        "recipe": options.recipe,
-        "overrides": options.overrides,
-        "seed": options.seed,
+        "recipes": [[recipe.name, recipe.hash] for recipe in candidates],
         "device": options.device,
     }
     plan = read_json(path) if path.exists() else None
     if plan is None or plan["asked"] != asked:
         plan = {"asked": asked, "recipes": [], "skipped": []}
     runs: list[str] = []
-    for recipe in _candidates(competition, options):
+    for recipe in candidates:
         known = [from_dict(values) for values in plan["recipes"] if values["name"] == recipe.name]
         if recipe.name in plan["skipped"]:
             continue
@@ -84,7 +83,14 @@ def _train_within(
         if known:
             # the predictions and the submission come after the folds
             closing = CLOSING + 0.03 * options.budget
-            runs.append(train(competition, workspace, known[0], options, deadline - closing).name)
+            try:
+                runs.append(train(competition, workspace, known[0], options, deadline - closing).name)
+            except UserError as error:
+                if not runs:
+                    raise
+                console.say(f"skipped {recipe.name}: {error}")  # what is trained is still worth a submission
+                plan["skipped"].append(recipe.name)
+                write_json(path, plan)
     return runs
 
 

@@ -48,6 +48,15 @@ class Workspace:
         return self.folder / "audit.parquet"
 
     @property
+    def page(self) -> Path:
+        return self.folder / "audit.html"
+
+    @property
+    def evidence(self) -> Path:
+        """What an audit computed and can show again."""
+        return self.folder / "evidence"
+
+    @property
     def cleaning(self) -> Path:
         return self.folder / "cleaning.csv"
 

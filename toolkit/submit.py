@@ -43,7 +43,7 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
             _check(competition, prediction, partial)
     _register(options.submissions / "ledger.csv", competition, workspace, path, clean)
     size = path.stat().st_size / 1e6
-    console.say(f"[bold]{path}[/] ({size:.1f} MB) passed its check")
+    console.say(f"{path} ({size:.1f} MB) passed its check")
     console.say(f"out-of-fold {competition.metric.name}: {console.interval(clean)}")
     return {"submission": str(path), "clean": clean, "stress": None}
 

@@ -30,12 +30,17 @@ def read(path: Path, images: int, task: Segmentation) -> np.ndarray:
     height, width, _ = task.image_shape
     classes = len(task.classes)
     masks = np.empty((images, height * width), np.uint8)
-    if not path.exists():
-        raise UserError(f"{path} does not exist")
+    if not path.is_file():
+        raise UserError(f"{path} {'is a folder, expected a CSV' if path.is_dir() else 'does not exist'}")
     rows = 0
     with open(path, "rb") as file:
-        if file.readline().rstrip(b"\r\n") != header(height * width).rstrip():
-            raise UserError(f"{path}: the first line must be id,0,1,…,{height * width - 1}")
+        first = file.readline().rstrip(b"\r\n")
+        if first != header(height * width).rstrip():
+            found = first.decode(errors="replace")
+            raise UserError(
+                f"{path}: the first line must be id,0,1,…,{height * width - 1}, it begins with {found[:12]!r} "
+                f"and has {found.count(',') + 1} columns"
+            )
         for number, line in enumerate(file):
             if number < images:
                 masks[number] = _labels(line.rstrip(b"\r\n"), number, height * width, classes, path)

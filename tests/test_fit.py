@@ -1,0 +1,266 @@
+"""One recipe on one fold: the same bits however it was interrupted, and nothing chosen on what is validated."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tiny import FIRST, competition, load, practice
+from toolkit.competition import Competition
+from toolkit.dataset import Dataset, open_dataset, save_dataset
+from toolkit.errors import UserError
+from toolkit.fit import STATE, Average, FoldJob, FoldResult, _Training, fit_fold, lr_factor, measure_speed
+from toolkit.metrics import confusion_matrix
+from toolkit.recipe import override
+
+MakeJob = Callable[..., FoldJob]
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    practice(tmp_path, 0, 72)
+    return load(tmp_path / "raw")
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, dataset: Dataset) -> MakeJob:
+    """A job with its own folder, the last third of the rows validated."""
+    made: list[Path] = []
+
+    def make(*overrides: str, data: Dataset = dataset, fold: int = 0) -> FoldJob:
+        made.append(tmp_path / str(len(made)))
+        save_dataset(data, made[-1] / "data", "")
+        return FoldJob(
+            competition=competition.folder,
+            data=made[-1] / "data",
+            recipe=override(FIRST, overrides),
+            fold=fold,
+            train_rows=np.arange(48),
+            train_groups=data.groups[:48],
+            valid_rows=np.arange(48, 72),
+            folder=made[-1],
+        )
+
+    return make
+
+
+def same(one: FoldResult, other: FoldResult) -> bool:
+    def course(result: FoldResult) -> list[tuple[float, ...]]:
+        return [(line["loss"], line["score"], line["lr"]) for line in result.history]
+
+    weights = all(torch.equal(value, other.weights[name]) for name, value in one.weights.items())
+    return weights and np.array_equal(one.probabilities, other.probabilities) and course(one) == course(other)
+
+
+def test_seed_and_fold_decide_every_bit(make_job: MakeJob) -> None:
+    result = fit_fold(make_job())
+    torch.manual_seed(7)  # what was drawn before does not matter
+    assert same(result, fit_fold(make_job()))
+    assert not same(result, fit_fold(make_job("seed=1")))
+    assert not same(result, fit_fold(make_job(fold=1)))
+    assert result.complete and result.probabilities.shape == (24, 3) and result.probabilities.dtype == np.float32
+
+
+def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
+    recipe = ("schedule.epochs=2", "augment.rotate=20", "augment.degrade=0.5")
+    alone, helped = (fit_fold(replace(make_job(*recipe), workers=workers)) for workers in (0, 2))
+    assert same(alone, helped)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param((), id="plain"),
+        pytest.param(("schedule.ema=0",), id="no moving average"),
+        pytest.param(("schedule.epochs=8", "schedule.patience=2", "optimizer.lr=1e-6"), id="early stopping"),
+        pytest.param(("schedule.freeze=0.5", "optimizer.backbone_factor=0.5"), id="frozen at the start"),
+        pytest.param(
+            ("schedule.freeze=0.5", "schedule.patience=2", "schedule.epochs=8", "optimizer.lr=1e-6"), id="both"
+        ),
+    ],
+)
+def test_training_interrupted_in_every_epoch_ends_with_the_same_bits(
+    overrides: tuple[str, ...], make_job: MakeJob
+) -> None:
+    def interrupt(fold: int, epoch: float, news: str) -> None:
+        if epoch % 1 and (job.folder / STATE).exists():
+            done = len(torch.load(job.folder / STATE, weights_only=True)["history"])
+            if done > len(stops):
+                stops.append(done)
+                raise KeyboardInterrupt
+
+    whole = fit_fold(make_job(*overrides))
+    assert (len(whole.history) < override(FIRST, overrides).schedule.epochs) == any(
+        "patience" in field for field in overrides
+    )
+    job, stops = make_job(*overrides), list[int]()
+    for _ in whole.history:
+        try:
+            result = fit_fold(job, interrupt)
+        except KeyboardInterrupt:
+            continue
+    assert len(stops) == len(whole.history) - 1
+    assert same(whole, result)
+    assert same(whole, fit_fold(job)), "finished, but killed before the result was stored"
+
+
+def test_a_deadline_cuts_after_an_epoch_and_training_goes_on_from_there(make_job: MakeJob) -> None:
+    job = make_job()
+    cut = fit_fold(replace(job, deadline=time.time()))
+    assert not cut.complete and len(cut.history) == 1
+    again = fit_fold(replace(job, deadline=time.time()))
+    assert same(cut, again) and not again.complete
+    assert fit_fold(replace(make_job(), deadline=time.time() + 600)).complete
+    assert same(fit_fold(job), fit_fold(make_job()))
+
+
+@pytest.mark.parametrize("overrides", [("loss.balance=1",), ("schedule.patience=1", "loss.balance=1")])
+def test_nothing_trained_or_chosen_depends_on_the_validation_rows(
+    overrides: tuple[str, ...], make_job: MakeJob, dataset: Dataset
+) -> None:
+    images, targets = dataset.images.copy(), dataset.targets.copy()
+    images[48:], targets[48:] = 255 - images[48:], 0
+    ours = fit_fold(make_job(*overrides))
+    theirs = fit_fold(make_job(*overrides, data=replace(dataset, images=images, targets=targets)))
+    assert len(ours.history) == len(theirs.history)
+    assert all(torch.equal(value, theirs.weights[name]) for name, value in ours.weights.items())
+
+
+def test_the_rows_that_decide_when_to_stop_are_whole_groups_and_not_trained_on(make_job: MakeJob) -> None:
+    job = make_job("schedule.patience=1", "schedule.stop_share=0.25")
+    training = _Training(competition, open_dataset(job.data), job)
+    trained, watched = training.batches.rows, training.stop_rows
+    assert sorted([*trained, *watched]) == job.train_rows.tolist()
+    assert len(watched) == 12
+    groups = dict(zip(job.train_rows, job.train_groups, strict=True))
+    assert not {groups[row] for row in trained} & {groups[row] for row in watched}
+
+
+@pytest.mark.parametrize(
+    ("freeze", "scores", "best"),
+    [
+        pytest.param(0, [0.1, 0.5, 0.3, 0.5], 1, id="nothing frozen"),
+        pytest.param(0.4, [0.5, 0.3, 0.3, 0.3, 0.3, 0.3], 0, id="frozen epochs don't count"),
+        pytest.param(1, [0.1, 0.5, 0.3, 0.5], 1, id="the head alone is trained"),
+    ],
+)
+def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(
+    freeze: float, scores: list[float], best: int, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def score(training: _Training, rows: np.ndarray) -> float:
+        assert np.array_equal(rows, training.stop_rows)
+        seen.append(training.averaged())
+        return [*scores, 0.9][len(seen) - 1]
+
+    monkeypatch.setattr(_Training, "score", score)
+    result = fit_fold(make_job("schedule.patience=2", "schedule.epochs=10", f"schedule.freeze={freeze}"))
+    assert [line["score"] for line in result.history] == scores and result.complete
+    assert all(torch.equal(value, seen[best][name]) for name, value in result.weights.items())
+
+
+def test_looking_at_the_score_changes_no_bit(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = fit_fold(make_job())
+    monkeypatch.setattr(_Training, "score", lambda training, rows: 0.0)
+    blind = fit_fold(make_job())
+    assert all(torch.equal(value, blind.weights[name]) for name, value in looked.weights.items())
+
+
+def test_the_watched_score_is_that_of_the_averaged_weights(make_job: MakeJob) -> None:
+    job = make_job("schedule.epochs=2")
+    dataset, result = open_dataset(job.data), fit_fold(job)
+    predicted = competition.decode(result.probabilities)
+    confusion = confusion_matrix(dataset.targets[job.valid_rows], predicted, 3)
+    assert result.history[-1]["score"] == competition.score(confusion)
+
+
+@pytest.mark.parametrize("overrides", [("schedule.epochs=3",), ("schedule.epochs=1", "batch_size=48")])
+def test_a_loss_that_is_no_number_ends_in_one_sentence(overrides: tuple[str, ...], make_job: MakeJob) -> None:
+    with pytest.raises(UserError, match=r"no longer a number in fold 0.*lower optimizer\.lr \(now 1e\+30\)") as caught:
+        fit_fold(make_job("optimizer.lr=1e30", "schedule.warmup=0", *overrides))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_frozen_backbone_is_left_untouched_statistics_included(make_job: MakeJob) -> None:
+    short, long, thawed = (
+        fit_fold(make_job(*more)).weights
+        for more in (
+            ("schedule.freeze=1", "schedule.epochs=1"),
+            ("schedule.freeze=1",),
+            ("schedule.freeze=0.5",),
+        )
+    )
+    for name in short:
+        backbone = name.startswith("body.backbone.")
+        assert torch.equal(short[name], long[name]) == backbone, name
+        assert not backbone or not torch.equal(short[name], thawed[name]), name
+
+
+def test_freezing_needs_a_backbone(mars: Competition, make_job: MakeJob) -> None:
+    job = make_job()
+    for field in ("schedule.freeze=0.5", "optimizer.backbone_factor=0.1"):
+        recipe = override(mars.recipes["small_unet"], [field])
+        with pytest.raises(UserError, match="small_unet has no backbone"):
+            _Training(mars, open_dataset(job.data), replace(job, recipe=recipe))
+
+
+def test_every_weight_is_trained_once_the_backbone_at_its_own_rate(make_job: MakeJob) -> None:
+    job = make_job("optimizer.backbone_factor=0.1", "optimizer.lr=1", "optimizer.weight_decay=0.5")
+    training = _Training(competition, open_dataset(job.data), job)
+    training.step(*training.batches[(0, 0)], 6)
+    settings = {
+        id(p): (group["lr"] / training.lr, group["weight_decay"])
+        for group in training.optimizer.param_groups
+        for p in group["params"]
+    }
+    assert sum(len(group["params"]) for group in training.optimizer.param_groups) == len(settings)
+    found = {name: settings[id(p)] for name, p in training.model.named_parameters()}
+    assert found == {
+        "body.backbone.0.weight": (0.1, 0.5),
+        "body.backbone.0.bias": (0.1, 0),
+        "body.backbone.1.weight": (0.1, 0),
+        "body.backbone.1.bias": (0.1, 0),
+        "body.head.1.weight": (1, 0.5),
+        "body.head.1.bias": (1, 0),
+    }
+
+
+@given(st.integers(1, 500), st.floats(0, 1))
+def test_the_learning_rate_rises_then_falls(total: int, warmup: float) -> None:
+    factors = [lr_factor(step, total, warmup) for step in range(total)]
+    rise = round(warmup * total)
+    assert all(0 < factor <= 1 for factor in factors)
+    assert factors[:rise] == sorted(set(factors[:rise]))
+    assert factors[rise:] == sorted(set(factors[rise:]), reverse=True)
+    assert rise == total or factors[rise] == 1
+
+
+def test_the_moving_average_has_a_short_memory_at_first_and_counts_steps_exactly() -> None:
+    model = torch.nn.BatchNorm1d(1)
+    average, expected = Average(model, 0.5), 1.0
+    for step in range(1, 20):
+        with torch.no_grad():
+            model.weight.fill_(step)
+            model.get_buffer("num_batches_tracked").fill_(step)
+        average.update()
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+        assert average.weights["weight"].item() == pytest.approx(expected, rel=1e-5)
+        assert average.weights["num_batches_tracked"] == step
+
+
+def test_speed_is_measured_without_leaving_a_trace(make_job: MakeJob) -> None:
+    job = make_job()
+    step, image = measure_speed(job)
+    assert step > 0 and image > 0
+    assert [path.name for path in job.folder.iterdir()] == ["data"]

@@ -1,0 +1,132 @@
+"""A run is its folds put together; it is trained once, however it was cut short, and any fold alone."""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.tiny import FIRST, competition, prepare, train
+from toolkit import train as verb
+from toolkit.dataset import open_dataset
+from toolkit.errors import UserError
+from toolkit.fit import STATE
+from toolkit.models import load_network, predict
+from toolkit.oof import open_probabilities, score
+from toolkit.split import read_folds
+from toolkit.store import read_json, read_manifest
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+TrainUntil = Callable[[float | None], Path]
+
+
+@pytest.fixture
+def train_until(tmp_path: Path) -> TrainUntil:
+    """Train the first recipe in `tmp_path` with a deadline."""
+    workspace = prepare(tmp_path)
+    options = argparse.Namespace(device="cpu", workers=0)
+    return lambda deadline: verb.train(competition, workspace, FIRST, options, deadline)
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    weights = (f"fold_{k}/weights.safetensors" for k in range(3))
+    return all((one / n).read_bytes() == (other / n).read_bytes() for n in ("oof.npy", "test.npy", *weights))
+
+
+def test_a_sample_is_validated_in_its_fold_trained_on_in_all_others_and_nowhere_if_left_out(tmp_path: Path) -> None:
+    workspace = prepare(tmp_path)
+    lines = pd.DataFrame({"index": [5], "action": ["drop"], "value": "", "reason": "", "confidence": 1})
+    lines.to_csv(workspace.cleaning, index=False)
+    prepare(tmp_path)
+    _, jobs = verb.prepare(competition, workspace, FIRST, argparse.Namespace(device="cpu", workers=0))
+    groups = open_dataset(workspace.data).groups
+    kept = [row for row in range(72) if row != 5]
+    assert sorted(np.concatenate([job.valid_rows for job in jobs]).tolist()) == kept
+    for job in jobs:
+        assert sorted([*job.train_rows, *job.valid_rows]) == kept
+        assert not set(groups[job.train_rows]) & set(groups[job.valid_rows])
+        assert np.array_equal(job.train_groups, read_folds(workspace)["group"].to_numpy()[job.train_rows])
+
+
+def test_predictions_are_out_of_fold_and_the_test_images_get_the_mean(tmp_path: Path) -> None:
+    workspace = prepare(tmp_path)
+    lines = pd.DataFrame({"index": [5], "action": ["drop"], "value": "", "reason": "", "confidence": 1})
+    lines.to_csv(workspace.cleaning, index=False)
+    prepare(tmp_path)
+    run = train(tmp_path)
+    dataset, table = open_dataset(workspace.data), read_folds(workspace)
+    networks = [load_network(competition, FIRST, run / f"fold_{k}" / "weights.safetensors", CPU) for k in range(3)]
+    oof, test = open_probabilities(run / "oof.npy"), open_probabilities(run / "test.npy")
+    for k, network in enumerate(networks):
+        rows = (table["fold"] == k).to_numpy()
+        expected = predict(network, dataset.images[rows], competition.scored, CPU, "auto")
+        assert np.allclose(oof[rows], expected, atol=1e-3)
+    assert not oof[5].any()
+    expected = np.mean([predict(n, dataset.test_images, competition.scored, CPU, "auto") for n in networks], axis=0)
+    assert np.allclose(test, expected, atol=1e-3)
+    metrics = read_json(run / "metrics.json")
+    assert metrics["clean"] == score(competition, dataset.targets, table, oof) and metrics["stress"] is None
+    assert not list(run.rglob(STATE)) and not list(run.rglob("*.partial"))
+
+
+def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
+    train_until: TrainUntil, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = train_until(time.time())
+    assert "cut short by the budget after 1 epochs" in capsys.readouterr().out
+    manifest = read_manifest(cut)
+    assert manifest is not None and manifest["complete"] is False
+    assert len(read_json(cut / "fold_2" / "history.json")) == 1
+    assert train_until(time.time()) == cut
+    assert capsys.readouterr().out == f"{cut.name}: already trained\n"
+    assert train_until(None) == cut
+    prepare(tmp_path / "whole")
+    whole = train(tmp_path / "whole")
+    assert same_bits(cut, whole)
+    assert read_manifest(cut) == read_manifest(whole)
+    assert not list(cut.rglob(STATE))
+
+
+def test_folds_trained_one_by_one_make_the_same_run(tmp_path: Path) -> None:
+    prepare(tmp_path / "parts")
+    for fold in ("2", "0", "1"):
+        run = train(tmp_path / "parts", "--fold", fold)
+    assert read_manifest(run) is None
+    before = (run / "fold_1" / "manifest.json").stat().st_mtime_ns
+    assert train(tmp_path / "parts") == run
+    assert (run / "fold_1" / "manifest.json").stat().st_mtime_ns == before
+    prepare(tmp_path / "whole")
+    assert same_bits(run, train(tmp_path / "whole"))
+
+
+def test_another_recipe_seed_or_split_is_another_run_but_another_name_is_not(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    quick = "schedule.epochs=1"
+    first = train(tmp_path, quick)
+    assert train(tmp_path, quick, "name=renamed") == first
+    others = {train(tmp_path, quick, "--seed", "1"), train(tmp_path, quick, "optimizer.lr=1e-4")}
+    prepare(tmp_path, "--seed", "1")
+    others.add(train(tmp_path, quick))
+    assert len(others | {first}) == 4
+
+
+@pytest.mark.parametrize("fold", ["3", "-1"])
+def test_a_fold_that_does_not_exist_is_refused_and_leaves_nothing(fold: str, tmp_path: Path) -> None:
+    workspace = prepare(tmp_path)
+    with pytest.raises(UserError, match=f"there is no fold {fold}; folds go from 0 to 2"):
+        train(tmp_path, f"--fold={fold}")
+    assert not workspace.train.exists()
+
+
+def test_a_split_of_other_data_is_refused(tmp_path: Path) -> None:
+    workspace = prepare(tmp_path)
+    table = pd.read_parquet(workspace.folds)
+    table.attrs["data"] = "other"
+    table.to_parquet(workspace.folds)
+    with pytest.raises(UserError, match=r"made from other data; run `python -m toolkit\.folds` again"):
+        train(tmp_path)

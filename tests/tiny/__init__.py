@@ -1,0 +1,119 @@
+"""A competition that trains in milliseconds: 8x8 pictures in three colours, each colour a class."""
+
+import argparse
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from toolkit import console
+from toolkit.audit import load as load_raw
+from toolkit.audit import raw_folder
+from toolkit.competition import Classification, Competition, Prediction, Rules
+from toolkit.dataset import Dataset, Npz
+from toolkit.errors import UserError
+from toolkit.folds import add_options, folds
+from toolkit.metrics import Accuracy
+from toolkit.models import Network
+from toolkit.recipe import Augment, Model, Recipe, Schedule
+from toolkit.store import Workspace
+from toolkit.train import train_verb
+
+TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
+FIRST = Recipe(
+    name="first",
+    model=Model(name="tiny", dropout=0.5),
+    augment=Augment(mixup=0.3, cutmix=0.3),
+    schedule=Schedule(epochs=4, ema=0.9),
+    batch_size=8,
+)
+
+
+def practice(folder: Path, seed: int, size: int) -> None:
+    for name, number in (("raw/data.npz", size), ("truth/truth.npz", size // 4)):
+        random = np.random.default_rng([seed, number])
+        targets = np.arange(number) % 3
+        images = random.integers(100, 200, size=(number, 8, 8, 3))
+        images[np.arange(number), :, :, targets] += 8
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / name, images=images.astype(np.uint8), targets=targets)
+    np.save(folder / "raw" / "test.npy", images.astype(np.uint8))
+
+
+def load(folder: Path) -> Dataset:
+    """Rows 3k to 3k + 2 are one group."""
+    file = Npz(folder / "data.npz")
+    rows = np.arange(len(file["targets"]))
+    return Dataset(file["images"], file["targets"], rows, rows // 3, np.load(folder / "test.npy"))
+
+
+def build_model(recipe: Recipe) -> nn.Module:
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    head = nn.Sequential(nn.Dropout(recipe.model.dropout), nn.Linear(8, 3))
+    body = nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    return Network(body, "backbone", (0.5,) * 3, (0.25,) * 3)
+
+
+def write_submission(prediction: Prediction, path: Path) -> None:
+    path.write_text("\n".join(map(str, prediction.labels)))
+
+
+def read_submission(path: Path, images: np.ndarray) -> np.ndarray:
+    if not path.exists():
+        raise UserError(f"{path} does not exist")
+    return np.array(path.read_text().split(), np.uint8)
+
+
+competition = Competition(
+    name="tiny",
+    task=TASK,
+    metric=Accuracy(),
+    rules=Rules(),
+    load=load,
+    build_model=build_model,
+    recipes={recipe.name: recipe for recipe in (FIRST, replace(FIRST, name="second", seed=1, batch_size=16))},
+    write_submission=write_submission,
+    read_submission=read_submission,
+    submission_suffix=".txt",
+    practice=practice,
+    practice_size=72,
+    folder=Path(__file__).parent,
+)
+
+
+def call(
+    verb: Callable[[Competition, Workspace, argparse.Namespace], dict[str, Any]],
+    made: argparse.ArgumentParser,
+    root: Path,
+    *more: str,
+    of: Competition = competition,
+) -> dict[str, Any]:
+    """The verb's result on practice data below `root`; faults are raised, not printed."""
+    shared = ["--practice", "--workspace", str(root), "--submissions", str(root / "submissions")]
+    options = made.parse_intermixed_args([str(competition.folder), *shared, *more])
+    return verb(of, Workspace(root, "tiny-practice"), options)
+
+
+def _load(of: Competition, workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    load_raw(of, workspace, raw_folder(of, workspace, options))
+    return {}
+
+
+def prepare(root: Path, *more: str) -> Workspace:
+    """Practice data, loaded and split into three folds."""
+    call(_load, console.parser("audit", ""), root)
+    made = console.parser("folds", "")
+    add_options(made)
+    call(folds, made, root, "--folds", "3", *more)
+    return Workspace(root, "tiny-practice")
+
+
+def train(root: Path, *more: str) -> Path:
+    """The run's folder."""
+    made = console.parser("train", "", overrides=True)
+    made.add_argument("--fold", type=int)
+    return Path(call(train_verb, made, root, *more)["run"])

@@ -1,0 +1,53 @@
+"""How test images differ from training images: a classifier that tells them apart, and by what."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+MOST = 5_000  # images of each side that are looked at
+
+
+@dataclass(frozen=True)
+class Shift:
+    """auc: 0.5 where the sets can't be told apart, 1 where always. by_property: the same for each property alone,
+    with the sign of the test set's difference. odd: float (M,), how surely each test image is told from training.
+    """
+
+    auc: float
+    by_property: pd.DataFrame
+    odd: np.ndarray
+
+
+def measure_shift(train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, seed: int = 0) -> Shift:
+    """Adversarial validation: properties of training (N rows, of these groups) against test images (M rows).
+
+    The classifier is a random forest, scored on groups that it has not seen.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import GroupKFold
+
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(train))[:MOST])
+    train, groups = train.iloc[rows], groups[rows]
+    values = np.concatenate([train.to_numpy(), test.to_numpy()])
+    is_test = np.repeat([0, 1], [len(train), len(test)])
+    # no test image belongs to a training group, so each is a group of its own
+    apart = np.concatenate([groups, groups.max(initial=0) + 1 + np.arange(len(test))])
+    said = np.zeros(len(values))
+    for fitted, held_out in GroupKFold(3, shuffle=True, random_state=seed).split(values, is_test, apart):
+        chosen = rng.permutation(fitted)[: 2 * MOST]
+        model = RandomForestClassifier(100, min_samples_leaf=5, class_weight="balanced", random_state=seed)
+        said[held_out] = model.fit(values[chosen], is_test[chosen]).predict_proba(values[held_out])[:, 1]
+    alone = [roc_auc_score(is_test, values[:, column]) for column in range(values.shape[1])]
+    by_property = pd.DataFrame(
+        {
+            "property": train.columns,
+            "train": train.median().to_numpy(),
+            "test": test.median().to_numpy(),
+            "auc": alone,
+        }
+    )
+    order = by_property["auc"].sub(0.5).abs().sort_values(ascending=False).index
+    return Shift(float(roc_auc_score(is_test, said)), by_property.loc[order], said[len(train) :])

@@ -1,0 +1,92 @@
+"""Neighbouring tiles: pictures that were cut side by side, without overlap, from one larger picture.
+
+Their facing edges continue each other. How many such links chance alone would make is measured with a decoy:
+the same search with one edge reversed, which no true neighbour survives. Where the decoy finds nearly as many,
+as in pictures that are no tiles, nothing is linked.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SIDES = (("right", "left"), ("bottom", "top"))
+FALSE_SHARE = 0.02  # of the links may be chance, as the decoy estimates it
+BLACK = 3  # values up to this belong to a border, where nothing continues
+FLAT = 1.5  # standard deviation of an edge below which it could fit anything
+FEWEST = 10  # links; fewer are not told from chance
+
+
+@dataclass(frozen=True)
+class Seam:
+    """The `side` edge of row `left` continues in row `right`. ratio: distance to it over that to the second best."""
+
+    left: int
+    right: int
+    side: str
+    ratio: float
+
+
+def find_seams(images: np.ndarray) -> list[Seam]:
+    """Rows of images (N, H, W, C) that are each other's best neighbour, by far enough to be no chance."""
+    seams: list[Seam] = []
+    for side, opposite in SIDES:
+        edge, other = _edges(images, side), _edges(images, opposite)
+        found = _best_buddies(edge, other)
+        decoy = [ratio for _, _, ratio in _best_buddies(edge, other[:, ::-1])]
+        limit = _limit([ratio for _, _, ratio in found], decoy)
+        seams += [Seam(left, right, side, ratio) for left, right, ratio in found if ratio <= limit]
+    return seams
+
+
+def _edges(images: np.ndarray, side: str) -> np.ndarray:
+    """Pixel values along one side, float32 (N, length, C)."""
+    at = {"left": np.s_[:, :, 0], "right": np.s_[:, :, -1], "top": np.s_[:, 0], "bottom": np.s_[:, -1]}[side]
+    return images[at].astype(np.float32)
+
+
+def _best_buddies(edge: np.ndarray, other: np.ndarray) -> list[tuple[int, int, float]]:
+    """Pairs that are each other's nearest (Pomeranz et al. 2011), with the ratio of nearest to second nearest."""
+    import faiss
+
+    rows, other_rows = (np.flatnonzero(_telling(values)) for values in (edge, other))
+    if len(rows) < 3 or len(other_rows) < 3:
+        return []
+    forward = _search(faiss, edge[rows], other[other_rows], rows, other_rows)
+    backward = _search(faiss, other[other_rows], edge[rows], other_rows, rows)
+    back = dict(zip(other_rows.tolist(), backward, strict=True))
+    pairs = []
+    for row, (nearest, ratio) in zip(rows.tolist(), forward, strict=True):
+        their_nearest, their_ratio = back[nearest]
+        if their_nearest == row:
+            pairs.append((row, nearest, max(ratio, their_ratio)))
+    return pairs
+
+
+def _telling(edges: np.ndarray) -> np.ndarray:
+    """Which edges have content: no black border, not flat."""
+    grey = edges.mean(2)
+    return np.asarray(((grey <= BLACK).mean(1) < 0.05) & (grey.std(1) >= FLAT))
+
+
+def _search(
+    faiss: object, queries: np.ndarray, values: np.ndarray, query_rows: np.ndarray, rows: np.ndarray
+) -> list[tuple[int, float]]:
+    """The nearest of `rows` to each query, itself left out, and its squared distance over the second nearest's."""
+    queries, values = (np.ascontiguousarray(part.reshape(len(part), -1)) for part in (queries, values))
+    index = faiss.IndexFlatL2(values.shape[1])  # type: ignore[attr-defined]
+    index.add(values)
+    distances, places = index.search(queries, 3)
+    result = []
+    for row, distance, place in zip(query_rows, distances, places, strict=True):
+        other = [(float(d), int(rows[p])) for d, p in zip(distance, place, strict=True) if p >= 0 and rows[p] != row]
+        result.append((other[0][1], other[0][0] / max(other[1][0], 1e-6)))
+    return result
+
+
+def _limit(real: list[float], decoy: list[float]) -> float:
+    """The largest ratio up to which decoys make up no more than FALSE_SHARE of the links; -1 for none."""
+    ratios, chance = np.sort(real), np.sort(decoy)
+    below = np.searchsorted(chance, ratios, side="right")
+    share = (below + 1) / np.arange(1, len(ratios) + 1)
+    fine = np.flatnonzero((share <= FALSE_SHARE) & (np.arange(1, len(ratios) + 1) >= FEWEST))
+    return float(ratios[fine[-1]]) if len(fine) else -1.0
