@@ -2,6 +2,12 @@
 
     python -m benchmarks.folds --data ../shared/data [--json]
 
+On 2 cores (AMD EPYC), both in use by other work: 37 data sets, 5 seeds, and one figure of them all in which a peer
+is more even (20 classes in 67 scenes, 10 folds: mean deviation 1.3693 against scikit-learn's 1.3682, which has one
+more class missing from a fold and sizes 38 % off in place of 6 %). Masks: real mars in 1,157 groups, 5 folds, largest
+deviation of a class's pixels 0.2 %, peers 30 to 42 %. At most 1.1 s a split, scikit-learn 1.0 s,
+iterative-stratification 0.1 s.
+
 Evenness is not measured by our objective but by plain relative deviations: of each class's count in a fold from
 its total / folds (for masks: of the images that hold it, and of its pixels), their maximum and mean, and the
 largest deviation of a fold's number of samples. All methods keep groups whole and get the same data, groups and
@@ -156,7 +162,7 @@ def evenness(case: Case, fold: np.ndarray) -> dict[str, float]:
     for kind, counts in kinds.items():
         away = deviations(counts)
         found |= {f"{kind} max": away.max(), f"{kind} mean": away.mean()}
-    found["missing"] = (deviations(case.held) == 1).sum()
+    found["missing"] = sum((~case.held[fold == k][:, case.held.any(0)].any(0)).sum() for k in range(case.folds))
     return {name: float(value) for name, value in found.items()}
 
 

@@ -12,6 +12,12 @@ ROOT = Path(__file__).parent.parent
 NAMES = ("blood_cells", "mars")
 
 
+@pytest.fixture(autouse=True)
+def console_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test with --json sends what the verbs say to stderr; the next test begins without."""
+    monkeypatch.setattr("toolkit.console._to_stderr", False)
+
+
 @pytest.fixture(params=NAMES)
 def competition(request: pytest.FixtureRequest) -> Competition:
     return load_competition(ROOT / "competitions" / request.param)

@@ -5,6 +5,7 @@ import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,18 +14,18 @@ import pytest
 from tests.tiny import call
 from tests.tiny import prepare as prepare_tiny
 from toolkit import console
-from toolkit.audit import load
+from toolkit.audit import _best_run, load
 from toolkit.competition import Competition
 from toolkit.ensemble import add_options as ensemble_options
 from toolkit.ensemble import ensemble
 from toolkit.errors import UserError
-from toolkit.fit import _open
+from toolkit.fit import FoldJob, _open
 from toolkit.folds import add_options, folds
 from toolkit.metrics import confusion_matrix
 from toolkit.oof import open_probabilities, probabilities, score
 from toolkit.split import HELD_OUT, read_folds
 from toolkit.store import Workspace, read_json
-from toolkit.train import prepare, train, train_verb
+from toolkit.train import _train_fold, prepare, train, train_verb
 
 HEAD = "index,action,value,reason,confidence\n"
 
@@ -122,6 +123,12 @@ def test_a_cleaning_list_that_changed_since_the_folds_stops_training_and_blendin
     assert "has changed since the folds" in capsys.readouterr().err
 
 
+def test_a_cleaning_list_that_changed_since_the_folds_does_not_stop_an_audit(cells: Place) -> None:
+    cells.folds()
+    cells.clean("5,drop,,,\n")
+    assert _best_run(cells.workspace) is None
+
+
 def test_faults_of_the_cleaning_list_are_found_even_where_the_folds_are_made(
     cells: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +191,9 @@ def test_the_holdout_is_not_scored(terrain: Place) -> None:
     assert len(first["by_fold"]) == 2
 
 
-def test_training_and_scores_obey_a_relabelled_sample(cells: Place) -> None:
+def test_training_and_scores_obey_a_relabelled_sample_and_no_edit_that_comes_later(
+    cells: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labels = cells.competition.load(Path(cells.shared[2])).targets
     rows = [3, 9]
     cells.clean("".join(f"{row},relabel,{(labels[row] + 1) % 8},,\n" for row in rows))
@@ -196,6 +205,12 @@ def test_training_and_scores_obey_a_relabelled_sample(cells: Place) -> None:
     recipe = replace(recipe, model=small, batch_size=16, schedule=replace(recipe.schedule, epochs=1))
     _, jobs = prepare(cells.competition, cells.workspace, recipe, cells.options())
     assert (_open(pickle.loads(pickle.dumps(jobs[0]))).targets == expected).all()
+
+    def train_fold(job: FoldJob, watch: Any) -> bool:
+        cells.clean("5,drop,,,\n")  # by a person who looks at the list while this runs
+        return _train_fold(job, watch)
+
+    monkeypatch.setattr("toolkit.train._train_fold", train_fold)
     run = train(cells.competition, cells.workspace, recipe, cells.options())
     predicted = cells.competition.decode(probabilities(open_probabilities(run / "oof.npy")))
     matrix = confusion_matrix(expected, predicted, 8)

@@ -97,14 +97,15 @@ def load(competition: "Competition", workspace: Workspace, folder: Path) -> None
 
 
 def _best_run(workspace: Workspace) -> Path | None:
-    """The finished run of the best score on the present data and folds, if there is any."""
+    """The finished run of the best score on the present data and the stored folds, if there is any."""
     from toolkit.dataset import data_hash
     from toolkit.oof import finished_runs
-    from toolkit.split import folds_hash, read_folds
+    from toolkit.split import folds_hash, stored_folds
 
-    if not workspace.folds.exists():
+    table = stored_folds(workspace)  # a cleaning list that was edited since is no hindrance to looking at the data
+    if table is None:
         return None
-    runs = finished_runs(workspace.train, data_hash(workspace.data), folds_hash(read_folds(workspace)))
+    runs = finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table))
     return max(runs, key=lambda run: read_json(run / "metrics.json")["clean"]["score"], default=None)
 
 

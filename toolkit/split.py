@@ -169,8 +169,8 @@ def _exchange(
 ) -> None:
     """Exchange groups between the parts a and b, in place, while that helps."""
     one, other = (_candidates(problem, np.flatnonzero(part == k), filled, random) for k in (a, b))
-    shares = np.concatenate([problem.shares, np.zeros((1, filled.shape[1]))])  # the last: no group
-    left, right = shares[one], shares[other]
+    nothing = np.zeros((1, filled.shape[1]))
+    left, right = (np.concatenate([problem.shares[groups[:-1]], nothing]) for groups in (one, other))
     weight = problem.weights[a] + problem.weights[b]
     missing = EXACT / 2 * problem.penalty  # more than the sum of squares can ever be
     # not a matrix product: its threads made this ten times as slow where other processes had the cores
@@ -190,7 +190,7 @@ def _exchange(
         filled[a] -= taken
         filled[b] += taken
         one[i], other[j] = other[j], one[i]
-        left[i], right[j] = shares[one[i]], shares[other[j]]
+        left[i], right[j] = right[j].copy(), left[i].copy()
         apart[i] = weight * cdist(left[i : i + 1], right, "sqeuclidean")[0]
         apart[:, j] = weight * cdist(left, right[j : j + 1], "sqeuclidean")[:, 0]
         part[one[one >= 0]], part[other[other >= 0]] = a, b

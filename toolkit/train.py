@@ -110,6 +110,8 @@ def train(
     from toolkit.dataset import data_hash, open_dataset, relabel
     from toolkit.split import folds_hash, read_folds, relabels
 
+    # read before the training: a cleaning list or folds that change meanwhile are the next run's
+    dataset, table = open_dataset(workspace.data), read_folds(workspace)
     folder, jobs = prepare(competition, workspace, recipe, options)
     done = read_manifest(folder)
     if done is not None and (done["complete"] or deadline is not None):
@@ -124,7 +126,6 @@ def train(
                 share = max(0.0, deadline - time.time()) / (len(jobs) - job.fold)
                 job = replace(job, deadline=time.time() + share)
             complete &= _train_fold(job, watch)
-    dataset, table = open_dataset(workspace.data), read_folds(workspace)
     clean = _store_oof(competition, relabel(dataset.targets, relabels(table)), table, jobs, folder)
     if len(dataset.test_images):
         _store_test(competition, dataset, jobs, folder)
