@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,8 @@ def _run(path: Path, place: _Place, rules: Rules) -> dict[str, Any]:
         try:
             held = _watch(process, path, place, rules)
         finally:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it may have started lives no longer than it
-            except ProcessLookupError:
-                pass
             process.wait()
     report: dict[str, Any] = json.loads(place.report.read_text(encoding="utf-8")) if place.report.exists() else {}
     if report.get("stage") != "done" or process.returncode != 0:

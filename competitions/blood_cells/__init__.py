@@ -33,6 +33,8 @@ RULES = Rules(
     submission_bytes=1_900_000_000,
     submission_packages=("torch", "numpy"),
     sources={
+        "pretrained": "competitions/blood_cells/README.md, Rules: pretrained weights are allowed",
+        "external_data": "competitions/blood_cells/README.md, Rules: not published, taken as forbidden",
         "unlabelled_test_images": "competitions/blood_cells/README.md, Rules: the test images are not handed out",
         "submission_bytes": "competitions/blood_cells/README.md, Rules: no limit is published, 1.9 GB is the "
         "largest zip that is known to have passed",
