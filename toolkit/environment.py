@@ -92,18 +92,18 @@ def _link(chosen: Sequence[Distribution], target: Path) -> None:
         for file in installed.files or ():
             if ".." in file.parts or file.suffix in (".pth", ".pyc"):
                 continue  # scripts, and lines that would open the environment to others
-            for folder in file.parents:
+            for folder in PurePath(file).parents:
                 owners[folder].add(name)
             if name in names:
                 files.append((PurePath(file), Path(str(installed.locate_file(file)))))
     linked: set[PurePath] = set()
-    for file, source in files:
+    for path, source in files:
         # the outermost folder that belongs to the chosen ones alone
-        whole = [f for f in reversed(file.parents) if f != PurePath(".") and owners[f] <= names]
-        place = whole[0] if whole else file
+        whole = [f for f in reversed(path.parents) if f != PurePath(".") and owners[f] <= names]
+        place = whole[0] if whole else path
         if place in linked:
             continue
         linked.add(place)
         (target / place).parent.mkdir(parents=True, exist_ok=True)
-        up = len(file.parts) - len(place.parts)
+        up = len(path.parts) - len(place.parts)
         (target / place).symlink_to(source.parents[up - 1] if up else source)

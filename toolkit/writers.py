@@ -74,7 +74,7 @@ def zipped(path: Path, name: str) -> Iterator[BinaryIO]:
         member = zipfile.ZipInfo(name, TIMESTAMP)
         member.compress_type = zipfile.ZIP_DEFLATED
         member.external_attr = 0o644 << 16
-        with archive.open(member, "w", force_zip64=True) as packed, io.BufferedWriter(packed, 1 << 20) as file:  # type: ignore[arg-type,type-var]
+        with archive.open(member, "w", force_zip64=True) as packed, io.BufferedWriter(packed, 1 << 20) as file:
             yield file
 
 
@@ -133,6 +133,6 @@ def write_parquet(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray])
 def _binary(file: Path | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(file, Path):
         with open(file, "wb", buffering=0) as opened:
-            yield opened  # type: ignore[misc]
+            yield opened
     else:
         yield file

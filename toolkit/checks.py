@@ -1,0 +1,114 @@
+"""What a submission is made from, and whether the file that was made is it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.competition import Competition, Member, Prediction
+from toolkit.dataset import open_dataset
+from toolkit.errors import UserError
+from toolkit.models import load_network, predict, resolve_device
+from toolkit.oof import chunks, open_probabilities, probabilities
+from toolkit.readers import compare_with_sample, suspicions
+from toolkit.recipe import from_dict
+from toolkit.store import Workspace, read_json
+
+TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
+FLIPPED = {"identity": (), "horizontal": (2,), "vertical": (1,), "both": (1, 2)}  # axes of (N, H, W, C)
+
+
+def blend_prediction(
+    competition: Competition, workspace: Workspace, blend: Path, images: int, device: str
+) -> Prediction:
+    """What a submission of the blend in `blend` is made from.
+
+    images: on how many training images a code submission is going to be compared; 0 where it won't be, and
+    then nothing is predicted.
+    """
+    dataset = open_dataset(workspace.data)
+    members = _members(workspace, blend)
+    if len(dataset.test_images):
+        stored = open_probabilities(blend / "test.npy")
+        labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
+        return Prediction(dataset.test_images, labels, members)
+    rows = np.linspace(0, len(dataset.images) - 1, min(images, len(dataset.images))).astype(int)
+    prediction = Prediction(dataset.images[rows], np.zeros(0, np.uint8), members)
+    return _predicted(competition, prediction, device) if images else prediction
+
+
+def _members(workspace: Workspace, blend: Path) -> tuple[Member, ...]:
+    members = []
+    for name, share in read_json(blend / "blend.json").items():
+        run = workspace.train / name
+        recipe = from_dict(read_json(run / "recipe.json"))
+        weights = sorted(run.glob("fold_*/weights.safetensors"))
+        if not weights:
+            raise UserError(f"{run} holds no weights any more; train {recipe.name} again and blend")
+        members += [Member(recipe, path, share / len(weights)) for path in weights]
+    return tuple(members)
+
+
+def _predicted(competition: Competition, prediction: Prediction, device_name: str) -> Prediction:
+    """The prediction with the labels that the pipeline's own networks give its images, and their margins."""
+    device = resolve_device(device_name)
+    total: Any = 0.0
+    for member in prediction.members:
+        network = load_network(competition, member.recipe, member.weights, device)
+        for view in prediction.views:
+            seen = np.flip(prediction.images, FLIPPED[view])
+            part = predict(network, seen, competition.scored, device, "float32")
+            total = total + member.share / len(prediction.views) * part
+    if prediction.biases is not None:
+        total = total * np.exp(np.array(prediction.biases, np.float32))
+    ranked = np.sort(total, axis=1)
+    return replace(prediction, labels=competition.decode(total), margins=ranked[:, -1] - ranked[:, -2])
+
+
+def check_submission(
+    competition: Competition, prediction: Prediction, path: Path, sample: Path, expected: np.ndarray
+) -> tuple[dict[str, Any], list[str]]:
+    """Figures for the ledger, and doubts to be spoken out.
+
+    sample: the organisers' sample submission, if the file exists; expected: how often each class is predicted
+    out of fold, int64 (C,). Raises UserError where the organisers would refuse the file, or it isn't the blend.
+    """
+    competition.rules.check_size(path)
+    figures: dict[str, Any] = {}
+    if competition.try_submission is not None:
+        trial = competition.try_submission(path, prediction.images)
+        labels = trial.labels
+        figures = {"seconds": round(trial.seconds, 2), "peak_bytes": trial.peak_bytes, "network": trial.network}
+    else:
+        labels = competition.read_submission(path, prediction.images)
+        if sample.exists():
+            compare_with_sample(path, sample)
+    if labels.shape != prediction.labels.shape:
+        raise UserError(f"read back, the submission has shape {labels.shape}, expected {prediction.labels.shape}")
+    differs = labels != prediction.labels
+    ties = np.zeros_like(differs) if prediction.margins is None else differs & (prediction.margins < TIE)
+    wrong = int((differs & ~ties).sum())
+    if wrong:
+        raise UserError(
+            f"read back, the submission differs from the blend in {wrong:,} of {labels.size:,} labels "
+            f"(and in {int(ties.sum()):,} ties)"
+        )
+    figures |= {
+        "checked": labels.size,
+        "agreement": 1 - float(differs.mean()) if labels.size else 1.0,
+        "ties": int(ties.sum()),
+    }
+    classes = competition.task.classes
+    return figures, suspicions(np.bincount(labels.ravel(), minlength=len(classes)), expected, classes)
+
+
+def oof_counts(competition: Competition, oof: Path) -> np.ndarray:
+    """How often each class is predicted out of fold, int64 (C,)."""
+    stored = open_probabilities(oof)
+    counts = np.zeros(len(competition.task.classes), np.int64)
+    for at in chunks(len(stored)):
+        part = probabilities(stored[at])
+        part = part[part.reshape(len(part), -1).any(1)]  # a sample that is left out has no prediction
+        counts += np.bincount(competition.decode(part).ravel(), minlength=len(counts))
+    return counts
