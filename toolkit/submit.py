@@ -188,22 +188,29 @@ def show(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """The ledger's lines of this competition as a table."""
     book = options.submissions / "ledger.csv"
     lines = [line for line in ledger.read(book) if line["competition"] == workspace.name]
+    stressed = any(line["stress"] for line in lines)  # a column of dashes would only take the width
     rows = []
     for line in lines:
-        clean, stress = (
-            f"{float(line[score]):.4f} ({float(line[low]):.4f} to {float(line[high]):.4f})" if line[score] else "-"
-            for score, low, high in (("clean", "low", "high"), ("stress", "stress_low", "stress_high"))
-        )
-        cost = f"{float(line['seconds']):.0f} s, {float(line['peak_bytes']) / 1e6:,.0f} MB" if line["seconds"] else "-"
-        commit = line["commit"][:8] + ("+" if line["tree"] == "changed" else "")
-        size = f"{float(line['bytes']) / 1e6:,.1f} MB" if line["bytes"] else "-"
-        board = [line["public"] or "-", line["private"] or "-"]
+        cost = [f"{float(line['bytes']) / 1e6:,.1f} MB"] if line["bytes"] else []
+        if line["seconds"]:
+            cost += [f"{float(line['seconds']):.0f} s", f"{float(line['peak_bytes']) / 1e6:,.0f} MB held"]
         rows.append(
-            [ledger.identity(line), line["time"][:16].replace("T", " "), clean, stress, *board, size, cost, commit]
+            [
+                ledger.identity(line),
+                "\n".join([*line["time"][:16].split("T"), line["commit"][:8] + "+" * (line["tree"] == "changed")]),
+                _interval(line, "clean", "low", "high"),
+                *([_interval(line, "stress", "stress_low", "stress_high")] if stressed else []),
+                f"{line['public'] or '-'}\n{line['private'] or '-'}",
+                "\n".join(cost) or "-",
+            ]
         )
-    columns = ["ID", "when", "clean", "stress", "public", "private", "size", "sandbox", "commit"]
+    columns = ["ID", "built", "clean", *(["stress"] if stressed else []), "public/private", "cost"]
     console.table(f"{book}: {workspace.name}, {len(rows)} submissions", columns, rows)
     return {"ledger": lines}
+
+
+def _interval(line: ledger.Line, score: str, low: str, high: str) -> str:
+    return f"{float(line[score]):.4f}\n{float(line[low]):.4f}–{float(line[high]):.4f}" if line[score] else "-"
 
 
 def record_score(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
