@@ -127,7 +127,7 @@ class HttpError(OSError):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (ConnectionError("Name or service not known"), "can't be reached; is there a network.: Name or service"),
+        (ConnectionError("Name or service not known"), "can't be reached .is there a network.*: Name or service"),
         (HttpError(401), "Kaggle refuses the login or you have not joined mars-25"),
         (HttpError(403), "Kaggle refuses the login or you have not joined mars-25"),
         (HttpError(404), "Kaggle knows no competition 'mars-25'"),

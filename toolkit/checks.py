@@ -1,6 +1,5 @@
 """What a submission is made from, and whether the file that was made is it."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,19 @@ def blend_prediction(
     then nothing is predicted.
     """
     dataset = open_dataset(workspace.data)
-    members = _members(workspace, blend)
+    members = blend_members(workspace, blend)
     if len(dataset.test_images):
         stored = open_probabilities(blend / "test.npy")
         labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
         return Prediction(dataset.test_images, labels, members)
     rows = np.linspace(0, len(dataset.images) - 1, min(images, len(dataset.images))).astype(int)
-    prediction = Prediction(dataset.images[rows], np.zeros(0, np.uint8), members)
-    return _predicted(competition, prediction, device) if images else prediction
+    if not images:
+        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members)
+    return predicted(competition, dataset.images[rows], members, device)
 
 
-def _members(workspace: Workspace, blend: Path) -> tuple[Member, ...]:
+def blend_members(workspace: Workspace, blend: Path) -> tuple[Member, ...]:
+    """The networks of the blend's runs, fold by fold; UserError where their weights are gone."""
     members = []
     for name, share in read_json(blend / "blend.json").items():
         run = workspace.train / name
@@ -50,20 +51,27 @@ def _members(workspace: Workspace, blend: Path) -> tuple[Member, ...]:
     return tuple(members)
 
 
-def _predicted(competition: Competition, prediction: Prediction, device_name: str) -> Prediction:
-    """The prediction with the labels that the pipeline's own networks give its images, and their margins."""
+def predicted(
+    competition: Competition,
+    images: np.ndarray,
+    members: tuple[Member, ...],
+    device_name: str,
+    views: tuple[str, ...] = ("identity",),
+    biases: tuple[float, ...] | None = None,
+) -> Prediction:
+    """The labels that the pipeline's own networks give to images uint8 (N, H, W, C), and their margins."""
     device = resolve_device(device_name)
     total: Any = 0.0
-    for member in prediction.members:
+    for member in members:
         network = load_network(competition, member.recipe, member.weights, device)
-        for view in prediction.views:
-            seen = np.flip(prediction.images, FLIPPED[view])
-            part = predict(network, seen, competition.scored, device, "float32")
-            total = total + member.share / len(prediction.views) * part
-    if prediction.biases is not None:
-        total = total * np.exp(np.array(prediction.biases, np.float32))
+        for view in views:
+            part = predict(network, np.flip(images, FLIPPED[view]), competition.scored, device, "float32")
+            total = total + member.share / len(views) * part
+    if biases is not None:
+        total = total * np.exp(np.array(biases, np.float32))
     ranked = np.sort(total, axis=1)
-    return replace(prediction, labels=competition.decode(total), margins=ranked[:, -1] - ranked[:, -2])
+    margins = ranked[:, -1] - ranked[:, -2]
+    return Prediction(images, competition.decode(total), members, views, biases, margins)
 
 
 def check_submission(

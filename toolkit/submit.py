@@ -210,7 +210,7 @@ def show(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _interval(line: ledger.Line, score: str, low: str, high: str) -> str:
-    return f"{float(line[score]):.4f}\n{float(line[low]):.4f}–{float(line[high]):.4f}" if line[score] else "-"
+    return f"{float(line[score]):.4f}\n{float(line[low]):.4f} to {float(line[high]):.4f}" if line[score] else "-"
 
 
 def record_score(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Hand a checked submission in through Kaggle's official client (the extra `kaggle`)."""
 
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Callable
@@ -16,15 +17,18 @@ WAIT, PAUSE = 1800.0, 10.0  # seconds to wait for the outcome, and between two q
 
 def kaggle_client() -> Any:
     """Kaggle's client, logged in; UserError where it isn't installed or nobody is."""
+    quiet = contextlib.redirect_stdout(io.StringIO())  # without a login it prints a page of help, twice
     try:
-        from kaggle.api.kaggle_api_extended import KaggleApi
-    except ImportError:
-        raise UserError("uploading needs Kaggle's client; install it with `pip install -e .[kaggle]`") from None
+        with quiet:
+            from kaggle.api.kaggle_api_extended import KaggleApi
+    except ImportError as error:
+        raise UserError(
+            f"uploading needs Kaggle's client ({error}); install it with `pip install -e .[kaggle]`"
+        ) from None
     client = KaggleApi()
     try:
-        # without credentials it prints a page of help and ends the program
-        with contextlib.redirect_stdout(sys.stderr):
-            client.authenticate()
+        with quiet:
+            client.authenticate()  # without a login it ends the program
     except (SystemExit, OSError, ValueError) as error:
         reason = f" ({_line(error)})" if isinstance(error, Exception) else ""
         raise UserError(
@@ -94,7 +98,7 @@ def _ask(question: Callable[[], Any], competition: str) -> Any:
         elif status == 404:
             text = f"Kaggle knows no competition {competition!r}"
         elif status is None and isinstance(error, OSError):
-            text = "Kaggle can't be reached; is there a network?"
+            text = "Kaggle can't be reached (is there a network?)"
         else:
             text = "Kaggle's client failed"
         raise UserError(f"{text}: {_line(error)}") from None
@@ -102,4 +106,4 @@ def _ask(question: Callable[[], Any], competition: str) -> Any:
 
 def _line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:200] if lines else type(error).__name__
