@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolkit import archive, environment, sandbox
+from toolkit import archive, environment, sandbox, server
 from toolkit.competition import Rules
 from toolkit.errors import UserError
 from toolkit.sandbox import run_code_submission
@@ -307,6 +308,29 @@ def test_a_namespace_takes_the_network_from_native_code_too(tmp_path: Path) -> N
     body = "links = open('/proc/net/dev').read().splitlines()[2:]\nreturn np.full(len(X), len(links))"
     trial = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
     assert trial.labels.max() <= 1  # the loopback alone, and that is down
+
+
+def test_native_code_and_children_cannot_write_outside_either(tmp_path: Path) -> None:
+    if not locks():
+        pytest.skip("this kernel has no Landlock")
+    target = Path("~/.left-behind").expanduser()
+    body = (
+        "import ctypes, subprocess, sys, tempfile\n"
+        "open_ = ctypes.CDLL(None).creat\n"
+        f"native = open_({str(target)!r}.encode(), 0o644)\n"
+        f"child = subprocess.run([sys.executable, '-c', \"open({str(target)!r}, 'w')\"], stderr=subprocess.DEVNULL)\n"
+        "inside = open_(tempfile.mktemp().encode(), 0o644)\n"
+        "return np.array([native < 0, child.returncode == 1, inside > 0, 0, 0]).astype(int)"
+    )
+    trial = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
+    assert trial.labels.tolist() == [1, 1, 1, 0, 0]
+    assert not target.exists()
+
+
+def locks() -> bool:
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import server; sys.exit(not server.lock(['/tmp']))"
+    command = [sys.executable, "-c", code, str(Path(server.__file__).parent)]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def test_a_submission_may_write_to_its_temporary_folder(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -16,9 +17,9 @@ from torch import nn
 
 from competitions.blood_cells import submission
 from competitions.blood_cells.server_model import BATCH
-from toolkit.checks import blend_prediction
+from toolkit.checks import blend_prediction, score_halved
 from toolkit.competition import Competition, Member, Prediction
-from toolkit.dataset import Dataset, save_dataset
+from toolkit.dataset import Dataset, data_hash, save_dataset
 from toolkit.errors import UserError
 from toolkit.export import export
 from toolkit.recipe import Recipe, override, to_dict
@@ -150,8 +151,9 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     write_json(workspace.train / "run" / "recipe.json", to_dict(recipe))
     member(blood_cells, recipe, workspace.train / "run" / "fold_0")
     write_json(workspace.ensemble / "mean" / "blend.json", {"run": 1.0})
-    prediction = blend_prediction(blood_cells, workspace, workspace.ensemble / "mean", 16, "cpu")
-    assert prediction.images.shape == (16, 96, 96, 3) and prediction.labels.dtype == np.uint8
+    blend = workspace.ensemble / "mean"
+    prediction = blend_prediction(blood_cells, workspace, blend, 40, "cpu")
+    assert prediction.images.shape == (40, 96, 96, 3) and prediction.labels.dtype == np.uint8
     (path,) = export(blood_cells.folder, prediction.members, tmp_path)
     x = torch.from_numpy(np.array(prediction.images)).permute(0, 3, 1, 2)
     with torch.no_grad():
@@ -160,6 +162,15 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     ranked = np.sort(probabilities, axis=1)
     assert prediction.margins is not None
     assert np.allclose(ranked[:, -1] - ranked[:, -2], prediction.margins, atol=1e-5)
+
+    # the out-of-fold score of halves is that of the only fold's network, its parameters rounded
+    halves = blend_prediction(blood_cells, workspace, blend, 40, "cpu", half=True)
+    table = pd.DataFrame({"index": range(40), "fold": [0] * 40, "group": range(40)})
+    table.attrs["data"] = data_hash(workspace.data)
+    table.to_parquet(workspace.folds)
+    score = score_halved(blood_cells, workspace, blend, "cpu")
+    assert score == (halves.labels == np.arange(40) % 8).mean()
+    assert halves.margins is not None and (halves.margins != prediction.margins).any()
 
 
 def test_weights_that_are_gone_are_named(blood_cells: Competition, recipe: Recipe, tmp_path: Path) -> None:

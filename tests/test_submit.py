@@ -250,6 +250,39 @@ def test_an_upload_to_kaggle_writes_its_scores_down(
     assert line["public"] == "0.7" and line["uploaded"]
 
 
+def test_a_file_has_no_parameters_to_halve(
+    mars: Competition, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--half is for code submissions; mars takes files" in call(capsys, mars, workspace, "--half", status=1)
+
+
+@pytest.mark.parametrize("score", [0.61, 0.6099999])
+def test_parameters_are_halved_only_where_the_score_stays_to_the_last_digit(
+    score: float,
+    mars: Competition,
+    workspace: Workspace,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def scored(*rest: Any) -> float:
+        asked.append(rest)
+        return score
+
+    def tried(path: Path, images: np.ndarray) -> Trial:
+        return Trial(mars.read_submission(path, images), 1.0, 0.5, 10**8, "network namespace")
+
+    monkeypatch.setattr("toolkit.checks.score_halved", scored)
+    competition = replace(mars, try_submission=tried)
+    made = call(capsys, competition, workspace, "--half")
+    assert Path(made["submission"]).stem.endswith("-fp16") == (score == 0.61)
+    assert ("parameters stay float32" in made["screen"]) == (score != 0.61)
+    assert call(capsys, competition, workspace, "--half")["submission"] == made["submission"]
+    assert len(asked) == (1 if score == 0.61 else 2)  # what is there already is not scored again
+    assert call(capsys, competition, workspace, "--reproduce", Path(made["submission"]).stem)["identical"]
+
+
 def code_check(blood_cells: Competition, path: Path, labels: Sequence[int], margins: Sequence[float]) -> Any:
     path.write_bytes(b"zip")
     trial = Trial(np.array(labels, np.uint8), 3.2, 1.0, 10**8, "network namespace")

@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from toolkit.competition import Competition, Member, Prediction
 from toolkit.dataset import open_dataset
 from toolkit.errors import UserError
 from toolkit.models import load_network, predict, resolve_device
-from toolkit.oof import chunks, open_probabilities, probabilities
+from toolkit.oof import chunks, open_probabilities, probabilities, score
 from toolkit.readers import compare_with_sample, suspicions
 from toolkit.recipe import from_dict
+from toolkit.split import read_folds
 from toolkit.store import Workspace, read_json
 
 TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
@@ -19,7 +22,7 @@ FLIPPED = {"identity": (), "horizontal": (2,), "vertical": (1,), "both": (1, 2)}
 
 
 def blend_prediction(
-    competition: Competition, workspace: Workspace, blend: Path, images: int, device: str
+    competition: Competition, workspace: Workspace, blend: Path, images: int, device: str, half: bool = False
 ) -> Prediction:
     """What a submission of the blend in `blend` is made from.
 
@@ -34,8 +37,8 @@ def blend_prediction(
         return Prediction(dataset.test_images, labels, members)
     rows = np.linspace(0, len(dataset.images) - 1, min(images, len(dataset.images))).astype(int)
     if not images:
-        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members)
-    return predicted(competition, dataset.images[rows], members, device)
+        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members, half=half)
+    return predicted(competition, dataset.images[rows], members, device, half=half)
 
 
 def blend_members(workspace: Workspace, blend: Path) -> tuple[Member, ...]:
@@ -58,12 +61,13 @@ def predicted(
     device_name: str,
     views: tuple[str, ...] = ("identity",),
     biases: tuple[float, ...] | None = None,
+    half: bool = False,
 ) -> Prediction:
     """The labels that the pipeline's own networks give to images uint8 (N, H, W, C), and their margins."""
     device = resolve_device(device_name)
     total: Any = 0.0
     for member in members:
-        network = load_network(competition, member.recipe, member.weights, device)
+        network = _network(competition, member, device, half)
         for view in views:
             part = predict(network, np.flip(images, FLIPPED[view]), competition.scored, device, "float32")
             total = total + member.share / len(views) * part
@@ -71,7 +75,29 @@ def predicted(
         total = total * np.exp(np.array(biases, np.float32))
     ranked = np.sort(total, axis=1)
     margins = ranked[:, -1] - ranked[:, -2]
-    return Prediction(images, competition.decode(total), members, views, biases, margins)
+    return Prediction(images, competition.decode(total), members, views, biases, half, margins)
+
+
+def _network(competition: Competition, member: Member, device: torch.device, half: bool) -> nn.Module:
+    network = load_network(competition, member.recipe, member.weights, device)
+    if half:
+        for parameter in network.parameters():
+            parameter.data = parameter.data.half().float()
+    return network
+
+
+def score_halved(competition: Competition, workspace: Workspace, blend: Path, device_name: str) -> float:
+    """The blend's out-of-fold score with parameters rounded to float16: every sample is predicted again."""
+    dataset, table, device = open_dataset(workspace.data), read_folds(workspace), resolve_device(device_name)
+    fold = table["fold"].to_numpy()
+    total = np.zeros((len(dataset.images), len(competition.task.classes), *dataset.targets.shape[1:]), np.float32)
+    for member in blend_members(workspace, blend):
+        rows = np.flatnonzero(fold == int(member.weights.parent.name.removeprefix("fold_")))
+        part = predict(
+            _network(competition, member, device, True), dataset.images[rows], competition.scored, device, "float32"
+        )
+        total[rows] += member.share * part
+    return float(score(competition, dataset.targets, table, total)["score"])
 
 
 def check_submission(

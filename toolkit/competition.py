@@ -124,6 +124,7 @@ class Prediction:
     members: tuple[Member, ...]
     views: tuple[str, ...] = ("identity",)  # of each image, averaged: identity, horizontal, vertical, both
     biases: tuple[float, ...] | None = None  # (C,), added to the logarithm of the mean probabilities
+    half: bool = False  # a code submission's parameters rounded to float16, and stored so
     margins: np.ndarray | None = None  # float32 (M,): probability of the label less that of the runner-up
 
 

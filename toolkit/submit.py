@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BLEND = "mean"
 CHECKED = 256  # training images on which a code submission must agree with the blend
+HALF = "-fp16"
 SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names it
 
 
@@ -47,16 +48,21 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
 
     blend, manifest = _blend(workspace)
     metrics = read_json(blend / "metrics.json")
-    path = options.submissions / workspace.name / f"{_name(manifest)}{competition.submission_suffix}"
+    folder, suffix = options.submissions / workspace.name, competition.submission_suffix
+    path, half = folder / f"{_name(manifest)}{suffix}", False
     book = options.submissions / "ledger.csv"
     known = _registered(book, path)
+    if getattr(options, "half", False):
+        halved = folder / f"{_name(manifest)}{HALF}{suffix}"
+        found = _registered(book, halved)
+        if found is not None or _may_halve(competition, workspace, blend, metrics, options):
+            path, half, known = halved, True, found
     if known is not None:
         console.say(f"{path}: already built and checked")
     else:
         _check_runs(competition, workspace, manifest)
-        prediction = blend_prediction(
-            competition, workspace, blend, getattr(options, "images", None) or CHECKED, options.device
-        )
+        images = getattr(options, "images", None) or CHECKED
+        prediction = blend_prediction(competition, workspace, blend, images, options.device, half)
         sample = _raw(competition, workspace, options) / SAMPLE
         expected = oof_counts(competition, blend / "oof.npy")
         with atomic(path) as partial:
@@ -71,6 +77,21 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
     console.say(f"[bold]{path}[/] ({path.stat().st_size / 1e6:.1f} MB) passed its check")
     console.say(f"out-of-fold {competition.metric.name}: {console.interval(clean)}")
     return {"submission": str(path), "clean": clean, "stress": metrics["stress"], "ledger": known}
+
+
+def _may_halve(
+    competition: "Competition", workspace: Workspace, blend: Path, metrics: dict[str, Any], options: argparse.Namespace
+) -> bool:
+    """May parameters be stored as float16? Only where not even the last digit of the out-of-fold score changes."""
+    from toolkit.checks import score_halved
+
+    if competition.try_submission is None:
+        raise UserError(f"--half is for code submissions; {competition.name} takes files")
+    console.say("predicting every training image out of fold with parameters rounded to float16")
+    score, full = score_halved(competition, workspace, blend, options.device), metrics["clean"]["score"]
+    if score != full:
+        console.warn(f"float16 changes the out-of-fold score from {full:.6f} to {score:.6f}; parameters stay float32")
+    return score == full
 
 
 def _blend(workspace: Workspace) -> tuple[Path, dict[str, Any]]:
@@ -231,7 +252,8 @@ def reproduce(competition: "Competition", workspace: Workspace, options: argpars
     line = ledger.find(ledger.read(book), workspace.name, options.reproduce, book)
     name = ledger.identity(line)
     blend, manifest = _blend(workspace)
-    if _name(manifest) != name:
+    half = name.endswith(HALF)
+    if _name(manifest) != name.removesuffix(HALF):
         runs = " ".join(part.rpartition("=")[0] for part in line["blend"].split())
         raise UserError(
             f"the blend is now {_name(manifest)}; to reproduce {name}, blend its runs first: "
@@ -239,7 +261,7 @@ def reproduce(competition: "Competition", workspace: Workspace, options: argpars
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{name}{competition.submission_suffix}"
-        prediction = blend_prediction(competition, workspace, blend, 0, options.device)
+        prediction = blend_prediction(competition, workspace, blend, 0, options.device, half)
         competition.write_submission(prediction, path)
         made = sha256(path)
     if not made.startswith(line["sha256"]):
@@ -296,6 +318,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
     what.add_argument("--score", type=float, metavar="S", help="write down what the leaderboard said")
     what.add_argument("--reproduce", metavar="ID", help="build it again and prove that it is identical")
     what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
+    made.add_argument("--half", action="store_true", help="store parameters as float16 if the score doesn't change")
     made.add_argument("--id", metavar="ID", help="of the submission to score or upload (default: the newest)")
     made.add_argument("--private", action="store_true", help="the score is of the private leaderboard")
     made.add_argument("--kaggle", metavar="NAME", help="the competition's name on Kaggle, as in its address")

@@ -19,7 +19,7 @@ def write(prediction: Prediction, path: Path) -> None:
         "biases": prediction.biases,
     }
     with tempfile.TemporaryDirectory() as scratch:
-        networks = export(Path(__file__).parent, prediction.members, Path(scratch))
+        networks = export(Path(__file__).parent, prediction.members, Path(scratch), prediction.half)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             _add(archive, "model.py", SERVER_SIDE.read_bytes())
             for network in networks:
