@@ -17,7 +17,7 @@ from torch import nn
 
 from competitions.blood_cells import submission
 from competitions.blood_cells.server_model import BATCH
-from toolkit.checks import blend_prediction, score_halved
+from toolkit.checks import blend_prediction, check_submission, predicted, score_halved
 from toolkit.competition import Competition, Member, Prediction
 from toolkit.dataset import Dataset, data_hash, save_dataset
 from toolkit.errors import UserError
@@ -171,6 +171,23 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     score = score_halved(blood_cells, workspace, blend, "cpu")
     assert score == (halves.labels == np.arange(40) % 8).mean()
     assert halves.margins is not None and (halves.margins != prediction.margins).any()
+
+
+def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
+    blood_cells: Competition, tmp_path: Path, drawn: dict[str, Path]
+) -> None:
+    # ImageNet's features under a head of chance, so that labels differ from picture to picture
+    recipe = blood_cells.recipes["efficientnet_lite0"]
+    images = blood_cells.load(drawn["blood_cells"] / "raw").images[:30]
+    biases = (0.0, 0.2, 0.0, -0.1, 0.0, 0.0, 0.1, 0.0)
+    prediction = predicted(
+        blood_cells, images, (member(blood_cells, recipe, tmp_path),), "cpu", views=VIEWS, biases=biases
+    )
+    assert len(set(prediction.labels)) > 2
+    blood_cells.write_submission(prediction, tmp_path / "s.zip")
+    figures, _ = check_submission(blood_cells, prediction, tmp_path / "s.zip", tmp_path / "none", np.ones(8, int))
+    assert figures["agreement"] == 1 or figures["ties"] > 0
+    assert figures["checked"] == 30 and figures["peak_bytes"] > 1e8
 
 
 def test_weights_that_are_gone_are_named(blood_cells: Competition, recipe: Recipe, tmp_path: Path) -> None:

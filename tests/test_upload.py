@@ -26,6 +26,10 @@ class Client:
         self.sent: list[tuple[str, str, str]] = []
         self.answer = SimpleNamespace(ref=77, message="Successfully submitted")
         self.error = ""
+        self.taken = 0
+
+    def take(self) -> None:
+        self.taken += 1
 
     def competition_get_submission_limits(self, competition: str) -> Any:
         return self.limits
@@ -50,9 +54,8 @@ class Client:
 
 
 def send(client: Client, rules: Rules | None = None, **more: Any) -> dict[str, str]:
-    said: list[str] = []
     return upload_to_kaggle(
-        FILE, "mars-25", "note", rules or Rules(), client, said.append, sleep=lambda s: None, **more
+        FILE, "mars-25", "note", rules or Rules(), client, lambda text: None, client.take, sleep=lambda s: None, **more
     )
 
 
@@ -65,7 +68,7 @@ def test_the_outcome_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_left_today_is_read_and_said_first() -> None:
     said: list[str] = []
-    upload_to_kaggle(FILE, "mars-25", "note", Rules(), Client(left=3), said.append, sleep=lambda s: None)
+    upload_to_kaggle(FILE, "mars-25", "note", Rules(), Client(left=3), said.append, lambda: None, sleep=lambda s: None)
     assert said[0] == "3 submissions are left today, this one included"
 
 
@@ -89,7 +92,7 @@ def test_what_is_left_today_is_read_and_said_first() -> None:
 def test_nothing_is_sent_that_would_be_lost(client: Client, rules: Rules, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         send(client, rules)
-    assert client.sent == []
+    assert client.sent == [] and client.taken == 0
 
 
 def test_a_team_that_is_too_large_is_refused() -> None:
@@ -112,8 +115,10 @@ def test_an_upload_that_breaks_off_is_said_to_have() -> None:
 
 
 def test_the_wait_has_an_end() -> None:
+    client = Client(statuses=("PENDING",))
     with pytest.raises(UserError, match=r"has taken s.csv \(submission 77\) but not scored it within 30 minutes"):
-        send(Client(statuses=("PENDING",)))
+        send(client)
+    assert client.taken == 1
 
 
 class HttpError(OSError):

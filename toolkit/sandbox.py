@@ -30,7 +30,7 @@ from toolkit.errors import UserError
 
 SECONDS, MEMORY = 1800.0, 16 << 30  # where the organisers publish no limit: a run that is plainly stuck
 OUTPUT = 64 << 20  # bytes that a submission may print or leave in its temporary folder
-WATCH = 0.02  # seconds between two looks at the process
+WATCH = 0.05  # seconds between two looks at the process; each takes some milliseconds
 KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")  # of the environment: what finds the GPU and its driver
 NAMESPACE = ("unshare", "--map-root-user", "--net", "--")
 

@@ -291,9 +291,15 @@ def upload(competition: "Competition", workspace: Workspace, options: argparse.N
         raise UserError(f"{path} is not the file that was checked any more; build it again")
     slug, result = options.kaggle or competition.kaggle, {"public": line["public"], "private": line["private"]}
     now = datetime.now(UTC)
+
+    def taken() -> None:
+        ledger.update(book, workspace.name, name, {"uploaded": now.isoformat(timespec="seconds")})
+
     if slug:
         message = f"{name}, commit {line['commit'][:12]}, out of fold {line['clean']}"
-        result = upload_to_kaggle(path, slug, message, competition.rules, kaggle_client(), console.say, options.team)
+        client = kaggle_client()
+        result = upload_to_kaggle(path, slug, message, competition.rules, client, console.say, taken, options.team)
+        ledger.update(book, workspace.name, name, result)
         console.say(
             f"{name}: public score {result['public'] or 'not shown'}, private {result['private'] or 'not shown'}"
         )
@@ -308,7 +314,7 @@ def upload(competition: "Competition", workspace: Workspace, options: argparse.N
                 f"or set page in {competition.folder / '__init__.py'}; the file is {path.resolve()}"
             )
         console.say(f"open {competition.page}\nand hand in {path.resolve()}")
-    ledger.update(book, workspace.name, name, result | {"uploaded": now.isoformat(timespec="seconds")})
+        taken()
     return {"id": name, "submission": str(path.resolve()), "page": competition.page} | result
 
 

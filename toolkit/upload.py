@@ -45,12 +45,14 @@ def upload_to_kaggle(
     rules: Rules,
     client: Any,
     say: Callable[[str], None],
+    taken: Callable[[], None],
     team: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, str]:
     """Upload, wait for the outcome, and return `public` and `private` as Kaggle shows them ("" if it doesn't).
 
-    Today's submissions are read first. Raises UserError if none is left, a rule is broken, Kaggle can't be
+    Today's submissions are read first; `taken` is called when Kaggle has the file, however long it takes to
+    score it. Raises UserError if none is left, a rule is broken, Kaggle can't be
     reached, or it refuses the file, with Kaggle's own reason.
     """
     limits = _ask(lambda: client.competition_get_submission_limits(competition), competition)
@@ -68,6 +70,7 @@ def upload_to_kaggle(
     answer = _ask(lambda: client.competition_submit(str(path), message, competition, quiet=True), competition)
     if not answer.ref:
         raise UserError(f"Kaggle did not take {path}: {answer.message or 'the upload failed'}")
+    taken()
     say(f"uploaded; waiting for Kaggle to score it (submission {answer.ref})")
     waited = 0.0
     while waited <= WAIT:
