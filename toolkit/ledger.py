@@ -87,7 +87,7 @@ def find(lines: list[Line], competition: str, name: str | None, path: Path) -> L
     if name is None:
         return mine[-1]
     exact = [line for line in mine if name == identity(line)]
-    found = exact or [line for line in mine if name and (identity(line) + " ").startswith(name)]
+    found = exact or [line for line in mine if name and identity(line).startswith(name)]
     found = found or [line for line in mine if name and line["sha256"].startswith(name)]
     if len({identity(line) for line in found}) != 1:
         known = ", ".join(dict.fromkeys(identity(line) for line in mine))
