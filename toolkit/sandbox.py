@@ -30,7 +30,7 @@ from toolkit.errors import UserError
 
 SECONDS, MEMORY = 1800.0, 16 << 30  # where the organisers publish no limit: a run that is plainly stuck
 OUTPUT = 64 << 20  # bytes that a submission may print or leave in its temporary folder
-WATCH = 0.05  # seconds between two looks at the process; each takes some milliseconds
+WATCH = 0.05  # seconds between two looks at the process
 KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")  # of the environment: what finds the GPU and its driver
 NAMESPACE = ("unshare", "--map-root-user", "--net", "--")
 
@@ -151,13 +151,18 @@ def _watch(process: "subprocess.Popen[bytes]", path: Path, place: _Place, rules:
 def _memory(group: int) -> int:
     """Resident bytes of all processes of the group; 0 where the system doesn't tell (not Linux)."""
     page, total = os.sysconf("SC_PAGE_SIZE"), 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            # after the name, which may hold anything: state, parent, process group
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[2]) == group:
-                total += int((folder / "statm").read_text().split()[1]) * page
-        except (OSError, IndexError, ValueError):
-            continue  # it ended while we looked
+    if not os.path.isdir("/proc"):
+        return 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    # after the name, which may hold anything: state, parent, process group, …
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue  # it ended while we looked
+            if int(fields[2]) == group:
+                total += int(fields[21]) * page
     return total
 
 
