@@ -3,7 +3,8 @@
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,22 +41,69 @@ Task = Classification | Segmentation
 
 @dataclass(frozen=True)
 class Rules:
-    """What the organisers forbid or limit. None: no limit, or none published."""
+    """What the organisers forbid or limit. None: no limit, or none published.
+
+    `sources` says for each rule where it is stated, in the competition's folder or on the organisers' page;
+    the sentence about a broken rule ends with it.
+    """
 
     pretrained: bool = True
-    external_data: bool = False
+    external_data: bool = False  # may other data than the organisers' files be learnt from?
     unlabelled_test_images: bool = True  # may test images, where at hand, be looked at and learnt from?
     submission_bytes: int | None = None
     submission_packages: tuple[str, ...] = ()  # what a code submission may import on the server
+    submission_seconds: float | None = None  # for loading and predicting everything
+    submission_memory: int | None = None  # bytes of main memory
     daily_submissions: int | None = None
+    deadline: str | None = None  # ISO 8601 with its zone: 2024-12-14T23:59:00+01:00
+    team_size: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.sources:
+            if name not in type(self).__dataclass_fields__:
+                raise ValueError(f"{name!r} is not a rule, so it can have no source")
+        if self.deadline is not None and datetime.fromisoformat(self.deadline).tzinfo is None:
+            raise ValueError(f"the deadline {self.deadline} needs its time zone, such as +01:00")
+
+    def sentence(self, rule: str, text: str) -> str:
+        """`text`, and which rule it breaks, if the organisers published one."""
+        stated = getattr(self, rule) is not None
+        source = self.sources.get(rule, "no source given")
+        return f"{text} (rule {rule}: {source})" if stated else f"{text} (rule {rule}: not published)"
 
     def check(self, recipe: "Recipe") -> None:
         """UserError if the recipe breaks a rule; called before any time is spent."""
         if recipe.model.pretrained and not self.pretrained:
-            raise UserError(
-                f"recipe {recipe.name} asks for pretrained weights, which this competition forbids; "
-                "set model.pretrained=false"
-            )
+            text = f"recipe {recipe.name} asks for pretrained weights, which this competition forbids"
+            raise UserError(self.sentence("pretrained", f"{text}; set model.pretrained=false"))
+
+    def check_data(self, run: str, trained_on: str, present: str) -> None:
+        """UserError if a run was trained on other data than the organisers' files as they were read."""
+        if trained_on != present and not self.external_data:
+            text = f"run {run} was trained on other data ({trained_on}) than the organisers' files ({present})"
+            raise UserError(self.sentence("external_data", f"{text}; train it again"))
+
+    def check_size(self, path: Path) -> None:
+        """UserError if the file is larger than the organisers take."""
+        size, limit = path.stat().st_size, self.submission_bytes
+        if limit is not None and size > limit:
+            text = f"the submission has {size:,} bytes, more than {limit:,}; blend fewer runs"
+            raise UserError(self.sentence("submission_bytes", text))
+
+    def check_upload(self, today: int, now: datetime, team: int | None = None) -> None:
+        """UserError if no submission is left today, the deadline has passed, or the team is too large.
+
+        today: submissions made so far; now: with a time zone; team: its members, None if not told.
+        """
+        if self.deadline is not None and now > datetime.fromisoformat(self.deadline):
+            raise UserError(self.sentence("deadline", f"the deadline was {self.deadline}; nothing is taken any more"))
+        if self.daily_submissions is not None and today >= self.daily_submissions:
+            text = f"{today} of {self.daily_submissions} submissions were made today; none is left, wait a day"
+            raise UserError(self.sentence("daily_submissions", text))
+        if self.team_size is not None and team is not None and team > self.team_size:
+            text = f"the team has {team} members, at most {self.team_size} are allowed"
+            raise UserError(self.sentence("team_size", text))
 
 
 @dataclass(frozen=True)
@@ -74,6 +122,21 @@ class Prediction:
     images: np.ndarray  # uint8 (M, H, W, C): the test images; for a code submission, samples to check it on
     labels: np.ndarray  # uint8 (M,) or (M, H, W): the decoded blend on those images
     members: tuple[Member, ...]
+    views: tuple[str, ...] = ("identity",)  # of each image, averaged: identity, horizontal, vertical, both
+    biases: tuple[float, ...] | None = None  # (C,), added to the logarithm of the mean probabilities
+    half: bool = False  # a code submission's parameters rounded to float16, and stored so
+    margins: np.ndarray | None = None  # float32 (M,): probability of the label less that of the runner-up
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A code submission's run in the sandbox."""
+
+    labels: np.ndarray  # uint8 (M,)
+    seconds: float  # from the start of the import to the last label
+    loading: float  # of these, until Model() was made
+    peak_bytes: int  # main memory
+    network: str  # how it was taken away
 
 
 @dataclass(frozen=True)
@@ -101,6 +164,9 @@ class Competition:
     practice: Callable[[Path, int, int], None]
     practice_size: int
     folder: Path
+    try_submission: "Callable[[Path, np.ndarray], Trial] | None" = None  # for code: what read_submission runs
+    page: str = ""  # where a submission is handed in by hand
+    kaggle: str = ""  # the competition's name on Kaggle, as in its address
 
     def __post_init__(self) -> None:
         for name in self.metric.ignore:

@@ -166,5 +166,10 @@ def hash_json(value: Any) -> str:
 
 def hash_file(path: Path) -> str:
     """12 hex digits of a file's SHA-256."""
+    return sha256(path)[:12]
+
+
+def sha256(path: Path) -> str:
+    """The whole SHA-256 of a file, 64 hex digits."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        return hashlib.file_digest(file, "sha256").hexdigest()

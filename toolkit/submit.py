@@ -1,136 +1,350 @@
 """verb: build the submission from the blend, read it back as the organisers would, register it.
 
     python -m toolkit.submit competitions/mars
+    python -m toolkit.submit competitions/mars --show
+    python -m toolkit.submit competitions/mars --upload
+    python -m toolkit.submit competitions/mars --score 0.71 [--private] [--id ID]
+    python -m toolkit.submit competitions/mars --reproduce ID
 
 Leaves `submissions/<competition>/<blend>-<hash>.<csv|zip>` and a line in `submissions/ledger.csv`. A file
 that fails its check is never put there.
 """
 
 import argparse
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import console
+from toolkit import console, ledger
 from toolkit.errors import UserError
-from toolkit.store import Workspace, atomic, hash_file, hash_json, read_json, read_manifest
+from toolkit.store import Workspace, atomic, hash_json, read_json, read_manifest, sha256
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from toolkit.competition import Competition, Member, Prediction
+    from toolkit.competition import Competition
 
 BLEND = "mean"
 CHECKED = 256  # training images on which a code submission must agree with the blend
-AGREEMENT = 0.99  # of labels; a tie between two classes may fall the other way on another machine
+HALF = "-fp16"
+SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names it
+
+
+def submit_verb(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    if options.show:
+        return show(workspace, options)
+    if options.score is not None:
+        return record_score(workspace, options)
+    if options.reproduce:
+        return reproduce(competition, workspace, options)
+    if options.upload:
+        return upload(competition, workspace, options)
+    return submit(competition, workspace, options)
 
 
 def submit(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Build, check and register; a submission of the same blend is not built twice."""
-    blend = workspace.ensemble / BLEND
-    manifest = read_manifest(blend)
-    if manifest is None:
-        raise UserError(f"there is no blend in {blend} yet; run `python -m toolkit.ensemble` first")
-    clean = read_json(blend / "metrics.json")["clean"]
-    name = f"{BLEND}-{hash_json(manifest)[:8]}{competition.submission_suffix}"
-    path = options.submissions / workspace.name / name
-    if path.exists():
+    from toolkit.checks import blend_prediction, check_submission, oof_counts
+
+    blend, manifest = _blend(workspace)
+    metrics = read_json(blend / "metrics.json")
+    folder, suffix = options.submissions / workspace.name, competition.submission_suffix
+    path, half = folder / f"{_name(manifest)}{suffix}", False
+    book = options.submissions / "ledger.csv"
+    known = _registered(book, path)
+    if getattr(options, "half", False):
+        halved = folder / f"{_name(manifest)}{HALF}{suffix}"
+        found = _registered(book, halved)
+        if found is not None or _may_halve(competition, workspace, blend, metrics, options):
+            path, half, known = halved, True, found
+    if known is not None:
         console.say(f"{path}: already built and checked")
     else:
-        prediction = _prediction(competition, workspace, blend, options)
+        _check_runs(competition, workspace, manifest)
+        images = getattr(options, "images", None) or CHECKED
+        prediction = blend_prediction(competition, workspace, blend, images, options.device, half)
+        sample = _raw(competition, workspace, options) / SAMPLE
+        expected = oof_counts(competition, blend / "oof.npy")
         with atomic(path) as partial:
             competition.write_submission(prediction, partial)
-            _check(competition, prediction, partial)
-    _register(options.submissions / "ledger.csv", competition, workspace, path, clean)
-    size = path.stat().st_size / 1e6
-    console.say(f"{path} ({size:.1f} MB) passed its check")
+            figures, doubts = check_submission(competition, prediction, partial, sample, expected)
+        for doubt in doubts:
+            console.warn(doubt)
+        _show_check(competition, path, figures, len(prediction.images))
+        known = _line(competition, workspace, blend, manifest, path, metrics) | figures
+        ledger.append(book, known)
+    clean = metrics["clean"]
+    console.say(f"{path} ({path.stat().st_size / 1e6:.1f} MB) passed its check")
     console.say(f"out-of-fold {competition.metric.name}: {console.interval(clean)}")
-    return {"submission": str(path), "clean": clean, "stress": None}
+    return {"submission": str(path), "clean": clean, "stress": metrics["stress"], "ledger": known}
 
 
-def _prediction(
-    competition: "Competition", workspace: Workspace, blend: Path, options: argparse.Namespace
-) -> "Prediction":
-    import numpy as np
+def _may_halve(
+    competition: "Competition", workspace: Workspace, blend: Path, metrics: dict[str, Any], options: argparse.Namespace
+) -> bool:
+    """May parameters be stored as float16? Only where not even the last digit of the out-of-fold score changes."""
+    from toolkit.checks import score_halved
 
-    from toolkit.competition import Prediction
-    from toolkit.dataset import open_dataset
-    from toolkit.oof import chunks, open_probabilities, probabilities
-
-    dataset = open_dataset(workspace.data)
-    members = _members(workspace, blend)
-    if len(dataset.test_images):
-        stored = open_probabilities(blend / "test.npy")
-        labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
-        return Prediction(dataset.test_images, labels, members)
-    rows = np.linspace(0, len(dataset.images) - 1, min(CHECKED, len(dataset.images))).astype(int)
-    images = dataset.images[rows]
-    return Prediction(images, _blend_labels(competition, members, images, options.device), members)
+    if competition.try_submission is None:
+        raise UserError(f"--half is for code submissions; {competition.name} takes files")
+    console.say("predicting every training image out of fold with parameters rounded to float16")
+    score, full = score_halved(competition, workspace, blend, options.device), metrics["clean"]["score"]
+    if score != full:
+        console.warn(f"float16 changes the out-of-fold score from {full:.6f} to {score:.6f}; parameters stay float32")
+    return score == full
 
 
-def _members(workspace: Workspace, blend: Path) -> "tuple[Member, ...]":
-    from toolkit.competition import Member
-    from toolkit.recipe import from_dict
-
-    members = []
-    for name, share in read_json(blend / "blend.json").items():
-        run = workspace.train / name
-        recipe = from_dict(read_json(run / "recipe.json"))
-        weights = sorted(run.glob("fold_*/weights.safetensors"))
-        members += [Member(recipe, path, share / len(weights)) for path in weights]
-    return tuple(members)
+def _blend(workspace: Workspace) -> tuple[Path, dict[str, Any]]:
+    folder = workspace.ensemble / BLEND
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UserError(f"there is no blend in {folder} yet; run `python -m toolkit.ensemble` first")
+    return folder, manifest
 
 
-def _blend_labels(
-    competition: "Competition", members: "tuple[Member, ...]", images: "np.ndarray", device_name: str
-) -> "np.ndarray":
-    import numpy as np
-
-    from toolkit.models import load_network, predict, resolve_device
-
-    device = resolve_device(device_name)
-    total: Any = 0.0
-    for member in members:
-        network = load_network(competition, member.recipe, member.weights, device)
-        total = total + member.share * predict(network, images, competition.scored, device, "float32")
-    return np.asarray(competition.decode(total))
+def _name(manifest: dict[str, Any]) -> str:
+    return f"{BLEND}-{hash_json(manifest)[:8]}"
 
 
-def _check(competition: "Competition", prediction: "Prediction", path: Path) -> None:
-    limit = competition.rules.submission_bytes
-    if limit is not None and path.stat().st_size > limit:
-        raise UserError(
-            f"the submission has {path.stat().st_size:,} bytes, {competition.name} takes {limit:,}; blend fewer runs"
-        )
-    labels = competition.read_submission(path, prediction.images)
-    if labels.shape != prediction.labels.shape:
-        raise UserError(f"read back, the submission has shape {labels.shape}, expected {prediction.labels.shape}")
-    agreement = float((labels == prediction.labels).mean())
-    if agreement < AGREEMENT:
-        raise UserError(f"read back, the submission agrees with the blend in only {agreement:.2%} of its labels")
+def _registered(book: Path, path: Path) -> ledger.Line | None:
+    """The file's line, if it is there and whole; a kill may have come between the two."""
+    relative = path.relative_to(book.parent).as_posix()
+    lines = [line for line in ledger.read(book) if line["submission"] == relative]
+    if not lines or not path.exists() or not sha256(path).startswith(lines[-1]["sha256"]):
+        return None
+    return lines[-1]
 
 
-def _register(
-    ledger: Path, competition: "Competition", workspace: Workspace, path: Path, clean: dict[str, Any]
-) -> None:
-    """Add a line to the ledger unless the file has one: a kill may have come between the two."""
-    import pandas as pd
+def _check_runs(competition: "Competition", workspace: Workspace, manifest: dict[str, Any]) -> None:
+    from toolkit.dataset import data_hash
 
-    line = {
+    for run, inputs in manifest["runs"].items():
+        competition.rules.check_data(run, inputs["data"], data_hash(workspace.data))
+
+
+def _raw(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> Path:
+    if options.practice:
+        return workspace.practice / "raw"
+    folder: Path = options.data or competition.folder / "data"
+    return folder
+
+
+def _show_check(competition: "Competition", path: Path, figures: dict[str, Any], images: int) -> None:
+    rules = competition.rules
+
+    def limit(rule: str, text: str) -> list[str]:
+        value = getattr(rules, rule)
+        return ["not published" if value is None else text, rules.sources.get(rule, "")]
+
+    same = figures["checked"] - round((1 - figures["agreement"]) * figures["checked"])
+    rows = [
+        ["agrees with the blend", f"{same:,} of {figures['checked']:,} labels, {figures['ties']} ties", "all", ""],
+        [
+            "size",
+            f"{path.stat().st_size / 1e6:.1f} MB",
+            *limit("submission_bytes", f"{(rules.submission_bytes or 0) / 1e6:,.0f} MB"),
+        ],
+    ]
+    if "seconds" in figures:
+        rows += [
+            [
+                f"seconds for {images:,} images",
+                f"{figures['seconds']:.1f}",
+                *limit("submission_seconds", f"{rules.submission_seconds}"),
+            ],
+            [
+                "memory",
+                f"{figures['peak_bytes'] / 1e6:,.0f} MB",
+                *limit("submission_memory", f"{(rules.submission_memory or 0) / 1e6:,.0f} MB"),
+            ],
+            ["network", f"none ({figures['network']})", "none", ""],
+        ]
+    console.table(f"{competition.name}: the submission's check", ["", "here", "allowed", "stated in"], rows)
+
+
+def _line(
+    competition: "Competition",
+    workspace: Workspace,
+    blend: Path,
+    manifest: dict[str, Any],
+    path: Path,
+    metrics: dict[str, Any],
+) -> dict[str, Any]:
+    """The ledger's line, but for the figures of the check."""
+    clean, stress = metrics["clean"], metrics["stress"] or {}
+    commit, tree = _git(competition.folder)
+    runs = list(manifest["runs"].values())
+    scores = {"clean": clean["score"], "low": clean["low"], "high": clean["high"]}
+    scores |= {"stress": stress.get("score"), "stress_low": stress.get("low"), "stress_high": stress.get("high")}
+    return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "competition": workspace.name,
-        "submission": path.relative_to(ledger.parent).as_posix(),
-        "sha256": hash_file(path),
+        "submission": f"{workspace.name}/{path.name}",
+        "sha256": sha256(path),
+        "bytes": path.stat().st_size,
+        "commit": commit,
+        "tree": tree,
+        "blend": " ".join(f"{run}={share:g}" for run, share in read_json(blend / "blend.json").items()),
+        "folds": runs[0]["folds"],
+        "data": runs[0]["data"],
         "metric": competition.metric.name,
-        "clean": round(clean["score"], 6),
-        "low": round(clean["low"], 6),
-        "high": round(clean["high"], 6),
-    }
-    known = pd.read_csv(ledger) if ledger.exists() else pd.DataFrame(columns=list(line))
-    if line["submission"] not in set(known["submission"]):
-        with atomic(ledger) as partial:
-            pd.DataFrame([*known.to_dict("records"), line]).to_csv(partial, index=False)
+    } | {name: None if value is None else round(value, 6) for name, value in scores.items()}
+
+
+def _git(folder: Path) -> tuple[str, str]:
+    """The commit of the repository around `folder` and whether files differ from it; empty where there is none."""
+    answers = []
+    for question in (("rev-parse", "HEAD"), ("status", "--porcelain")):
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *question], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            return "", ""
+        if done.returncode != 0:
+            return "", ""
+        answers.append(done.stdout.strip())
+    return answers[0], "changed" if answers[1] else "clean"
+
+
+def show(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    """The ledger's lines of this competition as a table."""
+    book = options.submissions / "ledger.csv"
+    lines = [line for line in ledger.read(book) if line["competition"] == workspace.name]
+    stressed = any(line["stress"] for line in lines)  # a column of dashes would only take the width
+    rows = []
+    for line in lines:
+        cost = [f"{float(line['bytes']) / 1e6:,.1f} MB"] if line["bytes"] else []
+        if line["seconds"]:
+            cost += [f"{float(line['seconds']):.0f} s", f"{float(line['peak_bytes']) / 1e6:,.0f} MB held"]
+        rows.append(
+            [
+                ledger.identity(line),
+                "\n".join([*line["time"][:16].split("T"), line["commit"][:8] + "+" * (line["tree"] == "changed")]),
+                _interval(line, "clean", "low", "high"),
+                *([_interval(line, "stress", "stress_low", "stress_high")] if stressed else []),
+                f"{line['public'] or '-'}\n{line['private'] or '-'}",
+                "\n".join(cost) or "-",
+            ]
+        )
+    columns = ["ID", "built", "clean", *(["stress"] if stressed else []), "public/private", "cost"]
+    console.table(f"{book}: {workspace.name}, {len(rows)} submissions", columns, rows)
+    return {"ledger": lines}
+
+
+def _interval(line: ledger.Line, score: str, low: str, high: str) -> str:
+    return f"{float(line[score]):.4f}\n{float(line[low]):.4f} to {float(line[high]):.4f}" if line[score] else "-"
+
+
+def record_score(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    """Write down what the leaderboard said."""
+    book = options.submissions / "ledger.csv"
+    name = ledger.identity(ledger.find(ledger.read(book), workspace.name, options.id, book))
+    board = "private" if options.private else "public"
+    ledger.update(book, workspace.name, name, {board: f"{options.score:g}"})
+    console.say(f"{name}: {board} score {options.score:g}")
+    return {"id": name, board: options.score}
+
+
+def reproduce(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    """Build a past submission again and prove that it is the same, byte for byte."""
+    from toolkit.checks import blend_prediction
+
+    book = options.submissions / "ledger.csv"
+    line = ledger.find(ledger.read(book), workspace.name, options.reproduce, book)
+    name = ledger.identity(line)
+    blend, manifest = _blend(workspace)
+    half = name.endswith(HALF)
+    if _name(manifest) != name.removesuffix(HALF):
+        runs = " ".join(part.rpartition("=")[0] for part in line["blend"].split())
+        raise UserError(
+            f"the blend is now {_name(manifest)}; to reproduce {name}, blend its runs first: "
+            f"`python -m toolkit.ensemble … --runs {runs}`"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"{name}{competition.submission_suffix}"
+        prediction = blend_prediction(competition, workspace, blend, 0, options.device, half)
+        competition.write_submission(prediction, path)
+        made = sha256(path)
+    if not made.startswith(line["sha256"]):
+        now = _git(competition.folder)
+        raise UserError(
+            f"{name} can't be reproduced: its SHA-256 was {line['sha256'][:16]}…, now it is {made[:16]}…; it was "
+            f"built at commit {line['commit'][:12] or 'unknown'} ({line['tree'] or 'unknown'}), this is "
+            f"{now[0][:12] or 'unknown'} ({now[1] or 'unknown'})"
+        )
+    console.say(f"{name}: built again, and identical (SHA-256 {made})")
+    return {"id": name, "sha256": made, "identical": True}
+
+
+def upload(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    """Hand a registered submission in, through Kaggle's client or, elsewhere, by telling where."""
+    from datetime import UTC, datetime
+
+    from toolkit.upload import kaggle_client, upload_to_kaggle
+
+    if options.practice:
+        raise UserError("a submission of practice data is for nobody; leave out --practice to upload a real one")
+    book = options.submissions / "ledger.csv"
+    lines = ledger.read(book)
+    line = ledger.find(lines, workspace.name, options.id, book)
+    name, path = ledger.identity(line), options.submissions / line["submission"]
+    if not path.exists() or not sha256(path).startswith(line["sha256"]):
+        raise UserError(f"{path} is not the file that was checked any more; build it again")
+    slug, result = options.kaggle or competition.kaggle, {"public": line["public"], "private": line["private"]}
+    now = datetime.now(UTC)
+
+    def taken() -> None:
+        ledger.update(book, workspace.name, name, {"uploaded": now.isoformat(timespec="seconds")})
+
+    if slug:
+        message = f"{name}, commit {line['commit'][:12]}, out of fold {line['clean']}"
+        client = kaggle_client()
+        result = upload_to_kaggle(path, slug, message, competition.rules, client, console.say, taken, options.team)
+        ledger.update(book, workspace.name, name, result)
+        console.say(
+            f"{name}: public score {result['public'] or 'not shown'}, private {result['private'] or 'not shown'}"
+        )
+    else:
+        today = sum(
+            line["competition"] == workspace.name and line["uploaded"][:10] == str(now.date()) for line in lines
+        )
+        competition.rules.check_upload(today, now, options.team)
+        if not competition.page:
+            raise UserError(
+                f"where {competition.name} takes submissions is not known: give its Kaggle name with --kaggle NAME, "
+                f"or set page in {competition.folder / '__init__.py'}; the file is {path.resolve()}"
+            )
+        console.say(f"open {competition.page}\nand hand in {path.resolve()}")
+        taken()
+    return {"id": name, "submission": str(path.resolve()), "page": competition.page} | result
+
+
+def add_options(made: argparse.ArgumentParser) -> None:
+    what = made.add_argument_group("with submissions that are registered").add_mutually_exclusive_group()
+    what.add_argument("--show", action="store_true", help="the ledger as a table")
+    what.add_argument("--score", type=float, metavar="S", help="write down what the leaderboard said")
+    what.add_argument("--reproduce", metavar="ID", help="build it again and prove that it is identical")
+    what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
+    made.add_argument("--half", action="store_true", help="store parameters as float16 if the score doesn't change")
+    made.add_argument("--id", metavar="ID", help="of the submission to score or upload (default: the newest)")
+    made.add_argument("--private", action="store_true", help="the score is of the private leaderboard")
+    made.add_argument("--kaggle", metavar="NAME", help="the competition's name on Kaggle, as in its address")
+    made.add_argument("--team", type=int, metavar="N", help="members of your team, checked against the rules")
+    made.add_argument(
+        "--images",
+        type=_positive,
+        metavar="N",
+        help=f"training images to run a code submission on (default: {CHECKED})",
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("there must be at least 1 image")
+    return value
 
 
 if __name__ == "__main__":
-    console.main(console.parser("submit", "Build the submission, check it, register it."), submit)
+    made = console.parser("submit", "Build the submission, check it, register it.")
+    add_options(made)
+    console.main(made, submit_verb)

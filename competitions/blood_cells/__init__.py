@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from competitions.blood_cells.recipes import RECIPES
-from toolkit.competition import Classification, Competition, Prediction, Rules
+from toolkit.competition import Classification, Competition, Prediction, Rules, Trial
 from toolkit.dataset import Dataset, Npz, image_array, label_array
 from toolkit.metrics import Accuracy
 from toolkit.recipe import Recipe
@@ -27,7 +27,21 @@ TASK = Classification(
     ),
     image_shape=(96, 96, 3),
 )
-PACKAGES = ("torch", "numpy")
+RULES = Rules(
+    pretrained=True,
+    unlabelled_test_images=False,
+    submission_bytes=1_900_000_000,
+    submission_packages=("torch", "numpy"),
+    sources={
+        "pretrained": "competitions/blood_cells/README.md, Rules: pretrained weights are allowed",
+        "external_data": "competitions/blood_cells/README.md, Rules: not published, taken as forbidden",
+        "unlabelled_test_images": "competitions/blood_cells/README.md, Rules: the test images are not handed out",
+        "submission_bytes": "competitions/blood_cells/README.md, Rules: no limit is published, 1.9 GB is the "
+        "largest zip that is known to have passed",
+        "submission_packages": "competitions/blood_cells/README.md, Rules: no list is published, a zip of this "
+        "project needs these alone",
+    },
+)
 
 
 def load(folder: Path) -> Dataset:
@@ -50,13 +64,17 @@ def build_model(recipe: Recipe) -> "nn.Module":
 def write_submission(prediction: Prediction, path: Path) -> None:
     from competitions.blood_cells.submission import write
 
-    write(prediction, path, build_model, TASK)
+    write(prediction, path)
+
+
+def try_submission(path: Path, images: np.ndarray) -> Trial:
+    from toolkit.sandbox import run_code_submission
+
+    return run_code_submission(path, images, len(TASK.classes), RULES)
 
 
 def read_submission(path: Path, images: np.ndarray) -> np.ndarray:
-    from toolkit.sandbox import run_code_submission
-
-    return run_code_submission(path, images, len(TASK.classes), PACKAGES)
+    return try_submission(path, images).labels
 
 
 def practice(folder: Path, seed: int, size: int) -> None:
@@ -69,12 +87,7 @@ competition = Competition(
     name="blood_cells",
     task=TASK,
     metric=Accuracy(),
-    rules=Rules(
-        pretrained=True,
-        unlabelled_test_images=False,
-        submission_bytes=1_900_000_000,  # the largest zip that is known to have passed
-        submission_packages=PACKAGES,
-    ),
+    rules=RULES,
     load=load,
     build_model=build_model,
     recipes=RECIPES,
@@ -84,4 +97,5 @@ competition = Competition(
     practice=practice,
     practice_size=800,
     folder=Path(__file__).parent,
+    try_submission=try_submission,
 )

@@ -61,7 +61,15 @@ competition = Competition(
     name="mars",
     task=TASK,
     metric=MeanIoU(ignore=("background",)),
-    rules=Rules(pretrained=False, unlabelled_test_images=True, daily_submissions=10),
+    rules=Rules(
+        pretrained=False,
+        unlabelled_test_images=True,
+        sources={
+            "pretrained": "competitions/mars/README.md, Rules: pretrained weights are forbidden",
+            "external_data": "competitions/mars/README.md, Rules: not published, taken as forbidden",
+            "unlabelled_test_images": "competitions/mars/README.md, Rules: the test images are handed out",
+        },
+    ),
     load=load,
     build_model=build_model,
     recipes=RECIPES,
