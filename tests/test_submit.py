@@ -166,7 +166,7 @@ def test_the_ledger_is_shown(mars: Competition, workspace: Workspace, capsys: py
     made = call(capsys, mars, workspace)
     shown = call(capsys, mars, workspace, "--show")
     assert [line["submission"] for line in shown["ledger"]] == [f"mars/{Path(made['submission']).name}"]
-    assert "0.5800 to 0.6400" in shown["screen"] and Path(made["submission"]).stem in shown["screen"]
+    assert "0.580 to 0.640" in shown["screen"] and Path(made["submission"]).stem in shown["screen"]
 
 
 def test_an_old_line_is_shown(mars: Competition, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +175,7 @@ def test_an_old_line_is_shown(mars: Competition, workspace: Workspace, capsys: p
     book.write_text(
         "time,competition,submission,sha256,metric,clean,low,high\n2024,mars,mars/x.csv,ab,m,0.5,0.4,0.6\n"
     )
-    assert "0.4000 to 0.6000" in call(capsys, mars, workspace, "--show")["screen"]
+    assert "0.400 to 0.600" in call(capsys, mars, workspace, "--show")["screen"]
 
 
 def test_scores_go_to_the_newest_or_to_a_named_submission(

@@ -132,17 +132,16 @@ def _raw(competition: "Competition", workspace: Workspace, options: argparse.Nam
 def _show_check(competition: "Competition", path: Path, figures: dict[str, Any], images: int) -> None:
     rules = competition.rules
 
-    def limit(rule: str, text: str) -> list[str]:
-        value = getattr(rules, rule)
-        return ["not published" if value is None else text, rules.sources.get(rule, "")]
+    def limit(rule: str, text: str) -> str:
+        return "not published" if getattr(rules, rule) is None else text
 
     same = figures["checked"] - round((1 - figures["agreement"]) * figures["checked"])
     rows = [
-        ["agrees with the blend", f"{same:,} of {figures['checked']:,} labels, {figures['ties']} ties", "all", ""],
+        ["agrees with the blend", f"{same:,} of {figures['checked']:,} labels, {figures['ties']} ties", "all"],
         [
             "size",
             f"{path.stat().st_size / 1e6:.1f} MB",
-            *limit("submission_bytes", f"{(rules.submission_bytes or 0) / 1e6:,.0f} MB"),
+            limit("submission_bytes", f"{(rules.submission_bytes or 0) / 1e6:,.0f} MB"),
         ],
     ]
     if "seconds" in figures:
@@ -150,16 +149,16 @@ def _show_check(competition: "Competition", path: Path, figures: dict[str, Any],
             [
                 f"seconds for {images:,} images",
                 f"{figures['seconds']:.1f}",
-                *limit("submission_seconds", f"{rules.submission_seconds}"),
+                limit("submission_seconds", f"{rules.submission_seconds}"),
             ],
             [
                 "memory",
                 f"{figures['peak_bytes'] / 1e6:,.0f} MB",
-                *limit("submission_memory", f"{(rules.submission_memory or 0) / 1e6:,.0f} MB"),
+                limit("submission_memory", f"{(rules.submission_memory or 0) / 1e6:,.0f} MB"),
             ],
-            ["network", f"none ({figures['network']})", "none", ""],
+            ["network", f"none ({figures['network']})", "none"],
         ]
-    console.table(f"{competition.name}: the submission's check", ["", "here", "allowed", "stated in"], rows)
+    console.table(f"{competition.name}: the submission's check", ["", "here", "allowed"], rows)
 
 
 def _line(
@@ -231,7 +230,7 @@ def show(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _interval(line: ledger.Line, score: str, low: str, high: str) -> str:
-    return f"{float(line[score]):.4f}\n{float(line[low]):.4f} to {float(line[high]):.4f}" if line[score] else "-"
+    return f"{float(line[score]):.4f}\n{float(line[low]):.3f} to {float(line[high]):.3f}" if line[score] else "-"
 
 
 def record_score(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
