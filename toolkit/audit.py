@@ -134,16 +134,15 @@ def audit_table(dataset: "Dataset", proposal: "pd.DataFrame", findings: "Finding
 
 def _write_cleaning(workspace: Workspace, proposal: "pd.DataFrame") -> str:
     """Write the list, unless a person changed the one that is there; what to tell the user."""
-    made = workspace.evidence / "cleaning.json"
+    made, text = workspace.evidence / "cleaning.json", proposal.to_csv(index=False)
     if workspace.cleaning.exists():
         ours = made.exists() and read_json(made)["hash"] == hash_file(workspace.cleaning)
-        if not ours:
+        # a kill may have come between the list and the hash of it
+        if not ours and workspace.cleaning.read_bytes() != text.encode():
             beside = workspace.cleaning.with_name("cleaning.new.csv")
-            with atomic(beside) as partial:
-                proposal.to_csv(partial, index=False)
+            write_text(beside, text)
             return f"the one in place was edited and is kept; this one is in {beside.name}"
-    with atomic(workspace.cleaning) as partial:
-        proposal.to_csv(partial, index=False)
+    write_text(workspace.cleaning, text)
     write_json(made, {"hash": hash_file(workspace.cleaning)})
     return "edit it as you like; lines with a question mark are suggestions and not obeyed"
 
@@ -215,7 +214,7 @@ def _show(
         console.table("found", ["reason", "action", "samples"], rows)
     sizes = table["group"][keep].value_counts()
     if sizes.max() > LARGE * keep.sum():
-        console.warn(f"one group holds {sizes.max():,} of {keep.sum():,} samples; see {'audit.html'} before you split")
+        console.warn(f"one group holds {sizes.max():,} of {keep.sum():,} samples; look at audit.html before you split")
     if shift is not None:
         console.say(f"train against test images: AUC {shift.auc:.2f} (0.5: alike); {shift_sentence(shift)}")
 
