@@ -95,6 +95,13 @@ def test_flat_pictures_have_no_keypoints_and_no_copies(tmp_path: Path) -> None:
     assert find_copies(images, keypoints, picture_vectors(keypoints), jobs=1) == []
 
 
+def test_empty_pictures_are_nobodys_neighbours(tmp_path: Path) -> None:
+    images = np.stack([texture(0), texture(1), *np.full((2, 96, 96, 3), 90, np.uint8)])
+    plain, mirrored = picture_vectors(keypoints_of(images, tmp_path))
+    assert np.linalg.norm(plain, axis=1) == pytest.approx([1, 1, 0, 0], abs=1e-5)
+    assert (mirrored[2:] == 0).all()
+
+
 def test_the_descriptors_of_the_mirrored_picture_need_no_second_look() -> None:
     image = texture(3)
     points, descriptors = detect(image)

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
-from toolkit.keypoints import Keypoints, content, working_image
+from toolkit.keypoints import FEWEST, Keypoints, content, working_image
 from toolkit.neighbours import nearest
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image
@@ -23,7 +23,7 @@ SIMILAR = 0.75  # cosine of two descriptors that may be of one spot
 # Keypoints in agreement, and the similarity that so many ask for; below the first number there is no evidence.
 # On 4,500 synthetic copies of real blood cells, pairs of different cells had at most 12 keypoints and, with 9 or
 # more of them, similarities below .79; three quarters of the true pairs with so few had .86 and more.
-KEYPOINTS, NEEDED = (8, 12, 24), (0.82, 0.72, 0.2)
+KEYPOINTS, NEEDED = (FEWEST, 12, 24), (0.82, 0.72, 0.2)
 OVERLAP = 0.15  # of the picture
 
 
@@ -89,16 +89,16 @@ def verify(images: np.ndarray, keypoints: Keypoints, left: int, right: int, mirr
     points, descriptors = keypoints.of(left)
     others, other_descriptors = keypoints.of(right, mirrored_width=image.shape[1] if mirrored else 0)
     first, second = _matches(descriptors, other_descriptors)
-    if len(first) < KEYPOINTS[0]:
+    if len(first) < FEWEST:
         return None
     agreeing = _consensus(points[first], others[second])
-    if agreeing.sum() < KEYPOINTS[0]:
+    if agreeing.sum() < FEWEST:
         return None
     to, origin = points[first[agreeing], :2], others[second[agreeing], :2]
     matrix, inliers = cv2.estimateAffine2D(
         origin, to, method=cv2.RANSAC, ransacReprojThreshold=2.5, maxIters=300, confidence=0.99
     )
-    if matrix is None or not _plausible(matrix) or inliers.sum() < KEYPOINTS[0]:
+    if matrix is None or not _plausible(matrix) or inliers.sum() < FEWEST:
         return None
     count = int(inliers.sum())
     needed = float(np.interp(count, KEYPOINTS, NEEDED))

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from toolkit.store import atomic
 
 MOST = 100  # keypoints a picture, the strongest first
+FEWEST = 8  # below, a picture is too empty to be told from another
 SIDES = (96, 192)  # pictures are scaled so that their longer side lies between these, in pixels
 BLACK = 8  # values up to this, connected to the picture's edge, are a border and not content
 WORDS = 32  # of the visual vocabulary
@@ -129,7 +130,8 @@ def picture_vectors(keypoints: Keypoints, seed: int = 0) -> tuple[np.ndarray, np
     """Vectors of unit length, float32 (N, d), of the pictures and of their mirror images.
 
     VLAD (Jégou et al. 2010) over a vocabulary learnt on these pictures, whitened to DIMENSIONS by a PCA.
-    Copies under rotation, scale, shift, shear and light have a high dot product.
+    Copies under rotation, scale, shift, shear and light have a high dot product; a picture of fewer than FEWEST
+    keypoints is zero, or all empty skies would be each other's neighbours.
     """
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
@@ -151,7 +153,8 @@ def picture_vectors(keypoints: Keypoints, seed: int = 0) -> tuple[np.ndarray, np
         roots = [keypoints.of(row)[1] for row in range(at.start, at.stop)]
         plain[at] = np.stack([_vlad(root, words) for root in roots]) @ basis - mean
         mirrored[at] = np.stack([_vlad(mirror(root), words) for root in roots]) @ basis - mean
-    return _unit(plain), _unit(mirrored)
+    telling = (keypoints.counts >= FEWEST)[:, None]
+    return _unit(plain) * telling, _unit(mirrored) * telling
 
 
 def _vlad(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
