@@ -23,8 +23,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from competitions.blood_cells.practice import cell, strangers
 from competitions.mars.practice import HEIGHT, WIDTH, panorama
-from toolkit.duplicates import connect
 from toolkit.findings import REPEATS, equal_pictures, find_links
+from toolkit.split import connect
 from toolkit.tiles import find_seams
 
 JOBS = os.cpu_count() or 1

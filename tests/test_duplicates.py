@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from toolkit.duplicates import alignment, connect, find_copies, verify
+from toolkit.duplicates import alignment, find_copies, verify
 from toolkit.keypoints import (
     Keypoints,
     content,
@@ -17,6 +17,7 @@ from toolkit.keypoints import (
     save_keypoints,
     working_image,
 )
+from toolkit.split import connect
 
 
 def texture(seed: int, side: int = 96, channels: int = 3) -> np.ndarray:

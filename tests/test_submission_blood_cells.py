@@ -165,8 +165,8 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
 
     # the out-of-fold score of halves is that of the only fold's network, its parameters rounded
     halves = blend_prediction(blood_cells, workspace, blend, 40, "cpu", half=True)
-    table = pd.DataFrame({"index": range(40), "fold": [0] * 40, "group": range(40)})
-    table.attrs["data"] = data_hash(workspace.data)
+    table = pd.DataFrame({"index": range(40), "fold": [0] * 40, "group": range(40), "label": [None] * 40})
+    table.attrs |= {"data": data_hash(workspace.data), "cleaning": None}
     table.to_parquet(workspace.folds)
     score = score_halved(blood_cells, workspace, blend, "cpu")
     assert score == (halves.labels == np.arange(40) % 8).mean()

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from toolkit.competition import Competition, Member, Prediction
-from toolkit.dataset import open_dataset
+from toolkit.dataset import open_dataset, relabel
 from toolkit.errors import UserError
 from toolkit.models import load_network, predict, resolve_device
 from toolkit.oof import chunks, open_probabilities, probabilities, score
 from toolkit.readers import compare_with_sample, suspicions
 from toolkit.recipe import from_dict
-from toolkit.split import read_folds
+from toolkit.split import read_folds, relabels
 from toolkit.store import Workspace, read_json
 
 TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
@@ -97,7 +97,7 @@ def score_halved(competition: Competition, workspace: Workspace, blend: Path, de
             _network(competition, member, device, True), dataset.images[rows], competition.scored, device, "float32"
         )
         total[rows] += member.share * part
-    return float(score(competition, dataset.targets, table, total)["score"])
+    return float(score(competition, relabel(dataset.targets, relabels(table)), table, total)["score"])
 
 
 def check_submission(

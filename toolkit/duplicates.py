@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from toolkit.keypoints import FEWEST, Keypoints, content, working_image
 from toolkit.neighbours import nearest
+from toolkit.split import connect
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image
 ROUNDS = ((0, 2), (2, 5), (5, NEIGHBOURS))  # ranks looked at together; pairs already joined need no later look
@@ -65,16 +65,6 @@ def find_copies(images: np.ndarray, keypoints: Keypoints, vectors: Sequence[np.n
                 links += found
             group = connect(len(images), [(link.left, link.right) for link in links])
     return links
-
-
-def connect(number: int, pairs: ArrayLike) -> np.ndarray:
-    """Group of each of `number` rows, int64: rows joined by a chain of pairs (M, 2) share theirs."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
-    links = coo_array((np.ones(len(left)), (left, right)), shape=(number, number))
-    return connected_components(links, directed=False)[1].astype(np.int64)
 
 
 def _verify_all(images: np.ndarray, keypoints: Keypoints, pairs: Sequence[tuple[int, int, bool]]) -> list[Link]:

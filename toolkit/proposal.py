@@ -9,8 +9,8 @@ import pandas as pd
 from toolkit.cleaning import COLUMNS
 from toolkit.competition import Classification, Task
 from toolkit.dataset import Dataset, hash_sample
-from toolkit.duplicates import connect
 from toolkit.findings import REPEATS, Findings
+from toolkit.split import connect
 from toolkit.tiles import FALSE_SHARE
 
 PECULIAR = 8.0  # robust standard deviations from which a picture is called unlike the rest

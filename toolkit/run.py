@@ -41,7 +41,8 @@ def run(competition: "Competition", workspace: Workspace, options: argparse.Name
     runs = _train_within(competition, workspace, options, started + options.budget, split["hash"])
     options = argparse.Namespace(**vars(options), runs=runs, submission=None, truth=None)
     ensemble(competition, workspace, options)
-    result = submit(competition, workspace, options)
+    submitted = submit(competition, workspace, options)
+    result = {name: submitted[name] for name in ("submission", "clean", "stress")}
     rows = [["submission", result["submission"]], ["local score", console.interval(result["clean"])]]
     if options.practice:
         options.submission = options.submissions / workspace.name / result["submission"].rpartition("/")[2]

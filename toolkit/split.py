@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
@@ -218,10 +219,15 @@ def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) ->
         rows = [row_of[int(name)] for name in lines["index"]]
         left += [merged[rows[0]]] * len(rows)
         right += [merged[row] for row in rows]
-    nodes = int(merged.max()) + 1
-    links = coo_array((np.ones(len(left)), (np.array(left, int), np.array(right, int))), shape=(nodes, nodes))
-    joined = connected_components(links, directed=False)[1][merged]
+    joined = connect(int(merged.max()) + 1, np.stack([left, right], axis=1))[merged]
     return pd.factorize(joined)[0].astype(np.int64)
+
+
+def connect(number: int, pairs: ArrayLike) -> np.ndarray:
+    """Group of each of `number` rows, int64: rows joined by a chain of pairs (M, 2) share theirs."""
+    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
+    links = coo_array((np.ones(len(left)), (left, right)), shape=(number, number))
+    return connected_components(links, directed=False)[1].astype(np.int64)
 
 
 def relabels(table: pd.DataFrame) -> np.ndarray:

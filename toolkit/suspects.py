@@ -10,9 +10,9 @@ import pandas as pd
 
 from toolkit.competition import Competition, Segmentation
 from toolkit.dataset import Dataset
-from toolkit.duplicates import connect
 from toolkit.neighbours import nearest
 from toolkit.oof import chunks, open_probabilities, probabilities
+from toolkit.split import connect
 
 NEAREST = 5
 MASK_SHARE = 0.5  # of a mask's pixels doubted by cleanlab
