@@ -46,13 +46,11 @@ def _edges(images: np.ndarray, side: str) -> np.ndarray:
 
 def _best_buddies(edge: np.ndarray, other: np.ndarray) -> list[tuple[int, int, float]]:
     """Pairs that are each other's nearest (Pomeranz et al. 2011), with the ratio of nearest to second nearest."""
-    import faiss
-
     rows, other_rows = (np.flatnonzero(_telling(values)) for values in (edge, other))
     if len(rows) < 3 or len(other_rows) < 3:
         return []
-    forward = _search(faiss, edge[rows], other[other_rows], rows, other_rows)
-    backward = _search(faiss, other[other_rows], edge[rows], other_rows, rows)
+    forward = _search(edge[rows], other[other_rows], rows, other_rows)
+    backward = _search(other[other_rows], edge[rows], other_rows, rows)
     back = dict(zip(other_rows.tolist(), backward, strict=True))
     pairs = []
     for row, (nearest, ratio) in zip(rows.tolist(), forward, strict=True):
@@ -69,11 +67,13 @@ def _telling(edges: np.ndarray) -> np.ndarray:
 
 
 def _search(
-    faiss: object, queries: np.ndarray, values: np.ndarray, query_rows: np.ndarray, rows: np.ndarray
+    queries: np.ndarray, values: np.ndarray, query_rows: np.ndarray, rows: np.ndarray
 ) -> list[tuple[int, float]]:
     """The nearest of `rows` to each query, itself left out, and its squared distance over the second nearest's."""
+    import faiss
+
     queries, values = (np.ascontiguousarray(part.reshape(len(part), -1)) for part in (queries, values))
-    index = faiss.IndexFlatL2(values.shape[1])  # type: ignore[attr-defined]
+    index = faiss.IndexFlatL2(values.shape[1])
     index.add(values)
     distances, places = index.search(queries, 3)
     result = []
