@@ -77,6 +77,9 @@ class Rules:
         if recipe.model.pretrained and not self.pretrained:
             text = f"recipe {recipe.name} asks for pretrained weights, which this competition forbids"
             raise UserError(self.sentence("pretrained", f"{text}; set model.pretrained=false"))
+        if recipe.pseudo.rounds and not self.unlabelled_test_images:
+            text = f"recipe {recipe.name} learns from test images, which this competition forbids"
+            raise UserError(self.sentence("unlabelled_test_images", f"{text}; set pseudo.rounds=0"))
 
     def check_data(self, run: str, trained_on: str, present: str) -> None:
         """UserError if a run was trained on other data than the organisers' files as they were read."""

@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
-LossName = Literal["cross_entropy", "focal", "dice", "jaccard", "lovasz"]
+LossName = Literal["cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz"]
 LossNames = Annotated[
     tuple[LossName, ...],
     Field(min_length=1),
@@ -36,6 +36,7 @@ class Model:
 
 @dataclass(frozen=True, config=STRICT)
 class Augment:
+    engine: Literal["tensor", "albumentations"] = "tensor"  # whole batches on the device, or images in processes
     flip: Literal["none", "horizontal", "both"] = "horizontal"
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees, either way
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.0  # 0.2: 0.8 to 1.2 times
@@ -44,8 +45,14 @@ class Augment:
     colour: Share = 0.0  # strength of brightness, contrast, gamma and, for colour images, hue and saturation
     degrade: Share = 0.0  # probability of blur, noise, compression or a loss of resolution
     erase: Share = 0.0  # probability of missing rectangles or a grid mask
+    elastic: Share = 0.0  # probability of a smooth random warp
+    randaugment: Count = 0  # random operations an image (Cubuk et al. 2020)
+    magnitude: Share = 0.5  # of those operations, and of AugMix's
+    augmix: Share = 0.0  # probability of a mixture of chains of operations (Hendrycks et al. 2020)
     mixup: Share = 0.0  # probability, a batch; classification only
     cutmix: Share = 0.0  # probability, a batch
+    cutmix_images: Annotated[int, Field(ge=2, le=4)] = 2  # from at most so many images
+    copy_paste: Share = 0.0  # probability, an image, of rare classes' pixels from another; masks only
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -53,17 +60,19 @@ class Loss:
     names: LossNames = ("cross_entropy",)  # their sum
     label_smoothing: Share = 0.0
     gamma: NotNegative = 2.0  # of the focal loss
+    tversky_beta: Share = 0.7  # weight of false negatives in the Tversky loss; of false positives: the rest
     balance: Share = 0.0  # class weights = frequency ** -balance, from the training folds
 
 
 @dataclass(frozen=True, config=STRICT)
 class Optimizer:
-    """AdamW."""
-
+    name: Literal["adamw", "lion", "muon"] = "adamw"
     lr: Positive = 1e-3
     backbone_factor: Positive = 1.0  # the backbone's or encoder's learning rate, relative to lr
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # each layer's rate relative to the one above it
     weight_decay: NotNegative = 1e-2
     clip: NotNegative = 1.0  # largest gradient norm; 0: none
+    accumulate: Annotated[int, Field(ge=1)] = 1  # batches an update
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -73,9 +82,22 @@ class Schedule:
     epochs: Annotated[int, Field(ge=1)] = 30
     warmup: Share = 0.1  # of all steps
     freeze: Share = 0.0  # of the epochs, at the start, with only the head trained
+    unfreeze: Literal["at_once", "gradual"] = "at_once"  # gradual: layer by layer from the head down
+    freeze_norm: bool = False  # the backbone's normalisation layers keep their weights and statistics
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99  # decay of the weights' moving average, 0: none
+    average: Literal["ema", "swa", "soup"] = "ema"  # swa, soup: of the last epochs, kept where they gain out of fold
     patience: Count = 0  # epochs without gain before stopping, counted once nothing is frozen; 0: never
+    watch: Literal["clean", "stress"] = "clean"  # the score that decides on stopping
     stop_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1  # of the training folds, watched for stopping
+
+
+@dataclass(frozen=True, config=STRICT)
+class Pseudo:
+    """Test images labelled by a teacher. Fold k's student sees only what fold k's teacher said (Lee 2013)."""
+
+    rounds: Count = 0  # teachers of teachers, while they gain out of fold; 0: none
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.5  # of the rows of an epoch
+    confidence: Share = 0.5  # an image or pixel counts from this probability on, weighted by it
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -86,8 +108,10 @@ class Recipe:
     loss: Loss = Loss()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    pseudo: Pseudo = Pseudo()
     batch_size: Annotated[int, Field(ge=2)] = 32
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
+    sampling: Share = 0.0  # rows are drawn by frequency ** -sampling of their class, masks by their rarest class
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the fastest, measured
     seed: Count = 0
 
     @property
