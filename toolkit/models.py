@@ -55,12 +55,20 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1) * 255, persistent=False)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """What the backbone of a classifier says of images: (N, F)."""
+        result: torch.Tensor = self.body.get_submodule(self.backbone)(self._scaled(images))
+        return result
+
+    def _scaled(self, images: torch.Tensor) -> torch.Tensor:
         x = (images.float() - self.mean) / self.std
         height, width = (self._input_side(int(side)) for side in images.shape[-2:])
         if (height, width) != images.shape[-2:]:
             x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
-        logits: torch.Tensor = self.body(x)
+        return x
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.body(self._scaled(images))
         if logits.ndim == 4 and logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
         return logits
@@ -259,13 +267,11 @@ def resolve_device(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bfloat16 where the recipe asks for it, or by itself on a GPU that has it.
-
-    On a CPU `auto` means float32: where bfloat16 is emulated, training becomes several times slower.
-    """
-    fits = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    use = precision == "bfloat16" or (precision == "auto" and fits)
-    return torch.autocast(device.type, torch.bfloat16, enabled=use)
+    """`auto` is bfloat16 on a GPU that has it, else float32; what is fastest to train is measured in speed.py."""
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    half = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, half, enabled=precision != "float32")
 
 
 @torch.inference_mode()
