@@ -1,0 +1,214 @@
+"""Which weights are trained when, at what rate, and by which optimiser."""
+
+import re
+from collections.abc import Callable
+from math import ceil, cos, pi
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from timm.optim import Lion, Muon
+from torch import nn
+
+from toolkit.errors import UserError
+from toolkit.models import Network
+from toolkit.recipe import Recipe, Schedule
+
+Layers = list[list[tuple[str, nn.Parameter]]]
+
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+OTHER_NORMS = re.compile(r"^(Rms|Simple|Evo|FilterResponse|FrozenBatch)Norm")  # timm's that derive from none of these
+
+
+def layers(model: Network) -> Layers:
+    """Named parameters by layer, from the input end to the output end; the last layer is all but the backbone.
+
+    A backbone of timm groups itself; any other is divided at its stages, in the order in which a forward
+    pass reaches them. That isn't always the order of registration: a mix transformer's is another.
+    """
+    if not model.backbone:
+        return [list(model.named_parameters())]
+    backbone: Any = model.body.get_submodule(model.backbone)
+    prefix = f"body.{model.backbone}."
+    named = dict(model.named_parameters())
+    if hasattr(backbone, "group_matcher"):
+        groups = group_parameters(backbone, backbone.group_matcher(coarse=True))
+        inner = [[prefix + name for name in groups[depth]] for depth in sorted(groups)]
+    else:
+        inner = _traced(model, prefix, backbone)
+    inside = {name for layer in inner for name in layer}
+    inner.append([name for name in named if name not in inside])
+    return [[(name, named[name]) for name in layer] for layer in inner]
+
+
+def _traced(model: Network, prefix: str, backbone: nn.Module) -> list[list[str]]:
+    stages = _stages(backbone)
+    order: list[str] = []  # names of stages, as they are reached
+
+    def reached(name: str) -> Callable[..., None]:
+        return lambda *_: order.append(name) if name not in order else None
+
+    hooks = [inner.register_forward_pre_hook(reached(name)) for name, stage in stages for inner in stage.modules()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, model.mean.shape[1], 64, 64, device=model.mean.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes:
+            module.training = training
+    found = dict(stages)
+    result: list[list[str]] = []
+    for name in [*order, *(name for name in found if name not in order)]:
+        inside = [f"{prefix}{name}.{parameter}" for parameter, _ in found[name].named_parameters()]
+        if result and is_norm(found[name]):  # a normalisation belongs to what it follows
+            result[-1] += inside
+        else:
+            result.append(inside)
+    known = {name for layer in result for name in layer}
+    result[0] += [name for name, _ in backbone.named_parameters(prefix[:-1]) if name not in known]
+    return result
+
+
+def _stages(module: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
+    """The parts of `module` that have parameters; a lone part, or a list that holds most of them, is divided."""
+    total = len(list(module.parameters()))
+    result: list[tuple[str, nn.Module]] = []
+    for name, child in module.named_children():
+        size = len(list(child.parameters()))
+        lone = size == total and any(True for _ in child.children())
+        if lone or (isinstance(child, nn.ModuleList) and size > total / 2):
+            result += _stages(child, f"{prefix}{name}.")
+        elif size:
+            result.append((prefix + name, child))
+    return result
+
+
+def is_norm(module: nn.Module) -> bool:
+    return isinstance(module, NORMS) or OTHER_NORMS.match(type(module).__name__) is not None
+
+
+def build_optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser. Each group's learning rate is to be set to `lr * group["factor"]` before a step.
+
+    `factor` is 1 for the head and backbone_factor * layer_decay ** depth in the backbone, whose last layer
+    has depth 1. Norms, biases and what timm exempts have no weight decay. AdamW is PyTorch's. Lion (Chen et
+    al. 2023) is timm's and wants a learning rate 3 to 10 times lower, a weight decay as much higher. Muon
+    (Jordan et al. 2024) is timm's, as PyTorch's takes no convolutions: for all matrices but the network's
+    first and last, its steps scaled to AdamW's size (Liu et al. 2025), AdamW for the rest.
+
+    Raises UserError where the recipe treats a backbone apart and the model has none.
+    """
+    require_backbone(model, recipe)
+    settings = recipe.optimizer
+    exempt = _exempt(model)
+    by_layer = layers(model)
+    hidden = _hidden(by_layer) if settings.name == "muon" else set()
+    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
+    for depth, layer in enumerate(reversed(by_layer)):
+        factor = settings.backbone_factor * settings.layer_decay**depth if depth else 1.0
+        for name, parameter in layer:
+            decayed = parameter.ndim > 1 and name not in exempt
+            groups.setdefault((factor, decayed, name in hidden), []).append(parameter)
+    made: list[dict[str, Any]] = [
+        {
+            "params": parameters,
+            "weight_decay": settings.weight_decay if decayed else 0.0,
+            "factor": factor,
+            "lr": settings.lr * factor,
+        }
+        | (_muon(hidden) if settings.name == "muon" else {})
+        for (factor, decayed, hidden), parameters in groups.items()
+    ]
+    if settings.name == "adamw":
+        return torch.optim.AdamW(made, fused=True)
+    return Lion(made) if settings.name == "lion" else Muon(made)
+
+
+def _exempt(model: Network) -> set[str]:
+    """Names of parameters with more than one axis that timm leaves without weight decay: tokens, positions."""
+    if not model.backbone:
+        return set()
+    backbone: Any = model.body.get_submodule(model.backbone)
+    names = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
+    return {f"body.{model.backbone}.{name}" for name in names}
+
+
+def _hidden(by_layer: Layers) -> set[str]:
+    """Names of the matrices between the first and the last; depthwise filters and tokens are none."""
+    matrices = [name for layer in by_layer for name, p in layer if p.ndim > 1 and min(p.shape[:2]) > 1]
+    return set(matrices[1:-1])
+
+
+def _muon(hidden: bool) -> dict[str, Any]:
+    """Options of a group: timm's Muon takes AdamW's from the same fields, and NAdamW's rule with `nesterov`."""
+    if hidden:
+        return {"use_muon": True, "nesterov": True}
+    return {"use_muon": False, "nesterov": False, "betas": (0.9, 0.999), "eps": 1e-8}
+
+
+def lr_factor(step: int, total: int, warmup: float) -> float:
+    """Linear warm-up over `warmup` of all steps, then a cosine to zero."""
+    rise = round(warmup * total)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + cos(pi * (step - rise) / max(1, total - rise)))
+
+
+def require_backbone(model: Network, recipe: Recipe) -> None:
+    """UserError where the recipe treats a backbone apart and the model has none."""
+    schedule, optimizer = recipe.schedule, recipe.optimizer
+    asked = {
+        "schedule.freeze=0": frozen_epochs(schedule) > 0,
+        "schedule.unfreeze=at_once": schedule.unfreeze != "at_once",
+        "schedule.freeze_norm=false": schedule.freeze_norm,
+        "optimizer.backbone_factor=1": optimizer.backbone_factor != 1,
+        "optimizer.layer_decay=1": optimizer.layer_decay != 1,
+    }
+    if not model.backbone and any(asked.values()):
+        leave = " and ".join(word for word, set_ in asked.items() if set_)
+        raise UserError(f"model {recipe.model.name} has no backbone; leave {leave}")
+
+
+def frozen_epochs(schedule: Schedule) -> int:
+    """Epochs at the start with only the head trained."""
+    return round(schedule.freeze * schedule.epochs)
+
+
+def frozen_layers(count: int, schedule: Schedule, epoch: int) -> int:
+    """How many of the backbone's `count` layers are still frozen in `epoch`, from the input end.
+
+    Gradual thawing (Howard and Ruder 2018) spreads them evenly over the first half of the epochs that
+    follow the frozen ones.
+    """
+    since = epoch - frozen_epochs(schedule)
+    if since < 0:
+        return count
+    if schedule.unfreeze == "at_once":
+        return 0
+    half = max(1, (schedule.epochs - frozen_epochs(schedule)) // 2)
+    return max(0, count - ceil(count * (since + 1) / half))
+
+
+def thaw(model: Network, by_layer: Layers, recipe: Recipe, epoch: int) -> None:
+    """Make ready for an epoch: what is trained, and what else keeps its statistics and drops nothing.
+
+    Every module whose parameters are all frozen is in eval mode. With freeze_norm the backbone's
+    normalisation layers are frozen throughout. Raises UserError as `build_optimizer` does.
+    """
+    require_backbone(model, recipe)
+    model.train().requires_grad_(True)
+    if not model.backbone:
+        return
+    backbone = model.body.get_submodule(model.backbone)
+    for layer in by_layer[: frozen_layers(len(by_layer) - 1, recipe.schedule, epoch)]:
+        for _, parameter in layer:
+            parameter.requires_grad_(False)
+    for module in backbone.modules():
+        if recipe.schedule.freeze_norm and is_norm(module):
+            module.requires_grad_(False).eval()
+    for module in backbone.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
