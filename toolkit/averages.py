@@ -103,14 +103,13 @@ def uniform(snapshots: Sequence[Weights]) -> Weights:
 def _mean(snapshots: Sequence[Weights], chosen: Iterable[int]) -> Weights:
     chosen = sorted(chosen)
     last = snapshots[chosen[-1]]
-    sums = {name: value.double() for name, value in last.items() if value.is_floating_point()}
+    sums = {name: value.to(torch.float64, copy=True) for name, value in last.items() if value.is_floating_point()}
     for at in chosen[:-1]:
         other = snapshots[at]
         for name, value in sums.items():
             value += other[name]
-    return {
-        name: (sums[name] / len(chosen)).to(value.dtype) if name in sums else value for name, value in last.items()
-    }
+    means = {name: (value / len(chosen)).to(last[name].dtype) for name, value in sums.items()}
+    return last | means
 
 
 def greedy_soup(snapshots: Sequence[Weights], score: Callable[[Weights], float]) -> Weights:
@@ -151,13 +150,13 @@ def refresh_norm(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     model.eval()
     try:
         for number, images in enumerate(batches):
-            for module in norms if number == 0 else ():
-                module.reset_running_stats()
-                module.momentum = None  # PyTorch's word for a cumulative mean
-                module.train()
+            for norm in norms if number == 0 else ():
+                norm.reset_running_stats()
+                norm.momentum = None  # PyTorch's word for a cumulative mean
+                norm.train()
             model(images.to(device))
     finally:
-        for module, momentum in zip(norms, momenta, strict=True):
-            module.momentum = momentum
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
         for module, training in modes:
             module.training = training
