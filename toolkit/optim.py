@@ -24,31 +24,39 @@ def layers(model: Network) -> Layers:
     """Named parameters by layer, from the input end to the output end; the last layer is all but the backbone.
 
     A backbone of timm groups itself; any other is divided at its stages, in the order in which a forward
-    pass reaches them. That isn't always the order of registration: a mix transformer's is another.
+    pass reaches them. That isn't always the order of registration: a mix transformer's is another. A layer of
+    vectors alone, such as a last normalisation, is part of the one below it.
     """
     if not model.backbone:
         return [list(model.named_parameters())]
     backbone: Any = model.body.get_submodule(model.backbone)
-    prefix = f"body.{model.backbone}."
-    named = dict(model.named_parameters())
+    named = dict(backbone.named_parameters())
     if hasattr(backbone, "group_matcher"):
         groups = group_parameters(backbone, backbone.group_matcher(coarse=True))
-        inner = [[prefix + name for name in groups[depth]] for depth in sorted(groups)]
+        divided = [groups[depth] for depth in sorted(groups)]
     else:
-        inner = _traced(model, prefix, backbone)
-    inside = {name for layer in inner for name in layer}
-    inner.append([name for name in named if name not in inside])
-    return [[(name, named[name]) for name in layer] for layer in inner]
+        divided = _traced(model, backbone)
+    prefix = f"body.{model.backbone}."
+    result: Layers = []
+    for names in divided:
+        layer = [(prefix + name, named[name]) for name in names]
+        if result and all(parameter.ndim == 1 for _, parameter in layer):
+            result[-1] += layer
+        else:
+            result.append(layer)
+    inside = {name for layer in result for name, _ in layer}
+    return [*result, [(name, p) for name, p in model.named_parameters() if name not in inside]]
 
 
-def _traced(model: Network, prefix: str, backbone: nn.Module) -> list[list[str]]:
-    stages = _stages(backbone)
-    order: list[str] = []  # names of stages, as they are reached
+def _traced(model: Network, backbone: nn.Module) -> list[list[str]]:
+    """Names of the backbone's parameters by stage, in the order of a forward pass."""
+    stages = dict(_stages(backbone))
+    order: list[str] = []
 
     def reached(name: str) -> Callable[..., None]:
-        return lambda *_: order.append(name) if name not in order else None
+        return lambda *_: None if name in order else order.append(name)
 
-    hooks = [inner.register_forward_pre_hook(reached(name)) for name, stage in stages for inner in stage.modules()]
+    hooks = [inner.register_forward_pre_hook(reached(name)) for name in stages for inner in stages[name].modules()]
     modes = [(module, module.training) for module in model.modules()]
     try:
         with torch.no_grad():
@@ -58,16 +66,10 @@ def _traced(model: Network, prefix: str, backbone: nn.Module) -> list[list[str]]
             hook.remove()
         for module, training in modes:
             module.training = training
-    found = dict(stages)
-    result: list[list[str]] = []
-    for name in [*order, *(name for name in found if name not in order)]:
-        inside = [f"{prefix}{name}.{parameter}" for parameter, _ in found[name].named_parameters()]
-        if result and is_norm(found[name]):  # a normalisation belongs to what it follows
-            result[-1] += inside
-        else:
-            result.append(inside)
-    known = {name for layer in result for name in layer}
-    result[0] += [name for name, _ in backbone.named_parameters(prefix[:-1]) if name not in known]
+    order += [name for name in stages if name not in order]
+    result = [[f"{name}.{inner}" for inner, _ in stages[name].named_parameters()] for name in order]
+    known = {name for stage in result for name in stage}
+    result[0] += [name for name, _ in backbone.named_parameters() if name not in known]
     return result
 
 
