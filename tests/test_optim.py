@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import timm.layers
 import torch
@@ -22,6 +23,7 @@ from toolkit.optim import (
     layers,
     lr_factor,
     thaw,
+    thawed_from,
 )
 from toolkit.recipe import Model, Recipe, Schedule, override
 
@@ -268,12 +270,12 @@ def test_layers_thaw_one_after_the_other_in_half_of_the_epochs_that_are_left(cou
     assert frozen == sorted(frozen, reverse=True)
     assert frozen[:first] == [count] * first
     if left:
-        assert frozen[first] < count
-        assert set(frozen[first + max(0, left // 2 - 1) :]) == {0}
-        if schedule.unfreeze == "at_once":
-            assert frozen[first] == 0
-        drops = [one - two for one, two in zip([count, *frozen[first:]], frozen[first:], strict=False)]
-        assert max(drops) - min(drops[: max(1, left // 2)]) <= 1 or schedule.unfreeze == "at_once"
+        half = max(1, left // 2)
+        assert set(frozen[first + half - 1 :]) == {0} and thawed_from(count, schedule) == frozen.index(0)
+        thawed = -np.diff([count, *frozen[first : first + half]])
+        assert thawed[0] == count if schedule.unfreeze == "at_once" else np.ptp(thawed) <= 1
+    else:
+        assert thawed_from(count, schedule) == 0
 
 
 def test_the_layer_next_to_the_head_thaws_first_and_frozen_ones_keep_all_they_have() -> None:

