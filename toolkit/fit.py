@@ -18,13 +18,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from toolkit.augment import augment_batch, build_pipeline, mix_batch
+from toolkit.augment import augment_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.errors import UserError
 from toolkit.losses import LossFunction, build_loss
 from toolkit.metrics import confusion_matrix
+from toolkit.mix import mix_batch
 from toolkit.models import autocast, predict, resolve_device
+from toolkit.pipeline import augment_images, build_pipeline
 from toolkit.recipe import Recipe
 from toolkit.split import HELD_OUT, assign, describe
 from toolkit.store import atomic
@@ -66,11 +68,13 @@ class FoldResult:
 
 
 class Batches(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Augmented batches by (epoch, step): images uint8 (B, C, H, W) and targets."""
+    """Augmented batches by (epoch, step): images (B, C, H, W) and targets."""
 
     def __init__(self, dataset: Dataset, rows: np.ndarray, recipe: Recipe, fold: int) -> None:
         self.dataset, self.rows, self.recipe, self.fold = dataset, rows, recipe, fold
-        self.pipeline = build_pipeline(recipe.augment, dataset.images.shape[-1])
+        self.pipeline = None
+        if recipe.augment.engine == "albumentations":
+            self.pipeline = build_pipeline(recipe.augment, dataset.images.shape[-1])
         # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
         self.steps = max(1, len(rows) // recipe.batch_size)
 
@@ -79,8 +83,11 @@ class Batches(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
         order = _random(ORDER, self.recipe.seed, self.fold, epoch).permutation(self.rows)
         rows = np.sort(order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size])
         seed = int(_random(AUGMENT, self.recipe.seed, self.fold, epoch, step).integers(2**31))
-        images, targets = augment_batch(self.pipeline, self.dataset.images[rows], self.dataset.targets[rows], seed)
-        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets)
+        images, targets = self.dataset.images[rows], self.dataset.targets[rows]
+        if self.pipeline is not None:
+            images, targets = augment_images(self.pipeline, images, targets, seed)
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets)
+        return batch if self.pipeline is not None else augment_batch(self.recipe.augment, *batch, seed)
 
     def epoch(self, epoch: int, workers: int, pin: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         order = [(epoch, step) for step in range(self.steps)]
