@@ -114,9 +114,10 @@ def _erase(images: torch.Tensor, probability: float, random: np.random.Generator
     count, _, height, width = images.shape
     chosen = np.flatnonzero(random.random(count) < probability)
     grids, numbers = random.random(len(chosen)) < 0.5, random.integers(1, 5, len(chosen), endpoint=True)
-    sizes = ([height, width] * random.uniform(0.1, 0.3, (len(chosen), 5, 2))).astype(int)
-    corners = random.integers(0, [height, width] - sizes + 1)
-    lines = [np.linspace(0, side, 5).astype(int) for side in (height, width)]
+    sides = np.array([height, width])
+    sizes = (sides * random.uniform(0.1, 0.3, (len(chosen), 5, 2))).astype(int)
+    corners = random.integers(0, sides - sizes + 1)
+    lines = [np.linspace(0, side, 5).astype(int) for side in sides]
     cells = np.stack(np.meshgrid(*lines, indexing="ij"), -1)
     cell_sizes = (cells[1:, 1:] - cells[:-1, :-1]).reshape(-1, 2)
     hole_sizes = (cell_sizes * 0.4).astype(int).clip(1)

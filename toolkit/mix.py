@@ -20,7 +20,7 @@ def mix_batch(
     random: np.random.Generator,
     counts: np.ndarray | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
-    """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) with the batch shifted, and copy-paste (Ghiasi et al. 2021).
+    """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) with the batch shifted; copy-paste (Ghiasi et al. 2021).
 
     images: (B, C, H, W) of any type. targets: labels (B,) or masks uint8 (B, H, W). counts: (classes,), pixels of
     each class in the training folds, needed for copy-paste, which masks alone have. Returns images, two targets and

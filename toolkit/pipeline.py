@@ -110,7 +110,7 @@ def _operations(level: float, channels: int) -> list[A.BasicTransform | A.BaseCo
         A.OneOf([_affine(1, rotate=(sign * ROTATE * level,) * 2) for sign in signs], p=1),
         A.Posterize(num_bits=(8 - bits, 8 - bits), p=1) if bits else A.NoOp(p=1),
         A.Solarize(threshold_range=(min(1, 256 / 255 * (1 - level)),) * 2, p=1),
-        A.AutoContrast(p=1),
+        A.AutoContrast(method="pil", p=1),
         A.Equalize(p=1),
         A.OneOf([A.Lambda(image=partial(_sharpen, factor=1 + sign * ENHANCE * level), p=1) for sign in signs], p=1),
     ]

@@ -55,7 +55,7 @@ def sharpness(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
 
 def posterize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
     step = per_image(2.0 ** np.rint(POSTERIZE * abs(levels)), images)
-    return images.div_(step).floor_().mul_(step)
+    return images.round_().div_(step).floor_().mul_(step)
 
 
 def solarize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
