@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from toolkit.augment import augment_batch
+from toolkit.dataset import hash_sample
 from toolkit.models import Network, autocast
 from toolkit.oof import write_probabilities
 from toolkit.recipe import Recipe
@@ -27,7 +28,7 @@ def frozen_features(
     The file's name is the hash of all that decides on it: weights, images, augmentation, precision.
     """
     key = hash_json(
-        [_digest(network), asdict(recipe.augment), recipe.seed, precision, hashlib.sha256(images).hexdigest(), VERSIONS]
+        [_digest(network), asdict(recipe.augment), recipe.seed, precision, hash_sample(images), VERSIONS]
     )
     path = folder / f"{key}.npy"
     if not path.exists():

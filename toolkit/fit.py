@@ -256,7 +256,7 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["factor"]
         if head_only:
-            loss = self.backward(self.model.body.head, images, lambda logits, at: self.loss(logits, targets[at]))
+            loss = self.backward(self.model.body.get_submodule("head"), images, lambda logits, at: self.loss(logits, targets[at]))
         else:
             draw = random(MIX, self.recipe.seed, self.job.fold, number)
             images, targets, others, share = mix_batch(self.recipe.augment, images, targets, draw, self.counts)

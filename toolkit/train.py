@@ -196,7 +196,7 @@ def _train_once(
     clean = _store_oof(competition, relabel(dataset.targets, relabels(table)), table, jobs, folder)
     if len(dataset.test_images):
         _store_test(competition, dataset, jobs, folder)
-    metrics = {"metric": competition.metric.name, "clean": clean, "stress": None}
+    metrics: dict[str, Any] = {"metric": competition.metric.name, "clean": clean, "stress": None}
     if recipe.schedule.average != "ema":
         metrics["averaged"] = gained
     write_json(folder / "metrics.json", metrics)
@@ -222,8 +222,8 @@ def _begin(folder: Path, job: "FoldJob") -> None:
         write_json(folder / SETTINGS, asdict(job.settings))
     speed = ""
     if job.settings.seconds and job.settings.plain_seconds:
-        ours, plain = (job.recipe.batch_size / seconds for seconds in (job.settings.seconds, job.settings.plain_seconds))
-        speed = f": {ours:.0f} images/s, {plain:.0f} plain"
+        batch = job.recipe.batch_size
+        speed = f": {batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
     console.say(f"{folder.name}: {job.settings}{speed}")
 
 
@@ -296,8 +296,8 @@ def _choose_averages(competition: "Competition", targets: "np.ndarray", jobs: li
     }
     chosen = []
     for k, job in enumerate(jobs):
-        last, averaged = (float(competition.score(sum(confusions[kind]) - confusions[kind][k])) for kind in (LAST, AVERAGED))
-        kind = AVERAGED if averaged > last else LAST
+        others = {kind: float(competition.score(sum(each) - each[k])) for kind, each in confusions.items()}
+        kind = AVERAGED if others[AVERAGED] > others[LAST] else LAST
         chosen += [k] if kind == AVERAGED else []
         for name in ("oof.npy", "weights.safetensors"):
             with atomic(job.folder / name) as partial:

@@ -78,7 +78,7 @@ def affine_matrices(angle: np.ndarray, scale: np.ndarray, shear: np.ndarray, shi
 def warp_batch(
     motion: Motion, images: torch.Tensor, masks: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Moved copies of images (B, C, H, W) and masks, uint8 (B, H, W).
+    """Moved copies of images (B, C, H, W) and masks (B, H, W) of whole numbers below 2 ** 24, of any type.
 
     Images are float32 where more than a flip happened, else of their own type. Masks move by the nearest
     neighbour; what comes from outside is the reflection, or IGNORED where the image is black.
@@ -102,7 +102,7 @@ def warp_batch(
         if masks is not None:
             below = masks.index_select(0, rows)[:, None].float() - IGNORED  # so that the border's 0 is IGNORED
             moved = grid_sample(below, grid, "nearest", border, align_corners=True)
-            masks.index_copy_(0, rows, (moved[:, 0] + IGNORED).to(torch.uint8))
+            masks.index_copy_(0, rows, (moved[:, 0] + IGNORED).to(masks.dtype))
     return images, masks
 
 
