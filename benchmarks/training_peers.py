@@ -57,7 +57,9 @@ def fastai(network: nn.Module, images: np.ndarray, targets: np.ndarray, recipe: 
             stamps.append(time.perf_counter())
 
     data = Pictures(images, targets, recipe)
-    loaders = DataLoaders.from_dsets(data, torch.utils.data.Subset(data, range(32)), bs=recipe.batch_size, num_workers=WORKERS)
+    loaders = DataLoaders.from_dsets(
+        data, torch.utils.data.Subset(data, range(32)), bs=recipe.batch_size, num_workers=WORKERS
+    )
     learner = Learner(loaders, network, loss_func=loss_of, cbs=[Clock()])
     with learner.no_bar(), learner.no_logging():
         learner.fit_one_cycle(epochs, 1e-3)
@@ -87,7 +89,12 @@ def lightning(network: nn.Module, images: np.ndarray, targets: np.ndarray, recip
             stamps.append(time.perf_counter())
 
     loader = DataLoader(Pictures(images, targets, recipe), recipe.batch_size, shuffle=True, num_workers=WORKERS)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         L.Trainer(max_epochs=epochs, **quiet).fit(Module(), loader)

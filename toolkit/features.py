@@ -27,9 +27,7 @@ def frozen_features(
 
     The file's name is the hash of all that decides on it: weights, images, augmentation, precision.
     """
-    key = hash_json(
-        [_digest(network), asdict(recipe.augment), recipe.seed, precision, hash_sample(images), VERSIONS]
-    )
+    key = hash_json([_digest(network), asdict(recipe.augment), recipe.seed, precision, hash_sample(images), VERSIONS])
     path = folder / f"{key}.npy"
     if not path.exists():
         parts = _parts(network.eval(), images, recipe, precision, device)

@@ -256,7 +256,9 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["factor"]
         if head_only:
-            loss = self.backward(self.model.body.get_submodule("head"), images, lambda logits, at: self.loss(logits, targets[at]))
+            loss = self.backward(
+                self.model.body.get_submodule("head"), images, lambda logits, at: self.loss(logits, targets[at])
+            )
         else:
             draw = random(MIX, self.recipe.seed, self.job.fold, number)
             images, targets, others, share = mix_batch(self.recipe.augment, images, targets, draw, self.counts)
@@ -365,7 +367,9 @@ class _Training:
         images, targets = self.dataset.images[rows], self.dataset.targets[rows]
         probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
-        confusion = confusion_matrix(targets, self.competition.decode(probabilities), len(self.competition.task.classes))
+        confusion = confusion_matrix(
+            targets, self.competition.decode(probabilities), len(self.competition.task.classes)
+        )
         return float(self.competition.score(confusion))
 
     def state(self) -> dict[str, Any]:
