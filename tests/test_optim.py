@@ -35,7 +35,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "resnet18": lambda: classifier("resnet18", Model(name=""), 8, 3),
     "convnext_tiny": lambda: classifier("convnext_tiny", Model(name="", head="mlp"), 8, 3),
     "unet_resnet18": lambda: segmenter("Unet", Model(name="", encoder="resnet18"), 5, 1),
-    "unet_regnet": lambda: segmenter("Unet", Model(name="", encoder="timm-regnetx_002"), 5, 1),
+    "unet_regnet": lambda: segmenter("Unet", Model(name="", encoder="tu-regnetx_002"), 5, 1),
     "segformer_mit": lambda: segmenter("Segformer", Model(name="", encoder="mit_b0"), 5, 1),
 }
 ENDS = {  # the first weight, the first of the backbone's last layer

@@ -107,7 +107,7 @@ def build_optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
     settings = recipe.optimizer
     exempt = _exempt(model)
     by_layer = layers(model)
-    hidden = _hidden(by_layer) if settings.name == "muon" else set()
+    hidden = _hidden(by_layer) if settings.name == "muon" else set[str]()
     groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
     for depth, layer in enumerate(reversed(by_layer)):
         factor = settings.backbone_factor * settings.layer_decay**depth if depth else 1.0
@@ -121,8 +121,8 @@ def build_optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
             "factor": factor,
             "lr": settings.lr * factor,
         }
-        | (_muon(hidden) if settings.name == "muon" else {})
-        for (factor, decayed, hidden), parameters in groups.items()
+        | (_muon(orthogonal) if settings.name == "muon" else {})
+        for (factor, decayed, orthogonal), parameters in groups.items()
     ]
     if settings.name == "adamw":
         return torch.optim.AdamW(made, fused=True)
@@ -144,9 +144,9 @@ def _hidden(by_layer: Layers) -> set[str]:
     return set(matrices[1:-1])
 
 
-def _muon(hidden: bool) -> dict[str, Any]:
+def _muon(orthogonal: bool) -> dict[str, Any]:
     """Options of a group: timm's Muon takes AdamW's from the same fields, and NAdamW's rule with `nesterov`."""
-    if hidden:
+    if orthogonal:
         return {"use_muon": True, "nesterov": True}
     return {"use_muon": False, "nesterov": False, "betas": (0.9, 0.999), "eps": 1e-8}
 
