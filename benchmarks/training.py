@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,40 @@ with tempfile.TemporaryDirectory() as folder:
     fit_fold(replace(case.job, settings=Settings(precision="bfloat16")))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
+
+
+MEASURES: dict[str, Callable[[str, argparse.Namespace], dict[str, Any]]] = {
+    "limit": lambda name, options: measure_limit(name, options.pairs, options.steps),
+    "peers": lambda name, options: measure_peers(name, options.pairs, options.steps),
+    "memory": lambda name, options: measure_memory(name, options.steps),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8, help="batches an epoch")
+    options = parser.parse_args()
+    figures: dict[str, Any] = {"machine": machine(DEVICE), "bf16_instructions": bf16_instructions()}
+    for measure in options.only:
+        for name in options.cases:
+            figures |= MEASURES[measure](name, options)
+    if options.json:
+        print(json.dumps(figures))
+        return
+    for key, value in figures.items():
+        print(f"{key:44}", f"{value:.3f}" if isinstance(value, float) else value)
+
+
+def bf16_instructions() -> bool:
+    """Has the processor AVX-512 BF16 or AMX?"""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+if __name__ == "__main__":
+    main()

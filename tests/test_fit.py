@@ -61,7 +61,9 @@ def same(one: FoldResult, other: FoldResult) -> bool:
         return [(line["loss"], line["score"], line["lr"]) for line in result.history]
 
     weights = all(torch.equal(value, other.main.weights[name]) for name, value in one.main.weights.items())
-    return weights and np.array_equal(one.main.probabilities, other.main.probabilities) and course(one) == course(other)
+    return (
+        weights and np.array_equal(one.main.probabilities, other.main.probabilities) and course(one) == course(other)
+    )
 
 
 def test_seed_and_fold_decide_every_bit(make_job: MakeJob) -> None:
@@ -70,7 +72,11 @@ def test_seed_and_fold_decide_every_bit(make_job: MakeJob) -> None:
     assert same(result, fit_fold(make_job()))
     assert not same(result, fit_fold(make_job("seed=1")))
     assert not same(result, fit_fold(make_job(fold=1)))
-    assert result.complete and result.main.probabilities.shape == (24, 3) and result.main.probabilities.dtype == np.float32
+    assert (
+        result.complete
+        and result.main.probabilities.shape == (24, 3)
+        and result.main.probabilities.dtype == np.float32
+    )
 
 
 def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:

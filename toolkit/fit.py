@@ -27,7 +27,7 @@ from toolkit.losses import LossFunction, build_loss, build_soft_loss
 from toolkit.metrics import confusion_matrix
 from toolkit.mix import mix_batch
 from toolkit.models import Network, autocast, predict, resolve_device
-from toolkit.optim import build_optimizer, frozen_epochs, layers, lr_factor, thaw
+from toolkit.optim import build_optimizer, frozen_epochs, layers, lr_factor, thaw, thawed_from
 from toolkit.pseudo import Taught, Teacher
 from toolkit.recipe import Recipe
 from toolkit.speed import Settings
@@ -84,7 +84,7 @@ class FoldResult:
     seconds: float
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """The loss is no longer a number."""
 
 
@@ -103,7 +103,7 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
         saved = torch.load(job.folder / STATE, map_location=training.device, weights_only=True)
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
-    thawed = training.freeze_epochs % schedule.epochs  # first epoch of the whole network; 0 if there is none
+    thawed = thawed_from(len(training.layers) - 1, schedule)
     saved_at, saved_epochs, complete = time.time(), len(history), True
 
     def save() -> None:
@@ -208,14 +208,14 @@ class _Training:
         before = copy.deepcopy(self.state())
         try:
             return self._pass(epoch, history, watch)
-        except Diverged:
+        except DivergedError:
             if self.rate < 1:
                 raise self.diverged(epoch) from None
         self.restore(before)
         self.rate = RESCUE
         try:
             return self._pass(epoch, history, watch)
-        except Diverged:
+        except DivergedError:
             raise self.diverged(epoch) from None
 
     def _pass(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
@@ -234,11 +234,11 @@ class _Training:
             if step % 10 == 0 or last:  # reading the loss makes a GPU wait
                 mean = float(total) / (step + 1)
                 if not np.isfinite(mean):
-                    raise Diverged
+                    raise DivergedError
                 watch(self.job.fold, epoch + (step + 1) / steps, f"loss {mean:.4f} {before}")
         # the last step's loss was measured before its update
         if not torch.stack(torch._foreach_norm(list(self.model.parameters()))).isfinite().all():
-            raise Diverged
+            raise DivergedError
         if self.recipe.schedule.average != "ema":
             self.snapshots.keep(epoch, self.current())
         return float(total) / steps
@@ -315,7 +315,7 @@ class _Training:
         return self.dataset.targets.ndim == 1 and hasattr(self.model.body, "head")
 
     def _feature_batches(self, epoch: int) -> Iterator[Batch]:
-        """Batches of the frozen backbone's features in place of images: of the same rows, each in one of its versions."""
+        """Batches of the frozen backbone's features in place of images, each row in one of its versions."""
         assert self.job.features is not None
         features = frozen_features(
             self.model, self.dataset.images, self.recipe, self.settings.precision, self.device, self.job.features
@@ -346,9 +346,14 @@ class _Training:
         kind = self.recipe.schedule.average
         if kind == "ema" or not len(self.snapshots):
             return None
-        if kind == "soup":
-            return greedy_soup(self.snapshots, lambda weights: self.score(self.stop_rows, weights))
-        self.model.load_state_dict(uniform(self.snapshots))
+        if kind == "swa":
+            return self.refreshed(uniform(self.snapshots))
+        chosen = greedy_soup(self.snapshots, lambda weights: self.score(self.stop_rows, self.refreshed(weights)))
+        return self.refreshed(chosen)
+
+    def refreshed(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Mean weights with statistics of batch norm that fit them."""
+        self.model.load_state_dict(weights)
         self.thaw(self.recipe.schedule.epochs - 1)
         refresh_norm(self.model, (self.batches[(0, step)][0] for step in range(min(REFRESH, self.batches.steps))))
         return {name: value.clone() for name, value in self.model.state_dict().items()}

@@ -73,7 +73,7 @@ class Teacher:
 def teach(
     competition: Competition, dataset: Dataset, recipe: Recipe, weights: Path, device: torch.device, path: Path
 ) -> None:
-    """Write what a fold's network says of every test image to `path`: float16 (M, K), or uint8 (M, K, H, W) for masks."""
+    """Write what a fold's network says of every test image: float16 (M, K), for masks uint8 (M, K, H, W)."""
     network = load_network(competition, recipe, weights, device)
 
     def parts() -> Iterator[np.ndarray]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from toolkit.competition import Competition
 from toolkit.errors import UserError
