@@ -163,6 +163,16 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     return float(np.mean(took[1:])), (time.time() - begun) / len(images)
 
 
+def first_batch(job: FoldJob) -> Batch:
+    """Images and targets as the network sees them first: augmented and mixed."""
+    dataset, device = _open(job), resolve_device("cpu")
+    images, targets = Batches(dataset, job.train_rows, job.recipe, job.fold, device)[(0, 0)]
+    counts = class_counts(dataset.targets[job.train_rows], load_competition(job.competition).task)
+    draw = random(MIX, job.recipe.seed, job.fold, 0)
+    images, targets, _, _ = mix_batch(job.recipe.augment, images, targets, draw, counts)
+    return images, targets
+
+
 def _open(job: FoldJob) -> Dataset:
     dataset = open_dataset(job.data)
     return replace(dataset, targets=relabel(dataset.targets, job.relabels))

@@ -15,7 +15,7 @@ from toolkit import console
 from toolkit.errors import UserError
 from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json, read_manifest, write_json, write_manifest
 
-SETTINGS = "settings.json"
+SETTINGS, PICTURE = "settings.json", "augmented.png"
 LAST, AVERAGED = "last_", "averaged_"  # a fold's two sets of weights, until one is chosen
 
 if TYPE_CHECKING:
@@ -215,9 +215,13 @@ def _train_once(
 def _begin(folder: Path, job: "FoldJob") -> None:
     from dataclasses import asdict
 
+    from toolkit.augment import batch_picture
+    from toolkit.fit import first_batch
     from toolkit.recipe import to_dict
 
     write_json(folder / "recipe.json", to_dict(job.recipe))
+    if not (folder / PICTURE).exists():
+        batch_picture(*first_batch(job), folder / PICTURE)
     if not (folder / SETTINGS).exists():
         write_json(folder / SETTINGS, asdict(job.settings))
     speed = ""
