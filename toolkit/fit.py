@@ -30,7 +30,7 @@ from toolkit.models import Network, autocast, predict, resolve_device
 from toolkit.optim import build_optimizer, frozen_epochs, layers, lr_factor, thaw, thawed_from
 from toolkit.pseudo import Taught, Teacher
 from toolkit.recipe import Recipe
-from toolkit.speed import Settings
+from toolkit.speed import PLAIN, Settings
 from toolkit.split import HELD_OUT, assign, describe
 from toolkit.store import atomic
 
@@ -56,7 +56,7 @@ class FoldJob:
     valid_rows: np.ndarray
     folder: Path  # where the state lies between epochs
     features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
-    settings: Settings = Settings()  # how to train here
+    settings: Settings = PLAIN  # how to train here
     teacher: Path | None = None  # what this fold's teacher said of the test images
     device: str = "auto"
     workers: int | None = None  # processes that augment with albumentations; None: as many as help

@@ -51,6 +51,9 @@ class Settings:
         return ", ".join(words)
 
 
+PLAIN = Settings()  # float32, channels last: nothing measured, the same bits on any machine of one kind
+
+
 def fastest(
     competition: Competition, recipe: Recipe, device: torch.device, remembered: Path, steps: int = 0
 ) -> Settings:
