@@ -15,7 +15,7 @@ from scipy.stats import ks_2samp
 from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
 from tests.test_pipeline import GEOMETRY, GREY, NOTHING, noisy, pictures, scenes
-from toolkit import degrade, policies
+from toolkit import pixels, policies
 from toolkit.augment import augment_batch, batch_picture
 from toolkit.metrics import IGNORED
 from toolkit.pipeline import augment_images, build_pipeline
@@ -166,8 +166,8 @@ def changed(operation: Callable[[torch.Tensor], torch.Tensor], image: np.ndarray
 @pytest.mark.parametrize("sigma", [0.5, 1.3, 2.4])
 def test_gaussian_blur_is_that_of_opencv(sigma: float) -> None:
     def blur(images: torch.Tensor) -> torch.Tensor:
-        rows, columns = (degrade.gaussian_matrices(np.array([sigma]), side, images.device) for side in PHOTO.shape[:2])
-        return degrade.separable(images, rows, columns)
+        rows, columns = (pixels.gaussian_matrices(np.array([sigma]), side, images.device) for side in PHOTO.shape[:2])
+        return pixels.separable(images, rows, columns)
 
     size = 2 * int(3.5 * sigma) + 1
     assert np.abs(changed(blur) - cv2.GaussianBlur(PHOTO.astype(np.float32), (size, size), sigma)).max() < 0.01
@@ -178,8 +178,8 @@ def test_a_loss_of_resolution_is_that_of_opencv(scale: float) -> None:
     sides = [(side, round(side * scale)) for side in PHOTO.shape[:2]]
 
     def coarsen(images: torch.Tensor) -> torch.Tensor:
-        rows, columns = (torch.from_numpy(degrade.resolution_matrix(*side))[None] for side in sides)
-        return degrade.separable(images, rows, columns)
+        rows, columns = (torch.from_numpy(pixels.resolution_matrix(*side))[None] for side in sides)
+        return pixels.separable(images, rows, columns)
 
     small = cv2.resize(PHOTO.astype(np.float32), (sides[1][1], sides[0][1]), interpolation=cv2.INTER_AREA)
     assert np.abs(changed(coarsen) - cv2.resize(small, PHOTO.shape[1::-1])).max() < 0.01
@@ -189,7 +189,7 @@ def test_a_loss_of_resolution_is_that_of_opencv(scale: float) -> None:
 @pytest.mark.parametrize("grey", [True, False])
 def test_compression_is_that_of_jpeg(quality: int, grey: bool) -> None:
     photo = PHOTO[..., :1] if grey else PHOTO
-    ours = changed(lambda images: degrade.compress(images, np.array([quality])), photo)
+    ours = changed(lambda images: pixels.compress(images, np.array([quality])), photo)
     _, file = cv2.imencode(".jpg", photo[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
     theirs = np.asarray(cv2.imdecode(file, cv2.IMREAD_UNCHANGED), np.float32).reshape(photo.shape)[..., ::-1]
     loss = np.abs(theirs - photo).mean()
@@ -202,7 +202,7 @@ def test_hue_saturation_and_value_are_those_of_opencv(shift: tuple[int, int, int
     arrays = [np.array([value], float) for value in shift]
     photo = PHOTO.copy()
     photo[:10] = photo[:10, :, :1]  # grey has no hue and gets none
-    ours = changed(lambda images: degrade.shift_hsv(images, *arrays), photo)
+    ours = changed(lambda images: pixels.shift_hsv(images, *arrays), photo)
     hsv = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
     grey = hsv[..., 1] == 0
     hsv[..., 0] = (hsv[..., 0] + shift[0]) % 360
@@ -213,7 +213,7 @@ def test_hue_saturation_and_value_are_those_of_opencv(shift: tuple[int, int, int
 
 def test_gamma_is_a_power_and_black_stays_black() -> None:
     photo = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    ours = changed(lambda images: degrade.adjust_gamma(images, np.array([1.4])), photo)
+    ours = changed(lambda images: pixels.adjust_gamma(images, np.array([1.4])), photo)
     np.testing.assert_allclose(ours, 255 * (photo / 255.0) ** 1.4, atol=0.01)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import conv2d, pad
 
-from toolkit.degrade import GREY, per_image
+from toolkit.pixels import GREY, per_image
 from toolkit.warp import Motion, affine_matrices, to_device, warp_batch
 
 ROTATE = 30.0  # degrees at level 1

@@ -3,7 +3,7 @@
 Matrices are in pixels about the centre, so that a rotation of an image that isn't square doesn't shear it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -83,26 +83,30 @@ def warp_batch(
     Images are float32 where more than a flip happened, else of their own type. Masks move by the nearest
     neighbour; what comes from outside is the reflection, or IGNORED where the image is black.
     """
-    dtype = torch.float32 if motion.moved.any() else images.dtype
-    images = _flip(motion, images.to(dtype, copy=True, memory_format=torch.contiguous_format))
-    masks = None if masks is None else _flip(motion, masks.clone())
+    if not motion.moved.any():
+        return _flip(motion, images.clone()), None if masks is None else _flip(motion, masks.clone())
+    mirrors = np.ones((len(images), 1, 3))
+    mirrors[:, 0, :2] -= 2 * motion.flips
+    matrices, still = motion.matrices * mirrors, replace(motion, flips=motion.flips & ~motion.moved[:, None])
+    images = _flip(still, images.to(torch.float32, copy=True, memory_format=torch.contiguous_format))
+    masks = None if masks is None else _flip(still, masks.clone())
     grids = _elastic(motion, images)
     for reflect in (False, True):
         chosen = np.flatnonzero(motion.moved & (motion.reflect == reflect))
         if len(chosen) == 0:
             continue
         rows = to_device(chosen, images)
-        grid = _affine_grid(motion.matrices[chosen], images)
+        grid = _affine_grid(matrices[chosen], images)
         if grids is not None:
-            grid = grid + grids[rows]
+            grid += grids[rows]
         grid = grid.permute(0, 2, 3, 1)
         border = "reflection" if reflect else "zeros"
         moved = grid_sample(images.index_select(0, rows), grid, "bilinear", border, align_corners=True)
         images.index_copy_(0, rows, moved)
         if masks is not None:
-            below = masks.index_select(0, rows)[:, None].float() - IGNORED  # so that the border's 0 is IGNORED
+            below = masks.index_select(0, rows)[:, None].float().sub_(IGNORED)  # so that the border's 0 is IGNORED
             moved = grid_sample(below, grid, "nearest", border, align_corners=True)
-            masks.index_copy_(0, rows, (moved[:, 0] + IGNORED).to(torch.uint8))
+            masks.index_copy_(0, rows, moved[:, 0].add_(IGNORED).to(torch.uint8))
     return images, masks
 
 
