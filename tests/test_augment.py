@@ -66,6 +66,18 @@ def test_shape_and_layout_stay_and_the_given_tensors_are_not_written(channels: i
         assert torch.equal(images, before[0]) and torch.equal(masks, before[1])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("augment", [replace(EVERYTHING, randaugment=0, augmix=0.0), GEOMETRY], ids=["most", "moves"])
+def test_a_gpu_makes_of_a_batch_what_a_cpu_makes(augment: Augment) -> None:
+    masks = torch.from_numpy(scenes(0, 16))
+    images = tensor(np.stack([cv2.blur(image, (5, 5)) for image in pictures(masks.numpy(), 3)]))
+    here, truth = augment_batch(augment, images, masks, 0)
+    there, moved = augment_batch(augment, images.cuda(), masks.cuda(), 0)
+    assert there.is_cuda and there.is_contiguous(memory_format=torch.channels_last)
+    assert ((here - there.cpu()).abs() < 1).float().mean() > 0.99  # a coefficient may be rounded the other way
+    assert (truth == moved.cpu()).float().mean() > 0.999
+
+
 def test_the_images_of_a_batch_are_augmented_differently() -> None:
     made, labels = augment_batch(AGGRESSIVE, tensor(noisy(3, 1).repeat(8, 0)), torch.arange(8), 0)
     assert len({image.numpy().tobytes() for image in made}) == 8
@@ -209,6 +221,14 @@ def test_hue_saturation_and_value_are_those_of_opencv(shift: tuple[int, int, int
     hsv[..., 1:] = np.clip(hsv[..., 1:] + np.array(shift[1:]) / 255, 0, 1)
     hsv[..., 1][grey] = 0
     assert np.abs(ours - 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).max() < 0.1
+
+
+def test_noise_is_normal_and_another_in_each_image() -> None:
+    grey = torch.full((6, 3, 64, 64), 128.0)
+    noise = pixels.add_noise(grey.clone(), np.array([4, 8, 12, 16, 20, 24.0]), np.random.default_rng(0)) - 128
+    np.testing.assert_allclose(noise.flatten(1).std(1), [4, 8, 12, 16, 20, 24], rtol=0.03)
+    assert (noise.flatten(1).mean(1).abs() < 1).all()
+    assert (torch.corrcoef(noise.flatten(1)) - torch.eye(6)).abs().max() < 0.04
 
 
 def test_gamma_is_a_power_and_black_stays_black() -> None:

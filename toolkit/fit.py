@@ -211,9 +211,10 @@ class _Training:
         if self.recipe.schedule.patience:
             rows, self.stop_rows = _stop_split(dataset, competition, job)
         self.batches = Batches(dataset, rows, self.recipe, job.fold)
+        self.counts = class_counts(dataset.targets[rows], competition.task)
         self.loss: LossFunction = build_loss(
             self.recipe.loss,
-            class_counts(dataset.targets[rows], competition.task),
+            self.counts,
             competition.scored,
             masks=dataset.targets.ndim > 1,
         )
@@ -265,7 +266,7 @@ class _Training:
         images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
         targets = targets.to(self.device, non_blocking=True)
         random = _random(MIX, self.recipe.seed, self.job.fold, number)
-        images, targets, others, share = mix_batch(self.recipe.augment, images, targets, random)
+        images, targets, others, share = mix_batch(self.recipe.augment, images, targets, random, self.counts)
         with autocast(self.device, self.recipe.precision):
             logits = self.model(images)
         loss = self.loss(logits, targets)
