@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from toolkit.augment import augment_batch, batch_picture
 from toolkit.metrics import IGNORED
 from toolkit.pipeline import augment_images, build_pipeline
 from toolkit.recipe import Augment
-from toolkit.warp import DISPLACEMENT, SMOOTHNESS, Motion, affine_matrices, warp_batch
+from toolkit.warp import DISPLACEMENT, SMOOTHNESS, affine_matrices, still_motion, warp_batch
 
 settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -137,15 +138,9 @@ def test_what_does_not_move_pixels_leaves_the_mask(seed: int) -> None:
 def test_a_quarter_turn_and_a_shift_are_exact_and_an_oblong_image_is_not_sheared() -> None:
     images = torch.rand(3, 2, 20, 40) * 255
     angle = np.deg2rad([90.0, -90, 0])
-    matrices = affine_matrices(angle, np.ones((3, 2)), np.zeros((3, 2)), np.array([[0, 0], [0, 0], [3, -2]]))
-    motion = Motion(
-        flips=np.zeros((3, 2), bool),
-        matrices=matrices,
-        moved=np.ones(3, bool),
-        reflect=np.zeros(3, bool),
-        warped=np.empty(0, np.int64),
-        warps=np.empty((0, 2, 1, 1), np.float32),
-    )
+    motion = still_motion(3)
+    motion.matrices[:] = affine_matrices(angle, np.ones((3, 2)), np.zeros((3, 2)), np.array([[0, 0], [0, 0], [3, -2]]))
+    motion.moved[:] = True
     made, _ = warp_batch(motion, images, None)
     for turns, image, turned in zip((1, -1), images, made[:2], strict=False):
         square = torch.rot90(image[..., 10:30], turns, (1, 2))
@@ -257,15 +252,16 @@ def test_the_operations_of_randaugment_are_those_of_opencv(way: float) -> None:
     }
     assert expected.keys() == policies.LOOKS.keys()
     for name, image in expected.items():
-        ours = changed(lambda images, name=name: policies.apply_looks(images, np.array([name]), level))  # type: ignore[misc]
+        ours = changed(partial(policies.LOOKS[name], levels=level))
         assert np.abs(ours - np.clip(image, 0, 255)).max() < 0.6, name
         assert np.abs(ours - PHOTO).mean() > (0.1 if name == "autocontrast" else 0.4), name
 
 
 @pytest.mark.parametrize("value", [0, 77, 255])
 def test_an_even_image_stays_as_it_is_where_its_range_is_stretched(value: int) -> None:
+    even = np.full((9, 9, 3), value, np.uint8)
     for look in (policies.autocontrast, policies.equalize):
-        assert (changed(lambda x, look=look: look(x, np.ones(1)), np.full((9, 9, 3), value, np.uint8)) == value).all()  # type: ignore[misc]
+        assert (changed(partial(look, levels=np.ones(1)), even) == value).all()
 
 
 def test_augmix_is_a_mixture() -> None:

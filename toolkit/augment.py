@@ -1,7 +1,7 @@
 """Train-time augmentation of whole batches, on the device that trains.
 
-Everything random but the strip of noise is drawn on the host from the seed, so a batch is augmented alike on a CPU
-and a GPU. `pipeline.py` does the same image by image with albumentations, and `mix.py` mixes images of a batch.
+Everything random is drawn on the host from the seed, so a batch is augmented alike on a CPU and a GPU.
+`pipeline.py` does the same image by image with albumentations, and `mix.py` mixes the images of a batch.
 """
 
 from pathlib import Path
@@ -44,10 +44,11 @@ def augment_batch(
     if augment.colour or augment.degrade or augment.erase or augment.randaugment or augment.augmix:
         images = images.to(torch.float32, copy=images is given, memory_format=torch.contiguous_format)
         if augment.colour:
-            images = _colour(images, augment.colour, random)
+            _colour(images, augment.colour, random)
         for drawn, level in zip(names, levels, strict=True):
-            images = apply_looks(images, drawn, level)
-        _augmix(images, augment, masks is not None, random)
+            apply_looks(images, drawn, level)
+        mixed = np.flatnonzero(random.random(count) < augment.augmix)
+        pixels.change(images, mixed, lambda part: aug_mix(part, augment.magnitude, masks is not None, random))
         if augment.degrade:
             _degrade(images, augment.degrade, random)
         if augment.erase:
@@ -55,28 +56,17 @@ def augment_batch(
     return images.contiguous(memory_format=torch.channels_last), targets if masks is None else masks
 
 
-def _colour(images: torch.Tensor, strength: float, random: np.random.Generator) -> torch.Tensor:
+def _colour(images: torch.Tensor, strength: float, random: np.random.Generator) -> None:
     count, channels = images.shape[:2]
     draws = random.uniform(-0.5 * strength, 0.5 * strength, (2, count)) * (random.random(count) < 0.7)
     images.mul_(pixels.per_image(1 + draws[0], images)).add_(pixels.per_image(255 * draws[1], images)).clamp_(0, 255)
     chosen = np.flatnonzero(random.random(count) < 0.3)
     gamma = 1 + random.uniform(-0.5 * strength, 0.8 * strength, len(chosen))
-    if len(chosen):
-        rows = to_device(chosen, images)
-        images.index_copy_(0, rows, pixels.adjust_gamma(images.index_select(0, rows), gamma))
-    chosen = np.flatnonzero(random.random(count) < 0.5)
-    if channels == 3 and len(chosen):
+    pixels.change(images, chosen, lambda part: pixels.adjust_gamma(part, gamma))
+    if channels == 3:
+        chosen = np.flatnonzero(random.random(count) < 0.5)
         shifts = random.uniform(-strength, strength, (3, len(chosen))) * [[60], [60], [30]]
-        rows = to_device(chosen, images)
-        images.index_copy_(0, rows, pixels.shift_hsv(images.index_select(0, rows), *shifts))
-    return images
-
-
-def _augmix(images: torch.Tensor, augment: Augment, masks: bool, random: np.random.Generator) -> None:
-    chosen = np.flatnonzero(random.random(len(images)) < augment.augmix)
-    if len(chosen):
-        rows = to_device(chosen, images)
-        images.index_copy_(0, rows, aug_mix(images.index_select(0, rows), augment.magnitude, masks, random))
+        pixels.change(images, chosen, lambda part: pixels.shift_hsv(part, *shifts))
 
 
 def _degrade(images: torch.Tensor, probability: float, random: np.random.Generator) -> None:

@@ -37,12 +37,11 @@ class Motion:
 
 
 def draw_motion(augment: Augment, count: int, height: int, width: int, random: np.random.Generator) -> Motion:
+    motion = still_motion(count)
     ways = {"none": 0, "horizontal": 1, "both": 2}[augment.flip]
-    flips = (random.random((count, 2)) < 0.5) & (np.arange(2) < ways)
-    matrices = np.tile(np.eye(3), (count, 1, 1))
-    moved = np.zeros(count, bool)
+    motion.flips[:] = (random.random((count, 2)) < 0.5) & (np.arange(2) < ways)
     if augment.rotate or augment.scale or augment.shift or augment.shear:
-        moved = random.random(count) < AFFINE
+        motion.moved[:] = random.random(count) < AFFINE
         draws = random.uniform(-1, 1, (count, 7))
         affine = affine_matrices(
             np.deg2rad(draws[:, 0] * augment.rotate),
@@ -50,14 +49,25 @@ def draw_motion(augment: Augment, count: int, height: int, width: int, random: n
             np.tan(np.deg2rad(draws[:, 3:5] * augment.shear)),
             np.trunc(draws[:, 5:7] * augment.shift * [width, height]),
         )
-        matrices[moved] = affine[moved]
-    reflect = random.random(count) < 0.5
+        motion.matrices[motion.moved] = affine[motion.moved]
+    motion.reflect[:] = random.random(count) < 0.5
     warped = np.flatnonzero(random.random(count) < augment.elastic)
+    motion.reflect[warped[~motion.moved[warped]]] = True
+    motion.moved[warped] = True
     rows, columns = (len(_bumps(side)) for side in (height, width))
     warps = random.standard_normal((len(warped), 2, rows, columns), np.float32)
-    reflect[warped[~moved[warped]]] = True
-    moved[warped] = True
-    return Motion(flips, matrices, moved, reflect, warped, warps)
+    return replace(motion, warped=warped, warps=warps)
+
+
+def still_motion(count: int) -> Motion:
+    return Motion(
+        flips=np.zeros((count, 2), bool),
+        matrices=np.tile(np.eye(3), (count, 1, 1)),
+        moved=np.zeros(count, bool),
+        reflect=np.zeros(count, bool),
+        warped=np.empty(0, np.int64),
+        warps=np.empty((0, 2, 1, 1), np.float32),
+    )
 
 
 def affine_matrices(angle: np.ndarray, scale: np.ndarray, shear: np.ndarray, shift: np.ndarray) -> np.ndarray:
