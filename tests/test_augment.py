@@ -79,6 +79,13 @@ def test_a_gpu_makes_of_a_batch_what_a_cpu_makes(augment: Augment) -> None:
     assert (truth == moved.cpu()).float().mean() > 0.999
 
 
+def test_the_type_follows_from_the_recipe_not_from_the_draw() -> None:
+    image = tensor(noisy(1, 1))
+    turned = [augment_batch(Augment(rotate=5), image, torch.zeros(1), seed)[0] for seed in range(20)]
+    assert any((made % 1 == 0).all() for made in turned), "some image was not turned"
+    assert {made.dtype for made in turned} == {torch.float32}
+
+
 def test_the_images_of_a_batch_are_augmented_differently() -> None:
     made, labels = augment_batch(AGGRESSIVE, tensor(noisy(3, 1).repeat(8, 0)), torch.arange(8), 0)
     assert len({image.numpy().tobytes() for image in made}) == 8

@@ -17,6 +17,8 @@ from toolkit.recipe import Augment
 from toolkit.store import atomic
 from toolkit.warp import draw_motion, to_device, warp_batch
 
+# all that leaves no whole numbers
+WORDS = ("rotate", "scale", "shift", "shear", "elastic", "colour", "degrade", "erase", "randaugment", "augmix")
 BLURRED, SHAKEN, NOISY, COMPRESSED, COARSE = range(5)  # ways to degrade an image
 
 
@@ -41,7 +43,7 @@ def augment_batch(
         motion.moved[np.isin(drawn, MOVES)] = True
     if motion.moved.any() or motion.flips.any():
         images, masks = warp_batch(motion, images, masks)
-    if augment.colour or augment.degrade or augment.erase or augment.randaugment or augment.augmix:
+    if any(getattr(augment, word) for word in WORDS):
         images = images.to(torch.float32, copy=images is given, memory_format=torch.contiguous_format)
         if augment.colour:
             _colour(images, augment.colour, random)
