@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,12 +16,12 @@ from scipy.stats import ks_2samp
 from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
 from tests.test_pipeline import GEOMETRY, GREY, NOTHING, noisy, pictures, scenes
-from toolkit import degrade, policies
+from toolkit import pixels, policies
 from toolkit.augment import augment_batch, batch_picture
 from toolkit.metrics import IGNORED
 from toolkit.pipeline import augment_images, build_pipeline
 from toolkit.recipe import Augment
-from toolkit.warp import DISPLACEMENT, SMOOTHNESS, Motion, affine_matrices, warp_batch
+from toolkit.warp import DISPLACEMENT, SMOOTHNESS, affine_matrices, still_motion, warp_batch
 
 settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,6 +65,25 @@ def test_shape_and_layout_stay_and_the_given_tensors_are_not_written(channels: i
         assert made.isfinite().all() and made.min() > -0.001 and made.max() < 255.001
         assert targets.shape == masks.shape and targets.dtype == torch.uint8
         assert torch.equal(images, before[0]) and torch.equal(masks, before[1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("augment", [replace(EVERYTHING, randaugment=0, augmix=0.0), GEOMETRY], ids=["most", "moves"])
+def test_a_gpu_makes_of_a_batch_what_a_cpu_makes(augment: Augment) -> None:
+    masks = torch.from_numpy(scenes(0, 16))
+    images = tensor(np.stack([cv2.blur(image, (5, 5)) for image in pictures(masks.numpy(), 3)]))
+    here, truth = augment_batch(augment, images, masks, 0)
+    there, moved = augment_batch(augment, images.cuda(), masks.cuda(), 0)
+    assert there.is_cuda and there.is_contiguous(memory_format=torch.channels_last)
+    assert ((here - there.cpu()).abs() < 1).float().mean() > 0.99  # a coefficient may be rounded the other way
+    assert (truth == moved.cpu()).float().mean() > 0.999
+
+
+def test_the_type_follows_from_the_recipe_not_from_the_draw() -> None:
+    image = tensor(noisy(1, 1))
+    turned = [augment_batch(Augment(rotate=5), image, torch.zeros(1), seed)[0] for seed in range(20)]
+    assert any((made % 1 == 0).all() for made in turned), "some image was not turned"
+    assert {made.dtype for made in turned} == {torch.float32}
 
 
 def test_the_images_of_a_batch_are_augmented_differently() -> None:
@@ -125,15 +145,9 @@ def test_what_does_not_move_pixels_leaves_the_mask(seed: int) -> None:
 def test_a_quarter_turn_and_a_shift_are_exact_and_an_oblong_image_is_not_sheared() -> None:
     images = torch.rand(3, 2, 20, 40) * 255
     angle = np.deg2rad([90.0, -90, 0])
-    matrices = affine_matrices(angle, np.ones((3, 2)), np.zeros((3, 2)), np.array([[0, 0], [0, 0], [3, -2]]))
-    motion = Motion(
-        flips=np.zeros((3, 2), bool),
-        matrices=matrices,
-        moved=np.ones(3, bool),
-        reflect=np.zeros(3, bool),
-        warped=np.empty(0, np.int64),
-        warps=np.empty((0, 2, 1, 1), np.float32),
-    )
+    motion = still_motion(3)
+    motion.matrices[:] = affine_matrices(angle, np.ones((3, 2)), np.zeros((3, 2)), np.array([[0, 0], [0, 0], [3, -2]]))
+    motion.moved[:] = True
     made, _ = warp_batch(motion, images, None)
     for turns, image, turned in zip((1, -1), images, made[:2], strict=False):
         square = torch.rot90(image[..., 10:30], turns, (1, 2))
@@ -166,8 +180,8 @@ def changed(operation: Callable[[torch.Tensor], torch.Tensor], image: np.ndarray
 @pytest.mark.parametrize("sigma", [0.5, 1.3, 2.4])
 def test_gaussian_blur_is_that_of_opencv(sigma: float) -> None:
     def blur(images: torch.Tensor) -> torch.Tensor:
-        rows, columns = (degrade.gaussian_matrices(np.array([sigma]), side, images.device) for side in PHOTO.shape[:2])
-        return degrade.separable(images, rows, columns)
+        rows, columns = (pixels.gaussian_matrices(np.array([sigma]), side, images.device) for side in PHOTO.shape[:2])
+        return pixels.separable(images, rows, columns)
 
     size = 2 * int(3.5 * sigma) + 1
     assert np.abs(changed(blur) - cv2.GaussianBlur(PHOTO.astype(np.float32), (size, size), sigma)).max() < 0.01
@@ -178,8 +192,8 @@ def test_a_loss_of_resolution_is_that_of_opencv(scale: float) -> None:
     sides = [(side, round(side * scale)) for side in PHOTO.shape[:2]]
 
     def coarsen(images: torch.Tensor) -> torch.Tensor:
-        rows, columns = (torch.from_numpy(degrade.resolution_matrix(*side))[None] for side in sides)
-        return degrade.separable(images, rows, columns)
+        rows, columns = (torch.from_numpy(pixels.resolution_matrix(*side))[None] for side in sides)
+        return pixels.separable(images, rows, columns)
 
     small = cv2.resize(PHOTO.astype(np.float32), (sides[1][1], sides[0][1]), interpolation=cv2.INTER_AREA)
     assert np.abs(changed(coarsen) - cv2.resize(small, PHOTO.shape[1::-1])).max() < 0.01
@@ -189,7 +203,7 @@ def test_a_loss_of_resolution_is_that_of_opencv(scale: float) -> None:
 @pytest.mark.parametrize("grey", [True, False])
 def test_compression_is_that_of_jpeg(quality: int, grey: bool) -> None:
     photo = PHOTO[..., :1] if grey else PHOTO
-    ours = changed(lambda images: degrade.compress(images, np.array([quality])), photo)
+    ours = changed(lambda images: pixels.compress(images, np.array([quality])), photo)
     _, file = cv2.imencode(".jpg", photo[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
     theirs = np.asarray(cv2.imdecode(file, cv2.IMREAD_UNCHANGED), np.float32).reshape(photo.shape)[..., ::-1]
     loss = np.abs(theirs - photo).mean()
@@ -202,7 +216,7 @@ def test_hue_saturation_and_value_are_those_of_opencv(shift: tuple[int, int, int
     arrays = [np.array([value], float) for value in shift]
     photo = PHOTO.copy()
     photo[:10] = photo[:10, :, :1]  # grey has no hue and gets none
-    ours = changed(lambda images: degrade.shift_hsv(images, *arrays), photo)
+    ours = changed(lambda images: pixels.shift_hsv(images, *arrays), photo)
     hsv = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
     grey = hsv[..., 1] == 0
     hsv[..., 0] = (hsv[..., 0] + shift[0]) % 360
@@ -211,9 +225,17 @@ def test_hue_saturation_and_value_are_those_of_opencv(shift: tuple[int, int, int
     assert np.abs(ours - 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).max() < 0.1
 
 
+def test_noise_is_normal_and_another_in_each_image() -> None:
+    grey = torch.full((6, 3, 64, 64), 128.0)
+    noise = pixels.add_noise(grey.clone(), np.array([4, 8, 12, 16, 20, 24.0]), np.random.default_rng(0)) - 128
+    np.testing.assert_allclose(noise.flatten(1).std(1), [4, 8, 12, 16, 20, 24], rtol=0.03)
+    assert (noise.flatten(1).mean(1).abs() < 1).all()
+    assert (torch.corrcoef(noise.flatten(1)) - torch.eye(6)).abs().max() < 0.04
+
+
 def test_gamma_is_a_power_and_black_stays_black() -> None:
     photo = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    ours = changed(lambda images: degrade.adjust_gamma(images, np.array([1.4])), photo)
+    ours = changed(lambda images: pixels.adjust_gamma(images, np.array([1.4])), photo)
     np.testing.assert_allclose(ours, 255 * (photo / 255.0) ** 1.4, atol=0.01)
 
 
@@ -237,15 +259,16 @@ def test_the_operations_of_randaugment_are_those_of_opencv(way: float) -> None:
     }
     assert expected.keys() == policies.LOOKS.keys()
     for name, image in expected.items():
-        ours = changed(lambda images, name=name: policies.apply_looks(images, np.array([name]), level))  # type: ignore[misc]
+        ours = changed(partial(policies.LOOKS[name], levels=level))
         assert np.abs(ours - np.clip(image, 0, 255)).max() < 0.6, name
         assert np.abs(ours - PHOTO).mean() > (0.1 if name == "autocontrast" else 0.4), name
 
 
 @pytest.mark.parametrize("value", [0, 77, 255])
 def test_an_even_image_stays_as_it_is_where_its_range_is_stretched(value: int) -> None:
+    even = np.full((9, 9, 3), value, np.uint8)
     for look in (policies.autocontrast, policies.equalize):
-        assert (changed(lambda x, look=look: look(x, np.ones(1)), np.full((9, 9, 3), value, np.uint8)) == value).all()  # type: ignore[misc]
+        assert (changed(partial(look, levels=np.ones(1)), even) == value).all()
 
 
 def test_augmix_is_a_mixture() -> None:

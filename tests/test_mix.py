@@ -140,3 +140,13 @@ def test_ignored_pixels_are_not_copied() -> None:
     masks[5, 11] = IGNORED
     _, targets, _, _ = mix_batch(Augment(copy_paste=1.0), images, masks, np.random.default_rng(0), COUNTS)
     assert (targets[[0, 1, 3, 4, 6, 7]] != IGNORED).all() and (targets[0] > 2).any()
+
+
+@pytest.mark.parametrize("word", ["mixup", "cutmix", "copy_paste"])
+def test_images_stay_channels_last_in_memory(word: str) -> None:
+    images, masks = rocks()
+    images = images.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
+    targets = torch.arange(8) if word == "mixup" else masks
+    augment = Augment(**{word: 1.0})  # type: ignore[arg-type]
+    made, _, _, _ = mix_batch(augment, images, targets, np.random.default_rng(0), COUNTS)
+    assert not torch.equal(made, images) and made.is_contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
 """Train-time augmentation of whole batches, on the device that trains.
 
-Everything random but the strip of noise is drawn on the host from the seed, so a batch is augmented alike on a CPU
-and a GPU. `pipeline.py` does the same image by image with albumentations, and `mix.py` mixes images of a batch.
+Everything random is drawn on the host from the seed, so a batch is augmented alike on a CPU and a GPU.
+`pipeline.py` does the same image by image with albumentations, and `mix.py` mixes the images of a batch.
 """
 
 from pathlib import Path
@@ -10,13 +10,15 @@ import cv2
 import numpy as np
 import torch
 
-from toolkit import degrade
+from toolkit import pixels
 from toolkit.metrics import IGNORED
 from toolkit.policies import MOVES, apply_looks, aug_mix, move_matrices, rand_augment_names
 from toolkit.recipe import Augment
 from toolkit.store import atomic
 from toolkit.warp import draw_motion, to_device, warp_batch
 
+# all that leaves no whole numbers
+WORDS = ("rotate", "scale", "shift", "shear", "elastic", "colour", "degrade", "erase", "randaugment", "augmix")
 BLURRED, SHAKEN, NOISY, COMPRESSED, COARSE = range(5)  # ways to degrade an image
 
 
@@ -32,7 +34,7 @@ def augment_batch(
     """
     count, channels, height, width = images.shape
     random = np.random.default_rng(seed)
-    masks = targets if targets.ndim > 1 else None
+    given, masks = images, targets if targets.ndim > 1 else None
     motion = draw_motion(augment, count, height, width, random)
     names = random.choice(rand_augment_names(channels), (augment.randaugment, count))
     levels = augment.magnitude * random.choice([-1, 1], names.shape)
@@ -41,13 +43,14 @@ def augment_batch(
         motion.moved[np.isin(drawn, MOVES)] = True
     if motion.moved.any() or motion.flips.any():
         images, masks = warp_batch(motion, images, masks)
-    if augment.colour or augment.degrade or augment.erase or augment.randaugment or augment.augmix:
-        images = images.to(torch.float32, copy=not images.is_floating_point(), memory_format=torch.contiguous_format)
+    if any(getattr(augment, word) for word in WORDS):
+        images = images.to(torch.float32, copy=images is given, memory_format=torch.contiguous_format)
         if augment.colour:
-            images = _colour(images, augment.colour, random)
+            _colour(images, augment.colour, random)
         for drawn, level in zip(names, levels, strict=True):
-            images = apply_looks(images, drawn, level)
-        _augmix(images, augment, masks is not None, random)
+            apply_looks(images, drawn, level)
+        mixed = np.flatnonzero(random.random(count) < augment.augmix)
+        pixels.change(images, mixed, lambda part: aug_mix(part, augment.magnitude, masks is not None, random))
         if augment.degrade:
             _degrade(images, augment.degrade, random)
         if augment.erase:
@@ -55,28 +58,17 @@ def augment_batch(
     return images.contiguous(memory_format=torch.channels_last), targets if masks is None else masks
 
 
-def _colour(images: torch.Tensor, strength: float, random: np.random.Generator) -> torch.Tensor:
+def _colour(images: torch.Tensor, strength: float, random: np.random.Generator) -> None:
     count, channels = images.shape[:2]
     draws = random.uniform(-0.5 * strength, 0.5 * strength, (2, count)) * (random.random(count) < 0.7)
-    images.mul_(degrade.per_image(1 + draws[0], images)).add_(degrade.per_image(255 * draws[1], images)).clamp_(0, 255)
+    images.mul_(pixels.per_image(1 + draws[0], images)).add_(pixels.per_image(255 * draws[1], images)).clamp_(0, 255)
     chosen = np.flatnonzero(random.random(count) < 0.3)
     gamma = 1 + random.uniform(-0.5 * strength, 0.8 * strength, len(chosen))
-    if len(chosen):
-        rows = to_device(chosen, images)
-        images.index_copy_(0, rows, degrade.adjust_gamma(images.index_select(0, rows), gamma))
-    chosen = np.flatnonzero(random.random(count) < 0.5)
-    if channels == 3 and len(chosen):
+    pixels.change(images, chosen, lambda part: pixels.adjust_gamma(part, gamma))
+    if channels == 3:
+        chosen = np.flatnonzero(random.random(count) < 0.5)
         shifts = random.uniform(-strength, strength, (3, len(chosen))) * [[60], [60], [30]]
-        rows = to_device(chosen, images)
-        images.index_copy_(0, rows, degrade.shift_hsv(images.index_select(0, rows), *shifts))
-    return images
-
-
-def _augmix(images: torch.Tensor, augment: Augment, masks: bool, random: np.random.Generator) -> None:
-    chosen = np.flatnonzero(random.random(len(images)) < augment.augmix)
-    if len(chosen):
-        rows = to_device(chosen, images)
-        images.index_copy_(0, rows, aug_mix(images.index_select(0, rows), augment.magnitude, masks, random))
+        pixels.change(images, chosen, lambda part: pixels.shift_hsv(part, *shifts))
 
 
 def _degrade(images: torch.Tensor, probability: float, random: np.random.Generator) -> None:
@@ -88,24 +80,24 @@ def _degrade(images: torch.Tensor, probability: float, random: np.random.Generat
         size = len(part)
         if way == BLURRED:
             sigma = random.uniform(0.5, 2.5, size)
-            vertical, horizontal = (degrade.gaussian_matrices(sigma, side, part.device) for side in (height, width))
-            part = degrade.separable(part, vertical, horizontal)
+            vertical, horizontal = (pixels.gaussian_matrices(sigma, side, part.device) for side in (height, width))
+            part = pixels.separable(part, vertical, horizontal)
         elif way == SHAKEN:
             lengths, angles = random.choice([3, 5, 7, 9], size), random.uniform(0, 2 * np.pi, size)
             drawn = zip(lengths, angles, random.uniform(-1, 1, (size, 3)), strict=True)
-            kernels = [degrade.motion_kernel(length, angle, line[0], line[1:]) for length, angle, line in drawn]
-            part = degrade.blur_by_kernel(part, np.stack(kernels))
+            kernels = [pixels.motion_kernel(length, angle, line[0], line[1:]) for length, angle, line in drawn]
+            part = pixels.blur_by_kernel(part, np.stack(kernels))
         elif way == NOISY:
-            part = degrade.add_noise(part, 255 * random.uniform(0.02, 0.2, size), random)
+            part = pixels.add_noise(part, 255 * random.uniform(0.02, 0.2, size), random)
         elif way == COMPRESSED:
-            part = degrade.compress(part, random.integers(15, 80, size, endpoint=True))
+            part = pixels.compress(part, random.integers(15, 80, size, endpoint=True))
         elif way == COARSE:
             scale = random.uniform(0.3, 0.7, size)
             vertical, horizontal = (
-                to_device(np.stack([degrade.resolution_matrix(side, max(1, round(side * s))) for s in scale]), part)
+                to_device(np.stack([pixels.resolution_matrix(side, max(1, round(side * s))) for s in scale]), part)
                 for side in (height, width)
             )
-            part = degrade.separable(part, vertical, horizontal)
+            part = pixels.separable(part, vertical, horizontal)
         images.index_copy_(0, rows, part)
 
 
@@ -136,8 +128,8 @@ def batch_picture(images: torch.Tensor, targets: torch.Tensor, path: Path, count
 
     images: (B, C, H, W) of 1 or 3 channels on the scale 0..255. targets: labels (B,) or masks (B, H, W).
     """
-    pixels = images[:count].float().round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
-    tiles = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
+    tiles = images[:count].float().round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+    tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3))
     if targets.ndim > 1:
         tiles = np.concatenate([tiles, _palette()[targets[:count].cpu().numpy()]], 2)
     columns = max(1, min(8, len(tiles), 1600 // tiles.shape[2]))

@@ -37,7 +37,7 @@ def mix_batch(
         return torch.lerp(images.roll(1, 0).float(), images.float(), share).to(images.dtype), *_pair(targets), share
     if choice < mixup + augment.cutmix:
         others = random.integers(1, augment.cutmix_images) if masks else 1
-        first, mixed = images, images.clone()
+        mixed = images.clone()
         truth = targets.clone() if masks else targets
         height, width = images.shape[-2:]
         share = 1.0
@@ -46,7 +46,7 @@ def mix_batch(
             tall, wide = max(1, int(height * side)), max(1, int(width * side))
             top, left = random.integers(height - tall + 1), random.integers(width - wide + 1)
             box = (..., slice(top, top + tall), slice(left, left + wide))
-            mixed[box] = first[box].roll(other, 0)
+            mixed[box] = images[box].roll(other, 0)
             if masks:
                 truth[box] = targets[box].roll(other, 0)
             else:
@@ -85,4 +85,4 @@ def copy_rare(
     region &= (best > -torch.inf)[:, None, None] & (masks[donors] != IGNORED)
     copied = torch.where(region[:, None], images[donors], images[rows])
     truth = torch.where(region, masks[donors], masks[rows])
-    return images.index_copy(0, rows, copied), masks.index_copy(0, rows, truth)
+    return images.clone().index_copy_(0, rows, copied), masks.clone().index_copy_(0, rows, truth)

@@ -5,13 +5,14 @@ an operation has two.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn.functional import conv2d, pad
 
-from toolkit.degrade import GREY, per_image
-from toolkit.warp import Motion, affine_matrices, to_device, warp_batch
+from toolkit.pixels import GREY, change, per_image
+from toolkit.warp import affine_matrices, still_motion, to_device, warp_batch
 
 ROTATE = 30.0  # degrees at level 1
 SHEAR = 0.3  # tangent
@@ -89,7 +90,7 @@ def _grey(images: torch.Tensor) -> torch.Tensor:
     return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
 
 
-LOOKS: dict[str, Callable[[torch.Tensor, np.ndarray], torch.Tensor]] = {
+LOOKS: dict[str, Callable[..., torch.Tensor]] = {
     "brightness": brightness,
     "contrast": contrast,
     "colour": colour,
@@ -107,14 +108,20 @@ def rand_augment_names(channels: int) -> tuple[str, ...]:
     return ("identity", *MOVES, *(name for name in LOOKS if channels == 3 or name != "colour"))
 
 
-def apply_looks(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> torch.Tensor:
+def apply_looks(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
     """One operation an image, in place; a name that isn't in LOOKS does nothing."""
     for name, look in LOOKS.items():
         chosen = np.flatnonzero(names == name)
-        if len(chosen):
-            rows = to_device(chosen, images)
-            images.index_copy_(0, rows, look(images.index_select(0, rows), levels[chosen]))
-    return images
+        change(images, chosen, partial(look, levels=levels[chosen]))
+
+
+def apply_moves(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
+    """One operation an image, in place; a name that isn't in MOVES does nothing."""
+    chosen = np.flatnonzero(np.isin(names, MOVES))
+    motion = still_motion(len(chosen))
+    motion.matrices[:] = move_matrices(names[chosen], levels[chosen], *images.shape[-2:])
+    motion.moved[:] = True
+    change(images, chosen, lambda part: warp_batch(motion, part, None)[0])
 
 
 def aug_mix(images: torch.Tensor, magnitude: float, masks: bool, random: np.random.Generator) -> torch.Tensor:
@@ -123,7 +130,7 @@ def aug_mix(images: torch.Tensor, magnitude: float, masks: bool, random: np.rand
     images: float32 (n, C, H, W), contiguous. Where there are masks nothing is moved: a mixture of moved images has
     no one mask.
     """
-    count, _, height, width = images.shape
+    count = len(images)
     weights = random.dirichlet(np.ones(CHAINS), count)
     mixed = random.beta(1, 1, count)
     depth = random.integers(1, 4, (count, CHAINS)).ravel()
@@ -132,14 +139,8 @@ def aug_mix(images: torch.Tensor, magnitude: float, masks: bool, random: np.rand
     for step in range(3):
         drawn = np.where(step < depth, random.choice(names, count * CHAINS), "identity")
         levels = random.uniform(0.1, 1, len(drawn)) * magnitude * random.choice([-1, 1], len(drawn))
-        moved = np.isin(drawn, MOVES)
-        if moved.any():
-            matrices = move_matrices(drawn, levels, height, width)
-            still = np.zeros((len(drawn), 2), bool)
-            nothing = np.empty((0, 2, 1, 1), np.float32)
-            motion = Motion(still, matrices, moved, still[:, 0], np.empty(0, np.int64), nothing)
-            chains, _ = warp_batch(motion, chains, None)
-        chains = apply_looks(chains, drawn, levels)
+        apply_moves(chains, drawn, levels)
+        apply_looks(chains, drawn, levels)
     shares = to_device((weights * mixed[:, None]).astype(np.float32), images).view(count, CHAINS, 1, 1, 1)
     mixture = (chains.view(count, CHAINS, *images.shape[1:]) * shares).sum(1)
     return mixture.addcmul_(images, per_image(1 - mixed, images))

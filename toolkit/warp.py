@@ -3,7 +3,7 @@
 Matrices are in pixels about the centre, so that a rotation of an image that isn't square doesn't shear it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -37,12 +37,11 @@ class Motion:
 
 
 def draw_motion(augment: Augment, count: int, height: int, width: int, random: np.random.Generator) -> Motion:
+    motion = still_motion(count)
     ways = {"none": 0, "horizontal": 1, "both": 2}[augment.flip]
-    flips = (random.random((count, 2)) < 0.5) & (np.arange(2) < ways)
-    matrices = np.tile(np.eye(3), (count, 1, 1))
-    moved = np.zeros(count, bool)
+    motion.flips[:] = (random.random((count, 2)) < 0.5) & (np.arange(2) < ways)
     if augment.rotate or augment.scale or augment.shift or augment.shear:
-        moved = random.random(count) < AFFINE
+        motion.moved[:] = random.random(count) < AFFINE
         draws = random.uniform(-1, 1, (count, 7))
         affine = affine_matrices(
             np.deg2rad(draws[:, 0] * augment.rotate),
@@ -50,14 +49,25 @@ def draw_motion(augment: Augment, count: int, height: int, width: int, random: n
             np.tan(np.deg2rad(draws[:, 3:5] * augment.shear)),
             np.trunc(draws[:, 5:7] * augment.shift * [width, height]),
         )
-        matrices[moved] = affine[moved]
-    reflect = random.random(count) < 0.5
+        motion.matrices[motion.moved] = affine[motion.moved]
+    motion.reflect[:] = random.random(count) < 0.5
     warped = np.flatnonzero(random.random(count) < augment.elastic)
+    motion.reflect[warped[~motion.moved[warped]]] = True
+    motion.moved[warped] = True
     rows, columns = (len(_bumps(side)) for side in (height, width))
     warps = random.standard_normal((len(warped), 2, rows, columns), np.float32)
-    reflect[warped[~moved[warped]]] = True
-    moved[warped] = True
-    return Motion(flips, matrices, moved, reflect, warped, warps)
+    return replace(motion, warped=warped, warps=warps)
+
+
+def still_motion(count: int) -> Motion:
+    return Motion(
+        flips=np.zeros((count, 2), bool),
+        matrices=np.tile(np.eye(3), (count, 1, 1)),
+        moved=np.zeros(count, bool),
+        reflect=np.zeros(count, bool),
+        warped=np.empty(0, np.int64),
+        warps=np.empty((0, 2, 1, 1), np.float32),
+    )
 
 
 def affine_matrices(angle: np.ndarray, scale: np.ndarray, shear: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -83,26 +93,30 @@ def warp_batch(
     Images are float32 where more than a flip happened, else of their own type. Masks move by the nearest
     neighbour; what comes from outside is the reflection, or IGNORED where the image is black.
     """
-    dtype = torch.float32 if motion.moved.any() else images.dtype
-    images = _flip(motion, images.to(dtype, copy=True, memory_format=torch.contiguous_format))
-    masks = None if masks is None else _flip(motion, masks.clone())
+    if not motion.moved.any():
+        return _flip(motion, images.clone()), None if masks is None else _flip(motion, masks.clone())
+    mirrors = np.ones((len(images), 1, 3))
+    mirrors[:, 0, :2] -= 2 * motion.flips
+    matrices, still = motion.matrices * mirrors, replace(motion, flips=motion.flips & ~motion.moved[:, None])
+    images = _flip(still, images.to(torch.float32, copy=True, memory_format=torch.contiguous_format))
+    masks = None if masks is None else _flip(still, masks.clone())
     grids = _elastic(motion, images)
     for reflect in (False, True):
         chosen = np.flatnonzero(motion.moved & (motion.reflect == reflect))
         if len(chosen) == 0:
             continue
         rows = to_device(chosen, images)
-        grid = _affine_grid(motion.matrices[chosen], images)
+        grid = _affine_grid(matrices[chosen], images)
         if grids is not None:
-            grid = grid + grids[rows]
+            grid += grids[rows]
         grid = grid.permute(0, 2, 3, 1)
         border = "reflection" if reflect else "zeros"
         moved = grid_sample(images.index_select(0, rows), grid, "bilinear", border, align_corners=True)
         images.index_copy_(0, rows, moved)
         if masks is not None:
-            below = masks.index_select(0, rows)[:, None].float() - IGNORED  # so that the border's 0 is IGNORED
+            below = masks.index_select(0, rows)[:, None].float().sub_(IGNORED)  # so that the border's 0 is IGNORED
             moved = grid_sample(below, grid, "nearest", border, align_corners=True)
-            masks.index_copy_(0, rows, (moved[:, 0] + IGNORED).to(masks.dtype))
+            masks.index_copy_(0, rows, moved[:, 0].add_(IGNORED).to(masks.dtype))
     return images, masks
 
 

@@ -3,6 +3,7 @@
 Each function changes the images it is given, or returns new ones where it must. Parameters have one entry an image.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -33,8 +34,15 @@ def per_image(values: np.ndarray, images: torch.Tensor) -> torch.Tensor:
     return to_device(values.astype(np.float32), images).view(-1, 1, 1, 1)
 
 
+def change(images: torch.Tensor, chosen: np.ndarray, operation: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Apply `operation` to the images with the numbers `chosen`, in place."""
+    if len(chosen):
+        rows = to_device(chosen, images)
+        images.index_copy_(0, rows, operation(images.index_select(0, rows)))
+
+
 def adjust_gamma(images: torch.Tensor, gamma: np.ndarray) -> torch.Tensor:
-    # pow took three times as long
+    # pow took twice as long
     return images.div_(255).log_().mul_(per_image(gamma, images)).exp_().mul_(255)
 
 
@@ -79,7 +87,7 @@ def _steps(side: int, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.eye(side, dtype=np.float32)[at].reshape(len(at), -1)).to(device)
 
 
-@lru_cache(256)
+@lru_cache(128)
 def resolution_matrix(side: int, small: int) -> np.ndarray:
     """float32 (side, side): from `side` to `small` pixels by area and back by linear interpolation."""
     edges = np.arange(small + 1) * side / small
