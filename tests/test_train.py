@@ -29,7 +29,7 @@ TrainUntil = Callable[[float | None], Path]
 def train_until(tmp_path: Path) -> TrainUntil:
     """Train the first recipe in `tmp_path` with a deadline."""
     workspace = prepare(tmp_path)
-    options = argparse.Namespace(device="cpu", workers=0)
+    options = argparse.Namespace(device="cpu", workers=0, stress="auto")
     return lambda deadline: verb.train(competition, workspace, FIRST, options, deadline)
 
 
