@@ -70,7 +70,7 @@ def test_predictions_are_out_of_fold_and_the_test_images_get_the_mean(tmp_path: 
     expected = np.mean([predict(n, dataset.test_images, competition.scored, CPU, "auto") for n in networks], axis=0)
     assert np.allclose(test, expected, atol=1e-3)
     metrics = read_json(run / "metrics.json")
-    assert metrics["clean"] == score(competition, dataset.targets, table, oof) and metrics["stress"] is None
+    assert metrics["clean"] == score(competition, dataset.targets, table, oof)
     assert not list(run.rglob(STATE)) and not list(run.rglob("*.partial"))
 
 
@@ -78,7 +78,8 @@ def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
     train_until: TrainUntil, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cut = train_until(time.time())
-    assert "cut short by the budget after 1 epochs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "cut short by the budget after 1 epochs" in said and "stress accuracy" in said
     manifest = read_manifest(cut)
     assert manifest is not None and manifest["complete"] is False
     assert len(read_json(cut / "fold_2" / "history.json")) == 1
@@ -90,6 +91,8 @@ def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
     assert same_bits(cut, whole)
     assert read_manifest(cut) == read_manifest(whole)
     assert not list(cut.rglob(STATE))
+    stress = [read_json(run / "metrics.json")["stress"] for run in (cut, whole)]
+    assert stress[0]["by_fold"] and {**stress[0], "seconds": 0} == {**stress[1], "seconds": 0}
 
 
 def test_folds_trained_one_by_one_make_the_same_run(tmp_path: Path) -> None:

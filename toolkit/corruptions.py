@@ -40,6 +40,7 @@ from toolkit.distortions import (
     per_sample,
     pixelate,
     rotation,
+    round_up_ties,
     saturation,
     scaling,
     shear,
@@ -145,7 +146,7 @@ def _moving(place: Change) -> Apply:
 
 
 def _to_bytes(values: Tensor) -> Tensor:
-    return values.round().clamp(0, 255).to(torch.uint8)
+    return round_up_ties(values).clamp(0, 255).to(torch.uint8)
 
 
 def _mixture(images: Tensor, masks: Tensor | None, level: tuple[int, ...], draws: Draws) -> Moved:
@@ -170,15 +171,15 @@ def _mixture(images: Tensor, masks: Tensor | None, level: tuple[int, ...], draws
 
 
 SUITE = (
-    Corruption("gaussian_noise", "noise", _still(gaussian_noise), (0.04, 0.08, 0.12, 0.18, 0.26), "std of 0..1"),
-    Corruption("shot_noise", "noise", _still(shot_noise), (100, 50, 25, 12, 6), "photons for white"),
-    Corruption("speckle_noise", "noise", _still(speckle_noise), (0.15, 0.25, 0.35, 0.45, 0.6), "std, of the value"),
+    Corruption("gaussian_noise", "noise", _still(gaussian_noise), (0.03, 0.06, 0.1, 0.15, 0.22), "std of 0..1"),
+    Corruption("shot_noise", "noise", _still(shot_noise), (150, 75, 40, 20, 10), "photons for white"),
+    Corruption("speckle_noise", "noise", _still(speckle_noise), (0.12, 0.2, 0.28, 0.36, 0.45), "std, of the value"),
     Corruption("impulse_noise", "noise", _still(impulse_noise), (0.01, 0.03, 0.06, 0.11, 0.18), "share of values"),
     Corruption("defocus_blur", "blur", _still(defocus_blur), (0.012, 0.02, 0.03, 0.043, 0.058), "radius, sides"),
     Corruption("motion_blur", "blur", _still(motion_blur), (0.06, 0.1, 0.14, 0.19, 0.25), "length, sides"),
     Corruption("zoom_blur", "blur", _still(zoom_blur), (0.08, 0.15, 0.22, 0.3, 0.4), "range of zooms"),
     Corruption("brightness", "light", _still(brightness), (0.12, 0.24, 0.36, 0.48, 0.6), "more or less, share"),
-    Corruption("contrast", "light", _still(contrast), (1.3, 1.7, 2.2, 3.0, 4.5), "factor or divisor"),
+    Corruption("contrast", "light", _still(contrast), (1.25, 1.6, 2.0, 2.7, 3.8), "factor or divisor"),
     Corruption("gamma", "light", _still(gamma), (1.25, 1.5, 1.85, 2.3, 3.0), "exponent or its reciprocal"),
     Corruption("illumination", "light", _still(illumination), (0.15, 0.3, 0.45, 0.6, 0.75), "more and less, share"),
     Corruption("vignetting", "light", _still(vignetting), (0.3, 0.5, 0.65, 0.8, 0.95), "loss in the corner, share"),

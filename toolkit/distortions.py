@@ -33,6 +33,11 @@ CHROMINANCE[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47
 Draws = Sequence[np.random.Generator]
 
 
+def round_up_ties(values: Tensor) -> Tensor:
+    """Whole numbers; what is half way but for the last bit, which may change with the batch, always goes up."""
+    return (values + (0.5 + 1e-7)).floor()
+
+
 def edge_colour(images: Tensor) -> Tensor:
     """Mean of the outermost pixels, (N, C, 1, 1)."""
     edges = (images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1])
@@ -209,8 +214,11 @@ def hue(images: Tensor, level: float, draws: Draws) -> Tensor:
 
 
 def stain(images: Tensor, level: float, draws: Draws) -> Tensor:
-    """Three stains stronger or weaker by up to `level`, and a haze of up to level / 10 (Tellez et al. 2018)."""
-    drawn = np.stack([draw.uniform(-level, level, (2, 3)) for draw in draws])
+    """Three stains stronger or weaker, each by half of `level` to all of it, and a haze of a tenth of that.
+
+    In optical density, after Tellez et al. 2018.
+    """
+    drawn = np.stack([draw.choice([-level, level], (2, 3)) * draw.uniform(0.5, 1, (2, 3)) for draw in draws])
     unmix = np.linalg.inv(STAINS)
     density = -((images.double() + 1) / 256).log()
     matrices = unmix @ ((1 + drawn[:, 0, :, None]) * STAINS)
@@ -239,7 +247,7 @@ def jpeg(images: Tensor, level: int, draws: Draws) -> Tensor:
     down, across = (
         torch.from_numpy(np.kron(np.eye(blocks), cosines)).to(images.device) for blocks in (blocks_down, blocks_across)
     )
-    rounded = (down @ padded @ across.T / step).round() * step
+    rounded = round_up_ties(down @ padded @ across.T / step) * step
     decoded = down.T @ rounded @ across
     decoded[:, 0] += 128
     if colour:
@@ -298,8 +306,10 @@ def translation(images: Tensor, level: float, draws: Draws) -> Tensor:
 
 
 def elastic(images: Tensor, level: float, draws: Draws) -> Tensor:
-    """Displacements of `level` sides (standard deviation) at the nodes of a coarse lattice, smooth between (Simard
-    et al. 2003)."""
+    """Displacements of `level` sides (standard deviation) at the nodes of a coarse lattice, smooth between.
+
+    After Simard et al. 2003.
+    """
     nodes = tuple(2 + round(5 * length / _side(images)) for length in images.shape[-2:])
     field = torch.from_numpy(np.stack([draw.standard_normal((2, *nodes), np.float32) for draw in draws]))
     field = functional.interpolate(field.to(images.device), images.shape[-2:], mode="bicubic", align_corners=True)

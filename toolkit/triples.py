@@ -70,7 +70,7 @@ def _strata(targets: np.ndarray, task: Task) -> np.ndarray:
 def ladder(total: int, smallest: int) -> list[int]:
     """Numbers of triples that a run may be scored on, all of them first, halved until below `smallest`."""
     counts = [total]
-    while -(-counts[-1] // 2) >= smallest:
+    while counts[-1] > 1 and -(-counts[-1] // 2) >= smallest:
         counts.append(-(-counts[-1] // 2))
     return counts
 
