@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.conftest import ROOT
 from toolkit.competition import Competition
 from toolkit.corruptions import SEVERITIES, SUITE, corrupt, corrupt_each, suite
 from toolkit.metrics import IGNORED
@@ -127,6 +128,14 @@ def test_colour_is_left_out_of_the_suite_for_grey() -> None:
         corrupt(noise(1, 1), None, "hue", 1, 0)
     with pytest.raises(ValueError, match=r"severity 6 is not in 1\.\.5"):
         corrupt(noise(1, 1), None, "jpeg", 6, 0)
+
+
+def test_the_documentation_has_every_level() -> None:
+    text = (ROOT / "docs" / "stress.md").read_text(encoding="utf-8")
+    for corruption in SUITE:
+        between = ", " if corruption.family == "mixture" else " or "
+        levels = [between.join(map(str, lv)) if isinstance(lv, tuple) else str(lv) for lv in corruption.levels]
+        assert " | ".join(["", corruption.name, corruption.unit, *levels, ""]).strip() in text
 
 
 def test_each_sample_under_a_cell_of_its_own() -> None:

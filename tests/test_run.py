@@ -89,6 +89,13 @@ def test_the_plan_is_kept_for_the_same_command(tmp_path: Path, measured: Measure
     assert asked == [] and {**again, "seconds": 0} == {**first, "seconds": 0}
 
 
+def test_the_whole_suite_is_planned_for_where_it_is_asked_for(tmp_path: Path, measured: Measured) -> None:
+    measured({"first": 0.01})
+    started(tmp_path, "--recipe", "first", "--stress", "full", "schedule.epochs=1")
+    run = next((tmp_path / "tiny-practice" / "train").iterdir())
+    assert read_json(run / "metrics.json")["stress"]["share"] == 1 and plan(tmp_path)["reserved"]["first"] > 0
+
+
 @pytest.mark.parametrize(
     "more",
     [
