@@ -19,6 +19,7 @@ from toolkit.models import load_network, predict
 from toolkit.oof import open_probabilities, score
 from toolkit.split import read_folds
 from toolkit.store import read_json, read_manifest
+from toolkit.stress import read_evidence
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -94,6 +95,24 @@ def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
     assert not list(cut.rglob(STATE))
     stress = [read_json(run / "metrics.json")["stress"] for run in (cut, whole)]
     assert stress[0]["by_fold"] and {**stress[0], "seconds": 0} == {**stress[1], "seconds": 0}
+
+
+def test_a_stress_score_goes_with_the_weights_it_was_made_from(
+    train_until: TrainUntil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = train_until(time.time())
+    assert read_evidence(cut) is not None
+
+    def killed(*_: object) -> None:
+        raise UserError("killed")
+
+    monkeypatch.setattr("toolkit.stress.score_run", killed)
+    with pytest.raises(UserError, match="killed"):
+        train_until(None)
+    assert read_evidence(cut) is None and read_json(cut / "metrics.json")["stress"] is None
+    monkeypatch.undo()
+    train_until(None)
+    assert read_evidence(cut) is not None and read_json(cut / "metrics.json")["stress"]
 
 
 def test_folds_trained_one_by_one_make_the_same_run(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 
@@ -137,7 +138,8 @@ def _convolve(images: Tensor, kernels: np.ndarray) -> Tensor:
     reach = kernels.shape[-1] // 2
     padded = functional.pad(images, (reach,) * 4, mode="reflect" if reach < _side(images) else "replicate").double()
     weights = torch.from_numpy(kernels / kernels.sum((1, 2), keepdims=True)).to(images.device)[:, None]
-    shape = [2 ** math.ceil(math.log2(n)) if n <= 256 else n for n in padded.shape[-2:]]
+    # what is wrapped around reaches the margin alone, so nothing more has to be added than a fast length needs
+    shape = [next_fast_len(length, real=True) for length in padded.shape[-2:]]
     spectrum = torch.fft.rfft2(padded, s=shape) * torch.fft.rfft2(weights, s=shape)
     return torch.fft.irfft2(spectrum, s=shape)[..., 2 * reach :, 2 * reach :][..., :height, :width]
 
@@ -240,15 +242,13 @@ def jpeg(images: Tensor, level: int, draws: Draws) -> Tensor:
     scale = 5000 / level if level < 50 else 200 - 2 * level
     tables = np.stack([LUMINANCE, CHROMINANCE, CHROMINANCE][: padded.shape[1]])
     steps = np.clip((tables * scale + 50) // 100, 1, 255)
-    blocks_down, blocks_across = padded.shape[-2] // 8, padded.shape[-1] // 8
-    step = torch.from_numpy(np.tile(steps, (1, blocks_down, blocks_across))).to(images.device)
+    step = torch.from_numpy(steps).to(images.device)[:, None, :, None, :]
     k, n = np.arange(8)[:, None], np.arange(8)
     cosines = np.cos(math.pi * k * (2 * n + 1) / 16) * np.where(k == 0, math.sqrt(1 / 8), 0.5)
-    down, across = (
-        torch.from_numpy(np.kron(np.eye(blocks), cosines)).to(images.device) for blocks in (blocks_down, blocks_across)
-    )
-    rounded = round_up_ties(down @ padded @ across.T / step) * step
-    decoded = down.T @ rounded @ across
+    forward = torch.from_numpy(cosines).to(images.device)
+    rows = forward @ padded.unflatten(2, (-1, 8))  # (N, C, blocks down, 8, W)
+    rounded = round_up_ties(rows.unflatten(4, (-1, 8)) @ forward.T / step) * step
+    decoded = (forward.T @ (rounded @ forward).flatten(4)).flatten(2, 3)
     decoded[:, 0] += 128
     if colour:
         decoded = _mix_channels(decoded, np.linalg.inv(YCBCR)[None])

@@ -110,6 +110,7 @@ def train(
 
     from toolkit.dataset import data_hash, open_dataset, relabel
     from toolkit.split import folds_hash, read_folds, relabels
+    from toolkit.stress import EVIDENCE
 
     # read before the training: a cleaning list or folds that change meanwhile are the next run's
     dataset, table = open_dataset(workspace.data), read_folds(workspace)
@@ -120,6 +121,7 @@ def train(
         _stress(competition, dataset, table, jobs, folder, options, deadline)
         return folder
     (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / EVIDENCE / MANIFEST).unlink(missing_ok=True)  # of the weights that are about to change
     _begin(folder, recipe)
     complete = True
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
