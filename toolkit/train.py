@@ -116,7 +116,8 @@ def train(
     """Train all folds, then store OOF and test probabilities and scores; the run's folder.
 
     With a deadline (Unix time) each fold gets its share of the time left and is cut short where it needs
-    more; the cut is recorded, and training without the deadline goes on from there.
+    more; the cut is recorded, and training without the deadline goes on from there. A finished run that lacks
+    the stress score gets it.
 
     A recipe with pseudo-labels is first trained without, then in rounds, each taught by the one before, until
     one no longer gains out of fold; the last that gained is the run.
@@ -172,6 +173,7 @@ def _train_once(
 
     from toolkit.dataset import data_hash, open_dataset, relabel
     from toolkit.split import folds_hash, read_folds, relabels
+    from toolkit.stress import EVIDENCE
 
     # read before the training: a cleaning list or folds that change meanwhile are the next run's
     dataset, table = open_dataset(workspace.data), read_folds(workspace)
@@ -179,14 +181,17 @@ def _train_once(
     done = read_manifest(folder)
     if done is not None and (done["complete"] or deadline is not None):
         console.say(f"{folder.name}: already trained")
+        _stress(competition, dataset, table, jobs, folder, options, deadline)
         return folder
     (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / EVIDENCE / MANIFEST).unlink(missing_ok=True)  # of the weights that are about to change
     _begin(folder, jobs[0])
     complete = True
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         for job in jobs:
             if deadline is not None:
-                share = max(0.0, deadline - time.time()) / (len(jobs) - job.fold)
+                left = (deadline - time.time()) / stress_factor(options)
+                share = max(0.0, left) / (len(jobs) - job.fold)
                 job = replace(job, deadline=time.time() + share)
             if teacher is not None:
                 job = replace(job, teacher=job.folder / "taught.npy")
@@ -209,7 +214,49 @@ def _train_once(
     }
     write_manifest(folder, inputs)
     console.say(f"{folder.name}: out-of-fold {competition.metric.name} {console.interval(clean)}")
+    _stress(competition, dataset, table, jobs, folder, options, deadline)
     return folder
+
+
+def stress_factor(options: argparse.Namespace) -> float:
+    """How many times as long a training takes with its stress score, when that has to fit in with it."""
+    from toolkit.stress import SHARE
+
+    return 1 + (SHARE if options.stress == "auto" else 0)
+
+
+def _stress(
+    competition: "Competition",
+    dataset: "Dataset",
+    table: "pd.DataFrame",
+    jobs: list["FoldJob"],
+    folder: Path,
+    options: argparse.Namespace,
+    deadline: float | None,
+) -> None:
+    """Add the stress score to a finished run's metrics, unless it has it or nobody wants it."""
+    from toolkit.corruptions import VERSION
+    from toolkit.dataset import relabel
+    from toolkit.stress import SHARE, score_run
+
+    metrics = read_json(folder / "metrics.json")
+    known = metrics["stress"]
+    has_it = known is not None and known["version"] == VERSION and (options.stress == "auto" or known["share"] == 1)
+    if options.stress == "none" or has_it:
+        return
+    seconds = None
+    if options.stress == "auto":
+        history = [read_json(job.folder / "history.json") for job in jobs]
+        seconds = SHARE * sum(epoch["seconds"] for epochs in history for epoch in epochs)
+        if deadline is not None:
+            seconds = min(seconds, deadline - time.time())
+    targets = relabel(dataset.targets, jobs[0].relabels)
+    stress = score_run(competition, jobs[0].recipe, dataset.images, targets, table, folder, jobs[0].device, seconds)
+    write_json(folder / "metrics.json", {**metrics, "stress": stress})
+    console.say(
+        f"{folder.name}: stress {competition.metric.name} {console.interval(stress)}, on {stress['triples']:,} "
+        f"corrupted images ({stress['share']:.2%} of the suite) in {console.duration(stress['seconds'])}"
+    )
 
 
 def _begin(folder: Path, job: "FoldJob") -> None:
