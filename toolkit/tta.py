@@ -256,29 +256,27 @@ def predict_views(
     Raises UserError for views that don't fit the images, weights that don't fit the views, and views that leave
     pixels of a mask without a vote.
     """
-    chosen, shares = _weighted(parse_views(views, images.shape[1], images.shape[2]), weights, space)
-    return _predict(network, images, scored, device, precision, chosen, shares, space, batch, covered=True)
+    if space not in SPACES:
+        raise UserError(f"there is no space {space!r} to average in; there are {', '.join(SPACES)}")
+    chosen = weighted_views(views, weights, images.shape[1], images.shape[2])
+    return _predict(network, images, scored, device, precision, chosen, space, batch, covered=True)
 
 
 def predict_view(
     network: nn.Module, images: np.ndarray, scored: Sequence[int], device: torch.device, precision: str, view: str
 ) -> np.ndarray:
     """As `predict_views` of one view, but what it doesn't see of a mask has 0 for all classes: no vote."""
-    chosen = parse_views([view], images.shape[1], images.shape[2])
-    return _predict(network, images, scored, device, precision, chosen, (1.0,), "probability", 128, covered=False)
+    chosen = weighted_views([view], None, images.shape[1], images.shape[2])
+    return _predict(network, images, scored, device, precision, chosen, "probability", 128, covered=False)
 
 
-def _weighted(
-    views: tuple[View, ...], weights: Sequence[float] | None, space: str
-) -> tuple[tuple[View, ...], tuple[float, ...]]:
-    """The views that have a weight, and weights that sum to 1."""
-    if space not in SPACES:
-        raise UserError(f"there is no space {space!r} to average in; there are {', '.join(SPACES)}")
+def weighted_views(names: Sequence[str], weights: Sequence[float] | None, height: int, width: int) -> dict[str, float]:
+    """Names of the views that have a weight, and weights that sum to 1; UserError as for `predict_views`."""
+    views = parse_views(names, height, width)
     given = [1.0] * len(views) if weights is None else [float(weight) for weight in weights]
     if len(given) != len(views) or min(given) < 0 or not 0 < sum(given) < math.inf:
         raise UserError(f"{len(views)} views need as many weights, none below 0 and not all 0; got {given}")
-    kept = [(view, weight / sum(given)) for view, weight in zip(views, given, strict=True) if weight]
-    return tuple(view for view, _ in kept), tuple(weight for _, weight in kept)
+    return {view.name: weight / sum(given) for view, weight in zip(views, given, strict=True) if weight}
 
 
 @torch.inference_mode()
@@ -288,13 +286,13 @@ def _predict(
     scored: Sequence[int],
     device: torch.device,
     precision: str,
-    views: tuple[View, ...],
-    shares: tuple[float, ...],
+    weighted: dict[str, float],
     space: Space,
     batch: int,
     covered: bool,
 ) -> np.ndarray:
     network.eval()
+    views, shares = [parse_view(name) for name in weighted], list(weighted.values())
     parts = []
     for start in range(0, len(images), batch):
         x = torch.from_numpy(np.array(images[start : start + batch])).to(device).permute(0, 3, 1, 2)
@@ -307,8 +305,8 @@ def _predict(
             with autocast(device, precision):
                 logits = network(torch.cat(seen) if len(seen) > 1 else seen[0]).float()
             if covered and start == first == 0 and logits.ndim == 4 and (gap := unseen_pixels(views, *_size(logits))):
-                names = ", ".join(view.name for view in views)
-                raise UserError(f"{gap} pixels of a mask are seen by none of the views {names}; add identity")
+                named = ", ".join(weighted)
+                raise UserError(f"{gap} pixels of a mask are seen by none of the views {named}; add identity")
             for number, part in enumerate(logits[:, list(scored)].split(len(x)), first):
                 mean.add_logits(views[number], part, shares[number])
         probabilities = torch.zeros((len(x), *logits.shape[1:]), device=device)
