@@ -247,8 +247,9 @@ def predict_views(
     """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C): a weighted mean over views, as `models.predict`.
 
     weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). space:
-    where the mean is taken. `log` is that of log-softmax, renormalised, which is also what the mean of a softmax's
-    logits gives; `logit` that of log p/(1-p), class by class, renormalised. Unscored classes get 0.
+    where the mean is taken. `log` is that of log-softmax, renormalised, which is also what the mean of the logits
+    would give (but for probabilities below FLOOR); `logit` that of log p/(1-p), class by class, renormalised.
+    Unscored classes get 0.
 
     At most `batch` images are in one forward pass. Where fewer images are left, views share a pass: on 2 cores
     passes of 8 images cost 20 to 30 % more an image than passes of 32, and beyond those a pass gains nothing.
@@ -332,14 +333,14 @@ class Mean:
         else:
             values, weight = undo(view, logits.softmax(1))
             if self.space != "probability":
-                values = self._spread(values.clamp_min(self.floor).log())
+                values = self._spread(values.log())
             self._add(values * weight, share * weight)
 
     def add(self, probabilities: torch.Tensor, share: float) -> None:
         """Probabilities (N, C, ...) that were put back; where all are 0 the view has no vote."""
         weight = share * (probabilities.sum(1, keepdim=True) > 0.5)
         if self.space != "probability":
-            probabilities = self._spread(probabilities.clamp_min(self.floor).log())
+            probabilities = self._spread(probabilities.log())
         self._add(probabilities, weight)
 
     def result(self) -> torch.Tensor:
@@ -354,9 +355,10 @@ class Mean:
         return mean * (weight > 0)
 
     def _spread(self, logarithms: torch.Tensor) -> torch.Tensor:
+        logarithms = logarithms.clamp_min(math.log(self.floor))
         if self.space == "log":
             return logarithms
-        logarithms = logarithms.clamp(math.log(self.floor), math.log1p(-self.floor))
+        logarithms = logarithms.clamp_max(math.log1p(-self.floor))
         return logarithms - torch.log(-torch.expm1(logarithms))
 
     def _add(self, values: torch.Tensor, weight: torch.Tensor | float) -> None:
