@@ -270,6 +270,11 @@ def test_masks_are_scored_in_parts_and_a_pixel_that_a_view_missed_is_not_its_vot
     assert choose_views(mars, MASKS, MASK_TABLE, stored, space) == choice
 
 
+def test_of_equal_probabilities_the_first_class_wins_as_when_decoding() -> None:
+    values = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (5, 500)).astype(np.float32))
+    assert np.array_equal(views._first_largest(values).numpy(), values.numpy().argmax(0))
+
+
 def test_masks_are_never_all_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 

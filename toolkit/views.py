@@ -224,7 +224,7 @@ class _Confusions:
             cell = ((self.fold[at, None] * classes + truth) * classes).ravel()[kept]
             values = torch.stack([self._values(view[at], scored) for view in self.stored])
             for number, share in enumerate(shares):
-                label = scored[torch.tensordot(share, values, 1).argmax(0).numpy()[kept]]
+                label = scored[_first_largest(torch.tensordot(share, values, 1)).numpy()[kept]]
                 counts[number] += np.bincount(cell + label, minlength=cells)
         self.known |= dict(zip(fresh, counts.reshape(len(fresh), -1, classes, classes), strict=True))
 
@@ -235,6 +235,15 @@ class _Confusions:
         mean = Mean(self.space, _floor(stored))
         mean.add(torch.from_numpy(probabilities(stored)[:, scored]), 1.0)
         return torch.as_tensor(mean.total).transpose(0, 1).flatten(1)
+
+
+def _first_largest(values: torch.Tensor) -> torch.Tensor:
+    """argmax over the few rows of (S, positions), uint8: torch's own took most of the time of a choice on masks."""
+    best, label = values[0].clone(), torch.zeros(values.shape[1], dtype=torch.uint8)
+    for row in range(1, len(values)):
+        label.masked_fill_(values[row] > best, row)
+        torch.maximum(best, values[row], out=best)
+    return label
 
 
 def _floor(stored: np.ndarray) -> float:
