@@ -180,6 +180,13 @@ def test_a_reflection_has_no_vote() -> None:
         assert weight.mean() > 0.5
 
 
+@pytest.mark.parametrize("width", [96, 97, 100, 128])
+def test_what_lies_on_the_border_itself_has_its_vote(width: int) -> None:
+    _, weight = undo(parse_view("shifty2.5"), torch.ones((1, 1, 60, width)))
+    assert (weight == weight[..., :1]).all()  # a shift along columns loses rows alone
+    assert weight[0, 0, :, 0].sum() == 60 - 4  # those shifted out, and of the ends those mixed with a reflection
+
+
 def test_brightness_is_clipped_and_leaves_masks_alone() -> None:
     images = noise(1, 3, 4, 4)
     view = parse_view("vertical+bright1.5")

@@ -219,7 +219,8 @@ def _geometry(
     linear, shift = np.array(view.linear), np.array(view.shift)
     inverse = np.linalg.inv(linear)
     back, forth = _grid(inverse, -inverse @ shift, height, width), _grid(linear, shift, height, width)
-    edge = 1 - 1 / torch.tensor([width, height]) + 1e-9  # beyond the outermost centres, half of a pixel is reflected
+    # beyond the outermost centres, half of a pixel is reflected
+    edge = 1 - 1 / torch.tensor([width, height], dtype=torch.float64) + 1e-9
     own = (back.abs() <= edge).all(-1)[:, None].double()
     return back.float().to(device), forth.float().to(device), own.float().to(device)
 
