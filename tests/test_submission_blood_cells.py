@@ -16,18 +16,21 @@ from safetensors.torch import save_file
 from torch import nn
 
 from competitions.blood_cells import submission
-from competitions.blood_cells.server_model import BATCH
+from competitions.blood_cells.server_model import BATCH, VIEWS
 from toolkit.checks import blend_prediction, check_submission, predicted, score_halved
 from toolkit.competition import Competition, Member, Prediction
 from toolkit.dataset import Dataset, data_hash, save_dataset
 from toolkit.errors import UserError
 from toolkit.export import export
+from toolkit.models import load_network
 from toolkit.recipe import Recipe, override, to_dict
 from toolkit.store import Workspace, hash_file, write_json
+from toolkit.tta import EXACT, parse_view, predict_views, see
+from toolkit.views import ViewChoice, write_choice
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")  # docs/design.md says why it is used all the same
 CLASSES = 8
-VIEWS = ("identity", "horizontal", "vertical", "both")
+WEIGHTS = (0.3, 0.05, 0.1, 0.05, 0.2, 0.1, 0.15, 0.05)  # of the eight views
 
 
 class Small(nn.Module):
@@ -60,7 +63,7 @@ def unpacked(tmp_path: Path) -> Callable[..., Any]:
                 for parameter in traced.parameters():
                     parameter.data = parameter.data.half()
             torch.jit.save(traced, str(tmp_path / f"network_{number}.pt"))
-        settings = {"shares": [1 / len(networks)] * len(networks), "views": ["identity"], "biases": None} | blend
+        settings = {"shares": [1 / len(networks)] * len(networks), "views": {"identity": 1.0}, "biases": None} | blend
         (tmp_path / "blend.json").write_text(json.dumps(settings))
         spec = importlib.util.spec_from_file_location("model", tmp_path / "model.py")
         assert spec is not None and spec.loader is not None
@@ -98,12 +101,25 @@ def test_any_type_on_the_same_scale_gets_the_same_labels(kind: type, unpacked: C
 def test_shares_views_and_biases_are_those_of_the_blend(unpacked: Callable[..., Any]) -> None:
     networks, images = [Small(0), Small(1)], pictures(200)
     shares, biases = [0.7, 0.3], [0.3, 0, -0.2, 0, 0, 0.1, 0, 0]
-    flips = [images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]]
-    expected = np.mean([mean_probabilities(networks, shares, flipped) for flipped in flips], axis=0)
-    labels = unpacked(networks, shares=shares, views=VIEWS, biases=biases).predict(images)
+    turned = images.swapaxes(1, 2)
+    seen = [images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]]
+    seen += [turned, turned[:, ::-1, ::-1], np.rot90(images, 1, (1, 2)), np.rot90(images, 3, (1, 2))]
+    parts = [mean_probabilities(networks, shares, each) for each in seen]
+    expected = sum(weight * part for weight, part in zip(WEIGHTS, parts, strict=True))
+    views = dict(zip(VIEWS, WEIGHTS, strict=True))
+    labels = unpacked(networks, shares=shares, views=views, biases=biases).predict(images)
     assert (labels == (np.log(expected) + biases).argmax(1)).all()
-    for plain in ({"shares": shares}, {"shares": shares, "views": VIEWS}, {"views": VIEWS, "biases": biases}):
-        assert (unpacked(networks, **plain).predict(images) != labels).any(), plain
+    equal = dict.fromkeys(VIEWS, 1 / 8)
+    for other in ({}, {"views": views}, {"views": equal, "biases": biases}):
+        assert (unpacked(networks, **{"shares": shares} | other).predict(images) != labels).any(), other
+    assert (unpacked(networks, views=views, biases=biases).predict(images) != labels).any()
+
+
+def test_the_server_knows_all_exact_views_and_sees_the_same_through_them() -> None:
+    assert list(VIEWS) == list(EXACT)
+    batch = torch.arange(3 * 6 * 6).reshape(1, 3, 6, 6)
+    for name, (exchanged, flipped) in VIEWS.items():
+        assert torch.equal((batch.transpose(2, 3) if exchanged else batch).flip(flipped), see(parse_view(name), batch))
 
 
 def test_parameters_that_lie_there_as_halves_are_computed_with_as_floats(unpacked: Callable[..., Any]) -> None:
@@ -172,6 +188,21 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     assert score == (halves.labels == np.arange(40) % 8).mean()
     assert halves.margins is not None and (halves.margins != prediction.margins).any()
 
+    # the views that were chosen with the blend are the submission's
+    write_choice(blend, ViewChoice(("identity", "rot90"), (0.25, 0.75), "probability", 0.5, 0.4))
+    with_views = blend_prediction(blood_cells, workspace, blend, 40, "cpu")
+    assert with_views.views == ("identity", "rot90") and with_views.view_weights == (0.25, 0.75)
+    network, cpu = load_network(blood_cells, recipe, prediction.members[0].weights, torch.device("cpu")), "cpu"
+    expected = predict_views(network, images, range(8), torch.device(cpu), "float32", ["identity", "rot90"], [1, 3])
+    assert (with_views.labels == expected.argmax(1)).all()
+    assert with_views.margins is not None and not np.allclose(with_views.margins, prediction.margins, atol=1e-6)
+    halves = blend_prediction(blood_cells, workspace, blend, 40, cpu, half=True)
+    assert score_halved(blood_cells, workspace, blend, cpu) == (halves.labels == np.arange(40) % 8).mean()
+    assert blend_prediction(blood_cells, workspace, blend, 0, cpu).view_weights == (0.25, 0.75)
+    write_choice(blend, ViewChoice(("identity", "rot90"), (0.25, 0.75), "log", 0.5, 0.4))
+    with pytest.raises(UserError, match="averages views in the space log, a code submission can only average prob"):
+        blend_prediction(blood_cells, workspace, blend, 0, cpu)
+
 
 def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
     blood_cells: Competition, tmp_path: Path, drawn: dict[str, Path]
@@ -180,14 +211,28 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
     recipe = blood_cells.recipes["efficientnet_lite0"]
     images = blood_cells.load(drawn["blood_cells"] / "raw").images[:30]
     biases = (0.0, 0.2, 0.0, -0.1, 0.0, 0.0, 0.1, 0.0)
+    members = (member(blood_cells, recipe, tmp_path),)
     prediction = predicted(
-        blood_cells, images, (member(blood_cells, recipe, tmp_path),), "cpu", views=VIEWS, biases=biases
+        blood_cells, images, members, "cpu", views=tuple(VIEWS), biases=biases, view_weights=WEIGHTS
     )
     assert len(set(prediction.labels)) > 2
     blood_cells.write_submission(prediction, tmp_path / "s.zip")
     figures, _ = check_submission(blood_cells, prediction, tmp_path / "s.zip", tmp_path / "none", np.ones(8, int))
     assert figures["agreement"] == 1 or figures["ties"] > 0
     assert figures["checked"] == 30 and figures["peak_bytes"] > 1e8
+
+
+def test_a_view_that_the_zip_cannot_honour_is_refused(
+    blood_cells: Competition, recipe: Recipe, tmp_path: Path
+) -> None:
+    prediction = Prediction(pictures(0), np.zeros(0, np.uint8), (member(blood_cells, recipe, tmp_path),))
+    for name in ("rotate10", "horizontal+scale0.8", "bright1.2", "shiftx4"):
+        with pytest.raises(UserError, match=r"the zip can't honour the view '.*'; choose among identity, horizontal"):
+            blood_cells.write_submission(replace(prediction, views=("identity", name)), tmp_path / "s.zip")
+    odd = replace(prediction, views=("identity", "both"), view_weights=(1.0,))
+    with pytest.raises(UserError, match="2 views need as many weights"):
+        blood_cells.write_submission(odd, tmp_path / "s.zip")
+    assert not (tmp_path / "s.zip").exists()
 
 
 def test_weights_that_are_gone_are_named(blood_cells: Competition, recipe: Recipe, tmp_path: Path) -> None:

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from toolkit import console, ledger, submit
-from toolkit.checks import check_submission, oof_counts
-from toolkit.competition import Competition, Prediction, Rules, Trial
-from toolkit.dataset import Dataset, data_hash, save_dataset
+from toolkit.checks import blend_prediction, check_submission, oof_counts, predicted
+from toolkit.competition import Competition, Member, Prediction, Rules, Trial
+from toolkit.dataset import Dataset, data_hash, open_dataset, save_dataset
 from toolkit.errors import UserError
+from toolkit.models import load_network, predict
 from toolkit.oof import write_probabilities
 from toolkit.recipe import to_dict
 from toolkit.store import Workspace, write_json, write_manifest
+from toolkit.views import ViewChoice, write_choice
 
 SCORE = {"score": 0.61, "low": 0.58, "high": 0.64, "by_fold": [0.6, 0.62]}
 TESTS, SAMPLES = 12, 8
@@ -99,6 +103,45 @@ def test_it_is_not_built_twice(mars: Competition, workspace: Workspace, capsys: 
     again = call(capsys, mars, workspace)
     assert again["submission"] == first["submission"] and Path(again["submission"]).stat().st_mtime_ns == written
     assert len(ledger.read(workspace.root / "submissions" / "ledger.csv")) == 1
+
+
+def test_other_views_of_the_same_runs_are_another_submission(
+    mars: Competition, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blend = workspace.ensemble / "mean"
+    first = Path(call(capsys, mars, workspace)["submission"]).stem
+    names = {first}
+    for weight in (0.5, 0.75):
+        views = ("identity", "horizontal")
+        write_choice(blend, ViewChoice(views, (weight, 1 - weight), "log", 0.6, 0.5))
+        names.add(Path(call(capsys, mars, workspace)["submission"]).stem)
+    assert len(names) == 3
+    assert f"to reproduce {first}, blend its runs first" in call(
+        capsys, mars, workspace, "--reproduce", first, status=1
+    )
+    prediction = blend_prediction(mars, workspace, blend, 0, "cpu")
+    assert prediction.views == ("identity", "horizontal") and prediction.view_weights == (0.75, 0.25)
+
+
+def test_masks_seen_through_views_are_put_back_before_they_are_averaged(
+    mars: Competition, workspace: Workspace
+) -> None:
+    recipe = mars.recipes["small_unet"]
+    torch.manual_seed(0)
+    path = workspace.root / "weights.safetensors"
+    save_file({k: v.contiguous() for k, v in mars.build_model(recipe).state_dict().items()}, path)
+    images = open_dataset(workspace.data).images[:3]
+    members = (Member(recipe, path, 1.0),)
+    weights = (0.4, 0.3, 0.2, 0.1)
+    views = ("identity", "horizontal", "vertical", "both")
+    found = predicted(mars, images, members, "cpu", views, view_weights=weights)
+    network, total = load_network(mars, recipe, path, torch.device("cpu")), np.zeros((3, 5, 64, 128))
+    for weight, axes in zip(weights, ((), (2,), (1,), (1, 2)), strict=True):
+        part = predict(network, np.flip(images, axes), mars.scored, torch.device("cpu"), "float32")
+        total += weight * np.flip(part, tuple(axis + 1 for axis in axes))
+    sure = np.diff(np.sort(total, axis=1)[:, -2:], axis=1)[:, 0] > 1e-5
+    assert sure.mean() > 0.99 and (found.labels == mars.decode(total))[sure].all()
+    assert (found.labels != predicted(mars, images, members, "cpu").labels).any()
 
 
 def test_a_file_that_was_touched_or_never_registered_is_built_again(

@@ -10,15 +10,16 @@ from torch import nn
 from toolkit.competition import Competition, Member, Prediction
 from toolkit.dataset import open_dataset, relabel
 from toolkit.errors import UserError
-from toolkit.models import load_network, predict, resolve_device
+from toolkit.models import load_network, resolve_device
 from toolkit.oof import chunks, open_probabilities, probabilities, score
 from toolkit.readers import compare_with_sample, suspicions
 from toolkit.recipe import from_dict
 from toolkit.split import read_folds, relabels
 from toolkit.store import Workspace, read_json
+from toolkit.tta import predict_views
+from toolkit.views import read_choice
 
 TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
-FLIPPED = {"identity": (), "horizontal": (2,), "vertical": (1,), "both": (1, 2)}  # axes of (N, H, W, C)
 
 
 def blend_prediction(
@@ -27,18 +28,25 @@ def blend_prediction(
     """What a submission of the blend in `blend` is made from.
 
     images: on how many training images a code submission is going to be compared; 0 where it won't be, and
-    then nothing is predicted.
+    then nothing is predicted. Raises UserError where code would have to average views in another space than that
+    of probabilities.
     """
     dataset = open_dataset(workspace.data)
-    members = blend_members(workspace, blend)
+    members, choice = blend_members(workspace, blend), read_choice(blend)
+    views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
     if len(dataset.test_images):
         stored = open_probabilities(blend / "test.npy")
         labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
-        return Prediction(dataset.test_images, labels, members)
+        return Prediction(dataset.test_images, labels, members, views, view_weights=weights)
+    if choice and choice.space != "probability":
+        raise UserError(
+            f"{blend} averages views in the space {choice.space}, a code submission can only average probabilities; "
+            "choose the views again in that space"
+        )
     rows = np.linspace(0, len(dataset.images) - 1, min(images, len(dataset.images))).astype(int)
     if not images:
-        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members, half=half)
-    return predicted(competition, dataset.images[rows], members, device, half=half)
+        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members, views, None, half, None, weights)
+    return predicted(competition, dataset.images[rows], members, device, views, half=half, view_weights=weights)
 
 
 def blend_members(workspace: Workspace, blend: Path) -> tuple[Member, ...]:
@@ -62,20 +70,20 @@ def predicted(
     views: tuple[str, ...] = ("identity",),
     biases: tuple[float, ...] | None = None,
     half: bool = False,
+    view_weights: tuple[float, ...] | None = None,
 ) -> Prediction:
     """The labels that the pipeline's own networks give to images uint8 (N, H, W, C), and their margins."""
     device = resolve_device(device_name)
     total: Any = 0.0
     for member in members:
         network = _network(competition, member, device, half)
-        for view in views:
-            part = predict(network, np.flip(images, FLIPPED[view]), competition.scored, device, "float32")
-            total = total + member.share / len(views) * part
+        part = predict_views(network, images, competition.scored, device, "float32", views, view_weights)
+        total = total + member.share * part
     if biases is not None:
         total = total * np.exp(np.array(biases, np.float32))
     ranked = np.sort(total, axis=1)
     margins = ranked[:, -1] - ranked[:, -2]
-    return Prediction(images, competition.decode(total), members, views, biases, half, margins)
+    return Prediction(images, competition.decode(total), members, views, biases, half, margins, view_weights)
 
 
 def _network(competition: Competition, member: Member, device: torch.device, half: bool) -> nn.Module:
@@ -91,11 +99,12 @@ def score_halved(competition: Competition, workspace: Workspace, blend: Path, de
     dataset, table, device = open_dataset(workspace.data), read_folds(workspace), resolve_device(device_name)
     fold = table["fold"].to_numpy()
     total = np.zeros((len(dataset.images), len(competition.task.classes), *dataset.targets.shape[1:]), np.float32)
+    choice = read_choice(blend)
+    views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
     for member in blend_members(workspace, blend):
         rows = np.flatnonzero(fold == int(member.weights.parent.name.removeprefix("fold_")))
-        part = predict(
-            _network(competition, member, device, True), dataset.images[rows], competition.scored, device, "float32"
-        )
+        network = _network(competition, member, device, True)
+        part = predict_views(network, dataset.images[rows], competition.scored, device, "float32", views, weights)
         total[rows] += member.share * part
     return float(score(competition, relabel(dataset.targets, relabels(table)), table, total)["score"])
 

@@ -125,10 +125,11 @@ class Prediction:
     images: np.ndarray  # uint8 (M, H, W, C): the test images; for a code submission, samples to check it on
     labels: np.ndarray  # uint8 (M,) or (M, H, W): the decoded blend on those images
     members: tuple[Member, ...]
-    views: tuple[str, ...] = ("identity",)  # of each image, averaged: identity, horizontal, vertical, both
+    views: tuple[str, ...] = ("identity",)  # of each image, as toolkit.tta names them; their probabilities averaged
     biases: tuple[float, ...] | None = None  # (C,), added to the logarithm of the mean probabilities
     half: bool = False  # a code submission's parameters rounded to float16, and stored so
     margins: np.ndarray | None = None  # float32 (M,): probability of the label less that of the runner-up
+    view_weights: tuple[float, ...] | None = None  # of the views, scaled to a sum of 1; None: equal
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ def _blend(workspace: Workspace) -> tuple[Path, dict[str, Any]]:
     manifest = read_manifest(folder)
     if manifest is None:
         raise UserError(f"there is no blend in {folder} yet; run `python -m toolkit.ensemble` first")
+    if (folder / "views.json").exists():  # other views make another submission of the same runs
+        manifest["views"] = read_json(folder / "views.json")
     return folder, manifest
 
 

@@ -7,7 +7,16 @@ import numpy as np
 import torch
 
 BATCH = 64  # small, because the server's memory is not published
-FLIPS = {"identity": (), "horizontal": (3,), "vertical": (2,), "both": (2, 3)}  # axes of (N, C, H, W)
+VIEWS = {  # are rows and columns exchanged, and which axes of (N, C, H, W) are flipped then
+    "identity": (False, ()),
+    "horizontal": (False, (3,)),
+    "vertical": (False, (2,)),
+    "both": (False, (2, 3)),
+    "transpose": (True, ()),
+    "antitranspose": (True, (2, 3)),
+    "rot90": (True, (2,)),
+    "rot270": (True, (3,)),
+}
 
 
 class Model:
@@ -18,7 +27,7 @@ class Model:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         with open(os.path.join(here, "blend.json"), encoding="utf-8") as file:
             blend = json.load(file)
-        self.shares, self.views = blend["shares"], blend["views"]
+        self.shares, self.views = blend["shares"], blend["views"]  # views with their weights
         self.biases = torch.tensor(blend["biases"] or 0.0, device=self.device)
         self.networks = [
             # what lies there as float16 is computed with as float32
@@ -39,8 +48,10 @@ class Model:
         batch = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(self.device).permute(0, 3, 1, 2)
         total = torch.zeros((), device=self.device)
         with torch.no_grad():
-            for view in self.views:
-                seen = batch.flip(FLIPS[view]) if FLIPS[view] else batch
+            for view, weight in self.views.items():
+                exchanged, flipped = VIEWS[view]
+                seen = batch.transpose(2, 3) if exchanged else batch
+                seen = (seen.flip(flipped) if flipped else seen).contiguous(memory_format=torch.channels_last)
                 for share, network in zip(self.shares, self.networks, strict=True):
-                    total = total + share / len(self.views) * network(seen).softmax(1)
+                    total = total + share * weight * network(seen).softmax(1)
         return (total.log() + self.biases).argmax(1).cpu().numpy()

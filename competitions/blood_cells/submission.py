@@ -5,17 +5,28 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from competitions.blood_cells.server_model import VIEWS
 from toolkit.competition import Prediction
+from toolkit.errors import UserError
 from toolkit.export import TIMESTAMP, export
+from toolkit.tta import weighted_views
 
 SERVER_SIDE = Path(__file__).with_name("server_model.py")
 
 
 def write(prediction: Prediction, path: Path) -> None:
-    """Write the zip of `prediction.members` to `path`: the same blend makes the same bytes."""
+    """Write the zip of `prediction.members` to `path`: the same blend makes the same bytes.
+
+    Raises UserError for views that the server's model doesn't know: it exchanges pixels and resamples nothing.
+    """
+    height, width = prediction.images.shape[1:3]
+    views = weighted_views(prediction.views, prediction.view_weights, height, width)
+    for view in views:
+        if view not in VIEWS:
+            raise UserError(f"the zip can't honour the view {view!r}; choose among {', '.join(VIEWS)}")
     blend = {
         "shares": [member.share for member in prediction.members],
-        "views": prediction.views,
+        "views": views,
         "biases": prediction.biases,
     }
     with tempfile.TemporaryDirectory() as scratch:
