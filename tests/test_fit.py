@@ -13,7 +13,7 @@ from tests.tiny import FIRST, competition, load, practice
 from toolkit.competition import Competition
 from toolkit.dataset import Dataset, open_dataset, save_dataset
 from toolkit.errors import UserError
-from toolkit.fit import RESCUE, STATE, FoldJob, FoldResult, _Training, fit_fold, measure_speed
+from toolkit.fit import STATE, FoldJob, FoldResult, _Training, fit_fold, measure_speed
 from toolkit.metrics import confusion_matrix
 from toolkit.recipe import override
 
@@ -177,6 +177,13 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(
     result = fit_fold(make_job("schedule.patience=2", "schedule.epochs=10", f"schedule.freeze={freeze}"))
     assert [line["score"] for line in result.history] == scores and result.complete
     assert all(torch.equal(value, seen[best][name]) for name, value in result.main.weights.items())
+
+
+def test_stopping_by_the_stress_score_watches_the_same_rows_corrupted(make_job: MakeJob) -> None:
+    recipe = ("schedule.patience=4", "schedule.stop_share=0.4", "optimizer.lr=0.05")
+    clean, stress = (fit_fold(make_job(*recipe, f"schedule.watch={watch}")) for watch in ("clean", "stress"))
+    assert [line["loss"] for line in clean.history] == [line["loss"] for line in stress.history]
+    assert [line["score"] for line in clean.history] != [line["score"] for line in stress.history]
 
 
 def test_looking_at_the_score_changes_no_bit(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

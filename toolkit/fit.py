@@ -33,6 +33,7 @@ from toolkit.recipe import Recipe
 from toolkit.speed import PLAIN, Settings
 from toolkit.split import HELD_OUT, assign, describe
 from toolkit.store import atomic
+from toolkit.stress import stressed
 
 STATE = "state.pt"
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
@@ -376,10 +377,13 @@ class _Training:
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
     def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
-        """Official metric of the present (or other) weights on `rows`."""
+        """Official metric of the present (or other) weights on `rows`; under corruptions where those decide."""
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
         images, targets = self.dataset.images[rows], self.dataset.targets[rows]
+        if rows is self.stop_rows and self.recipe.schedule.watch == "stress":
+            images, masks = stressed(images, targets if targets.ndim > 1 else None, self.recipe.seed)
+            targets = targets if masks is None else masks
         probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
         confusion = confusion_matrix(
