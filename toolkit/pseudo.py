@@ -42,7 +42,7 @@ class Teacher:
         self.recipe, self.fold, self.device = recipe, fold, device
         self.augment = replace(recipe.augment, copy_paste=0.0)
         share = recipe.pseudo.share
-        self.size = max(1, round(recipe.batch_size * share / (1 - share)))
+        self.size = max(2, round(recipe.batch_size * share / (1 - share)))  # batch norm can't learn from one
 
     def batch(self, epoch: int, step: int) -> Taught:
         """As many test images as make up `pseudo.share` of a batch; masks as many places as pixels."""

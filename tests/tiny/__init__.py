@@ -30,6 +30,7 @@ FIRST = Recipe(
     augment=Augment(mixup=0.3, cutmix=0.3),
     schedule=Schedule(epochs=4, ema=0.9),
     batch_size=8,
+    precision="float32",  # what is measured may be another each time, and then so are the bits
 )
 
 
