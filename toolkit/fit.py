@@ -59,7 +59,7 @@ class FoldJob:
     valid_rows: np.ndarray
     folder: Path  # where the state lies between epochs
     features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
-    settings: Settings = Settings()  # how to train here
+    settings: Settings = field(default_factory=Settings)  # how to train here
     teacher: Path | None = None  # what this fold's teacher said of the test images
     device: str = "auto"
     workers: int | None = None  # processes that augment with albumentations; None: as many as help
