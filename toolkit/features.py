@@ -51,7 +51,7 @@ def _parts(
 ) -> Iterator[np.ndarray]:
     for version in range(VERSIONS):
         for start in range(0, len(images), CHUNK):
-            chunk = torch.from_numpy(images[start : start + CHUNK]).to(device).permute(0, 3, 1, 2)
+            chunk = torch.from_numpy(np.array(images[start : start + CHUNK])).to(device).permute(0, 3, 1, 2)
             if version:
                 labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
                 chunk, _ = augment_batch(recipe.augment, chunk, labels, recipe.seed + version * len(images) + start)
