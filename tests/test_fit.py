@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from tests.tiny import FIRST, competition, load, practice
+from toolkit.averages import Snapshots, uniform
 from toolkit.competition import Competition
 from toolkit.dataset import Dataset, open_dataset, save_dataset
 from toolkit.errors import UserError
-from toolkit.fit import RESCUE, STATE, FoldJob, FoldResult, _Training, fit_fold, measure_speed
+from toolkit.fit import RESCUE, SNAPSHOTS, STATE, FoldJob, FoldResult, Trained, _Training, fit_fold, measure_speed
 from toolkit.metrics import confusion_matrix
 from toolkit.recipe import override
 from toolkit.speed import Settings
@@ -63,9 +64,16 @@ def same(one: FoldResult, other: FoldResult) -> bool:
     def course(result: FoldResult) -> list[tuple[float, ...]]:
         return [(line["loss"], line["score"], line["lr"]) for line in result.history]
 
-    weights = all(torch.equal(value, other.main.weights[name]) for name, value in one.main.weights.items())
+    def equal(ours: Trained, theirs: Trained) -> bool:
+        weights = all(torch.equal(value, theirs.weights[name]) for name, value in ours.weights.items())
+        return weights and np.array_equal(ours.probabilities, theirs.probabilities)
+
+    averages = [result.averaged for result in (one, other) if result.averaged is not None]
     return (
-        weights and np.array_equal(one.main.probabilities, other.main.probabilities) and course(one) == course(other)
+        equal(one.main, other.main)
+        and course(one) == course(other)
+        and len(averages) != 1
+        and (not averages or equal(*averages))
     )
 
 
@@ -99,6 +107,8 @@ def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
         pytest.param(
             ("schedule.freeze=0.5", "schedule.patience=2", "schedule.epochs=8", "optimizer.lr=1e-6"), id="both"
         ),
+        pytest.param(("schedule.average=swa", "schedule.epochs=8"), id="mean of the last epochs"),
+        pytest.param(("schedule.average=soup", "schedule.epochs=8"), id="soup of the last epochs"),
     ],
 )
 def test_training_interrupted_in_every_epoch_ends_with_the_same_bits(
@@ -136,7 +146,14 @@ def test_a_deadline_cuts_after_an_epoch_and_training_goes_on_from_there(make_job
     assert same(fit_fold(job), fit_fold(make_job()))
 
 
-@pytest.mark.parametrize("overrides", [("loss.balance=1",), ("schedule.patience=1", "loss.balance=1")])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("loss.balance=1", "sampling=1"),
+        ("schedule.patience=1", "loss.balance=1"),
+        ("schedule.average=soup", "schedule.epochs=8"),
+    ],
+)
 def test_nothing_trained_or_chosen_depends_on_the_validation_rows(
     overrides: tuple[str, ...], make_job: MakeJob, dataset: Dataset
 ) -> None:
@@ -146,6 +163,21 @@ def test_nothing_trained_or_chosen_depends_on_the_validation_rows(
     theirs = fit_fold(make_job(*overrides, data=replace(dataset, images=images, targets=targets)))
     assert len(ours.history) == len(theirs.history)
     assert all(torch.equal(value, theirs.main.weights[name]) for name, value in ours.main.weights.items())
+    if ours.averaged is not None and theirs.averaged is not None:
+        assert all(torch.equal(value, theirs.averaged.weights[name]) for name, value in ours.averaged.weights.items())
+    assert (ours.averaged is not None) == (theirs.averaged is not None) == ("schedule.average=soup" in overrides)
+
+
+def test_the_mean_of_the_last_epochs_has_statistics_of_its_own(make_job: MakeJob) -> None:
+    job = make_job("schedule.average=swa", "schedule.epochs=8")
+    result = fit_fold(job)
+    assert result.averaged is not None
+    snapshots = list(Snapshots(job.folder / SNAPSHOTS, 8))
+    assert len(snapshots) == 2
+    for name, value in uniform(snapshots).items():
+        statistic = name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        assert torch.equal(value, result.averaged.weights[name]) != statistic, name
+    assert np.array_equal(result.main.weights["body.head.1.weight"], snapshots[-1]["body.head.1.weight"])
 
 
 def test_the_rows_that_decide_when_to_stop_are_whole_groups_and_not_trained_on(make_job: MakeJob) -> None:
