@@ -4,18 +4,22 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.tiny import FIRST, competition, load, practice
+from toolkit.averages import Snapshots, uniform
 from toolkit.competition import Competition
 from toolkit.dataset import Dataset, open_dataset, save_dataset
 from toolkit.errors import UserError
-from toolkit.fit import STATE, FoldJob, FoldResult, _Training, fit_fold, measure_speed
+from toolkit.fit import RESCUE, SNAPSHOTS, STATE, FoldJob, FoldResult, Trained, _Training, fit_fold, measure_speed
 from toolkit.metrics import confusion_matrix
 from toolkit.recipe import override
+from toolkit.speed import Settings
 
 MakeJob = Callable[..., FoldJob]
 
@@ -60,9 +64,16 @@ def same(one: FoldResult, other: FoldResult) -> bool:
     def course(result: FoldResult) -> list[tuple[float, ...]]:
         return [(line["loss"], line["score"], line["lr"]) for line in result.history]
 
-    weights = all(torch.equal(value, other.main.weights[name]) for name, value in one.main.weights.items())
+    def equal(ours: Trained, theirs: Trained) -> bool:
+        weights = all(torch.equal(value, theirs.weights[name]) for name, value in ours.weights.items())
+        return weights and np.array_equal(ours.probabilities, theirs.probabilities)
+
+    averages = [result.averaged for result in (one, other) if result.averaged is not None]
     return (
-        weights and np.array_equal(one.main.probabilities, other.main.probabilities) and course(one) == course(other)
+        equal(one.main, other.main)
+        and course(one) == course(other)
+        and len(averages) != 1
+        and (not averages or equal(*averages))
     )
 
 
@@ -96,6 +107,8 @@ def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
         pytest.param(
             ("schedule.freeze=0.5", "schedule.patience=2", "schedule.epochs=8", "optimizer.lr=1e-6"), id="both"
         ),
+        pytest.param(("schedule.average=swa", "schedule.epochs=8"), id="mean of the last epochs"),
+        pytest.param(("schedule.average=soup", "schedule.epochs=8"), id="soup of the last epochs"),
     ],
 )
 def test_training_interrupted_in_every_epoch_ends_with_the_same_bits(
@@ -133,7 +146,14 @@ def test_a_deadline_cuts_after_an_epoch_and_training_goes_on_from_there(make_job
     assert same(fit_fold(job), fit_fold(make_job()))
 
 
-@pytest.mark.parametrize("overrides", [("loss.balance=1",), ("schedule.patience=1", "loss.balance=1")])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("loss.balance=1", "sampling=1"),
+        ("schedule.patience=1", "loss.balance=1"),
+        ("schedule.average=soup", "schedule.epochs=8"),
+    ],
+)
 def test_nothing_trained_or_chosen_depends_on_the_validation_rows(
     overrides: tuple[str, ...], make_job: MakeJob, dataset: Dataset
 ) -> None:
@@ -143,6 +163,21 @@ def test_nothing_trained_or_chosen_depends_on_the_validation_rows(
     theirs = fit_fold(make_job(*overrides, data=replace(dataset, images=images, targets=targets)))
     assert len(ours.history) == len(theirs.history)
     assert all(torch.equal(value, theirs.main.weights[name]) for name, value in ours.main.weights.items())
+    if ours.averaged is not None and theirs.averaged is not None:
+        assert all(torch.equal(value, theirs.averaged.weights[name]) for name, value in ours.averaged.weights.items())
+    assert (ours.averaged is not None) == (theirs.averaged is not None) == ("schedule.average=soup" in overrides)
+
+
+def test_the_mean_of_the_last_epochs_has_statistics_of_its_own(make_job: MakeJob) -> None:
+    job = make_job("schedule.average=swa", "schedule.epochs=8")
+    result = fit_fold(job)
+    assert result.averaged is not None
+    snapshots = list(Snapshots(job.folder / SNAPSHOTS, 8))
+    assert len(snapshots) == 2
+    for name, value in uniform(snapshots).items():
+        statistic = name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        assert torch.equal(value, result.averaged.weights[name]) != statistic, name
+    assert np.array_equal(result.main.weights["body.head.1.weight"], snapshots[-1]["body.head.1.weight"])
 
 
 def test_the_rows_that_decide_when_to_stop_are_whole_groups_and_not_trained_on(make_job: MakeJob) -> None:
@@ -206,6 +241,117 @@ def test_a_loss_that_is_no_number_ends_in_one_sentence(overrides: tuple[str, ...
     with pytest.raises(UserError, match=r"no longer a number in fold 0.*lower optimizer\.lr \(now 1e\+30\)") as caught:
         fit_fold(make_job("optimizer.lr=1e30", "schedule.warmup=0", *overrides))
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def no_number(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int, float], None]:
+    """From then on, the loss of one batch is no number, its gradients neither, while the rate is `above`."""
+    step = _Training.step
+
+    def arrange(epoch: int, batch: int, above: float) -> None:
+        def broken(training: _Training, images: torch.Tensor, targets: torch.Tensor, number: int, *more: bool) -> Any:
+            failing = number == epoch * training.batches.steps + batch and training.rate > above
+            images = images.float() * torch.nan if failing else images
+            return step(training, images, targets, number, *more)
+
+        monkeypatch.setattr(_Training, "step", broken)
+
+    return arrange
+
+
+@pytest.mark.usefixtures("saving_each_epoch")
+@pytest.mark.parametrize(("accumulate", "batch"), [(1, 5), (4, 0)])
+def test_after_a_loss_that_is_no_number_the_epoch_is_done_again_at_a_lower_rate(
+    accumulate: int, batch: int, make_job: MakeJob, no_number: Callable[[int, int, float], None]
+) -> None:
+    recipe = (f"optimizer.accumulate={accumulate}", "schedule.warmup=0")
+    healthy = fit_fold(make_job(*recipe))
+    no_number(2, batch, RESCUE)
+    job = make_job(*recipe)
+    rescued = fit_fold(job)
+    assert rescued.history[:2] == [line | same_times(rescued, k) for k, line in enumerate(healthy.history[:2])]
+    ratio = [ours["lr"] / theirs["lr"] for ours, theirs in zip(rescued.history, healthy.history, strict=True)]
+    assert ratio == pytest.approx([1, 1, RESCUE, RESCUE])
+    assert all(value.isfinite().all() for value in rescued.main.weights.values())
+    for stop_in in (2, 3):  # before and after the lower rate is saved
+
+        def interrupt(fold: int, epoch: float, news: str, stop_in: int = stop_in) -> None:
+            if epoch >= stop_in + 0.5:
+                raise KeyboardInterrupt
+
+        again = make_job(*recipe)
+        with pytest.raises(KeyboardInterrupt):
+            fit_fold(again, interrupt)
+        assert same(rescued, fit_fold(again)), stop_in
+
+
+def same_times(result: FoldResult, epoch: int) -> dict[str, float]:
+    return {name: result.history[epoch][name] for name in ("seconds", "train_seconds")}
+
+
+def test_a_loss_that_is_no_number_at_the_lower_rate_either_ends_in_one_sentence(
+    make_job: MakeJob, no_number: Callable[[int, int, float], None]
+) -> None:
+    no_number(2, 3, 0)
+    with pytest.raises(UserError, match=r"in fold 0, epoch 3, at 0\.3 of the learning rate either; lower optimizer"):
+        fit_fold(make_job())
+
+
+def test_the_rate_is_lowered_once_in_a_training(
+    make_job: MakeJob, no_number: Callable[[int, int, float], None]
+) -> None:
+    no_number(1, 0, RESCUE)
+    no_number(3, 0, 0)
+    with pytest.raises(UserError, match="epoch 4"):
+        fit_fold(make_job())
+
+
+@pytest.mark.parametrize(("batch", "micro"), [(48, 16), (48, 20), (33, 16)])
+def test_a_batch_trained_in_parts_has_the_gradients_of_the_whole(batch: int, micro: int, make_job: MakeJob) -> None:
+    sizes: list[list[int]] = []
+    gradients = []
+    for settings in (Settings(), Settings(micro_batch=micro)):
+        job = make_job(f"batch_size={batch}", "model.dropout=0", "augment.mixup=1", "loss.label_smoothing=0.1")
+        training = _Training(competition, open_dataset(job.data), replace(job, settings=settings))
+        sizes.append([])
+        training.model.register_forward_pre_hook(lambda net, inputs: sizes[-1].append(len(inputs[0])))
+        training.model.eval()  # batch norm's statistics would be those of a part
+        loss = training.step(*training.batches[(0, 0)], 0, update=False)
+        gradients.append({name: p.grad for name, p in training.model.named_parameters()} | {"loss": loss})
+    for name, value in gradients[0].items():
+        assert value is not None and value.abs().sum() > 0
+        assert torch.allclose(value, gradients[1][name], rtol=0, atol=1e-6), name
+    assert sizes[0] == [batch] and sum(sizes[1]) == batch
+    assert max(sizes[1]) <= micro and min(sizes[1]) > 1, "batch norm can't learn from one sample"
+
+
+@pytest.mark.usefixtures("saving_each_epoch")
+@pytest.mark.parametrize("engine", ["tensor", "albumentations"])
+def test_both_engines_train_to_bits_that_an_interruption_does_not_change(engine: str, make_job: MakeJob) -> None:
+    def interrupt(fold: int, epoch: float, news: str) -> None:
+        if epoch > 1.5:
+            raise KeyboardInterrupt
+
+    recipe = (
+        f"augment.engine={engine}",
+        "augment.rotate=20",
+        "augment.colour=0.3",
+        "sampling=0.5",
+        "schedule.epochs=3",
+    )
+    whole, job = fit_fold(make_job(*recipe)), make_job(*recipe)
+    with pytest.raises(KeyboardInterrupt):
+        fit_fold(job, interrupt)
+    assert same(whole, fit_fold(job))
+    assert whole.complete and len(whole.history) == 3
+
+
+def test_a_test_image_batch_larger_than_the_training_batch_goes_through_in_parts_that_fit(make_job: MakeJob) -> None:
+    job = make_job()
+    training = _Training(competition, open_dataset(job.data), job)
+    sizes: list[int] = []
+    training.backward(nn.Linear(4, 3), torch.ones(40, 4), lambda logits, at: sizes.append(len(logits)) or logits.sum())
+    assert sizes == [job.recipe.batch_size] * 5
 
 
 def test_a_frozen_backbone_is_left_untouched_statistics_included(make_job: MakeJob) -> None:

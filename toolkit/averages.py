@@ -76,10 +76,6 @@ class Snapshots(Sequence[Weights]):
             with atomic(self.paths[epoch]) as partial:
                 save_file({name: value.contiguous().cpu() for name, value in weights.items()}, partial)
 
-    def remove(self) -> None:
-        for path in self.paths.values():
-            path.unlink(missing_ok=True)
-
     def __len__(self) -> int:
         return sum(path.exists() for path in self.paths.values())
 

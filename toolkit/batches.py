@@ -3,7 +3,7 @@
 Every draw follows from (seed, fold, epoch, step), so a batch is the same whenever and wherever it is made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -38,12 +38,13 @@ class Batches:
         recipe: Recipe,
         fold: int,
         device: torch.device,
+        scored: Sequence[int],
         memory_format: torch.memory_format = torch.channels_last,
     ) -> None:
         self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
         # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
         self.steps = max(1, len(rows) // recipe.batch_size)
-        self.chances = _chances(dataset.targets[rows], recipe.sampling) if recipe.sampling else None
+        self.chances = _chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
         self.images, self.targets = dataset.images, dataset.targets
         self.resident = recipe.augment.engine == "tensor" and _fits(dataset.images, device)
         if self.resident:
@@ -90,7 +91,7 @@ class Batches:
 
 
 class _Worker(TorchDataset[Batch]):
-    """The albumentations engine, for processes that augment: it nothing of it lies on a device."""
+    """The albumentations engine, for processes that augment: nothing of it lies on a device."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -107,14 +108,18 @@ def _fits(images: np.ndarray, device: torch.device) -> bool:
     return device.type == "cuda" and images.nbytes < RESIDENT * torch.cuda.mem_get_info(device)[0]
 
 
-def _chances(targets: np.ndarray, power: float) -> np.ndarray:
-    """How often each row is drawn, float64 (N,), summing to 1: frequency ** -power of its (rarest) class."""
+def _chances(targets: np.ndarray, power: float, scored: Sequence[int]) -> np.ndarray:
+    """How often each row is drawn, float64 (N,), summing to 1: frequency ** -power of its (rarest) scored class.
+
+    A row with none of them is drawn like one of a class that is everywhere.
+    """
     present = np.zeros((len(targets), 256), bool)
     if targets.ndim == 1:
         present[np.arange(len(targets)), targets] = True
     else:
         for row, mask in enumerate(targets):
             present[row, np.unique(mask)] = True
+    present = present[:, list(scored)]
     frequency = np.maximum(present.sum(0), 1) / len(targets)
-    weight = np.where(present, frequency**-power, 0).max(1)
+    weight = np.where(present, frequency**-power, 1).max(1)
     return weight / weight.sum()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from toolkit.dataset import hash_sample
 from toolkit.models import Network, autocast
 from toolkit.oof import write_probabilities
 from toolkit.recipe import Recipe
+from toolkit.speed import Settings
 from toolkit.store import hash_json
 
 VERSIONS = 4  # of each image: as it is, and three draws of the recipe's augmentation
@@ -21,16 +22,18 @@ CHUNK = 256
 
 @torch.no_grad()
 def frozen_features(
-    network: Network, images: np.ndarray, recipe: Recipe, precision: str, device: torch.device, folder: Path
+    network: Network, images: np.ndarray, recipe: Recipe, settings: Settings, device: torch.device, folder: Path
 ) -> np.ndarray:
     """Features float16 (VERSIONS, N, F) of images uint8 (N, H, W, C), memory-mapped from `folder`.
 
-    The file's name is the hash of all that decides on it: weights, images, augmentation, precision.
+    The file's name is the hash of all that decides on it: weights, images, augmentation, how they are computed.
     """
-    key = hash_json([_digest(network), asdict(recipe.augment), recipe.seed, precision, hash_sample(images), VERSIONS])
+    alone = replace(recipe.augment, engine="tensor", mixup=0.0, cutmix=0.0, cutmix_images=2, copy_paste=0.0)
+    computed = [settings.precision, settings.channels_last, device.type]
+    key = hash_json([_digest(network), asdict(alone), recipe.seed, computed, hash_sample(images), VERSIONS])
     path = folder / f"{key}.npy"
     if not path.exists():
-        parts = _parts(network.eval(), images, recipe, precision, device)
+        parts = _parts(network.eval(), images, recipe, settings.precision, device)
         first = next(parts)
         shape = (VERSIONS, len(images), first.shape[1])
         write_probabilities(path, _from(first, parts), shape, np.float16)
@@ -48,7 +51,7 @@ def _parts(
 ) -> Iterator[np.ndarray]:
     for version in range(VERSIONS):
         for start in range(0, len(images), CHUNK):
-            chunk = torch.from_numpy(images[start : start + CHUNK]).to(device).permute(0, 3, 1, 2)
+            chunk = torch.from_numpy(np.array(images[start : start + CHUNK])).to(device).permute(0, 3, 1, 2)
             if version:
                 labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
                 chunk, _ = augment_batch(recipe.augment, chunk, labels, recipe.seed + version * len(images) + start)

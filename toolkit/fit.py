@@ -9,6 +9,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,7 @@ from toolkit.split import HELD_OUT, assign, describe
 from toolkit.store import atomic
 from toolkit.stress import stressed
 
-STATE = "state.pt"
+STATE, SNAPSHOTS = "state.pt", "snapshots"  # in the job's folder
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
 WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them
@@ -155,7 +158,7 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     took = []
     for step in range(steps + 1):
         begun = time.time()
-        training.step(*training.batches[(0, step % training.batches.steps)], step)
+        float(training.step(*training.batches[(0, step % training.batches.steps)], step))  # a GPU has to finish it
         took.append(time.time() - begun)
     images = dataset.images[job.valid_rows[:128]]
     predict(training.model, images, competition.scored, training.device, job.recipe.precision)
@@ -166,11 +169,11 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
 
 def first_batch(job: FoldJob) -> Batch:
     """Images and targets as the network sees them first: augmented and mixed."""
-    dataset, device = _open(job), resolve_device("cpu")
-    images, targets = Batches(dataset, job.train_rows, job.recipe, job.fold, device)[(0, 0)]
-    counts = class_counts(dataset.targets[job.train_rows], load_competition(job.competition).task)
+    competition, dataset, device = load_competition(job.competition), _open(job), resolve_device("cpu")
+    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, competition.scored, device)
+    counts = class_counts(dataset.targets[job.train_rows], competition.task)
     draw = random(MIX, job.recipe.seed, job.fold, 0)
-    images, targets, _, _ = mix_batch(job.recipe.augment, images, targets, draw, counts)
+    images, targets, _, _ = mix_batch(job.recipe.augment, *batches[(0, 0)], draw, counts)
     return images, targets
 
 
@@ -198,7 +201,8 @@ class _Training:
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
         if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
             rows, self.stop_rows = _stop_split(dataset, competition, job)
-        self.batches = Batches(dataset, rows, self.recipe, job.fold, self.device, self.settings.memory_format)
+        layout = self.settings.memory_format
+        self.batches = Batches(dataset, rows, self.recipe, job.fold, self.device, competition.scored, layout)
         self.counts = class_counts(dataset.targets[rows], competition.task)
         self.loss: LossFunction = build_loss(
             self.recipe.loss, self.counts, competition.scored, masks=dataset.targets.ndim > 1
@@ -206,7 +210,7 @@ class _Training:
         self.teacher = Teacher(dataset, job.teacher, self.recipe, job.fold, self.device) if job.teacher else None
         self.soft_loss = build_soft_loss(competition.scored)
         self.ema = Average(self.model, self.recipe.schedule.ema)
-        self.snapshots = Snapshots(job.folder / "snapshots", self.recipe.schedule.epochs)
+        self.snapshots = Snapshots(job.folder / SNAPSHOTS, self.recipe.schedule.epochs)
         self.optimizer = build_optimizer(self.model, self.recipe)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.rate = 1.0  # RESCUE once the loss was no number
@@ -295,11 +299,14 @@ class _Training:
     def backward(
         self, network: nn.Module, inputs: torch.Tensor, loss_of: Callable[[torch.Tensor, slice], torch.Tensor]
     ) -> torch.Tensor:
-        """Add the batch's gradients, in parts where it doesn't fit in memory; the mean loss."""
+        """Add the batch's gradients, in parts of even size where it doesn't fit in memory; the mean loss.
+
+        A part has its own statistics of batch norm, and its own mean in a loss with weights.
+        """
         mean = torch.zeros((), device=self.device)
-        size = self.settings.micro_batch or len(inputs)
-        for start in range(0, len(inputs), size):
-            at = slice(start, min(start + size, len(inputs)))
+        parts = ceil(len(inputs) / (self.settings.micro_batch or self.recipe.batch_size))
+        for start, end in pairwise(len(inputs) * part // parts for part in range(parts + 1)):
+            at = slice(start, end)
             with autocast(self.device, self.settings.precision):
                 logits = network(inputs[at])
             loss = loss_of(logits, at) * (len(logits) / len(inputs))
@@ -325,12 +332,16 @@ class _Training:
         """Does the head take nothing but the backbone's features?"""
         return self.dataset.targets.ndim == 1 and hasattr(self.model.body, "head")
 
+    @cached_property
+    def features(self) -> np.ndarray:
+        assert self.job.features is not None
+        return frozen_features(
+            self.model, self.dataset.images, self.recipe, self.settings, self.device, self.job.features
+        )
+
     def _feature_batches(self, epoch: int) -> Iterator[Batch]:
         """Batches of the frozen backbone's features in place of images, each row in one of its versions."""
-        assert self.job.features is not None
-        features = frozen_features(
-            self.model, self.dataset.images, self.recipe, self.settings.precision, self.device, self.job.features
-        )
+        features = self.features
         self.thaw(epoch)
         for step in range(self.batches.steps):
             rows = self.batches.chosen(epoch, step)
@@ -403,6 +414,7 @@ class _Training:
     def restore(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        self.optimizer.zero_grad(set_to_none=True)  # of batches since the last update
         self.scaler.load_state_dict(saved["scaler"])
         self.ema.restore(saved["ema"])
         self.rate = saved["rate"]

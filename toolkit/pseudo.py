@@ -42,7 +42,7 @@ class Teacher:
         self.recipe, self.fold, self.device = recipe, fold, device
         self.augment = replace(recipe.augment, copy_paste=0.0)
         share = recipe.pseudo.share
-        self.size = max(1, round(recipe.batch_size * share / (1 - share)))
+        self.size = max(2, round(recipe.batch_size * share / (1 - share)))  # batch norm can't learn from one
 
     def batch(self, epoch: int, step: int) -> Taught:
         """As many test images as make up `pseudo.share` of a batch; masks as many places as pixels."""
@@ -52,9 +52,13 @@ class Teacher:
         said = torch.from_numpy(probabilities(self.said[rows])).to(self.device)
         # what is moved with the images is where each pixel came from, so that soft labels are never interpolated
         shape = said.shape[:1] + said.shape[2:]
-        places = torch.arange(shape.numel(), dtype=torch.int32, device=self.device).reshape(shape) + OUTSIDE + 1
+        size = shape[1:].numel()
+        places = torch.arange(size, dtype=torch.int32, device=self.device).reshape(shape[1:]).expand(shape)
         seed = seed_of(PSEUDO, self.recipe.seed, self.fold, epoch, step, 1)
-        images, places = augment_batch(self.augment, images, places, seed)
+        images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed)
+        # only now, as a warp takes numbers below 2 ** 24, which the places of a whole batch may exceed
+        first_places = torch.arange(0, shape.numel(), size, dtype=torch.int32, device=self.device)
+        places = places + first_places.reshape(-1, *(1,) * (places.ndim - 1)) * (places > OUTSIDE)
         images, places, others, share = mix_batch(self.augment, images, places, draw, None)
         first, weight = self._look_up(said, places)
         if share < 1:

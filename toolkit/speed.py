@@ -128,7 +128,8 @@ def _measure(competition: Competition, recipe: Recipe, device: torch.device) -> 
         whole = _Race(competition, bare, device, micro or recipe.batch_size)
         times = {settings: whole.time(settings) for settings in (plain, *hopeful)}
         chosen = min(times, key=lambda settings: times[settings] / (1 if settings == plain else GAIN))
-    return replace(chosen, micro_batch=micro, seconds=times[chosen], plain_seconds=times[plain])
+    parts = recipe.batch_size / (micro or recipe.batch_size)
+    return replace(chosen, micro_batch=micro, seconds=parts * times[chosen], plain_seconds=parts * times[plain])
 
 
 def _measure_compiled(
@@ -138,8 +139,9 @@ def _measure_compiled(
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))
     with torch.random.fork_rng(devices=[]):
         begun = time.perf_counter()
-        race = _Race(competition, bare, device, settings.micro_batch or recipe.batch_size)
-        took = race.time(replace(settings, compiled=True))
+        images = settings.micro_batch or recipe.batch_size
+        took = _Race(competition, bare, device, images).time(replace(settings, compiled=True))
+        took *= recipe.batch_size / images
     return (took if took < float("inf") else None), time.perf_counter() - begun
 
 

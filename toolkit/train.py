@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit import console
 from toolkit.errors import UserError
-from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json, read_manifest, write_json, write_manifest
+from toolkit.store import (
+    MANIFEST,
+    Workspace,
+    atomic,
+    hash_file,
+    hash_json,
+    read_json,
+    read_manifest,
+    write_json,
+    write_manifest,
+)
 
 SETTINGS, PICTURE = "settings.json", "augmented.png"
+TEACHER = "teacher.json"  # hashes of the weights that labelled test images
 LAST, AVERAGED = "last_", "averaged_"  # a fold's two sets of weights, until one is chosen
 
 if TYPE_CHECKING:
@@ -36,6 +47,8 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
         folder = train(competition, workspace, recipe, options)
         metrics = read_json(folder / "metrics.json")
         return {"run": str(folder), "recipe": recipe.name, "clean": metrics["clean"], "stress": metrics["stress"]}
+    if recipe.pseudo.rounds:
+        raise UserError("a fold alone has no teacher to learn from; leave out --fold, or set pseudo.rounds=0")
     folder, jobs = prepare(competition, workspace, recipe, options)
     if not 0 <= options.fold < len(jobs):
         raise UserError(f"there is no fold {options.fold}; folds go from 0 to {len(jobs) - 1}")
@@ -50,14 +63,14 @@ def chosen_recipe(competition: "Competition", options: argparse.Namespace) -> "R
     """The named recipe with its overrides, checked against the rules."""
     from dataclasses import replace
 
-    from toolkit.recipe import override
+    from toolkit.recipe import Pseudo, override
 
     name = options.recipe or next(iter(competition.recipes))
     if name not in competition.recipes:
         raise UserError(f"{competition.name} has no recipe {name!r}; there are {', '.join(competition.recipes)}")
     recipe = override(replace(competition.recipes[name], seed=options.seed), options.overrides)
     competition.rules.check(recipe)
-    return recipe
+    return recipe if recipe.pseudo.rounds else replace(recipe, pseudo=Pseudo())
 
 
 def prepare(
@@ -124,9 +137,12 @@ def train(
     """
     from dataclasses import replace
 
+    from toolkit.dataset import open_dataset
     from toolkit.recipe import Pseudo
 
     rounds = recipe.pseudo.rounds
+    if rounds and not len(open_dataset(workspace.data).test_images):
+        raise UserError(f"{competition.name} has no test images at hand to learn from; set pseudo.rounds=0")
     best: Path | None = None
     for number in range(rounds + 1):
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
@@ -149,10 +165,18 @@ def _teach(competition: "Competition", dataset: "Dataset", job: "FoldJob", teach
     assert job.teacher is not None
     if job.teacher.exists() or (job.folder / MANIFEST).exists():
         return
-    if not len(dataset.test_images):
-        raise UserError(f"{competition.name} has no test images at hand to learn from; set pseudo.rounds=0")
     recipe = from_dict(read_json(teacher.parent / "recipe.json"))
     teach(competition, dataset, recipe, teacher / "weights.safetensors", resolve_device(job.device), job.teacher)
+
+
+def _forget_other_teacher(folder: Path, teacher: Path) -> None:
+    """Remove what was learnt from a teacher that a budget had cut short and that was trained on since."""
+    import shutil
+
+    weights = {path.parent.name: hash_file(path) for path in sorted(teacher.glob("fold_*/weights.safetensors"))}
+    if folder.exists() and (not (folder / TEACHER).exists() or read_json(folder / TEACHER) != weights):
+        shutil.rmtree(folder)
+    write_json(folder / TEACHER, weights)
 
 
 def _clean(folder: Path) -> float:
@@ -178,6 +202,8 @@ def _train_once(
     # read before the training: a cleaning list or folds that change meanwhile are the next run's
     dataset, table = open_dataset(workspace.data), read_folds(workspace)
     folder, jobs = prepare(competition, workspace, recipe, options)
+    if teacher is not None:
+        _forget_other_teacher(folder, teacher)
     done = read_manifest(folder)
     if done is not None and (done["complete"] or deadline is not None):
         console.say(f"{folder.name}: already trained")
@@ -213,6 +239,9 @@ def _train_once(
         "complete": complete,
     }
     write_manifest(folder, inputs)
+    for path in folder.glob("fold_*/*") if complete else ():
+        if path.name.startswith((LAST, AVERAGED)):
+            path.unlink()
     console.say(f"{folder.name}: out-of-fold {competition.metric.name} {console.interval(clean)}")
     _stress(competition, dataset, table, jobs, folder, options, deadline)
     return folder
@@ -296,7 +325,9 @@ def _train_fold(job: "FoldJob", watch: Any) -> bool:
 
 
 def _store_fold(job: "FoldJob", result: "FoldResult") -> None:
-    from toolkit.fit import STATE
+    import shutil
+
+    from toolkit.fit import SNAPSHOTS, STATE
 
     (job.folder / MANIFEST).unlink(missing_ok=True)
     _store_trained(job.folder, "", result.main)
@@ -308,6 +339,7 @@ def _store_fold(job: "FoldJob", result: "FoldResult") -> None:
     if result.complete:
         (job.folder / STATE).unlink(missing_ok=True)
         (job.folder / "taught.npy").unlink(missing_ok=True)
+        shutil.rmtree(job.folder / SNAPSHOTS, ignore_errors=True)
 
 
 def _store_trained(folder: Path, prefix: str, trained: "Trained") -> None:

@@ -1,0 +1,90 @@
+"""kill -9 at any moment, then the same job again: the same bits as if nothing had happened."""
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.tiny import FIRST, competition, load, practice
+from toolkit import fit
+from toolkit.dataset import save_dataset
+from toolkit.recipe import override
+
+KILLS = 8
+# each process is a copy of one that has imported everything, so that a start costs no seconds
+START = multiprocessing.get_context("forkserver")
+START.set_forkserver_preload(["tests.test_kill"])
+
+
+def train(job: fit.FoldJob) -> None:
+    """What a process does until it is killed: all that a fold leaves, as files."""
+    torch.set_num_threads(1)
+    fit.SAVE_SECONDS = 0.0
+    result = fit.fit_fold(job)
+    assert result.averaged is not None
+    for name, trained in (("main", result.main), ("averaged", result.averaged)):
+        save_file(trained.weights, job.folder / f"{name}.safetensors")
+        np.save(job.folder / f"{name}.npy", trained.probabilities)
+    course = [{name: line[name] for name in ("loss", "score", "lr")} for line in result.history]
+    (job.folder / "history.json").write_text(json.dumps(course))
+
+
+def run(target: Callable[..., object], *given: object) -> None:
+    process = START.Process(target=target, args=given)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("schedule.average=swa", "schedule.freeze=0.2"),
+        ("schedule.average=soup", "augment.engine=albumentations", "optimizer.accumulate=2"),
+    ],
+)
+def test_a_training_killed_again_and_again_ends_with_the_same_bits(more: tuple[str, ...], tmp_path: Path) -> None:
+    practice(tmp_path, 0, 72)
+    data = load(tmp_path / "raw")
+    save_dataset(data, tmp_path / "data", "")
+    whole = fit.FoldJob(
+        competition=competition.folder,
+        data=tmp_path / "data",
+        recipe=override(FIRST, ["schedule.epochs=24", "augment.rotate=20", "sampling=0.5", *more]),
+        fold=1,
+        train_rows=np.arange(48),
+        train_groups=data.groups[:48],
+        valid_rows=np.arange(48, 72),
+        folder=tmp_path / "whole",
+        features=tmp_path / "features_whole",
+    )
+    run(int)  # only the first start takes seconds
+    begun = time.monotonic()
+    run(train, whole)
+    took = time.monotonic() - begun
+
+    job = replace(whole, folder=tmp_path / "killed", features=tmp_path / "features_killed")
+    killed_with_state = 0
+    random = np.random.default_rng()
+    for _ in range(KILLS):
+        process = START.Process(target=train, args=(job,))
+        process.start()
+        process.join(random.uniform(0.05, 0.25) * took)
+        if process.exitcode is not None:
+            break
+        assert process.pid is not None
+        os.kill(process.pid, 9)
+        process.join()
+        killed_with_state += (job.folder / fit.STATE).exists()
+    assert killed_with_state >= 2
+    run(train, job)
+    for name in ("main.safetensors", "averaged.safetensors", "main.npy", "averaged.npy", "history.json"):
+        assert (whole.folder / name).read_bytes() == (job.folder / name).read_bytes(), name
