@@ -3,8 +3,8 @@
     python -m benchmarks.stress [--threads 2] [--json]
     python -m benchmarks.stress --picture docs/corruptions.png
 
-On an AMD EPYC: 1,700 colour images of 96x96 a second of processor time, 5,200 grey ones of 64x128. By the clock 2,300
-and 4,500 (1 thread, little other work), 590 and 2,300 (2 threads, both cores busy with four other jobs).
+On an AMD EPYC: 1,600 to 1,700 colour images of 96x96 a second of processor time, 5,200 to 5,400 grey ones of 64x128.
+By the clock 1,200 and 2,400 (1 thread, both cores busy with other jobs).
 """
 
 import argparse
