@@ -170,7 +170,7 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
 def first_batch(job: FoldJob) -> Batch:
     """Images and targets as the network sees them first: augmented and mixed."""
     competition, dataset, device = load_competition(job.competition), _open(job), resolve_device("cpu")
-    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, competition.scored, device)
+    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, device, competition.scored)
     counts = class_counts(dataset.targets[job.train_rows], competition.task)
     draw = random(MIX, job.recipe.seed, job.fold, 0)
     images, targets, _, _ = mix_batch(job.recipe.augment, *batches[(0, 0)], draw, counts)
