@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.tiny import FIRST, competition, load, practice
 from toolkit.competition import Competition
 from toolkit.dataset import Dataset, open_dataset, save_dataset
 from toolkit.errors import UserError
-from toolkit.fit import STATE, Average, FoldJob, FoldResult, _Training, fit_fold, lr_factor, measure_speed
+from toolkit.fit import RESCUE, STATE, FoldJob, FoldResult, _Training, fit_fold, measure_speed
 from toolkit.metrics import confusion_matrix
 from toolkit.recipe import override
 
@@ -53,12 +51,19 @@ def make_job(tmp_path: Path, dataset: Dataset) -> MakeJob:
     return make
 
 
+@pytest.fixture
+def saving_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.fit.SAVE_SECONDS", 0.0)
+
+
 def same(one: FoldResult, other: FoldResult) -> bool:
     def course(result: FoldResult) -> list[tuple[float, ...]]:
         return [(line["loss"], line["score"], line["lr"]) for line in result.history]
 
-    weights = all(torch.equal(value, other.weights[name]) for name, value in one.weights.items())
-    return weights and np.array_equal(one.probabilities, other.probabilities) and course(one) == course(other)
+    weights = all(torch.equal(value, other.main.weights[name]) for name, value in one.main.weights.items())
+    return (
+        weights and np.array_equal(one.main.probabilities, other.main.probabilities) and course(one) == course(other)
+    )
 
 
 def test_seed_and_fold_decide_every_bit(make_job: MakeJob) -> None:
@@ -67,7 +72,11 @@ def test_seed_and_fold_decide_every_bit(make_job: MakeJob) -> None:
     assert same(result, fit_fold(make_job()))
     assert not same(result, fit_fold(make_job("seed=1")))
     assert not same(result, fit_fold(make_job(fold=1)))
-    assert result.complete and result.probabilities.shape == (24, 3) and result.probabilities.dtype == np.float32
+    assert (
+        result.complete
+        and result.main.probabilities.shape == (24, 3)
+        and result.main.probabilities.dtype == np.float32
+    )
 
 
 def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
@@ -76,6 +85,7 @@ def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
     assert same(alone, helped)
 
 
+@pytest.mark.usefixtures("saving_each_epoch")
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -132,7 +142,7 @@ def test_nothing_trained_or_chosen_depends_on_the_validation_rows(
     ours = fit_fold(make_job(*overrides))
     theirs = fit_fold(make_job(*overrides, data=replace(dataset, images=images, targets=targets)))
     assert len(ours.history) == len(theirs.history)
-    assert all(torch.equal(value, theirs.weights[name]) for name, value in ours.weights.items())
+    assert all(torch.equal(value, theirs.main.weights[name]) for name, value in ours.main.weights.items())
 
 
 def test_the_rows_that_decide_when_to_stop_are_whole_groups_and_not_trained_on(make_job: MakeJob) -> None:
@@ -158,28 +168,28 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
 
-    def score(training: _Training, rows: np.ndarray) -> float:
+    def score(training: _Training, rows: np.ndarray, weights: object = None) -> float:
         assert np.array_equal(rows, training.stop_rows)
-        seen.append(training.averaged())
+        seen.append(training.current())
         return [*scores, 0.9][len(seen) - 1]
 
     monkeypatch.setattr(_Training, "score", score)
     result = fit_fold(make_job("schedule.patience=2", "schedule.epochs=10", f"schedule.freeze={freeze}"))
     assert [line["score"] for line in result.history] == scores and result.complete
-    assert all(torch.equal(value, seen[best][name]) for name, value in result.weights.items())
+    assert all(torch.equal(value, seen[best][name]) for name, value in result.main.weights.items())
 
 
 def test_looking_at_the_score_changes_no_bit(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = fit_fold(make_job())
-    monkeypatch.setattr(_Training, "score", lambda training, rows: 0.0)
+    monkeypatch.setattr(_Training, "score", lambda training, rows, weights=None: 0.0)
     blind = fit_fold(make_job())
-    assert all(torch.equal(value, blind.weights[name]) for name, value in looked.weights.items())
+    assert all(torch.equal(value, blind.main.weights[name]) for name, value in looked.main.weights.items())
 
 
 def test_the_watched_score_is_that_of_the_averaged_weights(make_job: MakeJob) -> None:
     job = make_job("schedule.epochs=2")
     dataset, result = open_dataset(job.data), fit_fold(job)
-    predicted = competition.decode(result.probabilities)
+    predicted = competition.decode(result.main.probabilities)
     confusion = confusion_matrix(dataset.targets[job.valid_rows], predicted, 3)
     assert result.history[-1]["score"] == competition.score(confusion)
 
@@ -193,7 +203,7 @@ def test_a_loss_that_is_no_number_ends_in_one_sentence(overrides: tuple[str, ...
 
 def test_a_frozen_backbone_is_left_untouched_statistics_included(make_job: MakeJob) -> None:
     short, long, thawed = (
-        fit_fold(make_job(*more)).weights
+        fit_fold(make_job(*more)).main.weights
         for more in (
             ("schedule.freeze=1", "schedule.epochs=1"),
             ("schedule.freeze=1",),
@@ -212,51 +222,6 @@ def test_freezing_needs_a_backbone(mars: Competition, make_job: MakeJob) -> None
         recipe = override(mars.recipes["small_unet"], [field])
         with pytest.raises(UserError, match="small_unet has no backbone"):
             _Training(mars, open_dataset(job.data), replace(job, recipe=recipe))
-
-
-def test_every_weight_is_trained_once_the_backbone_at_its_own_rate(make_job: MakeJob) -> None:
-    job = make_job("optimizer.backbone_factor=0.1", "optimizer.lr=1", "optimizer.weight_decay=0.5")
-    training = _Training(competition, open_dataset(job.data), job)
-    training.step(*training.batches[(0, 0)], 6)
-    settings = {
-        id(p): (group["lr"] / training.lr, group["weight_decay"])
-        for group in training.optimizer.param_groups
-        for p in group["params"]
-    }
-    assert sum(len(group["params"]) for group in training.optimizer.param_groups) == len(settings)
-    found = {name: settings[id(p)] for name, p in training.model.named_parameters()}
-    assert found == {
-        "body.backbone.0.weight": (0.1, 0.5),
-        "body.backbone.0.bias": (0.1, 0),
-        "body.backbone.1.weight": (0.1, 0),
-        "body.backbone.1.bias": (0.1, 0),
-        "body.head.1.weight": (1, 0.5),
-        "body.head.1.bias": (1, 0),
-    }
-
-
-@given(st.integers(1, 500), st.floats(0, 1))
-def test_the_learning_rate_rises_then_falls(total: int, warmup: float) -> None:
-    factors = [lr_factor(step, total, warmup) for step in range(total)]
-    rise = round(warmup * total)
-    assert all(0 < factor <= 1 for factor in factors)
-    assert factors[:rise] == sorted(set(factors[:rise]))
-    assert factors[rise:] == sorted(set(factors[rise:]), reverse=True)
-    assert rise == total or factors[rise] == 1
-
-
-def test_the_moving_average_has_a_short_memory_at_first_and_counts_steps_exactly() -> None:
-    model = torch.nn.BatchNorm1d(1)
-    average, expected = Average(model, 0.5), 1.0
-    for step in range(1, 20):
-        with torch.no_grad():
-            model.weight.fill_(step)
-            model.get_buffer("num_batches_tracked").fill_(step)
-        average.update()
-        decay = min(0.5, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * step
-        assert average.weights["weight"].item() == pytest.approx(expected, rel=1e-5)
-        assert average.weights["num_batches_tracked"] == step
 
 
 def test_speed_is_measured_without_leaving_a_trace(make_job: MakeJob) -> None:

@@ -6,15 +6,17 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from segmentation_models_pytorch.losses import LovaszLoss
 
 from toolkit.errors import UserError
-from toolkit.losses import LossFunction, build_loss, class_weights
+from toolkit.losses import LossFunction, build_loss, build_soft_loss, class_weights
 from toolkit.metrics import IGNORED
 from toolkit.recipe import Loss, LossName
 
 settings.load_profile("ci")  # no deadline for an example: the machine may be busy
-EVERY: tuple[LossName, ...] = ("cross_entropy", "focal", "dice", "jaccard", "lovasz")
-FOR_MASKS: tuple[LossName, ...] = ("dice", "jaccard", "lovasz")
+EVERY: tuple[LossName, ...] = ("cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz")
+FOR_MASKS: tuple[LossName, ...] = ("dice", "jaccard", "tversky", "lovasz")
+SUMS: tuple[tuple[LossName, ...], ...] = (*((name,) for name in EVERY), ("focal", "dice"), EVERY)
 COUNTS = np.array([50, 10, 30, 5, 5])
 ALL, TERRAIN = range(5), (1, 2, 3, 4)
 SEEDS = st.integers(0, 2**31 - 1)
@@ -99,10 +101,10 @@ def test_the_loss_of_several_names_is_their_sum() -> None:
     torch.testing.assert_close(made(Loss(names=EVERY))(logits, masks), torch.stack(parts).sum())
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_pixels_and_logits_of_an_unscored_class_change_nothing(name: LossName) -> None:
+@pytest.mark.parametrize("names", SUMS, ids="+".join)
+def test_pixels_and_logits_of_an_unscored_class_change_nothing(names: tuple[LossName, ...]) -> None:
     logits, masks = sample()
-    loss = made(Loss(names=(name,), label_smoothing=0.1, balance=0.5), TERRAIN)
+    loss = made(Loss(names=names, label_smoothing=0.1, balance=0.5), TERRAIN)
     logits.requires_grad_()
     value = loss(logits, masks)
     value.backward()
@@ -116,20 +118,20 @@ def test_pixels_and_logits_of_an_unscored_class_change_nothing(name: LossName) -
     assert loss(logits, torch.where(masks == 0, torch.tensor(IGNORED, dtype=torch.uint8), masks)) == value
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_the_loss_is_that_of_the_scored_pixels_alone(name: LossName) -> None:
+@pytest.mark.parametrize("names", SUMS, ids="+".join)
+def test_the_loss_is_that_of_the_scored_pixels_alone(names: tuple[LossName, ...]) -> None:
     logits, masks = sample()
     masks[1] = IGNORED
-    loss = made(Loss(names=(name,)))
+    loss = made(Loss(names=names))
     torch.testing.assert_close(loss(logits, masks), loss(logits[:1], masks[:1]))
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("names", SUMS, ids="+".join)
 @pytest.mark.parametrize("value", [0, IGNORED])
-def test_a_batch_without_a_scored_pixel_has_a_loss_of_zero(name: LossName, value: int) -> None:
+def test_a_batch_without_a_scored_pixel_has_a_loss_of_zero(names: tuple[LossName, ...], value: int) -> None:
     logits, masks = sample()
     logits.requires_grad_()
-    loss = made(Loss(names=(name,), label_smoothing=0.1), TERRAIN)(logits, torch.full_like(masks, value))
+    loss = made(Loss(names=names, label_smoothing=0.1), TERRAIN)(logits, torch.full_like(masks, value))
     loss.backward()
     assert loss.item() == 0
     assert logits.grad is not None and (logits.grad == 0).all()
@@ -145,21 +147,111 @@ def test_every_loss_is_finite_and_lowest_for_the_right_answer(name: LossName, sc
     assert 0 <= right < 0.01 < random < worst < 100
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_a_class_that_is_not_in_the_batch_does_no_harm(name: LossName) -> None:
+@pytest.mark.parametrize("names", SUMS, ids="+".join)
+@pytest.mark.parametrize("scored", [ALL, TERRAIN, (0, 2, 3)], ids=["all", "terrain", "apart"])
+def test_a_class_that_is_not_in_the_batch_does_no_harm(names: tuple[LossName, ...], scored: tuple[int, ...]) -> None:
     logits, masks = sample()
-    masks[masks == 3] = 1
-    assert 0 <= float(made(Loss(names=(name,)))(sure_of(masks), masks)) < 0.01
-    assert made(Loss(names=(name,)))(logits, masks).isfinite()
+    masks[masks == 3] = 2
+    loss = made(Loss(names=names), scored)
+    assert 0 <= float(loss(sure_of(masks), masks)) < 0.01
+    logits.requires_grad_()
+    value = loss(logits, masks)
+    value.backward()
+    assert logits.grad is not None and value.isfinite() and logits.grad.isfinite().all() and (logits.grad != 0).any()
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_half_precision_logits_are_summed_in_single_precision(name: LossName) -> None:
+@pytest.mark.parametrize("names", SUMS, ids="+".join)
+def test_half_precision_logits_are_summed_in_single_precision(names: tuple[LossName, ...]) -> None:
     logits, masks = sample()
-    half = logits.bfloat16()
-    loss = made(Loss(names=(name,)))
-    assert loss(half, masks).dtype == torch.float32
-    torch.testing.assert_close(loss(half, masks), loss(half.float(), masks))
+    half = logits.bfloat16().requires_grad_()
+    loss = made(Loss(names=names), TERRAIN)
+    expected = loss(half.detach().float(), masks)
+    for autocast in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            value = loss(half, masks)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, expected)
+        value.backward()
+    assert half.grad is not None and half.grad.isfinite().all() and (half.grad[:, 0] == 0).all()
+    half.grad = None
+    loss(half, torch.full_like(masks, IGNORED)).backward()
+    assert half.grad is not None and (half.grad == 0).all()
+
+
+@given(SEEDS, st.floats(0, 1))
+def test_tversky_weighs_what_was_missed_and_what_was_made_up(seed: int, beta: float) -> None:
+    logits, masks = sample(seed)
+    truth = F.one_hot(masks.long(), 5).permute(0, 3, 1, 2)
+    guess = logits.softmax(1)
+    right, missed, made_up = (x.sum((0, 2, 3)) for x in (truth * guess, truth * (1 - guess), (1 - truth) * guess))
+    expected = 1 - (right / (right + beta * missed + (1 - beta) * made_up)).mean()
+    torch.testing.assert_close(made(Loss(names=("tversky",), tversky_beta=beta))(logits, masks), expected)
+
+
+@given(SEEDS, st.sampled_from([ALL, TERRAIN]))
+def test_lovasz_and_its_gradient_are_those_of_smp(seed: int, scored: range | tuple[int, ...]) -> None:
+    logits, masks = sample(seed)
+    logits.requires_grad_()
+    first = scored[0]
+    ours = made(Loss(names=("lovasz",)), scored)(logits, masks)
+    theirs = LovaszLoss("multiclass", ignore_index=-1)(logits[:, first:], masks.long() - first)
+    torch.testing.assert_close(ours, theirs)
+    for one, other in zip(torch.autograd.grad(ours, logits), torch.autograd.grad(theirs, logits), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@given(SEEDS, st.sampled_from([ALL, TERRAIN, (0, 2, 3)]))
+def test_a_teacher_that_is_sure_teaches_as_the_targets_do(seed: int, scored: range | tuple[int, ...]) -> None:
+    logits, masks = sample(seed)
+    probabilities = F.one_hot(masks.long(), 5).permute(0, 3, 1, 2).float()
+    everywhere = torch.ones(masks.shape)
+    ours = build_soft_loss(scored)(logits, probabilities, everywhere)
+    torch.testing.assert_close(ours, made(Loss(), scored)(logits, masks))
+    known = [list(scored).index(int(x)) if x in scored else IGNORED for x in masks.flatten()]
+    targets = torch.tensor(known).reshape(masks.shape)
+    torch.testing.assert_close(ours, F.cross_entropy(logits[:, list(scored)], targets, ignore_index=IGNORED))
+
+
+@given(SEEDS)
+def test_soft_targets_are_those_of_torch_for_masks_and_labels(seed: int) -> None:
+    logits, _ = sample(seed)
+    probabilities = torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed)).softmax(1)
+    loss = build_soft_loss(ALL)
+    expected = F.cross_entropy(logits, probabilities)
+    torch.testing.assert_close(loss(logits, probabilities, torch.ones(2, 6, 8)), expected)
+    flat, wanted = logits[:, :, 0, 0], probabilities[:, :, 0, 0]
+    torch.testing.assert_close(loss(flat, wanted, torch.ones(2)), F.cross_entropy(flat, wanted))
+
+
+def test_weights_say_how_much_is_learnt_from_the_teacher() -> None:
+    logits, _ = sample()
+    logits.requires_grad_()
+    probabilities = logits.detach().flip(0).softmax(1)
+    weight = torch.rand(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    weight[0] = 0
+    loss = build_soft_loss(ALL)
+    value = loss(logits, probabilities, weight)
+    each = F.cross_entropy(logits, probabilities, reduction="none")
+    torch.testing.assert_close(value, (each * weight).sum() / weight.sum())
+    value.backward()
+    assert logits.grad is not None and (logits.grad[0] == 0).all() and (logits.grad[1] != 0).all()
+    nothing = loss(logits, probabilities, torch.zeros_like(weight))
+    assert nothing.item() == 0 and not torch.autograd.grad(nothing, logits)[0].any()
+
+
+def test_what_is_not_scored_is_not_learnt_from_a_teacher() -> None:
+    logits, _ = sample()
+    half = logits.bfloat16().requires_grad_()
+    probabilities = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1)).softmax(1)
+    probabilities[0, :, 0] = F.one_hot(torch.tensor(0), 5)[:, None]  # here the teacher sees background alone
+    loss = build_soft_loss(TERRAIN)
+    value = loss(half, probabilities, torch.ones(2, 6, 8))
+    value.backward()
+    assert value.dtype == torch.float32 and half.grad is not None
+    assert (half.grad[:, 0] == 0).all() and (half.grad[0, :, 0] == 0).all() and (half.grad[1, 1:] != 0).any()
+    changed = half.detach().clone()
+    changed[:, 0] += 5
+    assert loss(changed, probabilities, torch.ones(2, 6, 8)) == value
 
 
 @pytest.mark.parametrize("name", FOR_MASKS)

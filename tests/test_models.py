@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from competitions.blood_cells import competition as blood_cells
 from competitions.blood_cells.models import TIMM_NAMES
 from competitions.mars import competition as mars
-from competitions.mars.models import SMP_NAMES
+from competitions.mars.models import SMP_NAMES, UNETS
 from toolkit import models
 from toolkit.competition import Competition
 from toolkit.errors import UserError
@@ -25,6 +25,7 @@ LITE0 = blood_cells.recipes["efficientnet_lite0"]
 B0 = blood_cells.recipes["efficientnet_b0"]
 SMALL_UNET = mars.recipes["small_unet"]
 UNET = mars.recipes["unet_resnet18"]
+REFINED = mars.recipes["refined_attention_unet"]
 ALL = [(competition, recipe) for competition in (blood_cells, mars) for recipe in competition.recipes.values()]
 
 
@@ -41,7 +42,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_network_of_a_competition_has_a_recipe() -> None:
     assert {recipe.model.name for recipe in blood_cells.recipes.values()} == set(TIMM_NAMES)
-    assert {recipe.model.name for recipe in mars.recipes.values()} == {"small_unet", *SMP_NAMES}
+    assert {recipe.model.name for recipe in mars.recipes.values()} == {*UNETS, *SMP_NAMES}
 
 
 @torch.no_grad()
@@ -63,6 +64,15 @@ def test_images_are_normalised_inside_as_the_weights_were_trained() -> None:
     assert lite0.get_buffer("mean").unique().tolist() == lite0.get_buffer("std").unique().tolist() == [127.5]
 
 
+def test_what_every_team_begins_with_is_the_default() -> None:
+    assert next(iter(mars.recipes)) == "small_unet" and next(iter(blood_cells.recipes)) == "efficientnet_lite0"
+
+
+def test_a_competition_has_recipes_from_random_weights_that_need_no_hub() -> None:
+    for competition, names in ((blood_cells, {"resnet18"}), (mars, set(mars.recipes))):
+        assert names == {name for name, recipe in competition.recipes.items() if not recipe.model.pretrained}
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("recipe", mars.recipes.values(), ids=mars.recipes)
 @pytest.mark.parametrize("scale", [0.25, 1.3])
@@ -74,10 +84,13 @@ def test_any_input_scale_fits_and_masks_keep_the_size_of_the_image(recipe: Recip
 @pytest.mark.parametrize(
     ("competition", "recipe", "overrides", "said"),
     [
-        (mars, SMALL_UNET, ["model.name=vit"], "mars has no model 'vit'; there are small_unet, unet"),
+        (mars, SMALL_UNET, ["model.name=vit"], "mars has no model 'vit'; there are small_unet, attention_unet"),
         (blood_cells, LITE0, ["model.name=vit"], "blood_cells has no model 'vit'; there are efficientnet_lite0"),
-        (mars, SMALL_UNET, ["model.pretrained=true"], "has no pretrained weights; set model.pretrained=false"),
-        (mars, SMALL_UNET, ["model.attention=scse"], "model.attention does nothing in the small U-Net; leave it at"),
+        (mars, SMALL_UNET, ["model.pretrained=true"], "small_unet has no pretrained weights; set model.pretrained=f"),
+        (mars, SMALL_UNET, ["model.attention=scse"], "model.attention does nothing in small_unet; leave it at none"),
+        (mars, REFINED, ["model.attention=scse"], "model.attention does nothing in refined_attention_unet; leave it"),
+        (mars, REFINED, ["model.name=unet3plus", "model.encoder=resnet34"], "model.encoder does nothing in unet3plus"),
+        (mars, REFINED, ["model.name=attention_unet", "model.dropout=0.3"], "dropout does nothing in attention_unet"),
         (mars, UNET, ["model.head=mlp"], "model.head does nothing in Unet; leave it at linear"),
         (mars, UNET, ["model.name=segformer", "model.attention=scse"], "attention=scse is for a U-Net"),
         (mars, UNET, ["model.encoder=resnet19"], "smp can't build the encoder 'resnet19'; try"),

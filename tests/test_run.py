@@ -17,6 +17,7 @@ from toolkit.folds import add_options
 from toolkit.recipe import override
 from toolkit.run import CLOSING, parse_duration, run
 from toolkit.store import Workspace, read_json
+from toolkit.stress import SHARE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STEPS = 3 * (48 // 8)  # of the first recipe in an epoch of all folds
@@ -72,7 +73,7 @@ def test_recipes_that_fit_are_trained_whole_and_blended(tmp_path: Path, measured
 def test_the_first_recipe_gets_the_epochs_that_fit_and_others_only_if_most_do(
     tmp_path: Path, measured: Measured
 ) -> None:
-    left = 600 - CLOSING
+    left = (600 - CLOSING) / (1 + SHARE)  # the stress scores fit in too
     # three epochs and a bit of the first; one epoch of the second, which has half the steps
     measured({"first": left * 0.9 / STEPS / 3.5, "second": left * 0.9 / STEPS * 2 / 1.5})
     started(tmp_path)
@@ -88,8 +89,23 @@ def test_the_plan_is_kept_for_the_same_command(tmp_path: Path, measured: Measure
     assert asked == [] and {**again, "seconds": 0} == {**first, "seconds": 0}
 
 
+def test_the_whole_suite_is_planned_for_where_it_is_asked_for(tmp_path: Path, measured: Measured) -> None:
+    measured({"first": 0.01})
+    started(tmp_path, "--recipe", "first", "--stress", "full", "schedule.epochs=1")
+    run = next((tmp_path / "tiny-practice" / "train").iterdir())
+    assert read_json(run / "metrics.json")["stress"]["share"] == 1 and plan(tmp_path)["reserved"]["first"] > 0
+
+
 @pytest.mark.parametrize(
-    "more", [("--budget", "9m"), ("--seed", "1"), ("optimizer.lr=1e-4",), ("--recipe", "second"), ("--folds", "2")]
+    "more",
+    [
+        ("--budget", "9m"),
+        ("--seed", "1"),
+        ("optimizer.lr=1e-4",),
+        ("--recipe", "second"),
+        ("--folds", "2"),
+        ("--stress", "none"),
+    ],
 )
 def test_the_plan_is_made_anew_for_another_command(more: tuple[str, ...], tmp_path: Path, measured: Measured) -> None:
     measured({"first": 20, "second": 1000})

@@ -19,6 +19,7 @@ from toolkit.models import load_network, predict
 from toolkit.oof import open_probabilities, score
 from toolkit.split import read_folds
 from toolkit.store import read_json, read_manifest
+from toolkit.stress import read_evidence
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -29,7 +30,7 @@ TrainUntil = Callable[[float | None], Path]
 def train_until(tmp_path: Path) -> TrainUntil:
     """Train the first recipe in `tmp_path` with a deadline."""
     workspace = prepare(tmp_path)
-    options = argparse.Namespace(device="cpu", workers=0)
+    options = argparse.Namespace(device="cpu", workers=0, stress="auto")
     return lambda deadline: verb.train(competition, workspace, FIRST, options, deadline)
 
 
@@ -70,15 +71,17 @@ def test_predictions_are_out_of_fold_and_the_test_images_get_the_mean(tmp_path: 
     expected = np.mean([predict(n, dataset.test_images, competition.scored, CPU, "auto") for n in networks], axis=0)
     assert np.allclose(test, expected, atol=1e-3)
     metrics = read_json(run / "metrics.json")
-    assert metrics["clean"] == score(competition, dataset.targets, table, oof) and metrics["stress"] is None
+    assert metrics["clean"] == score(competition, dataset.targets, table, oof)
     assert not list(run.rglob(STATE)) and not list(run.rglob("*.partial"))
 
 
 def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
-    train_until: TrainUntil, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train_until: TrainUntil, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("toolkit.stress.SHARE", 0.0)  # else the time decides how many corrupted images are scored
     cut = train_until(time.time())
-    assert "cut short by the budget after 1 epochs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "cut short by the budget after 1 epochs" in said and "stress accuracy" in said
     manifest = read_manifest(cut)
     assert manifest is not None and manifest["complete"] is False
     assert len(read_json(cut / "fold_2" / "history.json")) == 1
@@ -90,6 +93,26 @@ def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
     assert same_bits(cut, whole)
     assert read_manifest(cut) == read_manifest(whole)
     assert not list(cut.rglob(STATE))
+    stress = [read_json(run / "metrics.json")["stress"] for run in (cut, whole)]
+    assert stress[0]["by_fold"] and {**stress[0], "seconds": 0} == {**stress[1], "seconds": 0}
+
+
+def test_a_stress_score_goes_with_the_weights_it_was_made_from(
+    train_until: TrainUntil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = train_until(time.time())
+    assert read_evidence(cut) is not None
+
+    def killed(*_: object) -> None:
+        raise UserError("killed")
+
+    monkeypatch.setattr("toolkit.stress.score_run", killed)
+    with pytest.raises(UserError, match="killed"):
+        train_until(None)
+    assert read_evidence(cut) is None and read_json(cut / "metrics.json")["stress"] is None
+    monkeypatch.undo()
+    train_until(None)
+    assert read_evidence(cut) is not None and read_json(cut / "metrics.json")["stress"]
 
 
 def test_folds_trained_one_by_one_make_the_same_run(tmp_path: Path) -> None:

@@ -1,117 +1,150 @@
-"""Train-time augmentation: an albumentations pipeline an image, MixUp and CutMix a batch."""
+"""Train-time augmentation of whole batches, on the device that trains.
 
-from random import Random
+Everything random is drawn on the host from the seed, so a batch is augmented alike on a CPU and a GPU.
+`pipeline.py` does the same image by image with albumentations, and `mix.py` mixes the images of a batch.
+"""
 
-import albumentations as A
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
 
+from toolkit import pixels
 from toolkit.metrics import IGNORED
+from toolkit.policies import MOVES, apply_looks, aug_mix, move_matrices, rand_augment_names
 from toolkit.recipe import Augment
+from toolkit.store import atomic
+from toolkit.warp import draw_motion, to_device, warp_batch
 
-cv2.setNumThreads(0)  # the cores belong to the network
-
-
-def build_pipeline(augment: Augment, channels: int) -> A.Compose:
-    """The transforms of one image (H, W, C) and its mask (H, W), both uint8.
-
-    Parts of a mask that come from outside the picture get the value IGNORED.
-    """
-    steps: list[A.BasicTransform | A.BaseCompose] = []
-    if augment.flip != "none":
-        steps.append(A.HorizontalFlip(p=0.5))
-    if augment.flip == "both":
-        steps.append(A.VerticalFlip(p=0.5))
-    if augment.rotate or augment.scale or augment.shift or augment.shear:
-        steps.append(A.OneOf([_affine(augment, border) for border in (cv2.BORDER_REFLECT_101, 0)], p=0.8))
-    if augment.colour:
-        steps += _colour(augment.colour, channels)
-    if augment.degrade:
-        steps.append(A.OneOf(_degrade(), p=augment.degrade))
-    if augment.erase:
-        holes = A.CoarseDropout(num_holes_range=(1, 5), hole_height_range=(0.1, 0.3), hole_width_range=(0.1, 0.3), p=1)
-        steps.append(A.OneOf([holes, A.GridDropout(ratio=0.4, holes_number_xy=(4, 4), p=1)], p=augment.erase))
-    return A.Compose(steps)
+# all that leaves no whole numbers
+WORDS = ("rotate", "scale", "shift", "shear", "elastic", "colour", "degrade", "erase", "randaugment", "augmix")
+BLURRED, SHAKEN, NOISY, COMPRESSED, COARSE = range(5)  # ways to degrade an image
 
 
-def _affine(augment: Augment, border: int) -> A.Affine:
-    return A.Affine(
-        rotate=(-augment.rotate, augment.rotate),
-        scale=(1 - augment.scale, 1 + augment.scale),
-        translate_percent=(-augment.shift, augment.shift),
-        shear=(-augment.shear, augment.shear),
-        border_mode=border,
-        mask_interpolation=cv2.INTER_NEAREST,  # linear interpolation between labels invents classes
-        fill_mask=IGNORED,
-        p=1,
-    )
-
-
-def _colour(strength: float, channels: int) -> list[A.BasicTransform]:
-    steps: list[A.BasicTransform] = [
-        A.RandomBrightnessContrast(brightness_limit=0.5 * strength, contrast_limit=0.5 * strength, p=0.7),
-        A.RandomGamma(gamma_limit=(100 - 50 * strength, 100 + 80 * strength), p=0.3),
-    ]
-    if channels == 3:
-        limits = (30 * strength, 60 * strength, 30 * strength)
-        steps.append(A.HueSaturationValue(*limits, p=0.5))
-    return steps
-
-
-def _degrade() -> list[A.BasicTransform]:
-    return [
-        A.GaussianBlur(sigma_limit=(0.5, 2.5), p=1),
-        A.MotionBlur(blur_limit=(3, 9), p=1),
-        A.GaussNoise(std_range=(0.02, 0.2), p=1),
-        A.ImageCompression(quality_range=(15, 80), p=1),
-        A.Downscale(
-            scale_range=(0.3, 0.7),
-            interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
-            p=1,
-        ),
-    ]
-
-
+@torch.no_grad()
 def augment_batch(
-    pipeline: A.Compose, images: np.ndarray, targets: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Augmented copies of images (B, H, W, C) and of targets: labels (B,), or masks (B, H, W).
+    augment: Augment, images: torch.Tensor, targets: torch.Tensor, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Augmented copies of images, and of masks.
 
-    The seed decides everything, so that a batch is the same in whichever process it is made.
+    images: uint8 (B, C, H, W), channels last in memory. targets: labels int64 (B,), returned as they are, or masks
+    uint8 (B, H, W). Returns images of the same layout, float32 from 0 to 255, or uint8 where only flips were asked
+    for. Parts of a mask that come from outside the picture get the value IGNORED.
     """
-    # set_random_seed would give every transform the same draws: an image flipped one way would always be the other too
-    pipeline.set_random_state(np.random.default_rng(seed), Random(seed))
-    if targets.ndim == 1:
-        return np.stack([pipeline(image=image)["image"] for image in images]), targets
-    pairs = [pipeline(image=image, mask=mask) for image, mask in zip(images, targets, strict=True)]
-    return np.stack([pair["image"] for pair in pairs]), np.stack([pair["mask"] for pair in pairs])
+    count, channels, height, width = images.shape
+    random = np.random.default_rng(seed)
+    given, masks = images, targets if targets.ndim > 1 else None
+    motion = draw_motion(augment, count, height, width, random)
+    names = random.choice(rand_augment_names(channels), (augment.randaugment, count))
+    levels = augment.magnitude * random.choice([-1, 1], names.shape)
+    for drawn, level in zip(names, levels, strict=True):
+        motion.matrices[:] = move_matrices(drawn, level, height, width) @ motion.matrices
+        motion.moved[np.isin(drawn, MOVES)] = True
+    if motion.moved.any() or motion.flips.any():
+        images, masks = warp_batch(motion, images, masks)
+    if any(getattr(augment, word) for word in WORDS):
+        images = images.to(torch.float32, copy=images is given, memory_format=torch.contiguous_format)
+        if augment.colour:
+            _colour(images, augment.colour, random)
+        for drawn, level in zip(names, levels, strict=True):
+            apply_looks(images, drawn, level)
+        mixed = np.flatnonzero(random.random(count) < augment.augmix)
+        pixels.change(images, mixed, lambda part: aug_mix(part, augment.magnitude, masks is not None, random))
+        if augment.degrade:
+            _degrade(images, augment.degrade, random)
+        if augment.erase:
+            _erase(images, augment.erase, random)
+    return images.contiguous(memory_format=torch.channels_last), targets if masks is None else masks
 
 
-def mix_batch(
-    augment: Augment, images: torch.Tensor, targets: torch.Tensor, random: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
-    """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) with the batch shifted by one.
+def _colour(images: torch.Tensor, strength: float, random: np.random.Generator) -> None:
+    count, channels = images.shape[:2]
+    draws = random.uniform(-0.5 * strength, 0.5 * strength, (2, count)) * (random.random(count) < 0.7)
+    images.mul_(pixels.per_image(1 + draws[0], images)).add_(pixels.per_image(255 * draws[1], images)).clamp_(0, 255)
+    chosen = np.flatnonzero(random.random(count) < 0.3)
+    gamma = 1 + random.uniform(-0.5 * strength, 0.8 * strength, len(chosen))
+    pixels.change(images, chosen, lambda part: pixels.adjust_gamma(part, gamma))
+    if channels == 3:
+        chosen = np.flatnonzero(random.random(count) < 0.5)
+        shifts = random.uniform(-strength, strength, (3, len(chosen))) * [[60], [60], [30]]
+        pixels.change(images, chosen, lambda part: pixels.shift_hsv(part, *shifts))
 
-    images: (B, C, H, W); targets: labels (B,) or masks (B, H, W). Returns images, two targets and the first
-    one's share in the loss. CutMix moves masks along with their pixels, so there the share is 1.
+
+def _degrade(images: torch.Tensor, probability: float, random: np.random.Generator) -> None:
+    count, _, height, width = images.shape
+    ways = np.where(random.random(count) < probability, random.integers(5, size=count), -1)
+    for way in np.unique(ways[ways >= 0]):
+        rows = to_device(np.flatnonzero(ways == way), images)
+        part = images.index_select(0, rows)
+        size = len(part)
+        if way == BLURRED:
+            sigma = random.uniform(0.5, 2.5, size)
+            vertical, horizontal = (pixels.gaussian_matrices(sigma, side, part.device) for side in (height, width))
+            part = pixels.separable(part, vertical, horizontal)
+        elif way == SHAKEN:
+            lengths, angles = random.choice([3, 5, 7, 9], size), random.uniform(0, 2 * np.pi, size)
+            drawn = zip(lengths, angles, random.uniform(-1, 1, (size, 3)), strict=True)
+            kernels = [pixels.motion_kernel(length, angle, line[0], line[1:]) for length, angle, line in drawn]
+            part = pixels.blur_by_kernel(part, np.stack(kernels))
+        elif way == NOISY:
+            part = pixels.add_noise(part, 255 * random.uniform(0.02, 0.2, size), random)
+        elif way == COMPRESSED:
+            part = pixels.compress(part, random.integers(15, 80, size, endpoint=True))
+        elif way == COARSE:
+            scale = random.uniform(0.3, 0.7, size)
+            vertical, horizontal = (
+                to_device(np.stack([pixels.resolution_matrix(side, max(1, round(side * s))) for s in scale]), part)
+                for side in (height, width)
+            )
+            part = pixels.separable(part, vertical, horizontal)
+        images.index_copy_(0, rows, part)
+
+
+def _erase(images: torch.Tensor, probability: float, random: np.random.Generator) -> None:
+    """One to five black rectangles, or a grid of four by four."""
+    count, _, height, width = images.shape
+    chosen = np.flatnonzero(random.random(count) < probability)
+    grids, numbers = random.random(len(chosen)) < 0.5, random.integers(1, 5, len(chosen), endpoint=True)
+    sides = np.array([height, width])
+    sizes = (sides * random.uniform(0.1, 0.3, (len(chosen), 5, 2))).astype(int)
+    corners = random.integers(0, sides - sizes + 1)
+    lines = [np.linspace(0, side, 5).astype(int) for side in sides]
+    cells = np.stack(np.meshgrid(*lines, indexing="ij"), -1)
+    cell_sizes = (cells[1:, 1:] - cells[:-1, :-1]).reshape(-1, 2)
+    hole_sizes = (cell_sizes * 0.4).astype(int).clip(1)
+    room = (cell_sizes - hole_sizes).clip(0)
+    holes = cells[:-1, :-1].reshape(-1, 2) + random.integers(0, room + 1, (len(chosen), *room.shape))
+    kept = np.ones((count, 1, height, width), np.float32)
+    for row, grid, number, size, corner, hole in zip(chosen, grids, numbers, sizes, corners, holes, strict=True):
+        places = zip(hole, hole_sizes, strict=True) if grid else zip(corner[:number], size[:number], strict=True)
+        for (top, left), (tall, wide) in places:
+            kept[row, 0, top : top + tall, left : left + wide] = 0
+    images.mul_(to_device(kept, images))
+
+
+def batch_picture(images: torch.Tensor, targets: torch.Tensor, path: Path, count: int = 32) -> None:
+    """A PNG of the first images of a batch as a network gets it; masks in colours beside them, IGNORED white.
+
+    images: (B, C, H, W) of 1 or 3 channels on the scale 0..255. targets: labels (B,) or masks (B, H, W).
     """
-    choice = random.random()
-    partner, other = images.roll(1, 0), targets.roll(1, 0)
-    if choice < augment.mixup and targets.ndim == 1:
-        share = float(random.beta(0.4, 0.4))
-        return (share * images + (1 - share) * partner).to(images.dtype), targets, other, share
-    if choice < augment.cutmix + (augment.mixup if targets.ndim == 1 else 0):
-        height, width = images.shape[-2:]
-        side = np.sqrt(random.uniform(0.1, 0.6))
-        box_height, box_width = max(1, int(height * side)), max(1, int(width * side))
-        top, left = random.integers(height - box_height + 1), random.integers(width - box_width + 1)
-        box = (..., slice(top, top + box_height), slice(left, left + box_width))
-        images = images.clone()
-        images[box] = partner[box]
-        if targets.ndim > 1:
-            targets = targets.clone()
-            targets[box] = other[box]
-            return images, targets, targets, 1.0
-        return images, targets, other, 1 - box_height * box_width / (height * width)
-    return images, targets, targets, 1.0
+    tiles = images[:count].float().round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+    tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3))
+    if targets.ndim > 1:
+        tiles = np.concatenate([tiles, _palette()[targets[:count].cpu().numpy()]], 2)
+    columns = max(1, min(8, len(tiles), 1600 // tiles.shape[2]))
+    tiles = np.pad(tiles, ((0, -len(tiles) % columns), (2, 2), (2, 2), (0, 0)), constant_values=128)
+    _, height, width, _ = tiles.shape
+    sheet = tiles.reshape(-1, columns, height, width, 3).transpose(0, 2, 1, 3, 4).reshape(-1, columns * width, 3)
+    _, data = cv2.imencode(".png", np.ascontiguousarray(sheet[..., ::-1]))
+    with atomic(path) as partial:
+        partial.write_bytes(data.tobytes())
+
+
+def _palette() -> np.ndarray:
+    """uint8 (256, 3): black for class 0, hues a golden section apart, white for IGNORED."""
+    hues = (np.arange(256) * 111 % 180).astype(np.uint8)
+    hsv = np.stack([hues, np.full(256, 190, np.uint8), np.full(256, 230, np.uint8)], -1)[None]
+    colours = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0])
+    colours[0], colours[IGNORED] = 0, 255
+    return colours

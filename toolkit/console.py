@@ -54,6 +54,12 @@ def parser(verb: str, text: str, overrides: bool = False) -> argparse.ArgumentPa
     if overrides:
         made.add_argument("overrides", nargs="*", metavar="recipe.field=value", help="such as optimizer.lr=1e-3")
         made.add_argument("--recipe", metavar="NAME", help="one of the competition's recipes (default: its first)")
+        made.add_argument(
+            "--stress",
+            choices=("auto", "full", "none"),
+            default="auto",
+            help="the score under corruptions: of as many as fit into a quarter of the training time, of all, or not",
+        )
     shared = made.add_argument_group("shared options")
     shared.add_argument("--data", type=Path, metavar="DIR", help="the organisers' files (default: COMPETITION/data)")
     shared.add_argument("--practice", action="store_true", help="use drawn practice data instead")

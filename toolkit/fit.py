@@ -1,9 +1,10 @@
-"""Train one recipe on one fold. Killed at any moment, it goes on from its last epoch to the same bits.
+"""Train one recipe on one fold. Killed at any moment, it goes on from its last saved epoch to the same bits.
 
-Every random draw follows from (seed, fold, epoch, step), never from what ran before; the state after each
-epoch lies in the job's folder until the fold is finished.
+Every random draw follows from (seed, fold, epoch, step), never from what ran before; the state lies in the
+job's folder until the fold is finished.
 """
 
+import copy
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,23 +16,30 @@ import numpy as np
 import torch
 import torch.utils.deterministic
 from torch import nn
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
-from toolkit.augment import augment_batch, build_pipeline, mix_batch
+from toolkit.averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
+from toolkit.batches import MIX, NETWORK, Batch, Batches, random, seed_of
 from toolkit.competition import Competition, load_competition
 from toolkit.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.errors import UserError
-from toolkit.losses import LossFunction, build_loss
+from toolkit.features import VERSIONS, frozen_features
+from toolkit.losses import LossFunction, build_loss, build_soft_loss
 from toolkit.metrics import confusion_matrix
-from toolkit.models import autocast, predict, resolve_device
+from toolkit.mix import mix_batch
+from toolkit.models import Network, autocast, predict, resolve_device
+from toolkit.optim import build_optimizer, frozen_epochs, layers, lr_factor, thaw, thawed_from
+from toolkit.pseudo import Taught, Teacher
 from toolkit.recipe import Recipe
+from toolkit.speed import PLAIN, Settings
 from toolkit.split import HELD_OUT, assign, describe
 from toolkit.store import atomic
 
 STATE = "state.pt"
-ORDER, AUGMENT, MIX, NETWORK = range(4)  # what random numbers are drawn for
-WATCHED = 256  # validation samples scored after each epoch, for the eye alone: nothing is chosen by them
+SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
+RESCUE = 0.3  # of the learning rate is left after the loss was no number
+WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them
+LOOKS = 10  # how often, in a whole training
+REFRESH = 16  # batches for the statistics of batch norm in an average of weights
 Watch = Callable[[int, float, str], None]  # fold, epochs done (with a fraction), news
 
 
@@ -47,70 +55,37 @@ class FoldJob:
     train_groups: np.ndarray  # int64, their groups
     valid_rows: np.ndarray
     folder: Path  # where the state lies between epochs
+    features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
+    settings: Settings = PLAIN  # how to train here
+    teacher: Path | None = None  # what this fold's teacher said of the test images
     device: str = "auto"
-    workers: int | None = None  # processes that augment; None: as many as help
+    workers: int | None = None  # processes that augment with albumentations; None: as many as help
     deadline: float | None = None  # Unix time; no epoch begins that would end after it
     # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
     relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 @dataclass(frozen=True)
-class FoldResult:
-    """probabilities: float32 (n, C, ...) of the validation rows; weights: the network's tensors."""
+class Trained:
+    """weights: the network's tensors; probabilities: float32 (n, C, ...) of the validation rows."""
 
-    probabilities: np.ndarray
     weights: dict[str, torch.Tensor]
-    history: list[dict[str, float]]
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What one fold gave. `averaged`: the recipe's average over epochs, to be kept where it gains."""
+
+    main: Trained
+    averaged: Trained | None
+    history: list[dict[str, Any]]
     complete: bool  # False: the deadline came first, and the state is kept to go on from
     seconds: float
 
 
-class Batches(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Augmented batches by (epoch, step): images uint8 (B, C, H, W) and targets."""
-
-    def __init__(self, dataset: Dataset, rows: np.ndarray, recipe: Recipe, fold: int) -> None:
-        self.dataset, self.rows, self.recipe, self.fold = dataset, rows, recipe, fold
-        self.pipeline = build_pipeline(recipe.augment, dataset.images.shape[-1])
-        # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
-        self.steps = max(1, len(rows) // recipe.batch_size)
-
-    def __getitem__(self, at: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        epoch, step = at
-        order = _random(ORDER, self.recipe.seed, self.fold, epoch).permutation(self.rows)
-        rows = np.sort(order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size])
-        seed = int(_random(AUGMENT, self.recipe.seed, self.fold, epoch, step).integers(2**31))
-        images, targets = augment_batch(self.pipeline, self.dataset.images[rows], self.dataset.targets[rows], seed)
-        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets)
-
-    def epoch(self, epoch: int, workers: int, pin: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        order = [(epoch, step) for step in range(self.steps)]
-        return iter(DataLoader(self, batch_size=None, sampler=order, num_workers=workers, pin_memory=pin))
-
-
-class Average:
-    """Exponential moving average of a network's weights, with a short memory at the start."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay, self.steps = decay, 0
-        current = model.state_dict()
-        self.weights = {name: value.detach().clone() for name, value in current.items()}
-        floats = [name for name, value in current.items() if value.is_floating_point()]
-        self.floats = [(self.weights[name], current[name]) for name in floats]
-        self.others = [(self.weights[name], current[name]) for name in current.keys() - set(floats)]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_([mine for mine, _ in self.floats], [new for _, new in self.floats], 1 - decay)
-        for mine, new in self.others:
-            mine.copy_(new)
-
-    @torch.no_grad()
-    def restore(self, weights: dict[str, torch.Tensor], steps: int) -> None:
-        self.steps = steps
-        for name, value in self.weights.items():
-            value.copy_(weights[name])
+class DivergedError(Exception):
+    """The loss is no longer a number."""
 
 
 def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> FoldResult:
@@ -123,14 +98,21 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
     training = _Training(competition, dataset, job)
     schedule = recipe.schedule
     best, best_epoch, best_weights = -1.0, -1, None
-    history: list[dict[str, float]] = []
+    history: list[dict[str, Any]] = []
     if (job.folder / STATE).exists():
         saved = torch.load(job.folder / STATE, map_location=training.device, weights_only=True)
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
-    watched = training.stop_rows if schedule.patience else job.valid_rows[:WATCHED]
-    thawed = training.freeze_epochs % schedule.epochs  # first epoch of the whole network; 0 if there is none
-    complete = True
+    thawed = thawed_from(len(training.layers) - 1, schedule)
+    saved_at, saved_epochs, complete = time.time(), len(history), True
+
+    def save() -> None:
+        nonlocal saved_at, saved_epochs
+        saved_at, saved_epochs = time.time(), len(history)
+        course = {"history": history, "best": best, "best_epoch": best_epoch, "best_weights": best_weights}
+        with atomic(job.folder / STATE) as partial:
+            torch.save(training.state() | course, partial)
+
     for epoch in range(len(history), schedule.epochs):
         if schedule.patience and epoch - max(best_epoch, thawed - 1) > schedule.patience:
             break
@@ -139,28 +121,36 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
             break
         begun = time.time()
         loss = training.run_epoch(epoch, history, watch)
-        score = training.score(watched)
-        history.append({"loss": loss, "score": score, "lr": training.lr, "seconds": time.time() - begun})
-        if schedule.patience and score > best:
-            best, best_epoch, best_weights = score, epoch, training.averaged()
-        state = {"history": history, "best": best, "best_epoch": best_epoch, "best_weights": best_weights}
-        with atomic(job.folder / STATE) as partial:
-            torch.save(training.state() | state, partial)
-    weights = best_weights or training.averaged()
-    training.model.load_state_dict(weights)
-    images = dataset.images[job.valid_rows]
-    probabilities = predict(training.model, images, competition.scored, training.device, recipe.precision)
-    if not np.isfinite(probabilities).all():  # the last step's loss was measured before its update
-        raise training.diverged(len(history))
-    weights = {name: value.contiguous().cpu() for name, value in weights.items()}
-    return FoldResult(probabilities, weights, history, complete, time.time() - started)
+        trained = time.time() - begun
+        score = None
+        if schedule.patience:
+            score = training.score(training.stop_rows)
+            if score > best:
+                best, best_epoch, best_weights = score, epoch, training.current()
+        elif (epoch + 1) % max(1, schedule.epochs // LOOKS) == 0 or epoch + 1 == schedule.epochs:
+            score = training.score(job.valid_rows[:WATCHED])
+        line = {"loss": loss, "score": score, "lr": training.lr}
+        history.append(line | {"train_seconds": trained, "seconds": time.time() - begun})
+        if time.time() - saved_at > SAVE_SECONDS:
+            save()
+    if len(history) > saved_epochs:
+        save()
+    main = training.judge(best_weights or training.current(), job.valid_rows)
+    averaged = training.average_of_epochs()
+    return FoldResult(
+        main,
+        training.judge(averaged, job.valid_rows) if averaged else None,
+        history,
+        complete,
+        time.time() - started,
+    )
 
 
 def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     """Seconds a training step and seconds a predicted image, on this machine, after a warm-up."""
     competition, dataset = load_competition(job.competition), _open(job)
     training = _Training(competition, dataset, job)
-    training.unfreeze()
+    training.thaw(job.recipe.schedule.epochs - 1)
     took = []
     for step in range(steps + 1):
         begun = time.time()
@@ -173,6 +163,16 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     return float(np.mean(took[1:])), (time.time() - begun) / len(images)
 
 
+def first_batch(job: FoldJob) -> Batch:
+    """Images and targets as the network sees them first: augmented and mixed."""
+    dataset, device = _open(job), resolve_device("cpu")
+    images, targets = Batches(dataset, job.train_rows, job.recipe, job.fold, device)[(0, 0)]
+    counts = class_counts(dataset.targets[job.train_rows], load_competition(job.competition).task)
+    draw = random(MIX, job.recipe.seed, job.fold, 0)
+    images, targets, _, _ = mix_batch(job.recipe.augment, images, targets, draw, counts)
+    return images, targets
+
+
 def _open(job: FoldJob) -> Dataset:
     dataset = open_dataset(job.data)
     return replace(dataset, targets=relabel(dataset.targets, job.relabels))
@@ -183,151 +183,230 @@ class _Training:
 
     def __init__(self, competition: Competition, dataset: Dataset, job: FoldJob) -> None:
         self.competition, self.dataset, self.job, self.recipe = competition, dataset, job, job.recipe
-        self.device = resolve_device(job.device)
+        self.device, self.settings = resolve_device(job.device), job.settings
         self.workers = _workers(self.device) if job.workers is None else job.workers
         torch.use_deterministic_algorithms(True, warn_only=True)
         # filling memory that is about to be overwritten cost EfficientNet-Lite0 a sixth of its speed
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
-        torch.manual_seed(_seed(NETWORK, self.recipe.seed, job.fold))
+        torch.manual_seed(seed_of(NETWORK, self.recipe.seed, job.fold))
         model: Any = competition.build_model(self.recipe)
-        # channels last trained 1 to 2 times as fast in float32 on AVX2 (EfficientNet-Lite0: 59 to 119 images/s)
-        self.model = model.to(memory_format=torch.channels_last).to(self.device)
-        self.backbone = model.body.get_submodule(model.backbone) if model.backbone else None
-        self.freeze_epochs = round(self.recipe.schedule.freeze * self.recipe.schedule.epochs)
-        if self.backbone is None and (self.freeze_epochs or self.recipe.optimizer.backbone_factor != 1):
-            raise UserError(
-                f"model {self.recipe.model.name} has no backbone; "
-                "leave schedule.freeze=0 and optimizer.backbone_factor=1"
-            )
+        self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
+        self.layers = layers(self.model)
+        self.freeze_epochs = frozen_epochs(self.recipe.schedule)
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
-        if self.recipe.schedule.patience:
+        if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
             rows, self.stop_rows = _stop_split(dataset, competition, job)
-        self.batches = Batches(dataset, rows, self.recipe, job.fold)
+        self.batches = Batches(dataset, rows, self.recipe, job.fold, self.device, self.settings.memory_format)
+        self.counts = class_counts(dataset.targets[rows], competition.task)
         self.loss: LossFunction = build_loss(
-            self.recipe.loss,
-            class_counts(dataset.targets[rows], competition.task),
-            competition.scored,
-            masks=dataset.targets.ndim > 1,
+            self.recipe.loss, self.counts, competition.scored, masks=dataset.targets.ndim > 1
         )
-        self.average = Average(self.model, self.recipe.schedule.ema)
-        self.optimizer = torch.optim.AdamW(self._parameters(), fused=True)
+        self.teacher = Teacher(dataset, job.teacher, self.recipe, job.fold, self.device) if job.teacher else None
+        self.soft_loss = build_soft_loss(competition.scored)
+        self.ema = Average(self.model, self.recipe.schedule.ema)
+        self.snapshots = Snapshots(job.folder / "snapshots", self.recipe.schedule.epochs)
+        self.optimizer = build_optimizer(self.model, self.recipe)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
+        self.rate = 1.0  # RESCUE once the loss was no number
         self.lr = 0.0
+        if self.settings.compiled:
+            self.model.compile(dynamic=False)
 
-    def _parameters(self) -> list[dict[str, Any]]:
-        """Groups for head and backbone, with and without weight decay (none for norms and biases)."""
-        settings = self.recipe.optimizer
-        inner = {id(p) for p in self.backbone.parameters()} if self.backbone is not None else set()
-        groups = []
-        for in_backbone in (False, True):
-            for decayed in (False, True):
-                chosen = [
-                    p for p in self.model.parameters() if (id(p) in inner) == in_backbone and (p.ndim > 1) == decayed
-                ]
-                factor = settings.backbone_factor if in_backbone else 1.0
-                decay = settings.weight_decay if decayed else 0.0
-                if chosen:
-                    groups.append({"params": chosen, "weight_decay": decay, "factor": factor, "lr": settings.lr})
-        return groups
+    def run_epoch(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
+        """Mean loss of one pass over the training rows; one that fails is repeated once at a lower rate."""
+        before = copy.deepcopy(self.state())
+        try:
+            return self._pass(epoch, history, watch)
+        except DivergedError:
+            if self.rate < 1:
+                raise self.diverged(epoch) from None
+        self.restore(before)
+        self.rate = RESCUE
+        try:
+            return self._pass(epoch, history, watch)
+        except DivergedError:
+            raise self.diverged(epoch) from None
 
-    def run_epoch(self, epoch: int, history: Sequence[dict[str, float]], watch: Watch) -> float:
-        """Mean loss of one pass over the training rows."""
-        torch.manual_seed(_seed(NETWORK, self.recipe.seed, self.job.fold, epoch + 1))
-        if epoch < self.freeze_epochs:
-            self.freeze()
-        else:
-            self.unfreeze()
+    def _pass(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
+        torch.manual_seed(seed_of(NETWORK, self.recipe.seed, self.job.fold, epoch + 1))
+        self.thaw(epoch)
         steps = self.batches.steps
         total = torch.zeros((), device=self.device)
-        before = f"score {history[-1]['score']:.4f}" if history else ""
-        for step, (images, targets) in enumerate(self.batches.epoch(epoch, self.workers, self.device.type == "cuda")):
-            total += self.step(images, targets, epoch * steps + step)
-            if step % 10 == 0 or step == steps - 1:  # reading the loss makes a GPU wait
+        scores = [line["score"] for line in history if line["score"] is not None]
+        before = f"score {scores[-1]:.4f}" if scores else ""
+        head_only = epoch < self.freeze_epochs and self.job.features is not None and self.has_features
+        batches = self._feature_batches(epoch) if head_only else self.batches.epoch(epoch, self.workers)
+        for step, (images, targets) in enumerate(batches):
+            last = step == steps - 1
+            update = last or (step + 1) % self.recipe.optimizer.accumulate == 0
+            total += self.step(images, targets, epoch * steps + step, update, head_only)
+            if step % 10 == 0 or last:  # reading the loss makes a GPU wait
                 mean = float(total) / (step + 1)
                 if not np.isfinite(mean):
-                    raise self.diverged(epoch + 1)
+                    raise DivergedError
                 watch(self.job.fold, epoch + (step + 1) / steps, f"loss {mean:.4f} {before}")
+        # the last step's loss was measured before its update
+        if not torch.stack(torch._foreach_norm(list(self.model.parameters()))).isfinite().all():
+            raise DivergedError
+        if self.recipe.schedule.average != "ema":
+            self.snapshots.keep(epoch, self.current())
         return float(total) / steps
 
-    def step(self, images: torch.Tensor, targets: torch.Tensor, number: int) -> torch.Tensor:
-        """One update with the learning rate of step `number`; the loss, on the device."""
-        total = self.batches.steps * self.recipe.schedule.epochs
-        self.lr = self.recipe.optimizer.lr * lr_factor(number, total, self.recipe.schedule.warmup)
+    def step(
+        self, images: torch.Tensor, targets: torch.Tensor, number: int, update: bool = True, head_only: bool = False
+    ) -> torch.Tensor:
+        """One batch, with the learning rate of step `number`; its mean loss, on the device.
+
+        images: (B, C, H, W), or with head_only a frozen backbone's features (B, F).
+        """
+        steps = self.batches.steps
+        self.lr = self.rate * self.recipe.optimizer.lr
+        self.lr *= lr_factor(number, steps * self.recipe.schedule.epochs, self.recipe.schedule.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["factor"]
-        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
-        targets = targets.to(self.device, non_blocking=True)
-        random = _random(MIX, self.recipe.seed, self.job.fold, number)
-        images, targets, others, share = mix_batch(self.recipe.augment, images, targets, random)
-        with autocast(self.device, self.recipe.precision):
-            logits = self.model(images)
-        loss = self.loss(logits, targets)
-        if share < 1:
-            loss = share * loss + (1 - share) * self.loss(logits, others)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.recipe.optimizer.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
-        self.optimizer.step()
-        self.average.update()
-        return loss.detach()
+        if head_only:
+            loss = self.backward(
+                self.model.body.get_submodule("head"), images, lambda logits, at: self.loss(logits, targets[at])
+            )
+        else:
+            draw = random(MIX, self.recipe.seed, self.job.fold, number)
+            images, targets, others, share = mix_batch(self.recipe.augment, images, targets, draw, self.counts)
+
+            def mixed_loss(logits: torch.Tensor, at: slice) -> torch.Tensor:
+                loss = self.loss(logits, targets[at])
+                return loss if share == 1 else share * loss + (1 - share) * self.loss(logits, others[at])
+
+            if self.teacher is None:
+                loss = self.backward(self.model, images, mixed_loss)
+            else:
+                loss = self.learn_from_both(images, mixed_loss, self.teacher.batch(number // steps, number % steps))
+        if update:
+            if self.recipe.optimizer.clip:
+                self.scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.ema.update()
+        return loss
+
+    def backward(
+        self, network: nn.Module, inputs: torch.Tensor, loss_of: Callable[[torch.Tensor, slice], torch.Tensor]
+    ) -> torch.Tensor:
+        """Add the batch's gradients, in parts where it doesn't fit in memory; the mean loss."""
+        mean = torch.zeros((), device=self.device)
+        size = self.settings.micro_batch or len(inputs)
+        for start in range(0, len(inputs), size):
+            at = slice(start, min(start + size, len(inputs)))
+            with autocast(self.device, self.settings.precision):
+                logits = network(inputs[at])
+            loss = loss_of(logits, at) * (len(logits) / len(inputs))
+            self.scaler.scale(loss / self.recipe.optimizer.accumulate).backward()
+            mean += loss.detach()
+        return mean
+
+    def learn_from_both(
+        self, images: torch.Tensor, loss_of: Callable[[torch.Tensor, slice], torch.Tensor], taught: Taught
+    ) -> torch.Tensor:
+        """Training and test images in turns, each with its share of the gradient."""
+        share = self.recipe.pseudo.share
+        known = self.backward(self.model, images, lambda logits, at: (1 - share) * loss_of(logits, at))
+        guessed = self.backward(
+            self.model,
+            taught.images,
+            lambda logits, at: share * self.soft_loss(logits, taught.probabilities[at], taught.weight[at]),
+        )
+        return known + guessed
+
+    @property
+    def has_features(self) -> bool:
+        """Does the head take nothing but the backbone's features?"""
+        return self.dataset.targets.ndim == 1 and hasattr(self.model.body, "head")
+
+    def _feature_batches(self, epoch: int) -> Iterator[Batch]:
+        """Batches of the frozen backbone's features in place of images, each row in one of its versions."""
+        assert self.job.features is not None
+        features = frozen_features(
+            self.model, self.dataset.images, self.recipe, self.settings.precision, self.device, self.job.features
+        )
+        self.thaw(epoch)
+        for step in range(self.batches.steps):
+            rows = self.batches.chosen(epoch, step)
+            versions = np.random.default_rng(self.batches.augment_seed(epoch, step)).integers(VERSIONS, size=len(rows))
+            chosen = torch.from_numpy(features[versions, rows]).to(self.device)
+            yield chosen.float(), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
 
     def diverged(self, epoch: int) -> UserError:
         return UserError(
-            f"the loss is no longer a number in fold {self.job.fold}, epoch {epoch}; "
-            f"lower optimizer.lr (now {self.recipe.optimizer.lr:g})"
+            f"the loss is no longer a number in fold {self.job.fold}, epoch {epoch + 1}, "
+            f"at {RESCUE:g} of the learning rate either; lower optimizer.lr (now {self.recipe.optimizer.lr:g})"
         )
 
-    def freeze(self) -> None:
-        self.model.train()
-        if self.backbone is not None:
-            self.backbone.requires_grad_(False).eval()
+    def thaw(self, epoch: int) -> None:
+        thaw(self.model, self.layers, self.recipe, epoch)
 
-    def unfreeze(self) -> None:
-        self.model.train().requires_grad_(True)
-
-    def averaged(self) -> dict[str, torch.Tensor]:
-        source = self.average.weights if self.recipe.schedule.ema else self.model.state_dict()
+    def current(self) -> dict[str, torch.Tensor]:
+        """The weights that would be predicted with now."""
+        source = self.ema.weights if self.recipe.schedule.ema else self.model.state_dict()
         return {name: value.clone() for name, value in source.items()}
 
-    def score(self, rows: np.ndarray) -> float:
-        """Official metric of the averaged weights on `rows`."""
-        if len(rows) == 0:
-            return float("nan")
-        current = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(self.averaged())
+    def average_of_epochs(self) -> dict[str, torch.Tensor] | None:
+        """The recipe's average over the last epochs, where it asks for one and there are some."""
+        kind = self.recipe.schedule.average
+        if kind == "ema" or not len(self.snapshots):
+            return None
+        if kind == "swa":
+            return self.refreshed(uniform(self.snapshots))
+        chosen = greedy_soup(self.snapshots, lambda weights: self.score(self.stop_rows, self.refreshed(weights)))
+        return self.refreshed(chosen)
+
+    def refreshed(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Mean weights with statistics of batch norm that fit them."""
+        self.model.load_state_dict(weights)
+        self.thaw(self.recipe.schedule.epochs - 1)
+        refresh_norm(self.model, (self.batches[(0, step)][0] for step in range(min(REFRESH, self.batches.steps))))
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    def judge(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
+        """The weights and what they say of `rows`."""
+        self.model.load_state_dict(weights)
         images = self.dataset.images[rows]
         probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
-        self.model.load_state_dict(current)
-        predicted = self.competition.decode(probabilities)
-        confusion = confusion_matrix(self.dataset.targets[rows], predicted, len(self.competition.task.classes))
+        return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
+
+    def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
+        """Official metric of the present (or other) weights on `rows`."""
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(weights or self.current())
+        images, targets = self.dataset.images[rows], self.dataset.targets[rows]
+        probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
+        self.model.load_state_dict(before)
+        confusion = confusion_matrix(
+            targets, self.competition.decode(probabilities), len(self.competition.task.classes)
+        )
         return float(self.competition.score(confusion))
 
     def state(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "average": self.average.weights,
-            "average_steps": self.average.steps,
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state(),
+            "rate": self.rate,
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.average.restore(saved["average"], saved["average_steps"])
+        self.scaler.load_state_dict(saved["scaler"])
+        self.ema.restore(saved["ema"])
+        self.rate = saved["rate"]
 
 
 def _workers(device: torch.device) -> int:
-    """On a CPU the network needs every core, and augmentation is under a tenth of the time."""
+    """On a CPU the network needs every core."""
     return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
-
-
-def lr_factor(step: int, total: int, warmup: float) -> float:
-    """Linear warm-up over `warmup` of all steps, then a cosine to zero."""
-    rise = round(warmup * total)
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + float(np.cos(np.pi * (step - rise) / max(1, total - rise))))
 
 
 def _stop_split(dataset: Dataset, competition: Competition, job: FoldJob) -> tuple[np.ndarray, np.ndarray]:
@@ -338,11 +417,3 @@ def _stop_split(dataset: Dataset, competition: Competition, job: FoldJob) -> tup
     contents = describe(dataset.targets[job.train_rows], competition.task)
     part = assign(contents, job.train_groups, 1, job.fold, job.recipe.schedule.stop_share)
     return job.train_rows[part != HELD_OUT], job.train_rows[part == HELD_OUT]
-
-
-def _random(purpose: int, *numbers: int) -> np.random.Generator:
-    return np.random.default_rng([purpose, *numbers])
-
-
-def _seed(purpose: int, *numbers: int) -> int:
-    return int(_random(purpose, *numbers).integers(2**31))

@@ -1,4 +1,4 @@
-"""Networks: timm and smp backbones, heads, a small U-Net, and pretrained weights with or without a network."""
+"""Networks: timm and smp backbones, heads, and pretrained weights with or without a network."""
 
 import importlib
 import os
@@ -20,6 +20,7 @@ from torch import nn
 from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.recipe import Model, Recipe
+from toolkit.unets import Body
 
 # Packages on the ordinary index that carry ImageNet weights: module, class with get_model_file_path()
 INSTALLED_WEIGHTS = {
@@ -55,12 +56,20 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1) * 255, persistent=False)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """What the backbone of a classifier says of images: (N, F)."""
+        result: torch.Tensor = self.body.get_submodule(self.backbone)(self._scaled(images))
+        return result
+
+    def _scaled(self, images: torch.Tensor) -> torch.Tensor:
         x = (images.float() - self.mean) / self.std
         height, width = (self._input_side(int(side)) for side in images.shape[-2:])
         if (height, width) != images.shape[-2:]:
             x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
-        logits: torch.Tensor = self.body(x)
+        return x
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.body(self._scaled(images))
         if logits.ndim == 4 and logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
         return logits
@@ -88,7 +97,7 @@ def classifier(timm_name: str, model: Model, classes: int, channels: int) -> Net
     mean, std = backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"]
     if channels != 3:
         mean, std = mean[:1] * channels, std[:1] * channels
-    body = nn.Sequential(OrderedDict(backbone=backbone, head=_head(model, backbone.num_features, classes)))
+    body = nn.Sequential(OrderedDict(backbone=backbone, head=_head(model, backbone.head_hidden_size, classes)))
     return Network(body, "backbone", mean, std, model.input_scale)
 
 
@@ -128,54 +137,12 @@ def segmenter(architecture: str, model: Model, classes: int, channels: int) -> N
     return Network(body, "encoder", (0.5,) * channels, (0.25,) * channels, model.input_scale, stride)
 
 
-class UNet(nn.Module):
-    """A U-Net (Ronneberger et al. 2015) that works at half resolution: for CPUs and small images.
-
-    Residual double convolutions; the input is folded 2x2 into channels, the logits are at half resolution.
-    """
-
-    def __init__(self, classes: int, channels: int, widths: Sequence[int] = (24, 48, 96, 128)) -> None:
-        super().__init__()
-        self.fold = nn.PixelUnshuffle(2)
-        inputs = (channels * 4, *widths[:-1])
-        self.down = nn.ModuleList(_Residual(i, o) for i, o in zip(inputs, widths, strict=True))
-        pairs = zip(widths[:0:-1], widths[-2::-1], strict=True)
-        self.up = nn.ModuleList(_Residual(below + skip, skip) for below, skip in pairs)
-        self.logits = nn.Conv2d(widths[0], classes, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.fold(x)
-        skips: list[torch.Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(F.max_pool2d(x, 2) if level else x)
-            skips.append(x)
-        skips.pop()
-        for block in self.up:
-            skip = skips.pop()
-            x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")
-            x = block(torch.cat([x, skip], 1))
-        result: torch.Tensor = self.logits(x)
-        return result
-
-
-class _Residual(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.first = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-        )
-        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.first(x)
-        return F.relu(x + self.second(x))
-
-
-def small_unet(model: Model, classes: int, channels: int) -> Network:
+def from_scratch(body: Body, model: Model, channels: int) -> Network:
+    """A U-Net of `unets`, which has no part that a recipe could choose and no weights but random ones."""
     if model.pretrained:
-        raise UserError("the small U-Net has no pretrained weights; set model.pretrained=false")
-    _refuse_unused(model, "the small U-Net", "encoder", "attention", "head", "dropout")
-    return Network(UNet(classes, channels), "", (0.5,) * channels, (0.25,) * channels, model.input_scale, stride=2)
+        raise UserError(f"{model.name} has no pretrained weights; set model.pretrained=false")
+    _refuse_unused(model, model.name, "encoder", "attention", "head", "dropout")
+    return Network(body, "", (0.5,) * channels, (0.25,) * channels, model.input_scale, body.stride)
 
 
 def pretrained_backbone(timm_name: str) -> nn.Module:
@@ -259,13 +226,11 @@ def resolve_device(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bfloat16 where the recipe asks for it, or by itself on a GPU that has it.
-
-    On a CPU `auto` means float32: where bfloat16 is emulated, training becomes several times slower.
-    """
-    fits = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    use = precision == "bfloat16" or (precision == "auto" and fits)
-    return torch.autocast(device.type, torch.bfloat16, enabled=use)
+    """`auto` is bfloat16 on a GPU that has it, else float32; what is fastest to train is measured in speed.py."""
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    half = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, half, enabled=precision != "float32")
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ from toolkit.folds import folds
 from toolkit.grade import grade
 from toolkit.store import Workspace, read_json, write_json
 from toolkit.submit import submit
-from toolkit.train import chosen_recipe, prepare, train
+from toolkit.train import chosen_recipe, prepare, stress_factor, train
 
 if TYPE_CHECKING:
     from toolkit.competition import Competition
@@ -67,10 +67,11 @@ def _train_within(
         "folds": split,
         "recipes": [[recipe.name, recipe.hash] for recipe in candidates],
         "device": options.device,
+        "stress": options.stress,
     }
     plan = read_json(path) if path.exists() else None
     if plan is None or plan["asked"] != asked:
-        plan = {"asked": asked, "recipes": [], "skipped": []}
+        plan = {"asked": asked, "recipes": [], "skipped": [], "reserved": {}}
     runs: list[str] = []
     for recipe in candidates:
         known = [from_dict(values) for values in plan["recipes"] if values["name"] == recipe.name]
@@ -78,12 +79,14 @@ def _train_within(
             continue
         if not known:
             fitted = _fit_epochs(competition, workspace, options, recipe, deadline, first=not runs)
-            plan["recipes" if fitted else "skipped"].append(to_dict(fitted) if fitted else recipe.name)
+            plan["recipes" if fitted else "skipped"].append(to_dict(fitted[0]) if fitted else recipe.name)
+            if fitted:
+                plan["reserved"][recipe.name] = fitted[1]
             write_json(path, plan)
-            known = [fitted] if fitted else []
+            known = [fitted[0]] if fitted else []
         if known:
             # the predictions and the submission come after the folds
-            closing = CLOSING + 0.03 * options.budget
+            closing = CLOSING + 0.03 * options.budget + plan["reserved"][recipe.name]
             try:
                 runs.append(train(competition, workspace, known[0], options, deadline - closing).name)
             except UserError as error:
@@ -109,8 +112,9 @@ def _fit_epochs(
     recipe: "Recipe",
     deadline: float,
     first: bool,
-) -> "Recipe | None":
-    """The recipe with as many epochs as fit before the deadline, at most its own number.
+) -> "tuple[Recipe, float] | None":
+    """The recipe with as many epochs as fit before the deadline, at most its own number; seconds kept back for
+    the whole suite of corruptions, if that is asked for.
 
     None for a further recipe that isn't worth beginning; UserError if the first one can't do a single epoch.
     """
@@ -127,7 +131,15 @@ def _fit_epochs(
         return None
     from toolkit.dataset import open_dataset
 
-    epoch, fixed = _cost(jobs, step, image, len(open_dataset(workspace.data).test_images))
+    dataset = open_dataset(workspace.data)
+    epoch, fixed = _cost(jobs, step, image, len(dataset.test_images))
+    epoch *= stress_factor(options)
+    reserved = 0.0
+    if options.stress == "full":
+        from toolkit.stress import suite_seconds
+
+        reserved = suite_seconds(dataset.images, sum(len(job.valid_rows) for job in jobs), image)
+        fixed += reserved
     left = deadline - time.time() - CLOSING
     possible = int((MARGIN * left - fixed) / epoch)
     if first and possible < 1:
@@ -141,7 +153,7 @@ def _fit_epochs(
     console.say(
         f"{recipe.name}: {len(jobs)} folds of {epochs} epochs, {console.duration(epoch)} for an epoch of all folds"
     )
-    return with_epochs(recipe, epochs)
+    return with_epochs(recipe, epochs), reserved
 
 
 def _cost(jobs: list["FoldJob"], step: float, image: float, test_images: int) -> tuple[float, float]:

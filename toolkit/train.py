@@ -15,6 +15,9 @@ from toolkit import console
 from toolkit.errors import UserError
 from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json, read_manifest, write_json, write_manifest
 
+SETTINGS, PICTURE = "settings.json", "augmented.png"
+LAST, AVERAGED = "last_", "averaged_"  # a fold's two sets of weights, until one is chosen
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from toolkit.competition import Competition
     from toolkit.dataset import Dataset
-    from toolkit.fit import FoldJob, FoldResult
+    from toolkit.fit import FoldJob, FoldResult, Trained
     from toolkit.recipe import Recipe
 
 
@@ -36,7 +39,7 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
     folder, jobs = prepare(competition, workspace, recipe, options)
     if not 0 <= options.fold < len(jobs):
         raise UserError(f"there is no fold {options.fold}; folds go from 0 to {len(jobs) - 1}")
-    _begin(folder, recipe)
+    _begin(folder, jobs[0])
     job = jobs[options.fold]
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         _train_fold(job, watch)
@@ -65,6 +68,8 @@ def prepare(
 
     from toolkit.dataset import data_hash
     from toolkit.fit import FoldJob
+    from toolkit.models import resolve_device
+    from toolkit.speed import Settings, fastest
     from toolkit.split import folds_hash, read_folds, relabels
 
     competition.rules.check(recipe)
@@ -73,8 +78,14 @@ def prepare(
     existing = list(workspace.train.glob(f"*-{name}"))
     folder = existing[0] if existing else workspace.train / f"{recipe.name}-{name}"
     fold, group = table["fold"].to_numpy(), table["group"].to_numpy()
+    folds = range(int(fold.max()) + 1)
+    if (folder / SETTINGS).exists():  # a run that was begun goes on as it began, to the same bits
+        settings = Settings(**read_json(folder / SETTINGS))
+    else:
+        steps = (len(folds) - 1) * int((fold >= 0).sum()) // recipe.batch_size * recipe.schedule.epochs
+        settings = fastest(competition, recipe, resolve_device(options.device), workspace.root / "speed.json", steps)
     jobs = []
-    for k in range(int(fold.max()) + 1):
+    for k in folds:
         inside = (fold >= 0) & (fold != k)
         job = FoldJob(
             competition=competition.folder,
@@ -86,6 +97,8 @@ def prepare(
             valid_rows=np.flatnonzero(fold == k),
             relabels=relabels(table),
             folder=folder / f"fold_{k}",
+            features=workspace.folder / "features",
+            settings=settings,
             device=options.device,
             workers=options.workers,
         )
@@ -103,12 +116,64 @@ def train(
     """Train all folds, then store OOF and test probabilities and scores; the run's folder.
 
     With a deadline (Unix time) each fold gets its share of the time left and is cut short where it needs
-    more; the cut is recorded, and training without the deadline goes on from there.
+    more; the cut is recorded, and training without the deadline goes on from there. A finished run that lacks
+    the stress score gets it.
+
+    A recipe with pseudo-labels is first trained without, then in rounds, each taught by the one before, until
+    one no longer gains out of fold; the last that gained is the run.
     """
+    from dataclasses import replace
+
+    from toolkit.recipe import Pseudo
+
+    rounds = recipe.pseudo.rounds
+    best: Path | None = None
+    for number in range(rounds + 1):
+        pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
+        until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
+        folder = _train_once(competition, workspace, replace(recipe, pseudo=pseudo), options, until, best)
+        if best is not None and _clean(folder) <= _clean(best):
+            console.say(f"{folder.name}: pseudo-labels gained nothing more, {best.name} stays")
+            return best
+        best = folder
+    assert best is not None
+    return best
+
+
+def _teach(competition: "Competition", dataset: "Dataset", job: "FoldJob", teacher: Path) -> None:
+    """Write what the same fold's network of another run says of the test images, unless the fold is finished."""
+    from toolkit.models import resolve_device
+    from toolkit.pseudo import teach
+    from toolkit.recipe import from_dict
+
+    assert job.teacher is not None
+    if job.teacher.exists() or (job.folder / MANIFEST).exists():
+        return
+    if not len(dataset.test_images):
+        raise UserError(f"{competition.name} has no test images at hand to learn from; set pseudo.rounds=0")
+    recipe = from_dict(read_json(teacher.parent / "recipe.json"))
+    teach(competition, dataset, recipe, teacher / "weights.safetensors", resolve_device(job.device), job.teacher)
+
+
+def _clean(folder: Path) -> float:
+    score: float = read_json(folder / "metrics.json")["clean"]["score"]
+    return score
+
+
+def _train_once(
+    competition: "Competition",
+    workspace: Workspace,
+    recipe: "Recipe",
+    options: argparse.Namespace,
+    deadline: float | None,
+    teacher: Path | None,
+) -> Path:
+    """One run, all folds; `teacher`: the run whose folds label test images for the same folds here."""
     from dataclasses import replace
 
     from toolkit.dataset import data_hash, open_dataset, relabel
     from toolkit.split import folds_hash, read_folds, relabels
+    from toolkit.stress import EVIDENCE
 
     # read before the training: a cleaning list or folds that change meanwhile are the next run's
     dataset, table = open_dataset(workspace.data), read_folds(workspace)
@@ -116,20 +181,30 @@ def train(
     done = read_manifest(folder)
     if done is not None and (done["complete"] or deadline is not None):
         console.say(f"{folder.name}: already trained")
+        _stress(competition, dataset, table, jobs, folder, options, deadline)
         return folder
     (folder / MANIFEST).unlink(missing_ok=True)
-    _begin(folder, recipe)
+    (folder / EVIDENCE / MANIFEST).unlink(missing_ok=True)  # of the weights that are about to change
+    _begin(folder, jobs[0])
     complete = True
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         for job in jobs:
             if deadline is not None:
-                share = max(0.0, deadline - time.time()) / (len(jobs) - job.fold)
+                left = (deadline - time.time()) / stress_factor(options)
+                share = max(0.0, left) / (len(jobs) - job.fold)
                 job = replace(job, deadline=time.time() + share)
+            if teacher is not None:
+                job = replace(job, teacher=job.folder / "taught.npy")
+                _teach(competition, dataset, job, teacher / job.folder.name)
             complete &= _train_fold(job, watch)
+    gained = _choose_averages(competition, relabel(dataset.targets, relabels(table)), jobs)
     clean = _store_oof(competition, relabel(dataset.targets, relabels(table)), table, jobs, folder)
     if len(dataset.test_images):
         _store_test(competition, dataset, jobs, folder)
-    write_json(folder / "metrics.json", {"metric": competition.metric.name, "clean": clean, "stress": None})
+    metrics: dict[str, Any] = {"metric": competition.metric.name, "clean": clean, "stress": None}
+    if recipe.schedule.average != "ema":
+        metrics["averaged"] = gained
+    write_json(folder / "metrics.json", metrics)
     inputs = {
         "recipe": recipe.hash,
         "data": data_hash(workspace.data),
@@ -139,13 +214,68 @@ def train(
     }
     write_manifest(folder, inputs)
     console.say(f"{folder.name}: out-of-fold {competition.metric.name} {console.interval(clean)}")
+    _stress(competition, dataset, table, jobs, folder, options, deadline)
     return folder
 
 
-def _begin(folder: Path, recipe: "Recipe") -> None:
+def stress_factor(options: argparse.Namespace) -> float:
+    """How many times as long a training takes with its stress score, when that has to fit in with it."""
+    from toolkit.stress import SHARE
+
+    return 1 + (SHARE if options.stress == "auto" else 0)
+
+
+def _stress(
+    competition: "Competition",
+    dataset: "Dataset",
+    table: "pd.DataFrame",
+    jobs: list["FoldJob"],
+    folder: Path,
+    options: argparse.Namespace,
+    deadline: float | None,
+) -> None:
+    """Add the stress score to a finished run's metrics, unless it has it or nobody wants it."""
+    from toolkit.corruptions import VERSION
+    from toolkit.dataset import relabel
+    from toolkit.stress import SHARE, score_run
+
+    metrics = read_json(folder / "metrics.json")
+    known = metrics["stress"]
+    has_it = known is not None and known["version"] == VERSION and (options.stress == "auto" or known["share"] == 1)
+    if options.stress == "none" or has_it:
+        return
+    seconds = None
+    if options.stress == "auto":
+        history = [read_json(job.folder / "history.json") for job in jobs]
+        seconds = SHARE * sum(epoch["seconds"] for epochs in history for epoch in epochs)
+        if deadline is not None:
+            seconds = min(seconds, deadline - time.time())
+    targets = relabel(dataset.targets, jobs[0].relabels)
+    stress = score_run(competition, jobs[0].recipe, dataset.images, targets, table, folder, jobs[0].device, seconds)
+    write_json(folder / "metrics.json", {**metrics, "stress": stress})
+    console.say(
+        f"{folder.name}: stress {competition.metric.name} {console.interval(stress)}, on {stress['triples']:,} "
+        f"corrupted images ({stress['share']:.2%} of the suite) in {console.duration(stress['seconds'])}"
+    )
+
+
+def _begin(folder: Path, job: "FoldJob") -> None:
+    from dataclasses import asdict
+
+    from toolkit.augment import batch_picture
+    from toolkit.fit import first_batch
     from toolkit.recipe import to_dict
 
-    write_json(folder / "recipe.json", to_dict(recipe))
+    write_json(folder / "recipe.json", to_dict(job.recipe))
+    if not (folder / PICTURE).exists():
+        batch_picture(*first_batch(job), folder / PICTURE)
+    if not (folder / SETTINGS).exists():
+        write_json(folder / SETTINGS, asdict(job.settings))
+    speed = ""
+    if job.settings.seconds and job.settings.plain_seconds:
+        batch = job.recipe.batch_size
+        speed = f": {batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
+    console.say(f"{folder.name}: {job.settings}{speed}")
 
 
 def _train_fold(job: "FoldJob", watch: Any) -> bool:
@@ -166,20 +296,64 @@ def _train_fold(job: "FoldJob", watch: Any) -> bool:
 
 
 def _store_fold(job: "FoldJob", result: "FoldResult") -> None:
-    import numpy as np
-    from safetensors.torch import save_file
-
     from toolkit.fit import STATE
-    from toolkit.oof import write_probabilities
 
     (job.folder / MANIFEST).unlink(missing_ok=True)
-    write_probabilities(job.folder / "oof.npy", [result.probabilities], result.probabilities.shape, np.float16)
-    with atomic(job.folder / "weights.safetensors") as partial:
-        save_file(result.weights, partial)
+    _store_trained(job.folder, "", result.main)
+    if result.averaged is not None:
+        _store_trained(job.folder, LAST, result.main)
+        _store_trained(job.folder, AVERAGED, result.averaged)
     write_json(job.folder / "history.json", result.history)
     write_manifest(job.folder, {"fold": job.fold, "complete": result.complete, "seconds": result.seconds})
     if result.complete:
         (job.folder / STATE).unlink(missing_ok=True)
+        (job.folder / "taught.npy").unlink(missing_ok=True)
+
+
+def _store_trained(folder: Path, prefix: str, trained: "Trained") -> None:
+    import numpy as np
+    from safetensors.torch import save_file
+
+    from toolkit.oof import write_probabilities
+
+    probabilities = trained.probabilities
+    write_probabilities(folder / f"{prefix}oof.npy", [probabilities], probabilities.shape, np.float16)
+    with atomic(folder / f"{prefix}weights.safetensors") as partial:
+        save_file(trained.weights, partial)
+
+
+def _choose_averages(competition: "Competition", targets: "np.ndarray", jobs: list["FoldJob"]) -> list[int]:
+    """The folds that keep the recipe's average over epochs: those where it gained on the *other* folds.
+
+    A fold's own score decides on nothing, so it stays out of fold for this choice too.
+    """
+    import shutil
+
+    from toolkit.metrics import confusion_matrix
+    from toolkit.oof import open_probabilities, probabilities
+
+    if not all((job.folder / f"{AVERAGED}oof.npy").exists() for job in jobs) or len(jobs) < 2:
+        return []
+    confusions = {
+        kind: [
+            confusion_matrix(
+                targets[job.valid_rows],
+                competition.decode(probabilities(open_probabilities(job.folder / f"{kind}oof.npy"))),
+                len(competition.task.classes),
+            )
+            for job in jobs
+        ]
+        for kind in (LAST, AVERAGED)
+    }
+    chosen = []
+    for k, job in enumerate(jobs):
+        others = {kind: float(competition.score(sum(each) - each[k])) for kind, each in confusions.items()}
+        kind = AVERAGED if others[AVERAGED] > others[LAST] else LAST
+        chosen += [k] if kind == AVERAGED else []
+        for name in ("oof.npy", "weights.safetensors"):
+            with atomic(job.folder / name) as partial:
+                shutil.copyfile(job.folder / f"{kind}{name}", partial)
+    return chosen
 
 
 def _store_oof(

@@ -9,6 +9,8 @@ TIMM_NAMES = {
     "efficientnet_b0": "efficientnet_b0",
     "efficientnetv2_s": "tf_efficientnetv2_s",
     "convnext_tiny": "convnext_tiny",
+    "mobilenetv3": "mobilenetv3_large_100",
+    "resnet18": "resnet18",
 }
 
 

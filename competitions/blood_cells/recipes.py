@@ -1,8 +1,8 @@
 """Hand-made recipes, the first one the default.
 
 The hidden test set is heavily corrupted: what decides is the augmentation, not the clean score.
-`efficientnet_lite0` works without a network, its ImageNet weights come in a package; the others fetch
-theirs from timm's hub once.
+`efficientnet_lite0` works without a network, its ImageNet weights come in a package; `resnet18` has none; the
+others fetch theirs from timm's hub once.
 """
 
 from dataclasses import replace
@@ -44,5 +44,16 @@ EFFICIENTNET_V2_S = replace(
     LITE0, name="efficientnetv2_s", model=Model(name="efficientnetv2_s", pretrained=True), batch_size=64
 )
 EFFICIENTNET_B0 = replace(LITE0, name="efficientnet_b0", model=Model(name="efficientnet_b0", pretrained=True))
+MOBILENETV3 = replace(LITE0, name="mobilenetv3", model=Model(name="mobilenetv3", pretrained=True))
+# From random weights: fast, works without a network, and errs elsewhere than what ImageNet taught.
+RESNET18 = replace(
+    LITE0,
+    name="resnet18",
+    model=Model(name="resnet18"),
+    optimizer=Optimizer(lr=2e-3, weight_decay=5e-2),
+    schedule=Schedule(epochs=40),
+)
 
-RECIPES = {recipe.name: recipe for recipe in (LITE0, CONVNEXT_TINY, EFFICIENTNET_V2_S, EFFICIENTNET_B0)}
+RECIPES = {
+    recipe.name: recipe for recipe in (LITE0, CONVNEXT_TINY, EFFICIENTNET_V2_S, EFFICIENTNET_B0, MOBILENETV3, RESNET18)
+}

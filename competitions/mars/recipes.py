@@ -32,4 +32,21 @@ UNET_RESNET34_SCSE = replace(
 DEEPLABV3PLUS = replace(UNET_RESNET18, name="deeplabv3plus", model=Model(name="deeplabv3plus", encoder="resnet18"))
 SEGFORMER = replace(UNET_RESNET18, name="segformer", model=Model(name="segformer", encoder="timm-regnetx_032"))
 
-RECIPES = {recipe.name: recipe for recipe in (SMALL_UNET, UNET_RESNET18, UNET_RESNET34_SCSE, DEEPLABV3PLUS, SEGFORMER)}
+# The best result that a team has published came from such a pair of networks (see toolkit/unets.py).
+REFINED_ATTENTION_UNET = replace(SMALL_UNET, name="refined_attention_unet", model=Model(name="refined_attention_unet"))
+ATTENTION_UNET = replace(SMALL_UNET, name="attention_unet", model=Model(name="attention_unet"))
+UNET3PLUS = replace(SMALL_UNET, name="unet3plus", model=Model(name="unet3plus"))
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        SMALL_UNET,
+        UNET_RESNET18,
+        REFINED_ATTENTION_UNET,
+        ATTENTION_UNET,
+        UNET3PLUS,
+        UNET_RESNET34_SCSE,
+        DEEPLABV3PLUS,
+        SEGFORMER,
+    )
+}

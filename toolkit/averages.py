@@ -1,0 +1,162 @@
+"""Averages of a network's weights: while it is trained, or over its last epochs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import ceil, prod
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from toolkit.store import atomic
+
+Weights = dict[str, torch.Tensor]
+
+EVERY = 4  # steps an update of the moving average
+EAGER = 100  # first steps that are averaged one by one, as its memory is still shorter than some steps
+MOST = 5  # snapshots that are kept
+
+
+class Average:
+    """Exponential moving average of a network's weights, with a short memory at the start.
+
+    `weights` is up to date after each of the first steps, later after every `every`-th: then the weights of
+    that step count as the ones between did too. Integers are the network's at the last update.
+    """
+
+    def __init__(self, model: nn.Module, decay: float, every: int = EVERY) -> None:
+        self.decay, self.every, self.steps = decay, every, 0
+        current = model.state_dict()
+        self.weights: Weights = {name: value.detach().clone() for name, value in current.items()}
+        floats = [name for name, value in current.items() if value.is_floating_point()]
+        self.mine, self.new = [self.weights[name] for name in floats], [current[name] for name in floats]
+        self.others = [(self.weights[name], value) for name, value in current.items() if name not in floats]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """After each step of the optimiser."""
+        self.steps += 1
+        last = self.steps - 1
+        if self.steps > EAGER:
+            if self.steps % self.every:
+                return
+            last = max(EAGER, self.steps - self.every)
+        decay = prod(min(self.decay, (1 + step) / (10 + step)) for step in range(last + 1, self.steps + 1))
+        torch._foreach_lerp_(self.mine, self.new, 1 - decay)
+        for mine, new in self.others:
+            mine.copy_(new)
+
+    def state(self) -> dict[str, Any]:
+        return {"weights": self.weights, "steps": self.steps}
+
+    @torch.no_grad()
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.steps = saved["steps"]
+        for name, value in self.weights.items():
+            value.copy_(saved["weights"][name])
+
+
+class Snapshots(Sequence[Weights]):
+    """Weights after some of the last quarter of the epochs, the last included, oldest first.
+
+    They lie in `folder` and are read when they are asked for, so that one or two are in memory at a time.
+    Where training stops early there may be fewer, or none.
+    """
+
+    def __init__(self, folder: Path, epochs: int, most: int = MOST) -> None:
+        quarter = ceil(epochs / 4)
+        chosen = np.linspace(epochs - quarter, epochs - 1, min(quarter, most)).round().astype(int)
+        self.paths = {int(epoch): folder / f"snapshot_{epoch}.safetensors" for epoch in chosen}
+
+    def keep(self, epoch: int, weights: Weights) -> None:
+        """Store them if `epoch` (from 0) is one that counts; they are complete or not there."""
+        if epoch in self.paths:
+            with atomic(self.paths[epoch]) as partial:
+                save_file({name: value.contiguous().cpu() for name, value in weights.items()}, partial)
+
+    def remove(self) -> None:
+        for path in self.paths.values():
+            path.unlink(missing_ok=True)
+
+    def __len__(self) -> int:
+        return sum(path.exists() for path in self.paths.values())
+
+    @overload
+    def __getitem__(self, at: int) -> Weights: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Weights]: ...
+    def __getitem__(self, at: int | slice) -> Weights | list[Weights]:
+        paths = [path for path in self.paths.values() if path.exists()]
+        return [load_file(path) for path in paths[at]] if isinstance(at, slice) else load_file(paths[at])
+
+
+def uniform(snapshots: Sequence[Weights]) -> Weights:
+    """Their mean (Izmailov et al. 2018), summed in float64; integers are the last one's.
+
+    Batch norm's statistics in it are means as well, and not those of the mean weights: see `refresh_norm`.
+    """
+    return _mean(snapshots, range(len(snapshots)))
+
+
+def _mean(snapshots: Sequence[Weights], chosen: Iterable[int]) -> Weights:
+    chosen = sorted(chosen)
+    last = snapshots[chosen[-1]]
+    sums = {name: value.to(torch.float64, copy=True) for name, value in last.items() if value.is_floating_point()}
+    for at in chosen[:-1]:
+        other = snapshots[at]
+        for name, value in sums.items():
+            value += other[name]
+    means = {name: (value / len(chosen)).to(last[name].dtype) for name, value in sums.items()}
+    return last | means
+
+
+def greedy_soup(snapshots: Sequence[Weights], score: Callable[[Weights], float]) -> Weights:
+    """The mean of those snapshots that don't lower the score (Wortsman et al. 2022), tried best first.
+
+    `score` is the higher the better. Its samples must neither be trained on nor be those that the result
+    will be scored on, as it chooses. The result scores at least what the best snapshot does.
+    """
+    scores = [score(weights) for weights in snapshots]
+    order = sorted(range(len(scores)), key=lambda at: (np.nan_to_num(scores[at], nan=-np.inf), at), reverse=True)
+    chosen, best = order[:1], scores[order[0]]
+    for at in order[1:]:
+        gained = score(_mean(snapshots, [*chosen, at]))
+        if gained >= best:
+            chosen, best = [*chosen, at], gained
+    return _mean(snapshots, chosen)
+
+
+@torch.no_grad()
+def refresh_norm(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Estimate batch norm's statistics anew, as means over `batches` of what `model` takes.
+
+    PyTorch's update_bn does it with dropout switched on, and leaves frozen layers in train mode. Here all
+    else is as in prediction, frozen layers keep what they have, and modes are as before.
+    """
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and module.track_running_stats
+        and (module.weight is None or module.weight.requires_grad)
+    ]
+    if not norms:
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    momenta = [module.momentum for module in norms]
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        for number, images in enumerate(batches):
+            for norm in norms if number == 0 else ():
+                norm.reset_running_stats()
+                norm.momentum = None  # PyTorch's word for a cumulative mean
+                norm.train()
+            model(images.to(device))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,164 @@
+"""Geometry of a whole batch: flips, affine maps and smooth warps as one grid and one pass of interpolation.
+
+Matrices are in pixels about the centre, so that a rotation of an image that isn't square doesn't shear it.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch.nn.functional import grid_sample
+
+from toolkit.metrics import IGNORED
+from toolkit.recipe import Augment
+
+AFFINE = 0.8  # probability of rotation, scale, shift and shear where the recipe has any
+SMOOTHNESS = 8.0  # pixels: standard deviation of the Gaussian that smooths a warp
+DISPLACEMENT = 2.0  # pixels: standard deviation of a warp
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the pixels of each of B images go.
+
+    flips: bool (B, 2), left-right and up-down. matrices: float64 (B, 3, 3), from old to new pixels (x, y, 1) about
+    the centre, flips left out. moved: bool (B,), where more than a flip happens. reflect: bool (B,), what comes
+    from outside is the image's reflection, else black. warps: float32 (n, 2, rows, columns), coarse noise behind
+    the smooth warps of the images `warped`, int64 (n,).
+    """
+
+    flips: np.ndarray
+    matrices: np.ndarray
+    moved: np.ndarray
+    reflect: np.ndarray
+    warped: np.ndarray
+    warps: np.ndarray
+
+
+def draw_motion(augment: Augment, count: int, height: int, width: int, random: np.random.Generator) -> Motion:
+    motion = still_motion(count)
+    ways = {"none": 0, "horizontal": 1, "both": 2}[augment.flip]
+    motion.flips[:] = (random.random((count, 2)) < 0.5) & (np.arange(2) < ways)
+    if augment.rotate or augment.scale or augment.shift or augment.shear:
+        motion.moved[:] = random.random(count) < AFFINE
+        draws = random.uniform(-1, 1, (count, 7))
+        affine = affine_matrices(
+            np.deg2rad(draws[:, 0] * augment.rotate),
+            1 + draws[:, 1:3] * augment.scale,
+            np.tan(np.deg2rad(draws[:, 3:5] * augment.shear)),
+            np.trunc(draws[:, 5:7] * augment.shift * [width, height]),
+        )
+        motion.matrices[motion.moved] = affine[motion.moved]
+    motion.reflect[:] = random.random(count) < 0.5
+    warped = np.flatnonzero(random.random(count) < augment.elastic)
+    motion.reflect[warped[~motion.moved[warped]]] = True
+    motion.moved[warped] = True
+    rows, columns = (len(_bumps(side)) for side in (height, width))
+    warps = random.standard_normal((len(warped), 2, rows, columns), np.float32)
+    return replace(motion, warped=warped, warps=warps)
+
+
+def still_motion(count: int) -> Motion:
+    return Motion(
+        flips=np.zeros((count, 2), bool),
+        matrices=np.tile(np.eye(3), (count, 1, 1)),
+        moved=np.zeros(count, bool),
+        reflect=np.zeros(count, bool),
+        warped=np.empty(0, np.int64),
+        warps=np.empty((0, 2, 1, 1), np.float32),
+    )
+
+
+def affine_matrices(angle: np.ndarray, scale: np.ndarray, shear: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """float64 (B, 3, 3): scaled, then rotated, sheared and shifted.
+
+    angle: (B,), radians, anticlockwise on screen. scale, shear (tangents), shift (pixels): (B, 2) for x and y.
+    """
+    matrices = np.tile(np.eye(3), (len(angle), 1, 1))
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
+    slant = np.tile(np.eye(2), (len(angle), 1, 1))
+    slant[:, 0, 1], slant[:, 1, 0] = shear[:, 0], shear[:, 1]
+    matrices[:, :2, :2] = slant @ rotation * scale[:, None]
+    matrices[:, :2, 2] = shift
+    return matrices
+
+
+def warp_batch(
+    motion: Motion, images: torch.Tensor, masks: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Moved copies of images (B, C, H, W) and masks (B, H, W) of whole numbers below 2 ** 24, of any type.
+
+    Images are float32 where more than a flip happened, else of their own type. Masks move by the nearest
+    neighbour; what comes from outside is the reflection, or IGNORED where the image is black.
+    """
+    if not motion.moved.any():
+        return _flip(motion, images.clone()), None if masks is None else _flip(motion, masks.clone())
+    mirrors = np.ones((len(images), 1, 3))
+    mirrors[:, 0, :2] -= 2 * motion.flips
+    matrices, still = motion.matrices * mirrors, replace(motion, flips=motion.flips & ~motion.moved[:, None])
+    images = _flip(still, images.to(torch.float32, copy=True, memory_format=torch.contiguous_format))
+    masks = None if masks is None else _flip(still, masks.clone())
+    grids = _elastic(motion, images)
+    for reflect in (False, True):
+        chosen = np.flatnonzero(motion.moved & (motion.reflect == reflect))
+        if len(chosen) == 0:
+            continue
+        rows = to_device(chosen, images)
+        grid = _affine_grid(matrices[chosen], images)
+        if grids is not None:
+            grid += grids[rows]
+        grid = grid.permute(0, 2, 3, 1)
+        border = "reflection" if reflect else "zeros"
+        moved = grid_sample(images.index_select(0, rows), grid, "bilinear", border, align_corners=True)
+        images.index_copy_(0, rows, moved)
+        if masks is not None:
+            below = masks.index_select(0, rows)[:, None].float().sub_(IGNORED)  # so that the border's 0 is IGNORED
+            moved = grid_sample(below, grid, "nearest", border, align_corners=True)
+            masks.index_copy_(0, rows, moved[:, 0].add_(IGNORED).to(masks.dtype))
+    return images, masks
+
+
+def to_device(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(like.device, non_blocking=True)
+
+
+def _flip(motion: Motion, tensor: torch.Tensor) -> torch.Tensor:
+    for ways in ((True, False), (False, True), (True, True)):
+        chosen = np.flatnonzero((motion.flips == ways).all(1))
+        if len(chosen):
+            rows = to_device(chosen, tensor)
+            sides = [side for side, way in zip((-1, -2), ways, strict=True) if way]
+            tensor.index_copy_(0, rows, tensor.index_select(0, rows).flip(sides))
+    return tensor
+
+
+def _affine_grid(matrices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
+    """float32 (n, 2, H, W): the place in the old image, -1..1 from its first to its last pixel, of each new pixel."""
+    height, width = images.shape[-2:]
+    back = np.linalg.inv(matrices)[:, :2]
+    back = back / np.array([[max(width - 1, 1)], [max(height - 1, 1)]]) * 2
+    across, down, shift = to_device(back.astype(np.float32), images).unbind(2)
+    x, y = (torch.arange(side, device=images.device) - (side - 1) / 2 for side in (width, height))
+    return (across[..., None] * x)[:, :, None] + (down[..., None] * y + shift[..., None])[..., None]
+
+
+def _elastic(motion: Motion, images: torch.Tensor) -> torch.Tensor | None:
+    """float32 (B, 2, H, W) to be added to the affine grid; None where no image is warped."""
+    if len(motion.warped) == 0:
+        return None
+    height, width = images.shape[-2:]
+    vertical, horizontal = (torch.from_numpy(_bumps(side)).to(images.device) for side in (height, width))
+    size = torch.tensor([max(width - 1, 1), max(height - 1, 1)], device=images.device)
+    field = vertical.T @ to_device(motion.warps, images) @ horizontal * (2 * DISPLACEMENT / size)[:, None, None]
+    grids = torch.zeros(len(images), 2, height, width, device=images.device)
+    return grids.index_copy_(0, to_device(motion.warped, images), field)
+
+
+@lru_cache(8)
+def _bumps(side: int) -> np.ndarray:
+    """float32 (knots, side): Gaussians about equidistant knots; a sum of them with normal weights has variance 1."""
+    knots = np.arange(-2 * SMOOTHNESS, side + 2 * SMOOTHNESS, SMOOTHNESS)
+    bumps = np.exp(-((np.arange(side) - knots[:, None]) ** 2) / (2 * SMOOTHNESS**2))
+    return (bumps / np.sqrt((bumps**2).sum(0))).astype(np.float32)
