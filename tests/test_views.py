@@ -26,6 +26,7 @@ from toolkit.tta import Space, predict_view
 from toolkit.views import (
     ViewChoice,
     averaged,
+    averaged_out_of_fold,
     choose_views,
     default_views,
     open_views,
@@ -192,6 +193,8 @@ def test_views_that_err_otherwise_are_averaged_and_the_gain_is_measured_on_other
     blended = np.concatenate(list(averaged(blood_cells, choice, stored)))
     expected = sum(w * stored[v].astype(np.float32) for v, w in zip(choice.views, choice.weights, strict=True))
     assert np.allclose(blended, expected, atol=1e-5)
+    out_of_fold = np.concatenate(list(averaged_out_of_fold(blood_cells, choice, stored, FOLD)))
+    assert score(blood_cells, LABELS, TABLE, out_of_fold)["score"] == pytest.approx(choice.crossfitted)
 
 
 def test_views_that_do_not_help_leave_the_image_as_it_is() -> None:
@@ -233,7 +236,8 @@ def test_a_fold_is_scored_by_a_choice_that_did_not_see_it() -> None:
     stored = {"identity": 0.3 * wrong + 0.7 / 8}
     for k, name in enumerate(("horizontal", "vertical")):
         stored[name] = np.where(np.equal(FOLD % 2, k)[:, None], right, wrong)
-    assert choose_views(blood_cells, LABELS, table, stored) == ViewChoice(("identity",), (1.0,), "probability", 0, 0)
+    choice = choose_views(blood_cells, LABELS, table, stored)
+    assert choice == ViewChoice(("identity",), (1.0,), "probability", 0, 0, ({"identity": 1.0},) * 2)
 
 
 MASKS = np.random.default_rng(1).integers(0, 5, (40, 6, 10)).astype(np.uint8)

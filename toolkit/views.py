@@ -138,6 +138,7 @@ class ViewChoice:
     space: Space
     crossfitted: float
     plain: float
+    by_fold: tuple[dict[str, float], ...] = ()  # for each fold, the views and weights chosen on the others
 
 
 def choose_views(
@@ -179,9 +180,10 @@ def choose_views(
     ]
     total = sum(table.known[best[1 + k]][k] for k in every)
     crossfitted, unchanged = float(competition.score(np.asarray(total))), table.score(plain, every)
-    chosen = best[0] if crossfitted > unchanged else plain
-    kept = [(name, weight) for name, weight in zip(names, chosen, strict=True) if weight]
-    return ViewChoice(tuple(name for name, _ in kept), tuple(w for _, w in kept), space, crossfitted, unchanged)
+    if crossfitted <= unchanged:
+        best = [plain] * len(best)
+    kept, *by_fold = ({name: w for name, w in zip(names, one, strict=True) if w} for one in best)
+    return ViewChoice(tuple(kept), tuple(kept.values()), space, crossfitted, unchanged, tuple(by_fold))
 
 
 def _shares(weights: Sequence[float]) -> Weights:
@@ -268,15 +270,35 @@ def _greedy(table: _Confusions, start: Weights, fits: Sequence[np.ndarray]) -> l
 
 def averaged(competition: Competition, choice: ViewChoice, stored: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
     """The chosen mean of stored probabilities by view, float32 (n, C, ...) a chunk, in order."""
-    parts = [stored[view] for view in choice.views]
-    scored = list(competition.scored)
-    for at in chunks(len(parts[0])):
-        mean = Mean(choice.space, _floor(parts[0]))
-        for part, weight in zip(parts, choice.weights, strict=True):
-            mean.add(torch.from_numpy(probabilities(part[at])[:, scored]), weight)
-        result = np.zeros((at.stop - at.start, *parts[0].shape[1:]), np.float32)
-        result[:, scored] = mean.result().numpy()
-        yield result
+    weights = dict(zip(choice.views, choice.weights, strict=True))
+    for at in chunks(len(stored[PLAIN])):
+        yield _mean(competition, choice.space, weights, {view: stored[view][at] for view in weights})
+
+
+def averaged_out_of_fold(
+    competition: Competition, choice: ViewChoice, stored: Mapping[str, np.ndarray], fold: np.ndarray
+) -> Iterator[np.ndarray]:
+    """As `averaged`, each fold's rows with the views that were chosen without it; rows without a fold get 0."""
+    for at in chunks(len(fold)):
+        part = np.zeros((at.stop - at.start, *stored[PLAIN].shape[1:]), np.float32)
+        for k, weights in enumerate(choice.by_fold):
+            rows = np.flatnonzero(fold[at] == k)
+            seen = {view: stored[view][at][rows] for view in weights}
+            if len(rows):
+                part[rows] = _mean(competition, choice.space, weights, seen)
+        yield part
+
+
+def _mean(
+    competition: Competition, space: Space, weights: Mapping[str, float], seen: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    like, scored = next(iter(seen.values())), list(competition.scored)
+    mean = Mean(space, _floor(like))
+    for view, weight in weights.items():
+        mean.add(torch.from_numpy(probabilities(seen[view])[:, scored]), weight)
+    result = np.zeros(like.shape, np.float32)
+    result[:, scored] = mean.result().numpy()
+    return result
 
 
 def write_choice(folder: Path, choice: ViewChoice) -> None:
