@@ -31,6 +31,12 @@ from toolkit.unets import UNet
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PLAIN = Recipe(name="plain", model=Model(name="made"))
+
+
+def without_backbone() -> Network:
+    return from_scratch(UNet(5, 1), Model(name=""), 1)
+
+
 NETWORKS: dict[str, Callable[[], Network]] = {
     "efficientnet_lite0": lambda: classifier("tf_efficientnet_lite0", Model(name=""), 8, 3),
     "resnet18": lambda: classifier("resnet18", Model(name=""), 8, 3),
@@ -124,14 +130,14 @@ def test_looking_for_the_order_changes_nothing(networks: dict[str, Network]) -> 
 
 
 def test_a_network_without_a_backbone_is_one_layer() -> None:
-    network = from_scratch(UNet(5, 1), Model(name=""), 1)
+    network = without_backbone()
     assert [[name for name, _ in layer] for layer in layers(network)] == [[n for n, _ in network.named_parameters()]]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "lion", "muon"])
 @pytest.mark.parametrize("name", [*NETWORKS, "small_unet"])
 def test_every_weight_is_in_exactly_one_group(name: str, optimizer: str, networks: dict[str, Network]) -> None:
-    network = from_scratch(UNet(5, 1), Model(name=""), 1) if name == "small_unet" else networks[name]
+    network = without_backbone() if name == "small_unet" else networks[name]
     fields = () if name == "small_unet" else ("optimizer.backbone_factor=0.5", "optimizer.layer_decay=0.8")
     groups = build_optimizer(network, override(PLAIN, [f"optimizer.name={optimizer}", *fields])).param_groups
     grouped = [id(p) for group in groups for p in group["params"]]
@@ -249,7 +255,7 @@ def test_the_learning_rate_rises_then_falls(total: int, warmup: float) -> None:
     ],
 )
 def test_words_for_a_backbone_are_refused_where_there_is_none(field: str, leave: str) -> None:
-    network = from_scratch(UNet(5, 1), Model(name=""), 1)
+    network = without_backbone()
     with pytest.raises(UserError, match=rf"model made has no backbone; leave {leave}$"):
         build_optimizer(network, override(PLAIN, [field]))
     with pytest.raises(UserError, match="has no backbone"):

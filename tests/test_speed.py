@@ -10,7 +10,7 @@ import torch
 from tests.tiny import FIRST, competition
 from toolkit import speed
 from toolkit.errors import UserError
-from toolkit.recipe import Recipe
+from toolkit.recipe import Recipe, override
 from toolkit.speed import GAIN, GIVE_UP, SMALL, Settings, _Race, fastest
 from toolkit.store import read_json
 
@@ -80,7 +80,7 @@ def test_a_precision_that_is_set_is_not_measured(
     precision: str, tmp_path: Path, pretend: Callable[..., Tried]
 ) -> None:
     tried = pretend(times(1, 1, 1, 1))
-    assert choose(tmp_path, replace(RECIPE, precision=precision)) == Settings(precision=precision)
+    assert choose(tmp_path, override(RECIPE, [f"precision={precision}"])) == Settings(precision=precision)
     assert not tried and not (tmp_path / "speed.json").exists()
 
 

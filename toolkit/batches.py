@@ -3,6 +3,7 @@
 Every draw follows from (seed, fold, epoch, step), so a batch is the same whenever and wherever it is made.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -101,6 +102,11 @@ class _Worker(TorchDataset[Batch]):
         rows, seed = self.batches.chosen(*at), self.batches.augment_seed(*at)
         images, targets = augment_images(self.pipeline, self.batches.images[rows], self.batches.targets[rows], seed)
         return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets)
+
+
+def spare_cores(device: torch.device) -> int:
+    """How many processes may augment: on a CPU the network needs every core."""
+    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
 
 
 def _fits(images: np.ndarray, device: torch.device) -> bool:

@@ -5,7 +5,6 @@ job's folder until the fold is finished.
 """
 
 import copy
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ import torch.utils.deterministic
 from torch import nn
 
 from toolkit.averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
-from toolkit.batches import MIX, NETWORK, Batch, Batches, random, seed_of
+from toolkit.batches import MIX, NETWORK, Batch, Batches, random, seed_of, spare_cores
 from toolkit.competition import Competition, load_competition
 from toolkit.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.errors import UserError
@@ -188,7 +187,7 @@ class _Training:
     def __init__(self, competition: Competition, dataset: Dataset, job: FoldJob) -> None:
         self.competition, self.dataset, self.job, self.recipe = competition, dataset, job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
-        self.workers = _workers(self.device) if job.workers is None else job.workers
+        self.workers = spare_cores(self.device) if job.workers is None else job.workers
         torch.use_deterministic_algorithms(True, warn_only=True)
         # filling memory that is about to be overwritten cost EfficientNet-Lite0 a sixth of its speed
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -200,7 +199,10 @@ class _Training:
         self.freeze_epochs = frozen_epochs(self.recipe.schedule)
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
         if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
-            rows, self.stop_rows = _stop_split(dataset, competition, job)
+            # whole groups; on the validation fold the score would be chosen, not measured
+            contents = describe(dataset.targets[rows], competition.task)
+            part = assign(contents, job.train_groups, 1, job.fold, self.recipe.schedule.stop_share)
+            rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
         layout = self.settings.memory_format
         self.batches = Batches(dataset, rows, self.recipe, job.fold, self.device, competition.scored, layout)
         self.counts = class_counts(dataset.targets[rows], competition.task)
@@ -335,9 +337,8 @@ class _Training:
     @cached_property
     def features(self) -> np.ndarray:
         assert self.job.features is not None
-        return frozen_features(
-            self.model, self.dataset.images, self.recipe, self.settings, self.device, self.job.features
-        )
+        images = self.dataset.images
+        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features)
 
     def _feature_batches(self, epoch: int) -> Iterator[Batch]:
         """Batches of the frozen backbone's features in place of images, each row in one of its versions."""
@@ -418,18 +419,3 @@ class _Training:
         self.scaler.load_state_dict(saved["scaler"])
         self.ema.restore(saved["ema"])
         self.rate = saved["rate"]
-
-
-def _workers(device: torch.device) -> int:
-    """On a CPU the network needs every core."""
-    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
-
-
-def _stop_split(dataset: Dataset, competition: Competition, job: FoldJob) -> tuple[np.ndarray, np.ndarray]:
-    """Training rows and the rows watched for stopping, groups whole.
-
-    The validation fold must not decide when training stops: its score would then be chosen, not measured.
-    """
-    contents = describe(dataset.targets[job.train_rows], competition.task)
-    part = assign(contents, job.train_groups, 1, job.fold, job.recipe.schedule.stop_share)
-    return job.train_rows[part != HELD_OUT], job.train_rows[part == HELD_OUT]
