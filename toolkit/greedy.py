@@ -1,0 +1,285 @@
+"""Weights over runs chosen by the official metric itself, in compiled kernels.
+
+Values are whole numbers (probabilities times 255 or 65,535), so sums are exact and a blend has the same labels on
+every machine. Items (samples, or pixels) on which all candidates agree keep their label under any weights that
+are not negative; they are counted once and not looked at again. The rest are the contested ones.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from toolkit.metrics import IGNORED, Metric, confusion_by_sample
+
+AGREED = 255  # no label: the item is contested
+
+
+@dataclass(frozen=True)
+class Block:
+    """Contested items of one fold."""
+
+    fold: int
+    values: np.ndarray  # uint8 or uint16 (n, S, M): probabilities of the scored classes by candidate
+    truth: np.ndarray  # uint8 (n,)
+    row: np.ndarray  # int64 (n,): the sample that the item is in
+
+
+@dataclass(frozen=True)
+class Contested:
+    """Everything that any weighting of M candidates can change.
+
+    settled: int64 (N, C, C), the confusion of the items on which all candidates agree, by sample; fold: int64 (N,);
+    every: of the contested items only one in so many is held in memory (1: all), and counts for as many.
+    """
+
+    blocks: tuple[Block, ...]
+    settled: np.ndarray
+    fold: np.ndarray
+    scored: tuple[int, ...]
+    metric: Metric
+    candidates: int
+    every: int = 1
+
+    def base(self, folds: Sequence[int]) -> np.ndarray:
+        """Confusion (C, C) of the settled items of these folds."""
+        total: np.ndarray = self.settled[np.isin(self.fold, folds)].sum(0)
+        return total
+
+    def chosen(self, folds: Sequence[int]) -> list[Block]:
+        return [block for block in self.blocks if block.fold in folds]
+
+
+Part = tuple[int, np.ndarray, np.ndarray, np.ndarray]  # fold, rows (n,), values (M, n, S, ...), targets (n, ...)
+
+
+def gather(
+    parts: Iterable[Part], fold: np.ndarray, classes: int, metric: Metric, scored: Sequence[int], limit: int = 2**30
+) -> Contested:
+    """Divide all items into settled and contested ones, reading part by part.
+
+    Each part's values are uint8 or uint16 of the scored classes alone. Beyond `limit` bytes every other contested
+    item is let go, as often as needed.
+    """
+    settled = np.zeros((len(fold), classes, classes), np.int64)
+    counted = np.zeros(256, np.bool_)  # a truth whose row no score reads need not be followed
+    counted[list(scored) if metric.name in ("accuracy", "mean IoU") else list(range(classes))] = True
+    labels = np.array([*scored], np.uint8)
+    blocks: list[Block] = []
+    every, seen, candidates = 1, 0, 0
+    for number, rows, values, targets in parts:
+        candidates, count = len(values), len(rows)
+        flat = values.reshape(candidates, count, values.shape[2], -1)
+        truth = targets.reshape(count, -1).astype(np.uint8)
+        if flat.shape[3] == 1:  # labels: one row of many items is faster than many rows of one
+            flat, truth = np.ascontiguousarray(flat[..., 0].transpose(0, 2, 1))[:, None], truth.reshape(1, -1)
+        agreed = np.full(truth.shape, AGREED, np.uint8)
+        _agree(flat, agreed)
+        known = agreed != AGREED
+        masked = np.where(known, truth, IGNORED)
+        settled[rows] += confusion_by_sample(
+            masked.reshape(count, -1), np.where(known, labels[np.where(known, agreed, 0)], 0).reshape(count, -1), classes
+        )
+        at = np.flatnonzero((~known & (truth != IGNORED) & counted[truth]).ravel())
+        kept = at[(seen + np.arange(len(at))) % every == 0]
+        seen += len(at)
+        taken = np.empty((len(kept), flat.shape[2], candidates), flat.dtype)
+        _take(flat, kept, taken)
+        blocks.append(Block(number, taken, truth.ravel()[kept], rows[kept // (truth.size // count)]))
+        while sum(block.values.nbytes for block in blocks) > limit:
+            every *= 2
+            blocks = [
+                Block(b.fold, b.values[::2].copy(), b.truth[::2].copy(), b.row[::2].copy()) for b in blocks
+            ]
+    return Contested(tuple(blocks), settled, fold, tuple(scored), metric, candidates, every)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _agree(values: np.ndarray, agreed: np.ndarray) -> None:
+    """Into `agreed` (n, P), the position of the largest class where all candidates of (M, n, S, P) share it."""
+    candidates, rows, classes, items = values.shape
+    best = np.empty(items, values.dtype)
+    label = np.empty(items, np.uint8)
+    for i in range(rows):
+        for m in range(candidates):
+            for p in range(items):
+                best[p] = values[m, i, 0, p]
+                label[p] = 0
+            for c in range(1, classes):
+                for p in range(items):
+                    larger = values[m, i, c, p] > best[p]
+                    best[p] = values[m, i, c, p] if larger else best[p]
+                    label[p] = c if larger else label[p]
+            if m == 0:
+                for p in range(items):
+                    agreed[i, p] = label[p]
+            else:
+                for p in range(items):
+                    agreed[i, p] = agreed[i, p] if agreed[i, p] == label[p] else 255
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _take(values: np.ndarray, kept: np.ndarray, taken: np.ndarray) -> None:
+    candidates, _, classes, items = values.shape
+    for k in range(len(kept)):
+        i, p = kept[k] // items, kept[k] % items
+        for c in range(classes):
+            for m in range(candidates):
+                taken[k, c, m] = values[m, i, c, p]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _tally(
+    values: np.ndarray, truth: np.ndarray, state: np.ndarray, step: int, counts: np.ndarray, still: np.ndarray
+) -> None:
+    """Add to counts (C, S, M) the labels after `step` times each candidate is added to state (n, S).
+
+    An item that no candidate can turn is added to still (C, S) instead: its lead is larger than any step.
+    """
+    items, classes, candidates = values.shape
+    reach = abs(step) * (255 if values.itemsize == 1 else 65535)
+    best = np.empty(candidates, np.int32)
+    label = np.empty(candidates, np.int32)
+    for i in range(items):
+        first, second, leader = state[i, 0], np.int32(-2147483648), 0
+        for c in range(1, classes):
+            if state[i, c] > first:
+                second, first, leader = first, state[i, c], c
+            elif state[i, c] > second:
+                second = state[i, c]
+        if np.int64(first) - second > reach:
+            still[truth[i], leader] += 1
+            continue
+        for m in range(candidates):
+            best[m] = state[i, 0] + step * np.int32(values[i, 0, m])
+            label[m] = 0
+        for c in range(1, classes):
+            start = state[i, c]
+            for m in range(candidates):
+                value = np.int32(start + step * np.int32(values[i, c, m]))
+                larger = value > best[m]
+                best[m] = value if larger else best[m]
+                label[m] = np.int32(c) if larger else label[m]
+        for c in range(classes):
+            for m in range(candidates):
+                counts[truth[i], c, m] += np.int32(1) if label[m] == c else np.int32(0)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _add(values: np.ndarray, step: int, candidate: int, state: np.ndarray) -> None:
+    for i in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            state[i, c] += step * np.int32(values[i, c, candidate])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _weighted(values: np.ndarray, weights: np.ndarray, label: np.ndarray) -> None:
+    for i in range(values.shape[0]):
+        best = np.int64(-1)
+        for c in range(values.shape[1]):
+            total = np.int64(0)
+            for m in range(values.shape[2]):
+                total += weights[m] * np.int64(values[i, c, m])
+            if total > best:
+                best = total
+                label[i] = c
+
+
+class Search:
+    """Whole-number weights over the candidates, and the metric of every single step away from them."""
+
+    def __init__(self, contested: Contested, folds: Sequence[int], weights: np.ndarray | None = None) -> None:
+        self.contested, self.blocks = contested, contested.chosen(folds)
+        self.base = contested.base(folds)
+        self.weights = np.zeros(contested.candidates, np.int64)
+        self.states = [np.zeros(block.values.shape[:2], np.int32) for block in self.blocks]
+        for candidate in np.flatnonzero(weights) if weights is not None else ():
+            self.move(int(candidate), int(weights[candidate]))  # type: ignore[index]
+
+    def move(self, candidate: int, step: int) -> None:
+        self.weights[candidate] += step
+        for block, state in zip(self.blocks, self.states, strict=True):
+            _add(block.values, step, candidate, state)
+
+    def scores(self, step: int) -> np.ndarray:
+        """Scores (M,) of the weights with `step` added to each candidate's in turn; 0: without any (all alike)."""
+        own, classes = self.contested, len(self.base)
+        counts = np.zeros((classes, len(own.scored), own.candidates), np.int32)
+        still = np.zeros((classes, len(own.scored)), np.int64)
+        for block, state in zip(self.blocks, self.states, strict=True):
+            _tally(block.values, block.truth, state, step, counts, still)
+        confusion = np.repeat(self.base[None], own.candidates, 0)
+        confusion[:, :, list(own.scored)] += own.every * (counts.transpose(2, 0, 1) + still)
+        return own.metric.score(confusion, own.scored)
+
+
+def greedy(
+    contested: Contested,
+    folds: Sequence[int],
+    steps: int = 50,
+    allowed: np.ndarray | None = None,
+    costs: np.ndarray | None = None,
+    limits: np.ndarray | None = None,
+) -> np.ndarray:
+    """Greedy selection with replacement (Caruana et al. 2004), weights int64 (M,) that sum to at most `steps`.
+
+    The best of the steps is taken, the earliest of equals. Among candidates that are equal, one already in comes
+    first, then the better one alone. allowed: bool (M,). costs (L, M) of each candidate in several currencies,
+    which count once however often it is taken, never exceed limits (L,).
+    """
+    search = Search(contested, folds)
+    allowed = np.ones(contested.candidates, np.bool_) if allowed is None else allowed
+    best, taken, alone = -1.0, search.weights.copy(), np.zeros(contested.candidates)
+    for number in range(steps):
+        open_now = allowed
+        if costs is not None and limits is not None:
+            spent = costs @ (search.weights > 0)
+            fits = (spent[:, None] + costs <= limits[:, None]).all(0)
+            open_now = allowed & (fits | (search.weights > 0))
+        if not open_now.any():
+            break
+        scores = search.scores(1)
+        if number == 0:
+            alone = scores
+        found = np.where(open_now, scores, -np.inf)
+        equal = np.flatnonzero(found == found.max())
+        used = equal[search.weights[equal] > 0]
+        equal = used if len(used) else equal
+        search.move(int(equal[alone[equal].argmax()]), 1)
+        if found.max() > best:
+            best, taken = float(found.max()), search.weights.copy()
+    return taken
+
+
+def polish(
+    contested: Contested, folds: Sequence[int], weights: np.ndarray, steps: Sequence[int], rounds: int = 30
+) -> np.ndarray:
+    """Weights int64 (M,) after moves of one candidate at a time, each the best that gains in the metric itself."""
+    search = Search(contested, folds, weights)
+    inside = weights > 0  # no new candidate: limits stay kept
+    score = float(search.scores(0)[0])
+    for _ in range(rounds):
+        best, move = score, (0, 0)
+        for step in steps:
+            found = np.where(inside & (search.weights + step >= 0), search.scores(step), -np.inf)
+            if step < 0 and (search.weights > 0).sum() == 1:
+                continue
+            if found.max() > best + 1e-12:
+                best, move = float(found.max()), (int(found.argmax()), step)
+        if not move[1]:
+            break
+        search.move(*move)
+        score = best
+    return search.weights
+
+
+def confusions(contested: Contested, weights: np.ndarray, fold: int) -> np.ndarray:
+    """Confusion matrices int64 (n, C, C) of a fold's samples under weights (M,), exact where `every` is 1."""
+    result = contested.settled.copy()
+    for block in contested.chosen([fold]):
+        label = np.zeros(len(block.truth), np.uint8)
+        _weighted(block.values, weights.astype(np.int64), label)
+        predicted = np.array(contested.scored)[label]
+        np.add.at(result, (block.row, block.truth, predicted), contested.every)
+    return result[contested.fold == fold]
