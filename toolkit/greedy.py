@@ -5,8 +5,9 @@ every machine. Items (samples, or pixels) on which all candidates agree keep the
 are not negative; they are counted once and not looked at again. The rest are the contested ones.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -18,7 +19,7 @@ AGREED = 255  # no label: the item is contested
 
 @dataclass(frozen=True)
 class Block:
-    """Contested items of one fold."""
+    """Contested items of one fold. `values` may be memory-mapped."""
 
     fold: int
     values: np.ndarray  # uint8 or uint16 (n, S, M): probabilities of the scored classes by candidate
@@ -31,7 +32,7 @@ class Contested:
     """Everything that any weighting of M candidates can change.
 
     settled: int64 (N, C, C), the confusion of the items on which all candidates agree, by sample; fold: int64 (N,);
-    every: of the contested items only one in so many is held in memory (1: all), and counts for as many.
+    every: of each class's contested items only one in so many is here, and counts for as many.
     """
 
     blocks: tuple[Block, ...]
@@ -40,7 +41,7 @@ class Contested:
     scored: tuple[int, ...]
     metric: Metric
     candidates: int
-    every: int = 1
+    every: np.ndarray | None = None  # int64 (C,); None: all are here
 
     def base(self, folds: Sequence[int]) -> np.ndarray:
         """Confusion (C, C) of the settled items of these folds."""
@@ -55,19 +56,25 @@ Part = tuple[int, np.ndarray, np.ndarray, np.ndarray]  # fold, rows (n,), values
 
 
 def gather(
-    parts: Iterable[Part], fold: np.ndarray, classes: int, metric: Metric, scored: Sequence[int], limit: int = 2**30
+    parts: Iterable[Part],
+    fold: np.ndarray,
+    classes: int,
+    metric: Metric,
+    scored: Sequence[int],
+    scratch: Path | None = None,
+    limit: int = 2**30,
 ) -> Contested:
     """Divide all items into settled and contested ones, reading part by part.
 
-    Each part's values are uint8 or uint16 of the scored classes alone. Beyond `limit` bytes every other contested
-    item is let go, as often as needed.
+    Each part's values are uint8 or uint16 of the scored classes alone. Contested ones beyond `limit` bytes lie in
+    files under `scratch`.
     """
     settled = np.zeros((len(fold), classes, classes), np.int64)
     counted = np.zeros(256, np.bool_)  # a truth whose row no score reads need not be followed
     counted[list(scored) if metric.name in ("accuracy", "mean IoU") else list(range(classes))] = True
     labels = np.array([*scored], np.uint8)
     blocks: list[Block] = []
-    every, seen, candidates = 1, 0, 0
+    held, candidates = 0, 0
     for number, rows, values, targets in parts:
         candidates, count = len(values), len(rows)
         flat = values.reshape(candidates, count, values.shape[2], -1)
@@ -77,22 +84,50 @@ def gather(
         agreed = np.full(truth.shape, AGREED, np.uint8)
         _agree(flat, agreed)
         known = agreed != AGREED
+        predicted = np.where(known, labels[np.where(known, agreed, 0)], 0)
         masked = np.where(known, truth, IGNORED)
-        settled[rows] += confusion_by_sample(
-            masked.reshape(count, -1), np.where(known, labels[np.where(known, agreed, 0)], 0).reshape(count, -1), classes
-        )
-        at = np.flatnonzero((~known & (truth != IGNORED) & counted[truth]).ravel())
-        kept = at[(seen + np.arange(len(at))) % every == 0]
-        seen += len(at)
+        settled[rows] += confusion_by_sample(masked.reshape(count, -1), predicted.reshape(count, -1), classes)
+        kept = np.flatnonzero((~known & (truth != IGNORED) & counted[truth]).ravel())
         taken = np.empty((len(kept), flat.shape[2], candidates), flat.dtype)
         _take(flat, kept, taken)
+        held += taken.nbytes
+        if held > limit and scratch is not None and len(taken):
+            taken = _filed(taken, scratch / f"contested_{len(blocks)}.npy")
         blocks.append(Block(number, taken, truth.ravel()[kept], rows[kept // (truth.size // count)]))
-        while sum(block.values.nbytes for block in blocks) > limit:
-            every *= 2
-            blocks = [
-                Block(b.fold, b.values[::2].copy(), b.truth[::2].copy(), b.row[::2].copy()) for b in blocks
-            ]
-    return Contested(tuple(blocks), settled, fold, tuple(scored), metric, candidates, every)
+    return Contested(tuple(blocks), settled, fold, tuple(scored), metric, candidates)
+
+
+def _filed(values: np.ndarray, path: Path) -> np.ndarray:
+    np.save(path, values, allow_pickle=False)
+    filed: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return filed
+
+
+def read(stored: np.ndarray, rows: np.ndarray | slice = np.s_[:]) -> np.ndarray:
+    """Rows of a memory-mapped array through a map of their own: pages once read would count as memory held."""
+    if isinstance(stored, np.memmap) and stored.filename is not None:
+        again: np.memmap = np.memmap(stored.filename, stored.dtype, "r", stored.offset, stored.shape)
+        return np.array(again[rows])
+    return stored[rows]
+
+
+def thinned(contested: Contested, most: int) -> Contested:
+    """At most about `most` contested items of each true class; the rarest classes stay whole."""
+    classes = contested.settled.shape[1]
+    number = np.sum([np.bincount(b.truth, minlength=classes) for b in contested.blocks], axis=0)
+    every = np.maximum(1, -(-number // most))
+    if (every == 1).all():
+        return contested
+    seen = np.zeros(classes, np.int64)
+    blocks = []
+    for block in contested.blocks:
+        keep = np.zeros(len(block.truth), np.bool_)
+        for c in range(classes):
+            at = np.flatnonzero(block.truth == c)
+            keep[at[(seen[c] + np.arange(len(at))) % every[c] == 0]] = True
+            seen[c] += len(at)
+        blocks.append(Block(block.fold, read(block.values)[keep], block.truth[keep], block.row[keep]))
+    return replace(contested, blocks=tuple(blocks), every=every)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -197,20 +232,25 @@ class Search:
         for candidate in np.flatnonzero(weights) if weights is not None else ():
             self.move(int(candidate), int(weights[candidate]))  # type: ignore[index]
 
+    def _parts(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for block, state in zip(self.blocks, self.states, strict=True):
+            yield read(block.values), block.truth, state
+
     def move(self, candidate: int, step: int) -> None:
         self.weights[candidate] += step
-        for block, state in zip(self.blocks, self.states, strict=True):
-            _add(block.values, step, candidate, state)
+        for values, _, state in self._parts():
+            _add(values, step, candidate, state)
 
     def scores(self, step: int) -> np.ndarray:
         """Scores (M,) of the weights with `step` added to each candidate's in turn; 0: without any (all alike)."""
         own, classes = self.contested, len(self.base)
         counts = np.zeros((classes, len(own.scored), own.candidates), np.int32)
         still = np.zeros((classes, len(own.scored)), np.int64)
-        for block, state in zip(self.blocks, self.states, strict=True):
-            _tally(block.values, block.truth, state, step, counts, still)
+        for values, truth, state in self._parts():
+            _tally(values, truth, state, step, counts, still)
         confusion = np.repeat(self.base[None], own.candidates, 0)
-        confusion[:, :, list(own.scored)] += own.every * (counts.transpose(2, 0, 1) + still)
+        every = 1 if own.every is None else own.every[:, None]
+        confusion[:, :, list(own.scored)] += every * (counts.transpose(2, 0, 1) + still)
         return own.metric.score(confusion, own.scored)
 
 
@@ -275,11 +315,13 @@ def polish(
 
 
 def confusions(contested: Contested, weights: np.ndarray, fold: int) -> np.ndarray:
-    """Confusion matrices int64 (n, C, C) of a fold's samples under weights (M,), exact where `every` is 1."""
+    """Confusion matrices int64 (n, C, C) of a fold's samples under weights (M,)."""
+    if contested.every is not None:
+        raise ValueError("a part of the contested items can't tell the confusion of a sample")
     result = contested.settled.copy()
     for block in contested.chosen([fold]):
         label = np.zeros(len(block.truth), np.uint8)
-        _weighted(block.values, weights.astype(np.int64), label)
+        _weighted(read(block.values), weights.astype(np.int64), label)
         predicted = np.array(contested.scored)[label]
-        np.add.at(result, (block.row, block.truth, predicted), contested.every)
+        np.add.at(result, (block.row, block.truth, predicted), 1)
     return result[contested.fold == fold]
