@@ -45,7 +45,7 @@ def test_the_blend_is_the_mean_and_its_score_that_of_the_mean(workspace: Workspa
     expected = score(competition, open_dataset(workspace.data).targets, read_folds(workspace), oof)
     assert result["clean"] == expected == read_json(folder / "metrics.json")["clean"]
     assert result["stress"] is None
-    assert read_json(folder / "blend.json") == {run.name: 0.5 for run in runs}
+    assert read_json(folder / "blend.json")["runs"] == {run.name: 0.5 for run in runs}
 
 
 def test_a_blend_is_made_once_and_anew_when_there_is_another_run(workspace: Workspace, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_blend_is_made_once_and_anew_when_there_is_another_run(workspace: Work
     assert (workspace.ensemble / "mean" / "oof.npy").stat().st_mtime_ns == made
     second = train(tmp_path, QUICK, "--seed", "1")
     assert set(call(ensemble, parser(), tmp_path)["runs"]) == {first.name, second.name}
-    assert set(read_json(workspace.ensemble / "mean" / "blend.json")) == {first.name, second.name}
+    assert set(read_json(workspace.ensemble / "mean" / "blend.json")["runs"]) == {first.name, second.name}
     assert call(ensemble, parser(), tmp_path, "--runs", first.name) == one
 
 
@@ -64,7 +64,7 @@ def test_a_run_named_twice_counts_once(workspace: Workspace, tmp_path: Path) -> 
     a, b = train(tmp_path, QUICK), train(tmp_path, QUICK, "--seed", "1")
     call(ensemble, parser(), tmp_path, "--runs", a.name, a.name, b.name)
     folder = workspace.ensemble / "mean"
-    assert read_json(folder / "blend.json") == {a.name: 0.5, b.name: 0.5}
+    assert read_json(folder / "blend.json")["runs"] == {a.name: 0.5, b.name: 0.5}
     assert np.allclose(stored(folder, "oof"), (stored(a, "oof") + stored(b, "oof")) / 2, atol=1e-3)
 
 

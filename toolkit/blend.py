@@ -45,11 +45,13 @@ CONTESTED = 100_000  # pixels of each class that weights are fitted on
 CLIMBED = 10_000  # of these, for gradients
 STEPS = 50  # of greedy selection
 BAGS = 8
+BAG_STEPS = 20
 TOTAL = 100  # the sum of whole-number weights before they are polished
 POLISH = (1, -1, 2, -2, 5, -5, 10, -10)
 SHRINK = 0.02  # price of per-class weights: a score must gain so much for weights e times apart
 STACKED = 4  # families that a stack sees
 QUANTILES = 512
+FEW = 100  # groups; with fewer, blenders differ by chance alone
 
 
 @dataclass(frozen=True)
@@ -364,7 +366,7 @@ def fit_bagged(pool: Pool, folds: Sequence[int]) -> Solution:
         bag = np.zeros(len(pool.families), np.bool_)
         # at least two, or a bag is but the best of a few
         bag[random.permutation(allowed)[: max(2, -(-len(allowed) // 2))]] = True
-        chosen = greedy(pool.fitted, folds, STEPS, bag)
+        chosen = greedy(pool.fitted, folds, BAG_STEPS, bag)
         total += np.rint(chosen * (STEPS / chosen.sum())).astype(np.int64)
     return Solution(total)
 
@@ -477,7 +479,9 @@ BLENDERS = (
 
 
 def blenders_for(pool: Pool) -> tuple[Blender, ...]:
-    """Those that make sense here: with one family, only what changes its labels."""
+    """Those that make sense here: with one family, only what changes its labels; with few groups, the mean."""
+    if len(np.unique(pool.group[pool.fold >= 0])) < FEW:
+        return BLENDERS[:1]
     masks = isinstance(pool.competition.task, Segmentation)
     alone = ("mean", "mean-biases", "mean-regions")
     return tuple(

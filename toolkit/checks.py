@@ -30,21 +30,25 @@ def blend_prediction(
     then nothing is predicted.
     """
     dataset = open_dataset(workspace.data)
-    members = blend_members(workspace, blend)
+    described = read_json(blend / "blend.json")
+    members = blend_members(workspace, described["runs"])
     if len(dataset.test_images):
         stored = open_probabilities(blend / "test.npy")
         labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
         return Prediction(dataset.test_images, labels, members)
     rows = np.linspace(0, len(dataset.images) - 1, min(images, len(dataset.images))).astype(int)
+    biases = None if described["biases"] is None else tuple(described["biases"])
     if not images:
-        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members, half=half)
-    return predicted(competition, dataset.images[rows], members, device, half=half)
+        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members, biases=biases, half=half)
+    return predicted(competition, dataset.images[rows], members, device, biases=biases, half=half)
 
 
-def blend_members(workspace: Workspace, blend: Path) -> tuple[Member, ...]:
-    """The networks of the blend's runs, fold by fold; UserError where their weights are gone."""
+def blend_members(workspace: Workspace, runs: dict[str, float]) -> tuple[Member, ...]:
+    """The networks of runs that have a share, fold by fold; UserError where their weights are gone."""
     members = []
-    for name, share in read_json(blend / "blend.json").items():
+    for name, share in runs.items():
+        if not share:
+            continue
         run = workspace.train / name
         recipe = from_dict(read_json(run / "recipe.json"))
         weights = sorted(run.glob("fold_*/weights.safetensors"))
@@ -91,12 +95,15 @@ def score_halved(competition: Competition, workspace: Workspace, blend: Path, de
     dataset, table, device = open_dataset(workspace.data), read_folds(workspace), resolve_device(device_name)
     fold = table["fold"].to_numpy()
     total = np.zeros((len(dataset.images), len(competition.task.classes), *dataset.targets.shape[1:]), np.float32)
-    for member in blend_members(workspace, blend):
-        rows = np.flatnonzero(fold == int(member.weights.parent.name.removeprefix("fold_")))
-        part = predict(
-            _network(competition, member, device, True), dataset.images[rows], competition.scored, device, "float32"
-        )
-        total[rows] += member.share * part
+    for k, fitted in enumerate(read_json(blend / "blend.json")["folds"]):  # each scored as it was when cross-fitted
+        rows = np.flatnonzero(fold == k)
+        for member in blend_members(workspace, fitted["runs"]):
+            if member.weights.parent.name == f"fold_{k}":
+                network = _network(competition, member, device, True)
+                part = predict(network, dataset.images[rows], competition.scored, device, "float32")
+                total[rows] += member.share * part
+        if fitted["biases"] is not None:
+            total[rows] *= np.exp(np.array(fitted["biases"], np.float32))
     return float(score(competition, relabel(dataset.targets, relabels(table)), table, total)["score"])
 
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.blend import Blender, Pool, Solution, confusions
-from toolkit.metrics import Metric
+from toolkit.blend import Blender, Candidate, Pool, Solution, confusions
+from toolkit.competition import Competition
+from toolkit.greedy import read
+from toolkit.metrics import Metric, confusion_by_sample
+from toolkit.oof import CHUNK
 
 DRAWS = 200
 Key = tuple[int, ...]
@@ -110,17 +113,20 @@ def cross_fit(
     metric, scored = pool.competition.metric, pool.scored
     allowed = np.array(eligible)
 
-    def choose(inside: Sequence[int], without: Key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Who is within noise, scores and draws, each fold of `inside` scored without itself and `without`."""
+    def choose(inside: Sequence[int], without: Key) -> tuple[np.ndarray, np.ndarray]:
+        """Who is within noise, and scores, each fold of `inside` scored without itself and `without`."""
         groups = np.concatenate([pool.group[pool.fold == j] for j in inside])
         times = draw_groups(groups)
         scores, draws = [], []
-        for blender in blenders:
+        for blender, may in zip(blenders, allowed, strict=True):
+            if without and not may:  # what can't be chosen is scored only for the table
+                scores.append(-1.0)
+                draws.append(np.zeros(DRAWS))
+                continue
             whole = np.concatenate([matrices(blender, tuple(sorted({*without, j})), j) for j in inside])
             scores.append(float(metric.score(whole.sum(0, dtype=np.int64), scored)))
             draws.append(resampled(whole, times, metric, scored))
-        within = simplest_within(np.array(scores), np.array(draws), allowed)
-        return within, np.array(scores), np.array(draws)
+        return simplest_within(np.array(scores), np.array(draws), allowed), np.array(scores)
 
     parts, blended, alone = [], [], []
     for k in folds:
@@ -134,7 +140,7 @@ def cross_fit(
         alone.append(single(tuple(others), k))
         for key in [key for key in found if len(key[1]) == 2 and k in key[1] and max(key[1]) == k]:
             del found[key]  # both of its folds have been scored
-    within, scores, _ = choose(folds, ())
+    within, scores = choose(folds, ())
     naive = [float(metric.score(_sum(pool, fit(one, ()), folds), scored)) for one in blenders]
     chosen = int(within.argmax()) if len(folds) > 2 else int(allowed.argmax())
     ours, theirs = np.concatenate(blended).astype(np.int64), np.concatenate(alone)
@@ -153,6 +159,30 @@ def cross_fit(
         float(metric.score(theirs.sum(0), scored)),
         float((gain > 0).mean() + (gain == 0).mean() / 2),
     )
+
+
+def best_single(
+    competition: Competition, candidates: Sequence[Candidate], targets: np.ndarray, fold: np.ndarray
+) -> Callable[[Key, int], np.ndarray]:
+    """The function `cross_fit` asks for: runs are read one after the other, and only totals by fold are kept."""
+    classes = len(competition.task.classes)
+
+    def matrices(candidate: Candidate, k: int) -> np.ndarray:
+        rows = np.flatnonzero(fold == k)
+        found = [
+            confusion_by_sample(np.asarray(targets[at]), competition.decode(read(candidate.oof, at)), classes)
+            for at in np.split(rows, range(CHUNK, len(rows), CHUNK))
+        ]
+        return np.concatenate(found)
+
+    folds = [int(k) for k in np.unique(fold[fold >= 0])]
+    totals = np.array([[matrices(one, k).sum(0) for k in folds] for one in candidates])
+
+    def single(inside: Key, k: int) -> np.ndarray:
+        scores = competition.score(totals[:, np.isin(folds, inside)].sum(1))
+        return matrices(candidates[int(scores.argmax())], k)
+
+    return single
 
 
 def _sum(pool: Pool, solution: Solution, folds: Sequence[int]) -> np.ndarray:
