@@ -77,6 +77,8 @@ def gather(
     held, candidates = 0, 0
     for number, rows, values, targets in parts:
         candidates, count = len(values), len(rows)
+        if not count:
+            continue
         flat = values.reshape(candidates, count, values.shape[2], -1)
         truth = targets.reshape(count, -1).astype(np.uint8)
         if flat.shape[3] == 1:  # labels: one row of many items is faster than many rows of one
