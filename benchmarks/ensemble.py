@@ -10,7 +10,7 @@ time is scaled up. The peer needs autogluon.core in an environment of its own; w
 left out.
 
 Bias: 200 drawn problems on which the true accuracy is known from fresh samples. The error of a score is measured
-against that of the plain mean on the same samples, which has no bias and most of the noise.
+against that of a blend of the same kind fitted on other samples: it has no bias on these, and most of their noise.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def draw_masks(folder: Path, models: int, count: int = 2_500, classes: int = 5) 
         targets[n] = truth.argmax(0)
         shared = 3 * truth + 1.5 * some()
         for m, file in enumerate(files):
-            file[n] = np.rint(255 * _softmax(shared + (1.2 + 0.04 * m) * some(), 0))
+            file[n] = np.rint(255 * _softmax(shared + (0.5 + 0.02 * m) * some(), 0))
     np.save(folder / "targets.npy", targets)
 
 
@@ -134,7 +134,7 @@ def _softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def scored(folder: Path, weights: list[float], metric: str) -> float:
     """The official metric of the weighted mean, computed without any kernel."""
-    from toolkit.metrics import Accuracy, MacroF1, MeanIoU, confusion_matrix
+    from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric, confusion_matrix
 
     targets = np.load(folder / "targets.npy")
     files = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("model_*.npy"))]
@@ -144,7 +144,8 @@ def scored(folder: Path, weights: list[float], metric: str) -> float:
         at = slice(start, start + 250)
         mixed = sum(w * file[at].astype(np.float64) for w, file in zip(weights, files, strict=True) if w)
         total += confusion_matrix(targets[at], np.asarray(mixed).argmax(1), classes)
-    made = {"accuracy": Accuracy(), "macro F1": MacroF1(), "mean IoU": MeanIoU()}[metric]
+    known: dict[str, Metric] = {"accuracy": Accuracy(), "macro F1": MacroF1(), "mean IoU": MeanIoU()}
+    made = known[metric]
     return float(made.score(total, range(classes)))
 
 
@@ -194,45 +195,9 @@ def compare(folder: Path, metric: str, peer: str, repeats: int, peer_steps: int)
     return found
 
 
-def bias(problems: int, samples: int = 1_000, models: int = 20, classes: int = 4) -> dict[str, float]:
+def bias(problems: int, samples: int = 2_000, models: int = 20) -> dict[str, float]:
     """Mean errors, in points, of the cross-fitted and of the naive score, with their standard errors."""
-    from competitions.blood_cells import competition
-    from toolkit.blend import BLENDERS, Candidate, Solution, make_families, make_pool, mixed
-    from toolkit.competition import Classification
-    from toolkit.crossfit import best_single, cross_fit
-
-    task = Classification(tuple("abcdefgh"[:classes]), (1, 1, 1))
-    competition = replace(competition, task=task)
-    fast = [one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases", "greedy-biases")]
-    fresh = 20_000
-    errors = []
-    for number in range(problems):
-        random = np.random.default_rng(number)
-        targets = random.integers(classes, size=samples + fresh)
-        shared = random.normal(size=(len(targets), classes)) + 1.5 * (np.arange(classes) == targets[:, None])
-        shared[:, 0] += 0.3  # a class that is said too often
-        stored = [
-            _softmax(shared + random.uniform(0.8, 2) * random.normal(size=shared.shape)).astype(np.float16)
-            for _ in range(models)
-        ]
-        # what is not seen plays the part of the test set
-        candidates = [Candidate(f"{m}", f"{m}", one[:samples], one[samples:]) for m, one in enumerate(stored)]
-        fold = random.permutation(np.arange(samples) % 5)
-        pool = make_pool(competition, make_families(candidates), targets[:samples], fold, np.arange(samples))
-        single = best_single(competition, candidates, targets[:samples], fold)
-        outcome = cross_fit(pool, fast, [True] * len(fast), single)
-
-        def accuracy(solution: Solution, which: str, rows: int, truth: np.ndarray, pool: Any = pool) -> float:
-            return float((competition.decode(mixed(pool, solution, which, np.arange(rows))) == truth).mean())
-
-        mean = Solution(np.ones(models, np.int64))
-        seen, unseen = ("oof", samples, targets[:samples]), ("test", fresh, targets[samples:])
-        noise = accuracy(mean, *seen) - accuracy(mean, *unseen)
-        # as many folds, so many blends: the score is that of their mean
-        size = [int((fold == k).sum()) for k in range(5)]
-        true = np.average([accuracy(solution, *unseen) for _, solution in outcome.parts], weights=size)
-        errors.append((outcome.score - true - noise, outcome.naive - accuracy(outcome.final[1], *unseen) - noise))
-    points = 100 * np.array(errors)
+    points = 100 * np.array([errors(number, samples, models) for number in range(problems)])
     error = points.std(0, ddof=1) / np.sqrt(problems)
     return {
         "crossfit_bias": float(points[:, 0].mean()),
@@ -241,6 +206,54 @@ def bias(problems: int, samples: int = 1_000, models: int = 20, classes: int = 4
         "naive_bias_error": float(error[1]),
         "problems": problems,
     }
+
+
+def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 20_000) -> tuple[float, float]:
+    """Of the cross-fitted and of the naive score, on one drawn problem."""
+    from competitions.blood_cells import competition
+    from toolkit.blend import BLENDERS, Blender, Candidate, Solution, make_families, make_pool, mixed
+    from toolkit.competition import Classification
+    from toolkit.crossfit import best_single, cross_fit
+
+    competition = replace(competition, task=Classification(tuple("abcdefgh"[:classes]), (1, 1, 1)))
+    fast = [one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases", "greedy-biases")]
+    random = np.random.default_rng(seed)
+    targets = random.integers(classes, size=2 * samples + fresh)
+    shared = random.normal(size=(len(targets), classes)) + 1.5 * (np.arange(classes) == targets[:, None])
+    shared[:, 0] += 0.8  # a class that is said too often
+    stored = [
+        _softmax(shared + random.uniform(0.8, 2) * random.normal(size=shared.shape)).astype(np.float16)
+        for _ in range(models)
+    ]
+    seen, other, unseen = np.split(targets, [samples, 2 * samples])
+    fold = random.permutation(np.arange(samples) % 5)
+    # what is never fitted plays the part of the test set
+    here, apart = (
+        [Candidate(f"{m}", f"{m}", one[start : start + samples], one[2 * samples :]) for m, one in enumerate(stored)]
+        for start in (0, samples)
+    )
+    pool = make_pool(competition, make_families(here), seen, fold, np.arange(samples))
+    elsewhere = make_pool(competition, make_families(apart), other, fold, np.arange(samples))
+    outcome = cross_fit(pool, fast, [True] * len(fast), best_single(competition, here, seen, fold))
+    controls: dict[str, Solution] = {}
+
+    def error(blender: Blender, solution: Solution, rows: np.ndarray) -> float:
+        """Accuracy on rows less the true one, and less the same of such a blend that was fitted elsewhere."""
+        if blender.name not in controls:
+            after = [one for one in fast if one.name == blender.after]
+            first = [one.fit(elsewhere, range(5)) for one in after]
+            controls[blender.name] = blender.fit(elsewhere, range(5), *first)
+        each = [
+            (competition.decode(mixed(pool, one, "oof", rows)) == seen[rows]).mean()
+            - (competition.decode(mixed(pool, one, "test", np.arange(fresh))) == unseen).mean()
+            for one in (solution, controls[blender.name])
+        ]
+        return float(each[0] - each[1])
+
+    rows = [np.flatnonzero(fold == k) for k in range(5)]
+    parts = [error(*part, at) for part, at in zip(outcome.parts, rows, strict=True)]
+    whole = float(np.average(parts, weights=[len(at) for at in rows]))
+    return whole, error(*outcome.final, np.arange(samples))
 
 
 def main() -> None:

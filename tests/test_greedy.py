@@ -1,6 +1,6 @@
 """The kernels choose what a plain reading of the method chooses, and score what the official metric scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.greedy import Contested, Search, confusions, gather, greedy, polish, read, thinned
+from toolkit.greedy import Contested, Part, Search, confusions, gather, greedy, polish, read, thinned
 from toolkit.metrics import IGNORED, Accuracy, MacroF1, MeanIoU, Metric, confusion_matrix, decode
 
 METRICS = (Accuracy(), MacroF1(), MeanIoU(ignore=("a",)), Accuracy(ignore=("a",)))
@@ -35,7 +35,7 @@ def drawn(
 def gathered(
     values: np.ndarray, targets: np.ndarray, fold: np.ndarray, metric: Metric, scored: Sequence[int], size: int = 5
 ) -> Contested:
-    def parts():  # type: ignore[no-untyped-def]
+    def parts() -> Iterator[Part]:
         for k in range(3):
             rows = np.flatnonzero(fold == k)
             for at in np.split(rows, range(size, len(rows), size)):

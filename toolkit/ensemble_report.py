@@ -23,17 +23,17 @@ def draw(pool: Pool, solution: Solution, name: str, folder: Path) -> None:
     order = np.argsort(-weights, kind="stable")[:SHOWN]
     names = [_short(pool, int(m)) for m in order]
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        _weights(weights[order], names, name).savefig(folder / "weights.png", dpi=110)
+        _weights(weights[order], names, name).savefig(folder / "weights.png", dpi=110, bbox_inches="tight")
         if len(pool.families) > 1:
-            _correlation(pool, order, names).savefig(folder / "correlation.png", dpi=110)
+            _correlation(pool, order, names).savefig(folder / "correlation.png", dpi=110, bbox_inches="tight")
             right = _right_after_each(pool, weights, order)
-            _gain(pool, right[0], names).savefig(folder / "gain.png", dpi=110)
-            _repairs(pool, right[1], names).savefig(folder / "repairs.png", dpi=110)
+            _gain(pool, right[0], names).savefig(folder / "gain.png", dpi=110, bbox_inches="tight")
+            _repairs(pool, right[1], names).savefig(folder / "repairs.png", dpi=110, bbox_inches="tight")
 
 
 def _short(pool: Pool, family: int) -> str:
     members = pool.families[family].members
-    return members[0].name + (f" and {len(members) - 1} more seeds" if len(members) > 1 else "")
+    return members[0].name + (f" (+{len(members) - 1} seeds)" if len(members) > 1 else "")
 
 
 def _weights(weights: np.ndarray, names: Sequence[str], name: str) -> Figure:
@@ -57,13 +57,13 @@ def _correlation(pool: Pool, order: np.ndarray, names: Sequence[str]) -> Figure:
     own = pool.values[known, position[pool.truth[known]]][:, order]
     with np.errstate(invalid="ignore"):
         alike = np.corrcoef(own, rowvar=False)
-    figure = Figure(figsize=(3.5 + 0.36 * len(names), 2.5 + 0.34 * len(names)), layout="constrained")
+    figure = Figure(figsize=(4.5 + 0.42 * len(names), 2.8 + 0.36 * len(names)), layout="constrained")
     axes = figure.subplots()
     low = float(np.floor(np.nanmin(alike) * 10) / 10)
     picture = axes.imshow(alike, cmap="viridis", vmin=low, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
     axes.set_yticks(range(len(names)), names)
-    axes.set_title("Correlation of the true class's probability", loc="left")
+    figure.suptitle("Correlation of the true class's probability", x=0.02, ha="left")
     if len(names) <= 12:
         for (row, column), value in np.ndenumerate(alike):
             colour = "white" if value < (low + 1) / 2 else "black"
@@ -86,18 +86,14 @@ def _right_after_each(pool: Pool, weights: np.ndarray, order: np.ndarray) -> tup
 
 
 def _gain(pool: Pool, scores: np.ndarray, names: Sequence[str]) -> Figure:
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot(np.arange(1, len(scores) + 1), scores, marker="o", color=INK)
-    axes.set_xlabel("families in the blend, the heaviest first")
     axes.set_ylabel(f"{pool.competition.metric.name}, in sample")
-    axes.set_xticks(np.arange(1, len(scores) + 1))
+    labels = [names[0], *(f"+ {name}" for name in names[1 : len(scores)])]
+    axes.set_xticks(np.arange(1, len(scores) + 1), labels, rotation=40, ha="right")
     axes.set_title("What each addition gains", loc="left")
-    for number, (score, name) in enumerate(zip(scores, names, strict=False), start=1):
-        if len(scores) <= 12:
-            text = name if number == 1 else f"+ {name}"
-            axes.annotate(text, (number, score), (4, -12), textcoords="offset points", fontsize=7, rotation=-15)
-    axes.margins(x=0.08, y=0.18)
+    axes.margins(x=0.05, y=0.1)
     return figure
 
 
@@ -108,7 +104,7 @@ def _repairs(pool: Pool, right: np.ndarray, names: Sequence[str]) -> Figure:
     changing = np.flatnonzero(right.any(0) & ~right.all(0))
     changing = changing[np.linspace(0, len(changing) - 1, min(REPAIRED, len(changing))).astype(int)]
     changing = changing[np.argsort(-right[:, changing].sum(0), kind="stable")]
-    figure = Figure(figsize=(11, 1.6 + 0.3 * len(right)), layout="constrained")
+    figure = Figure(figsize=(12, 1.8 + 0.3 * len(right)), layout="constrained")
     left, other = figure.subplots(1, 2, width_ratios=(3, 2))
     shown = right[:, changing] if len(changing) else np.ones((len(right), 1), np.bool_)
     colours = matplotlib.colors.ListedColormap([WRONG, RIGHT])
@@ -118,6 +114,10 @@ def _repairs(pool: Pool, right: np.ndarray, names: Sequence[str]) -> Figure:
     left.set_xticks([])
     kind = "pixels" if isinstance(pool.competition.task, Segmentation) else "samples"
     left.set_xlabel(f"{len(changing)} of the {kind} that change (red: wrong)")
+    if kind == "samples":
+        rows_of_items = np.concatenate([np.flatnonzero(pool.fold == k) for k in pool.folds])
+        left.set_xticks(range(len(changing)), rows_of_items[changing], rotation=90, fontsize=6)
+        left.set_xlabel(f"rows of {len(changing)} of the samples that change (red: wrong)")
     left.set_title("What each addition repairs", loc="left")
     rows = np.arange(len(right))
     other.barh(rows, repaired, color=INK, label="repaired")

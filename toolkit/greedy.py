@@ -172,51 +172,72 @@ def _tally(
     truth: np.ndarray,
     state: np.ndarray,
     step: int,
+    moved: int,
+    move: int,
     place: np.ndarray,
+    best: np.ndarray,
+    label: np.ndarray,
+    part: np.ndarray,
     counts: np.ndarray,
     still: np.ndarray,
 ) -> None:
     """Add to counts (C, S, M) the labels after `step` times each candidate is added to state (n, S).
 
-    An item that no candidate can turn is added to still (C, S) instead: its lead is larger than any step. Where
-    place (C,) is a class's position among the scored ones, and not -1, only the right ones are counted, which is
-    all that accuracy asks for; the others go to the next class.
+    Before that `move` times candidate `moved` is added to the state for good, so that values are read once. An item
+    that no candidate can turn is added to still (C, S) instead, and classes that lie too far behind are passed over.
+    Where place (C,) is a class's position among the scored ones, and not -1, only the right ones are counted, which
+    is all that accuracy asks for; the others go to the next class. best, label (M,) and part (C, S, M) are work
+    space, int16 where steps fit.
     """
     items, classes, candidates = values.shape
     reach = abs(step) * (255 if values.itemsize == 1 else 65535)
-    best = np.empty(candidates, np.int32)
-    label = np.empty(candidates, np.int32)
-    for i in range(items):
-        first, second, leader = state[i, 0], np.int32(-2147483648), 0
-        for c in range(1, classes):
-            if state[i, c] > first:
-                second, first, leader = first, state[i, c], c
-            elif state[i, c] > second:
-                second = state[i, c]
-        if np.int64(first) - second > reach:
-            still[truth[i], leader] += 1
-            continue
-        for m in range(candidates):
-            best[m] = state[i, 0] + step * np.int32(values[i, 0, m])
-            label[m] = 0
-        for c in range(1, classes):
-            start = state[i, c]
-            for m in range(candidates):
-                value = np.int32(start + step * np.int32(values[i, c, m]))
-                larger = value > best[m]
-                best[m] = value if larger else best[m]
-                label[m] = np.int32(c) if larger else label[m]
-        own = place[truth[i]]
-        if own >= 0:
-            other = (own + 1) % classes
-            for m in range(candidates):
-                right = np.int32(1) if label[m] == own else np.int32(0)
-                counts[truth[i], own, m] += right
-                counts[truth[i], other, m] += np.int32(1) - right
-            continue
-        for c in range(classes):
-            for m in range(candidates):
-                counts[truth[i], c, m] += np.int32(1) if label[m] == c else np.int32(0)
+    kind = best.dtype.type  # without these casts all is computed in 64 bits, four at a time
+    step_, one, none = kind(step), kind(1), kind(0)
+    for start in range(0, items, 16384):  # int16 counts can't overflow in so many
+        part[:] = 0
+        for i in range(start, min(start + 16384, items)):
+            if move:
+                for c in range(classes):
+                    state[i, c] += move * np.int32(values[i, c, moved])
+            first, leader = state[i, 0], 0
+            for c in range(1, classes):
+                if state[i, c] > first:
+                    first, leader = state[i, c], c
+            near, lowest = 0, -1
+            for c in range(classes):
+                behind = np.int64(state[i, c]) - first
+                if behind < -reach:
+                    continue
+                near += 1
+                behind_, c_ = kind(behind), kind(c)
+                if lowest < 0:
+                    lowest = c
+                    for m in range(candidates):
+                        best[m] = kind(behind_ + kind(step_ * kind(values[i, c, m])))
+                        label[m] = c_
+                else:
+                    for m in range(candidates):
+                        value = kind(behind_ + kind(step_ * kind(values[i, c, m])))
+                        larger = value > best[m]
+                        best[m] = value if larger else best[m]
+                        label[m] = c_ if larger else label[m]
+            own = truth[i]
+            if near == 1:
+                still[own, leader] += 1
+            elif place[own] >= 0:
+                right = place[own]
+                other, c_ = (right + 1) % classes, kind(right)
+                for m in range(candidates):
+                    hit = one if label[m] == c_ else none
+                    part[own, right, m] = kind(part[own, right, m] + hit)
+                    part[own, other, m] = kind(part[own, other, m] + kind(one - hit))
+            else:
+                for c in range(lowest, classes):
+                    if np.int64(state[i, c]) - first >= -reach:
+                        c_ = kind(c)
+                        for m in range(candidates):
+                            part[own, c, m] = kind(part[own, c, m] + (one if label[m] == c_ else none))
+        counts += part
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -245,8 +266,11 @@ class Search:
     def __init__(self, contested: Contested, folds: Sequence[int], weights: np.ndarray | None = None) -> None:
         self.contested, self.blocks = contested, contested.chosen(folds)
         self.base = contested.base(folds)
+        table = (len(self.base), len(contested.scored), contested.candidates)
+        self._work = ((table[2],), (table[2],), table)
         self.weights = np.zeros(contested.candidates, np.int64)
         self.states = [np.zeros(block.values.shape[:2], np.int32) for block in self.blocks]
+        self.waiting = (0, 0)  # a move that the next scores make on their way
         for candidate in np.flatnonzero(weights) if weights is not None else ():
             self.move(int(candidate), int(weights[candidate]))  # type: ignore[index]
 
@@ -255,20 +279,25 @@ class Search:
             yield read(block.values), block.truth, state
 
     def move(self, candidate: int, step: int) -> None:
+        if self.waiting[1]:
+            for values, _, state in self._parts():
+                _add(values, self.waiting[1], self.waiting[0], state)
         self.weights[candidate] += step
-        for values, _, state in self._parts():
-            _add(values, step, candidate, state)
+        self.waiting = (candidate, step)
 
     def scores(self, step: int) -> np.ndarray:
         """Scores (M,) of the weights with `step` added to each candidate's in turn; 0: without any (all alike)."""
         own, classes = self.contested, len(self.base)
-        counts = np.zeros((classes, len(own.scored), own.candidates), np.int32)
+        counts = np.zeros((classes, len(own.scored), own.candidates), np.int64)
         still = np.zeros((classes, len(own.scored)), np.int64)
         place = np.full(256, -1)
         if isinstance(own.metric, Accuracy):
             place[list(own.scored)] = np.arange(len(own.scored))
         for values, truth, state in self._parts():
-            _tally(values, truth, state, step, place, counts, still)
+            small = values.dtype == np.uint8 and abs(step) * 255 * 2 < 2**15
+            best, label, part = (np.zeros(shape, np.int16 if small else np.int32) for shape in self._work)
+            _tally(values, truth, state, step, *self.waiting, place, best, label, part, counts, still)
+        self.waiting = (0, 0)
         confusion = np.repeat(self.base[None], own.candidates, 0)
         every = 1 if own.every is None else own.every[:, None]
         confusion[:, :, list(own.scored)] += every * (counts.transpose(2, 0, 1) + still)
