@@ -173,13 +173,14 @@ def _blend(competition: Any, folder: Path, images: int, workspace: Path | None) 
     from toolkit.checks import blend_members
     from toolkit.competition import Member
     from toolkit.dataset import open_dataset
-    from toolkit.store import Workspace
+    from toolkit.store import Workspace, chosen_blend, read_json
 
     if workspace is not None:
         place = Workspace(workspace, competition.name)
         pictures = open_dataset(place.data).images
         rows = np.linspace(0, len(pictures) - 1, images).astype(int)
-        return blend_members(place, place.ensemble / "mean"), pictures[rows], f"the blend in {place.ensemble}"
+        blend = chosen_blend(place)
+        return blend_members(place, read_json(blend / "blend.json")["runs"]), pictures[rows], f"the blend in {blend}"
     import torch
     from safetensors.torch import save_file
 

@@ -16,7 +16,7 @@ from toolkit.fit import FoldJob
 from toolkit.folds import add_options
 from toolkit.recipe import override
 from toolkit.run import CLOSING, parse_duration, run
-from toolkit.store import Workspace, read_json
+from toolkit.store import Workspace, chosen_blend, read_json
 from toolkit.stress import SHARE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -58,7 +58,8 @@ def epochs(root: Path) -> dict[str, int]:
 
 
 def blended(root: Path) -> set[str]:
-    return {name.rpartition("-")[0] for name in read_json(root / "tiny-practice" / "ensemble" / "mean" / "blend.json")}
+    folder = chosen_blend(Workspace(root, "tiny-practice"))
+    return {name.rpartition("-")[0] for name in read_json(folder / "blend.json")["runs"]}
 
 
 def test_recipes_that_fit_are_trained_whole_and_blended(tmp_path: Path, measured: Measured) -> None:

@@ -166,7 +166,8 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     save_dataset(Dataset(images, np.arange(40) % 8, np.arange(40), np.arange(40), images[:0]), workspace.data, "raw")
     write_json(workspace.train / "run" / "recipe.json", to_dict(recipe))
     member(blood_cells, recipe, workspace.train / "run" / "fold_0")
-    write_json(workspace.ensemble / "mean" / "blend.json", {"run": 1.0})
+    described: dict[str, Any] = {"runs": {"run": 1.0}, "biases": None}
+    write_json(workspace.ensemble / "mean" / "blend.json", described | {"folds": [described]})
     blend = workspace.ensemble / "mean"
     prediction = blend_prediction(blood_cells, workspace, blend, 40, "cpu")
     assert prediction.images.shape == (40, 96, 96, 3) and prediction.labels.dtype == np.uint8
@@ -240,7 +241,8 @@ def test_weights_that_are_gone_are_named(blood_cells: Competition, recipe: Recip
     images = pictures(8)
     save_dataset(Dataset(images, np.arange(8), np.arange(8), np.arange(8), images[:0]), workspace.data, "raw")
     write_json(workspace.train / "run" / "recipe.json", to_dict(recipe))
-    write_json(workspace.ensemble / "mean" / "blend.json", {"run": 1.0})
+    described: dict[str, Any] = {"runs": {"run": 1.0}, "biases": None}
+    write_json(workspace.ensemble / "mean" / "blend.json", described | {"folds": [described]})
     with pytest.raises(UserError, match="run holds no weights any more; train efficientnet_lite0 again"):
         blend_prediction(blood_cells, workspace, workspace.ensemble / "mean", 0, "cpu")
     with pytest.raises(UserError, match="the networks can't be exported"):

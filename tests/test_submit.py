@@ -53,7 +53,7 @@ def make_blend(mars: Competition, place: Workspace, runs: Sequence[str], seed: i
         values = random.random((count, 5, 64, 128), np.float32)
         values[:, 0] = 0
         write_probabilities(folder / f"{name}.npy", [values], values.shape, np.uint8)
-    write_json(folder / "blend.json", {run: 1 / len(runs) for run in runs})
+    write_json(folder / "blend.json", {"runs": {run: 1 / len(runs) for run in runs}, "biases": None})
     write_json(folder / "metrics.json", {"metric": "mean IoU", "clean": SCORE, "stress": None})
     write_manifest(folder, {"runs": dict.fromkeys(runs, inputs)})
 

@@ -32,7 +32,8 @@ def blend_prediction(
     of probabilities.
     """
     dataset = open_dataset(workspace.data)
-    members, choice = blend_members(workspace, blend), read_choice(blend)
+    described, choice = read_json(blend / "blend.json"), read_choice(blend)
+    members = blend_members(workspace, described["runs"])
     views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
     if len(dataset.test_images):
         stored = open_probabilities(blend / "test.npy")
@@ -44,15 +45,20 @@ def blend_prediction(
             "choose the views again in that space"
         )
     rows = np.linspace(0, len(dataset.images) - 1, min(images, len(dataset.images))).astype(int)
+    biases = None if described["biases"] is None else tuple(described["biases"])
     if not images:
-        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members, views, None, half, None, weights)
-    return predicted(competition, dataset.images[rows], members, device, views, half=half, view_weights=weights)
+        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members, views, biases, half, None, weights)
+    return predicted(
+        competition, dataset.images[rows], members, device, views, biases=biases, half=half, view_weights=weights
+    )
 
 
-def blend_members(workspace: Workspace, blend: Path) -> tuple[Member, ...]:
-    """The networks of the blend's runs, fold by fold; UserError where their weights are gone."""
+def blend_members(workspace: Workspace, runs: dict[str, float]) -> tuple[Member, ...]:
+    """The networks of runs that have a share, fold by fold; UserError where their weights are gone."""
     members = []
-    for name, share in read_json(blend / "blend.json").items():
+    for name, share in runs.items():
+        if not share:
+            continue
         run = workspace.train / name
         recipe = from_dict(read_json(run / "recipe.json"))
         weights = sorted(run.glob("fold_*/weights.safetensors"))
@@ -100,12 +106,24 @@ def score_halved(competition: Competition, workspace: Workspace, blend: Path, de
     fold = table["fold"].to_numpy()
     total = np.zeros((len(dataset.images), len(competition.task.classes), *dataset.targets.shape[1:]), np.float32)
     choice = read_choice(blend)
-    views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
-    for member in blend_members(workspace, blend):
-        rows = np.flatnonzero(fold == int(member.weights.parent.name.removeprefix("fold_")))
-        network = _network(competition, member, device, True)
-        part = predict_views(network, dataset.images[rows], competition.scored, device, "float32", views, weights)
-        total[rows] += member.share * part
+    for k, fitted in enumerate(read_json(blend / "blend.json")["folds"]):  # each scored as it was when cross-fitted
+        rows = np.flatnonzero(fold == k)
+        views = choice.by_fold[k] if choice else {"identity": 1.0}
+        for member in blend_members(workspace, fitted["runs"]):
+            if member.weights.parent.name == f"fold_{k}":
+                network = _network(competition, member, device, True)
+                part = predict_views(
+                    network,
+                    dataset.images[rows],
+                    competition.scored,
+                    device,
+                    "float32",
+                    tuple(views),
+                    tuple(views.values()),
+                )
+                total[rows] += member.share * part
+        if fitted["biases"] is not None:
+            total[rows] *= np.exp(np.array(fitted["biases"], np.float32))
     return float(score(competition, relabel(dataset.targets, relabels(table)), table, total)["score"])
 
 

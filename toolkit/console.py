@@ -47,10 +47,14 @@ def warn(text: str) -> None:
     say(text, "warning: ", "yellow")
 
 
-def parser(verb: str, text: str, overrides: bool = False) -> argparse.ArgumentParser:
-    """A parser with the competition and the options that every verb shares."""
+def parser(verb: str, text: str, overrides: bool = False, several: bool = False) -> argparse.ArgumentParser:
+    """A parser with the competition and the options that every verb shares; `several`: without one, all of them."""
     made = argparse.ArgumentParser(prog=f"python -m toolkit.{verb}", description=text)
-    made.add_argument("competition", help="the competition's folder, such as competitions/mars")
+    if several:
+        text = "the competition's folder, such as competitions/mars (default: all that have runs)"
+        made.add_argument("competition", nargs="?", help=text)
+    else:
+        made.add_argument("competition", help="the competition's folder, such as competitions/mars")
     if overrides:
         made.add_argument("overrides", nargs="*", metavar="recipe.field=value", help="such as optimizer.lr=1e-3")
         made.add_argument("--recipe", metavar="NAME", help="one of the competition's recipes (default: its first)")
@@ -77,8 +81,12 @@ def run_verb(
     made: argparse.ArgumentParser,
     verb: Callable[["Competition", Workspace, argparse.Namespace], dict[str, Any]],
     arguments: Sequence[str] | None,
+    concerns: Callable[[Workspace], bool] | None = None,
 ) -> int:
-    """Parse, call the verb, print its result as JSON if asked; the exit status."""
+    """Parse, call the verb, print its result as JSON if asked; the exit status.
+
+    Where no competition is named, the verb is called for each under competitions/ that it `concerns`.
+    """
     global _to_stderr
     options = made.parse_intermixed_args(arguments)
     if options.seed < 0:
@@ -89,11 +97,10 @@ def run_verb(
         made.error("--practice-size must be at least 24")
     _to_stderr = options.json
     try:
-        from toolkit.competition import load_competition
-
-        competition = load_competition(options.competition)
-        suffix = "-practice" if options.practice else ""
-        result = verb(competition, Workspace(options.workspace, competition.name + suffix), options)
+        if options.competition is None and concerns is not None:
+            result = _for_each(verb, options, concerns)
+        else:
+            result = verb(*_opened(options.competition, options), options)
     except UserError as error:
         say(str(error), "error: ", "bold red")
         return 1
@@ -105,8 +112,40 @@ def run_verb(
     return 0
 
 
-def main(made: argparse.ArgumentParser, verb: Callable[..., dict[str, Any]]) -> None:
-    sys.exit(run_verb(made, verb, None))
+def _opened(folder: "Path | str", options: argparse.Namespace) -> tuple["Competition", Workspace]:
+    from toolkit.competition import load_competition
+
+    competition = load_competition(folder)
+    suffix = "-practice" if options.practice else ""
+    return competition, Workspace(options.workspace, competition.name + suffix)
+
+
+def _for_each(
+    verb: Callable[["Competition", Workspace, argparse.Namespace], dict[str, Any]],
+    options: argparse.Namespace,
+    concerns: Callable[[Workspace], bool],
+) -> dict[str, Any]:
+    done: dict[str, Any] = {}
+    without = []
+    for file in sorted(Path("competitions").glob("*/__init__.py")):
+        competition, workspace = _opened(file.parent, options)
+        if concerns(workspace):
+            done[workspace.name] = verb(competition, workspace, options)
+        else:
+            without.append(workspace.name)
+    if without:
+        say(f"nothing to do for {', '.join(without)}: no runs in {options.workspace}")
+    if not done:
+        raise UserError(f"no competition in {Path('competitions').resolve()} has runs in {options.workspace}")
+    return {"competitions": done, "without_runs": without}
+
+
+def main(
+    made: argparse.ArgumentParser,
+    verb: Callable[..., dict[str, Any]],
+    concerns: Callable[[Workspace], bool] | None = None,
+) -> None:
+    sys.exit(run_verb(made, verb, None, concerns))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], total: bool = False) -> None:

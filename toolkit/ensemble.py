@@ -1,58 +1,69 @@
 """verb: blend the finished runs.
 
     python -m toolkit.ensemble competitions/mars
+    python -m toolkit.ensemble competitions/blood_cells --max-models 3 --max-bytes 200000000
+    python -m toolkit.ensemble                  every competition that has runs
 
-For now the plain mean of the runs' probabilities: nothing is fitted, so its out-of-fold score is honest as
-it stands. Only runs on the present data and folds take part. Leaves `ensemble/mean/`.
+Tries the blenders of `blend.py` on out-of-fold probabilities and takes the simplest one within noise of the best.
+The printed score is cross-fitted, that choice included. Only runs on the present data and folds take part.
+Leaves `ensemble/<blender>/`, and its name in `ensemble/chosen.json`.
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit import console
 from toolkit.errors import UserError
-from toolkit.store import Workspace, atomic, read_json, read_manifest, write_json, write_manifest
+from toolkit.store import (
+    Workspace,
+    atomic,
+    choose_blend,
+    chosen_blend,
+    hash_json,
+    read_json,
+    read_manifest,
+    write_json,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
+    import pandas as pd
 
+    from toolkit.blend import Candidate, Pool, Solution
     from toolkit.competition import Competition
+    from toolkit.crossfit import Outcome
 
-NAME = "mean"
+LIMITS = ("max_models", "max_seconds", "max_bytes")
 
 
 def ensemble(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Blend, store and score; nothing is done where the same runs were blended before."""
-    from toolkit.dataset import data_hash, open_dataset, relabel
-    from toolkit.oof import finished_runs, open_probabilities, write_oof, write_probabilities
-    from toolkit.split import folds_hash, read_folds, relabels
+    from toolkit.dataset import data_hash
+    from toolkit.oof import finished_runs
+    from toolkit.split import folds_hash, read_folds
 
     table = read_folds(workspace)
-    runs = _chosen(finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table)), workspace, options)
-    inputs = {"runs": {run.name: read_manifest(run) for run in runs}}
-    folder = workspace.ensemble / NAME
+    found = finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table))
+    runs = _chosen(found, workspace, options)
+    others = sum(read_manifest(run) is not None for run in workspace.train.glob("*/")) - len(found)
+    if others:
+        console.say(
+            f"{others} runs are on other data or folds than the present ones: they can't be blended with these"
+        )
+    given = {name: getattr(options, name, None) for name in LIMITS}
+    limits = {name: value for name, value in given.items() if value is not None}
+    if "max_seconds" in limits:
+        limits["test_images"] = _test_images(workspace, options)
+    inputs = {"runs": {run.name: read_manifest(run) for run in runs}} | ({"limits": limits} if limits else {})
+    folder = chosen_blend(workspace)
     if read_manifest(folder) != inputs:
-        stored = [open_probabilities(run / "oof.npy") for run in runs]
-        with atomic(folder) as partial:
-            partial.mkdir()
-            blended = _mean_in_memory(stored)
-            targets = relabel(open_dataset(workspace.data).targets, relabels(table))
-            clean = write_oof(partial / "oof.npy", blended, competition, targets, table)
-            if (runs[0] / "test.npy").exists():
-                test = [open_probabilities(run / "test.npy") for run in runs]
-                write_probabilities(partial / "test.npy", _means(test), test[0].shape, test[0].dtype.type)
-            write_json(partial / "blend.json", {run.name: 1 / len(runs) for run in runs})
-            write_json(partial / "metrics.json", {"metric": competition.metric.name, "clean": clean, "stress": None})
-            write_manifest(partial, inputs)
-    clean = read_json(folder / "metrics.json")["clean"]
-    scores = [read_json(run / "metrics.json")["clean"] for run in runs]
-    rows = [[run.name, console.interval(score)] for run, score in zip(runs, scores, strict=True)]
-    rows.append([f"{NAME} of {len(runs)}", console.interval(clean)])
-    console.table(f"{competition.name}: blend", ["run", f"out-of-fold {competition.metric.name}"], rows, total=True)
-    return {"blend": str(folder), "runs": [run.name for run in runs], "clean": clean, "stress": None}
+        candidates = _candidates(competition, workspace, runs, limits, options)
+        folder = _blend(competition, workspace, table, candidates, limits, inputs)
+        choose_blend(workspace, folder.name)
+    return _show(competition, folder, runs)
 
 
 def _chosen(runs: list[Path], workspace: Workspace, options: argparse.Namespace) -> list[Path]:
@@ -71,26 +82,238 @@ def _chosen(runs: list[Path], workspace: Workspace, options: argparse.Namespace)
     return runs
 
 
-def _means(stored: list["np.ndarray"]) -> "Iterator[np.ndarray]":
+def _test_images(workspace: Workspace, options: argparse.Namespace) -> int:
+    from toolkit.dataset import open_dataset
+
+    dataset = open_dataset(workspace.data)
+    return int(options.test_images or len(dataset.test_images) or len(dataset.images))
+
+
+def _candidates(
+    competition: "Competition",
+    workspace: Workspace,
+    runs: list[Path],
+    limits: dict[str, float],
+    options: argparse.Namespace,
+) -> list["Candidate"]:
+    """Runs as candidates; those that differ in seed alone are one family. Costs are in the limits' currencies."""
+    from toolkit.blend import Candidate
+    from toolkit.dataset import open_dataset
+    from toolkit.oof import open_probabilities
+
+    found = []
+    for run in runs:
+        recipe = read_json(run / "recipe.json")
+        family = hash_json({key: value for key, value in recipe.items() if key not in ("name", "seed")})
+        costs = []
+        if "max_models" in limits:
+            costs.append(1.0)
+        if "max_seconds" in limits:
+            from toolkit.cost import seconds_per_image
+
+            each = seconds_per_image(competition, run, open_dataset(workspace.data).images, options.device)
+            costs.append(each * limits["test_images"])
+        if "max_bytes" in limits:
+            from toolkit.cost import weight_bytes
+
+            costs.append(float(weight_bytes(run)))
+        test = open_probabilities(run / "test.npy") if (run / "test.npy").exists() else None
+        found.append(Candidate(run.name, family, open_probabilities(run / "oof.npy"), test, tuple(costs)))
+    return found
+
+
+def _blend(
+    competition: "Competition",
+    workspace: Workspace,
+    table: "pd.DataFrame",
+    candidates: list["Candidate"],
+    limits: dict[str, float],
+    inputs: dict[str, Any],
+) -> Path:
     import numpy as np
 
-    from toolkit.oof import chunks, probabilities
+    from toolkit.blend import blenders_for, make_families, make_pool
+    from toolkit.crossfit import best_single, cross_fit
+    from toolkit.dataset import open_dataset, relabel
+    from toolkit.ensemble_report import draw
+    from toolkit.oof import write_oof
+    from toolkit.split import relabels
 
-    for at in chunks(len(stored[0])):
-        yield np.mean([probabilities(run[at]) for run in stored], axis=0)
+    bounds = np.array([limits[name] for name in LIMITS if name in limits]) if limits else None
+    families = make_families(candidates, bounds)
+    if not families:
+        raise UserError(f"no run fits {', '.join(f'--{name}' for name in limits).replace('_', '-')} even alone")
+    targets = relabel(open_dataset(workspace.data).targets, relabels(table))
+    fold, group = table["fold"].to_numpy(), table["group"].to_numpy()
+    workspace.ensemble.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workspace.ensemble, prefix=".scratch-") as scratch:
+        pool = make_pool(competition, families, targets, fold, group, bounds, Path(scratch))
+        blenders = blenders_for(pool)
+        eligible = [one.linear or competition.try_submission is None for one in blenders]
+        single = best_single(competition, [m for f in families for m in f.members], targets, fold)
+        outcome = cross_fit(pool, blenders, eligible, single)
+        blender, solution = outcome.final
+        folder = workspace.ensemble / blender.name
+        with atomic(folder) as partial:
+            partial.mkdir()
+            clean = write_oof(
+                partial / "oof.npy", _cross_fitted(pool, outcome, Path(scratch)), competition, targets, table
+            )
+            if all(one.test is not None for one in candidates):
+                _write_test(pool, solution, partial / "test.npy")
+            blend = _description(pool, blender.name, solution) | {
+                "linear": blender.linear,
+                "folds": [_description(pool, one.name, fitted) for one, fitted in outcome.parts],
+            }
+            write_json(partial / "blend.json", blend)
+            # the blend's stress score goes here, measured on the mixture of the runs' predictions of corrupted images
+            stress = None
+            metrics = {"metric": competition.metric.name, "clean": clean, "stress": stress} | _counted(outcome)
+            write_json(partial / "metrics.json", metrics)
+            draw(pool, solution, blender.name, partial)
+            write_manifest(partial, inputs)
+    return folder
 
 
-def _mean_in_memory(stored: list["np.ndarray"]) -> "np.ndarray":
+def _cross_fitted(pool: "Pool", outcome: "Outcome", scratch: Path) -> "np.ndarray":
+    """float16 (N, C, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
     import numpy as np
 
-    return np.concatenate([part.astype(np.float16) for part in _means(stored)])
+    from toolkit.blend import mixed
+    from toolkit.oof import CHUNK
+
+    shape = (len(pool.fold), pool.classes, *pool.targets.shape[1:])
+    values: np.ndarray = np.lib.format.open_memmap(scratch / "oof.npy", "w+", np.float16, shape)
+    for k, (_, solution) in zip(pool.folds, outcome.parts, strict=True):
+        rows = np.flatnonzero(pool.fold == k)
+        for start in range(0, len(rows), CHUNK):
+            at = rows[start : start + CHUNK]
+            values[at] = mixed(pool, solution, "oof", at)
+    return values
+
+
+def _write_test(pool: "Pool", solution: "Solution", path: Path) -> None:
+    import numpy as np
+
+    from toolkit.blend import mixed
+    from toolkit.oof import chunks, write_probabilities
+
+    first = pool.families[0].members[0].test
+    assert first is not None
+    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(first)))
+    write_probabilities(path, parts, first.shape, first.dtype.type)
+
+
+def _description(pool: "Pool", name: str, solution: "Solution") -> dict[str, Any]:
+    """What `blend.json` says of a solution: `runs` has every run's share, those without any too."""
+    weights = solution.weights if solution.weights.ndim == 1 else solution.weights.mean(1)
+    weights = weights / weights.sum()
+    scored = list(pool.scored)
+    biases = None
+    if solution.biases is not None:
+        biases = [0.0] * pool.classes
+        for c, value in zip(scored, solution.biases, strict=True):
+            biases[c] = float(value)
+    described: dict[str, Any] = {
+        "method": name,
+        "runs": {
+            member.name: float(weight) / len(family.members)
+            for family, weight in zip(pool.families, weights, strict=True)
+            for member in family.members
+        },
+        "biases": biases,
+        "smallest_region": solution.smallest,
+    }
+    if solution.weights.ndim == 2:
+        by_family = zip(pool.families, (solution.weights / solution.weights.sum(0)).tolist(), strict=True)
+        described["by_class"] = {family.members[0].name: shares for family, shares in by_family}
+    return described
+
+
+def _counted(outcome: "Outcome") -> dict[str, Any]:
+    return {
+        "naive": outcome.naive,
+        "optimism": outcome.naive - outcome.score,
+        "single": outcome.single,
+        "gain": outcome.score - outcome.single,
+        "gain_is_real": outcome.real,
+        "blenders": [
+            {
+                "name": line.blender.name,
+                "score": line.score,
+                "naive": line.naive,
+                "eligible": line.eligible,
+                "within": line.within,
+            }
+            for line in outcome.table
+        ],
+    }
+
+
+def _show(competition: "Competition", folder: Path, runs: list[Path]) -> dict[str, Any]:
+    """Print what is stored."""
+    blend, metrics = read_json(folder / "blend.json"), read_json(folder / "metrics.json")
+    clean, metric = metrics["clean"], competition.metric.name
+    of_runs = {run.name: read_json(run / "metrics.json") for run in runs}
+    stressed = any(one["stress"] for one in of_runs.values())
+    rows = []
+    for name, one in of_runs.items():
+        stress = [f"{one['stress']['score']:.4f}" if one["stress"] else "-"] if stressed else []
+        rows.append([name, f"{blend['runs'].get(name, 0):.3f}", console.interval(one["clean"]), *stress])
+    own = [f"{metrics['stress']['score']:.4f}" if metrics["stress"] else "-"] if stressed else []
+    rows.append([folder.name, "1.000", console.interval(clean), *own])
+    columns = ["run", "share", f"out-of-fold {metric}", *(["stress"] if stressed else [])]
+    console.table(f"{competition.name}: blend", columns, rows, total=True)
+    if len(metrics["blenders"]) > 1:
+        rows = []
+        for one in metrics["blenders"]:
+            note = "chosen" if one["name"] == folder.name else "within noise of the best" if one["within"] else ""
+            note = note if one["eligible"] else "the server can't do it"
+            optimism = one["naive"] - one["score"]
+            rows.append([one["name"], f"{one['score']:.4f}", f"{one['naive']:.4f}", f"{optimism:+.4f}", note])
+        columns = ["blender", "cross-fitted", "in sample", "optimism", ""]
+        console.table(f"{competition.name}: from the simplest to the most complex", columns, rows)
+    methods = [part["method"] for part in blend["folds"]]
+    if set(methods) != {folder.name}:
+        console.say(f"chosen without each fold in turn: {', '.join(methods)}; so the choice is not a sure one")
+    console.say(
+        f"{folder.name}: {metric} {clean['score']:.4f} cross-fitted, the choice of the blender included; in sample "
+        f"{metrics['naive']:.4f}, which is {metrics['optimism']:+.4f} of optimism"
+    )
+    if len(runs) > 1:
+        console.say(
+            f"the best single run, chosen in the same way: {metrics['single']:.4f}; the gain of "
+            f"{metrics['gain']:+.4f} is real with probability {metrics['gain_is_real']:.2f}"
+        )
+    used = [name for name, share in blend["runs"].items() if share > 0]
+    counted = {name: metrics[name] for name in ("naive", "optimism", "single", "gain", "gain_is_real")}
+    result = {"blend": str(folder), "method": folder.name, "runs": used, "clean": clean, "stress": metrics["stress"]}
+    return result | counted
+
+
+def has_runs(workspace: Workspace) -> bool:
+    return any(read_manifest(run) is not None for run in workspace.train.glob("*/"))
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--runs", nargs="+", metavar="NAME", help="blend these runs only (default: all)")
+    limits = made.add_argument_group("limits of the organisers' machine: the best blend within them")
+    limits.add_argument(
+        "--max-models", type=_at_least_one, metavar="N", help="runs, each with all its folds' networks"
+    )
+    limits.add_argument("--max-seconds", type=float, metavar="S", help="for all test images, on a machine like this")
+    limits.add_argument("--test-images", type=int, metavar="N", help="how many that are (default: those at hand)")
+    limits.add_argument("--max-bytes", type=_at_least_one, metavar="B", help="of the networks' weights")
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
 
 
 if __name__ == "__main__":
-    made = console.parser("ensemble", "Blend the finished runs.")
+    made = console.parser("ensemble", "Blend the finished runs.", several=True)
     add_options(made)
-    console.main(made, ensemble)
+    console.main(made, ensemble, has_runs)

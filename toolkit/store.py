@@ -21,6 +21,7 @@ from typing import Any
 from toolkit.errors import UserError
 
 MANIFEST = "manifest.json"
+CHOSEN = "chosen.json"
 STALE_SECONDS = 3600  # a partial file this old belongs to a process that was killed
 
 
@@ -150,6 +151,16 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     inputs: dict[str, Any] = read_json(path)["inputs"]
     return inputs
+
+
+def chosen_blend(workspace: Workspace) -> Path:
+    """The folder of the blend that was chosen last, or of the plain mean where none was; it may not exist."""
+    pointer = workspace.ensemble / CHOSEN
+    return workspace.ensemble / (read_json(pointer)["blend"] if pointer.exists() else "mean")
+
+
+def choose_blend(workspace: Workspace, name: str) -> None:
+    write_json(workspace.ensemble / CHOSEN, {"blend": name})
 
 
 def _version(name: str) -> str | None:

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit import console, ledger
 from toolkit.errors import UserError
-from toolkit.store import Workspace, atomic, hash_json, read_json, read_manifest, sha256
+from toolkit.store import Workspace, atomic, chosen_blend, hash_json, read_json, read_manifest, sha256
 
 if TYPE_CHECKING:
     from toolkit.competition import Competition
 
-BLEND = "mean"
 CHECKED = 256  # training images on which a code submission must agree with the blend
 HALF = "-fp16"
 SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names it
@@ -49,11 +48,11 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
     blend, manifest = _blend(workspace)
     metrics = read_json(blend / "metrics.json")
     folder, suffix = options.submissions / workspace.name, competition.submission_suffix
-    path, half = folder / f"{_name(manifest)}{suffix}", False
+    path, half = folder / f"{_name(blend, manifest)}{suffix}", False
     book = options.submissions / "ledger.csv"
     known = _registered(book, path)
     if getattr(options, "half", False):
-        halved = folder / f"{_name(manifest)}{HALF}{suffix}"
+        halved = folder / f"{_name(blend, manifest)}{HALF}{suffix}"
         found = _registered(book, halved)
         if found is not None or _may_halve(competition, workspace, blend, metrics, options):
             path, half, known = halved, True, found
@@ -95,7 +94,7 @@ def _may_halve(
 
 
 def _blend(workspace: Workspace) -> tuple[Path, dict[str, Any]]:
-    folder = workspace.ensemble / BLEND
+    folder = chosen_blend(workspace)
     manifest = read_manifest(folder)
     if manifest is None:
         raise UserError(f"there is no blend in {folder} yet; run `python -m toolkit.ensemble` first")
@@ -104,8 +103,8 @@ def _blend(workspace: Workspace) -> tuple[Path, dict[str, Any]]:
     return folder, manifest
 
 
-def _name(manifest: dict[str, Any]) -> str:
-    return f"{BLEND}-{hash_json(manifest)[:8]}"
+def _name(blend: Path, manifest: dict[str, Any]) -> str:
+    return f"{blend.name}-{hash_json(manifest)[:8]}"
 
 
 def _registered(book: Path, path: Path) -> ledger.Line | None:
@@ -175,6 +174,8 @@ def _line(
     clean, stress = metrics["clean"], metrics["stress"] or {}
     commit, tree = _git(competition.folder)
     runs = list(manifest["runs"].values())
+    shares = read_json(blend / "blend.json")["runs"]
+    limits = [f"--{name.replace('_', '-')}={value}" for name, value in manifest.get("limits", {}).items()]
     scores = {"clean": clean["score"], "low": clean["low"], "high": clean["high"]}
     scores |= {"stress": stress.get("score"), "stress_low": stress.get("low"), "stress_high": stress.get("high")}
     return {
@@ -185,7 +186,7 @@ def _line(
         "bytes": path.stat().st_size,
         "commit": commit,
         "tree": tree,
-        "blend": " ".join(f"{run}={share:g}" for run, share in read_json(blend / "blend.json").items()),
+        "blend": " ".join([f"{run}={share:.6g}" for run, share in shares.items()] + limits),
         "folds": runs[0]["folds"],
         "data": runs[0]["data"],
         "metric": competition.metric.name,
@@ -254,10 +255,12 @@ def reproduce(competition: "Competition", workspace: Workspace, options: argpars
     name = ledger.identity(line)
     blend, manifest = _blend(workspace)
     half = name.endswith(HALF)
-    if _name(manifest) != name.removesuffix(HALF):
-        runs = " ".join(part.rpartition("=")[0] for part in line["blend"].split())
+    if _name(blend, manifest) != name.removesuffix(HALF):
+        parts = line["blend"].split()
+        limits = [part for part in parts if part.startswith("--")]
+        runs = " ".join([part.rpartition("=")[0] for part in parts if part not in limits] + limits)
         raise UserError(
-            f"the blend is now {_name(manifest)}; to reproduce {name}, blend its runs first: "
+            f"the blend is now {_name(blend, manifest)}; to reproduce {name}, blend its runs first: "
             f"`python -m toolkit.ensemble … --runs {runs}`"
         )
     with tempfile.TemporaryDirectory() as scratch:

@@ -304,7 +304,8 @@ def _mean(
 def write_choice(folder: Path, choice: ViewChoice) -> None:
     """Keep the choice with the blend in `folder`, where `submit` finds it."""
     values = {"views": dict(zip(choice.views, choice.weights, strict=True)), "space": choice.space}
-    write_json(folder / CHOICE, values | {"crossfitted": choice.crossfitted, "plain": choice.plain})
+    scores = {"crossfitted": choice.crossfitted, "plain": choice.plain}
+    write_json(folder / CHOICE, values | scores | {"by_fold": choice.by_fold})
 
 
 def read_choice(folder: Path) -> ViewChoice | None:
@@ -313,4 +314,5 @@ def read_choice(folder: Path) -> ViewChoice | None:
         return None
     values = read_json(folder / CHOICE)
     views = values["views"]
-    return ViewChoice(tuple(views), tuple(views.values()), values["space"], values["crossfitted"], values["plain"])
+    scores = values["crossfitted"], values["plain"]
+    return ViewChoice(tuple(views), tuple(views.values()), values["space"], *scores, tuple(values["by_fold"]))
