@@ -17,7 +17,7 @@ from dataclasses import replace
 from math import ceil
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from os import _exit
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -117,8 +117,10 @@ class _Team:
         self.job: FoldJob | None = None
         self.answer: Any = None
         self.pipes: list[Connection] = []
-        self.processes: list[SpawnProcess] = []
-        context = get_context("spawn")
+        self.processes: list[ForkServerProcess] = []
+        # forked from a server that has imported all they need, and has used no device: it takes seconds, once
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["toolkit.fit"])
         # ctrl-C reaches the whole group of processes; this one alone answers it, and ends the others
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -192,6 +194,7 @@ class _Team:
 
 def _serve(pipe: Connection, work: Work, rank: int, size: int, device: str, threads: int) -> None:
     """What a process does: one job after another, until the one that started it ends it or is gone."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not at once, so that no partial files are left
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)

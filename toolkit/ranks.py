@@ -6,7 +6,6 @@ Outside of such a group each function does what a process alone needs.
 """
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -34,7 +33,6 @@ class Left(Exception):
 def joined(meeting: Path, rank: int, size: int, device: str) -> Iterator[None]:
     """Be one of `size` processes on this machine that find each other by the file `meeting`."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     backend = "gloo" if torch.device(device).type == "cpu" else "cpu:gloo,cuda:nccl"
     # a process that died is noticed by the one that started them all, so waiting here needs no limit
     dist.init_process_group(backend, meeting.as_uri(), timedelta(days=7), size, rank)
@@ -124,8 +122,10 @@ class Replica:
         # wrapped anew when other parameters are trained, as frozen ones are none of PyTorch's concern
         key = (id(network), *(id(p) for p in network.parameters() if p.requires_grad))
         if self.wrapped is None or key != self.key:
-            self.key, self.wrapped = key, None
-            self.wrapped = DistributedDataParallel(network, find_unused_parameters=True)
+            # the first pass finds which parameters the loss doesn't reach, and PyTorch has it end with a sum: what
+            # is the same everywhere already stays as it is in the next one
+            self.key, self.wrapped, final = key, None, True
+            self.wrapped = DistributedDataParallel(network, static_graph=True)
         waiting: AbstractContextManager[Any] = nullcontext() if final else self.wrapped.no_sync()
         with waiting:
             yield self.wrapped
