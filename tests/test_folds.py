@@ -206,7 +206,7 @@ def test_training_and_scores_obey_a_relabelled_sample_and_no_edit_that_comes_lat
     _, jobs = prepare(cells.competition, cells.workspace, recipe, cells.options())
     assert (_open(pickle.loads(pickle.dumps(jobs[0]))).targets == expected).all()
 
-    def train_fold(job: FoldJob, watch: Any) -> bool:
+    def train_fold(job: FoldJob, watch: Any, teacher: None) -> str:
         cells.clean("5,drop,,,\n")  # by a person who looks at the list while this runs
         return _train_fold(job, watch)
 

@@ -72,7 +72,8 @@ def parser(verb: str, text: str, overrides: bool = False, several: bool = False)
     shared.add_argument("--submissions", type=Path, default=Path("submissions"), metavar="DIR")
     shared.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
     shared.add_argument("--workers", type=int, metavar="N", help="processes that augment (default: none on a CPU)")
-    shared.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, … (default: auto)")
+    device = "auto, cpu, cuda, …; cuda:0,cuda:1: folds side by side; cuda:0+cuda:1: a fold over both (default: auto)"
+    shared.add_argument("--device", default="auto", metavar="NAME", help=device)
     shared.add_argument("--seed", type=int, default=0, metavar="N")
     return made
 
@@ -173,8 +174,11 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def training_progress(folds: int, epochs: int) -> Iterator["Watch"]:
-    """A live bar over all folds of a run; yields what `fit_fold` calls after each step."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    """A live bar over all folds of a run, and one for each that is trained now.
+
+    Yields what `fit_fold` calls after each step, to be called with no news once a fold is finished.
+    """
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
@@ -187,20 +191,24 @@ def training_progress(folds: int, epochs: int) -> Iterator["Watch"]:
     )
     # a pipe gets one line a fold from the verb instead of a redrawn bar
     with Progress(*columns, console=screen(), transient=True, disable=not screen().is_terminal) as progress:
-        task = progress.add_task("training", total=folds * epochs, news="")
-        started = time.monotonic()
-        shown = 0.0
+        total = progress.add_task("training", total=folds * epochs, news="")
+        rows: dict[int, TaskID] = {}  # of the folds that are trained now
+        done: dict[int, float] = {}
+        shown: dict[int, float] = {}
 
         def watch(fold: int, epoch: float, news: str) -> None:
-            nonlocal shown
-            now = time.monotonic() - started
-            if now - shown > 0.2 or epoch == epochs:
-                shown = now
-                progress.update(
-                    task,
-                    completed=fold * epochs + epoch,
-                    description=f"fold {fold + 1}/{folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}",
-                    news=news,
-                )
+            done[fold] = epoch
+            if epoch < epochs and time.monotonic() - shown.get(fold, 0) < 0.2:
+                return
+            shown[fold] = time.monotonic()
+            progress.update(total, completed=sum(done.values()))
+            if not news:  # stored
+                if fold in rows:
+                    progress.remove_task(rows.pop(fold))
+                return
+            if fold not in rows:
+                rows[fold] = progress.add_task("", total=epochs, news="")
+            text = f"fold {fold + 1}/{folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}"
+            progress.update(rows[fold], completed=epoch, description=text, news=news)
 
         yield watch

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import torch
 import torch.utils.deterministic
 from torch import nn
 
+from toolkit import ranks
 from toolkit.averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
 from toolkit.batches import MIX, NETWORK, Batch, Batches, random, seed_of, spare_cores
 from toolkit.competition import Competition, load_competition
@@ -119,23 +118,25 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
     for epoch in range(len(history), schedule.epochs):
         if schedule.patience and epoch - max(best_epoch, thawed - 1) > schedule.patience:
             break
-        if job.deadline is not None and history and time.time() + history[-1]["seconds"] > job.deadline:
-            complete = False
-            break
+        if job.deadline is not None and history:
+            complete = ranks.first(time.time) + history[-1]["seconds"] <= job.deadline
+            if not complete:
+                break
         begun = time.time()
         loss = training.run_epoch(epoch, history, watch)
         trained = time.time() - begun
         score = None
         if schedule.patience:
-            score = training.score(training.stop_rows)
+            score = ranks.first(lambda: training.score(training.stop_rows))
             if score > best:
                 best, best_epoch, best_weights = score, epoch, training.current()
         elif (epoch + 1) % max(1, schedule.epochs // LOOKS) == 0 or epoch + 1 == schedule.epochs:
-            score = training.score(job.valid_rows[:WATCHED])
+            score = ranks.first(lambda: training.score(job.valid_rows[:WATCHED]))
         line = {"loss": loss, "score": score, "lr": training.lr}
         history.append(line | {"train_seconds": trained, "seconds": time.time() - begun})
-        if time.time() - saved_at > SAVE_SECONDS:
+        if ranks.rank() == 0 and time.time() - saved_at > SAVE_SECONDS:
             save()
+    ranks.leave()
     if len(history) > saved_epochs:
         save()
     main = training.judge(best_weights or training.current(), job.valid_rows)
@@ -193,7 +194,7 @@ class _Training:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, job.fold))
-        model: Any = competition.build_model(self.recipe)
+        model: Any = ranks.common_norm(competition.build_model(self.recipe), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         self.layers = layers(self.model)
         self.freeze_epochs = frozen_epochs(self.recipe.schedule)
@@ -211,6 +212,8 @@ class _Training:
         )
         self.teacher = Teacher(dataset, job.teacher, self.recipe, job.fold, self.device) if job.teacher else None
         self.soft_loss = build_soft_loss(competition.scored)
+        self.replica = ranks.Replica()
+        ranks.check(min(self.recipe.batch_size, len(rows), self.teacher.size if self.teacher else len(rows)))
         self.ema = Average(self.model, self.recipe.schedule.ema)
         self.snapshots = Snapshots(job.folder / SNAPSHOTS, self.recipe.schedule.epochs)
         self.optimizer = build_optimizer(self.model, self.recipe)
@@ -236,7 +239,7 @@ class _Training:
             raise self.diverged(epoch) from None
 
     def _pass(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
-        torch.manual_seed(seed_of(NETWORK, self.recipe.seed, self.job.fold, epoch + 1))
+        torch.manual_seed(seed_of(NETWORK, self.recipe.seed, self.job.fold, epoch + 1) + ranks.rank())
         self.thaw(epoch)
         steps = self.batches.steps
         total = torch.zeros((), device=self.device)
@@ -249,21 +252,22 @@ class _Training:
             update = last or (step + 1) % self.recipe.optimizer.accumulate == 0
             total += self.step(images, targets, epoch * steps + step, update, head_only)
             if step % 10 == 0 or last:  # reading the loss makes a GPU wait
-                mean = float(total) / (step + 1)
+                mean = float(ranks.summed(total)) / (step + 1)
                 if not np.isfinite(mean):
                     raise DivergedError
                 watch(self.job.fold, epoch + (step + 1) / steps, f"loss {mean:.4f} {before}")
         # the last step's loss was measured before its update
-        if not torch.stack(torch._foreach_norm(list(self.model.parameters()))).isfinite().all():
+        norms = torch.stack(torch._foreach_norm(list(self.model.parameters())))
+        if not ranks.first(lambda: bool(norms.isfinite().all())):
             raise DivergedError
-        if self.recipe.schedule.average != "ema":
+        if self.recipe.schedule.average != "ema" and ranks.rank() == 0:
             self.snapshots.keep(epoch, self.current())
-        return float(total) / steps
+        return mean
 
     def step(
         self, images: torch.Tensor, targets: torch.Tensor, number: int, update: bool = True, head_only: bool = False
     ) -> torch.Tensor:
-        """One batch, with the learning rate of step `number`; its mean loss, on the device.
+        """One batch, with the learning rate of step `number`; its mean loss, on the device: this process's part of it.
 
         images: (B, C, H, W), or with head_only a frozen backbone's features (B, F).
         """
@@ -273,9 +277,8 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["factor"]
         if head_only:
-            loss = self.backward(
-                self.model.body.get_submodule("head"), images, lambda logits, at: self.loss(logits, targets[at])
-            )
+            head = self.model.body.get_submodule("head")
+            loss = self.backward(head, images, lambda logits, at: self.loss(logits, targets[at]), update)
         else:
             draw = random(MIX, self.recipe.seed, self.job.fold, number)
             images, targets, others, share = mix_batch(self.recipe.augment, images, targets, draw, self.counts)
@@ -285,9 +288,10 @@ class _Training:
                 return loss if share == 1 else share * loss + (1 - share) * self.loss(logits, others[at])
 
             if self.teacher is None:
-                loss = self.backward(self.model, images, mixed_loss)
+                loss = self.backward(self.model, images, mixed_loss, update)
             else:
-                loss = self.learn_from_both(images, mixed_loss, self.teacher.batch(number // steps, number % steps))
+                taught = self.teacher.batch(number // steps, number % steps)
+                loss = self.learn_from_both(images, mixed_loss, taught, update)
         if update:
             if self.recipe.optimizer.clip:
                 self.scaler.unscale_(self.optimizer)
@@ -299,33 +303,39 @@ class _Training:
         return loss
 
     def backward(
-        self, network: nn.Module, inputs: torch.Tensor, loss_of: Callable[[torch.Tensor, slice], torch.Tensor]
+        self,
+        network: nn.Module,
+        inputs: torch.Tensor,
+        loss_of: Callable[[torch.Tensor, slice], torch.Tensor],
+        final: bool,
     ) -> torch.Tensor:
         """Add the batch's gradients, in parts of even size where it doesn't fit in memory; the mean loss.
 
         A part has its own statistics of batch norm, and its own mean in a loss with weights.
+        final: the last to be added before the update. Of several processes each adds its part of the batch.
         """
         mean = torch.zeros((), device=self.device)
-        parts = ceil(len(inputs) / (self.settings.micro_batch or self.recipe.batch_size))
-        for start, end in pairwise(len(inputs) * part // parts for part in range(parts + 1)):
-            at = slice(start, end)
-            with autocast(self.device, self.settings.precision):
-                logits = network(inputs[at])
-            loss = loss_of(logits, at) * (len(logits) / len(inputs))
-            self.scaler.scale(loss / self.recipe.optimizer.accumulate).backward()
+        parts = ranks.parts(len(inputs), self.settings.micro_batch or self.recipe.batch_size)
+        for at in parts:
+            with self.replica.of(network, final and at is parts[-1]) as replica:
+                with autocast(self.device, self.settings.precision):
+                    logits = replica(inputs[at])
+                loss = loss_of(logits, at) * (len(logits) / len(inputs))
+                self.scaler.scale(loss * ranks.size() / self.recipe.optimizer.accumulate).backward()
             mean += loss.detach()
         return mean
 
     def learn_from_both(
-        self, images: torch.Tensor, loss_of: Callable[[torch.Tensor, slice], torch.Tensor], taught: Taught
+        self, images: torch.Tensor, loss_of: Callable[[torch.Tensor, slice], torch.Tensor], taught: Taught, final: bool
     ) -> torch.Tensor:
         """Training and test images in turns, each with its share of the gradient."""
         share = self.recipe.pseudo.share
-        known = self.backward(self.model, images, lambda logits, at: (1 - share) * loss_of(logits, at))
+        known = self.backward(self.model, images, lambda logits, at: (1 - share) * loss_of(logits, at), False)
         guessed = self.backward(
             self.model,
             taught.images,
             lambda logits, at: share * self.soft_loss(logits, taught.probabilities[at], taught.weight[at]),
+            final,
         )
         return known + guessed
 

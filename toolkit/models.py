@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import socket
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -214,7 +215,12 @@ def _from_package(timm_name: str) -> nn.Module:
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one; UserError for one that isn't there."""
+    """`auto` is the GPU where there is one; of several (`cuda:0,cuda:1`), the first. UserError if one isn't there."""
+    first, *_ = [_resolve(one) for one in re.split("[,+]", name)]
+    return first
+
+
+def _resolve(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -35,7 +35,10 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 
 def run(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """All verbs in order; on practice data the submission is graded too."""
+    from toolkit.parallel import places
+
     started = time.time()
+    places(options.device)
     audit(competition, workspace, options)
     split = folds(competition, workspace, options)
     runs = _train_within(competition, workspace, options, started + options.budget, split["hash"])
@@ -157,11 +160,15 @@ def _fit_epochs(
 
 
 def _cost(jobs: list["FoldJob"], step: float, image: float, test_images: int) -> tuple[float, float]:
-    """Seconds of one epoch of all folds, and what comes once, however many epochs."""
+    """Seconds of one epoch of all folds, and what comes once, however many epochs.
+
+    A fold over several devices is counted as if it had one: what they gain isn't measured.
+    """
     from toolkit.fit import WATCHED
+    from toolkit.parallel import rounds
 
     steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
-    epoch = steps * step + len(jobs) * WATCHED * image
+    epoch = (steps * step + len(jobs) * WATCHED * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
     predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * (test_images + WATCHED)
     return epoch, predicted * image
 

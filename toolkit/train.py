@@ -30,14 +30,14 @@ TEACHER = "teacher.json"  # hashes of the weights that labelled test images
 LAST, AVERAGED = "last_", "averaged_"  # a fold's two sets of weights, until one is chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import pandas as pd
 
     from toolkit.competition import Competition
     from toolkit.dataset import Dataset
-    from toolkit.fit import FoldJob, FoldResult, Trained
+    from toolkit.fit import FoldJob, FoldResult, Trained, Watch
     from toolkit.recipe import Recipe
 
 
@@ -55,7 +55,7 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
     _begin(folder, jobs[0])
     job = jobs[options.fold]
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
-        _train_fold(job, watch)
+        _train_folds([job], options.device, watch)
     return {"run": str(folder), "recipe": recipe.name, "fold": job.fold}
 
 
@@ -82,10 +82,12 @@ def prepare(
     from toolkit.dataset import data_hash
     from toolkit.fit import FoldJob
     from toolkit.models import resolve_device
+    from toolkit.parallel import places
     from toolkit.speed import Settings, fastest
     from toolkit.split import folds_hash, read_folds, relabels
 
     competition.rules.check(recipe)
+    places(options.device)
     table = read_folds(workspace)
     name = hash_json([recipe.hash, folds_hash(table), data_hash(workspace.data)])[:8]
     existing = list(workspace.train.glob(f"*-{name}"))
@@ -156,15 +158,18 @@ def train(
     return best
 
 
-def _teach(competition: "Competition", dataset: "Dataset", job: "FoldJob", teacher: Path) -> None:
-    """Write what the same fold's network of another run says of the test images, unless the fold is finished."""
+def _teach(job: "FoldJob", teacher: Path) -> None:
+    """Write what the same fold's network of another run says of the test images."""
+    from toolkit.competition import load_competition
+    from toolkit.dataset import open_dataset
     from toolkit.models import resolve_device
     from toolkit.pseudo import teach
     from toolkit.recipe import from_dict
 
     assert job.teacher is not None
-    if job.teacher.exists() or (job.folder / MANIFEST).exists():
+    if job.teacher.exists():
         return
+    competition, dataset = load_competition(job.competition), open_dataset(job.data)
     recipe = from_dict(read_json(teacher.parent / "recipe.json"))
     teach(competition, dataset, recipe, teacher / "weights.safetensors", resolve_device(job.device), job.teacher)
 
@@ -193,8 +198,6 @@ def _train_once(
     teacher: Path | None,
 ) -> Path:
     """One run, all folds; `teacher`: the run whose folds label test images for the same folds here."""
-    from dataclasses import replace
-
     from toolkit.dataset import data_hash, open_dataset, relabel
     from toolkit.split import folds_hash, read_folds, relabels
     from toolkit.stress import EVIDENCE
@@ -212,17 +215,9 @@ def _train_once(
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / EVIDENCE / MANIFEST).unlink(missing_ok=True)  # of the weights that are about to change
     _begin(folder, jobs[0])
-    complete = True
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
-        for job in jobs:
-            if deadline is not None:
-                left = (deadline - time.time()) / stress_factor(options)
-                share = max(0.0, left) / (len(jobs) - job.fold)
-                job = replace(job, deadline=time.time() + share)
-            if teacher is not None:
-                job = replace(job, teacher=job.folder / "taught.npy")
-                _teach(competition, dataset, job, teacher / job.folder.name)
-            complete &= _train_fold(job, watch)
+        until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(options)
+        complete = _train_folds(jobs, options.device, watch, until, teacher)
     gained = _choose_averages(competition, relabel(dataset.targets, relabels(table)), jobs)
     clean = _store_oof(competition, relabel(dataset.targets, relabels(table)), table, jobs, folder)
     if len(dataset.test_images):
@@ -307,21 +302,48 @@ def _begin(folder: Path, job: "FoldJob") -> None:
     console.say(f"{folder.name}: {job.settings}{speed}")
 
 
-def _train_fold(job: "FoldJob", watch: Any) -> bool:
-    """Fit and store one fold unless it is finished; is it complete?"""
+def _train_folds(
+    jobs: "Sequence[FoldJob]", device: str, watch: "Watch", deadline: float | None = None, teacher: Path | None = None
+) -> bool:
+    """Fit and store the folds that aren't finished, side by side where there are devices; are all complete?"""
+    from functools import partial
+
+    from toolkit.parallel import each
+
+    def finished(job: "FoldJob", said: str = "") -> None:
+        watch(job.fold, job.recipe.schedule.epochs, "")
+        if said:
+            console.say(said)
+
+    todo = []
+    for job in jobs:
+        done = read_manifest(job.folder)
+        if done is None or not (done["complete"] or deadline is not None):
+            todo.append(job)
+        else:
+            finished(job)
+    each(partial(_train_fold, teacher=teacher), todo, device, watch, finished, deadline)
+    manifests = [read_manifest(job.folder) for job in jobs]
+    return all(manifest is not None and manifest["complete"] for manifest in manifests)
+
+
+def _train_fold(job: "FoldJob", watch: "Watch", teacher: Path | None = None) -> str:
+    """Fit and store one fold; what to say of it. It may run in a process of its own, which prints nothing."""
+    from dataclasses import replace
+
+    from toolkit import ranks
     from toolkit.fit import fit_fold
 
-    done = read_manifest(job.folder)
-    if done is not None and (done["complete"] or job.deadline is not None):
-        return bool(done["complete"])
-    result = fit_fold(job, watch)
+    if teacher is not None:
+        job = replace(job, teacher=job.folder / "taught.npy")
+        ranks.first(lambda: _teach(job, teacher / job.folder.name))
+    result = fit_fold(job, watch)  # of several processes on one fold, the first alone returns
     _store_fold(job, result)
     note = "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
-    console.say(
+    return (
         f"{job.folder.parent.name} fold {job.fold}: {len(job.valid_rows):,} samples validated, "
         f"{len(result.history)} epochs in {console.duration(result.seconds)}{note}"
     )
-    return result.complete
 
 
 def _store_fold(job: "FoldJob", result: "FoldResult") -> None:
