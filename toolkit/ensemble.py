@@ -1,10 +1,11 @@
 """verb: blend the finished runs.
 
     python -m toolkit.ensemble competitions/mars
-    python -m toolkit.ensemble competitions/blood_cells --max-models 3 --max-bytes 200000000
+    python -m toolkit.ensemble competitions/blood_cells --max-models 3 --max-bytes 200000000 --views none
     python -m toolkit.ensemble                  every competition that has runs
 
-Tries the blenders of `blend.py` on out-of-fold probabilities and takes the simplest one within noise of the best.
+Averages each run over test-time views where that gains, then tries the blenders of `blend.py` on out-of-fold
+probabilities and takes the simplest one within noise of the best.
 The printed score is cross-fitted, that choice included. Only runs on the present data and folds take part.
 Leaves `ensemble/<blender>/`, and its name in `ensemble/chosen.json`.
 """
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from toolkit.blend import Candidate, Pool, Solution
     from toolkit.competition import Competition
     from toolkit.crossfit import Outcome
+    from toolkit.views import ViewChoice
 
 LIMITS = ("max_models", "max_seconds", "max_bytes")
 
@@ -57,11 +59,18 @@ def ensemble(competition: "Competition", workspace: Workspace, options: argparse
     limits = {name: value for name, value in given.items() if value is not None}
     if "max_seconds" in limits:
         limits["test_images"] = _test_images(workspace, options)
-    inputs = {"runs": {run.name: read_manifest(run) for run in runs}} | ({"limits": limits} if limits else {})
+    views = _views(competition, runs, options)
+    inputs = {"runs": {run.name: read_manifest(run) for run in runs}, "views": list(views)}
+    inputs |= {"limits": limits} if limits else {}
     folder = chosen_blend(workspace)
     if read_manifest(folder) != inputs:
-        candidates = _candidates(competition, workspace, runs, limits, options)
-        folder = _blend(competition, workspace, table, candidates, limits, inputs)
+        workspace.ensemble.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=workspace.ensemble, prefix=".scratch-") as scratch:
+            candidates = _candidates(competition, workspace, runs, limits, options)
+            choice = None
+            if len(views) > 1:
+                candidates, choice = _seen(competition, workspace, table, candidates, views, options, Path(scratch))
+            folder = _blend(competition, workspace, table, candidates, choice, limits, inputs, Path(scratch))
         choose_blend(workspace, folder.name)
     return _show(competition, folder, runs)
 
@@ -80,6 +89,86 @@ def _chosen(runs: list[Path], workspace: Workspace, options: argparse.Namespace)
     if not runs:
         raise UserError(f"{workspace.train} has no finished run on the present data and folds; train one first")
     return runs
+
+
+def _views(competition: "Competition", runs: list[Path], options: argparse.Namespace) -> tuple[str, ...]:
+    """Names of the views to be tried, `identity` first."""
+    from toolkit.recipe import from_dict
+    from toolkit.tta import EXACT
+    from toolkit.views import PLAIN, default_views
+
+    asked = options.views
+    if asked == ["none"]:
+        return (PLAIN,)
+    if asked != ["trained"]:
+        if competition.try_submission is not None:
+            for view in asked:
+                if view not in EXACT:
+                    raise UserError(f"a code submission can't honour the view {view!r}; it can {', '.join(EXACT)}")
+        return tuple(dict.fromkeys((PLAIN, *asked)))
+    shape = competition.task.image_shape
+    known = [default_views(from_dict(read_json(run / "recipe.json")), shape) for run in runs]
+    return tuple(view for view in known[0] if all(view in each for each in known))
+
+
+def _seen(
+    competition: "Competition",
+    workspace: Workspace,
+    table: "pd.DataFrame",
+    candidates: list["Candidate"],
+    views: tuple[str, ...],
+    options: argparse.Namespace,
+    scratch: Path,
+) -> tuple[list["Candidate"], "ViewChoice | None"]:
+    """The candidates averaged over the views that gain on the mean of all runs; None: none did.
+
+    A fold's rows are averaged over the views that were chosen on the other folds.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from toolkit.dataset import open_dataset, relabel
+    from toolkit.oof import chunks, open_probabilities, probabilities, write_probabilities
+    from toolkit.split import relabels
+    from toolkit.views import PLAIN, averaged, averaged_out_of_fold, choose_views, open_views, store_views
+
+    of_runs = []
+    for one in candidates:
+        console.say(f"{one.name}: {len(views)} views")
+        store_views(competition, workspace, workspace.train / one.name, views, options.device)
+        of_runs.append(open_views(workspace.train / one.name, views))
+    like = candidates[0].oof
+    means = {}
+    for view in views:
+        stored = [seen[view] for seen in of_runs]
+        parts = (np.mean([probabilities(each[at]) for each in stored], axis=0) for at in chunks(len(like)))
+        write_probabilities(scratch / f"{view}.npy", parts, like.shape, like.dtype.type)
+        means[view] = open_probabilities(scratch / f"{view}.npy")
+    targets = relabel(open_dataset(workspace.data).targets, relabels(table))
+    choice = choose_views(competition, targets, table, means)
+    gain = (
+        f"{competition.metric.name} {choice.plain:.4f} without, {choice.crossfitted:.4f} with, of the mean of all runs"
+    )
+    if choice.crossfitted <= choice.plain:
+        console.say(f"views {', '.join(views)} are not used: {gain}")
+        return candidates, None
+    shares = (f"{view} {weight:.2f}" for view, weight in zip(choice.views, choice.weights, strict=True))
+    console.say(f"views: {', '.join(shares)}: {gain}")
+    fold, result = table["fold"].to_numpy(), []
+    for number, (one, stored) in enumerate(zip(candidates, of_runs, strict=True)):
+        path = scratch / f"oof_{number}.npy"
+        write_probabilities(path, averaged_out_of_fold(competition, choice, stored, fold), like.shape, like.dtype.type)
+        one = replace(one, oof=open_probabilities(path))
+        if one.test is not None:
+            path = scratch / f"test_{number}.npy"
+            seen = open_views(workspace.train / one.name, choice.views, "test")
+            write_probabilities(
+                path, averaged(competition, choice, {PLAIN: one.test} | seen), one.test.shape, one.test.dtype.type
+            )
+            one = replace(one, test=open_probabilities(path))
+        result.append(one)
+    return result, choice
 
 
 def _test_images(workspace: Workspace, options: argparse.Namespace) -> int:
@@ -127,8 +216,10 @@ def _blend(
     workspace: Workspace,
     table: "pd.DataFrame",
     candidates: list["Candidate"],
+    choice: "ViewChoice | None",
     limits: dict[str, float],
     inputs: dict[str, Any],
+    scratch: Path,
 ) -> Path:
     import numpy as np
 
@@ -138,6 +229,8 @@ def _blend(
     from toolkit.ensemble_report import draw
     from toolkit.oof import write_oof
     from toolkit.split import relabels
+    from toolkit.stress import blend_stress
+    from toolkit.views import write_choice
 
     bounds = np.array([limits[name] for name in LIMITS if name in limits]) if limits else None
     families = make_families(candidates, bounds)
@@ -145,34 +238,41 @@ def _blend(
         raise UserError(f"no run fits {', '.join(f'--{name}' for name in limits).replace('_', '-')} even alone")
     targets = relabel(open_dataset(workspace.data).targets, relabels(table))
     fold, group = table["fold"].to_numpy(), table["group"].to_numpy()
-    workspace.ensemble.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=workspace.ensemble, prefix=".scratch-") as scratch:
-        pool = make_pool(competition, families, targets, fold, group, bounds, Path(scratch))
-        blenders = blenders_for(pool)
-        eligible = [one.linear or competition.try_submission is None for one in blenders]
-        single = best_single(competition, [m for f in families for m in f.members], targets, fold)
-        outcome = cross_fit(pool, blenders, eligible, single)
-        blender, solution = outcome.final
-        folder = workspace.ensemble / blender.name
-        with atomic(folder) as partial:
-            partial.mkdir()
-            clean = write_oof(
-                partial / "oof.npy", _cross_fitted(pool, outcome, Path(scratch)), competition, targets, table
-            )
-            if all(one.test is not None for one in candidates):
-                _write_test(pool, solution, partial / "test.npy")
-            blend = _description(pool, blender.name, solution) | {
-                "linear": blender.linear,
-                "folds": [_description(pool, one.name, fitted) for one, fitted in outcome.parts],
-            }
-            write_json(partial / "blend.json", blend)
-            # the blend's stress score goes here, measured on the mixture of the runs' predictions of corrupted images
-            stress = None
-            metrics = {"metric": competition.metric.name, "clean": clean, "stress": stress} | _counted(outcome)
-            write_json(partial / "metrics.json", metrics)
-            draw(pool, solution, blender.name, partial)
-            write_manifest(partial, inputs)
+    pool = make_pool(competition, families, targets, fold, group, bounds, scratch)
+    blenders = blenders_for(pool)
+    eligible = [one.linear or competition.try_submission is None for one in blenders]
+    single = best_single(competition, [m for f in families for m in f.members], targets, fold)
+    outcome = cross_fit(pool, blenders, eligible, single)
+    blender, solution = outcome.final
+    folder = workspace.ensemble / blender.name
+    with atomic(folder) as partial:
+        partial.mkdir()
+        clean = write_oof(partial / "oof.npy", _cross_fitted(pool, outcome, scratch), competition, targets, table)
+        if all(one.test is not None for one in candidates):
+            _write_test(pool, solution, partial / "test.npy")
+        blend = _description(pool, blender.name, solution) | {
+            "linear": blender.linear,
+            "folds": [_description(pool, one.name, fitted) for one, fitted in outcome.parts],
+        }
+        write_json(partial / "blend.json", blend)
+        stress = blend_stress(competition, targets, table, *_runs_and_shares(workspace, blend))
+        if choice is not None:
+            write_choice(partial, choice)
+        metrics = {"metric": competition.metric.name, "clean": clean, "stress": stress} | _counted(outcome)
+        write_json(partial / "metrics.json", metrics)
+        draw(pool, solution, blender.name, partial)
+        write_manifest(partial, inputs)
     return folder
+
+
+def _runs_and_shares(workspace: Workspace, blend: dict[str, Any]) -> tuple[list[Path], "np.ndarray"]:
+    """The blend's runs, and their shares in each fold's own blend, float64 (folds, runs)."""
+    import numpy as np
+
+    shares = np.array([list(part["runs"].values()) for part in blend["folds"]])
+    used = np.flatnonzero(shares.any(0))
+    names = list(blend["runs"])
+    return [workspace.train / names[at] for at in used], shares[:, used]
 
 
 def _cross_fitted(pool: "Pool", outcome: "Outcome", scratch: Path) -> "np.ndarray":
@@ -297,6 +397,13 @@ def has_runs(workspace: Workspace) -> bool:
 
 def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--runs", nargs="+", metavar="NAME", help="blend these runs only (default: all)")
+    made.add_argument(
+        "--views",
+        nargs="+",
+        default=["trained"],
+        metavar="VIEW",
+        help="test-time views to try: none, trained (what all recipes' augmentation made familiar), or their names",
+    )
     limits = made.add_argument_group("limits of the organisers' machine: the best blend within them")
     limits.add_argument(
         "--max-models", type=_at_least_one, metavar="N", help="runs, each with all its folds' networks"

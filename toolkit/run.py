@@ -42,7 +42,7 @@ def run(competition: "Competition", workspace: Workspace, options: argparse.Name
     audit(competition, workspace, options)
     split = folds(competition, workspace, options)
     runs = _train_within(competition, workspace, options, started + options.budget, split["hash"])
-    options = argparse.Namespace(**vars(options), runs=runs, submission=None, truth=None)
+    options = argparse.Namespace(**vars(options), runs=runs, submission=None, truth=None, views=["none"])
     ensemble(competition, workspace, options)
     submitted = submit(competition, workspace, options)
     result = {name: submitted[name] for name in ("submission", "clean", "stress")}
