@@ -10,13 +10,16 @@ Leaves `ensemble/<blender>/`, and its name in `ensemble/chosen.json`.
 """
 
 import argparse
+import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit import console
 from toolkit.errors import UserError
 from toolkit.store import (
+    STALE_SECONDS,
     Workspace,
     atomic,
     choose_blend,
@@ -146,6 +149,9 @@ def _blend(
     targets = relabel(open_dataset(workspace.data).targets, relabels(table))
     fold, group = table["fold"].to_numpy(), table["group"].to_numpy()
     workspace.ensemble.mkdir(parents=True, exist_ok=True)
+    for stale in workspace.ensemble.glob(".scratch-*"):
+        if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(stale)
     with tempfile.TemporaryDirectory(dir=workspace.ensemble, prefix=".scratch-") as scratch:
         pool = make_pool(competition, families, targets, fold, group, bounds, Path(scratch))
         blenders = blenders_for(pool)
