@@ -11,13 +11,16 @@ Leaves `ensemble/<blender>/`, and its name in `ensemble/chosen.json`.
 """
 
 import argparse
+import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit import console
 from toolkit.errors import UserError
 from toolkit.store import (
+    STALE_SECONDS,
     Workspace,
     atomic,
     choose_blend,
@@ -65,6 +68,9 @@ def ensemble(competition: "Competition", workspace: Workspace, options: argparse
     folder = chosen_blend(workspace)
     if read_manifest(folder) != inputs:
         workspace.ensemble.mkdir(parents=True, exist_ok=True)
+        for stale in workspace.ensemble.glob(".scratch-*"):
+            if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(stale)
         with tempfile.TemporaryDirectory(dir=workspace.ensemble, prefix=".scratch-") as scratch:
             candidates = _candidates(competition, workspace, runs, limits, options)
             choice = None
@@ -156,9 +162,9 @@ def _seen(
     shares = (f"{view} {weight:.2f}" for view, weight in zip(choice.views, choice.weights, strict=True))
     console.say(f"views: {', '.join(shares)}: {gain}")
     fold, result = table["fold"].to_numpy(), []
-    for number, (one, stored) in enumerate(zip(candidates, of_runs, strict=True)):
+    for number, (one, of_run) in enumerate(zip(candidates, of_runs, strict=True)):
         path = scratch / f"oof_{number}.npy"
-        write_probabilities(path, averaged_out_of_fold(competition, choice, stored, fold), like.shape, like.dtype.type)
+        write_probabilities(path, averaged_out_of_fold(competition, choice, of_run, fold), like.shape, like.dtype.type)
         one = replace(one, oof=open_probabilities(path))
         if one.test is not None:
             path = scratch / f"test_{number}.npy"
