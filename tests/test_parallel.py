@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import active_children, get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,18 @@ def test_a_fault_of_the_program_is_not_hidden(make_job: MakeJob) -> None:
         answers(divide, [make_job(), make_job(fold=1)], "cpu,cpu")
 
 
+def test_ctrl_c_while_processes_are_started_leaves_none(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pipe(context: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return plain(context)
+
+    plain = ForkServerContext.Pipe
+    monkeypatch.setattr(ForkServerContext, "Pipe", pipe)
+    with pytest.raises(KeyboardInterrupt):
+        answers(look, [make_job(), make_job(fold=1)], "cpu,cpu")
+    assert not active_children()
+
+
 @pytest.mark.parametrize("device", ["cpu,cpu", "cpu+cpu"])
 def test_what_ctrl_c_stopped_goes_on_to_the_same_bits(device: str, make_job: MakeJob, tmp_path: Path) -> None:
     def interrupt(fold: int, epoch: float, news: str) -> None:
@@ -310,7 +323,9 @@ def test_a_batch_that_is_too_small_to_be_divided_is_refused(make_job: MakeJob) -
 
 def test_a_run_over_two_processes_is_a_run_like_others(tmp_path: Path) -> None:
     prepare(tmp_path)
-    run = train(tmp_path, "--device", "cpu+cpu", "precision=float32", "pseudo.rounds=1", "pseudo.confidence=0")
+    recipe = ("precision=float32", "pseudo.rounds=1", "pseudo.confidence=0", "schedule.freeze=0.5")
+    run = train(tmp_path, "--device", "cpu+cpu", *recipe)
     assert len(read_json(run / "fold_2" / "history.json")) == 4
     assert read_json(run / "metrics.json")["clean"]["score"] >= 0
-    assert train(tmp_path, "--device", "cpu", "precision=float32", "pseudo.rounds=1", "pseudo.confidence=0") == run
+    assert list((tmp_path / "tiny-practice" / "features").glob("*.npy"))
+    assert train(tmp_path, "--device", "cpu", *recipe) == run, "it is finished, whatever trained it"

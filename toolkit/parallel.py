@@ -89,7 +89,8 @@ def each(
     teams: list[_Team] = []
     try:
         for place in found[: len(waiting)]:
-            teams.append(_Team(work, place, threads))
+            teams.append(_Team(place))
+            teams[-1].start(work, threads)
         for team in teams:
             team.begin(next_job(), folder)
         while busy := [team for team in teams if team.job is not None]:
@@ -112,22 +113,24 @@ def each(
 class _Team:
     """The processes that train one fold at a time, one a device; the first one's answer counts."""
 
-    def __init__(self, work: Work, devices: list[str], threads: int) -> None:
+    def __init__(self, devices: list[str]) -> None:
         self.devices, self.pending = devices, set[int]()
         self.job: FoldJob | None = None
         self.answer: Any = None
         self.pipes: list[Connection] = []
         self.processes: list[ForkServerProcess] = []
+
+    def start(self, work: Work, threads: int) -> None:
         # forked from a server that has imported all they need, and has used no device: it takes seconds, once
         context = get_context("forkserver")
         context.set_forkserver_preload(["toolkit.fit"])
-        # ctrl-C reaches the whole group of processes; this one alone answers it, and ends the others
+        # ctrl-C reaches the whole group of processes; this one alone answers it, once it knows all it has to end
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            for rank, device in enumerate(devices):
+            for rank, device in enumerate(self.devices):
                 ours, theirs = context.Pipe()
                 # no daemon: it may have processes of its own that augment
-                process = context.Process(target=_serve, args=(theirs, work, rank, len(devices), device, threads))
+                process = context.Process(target=_serve, args=(theirs, work, rank, len(self.devices), device, threads))
                 process.start()
                 theirs.close()
                 self.pipes.append(ours)
@@ -185,8 +188,9 @@ class _Team:
             process.terminate()
         for pipe in self.pipes:
             pipe.close()
+        until = time.monotonic() + PATIENCE
         for process in self.processes:
-            process.join(PATIENCE)
+            process.join(max(0.0, until - time.monotonic()))
             if process.exitcode is None:
                 process.kill()
                 process.join()
