@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tiny import FIRST, _load, call, competition, prepare, train
 from toolkit import console
@@ -16,14 +17,18 @@ from toolkit.ensemble import add_options, ensemble, has_runs
 from toolkit.errors import UserError
 from toolkit.folds import add_options as folds_options
 from toolkit.folds import folds
+from toolkit.models import load_network
 from toolkit.oof import open_probabilities, probabilities, score, write_probabilities
 from toolkit.recipe import to_dict
 from toolkit.split import folds_hash, read_folds
 from toolkit.store import Workspace, chosen_blend, read_json, read_manifest, write_json, write_manifest
 from toolkit.submit import submit
+from toolkit.tta import predict_views
+from toolkit.views import ViewChoice, read_choice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = "schedule.epochs=1"
+PLAIN = ("--views", "none")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +55,7 @@ def stored(folder: Path, name: str) -> np.ndarray:
 
 def test_the_blend_is_the_mean_and_its_score_that_of_the_mean(workspace: Workspace, tmp_path: Path) -> None:
     runs = [train(tmp_path), train(tmp_path, "--recipe", "second")]
-    result = call(ensemble, parser(), tmp_path)
+    result = call(ensemble, parser(), tmp_path, *PLAIN)
     folder = Path(result["blend"])
     for name in ("oof", "test"):
         mean = np.mean([stored(run, name) for run in runs], axis=0)
@@ -58,25 +63,53 @@ def test_the_blend_is_the_mean_and_its_score_that_of_the_mean(workspace: Workspa
     oof = open_probabilities(folder / "oof.npy")
     expected = score(competition, open_dataset(workspace.data).targets, read_folds(workspace), oof)
     assert result["clean"] == expected == read_json(folder / "metrics.json")["clean"]
-    assert result["stress"] is None
     assert read_json(folder / "blend.json")["runs"] == {run.name: 0.5 for run in runs}
+    assert result["stress"]["low"] <= result["stress"]["score"] <= result["stress"]["high"]
+    of_runs = [read_json(run / "metrics.json")["stress"]["triples"] for run in runs]
+    assert result["stress"]["triples"] == min(of_runs)
+
+
+def test_runs_are_averaged_over_views_each_fold_over_those_that_the_others_chose(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cpu = train(tmp_path), torch.device("cpu")
+    by_fold = ({"identity": 1.0}, {"identity": 0.5, "horizontal": 0.5}, {"horizontal": 1.0})
+    choice = ViewChoice(("identity", "horizontal"), (0.75, 0.25), "probability", 0.6, 0.5, by_fold)
+    monkeypatch.setattr("toolkit.views.choose_views", lambda *_: choice)
+    folder = Path(call(ensemble, parser(), tmp_path)["blend"])
+    dataset, fold = open_dataset(workspace.data), read_folds(workspace)["fold"]
+    networks = [load_network(competition, FIRST, run / f"fold_{k}" / "weights.safetensors", cpu) for k in range(3)]
+    for k, views in enumerate(by_fold):
+        rows = np.flatnonzero(fold == k)
+        expected = predict_views(
+            networks[k], dataset.images[rows], range(3), cpu, "float32", list(views), list(views.values())
+        )
+        assert np.allclose(stored(folder, "oof")[rows], expected, atol=2e-3)
+    seen = [predict_views(n, dataset.test_images, range(3), cpu, "float32", choice.views, [3, 1]) for n in networks]
+    assert np.allclose(stored(folder, "test"), np.mean(seen, axis=0), atol=2e-3)
+    assert read_choice(folder) == choice
+    # where views don't gain, the images are taken as they are
+    monkeypatch.setattr("toolkit.views.choose_views", lambda *_: replace(choice, crossfitted=0.5))
+    (folder / "manifest.json").unlink()
+    folder = Path(call(ensemble, parser(), tmp_path)["blend"])
+    assert read_choice(folder) is None and np.allclose(stored(folder, "oof"), stored(run, "oof"), atol=1e-3)
 
 
 def test_a_blend_is_made_once_and_anew_when_there_is_another_run(workspace: Workspace, tmp_path: Path) -> None:
     first = train(tmp_path, QUICK)
-    one = call(ensemble, parser(), tmp_path)
+    one = call(ensemble, parser(), tmp_path, *PLAIN)
     made = (workspace.ensemble / "mean" / "oof.npy").stat().st_mtime_ns
-    assert call(ensemble, parser(), tmp_path) == one
+    assert call(ensemble, parser(), tmp_path, *PLAIN) == one
     assert (workspace.ensemble / "mean" / "oof.npy").stat().st_mtime_ns == made
     second = train(tmp_path, QUICK, "--seed", "1")
-    assert set(call(ensemble, parser(), tmp_path)["runs"]) == {first.name, second.name}
+    assert set(call(ensemble, parser(), tmp_path, *PLAIN)["runs"]) == {first.name, second.name}
     assert set(read_json(workspace.ensemble / "mean" / "blend.json")["runs"]) == {first.name, second.name}
-    assert call(ensemble, parser(), tmp_path, "--runs", first.name) == one
+    assert call(ensemble, parser(), tmp_path, *PLAIN, "--runs", first.name) == one
 
 
 def test_a_run_named_twice_counts_once(workspace: Workspace, tmp_path: Path) -> None:
     a, b = train(tmp_path, QUICK), train(tmp_path, QUICK, "--seed", "1")
-    call(ensemble, parser(), tmp_path, "--runs", a.name, a.name, b.name)
+    call(ensemble, parser(), tmp_path, *PLAIN, "--runs", a.name, a.name, b.name)
     folder = workspace.ensemble / "mean"
     assert read_json(folder / "blend.json")["runs"] == {a.name: 0.5, b.name: 0.5}
     assert np.allclose(stored(folder, "oof"), (stored(a, "oof") + stored(b, "oof")) / 2, atol=1e-3)
@@ -86,19 +119,19 @@ def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(workspace: Work
     old = train(tmp_path, QUICK)
     prepare(tmp_path, "--seed", "1")
     with pytest.raises(UserError, match="no finished run on the present data and folds; train one first"):
-        call(ensemble, parser(), tmp_path)
+        call(ensemble, parser(), tmp_path, *PLAIN)
     train(tmp_path, QUICK, "--seed", "2", "--fold", "0")
     new = train(tmp_path, QUICK)
-    assert call(ensemble, parser(), tmp_path)["runs"] == [new.name]
+    assert call(ensemble, parser(), tmp_path, *PLAIN)["runs"] == [new.name]
     with pytest.raises(UserError, match=f"no finished run '{old.name}' on the present .* it has {new.name}"):
-        call(ensemble, parser(), tmp_path, "--runs", old.name)
+        call(ensemble, parser(), tmp_path, *PLAIN, "--runs", old.name)
     manifest = read_manifest(workspace.ensemble / "mean")
     assert manifest is not None and set(manifest["runs"]) == {new.name}
 
 
 def test_an_unknown_run_is_refused_with_those_that_are_there(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished run 'best' on the present data and folds; it has none"):
-        call(ensemble, parser(), tmp_path, "--runs", "best")
+        call(ensemble, parser(), tmp_path, *PLAIN, "--runs", "best")
 
 
 def made_runs(tmp_path: Path, quality: dict[str, float], biased: bool = False) -> Workspace:
@@ -135,7 +168,7 @@ def test_a_blend_that_gains_is_chosen_and_the_submission_follows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace = made_runs(tmp_path, {"a": 2, "b": 2, "c": 2, "d": 2}, biased=True)
-    result = call(ensemble, parser(), tmp_path)
+    result = call(ensemble, parser(), tmp_path, *PLAIN)
     folder = Path(result["blend"])
     assert result["method"].endswith("biases") and chosen_blend(workspace) == folder
     metrics, blend = read_json(folder / "metrics.json"), read_json(folder / "blend.json")
@@ -169,7 +202,7 @@ def test_a_blend_that_gains_is_chosen_and_the_submission_follows_it(
 def test_where_code_is_handed_in_only_what_the_server_can_do_is_chosen(tmp_path: Path) -> None:
     made_runs(tmp_path, {"a": 1, "b": 1, "c": 0.2, "d": 0.2})
     code = replace(competition, try_submission=lambda path, images: None)  # type: ignore[arg-type,return-value]
-    result = call(ensemble, parser(), tmp_path, of=code)
+    result = call(ensemble, parser(), tmp_path, *PLAIN, of=code)
     table = read_json(Path(result["blend"]) / "metrics.json")["blenders"]
     assert {one["name"] for one in table if not one["eligible"]} == {
         "calibrated",
@@ -184,17 +217,19 @@ def test_where_code_is_handed_in_only_what_the_server_can_do_is_chosen(tmp_path:
 @pytest.mark.usefixtures("linear")
 def test_limits_are_kept_and_another_limit_is_another_blend(tmp_path: Path) -> None:
     workspace = made_runs(tmp_path, {"a": 1, "b": 1, "c": 1, "d": 1})
-    all_of_them = call(ensemble, parser(), tmp_path)
+    all_of_them = call(ensemble, parser(), tmp_path, *PLAIN)
     assert len(all_of_them["runs"]) > 2
-    assert len(call(ensemble, parser(), tmp_path, "--max-models", "2")["runs"]) <= 2
-    few = call(ensemble, parser(), tmp_path, "--max-bytes", "4000")["runs"]
+    assert len(call(ensemble, parser(), tmp_path, *PLAIN, "--max-models", "2")["runs"]) <= 2
+    few = call(ensemble, parser(), tmp_path, *PLAIN, "--max-bytes", "4000")["runs"]
     size = {"a": 1000, "b": 2000, "c": 3000, "d": 4000}
     assert sum(size[name] for name in few) <= 4000
     with pytest.raises(UserError, match="no run fits --max-bytes even alone"):
-        call(ensemble, parser(), tmp_path, "--max-bytes", "10")
+        call(ensemble, parser(), tmp_path, *PLAIN, "--max-bytes", "10")
     for run in "abcd":
         write_json(workspace.train / run / "cost.json", {"cpu": 0.001 if run in "bc" else 1.0})
-    result = call(ensemble, parser(), tmp_path, "--max-seconds", "3", "--test-images", "1000", "--device", "cpu")
+    result = call(
+        ensemble, parser(), tmp_path, *PLAIN, "--max-seconds", "3", "--test-images", "1000", "--device", "cpu"
+    )
     assert set(result["runs"]) <= {"b", "c"}
     submitted = call(submit, console.parser("submit", ""), tmp_path)
     assert "--max-seconds=3.0 --test-images=1000" in submitted["ledger"]["blend"]
@@ -202,10 +237,10 @@ def test_limits_are_kept_and_another_limit_is_another_blend(tmp_path: Path) -> N
 
 def test_the_time_of_a_run_is_measured_once_and_kept(workspace: Workspace, tmp_path: Path) -> None:
     run = train(tmp_path, QUICK)
-    assert call(ensemble, parser(), tmp_path, "--max-seconds", "60", "--device", "cpu")["runs"] == [run.name]
+    assert call(ensemble, parser(), tmp_path, *PLAIN, "--max-seconds", "60", "--device", "cpu")["runs"] == [run.name]
     cost = read_json(run / "cost.json")
     assert 0 < cost["cpu"] < 0.1
-    call(ensemble, parser(), tmp_path, "--max-seconds", "61", "--device", "cpu")
+    call(ensemble, parser(), tmp_path, *PLAIN, "--max-seconds", "61", "--device", "cpu")
     assert read_json(run / "cost.json") == cost
 
 
@@ -222,7 +257,7 @@ def test_without_a_competition_all_that_have_runs_are_blended(
     monkeypatch.chdir(tmp_path)
     made = console.parser("ensemble", "", several=True)
     add_options(made)
-    arguments = ["--practice", "--workspace", str(tmp_path), "--json"]
+    arguments = ["--practice", "--workspace", str(tmp_path), "--json", *PLAIN]
     capsys.readouterr()
     assert console.run_verb(made, ensemble, arguments, has_runs) == 0
     printed = capsys.readouterr()
@@ -240,5 +275,5 @@ def test_runs_on_other_folds_are_counted_aloud(tmp_path: Path, capsys: pytest.Ca
     manifest = read_manifest(workspace.train / "a")
     assert manifest is not None
     write_manifest(workspace.train / "a", manifest | {"folds": "elsewhere"})
-    assert call(ensemble, parser(), tmp_path)["runs"] == ["b"]
+    assert call(ensemble, parser(), tmp_path, *PLAIN)["runs"] == ["b"]
     assert "1 runs are on other data or folds" in capsys.readouterr().out

@@ -259,7 +259,7 @@ def test_a_round_that_does_not_gain_is_dropped_and_the_run_before_stays(
 
     monkeypatch.setattr(verb, "_train_once", train_once)
     recipe = override(FIRST, ["pseudo.rounds=3", "pseudo.share=0.3"])
-    options = argparse.Namespace(device="cpu", workers=0)
+    options = argparse.Namespace(device="cpu", workers=0, stress="none")
     assert verb.train(competition, workspace, recipe, options) == tmp_path / f"round_{kept}"
     wanted = [Pseudo(), *(Pseudo(rounds=number, share=0.3) for number in range(1, trained))]
     assert calls == [(pseudo, tmp_path / f"round_{k - 1}" if k else None) for k, pseudo in enumerate(wanted)]
@@ -267,7 +267,7 @@ def test_a_round_that_does_not_gain_is_dropped_and_the_run_before_stays(
 
 def test_a_student_of_a_teacher_that_was_cut_short_begins_anew_when_the_teacher_has_gone_on(tmp_path: Path) -> None:
     workspace = prepare(tmp_path / "cut")
-    options = argparse.Namespace(device="cpu", workers=0)
+    options = argparse.Namespace(device="cpu", workers=0, stress="none")
     recipe = override(FIRST, PSEUDO)
     verb.train(competition, workspace, recipe, options, time.time())
     verb.train(competition, workspace, recipe, options)
@@ -285,7 +285,7 @@ def test_a_student_interrupted_in_its_last_epoch_ends_with_the_same_bits(
     workspace = prepare(tmp_path)
     said = np.random.default_rng(0).dirichlet([1, 1, 1], len(open_dataset(workspace.data).test_images))
     write_probabilities(tmp_path / "said.npy", [said], said.shape, np.float16)
-    options = argparse.Namespace(device="cpu", workers=0)
+    options = argparse.Namespace(device="cpu", workers=0, stress="none")
     _, jobs = verb.prepare(competition, workspace, override(FIRST, PSEUDO), options)
     job = replace(jobs[0], teacher=tmp_path / "said.npy")
 

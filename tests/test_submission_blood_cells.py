@@ -189,8 +189,9 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     assert score == (halves.labels == np.arange(40) % 8).mean()
     assert halves.margins is not None and (halves.margins != prediction.margins).any()
 
-    # the views that were chosen with the blend are the submission's
-    write_choice(blend, ViewChoice(("identity", "rot90"), (0.25, 0.75), "probability", 0.5, 0.4))
+    # the views that were chosen with the blend are the submission's, here those of its only fold too
+    by_fold = ({"identity": 0.25, "rot90": 0.75},)
+    write_choice(blend, ViewChoice(("identity", "rot90"), (0.25, 0.75), "probability", 0.5, 0.4, by_fold))
     with_views = blend_prediction(blood_cells, workspace, blend, 40, "cpu")
     assert with_views.views == ("identity", "rot90") and with_views.view_weights == (0.25, 0.75)
     network, cpu = load_network(blood_cells, recipe, prediction.members[0].weights, torch.device("cpu")), "cpu"
