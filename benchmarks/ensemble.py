@@ -211,9 +211,10 @@ def bias(problems: int, samples: int = 2_000, models: int = 20) -> dict[str, flo
 def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 20_000) -> tuple[float, float]:
     """Of the cross-fitted and of the naive score, on one drawn problem."""
     from competitions.blood_cells import competition
-    from toolkit.blend import BLENDERS, Blender, Candidate, Solution, make_families, make_pool, mixed
+    from toolkit.blend import BLENDERS, Blender, Solution, mixed
     from toolkit.competition import Classification
     from toolkit.crossfit import best_single, cross_fit
+    from toolkit.pool import Candidate, make_families, make_pool
 
     competition = replace(competition, task=Classification(tuple("abcdefgh"[:classes]), (1, 1, 1)))
     fast = [one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases", "greedy-biases")]

@@ -12,19 +12,15 @@ from competitions.mars import competition as mars
 from toolkit.blend import (
     BLENDERS,
     Blender,
-    Candidate,
-    Pool,
     Solution,
     blenders_for,
     confusions,
-    family_mean,
-    make_families,
-    make_pool,
     mix,
     mixed,
 )
 from toolkit.competition import Classification, Competition
 from toolkit.metrics import MacroF1, confusion_by_sample
+from toolkit.pool import Candidate, Pool, family_mean, make_families, make_pool
 
 SAMPLES, FOLDS = 240, 4
 FOLD = np.arange(SAMPLES) % FOLDS

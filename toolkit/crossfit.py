@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.blend import Blender, Candidate, Pool, Solution, confusions
+from toolkit.blend import Blender, Solution, confusions
 from toolkit.competition import Competition
 from toolkit.greedy import read
 from toolkit.metrics import Metric, confusion_by_sample
 from toolkit.oof import CHUNK
+from toolkit.pool import Candidate, Pool
 
 DRAWS = 200
 Key = tuple[int, ...]

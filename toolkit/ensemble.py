@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from toolkit.blend import Candidate, Pool, Solution
+    from toolkit.blend import Solution
     from toolkit.competition import Competition
     from toolkit.crossfit import Outcome
+    from toolkit.pool import Candidate, Pool
     from toolkit.views import ViewChoice
 
 LIMITS = ("max_models", "max_seconds", "max_bytes")
@@ -192,9 +193,9 @@ def _candidates(
     options: argparse.Namespace,
 ) -> list["Candidate"]:
     """Runs as candidates; those that differ in seed alone are one family. Costs are in the limits' currencies."""
-    from toolkit.blend import Candidate
     from toolkit.dataset import open_dataset
     from toolkit.oof import open_probabilities
+    from toolkit.pool import Candidate
 
     found = []
     for run in runs:
@@ -229,11 +230,12 @@ def _blend(
 ) -> Path:
     import numpy as np
 
-    from toolkit.blend import blenders_for, make_families, make_pool
+    from toolkit.blend import blenders_for
     from toolkit.crossfit import best_single, cross_fit
     from toolkit.dataset import open_dataset, relabel
     from toolkit.ensemble_report import draw
     from toolkit.oof import write_oof
+    from toolkit.pool import make_families, make_pool
     from toolkit.split import relabels
     from toolkit.stress import blend_stress
     from toolkit.views import write_choice

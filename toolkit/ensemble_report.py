@@ -7,9 +7,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from toolkit.blend import Pool, Solution, mix
+from toolkit.blend import Solution, mix
 from toolkit.competition import Segmentation
 from toolkit.metrics import confusion_by_sample
+from toolkit.pool import Pool
 
 SHOWN = 30  # families, the heaviest ones
 REPAIRED = 60  # samples in the picture of repairs
