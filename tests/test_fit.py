@@ -16,10 +16,11 @@ from toolkit.averages import Snapshots, uniform
 from toolkit.competition import Competition
 from toolkit.dataset import Dataset, open_dataset, save_dataset
 from toolkit.errors import UserError
-from toolkit.fit import RESCUE, SNAPSHOTS, STATE, FoldJob, FoldResult, Trained, _Training, fit_fold, measure_speed
+from toolkit.fit import STATE, FoldJob, FoldResult, fit_fold, measure_speed
 from toolkit.metrics import confusion_matrix
 from toolkit.recipe import override
 from toolkit.speed import Settings
+from toolkit.training import RESCUE, SNAPSHOTS, Trained, Training
 
 MakeJob = Callable[..., FoldJob]
 
@@ -182,7 +183,7 @@ def test_the_mean_of_the_last_epochs_has_statistics_of_its_own(make_job: MakeJob
 
 def test_the_rows_that_decide_when_to_stop_are_whole_groups_and_not_trained_on(make_job: MakeJob) -> None:
     job = make_job("schedule.patience=1", "schedule.stop_share=0.25")
-    training = _Training(competition, open_dataset(job.data), job)
+    training = Training(competition, open_dataset(job.data), job)
     trained, watched = training.batches.rows, training.stop_rows
     assert sorted([*trained, *watched]) == job.train_rows.tolist()
     assert len(watched) == 12
@@ -203,12 +204,12 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
 
-    def score(training: _Training, rows: np.ndarray, weights: object = None) -> float:
+    def score(training: Training, rows: np.ndarray, weights: object = None) -> float:
         assert np.array_equal(rows, training.stop_rows)
         seen.append(training.current())
         return [*scores, 0.9][len(seen) - 1]
 
-    monkeypatch.setattr(_Training, "score", score)
+    monkeypatch.setattr(Training, "score", score)
     result = fit_fold(make_job("schedule.patience=2", "schedule.epochs=10", f"schedule.freeze={freeze}"))
     assert [line["score"] for line in result.history] == scores and result.complete
     assert all(torch.equal(value, seen[best][name]) for name, value in result.main.weights.items())
@@ -223,7 +224,7 @@ def test_stopping_by_the_stress_score_watches_the_same_rows_corrupted(make_job: 
 
 def test_looking_at_the_score_changes_no_bit(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = fit_fold(make_job())
-    monkeypatch.setattr(_Training, "score", lambda training, rows, weights=None: 0.0)
+    monkeypatch.setattr(Training, "score", lambda training, rows, weights=None: 0.0)
     blind = fit_fold(make_job())
     assert all(torch.equal(value, blind.main.weights[name]) for name, value in looked.main.weights.items())
 
@@ -246,15 +247,15 @@ def test_a_loss_that_is_no_number_ends_in_one_sentence(overrides: tuple[str, ...
 @pytest.fixture
 def no_number(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int, float], None]:
     """From then on, the loss of one batch is no number, its gradients neither, while the rate is `above`."""
-    step = _Training.step
+    step = Training.step
 
     def arrange(epoch: int, batch: int, above: float) -> None:
-        def broken(training: _Training, images: torch.Tensor, targets: torch.Tensor, number: int, *more: bool) -> Any:
+        def broken(training: Training, images: torch.Tensor, targets: torch.Tensor, number: int, *more: bool) -> Any:
             failing = number == epoch * training.batches.steps + batch and training.rate > above
             images = images.float() * torch.nan if failing else images
             return step(training, images, targets, number, *more)
 
-        monkeypatch.setattr(_Training, "step", broken)
+        monkeypatch.setattr(Training, "step", broken)
 
     return arrange
 
@@ -312,7 +313,7 @@ def test_a_batch_trained_in_parts_has_the_gradients_of_the_whole(batch: int, mic
     gradients: list[dict[str, torch.Tensor]] = []
     for settings in (Settings(), Settings(micro_batch=micro)):
         job = make_job(f"batch_size={batch}", "model.dropout=0", "augment.mixup=1", "loss.label_smoothing=0.1")
-        training = _Training(competition, open_dataset(job.data), replace(job, settings=settings))
+        training = Training(competition, open_dataset(job.data), replace(job, settings=settings))
         sizes.append([])
         training.model.register_forward_pre_hook(lambda net, inputs: sizes[-1].append(len(inputs[0])))
         training.model.eval()  # batch norm's statistics would be those of a part
@@ -350,7 +351,7 @@ def test_both_engines_train_to_bits_that_an_interruption_does_not_change(engine:
 
 def test_a_test_image_batch_larger_than_the_training_batch_goes_through_in_parts_that_fit(make_job: MakeJob) -> None:
     job = make_job()
-    training = _Training(competition, open_dataset(job.data), job)
+    training = Training(competition, open_dataset(job.data), job)
     sizes: list[int] = []
     network = nn.Linear(4, 3)
     network.register_forward_pre_hook(lambda net, inputs: sizes.append(len(inputs[0])))
@@ -378,7 +379,7 @@ def test_freezing_needs_a_backbone(mars: Competition, make_job: MakeJob) -> None
     for field in ("schedule.freeze=0.5", "optimizer.backbone_factor=0.1"):
         recipe = override(mars.recipes["small_unet"], [field])
         with pytest.raises(UserError, match="small_unet has no backbone"):
-            _Training(mars, open_dataset(job.data), replace(job, recipe=recipe))
+            Training(mars, open_dataset(job.data), replace(job, recipe=recipe))
 
 
 def test_speed_is_measured_without_leaving_a_trace(make_job: MakeJob) -> None:

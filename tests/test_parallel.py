@@ -19,12 +19,13 @@ from tests.tiny import FIRST, competition, load, practice, prepare, train
 from toolkit import fit, ranks
 from toolkit.dataset import save_dataset
 from toolkit.errors import UserError
-from toolkit.fit import FoldJob, Watch, fit_fold
+from toolkit.fit import FoldJob, fit_fold
 from toolkit.models import resolve_device
 from toolkit.parallel import each, places, rounds
 from toolkit.recipe import override
 from toolkit.speed import Settings
 from toolkit.store import read_json
+from toolkit.training import RESCUE, Training, Watch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MakeJob = Callable[..., FoldJob]
@@ -78,17 +79,17 @@ def learn(job: FoldJob, watch: Watch) -> tuple[list[list[float]], list[np.ndarra
 
 def learn_twice(job: FoldJob, watch: Watch) -> Any:
     """Diverge once in one process alone: all must go back and begin the epoch again."""
-    plain = fit._Training.step
+    plain = Training.step
 
-    def step(training: fit._Training, images: Any, targets: Any, number: int, *more: Any) -> torch.Tensor:
+    def step(training: Training, images: Any, targets: Any, number: int, *more: Any) -> torch.Tensor:
         loss = plain(training, images, targets, number, *more)
         return loss * torch.nan if ranks.rank() == 1 and training.rate == 1 else loss
 
-    fit._Training.step = step  # type: ignore[assignment, method-assign]
+    Training.step = step  # type: ignore[assignment, method-assign]
     try:
         return learn(job, watch)
     finally:
-        fit._Training.step = plain  # type: ignore[method-assign]
+        Training.step = plain  # type: ignore[method-assign]
 
 
 class Forked(nn.Module):
@@ -318,7 +319,7 @@ def test_batch_norm_of_each_part_changes_little(make_job: MakeJob, tmp_path: Pat
 def test_processes_agree_that_a_loss_is_no_number_and_begin_the_epoch_again(make_job: MakeJob) -> None:
     history, weights = answers(learn_twice, [make_job(*EXACT)], "cpu+cpu")[0]
     assert np.isfinite(history).all() and all(np.isfinite(value).all() for value in weights)
-    assert max(line[2] for line in history) < fit.RESCUE * FIRST.optimizer.lr * 1.001
+    assert max(line[2] for line in history) < RESCUE * FIRST.optimizer.lr * 1.001
 
 
 def test_a_batch_that_is_too_small_to_be_divided_is_refused(make_job: MakeJob) -> None:

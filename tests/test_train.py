@@ -16,12 +16,13 @@ from toolkit import train as verb
 from toolkit.competition import Competition
 from toolkit.dataset import open_dataset
 from toolkit.errors import UserError
-from toolkit.fit import STATE, FoldJob, Trained
+from toolkit.fit import STATE, FoldJob
 from toolkit.models import load_network, predict
 from toolkit.oof import open_probabilities, score
 from toolkit.split import read_folds
 from toolkit.store import read_json, read_manifest
 from toolkit.stress import read_evidence
+from toolkit.training import Trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from toolkit.competition import Competition
-    from toolkit.fit import Watch
+    from toolkit.training import Watch
 
 _console: "Console | None" = None
 _to_stderr = False

@@ -29,7 +29,8 @@ from toolkit.errors import UserError
 from toolkit.models import resolve_device
 
 if TYPE_CHECKING:
-    from toolkit.fit import FoldJob, Watch
+    from toolkit.fit import FoldJob
+    from toolkit.training import Watch
 
 Work = Callable[["FoldJob", "Watch"], Any]  # named at the top of a module, so that another process finds it
 PATIENCE = 10.0  # seconds for a process to end when it is told to

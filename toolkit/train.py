@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
     from toolkit.competition import Competition
     from toolkit.dataset import Dataset
-    from toolkit.fit import FoldJob, FoldResult, Trained, Watch
+    from toolkit.fit import FoldJob, FoldResult
     from toolkit.recipe import Recipe
+    from toolkit.training import Trained, Watch
 
 
 def train_verb(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
@@ -349,7 +350,8 @@ def _train_fold(job: "FoldJob", watch: "Watch", teacher: Path | None = None) -> 
 def _store_fold(job: "FoldJob", result: "FoldResult") -> None:
     import shutil
 
-    from toolkit.fit import SNAPSHOTS, STATE
+    from toolkit.fit import STATE
+    from toolkit.training import SNAPSHOTS
 
     (job.folder / MANIFEST).unlink(missing_ok=True)
     _store_trained(job.folder, "", result.main)
