@@ -32,10 +32,11 @@ from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
 from toolkit.competition import Competition, Segmentation, load_competition
 from toolkit.dataset import Dataset, save_dataset
-from toolkit.fit import STATE, FoldJob, fit_fold
+from toolkit.fit import STATE, fit_fold
 from toolkit.models import autocast, resolve_device
 from toolkit.recipe import Model, Recipe, Schedule
 from toolkit.speed import Settings, fastest, machine
+from toolkit.training import FoldJob
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 3  # the first one warms up

@@ -11,10 +11,11 @@ import torch
 from tests.tiny import FIRST, build_model, competition, load, practice
 from toolkit.dataset import Dataset, save_dataset
 from toolkit.features import CHUNK, VERSIONS, frozen_features
-from toolkit.fit import FoldJob, FoldResult, fit_fold
+from toolkit.fit import FoldResult, fit_fold
 from toolkit.models import Network
 from toolkit.recipe import Recipe, override
 from toolkit.speed import Settings
+from toolkit.training import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

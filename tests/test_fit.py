@@ -16,11 +16,11 @@ from toolkit.averages import Snapshots, uniform
 from toolkit.competition import Competition
 from toolkit.dataset import Dataset, open_dataset, save_dataset
 from toolkit.errors import UserError
-from toolkit.fit import STATE, FoldJob, FoldResult, fit_fold, measure_speed
+from toolkit.fit import STATE, FoldResult, fit_fold, measure_speed
 from toolkit.metrics import confusion_matrix
 from toolkit.recipe import override
 from toolkit.speed import Settings
-from toolkit.training import RESCUE, SNAPSHOTS, Trained, Training
+from toolkit.training import RESCUE, SNAPSHOTS, FoldJob, Trained, Training
 
 MakeJob = Callable[..., FoldJob]
 

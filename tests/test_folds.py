@@ -19,13 +19,14 @@ from toolkit.competition import Competition
 from toolkit.ensemble import add_options as ensemble_options
 from toolkit.ensemble import ensemble
 from toolkit.errors import UserError
-from toolkit.fit import FoldJob, _open
+from toolkit.fit import _open
 from toolkit.folds import add_options, folds
 from toolkit.metrics import confusion_matrix
 from toolkit.oof import open_probabilities, probabilities, score
 from toolkit.split import HELD_OUT, read_folds
 from toolkit.store import Workspace, read_json
 from toolkit.train import _train_fold, prepare, train, train_verb
+from toolkit.training import FoldJob
 
 HEAD = "index,action,value,reason,confidence\n"
 

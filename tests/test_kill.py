@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.tiny import FIRST, competition, load, practice
-from toolkit import fit
+from toolkit import fit, training
 from toolkit.dataset import save_dataset
 from toolkit.recipe import override
 
@@ -24,7 +24,7 @@ START = multiprocessing.get_context("forkserver")
 START.set_forkserver_preload(["tests.test_kill"])
 
 
-def train(job: fit.FoldJob) -> None:
+def train(job: training.FoldJob) -> None:
     """What a process does until it is killed: all that a fold leaves, as files."""
     torch.set_num_threads(1)
     fit.SAVE_SECONDS = 0.0
@@ -55,7 +55,7 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bits(more: tuple[s
     practice(tmp_path, 0, 72)
     data = load(tmp_path / "raw")
     save_dataset(data, tmp_path / "data", "")
-    whole = fit.FoldJob(
+    whole = training.FoldJob(
         competition=competition.folder,
         data=tmp_path / "data",
         recipe=override(FIRST, ["schedule.epochs=24", "augment.rotate=20", "sampling=0.5", *more]),

@@ -19,13 +19,13 @@ from tests.tiny import FIRST, competition, load, practice, prepare, train
 from toolkit import fit, ranks
 from toolkit.dataset import save_dataset
 from toolkit.errors import UserError
-from toolkit.fit import FoldJob, fit_fold
+from toolkit.fit import fit_fold
 from toolkit.models import resolve_device
 from toolkit.parallel import each, places, rounds
 from toolkit.recipe import override
 from toolkit.speed import Settings
 from toolkit.store import read_json
-from toolkit.training import RESCUE, Training, Watch
+from toolkit.training import RESCUE, FoldJob, Training, Watch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MakeJob = Callable[..., FoldJob]

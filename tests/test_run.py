@@ -12,12 +12,12 @@ from tests.tiny import FIRST, call, competition
 from toolkit import console
 from toolkit.competition import Competition
 from toolkit.errors import UserError
-from toolkit.fit import FoldJob
 from toolkit.folds import add_options
 from toolkit.recipe import override
 from toolkit.run import CLOSING, parse_duration, run
 from toolkit.store import Workspace, chosen_blend, read_json
 from toolkit.stress import SHARE
+from toolkit.training import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STEPS = 3 * (48 // 8)  # of the first recipe in an epoch of all folds

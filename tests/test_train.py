@@ -12,17 +12,18 @@ import torch
 from safetensors.torch import load_file
 
 from tests.tiny import FIRST, competition, prepare, train
+from toolkit import results
 from toolkit import train as verb
 from toolkit.competition import Competition
 from toolkit.dataset import open_dataset
 from toolkit.errors import UserError
-from toolkit.fit import STATE, FoldJob
+from toolkit.fit import STATE
 from toolkit.models import load_network, predict
 from toolkit.oof import open_probabilities, score
 from toolkit.split import read_folds
 from toolkit.store import read_json, read_manifest
 from toolkit.stress import read_evidence
-from toolkit.training import Trained
+from toolkit.training import FoldJob, Trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -166,12 +167,12 @@ def two_endings(tmp_path: Path) -> Callable[[list[int], list[int]], list[FoldJob
 
     def arrange(last: list[int], averaged: list[int]) -> list[FoldJob]:
         _, jobs = verb.prepare(competition, workspace, FIRST, argparse.Namespace(device="cpu", workers=0))
-        for kind, right in ((verb.LAST, last), (verb.AVERAGED, averaged)):
+        for kind, right in ((results.LAST, last), (results.AVERAGED, averaged)):
             for job, count in zip(jobs, right, strict=True):
                 wrong = np.arange(24) >= count
                 said = np.eye(3, dtype=np.float32)[(targets[job.valid_rows] + wrong) % 3]
                 weights = {"kind": torch.tensor([len(kind)])}
-                verb._store_trained(job.folder, kind, Trained(weights, said))
+                results._store_trained(job.folder, kind, Trained(weights, said))
         return jobs
 
     return arrange
@@ -180,9 +181,9 @@ def two_endings(tmp_path: Path) -> Callable[[list[int], list[int]], list[FoldJob
 def ending(job: FoldJob) -> str:
     kind = int(load_file(job.folder / "weights.safetensors")["kind"])
     assert (job.folder / "oof.npy").read_bytes() == (
-        job.folder / f"{verb.LAST if kind == len(verb.LAST) else verb.AVERAGED}oof.npy"
+        job.folder / f"{results.LAST if kind == len(results.LAST) else results.AVERAGED}oof.npy"
     ).read_bytes()
-    return verb.LAST if kind == len(verb.LAST) else verb.AVERAGED
+    return results.LAST if kind == len(results.LAST) else results.AVERAGED
 
 
 def test_a_fold_keeps_the_average_where_it_gains_on_the_other_folds(
@@ -191,9 +192,9 @@ def test_a_fold_keeps_the_average_where_it_gains_on_the_other_folds(
     targets = open_dataset(tmp_path / "tiny-practice" / "data").targets
     jobs = two_endings([12, 12, 12], [6, 20, 14])  # on the others: 34, 20, 26 in place of 24
     for _ in range(2):  # killed and done again
-        assert verb._choose_averages(competition, targets, jobs) == [0, 2]
-        assert [ending(job) for job in jobs] == [verb.AVERAGED, verb.LAST, verb.AVERAGED]
-    assert verb._choose_averages(competition, targets, two_endings([12, 12, 12], [12, 12, 12])) == [], "no gain"
+        assert results.choose_averages(competition, targets, jobs) == [0, 2]
+        assert [ending(job) for job in jobs] == [results.AVERAGED, results.LAST, results.AVERAGED]
+    assert results.choose_averages(competition, targets, two_endings([12, 12, 12], [12, 12, 12])) == [], "no gain"
 
 
 @pytest.mark.parametrize("fold", range(3))
@@ -202,11 +203,13 @@ def test_a_folds_own_labels_do_not_decide_which_weights_it_keeps(
 ) -> None:
     targets = np.array(open_dataset(tmp_path / "tiny-practice" / "data").targets)
     jobs = two_endings([12, 12, 12], [6, 18, 18])
-    said = [open_probabilities(jobs[fold].folder / f"{kind}oof.npy").argmax(1) for kind in (verb.LAST, verb.AVERAGED)]
+    said = [
+        open_probabilities(jobs[fold].folder / f"{kind}oof.npy").argmax(1) for kind in (results.LAST, results.AVERAGED)
+    ]
     others = set()
     for labels in (*said, np.random.default_rng(fold).integers(3, size=24)):
         targets[jobs[fold].valid_rows] = labels
-        chosen = verb._choose_averages(competition, targets, jobs)
+        chosen = results.choose_averages(competition, targets, jobs)
         assert (fold in chosen) == (fold == 0)
         others.add(tuple(chosen))
     assert len(others) > 1, "they do decide for the others"
@@ -217,19 +220,19 @@ def test_an_average_is_kept_by_the_folds_that_the_metrics_name_and_what_was_trie
     average: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, list[bytes]] = {}
-    choose = verb._choose_averages
+    choose = results.choose_averages
 
     def watched(of: Competition, targets: np.ndarray, jobs: list[FoldJob]) -> list[int]:
-        for kind in (verb.LAST, verb.AVERAGED):
+        for kind in (results.LAST, results.AVERAGED):
             seen[kind] = [(job.folder / f"{kind}weights.safetensors").read_bytes() for job in jobs]
         return choose(of, targets, jobs)
 
-    monkeypatch.setattr(verb, "_choose_averages", watched)
+    monkeypatch.setattr(results, "choose_averages", watched)
     prepare(tmp_path)
     run = train(tmp_path, f"schedule.average={average}", "schedule.epochs=8")
     kept = read_json(run / "metrics.json")["averaged"]
     for k in range(3):
-        wanted = seen[verb.AVERAGED if k in kept else verb.LAST][k]
+        wanted = seen[results.AVERAGED if k in kept else results.LAST][k]
         assert (run / f"fold_{k}" / "weights.safetensors").read_bytes() == wanted
         left = {path.name for path in (run / f"fold_{k}").iterdir()}
         assert left == {"weights.safetensors", "oof.npy", "history.json", "manifest.json"}

@@ -5,8 +5,7 @@ job's folder until the fold is finished.
 """
 
 import time
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,37 +18,13 @@ from toolkit.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.mix import mix_batch
 from toolkit.models import predict, resolve_device
 from toolkit.optim import thawed_from
-from toolkit.recipe import Recipe
-from toolkit.speed import PLAIN, Settings
 from toolkit.store import atomic
-from toolkit.training import Trained, Training, Watch
+from toolkit.training import FoldJob, Trained, Training, Watch
 
 STATE = "state.pt"  # in the job's folder
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them
 LOOKS = 10  # how often, in a whole training
-
-
-@dataclass(frozen=True)
-class FoldJob:
-    """One fold of one run: small, picklable, and all that `fit_fold` needs."""
-
-    competition: Path
-    data: Path
-    recipe: Recipe
-    fold: int
-    train_rows: np.ndarray  # int64, rows of the dataset
-    train_groups: np.ndarray  # int64, their groups
-    valid_rows: np.ndarray
-    folder: Path  # where the state lies between epochs
-    features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
-    settings: Settings = PLAIN  # how to train here
-    teacher: Path | None = None  # what this fold's teacher said of the test images
-    device: str = "auto"
-    workers: int | None = None  # processes that augment with albumentations; None: as many as help
-    deadline: float | None = None  # Unix time; no epoch begins that would end after it
-    # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
-    relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 @dataclass(frozen=True)

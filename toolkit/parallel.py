@@ -29,8 +29,7 @@ from toolkit.errors import UserError
 from toolkit.models import resolve_device
 
 if TYPE_CHECKING:
-    from toolkit.fit import FoldJob
-    from toolkit.training import Watch
+    from toolkit.training import FoldJob, Watch
 
 Work = Callable[["FoldJob", "Watch"], Any]  # named at the top of a module, so that another process finds it
 PATIENCE = 10.0  # seconds for a process to end when it is told to

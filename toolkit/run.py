@@ -25,8 +25,8 @@ from toolkit.train import chosen_recipe, prepare, stress_factor, train
 
 if TYPE_CHECKING:
     from toolkit.competition import Competition
-    from toolkit.fit import FoldJob
     from toolkit.recipe import Recipe
+    from toolkit.training import FoldJob
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
 CLOSING = 10.0  # seconds for scoring, blending and writing, plus the predictions counted apart

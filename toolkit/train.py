@@ -16,7 +16,6 @@ from toolkit.errors import UserError
 from toolkit.store import (
     MANIFEST,
     Workspace,
-    atomic,
     hash_file,
     hash_json,
     read_json,
@@ -27,19 +26,16 @@ from toolkit.store import (
 
 SETTINGS, PICTURE = "settings.json", "augmented.png"
 TEACHER = "teacher.json"  # hashes of the weights that labelled test images
-LAST, AVERAGED = "last_", "averaged_"  # a fold's two sets of weights, until one is chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    import numpy as np
     import pandas as pd
 
     from toolkit.competition import Competition
     from toolkit.dataset import Dataset
-    from toolkit.fit import FoldJob, FoldResult
     from toolkit.recipe import Recipe
-    from toolkit.training import Trained, Watch
+    from toolkit.training import FoldJob, Watch
 
 
 def train_verb(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
@@ -81,11 +77,11 @@ def prepare(
     import numpy as np
 
     from toolkit.dataset import data_hash
-    from toolkit.fit import FoldJob
     from toolkit.models import resolve_device
     from toolkit.parallel import places
     from toolkit.speed import Settings, fastest
     from toolkit.split import folds_hash, read_folds, relabels
+    from toolkit.training import FoldJob
 
     competition.rules.check(recipe)
     places(options.device)
@@ -200,6 +196,7 @@ def _train_once(
 ) -> Path:
     """One run, all folds; `teacher`: the run whose folds label test images for the same folds here."""
     from toolkit.dataset import data_hash, open_dataset, relabel
+    from toolkit.results import AVERAGED, LAST, choose_averages, store_oof, store_test
     from toolkit.split import folds_hash, read_folds, relabels
     from toolkit.stress import EVIDENCE
 
@@ -219,10 +216,10 @@ def _train_once(
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(options)
         complete = _train_folds(jobs, options.device, watch, until, teacher)
-    gained = _choose_averages(competition, relabel(dataset.targets, relabels(table)), jobs)
-    clean = _store_oof(competition, relabel(dataset.targets, relabels(table)), table, jobs, folder)
+    gained = choose_averages(competition, relabel(dataset.targets, relabels(table)), jobs)
+    clean = store_oof(competition, relabel(dataset.targets, relabels(table)), table, jobs, folder)
     if len(dataset.test_images):
-        _store_test(competition, dataset, jobs, folder)
+        store_test(competition, dataset, jobs, folder)
     metrics: dict[str, Any] = {"metric": competition.metric.name, "clean": clean, "stress": None}
     if recipe.schedule.average != "ema":
         metrics["averaged"] = gained
@@ -334,120 +331,18 @@ def _train_fold(job: "FoldJob", watch: "Watch", teacher: Path | None = None) -> 
 
     from toolkit import ranks
     from toolkit.fit import fit_fold
+    from toolkit.results import store_fold
 
     if teacher is not None:
         job = replace(job, teacher=job.folder / "taught.npy")
         ranks.first(lambda: _teach(job, teacher / job.folder.name))
     result = fit_fold(job, watch)  # of several processes on one fold, the first alone returns
-    _store_fold(job, result)
+    store_fold(job, result)
     note = "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
     return (
         f"{job.folder.parent.name} fold {job.fold}: {len(job.valid_rows):,} samples validated, "
         f"{len(result.history)} epochs in {console.duration(result.seconds)}{note}"
     )
-
-
-def _store_fold(job: "FoldJob", result: "FoldResult") -> None:
-    import shutil
-
-    from toolkit.fit import STATE
-    from toolkit.training import SNAPSHOTS
-
-    (job.folder / MANIFEST).unlink(missing_ok=True)
-    _store_trained(job.folder, "", result.main)
-    if result.averaged is not None:
-        _store_trained(job.folder, LAST, result.main)
-        _store_trained(job.folder, AVERAGED, result.averaged)
-    write_json(job.folder / "history.json", result.history)
-    write_manifest(job.folder, {"fold": job.fold, "complete": result.complete, "seconds": result.seconds})
-    if result.complete:
-        (job.folder / STATE).unlink(missing_ok=True)
-        (job.folder / "taught.npy").unlink(missing_ok=True)
-        shutil.rmtree(job.folder / SNAPSHOTS, ignore_errors=True)
-
-
-def _store_trained(folder: Path, prefix: str, trained: "Trained") -> None:
-    import numpy as np
-    from safetensors.torch import save_file
-
-    from toolkit.oof import write_probabilities
-
-    probabilities = trained.probabilities
-    write_probabilities(folder / f"{prefix}oof.npy", [probabilities], probabilities.shape, np.float16)
-    with atomic(folder / f"{prefix}weights.safetensors") as partial:
-        save_file(trained.weights, partial)
-
-
-def _choose_averages(competition: "Competition", targets: "np.ndarray", jobs: list["FoldJob"]) -> list[int]:
-    """The folds that keep the recipe's average over epochs: those where it gained on the *other* folds.
-
-    A fold's own score decides on nothing, so it stays out of fold for this choice too.
-    """
-    import shutil
-
-    from toolkit.metrics import confusion_matrix
-    from toolkit.oof import open_probabilities, probabilities
-
-    if not all((job.folder / f"{AVERAGED}oof.npy").exists() for job in jobs) or len(jobs) < 2:
-        return []
-    confusions = {
-        kind: [
-            confusion_matrix(
-                targets[job.valid_rows],
-                competition.decode(probabilities(open_probabilities(job.folder / f"{kind}oof.npy"))),
-                len(competition.task.classes),
-            )
-            for job in jobs
-        ]
-        for kind in (LAST, AVERAGED)
-    }
-    chosen = []
-    for k, job in enumerate(jobs):
-        others = {kind: float(competition.score(sum(each) - each[k])) for kind, each in confusions.items()}
-        kind = AVERAGED if others[AVERAGED] > others[LAST] else LAST
-        chosen += [k] if kind == AVERAGED else []
-        for name in ("oof.npy", "weights.safetensors"):
-            with atomic(job.folder / name) as partial:
-                shutil.copyfile(job.folder / f"{kind}{name}", partial)
-    return chosen
-
-
-def _store_oof(
-    competition: "Competition", targets: "np.ndarray", table: "pd.DataFrame", jobs: list["FoldJob"], folder: Path
-) -> dict[str, Any]:
-    """Merge the folds' predictions into `oof.npy` in the order of the dataset; the clean score."""
-    import numpy as np
-
-    from toolkit.oof import open_probabilities, write_oof
-
-    parts = [open_probabilities(job.folder / "oof.npy") for job in jobs]
-    merged = np.zeros((len(targets), *parts[0].shape[1:]), np.float16)
-    for job, part in zip(jobs, parts, strict=True):
-        merged[job.valid_rows] = part
-    return write_oof(folder / "oof.npy", merged, competition, targets, table)
-
-
-def _store_test(competition: "Competition", dataset: "Dataset", jobs: list["FoldJob"], folder: Path) -> None:
-    """Average the folds' predictions of the test images into `test.npy`."""
-    import numpy as np
-
-    from toolkit.competition import Segmentation
-    from toolkit.models import load_network, predict, resolve_device
-    from toolkit.oof import chunks, write_probabilities
-
-    recipe = jobs[0].recipe
-    device = resolve_device(jobs[0].device)
-    networks = [load_network(competition, recipe, job.folder / "weights.safetensors", device) for job in jobs]
-
-    def averages() -> "Iterator[np.ndarray]":
-        for at in chunks(len(dataset.test_images)):
-            images = dataset.test_images[at]
-            parts = [predict(network, images, competition.scored, device, recipe.precision) for network in networks]
-            yield np.mean(parts, axis=0)
-
-    masks = isinstance(competition.task, Segmentation)
-    shape = (len(dataset.test_images), len(competition.task.classes), *dataset.targets.shape[1:])
-    write_probabilities(folder / "test.npy", averages(), shape, np.uint8 if masks else np.float16)
 
 
 if __name__ == "__main__":

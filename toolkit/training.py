@@ -2,9 +2,10 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,16 +25,37 @@ from toolkit.mix import mix_batch
 from toolkit.models import Network, autocast, predict, resolve_device
 from toolkit.optim import build_optimizer, frozen_epochs, layers, lr_factor, thaw
 from toolkit.pseudo import Taught, Teacher
+from toolkit.recipe import Recipe
+from toolkit.speed import PLAIN, Settings
 from toolkit.split import HELD_OUT, assign, describe
 from toolkit.stress import stressed
-
-if TYPE_CHECKING:
-    from toolkit.fit import FoldJob
 
 SNAPSHOTS = "snapshots"  # in the job's folder
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
 REFRESH = 16  # batches for the statistics of batch norm in an average of weights
 Watch = Callable[[int, float, str], None]  # fold, epochs done (with a fraction), news
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One fold of one run: small, picklable, and all that `fit_fold` needs."""
+
+    competition: Path
+    data: Path
+    recipe: Recipe
+    fold: int
+    train_rows: np.ndarray  # int64, rows of the dataset
+    train_groups: np.ndarray  # int64, their groups
+    valid_rows: np.ndarray
+    folder: Path  # where the state lies between epochs
+    features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
+    settings: Settings = PLAIN  # how to train here
+    teacher: Path | None = None  # what this fold's teacher said of the test images
+    device: str = "auto"
+    workers: int | None = None  # processes that augment with albumentations; None: as many as help
+    deadline: float | None = None  # Unix time; no epoch begins that would end after it
+    # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
+    relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 @dataclass(frozen=True)
@@ -51,7 +73,7 @@ class DivergedError(Exception):
 class Training:
     """The network and all that changes while it is trained."""
 
-    def __init__(self, competition: Competition, dataset: Dataset, job: "FoldJob") -> None:
+    def __init__(self, competition: Competition, dataset: Dataset, job: FoldJob) -> None:
         self.competition, self.dataset, self.job, self.recipe = competition, dataset, job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
         self.workers = spare_cores(self.device) if job.workers is None else job.workers
