@@ -34,6 +34,7 @@ def fine_tune(
     network: nn.Module, images: np.ndarray, targets: np.ndarray, recipe: Recipe, seconds: float
 ) -> tuple[nn.Module, int]:
     """fastai's `fine_tune` in about so many seconds, and its epochs: one frozen, the rest not."""
+    from fastai.callback import progress, schedule  # noqa: F401, they add methods to Learner
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
 
