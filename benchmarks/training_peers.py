@@ -43,8 +43,8 @@ def loss_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def fastai(network: nn.Module, images: np.ndarray, targets: np.ndarray, recipe: Recipe, epochs: int) -> float:
-    from fastai.callback.core import Callback
     from fastai.callback import progress, schedule  # noqa: F401, they add methods to Learner
+    from fastai.callback.core import Callback
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
 

@@ -4,12 +4,14 @@ A blender is fitted on some folds and applied to others. Its result is a `Soluti
 scikit-learn model) that `mix` applies to any probabilities of the same families.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numba import njit
+from sklearn.exceptions import ConvergenceWarning
 
 from toolkit.competition import Segmentation
 from toolkit.decoding import (
@@ -240,7 +242,8 @@ def _stack(pool: Pool, folds: Sequence[int], model: Any) -> Solution:
     known = position[truth] >= 0
     if len(np.unique(truth[known])) < 2:  # nothing to tell apart
         return Solution(weights)
-    model.fit(_features(values[known][..., weights > 0]), position[truth[known]])
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # near enough: it is scored as it is
+        model.fit(_features(values[known][..., weights > 0]), position[truth[known]])
     return Solution(weights, stack=model)
 
 

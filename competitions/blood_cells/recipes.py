@@ -22,13 +22,15 @@ AGGRESSIVE = Augment(
     cutmix=0.3,
 )
 
+# The head first, on features that are computed once: the same minutes gave .947 out of fold in place of .930 on a
+# quarter of the cells (3 folds, 4 epochs of the whole network).
 LITE0 = Recipe(
     name="efficientnet_lite0",
     model=Model(name="efficientnet_lite0", pretrained=True),
     augment=AGGRESSIVE,
     loss=Loss(label_smoothing=0.1),
     optimizer=Optimizer(lr=2e-3, backbone_factor=0.5),
-    schedule=Schedule(epochs=20),
+    schedule=Schedule(epochs=20, freeze=0.1),
 )
 
 # Head first, then everything at a hundredth of its rate: the recipe most teams of the course began with.
