@@ -311,7 +311,7 @@ def greedy(
     allowed: np.ndarray | None = None,
     costs: np.ndarray | None = None,
     limits: np.ndarray | None = None,
-    paths: int = 3,
+    paths: int = 2,
 ) -> np.ndarray:
     """Greedy selection with replacement (Caruana et al. 2004), weights int64 (M,) that sum to at most `steps`.
 
