@@ -76,11 +76,16 @@ def _train_within(
     if plan is None or plan["asked"] != asked:
         plan = {"asked": asked, "recipes": [], "skipped": [], "reserved": {}}
     runs: list[str] = []
+    took = 0.0  # seconds of the first recipe's training
     for recipe in candidates:
         known = [from_dict(values) for values in plan["recipes"] if values["name"] == recipe.name]
         if recipe.name in plan["skipped"]:
             continue
-        if not known:
+        if not known and deadline - time.time() < WORTHWHILE * took:  # the speed of each takes seconds to measure
+            console.say(f"skipped {recipe.name}: too little time is left")
+            plan["skipped"].append(recipe.name)
+            write_json(path, plan)
+        elif not known:
             fitted = _fit_epochs(competition, workspace, options, recipe, deadline, first=not runs)
             plan["recipes" if fitted else "skipped"].append(to_dict(fitted[0]) if fitted else recipe.name)
             if fitted:
@@ -90,8 +95,10 @@ def _train_within(
         if known:
             # the predictions and the submission come after the folds
             closing = CLOSING + 0.03 * options.budget + plan["reserved"][recipe.name]
+            begun = time.time()
             try:
                 runs.append(train(competition, workspace, known[0], options, deadline - closing).name)
+                took = took or time.time() - begun
             except UserError as error:
                 if not runs:
                     raise
