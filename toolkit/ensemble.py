@@ -33,13 +33,10 @@ from toolkit.store import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
-    from toolkit.blend import Solution
     from toolkit.competition import Competition
-    from toolkit.crossfit import Outcome
-    from toolkit.pool import Candidate, Pool
+    from toolkit.pool import Candidate
     from toolkit.views import ViewChoice
 
 LIMITS = ("max_models", "max_seconds", "max_bytes")
@@ -231,6 +228,7 @@ def _blend(
     import numpy as np
 
     from toolkit.blend import blenders_for
+    from toolkit.blend_files import counted, cross_fitted, description, runs_and_shares, write_test
     from toolkit.crossfit import best_single, cross_fit
     from toolkit.dataset import open_dataset, relabel
     from toolkit.ensemble_report import draw
@@ -255,107 +253,22 @@ def _blend(
     folder = workspace.ensemble / blender.name
     with atomic(folder) as partial:
         partial.mkdir()
-        clean = write_oof(partial / "oof.npy", _cross_fitted(pool, outcome, scratch), competition, targets, table)
+        clean = write_oof(partial / "oof.npy", cross_fitted(pool, outcome, scratch), competition, targets, table)
         if all(one.test is not None for one in candidates):
-            _write_test(pool, solution, partial / "test.npy")
-        blend = _description(pool, blender.name, solution) | {
+            write_test(pool, solution, partial / "test.npy")
+        blend = description(pool, blender.name, solution) | {
             "linear": blender.linear,
-            "folds": [_description(pool, one.name, fitted) for one, fitted in outcome.parts],
+            "folds": [description(pool, one.name, fitted) for one, fitted in outcome.parts],
         }
         write_json(partial / "blend.json", blend)
-        stress = blend_stress(competition, targets, table, *_runs_and_shares(workspace, blend))
+        stress = blend_stress(competition, targets, table, *runs_and_shares(workspace, blend))
         if choice is not None:
             write_choice(partial, choice)
-        metrics = {"metric": competition.metric.name, "clean": clean, "stress": stress} | _counted(outcome)
+        metrics = {"metric": competition.metric.name, "clean": clean, "stress": stress} | counted(outcome)
         write_json(partial / "metrics.json", metrics)
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs)
     return folder
-
-
-def _runs_and_shares(workspace: Workspace, blend: dict[str, Any]) -> tuple[list[Path], "np.ndarray"]:
-    """The blend's runs, and their shares in each fold's own blend, float64 (folds, runs)."""
-    import numpy as np
-
-    shares = np.array([list(part["runs"].values()) for part in blend["folds"]])
-    used = np.flatnonzero(shares.any(0))
-    names = list(blend["runs"])
-    return [workspace.train / names[at] for at in used], shares[:, used]
-
-
-def _cross_fitted(pool: "Pool", outcome: "Outcome", scratch: Path) -> "np.ndarray":
-    """float16 (N, C, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
-    import numpy as np
-
-    from toolkit.blend import mixed
-    from toolkit.oof import CHUNK
-
-    shape = (len(pool.fold), pool.classes, *pool.targets.shape[1:])
-    values: np.ndarray = np.lib.format.open_memmap(scratch / "oof.npy", "w+", np.float16, shape)
-    for k, (_, solution) in zip(pool.folds, outcome.parts, strict=True):
-        rows = np.flatnonzero(pool.fold == k)
-        for start in range(0, len(rows), CHUNK):
-            at = rows[start : start + CHUNK]
-            values[at] = mixed(pool, solution, "oof", at)
-    return values
-
-
-def _write_test(pool: "Pool", solution: "Solution", path: Path) -> None:
-    import numpy as np
-
-    from toolkit.blend import mixed
-    from toolkit.oof import chunks, write_probabilities
-
-    first = pool.families[0].members[0].test
-    assert first is not None
-    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(first)))
-    write_probabilities(path, parts, first.shape, first.dtype.type)
-
-
-def _description(pool: "Pool", name: str, solution: "Solution") -> dict[str, Any]:
-    """What `blend.json` says of a solution: `runs` has every run's share, those without any too."""
-    weights = solution.weights if solution.weights.ndim == 1 else solution.weights.mean(1)
-    weights = weights / weights.sum()
-    scored = list(pool.scored)
-    biases = None
-    if solution.biases is not None:
-        biases = [0.0] * pool.classes
-        for c, value in zip(scored, solution.biases, strict=True):
-            biases[c] = float(value)
-    described: dict[str, Any] = {
-        "method": name,
-        "runs": {
-            member.name: float(weight) / len(family.members)
-            for family, weight in zip(pool.families, weights, strict=True)
-            for member in family.members
-        },
-        "biases": biases,
-        "smallest_region": solution.smallest,
-    }
-    if solution.weights.ndim == 2:
-        by_family = zip(pool.families, (solution.weights / solution.weights.sum(0)).tolist(), strict=True)
-        described["by_class"] = {family.members[0].name: shares for family, shares in by_family}
-    return described
-
-
-def _counted(outcome: "Outcome") -> dict[str, Any]:
-    return {
-        "naive": outcome.naive,
-        "optimism": outcome.naive - outcome.score,
-        "single": outcome.single,
-        "gain": outcome.score - outcome.single,
-        "gain_is_real": outcome.real,
-        "blenders": [
-            {
-                "name": line.blender.name,
-                "score": line.score,
-                "naive": line.naive,
-                "eligible": line.eligible,
-                "within": line.within,
-            }
-            for line in outcome.table
-        ],
-    }
 
 
 def _show(competition: "Competition", folder: Path, runs: list[Path]) -> dict[str, Any]:
