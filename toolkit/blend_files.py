@@ -22,7 +22,6 @@ def runs_and_shares(workspace: Workspace, blend: dict[str, Any]) -> tuple[list[P
 
 def cross_fitted(pool: Pool, outcome: Outcome, scratch: Path) -> np.ndarray:
     """float16 (N, C, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
-
     shape = (len(pool.fold), pool.classes, *pool.targets.shape[1:])
     values: np.ndarray = np.lib.format.open_memmap(scratch / "oof.npy", "w+", np.float16, shape)
     for k, (_, solution) in zip(pool.folds, outcome.parts, strict=True):
@@ -34,7 +33,6 @@ def cross_fitted(pool: Pool, outcome: Outcome, scratch: Path) -> np.ndarray:
 
 
 def write_test(pool: Pool, solution: Solution, path: Path) -> None:
-
     first = pool.families[0].members[0].test
     assert first is not None
     parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(first)))
