@@ -17,14 +17,15 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, M
 
 from toolkit.metrics import (
     IGNORED,
+    INTERVAL,
     Accuracy,
     MacroF1,
     MeanIoU,
     Metric,
-    bootstrap,
     confusion_by_sample,
     confusion_matrix,
     decode,
+    resample,
 )
 
 settings.load_profile("ci")  # no deadline for an example: the machine may be busy
@@ -39,6 +40,13 @@ PROBABILITIES = st.integers(1, 24).flatmap(
         arrays.arrays(np.float32, (n, CLASSES), elements=st.floats(0, 1, width=32)),
     )
 )
+
+
+def bootstrap(
+    confusions: np.ndarray, groups: np.ndarray, metric: Metric, scored: tuple[int, ...], seed: int = 0, draws: int = 1000
+) -> tuple[float, float]:
+    low, high = np.percentile(metric.score(resample(confusions, groups, seed, draws), scored), INTERVAL)
+    return float(low), float(high)
 
 
 def confusion(labels: np.ndarray) -> np.ndarray:

@@ -4,11 +4,13 @@ A confusion matrix here is int64 (C, C): rows are the truth, columns the predict
 scores instead, as some libraries do, gives other numbers than the leaderboards show.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+INTERVAL = (2.5, 97.5)  # percentiles of what is shown as low and high
 IGNORED = 255  # a mask value that belongs to no class: padding, never scored and never learnt
 
 
@@ -134,22 +136,21 @@ def decode(probabilities: np.ndarray, scored: Sequence[int]) -> np.ndarray:
     return labels[probabilities[:, list(scored)].argmax(1)]
 
 
-def bootstrap(
-    confusions: np.ndarray, groups: np.ndarray, metric: Metric, scored: Sequence[int], seed: int = 0, draws: int = 1000
-) -> tuple[float, float]:
-    """The 95 % percentile interval of a score under resampling of groups, not samples (Efron 1979).
+def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:
+    """Sums of confusion matrices (N, ..., C, C) in random draws of the groups, float64 (draws, ..., C, C).
 
-    confusions: (N, C, C) per sample; groups: (N,) integers, samples of one origin share theirs.
+    The bootstrap (Efron 1979) over groups (N,), integers that samples of one origin share, not over samples: the
+    percentiles INTERVAL of the draws' scores are what is shown as a score's low and high.
+
+    One seed and the same groups make the same draws, so that what two runs give in them can be compared.
     """
     _, inverse = np.unique(groups, return_inverse=True)
-    classes = confusions.shape[-1]
-    totals = np.zeros((inverse.max() + 1, classes * classes))
+    totals = np.zeros((inverse.max() + 1, math.prod(confusions.shape[1:])))
     np.add.at(totals, inverse, confusions.reshape(len(confusions), -1))
     random = np.random.default_rng(seed)
-    scores = []
-    for _ in range(0, draws, 100):  # 100 draws at a time bound the memory: groups can be many
-        times = random.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=100)
-        resampled = (times @ totals).reshape(-1, classes, classes)
-        scores.append(metric.score(resampled, scored))
-    low, high = np.percentile(np.concatenate(scores), [2.5, 97.5])
-    return float(low), float(high)
+    made = []
+    for start in range(0, draws, 100):  # 100 draws at a time bound the memory: groups can be many
+        size = min(100, draws - start)
+        times = random.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=size)
+        made.append(times @ totals)
+    return np.concatenate(made).reshape(draws, *confusions.shape[1:])

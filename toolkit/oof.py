@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition, Segmentation
-from toolkit.metrics import MeanIoU, bootstrap, confusion_by_sample
+from toolkit.metrics import INTERVAL, MeanIoU, confusion_by_sample, resample
 from toolkit.store import atomic, read_manifest
 
 QUANTISATION = 1e-4
@@ -47,7 +47,8 @@ def chunks(length: int) -> Iterator[slice]:
 
 def score(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, stored: np.ndarray) -> dict[str, Any]:
     """The official metric of out-of-fold probabilities (N, C, ...): `score`, its 95 % interval `low` and
-    `high` from resampling groups, `by_fold`, `by_class`, and for mean IoU its `readings`.
+    `high` from resampling groups, `by_fold`, `by_class` with its `by_class_interval` [low, high] (None for a class
+    that has no sample), and for mean IoU its `readings`.
     """
     fold = folds["fold"].to_numpy()
     classes = len(competition.task.classes)
@@ -59,18 +60,27 @@ def score(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, st
     groups = folds["group"].to_numpy()[fold >= 0]
     fold = fold[fold >= 0]
     total = confusions.sum(0)
-    low, high = bootstrap(confusions, groups, competition.metric, competition.scored)
+    draws = resample(confusions, groups)
+    low, high = np.percentile(competition.score(draws), INTERVAL)
     by_class = competition.metric.by_class(total, competition.scored)
+    class_draws = competition.metric.by_class(draws, competition.scored)
     result = {
         "score": float(competition.score(total)),
-        "low": low,
-        "high": high,
+        "low": float(low),
+        "high": float(high),
         "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
         "by_class": {competition.task.classes[i]: float(np.nan_to_num(by_class[i])) for i in competition.scored},
+        "by_class_interval": {competition.task.classes[i]: _interval(class_draws[:, i]) for i in competition.scored},
     }
     if isinstance(competition.metric, MeanIoU):
         result["readings"] = competition.metric.readings(total, competition.scored)
     return result
+
+
+def _interval(draws: np.ndarray) -> list[float] | None:
+    """Of the draws in which the class occurs or is predicted."""
+    known = draws[~np.isnan(draws)]
+    return [float(end) for end in np.percentile(known, INTERVAL)] if len(known) else None
 
 
 def write_oof(

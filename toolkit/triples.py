@@ -14,6 +14,7 @@ from scipy.sparse import coo_array, csr_array
 
 from toolkit.competition import Competition, Segmentation, Task
 from toolkit.corruptions import VERSION, suite
+from toolkit.metrics import INTERVAL
 from toolkit.oof import probabilities
 from toolkit.split import describe
 
@@ -83,28 +84,19 @@ def score_triples(
     competition: Competition, targets: np.ndarray, folds: pd.DataFrame, evidence: Evidence, total: int
 ) -> dict[str, Any]:
     """The scores of what was gathered, out of `total` triples."""
-    triples, classes = evidence.triples, len(competition.task.classes)
-    if evidence.confusions is None:
-        which, value = np.arange(len(triples)), np.ones(len(triples))
-        predicted = competition.decode(probabilities(evidence.probabilities))
-        entry = targets[triples[:, 0]].astype(np.int64) * classes + predicted
-    else:
-        flat = evidence.confusions.reshape(len(triples), -1)
-        which, entry = flat.nonzero()
-        value = flat[which, entry].astype(float)
+    triples = evidence.triples
     members = suite(competition.task.image_shape[2])
-    cell = cells_of(triples)
-    counted = _Counted(competition, len(members), cell, which, entry, value)
+    counted = _counted(competition, targets, evidence)
     row_fold, row_group = (folds[name].to_numpy()[triples[:, 0]] for name in ("fold", "group"))
     by_corruption, cells = counted.scores(np.zeros(len(triples), np.int64))
     by_fold, _ = counted.scores(row_fold)
-    low, high = counted.interval(np.unique(row_group, return_inverse=True)[1])
+    low, high = np.percentile(counted.draws(np.unique(row_group, return_inverse=True)[1]), INTERVAL)
     families = dict.fromkeys(member.family for member in members)
     in_family = {family: [member.family == family for member in members] for family in families}
     return {
         "score": _mean(by_corruption[0]),
-        "low": low,
-        "high": high,
+        "low": float(low),
+        "high": float(high),
         "by_fold": [_mean(scores) for scores in by_fold],
         "by_corruption": {m.name: _number(s) for m, s in zip(members, by_corruption[0], strict=True)},
         "by_family": {family: _mean(by_corruption[0][at]) for family, at in in_family.items()},
@@ -115,6 +107,26 @@ def score_triples(
         "error": counted.error(1 - len(triples) / total),
         "version": VERSION,
     }
+
+
+def score_draws(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, evidence: Evidence) -> np.ndarray:
+    """Stress scores (draws,) under resampling of groups; two runs with the same triples have the same draws."""
+    group = folds["group"].to_numpy()[evidence.triples[:, 0]]
+    return _counted(competition, targets, evidence).draws(np.unique(group, return_inverse=True)[1])
+
+
+def _counted(competition: Competition, targets: np.ndarray, evidence: Evidence) -> "_Counted":
+    triples, classes = evidence.triples, len(competition.task.classes)
+    if evidence.confusions is None:
+        which, value = np.arange(len(triples)), np.ones(len(triples))
+        predicted = competition.decode(probabilities(evidence.probabilities))
+        entry = targets[triples[:, 0]].astype(np.int64) * classes + predicted
+    else:
+        flat = evidence.confusions.reshape(len(triples), -1)
+        which, entry = flat.nonzero()
+        value = flat[which, entry].astype(float)
+    members = suite(competition.task.image_shape[2])
+    return _Counted(competition, len(members), cells_of(triples), which, entry, value)
 
 
 def _mean(scores: np.ndarray) -> float | None:
@@ -164,8 +176,8 @@ class _Counted:
         pooled = (matrices * weights[..., None, None]).sum(-3)
         return np.where(numbers.sum(-1) > 0, self.competition.score(pooled), np.nan), cells
 
-    def interval(self, group: np.ndarray, draws: int = 1000) -> tuple[float, float]:
-        """95 % percentile interval of the stress score under resampling of groups, as `metrics.bootstrap`."""
+    def draws(self, group: np.ndarray, draws: int = 1000) -> np.ndarray:
+        """Stress scores (draws,) under resampling of groups; the same groups make the same draws."""
         entries, numbers = self.sums(group)
         groups = entries.shape[0]
         random = np.random.default_rng(0)
@@ -174,8 +186,7 @@ class _Counted:
             times = random.multinomial(groups, np.full(groups, 1 / groups), size=50).astype(float).T
             scores, _ = self._scores((entries.T @ times).T, (numbers.T @ times).T)
             made.append(np.nanmean(scores, axis=1))
-        low, high = np.percentile(np.concatenate(made), [2.5, 97.5])
-        return float(low), float(high)
+        return np.concatenate(made)
 
     def error(self, left_out: float) -> float:
         """Standard error of the score for a share of triples: a jackknife over random parts of them.
