@@ -1,4 +1,4 @@
-"""Hidden test sets for `benchmarks.stress`: images as another camera, another file format or another room would show them.
+"""Hidden test sets for `benchmarks.stress`: images as another camera, file format or room would show them.
 
 Nothing in `toolkit` imports this, and none of it is a member of the stress score's suite or of the training
 augmentation: other families, other forms, drawn for each image with one generator. A part of the images stays clean.
@@ -64,14 +64,14 @@ def _move(
 def _clouds(rng: Rng, shape: tuple[int, ...], cells: int) -> np.ndarray:
     """Smooth noise from 0 to 1, float32 (H, W)."""
     coarse = rng.random((cells + 2, cells + 2)).astype(np.float32)
-    field = cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    return (field - field.min()) / (np.ptp(field) + 1e-6)
+    field = np.asarray(cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+    return np.asarray((field - field.min()) / (np.ptp(field) + 1e-6))
 
 
 def stripes(rng: Rng, image: Image, strength: float) -> Image:
     """The rows or columns of a sensor, each with an offset of its own."""
     axis = int(rng.integers(2))
-    offsets = rng.normal(0, 45 * strength, image.shape[axis]).astype(np.float32)
+    offsets = rng.normal(0, 45 * strength, (image.shape[axis],)).astype(np.float32)
     return image + np.expand_dims(offsets, (1 - axis, 2))
 
 
@@ -126,13 +126,13 @@ def scratches(rng: Rng, image: Image, strength: float) -> Image:
     """Bright and dark scratches, and dust."""
     made = np.ascontiguousarray(image)
     height, width = image.shape[:2]
-    for _ in range(int(rng.integers(1, 2 + 9 * strength))):
+    for _ in range(int(rng.integers(1, int(2 + 9 * strength)))):
         start, end = (rng.uniform(0, 1, (2, 2)) * (width, height)).astype(int).tolist()
         value = float(rng.choice([15, 240]))
         if rng.random() < 0.5:
             cv2.line(made, start, end, (value,) * image.shape[2], 1, cv2.LINE_AA)
         else:
-            cv2.circle(made, start, int(rng.integers(1, 2 + 3 * strength)), (value,) * image.shape[2], -1)
+            cv2.circle(made, start, int(rng.integers(1, int(2 + 3 * strength))), (value,) * image.shape[2], -1)
     return made
 
 
@@ -141,7 +141,8 @@ def webp(rng: Rng, image: Image, strength: float) -> Image:
     quality = int(28 - 26 * strength)
     whole = np.broadcast_to(image, (*image.shape[:2], 3)).astype(np.uint8)
     _, packed = cv2.imencode(".webp", np.ascontiguousarray(whole), [cv2.IMWRITE_WEBP_QUALITY, max(1, quality)])
-    return cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., : image.shape[2]].astype(np.float32)
+    read = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
+    return read[..., : image.shape[2]].astype(np.float32)
 
 
 def levels(rng: Rng, image: Image, strength: float) -> Image:

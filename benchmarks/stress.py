@@ -1,123 +1,293 @@
-"""How many images a second the corruption suite makes; and the picture in docs/stress.md.
+"""Does a local score hold on a hidden test set? The stress score beside the clean one.
 
-    python -m benchmarks.stress [--threads 2] [--json]
-    python -m benchmarks.stress --picture docs/corruptions.png
+    python -m benchmarks.stress [--data ../shared/data] [--workspace DIR] [--only ranking|coverage] [--json]
 
-On an AMD EPYC: 1,600 to 1,700 colour images of 96x96 a second of processor time, 5,200 to 5,400 grey ones of 64x128.
-By the clock 1,200 and 2,400 (1 thread, both cores busy with other jobs).
+ranking: twelve runs a competition (three networks, no to strong augmentation) are trained on three quarters of the
+groups; the hidden set is the last quarter, corrupted by `benchmarks.hidden`, three draws. Rank correlation
+(Spearman) of each local score with the hidden one, the gap to it, and the regret: what is lost by handing in the
+run with the best local score. For the test-matched score the hidden images stand for the test images, without labels.
+Without --data everything is drawn as practice data. Trained runs are kept in the workspace and not trained again.
+
+coverage: how often a 90 % interval holds the truth, in repeated draws of a small set of groups from a large practice
+set: two small networks are trained on two folds of the draw; their score on the rest of the large set is the truth.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
+import pandas as pd
 import torch
-from PIL import Image
+from scipy.stats import spearmanr
+from torch import nn
 
+from benchmarks.hidden import hide
 from toolkit import console
-from toolkit.competition import load_competition
-from toolkit.corruptions import SUITE, corrupt, suite
+from toolkit.competition import Competition, Segmentation, load_competition
+from toolkit.corruptions import corrupt_each
+from toolkit.dataset import data_hash, open_dataset, relabel
+from toolkit.match import find_match, matched_score, predict_matched
+from toolkit.metrics import confusion_by_sample, resample
+from toolkit.models import load_networks, predict
+from toolkit.oof import finished_runs
+from toolkit.recipe import from_dict
+from toolkit.split import folds_hash, read_folds, relabels
+from toolkit.store import Workspace, read_json
+from toolkit.triples import SEED, Evidence, all_triples, cells_of, score_draws, score_triples
 
 ROOT = Path(__file__).parent.parent
-CELL, LABEL, GAP = 56, 112, 3  # pixels of the picture
+NAMES = ("blood_cells", "mars")
+DRAWS = 3  # of the hidden set
+HELD_OUT = -2  # in the column fold
+CPU = torch.device("cpu")
+KINDS = ("clean", "stress", "matched")
+WORDS = ("rotate", "scale", "shift", "shear", "colour", "degrade", "erase", "mixup", "cutmix")
+NOTHING = ("augment.flip=none", *(f"augment.{word}=0" for word in WORDS))
+# recipe: overrides for all its runs, and for each level of augmentation
+LITE0 = ("schedule.epochs=4", "schedule.freeze=0.25")
+SCRATCH = ("schedule.epochs=8", "model.pretrained=false", "optimizer.backbone_factor=1", "schedule.freeze=0")
+MOVED = ("augment.flip=both", "augment.rotate=180", "augment.scale=0.2", "augment.shift=0.1", "augment.colour=0.2")
+WORN = ("augment.degrade=0.5", "augment.colour=0.6")
+TURNED = ("augment.rotate=20", "augment.scale=0.2", "augment.erase=0.3", "augment.randaugment=1")
+RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
+    "blood_cells": {"efficientnet_lite0": LITE0, "mobilenetv3": SCRATCH, "resnet18": ("schedule.epochs=6",)},
+    "mars": {
+        "small_unet": ("schedule.epochs=8",),
+        "unet_resnet18": ("schedule.epochs=5",),
+        "deeplabv3plus": ("schedule.epochs=5",),
+    },
+}
+LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
+    "blood_cells": {
+        "none": NOTHING,
+        "light": (*NOTHING, *MOVED),
+        "default": (),
+        "strong": ("augment.randaugment=2", "augment.augmix=0.3"),
+    },
+    "mars": {"none": NOTHING, "default": (), "degrade": WORN, "strong": (*WORN, *TURNED)},
+}
 
 
-def speed(name: str, batch: int, repeats: int = 3) -> dict[str, float]:
-    """Images a second under each corruption, on practice images of a competition.
-
-    `all`: under the whole suite; `all, processor`: in a second of processor time, summed over the threads.
-    """
-    images, _ = _practice(name, max(24, batch))
-    tensor = torch.from_numpy(np.resize(images, (batch, *images.shape[1:]))).permute(0, 3, 1, 2)
-    took = {}
-    busy = 0.0
-    for corruption in suite(tensor.shape[1]):
-        corrupt(tensor, None, corruption.name, 3, 0)
-        times, before = [], time.process_time()
-        for _ in range(repeats):
-            begun = time.perf_counter()
-            for severity in range(1, 6):
-                corrupt(tensor, None, corruption.name, severity, 0)
-            times.append(time.perf_counter() - begun)
-        took[corruption.name] = float(np.median(times)) / 5 / batch
-        busy += (time.process_time() - before) / repeats / 5 / batch
-    figures = {"all": len(took) / sum(took.values()), "all, processor": len(took) / busy}
-    return figures | {corruption: 1 / seconds for corruption, seconds in took.items()}
-
-
-def draw(path: Path) -> None:
-    """Rows: corruptions; columns: a practice cell and a practice tile of mars, clean and at severities 1 to 5."""
-    cells, _ = _practice("blood_cells", 24)
-    tiles, masks = _practice("mars", 24)
-    _, kind, times = np.unique(masks, axis=0, return_inverse=True, return_counts=True)
-    tiles = tiles[times[kind.ravel()] == 1]  # without the intruders, which share a mask
-    tiles = tiles[np.argsort(-tiles.std((1, 2, 3)), kind="stable")[:8]]  # those in which there is something to see
-    columns = 12
-    sheet = np.full((len(SUITE) * (CELL + GAP) + 20, LABEL + columns * (CELL + GAP) + GAP, 3), 255, np.uint8)
-    for column in range(columns):
-        _write(sheet, str(column % 6) if column % 6 else "clean", (LABEL + column * (CELL + GAP) + 8, 14))
-    for row, corruption in enumerate(SUITE):
-        top = 20 + row * (CELL + GAP)
-        _write(sheet, corruption.name, (2, top + CELL // 2))
-        for first, images in ((0, cells), (6, tiles)):
-            if corruption.colour and images.shape[3] == 1:
-                continue
-            image = torch.from_numpy(images[row % len(images)][None]).permute(0, 3, 1, 2)
-            made = [image, *(corrupt(image, None, corruption.name, severity, 0, [row])[0] for severity in range(1, 6))]
-            for column, one in enumerate(made, start=first):
-                left = LABEL + column * (CELL + GAP)
-                sheet[top : top + CELL, left : left + CELL] = _shown(one[0].permute(1, 2, 0).numpy())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    colours = Image.fromarray(sheet[:, : LABEL + 6 * (CELL + GAP)]).quantize(96).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*colours[: 3 * 96], *np.linspace(0, 255, 32).round().astype(int).repeat(3).tolist()])
-    Image.fromarray(sheet).quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
+def ranking(name: str, data: Path | None, root: Path) -> dict[str, Any]:
+    """Local scores of the runs against their hidden score."""
+    prepare(name, data, root, folds=2, holdout=0.25)
+    for base, common in RECIPES[name].items():
+        for level, words in LEVELS[name].items():
+            _verb("train", name, data, root, "--recipe", base, f"name={base}_{level}", *common, *words)
+    competition, workspace = load_competition(ROOT / "competitions" / name), _workspace(name, data, root)
+    dataset, table = open_dataset(workspace.data), read_folds(workspace)
+    targets = relabel(dataset.targets, relabels(table))
+    held = np.flatnonzero(table["fold"] == HELD_OUT)
+    masks = targets[held] if targets.ndim > 1 else None
+    draws = [hide(dataset.images[held], masks, seed) for seed in range(DRAWS)]
+    hidden = np.concatenate([images for images, _ in draws])
+    truth = np.concatenate([targets[held] if moved is None else moved for _, moved in draws])
+    began = time.time()
+    match = find_match(replace(dataset, test_images=hidden), targets, table)
+    costs = {"finding the mixture": time.time() - began, "training": 0.0, "stress": 0.0, "matched": 0.0}
+    rows: list[dict[str, Any]] = []
+    for run in finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table)):
+        metrics, recipe = read_json(run / "metrics.json"), from_dict(read_json(run / "recipe.json"))
+        networks = load_networks(competition, recipe, run, CPU)
+        said = np.mean([predict(one, hidden, competition.scored, CPU, recipe.precision) for one in networks], axis=0)
+        confusions = confusion_by_sample(truth, competition.decode(said), len(competition.task.classes))
+        began = time.time()
+        matched = predict_matched(competition, recipe, dataset.images, table, match, run, "cpu")
+        scores = {kind: metrics[kind] for kind in KINDS[:2]}
+        scores["matched"] = matched_score(competition, table, match, matched)
+        costs["matched"] += time.time() - began
+        costs["stress"] += metrics["stress"]["seconds"]
+        manifests = [read_json(path)["inputs"] for path in run.glob("fold_*/manifest.json")]
+        costs["training"] += sum(manifest["seconds"] for manifest in manifests)
+        found = {kind: score["score"] for kind, score in scores.items()}
+        rows.append({"run": recipe.name, "hidden": float(competition.score(confusions.sum(0)))} | found)
+    rows.sort(key=lambda row: -float(row["hidden"]))
+    score = {kind: np.array([row[kind] for row in rows]) for kind in ("hidden", *KINDS)}
+    figures: dict[str, Any] = {"runs": rows, "seconds": costs, "match": match.words(hidden.shape[3])}
+    for kind in KINDS:
+        figures[f"spearman_{kind}"] = float(spearmanr(score[kind], score["hidden"]).statistic)
+        figures[f"gap_{kind}"] = float(np.median(np.abs(score[kind] - score["hidden"])))
+        figures[f"regret_{kind}"] = float(score["hidden"].max() - score["hidden"][score[kind].argmax()])
+    return figures | {"regret": figures["regret_stress"]}
 
 
-def _shown(image: np.ndarray) -> np.ndarray:
-    """The whole cell, smaller; of a tile the middle, in its own pixels."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    image = image[:, (width - side) // 2 : (width + side) // 2]
-    shown = cv2.resize(image, (CELL, CELL), interpolation=cv2.INTER_AREA)
-    return np.broadcast_to(shown.reshape(CELL, CELL, -1), (CELL, CELL, 3))
+def prepare(name: str, data: Path | None, root: Path, folds: int, holdout: float = 0.0) -> None:
+    _verb("audit", name, data, root)
+    workspace = _workspace(name, data, root)
+    if not workspace.folds.exists():
+        _verb("folds", name, data, root, "--folds", str(folds), *(["--holdout", str(holdout)] if holdout else []))
 
 
-def _write(sheet: np.ndarray, text: str, at: tuple[int, int]) -> None:
-    cv2.putText(sheet, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+def _workspace(name: str, data: Path | None, root: Path) -> Workspace:
+    return Workspace(root, name if data else f"{name}-practice")
 
 
-def _practice(name: str, size: int) -> tuple[np.ndarray, np.ndarray]:
-    competition = load_competition(ROOT / "competitions" / name)
+def _verb(verb: str, name: str, data: Path | None, root: Path, *more: str) -> None:
+    source = ["--data", str(data / name)] if data else ["--practice"]
+    command = [
+        sys.executable,
+        "-m",
+        f"toolkit.{verb}",
+        f"competitions/{name}",
+        "--workspace",
+        str(root),
+        *source,
+        *more,
+    ]
+    subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)
+
+
+class Pixels(nn.Module):
+    """A network that trains in a second: a linear classifier of a small picture, or of each pixel's surroundings."""
+
+    def __init__(self, competition: Competition) -> None:
+        super().__init__()
+        channels, classes = competition.task.image_shape[2], len(competition.task.classes)
+        self.masks = isinstance(competition.task, Segmentation)
+        self.classify: nn.Module = nn.Linear(144 * channels, classes)
+        if self.masks:
+            self.classify = nn.Sequential(nn.Conv2d(channels, 8, 7, 2, 3), nn.ReLU(), nn.Conv2d(8, classes, 7, 1, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = images.float() / 127.5 - 1
+        if self.masks:
+            return nn.functional.interpolate(self.classify(x), images.shape[2:], mode="bilinear")
+        return self.classify(nn.functional.adaptive_avg_pool2d(x, 12).flatten(1))
+
+
+def _fitted(competition: Competition, images: np.ndarray, targets: np.ndarray, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    network = Pixels(competition)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    x, y = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets.astype(np.int64))
+    for _ in range(60):
+        at = torch.randint(len(x), (32 if network.masks else 256,))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x[at]), y[at]).backward()
+        optimizer.step()
+    return network.eval()
+
+
+def coverage(name: str, draws: int, size: int, each: int = 60) -> dict[str, Any]:
+    """Shares of the draws in which the 90 % interval of the clean and of the stress score holds the truth."""
     with tempfile.TemporaryDirectory() as folder:
-        competition.practice(Path(folder), 0, size)
-        dataset = competition.load(Path(folder) / "raw")
-    return dataset.images, dataset.targets
+        root = Path(folder)
+        for verb in ("audit", "folds"):
+            _verb(verb, name, None, root, "--practice-size", str(size))
+        competition, workspace = load_competition(ROOT / "competitions" / name), _workspace(name, None, root)
+        dataset, table = open_dataset(workspace.data), read_folds(workspace)
+        inside = np.flatnonzero(table["fold"] >= 0)
+        images = np.array(dataset.images[inside])
+        targets = relabel(dataset.targets, relabels(table))[inside]
+    group = np.unique(table["group"].to_numpy()[inside], return_inverse=True)[1]
+    everywhere = pd.DataFrame({"fold": 0, "group": group})
+    triples = all_triples(targets, everywhere, competition.task)
+    triples = triples[: each * len(np.unique(cells_of(triples)))]
+    made, moved = _corrupted(images, targets, triples)
+    classes = len(competition.task.classes)
+    held: dict[str, list[bool]] = {"clean": [], "stress": []}
+    for draw in range(draws):
+        rng = np.random.default_rng(draw)
+        groups = rng.permutation(group.max() + 1)
+        part = np.full(len(groups), -1)
+        drawn = groups[: max(20, len(groups) // 8)]
+        part[drawn] = np.arange(len(drawn)) % 2
+        fold = part[group]
+        folds = pd.DataFrame({"fold": fold, "group": group})
+        networks = [_fitted(competition, images[fold == 1 - k], targets[fold == 1 - k], draw) for k in (0, 1)]
+
+        clean = _judged(competition, networks, images, targets, fold)
+        truth = float(competition.score(clean[fold == -1].sum(0)))
+        scores = competition.score(resample(clean[fold >= 0], group[fold >= 0]))
+        held["clean"].append(_holds(scores, truth))
+        where = fold[triples[:, 0]]
+        found = _judged(competition, networks, made, moved, where)
+        none = np.zeros((0, classes), np.float16)
+        own, rest = (Evidence(triples[at], none, None, found[at]) for at in (where >= 0, where == -1))
+        truth = score_triples(competition, targets, folds, rest, len(triples))["score"]
+        held["stress"].append(_holds(score_draws(competition, targets, folds, own), truth))
+    return {f"coverage_{kind}": float(np.mean(each)) for kind, each in held.items()} | {"draws": draws}
+
+
+def _judged(
+    competition: Competition, networks: list[nn.Module], images: np.ndarray, truth: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
+    """Confusions (N, C, C), each sample by the network that has not seen it; what is in no fold by all, summed."""
+    classes = len(competition.task.classes)
+    found = np.zeros((len(images), classes, classes), np.int64)
+    for k, network in enumerate(networks):
+        at = np.flatnonzero((fold == k) | (fold == -1))
+        said = competition.decode(predict(network, images[at], competition.scored, CPU, "float32"))
+        found[at] += confusion_by_sample(truth[at], said, classes)
+    return found
+
+
+def _holds(scores: np.ndarray, truth: float) -> bool:
+    low, high = np.percentile(scores, [5, 95])
+    return bool(low <= truth <= high)
+
+
+def _corrupted(images: np.ndarray, targets: np.ndarray, triples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    made, moved = images[triples[:, 0]], targets[triples[:, 0]]
+    cells = cells_of(triples)
+    order = np.argsort(cells, kind="stable")
+    for start in range(0, len(order), 128):
+        at = order[start : start + 128]
+        masks = torch.from_numpy(moved[at]) if moved.ndim > 1 else None
+        part, masks = corrupt_each(
+            torch.from_numpy(made[at]).permute(0, 3, 1, 2), masks, cells[at], SEED, triples[at, 0]
+        )
+        made[at] = part.permute(0, 2, 3, 1).numpy()
+        if masks is not None:
+            moved[at] = masks.numpy()
+    return made, moved
+
+
+def _show(name: str, figures: dict[str, Any]) -> None:
+    if "runs" in figures:
+        rows = [[row["run"], *(f"{row[kind]:.4f}" for kind in ("hidden", *KINDS))] for row in figures["runs"]]
+        console.table(f"{name}: local scores and the hidden one", ["run", "hidden", *KINDS], rows)
+        rows = [
+            [what, *(f"{figures[f'{what}_{kind}']:.3f}" for kind in KINDS)] for what in ("spearman", "gap", "regret")
+        ]
+        console.table(f"{name}: how local scores hold", ["", *KINDS], rows)
+        console.say(f"{name}: {figures['match']}")
+        rows = [[what, console.duration(seconds)] for what, seconds in figures["seconds"].items()]
+        console.table(f"{name}: what it cost, {len(figures['runs'])} runs", ["", "time"], rows)
+    if "draws" in figures:
+        rows = [[kind, f"{figures[f'coverage_{kind}']:.1%}"] for kind in ("clean", "stress")]
+        console.table(f"{name}: 90 % intervals that hold the truth, {figures['draws']} draws", ["", "share"], rows)
 
 
 def main() -> None:
     made = argparse.ArgumentParser(prog="python -m benchmarks.stress", description=__doc__.partition("\n")[0])
-    made.add_argument("--picture", type=Path, metavar="FILE", help="draw the suite instead")
-    made.add_argument("--threads", type=int, default=2, metavar="N")
-    made.add_argument("--batch", type=int, default=128, metavar="N")
+    made.add_argument("--data", type=Path, metavar="DIR", help="with a folder for each competition; default: practice")
+    made.add_argument("--workspace", type=Path, default=Path("workspace/stress"), metavar="DIR")
+    made.add_argument("--competitions", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
+    made.add_argument("--only", choices=("ranking", "coverage"))
+    made.add_argument("--draws", type=int, default=100, metavar="N", help="of the coverage (default: 100)")
+    made.add_argument("--size", type=int, default=1500, metavar="N", help="of the set they are drawn from")
     made.add_argument("--json", action="store_true")
     options = made.parse_args()
-    if options.picture:
-        draw(options.picture)
-        return
-    torch.set_num_threads(options.threads)
-    figures = {name: speed(name, options.batch) for name in ("blood_cells", "mars")}
+    data = options.data.resolve() if options.data else None
+    figures: dict[str, dict[str, Any]] = {name: {} for name in options.competitions}
+    for name, found in figures.items():
+        if options.only != "coverage":
+            found |= ranking(name, data, options.workspace.resolve())
+        if options.only != "ranking":
+            found |= coverage(name, options.draws, options.size)
+            found["coverage"] = found["coverage_stress"]
+        if not options.json:
+            _show(name, found)
     if options.json:
         json.dump(figures, sys.stdout)
-        return
-    names = ["all", "all, processor", *(corruption.name for corruption in SUITE)]
-    rows = [[name, *(f"{made[name]:,.0f}" if name in made else "" for made in figures.values())] for name in names]
-    console.table(f"images a second, {options.threads} threads", ["", *figures], rows)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,12 @@ PROBABILITIES = st.integers(1, 24).flatmap(
 
 
 def bootstrap(
-    confusions: np.ndarray, groups: np.ndarray, metric: Metric, scored: tuple[int, ...], seed: int = 0, draws: int = 1000
+    confusions: np.ndarray,
+    groups: np.ndarray,
+    metric: Metric,
+    scored: tuple[int, ...],
+    seed: int = 0,
+    draws: int = 1000,
 ) -> tuple[float, float]:
     low, high = np.percentile(metric.score(resample(confusions, groups, seed, draws), scored), INTERVAL)
     return float(low), float(high)

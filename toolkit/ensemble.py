@@ -232,6 +232,7 @@ def _blend(
     from toolkit.crossfit import best_single, cross_fit
     from toolkit.dataset import open_dataset, relabel
     from toolkit.ensemble_report import draw
+    from toolkit.match import blend_matched, read_match
     from toolkit.oof import write_oof
     from toolkit.pool import make_families, make_pool
     from toolkit.split import relabels
@@ -262,9 +263,12 @@ def _blend(
         }
         write_json(partial / "blend.json", blend)
         stress = blend_stress(competition, targets, table, *runs_and_shares(workspace, blend))
+        match = read_match(workspace.match)
+        matched = match and blend_matched(competition, table, match, *runs_and_shares(workspace, blend))
         if choice is not None:
             write_choice(partial, choice)
-        metrics = {"metric": competition.metric.name, "clean": clean, "stress": stress} | counted(outcome)
+        scores = {"clean": clean, "stress": stress, "matched": matched}
+        metrics = {"metric": competition.metric.name, **scores} | counted(outcome)
         write_json(partial / "metrics.json", metrics)
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs)
@@ -276,14 +280,13 @@ def _show(competition: "Competition", folder: Path, runs: list[Path]) -> dict[st
     blend, metrics = read_json(folder / "blend.json"), read_json(folder / "metrics.json")
     clean, metric = metrics["clean"], competition.metric.name
     of_runs = {run.name: read_json(run / "metrics.json") for run in runs}
-    stressed = any(one["stress"] for one in of_runs.values())
+    further = [kind for kind in ("stress", "matched") if any(one.get(kind) for one in of_runs.values())]
     rows = []
-    for name, one in of_runs.items():
-        stress = [f"{one['stress']['score']:.4f}" if one["stress"] else "-"] if stressed else []
-        rows.append([name, f"{blend['runs'].get(name, 0):.3f}", console.interval(one["clean"]), *stress])
-    own = [f"{metrics['stress']['score']:.4f}" if metrics["stress"] else "-"] if stressed else []
-    rows.append([folder.name, "1.000", console.interval(clean), *own])
-    columns = ["run", "share", f"out-of-fold {metric}", *(["stress"] if stressed else [])]
+    for name, one in [*of_runs.items(), (folder.name, metrics)]:
+        scores = [f"{one[kind]['score']:.4f}" if one.get(kind) else "-" for kind in further]
+        share = 1 if one is metrics else blend["runs"].get(name, 0)
+        rows.append([name, f"{share:.3f}", console.interval(one["clean"]), *scores])
+    columns = ["run", "share", f"out-of-fold {metric}", *further]
     console.table(f"{competition.name}: blend", columns, rows, total=True)
     if len(metrics["blenders"]) > 1:
         rows = []

@@ -13,7 +13,7 @@ from toolkit.competition import Competition, Segmentation
 from toolkit.dataset import Dataset
 from toolkit.fit import STATE, FoldResult
 from toolkit.metrics import confusion_matrix
-from toolkit.models import load_network, predict, resolve_device
+from toolkit.models import load_networks, predict, resolve_device
 from toolkit.oof import chunks, open_probabilities, probabilities, write_oof, write_probabilities
 from toolkit.store import MANIFEST, atomic, write_json, write_manifest
 from toolkit.training import SNAPSHOTS, FoldJob, Trained
@@ -87,7 +87,7 @@ def store_test(competition: Competition, dataset: Dataset, jobs: list[FoldJob], 
     """Average the folds' predictions of the test images into `test.npy`."""
     recipe = jobs[0].recipe
     device = resolve_device(jobs[0].device)
-    networks = [load_network(competition, recipe, job.folder / "weights.safetensors", device) for job in jobs]
+    networks = load_networks(competition, recipe, folder, device)
 
     def averages() -> Iterator[np.ndarray]:
         for at in chunks(len(dataset.test_images)):

@@ -22,24 +22,16 @@ class Shift:
 def measure_shift(train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, seed: int = 0) -> Shift:
     """Adversarial validation: properties of training (N rows, of these groups) against test images (M rows).
 
-    The classifier is a random forest, scored on groups that it has not seen.
+    The classifier is that of `tell_apart`.
     """
-    from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import GroupKFold
 
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(train))[:MOST])
     train, groups = train.iloc[rows], groups[rows]
+    auc, said = tell_apart(train.to_numpy(), test.to_numpy(), groups, rng)
     values = np.concatenate([train.to_numpy(), test.to_numpy()])
     is_test = np.repeat([0, 1], [len(train), len(test)])
-    # no test image belongs to a training group, so each is a group of its own
-    apart = np.concatenate([groups, groups.max(initial=0) + 1 + np.arange(len(test))])
-    said = np.zeros(len(values))
-    for fitted, held_out in GroupKFold(3, shuffle=True, random_state=seed).split(values, is_test, apart):
-        chosen = rng.permutation(fitted)[: 2 * MOST]
-        model = RandomForestClassifier(100, min_samples_leaf=5, class_weight="balanced", random_state=seed)
-        said[held_out] = model.fit(values[chosen], is_test[chosen]).predict_proba(values[held_out])[:, 1]
     alone = [roc_auc_score(is_test, values[:, column]) for column in range(values.shape[1])]
     by_property = pd.DataFrame(
         {
@@ -50,4 +42,28 @@ def measure_shift(train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, s
         }
     )
     order = by_property["auc"].sub(0.5).abs().sort_values(ascending=False).index
-    return Shift(float(roc_auc_score(is_test, said)), by_property.loc[order], said[len(train) :])
+    return Shift(auc, by_property.loc[order], said[len(train) :])
+
+
+def tell_apart(
+    train: np.ndarray, test: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> tuple[float, np.ndarray]:
+    """A classifier two-sample test (Lopez-Paz and Oquab 2017): AUC, and how surely each row is called a test row.
+
+    train: (N, F) of these groups (N,); test: (M, F). The classifier is a random forest, in which both sides weigh the
+    same; every row is judged by one that has not seen its group. Returns the rows of train, then those of test.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import GroupKFold
+
+    values, is_test = np.concatenate([train, test]), np.repeat([0, 1], [len(train), len(test)])
+    # no test image belongs to a training group, so each is a group of its own
+    apart = np.concatenate([groups, groups.max(initial=0) + 1 + np.arange(len(test))])
+    said = np.zeros(len(values))
+    seed = int(rng.integers(2**31))
+    for fitted, held_out in GroupKFold(3, shuffle=True, random_state=seed).split(values, is_test, apart):
+        chosen = rng.permutation(fitted)[: 2 * MOST]
+        model = RandomForestClassifier(100, min_samples_leaf=5, class_weight="balanced", random_state=seed)
+        said[held_out] = model.fit(values[chosen], is_test[chosen]).predict_proba(values[held_out])[:, 1]
+    return float(roc_auc_score(is_test, said)), said

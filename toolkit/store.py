@@ -66,6 +66,11 @@ class Workspace:
         return self.folder / "folds.parquet"
 
     @property
+    def match(self) -> Path:
+        """Which corruptions make validation images look like the test images."""
+        return self.folder / "match"
+
+    @property
     def train(self) -> Path:
         return self.folder / "train"
 

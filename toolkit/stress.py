@@ -20,7 +20,7 @@ from torch import nn
 from toolkit.competition import Competition, Segmentation
 from toolkit.corruptions import VERSION, corrupt_each, suite
 from toolkit.metrics import confusion_by_sample
-from toolkit.models import load_network, predict, resolve_device
+from toolkit.models import load_networks, predict, resolve_device
 from toolkit.oof import open_probabilities, probabilities
 from toolkit.recipe import Recipe
 from toolkit.store import atomic, read_manifest, write_manifest
@@ -152,8 +152,7 @@ def score_run(
 ) -> dict[str, Any]:
     """Stress-score a trained run and keep the evidence in its folder."""
     where = resolve_device(device)
-    weights = [folder / f"fold_{k}" / "weights.safetensors" for k in range(int(folds["fold"].max()) + 1)]
-    networks = [load_network(competition, recipe, path, where) for path in weights]
+    networks = load_networks(competition, recipe, folder, where)
     result, evidence = stress_score(competition, images, targets, folds, networks, where, recipe.precision, seconds)
     with atomic(folder / EVIDENCE) as partial:
         partial.mkdir()

@@ -30,10 +30,7 @@ TEACHER = "teacher.json"  # hashes of the weights that labelled test images
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
     from toolkit.competition import Competition
-    from toolkit.dataset import Dataset
     from toolkit.recipe import Recipe
     from toolkit.training import FoldJob, Watch
 
@@ -43,7 +40,8 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
     if options.fold is None:
         folder = train(competition, workspace, recipe, options)
         metrics = read_json(folder / "metrics.json")
-        return {"run": str(folder), "recipe": recipe.name, "clean": metrics["clean"], "stress": metrics["stress"]}
+        scores = {name: metrics.get(name) for name in ("clean", "stress", "matched")}
+        return {"run": str(folder), "recipe": recipe.name, **scores}
     if recipe.pseudo.rounds:
         raise UserError("a fold alone has no teacher to learn from; leave out --fold, or set pseudo.rounds=0")
     folder, jobs = prepare(competition, workspace, recipe, options)
@@ -208,7 +206,7 @@ def _train_once(
     done = read_manifest(folder)
     if done is not None and (done["complete"] or deadline is not None):
         console.say(f"{folder.name}: already trained")
-        _stress(competition, dataset, table, jobs, folder, options, deadline)
+        _judge(competition, workspace, jobs, options, deadline)
         return folder
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / EVIDENCE / MANIFEST).unlink(missing_ok=True)  # of the weights that are about to change
@@ -220,7 +218,7 @@ def _train_once(
     clean = store_oof(competition, relabel(dataset.targets, relabels(table)), table, jobs, folder)
     if len(dataset.test_images):
         store_test(competition, dataset, jobs, folder)
-    metrics: dict[str, Any] = {"metric": competition.metric.name, "clean": clean, "stress": None}
+    metrics: dict[str, Any] = {"metric": competition.metric.name, "clean": clean, "stress": None, "matched": None}
     if recipe.schedule.average != "ema":
         metrics["averaged"] = gained
     write_json(folder / "metrics.json", metrics)
@@ -236,8 +234,23 @@ def _train_once(
         if path.name.startswith((LAST, AVERAGED)):
             path.unlink()
     console.say(f"{folder.name}: out-of-fold {competition.metric.name} {console.interval(clean)}")
-    _stress(competition, dataset, table, jobs, folder, options, deadline)
+    _judge(competition, workspace, jobs, options, deadline)
     return folder
+
+
+def _judge(
+    competition: "Competition",
+    workspace: Workspace,
+    jobs: list["FoldJob"],
+    options: argparse.Namespace,
+    deadline: float | None,
+) -> None:
+    """Add the scores that a finished run lacks, and say how it compares."""
+    from toolkit.scores import compare_with_best, score_run
+
+    for said in score_run(competition, workspace, jobs, options.stress, deadline):
+        console.say(said)
+    console.say(compare_with_best(competition, workspace, jobs[0].folder.parent))
 
 
 def stress_factor(options: argparse.Namespace) -> float:
@@ -245,40 +258,6 @@ def stress_factor(options: argparse.Namespace) -> float:
     from toolkit.stress import SHARE
 
     return 1 + (SHARE if options.stress == "auto" else 0)
-
-
-def _stress(
-    competition: "Competition",
-    dataset: "Dataset",
-    table: "pd.DataFrame",
-    jobs: list["FoldJob"],
-    folder: Path,
-    options: argparse.Namespace,
-    deadline: float | None,
-) -> None:
-    """Add the stress score to a finished run's metrics, unless it has it or nobody wants it."""
-    from toolkit.corruptions import VERSION
-    from toolkit.dataset import relabel
-    from toolkit.stress import SHARE, score_run
-
-    metrics = read_json(folder / "metrics.json")
-    known = metrics["stress"]
-    has_it = known is not None and known["version"] == VERSION and (options.stress == "auto" or known["share"] == 1)
-    if options.stress == "none" or has_it:
-        return
-    seconds = None
-    if options.stress == "auto":
-        history = [read_json(job.folder / "history.json") for job in jobs]
-        seconds = SHARE * sum(epoch["seconds"] for epochs in history for epoch in epochs)
-        if deadline is not None:
-            seconds = min(seconds, deadline - time.time())
-    targets = relabel(dataset.targets, jobs[0].relabels)
-    stress = score_run(competition, jobs[0].recipe, dataset.images, targets, table, folder, jobs[0].device, seconds)
-    write_json(folder / "metrics.json", {**metrics, "stress": stress})
-    console.say(
-        f"{folder.name}: stress {competition.metric.name} {console.interval(stress)}, on {stress['triples']:,} "
-        f"corrupted images ({stress['share']:.2%} of the suite) in {console.duration(stress['seconds'])}"
-    )
 
 
 def _begin(folder: Path, job: "FoldJob") -> None:

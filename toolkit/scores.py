@@ -1,0 +1,83 @@
+"""All scores of a finished run beside its clean one, each added to `metrics.json` once."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolkit import match, stress
+from toolkit.comparison import compare_runs
+from toolkit.competition import Competition
+from toolkit.corruptions import VERSION
+from toolkit.dataset import data_hash, open_dataset, relabel
+from toolkit.oof import finished_runs
+from toolkit.split import folds_hash, read_folds, relabels
+from toolkit.store import Workspace, read_json, read_manifest, write_json
+from toolkit.training import FoldJob
+
+
+def score_run(
+    competition: Competition, workspace: Workspace, jobs: list[FoldJob], wanted: str, deadline: float | None
+) -> Iterator[str]:
+    """Add the stress score and, where there are test images, the test-matched score; yields what to say of each.
+
+    wanted: `none`, `auto` (as many corrupted images as a share of the training time allows) or `full`.
+    """
+    if wanted == "none":
+        return
+    folder, recipe, device = jobs[0].folder.parent, jobs[0].recipe, jobs[0].device
+    dataset, table = open_dataset(workspace.data), read_folds(workspace)
+    metrics = read_json(folder / "metrics.json")
+    known = metrics["stress"]
+    if known is None or known["version"] != VERSION or (wanted == "full" and known["share"] < 1):
+        seconds = None
+        if wanted == "auto":
+            history = [read_json(job.folder / "history.json") for job in jobs]
+            seconds = stress.SHARE * sum(epoch["seconds"] for epochs in history for epoch in epochs)
+            if deadline is not None:
+                seconds = min(seconds, deadline - time.time())
+        targets = relabel(dataset.targets, relabels(table))
+        known = stress.score_run(competition, recipe, dataset.images, targets, table, folder, device, seconds)
+        metrics["stress"] = known
+        write_json(folder / "metrics.json", metrics)
+        yield (
+            f"{folder.name}: stress {competition.metric.name} {_interval(known)}, on {known['triples']:,} corrupted "
+            f"images ({known['share']:.2%} of the suite) in {known['seconds']:.0f} s"
+        )
+    if not can_match(competition, workspace):
+        return
+    before = read_manifest(workspace.match)
+    found = matching(workspace)
+    if read_manifest(workspace.match) != before:
+        yield found.words(dataset.images.shape[3])
+    if (metrics.get("matched") or {}).get("match") != found.hash:
+        metrics["matched"] = match.score_run(competition, recipe, dataset.images, table, found, folder, device)
+        write_json(folder / "metrics.json", metrics)
+        yield f"{folder.name}: test-matched {competition.metric.name} {_interval(metrics['matched'])}"
+
+
+def can_match(competition: Competition, workspace: Workspace) -> bool:
+    """Are there test images at hand, and may they be looked at?"""
+    return competition.rules.unlabelled_test_images and len(open_dataset(workspace.data).test_images) > 0
+
+
+def matching(workspace: Workspace) -> match.Match:
+    """Which corruptions make validation images look like the test images; found once."""
+    dataset, table = open_dataset(workspace.data), read_folds(workspace)
+    made_from = {"data": data_hash(workspace.data), "folds": folds_hash(table)}
+    return match.open_match(workspace.match, dataset, relabel(dataset.targets, relabels(table)), table, made_from)
+
+
+def compare_with_best(competition: Competition, workspace: Workspace, folder: Path) -> str:
+    """The clean score of a run against that of the best other one on the same data and folds, in words."""
+    dataset, table = open_dataset(workspace.data), read_folds(workspace)
+    runs = finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table))
+    scores = {run: read_json(run / "metrics.json")["clean"]["score"] for run in runs if run != folder}
+    if not scores:
+        return f"{folder.name}: the first run, so there is none to compare it with"
+    best = max(scores, key=scores.__getitem__)
+    (found,) = compare_runs(competition, relabel(dataset.targets, relabels(table)), table, folder, [best])
+    return f"{folder.name} against {best.name}: {found}"
+
+
+def _interval(score: dict[str, float]) -> str:
+    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
