@@ -38,7 +38,7 @@ from toolkit.metrics import confusion_by_sample, resample
 from toolkit.models import load_networks, predict
 from toolkit.oof import finished_runs
 from toolkit.recipe import from_dict
-from toolkit.split import folds_hash, read_folds, relabels
+from toolkit.split import assign, describe, folds_hash, read_folds, relabels
 from toolkit.store import Workspace, read_json
 from toolkit.triples import SEED, Evidence, all_triples, cells_of, score_draws, score_triples
 
@@ -52,16 +52,21 @@ WORDS = ("rotate", "scale", "shift", "shear", "colour", "degrade", "erase", "mix
 NOTHING = ("augment.flip=none", *(f"augment.{word}=0" for word in WORDS))
 # recipe: overrides for all its runs, and for each level of augmentation
 LITE0 = ("schedule.epochs=4", "schedule.freeze=0.25")
-SCRATCH = ("schedule.epochs=8", "model.pretrained=false", "optimizer.backbone_factor=1", "schedule.freeze=0")
+MOBILE = ("schedule.epochs=6", "model.pretrained=false", "optimizer.backbone_factor=1", "schedule.freeze=0")
+HALF = "model.input_scale=0.5"
 MOVED = ("augment.flip=both", "augment.rotate=180", "augment.scale=0.2", "augment.shift=0.1", "augment.colour=0.2")
 WORN = ("augment.degrade=0.5", "augment.colour=0.6")
 TURNED = ("augment.rotate=20", "augment.scale=0.2", "augment.erase=0.3", "augment.randaugment=1")
 RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
-    "blood_cells": {"efficientnet_lite0": LITE0, "mobilenetv3": SCRATCH, "resnet18": ("schedule.epochs=6",)},
+    "blood_cells": {
+        "efficientnet_lite0": LITE0,
+        "resnet18": ("schedule.epochs=6", HALF),
+        "mobilenetv3": MOBILE,
+    },
     "mars": {
         "small_unet": ("schedule.epochs=8",),
-        "unet_resnet18": ("schedule.epochs=5",),
-        "deeplabv3plus": ("schedule.epochs=5",),
+        "unet_resnet18": ("schedule.epochs=5", HALF),
+        "deeplabv3plus": ("schedule.epochs=5", HALF),
     },
 }
 LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -196,11 +201,9 @@ def coverage(name: str, draws: int, size: int, each: int = 60) -> dict[str, Any]
     for draw in range(draws):
         rng = np.random.default_rng(draw)
         groups = rng.permutation(group.max() + 1)
-        part = np.full(len(groups), -1)
-        drawn = groups[: max(20, len(groups) // 8)]
-        part[drawn] = np.arange(len(drawn)) % 2
-        fold = part[group]
-        folds = pd.DataFrame({"fold": fold, "group": group})
+        drawn = np.isin(group, groups[: max(20, len(groups) // 8)])
+        fold = np.full(len(group), -1)
+        fold[drawn] = assign(describe(targets[drawn], competition.task), group[drawn], 2, draw)
         networks = [_fitted(competition, images[fold == 1 - k], targets[fold == 1 - k], draw) for k in (0, 1)]
 
         clean = _judged(competition, networks, images, targets, fold)
@@ -211,8 +214,8 @@ def coverage(name: str, draws: int, size: int, each: int = 60) -> dict[str, Any]
         found = _judged(competition, networks, made, moved, where)
         none = np.zeros((0, classes), np.float16)
         own, rest = (Evidence(triples[at], none, None, found[at]) for at in (where >= 0, where == -1))
-        truth = score_triples(competition, targets, folds, rest, len(triples))["score"]
-        held["stress"].append(_holds(score_draws(competition, targets, folds, own), truth))
+        truth = score_triples(competition, targets, everywhere, rest, len(triples))["score"]
+        held["stress"].append(_holds(score_draws(competition, targets, everywhere, own), truth))
     return {f"coverage_{kind}": float(np.mean(each)) for kind, each in held.items()} | {"draws": draws}
 
 

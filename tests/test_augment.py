@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from toolkit import pixels, policies
 from toolkit.augment import augment_batch, batch_picture
 from toolkit.metrics import IGNORED
 from toolkit.pipeline import augment_images, build_pipeline
-from toolkit.recipe import Augment
+from toolkit.recipe import Augment, Family
 from toolkit.warp import DISPLACEMENT, SMOOTHNESS, affine_matrices, still_motion, warp_batch
 
 settings.load_profile("ci")  # no deadline for an example: the machine may be busy
@@ -271,11 +272,53 @@ def test_an_even_image_stays_as_it_is_where_its_range_is_stretched(value: int) -
         assert (changed(partial(look, levels=np.ones(1)), even) == value).all()
 
 
+FAMILIES = get_args(Family)
+
+
+@CHANNELS
+@pytest.mark.parametrize("engine", ["tensor", "albumentations"])
+def test_with_every_family_left_out_nothing_changes(engine: str, channels: int) -> None:
+    every = replace(EVERYTHING, flip="none", leave_out=FAMILIES)
+    assert every.families(channels) == () and set(EVERYTHING.families(3)) == set(FAMILIES)
+    for seed in range(5):
+        images = noisy(channels)
+        if engine == "tensor":
+            made = array(augment_batch(every, tensor(images), torch.arange(3), seed)[0])
+        else:
+            pipeline = build_pipeline(replace(every, augmix=0), channels)
+            made = augment_images(pipeline, images, np.arange(3), seed)[0].astype(np.float32)
+        np.testing.assert_allclose(made, images, atol=0.001)
+
+
+@pytest.mark.parametrize("engine", ["tensor", "albumentations"])
+@pytest.mark.parametrize(
+    ("family", "augment"),
+    [
+        ("noise", replace(NOTHING, degrade=1)),
+        ("light", replace(NOTHING, colour=1)),
+        ("geometry", replace(NOTHING, rotate=30)),
+    ],
+)
+def test_a_family_that_is_left_out_is_not_trained_on(engine: str, family: Family, augment: Augment) -> None:
+    """An even grey image shows noise and light, and a black border what was turned."""
+
+    def changed(augment: Augment) -> float:
+        even = np.full((40, 32, 32, 1), 120, np.uint8)
+        if engine == "tensor":
+            made = array(augment_batch(augment, tensor(even), torch.arange(40), 0)[0])
+        else:
+            made = augment_images(build_pipeline(augment, 1), even, np.arange(40), 0)[0].astype(np.float32)
+        return float(np.abs(made - even.astype(np.float32)).max())
+
+    assert changed(augment) > 10
+    assert changed(replace(augment, leave_out=(family,))) < 2
+
+
 def test_augmix_is_a_mixture() -> None:
     ramp = torch.arange(256.0).reshape(1, 1, 16, 16).expand(40, 3, 16, 16).contiguous()
-    same = policies.aug_mix(ramp, 0.0, False, np.random.default_rng(0))
+    same = policies.aug_mix(ramp, Augment(magnitude=0), False, np.random.default_rng(0))
     torch.testing.assert_close(same, ramp, atol=0.01, rtol=0)  # weights sum to one; at level 0 a ramp doesn't change
-    strong = policies.aug_mix(ramp, 1.0, False, np.random.default_rng(0))
+    strong = policies.aug_mix(ramp, Augment(magnitude=1), False, np.random.default_rng(0))
     assert strong.min() >= 0 and strong.max() <= 255.001
     assert ((strong - ramp).abs().mean((1, 2, 3)) > 1).float().mean() > 0.8
 

@@ -12,14 +12,14 @@ import torch
 
 from toolkit import pixels
 from toolkit.metrics import IGNORED
-from toolkit.policies import MOVES, apply_looks, aug_mix, move_matrices, rand_augment_names
+from toolkit.policies import MOVES, WAYS, apply_looks, aug_mix, move_matrices, rand_augment_names
 from toolkit.recipe import Augment
 from toolkit.store import atomic
 from toolkit.warp import draw_motion, to_device, warp_batch
 
 # all that leaves no whole numbers
 WORDS = ("rotate", "scale", "shift", "shear", "elastic", "colour", "degrade", "erase", "randaugment", "augmix")
-BLURRED, SHAKEN, NOISY, COMPRESSED, COARSE = range(5)  # ways to degrade an image
+BLURRED, SHAKEN, NOISY, COMPRESSED, COARSE = range(len(WAYS))
 
 
 @torch.no_grad()
@@ -34,9 +34,10 @@ def augment_batch(
     """
     count, channels, height, width = images.shape
     random = np.random.default_rng(seed)
+    augment = augment.reduced()
     given, masks = images, targets if targets.ndim > 1 else None
     motion = draw_motion(augment, count, height, width, random)
-    names = random.choice(rand_augment_names(channels), (augment.randaugment, count))
+    names = random.choice(rand_augment_names(channels, augment.leave_out), (augment.randaugment, count))
     levels = augment.magnitude * random.choice([-1, 1], names.shape)
     for drawn, level in zip(names, levels, strict=True):
         motion.matrices[:] = move_matrices(drawn, level, height, width) @ motion.matrices
@@ -46,34 +47,42 @@ def augment_batch(
     if any(getattr(augment, word) for word in WORDS):
         images = images.to(torch.float32, copy=images is given, memory_format=torch.contiguous_format)
         if augment.colour:
-            _colour(images, augment.colour, random)
+            _colour(images, augment, random)
         for drawn, level in zip(names, levels, strict=True):
             apply_looks(images, drawn, level)
         mixed = np.flatnonzero(random.random(count) < augment.augmix)
-        pixels.change(images, mixed, lambda part: aug_mix(part, augment.magnitude, masks is not None, random))
+        pixels.change(images, mixed, lambda part: aug_mix(part, augment, masks is not None, random))
         if augment.degrade:
-            _degrade(images, augment.degrade, random)
+            _degrade(images, augment, random)
         if augment.erase:
             _erase(images, augment.erase, random)
     return images.contiguous(memory_format=torch.channels_last), targets if masks is None else masks
 
 
-def _colour(images: torch.Tensor, strength: float, random: np.random.Generator) -> None:
-    count, channels = images.shape[:2]
+def _colour(images: torch.Tensor, augment: Augment, random: np.random.Generator) -> None:
+    if "light" not in augment.leave_out:
+        _light(images, augment.colour, random)
+    if images.shape[1] == 3 and "colour" not in augment.leave_out:
+        chosen = np.flatnonzero(random.random(len(images)) < 0.5)
+        shifts = random.uniform(-augment.colour, augment.colour, (3, len(chosen))) * [[60], [60], [30]]
+        pixels.change(images, chosen, lambda part: pixels.shift_hsv(part, *shifts))
+
+
+def _light(images: torch.Tensor, strength: float, random: np.random.Generator) -> None:
+    count = len(images)
     draws = random.uniform(-0.5 * strength, 0.5 * strength, (2, count)) * (random.random(count) < 0.7)
     images.mul_(pixels.per_image(1 + draws[0], images)).add_(pixels.per_image(255 * draws[1], images)).clamp_(0, 255)
     chosen = np.flatnonzero(random.random(count) < 0.3)
     gamma = 1 + random.uniform(-0.5 * strength, 0.8 * strength, len(chosen))
     pixels.change(images, chosen, lambda part: pixels.adjust_gamma(part, gamma))
-    if channels == 3:
-        chosen = np.flatnonzero(random.random(count) < 0.5)
-        shifts = random.uniform(-strength, strength, (3, len(chosen))) * [[60], [60], [30]]
-        pixels.change(images, chosen, lambda part: pixels.shift_hsv(part, *shifts))
 
 
-def _degrade(images: torch.Tensor, probability: float, random: np.random.Generator) -> None:
+def _degrade(images: torch.Tensor, augment: Augment, random: np.random.Generator) -> None:
     count, _, height, width = images.shape
-    ways = np.where(random.random(count) < probability, random.integers(5, size=count), -1)
+    allowed = np.array([way for way, family in enumerate(WAYS) if family not in augment.leave_out])
+    if not len(allowed):
+        return
+    ways = np.where(random.random(count) < augment.degrade, allowed[random.integers(len(allowed), size=count)], -1)
     for way in np.unique(ways[ways >= 0]):
         rows = to_device(np.flatnonzero(ways == way), images)
         part = images.index_select(0, rows)

@@ -156,6 +156,7 @@ def _mix(
 ) -> np.ndarray:
     """Shares (1 + cells,) of clean images and of each cell, whose mean embedding is nearest to the test images'."""
     from scipy.optimize import nnls
+    from scipy.spatial.distance import pdist
 
     each = int(np.clip(len(rows) // 30, *EACH))
     cells = np.repeat(np.arange(len(suite(dataset.images.shape[3])) * SEVERITIES), each)
@@ -167,7 +168,8 @@ def _mix(
         found = [np.searchsorted(column, value) for column, value in zip(scale.T, values.T, strict=True)]
         return np.stack(found, axis=1) / len(scale) * 2 - 1
 
-    waves = rng.standard_normal((clean.shape[1], WAVES)) * 1.5
+    some = ranked(np.concatenate([clean[:500], test[:500]]))
+    waves = rng.standard_normal((clean.shape[1], WAVES)) / np.median(pdist(some))
     phases = rng.uniform(0, 2 * np.pi, WAVES)
 
     def embedded(values: np.ndarray) -> np.ndarray:

@@ -9,11 +9,12 @@ import numpy as np
 
 from toolkit.errors import UserError
 from toolkit.metrics import IGNORED
-from toolkit.policies import ENHANCE, POSTERIZE, ROTATE, SHEAR, TRANSLATE
+from toolkit.policies import ENHANCE, POSTERIZE, ROTATE, SHEAR, TRANSLATE, WAYS, rand_augment_names
 from toolkit.recipe import Augment
 from toolkit.warp import AFFINE, DISPLACEMENT, SMOOTHNESS
 
 cv2.setNumThreads(0)  # the cores belong to the network
+COLOUR_JITTER = (("brightness", "brightness"), ("contrast", "contrast"), ("colour", "saturation"))
 BORDERS = (cv2.BORDER_REFLECT_101, cv2.BORDER_CONSTANT)
 # ElasticTransform divides its noise by the greatest of it (4.2 deviations in ten thousand pixels) before it smooths
 ELASTIC = DISPLACEMENT * 4.2 * 2 * SMOOTHNESS * np.pi**0.5
@@ -30,6 +31,7 @@ def build_pipeline(augment: Augment, channels: int) -> A.Compose:
             "augment.augmix: the engine albumentations doesn't have it; "
             "set augment.engine=tensor or leave augment.augmix=0"
         )
+    augment = augment.reduced()
     steps: list[A.BasicTransform | A.BaseCompose] = []
     if augment.flip != "none":
         steps.append(A.HorizontalFlip(p=0.5))
@@ -47,11 +49,14 @@ def build_pipeline(augment: Augment, channels: int) -> A.Compose:
     if augment.elastic:
         steps.append(A.ElasticTransform(ELASTIC, SMOOTHNESS, border_mode=BORDERS[0], p=augment.elastic))
     if augment.colour:
-        steps += _colour(augment.colour, channels)
+        steps += _colour(augment, channels)
     if augment.randaugment:
-        steps.append(A.SomeOf(_operations(augment.magnitude, channels), augment.randaugment, replace=True, p=1))
-    if augment.degrade:
-        steps.append(A.OneOf(_degrade(), p=augment.degrade))
+        operations = _operations(augment.magnitude, channels)
+        allowed = [operations[name] for name in rand_augment_names(channels, augment.leave_out)]
+        steps.append(A.SomeOf(allowed, augment.randaugment, replace=True, p=1))
+    ways = [way for way, family in zip(_degrade(), WAYS, strict=True) if family not in augment.leave_out]
+    if augment.degrade and ways:
+        steps.append(A.OneOf(ways, p=augment.degrade))
     if augment.erase:
         holes = A.CoarseDropout(num_holes_range=(1, 5), hole_height_range=(0.1, 0.3), hole_width_range=(0.1, 0.3), p=1)
         steps.append(A.OneOf([holes, A.GridDropout(ratio=0.4, holes_number_xy=(4, 4), p=1)], p=augment.erase))
@@ -75,12 +80,15 @@ def _affine(p: float, **words: object) -> A.OneOf:
     )
 
 
-def _colour(strength: float, channels: int) -> list[A.BasicTransform]:
-    steps: list[A.BasicTransform] = [
-        A.RandomBrightnessContrast(brightness_limit=0.5 * strength, contrast_limit=0.5 * strength, p=0.7),
-        A.RandomGamma(gamma_limit=(100 - 50 * strength, 100 + 80 * strength), p=0.3),
-    ]
-    if channels == 3:
+def _colour(augment: Augment, channels: int) -> list[A.BasicTransform]:
+    steps: list[A.BasicTransform] = []
+    strength = augment.colour
+    if "light" not in augment.leave_out:
+        steps += [
+            A.RandomBrightnessContrast(brightness_limit=0.5 * strength, contrast_limit=0.5 * strength, p=0.7),
+            A.RandomGamma(gamma_limit=(100 - 50 * strength, 100 + 80 * strength), p=0.3),
+        ]
+    if channels == 3 and "colour" not in augment.leave_out:
         limits = (30 * strength, 60 * strength, 30 * strength)
         steps.append(A.HueSaturationValue(*limits, p=0.5))
     return steps
@@ -100,28 +108,29 @@ def _degrade() -> list[A.BasicTransform]:
     ]
 
 
-def _operations(level: float, channels: int) -> list[A.BasicTransform | A.BaseCompose]:
-    """RandAugment's operations at one level, those with a direction either way."""
+def _operations(level: float, channels: int) -> dict[str, A.BasicTransform | A.BaseCompose]:
+    """RandAugment's operations at one level, by name, those with a direction either way."""
     slant = float(np.rad2deg(np.arctan(SHEAR * level)))
     signs = (-1, 1)
     bits = round(POSTERIZE * level)
-    operations = [
-        A.NoOp(p=1),
-        A.OneOf([_affine(1, rotate=(sign * ROTATE * level,) * 2) for sign in signs], p=1),
-        A.Posterize(num_bits=(8 - bits, 8 - bits), p=1) if bits else A.NoOp(p=1),
-        A.Solarize(threshold_range=(min(1, 256 / 255 * (1 - level)),) * 2, p=1),
-        A.AutoContrast(method="pil", p=1),
-        A.Equalize(p=1),
-        A.OneOf([A.Lambda(image=partial(_sharpen, factor=1 + sign * ENHANCE * level), p=1) for sign in signs], p=1),
-    ]
+    sharper = [A.Lambda(image=partial(_sharpen, factor=1 + sign * ENHANCE * level), p=1) for sign in signs]
+    operations = {
+        "identity": A.NoOp(p=1),
+        "rotate": A.OneOf([_affine(1, rotate=(sign * ROTATE * level,) * 2) for sign in signs], p=1),
+        "posterize": A.Posterize(num_bits=(8 - bits, 8 - bits), p=1) if bits else A.NoOp(p=1),
+        "solarize": A.Solarize(threshold_range=(min(1, 256 / 255 * (1 - level)),) * 2, p=1),
+        "autocontrast": A.AutoContrast(method="pil", p=1),
+        "equalize": A.Equalize(p=1),
+        "sharpness": A.OneOf(sharper, p=1),
+    }
     for axis in ("x", "y"):
-        for word, value in (("shear", slant), ("translate_percent", TRANSLATE * level)):
+        for name, word, value in (("shear", "shear", slant), ("translate", "translate_percent", TRANSLATE * level)):
             ways = [{axis: (sign * value,) * 2, "xy".replace(axis, ""): (0, 0)} for sign in signs]
-            operations.append(A.OneOf([_affine(1, **{word: way}) for way in ways], p=1))
-    for word in ("brightness", "contrast", "saturation")[: 3 if channels == 3 else 2]:
+            operations[f"{name}_{axis}"] = A.OneOf([_affine(1, **{word: way}) for way in ways], p=1)
+    for name, word in COLOUR_JITTER[: 3 if channels == 3 else 2]:
         still = {"brightness": (1, 1), "contrast": (1, 1), "saturation": (1, 1), "hue": (0, 0)}
         ways = [still | {word: (1 + sign * ENHANCE * level,) * 2} for sign in signs]
-        operations.append(A.OneOf([A.ColorJitter(p=1, **way) for way in ways], p=1))
+        operations[name] = A.OneOf([A.ColorJitter(p=1, **way) for way in ways], p=1)
     return operations
 
 

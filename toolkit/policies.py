@@ -4,7 +4,7 @@ Levels run from -1 to 1: the size is the strength as a share of the papers' grea
 an operation has two.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch.nn.functional import conv2d, pad
 
 from toolkit.pixels import GREY, change, per_image
+from toolkit.recipe import Augment
 from toolkit.warp import affine_matrices, still_motion, to_device, warp_batch
 
 ROTATE = 30.0  # degrees at level 1
@@ -21,6 +22,8 @@ ENHANCE = 0.9  # brightness, contrast, saturation and sharpness: 1 - 0.9 to 1 + 
 POSTERIZE = 4  # bits lost
 MOVES = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 CHAINS = 3
+# families of the ways to degrade an image: blurred, shaken, noisy, compressed, coarse
+WAYS = ("blur", "blur", "noise", "resolution", "resolution")
 
 
 def move_matrices(moves: np.ndarray, levels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -104,8 +107,14 @@ LOOKS: dict[str, Callable[..., torch.Tensor]] = {
 MIXED = ("posterize", "solarize", "autocontrast", "equalize")
 
 
-def rand_augment_names(channels: int) -> tuple[str, ...]:
-    return ("identity", *MOVES, *(name for name in LOOKS if channels == 3 or name != "colour"))
+# what the suite of corruptions calls that which an operation is like; light where nothing is said
+FAMILIES = dict.fromkeys(MOVES, "geometry") | {"colour": "colour", "sharpness": "blur"}
+
+
+def rand_augment_names(channels: int, leave_out: Collection[str] = ()) -> tuple[str, ...]:
+    """The operations but for those of the families that are left out; always one that changes nothing."""
+    names = (*MOVES, *(name for name in LOOKS if channels == 3 or name != "colour"))
+    return ("identity", *(name for name in names if FAMILIES.get(name, "light") not in leave_out))
 
 
 def apply_looks(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
@@ -124,21 +133,22 @@ def apply_moves(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> 
     change(images, chosen, lambda part: warp_batch(motion, part, None)[0])
 
 
-def aug_mix(images: torch.Tensor, magnitude: float, masks: bool, random: np.random.Generator) -> torch.Tensor:
+def aug_mix(images: torch.Tensor, augment: Augment, masks: bool, random: np.random.Generator) -> torch.Tensor:
     """Each image mixed with a mixture of three chains of one to three operations.
 
     images: float32 (n, C, H, W), contiguous. Where there are masks nothing is moved: a mixture of moved images has
     no one mask.
     """
     count = len(images)
+    allowed = rand_augment_names(images.shape[1], augment.leave_out)
     weights = random.dirichlet(np.ones(CHAINS), count)
     mixed = random.beta(1, 1, count)
     depth = random.integers(1, 4, (count, CHAINS)).ravel()
-    names = np.array(MIXED if masks else (*MIXED, *MOVES))
+    names = [name for name in (MIXED if masks else (*MIXED, *MOVES)) if name in allowed] or ["identity"]
     chains = images.repeat_interleave(CHAINS, 0)
     for step in range(3):
         drawn = np.where(step < depth, random.choice(names, count * CHAINS), "identity")
-        levels = random.uniform(0.1, 1, len(drawn)) * magnitude * random.choice([-1, 1], len(drawn))
+        levels = random.uniform(0.1, 1, len(drawn)) * augment.magnitude * random.choice([-1, 1], len(drawn))
         apply_moves(chains, drawn, levels)
         apply_looks(chains, drawn, levels)
     shares = to_device((weights * mixed[:, None]).astype(np.float32), images).view(count, CHAINS, 1, 1, 1)

@@ -16,11 +16,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 LossName = Literal["cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz"]
-LossNames = Annotated[
-    tuple[LossName, ...],
-    Field(min_length=1),
-    BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
-]
+# families of corruptions, as the suite of the stress score has them
+Family = Literal["noise", "blur", "light", "colour", "resolution", "geometry", "occlusion"]
+LIST = BeforeValidator(lambda value: [part for part in value.split(",") if part] if isinstance(value, str) else value)
+LossNames = Annotated[tuple[LossName, ...], Field(min_length=1), LIST]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -53,6 +52,29 @@ class Augment:
     cutmix: Share = 0.0  # probability, a batch
     cutmix_images: Annotated[int, Field(ge=2, le=4)] = 2  # from at most so many images
     copy_paste: Share = 0.0  # probability, an image, of rare classes' pixels from another; masks only
+    leave_out: Annotated[tuple[Family, ...], LIST] = ()  # what is like these corruptions is not trained on
+
+    def families(self, channels: int) -> tuple[Family, ...]:
+        """The families of corruptions that it trains on, in a form of its own."""
+        policies = self.randaugment > 0 or self.augmix > 0
+        moved = self.rotate or self.scale or self.shift or self.shear or self.elastic
+        trained: dict[Family, bool] = {
+            "noise": self.degrade > 0,
+            "blur": self.degrade > 0 or self.randaugment > 0,
+            "light": self.colour > 0 or policies,
+            "colour": channels == 3 and (self.colour > 0 or self.randaugment > 0),
+            "resolution": self.degrade > 0,
+            "geometry": moved > 0 or policies,
+            "occlusion": self.erase > 0,
+        }
+        return tuple(family for family, is_trained in trained.items() if is_trained and family not in self.leave_out)
+
+    def reduced(self) -> "Augment":
+        """Words that belong to one family alone are off where it is left out."""
+        reduced = self
+        if "geometry" in self.leave_out:
+            reduced = replace(reduced, rotate=0, scale=0, shift=0, shear=0, elastic=0)
+        return replace(reduced, erase=0) if "occlusion" in self.leave_out else reduced
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -119,6 +141,8 @@ class Recipe:
         """Names the training itself: recipes that differ in name alone share it."""
         settings = to_dict(self)
         del settings["name"]
+        if not self.augment.leave_out:
+            del settings["augment"]["leave_out"]  # runs from before the word keep their names
         return hash_json(settings)
 
 

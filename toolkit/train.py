@@ -41,7 +41,8 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
         folder = train(competition, workspace, recipe, options)
         metrics = read_json(folder / "metrics.json")
         scores = {name: metrics.get(name) for name in ("clean", "stress", "matched")}
-        return {"run": str(folder), "recipe": recipe.name, **scores}
+        families = _hold_out_families(competition, workspace, recipe, options, folder) if options.families else {}
+        return {"run": str(folder), "recipe": recipe.name, **scores, **families}
     if recipe.pseudo.rounds:
         raise UserError("a fold alone has no teacher to learn from; leave out --fold, or set pseudo.rounds=0")
     folder, jobs = prepare(competition, workspace, recipe, options)
@@ -253,6 +254,36 @@ def _judge(
     console.say(compare_with_best(competition, workspace, jobs[0].folder.parent))
 
 
+def _hold_out_families(
+    competition: "Competition", workspace: Workspace, recipe: "Recipe", options: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
+    """Train the recipe anew without each family of corruptions that it trains on, and score it on that family.
+
+    Where a score falls far without the training, it was learnt by heart: a hidden corruption of another family will
+    find the network as weak as that.
+    """
+    from dataclasses import replace
+
+    trained = recipe.augment.families(competition.task.image_shape[2])
+    if not trained or options.stress == "none":
+        raise UserError(f"{recipe.name} trains on no family of corruptions, or --stress none leaves them unscored")
+    held_out = {}
+    for family in trained:
+        augment = replace(recipe.augment, leave_out=(*recipe.augment.leave_out, family))
+        without = replace(recipe, name=f"{recipe.name}-no-{family}", augment=augment)
+        run = train(competition, workspace, without, options)
+        held_out[family] = read_json(run / "metrics.json")["stress"]["by_family"][family]
+    by_family = read_json(folder / "metrics.json")["stress"]["by_family"]
+    scores = {"trained_on": {family: by_family[family] for family in trained}, "held_out": held_out}
+    write_json(folder / "families.json", scores)
+    pairs = [(family, by_family[family], held_out[family]) for family in trained]
+    pairs.append(("mean", *(sum(one.values()) / len(one) for one in scores.values())))
+    rows = [[family, f"{own:.4f}", f"{other:.4f}", f"{other - own:+.4f}"] for family, own, other in pairs]
+    columns = ["family", "trained on", "held out", "difference"]
+    console.table(f"{recipe.name}: {competition.metric.name} under families of corruptions", columns, rows, total=True)
+    return {"families": scores}
+
+
 def stress_factor(options: argparse.Namespace) -> float:
     """How many times as long a training takes with its stress score, when that has to fit in with it."""
     from toolkit.stress import SHARE
@@ -327,4 +358,6 @@ def _train_fold(job: "FoldJob", watch: "Watch", teacher: Path | None = None) -> 
 if __name__ == "__main__":
     made = console.parser("train", "Train one recipe on all folds.", overrides=True)
     made.add_argument("--fold", type=int, metavar="K", help="only this fold")
+    text = "train again without each family of corruptions, and score it on that family"
+    made.add_argument("--families", action="store_true", help=text)
     console.main(made, train_verb)
