@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Chart:
-    """PNG files: of a drawing for light and, on a transparent ground, dark screens; or one that is white."""
+    """PNG files: a drawing for light and for dark screens, on a transparent ground; or one picture for both."""
 
     title: str
     light: bytes
@@ -60,13 +61,22 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Tiles:
+    """Large numbers, and what each of them is."""
+
+    facts: Sequence[tuple[str, str]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
-    """Charts side by side where the screen is wide enough."""
+    """Charts and tables side by side where the screen is wide enough."""
 
-    charts: Sequence[Chart]
+    blocks: "Sequence[Chart | Table]"
+    title: str = ""
 
 
-Block = Table | Gallery | Chart | Words | Row
+Block = Table | Gallery | Chart | Words | Tiles | Row
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,17 @@ def render(page: Page) -> str:
     """The page's HTML."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["jpeg"] = _jpeg
+    environment.filters["code"] = _code
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    for kind in (Table, Gallery, Chart, Words, Row, Section):
+    for kind in (Table, Gallery, Chart, Words, Tiles, Row, Section):
         environment.tests[kind.__name__.lower()] = lambda value, kind=kind: isinstance(value, kind)
     return environment.from_string(TEMPLATE).render(page=page)
+
+
+def _code(text: str) -> Markup:
+    """What stands between backticks as code."""
+    parts = enumerate(text.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in parts)
 
 
 def _jpeg(image: np.ndarray) -> str:
@@ -102,7 +119,14 @@ def _jpeg(image: np.ndarray) -> str:
 
 
 TEMPLATE = """
-{%- macro chart(one) %}
+{%- macro tiles(facts) %}
+<div class="facts">
+{% for number, text in facts %}
+<div><b>{{ number }}</b>{{ text }}</div>
+{% endfor %}
+</div>
+{% endmacro %}
+{% macro chart(one) %}
 <figure class="{{ 'chart' if one.dark else 'paper' }}">
 {% if one.title %}<h4>{{ one.title }}</h4>{% endif %}
 {% if one.dark %}
@@ -136,7 +160,8 @@ TEMPLATE = """
 {% endif %}
 <div class="gallery">
 {% for caption, image in block.figures %}
-<figure><img alt="{{ caption }}" src="data:image/jpeg;base64,{{ image | jpeg }}">
+<figure style="width: {{ [image.shape[1], 160] | max }}px">
+<img alt="{{ caption }}" src="data:image/jpeg;base64,{{ image | jpeg }}">
 <figcaption>{{ caption }}</figcaption></figure>
 {% endfor %}
 </div>
@@ -144,10 +169,14 @@ TEMPLATE = """
 {% elif block is chart %}
 {{ chart(block) }}
 {% elif block is row %}
-<div class="row">{% for one in block.charts %}{{ chart(one) }}{% endfor %}</div>
+<div class="row">
+{% for one in block.blocks %}{% if one is chart %}{{ chart(one) }}{% else %}<div>{{ show(one, 4) }}</div>{% endif %}
+{% endfor %}</div>
+{% elif block is tiles %}
+{{ tiles(block.facts) }}
 {% else %}
 {% for sentence in block.sentences %}
-<p class="{{ 'strong' if block.strong else 'advice' }}">{{ sentence }}</p>
+<p class="{{ 'strong' if block.strong else 'advice' }}">{{ sentence | code }}</p>
 {% endfor %}
 {% endif %}
 {% endmacro -%}
@@ -157,7 +186,7 @@ TEMPLATE = """
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ page.title }}</title>
 <style>
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --quiet: #8889; --accent: #0072b2; }
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #0072b2; }
 @media (prefers-color-scheme: dark) { :root { --accent: #56b4e9; } body { background: #16181c; } }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1rem; }
 h1 { font-size: 1.5rem; margin: .5rem 0; }
@@ -172,7 +201,7 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .92rem; margin
 .advice { margin: .25rem 0 .75rem; max-width: 46rem; }
 .strong { margin: .5rem 0; max-width: 46rem; border-left: .25rem solid var(--accent); padding-left: .8rem; }
 .subtitle { margin: 0; opacity: .75; font-size: .92rem; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; margin-bottom: .75rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child, .text { text-align: left; }
@@ -186,17 +215,15 @@ figure { margin: 0; max-width: 100%; }
 figure img { display: block; max-width: 100%; height: auto; border-radius: .25rem; border: 1px solid var(--line); }
 .chart img { border: 0; }
 .paper { margin: .5rem 0 1rem; }
-.paper img { max-width: 100%; min-width: min(34rem, 200%); background: white; }
+.paper img { min-width: min(34rem, 200%); background: white; }
+.row .paper img { width: 32.5rem; min-width: min(28rem, 200%); }
+code { font-size: .92em; background: var(--soft); padding: .05em .3em; border-radius: .2em; }
 figcaption { font-size: .82rem; max-width: 30rem; }
 .paper figcaption, .chart figcaption { max-width: 46rem; }
 </style>
 <h1>{{ page.title }}</h1>
 {% if page.subtitle %}<p class="subtitle">{{ page.subtitle }}</p>{% endif %}
-<div class="facts">
-{% for number, text in page.facts %}
-<div><b>{{ number }}</b>{{ text }}</div>
-{% endfor %}
-</div>
+{{ tiles(page.facts) }}
 <ul>
 {% for sentence in page.todo %}
 <li>{{ sentence }}</li>
@@ -214,7 +241,7 @@ figcaption { font-size: .82rem; max-width: 30rem; }
 {% if one is section %}
 <section id="part{{ loop.index }}">
 <h2>{{ one.title }}</h2>
-{% if one.note %}<p class="advice">{{ one.note }}</p>{% endif %}
+{% if one.note %}<p class="advice">{{ one.note | code }}</p>{% endif %}
 {% for block in one.blocks %}{{ show(block, 3) }}{% endfor %}
 </section>
 {% else %}

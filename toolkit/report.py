@@ -21,11 +21,10 @@ def report(competition: "Competition", workspace: Workspace, options: argparse.N
     from toolkit.report_page import gather, report_page
 
     found = gather(competition, workspace, options.submissions / "ledger.csv")
-    path = workspace.folder / "report.html"
-    write_text(path, report_page(found))
-    console.say(f"{path}: all that is known of {len(found.runs)} runs, on one page")
+    write_text(workspace.report, report_page(found))
+    console.say(f"{workspace.report}: all that is known of {len(found.runs)} runs, on one page")
     scores = {name: found.metrics.get(name) for name in ("clean", "stress", "matched")}
-    return {"report": str(path), "of": found.name, "runs": len(found.runs)} | scores
+    return {"report": str(workspace.report), "of": found.name, "runs": len(found.runs)} | scores
 
 
 if __name__ == "__main__":

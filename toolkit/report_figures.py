@@ -2,20 +2,24 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from toolkit.forecast import LOCAL, Forecast, Scored, fit_to
 from toolkit.page import Chart
 
 WIDTH = 5.2  # inches: readable on a telephone too
 DPI = 192  # twice the page's pixels
-BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # Okabe and Ito 2008
+BLUE, ORANGE, GREEN = "#2a8bcb", "#d55e00", "#009e73"  # near Okabe and Ito's, seen on both grounds
 CURVES = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
+COLOURED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+PLAIN = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.25}
 INKS = ("#1a1a1a", "#e4e6ea")  # on light, on dark
 
 
@@ -23,9 +27,8 @@ def chart(title: str, draw: Callable[[], Figure], note: str = "") -> Chart:
     """The drawing for both grounds."""
     made = []
     for ink in INKS:
-        colours = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-        plain = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.25}
-        with matplotlib.rc_context(dict.fromkeys(colours, ink) | plain):
+        style: Any = dict.fromkeys(COLOURED, ink) | PLAIN
+        with matplotlib.rc_context(style):
             buffer = io.BytesIO()
             draw().savefig(buffer, dpi=DPI, transparent=True)
             made.append(buffer.getvalue())
@@ -105,7 +108,7 @@ def curves(histories: Sequence[Sequence[Mapping[str, Any]]], key: str, label: st
             axes.plot(*zip(*found, strict=True), marker=".", color=colour, label=f"fold {fold}", linewidth=1.3)
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(True)
     axes.legend(frameon=False, fontsize=8)
     return figure
@@ -160,4 +163,4 @@ def leaderboard(scored: Sequence[Scored], name: str, made: Forecast, local: floa
 def forecast_charts(scored: Sequence[Scored], made: Forecast, local: Mapping[str, float]) -> list[Chart]:
     """One drawing for each local score that a leaderboard score stands beside."""
     names = [name for name in reversed(LOCAL) if any(name in one.local and one.public is not None for one in scored)]
-    return [chart("", lambda name=name: leaderboard(scored, name, made, local.get(name))) for name in names]
+    return [chart("", partial(leaderboard, scored, name, made, local.get(name))) for name in names]

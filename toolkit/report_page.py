@@ -19,7 +19,7 @@ from toolkit.corruptions import suite
 from toolkit.dataset import Dataset, open_dataset, relabel
 from toolkit.errors import UserError
 from toolkit.forecast import LOCAL, Forecast, Scored, advise, forecast, forecasters, from_ledger, public_noise
-from toolkit.page import Block, Chart, Gallery, Page, Row, Section, Table, Words, render
+from toolkit.page import Block, Chart, Gallery, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.report_figures import bars, by_class, chart, confusion, curves, forecast_charts, heat
 from toolkit.report_runs import (
     COMPARED,
@@ -35,7 +35,7 @@ from toolkit.report_runs import (
 from toolkit.split import read_folds, relabels
 from toolkit.store import Workspace, chosen_blend, read_json, read_manifest
 
-SHOWN = 18  # worst predictions
+SHOWN = 18  # worst predictions; of masks, which are four pictures each, two thirds
 RUNS = 60  # in the table
 WEAK = 5  # corruptions that are named
 TRAINED_BY = {  # fields of a recipe that make training images like those of a family of corruptions
@@ -163,34 +163,27 @@ def _number(found: Found, said: Forecast) -> Section:
         "stress": "the same under the suite of corruptions",
         "matched": "the same, corrupted as the test images are",
     }
-    rows = [
-        [
-            name,
-            f"{found.metrics[name]['score']:.4f}",
-            f"{found.metrics[name]['low']:.4f} to {found.metrics[name]['high']:.4f}",
-            text,
-        ]
+    tiles = [
+        (f"{score['score']:.4f}", f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}")
         for name, text in meaning.items()
-        if found.metrics.get(name)
+        if (score := found.metrics.get(name))
     ]
+    if said.range is not None:
+        tiles.append((f"{said.range.mean:.3f}", f"leaderboard, likely; {said.range.low:.3f} to {said.range.high:.3f}"))
     missing = [name for name in meaning if not found.metrics.get(name)]
-    note = (
-        f"Of the {found.name}"
-        if found.blend
-        else f"Of the best run, {found.best.name}; there is no blend of these runs yet"
+    of = (
+        f"the {found.name}" if found.blend else f"the best run, {found.best.name}; there is no blend of these runs yet"
     )
+    note = f"{found.competition.metric.name} of {of}. With 95 % intervals."
     if missing:
-        note += f". Not measured: {' and '.join(missing)}"
-    table = Table(
-        "", (found.competition.metric.name, "score", "95 % interval", "measured on"), rows, note + ".", 0, (0, 3)
-    )
+        note += f" Not measured: {' and '.join(missing)}."
     words = [said.words]
     if said.range is None:
         words.append(
             "Until then: the leaderboard of a test set like the training images is near the clean score, that of a "
             "corrupted one nearer the stress score."
         )
-    return Section("What to expect", [table, Words(words, strong=said.range is not None)])
+    return Section("What to expect", [Tiles(tiles), Words(words, strong=said.range is not None)], note)
 
 
 def _runs(found: Found, matrices: np.ndarray) -> Section:
@@ -278,13 +271,13 @@ def _stress(found: Found) -> Section:
         [name, f"{score:.4f}", f"{score - clean:+.4f}"]
         for name, score in sorted(of_family.items(), key=lambda item: item[1])
     ]
+    table = Table("Families", ("family", "score", "to clean"), rows)
     cells = {name: stress["cells"][name] for name in families if name in stress["cells"]}
     return Section(
         "Stress",
         [
             Words(sentences),
-            Row([chart("Corruption and severity", lambda: heat(cells, families, clean))]),
-            Table("Families", ("family", "score", "to clean"), rows),
+            Row([chart("Corruption and severity", lambda: heat(cells, families, clean)), table]),
         ],
     )
 
@@ -300,23 +293,27 @@ def _training(found: Found) -> Section:
         blocks.append(Row(charts))
     picture = run.folder / "augmented.png"
     if picture.exists():
-        note = "The first batch as the network sees it. White: pixels of a mask that came from outside the picture."
+        note = "The first batch as the network sees it."
+        if isinstance(found.competition.task, Segmentation):
+            note += " White: pixels of a mask that came from outside the picture."
         blocks.append(Chart("Augmented images", picture.read_bytes(), None, note))
     note = f"Of {run.name}. The score is watched on a few validation images for the eye: nothing is chosen by it."
     return Section("Training", blocks, note)
 
 
 def _wrong(found: Found) -> Section:
+    masks = isinstance(found.competition.task, Segmentation)
     fold = found.table["fold"].to_numpy()
-    wrongs = worst(found.competition, found.targets, fold, found.best, SHOWN)
+    wrongs = worst(found.competition, found.targets, fold, found.best, SHOWN * 2 // 3 if masks else SHOWN)
     if not wrongs:
         return Section("Confident and wrong", [], "The best run is right about everything out of fold.")
     figures = worst_pictures(found.competition, found.dataset, found.targets, found.best, wrongs)
-    masks = isinstance(found.competition.task, Segmentation)
-    shows = "Each: the image, the truth, the prediction, and in red where they differ. " if masks else ""
+    shows = (
+        "Each: the image, the truth, the prediction, and in red where they differ and are scored. " if masks else ""
+    )
     advice = (
-        f"Out of fold, by {found.best.name}. {shows}A wrong label in the file looks like this too: accept it in "
-        "cleaning.csv if it is one."
+        f"Out of fold, by {found.best.name}. {shows}A wrong label in the file looks like this too: if it is one, "
+        "drop or relabel it in cleaning.csv."
     )
     return Section("Confident and wrong", [Gallery("", advice, figures, legend=legend(found.competition))])
 
@@ -360,9 +357,13 @@ def _of_blend(found: Found) -> Section:
     rows = [[one["name"], f"{one['score']:.4f}", f"{one['naive']:.4f}", _standing(one, folder.name)] for one in ways]
     chosen = next((at for at, one in enumerate(ways) if one["name"] == folder.name), None)
     table = Table("Ways of blending", ("way", "cross-fitted", "in sample", ""), rows, "", chosen, (0, 3))
-    titles = ("weights", "correlation", "gain", "repairs")
-    charts = [Chart("", path.read_bytes(), alt=name) for name in titles if (path := folder / f"{name}.png").exists()]
-    return Section("Blend", [Words(words), *charts, *([table] if len(rows) > 1 else [])])
+    names = ("weights", "correlation", "gain", "repairs")
+    drawn = {
+        name: Chart("", path.read_bytes(), alt=name) for name in names if (path := folder / f"{name}.png").exists()
+    }
+    wide = [drawn.pop("repairs")] if "repairs" in drawn else []
+    ways_table = [table] if len(rows) > 1 else []
+    return Section("Blend", [Words(words), Row(list(drawn.values())), *wide, *ways_table])
 
 
 def _standing(one: Mapping[str, Any], chosen: str) -> str:

@@ -71,7 +71,7 @@ def differences(recipe: dict[str, Any], best: dict[str, Any]) -> str:
 
 
 def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in recipe.items():
         if isinstance(value, dict):
             flat |= {f"{name}.{part}": each for part, each in value.items()}
@@ -114,7 +114,9 @@ def compared(
 
 @dataclass(frozen=True)
 class Wrong:
-    """A prediction out of fold: `certainty` is the probability of the wrong label; of masks, its mean over pixels."""
+    """A prediction out of fold: `certainty` is the probability of the wrong label; of a mask, its mean over all
+    pixels, right ones counted as 0.
+    """
 
     row: int
     certainty: float
@@ -131,7 +133,7 @@ def worst(competition: Competition, targets: np.ndarray, fold: np.ndarray, run: 
         counted = np.isin(truth, competition.scored) & (truth != IGNORED)
         wrong = np.where(counted & (labels != truth), sure, 0)
         axes = tuple(range(1, wrong.ndim))
-        certainty[at] = wrong.sum(axes) / np.maximum(counted.sum(axes), 1)
+        certainty[at] = wrong.mean(axes) if axes else wrong
     certainty[fold < 0] = 0
     order = np.argsort(-certainty, kind="stable")[:count]
     return [Wrong(int(row), float(certainty[row])) for row in order if certainty[row] > 0]
@@ -148,17 +150,21 @@ def worst_pictures(
         row, image = wrong.row, np.asarray(dataset.images[wrong.row])
         label = competition.decode(probabilities(stored[row : row + 1]))[0]
         if isinstance(competition.task, Segmentation):
-            caption = f"{dataset.ids[row]}: {wrong.certainty:.0%} sure and wrong, over its pixels"
-            figures.append((caption, _four(competition, image, targets[row], label)))
+            error = (label != targets[row]) & np.isin(targets[row], competition.scored)
+            figures.append(
+                (
+                    f"{dataset.ids[row]}: {error.mean():.0%} of its pixels wrong",
+                    _four(image, targets[row], label, error),
+                )
+            )
         else:
             told = f"{classes[int(targets[row])]}, said {classes[int(label)]} {wrong.certainty:.2f}"
             figures.append((f"{dataset.ids[row]}: {told}", enlarged(image)))
     return figures
 
 
-def _four(competition: Competition, image: np.ndarray, truth: np.ndarray, label: np.ndarray) -> np.ndarray:
+def _four(image: np.ndarray, truth: np.ndarray, label: np.ndarray, error: np.ndarray) -> np.ndarray:
     grey = np.repeat(image, 3, 2) if image.shape[2] == 1 else image
-    error = (label != truth) & np.isin(truth, competition.scored)
     red = np.where(error[..., None], np.array([213, 30, 30], np.uint8), grey // 2)
     pictures = [grey, with_mask(image, np.where(truth == IGNORED, 0, truth)), with_mask(image, label), red]
     large = [
