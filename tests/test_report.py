@@ -123,7 +123,7 @@ def test_runs_are_held_against_the_best_one(tmp_path: Path, monkeypatch: pytest.
     fake.compare = compare  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toolkit.comparison", fake)
     _, page = reported(tmp_path)
-    assert "-0.2500 (-0.3000 to +0.1000)" in page and "not distinguishable" in page and "0.875" in page
+    assert "-0.2500\n-0.300 to +0.100" in page and "not distinguishable\n0.875" in page
     (one,) = asked
     assert one[0] == pytest.approx(min(scores.values()) - max(scores.values()))
     assert one[1] == (72, 3, 3) and one[2] == (72,)

@@ -157,6 +157,10 @@ def _interval(score: Mapping[str, Any] | None) -> str:
     return f"{score['score']:.4f}{ends}"
 
 
+def _two_lines(score: Mapping[str, Any] | None) -> str:
+    return f"{score['score']:.4f}\n{score['low']:.3f} to {score['high']:.3f}" if score else "-"
+
+
 def _number(found: Found, said: Forecast) -> Section:
     meaning = {
         "clean": "out-of-fold images as they are",
@@ -192,13 +196,12 @@ def _runs(found: Found, matrices: np.ndarray) -> Section:
     rows = []
     for run in found.runs[:RUNS]:
         row = [run.name, str(len(run.histories)), str(run.epochs), f"{run.minutes:.1f}"]
-        row += [_interval(run.metrics[name] if name == "clean" else run.metrics.get(name)) for name in ("clean", *has)]
+        row += [_two_lines(run.metrics.get(name)) for name in ("clean", *has)]
         if judged:
             row += _held_against(judged.get(run.name), run is found.best)
         rows.append([*row, differences(run.recipe, found.best.recipe)])
     columns = ["run", "folds", "epochs", "minutes", "clean", *has]
-    columns += ["to the best", "real with probability", ""] if judged else []
-    words = (len(columns) - 1, len(columns)) if judged else (len(columns),)
+    columns += ["to the best", "real with probability"] if judged else []
     note = "Best clean score first; beside it what differs in its recipe."
     if found.others:
         note += f" {found.others} more runs are on other data or folds, and can't be compared."
@@ -206,19 +209,16 @@ def _runs(found: Found, matrices: np.ndarray) -> Section:
         note += f" {len(found.runs) - RUNS} more are in train/."
     if judged and len(found.runs) > COMPARED:
         note += f" The {COMPARED} best are held against the first."
-    return Section("Runs", [Table("", (*columns, "differs in"), rows, note, 0, (0, *words))])
+    return Section("Runs", [Table("", (*columns, "differs in"), rows, note, 0, (0, len(columns)))])
 
 
 def _held_against(one: Any, best: bool) -> list[str]:
     """Cells for a `Comparison` of a run with the best one; None: not made."""
     if one is None:
-        return ["the best" if best else "-", "", ""]
+        return ["the best" if best else "-", ""]
     sure = one.probability if one.difference > 0 else 1 - one.probability
-    return [
-        f"{one.difference:+.4f} ({one.low:+.4f} to {one.high:+.4f})",
-        f"{sure:.3f}",
-        one.words.partition(" with")[0],
-    ]
+    words = one.words.partition(" with")[0]
+    return [f"{one.difference:+.4f}\n{one.low:+.3f} to {one.high:+.3f}", f"{words}\n{sure:.3f}"]
 
 
 def _classes(found: Found, matrices: np.ndarray) -> Section:
