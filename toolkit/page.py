@@ -203,9 +203,9 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .92rem; margin
 .subtitle { margin: 0; opacity: .75; font-size: .92rem; }
 .scroll { overflow-x: auto; margin-bottom: .75rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: pre; }
+th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: pre; }
 th:first-child, td:first-child, .text { text-align: left; }
-td.text:not(:first-child) { white-space: normal; min-width: 13rem; }
+td.text:not(:first-child) { white-space: normal; min-width: 11rem; }
 .marked { font-weight: 600; background: var(--soft); }
 .legend span { margin-right: 1rem; font-size: .85rem; white-space: nowrap; }
 .legend i { display: inline-block; width: .8em; height: .8em; margin-right: .35em; border-radius: .15em; }

@@ -195,14 +195,16 @@ def _runs(found: Found, matrices: np.ndarray) -> Section:
     has = [name for name in ("stress", "matched") if any(run.metrics.get(name) for run in found.runs)]
     rows = []
     for run in found.runs[:RUNS]:
-        row = [run.name, str(len(run.histories)), str(run.epochs), f"{run.minutes:.1f}"]
+        row = [run.name, f"{len(run.histories)} x {run.epochs}", f"{run.minutes:.1f}"]
         row += [_two_lines(run.metrics.get(name)) for name in ("clean", *has)]
         if judged:
             row += _held_against(judged.get(run.name), run is found.best)
         rows.append([*row, differences(run.recipe, found.best.recipe)])
-    columns = ["run", "folds", "epochs", "minutes", "clean", *has]
-    columns += ["to the best", "real with probability"] if judged else []
+    columns = ["run", "epochs", "minutes", "clean", *has]
+    columns += ["to the best", "is it real?"] if judged else []
     note = "Best clean score first; beside it what differs in its recipe."
+    if judged:
+        note += " A difference to the best one is real with the probability below the words."
     if found.others:
         note += f" {found.others} more runs are on other data or folds, and can't be compared."
     if len(found.runs) > RUNS:
