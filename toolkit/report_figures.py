@@ -47,7 +47,7 @@ def by_class(scores: Mapping[str, float], intervals: Mapping[str, Sequence[float
     places, values = np.arange(len(scores)), np.array(list(scores.values()))
     axes.barh(places, values, height=0.62, color=BLUE, alpha=0.75)
     for place, (name, value) in enumerate(scores.items()):
-        low, high = (intervals or {}).get(name, (value, value))
+        low, high = (intervals or {}).get(name) or (value, value)
         if high > low:
             axes.plot([low, high], [place, place], color=matplotlib.rcParams["text.color"], linewidth=1.4)
         axes.text(max(value, high), place, f" {value:.3f}", va="center")

@@ -37,6 +37,7 @@ from toolkit.store import Workspace, chosen_blend, read_json, read_manifest
 
 SHOWN = 18  # worst predictions; of masks, which are four pictures each, two thirds
 RUNS = 60  # in the table
+OF_CLASS = {"mean IoU": "IoU", "accuracy": "recall", "macro F1": "F1"}  # what a metric says of one class
 WEAK = 5  # corruptions that are named
 TRAINED_BY = {  # fields of a recipe that make training images like those of a family of corruptions
     "noise": "augment.degrade",
@@ -227,7 +228,7 @@ def _classes(found: Found, matrices: np.ndarray) -> Section:
     competition, clean = found.competition, found.best.metrics["clean"]
     total = matrices[found.table["fold"].to_numpy() >= 0].sum(0)
     scored = list(competition.scored)
-    label = {"mean IoU": "IoU", "accuracy": "recall", "macro F1": "F1"}[competition.metric.name]
+    label = OF_CLASS.get(competition.metric.name, "score")
     intervals = clean.get("by_class_interval")
     names = [competition.task.classes[at] for at in scored]
     charts = [
