@@ -41,6 +41,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     return install
 
 
+@pytest.fixture(autouse=True)
+def reports(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Drawing the report takes longer than these trainings: it is drawn for the test of it alone."""
+    if "report" not in request.node.name:
+        monkeypatch.setattr("toolkit.run.report", lambda *_: {"report": ""})
+
+
 def started(root: Path, *more: str, of: Competition = competition) -> dict[str, Any]:
     made = console.parser("run", "", overrides=True)
     add_options(made)
@@ -148,6 +155,15 @@ def test_a_later_recipe_that_breaks_the_rules_is_skipped_and_the_first_is_an_err
     assert "skipped breaking: recipe breaking asks for pretrained weights" in capsys.readouterr().out
     with pytest.raises(UserError, match="which this competition forbids"):
         started(tmp_path, of=replace(strict, recipes={"breaking": breaking, "first": FIRST}))
+
+
+def test_the_report_is_written_in_the_end(
+    tmp_path: Path, measured: Measured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured({"first": 0.01})
+    result = started(tmp_path, "--recipe", "first", "--stress", "none", "schedule.epochs=1")
+    page = Workspace(tmp_path, "tiny-practice").report
+    assert Path(result["submission"]).stem in page.read_text() and page.name in capsys.readouterr().out
 
 
 def test_durations_are_read() -> None:

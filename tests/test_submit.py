@@ -21,7 +21,7 @@ from toolkit.errors import UserError
 from toolkit.models import load_network, predict
 from toolkit.oof import write_probabilities
 from toolkit.recipe import to_dict
-from toolkit.store import Workspace, write_json, write_manifest
+from toolkit.store import Workspace, read_json, write_json, write_manifest
 from toolkit.views import ViewChoice, write_choice
 
 SCORE = {"score": 0.61, "low": 0.58, "high": 0.64, "by_fold": [0.6, 0.62]}
@@ -221,6 +221,19 @@ def test_an_old_line_is_shown(mars: Competition, workspace: Workspace, capsys: p
     assert "0.400 to 0.600" in call(capsys, mars, workspace, "--show")["screen"]
 
 
+def test_the_ledger_holds_the_matched_score_where_there_is_one(
+    mars: Competition, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, mars, workspace)["ledger"]["matched"] is None
+    make_blend(mars, workspace, ["one"], seed=2)
+    path = workspace.ensemble / "mean" / "metrics.json"
+    write_json(path, read_json(path) | {"matched": {"score": 0.5, "low": 0.4, "high": 0.6}})
+    line = call(capsys, mars, workspace)["ledger"]
+    assert (line["matched"], line["matched_low"], line["matched_high"]) == (0.5, 0.4, 0.6)
+    shown = call(capsys, mars, workspace, "--show")["screen"]
+    assert "matched" in shown and "0.400 to" in shown
+
+
 def test_scores_go_to_the_newest_or_to_a_named_submission(
     mars: Competition, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,6 +245,11 @@ def test_scores_go_to_the_newest_or_to_a_named_submission(
     lines = pd.read_csv(workspace.root / "submissions" / "ledger.csv")
     assert [Path(name).stem for name in lines["submission"]] == [first, second]
     assert np.isnan(lines["public"][0]) and lines["public"][1] == 0.71 and lines["private"][0] == 0.64
+    call(capsys, mars, workspace, "--score", "0.7", "--private", "0.65")
+    call(capsys, mars, workspace, "--private", "0.63", "--id", first)
+    lines = pd.read_csv(workspace.root / "submissions" / "ledger.csv")
+    assert lines["public"][1] == 0.7 and lines["private"].tolist() == [0.63, 0.65]
+    assert "--private needs a score" in call(capsys, mars, workspace, "--private", status=1)
     said = call(capsys, mars, workspace, "--score", "1", "--id", "other", status=1)
     assert f"'other' is none of the submissions of mars; there are {first}, {second}" in said
 

@@ -6,6 +6,7 @@ VERBS = {
     "train": "train one recipe on all folds",
     "ensemble": "blend the finished runs",
     "submit": "build the submission, check it, register it",
+    "report": "everything that is known of the runs, on one page",
     "grade": "score a submission against truth that is at hand",
     "run": "all of it within a time budget",
 }

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.audit_page import Gallery, Page, Table, render
 from toolkit.competition import Competition, Segmentation
 from toolkit.dataset import Dataset, class_counts
 from toolkit.explain import enlarged, link_panels, strip, with_mask
 from toolkit.findings import REPEATS, Findings, kept_properties
+from toolkit.page import Gallery, Page, Table, render
 from toolkit.proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, groups_found
 from toolkit.shift import Shift
 

@@ -57,12 +57,15 @@ class Rules:
     daily_submissions: int | None = None
     deadline: str | None = None  # ISO 8601 with its zone: 2024-12-14T23:59:00+01:00
     team_size: int | None = None
+    public_share: float | None = None  # of the test set that the public leaderboard scores
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.sources:
             if name not in type(self).__dataclass_fields__:
                 raise ValueError(f"{name!r} is not a rule, so it can have no source")
+        if self.public_share is not None and not 0 < self.public_share < 1:
+            raise ValueError(f"public_share is {self.public_share}, expected a share between 0 and 1")
         if self.deadline is not None and datetime.fromisoformat(self.deadline).tzinfo is None:
             raise ValueError(f"the deadline {self.deadline} needs its time zone, such as +01:00")
 

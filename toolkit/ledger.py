@@ -33,6 +33,9 @@ COLUMNS = (
     "stress",
     "stress_low",
     "stress_high",
+    "matched",  # on images corrupted as the test images are, where that was measured
+    "matched_low",
+    "matched_high",
     "checked",  # labels that were compared with the blend's own
     "agreement",  # share of them that agree
     "ties",  # of those that don't: two classes were equally probable

@@ -3,7 +3,8 @@
     python -m toolkit.run competitions/mars --data folder/with/the/organisers/files --budget 20m
 
 The first recipe gets as many epochs as this machine can do in the time; what is left goes to the next ones.
-The choice is kept in `plan.json`, so that the same command, after a kill, ends with the same result.
+The choice is kept in `plan.json`, so that the same command, after a kill, ends with the same result. All of it stands
+in `report.html` in the end.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from toolkit.errors import UserError
 from toolkit.folds import add_options as add_folds_options
 from toolkit.folds import folds
 from toolkit.grade import grade
+from toolkit.report import report
 from toolkit.store import Workspace, read_json, write_json
 from toolkit.submit import submit
 from toolkit.train import chosen_recipe, prepare, stress_factor, train
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from toolkit.training import FoldJob
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
-CLOSING = 10.0  # seconds for scoring, blending and writing, plus the predictions counted apart
+CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
 WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
 
 
@@ -51,6 +53,7 @@ def run(competition: "Competition", workspace: Workspace, options: argparse.Name
         options.submission = options.submissions / workspace.name / result["submission"].rpartition("/")[2]
         result["leaderboard"] = grade(competition, workspace, options)["leaderboard"]
         rows.append(["practice leaderboard", f"{result['leaderboard']:.4f}"])
+    rows.append(["report", report(competition, workspace, options)["report"]])
     result["seconds"] = time.time() - started
     rows.append(["time", f"{console.duration(result['seconds'])} of {console.duration(options.budget)}"])
     console.table(f"{workspace.name}: {competition.metric.name}", ["", ""], rows)

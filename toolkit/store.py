@@ -53,6 +53,10 @@ class Workspace:
         return self.folder / "audit.html"
 
     @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
     def evidence(self) -> Path:
         """What an audit computed and can show again."""
         return self.folder / "evidence"

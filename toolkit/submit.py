@@ -3,7 +3,7 @@
     python -m toolkit.submit competitions/mars
     python -m toolkit.submit competitions/mars --show
     python -m toolkit.submit competitions/mars --upload
-    python -m toolkit.submit competitions/mars --score 0.71 [--private] [--id ID]
+    python -m toolkit.submit competitions/mars --score 0.71 [--private 0.64] [--id ID]
     python -m toolkit.submit competitions/mars --reproduce ID
 
 Leaves `submissions/<competition>/<blend>-<hash>.<csv|zip>` and a line in `submissions/ledger.csv`. A file
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 CHECKED = 256  # training images on which a code submission must agree with the blend
 HALF = "-fp16"
+OF_PRIVATE = float("inf")  # --private with no number
 SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names it
 
 
 def submit_verb(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     if options.show:
         return show(workspace, options)
-    if options.score is not None:
+    if options.score is not None or options.private is not None:
         return record_score(workspace, options)
     if options.reproduce:
         return reproduce(competition, workspace, options)
@@ -171,13 +172,14 @@ def _line(
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
     """The ledger's line, but for the figures of the check."""
-    clean, stress = metrics["clean"], metrics["stress"] or {}
+    clean, stress, matched = metrics["clean"], metrics["stress"] or {}, metrics.get("matched") or {}
     commit, tree = _git(competition.folder)
     runs = list(manifest["runs"].values())
     shares = read_json(blend / "blend.json")["runs"]
     limits = [f"--{name.replace('_', '-')}={value}" for name, value in manifest.get("limits", {}).items()]
     scores = {"clean": clean["score"], "low": clean["low"], "high": clean["high"]}
     scores |= {"stress": stress.get("score"), "stress_low": stress.get("low"), "stress_high": stress.get("high")}
+    scores |= {"matched": matched.get("score"), "matched_low": matched.get("low"), "matched_high": matched.get("high")}
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "competition": workspace.name,
@@ -211,7 +213,8 @@ def show(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """The ledger's lines of this competition as a table."""
     book = options.submissions / "ledger.csv"
     lines = [line for line in ledger.read(book) if line["competition"] == workspace.name]
-    stressed = any(line["stress"] for line in lines)  # a column of dashes would only take the width
+    # a column of dashes would only take the width
+    more = [name for name in ("stress", "matched") if any(line[name] for line in lines)]
     rows = []
     for line in lines:
         cost = [f"{float(line['bytes']) / 1e6:,.1f} MB"] if line["bytes"] else []
@@ -222,12 +225,12 @@ def show(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
                 ledger.identity(line),
                 "\n".join([*line["time"][:16].split("T"), line["commit"][:8] + "+" * (line["tree"] == "changed")]),
                 _interval(line, "clean", "low", "high"),
-                *([_interval(line, "stress", "stress_low", "stress_high")] if stressed else []),
+                *(_interval(line, name, f"{name}_low", f"{name}_high") for name in more),
                 f"{line['public'] or '-'}\n{line['private'] or '-'}",
                 "\n".join(cost) or "-",
             ]
         )
-    columns = ["ID", "built", "clean", *(["stress"] if stressed else []), "public/private", "cost"]
+    columns = ["ID", "built", "clean", *more, "public/private", "cost"]
     console.table(f"{book}: {workspace.name}, {len(rows)} submissions", columns, rows)
     return {"ledger": lines}
 
@@ -240,10 +243,17 @@ def record_score(workspace: Workspace, options: argparse.Namespace) -> dict[str,
     """Write down what the leaderboard said."""
     book = options.submissions / "ledger.csv"
     name = ledger.identity(ledger.find(ledger.read(book), workspace.name, options.id, book))
-    board = "private" if options.private else "public"
-    ledger.update(book, workspace.name, name, {board: f"{options.score:g}"})
-    console.say(f"{name}: {board} score {options.score:g}")
-    return {"id": name, board: options.score}
+    if options.private == OF_PRIVATE:
+        scores = {"private": options.score}
+    else:
+        scores = {"public": options.score, "private": options.private}
+    scores = {board: score for board, score in scores.items() if score is not None}
+    if not scores:
+        raise UserError("--private needs a score: --private 0.64")
+    ledger.update(book, workspace.name, name, {board: f"{score:g}" for board, score in scores.items()})
+    for board, score in scores.items():
+        console.say(f"{name}: {board} score {score:g}")
+    return {"id": name} | scores
 
 
 def reproduce(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
@@ -330,7 +340,8 @@ def add_options(made: argparse.ArgumentParser) -> None:
     what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
     made.add_argument("--half", action="store_true", help="store parameters as float16 if the score doesn't change")
     made.add_argument("--id", metavar="ID", help="of the submission to score or upload (default: the newest)")
-    made.add_argument("--private", action="store_true", help="the score is of the private leaderboard")
+    private = "the private leaderboard's score; with no number, --score is that"
+    made.add_argument("--private", type=float, nargs="?", const=OF_PRIVATE, metavar="S", help=private)
     made.add_argument("--kaggle", metavar="NAME", help="the competition's name on Kaggle, as in its address")
     made.add_argument("--team", type=int, metavar="N", help="members of your team, checked against the rules")
     made.add_argument(

@@ -64,10 +64,12 @@ competition = Competition(
     rules=Rules(
         pretrained=False,
         unlabelled_test_images=True,
+        public_share=0.25,
         sources={
             "pretrained": "competitions/mars/README.md, Rules: pretrained weights are forbidden",
             "external_data": "competitions/mars/README.md, Rules: not published, taken as forbidden",
             "unlabelled_test_images": "competitions/mars/README.md, Rules: the test images are handed out",
+            "public_share": "competitions/mars/README.md, Rules: the public leaderboard is a quarter of the test set",
         },
     ),
     load=load,
