@@ -71,7 +71,9 @@ def parser(verb: str, text: str, overrides: bool = False, several: bool = False)
         made.add_argument("competition", help="the competition's folder, such as competitions/mars")
     if overrides:
         made.add_argument("overrides", nargs="*", metavar="recipe.field=value", help="such as optimizer.lr=1e-3")
-        made.add_argument("--recipe", metavar="NAME", help="a recipe of the competition, or a file of one (default: its first)")
+        made.add_argument(
+            "--recipe", metavar="NAME", help="a recipe of the competition, or a file of one (default: its first)"
+        )
         made.add_argument(
             "--stress",
             choices=("auto", "full", "none"),

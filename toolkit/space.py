@@ -64,7 +64,7 @@ def choose(trial: Suggesting, name: str, options: Mapping[str, Value]) -> Value:
     """One of several values for a field, by the name that stands for it in the study."""
     if isinstance(trial, Fixed):
         given = trial.given.get(_field(name))
-        if given in options:
+        if given is not None and given in options:
             return options[given]
         trial = trial.trial
     if isinstance(trial, _Reader):
@@ -72,7 +72,9 @@ def choose(trial: Suggesting, name: str, options: Mapping[str, Value]) -> Value:
     return options[trial.suggest_categorical(name, list(options))]
 
 
-def strength(trial: Suggesting, name: str, make: Callable[[float], Value], low: float, high: float, step: float) -> Value:
+def strength(
+    trial: Suggesting, name: str, make: Callable[[float], Value], low: float, high: float, step: float
+) -> Value:
     """`make` of a number on an even scale, for a field that several numbers of a recipe follow from."""
     if isinstance(trial, Fixed):
         trial = trial.trial
@@ -94,9 +96,7 @@ def parameters(
     return _read(suggest, recipe, assignments).values
 
 
-def limits(
-    suggest: Callable[[Suggesting], Recipe], recipe: Recipe, assignments: Sequence[str] = ()
-) -> dict[str, Any]:
+def limits(suggest: Callable[[Suggesting], Recipe], recipe: Recipe, assignments: Sequence[str] = ()) -> dict[str, Any]:
     """Ranges and choices of the parameters that make the recipe; OutsideError as `parameters`."""
     return _read(suggest, recipe, assignments).limits
 

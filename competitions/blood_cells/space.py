@@ -62,9 +62,7 @@ def networks() -> tuple[str, ...]:
     from competitions.blood_cells.models import TIMM_NAMES
     from toolkit.models import has_weights
 
-    return tuple(
-        name for name, base in BASES.items() if not base.model.pretrained or has_weights(TIMM_NAMES[name])
-    )
+    return tuple(name for name, base in BASES.items() if not base.model.pretrained or has_weights(TIMM_NAMES[name]))
 
 
 def _schedule(trial: Suggesting, base: Schedule) -> Schedule:
