@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -33,6 +33,7 @@ RETRY_OF, RETRIES = "retry_of", "retries"
 RUN, ERROR, NOTE = "run", "error", "note"
 UNOWNED = 30.0  # seconds that a trial may run before it has an owner: it gets one as soon as it is drawn
 ATTEMPTS = 5  # to open a storage: of several processes that make its tables at once, one fails
+LOCKED = 10  # seconds after which the journal's lock is taken from a process that was killed while it had it
 FEW = 8  # trials, from which on a model of the scores is worth having
 Told = Callable[[FrozenTrial], None]
 Direction = Literal["minimize", "maximize"]
@@ -42,10 +43,11 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 def open_storage(where: str, folder: Path) -> BaseStorage:
-    """`sqlite` and `journal` lie in the folder; else a PostgreSQL database's address. UserError if it can't be opened."""
+    """`sqlite` and `journal` lie in the folder; else an address in PostgreSQL. UserError if it can't be opened."""
     folder.mkdir(parents=True, exist_ok=True)
     if where == "journal":
-        return JournalStorage(JournalFileBackend(str(folder / "study.log")))
+        path = str(folder / "study.log")
+        return JournalStorage(JournalFileBackend(path, JournalFileSymlinkLock(path, grace_period=LOCKED)))
     if where == "sqlite":
         address = f"sqlite:///{folder / 'study.db'}"
         engine: dict[str, Any] = {"connect_args": {"timeout": 60}}
