@@ -135,8 +135,9 @@ def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_image
     A fold over several devices is counted as if it had one: what they gain isn't measured.
     """
     steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
-    epoch = (steps * step + len(jobs) * WATCHED * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
-    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * (test_images + WATCHED)
+    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
+    epoch = (steps * step + watched * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
+    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
     return epoch, predicted * image
 
 

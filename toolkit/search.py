@@ -30,6 +30,7 @@ TRIALS = 30  # where neither a number nor a budget is given
 UNPRUNED = 16  # trials without pruning that a budget's epochs are chosen for
 COSTLIER = 1.5  # times as much as the default recipe a trial of the space is taken to cost
 RESERVE = 0.2  # of a budget is kept for finishing and repeating the best
+CLOSING = 10.0  # seconds at most for tables and pictures
 HAND_MADE = 4  # one trial of so many is a recipe made by hand, at most
 HOPELESS = 3  # trials that fail before any other ends
 POLL = 1.0
@@ -119,7 +120,7 @@ def _open(competition: "Competition", workspace: Workspace, options: argparse.Na
     study.set_metric_names([one.name for one in objectives])
     epochs = None
     if options.budget is not None:
-        clock.deadline = clock.started + options.budget
+        clock.deadline = clock.started + options.budget - min(CLOSING, 0.05 * options.budget)
         clock.begin_until = clock.started + (1 - RESERVE) * options.budget
         clock.cut_at = clock.started + (1 - RESERVE / 2) * options.budget
         clock.per_trial = (1 - RESERVE) * options.budget / UNPRUNED
@@ -127,7 +128,7 @@ def _open(competition: "Competition", workspace: Workspace, options: argparse.Na
             epochs = study.user_attrs.get("epochs") or _fit_epochs(competition, workspace, options, clock)
             study.set_user_attr("epochs", epochs)
     enqueue(study, folder, [(params, {"recipe": made}) for made, params in queue][: max(1, expected // HAND_MADE)])
-    told = f"search {name}: {options.objective} on {folds} folds, drawn by {words}"
+    told = f"search {name}: {options.objective} on {folds} folds, drawn {words}"
     console.say(told + (f"; at most {epochs} epochs a trial" if epochs else ""))
     return Search(
         competition,

@@ -80,13 +80,14 @@ class Board(AbstractContextManager["Board"]):
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(header_style="bold", box=None, pad_edge=False)
-        for name in ("trial", "score", "folds", "state", "recipe"):
-            table.add_column(name, justify="right" if name in ("trial", "score") else "left", no_wrap=True)
+        table = Table(header_style="bold", box=None, pad_edge=False, expand=True)
+        for name, width in (("trial", 5), ("score", 6), ("folds", 5), ("state", 15)):
+            table.add_column(name, justify="right" if width < 7 else "left", min_width=width, no_wrap=True)
+        table.add_column("recipe", ratio=1, no_wrap=True, overflow="ellipsis")
         begun = [t for t in self.trials if t.state.name != "WAITING"]
         for trial in begun[-ROWS:]:
             folds = f"{done_folds(trial, self.folds)}/{self.folds}"
-            table.add_row(*map(Text, (str(trial.number), scores(trial), folds, state(trial), short(trial))))
+            table.add_row(*map(Text, (str(trial.number), scores(trial), folds, state(trial, why=False), short(trial))))
         best = best_of(self.trials, self.study)
         words = [self.now, f"best {best}" if best else "", f"{console.duration(self.left)} left" if self.until else ""]
         return Group(table, Text("  ".join(word for word in words if word)))
@@ -104,14 +105,16 @@ def scores(trial: "FrozenTrial") -> str:
     return "" if last is None else f"{trial.intermediate_values[last]:.4f}"
 
 
-def state(trial: "FrozenTrial") -> str:
+def state(trial: "FrozenTrial", why: bool = True) -> str:
     """Finished, pruned or failed, and why."""
     attributes = trial.user_attrs
     if trial.state.name == "COMPLETE":
         return "already trained" if attributes.get("note") else "finished"
     if trial.state.name == "PRUNED":
-        return f"pruned {attributes.get('note', '')}".strip()
+        return f"pruned {attributes.get('note', '')}".strip() if why else "pruned"
     if trial.state.name == "FAIL":
+        if not why:
+            return "failed"
         return f"failed ({attributes.get('error') or attributes.get('lost') or 'no reason given'})"
     return "running"
 

@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 
 from toolkit.store import atomic
 
-SHOWN = 10  # parameters in a picture
+SHOWN = 6  # parameters in a picture
+ENOUGH = 8  # finished trials, with which importances begin to mean something
 
 
 def importances(study: Study) -> dict[str, float]:
@@ -23,6 +24,8 @@ def importances(study: Study) -> dict[str, float]:
     only some trials have one by one.
     """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(finished) < ENOUGH:
+        return {}
     found: dict[str, float] = {}
     names = {name for trial in finished for name in trial.params}
     target = None if len(study.directions) == 1 else (lambda trial: trial.values[0])
@@ -80,7 +83,8 @@ def draw(study: Study, folder: Path, names: list[str], metric: str) -> list[Path
             if name == "contour" and len(names) < 2:
                 continue
             try:
-                with warnings.catch_warnings():
+                # Optuna sets a style for all that is drawn later
+                with warnings.catch_warnings(), matplotlib.rc_context():
                     warnings.simplefilter("ignore")
                     plot()
                     figure = plt.gcf()

@@ -49,6 +49,7 @@ class Clock:
     deadline: float | None = None
     per_trial: float | None = None  # seconds that the budget has for a trial
     training: float = 0.0
+    merging: float = 0.0  # seconds that putting a run together took at most
 
     @contextmanager
     def counting(self) -> Iterator[None]:
@@ -155,8 +156,10 @@ def _judged(search: Search, job: FoldJob, kind: str) -> Fold:
     return judge(search.competition, search.dataset, search.table["group"].to_numpy(), job, kind)
 
 
-def _train_one(search: Search, job: FoldJob, until: float | None, number: int, position: int | None) -> None:
-    """Train a fold unless it is; `position` None: to its end, however it goes. Interrupted where the time is up."""
+def _train_one(
+    search: Search, job: FoldJob, until: float | None, number: int, position: int, final: bool = False
+) -> None:
+    """Train a fold unless it is; of a final, to its end, however it goes. Interrupted where the time is up."""
     if (read_manifest(job.folder) or {}).get("complete"):
         return
     epochs = job.recipe.schedule.epochs
@@ -165,7 +168,7 @@ def _train_one(search: Search, job: FoldJob, until: float | None, number: int, p
     def stop(history: Sequence[dict[str, Any]]) -> bool:
         if until is not None and time.time() > until:
             reason.append("")
-        elif position == 0:
+        elif position == 0 and not final:
             limit, spent = search.clock.per_trial, history[-1]["seconds"] * epochs * search.folds
             steady = len(history) > 1 or not job.recipe.schedule.freeze  # features are computed in the first
             if limit is not None and steady and spent > SLOW * limit:
@@ -180,7 +183,7 @@ def _train_one(search: Search, job: FoldJob, until: float | None, number: int, p
     with console.quiet(), search.clock.counting():
         if not (job.folder.parent / "settings.json").exists():
             begin(job.folder.parent, job)
-        watch = search.board.watch(number, epochs, position or 0)
+        watch = search.board.watch(number, epochs, position)
         try:
             if over_several:
                 _over_several(job, watch)
@@ -211,8 +214,11 @@ def merge(search: Search, recipe: Recipe, stress: str) -> Path:
     """Put a run's trained folds together, with predictions of the test images: what a blend takes."""
     stress = search.options.stress if stress == "auto" else stress
     options = argparse.Namespace(**{**vars(search.options), "stress": stress})
+    begun = time.time()
     with console.quiet(), search.clock.counting():
-        return train(search.competition, search.workspace, recipe, options)
+        folder = train(search.competition, search.workspace, recipe, options)
+    search.clock.merging = max(search.clock.merging, time.time() - begun)
+    return folder
 
 
 def _value(search: Search, one: Objective, folder: Path, mine: dict[str, list[Fold]], finished: bool) -> float:
@@ -284,14 +290,15 @@ def finish(search: Search, recipe: Recipe, trial: "FrozenTrial | None") -> float
     deadline = search.clock.deadline
     missing = sum(not (read_manifest(job.folder) or {}).get("complete", False) for job in jobs)
     trained = [job.fold for job in jobs if (read_manifest(job.folder) or {}).get("complete", False)]
-    if trained and not _fits(search, seconds(folder, trained) / len(trained) * missing):
+    needed = seconds(folder, trained) / len(trained) * missing if trained else 0.0
+    if not _fits(search, needed + search.clock.merging):
         return None
     number = -1 if trial is None else trial.number
     search.board.now = f"{folder.name}: finishing"
     try:
         with _claim(search, folder, deadline):
-            for position, job in enumerate(jobs, start=1):
-                _train_one(search, job, deadline, number, position)
+            for position, job in enumerate(jobs):
+                _train_one(search, job, deadline, number, position, final=True)
                 for kind in {one.judged for one in search.objectives if one.judged}:
                     _judged(search, job, kind)
             merge(search, recipe, "auto")
@@ -311,7 +318,7 @@ def merge_others(search: Search) -> int:
         run = search.rivals.train / trial.user_attrs[RUN]
         if trial.state != optuna.trial.TrialState.COMPLETE or (read_manifest(run) or {}).get("complete"):
             continue
-        if not _fits(search, 0.0):
+        if not _fits(search, search.clock.merging):
             left += 1
             continue
         search.board.now = f"{run.name}: predicting the test images"

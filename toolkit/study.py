@@ -107,7 +107,7 @@ def make_sampler(name: str, trials: int, seed: int, objectives: int = 1) -> tupl
         name = "tpe" if trials >= FEW else "random"
     start = min(10, max(4, trials // 3))
     if name == "qmc":  # its points are numbered in the study, so all processes need one sequence
-        return optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False), "quasi-random"
+        return optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False), "from a quasi-random sequence"
 
     def tpe(seed: int) -> BaseSampler:
         return optuna.samplers.TPESampler(
@@ -124,9 +124,9 @@ def make_sampler(name: str, trials: int, seed: int, objectives: int = 1) -> tupl
         return optuna.samplers.RandomSampler(seed=seed)
 
     makers: dict[str, tuple[Callable[[int], BaseSampler], str]] = {
-        "tpe": (tpe, f"multivariate TPE once {start} trials have ended, at random before"),
-        "gp": (gp, f"a Gaussian process once {start} trials have ended, at random before"),
-        "cmaes": (cmaes, f"CMA-ES once {start} trials have ended, at random before"),
+        "tpe": (tpe, f"by multivariate TPE once {start} trials have ended, at random before"),
+        "gp": (gp, f"by a Gaussian process once {start} trials have ended, at random before"),
+        "cmaes": (cmaes, f"by CMA-ES once {start} trials have ended, at random before"),
         "random": (random, "at random"),
     }
     make, words = makers[name]
