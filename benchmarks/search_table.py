@@ -18,24 +18,28 @@ from toolkit.errors import UserError
 from toolkit.metrics import confusion_by_sample
 from toolkit.oof import chunks, open_probabilities, probabilities
 from toolkit.pruning import Fold, by_group
+from toolkit.recipe import from_dict
+from toolkit.space import OutsideError, parameters
 from toolkit.split import folds_hash, read_folds, relabels
 from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json, read_manifest
 
 BLOCKS = 100  # a fold
-LEFT_OUT = ("name", "seed", "precision")  # of a recipe: nothing that a search chooses
+LEFT_OUT = ("name", "seed")  # of a recipe: nothing that a search chooses
 
 
 @dataclass(frozen=True)
 class Table:
     """T runs on K folds of one competition, in the order in which they were begun.
 
-    parameters: for each run the recipe's fields that differ among them; confusions: int64 (T, K, B, C, C) by block
-    of groups; trained: bool (T, K), which folds a run has; seconds: float (T, K); courses: [T][K], share of the
-    epochs → watched score.
+    given: fields that all runs share, as on the command line; parameters: what the competition's `suggest` would
+    have suggested for each run with these, None for a run outside its space; confusions: int64 (T, K, B, C, C) by
+    block of groups; trained: bool (T, K), which folds a run has; seconds: float (T, K); courses: [T][K], share of
+    the epochs → watched score.
     """
 
     competition: str
-    parameters: list[dict[str, Any]]
+    given: list[str]
+    parameters: list[dict[str, Any] | None]
     confusions: np.ndarray
     trained: np.ndarray
     seconds: np.ndarray
@@ -43,9 +47,8 @@ class Table:
 
     def folds(self, run: int) -> list[Fold]:
         blocks = self.confusions.shape[2]
-        return [
-            Fold(k, np.arange(blocks) + k * blocks, self.confusions[run, k]) for k in np.flatnonzero(self.trained[run])
-        ]
+        has = np.flatnonzero(self.trained[run]).tolist()
+        return [Fold(k, np.arange(blocks) + k * blocks, self.confusions[run, k]) for k in has]
 
     @property
     def complete(self) -> np.ndarray:
@@ -75,7 +78,7 @@ def collect(workspace: Workspace, competition: Competition, blocks: int = BLOCKS
             continue  # on other data or folds
         parts = [_fold(competition, targets, folder / f"fold_{k}", at) for k, at in enumerate(rows)]
         if any(part is not None for part in parts):
-            found.append((min(part[0] for part in parts if part), flat(values), parts))
+            found.append((min(part[0] for part in parts if part), values, parts))
     if len(found) < 3:
         raise UserError(f"{workspace.train} has {len(found)} runs on the present data and folds; a table needs three")
     found.sort(key=lambda one: one[0])
@@ -90,11 +93,12 @@ def collect(workspace: Workspace, competition: Competition, blocks: int = BLOCKS
                 seconds[number, k] = part[1]
                 confusions[number, k] = by_group(k, block_of[k], part[2]).confusions
     trained = np.array([[part is not None for part in parts] for _, _, parts in found])
-    return Table(competition.name, varying([values for _, values, _ in found]), confusions, trained, seconds, courses)
+    given, parameters = _parameters(competition, [values for _, values, _ in found])
+    return Table(competition.name, given, parameters, confusions, trained, seconds, courses)
 
 
 def save(table: Table, path: Path) -> None:
-    text = {"competition": table.competition, "parameters": table.parameters}
+    text = {"competition": table.competition, "given": table.given, "parameters": table.parameters}
     courses = [[[list(point) for point in one.items()] for one in run] for run in table.courses]
     with atomic(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(
@@ -112,9 +116,9 @@ def load(path: Path) -> Table:
         raise UserError(f"{path} is not there; make it from a search's runs with --collect WORKSPACE COMPETITION")
     with np.load(path, allow_pickle=False) as file:
         text = json.loads(str(file["text"]))
-        courses = [[{share: score for share, score in one} for one in run] for run in text["courses"]]
+        courses = [[dict(one) for one in run] for run in text["courses"]]
         arrays = file["confusions"].astype(np.int64), file["trained"], file["seconds"]
-    return Table(text["competition"], text["parameters"], *arrays, courses)
+    return Table(text["competition"], text["given"], text["parameters"], *arrays, courses)
 
 
 def flat(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
@@ -129,10 +133,19 @@ def flat(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
     return made
 
 
-def varying(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of flat recipes, the fields that differ."""
-    names = [name for name in runs[0] if len({run[name] for run in runs}) > 1]
-    return [{name: run[name] for name in names} for run in runs]
+def _parameters(
+    competition: Competition, runs: Sequence[dict[str, Any]]
+) -> tuple[list[str], list[dict[str, Any] | None]]:
+    """What is the same in all runs, as overrides, and what was suggested with these."""
+    fields = [flat(run) for run in runs]
+    given = [f"{name}={value}" for name, value in fields[0].items() if all(run[name] == value for run in fields)]
+    found: list[dict[str, Any] | None] = []
+    for run in runs:
+        try:
+            found.append(parameters(competition.suggest, from_dict(run), given) if competition.suggest else None)
+        except (OutsideError, UserError):  # UserError: the run has other fields than a recipe has today
+            found.append(None)
+    return given, found
 
 
 def _run_hash(values: dict[str, Any], here: list[str]) -> str:
