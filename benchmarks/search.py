@@ -68,6 +68,7 @@ class Method:
     grouped: bool = True
     first: bool = True
     finals: bool = True
+    threshold: float = THRESHOLD
 
 
 OURS = Method("ours")
@@ -144,7 +145,7 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, **settings))
     for recipe in surrogate.hand_made() if method.first else ():
         study.enqueue_trial(recipe)
-    competition, judge, spent = surrogate.competition, Judge(surrogate.competition), 0.0
+    competition, judge, spent = surrogate.competition, Judge(surrogate.competition, method.threshold), 0.0
     tried: list[Tried] = []
     best: Tried | None = None
     while True:
@@ -305,7 +306,7 @@ def main() -> None:
     made.add_argument("--table", type=Path, default=TABLE, metavar="FILE", help=f"default: benchmarks/{TABLE.name}")
     made.add_argument("--collect", nargs=2, type=Path, metavar=("WORKSPACE", "COMPETITION"), help="make the table")
     made.add_argument("--seeds", type=int, default=50, metavar="S", help="of the race (default: 50)")
-    made.add_argument("--trials", type=float, default=40, metavar="N", help="time of N whole trials (default: 40)")
+    made.add_argument("--trials", type=float, default=20, metavar="N", help="time of N whole trials (default: 20)")
     made.add_argument("--others", action="store_true", help="race ours and Optuna's with one thing changed, too")
     made.add_argument("--picture", type=Path, metavar="FILE", help="median regret over time, as a PNG")
     made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")

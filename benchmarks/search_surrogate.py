@@ -19,6 +19,7 @@ from toolkit.recipe import override
 from toolkit.space import Fixed, OutsideError, parameters
 
 TREES = 100
+ANYWHERE, ROUNDS = 3000, 10  # random recipes, and rounds of evolution from their best, to find the forest's optimum
 Params = dict[str, Any]
 
 
@@ -72,7 +73,7 @@ class Surrogate:
             )
         recipes = [recipe for recipe in table.parameters if recipe is not None]
         random = np.random.default_rng(0)
-        anywhere = [self.random_recipe(random) for _ in range(5000)]
+        anywhere = [self.random_recipe(random) for _ in range(ANYWHERE)]
         self.columns = _columns([*recipes, *anywhere])
         self.scores = np.where(table.trained, competition.score(table.confusions.sum(2)), np.nan)
         whole = self.scores[table.complete]
@@ -112,7 +113,7 @@ class Surrogate:
 
     def _best(self, recipes: list[Params], random: np.random.Generator) -> float:
         """The best score that evolution finds."""
-        for _ in range(20):
+        for _ in range(ROUNDS):
             said = self.predict(recipes)[:, 0]
             recipes = [recipes[at] for at in np.argsort(-said)[:50]]
             recipes += [self.random_recipe(random, one) for one in recipes for _ in range(6)]

@@ -68,7 +68,7 @@ def collect(workspace: Workspace, competition: Competition, blocks: int = BLOCKS
     block_of = [_blocks(group[at], blocks, k) for k, at in enumerate(rows)]
     blocks = min(len(np.unique(one)) for one in block_of)
     block_of = [one % blocks for one in block_of]
-    here = [data_hash(workspace.data), folds_hash(table)]
+    here = [folds_hash(table), data_hash(workspace.data)]
     found = []
     for folder in sorted(workspace.train.glob("*/")):
         if not (folder / "recipe.json").exists():
@@ -151,7 +151,7 @@ def _parameters(
 def _run_hash(values: dict[str, Any], here: list[str]) -> str:
     """As in the folder's name; the recipe's hash leaves its name out."""
     recipe = {name: value for name, value in values.items() if name != "name"}
-    return hash_json([hash_json(recipe), *reversed(here)])[:8]
+    return hash_json([hash_json(recipe), *here])[:8]
 
 
 def _blocks(groups: np.ndarray, blocks: int, seed: int) -> np.ndarray:
