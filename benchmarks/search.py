@@ -28,6 +28,7 @@ import json
 import math
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,11 @@ class Method:
 
 OURS = Method("ours")
 OPTUNA = Method("Optuna's defaults", "median", grouped=False, first=False, finals=False)
+BLIND = Method("ours, no hand-made recipes", first=False)
 OTHERS = (
     Method("ours, nothing pruned", "none"),
     Method("ours, median pruner", "median"),
-    Method("ours, no hand-made recipes", first=False),
+    Method("ours, threshold 0.3", threshold=0.3),
     Method("ours, no finals", finals=False),
     Method("Optuna's, hand-made recipes", "median", grouped=False, finals=False),
     Method("Optuna's, nothing pruned", "none", grouped=False, first=False, finals=False),
@@ -104,6 +106,7 @@ class Judge:
         self.competition, self.threshold = competition, threshold
         self.finished: list[tuple[float, Drawn]] = []
         self.noise: Noise | None = None
+        self.courses: dict[int, list[dict[float, float]]] = defaultdict(list)  # of all trials, by fold
 
     def run(self, trial: Drawn, order: Sequence[int]) -> tuple[float, list[Fold]]:
         """The cost, and the folds that were trained; fewer than all where it was stopped."""
@@ -111,10 +114,10 @@ class Judge:
         done: list[Fold] = []
         for k in order:
             if not done:
-                courses = [other.courses[k] for _, other in self.finished]
                 for share, score in sorted(trial.courses[k].items()):
-                    if should_stop_epoch(score, share, courses):
+                    if should_stop_epoch(score, share, self.courses[k]):
                         return share * float(trial.seconds[k]), []
+            self.courses[k].append(trial.courses[k])
             cost += float(trial.seconds[k])
             done.append(trial.folds[k])
             if self.finished:
@@ -339,7 +342,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ]
     console.table(f"{table.competition}: pruning replayed on {replayed['runs']} real runs", ["", ""], rows)
     surrogate = Surrogate(table, competition)
-    found = compare(surrogate, [OPTUNA, OURS, *(OTHERS if options.others else ())], options.seeds, options.trials)
+    found = compare(
+        surrogate, [OPTUNA, OURS, BLIND, *(OTHERS if options.others else ())], options.seeds, options.trials
+    )
     rows = []
     for name, one in found.items():
         reached = one["cost_over_optuna"]
@@ -363,6 +368,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "competition": table.competition,
         "cost_over_optuna": found[OURS.name]["cost_over_optuna"],
+        "cost_over_optuna_without_hand_made": found[BLIND.name]["cost_over_optuna"],
         "replay": replayed,
         "race": plain,
         "seeds": options.seeds,

@@ -39,7 +39,7 @@ class Table:
 
     competition: str
     given: list[str]
-    parameters: list[dict[str, Any] | None]
+    parameters: Sequence[dict[str, Any] | None]
     confusions: np.ndarray
     trained: np.ndarray
     seconds: np.ndarray
@@ -98,7 +98,7 @@ def collect(workspace: Workspace, competition: Competition, blocks: int = BLOCKS
 
 
 def save(table: Table, path: Path) -> None:
-    text = {"competition": table.competition, "given": table.given, "parameters": table.parameters}
+    text = {"competition": table.competition, "given": table.given, "parameters": list(table.parameters)}
     courses = [[[list(point) for point in one.items()] for one in run] for run in table.courses]
     with atomic(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(
