@@ -135,6 +135,23 @@ def test_seeds_that_differ_prune_too_often_unless_the_folds_are_asked(competitio
 
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
+def test_the_best_of_many_has_been_lucky_and_that_is_not_held_against_its_equals(competition: Competition) -> None:
+    random = np.random.default_rng(6)
+    pruned = unaware = 0
+    for _ in range(150):
+        truth = truths(competition, random, 3, 100)
+        trial, *finished = (drawn(competition, random, jitter=0.03, truth=truth) for _ in range(9))
+        best = max(finished, key=lambda folds: pooled_score(competition, folds))
+        noise = fold_noise(competition, finished)
+        assert noise is not None and noise.luck > 0
+        pruned += any(should_prune(competition, trial[:done], best, 0.1, noise) for done in (1, 2))
+        plain = replace(noise, luck=0.0)
+        unaware += any(should_prune(competition, trial[:done], best, 0.1, plain) for done in (1, 2))
+    assert pruned / 150 <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 150)
+    assert unaware > pruned
+
+
+@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_a_hopeless_trial_is_pruned_after_one_fold(competition: Competition) -> None:
     random = np.random.default_rng(3)
     truth = truths(competition, random, 3, 200)

@@ -32,10 +32,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Noise:
-    """variance: of a fold's score, but for what the trial and the fold themselves explain; freedom: degrees of it."""
+    """What finished trials say of chance. variance: of a fold's score, but for what the trial and the fold themselves
+    explain; freedom: degrees of it; luck: by how much the best one's score is likely to be above its worth."""
 
     variance: float
     freedom: int
+    luck: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def worse(competition: Competition, trial: Sequence[Fold], best: Sequence[Fold],
     rule of its own. Student's t gives the p-value; it is never below that of n equal signs.
 
     That error is of the samples alone: the same recipe with another seed differs more. `noise` (`fold_noise`) has
-    what folds disagree on beyond it; the larger of the two p-values counts.
+    what folds disagree on beyond it; the larger of the two p-values counts. And the best of many has been lucky:
+    by so much the difference is lowered.
 
     Raises ValueError where a fold's groups are not the same in both.
     """
@@ -83,6 +86,7 @@ def worse(competition: Competition, trial: Sequence[Fold], best: Sequence[Fold],
     mine, other = (np.concatenate([fold.confusions for fold in folds]) for folds in (ours, theirs))
     difference, variance = _jackknife(competition, mine, other)
     groups = len(mine)
+    difference -= noise.luck if noise else 0.0
     if difference <= 0 or groups < 2:
         return 1.0
     p = max(_tail(difference, variance, groups - 1), 0.5**groups)
@@ -114,7 +118,9 @@ def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> 
 
     From the fold scores of the better half of the finished trials, at least of three (worse ones are noisier, and
     are not what is compared); None with fewer than two trials or folds. It holds the samples' noise and the
-    training's together, so it needs no repeated seeds; with few trials Student's t has few degrees of freedom.
+    training's together, so it needs no repeated seeds; with few trials Student's t has few degrees of freedom. The
+    best one's luck is its lead over their mean, times the share of chance in the variance between them: shrinkage
+    (James & Stein 1961), which is what the winner's curse takes back.
     """
     ranked = sorted(finished, key=lambda folds: -pooled_score(competition, folds))
     ranked = ranked[: max(3, -(-len(ranked) // 2))]
@@ -123,7 +129,11 @@ def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> 
     scores = np.array([[pooled_score(competition, [fold]) for fold in _ordered(folds)] for folds in ranked])
     rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
     freedom = (scores.shape[0] - 1) * (scores.shape[1] - 1)
-    return Noise(float((rest**2).sum() / freedom), freedom)
+    variance = float((rest**2).sum() / freedom)
+    means = scores.mean(1)
+    between = scores.shape[1] * float(means.var(ddof=1))
+    chance = min(1.0, variance / between) if between > 0 else 0.0
+    return Noise(variance, freedom, chance * float(means.max() - means.mean()))
 
 
 def should_stop_epoch(
@@ -135,7 +145,8 @@ def should_stop_epoch(
 ) -> bool:
     """Can a training, at this share of its epochs, no longer end in the better half of the finished ones?
 
-    courses: of finished trainings on the same fold, share of the epochs → watched score, the last one their end.
+    courses: of the trainings that were finished on the same fold, whether their trials went on or not: share of the
+    epochs → watched score, the last one their end.
     Two things must hold. Even with the largest gain that any of them made from here on it would end below their
     median; and none that stood as low here ended above it. The first is the median stopping rule (Golovin et al.
     2017) for scores that are extrapolated by the peers' own gains, as freeze-thaw does with a model (Swersky et
