@@ -224,7 +224,7 @@ def test_trials_that_were_lost_do_not_bias_the_sampler(tmp_path: Path) -> None:
 
 def test_a_sign_of_life_is_given_while_a_trial_runs(tmp_path: Path) -> None:
     study = opened(tmp_path)
-    heard = []
+    heard: list[float] = []
 
     def slow(trial: Trial) -> list[float]:
         until = time.time() + 20

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+import torch
 
 from toolkit import console
 from toolkit.competition import Competition
@@ -193,6 +194,8 @@ def _train_one(
             if reason == [""]:
                 raise Interrupted from None
             raise optuna.TrialPruned(reason[0]) from None
+        except (MemoryError, torch.OutOfMemoryError):
+            raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None
 
 
 def _over_several(job: FoldJob, watch: Any) -> None:

@@ -107,7 +107,9 @@ def make_sampler(name: str, trials: int, seed: int, objectives: int = 1) -> tupl
         name = "tpe" if trials >= FEW else "random"
     start = min(10, max(4, trials // 3))
     if name == "qmc":  # its points are numbered in the study, so all processes need one sequence
-        return optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False), "from a quasi-random sequence"
+        return optuna.samplers.QMCSampler(
+            scramble=True, seed=seed, warn_independent_sampling=False
+        ), "from a quasi-random sequence"
 
     def tpe(seed: int) -> BaseSampler:
         return optuna.samplers.TPESampler(

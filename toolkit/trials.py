@@ -112,7 +112,7 @@ def stored_folds(run: Path, judged: str, folds: Iterable[int]) -> list[Fold]:
     return found
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _read(path: Path, changed: int, fold: int) -> Fold:
     with np.load(path, allow_pickle=False) as stored:
         return Fold(fold, stored["groups"], stored["confusions"])
@@ -179,7 +179,8 @@ class Rivals:
         score = history[-1]["score"]
         if self.objectives != (CLEAN,) or score is None:
             return False
-        courses = [course(self.train / t.user_attrs[RUN], fold) for t in self._finished(study)]
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        courses = [course(self.train / t.user_attrs[RUN], fold) for t in ended if RUN in t.user_attrs]
         return should_stop_epoch(score, len(history) / epochs, [known for known in courses if known])
 
     def ranking(self, study: Study) -> list[tuple[FrozenTrial, float]]:
