@@ -350,6 +350,23 @@ def test_a_first_fold_is_given_up_at_an_epoch_and_goes_on_from_there(
     assert (whole / "oof.npy").read_bytes() == (run / "oof.npy").read_bytes()
 
 
+def test_a_repeat_that_fails_costs_no_winner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = search_runs.train_fold
+
+    def diverging(job: FoldJob, *more: Any, **named: Any) -> str:
+        if job.recipe.seed:
+            raise UserError("the loss is no longer a number")
+        return trained(job, *more, **named)
+
+    prepare(tmp_path)
+    monkeypatch.setattr(search_runs, "train_fold", diverging)
+    result = searched(tmp_path, "--trials", "2", "schedule.epochs=1")
+    assert result["seeds"] == 1 and result["recipe"] is not None
+    assert "warning: first-t" in capsys.readouterr().out
+
+
 def test_the_search_ends_after_so_many_trials_without_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path)
     values = iter([0.5, 0.4, 0.6, 0.6, 0.5, 0.3, 0.9])

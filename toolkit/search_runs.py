@@ -305,9 +305,12 @@ def finish(search: Search, recipe: Recipe, trial: "FrozenTrial | None") -> float
                 for kind in {one.judged for one in search.objectives if one.judged}:
                     _judged(search, job, kind)
             merge(search, recipe, "auto")
+        return metric(folder, search.objectives[0])
     except Interrupted:
         return None
-    return metric(folder, search.objectives[0])
+    except UserError as error:  # another seed may diverge; what is there is still worth a winner
+        console.warn(f"{folder.name}: {error}")
+        return None
 
 
 def _fits(search: Search, more: float) -> bool:
