@@ -121,7 +121,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         assert one == other, name
 
 
-@pytest.mark.parametrize("verb", ["audit", "folds", "train", "ensemble", "submit", "report", "grade", "run"])
+@pytest.mark.parametrize("verb", ["audit", "folds", "train", "search", "ensemble", "submit", "report", "grade", "run"])
 def test_help_imports_nothing_heavy(verb: str) -> None:
     code = (
         "import runpy, sys\n"
@@ -130,7 +130,7 @@ def test_help_imports_nothing_heavy(verb: str) -> None:
         f"    runpy.run_module('toolkit.{verb}', run_name='__main__')\n"
         "except SystemExit as end:\n"
         "    assert end.code == 0\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'pydantic', 'rich', 'cv2', 'timm'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'pydantic', 'rich', 'cv2', 'timm', 'optuna'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -140,7 +140,7 @@ def test_help_imports_nothing_heavy(verb: str) -> None:
 
 def test_the_verbs_are_listed() -> None:
     done = subprocess.run([sys.executable, "-m", "toolkit"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for verb in ("audit", "folds", "train", "ensemble", "submit", "report", "grade", "run"):
+    for verb in ("audit", "folds", "train", "search", "ensemble", "submit", "report", "grade", "run"):
         assert f"  {verb} " in done.stdout
 
 

@@ -25,7 +25,7 @@ from toolkit.metrics import confusion_matrix
 from toolkit.oof import open_probabilities, probabilities, score
 from toolkit.split import HELD_OUT, read_folds
 from toolkit.store import Workspace, read_json
-from toolkit.train import _train_fold, prepare, train, train_verb
+from toolkit.train import prepare, train, train_fold, train_verb
 from toolkit.training import FoldJob
 
 HEAD = "index,action,value,reason,confidence\n"
@@ -207,11 +207,11 @@ def test_training_and_scores_obey_a_relabelled_sample_and_no_edit_that_comes_lat
     _, jobs = prepare(cells.competition, cells.workspace, recipe, cells.options())
     assert (_open(pickle.loads(pickle.dumps(jobs[0]))).targets == expected).all()
 
-    def train_fold(job: FoldJob, watch: Any, teacher: None) -> str:
+    def edited_meanwhile(job: FoldJob, watch: Any, teacher: None) -> str:
         cells.clean("5,drop,,,\n")  # by a person who looks at the list while this runs
-        return _train_fold(job, watch)
+        return train_fold(job, watch)
 
-    monkeypatch.setattr("toolkit.train._train_fold", train_fold)
+    monkeypatch.setattr("toolkit.train.train_fold", edited_meanwhile)
     run = train(cells.competition, cells.workspace, recipe, cells.options())
     predicted = cells.competition.decode(probabilities(open_probabilities(run / "oof.npy")))
     matrix = confusion_matrix(expected, predicted, 8)

@@ -14,7 +14,7 @@ from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.folds import add_options
 from toolkit.recipe import override
-from toolkit.run import CLOSING, parse_duration, run
+from toolkit.run import CLOSING, run
 from toolkit.store import Workspace, chosen_blend, read_json
 from toolkit.stress import SHARE
 from toolkit.training import FoldJob
@@ -51,7 +51,7 @@ def reports(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
 def started(root: Path, *more: str, of: Competition = competition) -> dict[str, Any]:
     made = console.parser("run", "", overrides=True)
     add_options(made)
-    made.add_argument("--budget", type=parse_duration, default="10m")
+    made.add_argument("--budget", type=console.parse_duration, default="10m")
     return call(run, made, root, "--folds", "3", *more, of=of)
 
 
@@ -167,7 +167,7 @@ def test_the_report_is_written_in_the_end(
 
 
 def test_durations_are_read() -> None:
-    assert [parse_duration(text) for text in ("90s", "20m", "1h30m")] == [90, 1200, 5400]
+    assert [console.parse_duration(text) for text in ("90s", "20m", "1h30m")] == [90, 1200, 5400]
     for wrong in ("", "20", "m", "0s", "1.5h"):
         with pytest.raises(ArgumentTypeError, match="is not a duration"):
-            parse_duration(wrong)
+            console.parse_duration(wrong)

@@ -4,6 +4,7 @@ VERBS = {
     "audit": "load and check the data, say what is in it, propose the cleaning",
     "folds": "make or show the split: which sample is validated when",
     "train": "train one recipe on all folds",
+    "search": "look for better recipes in the search space",
     "ensemble": "blend the finished runs",
     "submit": "build the submission, check it, register it",
     "report": "everything that is known of the runs, on one page",

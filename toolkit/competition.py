@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from toolkit.dataset import Dataset
     from toolkit.recipe import Recipe
+    from toolkit.space import Suggesting
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ class Competition:
     practice_size: int
     folder: Path
     try_submission: "Callable[[Path, np.ndarray], Trial] | None" = None  # for code: what read_submission runs
+    suggest: "Callable[[Suggesting], Recipe] | None" = None  # the space of a search
+    first_trials: "tuple[Recipe, ...]" = ()  # what a search tries first, the cheapest first; none: all recipes
     page: str = ""  # where a submission is handed in by hand
     kaggle: str = ""  # the competition's name on Kaggle, as in its address
 

@@ -6,6 +6,7 @@ verb answers at once; for the same reason verbs import the engines inside their 
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _console: "Console | None" = None
 _to_stderr = False
+_quiet = False
 
 
 def screen() -> "Console":
@@ -40,7 +42,19 @@ def say(text: str, label: str = "", style: str = "") -> None:
     """Print a line as it is: a path may hold [brackets] that rich would take for markup."""
     from rich.text import Text
 
-    screen().print(Text.assemble((label, style), text))
+    if not _quiet:
+        screen().print(Text.assemble((label, style), text))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Meanwhile verbs say nothing and draw no progress: another verb tells what they do."""
+    global _quiet
+    before, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = before
 
 
 def warn(text: str) -> None:
@@ -57,7 +71,9 @@ def parser(verb: str, text: str, overrides: bool = False, several: bool = False)
         made.add_argument("competition", help="the competition's folder, such as competitions/mars")
     if overrides:
         made.add_argument("overrides", nargs="*", metavar="recipe.field=value", help="such as optimizer.lr=1e-3")
-        made.add_argument("--recipe", metavar="NAME", help="one of the competition's recipes (default: its first)")
+        made.add_argument(
+            "--recipe", metavar="NAME", help="a recipe of the competition, or a file of one (default: its first)"
+        )
         made.add_argument(
             "--stress",
             choices=("auto", "full", "none"),
@@ -172,6 +188,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `20m`, `1h30m`."""
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    seconds = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 90s, 20m or 1h30m")
+    return float(seconds)
+
+
 @contextmanager
 def training_progress(folds: int, epochs: int) -> Iterator["Watch"]:
     """A live bar over all folds of a run, and one for each that is trained now.
@@ -190,7 +215,7 @@ def training_progress(folds: int, epochs: int) -> Iterator["Watch"]:
         TextColumn("{task.fields[news]}"),
     )
     # a pipe gets one line a fold from the verb instead of a redrawn bar
-    with Progress(*columns, console=screen(), transient=True, disable=not screen().is_terminal) as progress:
+    with Progress(*columns, console=screen(), transient=True, disable=_quiet or not screen().is_terminal) as progress:
         total = progress.add_task("training", total=folds * epochs, news="")
         rows: dict[int, TaskID] = {}  # of the folds that are trained now
         done: dict[int, float] = {}

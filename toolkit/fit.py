@@ -5,6 +5,7 @@ job's folder until the fold is finished.
 """
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from toolkit.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.mix import mix_batch
 from toolkit.models import predict, resolve_device
 from toolkit.optim import thawed_from
+from toolkit.parallel import rounds
 from toolkit.store import atomic
 from toolkit.training import FoldJob, Trained, Training, Watch
 
@@ -25,6 +27,7 @@ STATE = "state.pt"  # in the job's folder
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them
 LOOKS = 10  # how often, in a whole training
+Stop = Callable[[Sequence[dict[str, Any]]], bool]  # the epochs so far, as in history.json
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,18 @@ class FoldResult:
     seconds: float
 
 
-def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> FoldResult:
+class StoppedError(Exception):
+    """A fold was told to stop; its state lies in the job's folder, to go on from."""
+
+
+def fit_fold(
+    job: FoldJob, watch: Watch = lambda fold, epoch, news: None, stop: Stop = lambda history: False
+) -> FoldResult:
     """Train, or go on training, and predict the validation rows.
 
-    Raises UserError where the loss is no longer a number, or the recipe can't be built.
+    `stop` is asked after every epoch but the last, with the epochs so far; a fold over several devices has none.
+    Raises StoppedError where it says so, and UserError where the loss is no longer a number, or the recipe can't
+    be built.
     """
     started = time.time()
     competition, dataset, recipe = load_competition(job.competition), _open(job), job.recipe
@@ -84,6 +95,9 @@ def fit_fold(job: FoldJob, watch: Watch = lambda fold, epoch, news: None) -> Fol
         history.append(line | {"train_seconds": trained, "seconds": time.time() - begun})
         if ranks.rank() == 0 and time.time() - saved_at > SAVE_SECONDS:
             save()
+        if epoch + 1 < schedule.epochs and stop(history):
+            save()
+            raise StoppedError
     ranks.leave()
     if len(history) > saved_epochs:
         save()
@@ -113,6 +127,18 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     begun = time.time()
     predict(training.model, images, competition.scored, training.device, job.recipe.precision)
     return float(np.mean(took[1:])), (time.time() - begun) / len(images)
+
+
+def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_images: int) -> tuple[float, float]:
+    """Seconds of one epoch of all folds, and what comes once, however many epochs; step, image: as measured.
+
+    A fold over several devices is counted as if it had one: what they gain isn't measured.
+    """
+    steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
+    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
+    epoch = (steps * step + watched * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
+    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
+    return epoch, predicted * image
 
 
 def first_batch(job: FoldJob) -> Batch:

@@ -1,6 +1,7 @@
 """Networks: timm and smp backbones, heads, and pretrained weights with or without a network."""
 
 import importlib
+import importlib.util
 import os
 import re
 import socket
@@ -162,6 +163,14 @@ def pretrained_backbone(timm_name: str) -> nn.Module:
         return timm.create_model(timm_name, pretrained=True)
     except OSError as error:  # the hub's own errors derive from it
         raise _not_fetched(timm_name, error) from None
+
+
+def has_weights(timm_name: str) -> bool:
+    """Are the ImageNet weights of a timm model at hand without a network?"""
+    if timm_name in INSTALLED_WEIGHTS:
+        return importlib.util.find_spec(INSTALLED_WEIGHTS[timm_name][0]) is not None
+    cfg = timm.get_pretrained_cfg(timm_name)
+    return cfg is not None and bool(cfg.hf_hub_id) and _cached_weights(cfg.hf_hub_id) is not None
 
 
 def _not_fetched(what: str, error: OSError) -> UserError:

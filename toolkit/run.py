@@ -8,7 +8,6 @@ in `report.html` in the end.
 """
 
 import argparse
-import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ from toolkit.train import chosen_recipe, prepare, stress_factor, train
 if TYPE_CHECKING:
     from toolkit.competition import Competition
     from toolkit.recipe import Recipe
-    from toolkit.training import FoldJob
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
 CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
@@ -131,7 +129,7 @@ def _fit_epochs(
 
     None for a further recipe that isn't worth beginning; UserError if the first one can't do a single epoch.
     """
-    from toolkit.fit import measure_speed
+    from toolkit.fit import measure_speed, training_cost
     from toolkit.recipe import with_epochs
 
     try:
@@ -145,7 +143,7 @@ def _fit_epochs(
     from toolkit.dataset import open_dataset
 
     dataset = open_dataset(workspace.data)
-    epoch, fixed = _cost(jobs, step, image, len(dataset.test_images))
+    epoch, fixed = training_cost(jobs, step, image, len(dataset.test_images))
     epoch *= stress_factor(options)
     reserved = 0.0
     if options.stress == "full":
@@ -169,31 +167,8 @@ def _fit_epochs(
     return with_epochs(recipe, epochs), reserved
 
 
-def _cost(jobs: list["FoldJob"], step: float, image: float, test_images: int) -> tuple[float, float]:
-    """Seconds of one epoch of all folds, and what comes once, however many epochs.
-
-    A fold over several devices is counted as if it had one: what they gain isn't measured.
-    """
-    from toolkit.fit import WATCHED
-    from toolkit.parallel import rounds
-
-    steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
-    epoch = (steps * step + len(jobs) * WATCHED * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
-    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * (test_images + WATCHED)
-    return epoch, predicted * image
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of `90s`, `20m`, `1h30m`."""
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    seconds = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
-    if not seconds:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 90s, 20m or 1h30m")
-    return float(seconds)
-
-
 if __name__ == "__main__":
     made = console.parser("run", "Everything, from raw files to a checked submission.", overrides=True)
     add_folds_options(made)
-    made.add_argument("--budget", type=parse_duration, default="30m", metavar="TIME", help="default: 30m")
+    made.add_argument("--budget", type=console.parse_duration, default="30m", metavar="TIME", help="default: 30m")
     console.main(made, run)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from toolkit.competition import Competition
+    from toolkit.fit import Stop
     from toolkit.recipe import Recipe
     from toolkit.training import FoldJob, Watch
 
@@ -48,7 +49,7 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
     folder, jobs = prepare(competition, workspace, recipe, options)
     if not 0 <= options.fold < len(jobs):
         raise UserError(f"there is no fold {options.fold}; folds go from 0 to {len(jobs) - 1}")
-    _begin(folder, jobs[0])
+    begin(folder, jobs[0])
     job = jobs[options.fold]
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         _train_folds([job], options.device, watch)
@@ -61,12 +62,28 @@ def chosen_recipe(competition: "Competition", options: argparse.Namespace) -> "R
 
     from toolkit.recipe import Pseudo, override
 
-    name = options.recipe or next(iter(competition.recipes))
-    if name not in competition.recipes:
-        raise UserError(f"{competition.name} has no recipe {name!r}; there are {', '.join(competition.recipes)}")
-    recipe = override(replace(competition.recipes[name], seed=options.seed), options.overrides)
+    recipe = override(replace(named_recipe(competition, options.recipe), seed=options.seed), options.overrides)
     competition.rules.check(recipe)
     return recipe if recipe.pseudo.rounds else replace(recipe, pseudo=Pseudo())
+
+
+def named_recipe(competition: "Competition", name: str | None) -> "Recipe":
+    """One of the competition's recipes, or that in a file, such as a search's `best.recipe`; UserError for neither."""
+    from toolkit.recipe import from_dict
+
+    if name is None or name in competition.recipes:
+        return competition.recipes[name or next(iter(competition.recipes))]
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(competition.recipes)
+        raise UserError(f"{competition.name} has no recipe {name!r}, nor is it a file; there are {known}")
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no recipe: expected a JSON object of its fields, as in a run's recipe.json")
+    try:
+        return from_dict(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def prepare(
@@ -211,7 +228,7 @@ def _train_once(
         return folder
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / EVIDENCE / MANIFEST).unlink(missing_ok=True)  # of the weights that are about to change
-    _begin(folder, jobs[0])
+    begin(folder, jobs[0])
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(options)
         complete = _train_folds(jobs, options.device, watch, until, teacher)
@@ -291,7 +308,8 @@ def stress_factor(options: argparse.Namespace) -> float:
     return 1 + (SHARE if options.stress == "auto" else 0)
 
 
-def _begin(folder: Path, job: "FoldJob") -> None:
+def begin(folder: Path, job: "FoldJob") -> None:
+    """Leave the recipe, how it is trained here, and a picture of its first batch."""
     from dataclasses import asdict
 
     from toolkit.augment import batch_picture
@@ -330,12 +348,14 @@ def _train_folds(
             todo.append(job)
         else:
             finished(job)
-    each(partial(_train_fold, teacher=teacher), todo, device, watch, finished, deadline)
+    each(partial(train_fold, teacher=teacher), todo, device, watch, finished, deadline)
     manifests = [read_manifest(job.folder) for job in jobs]
     return all(manifest is not None and manifest["complete"] for manifest in manifests)
 
 
-def _train_fold(job: "FoldJob", watch: "Watch", teacher: Path | None = None) -> str:
+def train_fold(
+    job: "FoldJob", watch: "Watch", teacher: Path | None = None, stop: "Stop" = lambda history: False
+) -> str:
     """Fit and store one fold; what to say of it. It may run in a process of its own, which prints nothing."""
     from dataclasses import replace
 
@@ -346,7 +366,7 @@ def _train_fold(job: "FoldJob", watch: "Watch", teacher: Path | None = None) -> 
     if teacher is not None:
         job = replace(job, teacher=job.folder / "taught.npy")
         ranks.first(lambda: _teach(job, teacher / job.folder.name))
-    result = fit_fold(job, watch)  # of several processes on one fold, the first alone returns
+    result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
     store_fold(job, result)
     note = "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
     return (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from competitions.blood_cells.recipes import RECIPES
+from competitions.blood_cells.space import FIRST_TRIALS, suggest
 from toolkit.competition import Classification, Competition, Prediction, Rules, Trial
 from toolkit.dataset import Dataset, Npz, image_array, label_array
 from toolkit.metrics import Accuracy
@@ -98,4 +99,6 @@ competition = Competition(
     practice_size=800,
     folder=Path(__file__).parent,
     try_submission=try_submission,
+    suggest=suggest,
+    first_trials=FIRST_TRIALS,
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from competitions.mars.recipes import RECIPES
+from competitions.mars.space import FIRST_TRIALS, suggest
 from competitions.mars.submission import read, write
 from toolkit.competition import Competition, Prediction, Rules, Segmentation
 from toolkit.dataset import Dataset, Npz, image_array, mask_array
@@ -81,4 +82,6 @@ competition = Competition(
     practice=practice,
     practice_size=400,
     folder=Path(__file__).parent,
+    suggest=suggest,
+    first_trials=FIRST_TRIALS,
 )

@@ -20,6 +20,7 @@ from toolkit.folds import add_options, folds
 from toolkit.metrics import Accuracy
 from toolkit.models import Network
 from toolkit.recipe import Augment, Model, Recipe, Schedule
+from toolkit.space import Suggesting
 from toolkit.store import Workspace
 from toolkit.train import train_verb
 
@@ -59,6 +60,15 @@ def build_model(recipe: Recipe) -> nn.Module:
     return Network(body, "backbone", (0.5,) * 3, (0.25,) * 3)
 
 
+def suggest(trial: Suggesting) -> Recipe:
+    return replace(
+        FIRST,
+        batch_size=trial.suggest_categorical("batch_size", [8, 16]),
+        model=replace(FIRST.model, dropout=trial.suggest_float("model.dropout", 0, 0.5, step=0.25)),
+        optimizer=replace(FIRST.optimizer, lr=trial.suggest_float("optimizer.lr", 1e-4, 1e-1, log=True)),
+    )
+
+
 def write_submission(prediction: Prediction, path: Path) -> None:
     path.write_text("\n".join(map(str, prediction.labels)))
 
@@ -83,6 +93,7 @@ competition = Competition(
     practice=practice,
     practice_size=72,
     folder=Path(__file__).parent,
+    suggest=suggest,
 )
 
 

@@ -1,0 +1,209 @@
+"""When to stop a trial of a k-fold search, and what the score of a search's winner is worth.
+
+A trial is compared with the best finished one on the folds that both have, group by group, in the official
+metric. Two things make such a difference uncertain, and both are asked: which samples were validated, and how a
+training happens to go, which no number of samples shows.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from toolkit.competition import Competition
+
+THRESHOLD = 0.1  # how likely a trial as good as the best may be stopped, all its folds together
+WARM_UP = 0.4  # of the epochs: before, courses say little of where they end
+PEERS = 6  # courses from which on one can be judged by them
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a trial predicted on one fold's validation samples, whose confusions are summed by group.
+
+    groups: int64 (n,), sorted, each once; confusions: int64 (n, C, C), under the objective of the search.
+    """
+
+    number: int
+    groups: np.ndarray
+    confusions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What finished trials say of chance. variance: of a fold's score, but for what the trial and the fold themselves
+    explain; freedom: degrees of it; luck: by how much the best one's score is likely to be above its worth."""
+
+    variance: float
+    freedom: int
+    luck: float = 0.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """winner: number of the trial with the best score; naive: that score; crossfitted: what choosing so is worth."""
+
+    winner: int
+    naive: float
+    crossfitted: float
+
+    @property
+    def optimism(self) -> float:
+        return self.naive - self.crossfitted
+
+
+def by_group(number: int, groups: np.ndarray, confusions: np.ndarray) -> Fold:
+    """A fold from its samples' groups, int (N,), and confusions, int64 (N, C, C)."""
+    names, inverse = np.unique(groups, return_inverse=True)
+    summed = np.zeros((len(names), *confusions.shape[1:]), np.int64)
+    np.add.at(summed, inverse, confusions)
+    return Fold(number, names.astype(np.int64), summed)
+
+
+def pooled_score(competition: Competition, folds: Iterable[Fold]) -> float:
+    """The official metric over all samples of the folds."""
+    return float(competition.score(np.sum([fold.confusions.sum(0) for fold in folds], axis=0)))
+
+
+def worse(competition: Competition, trial: Sequence[Fold], best: Sequence[Fold], noise: Noise | None = None) -> float:
+    """The p-value of "the trial is at least as good as the best", from the folds that both have; 1 without any.
+
+    The difference of the two official scores is divided by its standard error from the jackknife: both scores
+    anew without each group in turn (Miller 1974; it errs on the safe side, Efron & Stein 1981). So it is paired,
+    samples of one origin count once, and a metric that has no value for a single group, as mean IoU, needs no
+    rule of its own. Student's t gives the p-value; it is never below that of n equal signs.
+
+    That error is of the samples alone: the same recipe with another seed differs more. `noise` (`fold_noise`) has
+    what folds disagree on beyond it; the larger of the two p-values counts. And the best of many has been lucky:
+    by so much the difference is lowered.
+
+    Raises ValueError where a fold's groups are not the same in both.
+    """
+    ours, theirs = _shared(trial, best)
+    if not ours:
+        return 1.0
+    mine, other = (np.concatenate([fold.confusions for fold in folds]) for folds in (ours, theirs))
+    difference, variance = _jackknife(competition, mine, other)
+    groups = len(mine)
+    difference -= noise.luck if noise else 0.0
+    if difference <= 0 or groups < 2:
+        return 1.0
+    p = max(_tail(difference, variance, groups - 1), 0.5**groups)
+    if noise is None:
+        return p
+    return max(p, _tail(difference, 2 * noise.variance / len(ours), noise.freedom))
+
+
+def should_prune(
+    competition: Competition,
+    trial: Sequence[Fold],
+    best: Sequence[Fold],
+    threshold: float = THRESHOLD,
+    noise: Noise | None = None,
+) -> bool:
+    """Is the trial, after some of the folds of `best`, likely enough worse? Asked after each fold.
+
+    The threshold is shared out among the questions (Bonferroni), so a trial that is as good as the best is stopped
+    with at most that probability in all. A trial that has all folds is never stopped: nothing is left to save.
+    """
+    done = len({fold.number for fold in trial} & {fold.number for fold in best})
+    if done in (0, len(best)):
+        return False
+    return worse(competition, trial, best, noise) < threshold / (len(best) - 1)
+
+
+def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> Noise | None:
+    """How much folds disagree about trials: the mean square of a two-way analysis of variance's residuals.
+
+    From the fold scores of the better half of the finished trials, at least of three (worse ones are noisier, and
+    are not what is compared); None with fewer than two trials or folds. It holds the samples' noise and the
+    training's together, so it needs no repeated seeds; with few trials Student's t has few degrees of freedom. The
+    best one's luck is its lead over their mean, times the share of chance in the variance between them: shrinkage
+    (James & Stein 1961), which is what the winner's curse takes back.
+    """
+    ranked = sorted(finished, key=lambda folds: -pooled_score(competition, folds))
+    ranked = ranked[: max(3, -(-len(ranked) // 2))]
+    if len(ranked) < 2 or len(ranked[0]) < 2:
+        return None
+    scores = np.array([[pooled_score(competition, [fold]) for fold in _ordered(folds)] for folds in ranked])
+    rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
+    freedom = (scores.shape[0] - 1) * (scores.shape[1] - 1)
+    variance = float((rest**2).sum() / freedom)
+    means = scores.mean(1)
+    between = scores.shape[1] * float(means.var(ddof=1))
+    chance = min(1.0, variance / between) if between > 0 else 0.0
+    return Noise(variance, freedom, chance * float(means.max() - means.mean()))
+
+
+def should_stop_epoch(
+    score: float,
+    epoch_share: float,
+    courses: Sequence[Mapping[float, float]],
+    warm_up: float = WARM_UP,
+    peers: int = PEERS,
+) -> bool:
+    """Can a training, at this share of its epochs, no longer end in the better half of the finished ones?
+
+    courses: of the trainings that were finished on the same fold, whether their trials went on or not: share of the
+    epochs → watched score, the last one their end.
+    Two things must hold. Even with the largest gain that any of them made from here on it would end below their
+    median; and none that stood as low here ended above it. The first is the median stopping rule (Golovin et al.
+    2017) for scores that are extrapolated by the peers' own gains, as freeze-thaw does with a model (Swersky et
+    al. 2014); the second spares those that start late. Before `warm_up`, or with fewer than `peers`, never.
+    """
+    if epoch_share < warm_up or epoch_share >= 1 or len(courses) < peers:
+        return False
+    ends = np.array([course[max(course)] for course in courses])
+    here = np.array([_at(course, epoch_share) for course in courses])
+    middle = float(np.median(ends))
+    return score + float((ends - here).max()) < middle and not (ends[here <= score] >= middle).any()
+
+
+def crossfit_winner(competition: Competition, trials: Sequence[Sequence[Fold]]) -> Choice:
+    """The trial with the best official score, and what a choice made so scores where it wasn't made.
+
+    For each fold the winner on the other folds predicts it; these predictions together have the cross-fitted
+    score (nested cross-validation of the choice: Varma & Simon 2006; Cawley & Talbot 2010). All trials must have
+    the same folds, at least two; ValueError otherwise.
+    """
+    ordered = [_ordered(folds) for folds in trials]
+    numbers = {tuple(fold.number for fold in folds) for folds in ordered}
+    if len(numbers) != 1 or len(ordered[0]) < 2:
+        raise ValueError("a winner is chosen among trials that have the same folds, at least two")
+    confusions = np.array([[fold.confusions.sum(0) for fold in folds] for folds in ordered])
+    total = confusions.sum(1)
+    scores = competition.score(total)
+    others = competition.score(total[:, None] - confusions).argmax(0)
+    crossfitted = competition.score(confusions[others, np.arange(len(others))].sum(0))
+    return Choice(int(scores.argmax()), float(scores.max()), float(crossfitted))
+
+
+def _ordered(folds: Sequence[Fold]) -> list[Fold]:
+    return sorted(folds, key=lambda fold: fold.number)
+
+
+def _shared(trial: Sequence[Fold], best: Sequence[Fold]) -> tuple[list[Fold], list[Fold]]:
+    of = {fold.number: fold for fold in best}
+    mine = [fold for fold in _ordered(trial) if fold.number in of]
+    other = [of[fold.number] for fold in mine]
+    for one, two in zip(mine, other, strict=True):
+        if not np.array_equal(one.groups, two.groups):
+            raise ValueError(f"fold {one.number} of the two trials has other groups")
+    return mine, other
+
+
+def _jackknife(competition: Competition, trial: np.ndarray, best: np.ndarray) -> tuple[float, float]:
+    """By how much the best is better, and the variance of that; confusions (n, C, C) by group."""
+    difference = float(competition.score(best.sum(0)) - competition.score(trial.sum(0)))
+    without = competition.score(best.sum(0) - best) - competition.score(trial.sum(0) - trial)
+    return difference, float(without.var() * (len(without) - 1))
+
+
+def _tail(difference: float, variance: float, freedom: int) -> float:
+    return float(student.sf(difference / np.sqrt(variance), freedom)) if variance > 0 else 0.0
+
+
+def _at(course: Mapping[float, float], share: float) -> float:
+    shares = sorted(course)
+    return float(np.interp(share, shares, [course[one] for one in shares]))

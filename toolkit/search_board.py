@@ -1,0 +1,138 @@
+"""What a search shows: a live table where the screen is a terminal, a line a trial otherwise."""
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from toolkit import console
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+    from rich.console import RenderableType
+
+ROWS = 12  # trials in the live table
+
+
+class Board(AbstractContextManager["Board"]):
+    """The study's trials, and how far this process is with its own."""
+
+    def __init__(self, study: "Study", folds: int, until: float | None) -> None:
+        self.study, self.folds, self.until = study, folds, until
+        self.begun: dict[int, float] = {}
+        self.now = ""
+        self.trials: Sequence[FrozenTrial] = []
+        self.live: Any = None
+
+    def __enter__(self) -> "Board":
+        if console.screen().is_terminal:
+            from rich.live import Live
+
+            self.live = Live(
+                get_renderable=self._shown, console=console.screen(), refresh_per_second=2, transient=True
+            )
+            self.live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live is not None:
+            self.live.__exit__(kind, error, trace)
+
+    def begin(self, number: int) -> None:
+        self.begun[number] = time.time()
+        self.now = f"trial {number}: preparing"
+        self.read()
+
+    def read(self) -> None:
+        self.trials = self.study.get_trials(deepcopy=False)
+
+    def watch(self, number: int, epochs: int, position: int) -> Any:
+        """What `fit_fold` calls after a step."""
+
+        def watch(fold: int, epoch: float, news: str) -> None:
+            done = f"fold {position + 1}/{self.folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}"
+            self.now = f"trial {number}: {done} {news}"
+
+        return watch
+
+    def told(self, trial: "FrozenTrial") -> None:
+        self.read()
+        if self.live is not None:
+            return
+        took = console.duration(time.time() - self.begun.get(trial.number, time.time()))
+        best = best_of(self.trials, self.study)
+        words = [f"trial {trial.number} {state(trial)}"]
+        words += [scores(trial)] if trial.values else []
+        words += [took, f"best {best}"] if best else [took]
+        words += [f"{console.duration(self.left)} left"] if self.until else []
+        console.say(", ".join(words) + f": {short(trial)}")
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.until - time.time()) if self.until else 0.0
+
+    def _shown(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(header_style="bold", box=None, pad_edge=False, expand=True)
+        for name, width in (("trial", 5), ("score", 6), ("folds", 5), ("state", 15)):
+            table.add_column(name, justify="right" if width < 7 else "left", min_width=width, no_wrap=True)
+        table.add_column("recipe", ratio=1, no_wrap=True, overflow="ellipsis")
+        begun = [t for t in self.trials if t.state.name != "WAITING"]
+        for trial in begun[-ROWS:]:
+            folds = f"{done_folds(trial, self.folds)}/{self.folds}"
+            table.add_row(*map(Text, (str(trial.number), scores(trial), folds, state(trial, why=False), short(trial))))
+        best = best_of(self.trials, self.study)
+        words = [self.now, f"best {best}" if best else "", f"{console.duration(self.left)} left" if self.until else ""]
+        return Group(table, Text("  ".join(word for word in words if word)))
+
+
+def done_folds(trial: "FrozenTrial", folds: int) -> int:
+    reported = max(trial.intermediate_values, default=0)
+    return folds if trial.state.name == "COMPLETE" else max(reported, int(trial.user_attrs.get("folds", 0)))
+
+
+def scores(trial: "FrozenTrial") -> str:
+    if trial.values:
+        return " ".join(f"{value:.4f}" for value in trial.values)
+    last = max(trial.intermediate_values, default=None)
+    return "" if last is None else f"{trial.intermediate_values[last]:.4f}"
+
+
+def state(trial: "FrozenTrial", why: bool = True) -> str:
+    """Finished, pruned or failed, and why."""
+    attributes = trial.user_attrs
+    if trial.state.name == "COMPLETE":
+        return "already trained" if attributes.get("note") else "finished"
+    if trial.state.name == "PRUNED":
+        return f"pruned {attributes.get('note', '')}".strip() if why else "pruned"
+    if trial.state.name == "FAIL":
+        if not why:
+            return "failed"
+        return f"failed ({attributes.get('error') or attributes.get('lost') or 'no reason given'})"
+    return "running"
+
+
+def short(trial: "FrozenTrial") -> str:
+    """The parameters without the groups that they belong to."""
+
+    def shown(value: Any) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    return " ".join(
+        f"{name.partition('@')[0].rpartition('.')[2]}={shown(value)}" for name, value in trial.params.items()
+    )
+
+
+def best_of(trials: Sequence["FrozenTrial"], study: "Study") -> str:
+    done = [t for t in trials if t.state.name == "COMPLETE"]
+    if not done:
+        return ""
+    best = max(done, key=lambda t: t.values[0])
+    return f"{best.values[0]:.4f} (trial {best.number})"

@@ -1,0 +1,211 @@
+"""A trial as what it is: a run, fold by fold. What its folds are worth, and what the finished trials say of it.
+
+Nothing here is stored in the study: a trial names its run, and the run's folder has the evidence.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from toolkit.competition import Competition
+from toolkit.dataset import Dataset
+from toolkit.errors import UserError
+from toolkit.metrics import confusion_by_sample
+from toolkit.models import load_network, predict, resolve_device
+from toolkit.oof import chunks, open_probabilities, probabilities
+from toolkit.pruning import Fold, by_group, fold_noise, pooled_score, should_prune, should_stop_epoch
+from toolkit.store import atomic, hash_file, read_json, read_manifest
+from toolkit.stress import stressed
+from toolkit.study import RUN, Direction
+from toolkit.training import FoldJob
+
+SEED = 0  # of the corruptions that folds are judged under: one for all trials
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search climbs. `metric`: its key in metrics.json; `judged`: what a fold is pruned by."""
+
+    name: str
+    metric: str | None
+    judged: str | None
+    direction: Direction = "maximize"
+
+
+CLEAN = Objective("clean", "clean", "clean")
+OBJECTIVES = {
+    one.name: one
+    for one in (
+        CLEAN,
+        Objective("stress", "stress", "stress"),
+        Objective("test-matched", "matched", "stress"),
+        Objective("seconds", None, None, "minimize"),
+    )
+}
+
+
+def read_objectives(text: str) -> tuple[Objective, ...]:
+    """`clean`, `stress`, `test-matched`, or two such as `clean,seconds`. UserError for others."""
+    names = text.split(",")
+    for name in names:
+        if name not in OBJECTIVES:
+            raise UserError(f"there is no objective {name!r}; there are {', '.join(OBJECTIVES)}, or two with a comma")
+    if len(names) > 2 or len(set(names)) < len(names):
+        raise UserError(f"--objective takes one or two different ones, got {text}")
+    if names[0] == "seconds":
+        raise UserError("--objective names a score first, such as clean,seconds: nothing is fastest")
+    return tuple(OBJECTIVES[name] for name in names)
+
+
+def fold_order(seed: int, number: int, folds: int) -> list[int]:
+    """The order in which a trial trains its folds: each trial another, so that no fold decides more than others."""
+    return np.random.default_rng([seed, number]).permutation(folds).tolist()
+
+
+def judge(competition: Competition, dataset: Dataset, groups: np.ndarray, job: FoldJob, judged: str) -> Fold:
+    """A trained fold's confusions by group, from its folder or made and left there.
+
+    dataset: relabelled; groups: int64 (N,) of its rows. Under stress each sample is seen once, under one random
+    member of the suite, the same in all trials.
+    """
+    weights = hash_file(job.folder / "weights.safetensors")
+    path = _evidence(job.folder, judged)
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored["weights"]) == weights:
+                return Fold(job.fold, stored["groups"], stored["confusions"])
+    rows, classes = job.valid_rows, len(competition.task.classes)
+    truth = dataset.targets[rows]
+    if judged == "clean":
+        stored_oof = open_probabilities(job.folder / "oof.npy")
+        predicted = np.concatenate([competition.decode(probabilities(stored_oof[at])) for at in chunks(len(rows))])
+    else:
+        images, masks = stressed(dataset.images[rows], truth if truth.ndim > 1 else None, SEED)
+        truth = truth if masks is None else masks
+        device = resolve_device(job.device)
+        network = load_network(competition, job.recipe, job.folder / "weights.safetensors", device)
+        said = predict(network, images, competition.scored, device, job.recipe.precision)
+        predicted = competition.decode(said)
+    fold = by_group(job.fold, groups[rows], confusion_by_sample(truth, predicted, classes))
+    with atomic(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, weights=np.array(weights), groups=fold.groups, confusions=fold.confusions)
+    return fold
+
+
+def _evidence(folder: Path, judged: str) -> Path:
+    return folder / f"judged_{judged}.npz"
+
+
+def stored_folds(run: Path, judged: str, folds: Iterable[int]) -> list[Fold]:
+    """Those of the run's folds that were trained whole and judged."""
+    found = []
+    for k in folds:
+        path = _evidence(run / f"fold_{k}", judged)
+        if path.exists() and (read_manifest(path.parent) or {}).get("complete"):
+            found.append(_read(path, path.stat().st_mtime_ns, k))
+    return found
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, changed: int, fold: int) -> Fold:
+    with np.load(path, allow_pickle=False) as stored:
+        return Fold(fold, stored["groups"], stored["confusions"])
+
+
+def seconds(run: Path, folds: Iterable[int]) -> float:
+    """What training these folds took, all epochs together, however often it was interrupted."""
+    histories = [run / f"fold_{k}" / "history.json" for k in folds]
+    return float(sum(epoch["seconds"] for path in histories if path.exists() for epoch in read_json(path)))
+
+
+def course(run: Path, fold: int) -> dict[float, float]:
+    """Share of the epochs → score that was watched then; empty where the fold isn't trained."""
+    path = run / f"fold_{fold}" / "history.json"
+    epochs: list[dict[str, Any]] = read_json(path) if path.exists() else []
+    return {(at + 1) / len(epochs): line["score"] for at, line in enumerate(epochs) if line["score"] is not None}
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """The study's finished trials whose folds are at hand."""
+
+    competition: Competition
+    objectives: tuple[Objective, ...]
+    train: Path  # the folder of the runs
+    folds: int
+
+    def _finished(self, study: Study) -> list[FrozenTrial]:
+        done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return [t for t in done if RUN in t.user_attrs and (self.train / t.user_attrs[RUN]).is_dir()]
+
+    def of(self, trial: FrozenTrial, judged: str) -> list[Fold]:
+        return stored_folds(self.train / trial.user_attrs[RUN], judged, range(self.folds))
+
+    def verdict(self, study: Study, run: Path, mine: Mapping[str, Sequence[Fold]]) -> str | None:
+        """Why a trial with these folds, by what they were judged by, needs no further ones; None: it goes on.
+
+        A rival must be better in every objective; with one objective the best one is asked, with two all those
+        that no other beats.
+        """
+        finished = self._finished(study)
+        kinds = {one.judged for one in self.objectives if one.judged}
+        whole = {kind: [f for t in finished if len(f := self.of(t, kind)) == self.folds] for kind in kinds}
+        noise = {kind: fold_noise(self.competition, whole[kind]) for kind in kinds}
+        for rival in _best(study, finished):
+            theirs = {kind: self.of(rival, kind) for kind in kinds}
+            beaten = all(
+                len(theirs[kind]) == self.folds
+                and should_prune(self.competition, mine[kind], theirs[kind], noise=noise[kind])
+                for kind in kinds
+            )
+            if beaten and not self._cheaper(run, self.train / rival.user_attrs[RUN], mine):
+                return f"worse than trial {rival.number} on the same folds"
+        return None
+
+    def _cheaper(self, run: Path, rival: Path, mine: Mapping[str, Sequence[Fold]]) -> bool:
+        if all(one.judged for one in self.objectives):
+            return False
+        shared = [fold.number for fold in next(iter(mine.values()))]
+        return seconds(run, shared) < seconds(rival, shared)
+
+    def stops(self, study: Study, fold: int, history: Sequence[Mapping[str, Any]], epochs: int) -> bool:
+        """Need a first fold, after these epochs, not be trained to its end? Only the clean score is watched."""
+        score = history[-1]["score"]
+        if self.objectives != (CLEAN,) or score is None:
+            return False
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        courses = [course(self.train / t.user_attrs[RUN], fold) for t in ended if RUN in t.user_attrs]
+        return should_stop_epoch(score, len(history) / epochs, [known for known in courses if known])
+
+    def ranking(self, study: Study) -> list[tuple[FrozenTrial, float]]:
+        """Finished and pruned trials that have a fold, best first, by the first objective.
+
+        What a pruned one would have reached is the best one's value and the difference on the folds that both have.
+        """
+        kind = self.objectives[0].judged
+        assert kind is not None
+        finished = sorted(self._finished(study), key=lambda t: -t.values[0])
+        ranked = [(trial, trial.values[0]) for trial in finished]
+        best = self.of(finished[0], kind) if finished else []
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
+            mine = self.of(trial, kind) if RUN in trial.user_attrs else []
+            shared = [fold for fold in best if fold.number in {one.number for one in mine}]
+            if mine and (shared or not best):
+                score = pooled_score(self.competition, mine)
+                if shared:
+                    score += finished[0].values[0] - pooled_score(self.competition, shared)
+                ranked.append((trial, score))
+        return sorted(ranked, key=lambda pair: -pair[1])
+
+
+def _best(study: Study, finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    if len(study.directions) == 1:
+        return [max(finished, key=lambda t: t.values[0])] if finished else []
+    front = {t.number for t in study.best_trials}
+    return [t for t in finished if t.number in front]
