@@ -197,6 +197,13 @@ def test_a_finished_run_of_the_same_recipe_is_told_at_once(
     assert result["score"] == read_json(run / "metrics.json")["clean"]["score"] and runs(tmp_path) == [run]
 
 
+def test_a_finished_run_without_a_stress_score_gets_it_where_that_is_climbed(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    run = train(tmp_path, "schedule.epochs=1", "--stress", "none")
+    result = searched(tmp_path, "--trials", "1", "--objective", "stress", *QUICK)
+    assert result["score"] == read_json(run / "metrics.json")["stress"]["score"] and runs(tmp_path) == [run]
+
+
 def test_trials_of_other_data_folds_objectives_fields_or_seeds_never_meet(tmp_path: Path) -> None:
     prepare(tmp_path)
     commands: list[tuple[str, ...]] = [
