@@ -14,8 +14,8 @@ from scipy.stats import t as student
 from toolkit.competition import Competition
 
 THRESHOLD = 0.1  # how likely a trial as good as the best may be stopped, all its folds together
-WARM_UP = 0.4  # of the epochs: before, courses say little of where they end
-PEERS = 6  # courses from which on one can be judged by them
+WARM_UP = 0.5  # of the epochs: before, courses say little of where they end
+PEERS = 8  # courses from which on one can be judged by them
 
 
 @dataclass(frozen=True)
