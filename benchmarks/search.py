@@ -104,7 +104,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ]
     console.table(f"{table.competition}: pruning replayed on {replayed['runs']} real runs", ["", ""], rows)
     surrogate = Surrogate(table, competition)
-    equal = equals(surrogate)
+    equal = equals(surrogate, rounds=6 * options.seeds)
     console.say(
         f"a trial that is as good as the best of 8 is pruned with probability {equal['ours']:.3f} (asked for: at most "
         f"{THRESHOLD:g}); without the best one's luck {equal['folds']:.3f}, by the samples alone {equal['alone']:.3f}"
