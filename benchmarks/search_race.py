@@ -36,6 +36,8 @@ OTHERS = (
     Method("ours, nothing pruned", "none"),
     Method("ours, median pruner", "median"),
     Method("ours, threshold 0.3", threshold=0.3),
+    Method("ours, TPE without groups", grouped=False),
+    Method("ours, neither groups nor hand-made", grouped=False, first=False),
     Method("ours, no finals", finals=False),
     Method("Optuna's, hand-made recipes", "median", grouped=False, finals=False),
     Method("Optuna's, nothing pruned", "none", grouped=False, first=False, finals=False),
