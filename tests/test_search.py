@@ -29,6 +29,7 @@ from toolkit.space import Fixed, OutsideError, Suggesting, parameters
 from toolkit.store import Workspace, read_json, read_manifest
 from toolkit.study import RUN, counted, open_study
 from toolkit.study import make_sampler as sampler
+from toolkit.train import train_fold
 from toolkit.training import FoldJob
 from toolkit.trials import Rivals, course, fold_order, read_objectives
 
@@ -360,7 +361,7 @@ def test_a_first_fold_is_given_up_at_an_epoch_and_goes_on_from_there(
 def test_a_repeat_that_fails_costs_no_winner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = search_runs.train_fold
+    trained = train_fold
 
     def diverging(job: FoldJob, *more: Any, **named: Any) -> str:
         if job.recipe.seed:
