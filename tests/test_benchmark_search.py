@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.search import OPTUNA, OURS, compare, cost_to_reach, measure, named, race, replay
+from benchmarks.search import measure
+from benchmarks.search_race import OPTUNA, OURS, compare, cost_to_reach, named, race
+from benchmarks.search_replay import equals, replay
 from benchmarks.search_surrogate import Random, Surrogate
 from benchmarks.search_table import Table, collect, load, save
 from tests.conftest import ROOT
@@ -130,6 +132,12 @@ def test_a_race_is_the_same_twice_and_keeps_to_its_time(surrogate: Surrogate) ->
     found = compare(surrogate, [OPTUNA, OURS], seeds=2, trials=4)
     assert all((one["curves"] >= 0).all() for one in found.values())
     assert found[OPTUNA.name]["cost_over_optuna"] is not None
+
+
+def test_equals_are_pruned_no_more_often_than_was_asked_for(surrogate: Surrogate) -> None:
+    found = equals(surrogate, rounds=80)
+    assert found["ours"] <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 80)
+    assert found["ours"] <= found["folds"] <= found["alone"]
 
 
 def test_the_time_to_reach_a_regret_is_the_last_time_it_comes_under_it() -> None:

@@ -29,6 +29,7 @@ from toolkit.space import Fixed, OutsideError, Suggesting, parameters
 from toolkit.store import Workspace, read_json, read_manifest
 from toolkit.study import RUN, counted, open_study
 from toolkit.study import make_sampler as sampler
+from toolkit.train import train_fold
 from toolkit.training import FoldJob
 from toolkit.trials import Rivals, course, fold_order, read_objectives
 
@@ -197,6 +198,13 @@ def test_a_finished_run_of_the_same_recipe_is_told_at_once(
     assert result["score"] == read_json(run / "metrics.json")["clean"]["score"] and runs(tmp_path) == [run]
 
 
+def test_a_finished_run_without_a_stress_score_gets_it_where_that_is_climbed(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    run = train(tmp_path, "schedule.epochs=1", "--stress", "none")
+    result = searched(tmp_path, "--trials", "1", "--objective", "stress", *QUICK)
+    assert result["score"] == read_json(run / "metrics.json")["stress"]["score"] and runs(tmp_path) == [run]
+
+
 def test_trials_of_other_data_folds_objectives_fields_or_seeds_never_meet(tmp_path: Path) -> None:
     prepare(tmp_path)
     commands: list[tuple[str, ...]] = [
@@ -353,7 +361,7 @@ def test_a_first_fold_is_given_up_at_an_epoch_and_goes_on_from_there(
 def test_a_repeat_that_fails_costs_no_winner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = search_runs.train_fold
+    trained = train_fold
 
     def diverging(job: FoldJob, *more: Any, **named: Any) -> str:
         if job.recipe.seed:

@@ -14,8 +14,8 @@ from scipy.stats import t as student
 from toolkit.competition import Competition
 
 THRESHOLD = 0.1  # how likely a trial as good as the best may be stopped, all its folds together
-WARM_UP = 0.4  # of the epochs: before, courses say little of where they end
-PEERS = 6  # courses from which on one can be judged by them
+WARM_UP = 0.5  # of the epochs: before, courses say little of where they end
+PEERS = 8  # courses from which on one can be judged by them
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def should_prune(
     """Is the trial, after some of the folds of `best`, likely enough worse? Asked after each fold.
 
     The threshold is shared out among the questions (Bonferroni), so a trial that is as good as the best is stopped
-    with at most that probability in all. A trial that has all folds is never stopped: nothing is left to save.
+    with about that probability at most, in all, where `noise` is given; without, more often. A trial that has all
+    folds is never stopped: nothing is left to save.
     """
     done = len({fold.number for fold in trial} & {fold.number for fold in best})
     if done in (0, len(best)):

@@ -32,7 +32,7 @@ COSTLIER = 1.5  # times as much as the default recipe a trial of the space is ta
 RESERVE = 0.2  # of a budget is kept for finishing and repeating the best
 CLOSING = 10.0  # seconds at most for tables and pictures
 HAND_MADE = 4  # one trial of so many is a recipe made by hand, at most
-HOPELESS = 3  # trials that fail before any other ends
+HOPELESS = 3  # trials of a process that end the search where they fail before any other
 POLL = 1.0
 
 
@@ -43,16 +43,13 @@ def search(competition: "Competition", workspace: Workspace, options: argparse.N
     clock = Clock(time.time())
     _check(competition, options)
     context = _open(competition, workspace, options, clock)
-    failures: list[str] = []
+    ended: list[str | None] = []  # what each trial of this process failed by
 
     def told(trial: "FrozenTrial") -> None:
         context.board.told(trial)
-        if "error" in trial.user_attrs and len(failures) < HOPELESS:
-            failures.append(trial.user_attrs["error"])
-            if len(failures) == HOPELESS:
-                raise UserError(f"the first {HOPELESS} trials failed, the last one so: {failures[-1]}")
-        elif len(failures) < HOPELESS:
-            failures.clear()
+        ended.append(trial.user_attrs.get("error"))
+        if len(ended) == HOPELESS and all(ended):
+            raise UserError(f"the first {HOPELESS} trials failed, the last one so: {ended[-1]}")
 
     with context.board:
         while True:
@@ -98,6 +95,7 @@ def _check(competition: "Competition", options: argparse.Namespace) -> None:
 def _open(competition: "Competition", workspace: Workspace, options: argparse.Namespace, clock: "Clock") -> "Search":
     """The study with its queue, and the plan of the time."""
     from toolkit.dataset import open_dataset, relabel
+    from toolkit.leases import turn
     from toolkit.search_board import Board
     from toolkit.search_runs import Search
     from toolkit.split import read_folds, relabels
@@ -125,8 +123,9 @@ def _open(competition: "Competition", workspace: Workspace, options: argparse.Na
         clock.cut_at = clock.started + (1 - RESERVE / 2) * options.budget
         clock.per_trial = (1 - RESERVE) * options.budget / UNPRUNED
         if fitted:
-            epochs = study.user_attrs.get("epochs") or _fit_epochs(competition, workspace, options, clock)
-            study.set_user_attr("epochs", epochs)
+            with turn(folder / "turn.lock"):  # measured by one process, for all
+                epochs = study.user_attrs.get("epochs") or _fit_epochs(competition, workspace, options, clock)
+                study.set_user_attr("epochs", epochs)
     enqueue(study, folder, [(params, {"recipe": made}) for made, params in queue][: max(1, expected // HAND_MADE)])
     told = f"search {name}: {options.objective} on {folds} folds, drawn {words}"
     console.say(told + (f"; at most {epochs} epochs a trial" if epochs else ""))
@@ -250,10 +249,13 @@ def _without_gain(context: "Search", trials: "Sequence[FrozenTrial]") -> int:
 
 def _wait_for_others(context: "Search") -> bool:
     """Wait while other processes are at their trials; True: one of them died, and its trial is to be tried again."""
+    from toolkit.leases import turn
     from toolkit.study import others_running, revive
 
     while True:
-        if revive(context.study) and _wanted(context, context.study.get_trials(deepcopy=False)):
+        with turn(context.folder / "turn.lock"):
+            revived = revive(context.study)
+        if revived and _wanted(context, context.study.get_trials(deepcopy=False)):
             return True
         running = others_running(context.study)
         if not running or (context.clock.cut_at is not None and time.time() > context.clock.cut_at):

@@ -126,7 +126,7 @@ def evaluate(search: Search, trial: "Trial") -> list[float]:
             trial.set_user_attr("note", "already trained")
         order = fold_order(search.options.seed, trial.number, len(jobs))
         mine = _train_folds(search, trial, folder, [jobs[k] for k in order], finished)
-        if not finished and (_needs_run(search) or recipe.schedule.average != "ema"):
+        if _needs_run(search) or (not finished and recipe.schedule.average != "ema"):
             merge(search, recipe, "auto" if _needs_stress(search) else "none")
             finished = True
         return [_value(search, one, folder, mine, finished) for one in search.objectives]
@@ -328,6 +328,9 @@ def merge_others(search: Search) -> int:
             left += 1
             continue
         search.board.now = f"{run.name}: predicting the test images"
-        with _claim(search, run, search.clock.deadline):
-            merge(search, from_dict(read_json(run / "recipe.json")), "none")
+        try:
+            with _claim(search, run, search.clock.deadline):
+                merge(search, from_dict(read_json(run / "recipe.json")), "none")
+        except Interrupted:
+            left += 1
     return left

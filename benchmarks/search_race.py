@@ -1,0 +1,174 @@
+"""Searches raced against each other on a surrogate: the same seeds, the same time."""
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.search_replay import Judge
+from benchmarks.search_surrogate import Params, Surrogate
+from toolkit.pruning import THRESHOLD, pooled_score
+
+GRID = 50  # shares of the time at which regret is compared
+RESERVE, FINALISTS, REPEATED = 0.2, 3, 2  # as in the search itself: share of the time, trials finished and repeated
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to search. pruning: ours, median, none; grouped: our sampler; first: hand-made recipes before others;
+    finals: a share of the time is kept for finishing and repeating the best."""
+
+    name: str
+    pruning: str = "ours"
+    grouped: bool = True
+    first: bool = True
+    finals: bool = True
+    threshold: float = THRESHOLD
+
+
+OURS = Method("ours")
+OPTUNA = Method("Optuna's defaults", "median", grouped=False, first=False, finals=False)
+BLIND = Method("ours, no hand-made recipes", first=False)
+OTHERS = (
+    Method("ours, nothing pruned", "none"),
+    Method("ours, median pruner", "median"),
+    Method("ours, threshold 0.3", threshold=0.3),
+    Method("ours, TPE without groups", grouped=False),
+    Method("ours, neither groups nor hand-made", grouped=False, first=False),
+    Method("ours, no finals", finals=False),
+    Method("Optuna's, hand-made recipes", "median", grouped=False, finals=False),
+    Method("Optuna's, nothing pruned", "none", grouped=False, first=False, finals=False),
+)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial of a race. known: its score, or what a stopped one's is taken for, from the folds that it has."""
+
+    over: float  # the time at which it ended
+    recipe: Params
+    true: float
+    score: float  # on all folds, whether it was stopped or not
+    known: float
+    stopped: bool
+    left: float  # seconds of the folds that it lacks
+    wronged: bool  # stopped, and truly better than the best so far
+
+
+def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list[Tried]:
+    """The trials that one search makes in that time."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    settings: dict[str, Any] = {"group": True, "multivariate": True} if method.grouped else {}
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, **settings))
+    for recipe in surrogate.hand_made() if method.first else ():
+        study.enqueue_trial(recipe)
+    competition, judge, spent = surrogate.competition, Judge(surrogate.competition, method.threshold), 0.0
+    tried: list[Tried] = []
+    best: Tried | None = None
+    while True:
+        trial = study.ask()
+        surrogate.suggest(trial)
+        random = np.random.default_rng((seed, trial.number))
+        drawn = surrogate.draw(trial.params, random)
+        if method.pruning == "ours":
+            score = pooled_score(competition, drawn.folds)
+            cost, done = judge.run(drawn, [int(k) for k in random.permutation(len(drawn.folds))])
+            stopped, known = len(done) < len(drawn.folds), score
+            for step in range(len(done)):
+                trial.report(pooled_score(competition, done[: step + 1]), step)
+            if stopped:
+                known = judge.expected(done)
+        else:
+            each = [pooled_score(competition, [fold]) for fold in drawn.folds]
+            score, step, stopped = float(np.mean(each)), 0, False
+            for step in range(len(each)):
+                trial.report(float(np.mean(each[: step + 1])), step)
+                if method.pruning == "median" and trial.should_prune():
+                    stopped = True
+                    break
+            cost, known = float(drawn.seconds[: step + 1].sum()), float(np.mean(each[: step + 1]))
+        spent += cost
+        if spent > budget:
+            return tried
+        study.tell(trial, **({"state": optuna.trial.TrialState.PRUNED} if stopped else {"values": score}))
+        true = float(surrogate.predict([trial.params])[0, 0])
+        wronged = stopped and best is not None and true > best.true
+        left = float(drawn.seconds.sum()) - cost
+        tried.append(Tried(spent, dict(trial.params), true, score, known, stopped, left, wronged))
+        if not stopped and (best is None or score > best.score):
+            best = tried[-1]
+
+
+def named(surrogate: Surrogate, method: Method, tried: Sequence[Tried], seed: int, budget: float) -> float:
+    """The true score of the recipe that a search given this time names; a random recipe's where it names none."""
+    until = budget * (1 - RESERVE if method.finals else 1)
+    tried = [one for one in tried if one.over <= until]
+    if not method.finals:
+        whole = [one for one in tried if not one.stopped]
+        return max(whole, key=lambda one: one.score).true if whole else surrogate.blind
+    left = budget - until
+    finals: list[tuple[Tried, list[float]]] = []
+    for one in sorted(tried, key=lambda one: -one.known)[:FINALISTS]:
+        if one.left <= left:
+            left -= one.left
+            finals.append((one, [one.score]))
+    finals.sort(key=lambda final: -final[1][0])
+    for at, (one, scores) in enumerate(finals[:REPEATED]):
+        again = surrogate.draw(one.recipe, np.random.default_rng((seed, 10**6, at)))
+        if again.seconds.sum() <= left:
+            left -= float(again.seconds.sum())
+            scores.append(pooled_score(surrogate.competition, again.folds))
+    if not finals:
+        return surrogate.blind
+    return max(finals, key=lambda final: (len(final[1]), np.mean(final[1])))[0].true
+
+
+def compare(surrogate: Surrogate, methods: Sequence[Method], seeds: int, trials: float) -> dict[str, dict[str, Any]]:
+    """Every method on the same seeds and time, that of `trials` whole random ones; figures by name.
+
+    With curves: `named` (seeds, GRID), what is named by a search that is given each share of the time.
+    """
+    budget = trials * len(surrogate.fold_effect) * surrogate.usual_seconds
+    shares = np.linspace(0, 1, GRID + 1)[1:]
+    found: dict[str, dict[str, Any]] = {}
+    optimum = surrogate.optimum
+    for method in methods:
+        begun = time.perf_counter()
+        raced = [race(surrogate, method, seed, budget) for seed in range(seeds)]
+        every = [one for tried in raced for one in tried]
+        optimum = max(optimum, max(one.true for one in every))
+        stopped = sum(one.stopped for one in every)
+        found[method.name] = {
+            "curves": np.array(
+                [
+                    [named(surrogate, method, tried, seed, share * budget) for share in shares]
+                    for seed, tried in enumerate(raced)
+                ]
+            ),
+            "trials": float(np.median([len(tried) for tried in raced])),
+            "stopped": stopped / len(every),
+            "stopped_though_better": sum(one.wronged for one in every) / max(1, stopped),
+            "seconds": time.perf_counter() - begun,
+        }
+    for figures in found.values():
+        figures["curves"] = optimum - figures["curves"]
+        low, middle, high = np.percentile(figures["curves"][:, -1], [25, 50, 75])
+        figures |= {"regret": float(middle), "regret_low": float(low), "regret_high": float(high)}
+    goal = found[OPTUNA.name]["regret"]
+    for figures in found.values():
+        figures["cost_over_optuna"] = cost_to_reach(shares, np.median(figures["curves"], 0), goal)
+    return found
+
+
+def cost_to_reach(shares: np.ndarray, median: np.ndarray, goal: float) -> float | None:
+    """The share of the time from which on the median regret is never above the goal; None: not reached."""
+    above = np.flatnonzero(median > goal + 1e-12)
+    if not len(above):
+        return float(shares[0])
+    return None if above[-1] == len(shares) - 1 else float(shares[above[-1] + 1])

@@ -1,0 +1,118 @@
+"""Trials judged as a search judges them: real ones of a table, replayed, and drawn ones that are equals."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.search_surrogate import Drawn, Surrogate
+from benchmarks.search_table import Table
+from toolkit.competition import Competition
+from toolkit.pruning import (
+    THRESHOLD,
+    Fold,
+    Noise,
+    crossfit_winner,
+    fold_noise,
+    pooled_score,
+    should_prune,
+    should_stop_epoch,
+)
+
+
+class Judge:
+    """Which folds and epochs a trial gets, as our search decides, from the trials that were finished before."""
+
+    def __init__(self, competition: Competition, threshold: float = THRESHOLD) -> None:
+        self.competition, self.threshold = competition, threshold
+        self.finished: list[tuple[float, Drawn]] = []
+        self.noise: Noise | None = None
+        self.courses: dict[int, list[dict[float, float]]] = defaultdict(list)  # of all trials, by fold
+
+    def run(self, trial: Drawn, order: Sequence[int]) -> tuple[float, list[Fold]]:
+        """The cost, and the folds that were trained; fewer than all where it was stopped."""
+        cost = 0.0
+        done: list[Fold] = []
+        for k in order:
+            if not done:
+                for share, score in sorted(trial.courses[k].items()):
+                    if should_stop_epoch(score, share, self.courses[k]):
+                        return share * float(trial.seconds[k]), []
+            self.courses[k].append(trial.courses[k])
+            cost += float(trial.seconds[k])
+            done.append(trial.folds[k])
+            if self.finished:
+                best = max(self.finished, key=lambda one: one[0])[1].folds
+                if should_prune(self.competition, done, best, self.threshold, self.noise):
+                    break
+        if len(done) == len(trial.folds):
+            self.finished.append((pooled_score(self.competition, done), trial))
+            self.noise = fold_noise(self.competition, [one.folds for _, one in self.finished])
+        return cost, done
+
+    def expected(self, done: Sequence[Fold]) -> float:
+        """The best's score and the difference on the folds that both have; -inf without a fold."""
+        if not done or not self.finished:
+            return -math.inf
+        score, best = max(self.finished, key=lambda one: one[0])
+        shared = [best.folds[fold.number] for fold in done]
+        return score + pooled_score(self.competition, done) - pooled_score(self.competition, shared)
+
+
+def replay(table: Table, competition: Competition, orders: int = 100, threshold: float = THRESHOLD) -> dict[str, Any]:
+    """What pruning would have left out of the table's complete runs, in medians over orders of their folds."""
+    runs = [Drawn(table.folds(run), table.seconds[run], table.courses[run]) for run in table.complete]
+    choice = crossfit_winner(competition, [run.folds for run in runs])
+    saved, folds, inside, lost, kept = [], [], [], [], 0
+    for seed in range(orders):
+        random = np.random.default_rng(seed)
+        judge, spent, trained, within = Judge(competition, threshold), 0.0, 0, 0
+        for run in runs:
+            cost, done = judge.run(run, [int(k) for k in random.permutation(len(run.folds))])
+            spent += cost
+            trained += len(done)
+            within += not done
+        saved.append(1 - spent / sum(float(run.seconds.sum()) for run in runs))
+        folds.append(trained)
+        inside.append(within)
+        best = max(score for score, _ in judge.finished)
+        lost.append(choice.naive - best)
+        kept += best == choice.naive
+    low, middle, high = np.percentile(saved, [5, 50, 95])
+    return {
+        "runs": len(runs),
+        "folds": sum(len(run.folds) for run in runs),
+        "folds_trained": float(np.median(folds)),
+        "stopped_inside_a_fold": float(np.median(inside)),
+        "time_saved": float(middle),
+        "time_saved_low": float(low),
+        "time_saved_high": float(high),
+        "winner_kept": kept / orders,
+        "score_lost_mean": float(np.mean(lost)),
+        "score_lost_max": float(np.max(lost)),
+        "naive": choice.naive,
+        "crossfitted": choice.crossfitted,
+        "optimism": choice.optimism,
+    }
+
+
+def equals(surrogate: Surrogate, rounds: int = 300, finished: int = 8) -> dict[str, float]:
+    """How often a trial is pruned that is as good as the best: one more draw of a recipe that was drawn 8 times.
+
+    alone: judged by the samples alone; folds: by what folds disagree on, too; ours: and by the best one's luck.
+    """
+    pruned = {"alone": 0, "folds": 0, "ours": 0}
+    competition = surrogate.competition
+    for seed in range(rounds):
+        random = np.random.default_rng(seed)
+        recipe = surrogate.random_recipe(random)
+        trial, *others = (surrogate.draw(recipe, random).folds for _ in range(finished + 1))
+        best = max(others, key=lambda folds: pooled_score(competition, folds))
+        noise = fold_noise(competition, others)
+        assert noise is not None
+        for name, known in (("alone", None), ("folds", replace(noise, luck=0.0)), ("ours", noise)):
+            pruned[name] += any(should_prune(competition, trial[:k], best, noise=known) for k in range(1, len(trial)))
+    return {name: count / rounds for name, count in pruned.items()}
