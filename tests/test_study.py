@@ -336,7 +336,7 @@ def postgres() -> Iterator[str]:
     if None in programs:
         pytest.skip("initdb, postgres and setpriv are not all at hand")
     initdb, server, setpriv = map(str, programs)
-    folder = Path(tempfile.mkdtemp(prefix="study-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="study-"))
     user = [] if os.getuid() else [setpriv, "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     try:
         if user:
