@@ -30,7 +30,7 @@ from torch import nn
 
 from benchmarks.hidden import hide
 from toolkit import console
-from toolkit.competition import Competition, Segmentation, load_competition
+from toolkit.competition import Competition, load_competition
 from toolkit.corruptions import corrupt_each
 from toolkit.dataset import data_hash, open_dataset, relabel
 from toolkit.match import find_match, matched_score, predict_matched
@@ -186,7 +186,7 @@ def _fitted(classes: int, images: np.ndarray, targets: np.ndarray, seed: int) ->
     return network.eval()
 
 
-def coverage(name: str, draws: int, size: int, each: int = 60) -> dict[str, Any]:
+def coverage(name: str, draws: int, size: int, each: int = 300) -> dict[str, Any]:
     """Shares of the draws in which the 90 % interval of the clean and of the stress score holds the truth."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -201,7 +201,7 @@ def coverage(name: str, draws: int, size: int, each: int = 60) -> dict[str, Any]
     everywhere = pd.DataFrame({"fold": 0, "group": group})
     triples = all_triples(targets, everywhere, competition.task)
     triples = triples[: each * len(np.unique(cells_of(triples)))]
-    made, moved = _shrunk(*_corrupted(images, targets, triples))
+    made, moved = _corrupted(images, targets, triples)
     images, targets = _shrunk(images, targets)
     classes = len(competition.task.classes)
     held: dict[str, list[bool]] = {"clean": [], "stress": []}
@@ -245,18 +245,19 @@ def _holds(scores: np.ndarray, truth: float) -> bool:
 
 
 def _corrupted(images: np.ndarray, targets: np.ndarray, triples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    made, moved = images[triples[:, 0]], targets[triples[:, 0]]
+    """The shrunk images and targets of triples (T, 3)."""
     cells = cells_of(triples)
     order = np.argsort(cells, kind="stable")
+    parts = []
     for start in range(0, len(order), 128):
         at = order[start : start + 128]
-        masks = torch.from_numpy(moved[at]) if moved.ndim > 1 else None
-        part, masks = corrupt_each(
-            torch.from_numpy(made[at]).permute(0, 3, 1, 2), masks, cells[at], SEED, triples[at, 0]
-        )
-        made[at] = part.permute(0, 2, 3, 1).numpy()
-        if masks is not None:
-            moved[at] = masks.numpy()
+        truth = targets[triples[at, 0]]
+        masks = torch.from_numpy(truth) if truth.ndim > 1 else None
+        part = torch.from_numpy(images[triples[at, 0]]).permute(0, 3, 1, 2)
+        part, masks = corrupt_each(part, masks, cells[at], SEED, triples[at, 0])
+        parts.append(_shrunk(part.permute(0, 2, 3, 1).numpy(), truth if masks is None else masks.numpy()))
+    back = np.argsort(order)
+    made, moved = (np.concatenate(each)[back] for each in zip(*parts, strict=True))
     return made, moved
 
 
