@@ -57,20 +57,23 @@ def compare_draws(difference: float, draws: np.ndarray) -> Comparison:
     return Comparison(difference, float(low), float(high), probability)
 
 
-def run_confusions(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, run: Path) -> np.ndarray:
-    """Out-of-fold confusion matrices (n, C, C) of a run's or a blend's folder, of the n samples that are in a fold."""
+def run_confusions(competition: Competition, targets: np.ndarray, run: Path) -> np.ndarray:
+    """Confusion matrices (N, C, C) of what a run's or a blend's folder says out of fold; those of samples in no fold
+    mean nothing.
+    """
     stored, classes = open_probabilities(run / "oof.npy"), len(competition.task.classes)
     parts = [
         confusion_by_sample(targets[at], competition.decode(probabilities(stored[at])), classes)
         for at in chunks(len(targets))
     ]
-    return np.concatenate(parts)[folds["fold"].to_numpy() >= 0]
+    return np.concatenate(parts)
 
 
 def compare_runs(
-    competition: Competition, targets: np.ndarray, folds: pd.DataFrame, run: Path, others: Sequence[Path]
+    competition: Competition, targets: np.ndarray, folds: pd.DataFrame, runs: Sequence[Path], other: np.ndarray
 ) -> list[Comparison]:
-    """The clean score of a run against that of each of the others."""
-    groups = folds["group"].to_numpy()[folds["fold"].to_numpy() >= 0]
-    own = run_confusions(competition, targets, folds, run)
-    return [compare(competition, own, run_confusions(competition, targets, folds, other), groups) for other in others]
+    """The clean score of each run against that of the confusions (N, C, C) of another."""
+    inside = folds["fold"].to_numpy() >= 0
+    groups = folds["group"].to_numpy()[inside]
+    own = (run_confusions(competition, targets, run)[inside] for run in runs)
+    return [compare(competition, one, other[inside], groups) for one in own]

@@ -14,6 +14,7 @@ import pandas as pd
 import toolkit
 from toolkit import ledger
 from toolkit.cleaning import read_cleaning
+from toolkit.comparison import run_confusions
 from toolkit.competition import Competition, Segmentation
 from toolkit.corruptions import suite
 from toolkit.dataset import Dataset, open_dataset, relabel
@@ -25,7 +26,6 @@ from toolkit.report_runs import (
     COMPARED,
     Run,
     compared,
-    confusions,
     differences,
     legend,
     read_runs,
@@ -108,7 +108,7 @@ def report_page(found: Found) -> str:
     competition, workspace = found.competition, found.workspace
     local = {name: found.metrics[name]["score"] for name in LOCAL if found.metrics.get(name)}
     said = forecast(found.scored, local)
-    matrices = confusions(competition, found.targets, found.best)
+    matrices = run_confusions(competition, found.targets, found.best.folder)
     sections = [
         _number(found, said),
         _runs(found, matrices),

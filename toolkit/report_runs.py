@@ -1,6 +1,5 @@
 """The runs that a report shows: read, held against the best one, and their worst predictions out of fold."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from toolkit.comparison import Comparison, compare_runs
 from toolkit.competition import Competition, Segmentation
 from toolkit.dataset import Dataset, data_hash
 from toolkit.explain import COLOURS, enlarged, with_mask
-from toolkit.metrics import IGNORED, confusion_by_sample
+from toolkit.metrics import IGNORED
 from toolkit.oof import chunks, finished_runs, open_probabilities, probabilities
 from toolkit.split import folds_hash
 from toolkit.store import Workspace, read_json, read_manifest
@@ -86,30 +86,13 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def confusions(competition: Competition, targets: np.ndarray, run: Run) -> np.ndarray:
-    """Confusion matrices of the out-of-fold predictions, int64 (N, C, C); those of samples in no fold mean nothing."""
-    stored = open_probabilities(run.folder / "oof.npy")
-    parts = [
-        confusion_by_sample(targets[at], competition.decode(probabilities(stored[at])), len(competition.task.classes))
-        for at in chunks(len(targets))
-    ]
-    return np.concatenate(parts)
-
-
 def compared(
     competition: Competition, targets: np.ndarray, table: pd.DataFrame, runs: Sequence[Run], best: np.ndarray
-) -> dict[str, Any]:
-    """A `Comparison` with the best run for each of the others, by name; best: its confusions (N, C, C)."""
-    try:
-        compare = importlib.import_module("toolkit.comparison").compare
-    except ImportError:
-        return {}
-    inside = table["fold"].to_numpy() >= 0
-    group = table["group"].to_numpy()[inside]
-    found = {}
-    for run in runs[1:COMPARED]:
-        found[run.name] = compare(competition, confusions(competition, targets, run)[inside], best[inside], group)
-    return found
+) -> dict[str, Comparison]:
+    """How the others stand to the best run, by name; best: its confusions (N, C, C)."""
+    others = [run.folder for run in runs[1:COMPARED]]
+    found = compare_runs(competition, targets, table, others, best)
+    return {folder.name: each for folder, each in zip(others, found, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -36,17 +36,23 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 def run(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """All verbs in order; on practice data the submission is graded too."""
     from toolkit.parallel import places
+    from toolkit.scores import can_match, matching
 
     started = time.time()
     places(options.device)
     audit(competition, workspace, options)
     split = folds(competition, workspace, options)
+    if options.stress != "none" and can_match(competition, workspace):  # before the time that is left is planned
+        console.say(matching(workspace).words(competition.task.image_shape[2]))
     runs = _train_within(competition, workspace, options, started + options.budget, split["hash"])
     options = argparse.Namespace(**vars(options), runs=runs, submission=None, truth=None, views=["none"])
     ensemble(competition, workspace, options)
     submitted = submit(competition, workspace, options)
-    result = {name: submitted[name] for name in ("submission", "clean", "stress")}
+    result = {name: submitted[name] for name in ("submission", "clean", "stress", "matched")}
     rows = [["submission", result["submission"]], ["local score", console.interval(result["clean"])]]
+    for name, kind in (("under corruptions", "stress"), ("as the test images are", "matched")):
+        if result[kind]:
+            rows.append([name, console.interval(result[kind])])
     if options.practice:
         options.submission = options.submissions / workspace.name / result["submission"].rpartition("/")[2]
         result["leaderboard"] = grade(competition, workspace, options)["leaderboard"]
@@ -124,13 +130,15 @@ def _fit_epochs(
     deadline: float,
     first: bool,
 ) -> "tuple[Recipe, float] | None":
-    """The recipe with as many epochs as fit before the deadline, at most its own number; seconds kept back for
-    the whole suite of corruptions, if that is asked for.
+    """The recipe with as many epochs as fit before the deadline, at most its own number; seconds kept back for the
+    test-matched score and, if that is asked for, the whole suite of corruptions.
 
     None for a further recipe that isn't worth beginning; UserError if the first one can't do a single epoch.
     """
     from toolkit.fit import measure_speed, training_cost
+    from toolkit.match import MOST
     from toolkit.recipe import with_epochs
+    from toolkit.scores import can_match
 
     try:
         _, jobs = prepare(competition, workspace, recipe, options)
@@ -145,12 +153,14 @@ def _fit_epochs(
     dataset = open_dataset(workspace.data)
     epoch, fixed = training_cost(jobs, step, image, len(dataset.test_images))
     epoch *= stress_factor(options)
-    reserved = 0.0
+    samples = sum(len(job.valid_rows) for job in jobs)
+    matched = options.stress != "none" and can_match(competition, workspace)
+    reserved = min(samples, MOST) * image if matched else 0.0
     if options.stress == "full":
         from toolkit.stress import suite_seconds
 
-        reserved = suite_seconds(dataset.images, sum(len(job.valid_rows) for job in jobs), image)
-        fixed += reserved
+        reserved += suite_seconds(dataset.images, samples, image)
+    fixed += reserved
     left = deadline - time.time() - CLOSING
     possible = int((MARGIN * left - fixed) / epoch)
     if first and possible < 1:

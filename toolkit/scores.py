@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit import match, stress
-from toolkit.comparison import compare_runs
+from toolkit.comparison import compare_runs, run_confusions
 from toolkit.competition import Competition
 from toolkit.corruptions import VERSION
 from toolkit.dataset import data_hash, open_dataset, relabel
@@ -75,7 +75,8 @@ def compare_with_best(competition: Competition, workspace: Workspace, folder: Pa
     if not scores:
         return f"{folder.name}: the first run, so there is none to compare it with"
     best = max(scores, key=scores.__getitem__)
-    (found,) = compare_runs(competition, relabel(dataset.targets, relabels(table)), table, folder, [best])
+    targets = relabel(dataset.targets, relabels(table))
+    (found,) = compare_runs(competition, targets, table, [folder], run_confusions(competition, targets, best))
     return f"{folder.name} against {best.name}: {found}"
 
 

@@ -313,6 +313,8 @@ def _report(context: "Search", best: "list[Final]", left: int) -> dict[str, Any]
         _say_winner(context, best, result)
     took = time.time() - context.clock.started
     result |= {"seconds": took, "overhead_seconds": took - context.clock.training}
+    counts = {f"trials {state}": count for state, count in result["trials"].items()}
+    write_json(folder / "summary.json", counts | result | {"importances": weights})
     console.say(
         f"{len(trials)} trials ({number['COMPLETE']} finished, {number['PRUNED']} pruned, {number['FAIL']} failed) in "
         f"{console.duration(took)}, {result['overhead_seconds']:.1f} s of them not spent on training"

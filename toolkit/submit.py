@@ -76,7 +76,8 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
     clean = metrics["clean"]
     console.say(f"{path} ({path.stat().st_size / 1e6:.1f} MB) passed its check")
     console.say(f"out-of-fold {competition.metric.name}: {console.interval(clean)}")
-    return {"submission": str(path), "clean": clean, "stress": metrics["stress"], "ledger": known}
+    scores = {name: metrics.get(name) for name in ("clean", "stress", "matched")}
+    return {"submission": str(path), **scores, "ledger": known}
 
 
 def _may_halve(
