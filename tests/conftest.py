@@ -18,6 +18,13 @@ def console_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.console._to_stderr", False)
 
 
+@pytest.fixture(autouse=True)
+def without_matching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Telling test images from validation images takes a second: only the tests that are about it do."""
+    if "matched" not in request.keywords:
+        monkeypatch.setattr("toolkit.scores.can_match", lambda *_: False)
+
+
 @pytest.fixture(params=NAMES)
 def competition(request: pytest.FixtureRequest) -> Competition:
     return load_competition(ROOT / "competitions" / request.param)

@@ -25,6 +25,7 @@ from toolkit.grade import add_options as grade_options
 from toolkit.grade import grade
 from toolkit.store import read_json
 from toolkit.submit import submit
+from toolkit.train import add_options as add_train_options
 from toolkit.train import train_verb
 
 QUICK = ("schedule.epochs=1", "batch_size=8")
@@ -58,7 +59,7 @@ def test_every_verb_in_order(competition: Competition, tmp_path: Path, capsys: p
     assert split["left_out"] == audited["actions"]["drop"] == (table["fold"] == -1).sum()
 
     made = console.parser("train", "", overrides=True)
-    made.add_argument("--fold", type=int)
+    add_train_options(made)
     trained = call(capsys, train_verb, made, [*base, *QUICK])
     metrics = read_json(Path(trained["run"]) / "metrics.json")
     assert set(metrics["clean"]) >= {"score", "low", "high", "by_fold"}
@@ -158,7 +159,7 @@ def test_a_wrong_training_is_refused_in_one_sentence(
     arguments: list[str], reason: str, mars: Competition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = console.parser("train", "", overrides=True)
-    made.add_argument("--fold", type=int)
+    add_train_options(made)
     assert console.run_verb(made, train_verb, [str(mars.folder), "--workspace", str(tmp_path), *arguments]) == 1
     printed = capsys.readouterr().out
     assert reason in printed

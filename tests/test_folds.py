@@ -115,7 +115,7 @@ def test_a_cleaning_list_that_changed_since_the_folds_stops_training_and_blendin
     cells.folds()
     cells.clean("5,drop,,,\n")
     made = console.parser("train", "", overrides=True)
-    made.add_argument("--fold", type=int)
+    add_train_options(made)
     assert console.run_verb(made, train_verb, cells.shared) == 1
     assert "has changed since the folds; run `python -m toolkit.folds` again" in capsys.readouterr().err
     made = console.parser("ensemble", "")
@@ -175,7 +175,7 @@ def test_jobs_leave_the_holdout_alone_and_are_small(terrain: Place) -> None:
 def test_a_fold_that_is_not_there_leaves_nothing_behind(terrain: Place, capsys: pytest.CaptureFixture[str]) -> None:
     terrain.folds("--folds", "2")
     made = console.parser("train", "", overrides=True)
-    made.add_argument("--fold", type=int)
+    add_train_options(made)
     assert console.run_verb(made, train_verb, [*terrain.shared, "--fold", "2"]) == 1
     assert "there is no fold 2; folds go from 0 to 1" in capsys.readouterr().err
     assert not terrain.workspace.train.exists()

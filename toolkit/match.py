@@ -131,7 +131,7 @@ def features(images: np.ndarray) -> np.ndarray:
     power = np.abs(np.fft.rfft2(grey)) ** 2
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     ring = np.digitize(frequency, [0.03, 0.06, 0.1, 0.15, 0.2, 0.27, 0.35, 0.45])
-    rings = np.stack([np.log1p(power[:, ring == at].mean(1)) for at in range(9)], axis=1)
+    rings = np.stack([np.log1p(power[:, ring == at].mean(1)) for at in np.unique(ring)], axis=1)
     y, x = (np.linspace(-1, 1, side) for side in (height, width))
     inside = (np.abs(y)[:, None] < 0.5) & (np.abs(x) < 0.5)
     light = [grey[:, inside].mean(1) - grey[:, ~inside].mean(1), np.abs((grey * y[:, None]).mean((1, 2)))]

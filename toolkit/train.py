@@ -375,9 +375,13 @@ def train_fold(
     )
 
 
-if __name__ == "__main__":
-    made = console.parser("train", "Train one recipe on all folds.", overrides=True)
+def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--fold", type=int, metavar="K", help="only this fold")
     text = "train again without each family of corruptions, and score it on that family"
     made.add_argument("--families", action="store_true", help=text)
+
+
+if __name__ == "__main__":
+    made = console.parser("train", "Train one recipe on all folds.", overrides=True)
+    add_options(made)
     console.main(made, train_verb)

@@ -22,6 +22,7 @@ from toolkit.models import Network
 from toolkit.recipe import Augment, Model, Recipe, Schedule
 from toolkit.space import Suggesting
 from toolkit.store import Workspace
+from toolkit.train import add_options as add_train_options
 from toolkit.train import train_verb
 
 TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
@@ -127,5 +128,5 @@ def prepare(root: Path, *more: str) -> Workspace:
 def train(root: Path, *more: str) -> Path:
     """The run's folder."""
     made = console.parser("train", "", overrides=True)
-    made.add_argument("--fold", type=int)
+    add_train_options(made)
     return Path(call(train_verb, made, root, *more)["run"])
