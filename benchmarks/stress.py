@@ -51,25 +51,24 @@ CPU = torch.device("cpu")
 KINDS = ("clean", "stress", "matched")
 WORDS = ("rotate", "scale", "shift", "shear", "colour", "degrade", "erase", "mixup", "cutmix")
 NOTHING = ("augment.flip=none", *(f"augment.{word}=0" for word in WORDS))
-# recipe: overrides for all its runs, and for each level of augmentation
-LITE0 = ("schedule.epochs=4", "schedule.freeze=0.25")
-MOBILE = ("schedule.epochs=6", "model.pretrained=false", "optimizer.backbone_factor=1", "schedule.freeze=0")
 HALF = "model.input_scale=0.5"
-MOVED = ("augment.flip=both", "augment.rotate=180", "augment.scale=0.2", "augment.shift=0.1", "augment.colour=0.2")
-WORN = ("augment.degrade=0.5", "augment.colour=0.6")
-TURNED = ("augment.rotate=20", "augment.scale=0.2", "augment.erase=0.3", "augment.randaugment=1")
+# recipe: overrides for all its runs, and for each level of augmentation
+MOBILE = ("schedule.epochs=6", "model.pretrained=false", "optimizer.backbone_factor=1", "schedule.freeze=0")
+TILES = ("schedule.ema=0.9", "batch_size=16", "optimizer.lr=1e-3")
 RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
     "blood_cells": {
-        "efficientnet_lite0": LITE0,
+        "efficientnet_lite0": ("schedule.epochs=4", "schedule.freeze=0.25"),
         "resnet18": ("schedule.epochs=6", HALF),
         "mobilenetv3": MOBILE,
     },
     "mars": {
-        "small_unet": ("schedule.epochs=8",),
-        "unet_resnet18": ("schedule.epochs=5", HALF),
-        "deeplabv3plus": ("schedule.epochs=5", HALF),
+        "small_unet": ("schedule.epochs=10", *TILES),
+        "unet_resnet18": ("schedule.epochs=8", HALF, *TILES),
+        "deeplabv3plus": ("schedule.epochs=8", HALF, *TILES),
     },
 }
+MOVED = ("augment.flip=both", "augment.rotate=180", "augment.scale=0.2", "augment.shift=0.1", "augment.colour=0.2")
+WORN = ("augment.cutmix=0", "augment.degrade=0.5")
 LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
     "blood_cells": {
         "none": NOTHING,
@@ -77,7 +76,12 @@ LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
         "default": (),
         "strong": ("augment.randaugment=2", "augment.augmix=0.3"),
     },
-    "mars": {"none": NOTHING, "default": (), "degrade": WORN, "strong": (*WORN, *TURNED)},
+    "mars": {
+        "none": NOTHING,
+        "light": ("augment.cutmix=0",),
+        "worn": WORN,
+        "strong": (*WORN, "augment.colour=0.6", "augment.erase=0.3"),
+    },
 }
 
 

@@ -25,6 +25,7 @@ from toolkit.metrics import confusion_matrix
 from toolkit.oof import open_probabilities, probabilities, score
 from toolkit.split import HELD_OUT, read_folds
 from toolkit.store import Workspace, read_json
+from toolkit.train import add_options as add_train_options
 from toolkit.train import prepare, train, train_fold, train_verb
 from toolkit.training import FoldJob
 
