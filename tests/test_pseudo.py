@@ -209,7 +209,7 @@ def test_labels_of_a_fold_change_nothing_in_its_teacher_nor_its_student(tmp_path
 def test_rules_that_forbid_test_images_stop_it(tmp_path: Path) -> None:
     workspace = prepare(tmp_path)
     made = console.parser("train", "", overrides=True)
-    add_train_options(made)
+    verb.add_options(made)
     strict = replace(competition, rules=Rules(unlabelled_test_images=False, sources={}))
     with pytest.raises(UserError, match=r"learns from test images, which .* forbids; set pseudo\.rounds=0 \(rule"):
         call(verb.train_verb, made, tmp_path, "pseudo.rounds=1", of=strict)

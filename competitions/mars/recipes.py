@@ -29,6 +29,10 @@ UNET_RESNET18 = replace(
 UNET_RESNET34_SCSE = replace(
     UNET_RESNET18, name="unet_resnet34_scse", model=Model(name="unet", encoder="resnet34", attention="scse")
 )
+# For a test set that is worn: clean scores fall, scores under corruptions rise. Look at both.
+SMALL_UNET_ROBUST = replace(
+    SMALL_UNET, name="small_unet_robust", augment=replace(LIGHT, colour=0.6, degrade=0.5, erase=0.3)
+)
 DEEPLABV3PLUS = replace(UNET_RESNET18, name="deeplabv3plus", model=Model(name="deeplabv3plus", encoder="resnet18"))
 SEGFORMER = replace(UNET_RESNET18, name="segformer", model=Model(name="segformer", encoder="timm-regnetx_032"))
 
@@ -48,5 +52,6 @@ RECIPES = {
         UNET_RESNET34_SCSE,
         DEEPLABV3PLUS,
         SEGFORMER,
+        SMALL_UNET_ROBUST,
     )
 }
