@@ -202,8 +202,8 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .92rem; margin
 .strong { margin: .5rem 0; max-width: 46rem; border-left: .25rem solid var(--accent); padding-left: .8rem; }
 .subtitle { margin: 0; opacity: .75; font-size: .92rem; }
 .scroll { overflow-x: auto; margin-bottom: .75rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: pre; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem; }
+th, td { padding: .3rem .45rem; text-align: right; border-bottom: 1px solid var(--line); white-space: pre; }
 th:first-child, td:first-child, .text { text-align: left; }
 td.text:not(:first-child) { white-space: normal; min-width: 11rem; }
 .marked { font-weight: 600; background: var(--soft); }

@@ -25,6 +25,7 @@ from toolkit.report_figures import bars, by_class, chart, confusion, curves, for
 from toolkit.report_runs import (
     COMPARED,
     Run,
+    better_elsewhere,
     compared,
     differences,
     legend,
@@ -176,13 +177,11 @@ def _number(found: Found, said: Forecast) -> Section:
     if said.range is not None:
         tiles.append((f"{said.range.mean:.3f}", f"leaderboard, likely; {said.range.low:.3f} to {said.range.high:.3f}"))
     missing = [name for name in meaning if not found.metrics.get(name)]
-    of = (
-        f"the {found.name}" if found.blend else f"the best run, {found.best.name}; there is no blend of these runs yet"
-    )
+    of = f"the {found.name}" if found.blend else f"the best run, {found.best.name}; there is no blend of them yet"
     note = f"{found.competition.metric.name} of {of}. With 95 % intervals."
     if missing:
         note += f" Not measured: {' and '.join(missing)}."
-    words = [said.words]
+    words = [*better_elsewhere(found.runs, found.metrics), said.words]
     if said.range is None:
         words.append(
             "Until then: the leaderboard of a test set like the training images is near the clean score, that of a "

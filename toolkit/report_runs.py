@@ -1,6 +1,6 @@
 """The runs that a report shows: read, held against the best one, and their worst predictions out of fold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,23 @@ def compared(
     others = [run.folder for run in runs[1:COMPARED]]
     found = compare_runs(competition, targets, table, others, best)
     return {folder.name: each for folder, each in zip(others, found, strict=True)}
+
+
+def better_elsewhere(runs: Sequence[Run], shown: Mapping[str, Any]) -> list[str]:
+    """A sentence for each other score by which a run is better, beyond both intervals, than what is shown first."""
+    said = []
+    for kind in ("stress", "matched"):
+        scored = [run for run in runs if run.metrics.get(kind)]
+        if not scored or not shown.get(kind):
+            continue
+        best = max(scored, key=lambda run: run.metrics[kind]["score"])
+        score, own = best.metrics[kind], shown[kind]
+        if score["low"] > own["high"]:
+            said.append(
+                f"By the {kind} score {best.name} is better: {score['score']:.4f} against {own['score']:.4f}, "
+                f"with a clean score of {best.metrics['clean']['score']:.4f}. Trust it if test images are corrupted."
+            )
+    return said
 
 
 @dataclass(frozen=True)
