@@ -149,9 +149,8 @@ def _parameters(
 
 
 def _run_hash(values: dict[str, Any], here: list[str]) -> str:
-    """As in the folder's name; the recipe's hash leaves its name out."""
-    recipe = {name: value for name, value in values.items() if name != "name"}
-    return hash_json([hash_json(recipe), *here])[:8]
+    """As in the folder's name."""
+    return hash_json([from_dict(values).hash, *here])[:8]
 
 
 def _blocks(groups: np.ndarray, blocks: int, seed: int) -> np.ndarray:
