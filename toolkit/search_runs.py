@@ -116,8 +116,7 @@ def evaluate(search: Search, trial: "Trial") -> list[float]:
     search.board.begin(trial.number)
     recipe = recipe_of(search, trial)
     recipe = replace(recipe, name=f"{recipe.name}-t{trial.number}")
-    with console.quiet():
-        folder, jobs = prepare(search.competition, search.workspace, recipe, search.options)
+    folder, jobs = _prepared(search, recipe)
     trial.set_user_attr(RUN, folder.name)
     search.board.read()
     with _claim(search, folder, search.clock.cut_at):
@@ -283,7 +282,7 @@ def finals(search: Search) -> list[Final]:
 
 
 def _prepared(search: Search, recipe: Recipe) -> tuple[Path, list[FoldJob]]:
-    with console.quiet():
+    with console.quiet(), search.clock.counting():  # it may measure the speed of a network that is new here
         return prepare(search.competition, search.workspace, recipe, search.options)
 
 
