@@ -311,7 +311,7 @@ def test_a_family_that_is_left_out_is_not_trained_on(engine: str, family: Family
         return float(np.abs(made - even.astype(np.float32)).max())
 
     assert changed(augment) > 10
-    assert changed(replace(augment, leave_out=(family,))) < 2
+    assert changed(replace(augment, leave_out=(family,))) <= 2
 
 
 def test_augmix_is_a_mixture() -> None:

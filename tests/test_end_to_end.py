@@ -150,7 +150,7 @@ def test_the_verbs_are_listed() -> None:
     [
         (["model.layers=3"], "recipe has no field 'model.layers'; there are name, encoder"),
         (["optimizer.lr=fast"], "recipe field optimizer.lr"),
-        (["--recipe", "best"], "mars has no recipe 'best'; there are small_unet"),
+        (["--recipe", "best"], "mars has no recipe 'best', nor is it a file; there are small_unet"),
         (["--recipe", "unet_resnet18", "model.pretrained=true"], "pretrained weights, which this competition forbids"),
         ([], "there is no"),
     ],
