@@ -74,6 +74,7 @@ OTHER = {
     "augment.cutmix": "0.3",
     "augment.cutmix_images": "4",
     "augment.copy_paste": "0.3",
+    "augment.leave_out": "noise",
     "loss.names": "focal,dice",
     "loss.label_smoothing": "0.1",
     "loss.gamma": "0.5",

@@ -74,7 +74,7 @@ def test_recipes_that_fit_are_trained_whole_and_blended(tmp_path: Path, measured
     result = started(tmp_path)
     assert asked == ["first", "second"] and epochs(tmp_path) == {"first": 4, "second": 4}
     assert blended(tmp_path) == {"first", "second"}
-    assert set(result) == {"submission", "clean", "stress", "leaderboard", "seconds"}
+    assert set(result) == {"submission", "clean", "stress", "matched", "leaderboard", "seconds"}
     assert Path(result["submission"]).exists() and 0 < result["seconds"] < 60
 
 

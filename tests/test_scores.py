@@ -8,9 +8,11 @@ import pytest
 
 from tests.tiny import call, competition, prepare, train
 from toolkit import console
+from toolkit.dataset import open_dataset
 from toolkit.ensemble import add_options, ensemble
 from toolkit.match import EVIDENCE, read_match
 from toolkit.scores import can_match, compare_with_best
+from toolkit.split import read_folds
 from toolkit.store import Workspace, read_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,7 +65,7 @@ def test_a_run_is_compared_with_the_best_of_the_others(tmp_path: Path) -> None:
     workspace = prepare(tmp_path)
     runs = [train(tmp_path, f"schedule.epochs={epochs}", "--stress", "none") for epochs in (1, 2, 3)]
     scores = [read_json(run / "metrics.json")["clean"]["score"] for run in runs]
-    said = compare_with_best(competition, workspace, runs[0])
+    said = compare_with_best(competition, workspace, open_dataset(workspace.data), read_folds(workspace), runs[0])
     best = runs[1 + int(np.argmax(scores[1:]))]
     assert said.startswith(f"{runs[0].name} against {best.name}: {scores[0] - max(scores[1:]):+.4f} (")
 

@@ -81,7 +81,8 @@ def test_recipes_made_by_hand_are_read_backwards_into_the_parameters_that_make_t
         assert replace(suggested, name=made.name) == made
         competition.rules.check(suggested)
     assert all(made.model.pretrained for made in outside), "only those whose weights are not at hand"
-    assert set(competition.recipes.values()) <= set(competition.first_trials)
+    robust = {made for made in competition.recipes.values() if made.name.endswith("robust")}  # outside the space
+    assert set(competition.recipes.values()) - robust <= set(competition.first_trials)
 
 
 def test_whatever_is_suggested_is_read_backwards_obeys_the_rules_and_can_be_built(competition: Competition) -> None:

@@ -209,9 +209,7 @@ def test_a_blend_is_the_metric_of_the_mean_on_what_the_runs_share(two_runs: tupl
 
 def test_a_blend_of_masks_scores_the_masks_that_were_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, masks, folds, networks = terrain()
-    monkeypatch.setattr(
-        "toolkit.stress.load_network", lambda of, recipe, path, device: networks[int(path.parent.name[-1])]
-    )
+    monkeypatch.setattr("toolkit.stress.load_networks", lambda of, recipe, run, device: networks)
     monkeypatch.setattr("toolkit.stress.KEPT_BYTES", 1000 * 3 * 12 * 16)
     whole = score_run(TERRAIN, FIRST, images, masks, folds, tmp_path, "cpu", None)
     evidence = read_evidence(tmp_path)

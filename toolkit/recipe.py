@@ -19,7 +19,11 @@ LossName = Literal["cross_entropy", "focal", "dice", "jaccard", "tversky", "lova
 # families of corruptions, as the suite of the stress score has them
 Family = Literal["noise", "blur", "light", "colour", "resolution", "geometry", "occlusion"]
 LIST = BeforeValidator(lambda value: [part for part in value.split(",") if part] if isinstance(value, str) else value)
-LossNames = Annotated[tuple[LossName, ...], Field(min_length=1), LIST]
+LossNames = Annotated[
+    tuple[LossName, ...],
+    Field(min_length=1),
+    BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
+]
 
 
 @dataclass(frozen=True, config=STRICT)

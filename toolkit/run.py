@@ -35,15 +35,18 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 
 def run(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """All verbs in order; on practice data the submission is graded too."""
+    from toolkit.dataset import open_dataset
     from toolkit.parallel import places
     from toolkit.scores import can_match, matching
+    from toolkit.split import read_folds
 
     started = time.time()
     places(options.device)
     audit(competition, workspace, options)
     split = folds(competition, workspace, options)
     if options.stress != "none" and can_match(competition, workspace):  # before the time that is left is planned
-        console.say(matching(workspace).words(competition.task.image_shape[2]))
+        found = matching(workspace, open_dataset(workspace.data), read_folds(workspace))
+        console.say(found.words(competition.task.image_shape[2]))
     runs = _train_within(competition, workspace, options, started + options.budget, split["hash"])
     options = argparse.Namespace(**vars(options), runs=runs, submission=None, truth=None, views=["none"])
     ensemble(competition, workspace, options)
@@ -88,7 +91,9 @@ def _train_within(
         known = [from_dict(values) for values in plan["recipes"] if values["name"] == recipe.name]
         if recipe.name in plan["skipped"]:
             continue
-        if not known and deadline - time.time() < WORTHWHILE * took:  # the speed of each takes seconds to measure
+        if (
+            not known and runs and deadline - time.time() < WORTHWHILE * took
+        ):  # the speed of each takes seconds to measure
             console.say(f"skipped {recipe.name}: too little time is left")
             plan["skipped"].append(recipe.name)
             write_json(path, plan)

@@ -4,19 +4,27 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+
 from toolkit import match, stress
 from toolkit.comparison import compare_runs, run_confusions
 from toolkit.competition import Competition
 from toolkit.corruptions import VERSION
-from toolkit.dataset import data_hash, open_dataset, relabel
+from toolkit.dataset import Dataset, data_hash, open_dataset, relabel
 from toolkit.oof import finished_runs
-from toolkit.split import folds_hash, read_folds, relabels
+from toolkit.split import folds_hash, relabels
 from toolkit.store import Workspace, read_json, read_manifest, write_json
 from toolkit.training import FoldJob
 
 
 def score_run(
-    competition: Competition, workspace: Workspace, jobs: list[FoldJob], wanted: str, deadline: float | None
+    competition: Competition,
+    workspace: Workspace,
+    dataset: Dataset,
+    table: pd.DataFrame,
+    jobs: list[FoldJob],
+    wanted: str,
+    deadline: float | None,
 ) -> Iterator[str]:
     """Add the stress score and, where there are test images, the test-matched score; yields what to say of each.
 
@@ -25,7 +33,6 @@ def score_run(
     if wanted == "none":
         return
     folder, recipe, device = jobs[0].folder.parent, jobs[0].recipe, jobs[0].device
-    dataset, table = open_dataset(workspace.data), read_folds(workspace)
     metrics = read_json(folder / "metrics.json")
     known = metrics["stress"]
     if known is None or known["version"] != VERSION or (wanted == "full" and known["share"] < 1):
@@ -46,7 +53,7 @@ def score_run(
     if not can_match(competition, workspace):
         return
     before = read_manifest(workspace.match)
-    found = matching(workspace)
+    found = matching(workspace, dataset, table)
     if read_manifest(workspace.match) != before:
         yield found.words(dataset.images.shape[3])
     if (metrics.get("matched") or {}).get("match") != found.hash:
@@ -60,16 +67,16 @@ def can_match(competition: Competition, workspace: Workspace) -> bool:
     return competition.rules.unlabelled_test_images and len(open_dataset(workspace.data).test_images) > 0
 
 
-def matching(workspace: Workspace) -> match.Match:
+def matching(workspace: Workspace, dataset: Dataset, table: pd.DataFrame) -> match.Match:
     """Which corruptions make validation images look like the test images; found once."""
-    dataset, table = open_dataset(workspace.data), read_folds(workspace)
     made_from = {"data": data_hash(workspace.data), "folds": folds_hash(table)}
     return match.open_match(workspace.match, dataset, relabel(dataset.targets, relabels(table)), table, made_from)
 
 
-def compare_with_best(competition: Competition, workspace: Workspace, folder: Path) -> str:
+def compare_with_best(
+    competition: Competition, workspace: Workspace, dataset: Dataset, table: pd.DataFrame, folder: Path
+) -> str:
     """The clean score of a run against that of the best other one on the same data and folds, in words."""
-    dataset, table = open_dataset(workspace.data), read_folds(workspace)
     runs = finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table))
     scores = {run: read_json(run / "metrics.json")["clean"]["score"] for run in runs if run != folder}
     if not scores:

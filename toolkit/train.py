@@ -30,7 +30,10 @@ TEACHER = "teacher.json"  # hashes of the weights that labelled test images
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+
     from toolkit.competition import Competition
+    from toolkit.dataset import Dataset
     from toolkit.fit import Stop
     from toolkit.recipe import Recipe
     from toolkit.training import FoldJob, Watch
@@ -213,6 +216,7 @@ def _train_once(
     """One run, all folds; `teacher`: the run whose folds label test images for the same folds here."""
     from toolkit.dataset import data_hash, open_dataset, relabel
     from toolkit.results import AVERAGED, LAST, choose_averages, store_oof, store_test
+    from toolkit.scores import compare_with_best
     from toolkit.split import folds_hash, read_folds, relabels
     from toolkit.stress import EVIDENCE
 
@@ -224,7 +228,7 @@ def _train_once(
     done = read_manifest(folder)
     if done is not None and (done["complete"] or deadline is not None):
         console.say(f"{folder.name}: already trained")
-        _judge(competition, workspace, jobs, options, deadline)
+        _judge(competition, workspace, dataset, table, jobs, options, deadline)
         return folder
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / EVIDENCE / MANIFEST).unlink(missing_ok=True)  # of the weights that are about to change
@@ -252,23 +256,25 @@ def _train_once(
         if path.name.startswith((LAST, AVERAGED)):
             path.unlink()
     console.say(f"{folder.name}: out-of-fold {competition.metric.name} {console.interval(clean)}")
-    _judge(competition, workspace, jobs, options, deadline)
+    _judge(competition, workspace, dataset, table, jobs, options, deadline)
+    console.say(compare_with_best(competition, workspace, dataset, table, folder))
     return folder
 
 
 def _judge(
     competition: "Competition",
     workspace: Workspace,
+    dataset: "Dataset",
+    table: "pd.DataFrame",
     jobs: list["FoldJob"],
     options: argparse.Namespace,
     deadline: float | None,
 ) -> None:
-    """Add the scores that a finished run lacks, and say how it compares."""
-    from toolkit.scores import compare_with_best, score_run
+    """Add the scores that a finished run lacks."""
+    from toolkit.scores import score_run
 
-    for said in score_run(competition, workspace, jobs, options.stress, deadline):
+    for said in score_run(competition, workspace, dataset, table, jobs, options.stress, deadline):
         console.say(said)
-    console.say(compare_with_best(competition, workspace, jobs[0].folder.parent))
 
 
 def _hold_out_families(
