@@ -91,7 +91,7 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
     assert result["of"] == f"blend {folder.name}" and result["matched"]["score"] == 0.4321
     for said in (
         *(run.name for run in runs),
-        "batch_size=",
+        "optimizer.lr=",
         "0.4321",
         "Corruption and severity",
         "The leaderboard will likely say",
