@@ -1,5 +1,6 @@
 """Shared test data: competitions, and their practice data drawn once in a small size."""
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from toolkit.competition import Competition, load_competition
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("blood_cells", "mars")
+# each process is a copy of one that has imported everything, so that a start costs no seconds; there is one server for
+# all tests, and of two lists of what it imports the last would win
+START = multiprocessing.get_context("forkserver")
+START.set_forkserver_preload(["tests.test_kill", "tests.test_search", "tests.test_study"])
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """kill -9 at any moment, then the same job again: the same bits as if nothing had happened."""
 
 import json
-import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -13,15 +12,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.conftest import START
 from tests.tiny import FIRST, competition, load, practice
 from toolkit import fit, training
 from toolkit.dataset import save_dataset
 from toolkit.recipe import override
 
 KILLS = 8
-# each process is a copy of one that has imported everything, so that a start costs no seconds
-START = multiprocessing.get_context("forkserver")
-START.set_forkserver_preload(["tests.test_kill"])
 
 
 def train(job: training.FoldJob) -> None:

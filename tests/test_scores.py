@@ -13,7 +13,7 @@ from toolkit.ensemble import add_options, ensemble
 from toolkit.match import EVIDENCE, read_match
 from toolkit.scores import can_match, compare_with_best
 from toolkit.split import read_folds
-from toolkit.store import Workspace, read_json
+from toolkit.store import Workspace, read_json, read_manifest, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = "schedule.epochs=1"
@@ -49,6 +49,18 @@ def test_a_run_is_scored_as_the_test_images_are_and_a_blend_follows(
     call(ensemble, made, tmp_path, "--views", "none")
     (blend,) = workspace.ensemble.glob("*/metrics.json")
     assert read_json(blend)["matched"]["samples"] == len(match.rows)
+
+
+@pytest.mark.matched
+def test_a_run_that_is_trained_on_keeps_nothing_of_what_its_old_weights_said(tmp_path: Path) -> None:
+    with_dark_test_images(tmp_path)
+    run = train(tmp_path, QUICK)
+    assert read_manifest(run / EVIDENCE) is not None
+    inputs = read_manifest(run)
+    assert inputs is not None
+    write_manifest(run, inputs | {"complete": False})
+    assert train(tmp_path, QUICK, "--stress", "none") == run
+    assert read_manifest(run / EVIDENCE) is None
 
 
 @pytest.mark.matched

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import torch
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from tests.conftest import START
 from tests.tiny import FIRST, call, competition, prepare, train
 from toolkit import console, search_runs
 from toolkit.competition import Competition
@@ -35,8 +35,6 @@ from toolkit.trials import Rivals, course, fold_order, read_objectives
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = ("schedule.epochs=1", "--repeats", "0")
-START = multiprocessing.get_context("forkserver")
-START.set_forkserver_preload(["tests.test_search"])
 
 
 @pytest.fixture(autouse=True)

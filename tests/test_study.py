@@ -20,6 +20,7 @@ import pytest
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tests.conftest import START
 from toolkit.errors import UserError
 from toolkit.leases import GRACE, alive, claimed, this_process
 from toolkit.study import (
@@ -44,9 +45,6 @@ from toolkit.study import (
 
 KILLS = int(os.environ.get("SEARCH_KILLS", "10"))
 WORKERS = 4
-# each process is a copy of one that has imported everything, so that a start costs no seconds
-START = multiprocessing.get_context("forkserver")
-START.set_forkserver_preload(["tests.test_study"])
 
 
 def opened(folder: Path, where: str = "sqlite", sampler: str = "random") -> Study:

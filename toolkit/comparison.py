@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition
-from toolkit.metrics import INTERVAL, confusion_by_sample, resample
-from toolkit.oof import chunks, open_probabilities, probabilities
+from toolkit.metrics import INTERVAL, resample
+from toolkit.oof import open_probabilities, stored_confusions
 
 SURE = 0.95  # from this probability on a difference is called one
 DRAWS = 2000
@@ -61,12 +61,7 @@ def run_confusions(competition: Competition, targets: np.ndarray, run: Path) -> 
     """Confusion matrices (N, C, C) of what a run's or a blend's folder says out of fold; those of samples in no fold
     mean nothing.
     """
-    stored, classes = open_probabilities(run / "oof.npy"), len(competition.task.classes)
-    parts = [
-        confusion_by_sample(targets[at], competition.decode(probabilities(stored[at])), classes)
-        for at in chunks(len(targets))
-    ]
-    return np.concatenate(parts)
+    return stored_confusions(competition, targets, open_probabilities(run / "oof.npy"))
 
 
 def compare_runs(

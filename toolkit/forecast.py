@@ -26,7 +26,7 @@ NEEDED = 3  # submissions with a leaderboard score, for a forecast
 SHIFT, SLOPE, NOISE = 0.5, 0.3, 0.02  # the priors' widths
 GRID = np.geomspace(1e-4, 1.0, 160)  # of s; below 1e-4 leaderboards round
 EXACT = 12  # submissions up to which all signs are tried
-COMMON = 0.5  # correlation of two scores under resampled images: 0.3 to 0.8 between runs on both competitions
+COMMON = 0.5  # correlation of two scores under resampled images; assumed
 
 
 @dataclass(frozen=True)

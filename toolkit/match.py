@@ -21,9 +21,9 @@ from toolkit.competition import Competition, Segmentation
 from toolkit.corruptions import VERSION, corrupt_each, suite
 from toolkit.dataset import Dataset
 from toolkit.embed import properties
-from toolkit.metrics import INTERVAL, confusion_by_sample, resample
+from toolkit.metrics import INTERVAL, resample
 from toolkit.models import load_networks, predict, resolve_device
-from toolkit.oof import chunks, open_probabilities, probabilities, write_probabilities
+from toolkit.oof import chunks, open_probabilities, stored_confusions, weighted_mean, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.shift import tell_apart
 from toolkit.store import atomic, hash_json, read_json, read_manifest, write_json, write_manifest
@@ -241,17 +241,10 @@ def predict_matched(
     return said
 
 
-def score_run(
-    competition: Competition,
-    recipe: Recipe,
-    images: np.ndarray,
-    folds: pd.DataFrame,
-    match: Match,
-    run: Path,
-    device: str,
+def store_matched(
+    competition: Competition, folds: pd.DataFrame, match: Match, said: np.ndarray, run: Path
 ) -> dict[str, Any]:
-    """The test-matched score of a run; what its networks say of the matched images is kept in its folder."""
-    said = predict_matched(competition, recipe, images, folds, match, run, device)
+    """Keep what a run says of the matched images (n, C, ...) in its folder, for blends; its test-matched score."""
     with atomic(run / EVIDENCE) as partial:
         partial.mkdir()
         kept = np.uint8 if isinstance(competition.task, Segmentation) else np.float16
@@ -278,8 +271,7 @@ def blend_matched(
     parts = [open_probabilities(run / EVIDENCE / "probabilities.npy") for run in runs]
     mean = np.empty(parts[0].shape, np.float16)
     for at in chunks(len(mean)):
-        mixed = [w * probabilities(part[at]).T for w, part in zip(share[at].T, parts, strict=True)]
-        mean[at] = np.sum(mixed, axis=0).T
+        mean[at] = weighted_mean([part[at] for part in parts], share[at])
     return matched_score(competition, folds, match, mean)
 
 
@@ -290,12 +282,7 @@ def matched_score(competition: Competition, folds: pd.DataFrame, match: Match, s
     `auc_after`, `effective` of so many `samples`, and the `mixture`. The interval knows nothing of errors in the
     mixture.
     """
-    classes = len(competition.task.classes)
-    parts = [
-        confusion_by_sample(match.truth[at], competition.decode(probabilities(said[at])), classes)
-        for at in chunks(len(said))
-    ]
-    confusions = np.concatenate(parts) * match.weights[:, None, None]
+    confusions = stored_confusions(competition, match.truth, said) * match.weights[:, None, None]
     fold, group = (folds[name].to_numpy()[match.rows] for name in ("fold", "group"))
     low, high = np.percentile(competition.score(resample(confusions, group)), INTERVAL)
     return {

@@ -4,7 +4,7 @@ Probabilities lie in `.npy` files that are memory-mapped: float16 for labels; fo
 0..1) where that changes the score by less than QUANTISATION, else float16.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +45,29 @@ def chunks(length: int) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK, length))
 
 
+def weighted_mean(stored: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
+    """Weighted mean, float (n, C, ...), of stored parts (n, C, ...); shares: (n, parts)."""
+    parts = zip(shares.T, (probabilities(one) for one in stored), strict=True)
+    return sum((share * part.T for share, part in parts), np.zeros(1)).T
+
+
+def stored_confusions(competition: Competition, targets: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Confusion matrices (N, C, C) of stored probabilities (N, C, ...)."""
+    classes = len(competition.task.classes)
+    parts = [
+        confusion_by_sample(targets[at], competition.decode(probabilities(stored[at])), classes)
+        for at in chunks(len(targets))
+    ]
+    return np.concatenate(parts)
+
+
 def score(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, stored: np.ndarray) -> dict[str, Any]:
     """The official metric of out-of-fold probabilities (N, C, ...): `score`, its 95 % interval `low` and
     `high` from resampling groups, `by_fold`, `by_class` with its `by_class_interval` [low, high] (None for a class
     that has no sample), and for mean IoU its `readings`.
     """
     fold = folds["fold"].to_numpy()
-    classes = len(competition.task.classes)
-    parts = [
-        confusion_by_sample(targets[at], competition.decode(probabilities(stored[at])), classes)
-        for at in chunks(len(targets))
-    ]
-    confusions = np.concatenate(parts)[fold >= 0]
+    confusions = stored_confusions(competition, targets, stored)[fold >= 0]
     groups = folds["group"].to_numpy()[fold >= 0]
     fold = fold[fold >= 0]
     total = confusions.sum(0)

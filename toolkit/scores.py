@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,8 +26,9 @@ def score_run(
     jobs: list[FoldJob],
     wanted: str,
     deadline: float | None,
-) -> Iterator[str]:
-    """Add the stress score and, where there are test images, the test-matched score; yields what to say of each.
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Add the stress score and, where there are test images, the test-matched score; yields what
+    was added: its name, the score, and how it came about.
 
     wanted: `none`, `auto` (as many corrupted images as a share of the training time allows) or `full`.
     """
@@ -46,20 +48,19 @@ def score_run(
         known = stress.score_run(competition, recipe, dataset.images, targets, table, folder, device, seconds)
         metrics["stress"] = known
         write_json(folder / "metrics.json", metrics)
-        yield (
-            f"{folder.name}: stress {competition.metric.name} {_interval(known)}, on {known['triples']:,} corrupted "
-            f"images ({known['share']:.2%} of the suite) in {known['seconds']:.0f} s"
-        )
+        share = f"{known['triples']:,} corrupted images ({known['share']:.2%} of the suite)"
+        yield "stress", known, f"on {share} in {known['seconds']:.0f} s"
     if not can_match(competition, workspace):
         return
     before = read_manifest(workspace.match)
     found = matching(workspace, dataset, table)
-    if read_manifest(workspace.match) != before:
-        yield found.words(dataset.images.shape[3])
+    new = read_manifest(workspace.match) != before
     if (metrics.get("matched") or {}).get("match") != found.hash:
-        metrics["matched"] = match.score_run(competition, recipe, dataset.images, table, found, folder, device)
+        said = match.predict_matched(competition, recipe, dataset.images, table, found, folder, device)
+        metrics["matched"] = match.store_matched(competition, table, found, said, folder)
         write_json(folder / "metrics.json", metrics)
-        yield f"{folder.name}: test-matched {competition.metric.name} {_interval(metrics['matched'])}"
+        how = found.words(dataset.images.shape[3]) if new else f"on {len(found.rows):,} images that look like them"
+        yield "test-matched", metrics["matched"], how
 
 
 def can_match(competition: Competition, workspace: Workspace) -> bool:
@@ -85,7 +86,3 @@ def compare_with_best(
     targets = relabel(dataset.targets, relabels(table))
     (found,) = compare_runs(competition, targets, table, [folder], run_confusions(competition, targets, best))
     return f"{folder.name} against {best.name}: {found}"
-
-
-def _interval(score: dict[str, float]) -> str:
-    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f})"

@@ -21,7 +21,7 @@ from toolkit.competition import Competition, Segmentation
 from toolkit.corruptions import VERSION, corrupt_each, suite
 from toolkit.metrics import confusion_by_sample
 from toolkit.models import load_networks, predict, resolve_device
-from toolkit.oof import open_probabilities, probabilities
+from toolkit.oof import open_probabilities, weighted_mean
 from toolkit.recipe import Recipe
 from toolkit.store import atomic, read_manifest, write_manifest
 from toolkit.triples import SEED, SEVERITIES, Evidence, all_triples, cells_of, ladder, score_triples
@@ -195,8 +195,7 @@ def blend_stress(
     confusions = np.empty((count, classes, classes), np.int64) if truth is not None else None
     for start in range(0, count, BATCH):
         at = slice(start, min(start + BATCH, count))
-        parts = [probabilities(evidence.probabilities[at]) for evidence in kept]
-        mean = sum((w * part.T for w, part in zip(share[at].T, parts, strict=True)), np.zeros(1)).T
+        mean = weighted_mean([evidence.probabilities[at] for evidence in kept], share[at])
         if blended is not None:
             blended[at] = mean
         elif truth is not None and confusions is not None:

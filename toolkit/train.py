@@ -214,11 +214,11 @@ def _train_once(
     teacher: Path | None,
 ) -> Path:
     """One run, all folds; `teacher`: the run whose folds label test images for the same folds here."""
+    from toolkit import match, stress
     from toolkit.dataset import data_hash, open_dataset, relabel
     from toolkit.results import AVERAGED, LAST, choose_averages, store_oof, store_test
     from toolkit.scores import compare_with_best
     from toolkit.split import folds_hash, read_folds, relabels
-    from toolkit.stress import EVIDENCE
 
     # read before the training: a cleaning list or folds that change meanwhile are the next run's
     dataset, table = open_dataset(workspace.data), read_folds(workspace)
@@ -231,7 +231,8 @@ def _train_once(
         _judge(competition, workspace, dataset, table, jobs, options, deadline)
         return folder
     (folder / MANIFEST).unlink(missing_ok=True)
-    (folder / EVIDENCE / MANIFEST).unlink(missing_ok=True)  # of the weights that are about to change
+    for evidence in (stress.EVIDENCE, match.EVIDENCE):  # of the weights that are about to change
+        (folder / evidence / MANIFEST).unlink(missing_ok=True)
     begin(folder, jobs[0])
     with console.training_progress(len(jobs), recipe.schedule.epochs) as watch:
         until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(options)
@@ -273,8 +274,9 @@ def _judge(
     """Add the scores that a finished run lacks."""
     from toolkit.scores import score_run
 
-    for said in score_run(competition, workspace, dataset, table, jobs, options.stress, deadline):
-        console.say(said)
+    run, metric = jobs[0].folder.parent.name, competition.metric.name
+    for name, score, how in score_run(competition, workspace, dataset, table, jobs, options.stress, deadline):
+        console.say(f"{run}: {name} {metric} {console.interval(score)}, {how}")
 
 
 def _hold_out_families(
