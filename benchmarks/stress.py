@@ -46,6 +46,8 @@ ROOT = Path(__file__).parent.parent
 NAMES = ("blood_cells", "mars")
 DRAWS = 3  # of the hidden set
 SHARE = 16  # one in so many groups of the large set is in a draw
+SIZES = {"blood_cells": 12000, "mars": 6000}  # of the large sets
+EACH = 100  # triples of the large set for each corruption and severity
 HELD_OUT = -2  # in the column fold
 CPU = torch.device("cpu")
 KINDS = ("clean", "stress", "matched")
@@ -190,7 +192,7 @@ def _fitted(classes: int, images: np.ndarray, targets: np.ndarray, seed: int) ->
     return network.eval()
 
 
-def coverage(name: str, draws: int, size: int, each: int = 300) -> dict[str, Any]:
+def coverage(name: str, draws: int, size: int) -> dict[str, Any]:
     """Shares of the draws in which the 90 % interval of the clean and of the stress score holds the truth."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -204,7 +206,7 @@ def coverage(name: str, draws: int, size: int, each: int = 300) -> dict[str, Any
     group = np.unique(table["group"].to_numpy()[inside], return_inverse=True)[1]
     everywhere = pd.DataFrame({"fold": 0, "group": group})
     triples = all_triples(targets, everywhere, competition.task)
-    triples = triples[: each * len(np.unique(cells_of(triples)))]
+    triples = triples[: EACH * len(np.unique(cells_of(triples)))]
     made, moved = _corrupted(images, targets, triples)
     images, targets = _shrunk(images, targets)
     classes = len(competition.task.classes)
@@ -288,7 +290,7 @@ def main() -> None:
     made.add_argument("--competitions", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
     made.add_argument("--only", choices=("ranking", "coverage"))
     made.add_argument("--draws", type=int, default=100, metavar="N", help="of the coverage (default: 100)")
-    made.add_argument("--size", type=int, default=3000, metavar="N", help="of the set they are drawn from")
+    made.add_argument("--size", type=int, metavar="N", help="of the set they are drawn from (default: 12000, 6000)")
     made.add_argument("--json", action="store_true")
     options = made.parse_args()
     data = options.data.resolve() if options.data else None
@@ -297,7 +299,7 @@ def main() -> None:
         if options.only != "coverage":
             found |= ranking(name, data, options.workspace.resolve())
         if options.only != "ranking":
-            found |= coverage(name, options.draws, options.size)
+            found |= coverage(name, options.draws, options.size or SIZES[name])
             found["coverage"] = found["coverage_stress"]
         if not options.json:
             _show(name, found)

@@ -1,14 +1,15 @@
 """How near training is to what the machine can do, and how far ahead of other libraries at their defaults.
 
-    python -m benchmarks.training [--json] [--only limit peers memory quality] [--pairs N] [--data DIR]
+    python -m benchmarks.training [--json] [--only limit peers memory] [--cases NAME …] [--pairs N] [--steps N]
 
 limit: images/s of `fit_fold` with each competition's default augmentation over a bare loop of the same network on
-preloaded tensors, in the same precision and layout, both measured in turns. peers: the same network, loss,
-optimiser and augmentation trained by fastai, Lightning and skorch as their documentation shows them, in turns with
-`fit_fold` and its measured settings (needs `pip install .[bench]`). memory: peak of a training process beside the
-data, the network and its optimiser. quality: out-of-fold score after some minutes, against fastai's `fine_tune`
-with the same network, folds and minutes (--minutes 10 --data ../shared/data).
+preloaded tensors, in the same precision and layout, in turns. The bare loop is run in a process of its own, and
+(same_memory_over_limit, the harder limit) in ours, where freed memory is kept (`speed.keep_freed_memory`).
+peers: the same network, loss, optimiser and augmentation trained by fastai, Lightning and skorch as their
+documentation shows them, in turns with `fit_fold` and its measured settings (needs `pip install .[bench]`).
+memory: peak of a training process, and of one with the bare loop, beside the data and the network's weights.
 Figures are medians over pairs; `over_limit` 1 is the limit, `over_<peer>` 2 is twice that peer's speed.
+What the speed is worth in score is measured by `benchmarks.quality`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from toolkit.speed import Settings, fastest, machine
 from toolkit.training import FoldJob
 
 ROOT = Path(__file__).parent.parent
-EPOCHS = 3  # the first one warms up
+EPOCHS = 2  # the first one warms up
 WARMUP = 3  # steps
 DEVICE = resolve_device("auto")
 
@@ -124,68 +125,81 @@ def measure_limit(name: str, pairs: int, steps: int) -> dict[str, Any]:
         case = make_case(name, steps, Path(folder))
         chosen = fastest(case.competition, case.job.recipe, DEVICE, Path(folder) / "speed.json")
         for key, settings in (("", chosen), ("float32_", Settings())):
-            rates = [(our_fit(case, settings), bare_loop(case, settings, steps)) for _ in range(pairs)]
-            figures |= _ratios(f"{name}_{key}over_limit", rates)
-            figures[f"{name}_{key}images_per_s"] = statistics.median(ours for ours, _ in rates)
-            figures[f"{name}_{key}limit_images_per_s"] = statistics.median(limit for _, limit in rates)
+            alone = f"bare_loop(case, {settings}, {steps})"
+            ours, bare, untouched = zip(
+                *(
+                    (our_fit(case, settings), bare_loop(case, settings, steps), in_own_process(name, steps, alone))
+                    for _ in range(pairs)
+                ),
+                strict=True,
+            )
+            figures |= _ratios(f"{name}_{key}over_limit", ours, untouched)
+            figures |= _ratios(f"{name}_{key}same_memory_over_limit", ours, bare)
+            figures[f"{name}_{key}images_per_s"] = statistics.median(ours)
+            figures[f"{name}_{key}limit_images_per_s"] = statistics.median(untouched)
+            figures[f"{name}_{key}same_memory_limit_images_per_s"] = statistics.median(bare)
         figures[f"{name}_settings"] = str(chosen)
     return figures
 
 
 def measure_peers(name: str, pairs: int, steps: int) -> dict[str, Any]:
-    """Ours with its measured settings and each peer at its defaults, in turns."""
-    from benchmarks import training_peers as peers
+    """Ours with its measured settings and each peer at its defaults, in a process of its own, in turns."""
+    from benchmarks.training_peers import PEERS
 
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         case = make_case(name, steps, Path(folder))
         chosen = fastest(case.competition, case.job.recipe, DEVICE, Path(folder) / "speed.json")
-        rates: dict[str, list[tuple[float, float]]] = {peer: [] for peer in peers.PEERS}
+        rates: dict[str, list[tuple[float, float]]] = {peer: [] for peer in PEERS}
         for _ in range(pairs):
-            for peer, train in peers.PEERS.items():
-                theirs = train(build(case), case.images, case.targets, case.job.recipe, EPOCHS)
-                rates[peer].append((our_fit(case, chosen), theirs))
+            for peer in PEERS:
+                train = f"PEERS[{peer!r}](build(case), case.images, case.targets, case.job.recipe, EPOCHS)"
+                rates[peer].append((our_fit(case, chosen), in_own_process(name, steps, train)))
         for peer, measured in rates.items():
-            figures |= _ratios(f"{name}_over_{peer}", measured)
-            figures[f"{name}_{peer}_images_per_s"] = statistics.median(theirs for _, theirs in measured)
+            ours, theirs = zip(*measured, strict=True)
+            figures |= _ratios(f"{name}_over_{peer}", ours, theirs)
+            figures[f"{name}_{peer}_images_per_s"] = statistics.median(theirs)
     return figures
 
 
-def _ratios(key: str, rates: list[tuple[float, float]]) -> dict[str, float]:
-    ratios = [ours / theirs for ours, theirs in rates]
+def in_own_process(name: str, steps: int, expression: str) -> float:
+    """What the expression gives for the case, where nothing has touched the C library's handling of memory."""
+    command = [sys.executable, "-c", CHILD.format(expression), name, str(steps)]
+    return float(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+
+
+CHILD = """
+import resource, sys, tempfile
+from pathlib import Path
+from benchmarks.training import *
+from benchmarks.training_peers import PEERS
+with tempfile.TemporaryDirectory() as folder:
+    case = make_case(sys.argv[1], int(sys.argv[2]), Path(folder))
+    print({})
+"""
+PEAK = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024"  # bytes
+
+
+def _ratios(key: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     return {key: statistics.median(ratios), f"{key}_low": min(ratios), f"{key}_high": max(ratios)}
 
 
 def measure_memory(name: str, steps: int) -> dict[str, Any]:
-    """Peak resident memory of a process that trains, and what data, network and optimiser take of it."""
+    """Peak resident memory of a process that trains, and of one with the bare loop, beside data and weights."""
     with tempfile.TemporaryDirectory() as folder:
         case = make_case(name, steps, Path(folder))
-        command = [sys.executable, "-c", MEMORY, name, str(steps)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        peak = int(done.stdout.split()[-1]) * 1024
         data = case.images.nbytes + case.targets.nbytes
-        # weights, gradients, two moments, the moving average, and the copy that a failed epoch goes back to
         model = sum(value.nbytes for value in build(case).state_dict().values())
-    return {
-        f"{name}_peak_mib": peak / 2**20,
-        f"{name}_data_mib": data / 2**20,
-        f"{name}_model_mib": model / 2**20,
-        f"{name}_above_data_and_model_mib": (peak - data - model) / 2**20,
-    }
-
-
-MEMORY = """
-import resource, sys, tempfile
-from pathlib import Path
-from benchmarks.training import make_case
-from toolkit.fit import fit_fold
-from toolkit.speed import Settings
-from dataclasses import replace
-with tempfile.TemporaryDirectory() as folder:
-    case = make_case(sys.argv[1], int(sys.argv[2]), Path(folder))
-    fit_fold(replace(case.job, settings=Settings(precision="bfloat16")))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
+    figures = {f"{name}_data_mib": data / 2**20, f"{name}_model_mib": model / 2**20}
+    half = Settings(precision="bfloat16")
+    for key, train in (("", f"our_fit(case, {half})"), ("bare_", f"bare_loop(case, {half}, {steps})")):
+        peak = in_own_process(name, steps, f"({train}, {PEAK})[1]")
+        figures |= {
+            f"{name}_{key}peak_mib": peak / 2**20,
+            f"{name}_{key}above_data_and_model_mib": (peak - data - model) / 2**20,
+        }
+    return figures
 
 
 MEASURES: dict[str, Callable[[str, argparse.Namespace], dict[str, Any]]] = {
@@ -200,8 +214,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8, help="batches an epoch")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=40, help="batches an epoch")
     options = parser.parse_args()
     figures: dict[str, Any] = {"machine": machine(DEVICE), "bf16_instructions": bf16_instructions()}
     for measure in options.only:

@@ -51,12 +51,12 @@ def test_an_average_of_some_steps_is_as_old_as_one_of_each(decay: float, every: 
 
 def test_an_update_counts_the_steps_since_the_one_before_and_no_others() -> None:
     model = nn.BatchNorm1d(1)
-    average = Average(model, 0.9, every=3)
+    average = Average(model, 0.8, every=3)
     run(average, model, range(1, EAGER + 1))
     expected = average.weights["weight"].item()
-    for step, since in ((102, 2), (105, 3), (108, 3)):  # EAGER is no multiple of 3
+    for step, since in ((42, 2), (45, 3), (48, 3)):  # EAGER is no multiple of 3
         run(average, model, range(step + 1 - since, step + 1))
-        expected += (1 - 0.9**since) * (step - expected)
+        expected += (1 - 0.8**since) * (step - expected)
         assert average.weights["weight"].item() == pytest.approx(expected, rel=1e-6)
 
 

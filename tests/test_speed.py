@@ -1,5 +1,8 @@
 """How to train here is measured once, and never ends slower than plainly."""
 
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -182,3 +185,22 @@ def test_compiling_is_tried_once_where_it_can_pay(
     tried.clear()
     assert choose(tmp_path, steps=steps).compiled == chosen and not tried
     assert not choose(tmp_path).compiled
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_that_was_freed_is_used_again_by_the_next_step() -> None:
+    """Pages that the system had to give, out of the 16,384 of 64 MiB."""
+    script = """
+import resource, torch
+from toolkit.speed import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+as_it_is = [faults(), faults()][1]
+keep_freed_memory()
+print(as_it_is, [faults() for _ in range(4)][3])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before > 1000 and after < 100

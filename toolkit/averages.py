@@ -15,7 +15,7 @@ from toolkit.store import atomic
 Weights = dict[str, torch.Tensor]
 
 EVERY = 4  # steps an update of the moving average
-EAGER = 100  # first steps that are averaged one by one, as its memory is still shorter than some steps
+EAGER = 40  # first steps that are averaged one by one, as its memory is still shorter than some steps
 MOST = 5  # snapshots that are kept
 
 

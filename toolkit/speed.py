@@ -5,8 +5,10 @@ on a processor with bfloat16 instructions EfficientNet-Lite0 gained 1.7 times by
 where they are emulated everything is many times slower. So each is tried, first on a few images.
 """
 
+import ctypes
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +28,7 @@ from toolkit.store import hash_json, read_json, write_json
 SMALL = 8  # images of the first try
 GIVE_UP = 1.5  # a setting that is slower than the best by this on few images is not tried further
 GAIN = 0.97  # and it must take at most this share of the best one's time on whole batches
+MALLOC = {-4: 0, -1: 2**31 - 1}  # malloc.h: M_MMAP_MAX, no block of its own; M_TRIM_THRESHOLD, 2 GiB may lie idle
 COMPILE_FROM = 1800.0  # seconds of training from which compiling, about a minute a network, can pay back
 
 
@@ -52,6 +55,17 @@ class Settings:
 
 
 PLAIN = Settings()  # float32, channels last: nothing measured, the same bits on any machine of one kind
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed, from now on; with another C library nothing happens.
+
+    Else each step gives its large tensors back to the system and takes new ones, whose pages are cleared one by one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option, value in MALLOC.items():
+            mallopt(option, value)
 
 
 def fastest(
@@ -111,6 +125,7 @@ def _processor() -> str:
 
 
 def _measure(competition: Competition, recipe: Recipe, device: torch.device) -> Settings:
+    keep_freed_memory()
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # the weights don't matter here
     half = "bfloat16" if device.type == "cpu" or torch.cuda.is_bf16_supported() else "float16"
     plain = Settings(channels_last=False)

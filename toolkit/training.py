@@ -26,7 +26,7 @@ from toolkit.models import Network, autocast, predict, resolve_device
 from toolkit.optim import build_optimizer, frozen_epochs, layers, lr_factor, thaw
 from toolkit.pseudo import Taught, Teacher
 from toolkit.recipe import Recipe
-from toolkit.speed import PLAIN, Settings
+from toolkit.speed import PLAIN, Settings, keep_freed_memory
 from toolkit.split import HELD_OUT, assign, describe
 from toolkit.stress import stressed
 
@@ -77,6 +77,7 @@ class Training:
         self.competition, self.dataset, self.job, self.recipe = competition, dataset, job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
         self.workers = spare_cores(self.device) if job.workers is None else job.workers
+        keep_freed_memory()
         torch.use_deterministic_algorithms(True, warn_only=True)
         # filling memory that is about to be overwritten cost EfficientNet-Lite0 a sixth of its speed
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
