@@ -118,10 +118,10 @@ def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> 
     """How much folds disagree about trials: the mean square of a two-way analysis of variance's residuals.
 
     From the fold scores of all finished trials; None with fewer than two trials or folds. The better half alone would
-    be too quiet: a trial with one bad fold isn't among them, though the next one may have it. It holds the samples' noise and the
-    training's together, so it needs no repeated seeds; with few trials Student's t has few degrees of freedom. The
-    best one's luck is its lead over their mean, times the share of chance in the variance between them: shrinkage
-    (James & Stein 1961), which is what the winner's curse takes back.
+    be too quiet: a trial with one bad fold isn't among them, though the next one may have it. It holds the samples'
+    noise and the training's together, so it needs no repeated seeds; with few trials Student's t has few degrees of
+    freedom. The best one's luck is its lead over their mean, times the share of chance in the variance between them:
+    shrinkage (James & Stein 1961), which is what the winner's curse takes back.
     """
     if len(finished) < 2 or len(finished[0]) < 2:
         return None
