@@ -11,8 +11,11 @@ import numpy as np
 from benchmarks.search_replay import Judge
 from benchmarks.search_surrogate import Params, Surrogate
 from toolkit.pruning import THRESHOLD, pooled_score
+from toolkit.search import UNPRUNED
+from toolkit.study import make_sampler
 
 GRID = 50  # shares of the time at which regret is compared
+RESAMPLED = 300  # times the seeds are drawn anew, for what the ratio of costs is worth
 RESERVE, FINALISTS, REPEATED = 0.2, 3, 2  # as in the search itself: share of the time, trials finished and repeated
 
 
@@ -64,8 +67,8 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    settings: dict[str, Any] = {"group": True, "multivariate": True} if method.grouped else {}
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, **settings))
+    sampler = make_sampler("auto", UNPRUNED, seed)[0] if method.grouped else optuna.samplers.TPESampler(seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     for recipe in surrogate.hand_made() if method.first else ():
         study.enqueue_trial(recipe)
     competition, judge, spent = surrogate.competition, Judge(surrogate.competition, method.threshold), 0.0
@@ -144,6 +147,7 @@ def compare(surrogate: Surrogate, methods: Sequence[Method], seeds: int, trials:
         every = [one for tried in raced for one in tried]
         optimum = max(optimum, max(one.true for one in every))
         stopped = sum(one.stopped for one in every)
+        costs = np.concatenate([np.diff([0.0, *(one.over for one in tried)]) for tried in raced])
         found[method.name] = {
             "curves": np.array(
                 [
@@ -152,18 +156,38 @@ def compare(surrogate: Surrogate, methods: Sequence[Method], seeds: int, trials:
                 ]
             ),
             "trials": float(np.median([len(tried) for tried in raced])),
+            "best_tried": float(
+                np.median([max((one.true for one in tried), default=surrogate.blind) for tried in raced])
+            ),
             "stopped": stopped / len(every),
+            "spent_on_stopped": float(costs[[one.stopped for one in every]].sum() / costs.sum()),
             "stopped_though_better": sum(one.wronged for one in every) / max(1, stopped),
             "seconds": time.perf_counter() - begun,
         }
     for figures in found.values():
         figures["curves"] = optimum - figures["curves"]
+        figures["best_tried"] = optimum - figures["best_tried"]
         low, middle, high = np.percentile(figures["curves"][:, -1], [25, 50, 75])
         figures |= {"regret": float(middle), "regret_low": float(low), "regret_high": float(high)}
-    goal = found[OPTUNA.name]["regret"]
+    goals = found[OPTUNA.name]["curves"][:, -1]
     for figures in found.values():
-        figures["cost_over_optuna"] = cost_to_reach(shares, np.median(figures["curves"], 0), goal)
+        curves = figures["curves"]
+        figures["cost_over_optuna"] = cost_to_reach(shares, np.median(curves, 0), float(np.median(goals)))
+        low, high = cost_between(shares, curves, goals)
+        figures |= {"cost_over_optuna_low": low, "cost_over_optuna_high": high}
     return found
+
+
+def cost_between(shares: np.ndarray, curves: np.ndarray, goals: np.ndarray) -> tuple[float | None, float | None]:
+    """Nine of ten values of `cost_to_reach` where the seeds are drawn anew, those of both searches together."""
+    random = np.random.default_rng(0)
+    costs = []
+    for _ in range(RESAMPLED):
+        at = random.integers(len(goals), size=len(goals))
+        cost = cost_to_reach(shares, np.median(curves[at], 0), float(np.median(goals[at])))
+        costs.append(np.inf if cost is None else cost)
+    low, high = (float(np.quantile(costs, share, method="nearest")) for share in (0.05, 0.95))
+    return low if np.isfinite(low) else None, high if np.isfinite(high) else None
 
 
 def cost_to_reach(shares: np.ndarray, median: np.ndarray, goal: float) -> float | None:

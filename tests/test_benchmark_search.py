@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.samplers import RandomSampler
 
 from benchmarks.search import measure
-from benchmarks.search_race import OPTUNA, OURS, compare, cost_to_reach, named, race
+from benchmarks.search_race import OPTUNA, OURS, compare, cost_between, cost_to_reach, named, race
 from benchmarks.search_replay import equals, replay
 from benchmarks.search_surrogate import Random, Surrogate
 from benchmarks.search_table import Table, collect, load, save
@@ -20,6 +21,7 @@ from toolkit.errors import UserError
 from toolkit.oof import write_probabilities
 from toolkit.pruning import pooled_score
 from toolkit.recipe import override, to_dict
+from toolkit.search import UNPRUNED
 from toolkit.split import folds_hash, make_folds, read_folds
 from toolkit.store import MANIFEST, Workspace, hash_json, read_json, write_json, write_manifest
 
@@ -132,6 +134,21 @@ def test_a_race_is_the_same_twice_and_keeps_to_its_time(surrogate: Surrogate) ->
     found = compare(surrogate, [OPTUNA, OURS], seeds=2, trials=4)
     assert all((one["curves"] >= 0).all() for one in found.values())
     assert found[OPTUNA.name]["cost_over_optuna"] is not None
+    for one in found.values():
+        assert one["best_tried"] <= one["regret"] + 1e-12 and 0 <= one["spent_on_stopped"] < 1
+
+
+def test_the_race_is_run_by_the_sampler_of_the_search(surrogate: Surrogate, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def random(name: str, trials: int, seed: int) -> tuple[RandomSampler, str]:
+        asked.append((name, trials, seed))
+        return RandomSampler(seed=seed), ""
+
+    monkeypatch.setattr("benchmarks.search_race.make_sampler", random)
+    race(surrogate, OURS, 3, 600.0)
+    race(surrogate, OPTUNA, 3, 600.0)
+    assert asked == [("auto", UNPRUNED, 3)]  # of a search with a budget; Optuna's defaults are its own
 
 
 def test_equals_are_pruned_no_more_often_than_was_asked_for(surrogate: Surrogate) -> None:
@@ -146,6 +163,16 @@ def test_the_time_to_reach_a_regret_is_the_last_time_it_comes_under_it() -> None
     assert cost_to_reach(shares, np.array([0.3, 0.1, 0.1, 0.1]), 0.1) == 0.5
     assert cost_to_reach(shares, np.array([0.1, 0.1, 0.1, 0.1]), 0.2) == 0.25
     assert cost_to_reach(shares, np.array([0.3, 0.1, 0.1, 0.2]), 0.15) is None
+
+
+def test_what_a_ratio_of_costs_is_worth_follows_from_the_seeds() -> None:
+    shares = np.array([0.25, 0.5, 0.75, 1.0])
+    curve = np.array([0.3, 0.1, 0.1, 0.1])
+    assert cost_between(shares, np.tile(curve, (20, 1)), np.full(20, 0.1)) == (0.5, 0.5)
+    assert cost_between(shares, np.tile(curve, (20, 1)), np.full(20, 0.05)) == (None, None)
+    spread = curve + np.random.default_rng(0).uniform(0, 0.2, (20, 4))
+    low, high = cost_between(shares, spread, np.full(20, 0.2))
+    assert low is not None and (high is None or high > low)
 
 
 def test_all_of_it_on_a_small_table(mars: Competition, tmp_path: Path) -> None:

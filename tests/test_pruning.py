@@ -187,10 +187,27 @@ def test_the_noise_of_folds_is_what_they_disagree_on() -> None:
     truth = truths(blood, random, 5, 4000)
     finished = [drawn(blood, random, 0.6 + 0.02 * number, jitter=0.02, truth=truth) for number in range(12)]
     noise = fold_noise(blood, finished)
-    assert noise is not None and noise.freedom == 5 * 4  # of the better six
+    assert noise is not None and noise.freedom == 11 * 4
     assert np.sqrt(noise.variance) == pytest.approx(0.02 * 7 / 8, rel=0.5)  # an eighth of what is wrong is right
     assert fold_noise(blood, finished[:1]) is None
     assert worse(blood, finished[0][:2], finished[-1], Noise(1.0, 20)) > 0.3  # the larger p-value counts
+
+
+def test_trainings_that_miss_a_class_now_and_then_are_noise_though_the_best_ones_did_not() -> None:
+    """Chosen among equals by their scores, the better half has had no such fold, and says too little of chance."""
+    blood = COMPETITIONS[0]
+    random = np.random.default_rng(7)
+    variances = []
+    for _ in range(40):
+        truth = truths(blood, random, 3, 2000)
+        finished = [
+            [drawn(blood, random, 0.7 if random.random() < 0.2 else 0.8, truth=truth)[k] for k in range(3)]
+            for _ in range(8)
+        ]
+        noise = fold_noise(blood, finished)
+        assert noise is not None
+        variances.append(noise.variance)
+    assert np.mean(variances) == pytest.approx((7 / 8) ** 2 * 0.1**2 * 0.2 * 0.8, rel=0.25)
 
 
 def course(*scores: float) -> dict[float, float]:

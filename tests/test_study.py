@@ -79,7 +79,8 @@ def test_every_sampler_draws_for_a_space_with_branches_and_goes_on_in_a_new_proc
 
 def test_which_sampler_follows_from_the_number_of_trials() -> None:
     assert make_sampler("auto", 30, 0)[1].startswith("by multivariate TPE once 10 trials")
-    assert make_sampler("auto", 5, 0)[1] == "at random"
+    assert make_sampler("auto", 16, 0)[1].startswith("by multivariate TPE once 10 trials"), "nor with a budget sooner"
+    assert make_sampler("auto", 10, 0)[1] == "at random"
     with pytest.raises(UserError, match="there is no sampler 'best'; there are auto, tpe"):
         make_sampler("best", 30, 0)
     with pytest.raises(UserError, match="cmaes takes one objective"):

@@ -117,17 +117,15 @@ def should_prune(
 def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> Noise | None:
     """How much folds disagree about trials: the mean square of a two-way analysis of variance's residuals.
 
-    From the fold scores of the better half of the finished trials, at least of three (worse ones are noisier, and
-    are not what is compared); None with fewer than two trials or folds. It holds the samples' noise and the
-    training's together, so it needs no repeated seeds; with few trials Student's t has few degrees of freedom. The
-    best one's luck is its lead over their mean, times the share of chance in the variance between them: shrinkage
-    (James & Stein 1961), which is what the winner's curse takes back.
+    From the fold scores of all finished trials; None with fewer than two trials or folds. The better half alone would
+    be too quiet: a trial with one bad fold isn't among them, though the next one may have it. It holds the samples'
+    noise and the training's together, so it needs no repeated seeds; with few trials Student's t has few degrees of
+    freedom. The best one's luck is its lead over their mean, times the share of chance in the variance between them:
+    shrinkage (James & Stein 1961), which is what the winner's curse takes back.
     """
-    ranked = sorted(finished, key=lambda folds: -pooled_score(competition, folds))
-    ranked = ranked[: max(3, -(-len(ranked) // 2))]
-    if len(ranked) < 2 or len(ranked[0]) < 2:
+    if len(finished) < 2 or len(finished[0]) < 2:
         return None
-    scores = np.array([[pooled_score(competition, [fold]) for fold in _ordered(folds)] for folds in ranked])
+    scores = np.array([[pooled_score(competition, [fold]) for fold in _ordered(folds)] for folds in finished])
     rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
     freedom = (scores.shape[0] - 1) * (scores.shape[1] - 1)
     variance = float((rest**2).sum() / freedom)

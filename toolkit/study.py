@@ -34,7 +34,7 @@ RUN, ERROR, NOTE = "run", "error", "note"
 UNOWNED = 30.0  # seconds that a trial may run before it has an owner: it gets one as soon as it is drawn
 ATTEMPTS = 5  # to open a storage: of several processes that make its tables at once, one fails
 LOCKED = 10  # seconds after which the journal's lock is taken from a process that was killed while it had it
-FEW = 8  # trials, from which on a model of the scores is worth having
+START = 10  # trials at random before a model is worth having: five, hand-made ones among them, misled it (benchmark)
 Told = Callable[[FrozenTrial], None]
 Direction = Literal["minimize", "maximize"]
 
@@ -104,8 +104,7 @@ def make_sampler(name: str, trials: int, seed: int, objectives: int = 1) -> tupl
     if name == "cmaes" and objectives > 1:
         raise UserError("--sampler cmaes takes one objective; use tpe or gp for two")
     if name == "auto":
-        name = "tpe" if trials >= FEW else "random"
-    start = min(10, max(4, trials // 3))
+        name = "tpe" if trials > START else "random"
     if name == "qmc":  # its points are numbered in the study, so all processes need one sequence
         return optuna.samplers.QMCSampler(
             scramble=True, seed=seed, warn_independent_sampling=False
@@ -113,22 +112,22 @@ def make_sampler(name: str, trials: int, seed: int, objectives: int = 1) -> tupl
 
     def tpe(seed: int) -> BaseSampler:
         return optuna.samplers.TPESampler(
-            multivariate=True, group=True, constant_liar=True, n_startup_trials=start, seed=seed
+            multivariate=True, group=True, constant_liar=True, n_startup_trials=START, seed=seed
         )
 
     def gp(seed: int) -> BaseSampler:
-        return optuna.samplers.GPSampler(n_startup_trials=start, seed=seed, warn_independent_sampling=False)
+        return optuna.samplers.GPSampler(n_startup_trials=START, seed=seed, warn_independent_sampling=False)
 
     def cmaes(seed: int) -> BaseSampler:
-        return optuna.samplers.CmaEsSampler(n_startup_trials=start, seed=seed, warn_independent_sampling=False)
+        return optuna.samplers.CmaEsSampler(n_startup_trials=START, seed=seed, warn_independent_sampling=False)
 
     def random(seed: int) -> BaseSampler:
         return optuna.samplers.RandomSampler(seed=seed)
 
     makers: dict[str, tuple[Callable[[int], BaseSampler], str]] = {
-        "tpe": (tpe, f"by multivariate TPE once {start} trials have ended, at random before"),
-        "gp": (gp, f"by a Gaussian process once {start} trials have ended, at random before"),
-        "cmaes": (cmaes, f"by CMA-ES once {start} trials have ended, at random before"),
+        "tpe": (tpe, f"by multivariate TPE once {START} trials have ended, at random before"),
+        "gp": (gp, f"by a Gaussian process once {START} trials have ended, at random before"),
+        "cmaes": (cmaes, f"by CMA-ES once {START} trials have ended, at random before"),
         "random": (random, "at random"),
     }
     make, words = makers[name]
