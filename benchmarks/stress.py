@@ -34,7 +34,7 @@ from toolkit.competition import Competition, load_competition
 from toolkit.corruptions import corrupt_each
 from toolkit.dataset import data_hash, open_dataset, relabel
 from toolkit.match import find_match, matched_score, predict_matched
-from toolkit.metrics import confusion_by_sample, interval, resample
+from toolkit.metrics import confusion_by_sample, resample
 from toolkit.models import load_networks, predict
 from toolkit.oof import finished_runs
 from toolkit.recipe import from_dict
@@ -221,17 +221,14 @@ def coverage(name: str, draws: int, size: int) -> dict[str, Any]:
 
         clean = _judged(competition, networks, images, targets, fold)
         truth = float(competition.score(clean[fold == -1].sum(0)))
-        own = clean[fold >= 0]
-        scores = competition.score(resample(own, group[fold >= 0]))
-        held["clean"].append(_holds(float(competition.score(own.sum(0))), scores, truth))
+        scores = competition.score(resample(clean[fold >= 0], group[fold >= 0]))
+        held["clean"].append(_holds(scores, truth))
         where = fold[triples[:, 0]]
         found = _judged(competition, networks, made, moved, where)
         none = np.zeros((0, classes), np.float16)
-        mine, rest = (Evidence(triples[at], none, None, found[at]) for at in (where >= 0, where == -1))
-        observed, truth = (
-            score_triples(competition, targets, everywhere, one, len(triples))["score"] for one in (mine, rest)
-        )
-        held["stress"].append(_holds(observed, score_draws(competition, targets, everywhere, mine), truth))
+        own, rest = (Evidence(triples[at], none, None, found[at]) for at in (where >= 0, where == -1))
+        truth = score_triples(competition, targets, everywhere, rest, len(triples))["score"]
+        held["stress"].append(_holds(score_draws(competition, targets, everywhere, own), truth))
     return {f"coverage_{kind}": float(np.mean(each)) for kind, each in held.items()} | {"draws": draws}
 
 
@@ -248,9 +245,9 @@ def _judged(
     return found
 
 
-def _holds(score: float, draws: np.ndarray, truth: float) -> bool:
-    low, high = interval(score, draws, (5, 95))
-    return low <= truth <= high
+def _holds(scores: np.ndarray, truth: float) -> bool:
+    low, high = np.percentile(scores, [5, 95])
+    return bool(low <= truth <= high)
 
 
 def _corrupted(images: np.ndarray, targets: np.ndarray, triples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from toolkit.competition import Competition, Segmentation
 from toolkit.corruptions import VERSION, corrupt_each, suite
 from toolkit.dataset import Dataset
 from toolkit.embed import properties
-from toolkit.metrics import interval, resample
+from toolkit.metrics import INTERVAL, resample
 from toolkit.models import load_networks, predict, resolve_device
 from toolkit.oof import chunks, open_probabilities, stored_confusions, weighted_mean, write_probabilities
 from toolkit.recipe import Recipe
@@ -284,12 +284,11 @@ def matched_score(competition: Competition, folds: pd.DataFrame, match: Match, s
     """
     confusions = stored_confusions(competition, match.truth, said) * match.weights[:, None, None]
     fold, group = (folds[name].to_numpy()[match.rows] for name in ("fold", "group"))
-    score = float(competition.score(confusions.sum(0)))
-    low, high = interval(score, competition.score(resample(confusions, group)))
+    low, high = np.percentile(competition.score(resample(confusions, group)), INTERVAL)
     return {
-        "score": score,
-        "low": low,
-        "high": high,
+        "score": float(competition.score(confusions.sum(0))),
+        "low": float(low),
+        "high": float(high),
         "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
         "auc_before": match.auc_before,
         "auc_after": match.auc_after,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 INTERVAL = (2.5, 97.5)  # percentiles of what is shown as low and high
 IGNORED = 255  # a mask value that belongs to no class: padding, never scored and never learnt
@@ -140,7 +139,8 @@ def decode(probabilities: np.ndarray, scored: Sequence[int]) -> np.ndarray:
 def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:
     """Sums of confusion matrices (N, ..., C, C) in random draws of the groups, float64 (draws, ..., C, C).
 
-    The bootstrap (Efron 1979) over groups (N,), integers that samples of one origin share, not over samples.
+    The bootstrap (Efron 1979) over groups (N,), integers that samples of one origin share, not over samples: the
+    percentiles INTERVAL of the draws' scores are what is shown as a score's low and high.
 
     One seed and the same groups make the same draws, so that what two runs give in them can be compared.
     """
@@ -154,18 +154,3 @@ def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: i
         times = random.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=size)
         made.append(times @ totals)
     return np.concatenate(made).reshape(draws, *confusions.shape[1:])
-
-
-def interval(score: float, draws: np.ndarray, percentiles: tuple[float, float] = INTERVAL) -> tuple[float, float]:
-    """What is shown as low and high of a score, from its resampled values (draws,) without NaN.
-
-    The bias-corrected percentiles of Efron (1981): where most draws lie below the score, because a mean IoU of fewer
-    groups is lower, the score lies as much too low itself, and the interval is moved up.
-    """
-    if len(draws) == 0:
-        return score, score
-    below = np.mean(draws < score) + np.mean(draws == score) / 2
-    edge = 0.5 / len(draws)
-    moved = 2 * norm.ppf(np.clip(below, edge, 1 - edge)) + norm.ppf(np.array(percentiles) / 100)
-    low, high = np.percentile(draws, 100 * norm.cdf(moved))
-    return float(low), float(high)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition, Segmentation
-from toolkit.metrics import MeanIoU, confusion_by_sample, interval, resample
+from toolkit.metrics import INTERVAL, MeanIoU, confusion_by_sample, resample
 from toolkit.store import atomic, read_manifest
 
 QUANTISATION = 1e-4
@@ -72,28 +72,26 @@ def score(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, st
     fold = fold[fold >= 0]
     total = confusions.sum(0)
     draws = resample(confusions, groups)
-    found = float(competition.score(total))
-    low, high = interval(found, competition.score(draws))
+    low, high = np.percentile(competition.score(draws), INTERVAL)
     by_class = competition.metric.by_class(total, competition.scored)
     class_draws = competition.metric.by_class(draws, competition.scored)
     result = {
-        "score": found,
-        "low": low,
-        "high": high,
+        "score": float(competition.score(total)),
+        "low": float(low),
+        "high": float(high),
         "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
         "by_class": {competition.task.classes[i]: float(np.nan_to_num(by_class[i])) for i in competition.scored},
-        "by_class_interval": {
-            competition.task.classes[i]: _interval(by_class[i], class_draws[:, i]) for i in competition.scored
-        },
+        "by_class_interval": {competition.task.classes[i]: _interval(class_draws[:, i]) for i in competition.scored},
     }
     if isinstance(competition.metric, MeanIoU):
         result["readings"] = competition.metric.readings(total, competition.scored)
     return result
 
 
-def _interval(score: float, draws: np.ndarray) -> list[float] | None:
-    """From the draws in which the class occurs or is predicted; None where it is in none."""
-    return None if np.isnan(score) else [*interval(float(score), draws[~np.isnan(draws)])]
+def _interval(draws: np.ndarray) -> list[float] | None:
+    """Of the draws in which the class occurs or is predicted."""
+    known = draws[~np.isnan(draws)]
+    return [float(end) for end in np.percentile(known, INTERVAL)] if len(known) else None
 
 
 def write_oof(

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array, csr_array
 
 from toolkit.competition import Competition, Segmentation, Task
 from toolkit.corruptions import VERSION, suite
-from toolkit.metrics import interval
+from toolkit.metrics import INTERVAL
 from toolkit.oof import probabilities
 from toolkit.split import describe
 
@@ -90,14 +90,13 @@ def score_triples(
     row_fold, row_group = (folds[name].to_numpy()[triples[:, 0]] for name in ("fold", "group"))
     by_corruption, cells = counted.scores(np.zeros(len(triples), np.int64))
     by_fold, _ = counted.scores(row_fold)
-    found = float(np.nanmean(by_corruption[0]))
-    low, high = interval(found, counted.draws(np.unique(row_group, return_inverse=True)[1]))
+    low, high = np.percentile(counted.draws(np.unique(row_group, return_inverse=True)[1]), INTERVAL)
     families = dict.fromkeys(member.family for member in members)
     in_family = {family: [member.family == family for member in members] for family in families}
     return {
-        "score": found,
-        "low": low,
-        "high": high,
+        "score": _mean(by_corruption[0]),
+        "low": float(low),
+        "high": float(high),
         "by_fold": [_mean(scores) for scores in by_fold],
         "by_corruption": {m.name: _number(s) for m, s in zip(members, by_corruption[0], strict=True)},
         "by_family": {family: _mean(by_corruption[0][at]) for family, at in in_family.items()},
