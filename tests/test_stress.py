@@ -19,7 +19,7 @@ from toolkit.oof import probabilities
 from toolkit.split import read_folds
 from toolkit.store import Workspace, read_json
 from toolkit.stress import blend_stress, read_evidence, score_run, stress_score, stressed, suite_seconds
-from toolkit.triples import SEED, all_triples, ladder
+from toolkit.triples import SEED, Evidence, all_triples, ladder, score_triples
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -174,6 +174,20 @@ def test_a_share_is_the_beginning_of_the_whole_and_its_error_is_about_right() ->
     assert 0 < abs(part["score"] - whole["score"]) < 3 * part["error"] < 0.3
     more, _ = stress_score(TERRAIN, images, masks, folds, networks, CPU, "auto", seconds=60.0)
     assert more["share"] == 1 and {**more, "seconds": 0} == {**whole, "seconds": 0}
+
+
+def test_a_class_that_few_corruptions_have_seen_counts_in_all_of_them() -> None:
+    """Left out where no sample shows it, the hard rare class would lift the score of most corruptions."""
+    members, classes = len(suite(1)), len(TERRAIN.task.classes)
+    triples = np.stack([np.arange(4 * members), np.arange(4 * members) % members, np.full(4 * members, 3)], 1)
+    confusions = np.zeros((len(triples), classes, classes), int)
+    confusions[:, 1, 1] = 9  # low: right in all samples
+    confusions[:2, 2, 2], confusions[:2, 2, 0] = 1, 3  # high: in two samples, and a quarter of it is found
+    folds = pd.DataFrame({"fold": np.arange(len(triples)) % 2, "group": np.arange(len(triples))})
+    evidence = Evidence(triples.astype(np.int32), np.empty((0, classes), np.float16), None, confusions)
+    found = score_triples(TERRAIN, np.zeros((len(triples), 12, 16), np.uint8), folds, evidence, 10**6)
+    assert found["score"] == pytest.approx((1 + 0.25) / 2)
+    assert np.mean(list(found["by_corruption"].values())) == pytest.approx(found["score"])
 
 
 def test_the_blend_of_one_run_is_the_run(two_runs: tuple[Workspace, Path, Path]) -> None:

@@ -2,7 +2,8 @@
 
 The score of a corruption is the official metric of one confusion matrix, in which its five severities weigh the
 same; the stress score is the mean over the corruptions. For accuracy that is the mean over severities; for mean IoU
-and F1 it is one matrix a corruption, because a mean over scores of few samples would be biased.
+and F1 it is one matrix a corruption, because a mean over scores of few samples would be biased, and a class that no
+sample of a corruption has counts with its mean over the others.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from scipy.sparse import coo_array, csr_array
 
 from toolkit.competition import Competition, Segmentation, Task
 from toolkit.corruptions import VERSION, suite
-from toolkit.metrics import INTERVAL
+from toolkit.metrics import INTERVAL, Accuracy
 from toolkit.oof import probabilities
 from toolkit.split import describe
 
@@ -174,7 +175,22 @@ class _Counted:
             numbers.sum(-1, keepdims=True) / np.maximum(numbers, 1) / np.maximum((numbers > 0).sum(-1), 1)[..., None]
         )
         pooled = (matrices * weights[..., None, None]).sum(-3)
-        return np.where(numbers.sum(-1) > 0, self.competition.score(pooled), np.nan), cells
+        return np.where(numbers.sum(-1) > 0, self._score_each(pooled), np.nan), cells
+
+    def _score_each(self, pooled: np.ndarray) -> np.ndarray:
+        """Scores (parts, S) of the corruptions' matrices (parts, S, C, C).
+
+        Where a mean over classes lacks one, because few samples were taken, the class counts with its mean over the
+        other corruptions. Left out it would flatter the score: it is the hard classes that are rare.
+        """
+        if isinstance(self.competition.metric, Accuracy):
+            return self.competition.score(pooled)
+        scored = list(self.competition.scored)
+        occurs = pooled.sum(-1)[..., scored] > 0
+        by_class = np.where(occurs, self.competition.metric.by_class(pooled, scored)[..., scored], 0.0)
+        elsewhere = by_class.sum(-2, keepdims=True) / np.maximum(occurs.sum(-2, keepdims=True), 1)
+        known = occurs.any(-2, keepdims=True)
+        return np.where(occurs, by_class, elsewhere).sum(-1) / np.maximum(known.sum(-1), 1)
 
     def draws(self, group: np.ndarray, draws: int = 1000) -> np.ndarray:
         """Stress scores (draws,) under resampling of groups; the same groups make the same draws."""
