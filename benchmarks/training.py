@@ -125,7 +125,7 @@ def measure_limit(name: str, pairs: int, steps: int) -> dict[str, Any]:
         case = make_case(name, steps, Path(folder))
         chosen = fastest(case.competition, case.job.recipe, DEVICE, Path(folder) / "speed.json")
         for key, settings in (("", chosen), ("float32_", Settings())):
-            alone = f"bare_loop(case, {settings}, {steps})"
+            alone = f"bare_loop(case, {settings!r}, {steps})"
             ours, bare, untouched = zip(
                 *(
                     (our_fit(case, settings), bare_loop(case, settings, steps), in_own_process(name, steps, alone))
@@ -193,7 +193,7 @@ def measure_memory(name: str, steps: int) -> dict[str, Any]:
         model = sum(value.nbytes for value in build(case).state_dict().values())
     figures = {f"{name}_data_mib": data / 2**20, f"{name}_model_mib": model / 2**20}
     half = Settings(precision="bfloat16")
-    for key, train in (("", f"our_fit(case, {half})"), ("bare_", f"bare_loop(case, {half}, {steps})")):
+    for key, train in (("", f"our_fit(case, {half!r})"), ("bare_", f"bare_loop(case, {half!r}, {steps})")):
         peak = in_own_process(name, steps, f"({train}, {PEAK})[1]")
         figures |= {
             f"{name}_{key}peak_mib": peak / 2**20,
