@@ -47,7 +47,7 @@ NAMES = ("blood_cells", "mars")
 DRAWS = 3  # of the hidden set
 SHARE = 16  # one in so many groups of the large set is in a draw
 SIZES = {"blood_cells": 12000, "mars": 6000}  # of the large sets
-EACH = 100  # triples of the large set for each corruption and severity
+EACH = {"blood_cells": 300, "mars": 100}  # triples of the large set for each corruption and severity
 HELD_OUT = -2  # in the column fold
 CPU = torch.device("cpu")
 KINDS = ("clean", "stress", "matched")
@@ -206,7 +206,7 @@ def coverage(name: str, draws: int, size: int) -> dict[str, Any]:
     group = np.unique(table["group"].to_numpy()[inside], return_inverse=True)[1]
     everywhere = pd.DataFrame({"fold": 0, "group": group})
     triples = all_triples(targets, everywhere, competition.task)
-    triples = triples[: EACH * len(np.unique(cells_of(triples)))]
+    triples = triples[: EACH[name] * len(np.unique(cells_of(triples)))]
     made, moved = _corrupted(images, targets, triples)
     images, targets = _shrunk(images, targets)
     classes = len(competition.task.classes)
