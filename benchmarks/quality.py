@@ -52,11 +52,9 @@ def fine_tune(
     state = {name: value.clone() for name, value in network.state_dict().items()}
     with learner.no_bar(), learner.no_logging():
         begun = time.perf_counter()
-        part = torch.utils.data.Subset(data, range(len(data) // 4))
-        Learner(DataLoaders.from_dsets(part, few, bs=recipe.batch_size, num_workers=WORKERS), network, loss_of).fit(1)
-        epoch = 4 * (time.perf_counter() - begun)
+        Learner(loaders, network, loss_of).fit(1)
+        epochs = max(2, round(seconds / (time.perf_counter() - begun)))
         network.load_state_dict(state)
-        epochs = max(2, int(seconds / epoch))
         learner.fine_tune(epochs - 1, RATE)
     return network, epochs
 
