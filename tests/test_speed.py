@@ -33,7 +33,9 @@ Tried = list[tuple[int, Settings]]
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tried]:
     """A machine that takes so many seconds a step on few images and on whole batches; what was timed on it."""
 
-    def arrange(whole: Times, few: Times | None = None, compiled: float = 1.0) -> Tried:
+    def arrange(
+        whole: Times, few: Times | None = None, compiled: float = 1.0, products: dict[str, str] | None = None
+    ) -> Tried:
         tried: Tried = []
 
         def time(race: _Race, settings: Settings, limit: float = float("inf")) -> float:
@@ -43,6 +45,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tried]:
             return (few if few is not None and len(race.images) == SMALL else whole)[settings]
 
         monkeypatch.setattr(_Race, "time", time)
+        monkeypatch.setattr(_Race, "products", lambda race, settings: products or {})
         return tried
 
     return arrange
@@ -103,6 +106,16 @@ def test_plain_stays_unless_another_is_clearly_faster(
     made = choose(tmp_path)
     assert replace(made, seconds=None, plain_seconds=None) == chosen
     assert made.seconds is not None and made.plain_seconds is not None and made.seconds <= made.plain_seconds
+
+
+@pytest.mark.parametrize(("seconds", "used"), [(1.9, True), (2.1, False)])
+def test_convolutions_are_products_where_the_whole_step_gains(
+    seconds: float, used: bool, tmp_path: Path, pretend: Callable[..., Tried]
+) -> None:
+    products = replace(HALF, products={"body.head": "all"})
+    pretend(times(4, 3, 2, 5) | {products: seconds}, few=times(1, 1, 1, 1), products=products.products)
+    best = replace(products, seconds=seconds) if used else replace(HALF, seconds=2)
+    assert choose(tmp_path) == choose(tmp_path) == replace(best, plain_seconds=4)
 
 
 def test_what_is_slow_on_few_images_is_not_tried_on_whole_batches(

@@ -16,6 +16,7 @@ from toolkit import ranks
 from toolkit.averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
 from toolkit.batches import MIX, NETWORK, Batch, Batches, random, seed_of, spare_cores
 from toolkit.competition import Competition
+from toolkit.convolution import use_products
 from toolkit.dataset import Dataset, class_counts
 from toolkit.errors import UserError
 from toolkit.features import VERSIONS, frozen_features
@@ -85,6 +86,7 @@ class Training:
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, job.fold))
         model: Any = ranks.common_norm(competition.build_model(self.recipe), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
+        use_products(model, self.settings.products)
         self.layers = layers(self.model)
         self.freeze_epochs = frozen_epochs(self.recipe.schedule)
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
