@@ -30,6 +30,7 @@ class Method:
     first: bool = True
     finals: bool = True
     threshold: float = THRESHOLD
+    median: bool = True
 
 
 OURS = Method("ours")
@@ -39,6 +40,7 @@ OTHERS = (
     Method("ours, nothing pruned", "none"),
     Method("ours, median pruner", "median"),
     Method("ours, threshold 0.3", threshold=0.3),
+    Method("ours, without the median", median=False),
     Method("ours, TPE without groups", grouped=False),
     Method("ours, neither groups nor hand-made", grouped=False, first=False),
     Method("ours, no finals", finals=False),
@@ -71,7 +73,11 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for recipe in surrogate.hand_made() if method.first else ():
         study.enqueue_trial(recipe)
-    competition, judge, spent = surrogate.competition, Judge(surrogate.competition, method.threshold), 0.0
+    competition, judge, spent = (
+        surrogate.competition,
+        Judge(surrogate.competition, method.threshold, method.median),
+        0.0,
+    )
     tried: list[Tried] = []
     best: Tried | None = None
     while True:
@@ -175,6 +181,8 @@ def compare(surrogate: Surrogate, methods: Sequence[Method], seeds: int, trials:
         figures["cost_over_optuna"] = cost_to_reach(shares, np.median(curves, 0), float(np.median(goals)))
         low, high = cost_between(shares, curves, goals)
         figures |= {"cost_over_optuna_low": low, "cost_over_optuna_high": high}
+        spread = np.hypot(curves[:, -1].std(ddof=1), goals.std(ddof=1)) if seeds > 1 else np.nan
+        figures |= {"behind": float(curves[:, -1].mean() - goals.mean()), "behind_error": float(spread / seeds**0.5)}
     return found
 
 

@@ -15,6 +15,7 @@ from toolkit.pruning import (
     THRESHOLD,
     Fold,
     Noise,
+    below_median,
     crossfit_winner,
     fold_noise,
     pooled_score,
@@ -26,8 +27,8 @@ from toolkit.pruning import (
 class Judge:
     """Which folds and epochs a trial gets, as our search decides, from the trials that were finished before."""
 
-    def __init__(self, competition: Competition, threshold: float = THRESHOLD) -> None:
-        self.competition, self.threshold = competition, threshold
+    def __init__(self, competition: Competition, threshold: float = THRESHOLD, median: bool = True) -> None:
+        self.competition, self.threshold, self.median = competition, threshold, median
         self.finished: list[tuple[float, Drawn]] = []
         self.noise: Noise | None = None
         self.courses: dict[int, list[dict[float, float]]] = defaultdict(list)  # of all trials, by fold
@@ -48,6 +49,8 @@ class Judge:
                 best = max(self.finished, key=lambda one: one[0])[1].folds
                 if should_prune(self.competition, done, best, self.threshold, self.noise):
                     break
+                if self.median and below_median(self.competition, done, [one.folds for _, one in self.finished]):
+                    break
         if len(done) == len(trial.folds):
             self.finished.append((pooled_score(self.competition, done), trial))
             self.noise = fold_noise(self.competition, [one.folds for _, one in self.finished])
@@ -62,14 +65,16 @@ class Judge:
         return score + pooled_score(self.competition, done) - pooled_score(self.competition, shared)
 
 
-def replay(table: Table, competition: Competition, orders: int = 100, threshold: float = THRESHOLD) -> dict[str, Any]:
+def replay(
+    table: Table, competition: Competition, orders: int = 100, threshold: float = THRESHOLD, median: bool = True
+) -> dict[str, Any]:
     """What pruning would have left out of the table's complete runs, in medians over orders of their folds."""
     runs = [Drawn(table.folds(run), table.seconds[run], table.courses[run]) for run in table.complete]
     choice = crossfit_winner(competition, [run.folds for run in runs])
     saved, folds, inside, lost, kept = [], [], [], [], 0
     for seed in range(orders):
         random = np.random.default_rng(seed)
-        judge, spent, trained, within = Judge(competition, threshold), 0.0, 0, 0
+        judge, spent, trained, within = Judge(competition, threshold, median), 0.0, 0, 0
         for run in runs:
             cost, done = judge.run(run, [int(k) for k in random.permutation(len(run.folds))])
             spent += cost
@@ -100,19 +105,35 @@ def replay(table: Table, competition: Competition, orders: int = 100, threshold:
 
 
 def equals(surrogate: Surrogate, rounds: int = 300, finished: int = 8) -> dict[str, float]:
-    """How often a trial is pruned that is as good as the best: one more draw of a recipe that was drawn 8 times.
+    """How often a trial is pruned that is as good as the best.
 
-    alone: judged by the samples alone; folds: by what folds disagree on, too; ours: and by the best one's luck.
+    One more draw of a recipe that was drawn 8 times: alone, judged by the samples alone; folds, by what folds disagree
+    on, too; ours, and by the best one's luck. varied: one more draw of the truly best of 8 random recipes, judged by
+    the test and the median, as in a search; median: by the median alone.
     """
-    pruned = {"alone": 0, "folds": 0, "ours": 0}
+    pruned = dict.fromkeys(("alone", "folds", "ours", "varied", "median"), 0)
     competition = surrogate.competition
     for seed in range(rounds):
         random = np.random.default_rng(seed)
         recipe = surrogate.random_recipe(random)
         trial, *others = (surrogate.draw(recipe, random).folds for _ in range(finished + 1))
-        best = max(others, key=lambda folds: pooled_score(competition, folds))
-        noise = fold_noise(competition, others)
-        assert noise is not None
+        noise, best = _known(competition, others)
         for name, known in (("alone", None), ("folds", replace(noise, luck=0.0)), ("ours", noise)):
             pruned[name] += any(should_prune(competition, trial[:k], best, noise=known) for k in range(1, len(trial)))
+        recipes = [surrogate.random_recipe(random) for _ in range(finished)]
+        truly = recipes[int(surrogate.predict(recipes)[:, 0].argmax())]
+        trial, *others = (surrogate.draw(one, random).folds for one in (truly, *recipes))
+        noise, best = _known(competition, others)
+        below = any(below_median(competition, trial[:k], others) for k in range(1, len(trial)))
+        pruned["median"] += below
+        pruned["varied"] += below or any(
+            should_prune(competition, trial[:k], best, noise=noise) for k in range(1, len(trial))
+        )
     return {name: count / rounds for name, count in pruned.items()}
+
+
+def _known(competition: Competition, finished: Sequence[Sequence[Fold]]) -> tuple[Noise, Sequence[Fold]]:
+    """What finished trials say of chance, and the best of them."""
+    noise = fold_noise(competition, finished)
+    assert noise is not None
+    return noise, max(finished, key=lambda folds: pooled_score(competition, folds))

@@ -11,8 +11,10 @@ from scipy.stats import ttest_1samp
 from tests.conftest import ROOT
 from toolkit.competition import Competition, load_competition
 from toolkit.pruning import (
+    FINISHED,
     Fold,
     Noise,
+    below_median,
     by_group,
     crossfit_winner,
     fold_noise,
@@ -164,6 +166,23 @@ def test_a_hopeless_trial_is_pruned_after_one_fold(competition: Competition) -> 
     assert not should_prune(competition, trial, best)  # nothing is left to save
     assert not should_prune(competition, [], best)
     assert not should_prune(competition, [best[0]], [best[0], *trial[1:]])
+
+
+@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
+def test_a_trial_below_the_median_of_the_finished_ones_is_given_up_on_the_folds_it_has(
+    competition: Competition,
+) -> None:
+    random = np.random.default_rng(4)
+    truth = truths(competition, random, 3, 200)
+    finished = [drawn(competition, random, quality, truth=truth) for quality in (0.5, 0.6, 0.7, 0.8, 0.9)]
+    worse, better = (drawn(competition, random, quality, truth=truth) for quality in (0.55, 0.85))
+    for k in range(3):
+        assert below_median(competition, [worse[k]], finished)
+        assert not below_median(competition, [better[k]], finished)
+        assert not below_median(competition, [finished[2][k]], finished), "the median itself"
+    assert not below_median(competition, worse, finished)  # nothing is left to save
+    assert not below_median(competition, [], finished)
+    assert not below_median(competition, [worse[0]], finished[: FINISHED - 1])
 
 
 def test_other_groups_are_an_error() -> None:

@@ -19,7 +19,15 @@ from toolkit.errors import UserError
 from toolkit.metrics import confusion_by_sample
 from toolkit.models import load_network, predict, resolve_device
 from toolkit.oof import chunks, open_probabilities, probabilities
-from toolkit.pruning import Fold, by_group, fold_noise, pooled_score, should_prune, should_stop_epoch
+from toolkit.pruning import (
+    Fold,
+    below_median,
+    by_group,
+    fold_noise,
+    pooled_score,
+    should_prune,
+    should_stop_epoch,
+)
 from toolkit.store import atomic, hash_file, read_json, read_manifest
 from toolkit.stress import stressed
 from toolkit.study import RUN, Direction
@@ -150,8 +158,8 @@ class Rivals:
     def verdict(self, study: Study, run: Path, mine: Mapping[str, Sequence[Fold]]) -> str | None:
         """Why a trial with these folds, by what they were judged by, needs no further ones; None: it goes on.
 
-        A rival must be better in every objective; with one objective the best one is asked, with two all those
-        that no other beats.
+        A rival must be better in every objective; with one objective the best one is asked, and the median of all;
+        with two objectives all those that no other beats.
         """
         finished = self._finished(study)
         kinds = {one.judged for one in self.objectives if one.judged}
@@ -166,6 +174,9 @@ class Rivals:
             )
             if beaten and not self._cheaper(run, self.train / rival.user_attrs[RUN], mine):
                 return f"worse than trial {rival.number} on the same folds"
+        for kind in kinds if len(self.objectives) == 1 else ():
+            if below_median(self.competition, mine[kind], whole[kind]):
+                return f"below the median of {len(whole[kind])} finished trials on the same folds"
         return None
 
     def _cheaper(self, run: Path, rival: Path, mine: Mapping[str, Sequence[Fold]]) -> bool:
