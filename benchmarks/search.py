@@ -27,7 +27,8 @@ best three and repeating two with another seed. All get the same time; what coun
 is named.
 `cost_over_optuna`: the share of the time that a search of ours has to be given to end, in the median over seeds, with
 the regret that the defaults end with; between which values it lies in nine of ten draws of the seeds stands beside
-it. `behind`: by how much the mean regret is above the defaults', and the standard error of that. `best_tried` is the regret of the truly best recipe that was tried: what is left to win by naming it.
+it. `behind`: by how much the mean regret is above the defaults', and the standard error of that. `best_tried` is the
+regret of the truly best recipe that was tried: what is left to win by naming it.
 """
 
 import argparse
@@ -112,8 +113,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     surrogate = Surrogate(table, competition)
     equal = equals(surrogate, rounds=6 * options.seeds)
     console.say(
-        f"a trial that is as good as the best of 8 is given up by the test with probability {equal['ours']:.3f} (asked "
-        f"for: at most {THRESHOLD:g}); without the best one's luck {equal['folds']:.3f}, by the samples alone "
+        f"a trial that is as good as the best of 8 is given up by the test with probability {equal['ours']:.3f} "
+        f"(asked for: at most {THRESHOLD:g}); without the best one's luck {equal['folds']:.3f}, by the samples alone "
         f"{equal['alone']:.3f}; the truly best of 8 random recipes, trained again, with {equal['varied']:.3f} in all, "
         f"{equal['median']:.3f} by the median"
     )

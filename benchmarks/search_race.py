@@ -181,7 +181,7 @@ def compare(surrogate: Surrogate, methods: Sequence[Method], seeds: int, trials:
         figures["cost_over_optuna"] = cost_to_reach(shares, np.median(curves, 0), float(np.median(goals)))
         low, high = cost_between(shares, curves, goals)
         figures |= {"cost_over_optuna_low": low, "cost_over_optuna_high": high}
-        spread = np.hypot(curves[:, -1].std(ddof=1), goals.std(ddof=1)) if seeds > 1 else np.nan
+        spread = np.hypot(curves[:, -1].std(), goals.std())
         figures |= {"behind": float(curves[:, -1].mean() - goals.mean()), "behind_error": float(spread / seeds**0.5)}
     return found
 
