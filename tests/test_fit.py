@@ -349,6 +349,25 @@ def test_both_engines_train_to_bits_that_an_interruption_does_not_change(engine:
     assert whole.complete and len(whole.history) == 3
 
 
+@pytest.mark.usefixtures("saving_each_epoch")
+def test_convolutions_as_products_train_alike_and_to_bits_that_an_interruption_does_not_change(
+    make_job: MakeJob,
+) -> None:
+    def interrupt(fold: int, epoch: float, news: str) -> None:
+        if epoch > 1.5:
+            raise KeyboardInterrupt
+
+    settings = Settings(products={"body.backbone.0": "all"})
+    recipe = ("schedule.epochs=3", "optimizer.lr=1e-4")
+    plain, whole = fit_fold(make_job(*recipe)), fit_fold(replace(make_job(*recipe), settings=settings))
+    assert whole.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], rel=1e-3)
+    assert not same(whole, plain), "another order of sums"
+    job = replace(make_job(*recipe), settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        fit_fold(job, interrupt)
+    assert same(whole, fit_fold(job))
+
+
 def test_a_test_image_batch_larger_than_the_training_batch_goes_through_in_parts_that_fit(make_job: MakeJob) -> None:
     job = make_job()
     training = Training(competition, open_dataset(job.data), job)
