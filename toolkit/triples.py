@@ -22,6 +22,7 @@ from toolkit.split import describe
 SEED = 0  # of the suite and of the list of triples: one for all runs
 SEVERITIES = 5
 PARTS = 20  # of the triples, for the error from taking a share of them
+BLOCKS = 100  # of groups, for the jackknife
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,11 @@ class _Counted:
         return np.where(occurs, by_class, elsewhere).sum(-1) / np.maximum(known.sum(-1), 1)
 
     def draws(self, group: np.ndarray, draws: int = 1000) -> np.ndarray:
-        """Stress scores (draws,) under resampling of groups; the same groups make the same draws."""
+        """Stress scores (draws,) under resampling of groups; the same groups make the same draws.
+
+        With few triples a cell they lie too close together, as a bootstrap of small strata does (Rao & Wu 1988): then
+        they are spread to the jackknife's standard error, which errs on the safe side (Efron & Stein 1981).
+        """
         entries, numbers = self.sums(group)
         groups = entries.shape[0]
         random = np.random.default_rng(0)
@@ -202,7 +207,17 @@ class _Counted:
             times = random.multinomial(groups, np.full(groups, 1 / groups), size=50).astype(float).T
             scores, _ = self._scores((entries.T @ times).T, (numbers.T @ times).T)
             made.append(np.nanmean(scores, axis=1))
-        return np.concatenate(made)
+        drawn = np.concatenate(made)
+        block = random.permutation(groups) % BLOCKS
+        error = np.sqrt(self._jackknife(block[group]))
+        return drawn.mean() + (drawn - drawn.mean()) * max(1.0, error / max(drawn.std(), 1e-12))
+
+    def _jackknife(self, part: np.ndarray) -> float:
+        """The score's variance, by leaving out each part of the triples in turn."""
+        entries, numbers = (table.toarray() for table in self.sums(part))
+        scores, _ = self._scores(entries.sum(0) - entries, numbers.sum(0) - numbers)
+        without = np.nanmean(scores, axis=1)
+        return float((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
 
     def error(self, left_out: float) -> float:
         """Standard error of the score for a share of triples: a jackknife over random parts of them.
@@ -210,8 +225,4 @@ class _Counted:
         It leaves out that they are spread evenly, so it is rather too large. left_out: share not taken.
         """
         part = np.random.default_rng(0).permutation(len(self.cell)) % PARTS
-        entries, numbers = (table.toarray() for table in self.sums(part))
-        scores, _ = self._scores(entries.sum(0) - entries, numbers.sum(0) - numbers)
-        without = np.nanmean(scores, axis=1)
-        spread = (len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum()
-        return float(np.sqrt(spread * left_out))
+        return float(np.sqrt(self._jackknife(part) * left_out))
