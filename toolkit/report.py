@@ -22,7 +22,8 @@ def report(competition: "Competition", workspace: Workspace, options: argparse.N
 
     found = gather(competition, workspace, options.submissions / "ledger.csv")
     write_text(workspace.report, report_page(found))
-    console.say(f"{workspace.report}: all that is known of {len(found.runs)} runs, on one page")
+    runs = "one run" if len(found.runs) == 1 else f"{len(found.runs)} runs"
+    console.say(f"{workspace.report}: all that is known of {runs}, on one page")
     scores = {name: found.metrics.get(name) for name in ("clean", "stress", "matched")}
     return {"report": str(workspace.report), "of": found.name, "runs": len(found.runs)} | scores
 
