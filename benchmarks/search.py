@@ -5,7 +5,8 @@
 
 Replay: the runs of the table in their order, each with its real predictions and fold after fold in shuffled order;
 what `toolkit.pruning` would have left out, how much time that is, and whether the winner would have been lost.
-Nothing is simulated there but the orders of the folds (100 of them).
+Nothing is simulated there but the orders of the folds (100 of them). Runs that a search gave up can't be replayed:
+what their missing folds would have taken, at the speed of those they have, is said beside it.
 
 Equals: how often a trial is pruned though it is as good as the best, drawn as in the race.
 
@@ -102,6 +103,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     competition = load_competition(ROOT / "competitions" / table.competition)
     replayed = replay(table, competition)
     rows = [
+        ["given up when searched", f"{replayed['given_up']} of {len(table.trained)} runs"],
+        ["time saved by that", f"{replayed['time_saved_when_searched']:.0%}"],
         ["folds trained", f"{replayed['folds_trained']:.0f} of {replayed['folds']}"],
         ["runs stopped inside their first fold", f"{replayed['stopped_inside_a_fold']:.0f}"],
         ["time saved", "{time_saved:.0%} ({time_saved_low:.0%} to {time_saved_high:.0%})".format(**replayed)],
@@ -109,7 +112,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         ["score lost, mean and largest", f"{replayed['score_lost_mean']:.4f}, {replayed['score_lost_max']:.4f}"],
         ["winner's score, cross-fitted", "{naive:.4f}, {crossfitted:.4f}".format(**replayed)],
     ]
-    console.table(f"{table.competition}: pruning replayed on {replayed['runs']} real runs", ["", ""], rows)
+    console.table(f"{table.competition}: pruning, and replayed on the {replayed['runs']} whole runs", ["", ""], rows)
     surrogate = Surrogate(table, competition)
     equal = equals(surrogate, rounds=6 * options.seeds)
     console.say(

@@ -68,7 +68,11 @@ class Judge:
 def replay(
     table: Table, competition: Competition, orders: int = 100, threshold: float = THRESHOLD, median: bool = True
 ) -> dict[str, Any]:
-    """What pruning would have left out of the table's complete runs, in medians over orders of their folds."""
+    """What pruning would have left out of the table's complete runs, in medians over orders of their folds.
+
+    given_up: runs without all folds, which were pruned when they were searched; what the folds that they lack would
+    have taken, as a share of the time of all runs with all folds.
+    """
     runs = [Drawn(table.folds(run), table.seconds[run], table.courses[run]) for run in table.complete]
     choice = crossfit_winner(competition, [run.folds for run in runs])
     saved, folds, inside, lost, kept = [], [], [], [], 0
@@ -87,7 +91,12 @@ def replay(
         lost.append(choice.naive - best)
         kept += best == choice.naive
     low, middle, high = np.percentile(saved, [5, 50, 95])
+    given_up = table.trained.any(1) & ~table.trained.all(1)
+    each = np.where(table.trained, table.seconds, 0).sum(1) / np.maximum(table.trained.sum(1), 1)
+    unspent = float((each * (~table.trained).sum(1))[given_up].sum())
     return {
+        "given_up": int(given_up.sum()),
+        "time_saved_when_searched": unspent / float(each.sum() * table.trained.shape[1]),
         "runs": len(runs),
         "folds": sum(len(run.folds) for run in runs),
         "folds_trained": float(np.median(folds)),

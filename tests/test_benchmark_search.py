@@ -104,6 +104,12 @@ def test_a_replay_saves_time_and_says_what_it_costs(mars: Competition) -> None:
     assert found["folds_trained"] < 36 and 0 < found["time_saved"] < 1
     assert 0 <= found["winner_kept"] <= 1 and found["score_lost_max"] >= found["score_lost_mean"] >= 0
     nothing = replay(replace(table, courses=[[{1.0: 0.5}] * 3] * 12), mars, orders=2, threshold=0.0, median=False)
+    assert nothing["given_up"] == nothing["time_saved_when_searched"] == 0
+    pruned = table.trained.copy()
+    pruned[2, 1:], pruned[5, 2] = False, False
+    found = replay(replace(table, trained=pruned), mars, orders=2)
+    assert found["given_up"] == 2 and found["runs"] == 10
+    assert found["time_saved_when_searched"] == pytest.approx(3 / 36)  # all folds take the same time
     assert nothing["folds_trained"] == 36 and nothing["time_saved"] == 0 and nothing["winner_kept"] == 1
 
 

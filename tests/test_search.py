@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from toolkit.errors import UserError
 from toolkit.oof import finished_runs
 from toolkit.pruning import Fold
 from toolkit.recipe import Recipe, from_dict, override
-from toolkit.search import UNPRUNED, add_options, search
+from toolkit.search import UNPRUNED, _more_for_finals, add_options, search
 from toolkit.space import Fixed, OutsideError, Suggesting, parameters
 from toolkit.store import Workspace, read_json, read_manifest
 from toolkit.study import RUN, counted, open_study
@@ -445,6 +446,33 @@ def test_a_trial_whose_time_is_up_goes_on_with_the_next_search(
     result = searched(tmp_path, "--budget", "10m", "--trials", "2", "--repeats", "0")
     lost, again, _ = trials_of(tmp_path, result["study"])
     assert lost.params == again.params and again.user_attrs["retry_of"] == 0 and result["trials"]["begun"] == 2
+
+
+def test_more_time_is_kept_for_the_finals_where_the_best_trials_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 minutes 8 are kept; repeating two trials of 3 minutes, after one more like them, takes 9."""
+    took = {"a": 180.0, "b": 120.0, "c": 999.0}
+    monkeypatch.setattr("toolkit.trials.seconds", lambda run, folds: took[run.name])
+
+    def more(*names: str, repeats: int = 1, merging: float = 0.0) -> float:
+        state = optuna.trial.TrialState
+        best = [(SimpleNamespace(state=state.COMPLETE, user_attrs={RUN: name}), 0.5) for name in names]
+        pruned = SimpleNamespace(state=state.PRUNED, user_attrs={RUN: "c"})
+        context: Any = SimpleNamespace(
+            options=SimpleNamespace(budget=2400.0, repeats=repeats),
+            clock=search_runs.Clock(0, begin_until=1920.0, deadline=2400.0, merging=merging),
+            rivals=SimpleNamespace(ranking=lambda study: [(pruned, 0.6), *best], train=Path()),
+            study=None,
+            folds=3,
+        )
+        return _more_for_finals(context)
+
+    assert more() == 0
+    assert more("b", "b") == 0
+    assert more("a", "b") == pytest.approx(3 * 180 - 480)
+    assert more("b", "b", "a", "c") == 0, "the two best of them are repeated"
+    assert more("a", "b", repeats=0) == 0
+    assert more("a", "b", merging=60) == pytest.approx(3 * 180 + 3 * 60 - 480)
+    assert more("a", "b", repeats=9) == pytest.approx(0.4 * 2400 - 480)
 
 
 def test_an_order_of_folds_is_its_trials_own(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 TRIALS = 30  # where neither a number nor a budget is given
 UNPRUNED = 16  # trials without pruning that a budget's epochs are chosen for
 COSTLIER = 1.5  # times as much as the default recipe a trial of the space is taken to cost
-RESERVE = 0.2  # of a budget is kept for finishing and repeating the best
+RESERVE = 0.2  # of a budget is kept for finishing and repeating the best,
+MOST_RESERVE = 0.4  # and up to so much where the best take long
 CLOSING = 10.0  # seconds at most for tables and pictures
 HAND_MADE = 4  # one trial of so many is a recipe made by hand, at most
 HOPELESS = 3  # trials of a process that end the search where they fail before any other
@@ -224,11 +225,25 @@ def _wanted(context: "Search", trials: "Sequence[FrozenTrial]") -> bool:
     from toolkit.study import counted
 
     begun, clock, options = counted(trials), context.clock, context.options
-    if clock.begin_until is not None and time.time() >= clock.begin_until:
+    if clock.begin_until is not None and time.time() >= clock.begin_until - _more_for_finals(context):
         return False
     if options.trials is not None and len(begun) >= options.trials:
         return False
     return options.until_no_gain is None or _without_gain(context, begun) < options.until_no_gain
+
+
+def _more_for_finals(context: "Search") -> float:
+    """Seconds by which the finals need more than what is kept for them, with one more trial like the best before."""
+    from toolkit.search_runs import FINALISTS, REPEATED
+    from toolkit.study import RUN
+    from toolkit.trials import seconds
+
+    clock, options = context.clock, context.options
+    assert clock.deadline is not None and clock.begin_until is not None
+    whole = [t for t, _ in context.rivals.ranking(context.study) if t.state.name == "COMPLETE"][:REPEATED]
+    took = [seconds(context.rivals.train / t.user_attrs[RUN], range(context.folds)) for t in whole]
+    needed = (options.repeats * REPEATED + 1) * max(took, default=0.0) + FINALISTS * clock.merging
+    return max(0.0, min(needed, MOST_RESERVE * options.budget) - (clock.deadline - clock.begin_until))
 
 
 def _without_gain(context: "Search", trials: "Sequence[FrozenTrial]") -> int:
