@@ -21,12 +21,14 @@ RESERVE, FINALISTS, REPEATED = 0.2, 3, 2  # as in the search itself: share of th
 
 @dataclass(frozen=True)
 class Method:
-    """How to search. pruning: ours, median, none; grouped: our sampler; first: hand-made recipes before others;
-    finals: a share of the time is kept for finishing and repeating the best."""
+    """How to search. pruning: ours, median, none; own_sampler: our sampler, else Optuna's TPE; first: hand-made
+    recipes before others; finals: a share of the time is kept for finishing and repeating the best; median: a trial
+    below it is given up.
+    """
 
     name: str
     pruning: str = "ours"
-    grouped: bool = True
+    own_sampler: bool = True
     first: bool = True
     finals: bool = True
     threshold: float = THRESHOLD
@@ -34,18 +36,18 @@ class Method:
 
 
 OURS = Method("ours")
-OPTUNA = Method("Optuna's defaults", "median", grouped=False, first=False, finals=False)
+OPTUNA = Method("Optuna's defaults", "median", own_sampler=False, first=False, finals=False)
 BLIND = Method("ours, no hand-made recipes", first=False)
 OTHERS = (
     Method("ours, nothing pruned", "none"),
     Method("ours, median pruner", "median"),
     Method("ours, threshold 0.3", threshold=0.3),
     Method("ours, without the median", median=False),
-    Method("ours, TPE without groups", grouped=False),
-    Method("ours, neither groups nor hand-made", grouped=False, first=False),
+    Method("ours, Optuna's sampler", own_sampler=False),
+    Method("ours, Optuna's sampler, no hand-made recipes", own_sampler=False, first=False),
     Method("ours, no finals", finals=False),
-    Method("Optuna's, hand-made recipes", "median", grouped=False, finals=False),
-    Method("Optuna's, nothing pruned", "none", grouped=False, first=False, finals=False),
+    Method("Optuna's, hand-made recipes", "median", own_sampler=False, finals=False),
+    Method("Optuna's, nothing pruned", "none", own_sampler=False, first=False, finals=False),
 )
 
 
@@ -69,7 +71,7 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    sampler = make_sampler("auto", UNPRUNED, seed)[0] if method.grouped else optuna.samplers.TPESampler(seed=seed)
+    sampler = make_sampler("auto", UNPRUNED, seed)[0] if method.own_sampler else optuna.samplers.TPESampler(seed=seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for recipe in surrogate.hand_made() if method.first else ():
         study.enqueue_trial(recipe)

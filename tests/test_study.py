@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -34,6 +35,7 @@ from toolkit.study import (
     SAMPLERS,
     Interrupted,
     Seeded,
+    _WithPruned,
     begin,
     counted,
     enqueue,
@@ -66,6 +68,26 @@ def expected(trial: FrozenTrial) -> float:
     return float(trial.params["x"] + trial.params.get("y@b", 0))
 
 
+def test_a_gaussian_process_learns_from_pruned_trials_what_they_reported_last() -> None:
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("gp", 30, 0)[0])
+    low: dict[str, BaseDistribution] = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    state = optuna.trial.TrialState
+    for at in range(12):  # the better the lower x is, which only those that were given up show
+        study.add_trial(optuna.create_trial(params={"x": 0.5}, distributions=low, value=0.5))
+        reports = {1: 0.9, 2: 1 - at / 12}
+        pruned = optuna.create_trial(
+            params={"x": at / 12}, distributions=low, state=state.PRUNED, intermediate_values=reports
+        )
+        study.add_trial(pruned)
+    study.add_trial(optuna.create_trial(params={"x": 0.1}, distributions=low, state=state.PRUNED))  # told nothing
+    study.add_trial(optuna.create_trial(state=state.PRUNED, intermediate_values={1: 0.3}))  # has no x
+    seen = _WithPruned(study, {"x"})._get_trials(states=(state.COMPLETE,))
+    assert len(seen) == 24 and all(t.state == state.COMPLETE for t in seen)
+    assert [t.value for t in seen if t.intermediate_values] == [1 - at / 12 for at in range(12)]
+    assert sum(t.state == state.PRUNED for t in study.get_trials()) == 14, "the study itself is left as it is"
+    assert study.ask().suggest_float("x", 0, 1) < 0.2
+
+
 @pytest.mark.parametrize(("sampler", "where"), [*((name, "journal") for name in SAMPLERS), ("auto", "sqlite")])
 def test_every_sampler_draws_for_a_space_with_branches_and_goes_on_in_a_new_process(
     sampler: str, where: str, tmp_path: Path
@@ -78,8 +100,12 @@ def test_every_sampler_draws_for_a_space_with_branches_and_goes_on_in_a_new_proc
 
 
 def test_which_sampler_follows_from_the_number_of_trials() -> None:
-    assert make_sampler("auto", 30, 0)[1].startswith("by multivariate TPE once 10 trials")
-    assert make_sampler("auto", 16, 0)[1].startswith("by multivariate TPE once 10 trials"), "nor with a budget sooner"
+    assert make_sampler("auto", 30, 0)[1].startswith("by a Gaussian process once 10 trials")
+    assert make_sampler("auto", 16, 0)[1].startswith("by a Gaussian process once 10 trials"), (
+        "nor with a budget sooner"
+    )
+    assert make_sampler("auto", 101, 0)[1].startswith("by multivariate TPE once 10 trials")
+    assert make_sampler("auto", 30, 0, objectives=2)[1].startswith("by multivariate TPE once 10 trials")
     assert make_sampler("auto", 10, 0)[1] == "at random"
     with pytest.raises(UserError, match="there is no sampler 'best'; there are auto, tpe"):
         make_sampler("best", 30, 0)
