@@ -75,11 +75,8 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for recipe in surrogate.hand_made() if method.first else ():
         study.enqueue_trial(recipe)
-    competition, judge, spent = (
-        surrogate.competition,
-        Judge(surrogate.competition, method.threshold, method.median),
-        0.0,
-    )
+    competition, spent = surrogate.competition, 0.0
+    judge = Judge(competition, method.threshold, method.median)
     tried: list[Tried] = []
     best: Tried | None = None
     while True:

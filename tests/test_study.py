@@ -86,6 +86,9 @@ def test_a_gaussian_process_learns_from_pruned_trials_what_they_reported_last() 
     assert [t.value for t in seen if t.intermediate_values] == [1 - at / 12 for at in range(12)]
     assert sum(t.state == state.PRUNED for t in study.get_trials()) == 14, "the study itself is left as it is"
     assert study.ask().suggest_float("x", 0, 1) < 0.2
+    study.add_trial(optuna.create_trial(params={"x": 0.5}, distributions=low, value=0.8, intermediate_values={1: 0.3}))
+    moved = _WithPruned(study, {"x"})._get_trials(states=(state.COMPLETE,))
+    assert [t.value for t in moved if 2 in t.intermediate_values] == pytest.approx([1.5 - at / 12 for at in range(12)])
 
 
 @pytest.mark.parametrize(("sampler", "where"), [*((name, "journal") for name in SAMPLERS), ("auto", "sqlite")])

@@ -173,6 +173,8 @@ class _WithPruned:
     """A study whose pruned trials have ended with the last score that they reported.
 
     Optuna's Gaussian process looks at finished trials alone: it would suggest what was given up again and again.
+    What is reported may not be what is climbed (a test-matched search is pruned by a stress score): it is moved by
+    what finished trials differ by.
     """
 
     def __init__(self, study: Study, names: set[str]) -> None:
@@ -187,13 +189,17 @@ class _WithPruned:
         trials = self._study._get_trials(deepcopy, states, use_cache)
         if states is None or TrialState.COMPLETE not in states or TrialState.PRUNED in states:
             return trials
+        known = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values]
+        gap = sum(t.values[0] - _last_report(t) for t in known) / max(1, len(known))
         pruned = self._study._get_trials(True, (TrialState.PRUNED,), use_cache)
+        pruned = [t for t in pruned if t.intermediate_values and self._names <= set(t.params)]
         for trial in pruned:
-            trial.values, trial.state = list(trial.intermediate_values.values())[-1:], TrialState.COMPLETE
-        return sorted(
-            [*trials, *(t for t in pruned if t.values and self._names <= set(t.params))],
-            key=lambda trial: trial.number,
-        )
+            trial.values, trial.state = [_last_report(trial) + gap], TrialState.COMPLETE
+        return sorted([*trials, *pruned], key=lambda trial: trial.number)
+
+
+def _last_report(trial: FrozenTrial) -> float:
+    return trial.intermediate_values[max(trial.intermediate_values)]
 
 
 def enqueue(study: Study, folder: Path, queue: Sequence[tuple[dict[str, Any], Mapping[str, Any]]]) -> None:
