@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,6 +20,8 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -40,6 +44,7 @@ from toolkit.study import (
     counted,
     enqueue,
     make_sampler,
+    open_storage,
     open_study,
     revive,
     work,
@@ -405,6 +410,30 @@ def postgres() -> Iterator[str]:
 
 def test_four_processes_share_a_study_in_postgresql(postgres: str, tmp_path: Path) -> None:
     check_nothing_is_lost(killed_again_and_again(postgres, tmp_path, 2, 24), 24)
+
+
+def test_a_journal_whose_writer_was_killed_goes_to_one_of_those_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("toolkit.study.LOCKED", 1)
+    with pytest.warns(UserWarning, match="grace_period"):
+        storages = [open_storage("journal", Path("search")) for _ in range(2)]
+    locks = [storage._backend._lock for storage in storages if isinstance(storage, JournalStorage)]  # type: ignore[attr-defined]
+    locks[0].acquire()  # and dies
+    held = threading.Lock()
+
+    def write(lock: BaseJournalFileLock) -> None:
+        with get_lock_file(lock):
+            assert held.acquire(blocking=False)
+            time.sleep(0.6)
+            held.release()
+
+    with ThreadPoolExecutor() as pool:
+        for written in [pool.submit(write, lock) for lock in locks]:
+            written.result(30)
+    with get_lock_file(locks[0]):
+        locks[1].release()  # as if it had been away for so long that it was thought dead
 
 
 def test_a_journal_is_shared_as_well(tmp_path: Path) -> None:

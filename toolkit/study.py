@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -48,7 +48,7 @@ def open_storage(where: str, folder: Path) -> BaseStorage:
     folder.mkdir(parents=True, exist_ok=True)
     if where == "journal":
         path = str(folder / "study.log")
-        return JournalStorage(JournalFileBackend(path, JournalFileSymlinkLock(path, grace_period=LOCKED)))
+        return JournalStorage(JournalFileBackend(path, _JournalLock(path, grace_period=LOCKED)))
     if where == "sqlite":
         address = f"sqlite:///{folder / 'study.db'}"
         engine: dict[str, Any] = {"connect_args": {"timeout": 60}}
@@ -73,6 +73,18 @@ def open_storage(where: str, folder: Path) -> BaseStorage:
         except (ValueError, RuntimeError) as error:  # no address, or tables of another version
             raise UserError(f"--storage can't be used: {str(error).splitlines()[0]}") from None
     raise AssertionError
+
+
+class _JournalLock(JournalFileOpenLock):
+    """A lock file that others take from a killed process, one of them and not all at once.
+
+    Optuna's symbolic link has the age of what it points to, which is the journal's: those who wait would take it
+    from each other too, and behind a relative path they would wait forever.
+    """
+
+    def release(self) -> None:
+        with suppress(RuntimeError):  # it was taken from here; what was written stays written
+            super().release()
 
 
 def _hasten(engine: sqlalchemy.Engine) -> None:
