@@ -1,5 +1,6 @@
 """Searches raced against each other on a surrogate: the same seeds, the same time."""
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -29,25 +30,23 @@ class Method:
     name: str
     pruning: str = "ours"
     own_sampler: bool = True
-    first: bool = True
+    first: bool = False
     finals: bool = True
     threshold: float = THRESHOLD
     median: bool = True
 
 
 OURS = Method("ours")
-OPTUNA = Method("Optuna's defaults", "median", own_sampler=False, first=False, finals=False)
-BLIND = Method("ours, no hand-made recipes", first=False)
+OPTUNA = Method("Optuna's defaults", "median", own_sampler=False, finals=False)
 OTHERS = (
     Method("ours, nothing pruned", "none"),
     Method("ours, median pruner", "median"),
     Method("ours, threshold 0.3", threshold=0.3),
     Method("ours, without the median", median=False),
     Method("ours, Optuna's sampler", own_sampler=False),
-    Method("ours, Optuna's sampler, no hand-made recipes", own_sampler=False, first=False),
     Method("ours, no finals", finals=False),
-    Method("Optuna's, hand-made recipes", "median", own_sampler=False, finals=False),
-    Method("Optuna's, nothing pruned", "none", own_sampler=False, first=False, finals=False),
+    Method("ours, hand-made recipes first", first=True),
+    Method("Optuna's, nothing pruned", "none", own_sampler=False, finals=False),
 )
 
 
@@ -86,12 +85,12 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
         drawn = surrogate.draw(trial.params, random)
         if method.pruning == "ours":
             score = pooled_score(competition, drawn.folds)
-            cost, done = judge.run(drawn, [int(k) for k in random.permutation(len(drawn.folds))])
-            stopped, known = len(done) < len(drawn.folds), score
-            for step in range(len(done)):
-                trial.report(pooled_score(competition, done[: step + 1]), step)
-            if stopped:
-                known = judge.expected(done)
+            reports: list[float] = []
+            cost, done = judge.run(drawn, random.permutation(len(drawn.folds)).tolist(), reports.append)
+            for step, report in enumerate(reports):
+                trial.report(report, step)
+            stopped = len(done) < len(drawn.folds)
+            known = -math.inf if not done else reports[-1] if stopped else score
         else:
             each = [pooled_score(competition, [fold]) for fold in drawn.folds]
             score, step, stopped = float(np.mean(each)), 0, False

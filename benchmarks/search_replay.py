@@ -1,8 +1,6 @@
 """Trials judged as a search judges them: real ones of a table, replayed, and drawn ones that are equals."""
 
-import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +15,11 @@ from toolkit.pruning import (
     Noise,
     below_median,
     crossfit_winner,
+    fold_change,
     fold_noise,
+    hopeless_end,
     pooled_score,
     should_prune,
-    should_stop_epoch,
 )
 
 
@@ -31,20 +30,27 @@ class Judge:
         self.competition, self.threshold, self.median = competition, threshold, median
         self.finished: list[tuple[float, Drawn]] = []
         self.noise: Noise | None = None
-        self.courses: dict[int, list[dict[float, float]]] = defaultdict(list)  # of all trials, by fold
+        self.courses: list[dict[int, dict[float, float]]] = []  # of each trial, by fold
 
-    def run(self, trial: Drawn, order: Sequence[int]) -> tuple[float, list[Fold]]:
-        """The cost, and the folds that were trained; fewer than all where it was stopped."""
+    def run(self, trial: Drawn, order: Sequence[int], report: Callable[[float], None]) -> tuple[float, list[Fold]]:
+        """The cost, and the folds that were trained; fewer than all where it was stopped.
+
+        What the trial is likely to have on all folds is reported after each, and where it is stopped before.
+        """
         cost = 0.0
         done: list[Fold] = []
         for k in order:
             if not done:
                 for share, score in sorted(trial.courses[k].items()):
-                    if should_stop_epoch(score, share, self.courses[k]):
+                    end = hopeless_end(score, share, k, self.courses)
+                    if end is not None:
+                        report(end + self._change([k]))
                         return share * float(trial.seconds[k]), []
-            self.courses[k].append(trial.courses[k])
+                self.courses.append({})
+            self.courses[-1][k] = trial.courses[k]
             cost += float(trial.seconds[k])
             done.append(trial.folds[k])
+            report(pooled_score(self.competition, done) + self._change([fold.number for fold in done]))
             if self.finished:
                 best = max(self.finished, key=lambda one: one[0])[1].folds
                 if should_prune(self.competition, done, best, self.threshold, self.noise):
@@ -56,13 +62,8 @@ class Judge:
             self.noise = fold_noise(self.competition, [one.folds for _, one in self.finished])
         return cost, done
 
-    def expected(self, done: Sequence[Fold]) -> float:
-        """The best's score and the difference on the folds that both have; -inf without a fold."""
-        if not done or not self.finished:
-            return -math.inf
-        score, best = max(self.finished, key=lambda one: one[0])
-        shared = [best.folds[fold.number] for fold in done]
-        return score + pooled_score(self.competition, done) - pooled_score(self.competition, shared)
+    def _change(self, done: Sequence[int]) -> float:
+        return fold_change(self.competition, done, [trial.folds for _, trial in self.finished])
 
 
 def replay(
@@ -80,7 +81,7 @@ def replay(
         random = np.random.default_rng(seed)
         judge, spent, trained, within = Judge(competition, threshold, median), 0.0, 0, 0
         for run in runs:
-            cost, done = judge.run(run, [int(k) for k in random.permutation(len(run.folds))])
+            cost, done = judge.run(run, random.permutation(len(run.folds)).tolist(), lambda score: None)
             spent += cost
             trained += len(done)
             within += not done

@@ -17,10 +17,11 @@ from toolkit.pruning import (
     below_median,
     by_group,
     crossfit_winner,
+    fold_change,
     fold_noise,
+    hopeless_end,
     pooled_score,
     should_prune,
-    should_stop_epoch,
     worse,
 )
 
@@ -234,13 +235,38 @@ def course(*scores: float) -> dict[float, float]:
 
 
 def test_a_training_is_stopped_where_no_peer_has_come_back_from() -> None:
-    peers = [course(0.2, 0.3 + 0.01 * number, 0.4 + 0.01 * number, 0.5 + 0.01 * number) for number in range(8)]
-    assert should_stop_epoch(0.2, 0.5, peers)
-    assert not should_stop_epoch(0.35, 0.5, peers)  # with a peer's gain it ends in the better half
-    assert not should_stop_epoch(0.2, 0.25, peers)  # too early
-    assert not should_stop_epoch(0.2, 1.0, peers)  # too late
-    assert not should_stop_epoch(0.2, 0.5, peers[:5])  # too few
-    assert not should_stop_epoch(0.2, 0.5, [*peers, course(0.1, 0.1, 0.2, 0.6)])  # this one has come back
+    peers = [{2: course(0.2, 0.3 + 0.01 * number, 0.4 + 0.01 * number, 0.5 + 0.01 * number)} for number in range(8)]
+    assert hopeless_end(0.2, 0.5, 2, peers) == pytest.approx(0.4)  # with the peers' gain
+    assert hopeless_end(0.35, 0.5, 2, peers) is None  # by it, it ends in the better half
+    assert hopeless_end(0.2, 0.25, 2, peers) is None  # too early
+    assert hopeless_end(0.2, 1.0, 2, peers) is None  # too late
+    assert hopeless_end(0.2, 0.5, 2, peers[:5]) is None  # too few
+    assert hopeless_end(0.2, 0.5, 2, [*peers, {2: course(0.1, 0.1, 0.2, 0.6)}]) is None  # this one has come back
+    assert hopeless_end(0.2, 0.5, 1, peers) is None  # on another fold, which may be harder
+
+
+def test_courses_on_other_folds_count_by_what_these_differ_by() -> None:
+    """Fold 1 is harder: by 0.1 half-way, by 0.2 in the end."""
+    both = [
+        {0: course(0.3, 0.4 + 0.01 * number, 0.5, 0.6), 1: course(0.2, 0.3 + 0.01 * number, 0.3, 0.4)}
+        for number in range(3)
+    ]
+    peers = [*both, *({0: course(0.3, 0.4, 0.5, 0.6)} for _ in range(2))]
+    assert hopeless_end(0.15, 0.5, 1, peers) == pytest.approx(0.245)  # they gain 0.1, 0.095 in the median
+    assert hopeless_end(0.35, 0.5, 1, peers) is None
+    assert hopeless_end(0.15, 0.5, 1, both[:1] + peers[3:] * 4) is None, "one trial says nothing of two folds"
+
+
+def test_folds_that_a_trial_lacks_are_as_they_are_for_finished_trials(competition: Competition) -> None:
+    one, two = (drawn(competition, np.random.default_rng(seed), 0.7) for seed in range(2))
+    for done in ([0], [0, 2], [0, 1, 2]):
+        change = fold_change(competition, done, [one])
+        assert pooled_score(competition, [one[k] for k in done]) + change == pytest.approx(
+            pooled_score(competition, one)
+        )
+        other = fold_change(competition, done, [two])
+        assert fold_change(competition, done, [one, two]) == pytest.approx((change + other) / 2)
+    assert change == 0 and fold_change(competition, [0], []) == 0
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -251,7 +277,7 @@ def test_no_peer_that_ended_in_the_better_half_would_have_been_stopped(seed: int
     middle = np.median([one[1.0] for one in peers])
     for one in peers:
         if one[1.0] >= middle:
-            assert not any(should_stop_epoch(one[share], share, peers) for share in one)
+            assert all(hopeless_end(one[share], share, 0, [{0: peer} for peer in peers]) is None for share in one)
 
 
 def test_a_cross_fitted_winner_is_chosen_on_the_other_folds() -> None:

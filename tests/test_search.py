@@ -335,17 +335,17 @@ def test_a_first_fold_is_given_up_at_an_epoch_and_goes_on_from_there(
     prepare(tmp_path)
     asked: list[int] = []
 
-    def stops(self: Rivals, study: Study, fold: int, history: Sequence[Any], epochs: int) -> bool:
+    def hopeless(self: Rivals, study: Study, fold: int, history: Sequence[Any], epochs: int) -> float | None:
         asked.append(len(history))
-        return study.get_trials()[-1].number == 1 and len(history) == 2
+        return 0.25 if study.get_trials()[-1].number == 1 and len(history) == 2 else None
 
     with monkeypatch.context() as patch:
-        patch.setattr(Rivals, "stops", stops)
+        patch.setattr(Rivals, "hopeless", hopeless)
         patch.setattr("toolkit.search_runs.FINALISTS", 0)
         result = searched(tmp_path, "--trials", "2", "schedule.epochs=4", "--repeats", "0")
     first, pruned = trials_of(tmp_path, result["study"])
     assert asked == [1, 2, 3, 1, 2] and pruned.state == TrialState.PRUNED
-    assert pruned.user_attrs["note"].startswith("after 2 of 4 epochs")
+    assert pruned.user_attrs["note"].startswith("after 2 of 4 epochs") and pruned.intermediate_values == {0: 0.25}
     train_folder = tmp_path / "tiny-practice" / "train"
     run = train_folder / pruned.user_attrs[RUN]
     assert list(run.glob("fold_*/state.pt")) and not list(run.glob("fold_*/weights.safetensors"))

@@ -5,7 +5,7 @@ metric. Two things make such a difference uncertain, and both are asked: which s
 training happens to go, which no number of samples shows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,11 @@ from scipy.stats import t as student
 from toolkit.competition import Competition
 
 THRESHOLD = 0.1  # how likely a trial as good as the best may be stopped, all its folds together
-WARM_UP = 0.5  # of the epochs: before, courses say little of where they end
+WARM_UP = 1 / 3  # of the epochs: before, courses say little of where they end
 PEERS = 8  # courses from which on one can be judged by them
+PAIRS = 2  # trials with both of two folds, from which on these can be compared
 FINISHED = 5  # trials from which on their median says something
+Courses = Mapping[int, Mapping[float, float]]  # fold → share of the epochs → watched score, the last one its end
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,15 @@ def below_median(competition: Competition, trial: Sequence[Fold], finished: Sequ
     return pooled_score(competition, trial) < float(np.median(there))
 
 
+def fold_change(competition: Competition, done: Collection[int], finished: Sequence[Sequence[Fold]]) -> float:
+    """How the score on all folds differs from that on these, in the mean of the finished trials; 0 without any."""
+    changes = [
+        pooled_score(competition, folds) - pooled_score(competition, [fold for fold in folds if fold.number in done])
+        for folds in finished
+    ]
+    return float(np.mean(changes)) if changes else 0.0
+
+
 def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> Noise | None:
     """How much folds disagree about trials: the mean square of a two-way analysis of variance's residuals.
 
@@ -150,28 +161,44 @@ def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> 
     return Noise(variance, freedom, chance * float(means.max() - means.mean()))
 
 
-def should_stop_epoch(
+def hopeless_end(
     score: float,
     epoch_share: float,
-    courses: Sequence[Mapping[float, float]],
+    fold: int,
+    trials: Sequence[Courses],
     warm_up: float = WARM_UP,
     peers: int = PEERS,
-) -> bool:
-    """Can a training, at this share of its epochs, no longer end in the better half of the finished ones?
+) -> float | None:
+    """Where a training on this fold is likely to end that need not be trained on; None: it goes on.
 
-    courses: of the trainings that were finished on the same fold, whether their trials went on or not: share of the
-    epochs → watched score, the last one their end.
+    score: that it has at this share of its epochs; trials: the courses of those that came before, whether they went
+    on or not. A course on another fold is moved by what trials that have both differ by there, on average.
     Two things must hold. Even with the largest gain that any of them made from here on it would end below their
     median; and none that stood as low here ended above it. The first is the median stopping rule (Golovin et al.
     2017) for scores that are extrapolated by the peers' own gains, as freeze-thaw does with a model (Swersky et
-    al. 2014); the second spares those that start late. Before `warm_up`, or with fewer than `peers`, never.
+    al. 2014); the second spares those that start late. Before `warm_up`, or with fewer courses than `peers`, never.
     """
-    if epoch_share < warm_up or epoch_share >= 1 or len(courses) < peers:
-        return False
-    ends = np.array([course[max(course)] for course in courses])
-    here = np.array([_at(course, epoch_share) for course in courses])
+    if epoch_share < warm_up or epoch_share >= 1:
+        return None
+    known = np.array(_as_on(fold, epoch_share, trials))
+    if len(known) < peers:
+        return None
+    here, ends = known.T
     middle = float(np.median(ends))
-    return score + float((ends - here).max()) < middle and not (ends[here <= score] >= middle).any()
+    if score + float((ends - here).max()) >= middle or (ends[here <= score] >= middle).any():
+        return None
+    return score + float(np.median(ends - here))
+
+
+def _as_on(fold: int, share: float, trials: Sequence[Courses]) -> list[np.ndarray]:
+    """Each course's score at this share of the epochs and at its end, (2,), as if it had been on the fold."""
+    points = [{k: np.array([_at(c, share), c[max(c)]]) for k, c in courses.items() if c} for courses in trials]
+    found = []
+    for other in sorted({k for courses in points for k in courses}):
+        pairs = [courses[other] - courses[fold] for courses in points if other in courses and fold in courses]
+        if len(pairs) >= PAIRS:
+            found += [courses[other] - np.mean(pairs, axis=0) for courses in points if other in courses]
+    return found
 
 
 def crossfit_winner(competition: Competition, trials: Sequence[Sequence[Fold]]) -> Choice:

@@ -40,6 +40,14 @@ FINALISTS, REPEATED = 3, 2
 POLL = 1.0
 
 
+class HopelessError(optuna.TrialPruned):
+    """A trial was given up inside its first fold. end: the score that it was likely to have."""
+
+    def __init__(self, reason: str, end: float) -> None:
+        super().__init__(reason)
+        self.end = end
+
+
 @dataclass
 class Clock:
     """Unix times that a search keeps to, and the seconds that its trainings took."""
@@ -138,13 +146,17 @@ def _train_folds(
     kinds = {one.judged for one in search.objectives if one.judged}
     mine: dict[str, list[Fold]] = {kind: [] for kind in kinds}
     for position, job in enumerate(jobs):
-        _train_one(search, job, search.clock.cut_at, trial.number, position)
+        try:
+            _train_one(search, job, search.clock.cut_at, trial.number, position)
+        except HopelessError as stopped:
+            trial.report(stopped.end, 0)
+            raise
         for kind in kinds:
             mine[kind].append(_judged(search, job, kind))
         trial.set_user_attr("folds", position + 1)
         if len(search.objectives) == 1:
-            (judged,) = mine.values()
-            trial.report(pooled_score(search.competition, judged), position + 1)
+            ((kind, judged),) = mine.items()
+            trial.report(search.rivals.expected(search.study, kind, judged), position + 1)
         search.board.read()
         reason = None if finished else search.rivals.verdict(search.study, folder, mine)
         if reason and position + 1 < len(jobs):
@@ -164,6 +176,7 @@ def _train_one(
         return
     epochs = job.recipe.schedule.epochs
     reason: list[str] = []
+    ends: list[float] = []
 
     def stop(history: Sequence[dict[str, Any]]) -> bool:
         if until is not None and time.time() > until:
@@ -173,7 +186,8 @@ def _train_one(
             steady = len(history) > 1 or not job.recipe.schedule.freeze  # features are computed in the first
             if limit is not None and steady and spent > SLOW * limit:
                 reason.append(f"too slow for the budget, all folds would take {console.duration(spent)}")
-            elif search.rivals.stops(search.study, job.fold, history, epochs):
+            elif (end := search.rivals.hopeless(search.study, job.fold, history, epochs)) is not None:
+                ends.append(end)
                 reason.append(f"after {len(history)} of {epochs} epochs: below the others at that point")
         return bool(reason)
 
@@ -192,6 +206,8 @@ def _train_one(
         except StoppedError:
             if reason == [""]:
                 raise Interrupted from None
+            if ends:
+                raise HopelessError(reason[0], ends[0]) from None
             raise optuna.TrialPruned(reason[0]) from None
         except (MemoryError, torch.OutOfMemoryError):
             raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None

@@ -3,7 +3,7 @@
 Nothing here is stored in the study: a trial names its run, and the run's folder has the evidence.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,10 +23,11 @@ from toolkit.pruning import (
     Fold,
     below_median,
     by_group,
+    fold_change,
     fold_noise,
+    hopeless_end,
     pooled_score,
     should_prune,
-    should_stop_epoch,
 )
 from toolkit.store import atomic, hash_file, read_json, read_manifest
 from toolkit.stress import stressed
@@ -152,6 +153,14 @@ class Rivals:
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return [t for t in done if RUN in t.user_attrs and (self.train / t.user_attrs[RUN]).is_dir()]
 
+    def _whole(self, study: Study, kind: str) -> list[tuple[FrozenTrial, list[Fold]]]:
+        """Those that have all folds, with them."""
+        found = [(trial, self.of(trial, kind)) for trial in self._finished(study)]
+        return [(trial, folds) for trial, folds in found if len(folds) == self.folds]
+
+    def _change(self, study: Study, kind: str, done: Collection[int]) -> float:
+        return fold_change(self.competition, done, [folds for _, folds in self._whole(study, kind)])
+
     def of(self, trial: FrozenTrial, judged: str) -> list[Fold]:
         return stored_folds(self.train / trial.user_attrs[RUN], judged, range(self.folds))
 
@@ -163,7 +172,7 @@ class Rivals:
         """
         finished = self._finished(study)
         kinds = {one.judged for one in self.objectives if one.judged}
-        whole = {kind: [f for t in finished if len(f := self.of(t, kind)) == self.folds] for kind in kinds}
+        whole = {kind: [folds for _, folds in self._whole(study, kind)] for kind in kinds}
         noise = {kind: fold_noise(self.competition, whole[kind]) for kind in kinds}
         for rival in _best(study, finished):
             theirs = {kind: self.of(rival, kind) for kind in kinds}
@@ -185,33 +194,36 @@ class Rivals:
         shared = [fold.number for fold in next(iter(mine.values()))]
         return seconds(run, shared) < seconds(rival, shared)
 
-    def stops(self, study: Study, fold: int, history: Sequence[Mapping[str, Any]], epochs: int) -> bool:
-        """Need a first fold, after these epochs, not be trained to its end? Only the clean score is watched."""
+    def hopeless(self, study: Study, fold: int, history: Sequence[Mapping[str, Any]], epochs: int) -> float | None:
+        """What a trial whose first fold needs not be trained to its end is likely to have; None: it goes on.
+
+        Only the clean score is watched.
+        """
         score = history[-1]["score"]
         if self.objectives != (CLEAN,) or score is None:
-            return False
+            return None
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        courses = [course(self.train / t.user_attrs[RUN], fold) for t in ended if RUN in t.user_attrs]
-        return should_stop_epoch(score, len(history) / epochs, [known for known in courses if known])
+        runs = [self.train / t.user_attrs[RUN] for t in ended if RUN in t.user_attrs]
+        courses = [{k: course(run, k) for k in range(self.folds)} for run in runs]
+        end = hopeless_end(score, len(history) / epochs, fold, courses)
+        return None if end is None else end + self._change(study, "clean", [fold])
+
+    def expected(self, study: Study, kind: str, mine: Sequence[Fold]) -> float:
+        """What a trial with these folds is likely to have on all."""
+        return pooled_score(self.competition, mine) + self._change(study, kind, [fold.number for fold in mine])
 
     def ranking(self, study: Study) -> list[tuple[FrozenTrial, float]]:
-        """Finished and pruned trials that have a fold, best first, by the first objective.
-
-        What a pruned one would have reached is the best one's value and the difference on the folds that both have.
-        """
+        """Finished and pruned trials that have a fold, best first, by the first objective; what a pruned one is
+        expected to have, moved by what finished ones' values differ from the score that they are judged by."""
         kind = self.objectives[0].judged
         assert kind is not None
-        finished = sorted(self._finished(study), key=lambda t: -t.values[0])
+        finished, whole = self._finished(study), self._whole(study, kind)
+        gaps = [t.values[0] - pooled_score(self.competition, folds) for t, folds in whole]
+        gap = float(np.mean(gaps)) if gaps else 0.0
         ranked = [(trial, trial.values[0]) for trial in finished]
-        best = self.of(finished[0], kind) if finished else []
         for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
-            mine = self.of(trial, kind) if RUN in trial.user_attrs else []
-            shared = [fold for fold in best if fold.number in {one.number for one in mine}]
-            if mine and (shared or not best):
-                score = pooled_score(self.competition, mine)
-                if shared:
-                    score += finished[0].values[0] - pooled_score(self.competition, shared)
-                ranked.append((trial, score))
+            if RUN in trial.user_attrs and (mine := self.of(trial, kind)):
+                ranked.append((trial, self.expected(study, kind, mine) + gap))
         return sorted(ranked, key=lambda pair: -pair[1])
 
 

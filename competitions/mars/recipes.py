@@ -20,6 +20,15 @@ SMALL_UNET = Recipe(
     schedule=Schedule(epochs=60, ema=0.99),
     batch_size=32,
 )
+# Like the best of a search of 40 minutes: larger images, another optimiser, plain cross-entropy, rare classes pasted.
+SMALL_UNET_MUON = replace(
+    SMALL_UNET,
+    name="small_unet_muon",
+    model=Model(name="small_unet", input_scale=1.5),
+    augment=Augment(flip="horizontal", rotate=2.5, scale=0.05, shift=0.025, colour=0.15, cutmix=0.25, copy_paste=0.6),
+    loss=replace(SMALL_UNET.loss, names=("cross_entropy",), balance=0.2),
+    optimizer=Optimizer(name="muon", lr=2e-3, weight_decay=2e-2),
+)
 UNET_RESNET18 = replace(
     SMALL_UNET,
     name="unet_resnet18",
@@ -45,6 +54,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         SMALL_UNET,
+        SMALL_UNET_MUON,
         UNET_RESNET18,
         REFINED_ATTENTION_UNET,
         ATTENTION_UNET,

@@ -9,6 +9,7 @@ from competitions.mars.recipes import (
     REFINED_ATTENTION_UNET,
     SEGFORMER,
     SMALL_UNET,
+    SMALL_UNET_MUON,
     UNET3PLUS,
     UNET_RESNET18,
     UNET_RESNET34_SCSE,
@@ -16,10 +17,11 @@ from competitions.mars.recipes import (
 from toolkit.recipe import Augment, Loss, LossName, Optimizer, Recipe
 from toolkit.space import Suggesting, choose, strength
 
-# the cheapest first: a training step takes 1, 1.4, 2.1, 2.6, 2.8, 2.9, 4 and 4.3 times the first one's on a CPU
+# the cheapest first: a training step takes 1, 1.4, 2.1, 2.1, 2.6, 2.8, 2.9, 4 and 4.3 times the first one's on a CPU
 FIRST_TRIALS = (
     SMALL_UNET,
     ATTENTION_UNET,
+    SMALL_UNET_MUON,
     DEEPLABV3PLUS,
     REFINED_ATTENTION_UNET,
     UNET3PLUS,
