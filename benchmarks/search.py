@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.search_race import GRID, OPTUNA, OTHERS, OURS, compare
-from benchmarks.search_replay import equals, replay
+from benchmarks.search_replay import equals, inside, replay
 from benchmarks.search_surrogate import Surrogate
 from benchmarks.search_table import collect, load, save
 from toolkit import console
@@ -112,6 +112,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         ["winner's score, cross-fitted", "{naive:.4f}, {crossfitted:.4f}".format(**replayed)],
     ]
     console.table(f"{table.competition}: pruning, and replayed on the {replayed['runs']} whole runs", ["", ""], rows)
+    early = inside(table)
+    console.say(
+        f"inside the first fold {early['stopped']:.0%} of all runs would be stopped, {early['best_quarter']:.1%} "
+        f"though they ended in the best quarter; {early['saved']:.2f} of a fold a run is saved"
+    )
     surrogate = Surrogate(table, competition)
     equal = equals(surrogate, rounds=6 * options.seeds)
     console.say(
@@ -147,6 +152,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "competition": table.competition,
         "cost_over_optuna": found[OURS.name]["cost_over_optuna"],
         "replay": replayed,
+        "inside": early,
         "equals_pruned": equal,
         "race": plain,
         "seeds": options.seeds,

@@ -114,6 +114,30 @@ def replay(
     }
 
 
+def inside(table: Table, orders: int = 100) -> dict[str, float]:
+    """What stopping inside the first fold would have done to all runs of the table, those given up later included.
+
+    stopped: share of the trials; saved: folds a trial; best_quarter: share of all trials that were stopped though
+    they ended in the best quarter on that fold.
+    """
+    stopped, saved, wronged = 0, 0.0, 0
+    ends = [[one[k][1.0] for one in table.courses if one[k]] for k in range(table.trained.shape[1])]
+    for seed in range(orders):
+        random = np.random.default_rng(seed)
+        known: list[dict[int, dict[float, float]]] = []
+        for run in random.permutation(len(table.courses)):
+            courses = {k: course for k, course in enumerate(table.courses[run]) if course}
+            k = int(random.choice(list(courses)))
+            at = [share for share, score in courses[k].items() if hopeless_end(score, share, k, known) is not None]
+            if at:
+                stopped, saved = stopped + 1, saved + 1 - min(at)
+                wronged += int(courses[k][1.0] >= np.quantile(ends[k], 0.75))
+            else:
+                known.append(courses)
+    trials = orders * len(table.courses)
+    return {"stopped": stopped / trials, "saved": saved / trials, "best_quarter": wronged / trials}
+
+
 def equals(surrogate: Surrogate, rounds: int = 300, finished: int = 8) -> dict[str, float]:
     """How often a trial is pruned that is as good as the best.
 

@@ -10,7 +10,7 @@ from optuna.samplers import RandomSampler
 
 from benchmarks.search import measure
 from benchmarks.search_race import OPTUNA, OURS, compare, cost_between, cost_to_reach, named, race
-from benchmarks.search_replay import equals, replay
+from benchmarks.search_replay import equals, inside, replay
 from benchmarks.search_surrogate import Random, Surrogate
 from benchmarks.search_table import Table, collect, load, save
 from tests.conftest import ROOT
@@ -51,6 +51,12 @@ def drawn(mars: Competition, runs: int = 12) -> Table:
 def surrogate() -> Surrogate:
     mars = load_competition(ROOT / "competitions" / "mars")
     return Surrogate(drawn(mars), mars)
+
+
+def test_runs_that_all_gain_the_same_are_stopped_where_they_are_below_the_median(mars: Competition) -> None:
+    found = inside(drawn(mars), orders=20)
+    assert 0.1 < found["stopped"] < 0.5 and found["saved"] == pytest.approx(found["stopped"] / 2)
+    assert found["best_quarter"] == 0
 
 
 def test_a_table_is_collected_from_the_runs_of_a_workspace(mars: Competition, tmp_path: Path) -> None:
