@@ -157,6 +157,14 @@ def test_a_later_recipe_that_breaks_the_rules_is_skipped_and_the_first_is_an_err
         started(tmp_path, of=replace(strict, recipes={"breaking": breaking, "first": FIRST}))
 
 
+def test_what_the_server_allows_is_gathered_before_anything_is_trained(tmp_path: Path, measured: Measured) -> None:
+    asked = measured({"first": 0.01})
+    rules = replace(competition.rules, submission_packages=("no_such_package",))
+    with pytest.raises(UserError, match="no_such_package is allowed on the server but not installed here"):
+        started(tmp_path, of=replace(competition, rules=rules))
+    assert not asked and not Workspace(tmp_path, "tiny-practice").train.exists()
+
+
 def test_the_report_is_written_in_the_end(
     tmp_path: Path, measured: Measured, capsys: pytest.CaptureFixture[str]
 ) -> None:

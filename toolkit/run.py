@@ -36,6 +36,7 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 def run(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """All verbs in order; on practice data the submission is graded too."""
     from toolkit.dataset import open_dataset
+    from toolkit.environment import clean_python
     from toolkit.parallel import places
     from toolkit.scores import can_match, matching
     from toolkit.split import read_folds
@@ -44,7 +45,10 @@ def run(competition: "Competition", workspace: Workspace, options: argparse.Name
     places(options.device)
     audit(competition, workspace, options)
     split = folds(competition, workspace, options)
-    if options.stress != "none" and can_match(competition, workspace):  # before the time that is left is planned
+    # what takes its time once comes before the time that is left is planned
+    if competition.rules.submission_packages:
+        clean_python(competition.rules.submission_packages)
+    if options.stress != "none" and can_match(competition, workspace):
         found = matching(workspace, open_dataset(workspace.data), read_folds(workspace))
         console.say(found.words(competition.task.image_shape[2]))
     runs = _train_within(competition, workspace, options, started + options.budget, split["hash"])
