@@ -23,8 +23,7 @@ not how recipes really score. Hand-made recipes are left out: one of them comes 
 Optuna's defaults: `create_study(direction="maximize")`, thus `TPESampler()` and `MedianPruner()`, folds in order,
 the running mean reported after each, as in its tutorials; it names the best finished trial. Ours: the sampler of a
 search with a budget, shuffled folds, `toolkit.pruning`, a fifth of the time for finishing the best three and repeating
-two with another seed. All get the same time; what counts is the true score of the recipe that
-is named.
+two with another seed. All get the same time; what counts is the true score of the recipe that is named.
 `cost_over_optuna`: the share of the time that a search of ours has to be given to end, in the median over seeds, with
 the regret that the defaults end with; between which values it lies in nine of ten draws of the seeds stands beside
 it. `behind`: by how much the mean regret is above the defaults', and the standard error of that. `best_tried` is the
