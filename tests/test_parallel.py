@@ -243,7 +243,7 @@ def test_what_ctrl_c_stopped_goes_on_to_the_same_bits(device: str, make_job: Mak
     other = [replace(job, folder=tmp_path / f"whole_{job.fold}") for job in jobs]
     with pytest.raises(KeyboardInterrupt):
         answers(learn, jobs, device, interrupt)
-    assert not left() and (jobs[0].folder / fit.STATE).exists()
+    assert not left() and any((job.folder / fit.STATE).exists() for job in jobs)
     assert not list(tmp_path.rglob("*.partial"))
     stopped, whole = (answers(learn, these, device) for these in (jobs, other))
     assert all(same(stopped[k], whole[k]) for k in range(2))
