@@ -15,6 +15,7 @@ from toolkit.pruning import (
     Noise,
     below_median,
     crossfit_winner,
+    expected_score,
     fold_change,
     fold_noise,
     hopeless_end,
@@ -44,13 +45,13 @@ class Judge:
                 for share, score in sorted(trial.courses[k].items()):
                     end = hopeless_end(score, share, k, self.courses)
                     if end is not None:
-                        report(end + self._change([k]))
+                        report(end + fold_change(self.competition, [k], [one.folds for _, one in self.finished]))
                         return share * float(trial.seconds[k]), []
                 self.courses.append({})
             self.courses[-1][k] = trial.courses[k]
             cost += float(trial.seconds[k])
             done.append(trial.folds[k])
-            report(pooled_score(self.competition, done) + self._change([fold.number for fold in done]))
+            report(expected_score(self.competition, done, [one.folds for _, one in self.finished]))
             if self.finished:
                 best = max(self.finished, key=lambda one: one[0])[1].folds
                 if should_prune(self.competition, done, best, self.threshold, self.noise):
@@ -61,9 +62,6 @@ class Judge:
             self.finished.append((pooled_score(self.competition, done), trial))
             self.noise = fold_noise(self.competition, [one.folds for _, one in self.finished])
         return cost, done
-
-    def _change(self, done: Sequence[int]) -> float:
-        return fold_change(self.competition, done, [trial.folds for _, trial in self.finished])
 
 
 def replay(

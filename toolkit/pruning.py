@@ -140,6 +140,11 @@ def fold_change(competition: Competition, done: Collection[int], finished: Seque
     return float(np.mean(changes)) if changes else 0.0
 
 
+def expected_score(competition: Competition, trial: Sequence[Fold], finished: Sequence[Sequence[Fold]]) -> float:
+    """What a trial with these folds is likely to have on all."""
+    return pooled_score(competition, trial) + fold_change(competition, [fold.number for fold in trial], finished)
+
+
 def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> Noise | None:
     """How much folds disagree about trials: the mean square of a two-way analysis of variance's residuals.
 

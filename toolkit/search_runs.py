@@ -175,21 +175,21 @@ def _train_one(
     if (read_manifest(job.folder) or {}).get("complete"):
         return
     epochs = job.recipe.schedule.epochs
-    reason: list[str] = []
-    ends: list[float] = []
+    ended: list[Exception] = []
 
     def stop(history: Sequence[dict[str, Any]]) -> bool:
         if until is not None and time.time() > until:
-            reason.append("")
+            ended.append(Interrupted())
         elif position == 0 and not final:
             limit, spent = search.clock.per_trial, history[-1]["seconds"] * epochs * search.folds
             steady = len(history) > 1 or not job.recipe.schedule.freeze  # features are computed in the first
             if limit is not None and steady and spent > SLOW * limit:
-                reason.append(f"too slow for the budget, all folds would take {console.duration(spent)}")
+                told = f"too slow for the budget, all folds would take {console.duration(spent)}"
+                ended.append(optuna.TrialPruned(told))
             elif (end := search.rivals.hopeless(search.study, job.fold, history, epochs)) is not None:
-                ends.append(end)
-                reason.append(f"after {len(history)} of {epochs} epochs: below the others at that point")
-        return bool(reason)
+                told = f"after {len(history)} of {epochs} epochs: below the others at that point"
+                ended.append(HopelessError(told, end))
+        return bool(ended)
 
     if until is not None and time.time() > until:
         raise Interrupted
@@ -204,11 +204,7 @@ def _train_one(
             else:
                 train_fold(job, watch, stop=stop)
         except StoppedError:
-            if reason == [""]:
-                raise Interrupted from None
-            if ends:
-                raise HopelessError(reason[0], ends[0]) from None
-            raise optuna.TrialPruned(reason[0]) from None
+            raise ended[0] from None
         except (MemoryError, torch.OutOfMemoryError):
             raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None
 

@@ -3,7 +3,7 @@
 Nothing here is stored in the study: a trial names its run, and the run's folder has the evidence.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from toolkit.pruning import (
     Fold,
     below_median,
     by_group,
+    expected_score,
     fold_change,
     fold_noise,
     hopeless_end,
@@ -136,7 +137,12 @@ def seconds(run: Path, folds: Iterable[int]) -> float:
 def course(run: Path, fold: int) -> dict[float, float]:
     """Share of the epochs → score that was watched then; empty where the fold isn't trained."""
     path = run / f"fold_{fold}" / "history.json"
-    epochs: list[dict[str, Any]] = read_json(path) if path.exists() else []
+    return _course(path, path.stat().st_mtime_ns) if path.exists() else {}
+
+
+@lru_cache(maxsize=4096)  # each epoch of a first fold looks at all that were trained
+def _course(path: Path, changed: int) -> dict[float, float]:
+    epochs: list[dict[str, Any]] = read_json(path)
     return {(at + 1) / len(epochs): line["score"] for at, line in enumerate(epochs) if line["score"] is not None}
 
 
@@ -153,13 +159,10 @@ class Rivals:
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return [t for t in done if RUN in t.user_attrs and (self.train / t.user_attrs[RUN]).is_dir()]
 
-    def _whole(self, study: Study, kind: str) -> list[tuple[FrozenTrial, list[Fold]]]:
-        """Those that have all folds, with them."""
-        found = [(trial, self.of(trial, kind)) for trial in self._finished(study)]
-        return [(trial, folds) for trial, folds in found if len(folds) == self.folds]
-
-    def _change(self, study: Study, kind: str, done: Collection[int]) -> float:
-        return fold_change(self.competition, done, [folds for _, folds in self._whole(study, kind)])
+    def _whole(self, finished: Sequence[FrozenTrial], kind: str) -> dict[int, list[Fold]]:
+        """The folds of those that have all of them, by the trial's number."""
+        found = {trial.number: self.of(trial, kind) for trial in finished}
+        return {number: folds for number, folds in found.items() if len(folds) == self.folds}
 
     def of(self, trial: FrozenTrial, judged: str) -> list[Fold]:
         return stored_folds(self.train / trial.user_attrs[RUN], judged, range(self.folds))
@@ -172,7 +175,7 @@ class Rivals:
         """
         finished = self._finished(study)
         kinds = {one.judged for one in self.objectives if one.judged}
-        whole = {kind: [folds for _, folds in self._whole(study, kind)] for kind in kinds}
+        whole = {kind: list(self._whole(finished, kind).values()) for kind in kinds}
         noise = {kind: fold_noise(self.competition, whole[kind]) for kind in kinds}
         for rival in _best(study, finished):
             theirs = {kind: self.of(rival, kind) for kind in kinds}
@@ -206,24 +209,27 @@ class Rivals:
         runs = [self.train / t.user_attrs[RUN] for t in ended if RUN in t.user_attrs]
         courses = [{k: course(run, k) for k in range(self.folds)} for run in runs]
         end = hopeless_end(score, len(history) / epochs, fold, courses)
-        return None if end is None else end + self._change(study, "clean", [fold])
+        if end is None:
+            return None
+        return end + fold_change(self.competition, [fold], list(self._whole(self._finished(study), "clean").values()))
 
     def expected(self, study: Study, kind: str, mine: Sequence[Fold]) -> float:
         """What a trial with these folds is likely to have on all."""
-        return pooled_score(self.competition, mine) + self._change(study, kind, [fold.number for fold in mine])
+        return expected_score(self.competition, mine, list(self._whole(self._finished(study), kind).values()))
 
     def ranking(self, study: Study) -> list[tuple[FrozenTrial, float]]:
         """Finished and pruned trials that have a fold, best first, by the first objective; what a pruned one is
         expected to have, moved by what finished ones' values differ from the score that they are judged by."""
         kind = self.objectives[0].judged
         assert kind is not None
-        finished, whole = self._finished(study), self._whole(study, kind)
-        gaps = [t.values[0] - pooled_score(self.competition, folds) for t, folds in whole]
+        finished = self._finished(study)
+        whole = self._whole(finished, kind)
+        gaps = [t.values[0] - pooled_score(self.competition, whole[t.number]) for t in finished if t.number in whole]
         gap = float(np.mean(gaps)) if gaps else 0.0
         ranked = [(trial, trial.values[0]) for trial in finished]
         for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
             if RUN in trial.user_attrs and (mine := self.of(trial, kind)):
-                ranked.append((trial, self.expected(study, kind, mine) + gap))
+                ranked.append((trial, expected_score(self.competition, mine, list(whole.values())) + gap))
         return sorted(ranked, key=lambda pair: -pair[1])
 
 
