@@ -25,10 +25,10 @@ from toolkit.errors import UserError
 from toolkit.oof import finished_runs
 from toolkit.pruning import Fold
 from toolkit.recipe import Recipe, from_dict, override
-from toolkit.search import UNPRUNED, _more_for_finals, add_options, search
+from toolkit.search import _more_for_finals, _wait_for_others, add_options, search
 from toolkit.space import Fixed, OutsideError, Suggesting, parameters
-from toolkit.store import Workspace, read_json, read_manifest
-from toolkit.study import RUN, counted, open_study
+from toolkit.store import Workspace, hash_file, read_json, read_manifest
+from toolkit.study import RUN, counted, give_back, open_study
 from toolkit.study import make_sampler as sampler
 from toolkit.train import train_fold
 from toolkit.training import FoldJob
@@ -126,6 +126,10 @@ def test_a_given_value_outside_the_space_is_an_error_that_says_what_there_is(mar
     trial = optuna.create_study().ask()
     with pytest.raises(UserError, match=r"model.name=vit is outside the search space, which has small_unet, unet"):
         mars.suggest(Fixed(trial, ["model.name=vit"]))
+    with pytest.raises(
+        UserError, match=r"loss.names=dice is outside the search space, which has focal, cross_entropy"
+    ):
+        mars.suggest(Fixed(trial, ["loss.names=dice"]))
     with pytest.raises(UserError, match=r"recipe field optimizer.lr is a number, got 'fast'"):
         mars.suggest(Fixed(trial, ["optimizer.lr=fast"]))
 
@@ -216,9 +220,15 @@ def test_trials_of_other_data_folds_objectives_fields_or_seeds_never_meet(tmp_pa
     names = [searched(tmp_path, "--trials", "1", "--repeats", "0", *more)["study"] for more in commands]
     prepare(tmp_path, "--seed", "1")
     names.append(searched(tmp_path, "--trials", "1", "--repeats", "0", *commands[0])["study"])
-    wider = replace(competition, suggest=suggest_wider)
-    names.append(searched(tmp_path, "--trials", "1", "--repeats", "0", *commands[0], of=wider)["study"])
-    assert len(set(names)) == 6
+    for suggest in (suggest_wider, suggest_smaller_batches):
+        other = replace(competition, suggest=suggest)
+        names.append(searched(tmp_path, "--trials", "1", "--repeats", "0", *commands[0], of=other)["study"])
+    assert len(set(names)) == 7
+
+
+def suggest_smaller_batches(trial: Suggesting) -> Recipe:
+    assert competition.suggest is not None
+    return replace(competition.suggest(trial), batch_size=4)
 
 
 def suggest_wider(trial: Suggesting) -> Recipe:
@@ -257,6 +267,8 @@ def test_seconds_can_be_the_second_objective(tmp_path: Path) -> None:
         (("--objective", "seconds"), "--objective names a score first"),
         (("--objective", "clean,clean"), "takes one or two different ones"),
         (("--objective", "stress", "--stress", "none"), "leave out --stress none"),
+        (("--objective", "clean,test-matched", "--stress", "none"), "leave out --stress none"),
+        (("--objective", "test-matched"), "needs test images that may be looked at, and tiny has none"),
         (("--sampler", "grid"), "there is no sampler 'grid'; there are auto"),
         (("--sampler", "cmaes", "--objective", "clean,stress"), "cmaes takes one objective"),
         (("--storage", "mysql://x"), "--storage mysql://x is not known"),
@@ -282,10 +294,23 @@ def test_a_competition_without_a_space_says_so(tmp_path: Path) -> None:
         searched(tmp_path, of=replace(competition, suggest=None))
 
 
-def test_a_score_that_runs_do_not_have_is_said_after_three_trials(tmp_path: Path) -> None:
+@pytest.mark.matched
+def test_what_the_test_images_look_like_can_be_climbed(tmp_path: Path) -> None:
     prepare(tmp_path)
-    with pytest.raises(UserError, match=r"the first 3 trials failed, .* has no test-matched score"):
-        searched(tmp_path, "--objective", "test-matched", *QUICK)
+    result = searched(tmp_path, "--trials", "2", "--objective", "test-matched", *QUICK)
+    assert result["trials"]["failed"] == 0 and result["recipe"] is not None
+    for trial in trials_of(tmp_path, result["study"]):
+        metrics = read_json(tmp_path / "tiny-practice" / "train" / trial.user_attrs[RUN] / "metrics.json")
+        assert trial.values == [metrics["matched"]["score"]]
+
+
+def test_averaged_weights_are_what_a_trial_is_judged_by(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    searched(tmp_path, "--trials", "1", "schedule.epochs=4", "schedule.average=swa", "--repeats", "0")
+    (run,) = runs(tmp_path)
+    for judged in run.glob("fold_*/judged_clean.npz"):
+        with np.load(judged, allow_pickle=False) as stored:
+            assert str(stored["weights"]) == hash_file(judged.with_name("weights.safetensors"))
 
 
 def test_a_trial_that_fails_is_told_with_its_sentence_and_the_search_goes_on(
@@ -375,6 +400,23 @@ def test_a_repeat_that_fails_costs_no_winner(
     assert "warning: first-t" in capsys.readouterr().out
 
 
+def test_a_repeat_that_fails_makes_no_other_trial_the_winner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path)
+    before = searched(tmp_path, "--trials", "3", *QUICK)
+    best = Path(before["run"]).name.rpartition("-")[0]
+    trained = train_fold
+
+    def diverging(job: FoldJob, *more: Any, **named: Any) -> str:
+        if job.folder.parent.name.startswith(f"{best}-s1"):
+            raise UserError("the loss is no longer a number")
+        return trained(job, *more, **named)
+
+    monkeypatch.setattr(search_runs, "train_fold", diverging)
+    result = searched(tmp_path, "--trials", "3", "schedule.epochs=1")
+    assert len(runs(tmp_path)) == 5, "the other one was repeated"
+    assert (result["run"], result["score"], result["seeds"]) == (before["run"], before["score"], 1)
+
+
 def test_the_search_ends_after_so_many_trials_without_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path)
     values = iter([0.5, 0.4, 0.6, 0.6, 0.5, 0.3, 0.9])
@@ -400,12 +442,12 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def test_a_budget_decides_on_the_epochs_once(tmp_path: Path, measured: Callable[[float], None]) -> None:
     prepare(tmp_path)
     steps = 3 * (48 // 8)
-    measured(600 * 0.8 / UNPRUNED / 1.5 / steps / 3.5)
-    first = searched(tmp_path, "--budget", "10m", "--trials", "1", "--repeats", "0")
+    measured(600 * 0.8 / 2 / 1.5 / steps / 3.5)
+    first = searched(tmp_path, "--budget", "10m", "--trials", "2", "--repeats", "0")
     measured(1e-6)
-    again = searched(tmp_path, "--budget", "10m", "--trials", "2", "--repeats", "0")
+    again = searched(tmp_path, "--budget", "10m", "--trials", "3", "--repeats", "0")
     assert again["study"] == first["study"]
-    assert [recipe(run).schedule.epochs for run in runs(tmp_path)] == [3, 3]
+    assert [recipe(run).schedule.epochs for run in runs(tmp_path)] == [3, 3, 3]
     other = searched(tmp_path, "--budget", "11m", "--trials", "1", "--repeats", "0")
     assert other["study"] != first["study"]
     assert {recipe(run).schedule.epochs for run in runs(tmp_path)} == {3, 4}, "4 are the recipe's own, and the most"
@@ -422,6 +464,8 @@ def test_a_trial_too_slow_for_the_budget_is_given_up(
     patient = searched(tmp_path, "--budget", "10m", "--trials", "1", "--repeats", "0")
     assert patient["trials"]["finished"] == 1
     monkeypatch.setattr("toolkit.search_runs.SLOW", 0.0)
+    given = searched(tmp_path, "--budget", "10m", "--trials", "1", *QUICK)
+    assert given["trials"]["finished"] == 1, "as long as it takes to train the epochs that were asked for"
     result = searched(tmp_path, "--budget", "11m", "--trials", "2", "--repeats", "0")
     assert result["trials"]["pruned"] >= 1
     noted = [t.user_attrs.get("note", "") for t in trials_of(tmp_path, result["study"])]
@@ -429,7 +473,10 @@ def test_a_trial_too_slow_for_the_budget_is_given_up(
 
 
 def test_a_trial_whose_time_is_up_goes_on_with_the_next_search(
-    tmp_path: Path, measured: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    measured: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     prepare(tmp_path)
     measured(1e-6)
@@ -443,6 +490,7 @@ def test_a_trial_whose_time_is_up_goes_on_with_the_next_search(
         patch.setattr(search_runs, "evaluate", late)
         cut = searched(tmp_path, "--budget", "10m", "--trials", "2", "--repeats", "0")
     assert cut["trials"]["begun"] == 0 and cut["recipe"] is None
+    assert "there is no winner" in capsys.readouterr().out
     result = searched(tmp_path, "--budget", "10m", "--trials", "2", "--repeats", "0")
     lost, again, _ = trials_of(tmp_path, result["study"])
     assert lost.params == again.params and again.user_attrs["retry_of"] == 0 and result["trials"]["begun"] == 2
@@ -473,6 +521,21 @@ def test_more_time_is_kept_for_the_finals_where_the_best_trials_take_long(monkey
     assert more("a", "b", repeats=0) == 0
     assert more("a", "b", merging=60) == pytest.approx(3 * 180 + 3 * 60 - 480)
     assert more("a", "b", repeats=9) == pytest.approx(0.4 * 2400 - 480)
+
+
+def test_a_trial_that_another_process_left_is_begun_by_who_waits(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    study.ask().suggest_float("x", 0, 1)
+    give_back(study, study.get_trials()[0], 0)
+    context: Any = SimpleNamespace(
+        study=study,
+        folder=tmp_path,
+        options=SimpleNamespace(trials=1, until_no_gain=None),
+        clock=search_runs.Clock(0),
+    )
+    assert _wait_for_others(context)
+    study.tell(study.ask(), 0.5)
+    assert not _wait_for_others(context)
 
 
 def test_an_order_of_folds_is_its_trials_own(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from toolkit.study import (
     begin,
     counted,
     enqueue,
+    give_back,
     make_sampler,
     open_storage,
     open_study,
@@ -161,6 +162,22 @@ def test_how_a_trial_ended_is_told_with_its_reason(tmp_path: Path) -> None:
     assert [t.state for t in told] == [TrialState.FAIL, TrialState.PRUNED, TrialState.COMPLETE]
     assert told[0].user_attrs["error"] == "the loss is no longer a number"
     assert told[1].user_attrs["note"] == "after 1 of 3 folds"
+
+
+def test_a_trial_that_others_took_for_dead_is_left_to_them(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    told: list[int] = []
+
+    def evaluate(trial: Trial) -> list[float]:
+        values = suggested(trial)
+        if trial.number == 0:
+            give_back(study, study.get_trials()[0], 1)
+            trial.set_user_attr("folds", 1)
+        return values
+
+    work(study, tmp_path, up_to(2), evaluate, lambda trial: told.append(trial.number))
+    lost, again, _ = study.get_trials()
+    assert lost.state == TrialState.FAIL and again.params == lost.params and told == [1, 2]
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, Interrupted])

@@ -335,7 +335,7 @@ def _search(folder: Path) -> Section:
         blocks.append(Table("", ("search", ""), rows))
     importances = summary.get("importances")
     if importances:
-        draw = chart("What decides the score", lambda: bars(importances, "share of the spread it explains"))
+        draw = chart("What decides the score", lambda: bars(importances, "share in what sets the best trials apart"))
         blocks.append(Row([draw]))
     blocks += [Chart(path.stem.replace("_", " "), path.read_bytes()) for path in pictures]
     return Section("Search", blocks)

@@ -12,32 +12,33 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit import console
 from toolkit.errors import UserError
-from toolkit.store import Workspace, hash_json, read_json, write_json
+from toolkit.store import Workspace, hash_json
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from toolkit.competition import Competition
     from toolkit.recipe import Recipe
-    from toolkit.search_runs import Clock, Final, Search
+    from toolkit.search_runs import Clock, Search
 
 TRIALS = 30  # where neither a number nor a budget is given
-UNPRUNED = 16  # trials without pruning that a budget's epochs are chosen for
+UNPRUNED = 16  # trials without pruning that a budget's epochs are chosen for, where no number is given
 COSTLIER = 1.5  # times as much as the default recipe a trial of the space is taken to cost
 RESERVE = 0.2  # of a budget is kept for finishing and repeating the best,
 MOST_RESERVE = 0.4  # and up to so much where the best take long
 CLOSING = 10.0  # seconds at most for tables and pictures
 HAND_MADE = 4  # one trial of so many is a recipe made by hand, at most
 HOPELESS = 3  # trials of a process that end the search where they fail before any other
+DRAWN = 32  # random recipes that a space is known by
 POLL = 1.0
 
 
 def search(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.search_report import report
     from toolkit.search_runs import Clock, evaluate, finals, merge_others
     from toolkit.study import work
 
@@ -65,7 +66,7 @@ def search(competition: "Competition", workspace: Workspace, options: argparse.N
                 break
         best = finals(context)
         left = merge_others(context)
-    return _report(context, best, left)
+    return report(context, best, left)
 
 
 def _check(competition: "Competition", options: argparse.Namespace) -> None:
@@ -84,8 +85,8 @@ def _check(competition: "Competition", options: argparse.Namespace) -> None:
     if "," in options.device:
         raise UserError(f"a search trains on one device; start one search for each of {options.device}, they share it")
     objectives = read_objectives(options.objective)
-    if options.stress == "none" and any(one.metric == "stress" for one in objectives):
-        raise UserError("--objective stress needs the stress score; leave out --stress none")
+    if options.stress == "none" and any(one.metric in ("stress", "matched") for one in objectives):
+        raise UserError(f"--objective {options.objective} needs the scores under corruptions; leave out --stress none")
     example = override(next(iter(competition.recipes.values())), options.overrides)
     if example.pseudo.rounds:
         raise UserError("a search trains without pseudo-labels; leave out pseudo.rounds and train the winner with it")
@@ -97,6 +98,7 @@ def _open(competition: "Competition", workspace: Workspace, options: argparse.Na
     """The study with its queue, and the plan of the time."""
     from toolkit.dataset import open_dataset, relabel
     from toolkit.leases import turn
+    from toolkit.scores import can_match
     from toolkit.search_board import Board
     from toolkit.search_runs import Search
     from toolkit.split import read_folds, relabels
@@ -107,9 +109,14 @@ def _open(competition: "Competition", workspace: Workspace, options: argparse.Na
     dataset = replace(dataset, targets=relabel(dataset.targets, relabels(table)))
     folds = int(table["fold"].max()) + 1
     objectives = read_objectives(options.objective)
+    if any(one.metric == "matched" for one in objectives) and not can_match(competition, workspace):
+        raise UserError(
+            f"{options.objective} needs test images that may be looked at, and {competition.name} has none; "
+            "search for clean or stress"
+        )
     if options.trials is None and options.budget is None:
         options.trials = TRIALS
-    expected = min(options.trials or UNPRUNED, UNPRUNED if options.budget else options.trials or TRIALS)
+    expected = options.trials or UNPRUNED
     queue = _queue(competition, options)
     fitted = options.budget is not None and not any(o.startswith("schedule.epochs=") for o in options.overrides)
     name = _name(competition, workspace, options, queue, options.budget if fitted else None)
@@ -122,12 +129,13 @@ def _open(competition: "Competition", workspace: Workspace, options: argparse.Na
         clock.deadline = clock.started + options.budget - min(CLOSING, 0.05 * options.budget)
         clock.begin_until = clock.started + (1 - RESERVE) * options.budget
         clock.cut_at = clock.started + (1 - RESERVE / 2) * options.budget
-        clock.per_trial = (1 - RESERVE) * options.budget / UNPRUNED
         if fitted:
+            clock.per_trial = (1 - RESERVE) * options.budget / min(expected, UNPRUNED)
             with turn(folder / "turn.lock"):  # measured by one process, for all
                 epochs = study.user_attrs.get("epochs") or _fit_epochs(competition, workspace, options, clock)
                 study.set_user_attr("epochs", epochs)
-    enqueue(study, folder, [(params, {"recipe": made}) for made, params in queue][: max(1, expected // HAND_MADE)])
+    first = queue[: max(1, min(expected, UNPRUNED if options.budget else expected) // HAND_MADE)]
+    enqueue(study, folder, [(params, {"recipe": made}) for made, params in first])
     told = f"search {name}: {options.objective} on {folds} folds, drawn {words}"
     console.say(told + (f"; at most {epochs} epochs a trial" if epochs else ""))
     return Search(
@@ -174,17 +182,17 @@ def _name(
     queue: Sequence[tuple[str, dict[str, Any]]],
     budget: float | None,
 ) -> str:
-    """Trials on other data, folds, objectives, fields, seeds, spaces or epochs are another study's.
+    """Trials on other data, folds, objectives, fields, seeds, spaces, first recipes or epochs are another study's.
 
-    budget: where it decides on the epochs.
+    budget: where it decides on the epochs. A space is known by what it makes of the same random numbers.
     """
     from toolkit.dataset import data_hash
-    from toolkit.space import limits
+    from toolkit.recipe import to_dict
+    from toolkit.space import drawn
     from toolkit.split import folds_hash, read_folds
 
     assert competition.suggest is not None
-    known = {recipe.name: recipe for recipe in (*competition.first_trials, *competition.recipes.values())}
-    space = [limits(competition.suggest, known[name], options.overrides) for name, _ in queue if name in known]
+    space = [to_dict(recipe) for recipe in drawn(competition.suggest, options.overrides, DRAWN)]
     decides = [
         data_hash(workspace.data),
         folds_hash(read_folds(workspace)),
@@ -192,13 +200,14 @@ def _name(
         sorted(options.overrides),
         options.seed,
         budget,
+        [params for _, params in queue],
         space,
     ]
     return f"{workspace.name}-{hash_json(decides)}"
 
 
 def _fit_epochs(competition: "Competition", workspace: Workspace, options: argparse.Namespace, clock: "Clock") -> int:
-    """Epochs with which about UNPRUNED trials fit the budget's main part, at the speed that is measured now."""
+    """Epochs with which a trial takes the time that the budget has for one, at the speed that is measured now."""
     from toolkit.fit import measure_speed, training_cost
     from toolkit.recipe import override
     from toolkit.train import named_recipe, prepare
@@ -210,11 +219,11 @@ def _fit_epochs(competition: "Competition", workspace: Workspace, options: argpa
     assert clock.per_trial is not None
     possible = int((clock.per_trial / COSTLIER - fixed) / epoch)
     if possible < 1:
-        needed = UNPRUNED / (1 - RESERVE) * COSTLIER * (epoch + fixed)
+        trials = round((1 - RESERVE) * options.budget / clock.per_trial)
+        needed = trials / (1 - RESERVE) * COSTLIER * (epoch + fixed)
         raise UserError(
-            f"the budget of {console.duration(options.budget)} is too short for {UNPRUNED} trials of one epoch on "
-            f"{len(jobs)} folds, which take about {console.duration(needed)} here; give more, or schedule.epochs=1 "
-            "for fewer trials"
+            f"the budget of {console.duration(options.budget)} is too short for {trials} trials of one epoch on "
+            f"{len(jobs)} folds, which take about {console.duration(needed)} here; give more, or fewer --trials"
         )
     console.say(f"{recipe.name}: {console.duration(epoch)} for an epoch of all folds")
     return possible
@@ -263,107 +272,20 @@ def _without_gain(context: "Search", trials: "Sequence[FrozenTrial]") -> int:
 
 
 def _wait_for_others(context: "Search") -> bool:
-    """Wait while other processes are at their trials; True: one of them died, and its trial is to be tried again."""
+    """Wait while other processes are at their trials; True: one of them left its trial, which is to be tried again."""
     from toolkit.leases import turn
     from toolkit.study import others_running, revive
 
     while True:
         with turn(context.folder / "turn.lock"):
-            revived = revive(context.study)
-        if revived and _wanted(context, context.study.get_trials(deepcopy=False)):
+            revive(context.study)
+        if _wanted(context, context.study.get_trials(deepcopy=False)):
             return True
         running = others_running(context.study)
         if not running or (context.clock.cut_at is not None and time.time() > context.clock.cut_at):
             return False
         context.board.now = f"waiting for {running} trials of other processes"
         time.sleep(POLL)
-
-
-def _report(context: "Search", best: "list[Final]", left: int) -> dict[str, Any]:
-    """Tables, pictures and `best.recipe`; what --json prints."""
-    from toolkit.recipe import from_dict, to_dict
-    from toolkit.search_board import scores, short, state
-    from toolkit.search_report import draw, importances
-    from toolkit.study import counted
-
-    study, folder = context.study, context.folder
-    trials = counted(study.get_trials(deepcopy=False))
-    number = {name: sum(t.state.name == name for t in trials) for name in ("COMPLETE", "PRUNED", "FAIL")}
-    result: dict[str, Any] = {
-        "study": study.study_name,
-        "trials": {
-            "begun": len(trials),
-            "finished": number["COMPLETE"],
-            "pruned": number["PRUNED"],
-            "failed": number["FAIL"],
-        },
-        "score": None,
-        "naive": None,
-        "crossfitted": None,
-        "optimism": None,
-        "recipe": None,
-    }
-    ranked = context.rivals.ranking(study)
-    rows = [[f"{t.number} {state(t)}: {short(t)}", scores(t)] for t, _ in ranked[:10]]
-    metric = context.competition.metric.name
-    if rows:
-        console.table(f"the best trials by {context.options.objective} {metric}", ["trial", "score"], rows)
-    weights = importances(study)
-    if weights:
-        shares = [[name, f"{share:.0%}"] for name, share in weights.items() if share >= 0.005]
-        console.table("what decided", ["parameter", "importance"], shares)
-    names = list(weights) or sorted({name for t in trials for name in t.params})
-    pictures = draw(study, folder, names, f"{context.options.objective.partition(',')[0]} {metric}")
-    if pictures:
-        console.say(f"{folder}: {', '.join(path.name for path in pictures)}")
-    if left:
-        console.say(f"{left} finished trials are not put together for want of time: no blend takes them yet")
-    if best:
-        winner = best[0]
-        recipe = from_dict(read_json(winner.runs[0] / "recipe.json"))
-        path = folder / "best.recipe"
-        write_json(path, to_dict(recipe))
-        result |= {"score": winner.mean, "seeds": len(winner.values), "recipe": str(path), "run": str(winner.runs[0])}
-        result |= _choice(context)
-        _say_winner(context, best, result)
-    took = time.time() - context.clock.started
-    result |= {"seconds": took, "overhead_seconds": took - context.clock.training}
-    counts = {f"trials {state}": count for state, count in result["trials"].items()}
-    write_json(folder / "summary.json", counts | result | {"importances": weights})
-    console.say(
-        f"{len(trials)} trials ({number['COMPLETE']} finished, {number['PRUNED']} pruned, {number['FAIL']} failed) in "
-        f"{console.duration(took)}, {result['overhead_seconds']:.1f} s of them not spent on training"
-    )
-    return result
-
-
-def _choice(context: "Search") -> dict[str, float]:
-    """The naive best score and what choosing the best is worth, by the trials that have all folds."""
-    from toolkit.pruning import crossfit_winner
-
-    kind = context.objectives[0].judged
-    assert kind is not None
-    whole = [context.rivals.of(t, kind) for t, _ in context.rivals.ranking(context.study)]
-    whole = [folds for folds in whole if len(folds) == context.folds]
-    if len(whole) < 2 or context.folds < 2:
-        return {}
-    choice = crossfit_winner(context.competition, whole)
-    return {"naive": choice.naive, "crossfitted": choice.crossfitted, "optimism": choice.optimism}
-
-
-def _say_winner(context: "Search", best: "list[Final]", result: dict[str, Any]) -> None:
-    metric = context.competition.metric.name
-    rows = [
-        [f"trial {final.trial}", " ".join(f"{value:.4f}" for value in final.values), f"{final.mean:.4f}"]
-        for final in best
-    ]
-    console.table("the best, finished and repeated", ["", f"{metric}, a seed each", "mean"], rows)
-    if result["crossfitted"] is not None:
-        console.say(
-            f"best {metric} of all trials {result['naive']:.4f}; chosen on the other folds "
-            f"{result['crossfitted']:.4f}: {result['optimism']:.4f} of it is the choice's optimism"
-        )
-    console.say(f"winner: {Path(result['run']).name}; python -m toolkit.train … --recipe {result['recipe']}")
 
 
 def add_options(made: argparse.ArgumentParser) -> None:

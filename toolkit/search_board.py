@@ -50,12 +50,12 @@ class Board(AbstractContextManager["Board"]):
     def read(self) -> None:
         self.trials = self.study.get_trials(deepcopy=False)
 
-    def watch(self, number: int, epochs: int, position: int) -> Any:
-        """What `fit_fold` calls after a step."""
+    def watch(self, what: str, epochs: int, position: int) -> Any:
+        """What `fit_fold` calls after a step; what: a trial or a final."""
 
         def watch(fold: int, epoch: float, news: str) -> None:
             done = f"fold {position + 1}/{self.folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}"
-            self.now = f"trial {number}: {done} {news}"
+            self.now = f"{what}: {done} {news}"
 
         return watch
 
@@ -64,7 +64,7 @@ class Board(AbstractContextManager["Board"]):
         if self.live is not None:
             return
         took = console.duration(time.time() - self.begun.get(trial.number, time.time()))
-        best = best_of(self.trials, self.study)
+        best = best_of(self.trials)
         words = [f"trial {trial.number} {state(trial)}"]
         words += [scores(trial)] if trial.values else []
         words += [took, f"best {best}"] if best else [took]
@@ -88,7 +88,7 @@ class Board(AbstractContextManager["Board"]):
         for trial in begun[-ROWS:]:
             folds = f"{done_folds(trial, self.folds)}/{self.folds}"
             table.add_row(*map(Text, (str(trial.number), scores(trial), folds, state(trial, why=False), short(trial))))
-        best = best_of(self.trials, self.study)
+        best = best_of(self.trials)
         words = [self.now, f"best {best}" if best else "", f"{console.duration(self.left)} left" if self.until else ""]
         return Group(table, Text("  ".join(word for word in words if word)))
 
@@ -130,7 +130,7 @@ def short(trial: "FrozenTrial") -> str:
     )
 
 
-def best_of(trials: Sequence["FrozenTrial"], study: "Study") -> str:
+def best_of(trials: Sequence["FrozenTrial"]) -> str:
     done = [t for t in trials if t.state.name == "COMPLETE"]
     if not done:
         return ""

@@ -24,7 +24,8 @@ from toolkit.pruning import Fold, pooled_score
 from toolkit.recipe import Recipe, from_dict, override, with_epochs
 from toolkit.search_board import Board
 from toolkit.space import Fixed
-from toolkit.store import Workspace, read_json, read_manifest
+from toolkit.store import Workspace, read_json, read_manifest, write_json
+from toolkit.stress import SHARE
 from toolkit.study import RUN, Interrupted
 from toolkit.train import begin, prepare, train, train_fold
 from toolkit.training import FoldJob
@@ -33,10 +34,11 @@ from toolkit.trials import Objective, Rivals, fold_order, judge, seconds
 if TYPE_CHECKING:
     import pandas as pd
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import Trial
 
-SLOW = 3.0  # times the time that a budget has for a trial, at which it is given up as too slow
+SLOW = 3.0  # times the time that the epochs were chosen for, at which a trial is given up as too slow
 FINALISTS, REPEATED = 3, 2
+BEST = "best.recipe"
 POLL = 1.0
 
 
@@ -56,7 +58,7 @@ class Clock:
     begin_until: float | None = None  # no trial begins later
     cut_at: float | None = None  # a trial under way is cut here
     deadline: float | None = None
-    per_trial: float | None = None  # seconds that the budget has for a trial
+    per_trial: float | None = None  # seconds of a trial that the epochs were chosen for
     training: float = 0.0
     merging: float = 0.0  # seconds that putting a run together took at most
 
@@ -134,7 +136,8 @@ def evaluate(search: Search, trial: "Trial") -> list[float]:
         order = fold_order(search.options.seed, trial.number, len(jobs))
         mine = _train_folds(search, trial, folder, [jobs[k] for k in order], finished)
         if _needs_run(search) or (not finished and recipe.schedule.average != "ema"):
-            merge(search, recipe, "auto" if _needs_stress(search) else "none")
+            merge(search, recipe, "auto" if _needs_run(search) else "none")
+            mine = {kind: [_judged(search, job, kind) for job in jobs] for kind in mine}  # averaging changed weights
             finished = True
         return [_value(search, one, folder, mine, finished) for one in search.objectives]
 
@@ -147,7 +150,7 @@ def _train_folds(
     mine: dict[str, list[Fold]] = {kind: [] for kind in kinds}
     for position, job in enumerate(jobs):
         try:
-            _train_one(search, job, search.clock.cut_at, trial.number, position)
+            _train_one(search, job, search.clock.cut_at, f"trial {trial.number}", position)
         except HopelessError as stopped:
             trial.report(stopped.end, 0)
             raise
@@ -169,7 +172,7 @@ def _judged(search: Search, job: FoldJob, kind: str) -> Fold:
 
 
 def _train_one(
-    search: Search, job: FoldJob, until: float | None, number: int, position: int, final: bool = False
+    search: Search, job: FoldJob, until: float | None, what: str, position: int, final: bool = False
 ) -> None:
     """Train a fold unless it is; of a final, to its end, however it goes. Interrupted where the time is up."""
     if (read_manifest(job.folder) or {}).get("complete"):
@@ -197,7 +200,7 @@ def _train_one(
     with console.quiet(), search.clock.counting():
         if not (job.folder.parent / "settings.json").exists():
             begin(job.folder.parent, job)
-        watch = search.board.watch(number, epochs, position)
+        watch = search.board.watch(what, epochs, position)
         try:
             if over_several:
                 _over_several(job, watch)
@@ -220,17 +223,13 @@ def _needs_run(search: Search) -> bool:
     return any(one.metric not in (None, "clean") for one in search.objectives)
 
 
-def _needs_stress(search: Search) -> bool:
-    return any(one.metric == "stress" for one in search.objectives)
-
-
 def merge(search: Search, recipe: Recipe, stress: str) -> Path:
     """Put a run's trained folds together, with predictions of the test images: what a blend takes."""
     stress = search.options.stress if stress == "auto" else stress
     options = argparse.Namespace(**{**vars(search.options), "stress": stress})
     begun = time.time()
     with console.quiet(), search.clock.counting():
-        folder = train(search.competition, search.workspace, recipe, options)
+        folder = train(search.competition, search.workspace, recipe, options, search.clock.deadline)
     search.clock.merging = max(search.clock.merging, time.time() - begun)
     return folder
 
@@ -270,13 +269,14 @@ def _claim(search: Search, folder: Path, until: float | None) -> Iterator[None]:
 def finals(search: Search) -> list[Final]:
     """Finish the best trials on all folds and repeat the best of them with other seeds; the best mean first.
 
-    With a budget, what doesn't fit any more is left out; means over fewer seeds come last.
+    With a budget, what doesn't fit any more is left out. Repeated ones come before others, in the order of their means
+    over the seeds that all of them have; the first one's recipe is left as BEST.
     """
     done: list[Final] = []
     for trial, _ in search.rivals.ranking(search.study)[:FINALISTS]:
         run = search.rivals.train / trial.user_attrs[RUN]
         recipe = from_dict(read_json(run / "recipe.json"))
-        if (value := finish(search, recipe, trial)) is not None:
+        if (value := finish(search, recipe)) is not None:
             done.append(Final(trial.number, (run,), (value,)))
     done.sort(key=lambda final: -final.mean)
     for repeat in range(search.options.repeats):
@@ -284,13 +284,17 @@ def finals(search: Search) -> list[Final]:
             recipe = from_dict(read_json(final.runs[0] / "recipe.json"))
             seed = recipe.seed + repeat + 1
             again = replace(recipe, seed=seed, name=f"{recipe.name}-s{seed}")
-            if not _fits(search, seconds(final.runs[0], range(search.folds))):
+            if not _fits(search, seconds(final.runs[0], range(search.folds)) + search.clock.merging):
                 continue
-            value = finish(search, again, None)
+            value = finish(search, again)
             if value is not None:
                 run, _ = _prepared(search, again)
                 done[at] = replace(final, runs=(*final.runs, run), values=(*final.values, value))
-    return sorted(done, key=lambda final: (-len(final.values), -final.mean))
+    shared = min((len(final.values) for final in done[:REPEATED]), default=1)
+    done = sorted(done[:REPEATED], key=lambda final: -sum(final.values[:shared])) + done[REPEATED:]
+    if done:
+        write_json(search.folder / BEST, read_json(done[0].runs[0] / "recipe.json"))
+    return done
 
 
 def _prepared(search: Search, recipe: Recipe) -> tuple[Path, list[FoldJob]]:
@@ -298,24 +302,25 @@ def _prepared(search: Search, recipe: Recipe) -> tuple[Path, list[FoldJob]]:
         return prepare(search.competition, search.workspace, recipe, search.options)
 
 
-def finish(search: Search, recipe: Recipe, trial: "FrozenTrial | None") -> float | None:
+def finish(search: Search, recipe: Recipe) -> float | None:
     """Train the folds that are missing and put the run together; its first objective. None: the time was up."""
     folder, jobs = _prepared(search, recipe)
     deadline = search.clock.deadline
     missing = sum(not (read_manifest(job.folder) or {}).get("complete", False) for job in jobs)
     trained = [job.fold for job in jobs if (read_manifest(job.folder) or {}).get("complete", False)]
     needed = seconds(folder, trained) / len(trained) * missing if trained else 0.0
-    if not _fits(search, needed + search.clock.merging):
+    merging = search.clock.merging or SHARE * (seconds(folder, trained) + needed)
+    if not _fits(search, needed + merging):
         return None
-    number = -1 if trial is None else trial.number
     search.board.now = f"{folder.name}: finishing"
     try:
         with _claim(search, folder, deadline):
             for position, job in enumerate(jobs):
-                _train_one(search, job, deadline, number, position, final=True)
-                for kind in {one.judged for one in search.objectives if one.judged}:
-                    _judged(search, job, kind)
+                _train_one(search, job, deadline, folder.name, position, final=True)
             merge(search, recipe, "auto")
+            for kind in {one.judged for one in search.objectives if one.judged}:
+                for job in jobs:
+                    _judged(search, job, kind)
         return metric(folder, search.objectives[0])
     except Interrupted:
         return None
@@ -343,5 +348,8 @@ def merge_others(search: Search) -> int:
             with _claim(search, run, search.clock.deadline):
                 merge(search, from_dict(read_json(run / "recipe.json")), "none")
         except Interrupted:
+            left += 1
+        except UserError as error:
+            console.warn(f"{run.name}: {error}")
             left += 1
     return left

@@ -53,19 +53,15 @@ class Fixed:
         given = self.given.get(_field(name))
         if given is None:
             return self.trial.suggest_categorical(name, choices)
-        for choice in choices:
-            if given == str(choice) or (isinstance(choice, float) and _number(given) == choice):
-                return choice
-        known = ", ".join(map(str, choices))
-        raise UserError(f"{_field(name)}={given} is outside the search space, which has {known}")
+        return _chosen(name, given, choices)
 
 
 def choose(trial: Suggesting, name: str, options: Mapping[str, Value]) -> Value:
     """One of several values for a field, by the name that stands for it in the study."""
     if isinstance(trial, Fixed):
         given = trial.given.get(_field(name))
-        if given is not None and given in options:
-            return options[given]
+        if given is not None:
+            return options[_chosen(name, given, list(options))]
         trial = trial.trial
     if isinstance(trial, _Reader):
         return trial.find(name, options)
@@ -81,7 +77,7 @@ def strength(
     if isinstance(trial, _Reader):
         scale = [low + step * at for at in range(round((high - low) / step) + 1)]
         key = trial.key_of(name, {number: make(number) for number in scale})
-        return make(trial.keep(name, key, {"low": low, "high": high, "step": step}))
+        return make(trial.keep(name, key))
     return make(trial.suggest_float(name, low, high, step=step))
 
 
@@ -93,22 +89,21 @@ def parameters(
     assignments: fields that are given, in the recipe and in what is suggested. Raises OutsideError, saying why,
     where no parameters make it.
     """
-    return _read(suggest, recipe, assignments).values
-
-
-def limits(suggest: Callable[[Suggesting], Recipe], recipe: Recipe, assignments: Sequence[str] = ()) -> dict[str, Any]:
-    """Ranges and choices of the parameters that make the recipe; OutsideError as `parameters`."""
-    return _read(suggest, recipe, assignments).limits
-
-
-def _read(suggest: Callable[[Suggesting], Recipe], recipe: Recipe, assignments: Sequence[str]) -> "_Reader":
     reader = _Reader(recipe)
     made = suggest(Fixed(reader, assignments))
     schedule = replace(made.schedule, epochs=recipe.schedule.epochs)
     made = replace(made, name=recipe.name, seed=recipe.seed, schedule=schedule)
     if override(made, assignments) != override(recipe, assignments):
         raise OutsideError(f"recipe {recipe.name} sets fields that are not searched")
-    return reader
+    return reader.values
+
+
+def drawn(suggest: Callable[[Suggesting], Recipe], assignments: Sequence[str], number: int) -> list[Recipe]:
+    """So many recipes of the space at random, the same ones each time."""
+    import optuna
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    return [suggest(Fixed(study.ask(), assignments)) for _ in range(number)]
 
 
 def _field(name: str) -> str:
@@ -122,13 +117,20 @@ def _number(text: str) -> float | None:
         return None
 
 
+def _chosen(name: str, given: str, choices: Sequence[Any]) -> Any:
+    for choice in choices:
+        if given == str(choice) or (isinstance(choice, float) and _number(given) == choice):
+            return choice
+    known = ", ".join(map(str, choices))
+    raise UserError(f"{_field(name)}={given} is outside the search space, which has {known}")
+
+
 class _Reader:
     """A trial whose suggestions are a recipe's fields."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.values: dict[str, Any] = {}
-        self.limits: dict[str, Any] = {}
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -137,16 +139,16 @@ class _Reader:
         off = step is not None and abs((value - low) / step - round((value - low) / step)) > 1e-6
         if not low <= value <= high or off:
             raise OutsideError(f"{name}={value:g} is outside the space: {low:g} to {high:g}, step {step}")
-        return self.keep(name, value, {"low": low, "high": high, "step": step, "log": log})
+        return self.keep(name, value)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         value = self._field(name)
         if value not in choices:
             raise OutsideError(f"{name}={value} is outside the space: {', '.join(map(str, choices))}")
-        return self.keep(name, value, {"choices": list(choices)})
+        return self.keep(name, value)
 
     def find(self, name: str, options: Mapping[str, Value]) -> Value:
-        return options[self.keep(name, self.key_of(name, options), {"choices": list(options)})]
+        return options[self.keep(name, self.key_of(name, options))]
 
     def key_of(self, name: str, options: Mapping[Any, Any]) -> Any:
         value = self._field(name)
@@ -155,8 +157,8 @@ class _Reader:
                 return key
         raise OutsideError(f"{name}={value} is outside the space: {', '.join(map(str, options))}")
 
-    def keep(self, name: str, value: Any, limits: dict[str, Any]) -> Any:
-        self.values[name], self.limits[name] = value, limits
+    def keep(self, name: str, value: Any) -> Any:
+        self.values[name] = value
         return value
 
     def _field(self, name: str) -> Any:

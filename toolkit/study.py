@@ -129,10 +129,16 @@ def make_sampler(name: str, trials: int, seed: int, objectives: int = 1) -> tupl
         )
 
     def gp(seed: int) -> BaseSampler:
-        return optuna.samplers.GPSampler(n_startup_trials=START, seed=seed, warn_independent_sampling=False)
+        alone = optuna.samplers.TPESampler(n_startup_trials=START, seed=seed)  # for parameters that some trials have
+        return optuna.samplers.GPSampler(
+            n_startup_trials=START, seed=seed, independent_sampler=alone, warn_independent_sampling=False
+        )
 
     def cmaes(seed: int) -> BaseSampler:
-        return optuna.samplers.CmaEsSampler(n_startup_trials=START, seed=seed, warn_independent_sampling=False)
+        alone = optuna.samplers.TPESampler(n_startup_trials=START, seed=seed)
+        return optuna.samplers.CmaEsSampler(
+            n_startup_trials=START, seed=seed, independent_sampler=alone, warn_independent_sampling=False
+        )
 
     def random(seed: int) -> BaseSampler:
         return optuna.samplers.RandomSampler(seed=seed)
@@ -308,6 +314,8 @@ def work(
             if isinstance(ended, KeyboardInterrupt):
                 raise
             return
+        except UpdateFinishedTrialError:  # it was silent for so long that others took it for dead, and try it again
+            continue
         study.tell(number, values, state, skip_if_finished=True)
         told(study._storage.get_trial(trial_id))
 
