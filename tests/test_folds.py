@@ -16,14 +16,16 @@ from tests.tiny import prepare as prepare_tiny
 from toolkit import console
 from toolkit.audit import _best_run, load
 from toolkit.competition import Competition
+from toolkit.dataset import open_dataset
 from toolkit.ensemble import add_options as ensemble_options
 from toolkit.ensemble import ensemble
 from toolkit.errors import UserError
+from toolkit.findings import equal_pictures
 from toolkit.fit import _open
 from toolkit.folds import add_options, folds
 from toolkit.metrics import confusion_matrix
 from toolkit.oof import open_probabilities, probabilities, score
-from toolkit.split import HELD_OUT, read_folds
+from toolkit.split import HELD_OUT, read_folds, with_equal_pictures
 from toolkit.store import Workspace, read_json
 from toolkit.train import add_options as add_train_options
 from toolkit.train import prepare, train, train_fold, train_verb
@@ -155,8 +157,9 @@ def test_a_damaged_table_is_named_and_one_of_an_older_version_made_anew(
 
 
 def test_repeats_that_cannot_differ_are_said_to_be_the_same(cells: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    labels = cells.competition.load(Path(cells.shared[2])).targets
-    cells.clean("".join(f"{row},group,{row % 3},,\n" for row in range(len(labels))))
+    images = cells.competition.load(Path(cells.shared[2])).images
+    groups = with_equal_pictures(np.arange(len(images)), images)  # these stay together whatever the list says
+    cells.clean("".join(f"{row},group,{group % 3},,\n" for row, group in enumerate(groups)))
     assert cells.folds("--folds", "3", "--repeats", "4") == 0
     assert "the 4 splits are only 1 different ones" in capsys.readouterr().err
 
@@ -264,3 +267,13 @@ def test_fewer_than_two_folds_are_wrong_usage(number: str, capsys: pytest.Captur
         parser().parse_args(["competitions/mars", f"--folds={number}"])
     assert end.value.code == 2
     assert f"{number!r} is not a number of folds; there must be at least 2" in capsys.readouterr().err
+
+
+def test_equal_pictures_share_a_fold_though_the_list_was_emptied(cells: Place) -> None:
+    dataset = open_dataset(cells.workspace.data)
+    cells.clean("")
+    assert cells.folds("--folds", "3") == 0
+    fold = read_folds(cells.workspace)["fold"].to_numpy()
+    same = equal_pictures(dataset.images)
+    assert sum(len(rows) for rows in same) > 2
+    assert all(len(set(fold[rows])) == 1 for rows in same)

@@ -515,11 +515,11 @@ def test_more_time_is_kept_for_the_finals_where_the_best_trials_take_long(monkey
         return _more_for_finals(context)
 
     assert more() == 0
-    assert more("b", "b") == 0
-    assert more("a", "b") == pytest.approx(3 * 180 - 480)
-    assert more("b", "b", "a", "c") == 0, "the two best of them are repeated"
+    assert more("b", "b") == pytest.approx(3 * 120 + 5 * 30 - 480), "a quarter of a training for its scores"
+    assert more("a", "b") == pytest.approx(3 * 180 + 5 * 45 - 480)
+    assert more("b", "b", "a", "c") == more("b", "b"), "the two best of them are repeated"
     assert more("a", "b", repeats=0) == 0
-    assert more("a", "b", merging=60) == pytest.approx(3 * 180 + 3 * 60 - 480)
+    assert more("a", "b", merging=60) == pytest.approx(3 * 180 + 5 * 60 - 480)
     assert more("a", "b", repeats=9) == pytest.approx(0.4 * 2400 - 480)
 
 

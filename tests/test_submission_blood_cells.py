@@ -17,7 +17,7 @@ from torch import nn
 
 from competitions.blood_cells import submission
 from competitions.blood_cells.server_model import BATCH, VIEWS
-from toolkit.checks import blend_prediction, check_submission, predicted, score_halved
+from toolkit.checks import blend_prediction, check_submission, predicted, score_again
 from toolkit.competition import Competition, Member, Prediction
 from toolkit.dataset import Dataset, data_hash, save_dataset
 from toolkit.errors import UserError
@@ -185,8 +185,9 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     table = pd.DataFrame({"index": range(40), "fold": [0] * 40, "group": range(40), "label": [None] * 40})
     table.attrs |= {"data": data_hash(workspace.data), "cleaning": None}
     table.to_parquet(workspace.folds)
-    score = score_halved(blood_cells, workspace, blend, "cpu")
-    assert score == (halves.labels == np.arange(40) % 8).mean()
+    for half, made in ((True, halves), (False, prediction)):
+        score = score_again(blood_cells, workspace, blend, "cpu", half)
+        assert score == (made.labels == np.arange(40) % 8).mean()
     assert halves.margins is not None and (halves.margins != prediction.margins).any()
 
     # the views that were chosen with the blend are the submission's, here those of its only fold too
@@ -199,7 +200,7 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     assert (with_views.labels == expected.argmax(1)).all()
     assert with_views.margins is not None and not np.allclose(with_views.margins, prediction.margins, atol=1e-6)
     halves = blend_prediction(blood_cells, workspace, blend, 40, cpu, half=True)
-    assert score_halved(blood_cells, workspace, blend, cpu) == (halves.labels == np.arange(40) % 8).mean()
+    assert score_again(blood_cells, workspace, blend, cpu, True) == (halves.labels == np.arange(40) % 8).mean()
     assert blend_prediction(blood_cells, workspace, blend, 0, cpu).view_weights == (0.25, 0.75)
     write_choice(blend, ViewChoice(("identity", "rot90"), (0.25, 0.75), "log", 0.5, 0.4))
     with pytest.raises(UserError, match="averages views in the space log, a code submission can only average prob"):

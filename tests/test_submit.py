@@ -88,7 +88,11 @@ def test_a_submission_is_built_checked_and_written_down(
     path = Path(made["submission"])
     (line,) = ledger.read(workspace.root / "submissions" / "ledger.csv")
     assert line["submission"] == f"mars/{path.name}" and len(line["sha256"]) == 64
-    assert line["blend"] == "one=0.5 two=0.5" and line["folds"] == "f" and line["data"] == data_hash(workspace.data)
+    assert (
+        line["blend"] == "one=0.5 two=0.5 --views none"
+        and line["folds"] == "f"
+        and line["data"] == data_hash(workspace.data)
+    )
     assert (line["clean"], line["low"], line["high"], line["stress"]) == ("0.61", "0.58", "0.64", "")
     assert int(line["bytes"]) == path.stat().st_size
     assert (line["checked"], line["agreement"], line["ties"]) == (str(TESTS * 64 * 128), "1.0", "0")
@@ -265,7 +269,7 @@ def test_a_past_submission_is_built_again_and_proved_identical(
     assert f"{name} can't be reproduced: its SHA-256 was" in said and "it was built at commit" in said
     make_blend(mars, workspace, ["one"])
     said = call(capsys, mars, workspace, "--reproduce", name, status=1)
-    assert "blend its runs first: `python -m toolkit.ensemble … --runs one two`" in said
+    assert "blend its runs first: `python -m toolkit.ensemble … --runs one two --views none`" in said
 
 
 def test_an_upload_by_hand_shows_file_and_page_and_counts(
@@ -330,18 +334,30 @@ def test_parameters_are_halved_only_where_the_score_stays_to_the_last_digit(
 
     def scored(*rest: Any) -> float:
         asked.append(rest)
-        return score
+        return score if rest[-1] else 0.61
+
+    def soil(images: np.ndarray) -> np.ndarray:
+        return np.ones(images.shape[:3], np.uint8)
 
     def tried(path: Path, images: np.ndarray) -> Trial:
-        return Trial(mars.read_submission(path, images), 1.0, 0.5, 10**8, "network namespace")
+        return Trial(soil(images), 1.0, 0.5, 10**8, "network namespace")
 
-    monkeypatch.setattr("toolkit.checks.score_halved", scored)
-    competition = replace(mars, try_submission=tried)
+    def predicted(
+        of: Competition, images: np.ndarray, members: Any, *rest: Any, half: bool, **named: Any
+    ) -> Prediction:
+        return Prediction(images, soil(images), members, half=half)
+
+    def write(prediction: Prediction, path: Path) -> None:
+        path.write_text(f"parameters halved: {prediction.half}")
+
+    monkeypatch.setattr("toolkit.checks.score_again", scored)
+    monkeypatch.setattr("toolkit.checks.predicted", predicted)
+    competition = replace(mars, try_submission=tried, write_submission=write, submission_suffix=".zip")
     made = call(capsys, competition, workspace, "--half")
     assert Path(made["submission"]).stem.endswith("-fp16") == (score == 0.61)
     assert ("parameters stay float32" in made["screen"]) == (score != 0.61)
     assert call(capsys, competition, workspace, "--half")["submission"] == made["submission"]
-    assert len(asked) == (1 if score == 0.61 else 2)  # what is there already is not scored again
+    assert len(asked) == (2 if score == 0.61 else 4)  # what is there already is not scored again
     assert call(capsys, competition, workspace, "--reproduce", Path(made["submission"]).stem)["identical"]
 
 

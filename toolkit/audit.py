@@ -76,24 +76,34 @@ def raw_folder(competition: "Competition", workspace: Workspace, options: argpar
 
 
 def load(competition: "Competition", workspace: Workspace, folder: Path) -> None:
-    """Raw files → `data/`; nothing is done where the same files were loaded before."""
-    from toolkit.dataset import check_dataset, save_dataset
+    """Raw files → `data/`; nothing is done where the same files were loaded before, by the same code."""
+    from inspect import getsourcefile
+
+    from toolkit.dataset import check_dataset, hash_dataset, save_dataset
 
     if not folder.is_dir():
         raise UserError(
             f"{folder} is not a folder; put the organisers' files there, point --data at them, or try --practice"
         )
-    source = hash_json({p.name: hash_file(p) for p in sorted(folder.iterdir()) if p.is_file()})
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    source = hash_json({name: hash_file(path) for name, path in files.items() if not path.name.startswith(".")})
+    code = getsourcefile(competition.load)
+    reader = hash_json([repr(competition.task), hash_file(Path(code)) if code else None])
     known = read_manifest(workspace.data)
     if known is not None and known["source"] != source:
         raise UserError(
             f"{workspace.folder} was made from other files than those in {folder}; "
             f"choose another --workspace for these, or remove {workspace.folder}"
         )
-    if known is None:
+    if known is None or known.get("reader") != reader:
         dataset = competition.load(folder)
         check_dataset(dataset, competition.task, str(folder))
-        save_dataset(dataset, workspace.data, source)
+        if known is not None and known["hash"] != hash_dataset(dataset):
+            raise UserError(
+                f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
+                f"choose another --workspace, or remove {workspace.folder}"
+            )
+        save_dataset(dataset, workspace.data, source, reader)
 
 
 def _best_run(workspace: Workspace) -> Path | None:

@@ -47,7 +47,9 @@ class Batches:
         self.steps = max(1, len(rows) // recipe.batch_size)
         self.chances = _chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
         self.images, self.targets = dataset.images, dataset.targets
-        self.resident = recipe.augment.engine == "tensor" and _fits(dataset.images, device)
+        self.resident = recipe.augment.engine == "tensor" and _fits(
+            dataset.images.nbytes + dataset.targets.nbytes, device
+        )
         if self.resident:
             self.resident_images = torch.from_numpy(np.array(dataset.images)).to(device).permute(0, 3, 1, 2)
             self.resident_targets = torch.from_numpy(np.array(dataset.targets)).to(device)
@@ -109,9 +111,9 @@ def spare_cores(device: torch.device) -> int:
     return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
 
 
-def _fits(images: np.ndarray, device: torch.device) -> bool:
-    """On a CPU the memory map is as near as memory gets."""
-    return device.type == "cuda" and images.nbytes < RESIDENT * torch.cuda.mem_get_info(device)[0]
+def _fits(size: int, device: torch.device) -> bool:
+    """Do so many bytes fit? On a CPU the memory map is as near as memory gets."""
+    return device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
 
 
 def _chances(targets: np.ndarray, power: float, scored: Sequence[int]) -> np.ndarray:

@@ -4,12 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from toolkit.blend import Solution, mixed
+from toolkit.competition import Competition
 from toolkit.crossfit import Outcome
+from toolkit.dataset import open_dataset, relabel
+from toolkit.match import blend_matched, read_match
 from toolkit.oof import CHUNK, chunks, write_probabilities
 from toolkit.pool import Pool
-from toolkit.store import Workspace
+from toolkit.split import relabels
+from toolkit.store import Workspace, read_json, write_json
+from toolkit.stress import blend_stress
 
 
 def runs_and_shares(workspace: Workspace, blend: dict[str, Any]) -> tuple[list[Path], np.ndarray]:
@@ -83,3 +89,26 @@ def counted(outcome: Outcome) -> dict[str, Any]:
             for line in outcome.table
         ],
     }
+
+
+def further_scores(
+    competition: Competition,
+    workspace: Workspace,
+    table: pd.DataFrame,
+    targets: np.ndarray,
+    blend: dict[str, Any],
+) -> dict[str, Any]:
+    """The blend's stress and test-matched score, from what its runs keep; None where one of them has none."""
+    runs, shares = runs_and_shares(workspace, blend)
+    match = read_match(workspace.match)
+    matched = match and blend_matched(competition, table, match, runs, shares)
+    return {"stress": blend_stress(competition, targets, table, runs, shares), "matched": matched}
+
+
+def score_anew(competition: Competition, workspace: Workspace, table: pd.DataFrame, folder: Path) -> None:
+    """Runs may have got scores since they were blended."""
+    blend, metrics = read_json(folder / "blend.json"), read_json(folder / "metrics.json")
+    targets = relabel(open_dataset(workspace.data).targets, relabels(table))
+    found = metrics | further_scores(competition, workspace, table, targets, blend)
+    if found != metrics:
+        write_json(folder / "metrics.json", found)

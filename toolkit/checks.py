@@ -35,7 +35,7 @@ def blend_prediction(
     described, choice = read_json(blend / "blend.json"), read_choice(blend)
     members = blend_members(workspace, described["runs"])
     views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
-    if len(dataset.test_images):
+    if len(dataset.test_images) and competition.try_submission is None:
         stored = open_probabilities(blend / "test.npy")
         labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
         return Prediction(dataset.test_images, labels, members, views, view_weights=weights)
@@ -100,8 +100,8 @@ def _network(competition: Competition, member: Member, device: torch.device, hal
     return network
 
 
-def score_halved(competition: Competition, workspace: Workspace, blend: Path, device_name: str) -> float:
-    """The blend's out-of-fold score with parameters rounded to float16: every sample is predicted again."""
+def score_again(competition: Competition, workspace: Workspace, blend: Path, device_name: str, half: bool) -> float:
+    """The blend's out-of-fold score in float32, as a server predicts; half: with parameters rounded to float16."""
     dataset, table, device = open_dataset(workspace.data), read_folds(workspace), resolve_device(device_name)
     fold = table["fold"].to_numpy()
     total = np.zeros((len(dataset.images), len(competition.task.classes), *dataset.targets.shape[1:]), np.float32)
@@ -111,7 +111,7 @@ def score_halved(competition: Competition, workspace: Workspace, blend: Path, de
         views = choice.by_fold[k] if choice else {"identity": 1.0}
         for member in blend_members(workspace, fitted["runs"]):
             if member.weights.parent.name == f"fold_{k}":
-                network = _network(competition, member, device, True)
+                network = _network(competition, member, device, half)
                 part = predict_views(
                     network,
                     dataset.images[rows],
@@ -143,7 +143,7 @@ def check_submission(
         figures = {"seconds": round(trial.seconds, 2), "peak_bytes": trial.peak_bytes, "network": trial.network}
     else:
         labels = competition.read_submission(path, prediction.images)
-        if sample.exists():
+        if compares(competition, sample):
             compare_with_sample(path, sample)
     if labels.shape != prediction.labels.shape:
         raise UserError(f"read back, the submission has shape {labels.shape}, expected {prediction.labels.shape}")
@@ -162,6 +162,11 @@ def check_submission(
     }
     classes = competition.task.classes
     return figures, suspicions(np.bincount(labels.ravel(), minlength=len(classes)), expected, classes)
+
+
+def compares(competition: Competition, sample: Path) -> bool:
+    """Is the submission a CSV that can be held against the organisers' sample?"""
+    return competition.submission_suffix == ".csv" and sample.exists()
 
 
 def oof_counts(competition: Competition, oof: Path) -> np.ndarray:

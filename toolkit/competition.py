@@ -147,31 +147,36 @@ class Trial:
     network: str  # how it was taken away
 
 
+def no_practice(folder: Path, seed: int, size: int) -> None:
+    raise UserError("this competition draws no practice data; leave out --practice")
+
+
 @dataclass(frozen=True)
 class Competition:
     """One competition. Each behaviour is a plain function that can be called and tested alone.
 
-    load(folder) reads the organisers' own files. build_model(recipe) returns a network from images
-    (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, classes) or (N, classes, H, W).
+    load(folder) reads the organisers' own files. build_model(recipe) returns a toolkit.models.Network from
+    images (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, classes) or (N, classes, H, W).
     write_submission(prediction, path) writes what the organisers ask; read_submission(path, images) reads
     it back into labels (M,) or (M, H, W), for code by running it on `images`, and raises UserError where
     the organisers would refuse it. practice(folder, seed, size) draws `folder/raw/` in the organisers'
     format and `folder/truth/truth.npz` with `targets` and, where the test set is hidden, `images`.
+    docs/competition.md has a whole one.
     """
 
     name: str
     task: Task
     metric: Metric
-    rules: Rules
     load: "Callable[[Path], Dataset]"
     build_model: "Callable[[Recipe], nn.Module]"
     recipes: "Mapping[str, Recipe]"  # the first is the default
     write_submission: Callable[[Prediction, Path], None]
     read_submission: Callable[[Path, np.ndarray], np.ndarray]
     submission_suffix: str
-    practice: Callable[[Path, int, int], None]
-    practice_size: int
     folder: Path
+    rules: Rules = Rules()
+    practice: Callable[[Path, int, int], None] = no_practice
+    practice_size: int = 0
     try_submission: "Callable[[Path, np.ndarray], Trial] | None" = None  # for code: what read_submission runs
     suggest: "Callable[[Suggesting], Recipe] | None" = None  # the space of a search
     first_trials: "tuple[Recipe, ...]" = ()  # what a search tries first, the cheapest first; none: all recipes
@@ -179,6 +184,8 @@ class Competition:
     kaggle: str = ""  # the competition's name on Kaggle, as in its address
 
     def __post_init__(self) -> None:
+        if len(self.task.classes) > 255:
+            raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
         for name in self.metric.ignore:
             if name not in self.task.classes:
                 raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")

@@ -3,6 +3,7 @@
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -102,6 +103,50 @@ def label_array(array: np.ndarray, classes: int, where: str) -> np.ndarray:
     return _to_uint8(array, classes - 1, where, "label", whole=True).astype(np.int64)
 
 
+def image_files(paths: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarray:
+    """uint8 (N, H, W, C) of image files, C 1 (grey) or 3 (RGB); those of another size are resized, by area.
+
+    UserError for a file that can't be read.
+    """
+    import cv2
+
+    height, width, channels = shape
+    images = np.empty((len(paths), *shape), np.uint8)
+    for image, path in zip(images, paths, strict=True):
+        read = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
+        if read is None:
+            reason = "is not an image that can be read" if path.exists() else "does not exist"
+            raise UserError(f"{path} {reason}; download the organisers' files again")
+        if read.shape[:2] != (height, width):
+            read = cv2.resize(read, (width, height), interpolation=cv2.INTER_AREA)
+        image[:] = read.reshape(shape)
+    return images
+
+
+def label_table(path: Path, columns: tuple[str, str], classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Names, and labels int64 (N,), of a CSV with a column of names and one of class names.
+
+    UserError, naming the line, where a class isn't known.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; put the organisers' file there or point --data at its folder")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}, it has {', '.join(map(str, table))}")
+    names, given = (table[name] for name in columns)
+    unknown = ~given.isin(classes)
+    if unknown.any():
+        row = int(unknown.to_numpy().argmax())
+        raise UserError(f"{path} line {row + 2}: {columns[1]} is {given[row]!r}, expected {', '.join(classes)}")
+    return names.tolist(), pd.Index(classes).get_indexer(pd.Index(given)).astype(np.int64)
+
+
 def _to_uint8(array: np.ndarray, top: int, where: str, noun: str, whole: bool) -> np.ndarray:
     if array.dtype.kind not in "uif":
         raise UserError(f"{where} has type {array.dtype}, expected numbers from 0 to {top}")
@@ -157,20 +202,25 @@ def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:
 
 
 def hash_sample(sample: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(sample).data).hexdigest()
 
 
-def save_dataset(dataset: Dataset, folder: Path, source: str) -> None:
-    """Write the arrays as .npy files; `source` is the hash of the raw files."""
+def hash_dataset(dataset: Dataset) -> str:
+    digest = hashlib.sha256()
+    for name in ARRAYS:
+        array = getattr(dataset, name)
+        digest.update(f"{name} {array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:12]
+
+
+def save_dataset(dataset: Dataset, folder: Path, source: str, reader: str = "") -> None:
+    """Write the arrays as .npy files. source: the hash of the raw files; reader: that of the code that read them."""
     with atomic(folder) as partial:
         partial.mkdir()
-        digest = hashlib.sha256()
         for name in ARRAYS:
-            array = getattr(dataset, name)
-            np.save(partial / f"{name}.npy", array, allow_pickle=False)
-            digest.update(f"{name} {array.shape} {array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        write_manifest(partial, {"source": source, "hash": digest.hexdigest()[:12]})
+            np.save(partial / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
+        write_manifest(partial, {"source": source, "hash": hash_dataset(dataset), "reader": reader})
 
 
 def open_dataset(folder: Path) -> Dataset:

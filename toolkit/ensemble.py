@@ -33,6 +33,7 @@ from toolkit.store import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from toolkit.competition import Competition
@@ -44,6 +45,7 @@ LIMITS = ("max_models", "max_seconds", "max_bytes")
 
 def ensemble(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Blend, store and score; nothing is done where the same runs were blended before."""
+    from toolkit.blend_files import score_anew
     from toolkit.dataset import data_hash
     from toolkit.oof import finished_runs
     from toolkit.split import folds_hash, read_folds
@@ -73,9 +75,12 @@ def ensemble(competition: "Competition", workspace: Workspace, options: argparse
             candidates = _candidates(competition, workspace, runs, limits, options)
             choice = None
             if len(views) > 1:
-                candidates, choice = _seen(competition, workspace, table, candidates, views, options, Path(scratch))
+                seen, choice = _seen(competition, workspace, table, candidates, views, options, Path(scratch))
+                candidates, choice = _within(candidates, seen, choice, limits)
             folder = _blend(competition, workspace, table, candidates, choice, limits, inputs, Path(scratch))
         choose_blend(workspace, folder.name)
+    else:
+        score_anew(competition, workspace, table, folder)
     return _show(competition, folder, runs)
 
 
@@ -98,13 +103,15 @@ def _chosen(runs: list[Path], workspace: Workspace, options: argparse.Namespace)
 def _views(competition: "Competition", runs: list[Path], options: argparse.Namespace) -> tuple[str, ...]:
     """Names of the views to be tried, `identity` first."""
     from toolkit.recipe import from_dict
-    from toolkit.tta import EXACT
+    from toolkit.tta import EXACT, parse_views
     from toolkit.views import PLAIN, default_views
 
     asked = options.views
     if asked == ["none"]:
         return (PLAIN,)
     if asked != ["trained"]:
+        height, width, _ = competition.task.image_shape
+        asked = [view.name for view in parse_views(asked, height, width)]
         if competition.try_submission is not None:
             for view in asked:
                 if view not in EXACT:
@@ -130,23 +137,21 @@ def _seen(
     """
     from dataclasses import replace
 
-    import numpy as np
-
     from toolkit.dataset import open_dataset, relabel
-    from toolkit.oof import chunks, open_probabilities, probabilities, write_probabilities
+    from toolkit.oof import chunks, open_probabilities, write_probabilities
     from toolkit.split import relabels
     from toolkit.views import PLAIN, averaged, averaged_out_of_fold, choose_views, open_views, store_views
 
-    of_runs = []
     for one in candidates:
         console.say(f"{one.name}: {len(views)} views")
         store_views(competition, workspace, workspace.train / one.name, views, options.device)
-        of_runs.append(open_views(workspace.train / one.name, views))
     like = candidates[0].oof
     means = {}
-    for view in views:
-        stored = [seen[view] for seen in of_runs]
-        parts = (np.mean([probabilities(each[at]) for each in stored], axis=0) for at in chunks(len(like)))
+    for (
+        view
+    ) in views:  # each opened when it is read: many runs times many views are more files than a process may open
+        stored = [open_views(workspace.train / one.name, [view])[view] for one in candidates]
+        parts = (_mean([each[at] for each in stored]) for at in chunks(len(like)))
         write_probabilities(scratch / f"{view}.npy", parts, like.shape, like.dtype.type)
         means[view] = open_probabilities(scratch / f"{view}.npy")
     targets = relabel(open_dataset(workspace.data).targets, relabels(table))
@@ -160,8 +165,8 @@ def _seen(
     shares = (f"{view} {weight:.2f}" for view, weight in zip(choice.views, choice.weights, strict=True))
     console.say(f"views: {', '.join(shares)}: {gain}")
     fold, result = table["fold"].to_numpy(), []
-    for number, (one, of_run) in enumerate(zip(candidates, of_runs, strict=True)):
-        path = scratch / f"oof_{number}.npy"
+    for number, one in enumerate(candidates):
+        path, of_run = scratch / f"oof_{number}.npy", open_views(workspace.train / one.name, views)
         write_probabilities(path, averaged_out_of_fold(competition, choice, of_run, fold), like.shape, like.dtype.type)
         one = replace(one, oof=open_probabilities(path))
         if one.test is not None:
@@ -173,6 +178,35 @@ def _seen(
             one = replace(one, test=open_probabilities(path))
         result.append(one)
     return result, choice
+
+
+def _mean(stored: list["np.ndarray"]) -> "np.ndarray":
+    """float32, one after the other: all at once would take the memory of all runs."""
+    from toolkit.oof import probabilities
+
+    total = probabilities(stored[0])
+    for part in stored[1:]:
+        total += probabilities(part)
+    return total / len(stored)
+
+
+def _within(
+    plain: list["Candidate"], seen: list["Candidate"], choice: "ViewChoice | None", limits: dict[str, float]
+) -> tuple[list["Candidate"], "ViewChoice | None"]:
+    """The candidates with the time that their views take; without views, where no run fits the limit with them."""
+    from dataclasses import replace
+
+    if choice is None or "max_seconds" not in limits:
+        return seen, choice
+    at = [name for name in LIMITS if name in limits].index("max_seconds")
+    times = len(choice.views)
+    costs = [tuple(cost * (times if i == at else 1) for i, cost in enumerate(one.costs)) for one in seen]
+    if min(cost[at] for cost in costs) > limits["max_seconds"]:
+        console.say(
+            f"{times} views are not used: no run predicts all images {times} times in the time that is allowed"
+        )
+        return plain, None
+    return [replace(one, costs=cost) for one, cost in zip(seen, costs, strict=True)], choice
 
 
 def _test_images(workspace: Workspace, options: argparse.Namespace) -> int:
@@ -228,15 +262,13 @@ def _blend(
     import numpy as np
 
     from toolkit.blend import blenders_for
-    from toolkit.blend_files import counted, cross_fitted, description, runs_and_shares, write_test
+    from toolkit.blend_files import counted, cross_fitted, description, further_scores, write_test
     from toolkit.crossfit import best_single, cross_fit
     from toolkit.dataset import open_dataset, relabel
     from toolkit.ensemble_report import draw
-    from toolkit.match import blend_matched, read_match
     from toolkit.oof import write_oof
     from toolkit.pool import make_families, make_pool
     from toolkit.split import relabels
-    from toolkit.stress import blend_stress
     from toolkit.views import write_choice
 
     bounds = np.array([limits[name] for name in LIMITS if name in limits]) if limits else None
@@ -262,12 +294,9 @@ def _blend(
             "folds": [description(pool, one.name, fitted) for one, fitted in outcome.parts],
         }
         write_json(partial / "blend.json", blend)
-        stress = blend_stress(competition, targets, table, *runs_and_shares(workspace, blend))
-        match = read_match(workspace.match)
-        matched = match and blend_matched(competition, table, match, *runs_and_shares(workspace, blend))
         if choice is not None:
             write_choice(partial, choice)
-        scores = {"clean": clean, "stress": stress, "matched": matched}
+        scores = {"clean": clean} | further_scores(competition, workspace, table, targets, blend)
         metrics = {"metric": competition.metric.name, **scores} | counted(outcome)
         write_json(partial / "metrics.json", metrics)
         draw(pool, solution, blender.name, partial)

@@ -78,7 +78,8 @@ def fit_fold(
         if schedule.patience and epoch - max(best_epoch, thawed - 1) > schedule.patience:
             break
         if job.deadline is not None and history:
-            complete = ranks.first(time.time) + history[-1]["seconds"] <= job.deadline
+            took, until = history[-1]["seconds"], job.deadline
+            complete = ranks.first(lambda: time.time() + took <= until)  # noqa: B023
             if not complete:
                 break
         begun = time.time()

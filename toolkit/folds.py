@@ -26,7 +26,7 @@ def folds(competition: "Competition", workspace: Workspace, options: argparse.Na
     """Make the table unless it was made from the same data, cleaning and options; show it."""
     from toolkit.cleaning import cleaning_hash, read_cleaning
     from toolkit.dataset import data_hash, open_dataset, relabel
-    from toolkit.split import describe, folds_hash, make_folds, relabels, stored_folds
+    from toolkit.split import describe, folds_hash, make_folds, relabels, stored_folds, with_equal_pictures
 
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
@@ -42,7 +42,8 @@ def folds(competition: "Competition", workspace: Workspace, options: argparse.Na
     if known is not None and known.attrs == inputs:
         table = known
     else:
-        table = make_folds(dataset.targets, dataset.ids, dataset.groups, competition.task, cleaning, inputs)
+        groups = with_equal_pictures(dataset.groups, dataset.images)
+        table = make_folds(dataset.targets, dataset.ids, groups, competition.task, cleaning, inputs)
         if known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table):
             console.warn("the folds are made anew; runs on the old ones stay on disk but join no blend with new ones")
         with atomic(workspace.folds) as partial:
@@ -83,8 +84,9 @@ def _report_leaks(dataset: "Dataset", table: "pd.DataFrame", workspace: Workspac
         picture = np.ascontiguousarray(picture_of_pairs(dataset, pairs)[..., ::-1])
         partial.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     console.say(f"{path}: these pairs")
-    divided = len(divided_links(fold, workspace.evidence))
-    leaks = divided + sum(pair.leak for pair in pairs)
+    divided = divided_links(fold, workspace.evidence)[["left", "right"]].to_numpy().tolist()
+    divided += [[pair.validated, pair.trained_on] for pair in pairs if pair.leak]
+    leaks = len({(min(pair), max(pair)) for pair in divided})
     if leaks:
         console.warn(
             f"{leaks:,} pairs of one origin lie on two sides of a fold: the local score will be too good; "

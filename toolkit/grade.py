@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import console
+from toolkit import console, ledger
 from toolkit.errors import UserError
 from toolkit.store import Workspace
 
@@ -53,14 +53,8 @@ def grade(competition: "Competition", workspace: Workspace, options: argparse.Na
 
 def latest(submissions: Path, workspace: Workspace) -> Path:
     """The newest submission in the ledger."""
-    import pandas as pd
-
-    ledger = submissions / "ledger.csv"
-    lines = pd.read_csv(ledger) if ledger.exists() else pd.DataFrame({"competition": [], "submission": []})
-    mine = lines.loc[lines["competition"] == workspace.name, "submission"]
-    if mine.empty:
-        raise UserError(f"{ledger} has no submission of {workspace.name}; run `python -m toolkit.submit` first")
-    return submissions / str(mine.iloc[-1])
+    book = submissions / "ledger.csv"
+    return submissions / ledger.find(ledger.read(book), workspace.name, None, book)["submission"]
 
 
 def _truth(workspace: Workspace, options: argparse.Namespace) -> Path:

@@ -56,7 +56,13 @@ def read(path: Path) -> list[Line]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
-            lines = [{name: value or "" for name, value in line.items() if name is not None} for line in reader]
+            lines = []
+            for line in reader:
+                if None in line:
+                    raise UserError(
+                        f"{path} line {reader.line_num} has more cells than the first; mend it in an editor"
+                    )
+                lines.append({name: value or "" for name, value in line.items()})
             names = reader.fieldnames or ()
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} can't be read ({error}); mend it in an editor") from None
@@ -97,6 +103,12 @@ def find(lines: list[Line], competition: str, name: str | None, path: Path) -> L
         reason = "could be several" if found else "is none"
         raise UserError(f"{name!r} {reason} of the submissions of {competition}; there are {known}")
     return found[-1]
+
+
+def told(lines: list[Line], line: Mapping[str, Any]) -> Line:
+    """What the organisers said of the same file before, where it was built again."""
+    same = [one for one in lines if (one["submission"], one["sha256"]) == (line["submission"], line["sha256"])]
+    return {name: one[name] for one in same for name in ("public", "private", "uploaded") if one[name]}
 
 
 def identity(line: Line) -> str:

@@ -243,7 +243,8 @@ def _resolve(name: str) -> torch.device:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """`auto` is bfloat16 on a GPU that has it, else float32; what is fastest to train is measured in speed.py."""
     if precision == "auto":
-        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bfloat16" if native else "float32"
     half = torch.float16 if precision == "float16" else torch.bfloat16
     return torch.autocast(device.type, half, enabled=precision != "float32")
 

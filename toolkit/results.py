@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import save_file
 
-from toolkit.competition import Competition, Segmentation
+from toolkit.competition import Competition
 from toolkit.dataset import Dataset
 from toolkit.fit import STATE, FoldResult
 from toolkit.metrics import confusion_matrix
@@ -95,6 +95,6 @@ def store_test(competition: Competition, dataset: Dataset, jobs: list[FoldJob], 
             parts = [predict(network, images, competition.scored, device, recipe.precision) for network in networks]
             yield np.mean(parts, axis=0)
 
-    masks = isinstance(competition.task, Segmentation)
+    kind = open_probabilities(folder / "oof.npy").dtype.type  # uint8 where that does not change the score
     shape = (len(dataset.test_images), len(competition.task.classes), *dataset.targets.shape[1:])
-    write_probabilities(folder / "test.npy", averages(), shape, np.uint8 if masks else np.float16)
+    write_probabilities(folder / "test.npy", averages(), shape, kind)

@@ -144,6 +144,7 @@ def _fit_epochs(
 
     None for a further recipe that isn't worth beginning; UserError if the first one can't do a single epoch.
     """
+    from toolkit.features import VERSIONS
     from toolkit.fit import measure_speed, training_cost
     from toolkit.match import MOST
     from toolkit.recipe import with_epochs
@@ -161,6 +162,14 @@ def _fit_epochs(
 
     dataset = open_dataset(workspace.data)
     epoch, fixed = training_cost(jobs, step, image, len(dataset.test_images))
+    rounds = recipe.pseudo.rounds
+    epoch *= 1 + rounds / (1 - recipe.pseudo.share)  # taught networks see more images
+    fixed *= 1 + rounds
+    if (
+        dataset.targets.ndim == 1 and recipe.schedule.freeze
+    ):  # features are computed once, the head's epochs take seconds
+        epoch *= max(1 - recipe.schedule.freeze, 0.01)
+        fixed += VERSIONS * len(dataset.images) * image
     epoch *= stress_factor(options)
     samples = sum(len(job.valid_rows) for job in jobs)
     matched = options.stress != "none" and can_match(competition, workspace)

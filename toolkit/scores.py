@@ -13,6 +13,7 @@ from toolkit.competition import Competition
 from toolkit.corruptions import VERSION
 from toolkit.dataset import Dataset, data_hash, open_dataset, relabel
 from toolkit.oof import finished_runs
+from toolkit.parallel import rounds
 from toolkit.split import folds_hash, relabels
 from toolkit.store import Workspace, read_json, read_manifest, write_json
 from toolkit.training import FoldJob
@@ -42,6 +43,7 @@ def score_run(
         if wanted == "auto":
             history = [read_json(job.folder / "history.json") for job in jobs]
             seconds = stress.SHARE * sum(epoch["seconds"] for epochs in history for epoch in epochs)
+            seconds *= rounds(device, len(jobs)) / len(jobs)  # of the time that it took, side by side
             if deadline is not None:
                 seconds = min(seconds, deadline - time.time())
         targets = relabel(dataset.targets, relabels(table))

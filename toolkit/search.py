@@ -244,6 +244,7 @@ def _wanted(context: "Search", trials: "Sequence[FrozenTrial]") -> bool:
 def _more_for_finals(context: "Search") -> float:
     """Seconds by which the finals need more than what is kept for them, with one more trial like the best before."""
     from toolkit.search_runs import FINALISTS, REPEATED
+    from toolkit.stress import SHARE
     from toolkit.study import RUN
     from toolkit.trials import seconds
 
@@ -251,7 +252,8 @@ def _more_for_finals(context: "Search") -> float:
     assert clock.deadline is not None and clock.begin_until is not None
     whole = [t for t, _ in context.rivals.ranking(context.study) if t.state.name == "COMPLETE"][:REPEATED]
     took = [seconds(context.rivals.train / t.user_attrs[RUN], range(context.folds)) for t in whole]
-    needed = (options.repeats * REPEATED + 1) * max(took, default=0.0) + FINALISTS * clock.merging
+    longest, repeats = max(took, default=0.0), options.repeats * REPEATED
+    needed = (repeats + 1) * longest + (repeats + FINALISTS) * (clock.merging or SHARE * longest)
     return max(0.0, min(needed, MOST_RESERVE * options.budget) - (clock.deadline - clock.begin_until))
 
 

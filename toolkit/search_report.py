@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,15 @@ def importances(study: Study) -> dict[str, float]:
     """How much parameters set trials that are better in the first objective apart, as shares of 1, largest first.
 
     By PED-ANOVA (Watanabe et al. 2023), which compares the parameters of the best trials with those of all: a tenth of
-    the finished ones, or as many as it takes to have TOP. Empty with fewer than ENOUGH.
+    the finished ones, or as many as it takes to have TOP. Of parameters that ENOUGH finished trials have; else empty.
     """
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < ENOUGH:
+    asked = _asked(study)
+    if not asked["params"]:
         return {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that lower targets count as better
-            found = optuna.importance.get_param_importances(study, **_asked(study))
+            found = optuna.importance.get_param_importances(study, **asked)
     except (ValueError, RuntimeError):  # all trials have the same value
         return {}
     return {name: float(value) for name, value in found.items()}
@@ -43,9 +45,13 @@ def importances(study: Study) -> dict[str, float]:
 
 def _asked(study: Study) -> dict[str, Any]:
     """What importances are of. An evaluator that is given a target takes low ones as better."""
-    finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, min(0.5, TOP / finished)))
-    return {"evaluator": evaluator, "target": lambda trial: -trial.values[0]}
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    had = Counter(name for trial in finished for name in trial.params)
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(
+        target_quantile=max(0.1, min(0.5, TOP / max(1, len(finished))))
+    )
+    names = sorted(name for name, times in had.items() if times >= ENOUGH)
+    return {"evaluator": evaluator, "params": names, "target": lambda trial: -trial.values[0]}
 
 
 def draw(study: Study, folder: Path, names: list[str], metric: str) -> list[Path]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-import torch
 
 from toolkit import console
 from toolkit.competition import Competition
@@ -208,8 +207,6 @@ def _train_one(
                 train_fold(job, watch, stop=stop)
         except StoppedError:
             raise ended[0] from None
-        except (MemoryError, torch.OutOfMemoryError):
-            raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None
 
 
 def _over_several(job: FoldJob, watch: Any) -> None:
@@ -286,7 +283,7 @@ def finals(search: Search) -> list[Final]:
             again = replace(recipe, seed=seed, name=f"{recipe.name}-s{seed}")
             if not _fits(search, seconds(final.runs[0], range(search.folds)) + search.clock.merging):
                 continue
-            value = finish(search, again)
+            value = finish(search, again, "auto" if _needs_run(search) else "none")
             if value is not None:
                 run, _ = _prepared(search, again)
                 done[at] = replace(final, runs=(*final.runs, run), values=(*final.values, value))
@@ -302,7 +299,7 @@ def _prepared(search: Search, recipe: Recipe) -> tuple[Path, list[FoldJob]]:
         return prepare(search.competition, search.workspace, recipe, search.options)
 
 
-def finish(search: Search, recipe: Recipe) -> float | None:
+def finish(search: Search, recipe: Recipe, stress: str = "auto") -> float | None:
     """Train the folds that are missing and put the run together; its first objective. None: the time was up."""
     folder, jobs = _prepared(search, recipe)
     deadline = search.clock.deadline
@@ -317,7 +314,7 @@ def finish(search: Search, recipe: Recipe) -> float | None:
         with _claim(search, folder, deadline):
             for position, job in enumerate(jobs):
                 _train_one(search, job, deadline, folder.name, position, final=True)
-            merge(search, recipe, "auto")
+            merge(search, recipe, stress)
             for kind in {one.judged for one in search.objectives if one.judged}:
                 for job in jobs:
                     _judged(search, job, kind)

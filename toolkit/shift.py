@@ -55,14 +55,17 @@ def tell_apart(
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import GroupKFold
+    from sklearn.model_selection import GroupKFold, StratifiedKFold
 
     values, is_test = np.concatenate([train, test]), np.repeat([0, 1], [len(train), len(test)])
     # no test image belongs to a training group, so each is a group of its own
     apart = np.concatenate([groups, groups.max(initial=0) + 1 + np.arange(len(test))])
     said = np.zeros(len(values))
     seed = int(rng.integers(2**31))
-    for fitted, held_out in GroupKFold(3, shuffle=True, random_state=seed).split(values, is_test, apart):
+    folds = list(GroupKFold(3, shuffle=True, random_state=seed).split(values, is_test, apart))
+    if any(len(np.unique(is_test[fitted])) < 2 for fitted, _ in folds):  # too few groups to be kept apart
+        folds = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(values, is_test))
+    for fitted, held_out in folds:
         chosen = rng.permutation(fitted)[: 2 * MOST]
         model = RandomForestClassifier(100, min_samples_leaf=5, class_weight="balanced", random_state=seed)
         said[held_out] = model.fit(values[chosen], is_test[chosen]).predict_proba(values[held_out])[:, 1]

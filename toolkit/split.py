@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 
 from toolkit.cleaning import cleaning_hash
 from toolkit.competition import Classification, Task
-from toolkit.dataset import CHUNK, data_hash, relabel
+from toolkit.dataset import CHUNK, data_hash, hash_sample, relabel
 from toolkit.errors import UserError
 from toolkit.store import Workspace, hash_json
 
@@ -221,6 +221,14 @@ def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) ->
         right += [merged[row] for row in rows]
     joined = connect(int(merged.max()) + 1, np.stack([left, right], axis=1))[merged]
     return pd.factorize(joined)[0].astype(np.int64)
+
+
+def with_equal_pictures(groups: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Groups, int64 (N,), of which those with pictures that are the same to the last bit are one."""
+    _, number = np.unique(groups, return_inverse=True)
+    first: dict[str, int] = {}
+    pairs = [(number[first.setdefault(hash_sample(image), row)], number[row]) for row, image in enumerate(images)]
+    return connect(int(number.max()) + 1, pairs)[number]
 
 
 def connect(number: int, pairs: ArrayLike) -> np.ndarray:

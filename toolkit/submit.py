@@ -44,7 +44,7 @@ def submit_verb(competition: "Competition", workspace: Workspace, options: argpa
 
 def submit(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Build, check and register; a submission of the same blend is not built twice."""
-    from toolkit.checks import blend_prediction, check_submission, oof_counts
+    from toolkit.checks import blend_prediction, check_submission, compares, oof_counts
 
     blend, manifest = _blend(workspace)
     metrics = read_json(blend / "metrics.json")
@@ -55,7 +55,7 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
     if getattr(options, "half", False):
         halved = folder / f"{_name(blend, manifest)}{HALF}{suffix}"
         found = _registered(book, halved)
-        if found is not None or _may_halve(competition, workspace, blend, metrics, options):
+        if found is not None or _may_halve(competition, workspace, blend, options):
             path, half, known = halved, True, found
     if known is not None:
         console.say(f"{path}: already built and checked")
@@ -68,10 +68,13 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
         with atomic(path) as partial:
             competition.write_submission(prediction, partial)
             figures, doubts = check_submission(competition, prediction, partial, sample, expected)
+        if competition.submission_suffix == ".csv" and not compares(competition, sample):
+            console.say(f"there is no {sample}, so the ids were not compared with the organisers'; --data says where")
         for doubt in doubts:
             console.warn(doubt)
         _show_check(competition, path, figures, len(prediction.images))
         known = _line(competition, workspace, blend, manifest, path, metrics) | figures
+        known |= ledger.told(ledger.read(book), known)
         ledger.append(book, known)
     clean = metrics["clean"]
     console.say(f"{path} ({path.stat().st_size / 1e6:.1f} MB) passed its check")
@@ -80,16 +83,14 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
     return {"submission": str(path), **scores, "ledger": known}
 
 
-def _may_halve(
-    competition: "Competition", workspace: Workspace, blend: Path, metrics: dict[str, Any], options: argparse.Namespace
-) -> bool:
+def _may_halve(competition: "Competition", workspace: Workspace, blend: Path, options: argparse.Namespace) -> bool:
     """May parameters be stored as float16? Only where not even the last digit of the out-of-fold score changes."""
-    from toolkit.checks import score_halved
+    from toolkit.checks import score_again
 
     if competition.try_submission is None:
         raise UserError(f"--half is for code submissions; {competition.name} takes files")
-    console.say("predicting every training image out of fold with parameters rounded to float16")
-    score, full = score_halved(competition, workspace, blend, options.device), metrics["clean"]["score"]
+    console.say("predicting every training image out of fold twice, once with parameters rounded to float16")
+    full, score = (score_again(competition, workspace, blend, options.device, half) for half in (False, True))
     if score != full:
         console.warn(f"float16 changes the out-of-fold score from {full:.6f} to {score:.6f}; parameters stay float32")
     return score == full
@@ -178,6 +179,8 @@ def _line(
     runs = list(manifest["runs"].values())
     shares = read_json(blend / "blend.json")["runs"]
     limits = [f"--{name.replace('_', '-')}={value}" for name, value in manifest.get("limits", {}).items()]
+    views = (read_manifest(blend) or {}).get("views", [])  # all that were tried
+    limits += ["--views", *(views if len(views) > 1 else ["none"])]
     scores = {"clean": clean["score"], "low": clean["low"], "high": clean["high"]}
     scores |= {"stress": stress.get("score"), "stress_low": stress.get("low"), "stress_high": stress.get("high")}
     scores |= {"matched": matched.get("score"), "matched_low": matched.get("low"), "matched_high": matched.get("high")}
@@ -267,9 +270,8 @@ def reproduce(competition: "Competition", workspace: Workspace, options: argpars
     blend, manifest = _blend(workspace)
     half = name.endswith(HALF)
     if _name(blend, manifest) != name.removesuffix(HALF):
-        parts = line["blend"].split()
-        limits = [part for part in parts if part.startswith("--")]
-        runs = " ".join([part.rpartition("=")[0] for part in parts if part not in limits] + limits)
+        shares, *options_given = line["blend"].partition(" --")
+        runs = " ".join([part.rpartition("=")[0] for part in shares.split()]) + "".join(options_given)
         raise UserError(
             f"the blend is now {_name(blend, manifest)}; to reproduce {name}, blend its runs first: "
             f"`python -m toolkit.ensemble … --runs {runs}`"

@@ -15,6 +15,7 @@ from toolkit.oof import chunks, open_probabilities, probabilities
 from toolkit.split import connect
 
 NEAREST = 5
+PARTS = 3  # in which labels are guessed, each from the others
 MASK_SHARE = 0.5  # of a mask's pixels doubted by cleanlab
 
 
@@ -75,6 +76,8 @@ def doubts(
     else:
         groups = connect(number, links[["left", "right"]].to_numpy())[distinct]
         rows, judge = distinct, "a first guess; run the audit again after a training, it is sharper then"
+        if len(np.unique(groups)) < PARTS or np.bincount(dataset.targets[rows]).max() < PARTS:
+            return result
         guess = guessed_probabilities(features(), dataset.targets[rows], groups, classes)
     result.suspicion[rows], result.wrong[rows] = suspicious_labels(np.asarray(dataset.targets[rows]), guess)
     result.likelier[rows] = guess.argmax(1)
@@ -93,7 +96,7 @@ def guessed_probabilities(features: np.ndarray, labels: np.ndarray, groups: np.n
     from threadpoolctl import threadpool_limits
 
     result = np.zeros((len(labels), classes), np.float32)
-    folds = StratifiedGroupKFold(3, shuffle=True, random_state=0)
+    folds = StratifiedGroupKFold(PARTS, shuffle=True, random_state=0)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # few of a class, no convergence: a guess is all that is wanted
         for train, valid in folds.split(features, labels, groups):

@@ -60,12 +60,13 @@ def train_verb(competition: "Competition", workspace: Workspace, options: argpar
 
 
 def chosen_recipe(competition: "Competition", options: argparse.Namespace) -> "Recipe":
-    """The named recipe with its overrides, checked against the rules."""
+    """The named recipe with its overrides, checked against the rules; without --seed it keeps its own."""
     from dataclasses import replace
 
     from toolkit.recipe import Pseudo, override
 
-    recipe = override(replace(named_recipe(competition, options.recipe), seed=options.seed), options.overrides)
+    named = named_recipe(competition, options.recipe)
+    recipe = override(replace(named, seed=options.seed or named.seed), options.overrides)
     competition.rules.check(recipe)
     return recipe if recipe.pseudo.rounds else replace(recipe, pseudo=Pseudo())
 
@@ -367,6 +368,8 @@ def train_fold(
     """Fit and store one fold; what to say of it. It may run in a process of its own, which prints nothing."""
     from dataclasses import replace
 
+    import torch
+
     from toolkit import ranks
     from toolkit.fit import fit_fold
     from toolkit.results import store_fold
@@ -374,7 +377,10 @@ def train_fold(
     if teacher is not None:
         job = replace(job, teacher=job.folder / "taught.npy")
         ranks.first(lambda: _teach(job, teacher / job.folder.name))
-    result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
+    try:
+        result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
+    except (MemoryError, torch.OutOfMemoryError):
+        raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None
     store_fold(job, result)
     note = "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
     return (
@@ -385,8 +391,7 @@ def train_fold(
 
 def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--fold", type=int, metavar="K", help="only this fold")
-    text = "train again without each family of corruptions, and score it on that family"
-    made.add_argument("--families", action="store_true", help=text)
+    made.add_argument("--families", action="store_true", help="train again without each family of corruptions")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,10 @@ def upload_to_kaggle(
     say(f"uploaded; waiting for Kaggle to score it (submission {answer.ref})")
     waited = 0.0
     while waited <= WAIT:
-        listed = _ask(lambda: client.competition_submissions(competition), competition) or []
+        try:
+            listed = _ask(lambda: client.competition_submissions(competition), competition) or []
+        except UserError:  # it is taken; what can't be asked now can be asked later
+            listed = []
         mine = next((one for one in listed if one is not None and one.ref == answer.ref), None)
         status = str(getattr(mine.status, "name", mine.status)).upper() if mine is not None else "PENDING"
         if mine is not None and status == "ERROR":
