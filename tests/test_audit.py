@@ -1,6 +1,7 @@
 """The audit: what it proposes, what it leaves on disk, and that it never overwrites."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,10 +9,12 @@ import pandas as pd
 import pytest
 
 from tests.conftest import real_data
-from toolkit.audit import add_options, audit
+from toolkit.audit import add_options, audit, load
 from toolkit.competition import Competition
 from toolkit.console import parser, run_verb
+from toolkit.dataset import Dataset, data_hash
 from toolkit.errors import UserError
+from toolkit.store import Workspace
 
 
 def run_audit(competition: Competition, folder: Path, workspace: Path, more: Sequence[str] = ()) -> int:
@@ -79,6 +82,28 @@ def test_other_files_in_the_same_workspace_are_refused(
     mars.practice(other, 1, 48)
     assert run_audit(mars, other / "raw", tmp_path) == 1
     assert "was made from other files" in capsys.readouterr().out
+
+
+def test_a_competition_that_reads_otherwise_is_refused_and_one_that_only_says_it_otherwise_is_not(
+    mars: Competition, drawn: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, workspace = drawn["mars"] / "raw", Workspace(tmp_path, "mars")
+
+    def load_otherwise(folder: Path) -> Dataset:
+        found = mars.load(folder)
+        return replace(found, targets=found.targets[::-1])
+
+    load(mars, workspace, raw)
+    before = data_hash(workspace.data)
+    load(replace(mars, load=lambda folder: mars.load(folder)), workspace, raw)
+    assert data_hash(workspace.data) == before
+    with pytest.raises(UserError, match="mars reads the files otherwise than when"):
+        load(
+            replace(mars, task=replace(mars.task, classes=mars.task.classes[::-1]), load=load_otherwise),
+            workspace,
+            raw,
+        )
+    assert data_hash(workspace.data) == before
 
 
 def test_a_folder_without_the_files_says_what_to_do(mars: Competition, tmp_path: Path) -> None:

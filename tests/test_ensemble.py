@@ -226,7 +226,7 @@ def test_limits_are_kept_and_another_limit_is_another_blend(tmp_path: Path) -> N
     with pytest.raises(UserError, match="no run fits --max-bytes even alone"):
         call(ensemble, parser(), tmp_path, *PLAIN, "--max-bytes", "10")
     for run in "abcd":
-        write_json(workspace.train / run / "cost.json", {"cpu": 0.001 if run in "bc" else 1.0})
+        write_json(workspace.train / run / "cost.json", {"cpu float32": 0.001 if run in "bc" else 1.0})
     result = call(
         ensemble, parser(), tmp_path, *PLAIN, "--max-seconds", "3", "--test-images", "1000", "--device", "cpu"
     )
@@ -239,9 +239,37 @@ def test_the_time_of_a_run_is_measured_once_and_kept(workspace: Workspace, tmp_p
     run = train(tmp_path, QUICK)
     assert call(ensemble, parser(), tmp_path, *PLAIN, "--max-seconds", "60", "--device", "cpu")["runs"] == [run.name]
     cost = read_json(run / "cost.json")
-    assert 0 < cost["cpu"] < 0.1
+    assert 0 < cost["cpu float32"] < 0.1
     call(ensemble, parser(), tmp_path, *PLAIN, "--max-seconds", "61", "--device", "cpu")
     assert read_json(run / "cost.json") == cost
+
+
+def test_views_count_in_the_time_and_are_left_out_where_no_run_has_it(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_fold = ({"identity": 0.5, "horizontal": 0.5},) * 3
+    choice = ViewChoice(("identity", "horizontal"), (0.5, 0.5), "probability", 0.6, 0.5, by_fold)
+    monkeypatch.setattr("toolkit.views.choose_views", lambda *_: choice)
+    for seed, seconds in ((0, 0.001), (1, 0.003)):
+        write_json(train(tmp_path, QUICK, "--seed", str(seed)) / "cost.json", {"cpu float32": seconds})
+    for limit, runs, views in (("20", 2, True), ("5", 1, True), ("1.5", 1, False)):
+        more = ("--max-seconds", limit, "--test-images", "1000", "--device", "cpu")
+        result = call(ensemble, parser(), tmp_path, *more)
+        assert (len(result["runs"]), read_choice(Path(result["blend"])) is not None) == (runs, views)
+
+
+def test_a_view_by_another_name_is_that_view(workspace: Workspace, tmp_path: Path) -> None:
+    run = train(tmp_path, QUICK)
+    call(ensemble, parser(), tmp_path, "--views", "horizontal+vertical")
+    assert [path.name for path in (run / "views").iterdir()] == ["both"]
+
+
+def test_a_blend_gets_the_score_that_its_runs_got_later(workspace: Workspace, tmp_path: Path) -> None:
+    train(tmp_path, QUICK, "--stress", "none")
+    before = call(ensemble, parser(), tmp_path, *PLAIN)
+    train(tmp_path, QUICK)
+    after = call(ensemble, parser(), tmp_path, *PLAIN)
+    assert before["stress"] is None and after["stress"]["score"] > 0 and after["clean"] == before["clean"]
 
 
 @pytest.mark.usefixtures("linear")

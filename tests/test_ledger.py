@@ -76,6 +76,23 @@ def test_a_file_that_is_no_ledger_is_refused(content: bytes, tmp_path: Path) -> 
         ledger.read(path)
 
 
+def test_a_cell_beyond_the_header_is_refused_and_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    ledger.append(path, line("one"))
+    path.write_text(path.read_text().rstrip("\n") + ",a note\n")
+    with pytest.raises(UserError, match=r"ledger.csv line 2 has more cells than the first"):
+        ledger.append(path, line("two"))
+    assert "a note" in path.read_text()
+
+
+def test_what_the_leaderboard_said_is_kept_where_the_same_file_is_built_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    ledger.append(path, line("one", public="0.71"))
+    ledger.append(path, line("two", public="0.5"))
+    assert ledger.told(ledger.read(path), line("one")) == {"public": "0.71"}
+    assert ledger.told(ledger.read(path), line("one") | {"sha256": "other"}) == {}
+
+
 def test_a_submission_is_found_by_its_id_or_the_start_of_its_hash(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     for name in ("mean-12", "mean-13"):

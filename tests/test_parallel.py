@@ -144,8 +144,13 @@ def same(one: Any, other: Any) -> bool:
     return one[0] == other[0] and all(np.array_equal(*pair) for pair in zip(one[1], other[1], strict=True))
 
 
-def test_a_list_of_devices_is_read() -> None:
+def test_a_list_of_devices_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert places("cpu") == [["cpu"]] and places("cpu,cpu+cpu") == [["cpu"], ["cpu", "cpu"]]
+    monkeypatch.setattr("toolkit.parallel.resolve_device", lambda name: torch.device(name[:4]))
+    assert places("cuda,cuda:1") == [["cuda:0"], ["cuda:1"]]
+    with pytest.raises(UserError, match="names a GPU twice"):
+        places("cuda+cuda:0")
+    monkeypatch.undo()
     assert resolve_device("cpu,cpu+cpu") == torch.device("cpu")
     assert [rounds(device, 5) for device in ("cpu", "cpu,cpu")] == [5, 5], "the same processor is not twice as fast"
 

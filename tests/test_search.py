@@ -24,13 +24,13 @@ from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.oof import finished_runs
 from toolkit.pruning import Fold
-from toolkit.recipe import Recipe, from_dict, override
+from toolkit.recipe import Recipe, from_dict, override, to_dict
 from toolkit.search import _more_for_finals, _wait_for_others, add_options, search
 from toolkit.space import Fixed, OutsideError, Suggesting, parameters
 from toolkit.store import Workspace, hash_file, read_json, read_manifest
 from toolkit.study import RUN, counted, give_back, open_study
 from toolkit.study import make_sampler as sampler
-from toolkit.train import train_fold
+from toolkit.train import chosen_recipe, train_fold
 from toolkit.training import FoldJob
 from toolkit.trials import Rivals, course, fold_order, read_objectives
 
@@ -610,10 +610,27 @@ def test_a_file_that_holds_no_recipe_is_an_error(text: str, said: str, tmp_path:
     assert str(path) in str(error.value)
 
 
-def test_a_recipe_from_a_file_takes_overrides_and_obeys_the_rules(tmp_path: Path) -> None:
-    from toolkit.recipe import to_dict
-    from toolkit.train import chosen_recipe
+def test_a_recipe_from_a_file_keeps_its_seed(tmp_path: Path) -> None:
+    path = tmp_path / "some.recipe"
+    path.write_text(json.dumps(to_dict(override(FIRST, ["seed=7"]))))
+    made = {
+        seed: chosen_recipe(competition, argparse.Namespace(recipe=str(path), overrides=[], seed=seed))
+        for seed in (0, 3)
+    }
+    assert (made[0].seed, made[3].seed) == (7, 3)
 
+
+def test_too_little_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    prepare(tmp_path)
+    monkeypatch.setattr("toolkit.fit.fit_fold", full)
+    with pytest.raises(UserError, match="did not fit into memory; lower batch_size"):
+        train(tmp_path, "schedule.epochs=1")
+
+
+def test_a_recipe_from_a_file_takes_overrides_and_obeys_the_rules(tmp_path: Path) -> None:
     path = tmp_path / "some.recipe"
     path.write_text(json.dumps(to_dict(override(FIRST, ["name=found", "model.pretrained=true"]))))
     options = argparse.Namespace(recipe=str(path), overrides=["batch_size=4"], seed=3)

@@ -8,11 +8,12 @@ import pytest
 
 from tests.test_duplicates import texture
 from toolkit.competition import Competition
+from toolkit.dataset import Dataset
 from toolkit.embed import appearance, network_features, properties
 from toolkit.neighbours import nearest
 from toolkit.proposal import PECULIAR
 from toolkit.shift import measure_shift
-from toolkit.suspects import guessed_probabilities, peculiarity, suspicious_labels, suspicious_masks
+from toolkit.suspects import doubts, guessed_probabilities, peculiarity, suspicious_labels, suspicious_masks
 
 
 def test_the_nearest_are_those_of_all_pairs_and_never_oneself() -> None:
@@ -100,3 +101,14 @@ def test_alike_sets_can_not_be_told_apart_and_different_ones_can() -> None:
     shift = measure_shift(train, other, np.arange(400))
     assert shift.auc > 0.85 and shift.by_property["property"].iloc[0] == "noise"
     assert shift.odd[0] > 0.8 and shift.odd.shape == (300,)
+    one_group = measure_shift(train, other, np.zeros(400, np.int64))
+    assert one_group.auc > 0.85, "groups that can't be kept apart are not"
+
+
+def test_labels_of_too_few_groups_are_not_guessed(blood_cells: Competition) -> None:
+    rows = np.arange(12)
+    images = np.zeros((12, 96, 96, 3), np.uint8)
+    dataset = Dataset(images, rows % 2, rows, rows, images[:0])
+    links = pd.DataFrame({"left": rows[:-2], "right": rows[2:]})  # two groups
+    found = doubts(blood_cells, dataset, rows, lambda: np.zeros((12, 4)), links, None)
+    assert found.judge == "nothing yet" and not found.wrong.any() and np.isnan(found.suspicion).all()

@@ -121,6 +121,18 @@ def test_the_wait_has_an_end() -> None:
     assert client.taken == 1
 
 
+def test_a_file_that_was_taken_is_waited_for_through_a_gap_of_the_network() -> None:
+    class Cut(Client):
+        def competition_submissions(self, competition: str) -> list[Any]:
+            self.taken += 10
+            if self.taken < 30:
+                raise OSError("no route to host")
+            return super().competition_submissions(competition)
+
+    client = Cut()
+    assert send(client)["public"] == "0.71" and len(client.sent) == 1
+
+
 class HttpError(OSError):
     """As `requests` raises it: an OSError with a response."""
 
