@@ -81,6 +81,19 @@ def test_what_was_measured_is_read_from_the_file(tmp_path: Path, pretend: Callab
     assert choose(tmp_path) == first and not tried
 
 
+def test_a_network_that_can_not_be_built_is_not_measured(tmp_path: Path, pretend: Callable[..., Tried]) -> None:
+    def without_weights(recipe: Recipe) -> torch.nn.Module:
+        if recipe.model.pretrained:
+            raise UserError("the weights are not on this machine")
+        return competition.build_model(recipe)
+
+    tried = pretend(times(1, 1, 1, 1))
+    recipe = override(RECIPE, ["model.pretrained=true"])
+    with pytest.raises(UserError, match="not on this machine"):
+        fastest(replace(competition, build_model=without_weights), recipe, CPU, tmp_path / "speed.json")
+    assert tried == []
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_precision_that_is_set_is_not_measured(
     precision: str, tmp_path: Path, pretend: Callable[..., Tried]
