@@ -88,7 +88,7 @@ def draw(study: Study, folder: Path, names: list[str], metric: str) -> list[Path
                     warnings.simplefilter("ignore")
                     plot()
                     figure = plt.gcf()
-                    figure.set_size_inches(max(8.0, 2.4 * len(shown)) if name in ("slice", "parallel") else 8.0, 5.0)
+                    figure.set_size_inches(max(8.0, 3.2 * len(shown)) if name in ("slice", "parallel") else 8.0, 5.0)
                     path = folder / f"{name}.png"
                     with atomic(path) as partial:
                         figure.savefig(partial, format="png", dpi=110, bbox_inches="tight")
