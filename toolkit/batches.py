@@ -47,9 +47,8 @@ class Batches:
         self.steps = max(1, len(rows) // recipe.batch_size)
         self.chances = _chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
         self.images, self.targets = dataset.images, dataset.targets
-        self.resident = recipe.augment.engine == "tensor" and _fits(
-            dataset.images.nbytes + dataset.targets.nbytes, device
-        )
+        size = dataset.images.nbytes + dataset.targets.nbytes
+        self.resident = recipe.augment.engine == "tensor" and _fits(size, device)
         if self.resident:
             self.resident_images = torch.from_numpy(np.array(dataset.images)).to(device).permute(0, 3, 1, 2)
             self.resident_targets = torch.from_numpy(np.array(dataset.targets)).to(device)

@@ -147,9 +147,7 @@ def _seen(
         store_views(competition, workspace, workspace.train / one.name, views, options.device)
     like = candidates[0].oof
     means = {}
-    for (
-        view
-    ) in views:  # each opened when it is read: many runs times many views are more files than a process may open
+    for view in views:  # opened one by one: runs times views may be more files than a process may have open
         stored = [open_views(workspace.train / one.name, [view])[view] for one in candidates]
         parts = (_mean([each[at] for each in stored]) for at in chunks(len(like)))
         write_probabilities(scratch / f"{view}.npy", parts, like.shape, like.dtype.type)

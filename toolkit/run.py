@@ -165,9 +165,7 @@ def _fit_epochs(
     rounds = recipe.pseudo.rounds
     epoch *= 1 + rounds / (1 - recipe.pseudo.share)  # taught networks see more images
     fixed *= 1 + rounds
-    if (
-        dataset.targets.ndim == 1 and recipe.schedule.freeze
-    ):  # features are computed once, the head's epochs take seconds
+    if dataset.targets.ndim == 1 and recipe.schedule.freeze:  # epochs on features that are computed once
         epoch *= max(1 - recipe.schedule.freeze, 0.01)
         fixed += VERSIONS * len(dataset.images) * image
     epoch *= stress_factor(options)
