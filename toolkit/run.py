@@ -180,9 +180,10 @@ def _fit_epochs(
     left = deadline - time.time() - CLOSING
     possible = int((MARGIN * left - fixed) / epoch)
     if first and possible < 1:
+        budget, rest, needed = (console.duration(s) for s in (options.budget, max(0.0, left), epoch + fixed))
         raise UserError(
-            f"the budget of {console.duration(options.budget)} is too short: one epoch of {recipe.name} on "
-            f"{len(jobs)} folds takes about {console.duration(epoch + fixed + CLOSING)} here"
+            f"the budget of {budget} is too short: {rest} are left of it, and one epoch of {recipe.name} on {len(jobs)} "
+            f"folds takes about {needed} here; give more (what was done till now is not done again)"
         )
     if not first and possible < WORTHWHILE * recipe.schedule.epochs:
         return None
