@@ -182,8 +182,8 @@ def _fit_epochs(
     if first and possible < 1:
         budget, rest, needed = (console.duration(s) for s in (options.budget, max(0.0, left), epoch + fixed))
         raise UserError(
-            f"the budget of {budget} is too short: {rest} are left of it, and one epoch of {recipe.name} on {len(jobs)} "
-            f"folds takes about {needed} here; give more (what was done till now is not done again)"
+            f"the budget of {budget} is too short: {rest} are left of it, and one epoch of {recipe.name} on "
+            f"{len(jobs)} folds takes about {needed} here; give more (what was done is not done again)"
         )
     if not first and possible < WORTHWHILE * recipe.schedule.epochs:
         return None
