@@ -400,6 +400,22 @@ def test_a_repeat_that_fails_costs_no_winner(
     assert "warning: first-t" in capsys.readouterr().out
 
 
+def test_the_best_are_repeated_before_time_goes_into_putting_runs_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = prepare(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(search_runs, "merge", None)
+        patch.setattr(search_runs, "merge_all", lambda context, best: len(best))
+        result = searched(tmp_path, "--trials", "2", "schedule.epochs=1")
+    assert result["seeds"] == 2 and (workspace.folder / "search" / "best.recipe").exists()
+    assert not any(read_manifest(run) for run in runs(tmp_path))
+    again = searched(tmp_path, "--trials", "2", "schedule.epochs=1")
+    assert again["score"] == pytest.approx(result["score"]) and all(read_manifest(run) for run in runs(tmp_path))
+    scored = [read_json(run / "metrics.json")["stress"] is not None for run in runs(tmp_path)]
+    assert sum(scored) == 2, "repeats are for the clean score alone"
+
+
 def test_a_repeat_that_fails_makes_no_other_trial_the_winner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path)
     before = searched(tmp_path, "--trials", "3", *QUICK)
@@ -515,11 +531,11 @@ def test_more_time_is_kept_for_the_finals_where_the_best_trials_take_long(monkey
         return _more_for_finals(context)
 
     assert more() == 0
-    assert more("b", "b") == pytest.approx(3 * 120 + 5 * 30 - 480), "a quarter of a training for its scores"
-    assert more("a", "b") == pytest.approx(3 * 180 + 5 * 45 - 480)
+    assert more("b", "b") == 0, "3 * 120, and a quarter of a training for the scores of three"
+    assert more("a", "b") == pytest.approx(3 * 180 + 3 * 45 - 480)
     assert more("b", "b", "a", "c") == more("b", "b"), "the two best of them are repeated"
     assert more("a", "b", repeats=0) == 0
-    assert more("a", "b", merging=60) == pytest.approx(3 * 180 + 5 * 60 - 480)
+    assert more("a", "b", merging=60) == pytest.approx(3 * 180 + 3 * 60 - 480)
     assert more("a", "b", repeats=9) == pytest.approx(0.4 * 2400 - 480)
 
 

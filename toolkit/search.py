@@ -39,7 +39,7 @@ POLL = 1.0
 
 def search(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     from toolkit.search_report import report
-    from toolkit.search_runs import Clock, evaluate, finals, merge_others
+    from toolkit.search_runs import Clock, evaluate, finals, merge_all
     from toolkit.study import work
 
     clock = Clock(time.time())
@@ -65,7 +65,7 @@ def search(competition: "Competition", workspace: Workspace, options: argparse.N
             if not _wait_for_others(context):
                 break
         best = finals(context)
-        left = merge_others(context)
+        left = merge_all(context, best)
     return report(context, best, left)
 
 
@@ -253,7 +253,7 @@ def _more_for_finals(context: "Search") -> float:
     whole = [t for t, _ in context.rivals.ranking(context.study) if t.state.name == "COMPLETE"][:REPEATED]
     took = [seconds(context.rivals.train / t.user_attrs[RUN], range(context.folds)) for t in whole]
     longest, repeats = max(took, default=0.0), options.repeats * REPEATED
-    needed = (repeats + 1) * longest + (repeats + FINALISTS) * (clock.merging or SHARE * longest)
+    needed = (repeats + 1) * longest + FINALISTS * (clock.merging or SHARE * longest)
     return max(0.0, min(needed, MOST_RESERVE * options.budget) - (clock.deadline - clock.begin_until))
 
 

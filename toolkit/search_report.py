@@ -136,7 +136,7 @@ def report(context: Search, best: Sequence[Final], left: int) -> dict[str, Any]:
     if pictures:
         console.say(f"{folder}: {', '.join(path.name for path in pictures)}")
     if left:
-        console.say(f"{left} finished trials are not put together for want of time: no blend takes them yet")
+        console.say(f"{left} finished runs are not put together for want of time: no blend takes them yet")
     if best:
         winner = best[0]
         result |= {"score": winner.mean, "seeds": len(winner.values), "recipe": str(folder / BEST)}

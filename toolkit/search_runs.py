@@ -272,8 +272,7 @@ def finals(search: Search) -> list[Final]:
     done: list[Final] = []
     for trial, _ in search.rivals.ranking(search.study)[:FINALISTS]:
         run = search.rivals.train / trial.user_attrs[RUN]
-        recipe = from_dict(read_json(run / "recipe.json"))
-        if (value := finish(search, recipe)) is not None:
+        if (value := finish(search, from_dict(read_json(run / "recipe.json")))) is not None:
             done.append(Final(trial.number, (run,), (value,)))
     done.sort(key=lambda final: -final.mean)
     for repeat in range(search.options.repeats):
@@ -281,9 +280,9 @@ def finals(search: Search) -> list[Final]:
             recipe = from_dict(read_json(final.runs[0] / "recipe.json"))
             seed = recipe.seed + repeat + 1
             again = replace(recipe, seed=seed, name=f"{recipe.name}-s{seed}")
-            if not _fits(search, seconds(final.runs[0], range(search.folds)) + search.clock.merging):
+            if not _fits(search, seconds(final.runs[0], range(search.folds))):
                 continue
-            value = finish(search, again, "auto" if _needs_run(search) else "none")
+            value = finish(search, again)
             if value is not None:
                 run, _ = _prepared(search, again)
                 done[at] = replace(final, runs=(*final.runs, run), values=(*final.values, value))
@@ -299,26 +298,29 @@ def _prepared(search: Search, recipe: Recipe) -> tuple[Path, list[FoldJob]]:
         return prepare(search.competition, search.workspace, recipe, search.options)
 
 
-def finish(search: Search, recipe: Recipe, stress: str = "auto") -> float | None:
-    """Train the folds that are missing and put the run together; its first objective. None: the time was up."""
+def finish(search: Search, recipe: Recipe) -> float | None:
+    """Train the folds that are missing; the first objective. None: the time was up.
+
+    The run is put together only where that decides on the score: there may be better uses of the time.
+    """
     folder, jobs = _prepared(search, recipe)
-    deadline = search.clock.deadline
-    missing = sum(not (read_manifest(job.folder) or {}).get("complete", False) for job in jobs)
+    deadline, first = search.clock.deadline, search.objectives[0]
     trained = [job.fold for job in jobs if (read_manifest(job.folder) or {}).get("complete", False)]
-    needed = seconds(folder, trained) / len(trained) * missing if trained else 0.0
-    merging = search.clock.merging or SHARE * (seconds(folder, trained) + needed)
-    if not _fits(search, needed + merging):
+    missing = len(jobs) - len(trained)
+    if not _fits(search, seconds(folder, trained) / len(trained) * missing if trained else 0.0):
         return None
     search.board.now = f"{folder.name}: finishing"
     try:
         with _claim(search, folder, deadline):
             for position, job in enumerate(jobs):
                 _train_one(search, job, deadline, folder.name, position, final=True)
-            merge(search, recipe, stress)
-            for kind in {one.judged for one in search.objectives if one.judged}:
-                for job in jobs:
-                    _judged(search, job, kind)
-        return metric(folder, search.objectives[0])
+            decides = _needs_run(search) or recipe.schedule.average != "ema"
+            if decides:
+                merge(search, recipe, "auto" if _needs_run(search) else "none")
+            kinds = {one.judged for one in search.objectives if one.judged}
+            mine = {kind: [_judged(search, job, kind) for job in jobs] for kind in kinds}
+        whole = decides or (read_manifest(folder) or {}).get("complete", False)
+        return _value(search, first, folder, mine, whole)
     except Interrupted:
         return None
     except UserError as error:  # another seed may diverge; what is there is still worth a winner
@@ -330,20 +332,25 @@ def _fits(search: Search, more: float) -> bool:
     return search.clock.deadline is None or time.time() + more < search.clock.deadline
 
 
-def merge_others(search: Search) -> int:
-    """Put the other finished trials' runs together, the best first, while there is time; how many are left."""
-    left = 0
+def merge_all(search: Search, best: Sequence[Final]) -> int:
+    """Put the finals' runs together, with their scores under corruptions, and the other finished trials', the best
+    first, while there is time; how many are left.
+    """
+    wanted = {run: "auto" if run == final.runs[0] else "none" for final in best for run in final.runs}
     for trial, _ in search.rivals.ranking(search.study):
-        run = search.rivals.train / trial.user_attrs[RUN]
-        if trial.state != optuna.trial.TrialState.COMPLETE or (read_manifest(run) or {}).get("complete"):
+        if trial.state == optuna.trial.TrialState.COMPLETE:
+            wanted.setdefault(search.rivals.train / trial.user_attrs[RUN], "none")
+    left = 0
+    for run, stress in wanted.items():
+        if stress == "none" and (read_manifest(run) or {}).get("complete"):
             continue
-        if not _fits(search, search.clock.merging):
+        if not _fits(search, search.clock.merging or SHARE * seconds(run, range(search.folds))):
             left += 1
             continue
         search.board.now = f"{run.name}: predicting the test images"
         try:
             with _claim(search, run, search.clock.deadline):
-                merge(search, from_dict(read_json(run / "recipe.json")), "none")
+                merge(search, from_dict(read_json(run / "recipe.json")), stress)
         except Interrupted:
             left += 1
         except UserError as error:
