@@ -176,4 +176,4 @@ def test_a_budget_too_small_for_one_epoch_says_what_it_takes(tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 1
-    assert "too short: one epoch of small_unet on 2 folds takes about" in done.stdout
+    assert "left of it, and one epoch of small_unet on 2 folds takes about" in done.stdout
