@@ -33,7 +33,6 @@ from toolkit.store import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from toolkit.competition import Competition
@@ -137,8 +136,10 @@ def _seen(
     """
     from dataclasses import replace
 
+    import numpy as np
+
     from toolkit.dataset import open_dataset, relabel
-    from toolkit.oof import chunks, open_probabilities, write_probabilities
+    from toolkit.oof import chunks, open_probabilities, weighted_mean, write_probabilities
     from toolkit.split import relabels
     from toolkit.views import PLAIN, averaged, averaged_out_of_fold, choose_views, open_views, store_views
 
@@ -149,7 +150,10 @@ def _seen(
     means = {}
     for view in views:  # opened one by one: runs times views may be more files than a process may have open
         stored = [open_views(workspace.train / one.name, [view])[view] for one in candidates]
-        parts = (_mean([each[at] for each in stored]) for at in chunks(len(like)))
+        parts = (
+            weighted_mean([each[at] for each in stored], np.full((at.stop - at.start, len(stored)), 1 / len(stored)))
+            for at in chunks(len(like))
+        )
         write_probabilities(scratch / f"{view}.npy", parts, like.shape, like.dtype.type)
         means[view] = open_probabilities(scratch / f"{view}.npy")
     targets = relabel(open_dataset(workspace.data).targets, relabels(table))
@@ -176,16 +180,6 @@ def _seen(
             one = replace(one, test=open_probabilities(path))
         result.append(one)
     return result, choice
-
-
-def _mean(stored: list["np.ndarray"]) -> "np.ndarray":
-    """float32, one after the other: all at once would take the memory of all runs."""
-    from toolkit.oof import probabilities
-
-    total = probabilities(stored[0])
-    for part in stored[1:]:
-        total += probabilities(part)
-    return total / len(stored)
 
 
 def _within(
