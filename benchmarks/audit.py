@@ -23,9 +23,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from competitions.blood_cells.practice import cell, strangers
 from competitions.mars.practice import HEIGHT, WIDTH, panorama
-from toolkit.findings import REPEATS, equal_pictures, find_links
-from toolkit.split import connect
-from toolkit.tiles import find_seams
+from toolkit.auditing.findings import REPEATS, equal_pictures, find_links
+from toolkit.auditing.tiles import find_seams
+from toolkit.data.folds import connect
 
 JOBS = os.cpu_count() or 1
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from toolkit import console
 from toolkit.competition import load_competition
-from toolkit.corruptions import SUITE, corrupt, suite
+from toolkit.scoring.corruptions import SUITE, corrupt, suite
 
 ROOT = Path(__file__).parent.parent
 CELL, LABEL, GAP = 56, 112, 3  # pixels of the picture

@@ -33,9 +33,9 @@ OURS = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from toolkit.greedy import gather, greedy
+from toolkit.blending.greedy import gather, greedy
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU
-from toolkit.server import peak
+from toolkit.submission.server import peak
 folder, name, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 metric = {"accuracy": Accuracy(), "macro F1": MacroF1(), "mean IoU": MeanIoU()}[name]
 targets = np.load(folder / "targets.npy")
@@ -211,10 +211,10 @@ def bias(problems: int, samples: int = 2_000, models: int = 20) -> dict[str, flo
 def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 20_000) -> tuple[float, float]:
     """Of the cross-fitted and of the naive score, on one drawn problem."""
     from competitions.blood_cells import competition
-    from toolkit.blend import BLENDERS, Blender, Solution, mixed
-    from toolkit.competition import Classification
-    from toolkit.crossfit import best_single, cross_fit
-    from toolkit.pool import Candidate, make_families, make_pool
+    from toolkit.blending.blenders import BLENDERS, Blender, Solution, mixed
+    from toolkit.blending.candidates import Candidate, make_families, make_pool
+    from toolkit.blending.crossfit import best_single, cross_fit
+    from toolkit.task import Classification
 
     competition = replace(competition, task=Classification(tuple("abcdefgh"[:classes]), (1, 1, 1)))
     fast = [one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases", "greedy-biases")]

@@ -33,11 +33,12 @@ from typing import Any
 import numpy as np
 
 from toolkit import console
-from toolkit.cleaning import read_cleaning
-from toolkit.competition import Classification, load_competition
-from toolkit.dataset import open_dataset
-from toolkit.split import assign, describe, merge_groups
+from toolkit.competition import load_competition
+from toolkit.data.cleaning import read_cleaning
+from toolkit.data.dataset import open_dataset
+from toolkit.data.folds import assign, describe, merge_groups
 from toolkit.store import Workspace
+from toolkit.task import Classification
 
 ROOT = Path(__file__).parent.parent
 REAL = {"blood_cells": "blood_cells", "blood_copies": "blood_cells", "mars": "mars"}  # folder, competition

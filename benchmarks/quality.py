@@ -19,13 +19,13 @@ from torch import nn
 
 from benchmarks.training_peers import WORKERS, Pictures, loss_of
 from toolkit.competition import Competition, load_competition
-from toolkit.dataset import open_dataset, relabel
-from toolkit.models import predict, resolve_device
-from toolkit.oof import score
+from toolkit.data.dataset import open_dataset, relabel
+from toolkit.data.folds import read_folds, relabels
+from toolkit.networks.network import predict, resolve_device
 from toolkit.recipe import Recipe, from_dict
-from toolkit.split import read_folds, relabels
+from toolkit.scoring.out_of_fold import score
+from toolkit.scoring.stress import stress_score
 from toolkit.store import Workspace, read_json, read_manifest
-from toolkit.stress import stress_score
 
 RATE = 2e-3  # of fine_tune; its default
 

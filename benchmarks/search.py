@@ -44,8 +44,8 @@ from benchmarks.search_table import collect, load, save
 from toolkit import console
 from toolkit.competition import load_competition
 from toolkit.errors import UserError
-from toolkit.pruning import THRESHOLD
 from toolkit.store import Workspace
+from toolkit.tuning.pruning import THRESHOLD
 
 ROOT = Path(__file__).parent.parent
 TABLE = Path(__file__).parent / "search_mars.npz"

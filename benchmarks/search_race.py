@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks.search_replay import Judge
 from benchmarks.search_surrogate import Params, Surrogate
-from toolkit.pruning import THRESHOLD, pooled_score
 from toolkit.search import RESERVE, UNPRUNED
-from toolkit.search_runs import FINALISTS, REPEATED
-from toolkit.study import make_sampler
+from toolkit.tuning.pruning import THRESHOLD, pooled_score
+from toolkit.tuning.study import make_sampler
+from toolkit.tuning.trial_runs import FINALISTS, REPEATED
 
 GRID = 50  # shares of the time at which regret is compared
 RESAMPLED = 300  # times the seeds are drawn anew, for what the ratio of costs is worth

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.search_surrogate import Drawn, Surrogate
 from benchmarks.search_table import Table
 from toolkit.competition import Competition
-from toolkit.pruning import (
+from toolkit.tuning.pruning import (
     THRESHOLD,
     Fold,
     Noise,

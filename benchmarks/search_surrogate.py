@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.search_table import Table
 from toolkit.competition import Competition
 from toolkit.errors import UserError
-from toolkit.pruning import Fold
 from toolkit.recipe import override
-from toolkit.space import Fixed, OutsideError, parameters
+from toolkit.search_space import Fixed, OutsideError, parameters
+from toolkit.tuning.pruning import Fold
 
 TREES = 100
 ANYWHERE, ROUNDS = 3000, 10  # random recipes, and rounds of evolution from their best, to find the forest's optimum

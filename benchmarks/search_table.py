@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from toolkit.competition import Competition
-from toolkit.dataset import data_hash, open_dataset, relabel
+from toolkit.data.dataset import data_hash, open_dataset, relabel
+from toolkit.data.folds import folds_hash, read_folds, relabels
 from toolkit.errors import UserError
 from toolkit.metrics import confusion_by_sample
-from toolkit.oof import chunks, open_probabilities, probabilities
-from toolkit.pruning import Fold, by_group
+from toolkit.probabilities import chunks, open_probabilities, probabilities
 from toolkit.recipe import from_dict
-from toolkit.space import OutsideError, parameters
-from toolkit.split import folds_hash, read_folds, relabels
+from toolkit.search_space import OutsideError, parameters
 from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json, read_manifest
+from toolkit.tuning.pruning import Fold, by_group
 
 BLOCKS = 100  # a fold
 LEFT_OUT = ("name", "seed")  # of a recipe: nothing that a search chooses

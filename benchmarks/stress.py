@@ -31,16 +31,16 @@ from torch import nn
 from benchmarks.hidden import hide
 from toolkit import console
 from toolkit.competition import Competition, load_competition
-from toolkit.corruptions import corrupt_each
-from toolkit.dataset import data_hash, open_dataset, relabel
-from toolkit.match import find_match, matched_score, predict_matched
+from toolkit.data.dataset import data_hash, open_dataset, relabel
+from toolkit.data.folds import assign, describe, folds_hash, read_folds, relabels
 from toolkit.metrics import confusion_by_sample, resample
-from toolkit.models import load_networks, predict
-from toolkit.oof import finished_runs
+from toolkit.networks.network import load_networks, predict
 from toolkit.recipe import from_dict
-from toolkit.split import assign, describe, folds_hash, read_folds, relabels
+from toolkit.scoring.corruptions import corrupt_each
+from toolkit.scoring.matching import find_match, matched_score, predict_matched
+from toolkit.scoring.out_of_fold import finished_runs
+from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, score_draws, score_triples
 from toolkit.store import Workspace, read_json
-from toolkit.triples import SEED, Evidence, all_triples, cells_of, score_draws, score_triples
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("blood_cells", "mars")

@@ -34,8 +34,8 @@ WRITE = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from toolkit.server import peak
-from toolkit.writers import write_pixels
+from toolkit.submission.server import peak
+from toolkit.submission.writers import write_pixels
 masks, seconds = np.load(sys.argv[1], mmap_mode="r"), []
 for _ in range(int(sys.argv[3])):
     Path(sys.argv[2]).unlink(missing_ok=True)
@@ -48,8 +48,8 @@ CHECK = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from toolkit.readers import read_pixels
-from toolkit.server import peak
+from toolkit.submission.readers import read_pixels
+from toolkit.submission.server import peak
 masks, seconds = np.load(sys.argv[1], mmap_mode="r"), []
 for _ in range(int(sys.argv[3])):
     begun = time.perf_counter()
@@ -139,8 +139,8 @@ def _bare(content: bytes, path: Path) -> list[float]:
 def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
     """A blood_cells zip of ten networks: built twice, run in the sandbox, compared with the pipeline."""
     from competitions.blood_cells import competition
-    from toolkit.checks import check_submission, predicted
     from toolkit.store import sha256
+    from toolkit.submission.checks import check_submission, predicted
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -170,10 +170,10 @@ def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
 
 def _blend(competition: Any, folder: Path, images: int, workspace: Path | None) -> tuple[Any, np.ndarray, str]:
     """Members, pictures uint8 (images, 96, 96, 3), and what they are in words."""
-    from toolkit.checks import blend_members
     from toolkit.competition import Member
-    from toolkit.dataset import open_dataset
+    from toolkit.data.dataset import open_dataset
     from toolkit.store import Workspace, chosen_blend, read_json
+    from toolkit.submission.checks import blend_members
 
     if workspace is not None:
         place = Workspace(workspace, competition.name)

@@ -31,13 +31,14 @@ from torch import nn
 
 from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
-from toolkit.competition import Competition, Segmentation, load_competition
-from toolkit.dataset import Dataset, save_dataset
-from toolkit.fit import STATE, fit_fold
-from toolkit.models import autocast, resolve_device
+from toolkit.competition import Competition, load_competition
+from toolkit.data.dataset import Dataset, save_dataset
+from toolkit.networks.network import autocast, resolve_device
+from toolkit.networks.speed import Settings, fastest, machine
 from toolkit.recipe import Model, Recipe, Schedule
-from toolkit.speed import Settings, fastest, machine
-from toolkit.training import FoldJob
+from toolkit.task import Segmentation
+from toolkit.training.fold import STATE, fit_fold
+from toolkit.training.loop import FoldJob
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 2  # the first one warms up

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from toolkit.pipeline import augment_images, build_pipeline
+from toolkit.augmentation.albumentations_engine import augment_images, build_pipeline
 from toolkit.recipe import Recipe
 
 WORKERS = 2

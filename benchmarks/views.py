@@ -94,9 +94,9 @@ def our_figures(name: str, images: int, repeats: int) -> dict[str, float]:
     """Both sets of views and plain passes, in turns."""
     import torch
 
-    from toolkit.models import classifier, segmenter
+    from toolkit.networks.network import classifier, segmenter
+    from toolkit.networks.views import predict_views
     from toolkit.recipe import Model
-    from toolkit.tta import predict_views
 
     classes, channels = CLASSES[name], SIZES[name][2]
     made = classifier("resnet18", Model(name=name), classes, channels)

@@ -14,7 +14,7 @@ NAMES = ("blood_cells", "mars")
 # each process is a copy of one that has imported everything, so that a start costs no seconds; there is one server for
 # all tests, and of two lists of what it imports the last would win
 START = multiprocessing.get_context("forkserver")
-START.set_forkserver_preload(["tests.test_kill", "tests.test_search", "tests.test_study"])
+START.set_forkserver_preload(["tests.test_kill", "tests.test_search", "tests.tuning.test_study"])
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def console_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_matching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Telling test images from validation images takes a second: only the tests that are about it do."""
     if "matched" not in request.keywords:
-        monkeypatch.setattr("toolkit.scores.can_match", lambda *_: False)
+        monkeypatch.setattr("toolkit.training.run_scores.can_match", lambda *_: False)
 
 
 @pytest.fixture(params=NAMES)

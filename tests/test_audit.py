@@ -12,7 +12,7 @@ from tests.conftest import real_data
 from toolkit.audit import add_options, audit, load
 from toolkit.competition import Competition
 from toolkit.console import parser, run_verb
-from toolkit.dataset import Dataset, data_hash
+from toolkit.data.dataset import Dataset, data_hash
 from toolkit.errors import UserError
 from toolkit.store import Workspace
 

@@ -13,10 +13,11 @@ from hypothesis.extra import numpy as arrays
 
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
-from toolkit.competition import Classification, Rules, load_competition
+from toolkit.competition import Rules, load_competition
 from toolkit.errors import UserError
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric
 from toolkit.recipe import Recipe, override
+from toolkit.task import Classification
 
 settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 ROOT = Path(__file__).parents[1]

@@ -11,20 +11,21 @@ import torch
 
 from tests.tiny import FIRST, _load, call, competition, prepare, train
 from toolkit import console
-from toolkit.blend import BLENDERS
-from toolkit.dataset import data_hash, open_dataset
+from toolkit.blending.blenders import BLENDERS
+from toolkit.blending.view_choice import ViewChoice, read_choice
+from toolkit.data.dataset import data_hash, open_dataset
+from toolkit.data.folds import folds_hash, read_folds
 from toolkit.ensemble import add_options, ensemble, has_runs
 from toolkit.errors import UserError
 from toolkit.folds import add_options as folds_options
 from toolkit.folds import folds
-from toolkit.models import load_network
-from toolkit.oof import open_probabilities, probabilities, score, write_probabilities
+from toolkit.networks.network import load_network
+from toolkit.networks.views import predict_views
+from toolkit.probabilities import open_probabilities, probabilities, write_probabilities
 from toolkit.recipe import to_dict
-from toolkit.split import folds_hash, read_folds
+from toolkit.scoring.out_of_fold import score
 from toolkit.store import Workspace, chosen_blend, read_json, read_manifest, write_json, write_manifest
 from toolkit.submit import submit
-from toolkit.tta import predict_views
-from toolkit.views import ViewChoice, read_choice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = "schedule.epochs=1"
@@ -46,7 +47,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def linear(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the blenders that take no time."""
     quick = [one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases")]
-    monkeypatch.setattr("toolkit.blend.BLENDERS", tuple(quick))
+    monkeypatch.setattr("toolkit.blending.blenders.BLENDERS", tuple(quick))
 
 
 def stored(folder: Path, name: str) -> np.ndarray:
@@ -75,7 +76,7 @@ def test_runs_are_averaged_over_views_each_fold_over_those_that_the_others_chose
     run, cpu = train(tmp_path), torch.device("cpu")
     by_fold = ({"identity": 1.0}, {"identity": 0.5, "horizontal": 0.5}, {"horizontal": 1.0})
     choice = ViewChoice(("identity", "horizontal"), (0.75, 0.25), "probability", 0.6, 0.5, by_fold)
-    monkeypatch.setattr("toolkit.views.choose_views", lambda *_: choice)
+    monkeypatch.setattr("toolkit.blending.view_choice.choose_views", lambda *_: choice)
     folder = Path(call(ensemble, parser(), tmp_path)["blend"])
     dataset, fold = open_dataset(workspace.data), read_folds(workspace)["fold"]
     networks = [load_network(competition, FIRST, run / f"fold_{k}" / "weights.safetensors", cpu) for k in range(3)]
@@ -89,7 +90,7 @@ def test_runs_are_averaged_over_views_each_fold_over_those_that_the_others_chose
     assert np.allclose(stored(folder, "test"), np.mean(seen, axis=0), atol=2e-3)
     assert read_choice(folder) == choice
     # where views don't gain, the images are taken as they are
-    monkeypatch.setattr("toolkit.views.choose_views", lambda *_: replace(choice, crossfitted=0.5))
+    monkeypatch.setattr("toolkit.blending.view_choice.choose_views", lambda *_: replace(choice, crossfitted=0.5))
     (folder / "manifest.json").unlink()
     folder = Path(call(ensemble, parser(), tmp_path)["blend"])
     assert read_choice(folder) is None and np.allclose(stored(folder, "oof"), stored(run, "oof"), atol=1e-3)
@@ -249,7 +250,7 @@ def test_views_count_in_the_time_and_are_left_out_where_no_run_has_it(
 ) -> None:
     by_fold = ({"identity": 0.5, "horizontal": 0.5},) * 3
     choice = ViewChoice(("identity", "horizontal"), (0.5, 0.5), "probability", 0.6, 0.5, by_fold)
-    monkeypatch.setattr("toolkit.views.choose_views", lambda *_: choice)
+    monkeypatch.setattr("toolkit.blending.view_choice.choose_views", lambda *_: choice)
     for seed, seconds in ((0, 0.001), (1, 0.003)):
         write_json(train(tmp_path, QUICK, "--seed", str(seed)) / "cost.json", {"cpu float32": seconds})
     for limit, runs, views in (("20", 2, True), ("5", 1, True), ("1.5", 1, False)):

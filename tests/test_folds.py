@@ -15,21 +15,22 @@ from tests.tiny import call
 from tests.tiny import prepare as prepare_tiny
 from toolkit import console
 from toolkit.audit import _best_run, load
+from toolkit.auditing.findings import equal_pictures
 from toolkit.competition import Competition
-from toolkit.dataset import open_dataset
+from toolkit.data.dataset import open_dataset
+from toolkit.data.folds import HELD_OUT, read_folds, with_equal_pictures
 from toolkit.ensemble import add_options as ensemble_options
 from toolkit.ensemble import ensemble
 from toolkit.errors import UserError
-from toolkit.findings import equal_pictures
-from toolkit.fit import _open
 from toolkit.folds import add_options, folds
 from toolkit.metrics import confusion_matrix
-from toolkit.oof import open_probabilities, probabilities, score
-from toolkit.split import HELD_OUT, read_folds, with_equal_pictures
+from toolkit.probabilities import open_probabilities, probabilities
+from toolkit.scoring.out_of_fold import score
 from toolkit.store import Workspace, read_json
 from toolkit.train import add_options as add_train_options
 from toolkit.train import prepare, train, train_fold, train_verb
-from toolkit.training import FoldJob
+from toolkit.training.fold import _open
+from toolkit.training.loop import FoldJob
 
 HEAD = "index,action,value,reason,confidence\n"
 

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 from tests.conftest import START
 from tests.tiny import FIRST, competition, load, practice
-from toolkit import fit, training
-from toolkit.dataset import save_dataset
+from toolkit.data.dataset import save_dataset
 from toolkit.recipe import override
+from toolkit.training import fold as fit
+from toolkit.training import loop as training
 
 KILLS = 8
 

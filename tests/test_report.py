@@ -9,18 +9,19 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.tiny import call, competition, prepare, train
-from toolkit import console, ledger
+from toolkit import console
+from toolkit.auditing.explain import COLOURS
 from toolkit.competition import Competition
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
 from toolkit.ensemble import add_options, ensemble
 from toolkit.errors import UserError
-from toolkit.explain import COLOURS
-from toolkit.oof import write_probabilities
-from toolkit.page import Block, Chart, Gallery, Page, Section, Table, Words, render
+from toolkit.pages.charts import by_class, chart, forecast_charts, heat
+from toolkit.pages.html import Block, Chart, Gallery, Page, Section, Table, Words, render
+from toolkit.probabilities import write_probabilities
 from toolkit.report import report
-from toolkit.report_figures import by_class, chart, forecast_charts, heat
-from toolkit.report_runs import Run, better_elsewhere, differences, legend, worst, worst_pictures
+from toolkit.reporting.runs import Run, better_elsewhere, differences, legend, worst, worst_pictures
 from toolkit.store import chosen_blend, read_json, write_json
+from toolkit.submission import ledger
 from toolkit.submit import submit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -125,7 +126,7 @@ def test_intervals_of_classes_are_drawn_where_they_are_known(tmp_path: Path, mon
         seen.append(given[1])
         return by_class(*given)
 
-    monkeypatch.setattr("toolkit.report_page.by_class", drawn)
+    monkeypatch.setattr("toolkit.reporting.page.by_class", drawn)
     metrics = read_json(run / "metrics.json")
     metrics["clean"].pop("by_class_interval", None)
     write_json(run / "metrics.json", metrics)
@@ -206,7 +207,7 @@ def test_drawings_are_made_for_both_grounds() -> None:
 
 
 def test_a_leaderboard_is_drawn_for_each_local_score_beside_it() -> None:
-    from toolkit.forecast import Scored, forecast
+    from toolkit.reporting.leaderboard import Scored, forecast
 
     known = [Scored(f"s{at}", {"clean": 0.5 + at / 10, "stress": 0.4}, 0.5 + at / 20, 0.4) for at in range(3)]
     known.append(replace(known[0], name="new", public=None))

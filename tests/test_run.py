@@ -15,9 +15,9 @@ from toolkit.errors import UserError
 from toolkit.folds import add_options
 from toolkit.recipe import override
 from toolkit.run import CLOSING, run
+from toolkit.scoring.stress import SHARE
 from toolkit.store import Workspace, chosen_blend, read_json
-from toolkit.stress import SHARE
-from toolkit.training import FoldJob
+from toolkit.training.loop import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STEPS = 3 * (48 // 8)  # of the first recipe in an epoch of all folds
@@ -35,7 +35,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
             asked.append(job.recipe.name)
             return seconds[job.recipe.name], 0.0
 
-        monkeypatch.setattr("toolkit.fit.measure_speed", measure_speed)
+        monkeypatch.setattr("toolkit.training.fold.measure_speed", measure_speed)
         return asked
 
     return install

@@ -19,20 +19,21 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from tests.conftest import START
 from tests.tiny import FIRST, call, competition, prepare, train
-from toolkit import console, search_runs
+from toolkit import console
 from toolkit.competition import Competition
 from toolkit.errors import UserError
-from toolkit.oof import finished_runs
-from toolkit.pruning import Fold
 from toolkit.recipe import Recipe, from_dict, override, to_dict
+from toolkit.scoring.out_of_fold import finished_runs
 from toolkit.search import _more_for_finals, _wait_for_others, add_options, search
-from toolkit.space import Fixed, OutsideError, Suggesting, parameters
+from toolkit.search_space import Fixed, OutsideError, Suggesting, parameters
 from toolkit.store import Workspace, hash_file, read_json, read_manifest
-from toolkit.study import RUN, counted, give_back, open_study
-from toolkit.study import make_sampler as sampler
 from toolkit.train import chosen_recipe, train_fold
-from toolkit.training import FoldJob
-from toolkit.trials import Rivals, course, fold_order, read_objectives
+from toolkit.training.loop import FoldJob
+from toolkit.tuning import trial_runs as search_runs
+from toolkit.tuning.pruning import Fold
+from toolkit.tuning.study import RUN, counted, give_back, open_study
+from toolkit.tuning.study import make_sampler as sampler
+from toolkit.tuning.trials import Rivals, course, fold_order, read_objectives
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = ("schedule.epochs=1", "--repeats", "0")
@@ -42,7 +43,7 @@ QUICK = ("schedule.epochs=1", "--repeats", "0")
 def no_pictures(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """They take seconds, and most tests don't look at them."""
     if "pictures" not in request.keywords:
-        monkeypatch.setattr("toolkit.search_report.draw", lambda *_: [])
+        monkeypatch.setattr("toolkit.tuning.summary.draw", lambda *_: [])
 
 
 def searched(root: Path, *more: str, of: Competition = competition) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def test_a_search_leaves_runs_a_winner_and_pictures(tmp_path: Path) -> None:
 def test_the_same_command_again_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path)
     first = searched(tmp_path, "--trials", "3", *QUICK)
-    monkeypatch.setattr("toolkit.fit.fit_fold", None)
+    monkeypatch.setattr("toolkit.training.fold.fit_fold", None)
     again = searched(tmp_path, "--trials", "3", *QUICK)
     timed = {"seconds": 0, "overhead_seconds": 0}
     assert {**first, **timed} == {**again, **timed}
@@ -195,7 +196,7 @@ def test_a_finished_run_of_the_same_recipe_is_told_at_once(
     run = train(tmp_path, "schedule.epochs=1")
     before = {path: path.stat().st_mtime_ns for path in run.rglob("weights.safetensors")}
     with monkeypatch.context() as patch:
-        patch.setattr("toolkit.fit.fit_fold", None)
+        patch.setattr("toolkit.training.fold.fit_fold", None)
         result = searched(tmp_path, "--trials", "1", *QUICK)
     assert "trial 0 already trained" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -341,7 +342,7 @@ def test_a_trial_is_given_up_after_a_fold_and_finished_if_it_is_among_the_best(
 
     with monkeypatch.context() as patch:
         patch.setattr(Rivals, "verdict", verdict)
-        patch.setattr("toolkit.search_runs.FINALISTS", 0)
+        patch.setattr("toolkit.tuning.trial_runs.FINALISTS", 0)
         result = searched(tmp_path, "--trials", "3", *QUICK)
     assert result["trials"]["pruned"] == 2 and result["recipe"] is None
     pruned = trials_of(tmp_path, result["study"])[1]
@@ -366,7 +367,7 @@ def test_a_first_fold_is_given_up_at_an_epoch_and_goes_on_from_there(
 
     with monkeypatch.context() as patch:
         patch.setattr(Rivals, "hopeless", hopeless)
-        patch.setattr("toolkit.search_runs.FINALISTS", 0)
+        patch.setattr("toolkit.tuning.trial_runs.FINALISTS", 0)
         result = searched(tmp_path, "--trials", "2", "schedule.epochs=4", "--repeats", "0")
     first, pruned = trials_of(tmp_path, result["study"])
     assert asked == [1, 2, 3, 1, 2] and pruned.state == TrialState.PRUNED
@@ -450,7 +451,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         def measure_speed(job: FoldJob) -> tuple[float, float]:
             return seconds, 0.0
 
-        monkeypatch.setattr("toolkit.fit.measure_speed", measure_speed)
+        monkeypatch.setattr("toolkit.training.fold.measure_speed", measure_speed)
 
     return install
 
@@ -479,7 +480,7 @@ def test_a_trial_too_slow_for_the_budget_is_given_up(
     measured(1e-6)
     patient = searched(tmp_path, "--budget", "10m", "--trials", "1", "--repeats", "0")
     assert patient["trials"]["finished"] == 1
-    monkeypatch.setattr("toolkit.search_runs.SLOW", 0.0)
+    monkeypatch.setattr("toolkit.tuning.trial_runs.SLOW", 0.0)
     given = searched(tmp_path, "--budget", "10m", "--trials", "1", *QUICK)
     assert given["trials"]["finished"] == 1, "as long as it takes to train the epochs that were asked for"
     result = searched(tmp_path, "--budget", "11m", "--trials", "2", "--repeats", "0")
@@ -515,7 +516,7 @@ def test_a_trial_whose_time_is_up_goes_on_with_the_next_search(
 def test_more_time_is_kept_for_the_finals_where_the_best_trials_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 40 minutes 8 are kept; repeating two trials of 3 minutes, after one more like them, takes 9."""
     took = {"a": 180.0, "b": 120.0, "c": 999.0}
-    monkeypatch.setattr("toolkit.trials.seconds", lambda run, folds: took[run.name])
+    monkeypatch.setattr("toolkit.tuning.trials.seconds", lambda run, folds: took[run.name])
 
     def more(*names: str, repeats: int = 1, merging: float = 0.0) -> float:
         state = optuna.trial.TrialState
@@ -641,7 +642,7 @@ def test_too_little_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
         raise torch.OutOfMemoryError
 
     prepare(tmp_path)
-    monkeypatch.setattr("toolkit.fit.fit_fold", full)
+    monkeypatch.setattr("toolkit.training.fold.fit_fold", full)
     with pytest.raises(UserError, match="did not fit into memory; lower batch_size"):
         train(tmp_path, "schedule.epochs=1")
 

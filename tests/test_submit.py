@@ -13,16 +13,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toolkit import console, ledger, submit
-from toolkit.checks import blend_prediction, check_submission, oof_counts, predicted
+from toolkit import console, submit
+from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.competition import Competition, Member, Prediction, Rules, Trial
-from toolkit.dataset import Dataset, data_hash, open_dataset, save_dataset
+from toolkit.data.dataset import Dataset, data_hash, open_dataset, save_dataset
 from toolkit.errors import UserError
-from toolkit.models import load_network, predict
-from toolkit.oof import write_probabilities
+from toolkit.networks.network import load_network, predict
+from toolkit.probabilities import write_probabilities
 from toolkit.recipe import to_dict
 from toolkit.store import Workspace, read_json, write_json, write_manifest
-from toolkit.views import ViewChoice, write_choice
+from toolkit.submission import ledger
+from toolkit.submission.checks import blend_prediction, check_submission, oof_counts, predicted
 
 SCORE = {"score": 0.61, "low": 0.58, "high": 0.64, "by_fold": [0.6, 0.62]}
 TESTS, SAMPLES = 12, 8
@@ -307,8 +308,8 @@ def test_an_upload_to_kaggle_writes_its_scores_down(
         rest[3]()
         return {"public": "0.7", "private": ""}
 
-    monkeypatch.setattr("toolkit.upload.kaggle_client", lambda: None)
-    monkeypatch.setattr("toolkit.upload.upload_to_kaggle", send)
+    monkeypatch.setattr("toolkit.submission.kaggle.kaggle_client", lambda: None)
+    monkeypatch.setattr("toolkit.submission.kaggle.upload_to_kaggle", send)
     made = call(capsys, mars, workspace)
     call(capsys, mars, workspace, "--upload", "--kaggle", "mars-25")
     (line,) = ledger.read(workspace.root / "submissions" / "ledger.csv")
@@ -350,8 +351,8 @@ def test_parameters_are_halved_only_where_the_score_stays_to_the_last_digit(
     def write(prediction: Prediction, path: Path) -> None:
         path.write_text(f"parameters halved: {prediction.half}")
 
-    monkeypatch.setattr("toolkit.checks.score_again", scored)
-    monkeypatch.setattr("toolkit.checks.predicted", predicted)
+    monkeypatch.setattr("toolkit.submission.checks.score_again", scored)
+    monkeypatch.setattr("toolkit.submission.checks.predicted", predicted)
     competition = replace(mars, try_submission=tried, write_submission=write, submission_suffix=".zip")
     made = call(capsys, competition, workspace, "--half")
     assert Path(made["submission"]).stem.endswith("-fp16") == (score == 0.61)

@@ -12,18 +12,19 @@ import torch
 from safetensors.torch import load_file
 
 from tests.tiny import FIRST, competition, prepare, train
-from toolkit import results
 from toolkit import train as verb
 from toolkit.competition import Competition
-from toolkit.dataset import open_dataset
+from toolkit.data.dataset import open_dataset
+from toolkit.data.folds import read_folds
 from toolkit.errors import UserError
-from toolkit.fit import STATE
-from toolkit.models import load_network, predict
-from toolkit.oof import open_probabilities, score
-from toolkit.split import read_folds
+from toolkit.networks.network import load_network, predict
+from toolkit.probabilities import open_probabilities
+from toolkit.scoring.out_of_fold import score
+from toolkit.scoring.stress import read_evidence
 from toolkit.store import read_json, read_manifest
-from toolkit.stress import read_evidence
-from toolkit.training import FoldJob, Trained
+from toolkit.training import results
+from toolkit.training.fold import STATE
+from toolkit.training.loop import FoldJob, Trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -82,7 +83,9 @@ def test_predictions_are_out_of_fold_and_the_test_images_get_the_mean(tmp_path: 
 def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
     train_until: TrainUntil, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolkit.stress.SHARE", 0.0)  # else the time decides how many corrupted images are scored
+    monkeypatch.setattr(
+        "toolkit.scoring.stress.SHARE", 0.0
+    )  # else the time decides how many corrupted images are scored
     cut = train_until(time.time())
     said = capsys.readouterr().out
     assert "cut short by the budget after 1 epochs" in said and "stress accuracy" in said
@@ -110,7 +113,7 @@ def test_a_stress_score_goes_with_the_weights_it_was_made_from(
     def killed(*_: object) -> None:
         raise UserError("killed")
 
-    monkeypatch.setattr("toolkit.stress.score_run", killed)
+    monkeypatch.setattr("toolkit.scoring.stress.score_run", killed)
     with pytest.raises(UserError, match="killed"):
         train_until(None)
     assert read_evidence(cut) is None and read_json(cut / "metrics.json")["stress"] is None

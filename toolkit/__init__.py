@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toolkit.competition import Classification, Competition, Prediction, Rules, Segmentation
-    from toolkit.dataset import Dataset
+    from toolkit.competition import Competition, Prediction, Rules
+    from toolkit.data.dataset import Dataset
     from toolkit.errors import UserError
     from toolkit.metrics import Accuracy, MacroF1, MeanIoU
     from toolkit.recipe import Recipe
+    from toolkit.task import Classification, Segmentation
 
 __version__ = "0.1.0"
 

@@ -19,20 +19,20 @@ from toolkit.store import Workspace, atomic, hash_file, hash_json, read_json, re
 if TYPE_CHECKING:
     import pandas as pd
 
+    from toolkit.auditing.findings import Findings
+    from toolkit.auditing.train_vs_test import Shift
     from toolkit.competition import Competition
-    from toolkit.dataset import Dataset
-    from toolkit.findings import Findings
-    from toolkit.shift import Shift
+    from toolkit.data.dataset import Dataset
 
 LARGE = 0.2  # of the samples in one group: then the folds can't be even
 
 
 def audit(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Load, check, find and describe; the numbers of the printed tables."""
-    from toolkit.audit_report import audit_page
-    from toolkit.dataset import open_dataset
-    from toolkit.findings import gather
-    from toolkit.proposal import propose
+    from toolkit.auditing.findings import gather
+    from toolkit.auditing.page import audit_page
+    from toolkit.auditing.proposal import propose
+    from toolkit.data.dataset import open_dataset
 
     load(competition, workspace, raw_folder(competition, workspace, options))
     dataset = open_dataset(workspace.data)
@@ -79,7 +79,7 @@ def load(competition: "Competition", workspace: Workspace, folder: Path) -> None
     """Raw files → `data/`; nothing is done where the same files were loaded before, by the same code."""
     from inspect import getsourcefile
 
-    from toolkit.dataset import check_dataset, hash_dataset, save_dataset
+    from toolkit.data.dataset import check_dataset, hash_dataset, save_dataset
 
     if not folder.is_dir():
         raise UserError(
@@ -108,9 +108,9 @@ def load(competition: "Competition", workspace: Workspace, folder: Path) -> None
 
 def _best_run(workspace: Workspace) -> Path | None:
     """The finished run of the best score on the present data and the stored folds, if there is any."""
-    from toolkit.dataset import data_hash
-    from toolkit.oof import finished_runs
-    from toolkit.split import folds_hash, stored_folds
+    from toolkit.data.dataset import data_hash
+    from toolkit.data.folds import folds_hash, stored_folds
+    from toolkit.scoring.out_of_fold import finished_runs
 
     table = stored_folds(workspace)  # a cleaning list that was edited since is no hindrance to looking at the data
     if table is None:
@@ -123,8 +123,8 @@ def audit_table(dataset: "Dataset", proposal: "pd.DataFrame", findings: "Finding
     """One line a sample: index, group, intruder, label_suspect (0 to 1, NaN: not known), reason."""
     import pandas as pd
 
-    from toolkit.proposal import groups_found
-    from toolkit.split import merge_groups
+    from toolkit.auditing.proposal import groups_found
+    from toolkit.data.folds import merge_groups
 
     found = pd.DataFrame(
         {"index": dataset.ids, "action": "group", "value": groups_found(dataset, findings).astype(str)}
@@ -159,8 +159,8 @@ def _write_cleaning(workspace: Workspace, proposal: "pd.DataFrame") -> str:
 
 def _shift(dataset: "Dataset", findings: "Findings", table: "pd.DataFrame", workspace: Workspace) -> "Shift | None":
     """How the test images differ from the training images that are no intruders, where there are any."""
-    from toolkit.findings import kept_properties
-    from toolkit.shift import measure_shift
+    from toolkit.auditing.findings import kept_properties
+    from toolkit.auditing.train_vs_test import measure_shift
 
     train = kept_properties(dataset.images, workspace.evidence / "properties.parquet")
     if not len(dataset.test_images):
@@ -181,7 +181,7 @@ def _explain(
     import cv2
     import numpy as np
 
-    from toolkit.explain import explain
+    from toolkit.auditing.explain import explain
 
     rows = np.flatnonzero(dataset.ids == index)
     if not len(rows):
@@ -206,7 +206,7 @@ def _show(
     proposal: "pd.DataFrame",
     shift: "Shift | None",
 ) -> None:
-    from toolkit.audit_report import class_table
+    from toolkit.auditing.page import class_table
 
     dropped = proposal.loc[proposal["action"] == "drop", "index"]
     keep = ~table["index"].isin(dropped).to_numpy()

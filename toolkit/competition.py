@@ -12,32 +12,14 @@ import numpy as np
 
 from toolkit.errors import UserError
 from toolkit.metrics import Metric, decode
+from toolkit.task import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from toolkit.dataset import Dataset
+    from toolkit.data.dataset import Dataset
     from toolkit.recipe import Recipe
-    from toolkit.space import Suggesting
-
-
-@dataclass(frozen=True)
-class Classification:
-    """One label an image."""
-
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]  # height, width, channels
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """One label a pixel."""
-
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-
-
-Task = Classification | Segmentation
+    from toolkit.search_space import Suggesting
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from toolkit.competition import Competition
-    from toolkit.training import Watch
+    from toolkit.training.loop import Watch
 
 _console: "Console | None" = None
 _to_stderr = False

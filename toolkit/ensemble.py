@@ -35,19 +35,19 @@ from toolkit.store import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from toolkit.blending.candidates import Candidate
+    from toolkit.blending.view_choice import ViewChoice
     from toolkit.competition import Competition
-    from toolkit.pool import Candidate
-    from toolkit.views import ViewChoice
 
 LIMITS = ("max_models", "max_seconds", "max_bytes")
 
 
 def ensemble(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Blend, store and score; nothing is done where the same runs were blended before."""
-    from toolkit.blend_files import score_anew
-    from toolkit.dataset import data_hash
-    from toolkit.oof import finished_runs
-    from toolkit.split import folds_hash, read_folds
+    from toolkit.blending.blend_folder import score_anew
+    from toolkit.data.dataset import data_hash
+    from toolkit.data.folds import folds_hash, read_folds
+    from toolkit.scoring.out_of_fold import finished_runs
 
     table = read_folds(workspace)
     found = finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table))
@@ -101,9 +101,9 @@ def _chosen(runs: list[Path], workspace: Workspace, options: argparse.Namespace)
 
 def _views(competition: "Competition", runs: list[Path], options: argparse.Namespace) -> tuple[str, ...]:
     """Names of the views to be tried, `identity` first."""
+    from toolkit.blending.view_choice import PLAIN, default_views
+    from toolkit.networks.views import EXACT, parse_views
     from toolkit.recipe import from_dict
-    from toolkit.tta import EXACT, parse_views
-    from toolkit.views import PLAIN, default_views
 
     asked = options.views
     if asked == ["none"]:
@@ -138,10 +138,17 @@ def _seen(
 
     import numpy as np
 
-    from toolkit.dataset import open_dataset, relabel
-    from toolkit.oof import chunks, open_probabilities, weighted_mean, write_probabilities
-    from toolkit.split import relabels
-    from toolkit.views import PLAIN, averaged, averaged_out_of_fold, choose_views, open_views, store_views
+    from toolkit.blending.view_choice import (
+        PLAIN,
+        averaged,
+        averaged_out_of_fold,
+        choose_views,
+        open_views,
+        store_views,
+    )
+    from toolkit.data.dataset import open_dataset, relabel
+    from toolkit.data.folds import relabels
+    from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
 
     for one in candidates:
         console.say(f"{one.name}: {len(views)} views")
@@ -202,7 +209,7 @@ def _within(
 
 
 def _test_images(workspace: Workspace, options: argparse.Namespace) -> int:
-    from toolkit.dataset import open_dataset
+    from toolkit.data.dataset import open_dataset
 
     dataset = open_dataset(workspace.data)
     return int(options.test_images or len(dataset.test_images) or len(dataset.images))
@@ -216,9 +223,9 @@ def _candidates(
     options: argparse.Namespace,
 ) -> list["Candidate"]:
     """Runs as candidates; those that differ in seed alone are one family. Costs are in the limits' currencies."""
-    from toolkit.dataset import open_dataset
-    from toolkit.oof import open_probabilities
-    from toolkit.pool import Candidate
+    from toolkit.blending.candidates import Candidate
+    from toolkit.data.dataset import open_dataset
+    from toolkit.probabilities import open_probabilities
 
     found = []
     for run in runs:
@@ -228,12 +235,12 @@ def _candidates(
         if "max_models" in limits:
             costs.append(1.0)
         if "max_seconds" in limits:
-            from toolkit.cost import seconds_per_image
+            from toolkit.blending.cost import seconds_per_image
 
             each = seconds_per_image(competition, run, open_dataset(workspace.data).images, options.device)
             costs.append(each * limits["test_images"])
         if "max_bytes" in limits:
-            from toolkit.cost import weight_bytes
+            from toolkit.blending.cost import weight_bytes
 
             costs.append(float(weight_bytes(run)))
         test = open_probabilities(run / "test.npy") if (run / "test.npy").exists() else None
@@ -253,15 +260,15 @@ def _blend(
 ) -> Path:
     import numpy as np
 
-    from toolkit.blend import blenders_for
-    from toolkit.blend_files import counted, cross_fitted, description, further_scores, write_test
-    from toolkit.crossfit import best_single, cross_fit
-    from toolkit.dataset import open_dataset, relabel
-    from toolkit.ensemble_report import draw
-    from toolkit.oof import write_oof
-    from toolkit.pool import make_families, make_pool
-    from toolkit.split import relabels
-    from toolkit.views import write_choice
+    from toolkit.blending.blend_folder import counted, cross_fitted, description, further_scores, write_test
+    from toolkit.blending.blenders import blenders_for
+    from toolkit.blending.candidates import make_families, make_pool
+    from toolkit.blending.crossfit import best_single, cross_fit
+    from toolkit.blending.pictures import draw
+    from toolkit.blending.view_choice import write_choice
+    from toolkit.data.dataset import open_dataset, relabel
+    from toolkit.data.folds import relabels
+    from toolkit.scoring.out_of_fold import write_oof
 
     bounds = np.array([limits[name] for name in LIMITS if name in limits]) if limits else None
     families = make_families(candidates, bounds)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.competition import Competition
-    from toolkit.dataset import Dataset
+    from toolkit.data.dataset import Dataset
 
 
 def folds(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Make the table unless it was made from the same data, cleaning and options; show it."""
-    from toolkit.cleaning import cleaning_hash, read_cleaning
-    from toolkit.dataset import data_hash, open_dataset, relabel
-    from toolkit.split import describe, folds_hash, make_folds, relabels, stored_folds, with_equal_pictures
+    from toolkit.data.cleaning import cleaning_hash, read_cleaning
+    from toolkit.data.dataset import data_hash, open_dataset, relabel
+    from toolkit.data.folds import describe, folds_hash, make_folds, relabels, stored_folds, with_equal_pictures
 
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
@@ -61,7 +61,7 @@ def _report_leaks(dataset: "Dataset", table: "pd.DataFrame", workspace: Workspac
     import cv2
     import numpy as np
 
-    from toolkit.leaks import closest_pairs, divided_links, picture_of_pairs
+    from toolkit.auditing.leaks import closest_pairs, divided_links, picture_of_pairs
 
     fold = table["fold"].to_numpy()
     pairs = closest_pairs(dataset, fold, workspace.evidence)
@@ -99,8 +99,8 @@ def _show(competition: "Competition", contents: "np.ndarray", table: "pd.DataFra
     """Print what each fold holds; contents as `describe` returns them."""
     import numpy as np
 
-    from toolkit.competition import Segmentation
-    from toolkit.split import HELD_OUT, LEFT_OUT, folds_hash
+    from toolkit.data.folds import HELD_OUT, LEFT_OUT, folds_hash
+    from toolkit.task import Segmentation
 
     fold = table["fold"].to_numpy()
     number = int(fold.max()) + 1
@@ -144,7 +144,7 @@ def _row(name: str, counts: "np.ndarray", texts: list[str], number: int) -> tupl
 
 def _warn_of_missing(name: str, counts: "np.ndarray", held: "np.ndarray", table: "pd.DataFrame") -> None:
     """Say why a class is missing from a fold, if it is; held: samples that hold it."""
-    from toolkit.split import LEFT_OUT
+    from toolkit.data.folds import LEFT_OUT
 
     missing = [str(k) for k, count in enumerate(counts) if count == 0]
     if missing:

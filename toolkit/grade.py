@@ -10,9 +10,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import console, ledger
+from toolkit import console
 from toolkit.errors import UserError
 from toolkit.store import Workspace
+from toolkit.submission import ledger
 
 if TYPE_CHECKING:
     from toolkit.competition import Competition
@@ -22,9 +23,9 @@ def grade(competition: "Competition", workspace: Workspace, options: argparse.Na
     """The submission's score in the official metric."""
     import numpy as np
 
-    from toolkit.competition import Classification
-    from toolkit.dataset import Npz, image_array, label_array, mask_array
+    from toolkit.data.dataset import Npz, image_array, label_array, mask_array
     from toolkit.metrics import MeanIoU, confusion_matrix
+    from toolkit.task import Classification
 
     task = competition.task
     truth = Npz(_truth(workspace, options))

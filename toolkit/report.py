@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def report(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Write the page; where it lies, and the numbers at its top."""
-    from toolkit.report_page import gather, report_page
+    from toolkit.reporting.page import gather, report_page
 
     found = gather(competition, workspace, options.submissions / "ledger.csv")
     write_text(workspace.report, report_page(found))

@@ -35,11 +35,11 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 
 def run(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """All verbs in order; on practice data the submission is graded too."""
-    from toolkit.dataset import open_dataset
-    from toolkit.environment import clean_python
-    from toolkit.parallel import places
-    from toolkit.scores import can_match, matching
-    from toolkit.split import read_folds
+    from toolkit.data.dataset import open_dataset
+    from toolkit.data.folds import read_folds
+    from toolkit.submission.clean_python import clean_python
+    from toolkit.training.run_scores import can_match, matching
+    from toolkit.training.workers import places
 
     started = time.time()
     places(options.device)
@@ -144,11 +144,11 @@ def _fit_epochs(
 
     None for a further recipe that isn't worth beginning; UserError if the first one can't do a single epoch.
     """
-    from toolkit.features import VERSIONS
-    from toolkit.fit import measure_speed, training_cost
-    from toolkit.match import MOST
     from toolkit.recipe import with_epochs
-    from toolkit.scores import can_match
+    from toolkit.scoring.matching import MOST
+    from toolkit.training.fold import measure_speed, training_cost
+    from toolkit.training.frozen_features import VERSIONS
+    from toolkit.training.run_scores import can_match
 
     try:
         _, jobs = prepare(competition, workspace, recipe, options)
@@ -158,7 +158,7 @@ def _fit_epochs(
             raise
         console.say(f"skipped {recipe.name}: {error}")
         return None
-    from toolkit.dataset import open_dataset
+    from toolkit.data.dataset import open_dataset
 
     dataset = open_dataset(workspace.data)
     epoch, fixed = training_cost(jobs, step, image, len(dataset.test_images))
@@ -173,7 +173,7 @@ def _fit_epochs(
     matched = options.stress != "none" and can_match(competition, workspace)
     reserved = min(samples, MOST) * image if matched else 0.0
     if options.stress == "full":
-        from toolkit.stress import suite_seconds
+        from toolkit.scoring.stress import suite_seconds
 
         reserved += suite_seconds(dataset.images, samples, image)
     fixed += reserved

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from toolkit.competition import Competition
     from toolkit.recipe import Recipe
-    from toolkit.search_runs import Clock, Search
+    from toolkit.tuning.trial_runs import Clock, Search
 
 TRIALS = 30  # where neither a number nor a budget is given
 UNPRUNED = 16  # trials without pruning that a budget's epochs are chosen for, where no number is given
@@ -38,9 +38,9 @@ POLL = 1.0
 
 
 def search(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
-    from toolkit.search_report import report
-    from toolkit.search_runs import Clock, evaluate, finals, merge_all
-    from toolkit.study import work
+    from toolkit.tuning.study import work
+    from toolkit.tuning.summary import report
+    from toolkit.tuning.trial_runs import Clock, evaluate, finals, merge_all
 
     clock = Clock(time.time())
     _check(competition, options)
@@ -72,7 +72,7 @@ def search(competition: "Competition", workspace: Workspace, options: argparse.N
 def _check(competition: "Competition", options: argparse.Namespace) -> None:
     """UserError for what can't be searched, before time is spent."""
     from toolkit.recipe import override
-    from toolkit.trials import read_objectives
+    from toolkit.tuning.trials import read_objectives
 
     if competition.suggest is None:
         raise UserError(f"{competition.name} has no search space; give its Competition a suggest(trial) -> Recipe")
@@ -96,14 +96,14 @@ def _check(competition: "Competition", options: argparse.Namespace) -> None:
 
 def _open(competition: "Competition", workspace: Workspace, options: argparse.Namespace, clock: "Clock") -> "Search":
     """The study with its queue, and the plan of the time."""
-    from toolkit.dataset import open_dataset, relabel
-    from toolkit.leases import turn
-    from toolkit.scores import can_match
-    from toolkit.search_board import Board
-    from toolkit.search_runs import Search
-    from toolkit.split import read_folds, relabels
-    from toolkit.study import enqueue, make_sampler, open_study
-    from toolkit.trials import Rivals, read_objectives
+    from toolkit.data.dataset import open_dataset, relabel
+    from toolkit.data.folds import read_folds, relabels
+    from toolkit.training.run_scores import can_match
+    from toolkit.tuning.board import Board
+    from toolkit.tuning.claims import turn
+    from toolkit.tuning.study import enqueue, make_sampler, open_study
+    from toolkit.tuning.trial_runs import Search
+    from toolkit.tuning.trials import Rivals, read_objectives
 
     dataset, table = open_dataset(workspace.data), read_folds(workspace)
     dataset = replace(dataset, targets=relabel(dataset.targets, relabels(table)))
@@ -155,7 +155,7 @@ def _open(competition: "Competition", workspace: Workspace, options: argparse.Na
 
 def _queue(competition: "Competition", options: argparse.Namespace) -> list[tuple[str, dict[str, Any]]]:
     """Hand-made recipes that the rules allow and the space can make, as parameters, the cheapest first."""
-    from toolkit.space import OutsideError, parameters
+    from toolkit.search_space import OutsideError, parameters
     from toolkit.train import named_recipe
 
     assert competition.suggest is not None
@@ -186,10 +186,10 @@ def _name(
 
     budget: where it decides on the epochs. A space is known by what it makes of the same random numbers.
     """
-    from toolkit.dataset import data_hash
+    from toolkit.data.dataset import data_hash
+    from toolkit.data.folds import folds_hash, read_folds
     from toolkit.recipe import to_dict
-    from toolkit.space import drawn
-    from toolkit.split import folds_hash, read_folds
+    from toolkit.search_space import drawn
 
     assert competition.suggest is not None
     space = [to_dict(recipe) for recipe in drawn(competition.suggest, options.overrides, DRAWN)]
@@ -208,9 +208,9 @@ def _name(
 
 def _fit_epochs(competition: "Competition", workspace: Workspace, options: argparse.Namespace, clock: "Clock") -> int:
     """Epochs with which a trial takes the time that the budget has for one, at the speed that is measured now."""
-    from toolkit.fit import measure_speed, training_cost
     from toolkit.recipe import override
     from toolkit.train import named_recipe, prepare
+    from toolkit.training.fold import measure_speed, training_cost
 
     recipe = override(named_recipe(competition, None), options.overrides)
     _, jobs = prepare(competition, workspace, recipe, options)
@@ -231,7 +231,7 @@ def _fit_epochs(competition: "Competition", workspace: Workspace, options: argpa
 
 def _wanted(context: "Search", trials: "Sequence[FrozenTrial]") -> bool:
     """Is another trial to be begun?"""
-    from toolkit.study import counted
+    from toolkit.tuning.study import counted
 
     begun, clock, options = counted(trials), context.clock, context.options
     if clock.begin_until is not None and time.time() >= clock.begin_until - _more_for_finals(context):
@@ -243,10 +243,10 @@ def _wanted(context: "Search", trials: "Sequence[FrozenTrial]") -> bool:
 
 def _more_for_finals(context: "Search") -> float:
     """Seconds by which the finals need more than what is kept for them, with one more trial like the best before."""
-    from toolkit.search_runs import FINALISTS, REPEATED
-    from toolkit.stress import SHARE
-    from toolkit.study import RUN
-    from toolkit.trials import seconds
+    from toolkit.scoring.stress import SHARE
+    from toolkit.tuning.study import RUN
+    from toolkit.tuning.trial_runs import FINALISTS, REPEATED
+    from toolkit.tuning.trials import seconds
 
     clock, options = context.clock, context.options
     assert clock.deadline is not None and clock.begin_until is not None
@@ -275,8 +275,8 @@ def _without_gain(context: "Search", trials: "Sequence[FrozenTrial]") -> int:
 
 def _wait_for_others(context: "Search") -> bool:
     """Wait while other processes are at their trials; True: one of them left its trial, which is to be tried again."""
-    from toolkit.leases import turn
-    from toolkit.study import others_running, revive
+    from toolkit.tuning.claims import turn
+    from toolkit.tuning.study import others_running, revive
 
     while True:
         with turn(context.folder / "turn.lock"):

@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import console, ledger
+from toolkit import console
 from toolkit.errors import UserError
 from toolkit.store import Workspace, atomic, chosen_blend, hash_json, read_json, read_manifest, sha256
+from toolkit.submission import ledger
 
 if TYPE_CHECKING:
     from toolkit.competition import Competition
@@ -44,7 +45,7 @@ def submit_verb(competition: "Competition", workspace: Workspace, options: argpa
 
 def submit(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Build, check and register; a submission of the same blend is not built twice."""
-    from toolkit.checks import blend_prediction, check_submission, compares, oof_counts
+    from toolkit.submission.checks import blend_prediction, check_submission, compares, oof_counts
 
     blend, manifest = _blend(workspace)
     metrics = read_json(blend / "metrics.json")
@@ -85,7 +86,7 @@ def submit(competition: "Competition", workspace: Workspace, options: argparse.N
 
 def _may_halve(competition: "Competition", workspace: Workspace, blend: Path, options: argparse.Namespace) -> bool:
     """May parameters be stored as float16? Only where not even the last digit of the out-of-fold score changes."""
-    from toolkit.checks import score_again
+    from toolkit.submission.checks import score_again
 
     if competition.try_submission is None:
         raise UserError(f"--half is for code submissions; {competition.name} takes files")
@@ -120,7 +121,7 @@ def _registered(book: Path, path: Path) -> ledger.Line | None:
 
 
 def _check_runs(competition: "Competition", workspace: Workspace, manifest: dict[str, Any]) -> None:
-    from toolkit.dataset import data_hash
+    from toolkit.data.dataset import data_hash
 
     for run, inputs in manifest["runs"].items():
         competition.rules.check_data(run, inputs["data"], data_hash(workspace.data))
@@ -262,7 +263,7 @@ def record_score(workspace: Workspace, options: argparse.Namespace) -> dict[str,
 
 def reproduce(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Build a past submission again and prove that it is the same, byte for byte."""
-    from toolkit.checks import blend_prediction
+    from toolkit.submission.checks import blend_prediction
 
     book = options.submissions / "ledger.csv"
     line = ledger.find(ledger.read(book), workspace.name, options.reproduce, book)
@@ -296,7 +297,7 @@ def upload(competition: "Competition", workspace: Workspace, options: argparse.N
     """Hand a registered submission in, through Kaggle's client or, elsewhere, by telling where."""
     from datetime import UTC, datetime
 
-    from toolkit.upload import kaggle_client, upload_to_kaggle
+    from toolkit.submission.kaggle import kaggle_client, upload_to_kaggle
 
     if options.practice:
         raise UserError("a submission of practice data is for nobody; leave out --practice to upload a real one")

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from toolkit.competition import Competition
-    from toolkit.dataset import Dataset
-    from toolkit.fit import Stop
+    from toolkit.data.dataset import Dataset
     from toolkit.recipe import Recipe
-    from toolkit.training import FoldJob, Watch
+    from toolkit.training.fold import Stop
+    from toolkit.training.loop import FoldJob, Watch
 
 
 def train_verb(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
@@ -96,12 +96,12 @@ def prepare(
     """The run's folder and the jobs of its folds."""
     import numpy as np
 
-    from toolkit.dataset import data_hash
-    from toolkit.models import resolve_device
-    from toolkit.parallel import places
-    from toolkit.speed import Settings, fastest
-    from toolkit.split import folds_hash, read_folds, relabels
-    from toolkit.training import FoldJob
+    from toolkit.data.dataset import data_hash
+    from toolkit.data.folds import folds_hash, read_folds, relabels
+    from toolkit.networks.network import resolve_device
+    from toolkit.networks.speed import Settings, fastest
+    from toolkit.training.loop import FoldJob
+    from toolkit.training.workers import places
 
     competition.rules.check(recipe)
     places(options.device)
@@ -156,7 +156,7 @@ def train(
     """
     from dataclasses import replace
 
-    from toolkit.dataset import open_dataset
+    from toolkit.data.dataset import open_dataset
     from toolkit.recipe import Pseudo
 
     rounds = recipe.pseudo.rounds
@@ -178,10 +178,10 @@ def train(
 def _teach(job: "FoldJob", teacher: Path) -> None:
     """Write what the same fold's network of another run says of the test images."""
     from toolkit.competition import load_competition
-    from toolkit.dataset import open_dataset
-    from toolkit.models import resolve_device
-    from toolkit.pseudo import teach
+    from toolkit.data.dataset import open_dataset
+    from toolkit.networks.network import resolve_device
     from toolkit.recipe import from_dict
+    from toolkit.training.pseudo_labels import teach
 
     assert job.teacher is not None
     if job.teacher.exists():
@@ -215,11 +215,12 @@ def _train_once(
     teacher: Path | None,
 ) -> Path:
     """One run, all folds; `teacher`: the run whose folds label test images for the same folds here."""
-    from toolkit import match, stress
-    from toolkit.dataset import data_hash, open_dataset, relabel
-    from toolkit.results import AVERAGED, LAST, choose_averages, store_oof, store_test
-    from toolkit.scores import compare_with_best
-    from toolkit.split import folds_hash, read_folds, relabels
+    from toolkit.data.dataset import data_hash, open_dataset, relabel
+    from toolkit.data.folds import folds_hash, read_folds, relabels
+    from toolkit.scoring import matching as match
+    from toolkit.scoring import stress
+    from toolkit.training.results import AVERAGED, LAST, choose_averages, store_oof, store_test
+    from toolkit.training.run_scores import compare_with_best
 
     # read before the training: a cleaning list or folds that change meanwhile are the next run's
     dataset, table = open_dataset(workspace.data), read_folds(workspace)
@@ -273,7 +274,7 @@ def _judge(
     deadline: float | None,
 ) -> None:
     """Add the scores that a finished run lacks."""
-    from toolkit.scores import score_run
+    from toolkit.training.run_scores import score_run
 
     run, metric = jobs[0].folder.parent.name, competition.metric.name
     for name, score, how in score_run(competition, workspace, dataset, table, jobs, options.stress, deadline):
@@ -312,7 +313,7 @@ def _hold_out_families(
 
 def stress_factor(options: argparse.Namespace) -> float:
     """How many times as long a training takes with its stress score, when that has to fit in with it."""
-    from toolkit.stress import SHARE
+    from toolkit.scoring.stress import SHARE
 
     return 1 + (SHARE if options.stress == "auto" else 0)
 
@@ -321,9 +322,9 @@ def begin(folder: Path, job: "FoldJob") -> None:
     """Leave the recipe, how it is trained here, and a picture of its first batch."""
     from dataclasses import asdict
 
-    from toolkit.augment import batch_picture
-    from toolkit.fit import first_batch
+    from toolkit.augmentation.batch import batch_picture
     from toolkit.recipe import to_dict
+    from toolkit.training.fold import first_batch
 
     write_json(folder / "recipe.json", to_dict(job.recipe))
     if not (folder / PICTURE).exists():
@@ -343,7 +344,7 @@ def _train_folds(
     """Fit and store the folds that aren't finished, side by side where there are devices; are all complete?"""
     from functools import partial
 
-    from toolkit.parallel import each
+    from toolkit.training.workers import each
 
     def finished(job: "FoldJob", said: str = "") -> None:
         watch(job.fold, job.recipe.schedule.epochs, "")
@@ -370,13 +371,13 @@ def train_fold(
 
     import torch
 
-    from toolkit import ranks
-    from toolkit.fit import fit_fold
-    from toolkit.results import store_fold
+    from toolkit.training import distributed
+    from toolkit.training.fold import fit_fold
+    from toolkit.training.results import store_fold
 
     if teacher is not None:
         job = replace(job, teacher=job.folder / "taught.npy")
-        ranks.first(lambda: _teach(job, teacher / job.folder.name))
+        distributed.first(lambda: _teach(job, teacher / job.folder.name))
     try:
         result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
     except (MemoryError, torch.OutOfMemoryError):

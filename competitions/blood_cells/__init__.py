@@ -7,10 +7,11 @@ import numpy as np
 
 from competitions.blood_cells.recipes import RECIPES
 from competitions.blood_cells.space import FIRST_TRIALS, suggest
-from toolkit.competition import Classification, Competition, Prediction, Rules, Trial
-from toolkit.dataset import Dataset, Npz, image_array, label_array
+from toolkit.competition import Competition, Prediction, Rules, Trial
+from toolkit.data.dataset import Dataset, Npz, image_array, label_array
 from toolkit.metrics import Accuracy
 from toolkit.recipe import Recipe
+from toolkit.task import Classification
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +70,7 @@ def write_submission(prediction: Prediction, path: Path) -> None:
 
 
 def try_submission(path: Path, images: np.ndarray) -> Trial:
-    from toolkit.sandbox import run_code_submission
+    from toolkit.submission.sandbox import run_code_submission
 
     return run_code_submission(path, images, len(TASK.classes), RULES)
 

@@ -1,7 +1,7 @@
 """Which networks fit blood_cells, by the name that a recipe gives in model.name."""
 
 from toolkit.errors import UserError
-from toolkit.models import Network, classifier
+from toolkit.networks.network import Network, classifier
 from toolkit.recipe import Model
 
 TIMM_NAMES = {

@@ -8,8 +8,8 @@ from pathlib import Path
 from competitions.blood_cells.server_model import VIEWS
 from toolkit.competition import Prediction
 from toolkit.errors import UserError
-from toolkit.export import TIMESTAMP, export
-from toolkit.tta import weighted_views
+from toolkit.networks.views import weighted_views
+from toolkit.submission.torchscript import TIMESTAMP, export
 
 SERVER_SIDE = Path(__file__).with_name("server_model.py")
 

@@ -8,11 +8,12 @@ import numpy as np
 from competitions.mars.recipes import RECIPES
 from competitions.mars.space import FIRST_TRIALS, suggest
 from competitions.mars.submission import read, write
-from toolkit.competition import Competition, Prediction, Rules, Segmentation
-from toolkit.dataset import Dataset, Npz, image_array, mask_array
+from toolkit.competition import Competition, Prediction, Rules
+from toolkit.data.dataset import Dataset, Npz, image_array, mask_array
 from toolkit.errors import UserError
 from toolkit.metrics import MeanIoU
 from toolkit.recipe import Recipe
+from toolkit.task import Segmentation
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from competitions.mars.unets import AttentionUNet, Body, RefinedAttentionUNet, UNet, UNet3Plus
 from toolkit.errors import UserError
-from toolkit.models import Network, from_scratch, segmenter
+from toolkit.networks.network import Network, from_scratch, segmenter
 from toolkit.recipe import Model
-from toolkit.unets import AttentionUNet, Body, RefinedAttentionUNet, UNet, UNet3Plus
 
 UNETS: dict[str, Callable[[int, int], Body]] = {
     "small_unet": UNet,
@@ -19,7 +19,8 @@ SMP_NAMES = {"unet": "Unet", "deeplabv3plus": "DeepLabV3Plus", "segformer": "Seg
 def build(model: Model, classes: int, channels: int) -> Network:
     """UserError for a name that isn't known."""
     if model.name in UNETS:
-        return from_scratch(UNETS[model.name](classes, channels), model, channels)
+        body = UNETS[model.name](classes, channels)
+        return from_scratch(body, model, channels, body.stride)
     if model.name not in SMP_NAMES:
         raise UserError(f"mars has no model {model.name!r}; there are {', '.join((*UNETS, *SMP_NAMES))}")
     return segmenter(SMP_NAMES[model.name], model, classes, channels)

@@ -45,7 +45,7 @@ SMALL_UNET_ROBUST = replace(
 DEEPLABV3PLUS = replace(UNET_RESNET18, name="deeplabv3plus", model=Model(name="deeplabv3plus", encoder="resnet18"))
 SEGFORMER = replace(UNET_RESNET18, name="segformer", model=Model(name="segformer", encoder="timm-regnetx_032"))
 
-# The best result that a team has published came from such a pair of networks (see toolkit/unets.py).
+# The best result that a team has published came from such a pair of networks (see unets.py).
 REFINED_ATTENTION_UNET = replace(SMALL_UNET, name="refined_attention_unet", model=Model(name="refined_attention_unet"))
 ATTENTION_UNET = replace(SMALL_UNET, name="attention_unet", model=Model(name="attention_unet"))
 UNET3PLUS = replace(SMALL_UNET, name="unet3plus", model=Model(name="unet3plus"))

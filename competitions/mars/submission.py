@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.competition import Segmentation
-from toolkit.readers import read_pixels
-from toolkit.writers import write_pixels
+from toolkit.submission.readers import read_pixels
+from toolkit.submission.writers import write_pixels
+from toolkit.task import Segmentation
 
 
 def write(masks: np.ndarray, path: Path) -> None:

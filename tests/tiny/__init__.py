@@ -13,15 +13,16 @@ from torch import nn
 from toolkit import console
 from toolkit.audit import load as load_raw
 from toolkit.audit import raw_folder
-from toolkit.competition import Classification, Competition, Prediction, Rules
-from toolkit.dataset import Dataset, Npz
+from toolkit.competition import Competition, Prediction, Rules
+from toolkit.data.dataset import Dataset, Npz
 from toolkit.errors import UserError
 from toolkit.folds import add_options, folds
 from toolkit.metrics import Accuracy
-from toolkit.models import Network
+from toolkit.networks.network import Network
 from toolkit.recipe import Augment, Model, Recipe, Schedule
-from toolkit.space import Suggesting
+from toolkit.search_space import Suggesting
 from toolkit.store import Workspace
+from toolkit.task import Classification
 from toolkit.train import add_options as add_train_options
 from toolkit.train import train_verb
 

@@ -1,0 +1,137 @@
+"""Copies are found through rotation, flips, scale, shear, shift, light and compression; look-alikes are not."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from toolkit.auditing.copies import alignment, find_copies, verify
+from toolkit.auditing.keypoints import (
+    Keypoints,
+    content,
+    detect,
+    mirror,
+    open_keypoints,
+    picture_vectors,
+    save_keypoints,
+    working_image,
+)
+from toolkit.data.folds import connect
+
+
+def texture(seed: int, side: int = 96, channels: int = 3) -> np.ndarray:
+    """A picture with blobs of several sizes, no two alike."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((side, side, channels), np.float32)
+    for size in (4, 8, 16):
+        noise = rng.normal(size=(side // size + 2, side // size + 2, channels)).astype(np.float32)
+        image += cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC).reshape(image.shape)
+    return np.clip(128 + 40 * image, 20, 255).astype(np.uint8)
+
+
+def copy(image: np.ndarray, degrees: float, scale: float, flipped: bool, border: int) -> np.ndarray:
+    """The picture turned about its centre, relit and compressed."""
+    source = np.ascontiguousarray(image[:, ::-1] if flipped else image)
+    middle = (image.shape[1] / 2, image.shape[0] / 2)
+    matrix = cv2.getRotationMatrix2D(middle, degrees, scale) + np.array([[0.0, 0.08, 3], [0, 0, -4]])
+    moved = cv2.warpAffine(source, matrix, image.shape[1::-1], borderMode=border).reshape(image.shape)
+    light = np.clip(moved * 0.9 + 12 * (moved > 0), 0, 255).astype(np.uint8)
+    coded = cv2.imencode(".jpg", light, [cv2.IMWRITE_JPEG_QUALITY, 70])[1]
+    flags = cv2.IMREAD_COLOR if image.shape[2] == 3 else cv2.IMREAD_GRAYSCALE
+    return np.asarray(cv2.imdecode(coded, flags)).reshape(image.shape)
+
+
+def keypoints_of(images: np.ndarray, folder: Path) -> Keypoints:
+    save_keypoints(images, folder / "keypoints", jobs=1)
+    return open_keypoints(folder / "keypoints")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_copies_are_joined_and_others_stay_single(channels: int, tmp_path: Path) -> None:
+    sources = [texture(seed, channels=channels) for seed in range(30)]
+    pictures, truth = list(sources), list(range(30))
+    for number in range(10):
+        for turn, flipped, border in ((37, False, cv2.BORDER_CONSTANT), (200, True, cv2.BORDER_REFLECT_101)):
+            scale = 0.85 if flipped else 1.2
+            pictures.append(copy(sources[number], turn + 11 * number, scale, flipped, border))
+            truth.append(number)
+    images = np.stack(pictures)
+    keypoints = keypoints_of(images, tmp_path)
+    links = find_copies(images, keypoints, picture_vectors(keypoints), jobs=1)
+    group = connect(len(images), [(link.left, link.right) for link in links])
+    same = group[:, None] == group
+    assert (same == (np.array(truth)[:, None] == np.array(truth))).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 128), (128, 64), (40, 60), (300, 400)])
+def test_a_link_knows_how_one_picture_lies_on_the_other(shape: tuple[int, int], tmp_path: Path) -> None:
+    whole = cv2.resize(texture(5, side=512), (shape[1] * 2, shape[0] * 2), interpolation=cv2.INTER_AREA)
+    height, width = shape
+    shift = height // 4
+    left, right = whole[:height, :width], whole[shift : shift + height, shift : shift + width]
+    images = np.stack([left, right[:, ::-1]])
+    link = verify(images, keypoints_of(images, tmp_path), 0, 1, True)
+    assert link is not None
+    factor = working_image(left).shape[0] / height
+    assert np.array(link.matrix).reshape(2, 3) == pytest.approx(
+        np.array([[1, 0, shift * factor], [0, 1, shift * factor]]), abs=0.05 * shift * factor + 0.5
+    )
+    assert link.similarity > 0.9
+
+
+def test_two_pictures_of_one_kind_are_not_linked(tmp_path: Path) -> None:
+    """The same outline with another inside, as two cells of one kind."""
+    rows, columns = np.mgrid[:96, :96]
+    disc = (((rows - 48) ** 2 + (columns - 48) ** 2) < 30**2)[..., None]
+    images = np.stack([np.where(disc, texture(seed) // 2, 210).astype(np.uint8) for seed in (1, 2)])
+    keypoints = keypoints_of(images, tmp_path)
+    assert verify(images, keypoints, 0, 1, False) is None and verify(images, keypoints, 0, 1, True) is None
+
+
+def test_flat_pictures_have_no_keypoints_and_no_copies(tmp_path: Path) -> None:
+    images = np.full((12, 32, 32, 1), 90, np.uint8)
+    keypoints = keypoints_of(images, tmp_path)
+    assert keypoints.counts.tolist() == [0] * 12
+    assert find_copies(images, keypoints, picture_vectors(keypoints), jobs=1) == []
+
+
+def test_empty_pictures_are_nobodys_neighbours(tmp_path: Path) -> None:
+    images = np.stack([texture(0), texture(1), *np.full((2, 96, 96, 3), 90, np.uint8)])
+    plain, mirrored = picture_vectors(keypoints_of(images, tmp_path))
+    assert np.linalg.norm(plain, axis=1) == pytest.approx([1, 1, 0, 0], abs=1e-5)
+    assert (mirrored[2:] == 0).all()
+
+
+def test_the_descriptors_of_the_mirrored_picture_need_no_second_look() -> None:
+    image = texture(3)
+    points, descriptors = detect(image)
+    there, mirrored = detect(np.ascontiguousarray(image[:, ::-1]))
+    distance = np.linalg.norm(mirror(descriptors)[:, None].astype(float) - mirrored[None], axis=2)
+    found = distance.argmin(1)
+    right_place = np.abs(95 - points[:, 0] - there[found, 0]) < 1
+    assert right_place.mean() > 0.8 and np.median(distance.min(1)) < 0.1 * np.median(distance)
+    assert (mirror(mirror(descriptors)) == descriptors).all()
+
+
+def test_black_borders_are_no_content_but_dark_parts_inside_are() -> None:
+    grey = np.full((40, 60), 100, np.uint8)
+    grey[:, :10] = 0
+    grey[15:25, 30:40] = 0
+    inside = content(grey)
+    assert (inside[:, :10] == 0).all() and (inside[:, 10:] == 1).all()
+
+
+def test_alignment_is_one_for_the_same_picture_and_zero_where_they_hardly_overlap() -> None:
+    grey = working_image(texture(0))
+    still = np.array([[1.0, 0, 0], [0, 1, 0]])
+    assert alignment(grey, grey, still) == pytest.approx(1)
+    assert alignment(grey, grey // 2 + 40, still) > 0.95
+    assert alignment(grey, grey, still + np.array([[0, 0, 90], [0, 0, 0]])) == 0
+    assert abs(alignment(grey, working_image(texture(1)), still)) < 0.3
+
+
+def test_chains_make_one_group() -> None:
+    group = connect(6, [(0, 2), (2, 5), (3, 4)])
+    assert group[0] == group[2] == group[5] != group[3] == group[4]
+    assert len(set(connect(3, []))) == 3

@@ -1,0 +1,104 @@
+"""The cleaning list that follows from findings."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, repeated_masks
+from toolkit.auditing.label_errors import Doubts
+from toolkit.auditing.proposal import groups_found, propose
+from toolkit.data.dataset import Dataset
+from toolkit.task import Classification, Segmentation, Task
+
+LABELS = Classification(("a", "b"), (8, 8, 1))
+MASKS = Segmentation(("a", "b"), (8, 8, 1))
+
+
+def dataset(targets: np.ndarray) -> Dataset:
+    """Ids count from 100, so that rows and ids can't be confused."""
+    images = np.random.default_rng(0).integers(0, 256, (len(targets), 8, 8, 1)).astype(np.uint8)
+    return Dataset(images, targets, np.arange(len(targets)) + 100, np.arange(len(targets)), images[:0])
+
+
+def found(data: Dataset, task: Task, links: list[tuple[object, ...]] | None = None) -> Findings:
+    """What is found in the pictures and masks alone, with the given links."""
+    number = len(data.images)
+    return Findings(
+        same=equal_pictures(data.images),
+        masks=repeated_masks(data.targets, task),
+        distinct=np.arange(number),
+        links=pd.DataFrame(links or [], columns=list(LINKS)),
+        peculiar=np.zeros(number),
+        near=np.zeros((number, 1), np.int64),
+        doubts=Doubts(np.zeros(number), np.zeros(number, bool), np.zeros(number, np.int64), ""),
+    )
+
+
+def lines(data: Dataset, task: Task, findings: Findings) -> list[list[object]]:
+    return propose(data, task, findings)[["index", "action", "value"]].to_numpy().tolist()
+
+
+def test_equal_pictures_are_grouped() -> None:
+    data = dataset(np.arange(10) % 2)
+    data.images[7] = data.images[1]
+    findings = found(data, LABELS)
+    assert lines(data, LABELS, findings) == [[101, "group", "101"], [107, "group", "101"]]
+    group = groups_found(data, findings)
+    assert group[1] == group[7] and len(set(group)) == 9
+
+
+def test_equal_pictures_under_two_labels_are_dropped() -> None:
+    data = dataset(np.arange(10) % 2)
+    data.images[6] = data.images[1]
+    assert lines(data, LABELS, found(data, LABELS)) == [[101, "drop", ""], [106, "drop", ""]]
+
+
+def test_a_picture_repeated_too_often_is_dropped_under_whatever_label() -> None:
+    data = dataset(np.arange(30) % 2)
+    data.images[20 : 21 + REPEATS] = data.images[20]
+    listed = propose(data, LABELS, found(data, LABELS))
+    assert listed["index"].tolist() == list(range(120, 121 + REPEATS))
+    assert set(listed["action"]) == {"drop"}
+    assert set(listed["reason"]) == {f"repeated picture: {REPEATS + 1} times"}
+
+
+def test_one_patterned_mask_under_many_pictures_is_dropped_but_a_plain_mask_is_not() -> None:
+    masks = np.zeros((30, 8, 8), np.uint8)
+    masks[: REPEATS + 1, :4] = 1
+    data = dataset(masks)
+    assert lines(data, MASKS, found(data, MASKS)) == [[100 + row, "drop", ""] for row in range(REPEATS + 1)]
+
+
+def test_links_make_groups_in_chains_with_the_surest_reason() -> None:
+    data = dataset(np.zeros((6, 8, 8), np.uint8))
+    links: list[tuple[object, ...]] = [
+        (1, 3, "copy", False, 9, 0.83, (1, 0, 0, 0, 1, 0)),
+        (3, 4, "copy", True, 40, 0.97, (1, 0, 0, 0, 1, 0)),
+        (4, 5, "right", False, 0, 0.6, ()),
+    ]
+    listed = propose(data, MASKS, found(data, MASKS, links)).set_index("index")
+    assert set(listed["value"]) == {"101"} and listed.index.tolist() == [101, 103, 104, 105]
+    assert listed.loc[103, "reason"] == "copy: of 104, 40 keypoints agree, similarity 0.97"
+    assert listed.loc[105, "reason"] == "neighbouring tile: of 104"
+    assert listed.loc[101, "confidence"] == pytest.approx(0.83)
+
+
+def test_a_label_that_its_copies_contradict_is_doubted() -> None:
+    data = dataset(np.array([0, 0, 1, 1, 0]))
+    links: list[tuple[object, ...]] = [(0, 1, "copy", False, 30, 0.9, ()), (1, 2, "copy", False, 30, 0.9, ())]
+    listed = lines(data, LABELS, found(data, LABELS, links))
+    assert [102, "relabel?", "a"] in listed
+    assert sum(action == "relabel?" for _, action, _ in listed) == 1
+
+
+def test_doubts_and_odd_pictures_are_only_suggested() -> None:
+    data = dataset(np.array([0, 0, 1, 1, 0]))
+    findings = found(data, LABELS)
+    findings.doubts.suspicion[3], findings.doubts.wrong[3] = 0.99, True
+    findings.peculiar[1] = 20
+    assert lines(data, LABELS, findings) == [[101, "drop?", ""], [103, "relabel?", "a"]]
+
+
+def test_nothing_found_is_an_empty_list() -> None:
+    data = dataset(np.arange(6) % 2)
+    assert propose(data, LABELS, found(data, LABELS)).empty

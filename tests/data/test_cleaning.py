@@ -1,0 +1,113 @@
+"""The cleaning list: every faulty line named, suggestions left alone, its hash that of what is obeyed."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from toolkit.data.cleaning import cleaning_hash, read_cleaning
+from toolkit.errors import UserError
+from toolkit.store import Workspace
+from toolkit.task import Classification, Segmentation
+
+LABELS = Classification(("a", "b", "big c"), (8, 8, 1))
+MASKS = Segmentation(("a", "b", "big c"), (8, 8, 1))
+HEAD = "index,action,value,reason,confidence\n"
+
+
+def written(folder: Path, text: str, encoding: str = "utf-8") -> Workspace:
+    workspace = Workspace(folder, "x")
+    workspace.folder.mkdir(exist_ok=True)
+    workspace.cleaning.write_text(text, encoding=encoding)
+    return workspace
+
+
+def read(folder: Path, lines: str) -> pd.DataFrame:
+    return read_cleaning(written(folder, HEAD + lines), np.arange(5), LABELS)
+
+
+def test_there_may_be_no_list(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "x")
+    assert read_cleaning(workspace, np.arange(5), LABELS).empty
+    assert cleaning_hash(workspace) is None
+
+
+def test_a_class_is_given_by_name_or_index(tmp_path: Path) -> None:
+    table = read(tmp_path, "1,relabel,big c,x,1\n2,relabel,0,,\n3,relabel?,b,looks like b,.8\n")
+    assert table[["index", "action", "value"]].to_numpy().tolist() == [
+        [1, "relabel", "2"],
+        [2, "relabel", "0"],
+        [3, "relabel?", "b"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("99,drop,,x,1", "line 3: the training file has no row '99'"),
+        ("1.0,drop,,x,1", "line 3: the training file has no row '1.0'"),
+        ("1,erase,,x,1", r"line 3: action 'erase' is not one of drop, group, relabel \(with \? behind it"),
+        ("1,drop??,,x,1", "line 3: action 'drop\\?\\?' is not one of"),
+        ("1,group,,x,1", "line 3: action group needs a value"),
+        ("1,group?,,x,1", "line 3: action group needs a value"),
+        ("1,relabel,d,x,1", "line 3: action relabel needs a class as its value, not 'd'; there are a, b, big c"),
+        ("1,relabel?,3,x,1", "line 3: action relabel needs a class as its value, not '3'"),
+        ("1,relabel,a,x,1\n1,relabel,1,x,1", "line 4: row 1 has another label in line 3"),
+        ("1,drop,,looks odd, and twice,1", "line 3: it has 6 fields"),
+        ("1,drop", "line 3: it has 2 fields"),
+        ('"1","drop","","x\ny",1\n9,drop,,x,1', "line 5: the training file has no row '9'"),
+        ("\n\n9,drop,,x,1", "line 5: the training file has no row '9'"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        read(tmp_path, f"0,drop,,x,1\n{line}\n")
+
+
+def test_every_wrong_line_has_its_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, "7,drop,,,\n1,drop,,,\n2,no,,,\n")
+    sentences = str(caught.value).splitlines()
+    assert ["line 2: " in sentences[0], "line 4: " in sentences[1], len(sentences)] == [True, True, 2]
+    with pytest.raises(UserError, match="and 30 more lines"):
+        read(tmp_path, "7,drop,,,\n" * 40)
+
+
+def test_masks_are_not_relabelled(tmp_path: Path) -> None:
+    workspace = written(tmp_path, HEAD + "1,relabel,a,,\n")
+    with pytest.raises(UserError, match="line 2: action relabel is for labels"):
+        read_cleaning(workspace, np.arange(5), MASKS)
+
+
+@pytest.mark.parametrize("text", ["row,what\n1,drop\n", "", "index;action;value\n1;drop;\n"])
+def test_a_list_without_its_columns_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match="must have the columns index, action, value"):
+        read_cleaning(written(tmp_path, text), np.arange(5), LABELS)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    workspace = written(tmp_path, "")
+    workspace.cleaning.write_bytes(b"\xff\xfe\x00index")
+    with pytest.raises(UserError, match="can't be read"):
+        read_cleaning(workspace, np.arange(5), LABELS)
+
+
+def test_a_list_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    workspace = written(tmp_path, (HEAD + "1,drop,,x,1\n").replace("\n", "\r\n"), "utf-8-sig")
+    assert read_cleaning(workspace, np.arange(5), LABELS)["index"].tolist() == [1]
+
+
+def test_the_hash_covers_what_is_obeyed_alone(tmp_path: Path) -> None:
+    def name(lines: str) -> str | None:
+        return cleaning_hash(written(tmp_path, HEAD + lines))
+
+    first = name("1,drop,,x,1\n2,group,g,x,1\n3,group,g,x,1\n")
+    assert first == name('3,group,g,other,\n2,group,g,"a, b",.5\n1,drop,,,\n4,drop?,,,\n0,relabel?,a,,.9\n')
+    assert name("4,drop?,,,\n") is None
+    others = [
+        name("1,drop,,x,1\n2,group,g,x,1\n3,group,h,x,1\n"),
+        name("2,group,g,x,1\n3,group,g,x,1\n"),
+        name("1,drop,,x,1\n2,group,g,x,1\n3,group,g,x,1\n4,relabel,a,,\n"),
+    ]
+    assert len({first, *others}) == 4

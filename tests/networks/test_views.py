@@ -1,0 +1,347 @@
+"""A view is undone where it can be, to the bit or within an interpolation's error; where not, it has no vote."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolkit.errors import UserError
+from toolkit.networks.network import predict
+from toolkit.networks.views import (
+    EXACT,
+    SPACES,
+    SQUARE,
+    Mean,
+    Space,
+    parse_view,
+    parse_views,
+    predict_view,
+    predict_views,
+    see,
+    undo,
+    unseen_pixels,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+ANY = st.one_of(
+    st.sampled_from(sorted(EXACT)),
+    st.integers(-25, 25).filter(bool).map(lambda angle: f"rotate{angle}"),
+    st.sampled_from(["scale0.8", "scale0.9", "scale1.25", "shiftx3.5", "shifty-2", "shiftx-7", "shifty1.25"]),
+)
+ERROR = 0.05  # of the amplitude: two bilinear samplings of waves no shorter than 24 pixels, zoomed out to 19
+
+
+def smooth(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """Probabilities (2, 3, H, W) whose waves are 24 pixels and longer."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    waves = np.zeros((2, 3, height, width))
+    for sample in range(2):
+        for channel in range(3):
+            angle, length, phase = random.uniform((0, 24, 0), (np.pi, 60, 2 * np.pi))
+            across = rows * np.sin(angle) + columns * np.cos(angle)
+            waves[sample, channel] = 0.5 + 0.5 * np.sin(2 * np.pi * across / length + phase)
+    return torch.from_numpy(waves).float()
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_an_exchange_of_pixels_is_what_numpy_makes_and_comes_back_to_the_bit(name: str) -> None:
+    images = noise(2, 3, 12, 12)
+    array = images.numpy()
+    expected = {
+        "identity": array,
+        "horizontal": array[..., ::-1],
+        "vertical": array[..., ::-1, :],
+        "both": array[..., ::-1, ::-1],
+        "transpose": array.swapaxes(2, 3),
+        "antitranspose": array.swapaxes(2, 3)[..., ::-1, ::-1],
+        "rot90": np.rot90(array, 1, (2, 3)),
+        "rot270": np.rot90(array, 3, (2, 3)),
+    }
+    view = parse_view(name)
+    seen = see(view, images)
+    assert seen.dtype == torch.uint8 and np.array_equal(seen.numpy(), expected[name])
+    back, weight = undo(view, seen)
+    assert torch.equal(back, images) and (weight == 1).all()
+
+
+@given(st.lists(st.sampled_from(sorted(EXACT)), min_size=1, max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_exchanges_one_after_the_other_are_one_of_the_eight(names: list[str]) -> None:
+    images = noise(1, 1, 6, 6)
+    expected = images
+    for name in names:
+        expected = see(parse_view(name), expected)
+    view = parse_view("+".join(names))
+    assert view.name in EXACT and not view.resampled
+    assert torch.equal(see(view, images), expected)
+    assert torch.equal(undo(view, expected)[0], images)
+
+
+@given(st.integers(-9, 9), st.integers(-9, 9).filter(bool), st.sampled_from(sorted(EXACT)))
+@settings(max_examples=50, deadline=None)
+def test_a_shift_by_whole_pixels_comes_back_to_the_bit_where_it_was_seen(down: int, right: int, first: str) -> None:
+    name = f"{first}+shiftx{right}" + (f"+shifty{down}" if down else "")
+    view, images = parse_view(name), noise(2, 1, 10, 10)
+    seen = see(view, images)
+    assert seen.dtype == torch.uint8
+    flipped = see(parse_view(first), images)
+    kept = (slice(None), slice(None), slice(max(0, down), 10 + min(0, down)), slice(max(0, right), 10 + min(0, right)))
+    from_ = (
+        slice(None),
+        slice(None),
+        slice(max(0, -down), 10 + min(0, -down)),
+        slice(max(0, -right), 10 + min(0, -right)),
+    )
+    assert torch.equal(seen[kept], flipped[from_])
+    back, weight = undo(view, seen.float())
+    assert weight.sum() == (10 - abs(down)) * (10 - abs(right))
+    assert torch.equal(back, images * weight)
+
+
+@given(st.lists(ANY, min_size=1, max_size=3), st.booleans(), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_smooth_content_comes_back_from_any_view(names: list[str], square: bool, seed: int) -> None:
+    if not square:
+        names = [name for name in names if name not in SQUARE] or ["both"]
+    view = parse_view("+".join(names))
+    content = smooth(64, 64 if square else 128, seed)
+    back, weight = undo(view, see(view, content))
+    assert ((weight == 0) | (weight == 1)).all()
+    assert ((back - content).abs() * weight).max() < ERROR
+    assert (back * (1 - weight)).abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["rotate17", "rotate-10", "scale0.8", "scale1.25", "horizontal+rotate10", "shiftx2.5"]
+)
+@pytest.mark.parametrize("size", [(64, 64), (64, 128), (65, 97)])
+def test_a_spot_is_where_geometry_says_and_comes_back_without_a_drift(name: str, size: tuple[int, int]) -> None:
+    height, width = size
+    rows, columns = (torch.arange(side).float() for side in size)
+    row, column = height / 2 + 6.3, width / 2 - 9.6
+    spot = torch.exp(-((rows[:, None] - row) ** 2 + (columns - column) ** 2) / 18)[None, None]
+
+    def centre(picture: torch.Tensor) -> np.ndarray:
+        total = picture.sum()
+        return np.array(
+            [(picture * rows[:, None]).sum() / total, (picture * columns).sum() / total], np.float64
+        ) - np.array([(height - 1) / 2, (width - 1) / 2])
+
+    y, x = centre(spot)
+    turn = math.radians({"rotate17": 17, "rotate-10": -10, "horizontal+rotate10": 10}.get(name, 0))
+    x = -x if name.startswith("horizontal") else x
+    factor = {"scale0.8": 0.8, "scale1.25": 1.25}.get(name, 1)
+    # counter-clockwise as one sees it, rows counted downwards
+    expected = (factor * (y * math.cos(turn) - x * math.sin(turn)), factor * (x * math.cos(turn) + y * math.sin(turn)))
+    expected = (expected[0], expected[1] + 2.5 * (name == "shiftx2.5"))
+    view = parse_view(name)
+    seen = see(view, spot)
+    assert centre(seen) == pytest.approx(expected, abs=0.02)
+    assert centre(undo(view, seen)[0]) == pytest.approx(centre(spot), abs=0.02)
+
+
+def test_a_small_rotation_goes_the_way_of_rot90() -> None:
+    content = smooth(64, 64)
+    nearly = see(parse_view("rotate89.99"), content)[..., 2:-2, 2:-2]
+    assert (nearly - see(parse_view("rot90"), content)[..., 2:-2, 2:-2]).abs().max() < 0.01
+
+
+def test_what_is_composed_is_resampled_once() -> None:
+    content = smooth(64, 64)
+    one, other = parse_view("rotate10+rotate-4"), parse_view("rotate6")
+    assert torch.allclose(see(one, content), see(other, content), atol=1e-4)
+    assert parse_view("rotate45+rotate45").name == "rot90" and parse_view("rotate10+rotate-10").name == "identity"
+    assert parse_view("shiftx0.5+shiftx0.5").whole
+
+
+def test_a_reflection_has_no_vote() -> None:
+    """Probabilities that are wrong wherever the seen image is a reflection must not come back."""
+    for name in ("scale0.8", "rotate20", "scale0.8+rotate15+shiftx3.5", "shiftx5", "horizontal+shifty2.5"):
+        view = parse_view(name)
+        rows, columns = torch.meshgrid(torch.arange(32) + 0.5 - 16, torch.arange(48) + 0.5 - 24, indexing="ij")
+        places = torch.stack([rows, columns]).reshape(2, -1).double() - torch.tensor(view.shift)[:, None]
+        source = torch.linalg.inv(torch.tensor(view.linear).double()) @ places
+        outside = (source.abs() > torch.tensor([[16.0], [24.0]]) + 1e-6).any(0).reshape(32, 48)
+        assert outside.any()
+        marked = torch.ones((1, 1, 32, 48))
+        marked[..., outside] = 1000.0
+        back, weight = undo(view, marked)
+        assert torch.allclose(back, weight, atol=1e-5), name
+        assert weight.mean() > 0.5
+
+
+@pytest.mark.parametrize("width", [96, 97, 100, 128])
+def test_what_lies_on_the_border_itself_has_its_vote(width: int) -> None:
+    _, weight = undo(parse_view("shifty2.5"), torch.ones((1, 1, 60, width)))
+    assert (weight == weight[..., :1]).all()  # a shift along columns loses rows alone
+    assert weight[0, 0, :, 0].sum() == 60 - 4  # those shifted out, and of the ends those mixed with a reflection
+
+
+def test_brightness_is_clipped_and_leaves_masks_alone() -> None:
+    images = noise(1, 3, 4, 4)
+    view = parse_view("vertical+bright1.5")
+    assert torch.equal(see(view, images), (images.flip(2).float() * 1.5).clamp(max=255))
+    assert torch.equal(undo(view, images.flip(2))[0], images)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("flip", "there is no view 'flip'; there are identity, horizontal, .*, rotate10, scale0.8"),
+        ("horizontal+turn5", r"there is no view 'turn5' \(in 'horizontal\+turn5'\)"),
+        ("rotate", "there is no view 'rotate'"),
+        ("", "there is no view ''"),
+        ("scale1.0", "view 'scale1.0' does nothing"),
+        ("rotate0", "view 'rotate0' does nothing"),
+        ("scale9", "view 'scale9' is out of range; scale goes from 0.25 to 4"),
+    ],
+)
+def test_a_name_that_is_no_view_is_refused(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        parse_view(name)
+
+
+def test_views_that_do_not_fit_are_refused() -> None:
+    for name in SQUARE:
+        assert parse_views([name], 96, 96)
+        with pytest.raises(UserError, match=f"view '{name}' needs square images, these have 64x128 pixels"):
+            parse_views([name], 64, 128)
+    with pytest.raises(UserError, match="transpose' needs square"):
+        parse_views(["horizontal+rotate90"], 64, 128)
+    with pytest.raises(UserError, match=r"is named twice; give it more weight instead"):
+        parse_views(["both", "horizontal+vertical"], 64, 128)
+    with pytest.raises(UserError, match=r"'rotate10' is named twice"):
+        parse_views(["rotate10", "rotate10.0"], 64, 128)
+    with pytest.raises(UserError, match="no view was named"):
+        parse_views([], 64, 128)
+
+
+class Pixels(torch.nn.Module):
+    """Logits that depend on a pixel and on its place in the image, so that a view changes them."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[-2:]
+        place = torch.linspace(0, 0.5, height)[:, None] + torch.linspace(0, 1, width) ** 2
+        return images.float() / 60 * torch.tensor([1, -1, 0.5]).reshape(3, 1, 1) * place
+
+
+class Labels(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return Pixels()(images).mean((2, 3))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 16, 24, 3), dtype=np.uint8)
+SCORED = (0, 2)
+
+
+def mean(network: torch.nn.Module, views: Sequence[str], **options: object) -> np.ndarray:
+    return predict_views(network, IMAGES, SCORED, CPU, "float32", views, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("network", [Pixels(), Labels()])
+def test_identity_alone_is_the_prediction_to_the_bit(network: torch.nn.Module) -> None:
+    plain = predict(network, IMAGES, SCORED, CPU, "float32", batch=3)
+    assert np.array_equal(mean(network, ["identity"], batch=3), plain)
+    assert np.array_equal(mean(network, ["identity", "both"], weights=[2, 0], batch=3), plain)
+    for space in SPACES:
+        assert np.allclose(mean(network, ["identity"], space=space), plain, atol=1e-6)
+
+
+def by_hand(network: torch.nn.Module, axes: tuple[int, ...]) -> np.ndarray:
+    """Probabilities in float64 of images flipped over axes of (N, H, W, C), and put back."""
+    logits = network(torch.from_numpy(np.flip(IMAGES, axes).copy()).permute(0, 3, 1, 2)).numpy().astype(np.float64)
+    if logits.ndim == 4:
+        logits = np.flip(logits, tuple(axis + 1 for axis in axes))
+    powers = np.exp(logits[:, list(SCORED)])
+    return powers / powers.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("network", [Pixels(), Labels()])
+@pytest.mark.parametrize("batch", [2, 128])
+def test_flips_are_undone_and_averaged_as_by_hand(network: torch.nn.Module, space: Space, batch: int) -> None:
+    parts = [by_hand(network, axes) for axes in ((), (2,), (1,), (1, 2))]
+    weights = [0.4, 0.3, 0.2, 0.1]
+    moved = [{"probability": part, "log": np.log(part), "logit": np.log(part / (1 - part))}[space] for part in parts]
+    total = sum(weight * part for weight, part in zip(weights, moved, strict=True))
+    back = {"probability": total, "log": np.exp(total), "logit": 1 / (1 + np.exp(-total))}[space]
+    back /= back.sum(1, keepdims=True)
+    result = mean(
+        network,
+        ["identity", "horizontal", "vertical", "both"],
+        weights=[4, 3, 2, 1],
+        space=space,
+        batch=batch,
+    )
+    assert result.dtype == np.float32 and (result[:, 1] == 0).all()
+    assert np.allclose(result[:, list(SCORED)], back, atol=1e-5)
+
+
+def test_logarithms_of_what_is_sure_stay_numbers() -> None:
+    class Sure(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return 1e4 * Pixels()(images.float() - 128)
+
+    for space in SPACES:
+        result = mean(Sure(), ["identity", "both", "rotate10", "bright1.2"], space=space)
+        assert np.isfinite(result).all() and np.allclose(result.sum(1), 1, atol=1e-5)
+
+
+class Same(torch.nn.Module):
+    """The image's own red and blue as probabilities, so that a mean over views is known."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        share = (images[:, :1].float() / 255).clamp(0.01, 0.99)
+        return torch.cat([share.log(), torch.zeros_like(share), (1 - share).log()], 1)
+
+
+def test_every_pixel_is_the_mean_over_the_views_that_see_it() -> None:
+    images = (255 * smooth(64, 96)[:, :1].clamp(0.05, 0.95).expand(-1, 3, -1, -1)).to(torch.uint8)
+    array = images.permute(0, 2, 3, 1).numpy()
+    plain = predict(Same(), array, SCORED, CPU, "float32")
+    views = ["identity", "scale1.25", "rotate10", "horizontal+scale0.9", "shiftx3"]
+    for space in SPACES:
+        result = predict_views(Same(), array, SCORED, CPU, "float32", views, space=space)
+        assert np.abs(result - plain).max() < ERROR  # a black border that votes would be far off
+    alone = predict_view(Same(), array, SCORED, CPU, "float32", "scale1.25")
+    voted = alone.sum(1)
+    assert ((np.abs(voted - 1) < 1e-5) | (voted == 0)).all() and 0.58 < voted.mean() < 0.64  # 1 / 1.25²
+
+
+def test_pixels_that_no_view_sees_are_refused() -> None:
+    gap = unseen_pixels([parse_view("shiftx3"), parse_view("horizontal+shiftx4")], 16, 24)
+    assert gap == 0
+    assert unseen_pixels([parse_view("shiftx3")], 16, 24) == 48
+    with pytest.raises(UserError, match="48 pixels of a mask are seen by none of the views shiftx3; add identity"):
+        mean(Pixels(), ["shiftx3"])
+    assert mean(Labels(), ["shiftx3"]).shape == (5, 3)  # a label has no pixels
+
+
+def test_stored_probabilities_are_averaged_like_a_networks() -> None:
+    views = ["identity", "shiftx3", "both", "rotate10"]
+    weights = [0.4, 0.1, 0.3, 0.2]
+    parts = [predict_view(Pixels(), IMAGES, SCORED, CPU, "float32", view) for view in views]
+    for space in SPACES:
+        stored = Mean(space)
+        for part, weight in zip(parts, weights, strict=True):
+            stored.add(torch.from_numpy(part[:, list(SCORED)]), weight)
+        result = mean(Pixels(), views, weights=weights, space=space)[:, list(SCORED)]
+        assert np.allclose(stored.result().numpy(), result, atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, math.inf], [1.0, math.nan]])
+def test_weights_that_make_no_mean_are_refused(weights: list[float]) -> None:
+    with pytest.raises(UserError, match="2 views need as many weights, none below 0 and not all 0"):
+        mean(Labels(), ["identity", "both"], weights=weights)
+    with pytest.raises(UserError, match="there is no space 'odds' to average in; there are probability, log, logit"):
+        mean(Labels(), ["identity", "both"], space="odds")

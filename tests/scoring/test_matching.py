@@ -1,0 +1,142 @@
+"""Validation images are made to look like the test images, by images alone, and scored as such."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset
+from toolkit.scoring.corruptions import corrupt_each, suite
+from toolkit.scoring.matching import (
+    CLEAN,
+    CLIP,
+    Match,
+    corrupted,
+    find_match,
+    matched_score,
+    open_match,
+    read_match,
+)
+from toolkit.scoring.stress_sampling import SEVERITIES
+
+SAMPLES = 360
+FOLDS = pd.DataFrame({"fold": np.arange(SAMPLES) % 3, "group": np.arange(SAMPLES)})
+
+
+def textures(seed: int, count: int) -> np.ndarray:
+    """Grey images uint8 (count, 32, 32, 1) of blobs, dots and lines."""
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.normal(120, 35, (count, 1, 8, 8)))
+    fine = torch.from_numpy(rng.normal(0, 6, (count, 1, 32, 32)))
+    made = torch.nn.functional.interpolate(coarse, (32, 32), mode="bicubic") + fine
+    return made.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def dataset(test: np.ndarray) -> Dataset:
+    rows = np.arange(SAMPLES)
+    return Dataset(textures(0, SAMPLES), rows % 2, rows, rows, test)
+
+
+def under(images: np.ndarray, *families: str) -> np.ndarray:
+    """Each image under a random corruption of these families, at severity 2 to 5."""
+    rng = np.random.default_rng(0)
+    members = [at for at, member in enumerate(suite(1)) if member.family in families]
+    cells = rng.choice(members, len(images)) * SEVERITIES + rng.integers(1, 5, len(images))
+    return corrupt_each(torch.from_numpy(images).permute(0, 3, 1, 2), None, cells, 9)[0].permute(0, 2, 3, 1).numpy()
+
+
+def shares(match: Match) -> dict[str, float]:
+    """By family."""
+    families = {member.name: member.family for member in suite(1)}
+    found: dict[str, float] = {}
+    for name, share in match.mixture(1).items():
+        family = families.get(name, name)
+        found[family] = found.get(family, 0) + share
+    return found
+
+
+def found(test: np.ndarray) -> Match:
+    given = dataset(test)
+    return find_match(given, given.targets, FOLDS)
+
+
+def test_where_the_test_images_look_like_the_others_the_clean_score_stands() -> None:
+    match = found(textures(1, 300))
+    assert match.alike and (match.cells == CLEAN).all() and (match.weights == 1).all()
+    assert match.effective == pytest.approx(SAMPLES)
+    assert "alike" in match.words(1)
+
+
+def test_what_happened_to_the_test_images_is_found() -> None:
+    match = found(under(textures(1, 300), "noise"))
+    assert match.auc_before > 0.95 and match.auc_after < 0.6
+    assert shares(match)["noise"] > 0.8
+    assert "noise" in match.words(1)
+
+
+def test_half_corrupted_is_not_taken_for_wholly_corrupted() -> None:
+    test = textures(1, 300)
+    match = found(np.concatenate([test[:150], under(test[150:], "light")]))
+    assert match.auc_before > 0.65 and match.auc_after < 0.6
+    assert 0.35 < shares(match)["clean"] < 0.65 and shares(match)["light"] > 0.3
+
+
+def test_other_scenes_are_weighed_and_not_taken_for_corruptions() -> None:
+    """What no corruption makes: the test images are upside down, with a bright half."""
+    given = textures(0, SAMPLES)
+    given[::4, :16] = given[::4, :16] // 4 + 190
+    test = textures(1, 300)
+    test[::2, :16] = test[::2, :16] // 4 + 190
+    rows = np.arange(SAMPLES)
+    match = find_match(Dataset(given, rows % 2, rows, rows, test), rows % 2, FOLDS)
+    bright = rows % 4 == 0
+    assert match.weights[bright].mean() > 1.3 * match.weights[~bright].mean()
+    assert match.weights.max() <= CLIP * 1.5 and match.weights.mean() == pytest.approx(1)
+    assert match.effective < SAMPLES
+
+
+def test_labels_of_the_validation_images_play_no_part() -> None:
+    given = dataset(under(textures(1, 120), "noise"))
+    one = find_match(given, given.targets, FOLDS)
+    other = find_match(given, 1 - given.targets, FOLDS)
+    assert one.cells.tolist() == other.cells.tolist() and one.weights.tolist() == other.weights.tolist()
+
+
+def test_masks_move_as_their_images_do() -> None:
+    rotation = 5 * [member.name for member in suite(1)].index("rotation") + 4
+    images = np.full((1, 32, 32, 1), 40, np.uint8)
+    images[:, 16:] = 220
+    masks = (images[..., 0] > 100).astype(np.uint8)
+    made, moved = corrupted(images, masks, np.array([0]), np.array([rotation]))
+    assert moved is not None and (moved != masks).any()
+    inside = moved < 2
+    assert ((made[..., 0] > 130) == (moved == 1))[inside].mean() > 0.97
+
+
+def test_the_score_is_the_weighted_metric(blood_cells: Competition) -> None:
+    truth = np.array([0, 0, 1, 1])
+    said = np.zeros((4, 8), np.float16)
+    said[[0, 1, 2, 3], [0, 1, 1, 1]] = 1  # the second is wrong
+    weights = np.array([0.5, 2.0, 1.0, 0.5])
+    match = Match(np.arange(4), np.full(4, CLEAN), truth, weights, 0.7, 0.7)
+    folds = pd.DataFrame({"fold": [0, 0, 1, 1], "group": range(4)})
+    score = matched_score(blood_cells, folds, match, said)
+    assert score["score"] == pytest.approx(0.5)
+    assert score["by_fold"] == pytest.approx([0.2, 1.0])
+    assert score["low"] <= score["score"] <= score["high"]
+    assert score["effective"] == pytest.approx(16 / 5.5)
+
+
+def test_it_is_found_once_for_the_same_data_and_folds(tmp_path: Path) -> None:
+    given = dataset(under(textures(1, 120), "noise"))
+    assert read_match(tmp_path / "match") is None
+    first = open_match(tmp_path / "match", given, given.targets, FOLDS, {"data": "a", "folds": "b"})
+    clean = replace(given, test_images=textures(1, 240))
+    again = open_match(tmp_path / "match", clean, given.targets, FOLDS, {"data": "a", "folds": "b"})
+    assert again.hash == first.hash and again.auc_before == first.auc_before
+    other = open_match(tmp_path / "match", clean, given.targets, FOLDS, {"data": "other", "folds": "b"})
+    assert other.hash != first.hash and other.alike

@@ -1,0 +1,118 @@
+"""A batch follows from (seed, fold, epoch, step), wherever and whenever it is made."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import FIRST
+from toolkit.data.dataset import Dataset
+from toolkit.recipe import Recipe, override
+from toolkit.training.batches import Batches, _chances
+
+CPU = torch.device("cpu")
+ENGINES = ("tensor", "albumentations")
+MakeBatches = Callable[..., Batches]
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    """Each image says its row in every pixel; classes 0, 1, 2 have 20, 10 and 5 rows."""
+    rows = np.arange(35)
+    images = np.broadcast_to(rows.astype(np.uint8)[:, None, None, None], (35, 8, 8, 3)).copy()
+    return Dataset(images, np.repeat([0, 1, 2], [20, 10, 5]), rows, rows, images[:0])
+
+
+@pytest.fixture
+def make_batches(dataset: Dataset) -> MakeBatches:
+    def make(*overrides: str, fold: int = 0, data: Dataset = dataset, rows: np.ndarray | None = None) -> Batches:
+        chosen = np.arange(len(data.images)) if rows is None else rows
+        recipe: Recipe = override(FIRST, overrides)
+        return Batches(data, chosen, recipe, fold, CPU, (0, 1, 2))
+
+    return make
+
+
+def same(one: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor, torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("sampling", ["0", "0.5"])
+def test_seed_fold_epoch_and_step_alone_decide_a_batch(engine: str, sampling: str, make_batches: MakeBatches) -> None:
+    words = (f"augment.engine={engine}", f"sampling={sampling}", "augment.rotate=30", "augment.colour=0.5")
+    batches = make_batches(*words)
+    wanted = batches[(2, 3)]
+    torch.manual_seed(0)
+    assert same(wanted, make_batches(*words)[(2, 3)]), "made first or after others"
+    assert same(wanted, list(batches.epoch(2, 0))[3]), "or in its turn"
+    for other in (batches[(2, 2)], batches[(1, 3)], make_batches(*words, "seed=1")[(2, 3)]):
+        assert not same(wanted, other)
+    assert not same(wanted, make_batches(*words, fold=1)[(2, 3)])
+
+
+def test_worker_processes_change_no_bit(make_batches: MakeBatches) -> None:
+    words = ("augment.engine=albumentations", "augment.rotate=30", "augment.degrade=0.5", "batch_size=16")
+    alone, helped = (list(make_batches(*words).epoch(0, workers)) for workers in (0, 2))
+    assert len(alone) == 2 and all(map(same, alone, helped))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_epoch_has_every_row_at_most_once_and_no_other(engine: str, make_batches: MakeBatches) -> None:
+    rows = np.arange(3, 30)
+    batches = make_batches(f"augment.engine={engine}", rows=rows)
+    seen = []
+    for images, targets in batches.epoch(0, 0):
+        assert images.shape == (8, 3, 8, 8) and images.dtype == torch.uint8
+        seen += images[:, 0, 0, 0].tolist()
+        assert targets.tolist() == np.repeat([0, 1, 2], [20, 10, 5])[images[:, 0, 0, 0]].tolist()
+    assert len(seen) == len(set(seen)) == 24 and set(seen) <= set(rows.tolist())
+    missing = [set(rows) - set(np.concatenate([batches.chosen(epoch, step) for step in range(3)])) for epoch in (0, 1)]
+    assert missing[0] != missing[1], "what an epoch leaves out comes in another"
+
+
+def test_fewer_rows_than_a_batch_are_one_batch(make_batches: MakeBatches) -> None:
+    batches = make_batches("batch_size=64")
+    assert batches.steps == 1 and batches.chosen(0, 0).tolist() == list(range(35))
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_sampling_draws_a_class_by_its_frequency_to_the_power(power: float, make_batches: MakeBatches) -> None:
+    batches = make_batches(f"sampling={power}")
+    epochs = 100
+    drawn = np.concatenate([batches.chosen(epoch, step) for epoch in range(epochs) for step in range(4)])
+    counts = np.array([20, 10, 5])
+    wanted = counts ** (1 - power) / (counts ** (1 - power)).sum() * len(drawn)
+    got = np.bincount(np.repeat([0, 1, 2], counts)[drawn])
+    assert ((got - wanted) ** 2 / wanted).sum() < 9.2, "chi-square, 2 degrees of freedom, 1 %"
+    assert ((got - counts / 35 * len(drawn)) ** 2 / wanted).sum() > 100, "and it is not what no sampling gives"
+
+
+def test_a_mask_is_drawn_by_its_rarest_class_that_is_scored() -> None:
+    masks = np.ones((10, 4, 4), np.uint8)
+    masks[:5, :2] = 2
+    masks[0, 0, 0] = 3
+    masks[9, 0, 0] = 0  # as rare as class 3, but not scored
+    masks[8, 0, 0] = 255  # of no class
+    chances = _chances(masks, 1.0, (1, 2, 3))
+    assert np.allclose(chances * (10 + 4 * 2 + 5), [10, 2, 2, 2, 2, 1, 1, 1, 1, 1])
+
+
+def test_a_mask_without_a_scored_class_is_drawn_like_the_commonest() -> None:
+    masks = np.zeros((4, 2, 2), np.uint8)
+    masks[1:, 0] = 1
+    masks[1, 1] = 2
+    chances = _chances(masks, 1.0, (1, 2))
+    assert chances.argmax() == 1 and chances[0] == min(chances) > 0
+
+
+def test_a_memory_map_is_neither_written_nor_held(make_batches: MakeBatches, dataset: Dataset) -> None:
+    frozen = replace(dataset, images=dataset.images.copy(), targets=dataset.targets.copy())
+    frozen.images.setflags(write=False)
+    frozen.targets.setflags(write=False)
+    images, targets = make_batches("augment.flip=none", data=frozen)[(0, 0)]
+    images += 1
+    targets += 1
+    assert np.array_equal(frozen.images, dataset.images) and np.array_equal(frozen.targets, dataset.targets)

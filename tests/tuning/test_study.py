@@ -1,0 +1,457 @@
+"""Trials are counted once, whoever dies; the dead are noticed, and what they were at is tried again."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from tests.conftest import START
+from toolkit.errors import UserError
+from toolkit.tuning.claims import GRACE, alive, claimed, this_process
+from toolkit.tuning.study import (
+    GIVEN_UP,
+    HEARD,
+    LOST,
+    OWNER,
+    RETRIED,
+    RETRIES,
+    RETRY_OF,
+    SAMPLERS,
+    Interrupted,
+    Seeded,
+    _WithPruned,
+    begin,
+    counted,
+    enqueue,
+    give_back,
+    make_sampler,
+    open_storage,
+    open_study,
+    revive,
+    work,
+)
+
+KILLS = int(os.environ.get("SEARCH_KILLS", "10"))
+WORKERS = 4
+
+
+def opened(folder: Path, where: str = "sqlite", sampler: str = "random") -> Study:
+    made, _ = make_sampler(sampler, 30, 0)
+    return open_study(where, folder, "study", ["maximize"], made)
+
+
+def up_to(number: int) -> Callable[[Sequence[FrozenTrial]], bool]:
+    return lambda trials: len(counted(trials)) < number
+
+
+def suggested(trial: Trial) -> list[float]:
+    x = trial.suggest_float("x", 0, 1)
+    branch = trial.suggest_categorical("branch", ["a", "b"])
+    return [x + (trial.suggest_float("y@b", 0, 1) if branch == "b" else 0)]
+
+
+def expected(trial: FrozenTrial) -> float:
+    return float(trial.params["x"] + trial.params.get("y@b", 0))
+
+
+def test_a_gaussian_process_learns_from_pruned_trials_what_they_reported_last() -> None:
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("gp", 30, 0)[0])
+    low: dict[str, BaseDistribution] = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    state = optuna.trial.TrialState
+    for at in range(12):  # the better the lower x is, which only those that were given up show
+        study.add_trial(optuna.create_trial(params={"x": 0.5}, distributions=low, value=0.5))
+        reports = {1: 0.9, 2: 1 - at / 12}
+        pruned = optuna.create_trial(
+            params={"x": at / 12}, distributions=low, state=state.PRUNED, intermediate_values=reports
+        )
+        study.add_trial(pruned)
+    study.add_trial(optuna.create_trial(params={"x": 0.1}, distributions=low, state=state.PRUNED))  # told nothing
+    study.add_trial(optuna.create_trial(state=state.PRUNED, intermediate_values={1: 0.3}))  # has no x
+    seen = _WithPruned(study, {"x"})._get_trials(states=(state.COMPLETE,))
+    assert len(seen) == 24 and all(t.state == state.COMPLETE for t in seen)
+    assert [t.value for t in seen if t.intermediate_values] == [1 - at / 12 for at in range(12)]
+    assert sum(t.state == state.PRUNED for t in study.get_trials()) == 14, "the study itself is left as it is"
+    assert study.ask().suggest_float("x", 0, 1) < 0.2
+    study.add_trial(optuna.create_trial(params={"x": 0.5}, distributions=low, value=0.8, intermediate_values={1: 0.3}))
+    moved = _WithPruned(study, {"x"})._get_trials(states=(state.COMPLETE,))
+    assert [t.value for t in moved if 2 in t.intermediate_values] == pytest.approx([1.5 - at / 12 for at in range(12)])
+
+
+@pytest.mark.parametrize(("sampler", "where"), [*((name, "journal") for name in SAMPLERS), ("auto", "sqlite")])
+def test_every_sampler_draws_for_a_space_with_branches_and_goes_on_in_a_new_process(
+    sampler: str, where: str, tmp_path: Path
+) -> None:
+    for number in (6, 12):
+        work(opened(tmp_path, where, sampler), tmp_path, up_to(number), suggested)
+    trials = opened(tmp_path, where).get_trials()
+    assert len(trials) == 12 and all(t.values == [expected(t)] for t in trials)
+    assert len({t.params["x"] for t in trials}) > 10, "a restart repeats no draws (a model may ask for the edge twice)"
+
+
+def test_which_sampler_follows_from_the_number_of_trials() -> None:
+    assert make_sampler("auto", 30, 0)[1].startswith("by a Gaussian process once 10 trials")
+    assert make_sampler("auto", 16, 0)[1].startswith("by a Gaussian process once 10 trials"), (
+        "nor with a budget sooner"
+    )
+    assert make_sampler("auto", 101, 0)[1].startswith("by multivariate TPE once 10 trials")
+    assert make_sampler("auto", 30, 0, objectives=2)[1].startswith("by multivariate TPE once 10 trials")
+    assert make_sampler("auto", 10, 0)[1] == "at random"
+    with pytest.raises(UserError, match="there is no sampler 'best'; there are auto, tpe"):
+        make_sampler("best", 30, 0)
+    with pytest.raises(UserError, match="cmaes takes one objective"):
+        make_sampler("cmaes", 30, 0, objectives=2)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("mysql://somewhere/study", "--storage mysql://somewhere/study is not known; write sqlite, journal or"),
+        ("postgresql://user:secret@127.0.0.1:1/study", r"user:\*\*\*@127.0.0.1:1/study can't be opened: .*refused"),
+    ],
+)
+def test_a_storage_that_cannot_be_reached_is_an_error_of_one_sentence(where: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        opened(tmp_path, where)
+    assert "secret" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_queue_comes_first_and_is_made_once(tmp_path: Path) -> None:
+    queue = [({"x": 0.25, "branch": "a"}, {"recipe": "one"}), ({"x": 0.5, "branch": "a"}, {"recipe": "two"})]
+    for _ in range(2):
+        study = opened(tmp_path)
+        enqueue(study, tmp_path, queue)
+    work(study, tmp_path, up_to(3), suggested)
+    trials = study.get_trials()
+    assert [t.user_attrs.get("recipe") for t in trials] == ["one", "two", None]
+    assert [t.values[0] for t in trials[:2]] == [0.25, 0.5]
+
+
+def test_how_a_trial_ended_is_told_with_its_reason(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    told: list[FrozenTrial] = []
+
+    def evaluate(trial: Trial) -> list[float]:
+        values = suggested(trial)
+        if trial.number == 0:
+            raise UserError("the loss is no longer a number")
+        if trial.number == 1:
+            raise optuna.TrialPruned("after 1 of 3 folds")
+        return values
+
+    work(study, tmp_path, up_to(3), evaluate, told.append)
+    assert [t.state for t in told] == [TrialState.FAIL, TrialState.PRUNED, TrialState.COMPLETE]
+    assert told[0].user_attrs["error"] == "the loss is no longer a number"
+    assert told[1].user_attrs["note"] == "after 1 of 3 folds"
+
+
+def test_a_trial_that_others_took_for_dead_is_left_to_them(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    told: list[int] = []
+
+    def evaluate(trial: Trial) -> list[float]:
+        values = suggested(trial)
+        if trial.number == 0:
+            give_back(study, study.get_trials()[0], 1)
+            trial.set_user_attr("folds", 1)
+        return values
+
+    work(study, tmp_path, up_to(2), evaluate, lambda trial: told.append(trial.number))
+    lost, again, _ = study.get_trials()
+    assert lost.state == TrialState.FAIL and again.params == lost.params and told == [1, 2]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, Interrupted])
+def test_an_interrupted_trial_is_queued_again_however_often(end: type[BaseException], tmp_path: Path) -> None:
+    def interrupt(trial: Trial) -> list[float]:
+        suggested(trial)
+        raise end
+
+    for _ in range(3):
+        if end is KeyboardInterrupt:
+            with pytest.raises(KeyboardInterrupt):
+                work(opened(tmp_path), tmp_path, up_to(1), interrupt)
+        else:
+            work(opened(tmp_path), tmp_path, up_to(1), interrupt)
+    study = opened(tmp_path)
+    work(study, tmp_path, up_to(1), suggested)
+    *lost, done = study.get_trials()
+    assert [t.user_attrs[LOST] for t in lost] == [RETRIED] * 3 and done.state == TrialState.COMPLETE
+    assert all(t.params == lost[0].params for t in (*lost, done)) and counted([*lost, done]) == [done]
+
+
+def left_running(study: Study, owner: object, heard: float) -> int:
+    trial = study.ask()
+    suggested(trial)
+    trial.set_user_attr(OWNER, owner)
+    trial.set_user_attr(HEARD, heard)
+    return trial.number
+
+
+def test_a_dead_process_is_known_at_once_here_and_after_two_minutes_elsewhere(tmp_path: Path) -> None:
+    me, now = this_process(), time.time()
+    assert alive(me, 0.0)
+    assert not alive(replace(me, started="1"), now), "another process has got the same number"
+    assert not alive(replace(me, pid=2**22 + 1), now)
+    assert alive(replace(me, host="elsewhere"), now - GRACE / 2)
+    assert not alive(replace(me, host="elsewhere"), now - GRACE - 1)
+    study = opened(tmp_path)
+    for owner, heard in (
+        (me, 0.0),
+        (replace(me, started="1"), now),
+        (replace(me, host="elsewhere"), now),
+        (replace(me, host="elsewhere"), now - GRACE - 1),
+    ):
+        left_running(study, asdict(owner), heard)
+    assert revive(study) == [1, 3]
+    assert [t.state.name for t in study.get_trials()] == ["RUNNING", "FAIL", "RUNNING", "FAIL", "WAITING", "WAITING"]
+
+
+def test_what_a_dead_process_was_at_is_tried_once_more_and_only_once(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    dead = asdict(replace(this_process(), started="1"))
+    first = left_running(study, dead, 0.0)
+    assert revive(study) == [first]
+    again = begin(study, tmp_path, up_to(5))
+    assert again is not None and again.user_attrs[RETRY_OF] == first and again.user_attrs[RETRIES] == 1
+    suggested(again)
+    again.set_user_attr(OWNER, dead)
+    assert revive(study) == [again.number]
+    trials = study.get_trials()
+    assert [t.user_attrs.get(LOST) for t in trials] == [RETRIED, GIVEN_UP] and trials[0].params == trials[1].params
+    assert [t.number for t in counted(trials)] == [again.number], "a trial that killed two processes counts, and ends"
+
+
+def test_a_kill_between_the_two_steps_of_giving_back_queues_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(tmp_path)
+    number = left_running(study, asdict(replace(this_process(), started="1")), 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "tell", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            revive(study)
+    assert revive(study) == [number]
+    assert [t.state.name for t in study.get_trials()] == ["FAIL", "WAITING"]
+
+
+def test_trials_that_were_lost_do_not_bias_the_sampler(tmp_path: Path) -> None:
+    drawn = {}
+    for name in ("whole", "left alone", "revived"):
+        study = opened(tmp_path / name, "journal", "tpe")
+        work(study, tmp_path / name, up_to(12), suggested)
+        if name != "whole":
+            left_running(study, asdict(replace(this_process(), started="1")), 0.0)
+        if name == "revived":
+            revive(study)
+            study.tell(study.ask().number, state=TrialState.FAIL)  # the retry
+        assert isinstance(study.sampler, Seeded)
+        study.sampler = study.sampler.make(7)
+        trial = study.ask()
+        suggested(trial)
+        drawn[name] = trial.params
+    assert drawn["revived"] == drawn["whole"] != drawn["left alone"]
+
+
+def test_a_sign_of_life_is_given_while_a_trial_runs(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    heard: list[float] = []
+
+    def slow(trial: Trial) -> list[float]:
+        until = time.time() + 20
+        while len(set(heard)) < 3 and time.time() < until:
+            heard.append(study.get_trials()[0].user_attrs[HEARD])
+            time.sleep(0.01)
+        return suggested(trial)
+
+    work(study, tmp_path, up_to(1), slow, beat=0.02)
+    assert len(set(heard)) >= 3
+
+
+def hold(path: Path, taken: "multiprocessing.synchronize.Event") -> None:
+    with claimed(path) as mine:
+        assert mine
+        taken.set()
+        time.sleep(60)
+
+
+def test_a_claim_is_had_by_one_and_ends_with_its_process(tmp_path: Path) -> None:
+    path, taken = tmp_path / "claim", START.Event()
+    process = START.Process(target=hold, args=(path, taken))
+    process.start()
+    assert taken.wait(60)
+    with claimed(path) as mine:
+        assert not mine
+    process.kill()
+    process.join()
+    with claimed(path) as mine:
+        assert mine
+    stranger = {**asdict(this_process()), "host": "elsewhere"}
+    path.write_text(json.dumps(stranger))
+    with claimed(path) as mine:
+        assert not mine, "another machine has given a sign of life"
+    os.utime(path, (0, time.time() - GRACE - 1))
+    with claimed(path) as mine:
+        assert mine
+
+
+def worker(where: str, folder: Path, number: int, log: Path) -> None:
+    """Work on the study until it has so many trials; write down what was told."""
+    study = opened(folder, where, "tpe")
+
+    def evaluate(trial: Trial) -> list[float]:
+        values = suggested(trial)
+        time.sleep(np.random.default_rng().uniform(0.02, 0.15))
+        return values
+
+    def told(trial: FrozenTrial) -> None:
+        with open(log, "a", buffering=1) as file:
+            file.write(f"{trial.number} {trial.values[0]!r}\n")
+
+    work(study, folder, up_to(number), evaluate, told)
+
+
+def killed_again_and_again(where: str, folder: Path, kills: int, number: int) -> list[FrozenTrial]:
+    """The study's trials after four processes have worked on it, one killed by -9 now and then and started anew."""
+    log, random = folder / "told", np.random.default_rng()
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def started() -> multiprocessing.process.BaseProcess:
+        process = START.Process(target=worker, args=(where, folder, number, log))
+        process.start()
+        return process
+
+    processes = [started() for _ in range(WORKERS)]
+    for _ in range(kills):
+        time.sleep(random.uniform(0.05, 0.6))
+        at = int(random.integers(WORKERS))
+        pid = processes[at].pid
+        assert pid is not None
+        if processes[at].exitcode is None:
+            os.kill(pid, signal.SIGKILL)
+        processes[at].join()
+        processes[at] = started()
+    for process in processes:
+        process.join(180)
+        assert process.exitcode == 0
+    work(opened(folder, where), folder, up_to(number), suggested)  # what the last one killed was at
+    trials = opened(folder, where).get_trials()
+    for line in log.read_text().splitlines():
+        told, value = line.split()
+        assert trials[int(told)].state == TrialState.COMPLETE and trials[int(told)].values == [float(value)]
+    return trials
+
+
+def check_nothing_is_lost(trials: Sequence[FrozenTrial], number: int) -> None:
+    begun = counted(trials)
+    assert len(begun) == number
+    assert all(t.values == [expected(t)] for t in begun if t.state == TrialState.COMPLETE)
+    assert {t.user_attrs.get(LOST) for t in begun if t.state != TrialState.COMPLETE} <= {GIVEN_UP}
+    retries = Counter(t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs)
+    assert set(retries.values()) <= {1}, "nothing is tried again twice"
+    for trial in trials:
+        if trial.user_attrs.get(LOST) == RETRIED:
+            (again,) = (t for t in trials if t.user_attrs.get(RETRY_OF) == trial.number)
+            assert trial.params.items() <= again.params.items()
+
+
+def test_four_processes_killed_again_and_again_lose_no_finished_trial(tmp_path: Path) -> None:
+    number = 20 + 4 * KILLS
+    check_nothing_is_lost(killed_again_and_again("sqlite", tmp_path, KILLS, number), number)
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The address of a server on the loopback, made for the test by a user who is not root."""
+    programs = [shutil.which(name) for name in ("initdb", "postgres", "setpriv")]
+    if None in programs:
+        pytest.skip("initdb, postgres and setpriv are not all at hand")
+    initdb, server, setpriv = map(str, programs)
+    folder = Path(tempfile.mkdtemp(prefix="study-"))
+    user = [] if os.getuid() else [setpriv, "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    try:
+        if user:
+            shutil.chown(folder, "nobody", "nogroup")
+        made = subprocess.run(
+            [*user, initdb, "-D", str(folder / "db"), "-A", "trust", "-U", "me", "--no-sync"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+        )
+        if made.returncode:
+            pytest.skip(f"initdb can't be run here: {made.stderr.strip().splitlines()[-1]}")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            [*user, server, "-D", str(folder / "db"), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+        )
+        try:
+            for _ in range(300):
+                with socket.socket() as asking:
+                    if asking.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert process.poll() is None
+                time.sleep(0.1)
+            time.sleep(0.5)
+            yield f"postgresql://me@127.0.0.1:{port}/postgres"
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_four_processes_share_a_study_in_postgresql(postgres: str, tmp_path: Path) -> None:
+    check_nothing_is_lost(killed_again_and_again(postgres, tmp_path, 2, 24), 24)
+
+
+def test_a_journal_whose_writer_was_killed_goes_to_one_of_those_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("toolkit.tuning.study.LOCKED", 1)
+    with pytest.warns(UserWarning, match="grace_period"):
+        storages = [open_storage("journal", Path("search")) for _ in range(2)]
+    locks = [storage._backend._lock for storage in storages if isinstance(storage, JournalStorage)]  # type: ignore[attr-defined]
+    locks[0].acquire()  # and dies
+    held = threading.Lock()
+
+    def write(lock: BaseJournalFileLock) -> None:
+        with get_lock_file(lock):
+            assert held.acquire(blocking=False)
+            time.sleep(0.6)
+            held.release()
+
+    with ThreadPoolExecutor() as pool:
+        for written in [pool.submit(write, lock) for lock in locks]:
+            written.result(30)
+    with get_lock_file(locks[0]):
+        locks[1].release()  # as if it had been away for so long that it was thought dead
+
+
+def test_a_journal_is_shared_as_well(tmp_path: Path) -> None:
+    check_nothing_is_lost(killed_again_and_again("journal", tmp_path, 2, 24), 24)

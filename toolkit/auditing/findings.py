@@ -1,0 +1,129 @@
+"""What an audit finds in a dataset; what took long to compute is kept on disk, with the evidence for it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolkit.auditing.appearance import appearance, network_features, properties
+from toolkit.auditing.copies import find_copies
+from toolkit.auditing.keypoints import open_keypoints, picture_vectors, save_keypoints
+from toolkit.auditing.label_errors import Doubts, doubts, peculiarity
+from toolkit.auditing.tiles import find_seams
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset, hash_sample
+from toolkit.store import atomic
+from toolkit.task import Segmentation, Task
+
+REPEATS = 5  # one picture, or one patterned mask, in more samples than this is no chance
+LINKS = ("left", "right", "kind", "mirrored", "keypoints", "similarity", "matrix")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Rows are those of the dataset, N in all.
+
+    same: rows of equal pictures, two or more each. masks: rows under one patterned mask, more than REPEATS.
+    distinct: one row of each picture that is not repeated so often. links: pairs of distinct rows of one origin;
+    kind is `copy`, or the side on which the right picture continues the left one. peculiar: float (N,), robust
+    standard deviations from the typical distance to the nearest pictures, NaN where not looked at; near: int64
+    (N, k), those nearest. doubts: which labels may be wrong.
+    """
+
+    same: tuple[np.ndarray, ...]
+    masks: tuple[np.ndarray, ...]
+    distinct: np.ndarray
+    links: pd.DataFrame
+    peculiar: np.ndarray
+    near: np.ndarray
+    doubts: Doubts
+
+
+def gather(competition: Competition, dataset: Dataset, folder: Path, run: Path | None, jobs: int) -> Findings:
+    """All findings, with the evidence in `folder`.
+
+    run: a finished run on these data, whose out-of-fold probabilities judge the labels.
+    """
+    same, masks = equal_pictures(dataset.images), repeated_masks(dataset.targets, competition.task)
+    distinct = _distinct(len(dataset.images), same, masks)
+    links = find_links(dataset.images, distinct, folder, jobs)
+    pictures = dataset.images[distinct]
+    score, nearest = peculiarity(_kept(folder / "appearance.npy", lambda: appearance(pictures)))
+    peculiar = np.full(len(dataset.images), np.nan)
+    peculiar[distinct] = score
+    near = np.zeros((len(dataset.images), nearest.shape[1]), np.int64)
+    near[distinct] = distinct[nearest]
+    make = network_features if competition.rules.pretrained else appearance
+    doubted = doubts(
+        competition, dataset, distinct, lambda: _kept(folder / "features.npy", lambda: make(pictures)), links, run
+    )
+    return Findings(same, masks, distinct, links, peculiar, near, doubted)
+
+
+def equal_pictures(images: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rows of pictures (N, H, W, C) that are the same to the last bit, two or more each."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, image in enumerate(images):
+        rows[hash_sample(image)].append(row)
+    return tuple(np.array(found) for found in rows.values() if len(found) > 1)
+
+
+def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:
+    """Rows that share one mask with structure, more than REPEATS; masks of one class alone repeat by nature."""
+    if not isinstance(task, Segmentation):
+        return ()
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, mask in enumerate(targets):
+        if mask.min() != mask.max():
+            rows[hash_sample(mask)].append(row)
+    return tuple(np.array(found) for found in rows.values() if len(found) > REPEATS)
+
+
+def _distinct(number: int, same: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> np.ndarray:
+    kept = np.ones(number, bool)
+    for rows in same:
+        kept[rows if len(rows) > REPEATS else rows[1:]] = False
+    for rows in masks:
+        kept[rows] = False
+    return np.flatnonzero(kept)
+
+
+def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int) -> pd.DataFrame:
+    """Copies and seams among the distinct rows, with the columns LINKS."""
+    path = folder / "links.parquet"
+    if not path.exists():
+        pictures = images[distinct]
+        if not (folder / "keypoints").exists():
+            save_keypoints(pictures, folder / "keypoints", jobs)
+        keypoints = open_keypoints(folder / "keypoints")
+        _kept(folder / "rows.npy", lambda: distinct)
+        vectors = _kept(folder / "vectors.npy", lambda: np.stack(picture_vectors(keypoints)))
+        rows: list[tuple[object, ...]] = [
+            (link.left, link.right, "copy", link.mirrored, link.keypoints, link.similarity, link.matrix)
+            for link in find_copies(pictures, keypoints, (vectors[0], vectors[1]), jobs)
+        ]
+        rows += [(seam.left, seam.right, seam.side, False, 0, 1 - seam.ratio, ()) for seam in find_seams(pictures)]
+        table = pd.DataFrame(rows, columns=list(LINKS))
+        table["left"], table["right"] = (distinct[table[side].to_numpy(np.int64)] for side in ("left", "right"))
+        with atomic(path) as partial:
+            table.to_parquet(partial, index=False)
+    return pd.read_parquet(path)
+
+
+def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:
+    """`embed.properties` of images (N, H, W, C), computed once."""
+    if not path.exists():
+        with atomic(path) as partial:
+            properties(images).to_parquet(partial, index=False)
+    return pd.read_parquet(path)
+
+
+def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    if not path.exists():
+        with atomic(path) as partial, open(partial, "wb") as file:
+            np.save(file, make(), allow_pickle=False)
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array

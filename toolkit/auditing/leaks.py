@@ -1,0 +1,78 @@
+"""What a split may leak: pairs of one origin on both sides of a fold, and the most alike pair that is left."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolkit.auditing.copies import verify
+from toolkit.auditing.explain import strip
+from toolkit.auditing.keypoints import open_keypoints
+from toolkit.auditing.neighbours import nearest
+from toolkit.data.dataset import Dataset
+
+LOOKED_AT = 3  # most alike pairs of each fold that are verified
+NEIGHBOURS = 20
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows, one validated in `fold` and one trained on then. cosine: of their vectors. leak: of one origin?"""
+
+    fold: int
+    validated: int
+    trained_on: int
+    cosine: float
+    leak: bool
+
+
+def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pair]:
+    """The most alike pictures on two sides of each fold's boundary; none where there is no evidence of an audit.
+
+    fold: int64 (N,), negative where a sample is in none. evidence: the folder that an audit left.
+    """
+    if not (evidence / "links.parquet").exists():
+        return []
+    rows = np.load(evidence / "rows.npy", allow_pickle=False)
+    vectors = np.load(evidence / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    keypoints, pictures = open_keypoints(evidence / "keypoints"), dataset.images[rows]
+    sides = fold[rows]
+    found = []
+    looked = [(flipped, *nearest(vectors[0], vectors[flipped], min(NEIGHBOURS, len(rows) - 1))) for flipped in (0, 1)]
+    for k in range(int(fold.max()) + 1):
+        candidates = []
+        for flipped, cosine, near in looked:
+            across = (sides == k)[:, None] & (near >= 0) & (sides[near] >= 0) & (sides[near] != k)
+            for at in np.argsort(-np.where(across, cosine, -np.inf), axis=None)[:LOOKED_AT]:
+                row, rank = divmod(int(at), near.shape[1])
+                if across[row, rank]:
+                    candidates.append((float(cosine[row, rank]), row, int(near[row, rank]), bool(flipped)))
+        checked = [
+            (verify(pictures, keypoints, right, left, flipped) is not None, product, left, right)
+            for product, left, right, flipped in candidates
+        ]
+        if checked:
+            leak, product, left, right = max(checked)
+            found.append(Pair(k, int(rows[left]), int(rows[right]), product, leak))
+    return found
+
+
+def divided_links(fold: np.ndarray, evidence: Path) -> pd.DataFrame:
+    """The audit's links whose two pictures lie in different folds, as when their lines were taken off the list."""
+    links = pd.read_parquet(evidence / "links.parquet")
+    left, right = fold[links["left"]], fold[links["right"]]
+    return links[(left >= 0) & (right >= 0) & (left != right)]
+
+
+def picture_of_pairs(dataset: Dataset, pairs: list[Pair]) -> np.ndarray:
+    """The pairs below each other, uint8 (h, w, 3)."""
+    strips = []
+    for pair in pairs:
+        verdict = "ONE ORIGIN" if pair.leak else "different"
+        first = f"fold {pair.fold}: {dataset.ids[pair.validated]}"
+        second = f"trained on: {dataset.ids[pair.trained_on]}, {verdict}"
+        strips.append(strip([(first, dataset.images[pair.validated]), (second, dataset.images[pair.trained_on])]))
+    width = max(part.shape[1] for part in strips)
+    padded = [np.pad(part, ((0, 8), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in strips]
+    return np.concatenate(padded)

@@ -1,0 +1,204 @@
+"""What stands on the audit's page: summary, class balance, galleries of what was found, train against test."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolkit.auditing.explain import enlarged, link_panels, strip, with_mask
+from toolkit.auditing.findings import REPEATS, Findings, kept_properties
+from toolkit.auditing.proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, groups_found
+from toolkit.auditing.train_vs_test import Shift
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset, class_counts
+from toolkit.pages.html import Gallery, Page, Table, render
+from toolkit.task import Segmentation
+
+SHOWN = 18  # findings of a kind with pictures
+MEMBERS = 6  # of a group
+
+
+def audit_page(
+    competition: Competition,
+    dataset: Dataset,
+    findings: Findings,
+    proposal: pd.DataFrame,
+    shift: Shift | None,
+    evidence: Path,
+) -> str:
+    """The HTML of the whole audit."""
+    dropped = set(proposal.loc[proposal["action"] == "drop", "index"])
+    keep = np.array([int(name) not in dropped for name in dataset.ids])
+    group = groups_found(dataset, findings)
+    facts = [
+        (f"{len(dataset.images):,}", "training samples"),
+        (f"{len(dataset.ids) - keep.sum():,}", "to drop"),
+        (f"{len(np.unique(group[keep])):,}", "groups of one origin"),
+        (f"{int((proposal['action'] == 'relabel?').sum()):,}", "labels to look at"),
+        (f"{len(dataset.test_images):,}", "test images"),
+    ]
+    if shift is not None:
+        facts.append((f"{shift.auc:.2f}", "AUC of train against test"))
+    sections = [
+        class_table(competition, dataset, keep),
+        _class_properties(competition, dataset, keep, evidence),
+        *_intruders(competition, dataset, findings),
+        *_copies(competition, dataset, findings, group, keep),
+        *_seams(dataset, findings),
+        *_labels(competition, dataset, proposal, findings),
+        *_peculiar(competition, dataset, proposal, findings),
+        *(_shift(competition, dataset, shift) if shift is not None else []),
+    ]
+    return render(Page(f"Audit of {competition.name}", facts, _todo(proposal, shift), list(sections)))
+
+
+def _todo(proposal: pd.DataFrame, shift: Shift | None) -> list[str]:
+    count = proposal["action"].value_counts()
+    sentences = []
+    if count.get("drop", 0):
+        sentences.append(f"{count['drop']:,} samples are left out of the folds: intruders and contradictions.")
+    if count.get("group", 0):
+        sentences.append(
+            f"{count['group']:,} samples have relatives; each group stays on one side of every split, or the local "
+            "score is too good to be true."
+        )
+    asked = sum(n for name, n in count.items() if str(name).endswith("?"))
+    if asked:
+        sentences.append(
+            f"{asked:,} suggestions wait for you: remove the question mark in cleaning.csv to accept one."
+        )
+    if shift is not None and shift.auc > 0.7:
+        sentences.append("The test images differ from the training images: trust no clean score alone.")
+    elif shift is not None:
+        sentences.append("The test images look much like the training images.")
+    return sentences or ["Nothing was found that needs a hand."]
+
+
+def class_table(competition: Competition, dataset: Dataset, keep: np.ndarray) -> Table:
+    """Images of each class, or pixels and the images that hold any, among the rows to keep."""
+    targets = dataset.targets[keep]
+    counts = class_counts(targets, competition.task)
+    shares = [f"{n / max(counts.sum(), 1):.2%}" for n in counts]
+    if isinstance(competition.task, Segmentation):
+        within = [int((targets == i).any((1, 2)).sum()) for i in range(len(counts))]
+        columns = zip(competition.task.classes, counts, shares, within, strict=True)
+        rows = [[name, f"{n:,}", share, f"{w:,}"] for name, n, share, w in columns]
+        return Table("Classes", ("class", "pixels", "share", "images with it"), rows)
+    rows = [[name, f"{n:,}", share] for name, n, share in zip(competition.task.classes, counts, shares, strict=True)]
+    return Table("Classes", ("class", "images", "share"), rows)
+
+
+def _class_properties(competition: Competition, dataset: Dataset, keep: np.ndarray, evidence: Path) -> Table:
+    table = kept_properties(dataset.images, evidence / "properties.parquet")
+    rows = []
+    for number, name in enumerate(competition.task.classes):
+        has = dataset.targets == number
+        has = (has.any((1, 2)) if has.ndim > 1 else has) & keep
+        rows.append([name, *(f"{value:.1f}" for value in table[has].mean())])
+    note = "Means over the images of a class, or that hold it. A class that differs in light is easily learnt by it."
+    return Table("Pictures by class", ("class", *table.columns), rows, note)
+
+
+def _picture(competition: Competition, dataset: Dataset, row: int) -> np.ndarray:
+    if isinstance(competition.task, Segmentation):
+        return with_mask(dataset.images[row], dataset.targets[row])
+    return np.asarray(dataset.images[row])
+
+
+def _named(competition: Competition, dataset: Dataset, row: int) -> str:
+    name = str(dataset.ids[row])
+    if isinstance(competition.task, Segmentation):
+        return name
+    return f"{name} {competition.task.classes[int(dataset.targets[row])]}"
+
+
+def _row_of_pictures(competition: Competition, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    return strip([(_named(competition, dataset, row), _picture(competition, dataset, row)) for row in rows[:MEMBERS]])
+
+
+def _intruders(competition: Competition, dataset: Dataset, findings: Findings) -> list[Gallery]:
+    many = [(rows, f"one picture {len(rows)} times") for rows in findings.same if len(rows) > REPEATS]
+    many += [(rows, f"one mask under {len(rows)} pictures") for rows in findings.masks]
+    if not many:
+        return []
+    figures = [(text, _row_of_pictures(competition, dataset, rows)) for rows, text in many[:SHOWN]]
+    advice = "Pictures or masks that repeat more often than chance. They are dropped; delete their lines to keep them."
+    return [Gallery("Intruders", advice, figures, max(0, len(many) - SHOWN))]
+
+
+def _copies(
+    competition: Competition, dataset: Dataset, findings: Findings, group: np.ndarray, keep: np.ndarray
+) -> list[Gallery]:
+    copied = findings.links[findings.links["kind"] == "copy"]
+    touched = {int(row) for row in copied[["left", "right"]].to_numpy().ravel()}
+    touched |= {int(row) for rows in findings.same for row in rows if keep[row]}
+    names = sorted({int(group[row]) for row in touched}, key=lambda name: -int((group == name).sum()))
+    figures = []
+    for name in names[:SHOWN]:
+        rows = np.flatnonzero((group == name) & keep)
+        if len(rows):
+            figures.append((f"{len(rows)} pictures of one origin", _row_of_pictures(competition, dataset, rows)))
+    if not figures:
+        return []
+    advice = "Copies of one picture. They stay together in one fold; look for groups that show different things."
+    return [Gallery("Copies", advice, figures, max(0, len(names) - SHOWN))]
+
+
+def _seams(dataset: Dataset, findings: Findings) -> list[Gallery]:
+    seams = findings.links[findings.links["kind"] != "copy"].sort_values("similarity", ascending=False)
+    if seams.empty:
+        return []
+    spread = seams.iloc[np.linspace(0, len(seams) - 1, min(SHOWN, len(seams))).astype(int)]
+    figures = [
+        (" continues in ".join(name for name, _ in panels[:2]), enlarged(panels[-1][1]))
+        for panels in (link_panels(dataset, link) for link in spread.itertuples(index=False))
+    ]
+    advice = (
+        "Tiles cut from one larger picture, from the surest to the least sure. They stay together in one fold; "
+        "about one in fifty of these links may be chance."
+    )
+    return [Gallery("Neighbouring tiles", advice, figures, max(0, len(seams) - SHOWN))]
+
+
+def _labels(competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> list[Gallery]:
+    asked = proposal[proposal["reason"].str.startswith((DOUBTFUL_LABEL, DOUBTFUL_MASK))]
+    asked = asked.sort_values("confidence", ascending=False)
+    if asked.empty:
+        return []
+    row_of = {int(name): row for row, name in enumerate(dataset.ids)}
+    figures = [
+        (f"{name}: {reason}", strip([("", _picture(competition, dataset, row_of[int(name)]))]))
+        for name, reason in asked.head(SHOWN)[["index", "reason"]].itertuples(index=False)
+    ]
+    advice = f"Labels held against {findings.doubts.judge}. Accept a line by removing its question mark."
+    return [Gallery("Suspicious labels", advice, figures, max(0, len(asked) - SHOWN))]
+
+
+def _peculiar(competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> list[Gallery]:
+    asked = proposal[proposal["reason"].str.startswith(UNLIKE)]
+    if asked.empty:
+        return []
+    rows = np.flatnonzero(np.isin(dataset.ids, asked["index"]))
+    rows = rows[np.argsort(-findings.peculiar[rows])]
+    figures = [
+        (f"{_named(competition, dataset, row)}: {findings.peculiar[row]:.1f}", strip([("", dataset.images[row])]))
+        for row in rows[:SHOWN]
+    ]
+    advice = "Pictures far from all others. Drop those that do not belong; rare but real ones are worth keeping."
+    return [Gallery("Unlike the rest", advice, figures, max(0, len(rows) - SHOWN))]
+
+
+def _shift(competition: Competition, dataset: Dataset, shift: Shift) -> list[Table | Gallery]:
+    rows = [
+        [str(line.property), f"{line.train:.2f}", f"{line.test:.2f}", f"{line.auc:.2f}"]
+        for line in shift.by_property.itertuples(index=False)
+    ]
+    note = (
+        f"A classifier that sees these properties tells test from training images with an AUC of {shift.auc:.2f} "
+        "(0.5: not at all, 1: always). Below, medians, and the AUC of each property alone."
+    )
+    order = np.argsort(-shift.odd)[:SHOWN]
+    figures = [(f"test image {row}", strip([("", dataset.test_images[row])])) for row in order]
+    advice = "The test images most unlike the training images: let the augmentation reach them."
+    table = Table("Train against test", ("property", "train", "test", "AUC alone"), rows, note)
+    return [table, Gallery("Most unlike training", advice, figures)]

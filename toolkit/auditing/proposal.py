@@ -1,0 +1,127 @@
+"""The cleaning list that follows from what an audit found: one line a proposed action, for a person to edit."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from toolkit.auditing.findings import REPEATS, Findings
+from toolkit.auditing.tiles import FALSE_SHARE
+from toolkit.data.cleaning import COLUMNS
+from toolkit.data.dataset import Dataset, hash_sample
+from toolkit.data.folds import connect
+from toolkit.task import Classification, Task
+
+PECULIAR = 8.0  # robust standard deviations from which a picture is called unlike the rest
+REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
+DOUBTFUL_LABEL, DOUBTFUL_MASK = "doubtful label", "doubtful mask"
+SUSPICION = 0.98  # below, a doubted label is not worth a look
+
+
+@dataclass(frozen=True)
+class Line:
+    """One proposed action on the sample at `row`. confidence: 0 to 1."""
+
+    row: int
+    action: str
+    value: str
+    reason: str
+    confidence: float
+
+
+def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
+    """The list, with the columns of a cleaning list, by index.
+
+    What is certain or does no harm is to be obeyed (`drop`, `group`), the rest only suggested (`drop?`, `relabel?`).
+    A reason is a kind of finding, a colon, and the details.
+    """
+    group = groups_found(dataset, findings)
+    lines = _repeats(dataset, findings)
+    dropped = {line.row for line in lines}
+    lines += [line for line in _groups(dataset, findings, group) if line.row not in dropped]
+    lines += _peculiar(findings)
+    if isinstance(task, Classification):
+        lines += _labels(dataset, task, findings, group, dropped)
+    else:
+        lines += _masks(findings, dropped)
+    table = pd.DataFrame([asdict(line) for line in lines], columns=["row", *COLUMNS[1:]])
+    table.insert(0, "index", dataset.ids[table.pop("row").to_numpy(np.int64)])
+    return table.sort_values(["index", "action"], ignore_index=True).round({"confidence": 3})
+
+
+def groups_found(dataset: Dataset, findings: Findings) -> np.ndarray:
+    """Group of each row, int64 (N,): equal pictures, copies and neighbouring tiles together."""
+    pairs = [(int(rows[0]), int(row)) for rows in findings.same for row in rows[1:]]
+    links = findings.links[["left", "right"]].to_numpy(np.int64)
+    return connect(len(dataset.images), np.concatenate([np.array(pairs, np.int64).reshape(-1, 2), links]))
+
+
+def _repeats(dataset: Dataset, findings: Findings) -> list[Line]:
+    """Intruders, and equal pictures whose targets contradict each other: which is right can't be known."""
+    lines = []
+    for rows in findings.same:
+        if len(rows) > REPEATS:
+            lines += [Line(int(row), "drop", "", f"{REPEATED_PICTURE}: {len(rows)} times", 1.0) for row in rows]
+        elif len({hash_sample(dataset.targets[row]) for row in rows}) > 1:
+            lines += [Line(int(row), "drop", "", f"contradictory copies: {_ids(dataset, rows)}", 1.0) for row in rows]
+    for rows in findings.masks:
+        lines += [Line(int(row), "drop", "", f"{REPEATED_MASK}: under {len(rows)} pictures", 1.0) for row in rows]
+    return lines
+
+
+def _groups(dataset: Dataset, findings: Findings, group: np.ndarray) -> list[Line]:
+    """A line for each member of a group, with its surest relation as the reason; a group is named by its first id."""
+    first = {int(name): str(dataset.ids[row]) for row, name in reversed(list(enumerate(group)))}
+    lines: dict[int, Line] = {}
+    for left, right, kind, _, count, similarity, _ in findings.links.sort_values("similarity").itertuples(index=False):
+        for row, other in ((left, right), (right, left)):
+            text = f"copy: of {dataset.ids[other]}, {count} keypoints agree, similarity {similarity:.2f}"
+            sure = float(similarity)
+            if kind != "copy":
+                text, sure = f"neighbouring tile: of {dataset.ids[other]}", 1 - FALSE_SHARE
+            lines[row] = Line(row, "group", first[int(group[row])], text, sure)
+    for rows in findings.same:
+        reason = f"exact copy: {_ids(dataset, rows)}"
+        lines |= {int(row): Line(int(row), "group", first[int(group[row])], reason, 1.0) for row in rows}
+    return list(lines.values())
+
+
+def _ids(dataset: Dataset, rows: np.ndarray) -> str:
+    return " ".join(str(dataset.ids[row]) for row in rows)
+
+
+def _peculiar(findings: Findings) -> list[Line]:
+    far = np.flatnonzero(np.nan_to_num(findings.peculiar) > PECULIAR)
+    text = UNLIKE + ": {:.1f} robust standard deviations beyond the usual distance"
+    return [Line(int(row), "drop?", "", text.format(findings.peculiar[row]), 0.5) for row in far]
+
+
+def _labels(
+    dataset: Dataset, task: Classification, findings: Findings, group: np.ndarray, dropped: set[int]
+) -> list[Line]:
+    """Labels that contradict those of their copies, or what was learnt from all others."""
+    lines: dict[int, Line] = {}
+    doubts = findings.doubts
+    for row in np.flatnonzero(doubts.wrong & (np.nan_to_num(doubts.suspicion) >= SUSPICION)).tolist():
+        given, other = task.classes[int(dataset.targets[row])], task.classes[int(doubts.likelier[row])]
+        if given != other:
+            reason = f"{DOUBTFUL_LABEL}: {given}, looks like {other}"
+            lines[row] = Line(row, "relabel?", other, reason, float(doubts.suspicion[row]))
+    for name in np.flatnonzero(np.bincount(group) > 1):
+        rows = [row for row in np.flatnonzero(group == name).tolist() if row not in dropped]
+        said = Counter(int(dataset.targets[row]) for row in rows)
+        if len(said) > 1:
+            common, times = said.most_common(1)[0]
+            reason = f"{DOUBTFUL_LABEL}: {times} of {len(rows)} copies are {task.classes[common]}"
+            for row in rows:
+                if dataset.targets[row] != common:
+                    lines[row] = Line(row, "relabel?", task.classes[common], reason, times / len(rows))
+    return [line for row, line in lines.items() if row not in dropped]
+
+
+def _masks(findings: Findings, dropped: set[int]) -> list[Line]:
+    doubts = findings.doubts
+    reason = f"{DOUBTFUL_MASK}: most of it contradicts the predictions"
+    wrong = [row for row in np.flatnonzero(doubts.wrong).tolist() if row not in dropped]
+    return [Line(row, "drop?", "", reason, float(doubts.suspicion[row])) for row in wrong]

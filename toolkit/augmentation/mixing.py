@@ -1,0 +1,88 @@
+"""Images of one batch mixed with each other: MixUp, CutMix, and rare classes copied from mask to mask."""
+
+import numpy as np
+import torch
+from torch.nn.functional import max_pool2d
+
+from toolkit.augmentation.geometry import to_device
+from toolkit.metrics import IGNORED
+from toolkit.recipe import Augment
+
+MARGIN = 2  # pixels around what is copied
+RARE = 0.5  # of an even share of all pixels: a class with less is rare
+
+
+@torch.no_grad()
+def mix_batch(
+    augment: Augment,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    random: np.random.Generator,
+    counts: np.ndarray | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
+    """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) with the batch shifted; copy-paste (Ghiasi et al. 2021).
+
+    images: (B, C, H, W) of any type. targets: labels (B,) or masks uint8 (B, H, W). counts: (classes,), pixels of
+    each class in the training folds, needed for copy-paste, which masks alone have. Returns images, two targets and
+    the first one's share in the loss. Masks move along with their pixels, so there the share is 1, and CutMix takes
+    pieces from up to `cutmix_images` - 1 others. The given tensors are not written.
+    """
+    masks = targets.ndim > 1
+    if masks and augment.copy_paste and counts is not None:
+        images, targets = copy_rare(images, targets, augment.copy_paste, counts, random)
+    choice = random.random()
+    mixup = 0.0 if masks else augment.mixup
+    if choice < mixup:
+        share = float(random.beta(0.4, 0.4))
+        return torch.lerp(images.roll(1, 0).float(), images.float(), share).to(images.dtype), *_pair(targets), share
+    if choice < mixup + augment.cutmix:
+        others = random.integers(1, augment.cutmix_images) if masks else 1
+        mixed = images.clone()
+        truth = targets.clone() if masks else targets
+        height, width = images.shape[-2:]
+        share = 1.0
+        for other in range(1, others + 1):
+            side = np.sqrt(random.uniform(0.1, 0.6) / others)
+            tall, wide = max(1, int(height * side)), max(1, int(width * side))
+            top, left = random.integers(height - tall + 1), random.integers(width - wide + 1)
+            box = (..., slice(top, top + tall), slice(left, left + wide))
+            mixed[box] = images[box].roll(other, 0)
+            if masks:
+                truth[box] = targets[box].roll(other, 0)
+            else:
+                share -= tall * wide / (height * width)
+        return (mixed, truth, truth, 1.0) if masks else (mixed, *_pair(targets), share)
+    return images, targets, targets, 1.0
+
+
+def _pair(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return labels, labels.roll(1, 0)
+
+
+def copy_rare(
+    images: torch.Tensor, masks: torch.Tensor, probability: float, counts: np.ndarray, random: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images that got the pixels of a rare class, with MARGIN pixels around them, from another image of the batch.
+
+    A class with under half of an even share of all `counts` is rare. The class is drawn by 1 / count among those
+    that another image has, then the image. Images and masks stay the same where no other image has a rare class.
+    """
+    rare = np.flatnonzero((counts > 0) & (counts < RARE * counts.sum() / len(counts)))
+    batch = len(masks)
+    takers = np.flatnonzero(random.random(batch) < probability)
+    if len(rare) == 0 or len(takers) == 0:
+        return images, masks
+    rows = to_device(takers, images)
+    regions = masks[:, None] == to_device(rare.astype(np.uint8), masks)[:, None, None]
+    allowed = regions.flatten(2).any(2) & (rows[:, None] != torch.arange(batch, device=rows.device))[..., None]
+    weights = to_device((1 / counts[rare]).astype(np.float32), images) / allowed.sum(1, keepdim=True).clamp(min=1)
+    # the greatest of log weight + Gumbel noise is a draw by weight, without asking the device what the masks hold
+    noise = to_device(random.gumbel(size=(len(takers), batch, len(rare))).astype(np.float32), images)
+    best, choice = (noise + weights.log()).masked_fill(~allowed, -torch.inf).flatten(1).max(1)
+    donors = choice.div(len(rare), rounding_mode="floor")
+    region = regions[donors, choice % len(rare)].to(torch.float32)[:, None]
+    region = max_pool2d(region, 2 * MARGIN + 1, 1, MARGIN)[:, 0] > 0
+    region &= (best > -torch.inf)[:, None, None] & (masks[donors] != IGNORED)
+    copied = torch.where(region[:, None], images[donors], images[rows])
+    truth = torch.where(region, masks[donors], masks[rows])
+    return images.clone().index_copy_(0, rows, copied), masks.clone().index_copy_(0, rows, truth)

@@ -1,0 +1,156 @@
+"""RandAugment (Cubuk et al. 2020) and AugMix (Hendrycks et al. 2020) on whole batches.
+
+Levels run from -1 to 1: the size is the strength as a share of the papers' greatest, the sign the direction where
+an operation has two.
+"""
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+import numpy as np
+import torch
+from torch.nn.functional import conv2d, pad
+
+from toolkit.augmentation.geometry import affine_matrices, still_motion, to_device, warp_batch
+from toolkit.augmentation.pixels import GREY, change, per_image
+from toolkit.recipe import Augment
+
+ROTATE = 30.0  # degrees at level 1
+SHEAR = 0.3  # tangent
+TRANSLATE = 0.3  # of the side
+ENHANCE = 0.9  # brightness, contrast, saturation and sharpness: 1 - 0.9 to 1 + 0.9 times
+POSTERIZE = 4  # bits lost
+MOVES = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
+CHAINS = 3
+# families of the ways to degrade an image: blurred, shaken, noisy, compressed, coarse
+WAYS = ("blur", "blur", "noise", "resolution", "resolution")
+
+
+def move_matrices(moves: np.ndarray, levels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """float64 (n, 3, 3) of operations named in MOVES; any other name leaves pixels in their place."""
+    amounts = np.stack([(moves == name) * levels for name in MOVES])
+    return affine_matrices(
+        np.deg2rad(amounts[0] * ROTATE),
+        np.ones((len(moves), 2)),
+        amounts[1:3].T * SHEAR,
+        np.trunc(amounts[3:5].T * TRANSLATE * [width, height]),
+    )
+
+
+def brightness(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    return images.mul_(per_image(1 + ENHANCE * levels, images)).clamp_(0, 255)
+
+
+def contrast(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    return _away_from(_grey(images).mean((1, 2, 3), keepdim=True), images, levels)
+
+
+def colour(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    return _away_from(_grey(images), images, levels)
+
+
+def sharpness(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    channels = images.shape[1]
+    kernel = torch.ones(channels, 1, 3, 3, device=images.device)
+    kernel[:, :, 1, 1] = 5
+    smooth = conv2d(pad(images, (1, 1, 1, 1), "replicate"), kernel / 13, groups=channels)
+    return _away_from(smooth, images, levels)
+
+
+def posterize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    step = per_image(2.0 ** np.rint(POSTERIZE * abs(levels)), images)
+    return images.round_().div_(step).floor_().mul_(step)
+
+
+def solarize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    return torch.where(images >= per_image(256 * (1 - abs(levels)), images), 255 - images, images)
+
+
+def autocontrast(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    return torch.where(high > low, (images - low) * (255 / (high - low).clamp(min=1e-6)), images)
+
+
+def equalize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    """Each channel's values by their rank, as OpenCV's equalizeHist does."""
+    planes, pixels = images.shape[0] * images.shape[1], images.shape[2] * images.shape[3]
+    values = images.round().long().view(planes, pixels)
+    values += 256 * torch.arange(planes, device=images.device)[:, None]
+    below = torch.bincount(values.view(-1), minlength=256 * planes).view(planes, 256).cumsum(1)
+    least = torch.where(below > 0, below, pixels).amin(1, keepdim=True)  # pixels of the darkest value that occurs
+    table = (below - least).clamp(min=0) * (255 / (pixels - least).clamp(min=1))
+    return torch.where(least.view(*images.shape[:2], 1, 1) < pixels, table.view(-1)[values].view_as(images), images)
+
+
+def _away_from(centre: torch.Tensor, images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    return torch.lerp(centre, images, per_image(1 + ENHANCE * levels, images)).clamp_(0, 255)
+
+
+def _grey(images: torch.Tensor) -> torch.Tensor:
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    red, green, blue = images.split(1, 1)
+    return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+
+
+LOOKS: dict[str, Callable[..., torch.Tensor]] = {
+    "brightness": brightness,
+    "contrast": contrast,
+    "colour": colour,
+    "sharpness": sharpness,
+    "posterize": posterize,
+    "solarize": solarize,
+    "autocontrast": autocontrast,
+    "equalize": equalize,
+}
+# AugMix leaves out what the usual corruptions do, and so what a score under corruptions would be measured on
+MIXED = ("posterize", "solarize", "autocontrast", "equalize")
+
+
+# what the suite of corruptions calls that which an operation is like; light where nothing is said
+FAMILIES = dict.fromkeys(MOVES, "geometry") | {"colour": "colour", "sharpness": "blur"}
+
+
+def rand_augment_names(channels: int, leave_out: Collection[str] = ()) -> tuple[str, ...]:
+    """The operations but for those of the families that are left out; always one that changes nothing."""
+    names = (*MOVES, *(name for name in LOOKS if channels == 3 or name != "colour"))
+    return ("identity", *(name for name in names if FAMILIES.get(name, "light") not in leave_out))
+
+
+def apply_looks(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
+    """One operation an image, in place; a name that isn't in LOOKS does nothing."""
+    for name, look in LOOKS.items():
+        chosen = np.flatnonzero(names == name)
+        change(images, chosen, partial(look, levels=levels[chosen]))
+
+
+def apply_moves(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
+    """One operation an image, in place; a name that isn't in MOVES does nothing."""
+    chosen = np.flatnonzero(np.isin(names, MOVES))
+    motion = still_motion(len(chosen))
+    motion.matrices[:] = move_matrices(names[chosen], levels[chosen], *images.shape[-2:])
+    motion.moved[:] = True
+    change(images, chosen, lambda part: warp_batch(motion, part, None)[0])
+
+
+def aug_mix(images: torch.Tensor, augment: Augment, masks: bool, random: np.random.Generator) -> torch.Tensor:
+    """Each image mixed with a mixture of three chains of one to three operations.
+
+    images: float32 (n, C, H, W), contiguous. Where there are masks nothing is moved: a mixture of moved images has
+    no one mask.
+    """
+    count = len(images)
+    allowed = rand_augment_names(images.shape[1], augment.leave_out)
+    weights = random.dirichlet(np.ones(CHAINS), count)
+    mixed = random.beta(1, 1, count)
+    depth = random.integers(1, 4, (count, CHAINS)).ravel()
+    names = [name for name in (MIXED if masks else (*MIXED, *MOVES)) if name in allowed] or ["identity"]
+    chains = images.repeat_interleave(CHAINS, 0)
+    for step in range(3):
+        drawn = np.where(step < depth, random.choice(names, count * CHAINS), "identity")
+        levels = random.uniform(0.1, 1, len(drawn)) * augment.magnitude * random.choice([-1, 1], len(drawn))
+        apply_moves(chains, drawn, levels)
+        apply_looks(chains, drawn, levels)
+    shares = to_device((weights * mixed[:, None]).astype(np.float32), images).view(count, CHAINS, 1, 1, 1)
+    mixture = (chains.view(count, CHAINS, *images.shape[1:]) * shares).sum(1)
+    return mixture.addcmul_(images, per_image(1 - mixed, images))

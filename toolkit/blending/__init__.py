@@ -1,0 +1,1 @@
+"""Candidates, blenders, the honest choice."""

@@ -1,0 +1,131 @@
+"""Pictures of a blend: who has which weight, how alike the runs are, what each addition gains and repairs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from toolkit.blending.blenders import Solution, mix
+from toolkit.blending.candidates import Pool
+from toolkit.metrics import confusion_by_sample
+from toolkit.task import Segmentation
+
+SHOWN = 30  # families, the heaviest ones
+REPAIRED = 60  # samples in the picture of repairs
+INK, RIGHT, WRONG = "#1f77b4", "#dfe8ef", "#c0392b"
+
+
+def draw(pool: Pool, solution: Solution, name: str, folder: Path) -> None:
+    """`weights.png`, `correlation.png`, and with several families `gain.png` and `repairs.png`, into `folder`."""
+    weights = solution.weights if solution.weights.ndim == 1 else solution.weights.mean(1)
+    weights = weights / weights.sum()
+    order = np.argsort(-weights, kind="stable")[:SHOWN]
+    names = [_short(pool, int(m)) for m in order]
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        _weights(weights[order], names, name).savefig(folder / "weights.png", dpi=110, bbox_inches="tight")
+        if len(pool.families) > 1:
+            _correlation(pool, order, names).savefig(folder / "correlation.png", dpi=110, bbox_inches="tight")
+            right = _right_after_each(pool, weights, order)
+            _gain(pool, right[0], names).savefig(folder / "gain.png", dpi=110, bbox_inches="tight")
+            _repairs(pool, right[1], names).savefig(folder / "repairs.png", dpi=110, bbox_inches="tight")
+
+
+def _short(pool: Pool, family: int) -> str:
+    members = pool.families[family].members
+    return members[0].name + (f" (+{len(members) - 1} seeds)" if len(members) > 1 else "")
+
+
+def _weights(weights: np.ndarray, names: Sequence[str], name: str) -> Figure:
+    figure = Figure(figsize=(8, 1.2 + 0.28 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(names, weights, color=INK)
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the blend")
+    axes.set_title(f"{name}: weights" if len(names) < SHOWN else f"{name}: the {SHOWN} largest weights", loc="left")
+    for row, value in enumerate(weights):
+        axes.text(value, row, f" {value:.3f}", va="center")
+    axes.margins(x=0.12)
+    return figure
+
+
+def _correlation(pool: Pool, order: np.ndarray, names: Sequence[str]) -> Figure:
+    """Of the out-of-fold probabilities of the true class: the lower, the more one run can repair of the other."""
+    position = np.full(256, -1)
+    position[list(pool.scored)] = np.arange(len(pool.scored))
+    known = position[pool.truth] >= 0
+    own = pool.values[known, position[pool.truth[known]]][:, order]
+    with np.errstate(invalid="ignore"):
+        alike = np.corrcoef(own, rowvar=False)
+    figure = Figure(figsize=(4.5 + 0.42 * len(names), 2.8 + 0.36 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    low = float(np.floor(np.nanmin(alike) * 10) / 10)
+    picture = axes.imshow(alike, cmap="viridis", vmin=low, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    figure.suptitle("Correlation of the true class's probability", x=0.02, ha="left")
+    if len(names) <= 12:
+        for (row, column), value in np.ndenumerate(alike):
+            colour = "white" if value < (low + 1) / 2 else "black"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(picture, ax=axes, shrink=0.8)
+    return figure
+
+
+def _right_after_each(pool: Pool, weights: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (A,) and which fitted items are right, bool (A, n), with the first 1, 2, … families by weight."""
+    scores, right = [], []
+    for number in range(1, int((weights[order] > 0).sum()) + 1):
+        part = np.zeros_like(weights)
+        part[order[:number]] = weights[order[:number]]
+        labels = np.array(pool.scored, np.uint8)[mix(Solution(part), pool.values).argmax(1)]
+        confusion = confusion_by_sample(pool.truth, labels, pool.classes).sum(0)
+        scores.append(float(pool.competition.score(confusion)))
+        right.append(labels == pool.truth)
+    return np.array(scores), np.array(right)
+
+
+def _gain(pool: Pool, scores: np.ndarray, names: Sequence[str]) -> Figure:
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(np.arange(1, len(scores) + 1), scores, marker="o", color=INK)
+    axes.set_ylabel(f"{pool.competition.metric.name}, in sample")
+    labels = [names[0], *(f"+ {name}" for name in names[1 : len(scores)])]
+    axes.set_xticks(np.arange(1, len(scores) + 1), labels, rotation=40, ha="right")
+    axes.set_title("What each addition gains", loc="left")
+    axes.margins(x=0.05, y=0.1)
+    return figure
+
+
+def _repairs(pool: Pool, right: np.ndarray, names: Sequence[str]) -> Figure:
+    """Items that change between right and wrong as families come in, and how many each repairs and breaks."""
+    repaired = [0, *((~right[:-1] & right[1:]).sum(1))]
+    broken = [0, *((right[:-1] & ~right[1:]).sum(1))]
+    changing = np.flatnonzero(right.any(0) & ~right.all(0))
+    changing = changing[np.linspace(0, len(changing) - 1, min(REPAIRED, len(changing))).astype(int)]
+    changing = changing[np.argsort(-right[:, changing].sum(0), kind="stable")]
+    figure = Figure(figsize=(12, 1.8 + 0.3 * len(right)), layout="constrained")
+    left, other = figure.subplots(1, 2, width_ratios=(3, 2))
+    shown = right[:, changing] if len(changing) else np.ones((len(right), 1), np.bool_)
+    colours = matplotlib.colors.ListedColormap([WRONG, RIGHT])
+    left.imshow(shown, aspect="auto", cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+    labels = [names[0], *(f"+ {name}" for name in names[1 : len(right)])]
+    left.set_yticks(range(len(right)), labels)
+    left.set_xticks([])
+    kind = "pixels" if isinstance(pool.competition.task, Segmentation) else "samples"
+    left.set_xlabel(f"{len(changing)} of the {kind} that change (red: wrong)")
+    if kind == "samples":
+        rows_of_items = np.concatenate([np.flatnonzero(pool.fold == k) for k in pool.folds])
+        left.set_xticks(range(len(changing)), rows_of_items[changing], rotation=90, fontsize=6)
+        left.set_xlabel(f"rows of {len(changing)} of the samples that change (red: wrong)")
+    left.set_title("What each addition repairs", loc="left")
+    rows = np.arange(len(right))
+    other.barh(rows, repaired, color=INK, label="repaired")
+    other.barh(rows, [-value for value in broken], color=WRONG, label="broken")
+    other.set_ylim(len(right) - 0.5, -0.5)
+    other.set_yticks([])
+    other.axvline(0, color="black", linewidth=0.6)
+    other.set_xlabel(f"{kind} of {right.shape[1]:,} looked at")
+    other.legend(loc="upper right", frameon=False)
+    return figure

@@ -1,0 +1,107 @@
+"""The cleaning list: what a person decided about single samples. Nothing is deleted; folds leave out or join.
+
+`cleaning.csv` has the columns index, action, value, reason, confidence. Actions: `drop` leaves a sample out of
+every fold; `group` lines of equal value never straddle a fold; `relabel` gives the class `value` (its name or
+its index). With a question mark (`drop?`) a line is a suggestion: checked like the others, but not obeyed until
+a person takes the question mark away.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from toolkit.errors import UserError
+from toolkit.store import Workspace, hash_json
+from toolkit.task import Classification, Task
+
+COLUMNS = ("index", "action", "value", "reason", "confidence")
+ACTIONS = ("drop", "group", "relabel")
+SHOWN = 10  # faults in one message
+
+
+def read_cleaning(workspace: Workspace, ids: np.ndarray, task: Task) -> pd.DataFrame:
+    """The whole list, suggestions too, checked; empty where there is none.
+
+    Columns as in the file: index int64, the others text, but the value of a relabel line is its class's index.
+    UserError with one sentence for each faulty line.
+    """
+    known = {str(name) for name in ids}
+    labels: dict[str, tuple[str, int]] = {}
+    faults, rows = [], []
+    for number, line in _lines(workspace.cleaning):
+        fault = _fault(line, known, task)
+        if not fault and line["action"] == "relabel":
+            line["value"] = _class_index(line["value"], task)
+            value, before = labels.setdefault(line["index"], (line["value"], number))
+            if value != line["value"]:
+                fault = f"row {line['index']} has another label in line {before}; keep one of the two lines"
+        if fault:
+            faults.append(f"{workspace.cleaning} line {number}: {fault}")
+        rows.append(line)
+    if len(faults) > SHOWN:
+        faults[SHOWN:] = [f"… and {len(faults) - SHOWN} more lines"]
+    if faults:
+        raise UserError("\n".join(faults))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"index": "int64"})
+
+
+def cleaning_hash(workspace: Workspace) -> str | None:
+    """Names what is obeyed: index, action and value, in any order; None where nothing is.
+
+    Reasons, confidences and suggestions don't count, so editing them leaves folds and runs valid.
+    """
+    lines = {(line["index"], line["action"], line["value"]) for _, line in _lines(workspace.cleaning)}
+    kept = sorted(line for line in lines if line[1] in ACTIONS)
+    return hash_json(kept) if kept else None
+
+
+def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
+    """What is wrong with the line, or nothing."""
+    action = line["action"].removesuffix("?")
+    if "" in line:
+        return f"it has {line['']} fields, the head of the file has another number; quote a text that holds a comma"
+    if line["index"] not in known:
+        return f"the training file has no row {line['index']!r}"
+    if action not in ACTIONS:
+        return f"action {line['action']!r} is not one of {', '.join(ACTIONS)} (with ? behind it: a suggestion)"
+    if action == "group" and not line["value"]:
+        return "action group needs a value, the same for all its members"
+    if action == "relabel" and not isinstance(task, Classification):
+        return "action relabel is for labels; a mask can be dropped, not relabelled"
+    if action == "relabel" and not _class_index(line["value"], task):
+        return f"action relabel needs a class as its value, not {line['value']!r}; there are {', '.join(task.classes)}"
+    return ""
+
+
+def _class_index(value: str, task: Task) -> str:
+    """The index, as text, of a class given by name or index; empty where there is no such class."""
+    if value in task.classes:
+        return str(task.classes.index(value))
+    return value if value in map(str, range(len(task.classes))) else ""
+
+
+def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The file's lines by number; a line with too many or too few fields has their number under the key ""."""
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            head = [name.strip() for name in next(reader, [])]
+            found = []
+            start = reader.line_num + 1  # a quoted text may run over several lines
+            for fields in reader:
+                if fields:
+                    line = dict.fromkeys(COLUMNS, "") | {
+                        name: text.strip() for name, text in zip(head, fields, strict=False)
+                    }
+                    found.append((start, line if len(fields) == len(head) else line | {"": str(len(fields))}))
+                start = reader.line_num + 1
+    except (csv.Error, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read ({error}); mend it, or remove it and run the audit again") from None
+    if not {"index", "action", "value"} <= set(head):
+        raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}, it has {', '.join(head) or 'none'}")
+    return found

@@ -1,0 +1,1 @@
+"""Networks, their weights, their speed here, what they predict, also through views."""

@@ -1,0 +1,262 @@
+"""The fastest way to train a network on this machine: measured once in seconds, remembered, printed.
+
+Which of precision, memory layout and compilation is fastest depends on the network as much as on the machine:
+on a processor with bfloat16 instructions EfficientNet-Lite0 gained 1.7 times by them, MobileNetV3 lost half;
+where they are emulated everything is many times slower. So each is tried, first on a few images.
+"""
+
+import ctypes
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from toolkit.competition import Competition
+from toolkit.errors import UserError
+from toolkit.networks.fast_convolution import faster_products, use_products
+from toolkit.networks.network import autocast
+from toolkit.recipe import Recipe
+from toolkit.store import hash_json, read_json, write_json
+
+SMALL = 8  # images of the first try
+GIVE_UP = 1.5  # a setting that is slower than the best by this on few images is not tried further
+GAIN = 0.97  # and it must take at most this share of the best one's time on whole batches
+MALLOC = {-4: 0, -1: 2**31 - 1}  # malloc.h: M_MMAP_MAX, no block of its own; M_TRIM_THRESHOLD, 2 GiB may lie idle
+MEASURED = 2  # the version of what is measured: older measurements are not read
+COMPILE_FROM = 1800.0  # seconds of training from which compiling, about a minute a network, can pay back
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained here. `seconds`: of a step; None: nothing was measured."""
+
+    precision: str = "float32"
+    channels_last: bool = True
+    compiled: bool = False
+    micro_batch: int | None = None  # images at a time, where a batch does not fit in memory
+    products: dict[str, str] = field(default_factory=dict, hash=False)  # layers for `convolution.use_products`
+    seconds: float | None = None
+    plain_seconds: float | None = None  # of a step in float32, memory in the default layout
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def __str__(self) -> str:
+        words = [self.precision, "channels last" if self.channels_last else "channels first"]
+        words += ["compiled"] if self.compiled else []
+        words += [f"{self.micro_batch} images at a time"] if self.micro_batch else []
+        words += [f"{len(self.products)} convolutions as products"] if self.products else []
+        return ", ".join(words)
+
+
+PLAIN = Settings()  # float32, channels last: nothing measured, the same bits on any machine of one kind
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed, from now on; with another C library nothing happens.
+
+    Else each step gives its large tensors back to the system and takes new ones, whose pages are cleared one by one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option, value in MALLOC.items():
+            mallopt(option, value)
+
+
+def fastest(
+    competition: Competition, recipe: Recipe, device: torch.device, remembered: Path, steps: int = 0
+) -> Settings:
+    """The settings for this machine, network and batch size, from the file `remembered` or measured now.
+
+    A recipe with a precision other than `auto` is not measured. steps: of the whole training; compiling is tried
+    where it can pay back within them.
+    """
+    if recipe.precision != "auto":
+        return Settings(precision=recipe.precision)
+    key = hash_json([MEASURED, machine(device), asdict(recipe.model), recipe.batch_size, competition.name])
+    known = _read(remembered).get(key)
+    if known is None:
+        with torch.random.fork_rng(devices=[]):
+            competition.build_model(recipe)  # it may lack its weights: better known before a minute of measuring
+        known = {"settings": asdict(_measure(competition, recipe, device))}
+        _give_back_memory()
+        _remember(remembered, key, known | {"machine": machine(device), "model": recipe.model.name})
+    settings = Settings(**known["settings"])
+    assert settings.seconds is not None
+    if steps * settings.seconds < COMPILE_FROM or not _can_compile(device):
+        return settings
+    if "compiled" not in known:
+        known["compiled"] = _measure_compiled(competition, recipe, device, settings)
+        _give_back_memory()
+        _remember(remembered, key, known)
+    took, once = known["compiled"]
+    pays = took is not None and steps * (settings.seconds - took) > 2 * once
+    return replace(settings, compiled=True, seconds=took) if pays else settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    return found
+
+
+def _remember(path: Path, key: str, values: dict[str, Any]) -> None:
+    write_json(path, _read(path) | {key: values})
+
+
+@cache
+def machine(device: torch.device) -> str:
+    """What decides on speed: the processor or GPU, its threads, torch."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    return f"{name}, torch {torch.__version__}"
+
+
+def _give_back_memory() -> None:
+    """What was measured in is not kept from those who train, in this process or in others."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def _measure(competition: Competition, recipe: Recipe, device: torch.device) -> Settings:
+    keep_freed_memory()
+    bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # the weights don't matter here
+    half = "bfloat16" if device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    plain = Settings(channels_last=False)
+    candidates = [Settings(), Settings(precision=half), Settings(precision=half, channels_last=False)]
+    micro = _largest_that_fits(competition, bare, device, plain)
+    with torch.random.fork_rng(devices=[]):  # random weights are drawn, and nobody's draws may depend on that
+        small = _Race(competition, bare, device, min(SMALL, recipe.batch_size))
+        best = small.time(plain)
+        hopeful = []
+        for candidate in candidates:
+            took = small.time(candidate, limit=GIVE_UP * best)
+            best = min(best, took)
+            if took < GIVE_UP * best:
+                hopeful.append(candidate)
+        whole = _Race(competition, bare, device, micro or recipe.batch_size)
+        times = {settings: whole.time(settings) for settings in (plain, *hopeful)}
+        chosen = min(times, key=lambda settings: times[settings] / (1 if settings == plain else GAIN))
+        if device.type == "cpu":
+            faster = replace(chosen, products=whole.products(chosen))
+            if faster != chosen and (took := whole.time(faster)) < times[chosen]:
+                chosen = faster
+                times[chosen] = took
+    parts = recipe.batch_size / (micro or recipe.batch_size)
+    return replace(chosen, micro_batch=micro, seconds=parts * times[chosen], plain_seconds=parts * times[plain])
+
+
+def _measure_compiled(
+    competition: Competition, recipe: Recipe, device: torch.device, settings: Settings
+) -> tuple[float | None, float]:
+    """Seconds of a compiled step, None where it can't be compiled, and seconds that compiling took."""
+    bare = replace(recipe, model=replace(recipe.model, pretrained=False))
+    with torch.random.fork_rng(devices=[]):
+        begun = time.perf_counter()
+        images = settings.micro_batch or recipe.batch_size
+        took = _Race(competition, bare, device, images).time(replace(settings, compiled=True))
+        took *= recipe.batch_size / images
+    return (took if took < float("inf") else None), time.perf_counter() - begun
+
+
+class _Race:
+    """The same few steps of training under several settings."""
+
+    def __init__(self, competition: Competition, recipe: Recipe, device: torch.device, images: int) -> None:
+        self.competition, self.recipe, self.device = competition, recipe, device
+        height, width, channels = competition.task.image_shape
+        self.images = torch.randint(0, 256, (images, channels, height, width), dtype=torch.uint8).to(device)
+
+    def time(self, settings: Settings, limit: float = float("inf")) -> float:
+        """Seconds of the fastest of 3 steps after a warm-up; of fewer where one takes longer than `limit`."""
+        step = self._step(settings)
+        took = float("inf")
+        try:
+            if _seconds(step, self.device) < 10 * limit:  # the first step also allocates
+                for _ in range(3):
+                    took = min(took, _seconds(step, self.device))
+                    if took > limit:
+                        break
+        except RuntimeError:  # a kernel that this machine lacks, or memory
+            return float("inf")
+        return took
+
+    def products(self, settings: Settings) -> dict[str, str]:
+        """The convolutions that are faster as products."""
+        network, images = self._network(settings)
+        with autocast(self.device, settings.precision):
+            return faster_products(network, images, getattr(torch, settings.precision))
+
+    def _network(self, settings: Settings) -> tuple[Any, torch.Tensor]:
+        network: Any = self.competition.build_model(self.recipe)
+        network = network.to(self.device).to(memory_format=settings.memory_format).train()
+        use_products(network, settings.products)
+        return network, self.images.float().contiguous(memory_format=settings.memory_format)
+
+    def _step(self, settings: Settings) -> Callable[[], None]:
+        network, images = self._network(settings)
+        if settings.compiled:
+            network.compile(dynamic=False)
+        optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+
+        def step() -> None:
+            with autocast(self.device, settings.precision):
+                logits = network(images)
+            target = torch.zeros_like(logits[:, 0], dtype=torch.int64)
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(logits.float(), target).backward()
+            optimizer.step()
+
+        return step
+
+
+def _seconds(step: Callable[[], None], device: torch.device) -> float:
+    begun = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begun
+
+
+def _largest_that_fits(
+    competition: Competition, recipe: Recipe, device: torch.device, settings: Settings
+) -> int | None:
+    """None where the whole batch fits on a GPU; else the largest of its halves that does. UserError if none does."""
+    if device.type != "cuda":
+        return None
+    images = recipe.batch_size
+    while images >= 2:
+        try:
+            _seconds(_Race(competition, recipe, device, images)._step(settings), device)
+            return None if images == recipe.batch_size else images
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            images //= 2
+    raise UserError(f"not even 2 images of {recipe.model.name} fit in the memory of {device}; use a smaller model")
+
+
+def _can_compile(device: torch.device) -> bool:
+    """Compiling for a CPU needs a C++ compiler."""
+    from shutil import which
+
+    return device.type == "cuda" or any(which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))

@@ -1,0 +1,367 @@
+"""Test-time views: an image seen flipped, turned, scaled, shifted or in another light, and its masks turned back.
+
+A view has a name: `identity`, `horizontal`, `vertical`, `both` (180 degrees) and, for square images, `transpose`,
+`antitranspose`, `rot90`, `rot270`; `rotate10` (degrees, counter-clockwise), `scale0.8`, `shiftx4` and `shifty-3`
+(pixels, right and down), `bright1.2`. `horizontal+rotate10` is one after the other, and resampled once.
+
+What is only an exchange of pixels is done by index and undone to the same bits, whole shifts included. All else
+is sampled bilinearly about the image's centre, pixels being squares (align_corners=False throughout: mixing the
+two conventions moves masks by half a pixel). Outside the image its reflection is seen, and what a network says
+about a reflection has no vote: masks come back with a weight of 0 there.
+
+Each view costs one forward pass. Nothing of the pass can be shared without another result: a shift by a multiple
+of the stride meets other borders (a U-Net-ResNet18 at 64x128, whose every output sees the whole image, changed
+everywhere), a flip would need flipped kernels, and brightness, linear until the first activation, is clipped.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from toolkit.errors import UserError
+from toolkit.networks.network import autocast
+
+Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column), from the centre, to where it is seen
+Space = Literal["probability", "log", "logit"]
+SPACES: tuple[Space, ...] = ("probability", "log", "logit")
+SAME: Matrix = ((1, 0), (0, 1))
+EXACT: dict[str, Matrix] = {
+    "identity": SAME,
+    "horizontal": ((1, 0), (0, -1)),
+    "vertical": ((-1, 0), (0, 1)),
+    "both": ((-1, 0), (0, -1)),
+    "transpose": ((0, 1), (1, 0)),
+    "antitranspose": ((0, -1), (-1, 0)),
+    "rot90": ((0, -1), (1, 0)),
+    "rot270": ((0, 1), (-1, 0)),
+}
+SQUARE = ("transpose", "antitranspose", "rot90", "rot270")
+PART = re.compile(r"(rotate|scale|shiftx|shifty|bright)(-?\d+(?:\.\d+)?)")
+LIMITS = {"rotate": (-360, 360), "scale": (0.25, 4), "shiftx": (-64, 64), "shifty": (-64, 64), "bright": (0.1, 10)}
+NOTHING = {"scale": 1.0, "bright": 1.0}  # the value that leaves an image as it is; else 0
+FLOOR = 1e-6  # no probability counts as less under a logarithm, so that no single view has a veto
+SEEN = 0.999  # of a value's bilinear weights must belong to what the view saw of the image
+
+
+@dataclass(frozen=True)
+class View:
+    """Pixels exchanged first, then the image resampled, then its brightness changed."""
+
+    name: str = field(compare=False)
+    exact: str = "identity"  # a key of EXACT
+    linear: Matrix = SAME  # of the resampling
+    shift: tuple[float, float] = (0.0, 0.0)  # rows, columns, after `linear`
+    brightness: float = 1.0
+
+    @property
+    def resampled(self) -> bool:
+        return self.linear != SAME or self.shift != (0, 0)
+
+    @property
+    def whole(self) -> bool:
+        """Is the resampling, if any, a shift by whole pixels?"""
+        return self.linear == SAME and all(float(pixels).is_integer() for pixels in self.shift)
+
+
+def parse_view(name: str) -> View:
+    """The view of a name; UserError for one that doesn't exist, or does nothing.
+
+    Names of one exchange of pixels are the same view: `horizontal+vertical` is `both`.
+    """
+    exact, linear, shift, brightness = np.eye(2), np.eye(2), np.zeros(2), 1.0
+    for part in name.split("+"):
+        moves, stretch, offset, factor = _part(part, name)
+        linear = stretch @ moves @ linear @ moves.T
+        shift = stretch @ moves @ shift + offset
+        exact, brightness = moves @ exact, brightness * factor
+    if np.allclose(np.abs(linear).round() @ np.ones(2), 1) and np.allclose(linear, linear.round(), atol=1e-9):
+        exact, linear = linear.round() @ exact, np.eye(2)
+    shift = np.where(np.abs(shift - shift.round()) < 1e-9, shift.round(), shift)
+    named = next(key for key, matrix in EXACT.items() if np.array_equal(matrix, exact))
+    made = View(name, named, _matrix(linear), (float(shift[0]), float(shift[1])), brightness)
+    if not made.resampled and brightness == 1:
+        return View(named, named)
+    return made
+
+
+def _part(part: str, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Exchange of pixels, linear map, shift and brightness of one part of a name."""
+    if part in EXACT:
+        return np.array(EXACT[part]), np.eye(2), np.zeros(2), 1.0
+    match = PART.fullmatch(part)
+    if match is None:
+        raise UserError(
+            f"there is no view {part!r}{f' (in {name!r})' if part != name else ''}; there are {', '.join(EXACT)}, "
+            "rotate10, scale0.8, shiftx4, shifty-4, bright1.2 with any number, and any of them joined by +"
+        )
+    kind, value = match[1], float(match[2])
+    low, high = LIMITS[kind]
+    if not low <= value <= high:
+        raise UserError(f"view {part!r} is out of range; {kind} goes from {low:g} to {high:g}")
+    if value == NOTHING.get(kind, 0):
+        raise UserError(f"view {part!r} does nothing; leave it out")
+    linear, shift, factor = np.eye(2), np.zeros(2), 1.0
+    if kind == "rotate":
+        angle = math.radians(value)
+        linear = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    elif kind == "scale":
+        linear = value * linear
+    elif kind == "bright":
+        factor = value
+    else:
+        shift[int(kind == "shiftx")] = value
+    return np.eye(2), linear, shift, factor
+
+
+def _matrix(array: np.ndarray) -> Matrix:
+    (a, b), (c, d) = array.tolist()
+    return (a, b), (c, d)
+
+
+def parse_views(names: Iterable[str], height: int, width: int) -> tuple[View, ...]:
+    """Views of images of this size; UserError where one needs a square, or two are the same."""
+    views = tuple(parse_view(name) for name in names)
+    if not views:
+        raise UserError("no view was named; the image as it is has the name identity")
+    for view in views:
+        if view.exact in SQUARE and height != width:
+            raise UserError(f"view {view.name!r} needs square images, these have {height}x{width} pixels")
+        if sum(view == other for other in views) > 1:
+            raise UserError(f"view {view.name!r} is named twice; give it more weight instead")
+    return views
+
+
+def see(view: View, images: torch.Tensor) -> torch.Tensor:
+    """What the view makes of images (N, C, H, W), uint8 or float on 0..255.
+
+    Of the same type where pixels are only exchanged or shifted whole, else float32.
+    """
+    seen = _exchange(images, EXACT[view.exact])
+    if view.resampled and view.whole:
+        for dim, pixels in zip((2, 3), view.shift, strict=True):
+            at = torch.arange(seen.shape[dim], device=seen.device) - int(pixels)
+            seen = seen.index_select(dim, _reflected(at, seen.shape[dim])) if pixels else seen
+    elif view.resampled:
+        back, _, _ = _geometry(view, *_size(seen), seen.device)
+        grid = back.expand(len(seen), -1, -1, -1)
+        seen = F.grid_sample(seen.float(), grid, padding_mode="reflection", align_corners=False)
+    if view.brightness != 1:
+        seen = (seen.float() * view.brightness).clamp(0, 255)
+    return seen.contiguous(memory_format=torch.channels_last)
+
+
+def undo(view: View, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values (N, C, H, W) of a seen image's pixels, put back in the image's own place, and weights (1, 1, H, W).
+
+    To the same bits where pixels were only exchanged or shifted by whole pixels. Else interpolated, so `masks` must
+    be probabilities (a mean of logits is none of their mean). Where the view didn't see the image, value and
+    weight are 0; elsewhere the weight is 1.
+    """
+    inverse = _matrix(np.array(EXACT[view.exact]).T)
+    if not view.resampled:
+        return _exchange(masks, inverse), masks.new_ones((1, 1, 1, 1))
+    height, width = _size(masks)
+    if view.whole:
+        weight = masks.new_ones((1, 1, height, width))
+        for dim, pixels in zip((2, 3), view.shift, strict=True):
+            at = torch.arange(masks.shape[dim], device=masks.device) + int(pixels)
+            inside = (at >= 0) & (at < masks.shape[dim])
+            masks = masks.index_select(dim, at.clamp(0, masks.shape[dim] - 1))
+            weight = weight * inside.reshape([-1 if d == dim else 1 for d in range(4)])
+        masks = torch.where(weight > 0, masks, 0)
+    else:
+        _, forth, own = _geometry(view, height, width, masks.device)
+        share = F.grid_sample(own, forth, align_corners=False)
+        weight = (share > SEEN).to(masks.dtype)
+        taken = F.grid_sample(masks * own, forth.expand(len(masks), -1, -1, -1), align_corners=False)
+        masks = torch.where(weight > 0, taken / share.clamp_min(SEEN), 0)
+    return _exchange(masks, inverse), _exchange(weight, inverse)
+
+
+def unseen_pixels(views: Sequence[View], height: int, width: int) -> int:
+    """How many pixels of an image none of the views can vote on."""
+    ones = torch.ones((1, 1, height, width))
+    seen = torch.stack([undo(view, ones)[1].expand_as(ones) for view in views])
+    return int((seen.sum(0) == 0).sum())
+
+
+def _exchange(x: torch.Tensor, matrix: Matrix) -> torch.Tensor:
+    if matrix[0][0] == 0:
+        x = x.transpose(2, 3)
+    dims = [dim for dim, row in zip((2, 3), matrix, strict=True) if sum(row) < 0]
+    return x.flip(dims) if dims else x
+
+
+def _reflected(at: torch.Tensor, size: int) -> torch.Tensor:
+    at = at % (2 * size)
+    return torch.minimum(at, 2 * size - 1 - at)
+
+
+def _size(x: torch.Tensor) -> tuple[int, int]:
+    return int(x.shape[2]), int(x.shape[3])
+
+
+@lru_cache(maxsize=64)
+def _geometry(
+    view: View, height: int, width: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Grids (1, H, W, 2) to sample the image for each seen pixel, and the seen image for each pixel; and which seen
+    pixels (1, 1, H, W) lie between the image's own.
+    """
+    linear, shift = np.array(view.linear), np.array(view.shift)
+    inverse = np.linalg.inv(linear)
+    back, forth = _grid(inverse, -inverse @ shift, height, width), _grid(linear, shift, height, width)
+    # beyond the outermost centres, half of a pixel is reflected
+    edge = 1 - 1 / torch.tensor([width, height], dtype=torch.float64) + 1e-9
+    own = (back.abs() <= edge).all(-1)[:, None].double()
+    return back.float().to(device), forth.float().to(device), own.float().to(device)
+
+
+def _grid(linear: np.ndarray, shift: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """Where the map takes each pixel, in grid_sample's coordinates: (column, row) from -1 to 1, the image's edges."""
+    half = np.array([height, width]) / 2
+    rows, columns = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+    places = np.stack([rows, columns], axis=-1) - half
+    taken = (places @ linear.T + shift) / half
+    return torch.from_numpy(taken[None, ..., ::-1].copy())
+
+
+def predict_views(
+    network: nn.Module,
+    images: np.ndarray,
+    scored: Sequence[int],
+    device: torch.device,
+    precision: str,
+    views: Sequence[str],
+    weights: Sequence[float] | None = None,
+    space: Space = "probability",
+    batch: int = 128,
+) -> np.ndarray:
+    """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C): a weighted mean over views, as `models.predict`.
+
+    weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). space:
+    where the mean is taken. `log` is that of log-softmax, renormalised, which is also what the mean of the logits
+    would give (but for probabilities below FLOOR); `logit` that of log p/(1-p), class by class, renormalised.
+    Unscored classes get 0.
+
+    At most `batch` images are in one forward pass. Where fewer images are left, views share a pass: on 2 cores
+    passes of 8 images cost 20 to 30 % more an image than passes of 32, and beyond those a pass gains nothing.
+
+    Raises UserError for views that don't fit the images, weights that don't fit the views, and views that leave
+    pixels of a mask without a vote.
+    """
+    if space not in SPACES:
+        raise UserError(f"there is no space {space!r} to average in; there are {', '.join(SPACES)}")
+    chosen = weighted_views(views, weights, images.shape[1], images.shape[2])
+    return _predict(network, images, scored, device, precision, chosen, space, batch, covered=True)
+
+
+def predict_view(
+    network: nn.Module, images: np.ndarray, scored: Sequence[int], device: torch.device, precision: str, view: str
+) -> np.ndarray:
+    """As `predict_views` of one view, but what it doesn't see of a mask has 0 for all classes: no vote."""
+    chosen = weighted_views([view], None, images.shape[1], images.shape[2])
+    return _predict(network, images, scored, device, precision, chosen, "probability", 128, covered=False)
+
+
+def weighted_views(names: Sequence[str], weights: Sequence[float] | None, height: int, width: int) -> dict[str, float]:
+    """Names of the views that have a weight, and weights that sum to 1; UserError as for `predict_views`."""
+    views = parse_views(names, height, width)
+    given = [1.0] * len(views) if weights is None else [float(weight) for weight in weights]
+    if len(given) != len(views) or min(given) < 0 or not 0 < sum(given) < math.inf:
+        raise UserError(f"{len(views)} views need as many weights, none below 0 and not all 0; got {given}")
+    return {view.name: weight / sum(given) for view, weight in zip(views, given, strict=True) if weight}
+
+
+@torch.inference_mode()
+def _predict(
+    network: nn.Module,
+    images: np.ndarray,
+    scored: Sequence[int],
+    device: torch.device,
+    precision: str,
+    weighted: dict[str, float],
+    space: Space,
+    batch: int,
+    covered: bool,
+) -> np.ndarray:
+    network.eval()
+    views, shares = [parse_view(name) for name in weighted], list(weighted.values())
+    parts = []
+    for start in range(0, len(images), batch):
+        x = torch.from_numpy(np.array(images[start : start + batch])).to(device).permute(0, 3, 1, 2)
+        mean = Mean(space)
+        together = max(1, batch // len(x))
+        for first in range(0, len(views), together):
+            seen = [see(view, x) for view in views[first : first + together]]
+            if len({part.dtype for part in seen}) > 1:
+                seen = [part.float() for part in seen]
+            with autocast(device, precision):
+                logits = network(torch.cat(seen) if len(seen) > 1 else seen[0]).float()
+            if covered and start == first == 0 and logits.ndim == 4 and (gap := unseen_pixels(views, *_size(logits))):
+                named = ", ".join(weighted)
+                raise UserError(f"{gap} pixels of a mask are seen by none of the views {named}; add identity")
+            for number, part in enumerate(logits[:, list(scored)].split(len(x)), first):
+                mean.add_logits(views[number], part, shares[number])
+        probabilities = torch.zeros((len(x), *logits.shape[1:]), device=device)
+        probabilities[:, list(scored)] = mean.result()
+        parts.append(probabilities.cpu().numpy())
+    return np.concatenate(parts)
+
+
+class Mean:
+    """A weighted mean over views, taken in a space; classes are the second axis, and every one of them is scored."""
+
+    def __init__(self, space: Space, floor: float = FLOOR) -> None:
+        self.space, self.floor = space, floor
+        self.total: torch.Tensor | float = 0.0
+        self.weight: torch.Tensor | float = 0.0
+
+    def add_logits(self, view: View, logits: torch.Tensor, share: float) -> None:
+        """What a network says (N, C, ...) about the images that `view` saw."""
+        if logits.ndim == 2 or not view.resampled:
+            logits = logits if logits.ndim == 2 else undo(view, logits)[0]
+            values = logits.softmax(1) if self.space == "probability" else self._spread(logits.log_softmax(1))
+            self._add(values, share)
+        else:
+            values, weight = undo(view, logits.softmax(1))
+            if self.space != "probability":
+                values = self._spread(values.log())
+            self._add(values * weight, share * weight)
+
+    def add(self, probabilities: torch.Tensor, share: float) -> None:
+        """Probabilities (N, C, ...) that were put back; where all are 0 the view has no vote."""
+        weight = share * (probabilities.sum(1, keepdim=True) > 0.5)
+        if self.space != "probability":
+            probabilities = self._spread(probabilities.log())
+        self._add(probabilities, weight)
+
+    def result(self) -> torch.Tensor:
+        """Probabilities (N, C, ...); 0 where no view had a vote."""
+        weight = torch.as_tensor(self.weight)
+        mean = torch.as_tensor(self.total) / torch.where(weight > 0, weight, 1)
+        if self.space == "log":
+            mean = mean.softmax(1)
+        elif self.space == "logit":
+            mean = mean.sigmoid()
+            mean = mean / mean.sum(1, keepdim=True)
+        return mean * (weight > 0)
+
+    def _spread(self, logarithms: torch.Tensor) -> torch.Tensor:
+        logarithms = logarithms.clamp_min(math.log(self.floor))
+        if self.space == "log":
+            return logarithms
+        logarithms = logarithms.clamp_max(math.log1p(-self.floor))
+        return logarithms - torch.log(-torch.expm1(logarithms))
+
+    def _add(self, values: torch.Tensor, weight: torch.Tensor | float) -> None:
+        self.total = self.total + weight * values
+        self.weight = self.weight + weight

@@ -1,0 +1,45 @@
+"""Predicted probabilities on disk: `.npy` files that are memory-mapped, read and written in parts.
+
+float16 for labels; for masks uint8 (0..255 for 0..1) where that changes the score by less than a rounding.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.store import atomic
+
+CHUNK = 256  # samples in memory at a time
+
+
+def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> None:
+    """Write float parts (n, C, ...), in order, into one .npy file of `shape` (N, C, ...)."""
+    with atomic(path) as partial, open(partial, "wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            stored = np.rint(part * 255) if dtype is np.uint8 else part
+            file.write(stored.astype(dtype).tobytes())
+
+
+def open_probabilities(path: Path) -> np.ndarray:
+    """The file's own array, memory-mapped; read it with `probabilities`."""
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def probabilities(stored: np.ndarray) -> np.ndarray:
+    """float32 probabilities of a stored part."""
+    return stored.astype(np.float32) / 255 if stored.dtype == np.uint8 else stored.astype(np.float32)
+
+
+def chunks(length: int) -> Iterator[slice]:
+    for start in range(0, length, CHUNK):
+        yield slice(start, min(start + CHUNK, length))
+
+
+def weighted_mean(stored: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
+    """Weighted mean, float (n, C, ...), of stored parts (n, C, ...); shares: (n, parts)."""
+    parts = zip(shares.T, (probabilities(one) for one in stored), strict=True)
+    return sum((share * part.T for share, part in parts), np.zeros(1)).T

@@ -1,0 +1,1 @@
+"""Out of fold, under corruptions, as the test images are; with intervals and comparisons."""

@@ -1,0 +1,301 @@
+"""Validation images made to look like the test images, where those are at hand: the test-matched score.
+
+Corrupted copies of validation images are mixed such that the mean of their features is that of the test images
+(kernel mean matching over a mixture: Gretton et al. 2009; Iyer, Nath and Sarawagi 2014); then each validation
+image goes through one corruption, or none, drawn from the mixture. What still differs, a classifier that tells the
+two sets apart weighs (Bickel, Brückner and Scheffer 2009). How well it can tell them, before and after, is the AUC of
+that classifier (Lopez-Paz and Oquab 2017). Only images are looked at, never a test label.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from toolkit.auditing.appearance import properties
+from toolkit.auditing.train_vs_test import tell_apart
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset
+from toolkit.metrics import INTERVAL, resample
+from toolkit.networks.network import load_networks, predict, resolve_device
+from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
+from toolkit.recipe import Recipe
+from toolkit.scoring.corruptions import VERSION, corrupt_each, suite
+from toolkit.scoring.out_of_fold import stored_confusions
+from toolkit.scoring.stress_sampling import SEED, SEVERITIES
+from toolkit.store import atomic, hash_json, read_json, read_manifest, write_json, write_manifest
+from toolkit.task import Segmentation
+
+MOST = 4096  # images of each side
+EACH = 8, 40  # images that show what a corruption at a severity looks like, at least and at most
+CLEAN = -1  # in place of a corruption's cell
+ALIKE = 0.55  # AUC up to which test images look like training images
+GAIN = 0.02  # of AUC, from which on corruptions are believed to be what is different
+CLIP = 10.0  # greatest weight of an image, relative to the mean
+WAVES = 1024  # random features that stand for the kernel
+# of the median distance: on real cells and tiles a width of the whole median, or of half, found fewer of the clean
+# images among corrupted ones, and left the two sets easier to tell apart
+NARROW = 3.0
+BATCH = 128
+ARRAYS = ("rows", "cells", "truth", "weights")
+EVIDENCE = "matched"  # the folder in a run
+
+
+@dataclass(frozen=True)
+class Match:
+    """What makes validation images look like the test images.
+
+    rows: int64 (n,) of the dataset, all in a fold. cells: int64 (n,), corruption * 5 + severity - 1 in the suite, or
+    CLEAN. truth: labels (n,), or masks (n, H, W) moved with their images. weights: float64 (n,) of mean 1. auc: how
+    well test images can be told from validation images as they are, and once matched (0.5: not at all).
+    """
+
+    rows: np.ndarray
+    cells: np.ndarray
+    truth: np.ndarray
+    weights: np.ndarray
+    auc_before: float
+    auc_after: float
+
+    @property
+    def effective(self) -> float:
+        """Size of an unweighted sample that says as much (Kish 1965)."""
+        return float(self.weights.sum() ** 2 / (self.weights**2).sum())
+
+    @property
+    def alike(self) -> bool:
+        """Test images look like training images: the clean score stands."""
+        return bool((self.cells == CLEAN).all() and (self.weights == 1).all())
+
+    @property
+    def hash(self) -> str:
+        return hash_json([zlib.crc32(getattr(self, name).tobytes()) for name in ARRAYS])
+
+    def mixture(self, channels: int) -> dict[str, float]:
+        """Share of each corruption, at any severity, largest first."""
+        members = suite(channels)
+        names = ["clean" if cell == CLEAN else members[cell // SEVERITIES].name for cell in self.cells]
+        shares = pd.Series(names).value_counts(normalize=True)
+        return {str(name): float(share) for name, share in shares.items()}
+
+    def words(self, channels: int) -> str:
+        """What was found, for the user."""
+        told = f"test images can be told from validation images with an AUC of {self.auc_before:.2f}"
+        size = f"the weighted images count as {self.effective:,.0f} of {len(self.rows):,}"
+        if self.alike:
+            return f"{told}: they look alike, so the clean score stands for the test-matched one"
+        if (self.cells == CLEAN).all():
+            return f"{told}; no mixture of corruptions explains it, so images are weighted alone; {size}"
+        shares = [f"{name} {share:.0%}" for name, share in list(self.mixture(channels).items())[:5]]
+        return f"{told}, of {self.auc_after:.2f} once matched ({', '.join(shares)}, …); {size}"
+
+
+def find_match(dataset: Dataset, targets: np.ndarray, folds: pd.DataFrame, seed: int = 0) -> Match:
+    """What makes the validation images of a dataset look like its test images; targets: relabelled."""
+    rng = np.random.default_rng(seed)
+    fold, group = folds["fold"].to_numpy(), folds["group"].to_numpy()
+    rows = np.sort(rng.permutation(np.flatnonzero(fold >= 0))[:MOST])
+    test = features(dataset.test_images[np.sort(rng.permutation(len(dataset.test_images))[:MOST])])
+    clean = features(dataset.images[rows])
+    before, said = tell_apart(clean, test, group[rows], rng)
+    untouched = Match(rows, np.full(len(rows), CLEAN), np.array(targets[rows]), np.ones(len(rows)), before, before)
+    # of two samples of one kind (Mann and Whitney 1947)
+    chance = 2 * np.sqrt((len(clean) + len(test) + 1) / (12 * len(clean) * len(test)))
+    if before <= max(ALIKE, 0.5 + chance):
+        return untouched
+    shares = _mix(dataset, rows, clean, test, rng)
+    cells = rng.permutation(np.repeat(np.arange(CLEAN, len(shares) - 1), _whole(shares, len(rows))))
+    made, masks = corrupted(dataset.images, targets if targets.ndim > 1 else None, rows, cells)
+    after, mixed = tell_apart(features(made), test, group[rows], rng)
+    if after > before - GAIN:  # other scenes, not corruptions: weights alone have to do
+        return replace(untouched, weights=_weights(said[: len(rows)]))
+    truth = untouched.truth if masks is None else masks
+    return Match(rows, cells, truth, _weights(mixed[: len(rows)]), before, after)
+
+
+def _weights(said: np.ndarray) -> np.ndarray:
+    """Density ratios of mean 1 from the probabilities (n,) of a classifier."""
+    odds = np.clip(said, 0.01, 0.99) / (1 - np.clip(said, 0.01, 0.99))
+    weights = np.minimum(odds / odds.mean(), CLIP)
+    return np.asarray(weights / weights.mean())
+
+
+def features(images: np.ndarray) -> np.ndarray:
+    """What a corruption changes in images uint8 (N, H, W, C): float64 (N, F)."""
+    grey = images.astype(np.float32).mean(-1)
+    grey -= grey.mean((1, 2), keepdims=True)
+    height, width = grey.shape[1:]
+    power = np.abs(np.fft.rfft2(grey)) ** 2
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    ring = np.digitize(frequency, [0.03, 0.06, 0.1, 0.15, 0.2, 0.27, 0.35, 0.45])
+    rings = np.stack([np.log1p(power[:, ring == at].mean(1)) for at in np.unique(ring)], axis=1)
+    y, x = (np.linspace(-1, 1, side) for side in (height, width))
+    inside = (np.abs(y)[:, None] < 0.5) & (np.abs(x) < 0.5)
+    light = [grey[:, inside].mean(1) - grey[:, ~inside].mean(1), np.abs((grey * y[:, None]).mean((1, 2)))]
+    ends = [np.mean(images.reshape(len(images), -1) == value, axis=1) for value in (0, 255)]
+    return np.column_stack([properties(images).to_numpy(), rings, *light, np.abs((grey * x).mean((1, 2))), *ends])
+
+
+def corrupted(
+    images: np.ndarray, masks: np.ndarray | None, rows: np.ndarray, cells: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell."""
+    made = np.array(images[rows])
+    moved = None if masks is None else np.array(masks[rows])
+    touched = np.argsort(cells, kind="stable")[(cells == CLEAN).sum() :]  # alike ones together
+    for start in range(0, len(touched), BATCH):
+        at = touched[start : start + BATCH]
+        mask = None if moved is None else torch.from_numpy(moved[at])
+        part, mask = corrupt_each(torch.from_numpy(made[at]).permute(0, 3, 1, 2), mask, cells[at], SEED, rows[at])
+        made[at] = part.permute(0, 2, 3, 1).numpy()
+        if moved is not None and mask is not None:
+            moved[at] = mask.numpy()
+    return made, moved
+
+
+def _mix(
+    dataset: Dataset, rows: np.ndarray, clean: np.ndarray, test: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Shares (1 + cells,) of clean images and of each cell, whose mean embedding is nearest to the test images'."""
+    from scipy.optimize import nnls
+    from scipy.spatial.distance import pdist
+
+    each = int(np.clip(len(rows) // 30, *EACH))
+    cells = np.repeat(np.arange(len(suite(dataset.images.shape[3])) * SEVERITIES), each)
+    shown = features(corrupted(dataset.images, None, rng.choice(rows, len(cells)), cells)[0])
+    # ranks: a few extreme images must not set the scale
+    scale = np.sort(np.concatenate([clean, test]), axis=0)
+
+    def ranked(values: np.ndarray) -> np.ndarray:
+        found = [np.searchsorted(column, value) for column, value in zip(scale.T, values.T, strict=True)]
+        return np.stack(found, axis=1) / len(scale) * 2 - 1
+
+    some = ranked(np.concatenate([clean[:500], test[:500]]))
+    waves = rng.standard_normal((clean.shape[1], WAVES)) * NARROW / np.median(pdist(some))
+    phases = rng.uniform(0, 2 * np.pi, WAVES)
+
+    def embedded(values: np.ndarray) -> np.ndarray:
+        return np.sqrt(2 / WAVES) * np.cos(ranked(values) @ waves + phases)
+
+    parts = embedded(shown).reshape(-1, each, WAVES)
+    means = np.column_stack([embedded(clean).mean(0), parts.mean(1).T])
+    whole = 100.0  # weight of the condition that the shares sum to one
+    shares, _ = nnls(np.vstack([means, np.full(means.shape[1], whole)]), np.append(embedded(test).mean(0), whole))
+    return np.asarray(shares / shares.sum())
+
+
+def _whole(shares: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers in these shares that sum to `total`: the largest remainders are rounded up."""
+    exact = shares * total
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact)[: total - counts.sum()]] += 1
+    return counts
+
+
+def open_match(
+    folder: Path, dataset: Dataset, targets: np.ndarray, folds: pd.DataFrame, made_from: dict[str, str]
+) -> Match:
+    """The match of a workspace, found once. made_from: the hashes of its data and folds."""
+    made_from = made_from | {"version": str(VERSION)}
+    if read_manifest(folder) != made_from:
+        match = find_match(dataset, targets, folds)
+        with atomic(folder) as partial:
+            partial.mkdir()
+            for name in ARRAYS:
+                np.save(partial / f"{name}.npy", getattr(match, name), allow_pickle=False)
+            write_json(partial / "match.json", {"auc_before": match.auc_before, "auc_after": match.auc_after})
+            write_manifest(partial, made_from)
+    found = read_match(folder)
+    assert found is not None
+    return found
+
+
+def read_match(folder: Path) -> Match | None:
+    """The match that a workspace has, whatever it was made from."""
+    if read_manifest(folder) is None:
+        return None
+    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
+    return Match(**arrays, **read_json(folder / "match.json"))
+
+
+def predict_matched(
+    competition: Competition,
+    recipe: Recipe,
+    images: np.ndarray,
+    folds: pd.DataFrame,
+    match: Match,
+    run: Path,
+    device: str,
+) -> np.ndarray:
+    """Probabilities float16 (n, C, ...) of the matched images, each by the network of its own fold."""
+    where = resolve_device(device)
+    made, _ = corrupted(images, None, match.rows, match.cells)
+    fold = folds["fold"].to_numpy()[match.rows]
+    said = np.zeros((len(made), len(competition.task.classes), *match.truth.shape[1:]), np.float16)
+    for k, network in enumerate(load_networks(competition, recipe, run, where)):
+        own = np.flatnonzero(fold == k)
+        said[own] = predict(network, made[own], competition.scored, where, recipe.precision)
+    return said
+
+
+def store_matched(
+    competition: Competition, folds: pd.DataFrame, match: Match, said: np.ndarray, run: Path
+) -> dict[str, Any]:
+    """Keep what a run says of the matched images (n, C, ...) in its folder, for blends; its test-matched score."""
+    with atomic(run / EVIDENCE) as partial:
+        partial.mkdir()
+        kept = np.uint8 if isinstance(competition.task, Segmentation) else np.float16
+        write_probabilities(partial / "probabilities.npy", [said], said.shape, kept)
+        write_manifest(partial, {"match": match.hash})
+    return matched_score(competition, folds, match, open_probabilities(run / EVIDENCE / "probabilities.npy"))
+
+
+def blend_matched(
+    competition: Competition,
+    folds: pd.DataFrame,
+    match: Match,
+    runs: Sequence[Path],
+    weights: np.ndarray,
+) -> dict[str, Any] | None:
+    """The test-matched score of a weighted mean of runs, from what they kept; None where one has kept nothing.
+
+    weights: (runs,) or, cross-fitted, (folds, runs).
+    """
+    if any(read_manifest(run / EVIDENCE) != {"match": match.hash} for run in runs):
+        return None
+    fold = folds["fold"].to_numpy()[match.rows]
+    share = np.broadcast_to(weights, (int(fold.max()) + 1, len(runs)))[fold]
+    parts = [open_probabilities(run / EVIDENCE / "probabilities.npy") for run in runs]
+    mean = np.empty(parts[0].shape, np.float16)
+    for at in chunks(len(mean)):
+        mean[at] = weighted_mean([part[at] for part in parts], share[at])
+    return matched_score(competition, folds, match, mean)
+
+
+def matched_score(competition: Competition, folds: pd.DataFrame, match: Match, said: np.ndarray) -> dict[str, Any]:
+    """The weighted official metric of stored probabilities (n, C, ...) of the matched images.
+
+    `score` with its 95 % interval `low` and `high` from resampling groups, `by_fold`; how it came about: `auc_before`,
+    `auc_after`, `effective` of so many `samples`, and the `mixture`. The interval knows nothing of errors in the
+    mixture.
+    """
+    confusions = stored_confusions(competition, match.truth, said) * match.weights[:, None, None]
+    fold, group = (folds[name].to_numpy()[match.rows] for name in ("fold", "group"))
+    low, high = np.percentile(competition.score(resample(confusions, group)), INTERVAL)
+    return {
+        "score": float(competition.score(confusions.sum(0))),
+        "low": float(low),
+        "high": float(high),
+        "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
+        "auc_before": match.auc_before,
+        "auc_after": match.auc_after,
+        "effective": match.effective,
+        "samples": len(match.rows),
+        "mixture": match.mixture(competition.task.image_shape[2]),
+        "match": match.hash,
+    }

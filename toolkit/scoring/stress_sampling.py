@@ -1,0 +1,229 @@
+"""The triples (sample, corruption, severity) of the stress score: which are taken, and the score they make.
+
+The score of a corruption is the official metric of one confusion matrix, in which its five severities weigh the
+same; the stress score is the mean over the corruptions. For accuracy that is the mean over severities; for mean IoU
+and F1 it is one matrix a corruption, because a mean over scores of few samples would be biased, and a class that no
+sample of a corruption has counts with its mean over the others.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array, csr_array
+
+from toolkit.competition import Competition
+from toolkit.data.folds import describe
+from toolkit.metrics import INTERVAL, Accuracy
+from toolkit.probabilities import probabilities
+from toolkit.scoring.corruptions import VERSION, suite
+from toolkit.task import Segmentation, Task
+
+SEED = 0  # of the suite and of the list of triples: one for all runs
+SEVERITIES = 5
+PARTS = 20  # of the triples, for the error from taking a share of them
+BLOCKS = 100  # of groups, for the jackknife
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a stress score was made from, triple by triple.
+
+    triples: int32 (T, 3), row, corruption (its number in the suite), severity. probabilities: float16 (T, C) for
+    labels; for masks uint8 (K, C, H, W) of the first K triples, with their corrupted masks `truth`, uint8
+    (K, H, W), and `confusions` (T, C, C) of all.
+    """
+
+    triples: np.ndarray
+    probabilities: np.ndarray
+    truth: np.ndarray | None = None
+    confusions: np.ndarray | None = None
+
+
+def all_triples(targets: np.ndarray, folds: pd.DataFrame, task: Task) -> np.ndarray:
+    """Every triple of the samples that are in a fold, int32 (N * cells, 3), in the order in which they are taken.
+
+    Each N of them have every sample once, and every corruption and severity (a cell) about equally often, over
+    classes and folds alike: samples are ordered by their class (masks: their rarest) and fold, and dealt to the
+    cells in turn; then again, moved on.
+    """
+    fold = folds["fold"].to_numpy()
+    rows = np.flatnonzero(fold >= 0)
+    members = len(suite(task.image_shape[2]))
+    cells = members * SEVERITIES
+    random = np.random.default_rng(SEED)
+    rows = random.permutation(rows)
+    rows = rows[np.lexsort((fold[rows], _strata(targets[rows], task)))]
+    dealt, moves = random.permutation(cells), random.permutation(cells)
+    triples = np.empty((cells, len(rows), 3), np.int32)
+    for level, move in zip(triples, moves, strict=True):
+        order = random.permutation(len(rows))
+        cell = dealt[(order + move) % cells]
+        level[:] = np.stack([rows[order], cell // SEVERITIES, cell % SEVERITIES + 1], axis=1)
+    return triples.reshape(-1, 3)
+
+
+def _strata(targets: np.ndarray, task: Task) -> np.ndarray:
+    if not isinstance(task, Segmentation):
+        return targets
+    held = describe(targets, task)[:, : len(task.classes)] > 0
+    return np.where(held, held.sum(0), len(held) + 1).argmin(1)
+
+
+def ladder(total: int, smallest: int) -> list[int]:
+    """Numbers of triples that a run may be scored on, all of them first, halved until below `smallest`."""
+    counts = [total]
+    while counts[-1] > 1 and -(-counts[-1] // 2) >= smallest:
+        counts.append(-(-counts[-1] // 2))
+    return counts
+
+
+def cells_of(triples: np.ndarray) -> np.ndarray:
+    return triples[:, 1] * SEVERITIES + triples[:, 2] - 1
+
+
+def score_triples(
+    competition: Competition, targets: np.ndarray, folds: pd.DataFrame, evidence: Evidence, total: int
+) -> dict[str, Any]:
+    """The scores of what was gathered, out of `total` triples."""
+    triples = evidence.triples
+    members = suite(competition.task.image_shape[2])
+    counted = _counted(competition, targets, evidence)
+    row_fold, row_group = (folds[name].to_numpy()[triples[:, 0]] for name in ("fold", "group"))
+    by_corruption, cells = counted.scores(np.zeros(len(triples), np.int64))
+    by_fold, _ = counted.scores(row_fold)
+    low, high = np.percentile(counted.draws(np.unique(row_group, return_inverse=True)[1]), INTERVAL)
+    families = dict.fromkeys(member.family for member in members)
+    in_family = {family: [member.family == family for member in members] for family in families}
+    return {
+        "score": _mean(by_corruption[0]),
+        "low": float(low),
+        "high": float(high),
+        "by_fold": [_mean(scores) for scores in by_fold],
+        "by_corruption": {m.name: _number(s) for m, s in zip(members, by_corruption[0], strict=True)},
+        "by_family": {family: _mean(by_corruption[0][at]) for family, at in in_family.items()},
+        "by_severity": [_mean(scores) for scores in cells[0].T],
+        "cells": {m.name: [_number(s) for s in five] for m, five in zip(members, cells[0], strict=True)},
+        "share": len(triples) / total,
+        "triples": len(triples),
+        "error": counted.error(1 - len(triples) / total),
+        "version": VERSION,
+    }
+
+
+def score_draws(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, evidence: Evidence) -> np.ndarray:
+    """Stress scores (draws,) under resampling of groups; two runs with the same triples have the same draws."""
+    group = folds["group"].to_numpy()[evidence.triples[:, 0]]
+    return _counted(competition, targets, evidence).draws(np.unique(group, return_inverse=True)[1])
+
+
+def _counted(competition: Competition, targets: np.ndarray, evidence: Evidence) -> "_Counted":
+    triples, classes = evidence.triples, len(competition.task.classes)
+    if evidence.confusions is None:
+        which, value = np.arange(len(triples)), np.ones(len(triples))
+        predicted = competition.decode(probabilities(evidence.probabilities))
+        entry = targets[triples[:, 0]].astype(np.int64) * classes + predicted
+    else:
+        flat = evidence.confusions.reshape(len(triples), -1)
+        which, entry = flat.nonzero()
+        value = flat[which, entry].astype(float)
+    members = suite(competition.task.image_shape[2])
+    return _Counted(competition, len(members), cells_of(triples), which, entry, value)
+
+
+def _mean(scores: np.ndarray) -> float | None:
+    return _number(np.nanmean(scores)) if np.isfinite(scores).any() else None
+
+
+def _number(score: float) -> float | None:
+    return float(score) if np.isfinite(score) else None
+
+
+class _Counted:
+    """Confusions of triples, summed by cell and by whatever they are grouped by."""
+
+    def __init__(
+        self,
+        competition: Competition,
+        members: int,
+        cell: np.ndarray,
+        which: np.ndarray,
+        entry: np.ndarray,
+        value: np.ndarray,
+    ) -> None:
+        self.competition, self.members, self.cell = competition, members, cell
+        self.which, self.entry, self.value = which, entry, value
+        self.classes = len(competition.task.classes)
+
+    def sums(self, part: np.ndarray) -> tuple[csr_array, csr_array]:
+        """Confusion entries (parts, cells * C * C) and numbers of triples (parts, cells)."""
+        cells, parts = self.members * SEVERITIES, int(part.max()) + 1
+        places = (part[self.which], self.cell[self.which] * self.classes**2 + self.entry)
+        entries = coo_array((self.value, places), shape=(parts, cells * self.classes**2))
+        numbers = coo_array((np.ones(len(part)), (part, self.cell)), shape=(parts, cells))
+        return entries.tocsr(), numbers.tocsr()
+
+    def scores(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of corruptions (parts, S) and of cells (parts, S, 5); NaN where there is no triple."""
+        return self._scores(*(table.toarray() for table in self.sums(part)))
+
+    def _scores(self, entries: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        numbers = numbers.reshape(-1, self.members, SEVERITIES)
+        matrices = entries.reshape(*numbers.shape, self.classes, self.classes)
+        cells = np.where(numbers > 0, self.competition.score(matrices), np.nan)
+        # severities weigh the same, however many triples they have
+        weights = (
+            numbers.sum(-1, keepdims=True) / np.maximum(numbers, 1) / np.maximum((numbers > 0).sum(-1), 1)[..., None]
+        )
+        pooled = (matrices * weights[..., None, None]).sum(-3)
+        return np.where(numbers.sum(-1) > 0, self._score_each(pooled), np.nan), cells
+
+    def _score_each(self, pooled: np.ndarray) -> np.ndarray:
+        """Scores (parts, S) of the corruptions' matrices (parts, S, C, C).
+
+        Where a mean over classes lacks one, because few samples were taken, the class counts with its mean over the
+        other corruptions. Left out it would flatter the score: it is the hard classes that are rare.
+        """
+        if isinstance(self.competition.metric, Accuracy):
+            return self.competition.score(pooled)
+        scored = list(self.competition.scored)
+        occurs = pooled.sum(-1)[..., scored] > 0
+        by_class = np.where(occurs, self.competition.metric.by_class(pooled, scored)[..., scored], 0.0)
+        elsewhere = by_class.sum(-2, keepdims=True) / np.maximum(occurs.sum(-2, keepdims=True), 1)
+        known = occurs.any(-2, keepdims=True)
+        return np.where(occurs, by_class, elsewhere).sum(-1) / np.maximum(known.sum(-1), 1)
+
+    def draws(self, group: np.ndarray, draws: int = 1000) -> np.ndarray:
+        """Stress scores (draws,) under resampling of groups; the same groups make the same draws.
+
+        With few triples a cell they lie too close together, as a bootstrap of small strata does (Rao & Wu 1988): then
+        they are spread to the jackknife's standard error, which errs on the safe side (Efron & Stein 1981).
+        """
+        entries, numbers = self.sums(group)
+        groups = entries.shape[0]
+        random = np.random.default_rng(0)
+        made = []
+        for _ in range(0, draws, 50):
+            times = random.multinomial(groups, np.full(groups, 1 / groups), size=50).astype(float).T
+            scores, _ = self._scores((entries.T @ times).T, (numbers.T @ times).T)
+            made.append(np.nanmean(scores, axis=1))
+        drawn = np.concatenate(made)
+        block = random.permutation(groups) % BLOCKS
+        error = np.sqrt(self._jackknife(block[group]))
+        return drawn.mean() + (drawn - drawn.mean()) * max(1.0, error / max(drawn.std(), 1e-12))
+
+    def _jackknife(self, part: np.ndarray) -> float:
+        """The score's variance, by leaving out each part of the triples in turn."""
+        entries, numbers = (table.toarray() for table in self.sums(part))
+        scores, _ = self._scores(entries.sum(0) - entries, numbers.sum(0) - numbers)
+        without = np.nanmean(scores, axis=1)
+        return float((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
+
+    def error(self, left_out: float) -> float:
+        """Standard error of the score for a share of triples: a jackknife over random parts of them.
+
+        It leaves out that they are spread evenly, so it is rather too large. left_out: share not taken.
+        """
+        part = np.random.default_rng(0).permutation(len(self.cell)) % PARTS
+        return float(np.sqrt(self._jackknife(part) * left_out))

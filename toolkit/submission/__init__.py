@@ -1,0 +1,1 @@
+"""Write, read back, run as the server would, hand in, remember."""

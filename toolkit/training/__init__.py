@@ -1,0 +1,1 @@
+"""A recipe on a fold, on all folds, within a budget."""

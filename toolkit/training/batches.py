@@ -1,0 +1,132 @@
+"""Augmented training batches by (epoch, step), from arrays that lie where the network is.
+
+Every draw follows from (seed, fold, epoch, step), so a batch is the same whenever and wherever it is made.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from toolkit.augmentation.albumentations_engine import augment_images, build_pipeline
+from toolkit.augmentation.batch import augment_batch
+from toolkit.data.dataset import Dataset
+from toolkit.recipe import Recipe
+
+ORDER, AUGMENT, MIX, NETWORK, PSEUDO = range(5)  # what random numbers are drawn for
+RESIDENT = 0.5  # of a GPU's free memory may hold images
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def random(purpose: int, *numbers: int) -> np.random.Generator:
+    return np.random.default_rng([purpose, *numbers])
+
+
+def seed_of(purpose: int, *numbers: int) -> int:
+    return int(random(purpose, *numbers).integers(2**31))
+
+
+class Batches:
+    """Batches of `rows`: images (B, C, H, W), uint8 or float32 on the scale 0..255, and targets, on `device`."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        rows: np.ndarray,
+        recipe: Recipe,
+        fold: int,
+        device: torch.device,
+        scored: Sequence[int],
+        memory_format: torch.memory_format = torch.channels_last,
+    ) -> None:
+        self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
+        # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
+        self.steps = max(1, len(rows) // recipe.batch_size)
+        self.chances = _chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
+        self.images, self.targets = dataset.images, dataset.targets
+        size = dataset.images.nbytes + dataset.targets.nbytes
+        self.resident = recipe.augment.engine == "tensor" and _fits(size, device)
+        if self.resident:
+            self.resident_images = torch.from_numpy(np.array(dataset.images)).to(device).permute(0, 3, 1, 2)
+            self.resident_targets = torch.from_numpy(np.array(dataset.targets)).to(device)
+
+    def chosen(self, epoch: int, step: int) -> np.ndarray:
+        """The rows of a batch, sorted: a memory map is read from front to back."""
+        draw = random(ORDER, self.recipe.seed, self.fold, epoch)
+        if self.chances is None:
+            order = draw.permutation(self.rows)
+        else:
+            order = draw.choice(self.rows, len(self.rows), p=self.chances)
+        return np.sort(order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size])
+
+    def augment_seed(self, epoch: int, step: int) -> int:
+        return seed_of(AUGMENT, self.recipe.seed, self.fold, epoch, step)
+
+    def __getitem__(self, at: tuple[int, int]) -> Batch:
+        if self.recipe.augment.engine == "albumentations":
+            return self._to_device(_Worker(self)[at])
+        rows = self.chosen(*at)
+        if self.resident:
+            index = torch.from_numpy(rows).to(self.device)
+            images, targets = self.resident_images[index], self.resident_targets[index]
+        else:
+            images = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2)
+            images, targets = self._to_device((images, torch.from_numpy(self.targets[rows])))
+        images, targets = augment_batch(self.recipe.augment, images, targets, self.augment_seed(*at))
+        return images.contiguous(memory_format=self.memory_format), targets
+
+    def epoch(self, epoch: int, workers: int) -> Iterator[Batch]:
+        order = [(epoch, step) for step in range(self.steps)]
+        if self.recipe.augment.engine == "tensor":
+            return (self[at] for at in order)
+        pin = self.device.type == "cuda"
+        loader = DataLoader(_Worker(self), batch_size=None, sampler=order, num_workers=workers, pin_memory=pin)
+        return map(self._to_device, loader)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        images, targets = batch
+        images = images.to(self.device, non_blocking=True, memory_format=self.memory_format)
+        return images, targets.to(self.device, non_blocking=True)
+
+
+class _Worker(TorchDataset[Batch]):
+    """The albumentations engine, for processes that augment: nothing of it lies on a device."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        self.pipeline = build_pipeline(batches.recipe.augment, batches.images.shape[-1])
+
+    def __getitem__(self, at: tuple[int, int]) -> Batch:
+        rows, seed = self.batches.chosen(*at), self.batches.augment_seed(*at)
+        images, targets = augment_images(self.pipeline, self.batches.images[rows], self.batches.targets[rows], seed)
+        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets)
+
+
+def spare_cores(device: torch.device) -> int:
+    """How many processes may augment: on a CPU the network needs every core."""
+    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    """Do so many bytes fit? On a CPU the memory map is as near as memory gets."""
+    return device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
+
+
+def _chances(targets: np.ndarray, power: float, scored: Sequence[int]) -> np.ndarray:
+    """How often each row is drawn, float64 (N,), summing to 1: frequency ** -power of its (rarest) scored class.
+
+    A row with none of them is drawn like one of a class that is everywhere.
+    """
+    present = np.zeros((len(targets), 256), bool)
+    if targets.ndim == 1:
+        present[np.arange(len(targets)), targets] = True
+    else:
+        for row, mask in enumerate(targets):
+            present[row, np.unique(mask)] = True
+    present = present[:, list(scored)]
+    frequency = np.maximum(present.sum(0), 1) / len(targets)
+    weight = np.where(present, frequency**-power, 1).max(1)
+    return weight / weight.sum()

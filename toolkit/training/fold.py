@@ -1,0 +1,157 @@
+"""Train one recipe on one fold. Killed at any moment, it goes on from its last saved epoch to the same bits.
+
+Every random draw follows from (seed, fold, epoch, step), never from what ran before; the state lies in the
+job's folder until the fold is finished.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from toolkit.augmentation.mixing import mix_batch
+from toolkit.competition import load_competition
+from toolkit.data.dataset import Dataset, class_counts, open_dataset, relabel
+from toolkit.networks.network import predict, resolve_device
+from toolkit.store import atomic
+from toolkit.training import distributed
+from toolkit.training.batches import MIX, Batch, Batches, random
+from toolkit.training.loop import FoldJob, Trained, Training, Watch
+from toolkit.training.optimizers import thawed_from
+from toolkit.training.workers import rounds
+
+STATE = "state.pt"  # in the job's folder
+SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
+WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them
+LOOKS = 10  # how often, in a whole training
+Stop = Callable[[Sequence[dict[str, Any]]], bool]  # the epochs so far, as in history.json
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What one fold gave. `averaged`: the recipe's average over epochs, to be kept where it gains."""
+
+    main: Trained
+    averaged: Trained | None
+    history: list[dict[str, Any]]
+    complete: bool  # False: the deadline came first, and the state is kept to go on from
+    seconds: float
+
+
+class StoppedError(Exception):
+    """A fold was told to stop; its state lies in the job's folder, to go on from."""
+
+
+def fit_fold(
+    job: FoldJob, watch: Watch = lambda fold, epoch, news: None, stop: Stop = lambda history: False
+) -> FoldResult:
+    """Train, or go on training, and predict the validation rows.
+
+    `stop` is asked after every epoch but the last, with the epochs so far; a fold over several devices has none.
+    Raises StoppedError where it says so, and UserError where the loss is no longer a number, or the recipe can't
+    be built.
+    """
+    started = time.time()
+    competition, dataset, recipe = load_competition(job.competition), _open(job), job.recipe
+    training = Training(competition, dataset, job)
+    schedule = recipe.schedule
+    best, best_epoch, best_weights = -1.0, -1, None
+    history: list[dict[str, Any]] = []
+    if (job.folder / STATE).exists():
+        saved = torch.load(job.folder / STATE, map_location=training.device, weights_only=True)
+        training.restore(saved)
+        history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
+    thawed = thawed_from(len(training.layers) - 1, schedule)
+    saved_at, saved_epochs, complete = time.time(), len(history), True
+
+    def save() -> None:
+        nonlocal saved_at, saved_epochs
+        saved_at, saved_epochs = time.time(), len(history)
+        course = {"history": history, "best": best, "best_epoch": best_epoch, "best_weights": best_weights}
+        with atomic(job.folder / STATE) as partial:
+            torch.save(training.state() | course, partial)
+
+    for epoch in range(len(history), schedule.epochs):
+        if schedule.patience and epoch - max(best_epoch, thawed - 1) > schedule.patience:
+            break
+        if job.deadline is not None and history:
+            took, until = history[-1]["seconds"], job.deadline
+            complete = distributed.first(lambda: time.time() + took <= until)  # noqa: B023
+            if not complete:
+                break
+        begun = time.time()
+        loss = training.run_epoch(epoch, history, watch)
+        trained = time.time() - begun
+        score = None
+        if schedule.patience:
+            score = distributed.first(lambda: training.score(training.stop_rows))
+            if score > best:
+                best, best_epoch, best_weights = score, epoch, training.current()
+        elif (epoch + 1) % max(1, schedule.epochs // LOOKS) == 0 or epoch + 1 == schedule.epochs:
+            score = distributed.first(lambda: training.score(job.valid_rows[:WATCHED]))
+        line = {"loss": loss, "score": score, "lr": training.lr}
+        history.append(line | {"train_seconds": trained, "seconds": time.time() - begun})
+        if distributed.rank() == 0 and time.time() - saved_at > SAVE_SECONDS:
+            save()
+        if epoch + 1 < schedule.epochs and stop(history):
+            save()
+            raise StoppedError
+    distributed.leave()
+    if len(history) > saved_epochs:
+        save()
+    main = training.judge(best_weights or training.current(), job.valid_rows)
+    averaged = training.average_of_epochs()
+    return FoldResult(
+        main,
+        training.judge(averaged, job.valid_rows) if averaged else None,
+        history,
+        complete,
+        time.time() - started,
+    )
+
+
+def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
+    """Seconds a training step and seconds a predicted image, on this machine, after a warm-up."""
+    competition, dataset = load_competition(job.competition), _open(job)
+    training = Training(competition, dataset, job)
+    training.thaw(job.recipe.schedule.epochs - 1)
+    took = []
+    for step in range(steps + 1):
+        begun = time.time()
+        float(training.step(*training.batches[(0, step % training.batches.steps)], step))  # a GPU has to finish it
+        took.append(time.time() - begun)
+    images = dataset.images[job.valid_rows[:128]]
+    predict(training.model, images, competition.scored, training.device, job.recipe.precision)
+    begun = time.time()
+    predict(training.model, images, competition.scored, training.device, job.recipe.precision)
+    return float(np.mean(took[1:])), (time.time() - begun) / len(images)
+
+
+def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_images: int) -> tuple[float, float]:
+    """Seconds of one epoch of all folds, and what comes once, however many epochs; step, image: as measured.
+
+    A fold over several devices is counted as if it had one: what they gain isn't measured.
+    """
+    steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
+    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
+    epoch = (steps * step + watched * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
+    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
+    return epoch, predicted * image
+
+
+def first_batch(job: FoldJob) -> Batch:
+    """Images and targets as the network sees them first: augmented and mixed."""
+    competition, dataset, device = load_competition(job.competition), _open(job), resolve_device("cpu")
+    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, device, competition.scored)
+    counts = class_counts(dataset.targets[job.train_rows], competition.task)
+    draw = random(MIX, job.recipe.seed, job.fold, 0)
+    images, targets, _, _ = mix_batch(job.recipe.augment, *batches[(0, 0)], draw, counts)
+    return images, targets
+
+
+def _open(job: FoldJob) -> Dataset:
+    dataset = open_dataset(job.data)
+    return replace(dataset, targets=relabel(dataset.targets, job.relabels))

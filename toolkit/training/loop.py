@@ -1,0 +1,322 @@
+"""A network in training: its steps, its epochs, and all that changes meanwhile."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.utils.deterministic
+from torch import nn
+
+from toolkit.augmentation.mixing import mix_batch
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset, class_counts
+from toolkit.data.folds import HELD_OUT, assign, describe
+from toolkit.errors import UserError
+from toolkit.metrics import confusion_matrix
+from toolkit.networks.fast_convolution import use_products
+from toolkit.networks.network import Network, autocast, predict, resolve_device
+from toolkit.networks.speed import PLAIN, Settings, keep_freed_memory
+from toolkit.recipe import Recipe
+from toolkit.scoring.stress import stressed
+from toolkit.training import distributed
+from toolkit.training.batches import MIX, NETWORK, Batch, Batches, random, seed_of, spare_cores
+from toolkit.training.frozen_features import VERSIONS, frozen_features
+from toolkit.training.losses import LossFunction, build_loss, build_soft_loss
+from toolkit.training.optimizers import build_optimizer, frozen_epochs, layers, lr_factor, thaw
+from toolkit.training.pseudo_labels import Taught, Teacher
+from toolkit.training.weight_averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
+
+SNAPSHOTS = "snapshots"  # in the job's folder
+RESCUE = 0.3  # of the learning rate is left after the loss was no number
+REFRESH = 16  # batches for the statistics of batch norm in an average of weights
+Watch = Callable[[int, float, str], None]  # fold, epochs done (with a fraction), news
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One fold of one run: small, picklable, and all that `fit_fold` needs."""
+
+    competition: Path
+    data: Path
+    recipe: Recipe
+    fold: int
+    train_rows: np.ndarray  # int64, rows of the dataset
+    train_groups: np.ndarray  # int64, their groups
+    valid_rows: np.ndarray
+    folder: Path  # where the state lies between epochs
+    features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
+    settings: Settings = PLAIN  # how to train here
+    teacher: Path | None = None  # what this fold's teacher said of the test images
+    device: str = "auto"
+    workers: int | None = None  # processes that augment with albumentations; None: as many as help
+    deadline: float | None = None  # Unix time; no epoch begins that would end after it
+    # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
+    relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """weights: the network's tensors; probabilities: float32 (n, C, ...) of the validation rows."""
+
+    weights: dict[str, torch.Tensor]
+    probabilities: np.ndarray
+
+
+class DivergedError(Exception):
+    """The loss is no longer a number."""
+
+
+class Training:
+    """The network and all that changes while it is trained."""
+
+    def __init__(self, competition: Competition, dataset: Dataset, job: FoldJob) -> None:
+        self.competition, self.dataset, self.job, self.recipe = competition, dataset, job, job.recipe
+        self.device, self.settings = resolve_device(job.device), job.settings
+        self.workers = spare_cores(self.device) if job.workers is None else job.workers
+        keep_freed_memory()
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # filling memory that is about to be overwritten cost EfficientNet-Lite0 a sixth of its speed
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+        torch.manual_seed(seed_of(NETWORK, self.recipe.seed, job.fold))
+        model: Any = distributed.common_norm(competition.build_model(self.recipe), self.device)
+        self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
+        use_products(model, self.settings.products)
+        self.layers = layers(self.model)
+        self.freeze_epochs = frozen_epochs(self.recipe.schedule)
+        rows, self.stop_rows = job.train_rows, job.train_rows[:0]
+        if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
+            # whole groups; on the validation fold the score would be chosen, not measured
+            contents = describe(dataset.targets[rows], competition.task)
+            part = assign(contents, job.train_groups, 1, job.fold, self.recipe.schedule.stop_share)
+            rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
+        layout = self.settings.memory_format
+        self.batches = Batches(dataset, rows, self.recipe, job.fold, self.device, competition.scored, layout)
+        self.counts = class_counts(dataset.targets[rows], competition.task)
+        self.loss: LossFunction = build_loss(
+            self.recipe.loss, self.counts, competition.scored, masks=dataset.targets.ndim > 1
+        )
+        self.teacher = Teacher(dataset, job.teacher, self.recipe, job.fold, self.device) if job.teacher else None
+        self.soft_loss = build_soft_loss(competition.scored)
+        self.replica = distributed.Replica()
+        distributed.check(min(self.recipe.batch_size, len(rows), self.teacher.size if self.teacher else len(rows)))
+        self.ema = Average(self.model, self.recipe.schedule.ema)
+        self.snapshots = Snapshots(job.folder / SNAPSHOTS, self.recipe.schedule.epochs)
+        self.optimizer = build_optimizer(self.model, self.recipe)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
+        self.rate = 1.0  # RESCUE once the loss was no number
+        self.lr = 0.0
+        if self.settings.compiled:
+            self.model.compile(dynamic=False)
+
+    def run_epoch(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
+        """Mean loss of one pass over the training rows; one that fails is repeated once at a lower rate."""
+        before = copy.deepcopy(self.state())
+        try:
+            return self._pass(epoch, history, watch)
+        except DivergedError:
+            if self.rate < 1:
+                raise self.diverged(epoch) from None
+        self.restore(before)
+        self.rate = RESCUE
+        try:
+            return self._pass(epoch, history, watch)
+        except DivergedError:
+            raise self.diverged(epoch) from None
+
+    def _pass(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
+        torch.manual_seed(seed_of(NETWORK, self.recipe.seed, self.job.fold, epoch + 1) + distributed.rank())
+        self.thaw(epoch)
+        steps = self.batches.steps
+        total = torch.zeros((), device=self.device)
+        scores = [line["score"] for line in history if line["score"] is not None]
+        before = f"score {scores[-1]:.4f}" if scores else ""
+        head_only = epoch < self.freeze_epochs and self.job.features is not None and self.has_features
+        batches = self._feature_batches(epoch) if head_only else self.batches.epoch(epoch, self.workers)
+        for step, (images, targets) in enumerate(batches):
+            last = step == steps - 1
+            update = last or (step + 1) % self.recipe.optimizer.accumulate == 0
+            total += self.step(images, targets, epoch * steps + step, update, head_only)
+            if step % 10 == 0 or last:  # reading the loss makes a GPU wait
+                mean = float(distributed.summed(total)) / (step + 1)
+                if not np.isfinite(mean):
+                    raise DivergedError
+                watch(self.job.fold, epoch + (step + 1) / steps, f"loss {mean:.4f} {before}")
+        # the last step's loss was measured before its update
+        norms = torch.stack(torch._foreach_norm(list(self.model.parameters())))
+        if not distributed.first(lambda: bool(norms.isfinite().all())):
+            raise DivergedError
+        if self.recipe.schedule.average != "ema" and distributed.rank() == 0:
+            self.snapshots.keep(epoch, self.current())
+        return mean
+
+    def step(
+        self, images: torch.Tensor, targets: torch.Tensor, number: int, update: bool = True, head_only: bool = False
+    ) -> torch.Tensor:
+        """One batch, with the learning rate of step `number`; its mean loss, on the device: this process's part of it.
+
+        images: (B, C, H, W), or with head_only a frozen backbone's features (B, F).
+        """
+        steps = self.batches.steps
+        self.lr = self.rate * self.recipe.optimizer.lr
+        self.lr *= lr_factor(number, steps * self.recipe.schedule.epochs, self.recipe.schedule.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * group["factor"]
+        if head_only:
+            head = self.model.body.get_submodule("head")
+            loss = self.backward(head, images, lambda logits, at: self.loss(logits, targets[at]), update)
+        else:
+            draw = random(MIX, self.recipe.seed, self.job.fold, number)
+            images, targets, others, share = mix_batch(self.recipe.augment, images, targets, draw, self.counts)
+
+            def mixed_loss(logits: torch.Tensor, at: slice) -> torch.Tensor:
+                loss = self.loss(logits, targets[at])
+                return loss if share == 1 else share * loss + (1 - share) * self.loss(logits, others[at])
+
+            if self.teacher is None:
+                loss = self.backward(self.model, images, mixed_loss, update)
+            else:
+                taught = self.teacher.batch(number // steps, number % steps)
+                loss = self.learn_from_both(images, mixed_loss, taught, update)
+        if update:
+            if self.recipe.optimizer.clip:
+                self.scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.ema.update()
+        return loss
+
+    def backward(
+        self,
+        network: nn.Module,
+        inputs: torch.Tensor,
+        loss_of: Callable[[torch.Tensor, slice], torch.Tensor],
+        final: bool,
+    ) -> torch.Tensor:
+        """Add the batch's gradients, in parts of even size where it doesn't fit in memory; the mean loss.
+
+        A part has its own statistics of batch norm, and its own mean in a loss with weights.
+        final: the last to be added before the update. Of several processes each adds its part of the batch.
+        """
+        mean = torch.zeros((), device=self.device)
+        parts = distributed.parts(len(inputs), self.settings.micro_batch or self.recipe.batch_size)
+        for at in parts:
+            with self.replica.of(network, final and at is parts[-1]) as replica:
+                with autocast(self.device, self.settings.precision):
+                    logits = replica(inputs[at])
+                loss = loss_of(logits, at) * (len(logits) / len(inputs))
+                self.scaler.scale(loss * distributed.size() / self.recipe.optimizer.accumulate).backward()
+            mean += loss.detach()
+        return mean
+
+    def learn_from_both(
+        self, images: torch.Tensor, loss_of: Callable[[torch.Tensor, slice], torch.Tensor], taught: Taught, final: bool
+    ) -> torch.Tensor:
+        """Training and test images in turns, each with its share of the gradient."""
+        share = self.recipe.pseudo.share
+        known = self.backward(self.model, images, lambda logits, at: (1 - share) * loss_of(logits, at), False)
+        guessed = self.backward(
+            self.model,
+            taught.images,
+            lambda logits, at: share * self.soft_loss(logits, taught.probabilities[at], taught.weight[at]),
+            final,
+        )
+        return known + guessed
+
+    @property
+    def has_features(self) -> bool:
+        """Does the head take nothing but the backbone's features?"""
+        return self.dataset.targets.ndim == 1 and hasattr(self.model.body, "head")
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        assert self.job.features is not None
+        images = self.dataset.images
+        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features)
+
+    def _feature_batches(self, epoch: int) -> Iterator[Batch]:
+        """Batches of the frozen backbone's features in place of images, each row in one of its versions."""
+        features = self.features
+        self.thaw(epoch)
+        for step in range(self.batches.steps):
+            rows = self.batches.chosen(epoch, step)
+            versions = np.random.default_rng(self.batches.augment_seed(epoch, step)).integers(VERSIONS, size=len(rows))
+            chosen = torch.from_numpy(features[versions, rows]).to(self.device)
+            yield chosen.float(), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
+
+    def diverged(self, epoch: int) -> UserError:
+        return UserError(
+            f"the loss is no longer a number in fold {self.job.fold}, epoch {epoch + 1}, "
+            f"at {RESCUE:g} of the learning rate either; lower optimizer.lr (now {self.recipe.optimizer.lr:g})"
+        )
+
+    def thaw(self, epoch: int) -> None:
+        thaw(self.model, self.layers, self.recipe, epoch)
+
+    def current(self) -> dict[str, torch.Tensor]:
+        """The weights that would be predicted with now."""
+        source = self.ema.weights if self.recipe.schedule.ema else self.model.state_dict()
+        return {name: value.clone() for name, value in source.items()}
+
+    def average_of_epochs(self) -> dict[str, torch.Tensor] | None:
+        """The recipe's average over the last epochs, where it asks for one and there are some."""
+        kind = self.recipe.schedule.average
+        if kind == "ema" or not len(self.snapshots):
+            return None
+        if kind == "swa":
+            return self.refreshed(uniform(self.snapshots))
+        chosen = greedy_soup(self.snapshots, lambda weights: self.score(self.stop_rows, self.refreshed(weights)))
+        return self.refreshed(chosen)
+
+    def refreshed(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Mean weights with statistics of batch norm that fit them."""
+        self.model.load_state_dict(weights)
+        self.thaw(self.recipe.schedule.epochs - 1)
+        refresh_norm(self.model, (self.batches[(0, step)][0] for step in range(min(REFRESH, self.batches.steps))))
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    def judge(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
+        """The weights and what they say of `rows`."""
+        self.model.load_state_dict(weights)
+        images = self.dataset.images[rows]
+        probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
+        return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
+
+    def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
+        """Official metric of the present (or other) weights on `rows`; under corruptions where those decide."""
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(weights or self.current())
+        images, targets = self.dataset.images[rows], self.dataset.targets[rows]
+        if rows is self.stop_rows and self.recipe.schedule.watch == "stress":
+            images, masks = stressed(images, targets if targets.ndim > 1 else None, self.recipe.seed)
+            targets = targets if masks is None else masks
+        probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
+        self.model.load_state_dict(before)
+        confusion = confusion_matrix(
+            targets, self.competition.decode(probabilities), len(self.competition.task.classes)
+        )
+        return float(self.competition.score(confusion))
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state(),
+            "rate": self.rate,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.optimizer.zero_grad(set_to_none=True)  # of batches since the last update
+        self.scaler.load_state_dict(saved["scaler"])
+        self.ema.restore(saved["ema"])
+        self.rate = saved["rate"]

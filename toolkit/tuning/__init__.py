@@ -1,0 +1,1 @@
+"""The study, its samplers, its trials, when to give one up."""
