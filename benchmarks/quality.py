@@ -21,7 +21,8 @@ from benchmarks.training_peers import WORKERS, Pictures, loss_of
 from toolkit.competition import Competition, load_competition
 from toolkit.data.dataset import open_dataset, relabel
 from toolkit.data.folds import read_folds, relabels
-from toolkit.networks.network import predict, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.predict import predict
 from toolkit.recipe import Recipe, from_dict
 from toolkit.scoring.out_of_fold import score
 from toolkit.scoring.stress import stress_score

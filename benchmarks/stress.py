@@ -34,7 +34,8 @@ from toolkit.competition import Competition, load_competition
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import assign, describe, folds_hash, read_folds, relabels
 from toolkit.metrics import confusion_by_sample, resample
-from toolkit.networks.network import load_networks, predict
+from toolkit.networks.network import load_networks
+from toolkit.networks.predict import predict
 from toolkit.recipe import from_dict
 from toolkit.scoring.corruptions import corrupt_each
 from toolkit.scoring.matching import find_match, matched_score, predict_matched

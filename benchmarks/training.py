@@ -33,7 +33,7 @@ from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
 from toolkit.competition import Competition, load_competition
 from toolkit.data.dataset import Dataset, save_dataset
-from toolkit.networks.network import autocast, resolve_device
+from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.speed import Settings, fastest, machine
 from toolkit.recipe import Model, Recipe, Schedule
 from toolkit.task import Segmentation

@@ -18,7 +18,8 @@ from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.competition import Competition, Member, Prediction, Rules, Trial
 from toolkit.data.dataset import Dataset, data_hash, open_dataset, save_dataset
 from toolkit.errors import UserError
-from toolkit.networks.network import load_network, predict
+from toolkit.networks.network import load_network
+from toolkit.networks.predict import predict
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import to_dict
 from toolkit.store import Workspace, read_json, write_json, write_manifest

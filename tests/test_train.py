@@ -17,7 +17,8 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import open_dataset
 from toolkit.data.folds import read_folds
 from toolkit.errors import UserError
-from toolkit.networks.network import load_network, predict
+from toolkit.networks.network import load_network
+from toolkit.networks.predict import predict
 from toolkit.probabilities import open_probabilities
 from toolkit.scoring.out_of_fold import score
 from toolkit.scoring.stress import read_evidence

@@ -18,15 +18,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Accuracy": "metrics",
-    "Classification": "competition",
+    "Classification": "task",
     "Competition": "competition",
-    "Dataset": "dataset",
+    "Dataset": "data.dataset",
     "MacroF1": "metrics",
     "MeanIoU": "metrics",
     "Prediction": "competition",
     "Recipe": "recipe",
     "Rules": "competition",
-    "Segmentation": "competition",
+    "Segmentation": "task",
     "UserError": "errors",
 }
 __all__ = [

@@ -98,7 +98,7 @@ def prepare(
 
     from toolkit.data.dataset import data_hash
     from toolkit.data.folds import folds_hash, read_folds, relabels
-    from toolkit.networks.network import resolve_device
+    from toolkit.networks.devices import resolve_device
     from toolkit.networks.speed import Settings, fastest
     from toolkit.training.loop import FoldJob
     from toolkit.training.workers import places
@@ -179,7 +179,7 @@ def _teach(job: "FoldJob", teacher: Path) -> None:
     """Write what the same fold's network of another run says of the test images."""
     from toolkit.competition import load_competition
     from toolkit.data.dataset import open_dataset
-    from toolkit.networks.network import resolve_device
+    from toolkit.networks.devices import resolve_device
     from toolkit.recipe import from_dict
     from toolkit.training.pseudo_labels import teach
 

@@ -60,7 +60,7 @@ def suggest(trial: Suggesting) -> Recipe:
 def networks() -> tuple[str, ...]:
     """Those that can be built here without a network, the default first."""
     from competitions.blood_cells.models import TIMM_NAMES
-    from toolkit.networks.network import has_weights
+    from toolkit.networks.pretrained import has_weights
 
     return tuple(name for name, base in BASES.items() if not base.model.pretrained or has_weights(TIMM_NAMES[name]))
 

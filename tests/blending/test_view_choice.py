@@ -29,7 +29,8 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import open_dataset
 from toolkit.data.folds import read_folds
 from toolkit.errors import UserError
-from toolkit.networks.network import load_network, predict
+from toolkit.networks.network import load_network
+from toolkit.networks.predict import predict
 from toolkit.networks.views import Space, predict_view
 from toolkit.probabilities import open_probabilities, probabilities
 from toolkit.recipe import from_dict, override

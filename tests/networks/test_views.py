@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.errors import UserError
-from toolkit.networks.network import predict
+from toolkit.networks.predict import predict
 from toolkit.networks.views import (
     EXACT,
     SPACES,

@@ -14,7 +14,8 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import open_dataset
 from toolkit.data.folds import read_folds
 from toolkit.metrics import MeanIoU, confusion_matrix
-from toolkit.networks.network import load_network, predict
+from toolkit.networks.network import load_network
+from toolkit.networks.predict import predict
 from toolkit.probabilities import probabilities
 from toolkit.scoring.corruptions import SEVERITIES, corrupt, suite
 from toolkit.scoring.stress import blend_stress, read_evidence, score_run, stress_score, stressed, suite_seconds

@@ -19,7 +19,8 @@ from toolkit.competition import Competition, Rules
 from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.data.folds import read_folds
 from toolkit.errors import UserError
-from toolkit.networks.network import load_network, predict
+from toolkit.networks.network import load_network
+from toolkit.networks.predict import predict
 from toolkit.probabilities import open_probabilities, write_probabilities
 from toolkit.recipe import Pseudo, Recipe, override
 from toolkit.store import read_json, write_json

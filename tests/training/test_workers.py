@@ -18,7 +18,7 @@ from torch import nn
 from tests.tiny import FIRST, competition, load, practice, prepare, train
 from toolkit.data.dataset import save_dataset
 from toolkit.errors import UserError
-from toolkit.networks.network import resolve_device
+from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings
 from toolkit.recipe import override
 from toolkit.store import read_json

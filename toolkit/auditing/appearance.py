@@ -13,7 +13,7 @@ def network_features(images: np.ndarray) -> np.ndarray:
     """Pooled features of an ImageNet EfficientNet-Lite0, float32 (N, 1280), of images uint8 (N, H, W, C)."""
     import torch
 
-    from toolkit.networks.network import pretrained_backbone
+    from toolkit.networks.pretrained import pretrained_backbone
 
     network = pretrained_backbone("tf_efficientnet_lite0").eval().to(memory_format=torch.channels_last)
     network.reset_classifier(0)  # type: ignore[operator]

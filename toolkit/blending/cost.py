@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.competition import Competition
-from toolkit.networks.network import load_network, predict, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.network import load_network
+from toolkit.networks.predict import predict
 from toolkit.recipe import from_dict
 from toolkit.store import read_json, write_json
 

@@ -17,7 +17,8 @@ from toolkit.data.dataset import data_hash, open_dataset
 from toolkit.data.folds import folds_hash, read_folds
 from toolkit.errors import UserError
 from toolkit.metrics import IGNORED
-from toolkit.networks.network import load_network, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.network import load_network
 from toolkit.networks.views import EXACT, FLOOR, Mean, Space, parse_views, predict_view
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.recipe import Recipe, from_dict

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 
 from toolkit.competition import Competition
 from toolkit.errors import UserError
+from toolkit.networks.devices import autocast
 from toolkit.networks.fast_convolution import faster_products, use_products
-from toolkit.networks.network import autocast
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json, read_json, write_json
 

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from toolkit.errors import UserError
-from toolkit.networks.network import autocast
+from toolkit.networks.devices import autocast
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column), from the centre, to where it is seen
 Space = Literal["probability", "log", "logit"]

@@ -22,7 +22,9 @@ from toolkit.auditing.train_vs_test import tell_apart
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.metrics import INTERVAL, resample
-from toolkit.networks.network import load_networks, predict, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.network import load_networks
+from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.scoring.corruptions import VERSION, corrupt_each, suite

@@ -19,7 +19,9 @@ from torch import nn
 
 from toolkit.competition import Competition
 from toolkit.metrics import confusion_by_sample
-from toolkit.networks.network import load_networks, predict, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.network import load_networks
+from toolkit.networks.predict import predict
 from toolkit.probabilities import open_probabilities, weighted_mean
 from toolkit.recipe import Recipe
 from toolkit.scoring.corruptions import VERSION, corrupt_each, suite

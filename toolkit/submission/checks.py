@@ -12,7 +12,8 @@ from toolkit.competition import Competition, Member, Prediction
 from toolkit.data.dataset import open_dataset, relabel
 from toolkit.data.folds import read_folds, relabels
 from toolkit.errors import UserError
-from toolkit.networks.network import load_network, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.network import load_network
 from toolkit.networks.views import predict_views
 from toolkit.probabilities import chunks, open_probabilities, probabilities
 from toolkit.recipe import from_dict

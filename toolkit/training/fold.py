@@ -15,7 +15,8 @@ import torch
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import load_competition
 from toolkit.data.dataset import Dataset, class_counts, open_dataset, relabel
-from toolkit.networks.network import predict, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.predict import predict
 from toolkit.store import atomic
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, Batch, Batches, random

@@ -10,7 +10,8 @@ import torch
 
 from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import hash_sample
-from toolkit.networks.network import Network, autocast
+from toolkit.networks.devices import autocast
+from toolkit.networks.network import Network
 from toolkit.networks.speed import Settings
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import Recipe

@@ -18,8 +18,10 @@ from toolkit.data.dataset import Dataset, class_counts
 from toolkit.data.folds import HELD_OUT, assign, describe
 from toolkit.errors import UserError
 from toolkit.metrics import confusion_matrix
+from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
-from toolkit.networks.network import Network, autocast, predict, resolve_device
+from toolkit.networks.network import Network
+from toolkit.networks.predict import predict
 from toolkit.networks.speed import PLAIN, Settings, keep_freed_memory
 from toolkit.recipe import Recipe
 from toolkit.scoring.stress import stressed

@@ -17,7 +17,8 @@ from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.metrics import IGNORED
-from toolkit.networks.network import load_network, predict
+from toolkit.networks.network import load_network
+from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.training.batches import PSEUDO, random, seed_of

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.metrics import confusion_matrix
-from toolkit.networks.network import load_networks, predict, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.network import load_networks
+from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import MANIFEST, atomic, write_json, write_manifest

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 
 from toolkit.errors import UserError
-from toolkit.networks.network import resolve_device
+from toolkit.networks.devices import resolve_device
 from toolkit.training import distributed
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.errors import UserError
 from toolkit.metrics import confusion_by_sample
-from toolkit.networks.network import load_network, predict, resolve_device
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.network import load_network
+from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities
 from toolkit.scoring.stress import stressed
 from toolkit.store import atomic, hash_file, read_json, read_manifest

