@@ -1,6 +1,5 @@
 """The report shows what the workspace holds, says what it doesn't hold, and needs nothing beside it."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,12 @@ from matplotlib.figure import Figure
 
 from tests.tiny import call, competition, prepare, train
 from toolkit import console
-from toolkit.auditing.explain import COLOURS
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.ensemble import add_options, ensemble
 from toolkit.errors import UserError
-from toolkit.pages.charts import by_class, chart, forecast_charts, heat
-from toolkit.pages.html import Block, Chart, Gallery, Page, Section, Table, Words, render
+from toolkit.pages.charts import by_class
+from toolkit.pages.pictures import COLOURS
 from toolkit.probabilities import write_probabilities
 from toolkit.report import report
 from toolkit.reporting.runs import Run, better_elsewhere, differences, legend, worst, worst_pictures
@@ -183,37 +181,6 @@ def test_wrong_pixels_are_red_where_they_are_scored(mars: Competition, tmp_path:
     assert (error[:64] == [213, 30, 30]).all() and (error[64:] == 50).all()
     colours = dict(legend(mars))
     assert "background" not in colours and colours["soil"] == "rgb({}, {}, {})".format(*COLOURS[1])
-
-
-def test_a_page_writes_names_as_they_are(tmp_path: Path) -> None:
-    picture = np.zeros((8, 200, 3), np.uint8)
-    blocks: list[Block] = [
-        Words(["run `a < b` first"]),
-        Table("", ("x",), [["<i>"]], marked=0),
-        Gallery("", "look", [("one", picture)], more=2, listed="there.csv", legend=(("soil", "red"),)),
-        Chart("white", PIXEL),
-        Chart("both", PIXEL, PIXEL),
-    ]
-    page = render(Page("<b>", [("1", "fact")], [], [Section("Part", blocks)], "sub", (("audit.html", "audit"),)))
-    assert "<code>a &lt; b</code>" in page and "&lt;i&gt;" in page and "<title>&lt;b&gt;" in page
-    assert '<a href="#part1">Part</a>' in page and '<a href="audit.html">' in page
-    assert "width: 200px" in page and "and 2 more, listed in there.csv" in page
-    assert page.count("<picture>") == 1 and page.count('class="paper"') == 1
-
-
-def test_drawings_are_made_for_both_grounds() -> None:
-    drawn = chart("", lambda: heat({"a": [0.5, None], "b": [0.1, 0.2]}, {"a": "one", "b": "two"}, 0.9))
-    assert drawn.dark is not None and drawn.dark != drawn.light and 400 < drawn.width < 600
-
-
-def test_a_leaderboard_is_drawn_for_each_local_score_beside_it() -> None:
-    from toolkit.reporting.leaderboard import Scored, forecast
-
-    known = [Scored(f"s{at}", {"clean": 0.5 + at / 10, "stress": 0.4}, 0.5 + at / 20, 0.4) for at in range(3)]
-    known.append(replace(known[0], name="new", public=None))
-    local = {"clean": 0.75}
-    assert len(forecast_charts(known, forecast(known, local), local)) == 2
-    assert forecast_charts([known[-1]], forecast([known[-1]], local), local) == []
 
 
 def test_a_run_that_is_better_under_corruptions_is_named_beside_the_best_clean_one() -> None:

@@ -178,18 +178,16 @@ def _explain(
     workspace: Workspace,
     index: int,
 ) -> dict[str, Any]:
-    import cv2
     import numpy as np
 
     from toolkit.auditing.explain import explain
+    from toolkit.pages.pictures import write_png
 
     rows = np.flatnonzero(dataset.ids == index)
     if not len(rows):
         raise UserError(f"--explain {index}: the training file has no row {index}, it has {len(dataset.ids):,}")
-    picture = explain(competition, dataset, findings, int(rows[0]))
     path = workspace.evidence / f"explain_{index}.png"
-    with atomic(path) as partial:
-        partial.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes())
+    write_png(path, explain(competition, dataset, findings, int(rows[0])))
     lines = proposal[proposal["index"] == index]
     for line in lines.itertuples():
         console.say(f"{index}: {line.action} {line.value} ({line.reason})")

@@ -58,10 +58,8 @@ def folds(competition: "Competition", workspace: Workspace, options: argparse.Na
 
 def _report_leaks(dataset: "Dataset", table: "pd.DataFrame", workspace: Workspace) -> int | None:
     """Show the closest pair across each fold's boundary; how many pairs of one origin are divided, None: not known."""
-    import cv2
-    import numpy as np
-
     from toolkit.auditing.leaks import closest_pairs, divided_links, picture_of_pairs
+    from toolkit.pages.pictures import write_png
 
     fold = table["fold"].to_numpy()
     pairs = closest_pairs(dataset, fold, workspace.evidence)
@@ -80,9 +78,7 @@ def _report_leaks(dataset: "Dataset", table: "pd.DataFrame", workspace: Workspac
     ]
     console.table("most alike across the boundary", ["validated", "row", "trained on", "cosine", "verified as"], rows)
     path = workspace.folder / "leaks.png"
-    with atomic(path) as partial:
-        picture = np.ascontiguousarray(picture_of_pairs(dataset, pairs)[..., ::-1])
-        partial.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    write_png(path, picture_of_pairs(dataset, pairs))
     console.say(f"{path}: these pairs")
     divided = divided_links(fold, workspace.evidence)[["left", "right"]].to_numpy().tolist()
     divided += [[pair.validated, pair.trained_on] for pair in pairs if pair.leak]

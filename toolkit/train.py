@@ -322,13 +322,13 @@ def begin(folder: Path, job: "FoldJob") -> None:
     """Leave the recipe, how it is trained here, and a picture of its first batch."""
     from dataclasses import asdict
 
-    from toolkit.augmentation.batch import batch_picture
+    from toolkit.pages.pictures import batch_picture, write_png
     from toolkit.recipe import to_dict
     from toolkit.training.fold import first_batch
 
     write_json(folder / "recipe.json", to_dict(job.recipe))
     if not (folder / PICTURE).exists():
-        batch_picture(*first_batch(job), folder / PICTURE)
+        write_png(folder / PICTURE, batch_picture(*first_batch(job)))
     if not (folder / SETTINGS).exists():
         write_json(folder / SETTINGS, asdict(job.settings))
     speed = ""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import get_args
 
 import cv2
@@ -20,7 +19,7 @@ from tests.augmentation.test_albumentations_engine import GEOMETRY, GREY, NOTHIN
 from toolkit.augmentation import pixels
 from toolkit.augmentation import randaugment as policies
 from toolkit.augmentation.albumentations_engine import augment_images, build_pipeline
-from toolkit.augmentation.batch import augment_batch, batch_picture
+from toolkit.augmentation.batch import augment_batch
 from toolkit.augmentation.geometry import DISPLACEMENT, SMOOTHNESS, affine_matrices, still_motion, warp_batch
 from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment, Family
@@ -413,22 +412,3 @@ def test_both_engines_move_images_alike() -> None:
     for other in ({"rotate": 25}, {"scale": 0.12}, {"shift": 0.06}, {"shear": 7}, {"flip": "none"}):
         assert distance(replace(augment, **other))[0] > ALIKE, other
     assert distance(replace(augment, rotate=20, shift=0.0))[1] > ALIKE
-
-
-@CHANNELS
-@pytest.mark.parametrize("masks", [True, False])
-def test_the_picture_of_a_batch_shows_every_image_with_its_mask(masks: bool, channels: int, tmp_path: Path) -> None:
-    truth = torch.from_numpy(scenes(0, 10))
-    truth[:, :5] = IGNORED
-    images = tensor(pictures(scenes(0, 10), channels))
-    batch_picture(images.float(), truth if masks else torch.arange(10), tmp_path / "runs" / "batch.png")
-    picture = cv2.imread(str(tmp_path / "runs" / "batch.png"))
-    assert picture is not None and [path.name for path in (tmp_path / "runs").iterdir()] == ["batch.png"]
-    columns = 8
-    assert picture.shape == (2 * 52, columns * ((192 if masks else 96) + 4), 3)
-    assert (picture[2:50, 2:98] == array(images)[0]).all()
-    if masks:
-        beside = picture[2:50, 98:194]
-        assert (beside[:5] == 255).all()
-        for name in truth[0].unique():
-            assert len(np.unique(beside[truth[0] == name], axis=0)) == 1

@@ -9,51 +9,8 @@ from toolkit.auditing.findings import Findings
 from toolkit.auditing.keypoints import working_image
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
+from toolkit.pages.pictures import strip, with_mask
 from toolkit.task import Segmentation
-
-SHOWN = 160  # pixels, the shorter side of a shown picture at least
-COLOURS = np.array(
-    [
-        [0, 0, 0],
-        [86, 180, 233],
-        [230, 159, 0],
-        [240, 228, 66],
-        [204, 121, 167],
-        [0, 158, 115],
-        [213, 94, 0],
-        [0, 114, 178],
-    ],
-    np.uint8,
-)  # Okabe and Ito 2008: told apart by the colour-blind
-
-
-def strip(panels: list[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Captioned pictures side by side, uint8 (h, w, 3)."""
-    columns = []
-    for caption, image in panels:
-        picture = enlarged(image)
-        width = max(picture.shape[1], 7 * len(caption) + 8)
-        column = np.full((picture.shape[0] + 26, width + 8, 3), 255, np.uint8)
-        column[24 : 24 + picture.shape[0], 4 : 4 + picture.shape[1]] = picture
-        cv2.putText(column, caption, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
-        columns.append(column)
-    height = max(column.shape[0] for column in columns)
-    padded = [np.pad(c, ((0, height - len(c)), (0, 0), (0, 0)), constant_values=255) for c in columns]
-    return np.concatenate(padded, axis=1)
-
-
-def enlarged(image: np.ndarray) -> np.ndarray:
-    """An image (H, W, C) as colours, at a size that a person can look at."""
-    colour = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image)
-    factor = max(1, round(SHOWN / min(colour.shape[:2])))
-    return np.asarray(cv2.resize(colour, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST))
-
-
-def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The mask's classes as colours over the image."""
-    colour = np.repeat(image, 3, 2) if image.shape[2] == 1 else image
-    painted = COLOURS[mask % len(COLOURS)]
-    return np.where((mask > 0)[..., None], colour // 2 + painted // 2, colour).astype(np.uint8)
 
 
 def explain(competition: Competition, dataset: Dataset, findings: Findings, row: int) -> np.ndarray:

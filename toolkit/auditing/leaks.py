@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.copies import verify
-from toolkit.auditing.explain import strip
 from toolkit.auditing.keypoints import open_keypoints
 from toolkit.auditing.neighbours import nearest
 from toolkit.data.dataset import Dataset
+from toolkit.pages.pictures import strip
 
 LOOKED_AT = 3  # most alike pairs of each fold that are verified
 NEIGHBOURS = 20

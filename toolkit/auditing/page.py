@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.explain import enlarged, link_panels, strip, with_mask
+from toolkit.auditing.explain import link_panels
 from toolkit.auditing.findings import REPEATS, Findings, kept_properties
 from toolkit.auditing.proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, groups_found
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, class_counts
 from toolkit.pages.html import Gallery, Page, Table, render
+from toolkit.pages.pictures import enlarged, strip, with_mask
 from toolkit.task import Segmentation
 
 SHOWN = 18  # findings of a kind with pictures

@@ -4,18 +4,13 @@ Everything random is drawn on the host from the seed, so a batch is augmented al
 `pipeline.py` does the same image by image with albumentations, and `mix.py` mixes the images of a batch.
 """
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 import torch
 
 from toolkit.augmentation import pixels
 from toolkit.augmentation.geometry import draw_motion, to_device, warp_batch
 from toolkit.augmentation.randaugment import MOVES, WAYS, apply_looks, aug_mix, move_matrices, rand_augment_names
-from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment
-from toolkit.store import atomic
 
 # all that leaves no whole numbers
 WORDS = ("rotate", "scale", "shift", "shear", "elastic", "colour", "degrade", "erase", "randaugment", "augmix")
@@ -130,30 +125,3 @@ def _erase(images: torch.Tensor, probability: float, random: np.random.Generator
         for (top, left), (tall, wide) in places:
             kept[row, 0, top : top + tall, left : left + wide] = 0
     images.mul_(to_device(kept, images))
-
-
-def batch_picture(images: torch.Tensor, targets: torch.Tensor, path: Path, count: int = 32) -> None:
-    """A PNG of the first images of a batch as a network gets it; masks in colours beside them, IGNORED white.
-
-    images: (B, C, H, W) of 1 or 3 channels on the scale 0..255. targets: labels (B,) or masks (B, H, W).
-    """
-    tiles = images[:count].float().round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
-    tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3))
-    if targets.ndim > 1:
-        tiles = np.concatenate([tiles, _palette()[targets[:count].cpu().numpy()]], 2)
-    columns = max(1, min(8, len(tiles), 1600 // tiles.shape[2]))
-    tiles = np.pad(tiles, ((0, -len(tiles) % columns), (2, 2), (2, 2), (0, 0)), constant_values=128)
-    _, height, width, _ = tiles.shape
-    sheet = tiles.reshape(-1, columns, height, width, 3).transpose(0, 2, 1, 3, 4).reshape(-1, columns * width, 3)
-    _, data = cv2.imencode(".png", np.ascontiguousarray(sheet[..., ::-1]))
-    with atomic(path) as partial:
-        partial.write_bytes(data.tobytes())
-
-
-def _palette() -> np.ndarray:
-    """uint8 (256, 3): black for class 0, hues a golden section apart, white for IGNORED."""
-    hues = (np.arange(256) * 111 % 180).astype(np.uint8)
-    hsv = np.stack([hues, np.full(256, 190, np.uint8), np.full(256, 230, np.uint8)], -1)[None]
-    colours = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0])
-    colours[0], colours[IGNORED] = 0, 255
-    return colours

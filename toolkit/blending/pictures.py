@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from toolkit.blending.blenders import Solution, mix
 from toolkit.blending.candidates import Pool
 from toolkit.metrics import confusion_by_sample
+from toolkit.pages.pictures import BLUE, VERMILION
 from toolkit.task import Segmentation
 
 SHOWN = 30  # families, the heaviest ones
 REPAIRED = 60  # samples in the picture of repairs
-INK, RIGHT, WRONG = "#1f77b4", "#dfe8ef", "#c0392b"
+INK, RIGHT, WRONG = BLUE, "#dfe8ef", VERMILION
 
 
 def draw(pool: Pool, solution: Solution, name: str, folder: Path) -> None:

@@ -1,33 +1,33 @@
-"""The report's drawings, each made twice: for light screens and for dark ones."""
+"""Drawings of a page, each made twice: for light screens and for dark ones."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from toolkit.pages.html import Chart
-from toolkit.reporting.leaderboard import LOCAL, Forecast, Scored, fit_to
+from toolkit.pages.pictures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 WIDTH = 5.2  # inches: readable on a telephone too
 DPI = 192  # twice the page's pixels
-BLUE, ORANGE, GREEN = "#2a8bcb", "#d55e00", "#009e73"  # near Okabe and Ito's, seen on both grounds
-CURVES = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
-COLOURED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-PLAIN = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.25}
-INKS = ("#1a1a1a", "#e4e6ea")  # on light, on dark
+INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.25}
+# ink, and the colours C0 to C5: on a light ground, on a dark one
+LIGHT = ("#1a1a1a", (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY))
+DARK = ("#e4e6ea", (SKY, VERMILION, GREEN, PURPLE, ORANGE, BLUE))
 
 
 def chart(title: str, draw: Callable[[], Figure], note: str = "") -> Chart:
     """The drawing for both grounds."""
     made = []
-    for ink in INKS:
-        style: Any = dict.fromkeys(COLOURED, ink) | PLAIN
+    for ink, colours in (LIGHT, DARK):
+        style: Any = dict.fromkeys(INKED, ink) | STYLE | {"axes.prop_cycle": cycler(color=colours)}
         with matplotlib.rc_context(style):
             buffer = io.BytesIO()
             draw().savefig(buffer, dpi=DPI, transparent=True)
@@ -35,7 +35,8 @@ def chart(title: str, draw: Callable[[], Figure], note: str = "") -> Chart:
     return Chart(title, made[0], made[1], note)
 
 
-def _axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+def new_figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """A figure of so many inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes: Axes = figure.subplots()
     return figure, axes
@@ -43,9 +44,9 @@ def _axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 def by_class(scores: Mapping[str, float], intervals: Mapping[str, Sequence[float]] | None, label: str) -> Figure:
     """Scores of classes with, where known, their 95 % intervals."""
-    figure, axes = _axes(0.7 + 0.27 * len(scores))
+    figure, axes = new_figure(0.7 + 0.27 * len(scores))
     places, values = np.arange(len(scores)), np.array(list(scores.values()))
-    axes.barh(places, values, height=0.62, color=BLUE, alpha=0.75)
+    axes.barh(places, values, height=0.62, alpha=0.75)
     for place, (name, value) in enumerate(scores.items()):
         low, high = (intervals or {}).get(name) or (value, value)
         if high > low:
@@ -62,7 +63,7 @@ def by_class(scores: Mapping[str, float], intervals: Mapping[str, Sequence[float
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Counts (C, C), truth in rows, as shares of their rows."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure, axes = _axes(1.1 + 0.36 * len(shares))
+    figure, axes = new_figure(1.1 + 0.36 * len(shares))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.005:
@@ -79,7 +80,7 @@ def heat(cells: Mapping[str, Sequence[float | None]], families: Mapping[str, str
     """Scores by corruption and severity, families divided by lines; families: that of each corruption."""
     names = list(cells)
     values = np.array([[np.nan if score is None else score for score in cells[name]] for name in names])
-    figure, axes = _axes(0.8 + 0.215 * len(names))
+    figure, axes = new_figure(0.8 + 0.215 * len(names))
     top = max(clean, float(np.nanmax(values, initial=0.0)), 1e-6)
     axes.imshow(values, cmap="viridis", vmin=0, vmax=top, aspect="auto")
     for (row, column), score in np.ndenumerate(values):
@@ -100,12 +101,11 @@ def heat(cells: Mapping[str, Sequence[float | None]], families: Mapping[str, str
 
 def curves(histories: Sequence[Sequence[Mapping[str, Any]]], key: str, label: str) -> Figure:
     """One value of every epoch, a line a fold."""
-    figure, axes = _axes(2.6)
+    figure, axes = new_figure(2.6)
     for fold, epochs in enumerate(histories):
         found = [(number, epoch[key]) for number, epoch in enumerate(epochs, 1) if epoch.get(key) is not None]
         if found:
-            colour = CURVES[fold % len(CURVES)]
-            axes.plot(*zip(*found, strict=True), marker=".", color=colour, label=f"fold {fold}", linewidth=1.3)
+            axes.plot(*zip(*found, strict=True), marker=".", color=f"C{fold}", label=f"fold {fold}", linewidth=1.3)
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -117,50 +117,8 @@ def curves(histories: Sequence[Sequence[Mapping[str, Any]]], key: str, label: st
 def bars(values: Mapping[str, float], label: str) -> Figure:
     """Named numbers, the largest first."""
     ordered = dict(sorted(values.items(), key=lambda item: -item[1]))
-    figure, axes = _axes(0.7 + 0.25 * len(ordered))
-    axes.barh(list(ordered), list(ordered.values()), height=0.62, color=BLUE, alpha=0.75)
+    figure, axes = new_figure(0.7 + 0.25 * len(ordered))
+    axes.barh(list(ordered), list(ordered.values()), height=0.62, alpha=0.75)
     axes.invert_yaxis()
     axes.set_xlabel(label)
     return figure
-
-
-def leaderboard(scored: Sequence[Scored], name: str, made: Forecast, local: float | None) -> Figure:
-    """What the leaderboard said over one local score: 1:1, the fit and its interval, the forecast."""
-    known = [one for one in scored if name in one.local and one.public is not None]
-    figure, axes = _axes(3.4, 4.4)
-    x = np.array([one.local[name] for one in known])
-    y = np.array([one.public for one in known], float)
-    private = [(one.local[name], one.private) for one in known if one.private is not None]
-    ends = [*x, *y, *([local] if local is not None else [])]
-    low, high = min(ends), max(ends)
-    room = 0.08 * max(high - low, 0.02)
-    low, high = low - room, high + room
-    ink = matplotlib.rcParams["text.color"]
-    axes.plot([low, high], [low, high], color=ink, linewidth=0.8, linestyle=":", label="1:1")
-    fitted = fit_to(scored, name)
-    if fitted is not None:
-        reach = np.linspace(min([*x, local or x.min()]) - room, max([*x, local or x.max()]) + room, 40)
-        ranges = [fitted.at(float(at)) for at in reach]
-        axes.plot(reach, [one.mean for one in ranges], color=BLUE, linewidth=1.3, label="fit")
-        axes.fill_between(
-            reach, [one.low for one in ranges], [one.high for one in ranges], color=BLUE, alpha=0.15, linewidth=0
-        )
-    axes.plot(x, y, "o", color=BLUE, label="public")
-    if private:
-        axes.plot(*zip(*private, strict=True), "o", color=BLUE, markerfacecolor="none", label="private")
-    if made.by == name and made.range is not None and local is not None:
-        below, above = made.range.mean - made.range.low, made.range.high - made.range.mean
-        axes.errorbar(
-            [local], [made.range.mean], yerr=[[below], [above]], fmt="D", color=ORANGE, capsize=3, label="next"
-        )
-    axes.set_xlabel(f"{name} score here")
-    axes.set_ylabel("leaderboard")
-    axes.grid(True)
-    axes.legend(frameon=False, fontsize=8)
-    return figure
-
-
-def forecast_charts(scored: Sequence[Scored], made: Forecast, local: Mapping[str, float]) -> list[Chart]:
-    """One drawing for each local score that a leaderboard score stands beside."""
-    names = [name for name in reversed(LOCAL) if any(name in one.local and one.public is not None for one in scored)]
-    return [chart("", partial(leaderboard, scored, name, made, local.get(name))) for name in names]

@@ -17,8 +17,9 @@ from toolkit.data.cleaning import read_cleaning
 from toolkit.data.dataset import Dataset, open_dataset, relabel
 from toolkit.data.folds import read_folds, relabels
 from toolkit.errors import UserError
-from toolkit.pages.charts import bars, by_class, chart, confusion, curves, forecast_charts, heat
+from toolkit.pages.charts import bars, by_class, chart, confusion, curves, heat
 from toolkit.pages.html import Block, Chart, Gallery, Page, Row, Section, Table, Tiles, Words, render
+from toolkit.reporting.forecast_charts import forecast_charts
 from toolkit.reporting.leaderboard import (
     LOCAL,
     Forecast,

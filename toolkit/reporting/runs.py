@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.explain import COLOURS, enlarged, with_mask
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, data_hash
 from toolkit.data.folds import folds_hash
 from toolkit.metrics import IGNORED
+from toolkit.pages.pictures import COLOURS, enlarged, with_mask
 from toolkit.probabilities import chunks, open_probabilities, probabilities
 from toolkit.scoring.comparison import Comparison, compare_runs
 from toolkit.scoring.out_of_fold import finished_runs

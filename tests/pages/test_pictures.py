@@ -1,0 +1,56 @@
+"""Pictures show what they are made from, in one palette."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from toolkit.metrics import IGNORED
+from toolkit.pages.pictures import COLOURS, batch_picture, enlarged, strip, with_mask, write_png
+
+RNG = np.random.default_rng(0)
+
+
+def test_a_png_holds_the_picture_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    picture = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    write_png(tmp_path / "pictures" / "one.png", picture)
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["one.png"]
+    read = cv2.imread(str(tmp_path / "pictures" / "one.png"))
+    assert read is not None and (read[..., ::-1] == picture).all()
+
+
+def test_classes_have_colours_of_their_own_the_first_is_black_and_what_is_ignored_white() -> None:
+    assert len(np.unique(COLOURS[:8], axis=0)) == 8
+    assert (COLOURS[0] == 0).all() and (COLOURS[IGNORED] == 255).all()
+    assert (COLOURS[8] == COLOURS[1]).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_small_pictures_are_enlarged_and_stand_side_by_side(channels: int) -> None:
+    image = RNG.integers(0, 256, (40, 80, channels), dtype=np.uint8)
+    large = enlarged(image)
+    assert large.shape == (160, 320, 3) and (large[::4, ::4] == image).all()
+    both = strip([("one", image), ("two", image[:, :40])])
+    assert both.shape == (186, 328 + 168, 3) and (both[24:184, 4:324] == large).all()
+
+
+def test_a_mask_colours_all_but_its_first_class() -> None:
+    image, mask = np.full((2, 3, 1), 100, np.uint8), np.array([[0, 1, 2], [0, 0, 1]], np.uint8)
+    painted = with_mask(image, mask)
+    assert (painted[mask == 0] == 100).all()
+    assert (painted[mask > 0] == 50 + COLOURS[mask[mask > 0]] // 2).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("masks", [True, False])
+def test_the_picture_of_a_batch_shows_every_image_with_its_mask(masks: bool, channels: int) -> None:
+    images = torch.from_numpy(RNG.integers(0, 256, (10, channels, 48, 96)).astype(np.float32))
+    truth = torch.from_numpy(RNG.integers(0, 4, (10, 48, 96), dtype=np.uint8))
+    truth[:, :5] = IGNORED
+    picture = batch_picture(images, truth if masks else torch.arange(10))
+    assert picture.shape == (2 * 52, 8 * ((192 if masks else 96) + 4), 3)
+    assert (picture[2:50, 2:98] == images[0].permute(1, 2, 0).numpy()).all()
+    if masks:
+        assert (picture[2:50, 98:194] == COLOURS[truth[0].numpy()]).all()

@@ -1,0 +1,73 @@
+"""Pictures, uint8 (h, w, 3): strips with captions, masks in colours, the first images of a batch; and PNG files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from toolkit.metrics import IGNORED
+from toolkit.store import atomic
+
+if TYPE_CHECKING:
+    import torch
+
+SHOWN = 160  # pixels, the shorter side of a shown picture at least
+# Okabe and Ito 2008: told apart by the colour-blind
+HUES = ("#56b4e9", "#e69f00", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
+SKY, ORANGE, YELLOW, PURPLE, GREEN, VERMILION, BLUE = HUES
+# uint8 (256, 3): of each class of a mask, black for the first; white where it is IGNORED
+COLOURS = np.zeros((IGNORED + 1, 3), np.uint8)
+COLOURS[1:IGNORED] = [tuple(bytes.fromhex(HUES[at % len(HUES)][1:])) for at in range(IGNORED - 1)]
+COLOURS[IGNORED] = 255
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write a picture uint8 (h, w, 3), red first, whole or not at all."""
+    _, data = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+    with atomic(path) as partial:
+        partial.write_bytes(data.tobytes())
+
+
+def strip(panels: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Captioned pictures side by side, uint8 (h, w, 3)."""
+    columns = []
+    for caption, image in panels:
+        picture = enlarged(image)
+        width = max(picture.shape[1], 7 * len(caption) + 8)
+        column = np.full((picture.shape[0] + 26, width + 8, 3), 255, np.uint8)
+        column[24 : 24 + picture.shape[0], 4 : 4 + picture.shape[1]] = picture
+        cv2.putText(column, caption, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
+        columns.append(column)
+    height = max(column.shape[0] for column in columns)
+    padded = [np.pad(c, ((0, height - len(c)), (0, 0), (0, 0)), constant_values=255) for c in columns]
+    return np.concatenate(padded, axis=1)
+
+
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, C) as colours, at a size that a person can look at."""
+    colour = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image)
+    factor = max(1, round(SHOWN / min(colour.shape[:2])))
+    return np.asarray(cv2.resize(colour, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST))
+
+
+def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The mask's classes as colours over the image."""
+    colour = np.repeat(image, 3, 2) if image.shape[2] == 1 else image
+    painted = COLOURS[mask]
+    return np.where((mask > 0)[..., None], colour // 2 + painted // 2, colour).astype(np.uint8)
+
+
+def batch_picture(images: "torch.Tensor", targets: "torch.Tensor", count: int = 32) -> np.ndarray:
+    """The first images of a batch as a network gets it; masks in colours beside them.
+
+    images: (B, C, H, W) of 1 or 3 channels on the scale 0..255. targets: labels (B,) or masks (B, H, W).
+    """
+    tiles = images[:count].float().round().clamp(0, 255).byte().cpu().permute(0, 2, 3, 1).numpy()
+    tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3))
+    if targets.ndim > 1:
+        tiles = np.concatenate([tiles, COLOURS[targets[:count].cpu().numpy()]], 2)
+    columns = max(1, min(8, len(tiles), 1600 // tiles.shape[2]))
+    tiles = np.pad(tiles, ((0, -len(tiles) % columns), (2, 2), (2, 2), (0, 0)), constant_values=128)
+    _, height, width, _ = tiles.shape
+    return tiles.reshape(-1, columns, height, width, 3).transpose(0, 2, 1, 3, 4).reshape(-1, columns * width, 3)
