@@ -2,8 +2,8 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,8 +119,8 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A code submission's run in the sandbox."""
+class SandboxRun:
+    """How a code submission ran in the sandbox."""
 
     labels: np.ndarray  # uint8 (M,)
     seconds: float  # from the start of the import to the last label
@@ -159,9 +159,10 @@ class Competition:
     rules: Rules = Rules()
     practice: Callable[[Path, int, int], None] = no_practice
     practice_size: int = 0
-    try_submission: "Callable[[Path, np.ndarray], Trial] | None" = None  # for code: what read_submission runs
+    try_submission: "Callable[[Path, np.ndarray], SandboxRun] | None" = None  # for code: what read_submission runs
     suggest: "Callable[[Suggesting], Recipe] | None" = None  # the space of a search
     first_trials: "tuple[Recipe, ...]" = ()  # what a search tries first, the cheapest first; none: all recipes
+    files: str = ""  # the organisers' files and where they come from, as a user is told who lacks them
     page: str = ""  # where a submission is handed in by hand
     kaggle: str = ""  # the competition's name on Kaggle, as in its address
 
@@ -171,6 +172,11 @@ class Competition:
         for name in self.metric.ignore:
             if name not in self.task.classes:
                 raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
+
+    def without_files(self, folder: Path) -> str:
+        """What to tell a user whose folder of the organisers' files isn't there."""
+        files = f"put {self.files} there" if self.files else "put the organisers' files there"
+        return f"{folder} is not a folder; {files}, point --data at them, or try --practice"
 
     @property
     def scored(self) -> tuple[int, ...]:
@@ -204,8 +210,52 @@ def load_competition(folder: str | Path) -> Competition:
     return competition
 
 
+def find_competition(name: str | Path) -> Competition:
+    """A competition by its folder, or by its name: under `competitions/` here, else beside the toolkit."""
+    if Path(name).is_dir() or len(Path(name).parts) > 1:
+        return load_competition(name)
+    homes = [Path("competitions"), Path(__file__).parents[1] / "competitions"]
+    return load_competition(next((home / name for home in homes if (home / name).is_dir()), Path(name)))
+
+
 def _known(parent: Path) -> str:
     if (parent / "competitions").is_dir():
         return _known(parent / "competitions")
     found = sorted(p.parent.name for p in parent.glob("*/__init__.py")) if parent.is_dir() else []
     return ", ".join(f"{parent.name}/{name}" for name in found) or "none there"
+
+
+def choose_recipe(
+    competition: Competition, recipe: "Recipe | str | None", assignments: Sequence[str], seed: int = 0
+) -> "Recipe":
+    """A recipe, one of the competition's by name (None: its first), or one in a file such as a search's `best.recipe`.
+
+    assignments: fields as on the command line, `optimizer.lr=1e-3`. A seed of 0 leaves the recipe its own. UserError
+    for a name that is neither, a field that doesn't fit, or a recipe against the rules.
+    """
+    from toolkit.recipe import Pseudo, Recipe, override
+
+    named = recipe if isinstance(recipe, Recipe) else named_recipe(competition, recipe)
+    chosen = override(replace(named, seed=seed or named.seed), assignments)
+    competition.rules.check(chosen)
+    return chosen if chosen.pseudo.rounds else replace(chosen, pseudo=Pseudo())
+
+
+def named_recipe(competition: Competition, name: str | None) -> "Recipe":
+    """One of the competition's recipes, or that in a file; UserError for neither."""
+    from toolkit.recipe import from_dict
+    from toolkit.store import read_json
+
+    if name is None or name in competition.recipes:
+        return competition.recipes[name or next(iter(competition.recipes))]
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(competition.recipes)
+        raise UserError(f"{competition.name} has no recipe {name!r}, nor is it a file; there are {known}")
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no recipe: expected a JSON object of its fields, as in a run's recipe.json")
+    try:
+        return from_dict(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None

@@ -1,7 +1,7 @@
-"""What verbs share on the command line: options, tables, progress, and how they end.
+"""What commands share on the command line: options, the screen, and how they end.
 
-Only verbs import this, and it imports nothing heavy before the options are read, so that `--help` of every
-verb answers at once; for the same reason verbs import the engines inside their functions.
+Only commands import this, and it imports nothing heavy before the options are read, so that `--help` of every
+command answers at once.
 """
 
 import argparse
@@ -15,55 +15,115 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import UserError
-from toolkit.store import Workspace
+from toolkit.outcome import Outcome, Table, Warned
+from toolkit.progress import Progress, Watch
+from toolkit.project import Project, open
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
-    from toolkit.competition import Competition
-    from toolkit.training.loop import Watch
+    from toolkit.store import Workspace
 
-_console: "Console | None" = None
-_to_stderr = False
-_quiet = False
+Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
 
-def screen() -> "Console":
-    """The rich console; on stderr when `--json` keeps stdout for one object."""
-    global _console
-    if _console is None or _console.stderr != _to_stderr:
-        from rich.console import Console
+class Screen(Progress):
+    """A terminal, a pipe or a notebook, through rich. `stderr`: `--json` keeps stdout for one object."""
 
-        _console = Console(stderr=_to_stderr, highlight=False, soft_wrap=True, emoji=False)
-    return _console
+    def __init__(self, stderr: bool = False) -> None:
+        self.stderr = stderr
+        self._console: Console | None = None
+
+    @property
+    def console(self) -> "Console":
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(stderr=self.stderr, highlight=False, soft_wrap=True, emoji=False)
+        return self._console
+
+    def say(self, text: str, label: str = "", style: str = "") -> None:
+        from rich.text import Text
+
+        # a path may hold [brackets] that rich would take for markup
+        self.console.print(Text.assemble((label, style), text))
+
+    def warn(self, text: str) -> None:
+        self.say(text, "warning: ", "yellow")
+
+    def table(self, table: Table) -> None:
+        from rich.table import Table as Made
+        from rich.text import Text
+
+        made = Made(title=table.title, title_justify="left", header_style="bold", show_header=any(table.columns))
+        for position, name in enumerate(table.columns):
+            made.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+        for number, row in enumerate(table.rows, start=1):
+            made.add_row(*map(Text, row), style="bold" if table.total and number == len(table.rows) else None)
+        self.console.print(made)
+
+    def show(self, outcome: Outcome) -> None:
+        for part in outcome.told():
+            if isinstance(part, Table):
+                self.table(part)
+            elif isinstance(part, Warned):
+                self.warn(part.text)
+            else:
+                self.say(part)
+
+    @contextmanager
+    def training(self, folds: int, epochs: int) -> Iterator[Watch]:
+        from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("{task.fields[news]}"),
+        )
+        # a pipe gets one line a fold instead of a redrawn bar
+        shown = self.console.is_terminal or self.console.is_jupyter
+        with Bars(*columns, console=self.console, transient=True, disable=not shown) as bars:
+            total = bars.add_task("training", total=folds * epochs, news="")
+            rows: dict[int, TaskID] = {}  # of the folds that are trained now
+            done: dict[int, float] = {}
+            shown_at: dict[int, float] = {}
+
+            def watch(fold: int, epoch: float, news: str) -> None:
+                done[fold] = epoch
+                if epoch < epochs and time.monotonic() - shown_at.get(fold, 0) < 0.2:
+                    return
+                shown_at[fold] = time.monotonic()
+                bars.update(total, completed=sum(done.values()))
+                if not news:  # stored
+                    if fold in rows:
+                        bars.remove_task(rows.pop(fold))
+                    return
+                if fold not in rows:
+                    rows[fold] = bars.add_task("", total=epochs, news="")
+                text = f"fold {fold + 1}/{folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}"
+                bars.update(rows[fold], completed=epoch, description=text, news=news)
+
+            yield watch
+
+    @contextmanager
+    def live(self, view: "Callable[[], RenderableType]") -> Iterator[bool]:
+        if not self.console.is_terminal:
+            yield False
+            return
+        from rich.live import Live
+
+        with Live(get_renderable=view, console=self.console, refresh_per_second=2, transient=True):
+            yield True
 
 
-def say(text: str, label: str = "", style: str = "") -> None:
-    """Print a line as it is: a path may hold [brackets] that rich would take for markup."""
-    from rich.text import Text
-
-    if not _quiet:
-        screen().print(Text.assemble((label, style), text))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Meanwhile verbs say nothing and draw no progress: another verb tells what they do."""
-    global _quiet
-    before, _quiet = _quiet, True
-    try:
-        yield
-    finally:
-        _quiet = before
-
-
-def warn(text: str) -> None:
-    say(text, "warning: ", "yellow")
-
-
-def parser(verb: str, text: str, overrides: bool = False, several: bool = False) -> argparse.ArgumentParser:
-    """A parser with the competition and the options that every verb shares; `several`: without one, all of them."""
-    made = argparse.ArgumentParser(prog=f"python -m toolkit.{verb}", description=text)
+def parser(command: str, text: str, overrides: bool = False, several: bool = False) -> argparse.ArgumentParser:
+    """A parser with the competition and the options that every command shares; `several`: without one, all of them."""
+    made = argparse.ArgumentParser(prog=f"python -m toolkit.{command}", description=text)
     if several:
         text = "the competition's folder, such as competitions/mars (default: all that have runs)"
         made.add_argument("competition", nargs="?", help=text)
@@ -94,17 +154,16 @@ def parser(verb: str, text: str, overrides: bool = False, several: bool = False)
     return made
 
 
-def run_verb(
+def run_command(
     made: argparse.ArgumentParser,
-    verb: Callable[["Competition", Workspace, argparse.Namespace], dict[str, Any]],
+    command: Command,
     arguments: Sequence[str] | None,
-    concerns: Callable[[Workspace], bool] | None = None,
+    concerns: "Callable[[Workspace], bool] | None" = None,
 ) -> int:
-    """Parse, call the verb, print its result as JSON if asked; the exit status.
+    """Parse, call the command, show its outcome, print it as JSON if asked; the exit status.
 
-    Where no competition is named, the verb is called for each under competitions/ that it `concerns`.
+    Where no competition is named, the command is called for each under competitions/ that it `concerns`.
     """
-    global _to_stderr
     options = made.parse_intermixed_args(arguments)
     if options.seed < 0:
         made.error("--seed must not be negative")
@@ -112,80 +171,59 @@ def run_verb(
         made.error("--workers must not be negative")
     if options.practice_size is not None and options.practice_size < 24:
         made.error("--practice-size must be at least 24")
-    _to_stderr = options.json
+    screen = Screen(stderr=options.json)
     try:
         if options.competition is None and concerns is not None:
-            result = _for_each(verb, options, concerns)
+            result = _for_each(command, options, screen, concerns)
         else:
-            result = verb(*_opened(options.competition, options), options)
+            result = _result(command, _opened(options.competition, options, screen), options)
     except UserError as error:
-        say(str(error), "error: ", "bold red")
+        screen.say(str(error), "error: ", "bold red")
         return 1
     except KeyboardInterrupt:
-        say("\nstopped; the same command again goes on from here")
+        screen.say("\nstopped; the same command again goes on from here")
         return 130
     if options.json:
         print(json.dumps(result))
     return 0
 
 
-def _opened(folder: "Path | str", options: argparse.Namespace) -> tuple["Competition", Workspace]:
-    from toolkit.competition import load_competition
+def _result(command: Command, project: Project, options: argparse.Namespace) -> dict[str, Any]:
+    outcome = command(project, options)
+    if isinstance(outcome, Outcome):
+        project.progress.show(outcome)
+        return outcome.as_json()
+    return outcome
 
-    competition = load_competition(folder)
-    suffix = "-practice" if options.practice else ""
-    return competition, Workspace(options.workspace, competition.name + suffix)
+
+def _opened(folder: "Path | str", options: argparse.Namespace, screen: Screen) -> Project:
+    shared = ("data", "practice", "practice_size", "workspace", "submissions", "seed", "device", "workers")
+    return open(folder, progress=screen, **{name: getattr(options, name) for name in shared})
 
 
 def _for_each(
-    verb: Callable[["Competition", Workspace, argparse.Namespace], dict[str, Any]],
-    options: argparse.Namespace,
-    concerns: Callable[[Workspace], bool],
+    command: Command, options: argparse.Namespace, screen: Screen, concerns: "Callable[[Workspace], bool]"
 ) -> dict[str, Any]:
     done: dict[str, Any] = {}
     without = []
     for file in sorted(Path("competitions").glob("*/__init__.py")):
-        competition, workspace = _opened(file.parent, options)
-        if concerns(workspace):
-            done[workspace.name] = verb(competition, workspace, options)
+        project = _opened(file.parent, options, screen)
+        name = project.workspace.name
+        if concerns(project.workspace):
+            done[name] = _result(command, project, options)
         else:
-            without.append(workspace.name)
+            without.append(name)
     if without:
-        say(f"nothing to do for {', '.join(without)}: no runs in {options.workspace}")
+        screen.say(f"nothing to do for {', '.join(without)}: no runs in {options.workspace}")
     if not done:
         raise UserError(f"no competition in {Path('competitions').resolve()} has runs in {options.workspace}")
     return {"competitions": done, "without_runs": without}
 
 
 def main(
-    made: argparse.ArgumentParser,
-    verb: Callable[..., dict[str, Any]],
-    concerns: Callable[[Workspace], bool] | None = None,
+    made: argparse.ArgumentParser, command: Command, concerns: "Callable[[Workspace], bool] | None" = None
 ) -> None:
-    sys.exit(run_verb(made, verb, None, concerns))
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], total: bool = False) -> None:
-    """Print rows; the first column is text, the others numbers. `total`: the last row sums up the others."""
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(title=title, title_justify="left", header_style="bold", show_header=any(columns))
-    for position, name in enumerate(columns):
-        made.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
-    for number, row in enumerate(rows, start=1):
-        made.add_row(*map(Text, row), style="bold" if total and number == len(rows) else None)
-    screen().print(made)
-
-
-def interval(score: dict[str, Any]) -> str:
-    """A score with its 95 % interval, as text."""
-    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    sys.exit(run_command(made, command, None, concerns))
 
 
 def parse_duration(text: str) -> float:
@@ -197,43 +235,13 @@ def parse_duration(text: str) -> float:
     return float(seconds)
 
 
-@contextmanager
-def training_progress(folds: int, epochs: int) -> Iterator["Watch"]:
-    """A live bar over all folds of a run, and one for each that is trained now.
+def at_least(least: int, what: str = "must be") -> Callable[[str], int]:
+    """A type of option: a whole number from `least` on."""
 
-    Yields what `fit_fold` calls after each step, to be called with no news once a fold is finished.
-    """
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    def whole(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{what} at least {least}")
+        return value
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        TextColumn("{task.fields[news]}"),
-    )
-    # a pipe gets one line a fold from the verb instead of a redrawn bar
-    with Progress(*columns, console=screen(), transient=True, disable=_quiet or not screen().is_terminal) as progress:
-        total = progress.add_task("training", total=folds * epochs, news="")
-        rows: dict[int, TaskID] = {}  # of the folds that are trained now
-        done: dict[int, float] = {}
-        shown: dict[int, float] = {}
-
-        def watch(fold: int, epoch: float, news: str) -> None:
-            done[fold] = epoch
-            if epoch < epochs and time.monotonic() - shown.get(fold, 0) < 0.2:
-                return
-            shown[fold] = time.monotonic()
-            progress.update(total, completed=sum(done.values()))
-            if not news:  # stored
-                if fold in rows:
-                    progress.remove_task(rows.pop(fold))
-                return
-            if fold not in rows:
-                rows[fold] = progress.add_task("", total=epochs, news="")
-            text = f"fold {fold + 1}/{folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}"
-            progress.update(rows[fold], completed=epoch, description=text, news=news)
-
-        yield watch
+    return whole

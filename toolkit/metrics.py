@@ -4,13 +4,11 @@ A confusion matrix here is int64 (C, C): rows are the truth, columns the predict
 scores instead, as some libraries do, gives other numbers than the leaderboards show.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-INTERVAL = (2.5, 97.5)  # percentiles of what is shown as low and high
 IGNORED = 255  # a mask value that belongs to no class: padding, never scored and never learnt
 
 
@@ -134,23 +132,3 @@ def decode(probabilities: np.ndarray, scored: Sequence[int]) -> np.ndarray:
     if len(scored) == probabilities.shape[1]:
         return probabilities.argmax(1).astype(np.uint8)
     return labels[probabilities[:, list(scored)].argmax(1)]
-
-
-def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:
-    """Sums of confusion matrices (N, ..., C, C) in random draws of the groups, float64 (draws, ..., C, C).
-
-    The bootstrap (Efron 1979) over groups (N,), integers that samples of one origin share, not over samples: the
-    percentiles INTERVAL of the draws' scores are what is shown as a score's low and high.
-
-    One seed and the same groups make the same draws, so that what two runs give in them can be compared.
-    """
-    _, inverse = np.unique(groups, return_inverse=True)
-    totals = np.zeros((inverse.max() + 1, math.prod(confusions.shape[1:])))
-    np.add.at(totals, inverse, confusions.reshape(len(confusions), -1))
-    random = np.random.default_rng(seed)
-    made = []
-    for start in range(0, draws, 100):  # 100 draws at a time bound the memory: groups can be many
-        size = min(100, draws - start)
-        times = random.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=size)
-        made.append(times @ totals)
-    return np.concatenate(made).reshape(draws, *confusions.shape[1:])

@@ -21,7 +21,6 @@ from typing import Any
 from toolkit.errors import UserError
 
 MANIFEST = "manifest.json"
-CHOSEN = "chosen.json"
 STALE_SECONDS = 3600  # a partial file this old belongs to a process that was killed
 
 
@@ -79,8 +78,27 @@ class Workspace:
         return self.folder / "train"
 
     @property
+    def features(self) -> Path:
+        """What frozen backbones say of the images."""
+        return self.folder / "features"
+
+    @property
+    def search(self) -> Path:
+        return self.folder / "search"
+
+    @property
     def ensemble(self) -> Path:
         return self.folder / "ensemble"
+
+    @property
+    def plan(self) -> Path:
+        """What `run` chose to train."""
+        return self.folder / "plan.json"
+
+    @property
+    def leaks(self) -> Path:
+        """The most alike pictures on two sides of a fold's boundary."""
+        return self.folder / "leaks.png"
 
 
 @contextmanager
@@ -160,16 +178,6 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     inputs: dict[str, Any] = read_json(path)["inputs"]
     return inputs
-
-
-def chosen_blend(workspace: Workspace) -> Path:
-    """The folder of the blend that was chosen last, or of the plain mean where none was; it may not exist."""
-    pointer = workspace.ensemble / CHOSEN
-    return workspace.ensemble / (read_json(pointer)["blend"] if pointer.exists() else "mean")
-
-
-def choose_blend(workspace: Workspace, name: str) -> None:
-    write_json(workspace.ensemble / CHOSEN, {"blend": name})
 
 
 def _version(name: str) -> str | None:

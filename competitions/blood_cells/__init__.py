@@ -7,7 +7,7 @@ import numpy as np
 
 from competitions.blood_cells.recipes import RECIPES
 from competitions.blood_cells.space import FIRST_TRIALS, suggest
-from toolkit.competition import Competition, Prediction, Rules, Trial
+from toolkit.competition import Competition, Prediction, Rules, SandboxRun
 from toolkit.data.dataset import Dataset, Npz, image_array, label_array
 from toolkit.metrics import Accuracy
 from toolkit.recipe import Recipe
@@ -69,7 +69,7 @@ def write_submission(prediction: Prediction, path: Path) -> None:
     write(prediction, path)
 
 
-def try_submission(path: Path, images: np.ndarray) -> Trial:
+def try_submission(path: Path, images: np.ndarray) -> SandboxRun:
     from toolkit.submission.sandbox import run_code_submission
 
     return run_code_submission(path, images, len(TASK.classes), RULES)

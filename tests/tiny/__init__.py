@@ -1,8 +1,6 @@
 """A competition that trains in milliseconds: 8x8 pictures in three colours, each colour a class."""
 
-import argparse
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,35 +97,21 @@ competition = Competition(
 )
 
 
-def call(
-    verb: Callable[[Competition, Workspace, argparse.Namespace], dict[str, Any]],
-    made: argparse.ArgumentParser,
-    root: Path,
-    *more: str,
-    of: Competition = competition,
-) -> dict[str, Any]:
-    """The verb's result on practice data below `root`; faults are raised, not printed."""
-    shared = ["--practice", "--workspace", str(root), "--submissions", str(root / "submissions")]
-    options = made.parse_intermixed_args([str(competition.folder), *shared, *more])
-    return verb(of, Workspace(root, "tiny-practice"), options)
+def project(root: Path, of: Competition = competition, **more: Any) -> Project:
+    """Practice data of the tiny competition below `root`, silent."""
+    workspace = Workspace(root, f"{of.name}-practice")
+    return Project(of, workspace, submissions=root / "submissions", practice=True, **more)
 
 
-def _load(of: Competition, workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
-    load_raw(of, workspace, raw_folder(of, workspace, options))
-    return {}
+def prepare(root: Path, folds: int = 3, **more: Any) -> Project:
+    """Practice data, loaded and split."""
+    made = project(root, **more)
+    load_raw(made.competition, made.workspace, made.raw)
+    made.folds(folds)
+    return made
 
 
-def prepare(root: Path, *more: str) -> Workspace:
-    """Practice data, loaded and split into three folds."""
-    call(_load, console.parser("audit", ""), root)
-    made = console.parser("folds", "")
-    add_options(made)
-    call(folds, made, root, "--folds", "3", *more)
-    return Workspace(root, "tiny-practice")
-
-
-def train(root: Path, *more: str) -> Path:
-    """The run's folder."""
-    made = console.parser("train", "", overrides=True)
-    add_train_options(made)
-    return Path(call(train_verb, made, root, *more)["run"])
+def train(root: Path, *assignments: str, recipe: str | None = None, stress: str = "auto", **more: Any) -> Run:
+    """A finished run; assignments: fields such as `schedule.epochs=2`."""
+    made = project(root, **more)
+    return made.train(made.choose_recipe(recipe, assignments), stress=stress)

@@ -1,29 +1,98 @@
-"""What a blend leaves in its folder: whose shares it took, how it was counted, and what it predicts."""
+"""A blend as it lies in its folder: whose shares it took, how it was counted, and what it predicts."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from toolkit.blending.blenders import Solution, mixed
 from toolkit.blending.candidates import Pool
 from toolkit.blending.crossfit import Outcome
-from toolkit.competition import Competition
-from toolkit.data.dataset import open_dataset, relabel
-from toolkit.data.folds import relabels
-from toolkit.probabilities import CHUNK, chunks, write_probabilities
+from toolkit.blending.view_choice import ViewChoice, read_choice
+from toolkit.data.labelled import Labelled
+from toolkit.probabilities import CHUNK, chunks, open_probabilities, write_probabilities
+from toolkit.runs import Run
 from toolkit.scoring.matching import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
-from toolkit.store import Workspace, read_json, write_json
+from toolkit.store import Workspace, read_json, read_manifest, write_json
+
+CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
 
 
-def runs_and_shares(workspace: Workspace, blend: dict[str, Any]) -> tuple[list[Path], np.ndarray]:
-    """The blend's runs, and their shares in each fold's own blend, float64 (folds, runs)."""
-    shares = np.array([list(part["runs"].values()) for part in blend["folds"]])
-    used = np.flatnonzero(shares.any(0))
-    names = list(blend["runs"])
-    return [workspace.train / names[at] for at in used], shares[:, used]
+@dataclass(frozen=True)
+class Blend:
+    """Weights over runs, and how the mixture becomes labels."""
+
+    folder: Path
+    labelled: Labelled
+
+    @property
+    def name(self) -> str:
+        """That of the way it was made."""
+        return self.folder.name
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        """What it was made from: `runs` with their manifests, `views` that were tried, `limits`; None: unfinished."""
+        return read_manifest(self.folder)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """`method`, `runs` (their shares), `biases`, `smallest_region`, `linear`, and `folds`: each fold's own blend."""
+        found: dict[str, Any] = read_json(self.folder / "blend.json")
+        return found
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of each run by name, those without any too."""
+        shares: dict[str, float] = self.described["runs"]
+        return shares
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """All scores, as a run has them, and what the choice of the blend is worth (see `counted`)."""
+        metrics: dict[str, Any] = read_json(self.folder / "metrics.json")
+        return metrics
+
+    @property
+    def score(self) -> float:
+        """The official metric, cross-fitted."""
+        return float(self.metrics["clean"]["score"])
+
+    @property
+    def oof(self) -> np.ndarray:
+        """Stored probabilities (N, C, ...): each fold's by the blend that was fitted without it."""
+        return open_probabilities(self.folder / "oof.npy")
+
+    @property
+    def test(self) -> np.ndarray | None:
+        """Stored probabilities (M, C, ...) of the test images; None where there are none."""
+        path = self.folder / "test.npy"
+        return open_probabilities(path) if path.exists() else None
+
+    @property
+    def views(self) -> ViewChoice | None:
+        """Which test-time views are averaged; None: the image as it is."""
+        return read_choice(self.folder)
+
+    def run(self, name: str) -> Run:
+        return Run(self.labelled.workspace.train / name, self.labelled)
+
+
+def chosen_blend(labelled: Labelled) -> Blend | None:
+    """The blend that was chosen last, or of the plain mean where none was; None where it isn't finished."""
+    blend = Blend(chosen_folder(labelled.workspace), labelled)
+    return blend if blend.manifest is not None else None
+
+
+def chosen_folder(workspace: Workspace) -> Path:
+    pointer = workspace.ensemble / CHOSEN
+    return workspace.ensemble / (read_json(pointer)["blend"] if pointer.exists() else "mean")
+
+
+def choose(blend: Blend) -> None:
+    write_json(blend.labelled.workspace.ensemble / CHOSEN, {"blend": blend.name})
 
 
 def cross_fitted(pool: Pool, outcome: Outcome, scratch: Path) -> np.ndarray:
@@ -91,24 +160,22 @@ def counted(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def further_scores(
-    competition: Competition,
-    workspace: Workspace,
-    table: pd.DataFrame,
-    targets: np.ndarray,
-    blend: dict[str, Any],
-) -> dict[str, Any]:
-    """The blend's stress and test-matched score, from what its runs keep; None where one of them has none."""
-    runs, shares = runs_and_shares(workspace, blend)
-    match = read_match(workspace.match)
-    matched = match and blend_matched(competition, table, match, runs, shares)
-    return {"stress": blend_stress(competition, targets, table, runs, shares), "matched": matched}
+def further_scores(blend_of: dict[str, Any], labelled: Labelled) -> dict[str, Any]:
+    """The stress and test-matched score of what blend.json describes, from what its runs keep; None where one of
+    them has kept nothing.
+    """
+    shares = np.array([list(part["runs"].values()) for part in blend_of["folds"]])  # (folds, runs)
+    used = np.flatnonzero(shares.any(0))
+    names = list(blend_of["runs"])
+    runs = [Run(labelled.workspace.train / names[at], labelled) for at in used]
+    match = read_match(labelled.workspace.match)
+    matched = match and blend_matched(match, runs, shares[:, used])
+    return {"stress": blend_stress(runs, shares[:, used]), "matched": matched}
 
 
-def score_anew(competition: Competition, workspace: Workspace, table: pd.DataFrame, folder: Path) -> None:
+def score_anew(blend: Blend) -> None:
     """Runs may have got scores since they were blended."""
-    blend, metrics = read_json(folder / "blend.json"), read_json(folder / "metrics.json")
-    targets = relabel(open_dataset(workspace.data).targets, relabels(table))
-    found = metrics | further_scores(competition, workspace, table, targets, blend)
+    metrics = blend.metrics
+    found = metrics | further_scores(blend.described, blend.labelled)
     if found != metrics:
-        write_json(folder / "metrics.json", found)
+        write_json(blend.folder / "metrics.json", found)

@@ -139,9 +139,3 @@ def load_network(competition: Competition, recipe: Recipe, weights: Path, device
     network: nn.Module = competition.build_model(bare)
     network.load_state_dict(load_file(weights))
     return network.to(memory_format=torch.channels_last).to(device).eval()
-
-
-def load_networks(competition: Competition, recipe: Recipe, run: Path, device: torch.device) -> list[nn.Module]:
-    """The trained networks of a run's folds, in order."""
-    folds = range(len(list(run.glob("fold_*/weights.safetensors"))))
-    return [load_network(competition, recipe, run / f"fold_{k}" / "weights.safetensors", device) for k in folds]

@@ -1,16 +1,13 @@
 """Two runs on the same samples: is the difference of their scores real?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from toolkit.competition import Competition
-from toolkit.metrics import INTERVAL, resample
-from toolkit.probabilities import open_probabilities
-from toolkit.scoring.out_of_fold import stored_confusions
+from toolkit.runs import Run, best_run, current_runs
+from toolkit.scoring.bootstrap import interval, resample
 
 SURE = 0.95  # from this probability on a difference is called one
 DRAWS = 2000
@@ -53,23 +50,22 @@ def compare(competition: Competition, first: np.ndarray, second: np.ndarray, gro
 
 def compare_draws(difference: float, draws: np.ndarray) -> Comparison:
     """From an observed difference and resampled ones (draws,); a draw without difference counts half."""
-    low, high = np.percentile(draws, INTERVAL)
     probability = float(np.mean(draws > 0) + np.mean(draws == 0) / 2)
-    return Comparison(difference, float(low), float(high), probability)
+    return Comparison(difference, *interval(draws), probability)
 
 
-def run_confusions(competition: Competition, targets: np.ndarray, run: Path) -> np.ndarray:
-    """Confusion matrices (N, C, C) of what a run's or a blend's folder says out of fold; those of samples in no fold
-    mean nothing.
-    """
-    return stored_confusions(competition, targets, open_probabilities(run / "oof.npy"))
+def compare_runs(runs: Iterable[Run], other: Run) -> list[Comparison]:
+    """The clean score of each run against that of another on the same data and folds."""
+    inside, group = other.labelled.inside, other.labelled.group
+    theirs = other.confusions()[inside]
+    own = (run.confusions()[inside] for run in runs)
+    return [compare(other.labelled.competition, one, theirs, group[inside]) for one in own]
 
 
-def compare_runs(
-    competition: Competition, targets: np.ndarray, folds: pd.DataFrame, runs: Sequence[Path], other: np.ndarray
-) -> list[Comparison]:
-    """The clean score of each run against that of the confusions (N, C, C) of another."""
-    inside = folds["fold"].to_numpy() >= 0
-    groups = folds["group"].to_numpy()[inside]
-    own = (run_confusions(competition, targets, run)[inside] for run in runs)
-    return [compare(competition, one, other[inside], groups) for one in own]
+def compare_with_best(run: Run) -> str:
+    """The clean score of a run against that of the best other one on the same data and folds, in words."""
+    best = best_run([other for other in current_runs(run.labelled) if other != run])
+    if best is None:
+        return f"{run.name}: the first run, so there is none to compare it with"
+    (found,) = compare_runs([run], best)
+    return f"{run.name} against {best.name}: {found}"

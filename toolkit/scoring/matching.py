@@ -19,19 +19,15 @@ import torch
 
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
-from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset
-from toolkit.metrics import INTERVAL, resample
+from toolkit.data.labelled import Labelled, confusions
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.network import load_networks
-from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
-from toolkit.recipe import Recipe
+from toolkit.runs import Run
+from toolkit.scoring.bootstrap import interval, resample
 from toolkit.scoring.corruptions import VERSION, corrupt_each, suite
-from toolkit.scoring.out_of_fold import stored_confusions
+from toolkit.scoring.out_of_fold import predict_out_of_fold
 from toolkit.scoring.stress_sampling import SEED, SEVERITIES
 from toolkit.store import atomic, hash_json, read_json, read_manifest, write_json, write_manifest
-from toolkit.task import Segmentation
 
 MOST = 4096  # images of each side
 EACH = 8, 40  # images that show what a corruption at a severity looks like, at least and at most
@@ -45,7 +41,7 @@ WAVES = 1024  # random features that stand for the kernel
 NARROW = 3.0
 BATCH = 128
 ARRAYS = ("rows", "cells", "truth", "weights")
-EVIDENCE = "matched"  # the folder in a run
+STORED = "probabilities.npy"  # in a run's folder for it
 
 
 @dataclass(frozen=True)
@@ -97,32 +93,33 @@ class Match:
         return f"{told}, of {self.auc_after:.2f} once matched ({', '.join(shares)}, …); {size}"
 
 
-def find_match(dataset: Dataset, targets: np.ndarray, folds: pd.DataFrame, seed: int = 0) -> Match:
-    """What makes the validation images of a dataset look like its test images; targets: relabelled."""
+def find_match(labelled: Labelled, seed: int = 0) -> Match:
+    """What makes the validation images look like the test images."""
     rng = np.random.default_rng(seed)
-    fold, group = folds["fold"].to_numpy(), folds["group"].to_numpy()
-    rows = np.sort(rng.permutation(np.flatnonzero(fold >= 0))[:MOST])
-    test = features(dataset.test_images[np.sort(rng.permutation(len(dataset.test_images))[:MOST])])
-    clean = features(dataset.images[rows])
-    before, said = tell_apart(clean, test, group[rows], rng)
+    targets, group = labelled.targets, labelled.group
+    rows = np.sort(rng.permutation(np.flatnonzero(labelled.inside))[:MOST])
+    test = features(labelled.test_images[np.sort(rng.permutation(len(labelled.test_images))[:MOST])])
+    clean = features(labelled.images[rows])
+    before, probabilities = tell_apart(clean, test, group[rows], rng)
     untouched = Match(rows, np.full(len(rows), CLEAN), np.array(targets[rows]), np.ones(len(rows)), before, before)
     # of two samples of one kind (Mann and Whitney 1947)
     chance = 2 * np.sqrt((len(clean) + len(test) + 1) / (12 * len(clean) * len(test)))
     if before <= max(ALIKE, 0.5 + chance):
         return untouched
-    shares = _mix(dataset, rows, clean, test, rng)
+    shares = _mix(labelled, rows, clean, test, rng)
     cells = rng.permutation(np.repeat(np.arange(CLEAN, len(shares) - 1), _whole(shares, len(rows))))
-    made, masks = corrupted(dataset.images, targets if targets.ndim > 1 else None, rows, cells)
+    made, masks = corrupted(labelled.images, targets if labelled.masks else None, rows, cells)
     after, mixed = tell_apart(features(made), test, group[rows], rng)
     if after > before - GAIN:  # other scenes, not corruptions: weights alone have to do
-        return replace(untouched, weights=_weights(said[: len(rows)]))
+        return replace(untouched, weights=_weights(probabilities[: len(rows)]))
     truth = untouched.truth if masks is None else masks
     return Match(rows, cells, truth, _weights(mixed[: len(rows)]), before, after)
 
 
-def _weights(said: np.ndarray) -> np.ndarray:
+def _weights(probabilities: np.ndarray) -> np.ndarray:
     """Density ratios of mean 1 from the probabilities (n,) of a classifier."""
-    odds = np.clip(said, 0.01, 0.99) / (1 - np.clip(said, 0.01, 0.99))
+    clipped = np.clip(probabilities, 0.01, 0.99)
+    odds = clipped / (1 - clipped)
     weights = np.minimum(odds / odds.mean(), CLIP)
     return np.asarray(weights / weights.mean())
 
@@ -161,15 +158,15 @@ def corrupted(
 
 
 def _mix(
-    dataset: Dataset, rows: np.ndarray, clean: np.ndarray, test: np.ndarray, rng: np.random.Generator
+    labelled: Labelled, rows: np.ndarray, clean: np.ndarray, test: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Shares (1 + cells,) of clean images and of each cell, whose mean embedding is nearest to the test images'."""
     from scipy.optimize import nnls
     from scipy.spatial.distance import pdist
 
     each = int(np.clip(len(rows) // 30, *EACH))
-    cells = np.repeat(np.arange(len(suite(dataset.images.shape[3])) * SEVERITIES), each)
-    shown = features(corrupted(dataset.images, None, rng.choice(rows, len(cells)), cells)[0])
+    cells = np.repeat(np.arange(len(suite(labelled.images.shape[3])) * SEVERITIES), each)
+    shown = features(corrupted(labelled.images, None, rng.choice(rows, len(cells)), cells)[0])
     # ranks: a few extreme images must not set the scale
     scale = np.sort(np.concatenate([clean, test]), axis=0)
 
@@ -199,13 +196,12 @@ def _whole(shares: np.ndarray, total: int) -> np.ndarray:
     return counts
 
 
-def open_match(
-    folder: Path, dataset: Dataset, targets: np.ndarray, folds: pd.DataFrame, made_from: dict[str, str]
-) -> Match:
-    """The match of a workspace, found once. made_from: the hashes of its data and folds."""
-    made_from = made_from | {"version": str(VERSION)}
+def open_match(labelled: Labelled) -> Match:
+    """The match of a workspace, found once for its data and folds."""
+    folder = labelled.workspace.match
+    made_from = {"data": labelled.data_hash, "folds": labelled.folds_hash, "version": str(VERSION)}
     if read_manifest(folder) != made_from:
-        match = find_match(dataset, targets, folds)
+        match = find_match(labelled)
         with atomic(folder) as partial:
             partial.mkdir()
             for name in ARRAYS:
@@ -225,75 +221,57 @@ def read_match(folder: Path) -> Match | None:
     return Match(**arrays, **read_json(folder / "match.json"))
 
 
-def predict_matched(
-    competition: Competition,
-    recipe: Recipe,
-    images: np.ndarray,
-    folds: pd.DataFrame,
-    match: Match,
-    run: Path,
-    device: str,
-) -> np.ndarray:
+def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:
     """Probabilities float16 (n, C, ...) of the matched images, each by the network of its own fold."""
-    where = resolve_device(device)
-    made, _ = corrupted(images, None, match.rows, match.cells)
-    fold = folds["fold"].to_numpy()[match.rows]
-    said = np.zeros((len(made), len(competition.task.classes), *match.truth.shape[1:]), np.float16)
-    for k, network in enumerate(load_networks(competition, recipe, run, where)):
-        own = np.flatnonzero(fold == k)
-        said[own] = predict(network, made[own], competition.scored, where, recipe.precision)
-    return said
+    made, _ = corrupted(run.labelled.images, None, match.rows, match.cells)
+    predicted = np.zeros(run.labelled.probability_shape(len(made)), np.float16)
+    for at, part in predict_out_of_fold(run, match.rows, lambda at: made[at], resolve_device(device)):
+        predicted[at] = part
+    return predicted
 
 
-def store_matched(
-    competition: Competition, folds: pd.DataFrame, match: Match, said: np.ndarray, run: Path
-) -> dict[str, Any]:
-    """Keep what a run says of the matched images (n, C, ...) in its folder, for blends; its test-matched score."""
-    with atomic(run / EVIDENCE) as partial:
+def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, Any]:
+    """Keep probabilities (n, C, ...) of the matched images in the run's folder, for blends; its test-matched score."""
+    with atomic(run.matched_folder) as partial:
         partial.mkdir()
-        kept = np.uint8 if isinstance(competition.task, Segmentation) else np.float16
-        write_probabilities(partial / "probabilities.npy", [said], said.shape, kept)
+        kept = np.uint8 if run.labelled.masks else np.float16
+        write_probabilities(partial / STORED, [predicted], predicted.shape, kept)
         write_manifest(partial, {"match": match.hash})
-    return matched_score(competition, folds, match, open_probabilities(run / EVIDENCE / "probabilities.npy"))
+    return matched_score(run.labelled, match, open_probabilities(run.matched_folder / STORED))
 
 
-def blend_matched(
-    competition: Competition,
-    folds: pd.DataFrame,
-    match: Match,
-    runs: Sequence[Path],
-    weights: np.ndarray,
-) -> dict[str, Any] | None:
+def blend_matched(match: Match, runs: Sequence[Run], weights: np.ndarray) -> dict[str, Any] | None:
     """The test-matched score of a weighted mean of runs, from what they kept; None where one has kept nothing.
 
     weights: (runs,) or, cross-fitted, (folds, runs).
     """
-    if any(read_manifest(run / EVIDENCE) != {"match": match.hash} for run in runs):
+    if any(read_manifest(run.matched_folder) != {"match": match.hash} for run in runs):
         return None
-    fold = folds["fold"].to_numpy()[match.rows]
-    share = np.broadcast_to(weights, (int(fold.max()) + 1, len(runs)))[fold]
-    parts = [open_probabilities(run / EVIDENCE / "probabilities.npy") for run in runs]
+    labelled = runs[0].labelled
+    share = np.broadcast_to(weights, (labelled.folds, len(runs)))[labelled.fold[match.rows]]
+    parts = [open_probabilities(run.matched_folder / STORED) for run in runs]
     mean = np.empty(parts[0].shape, np.float16)
     for at in chunks(len(mean)):
         mean[at] = weighted_mean([part[at] for part in parts], share[at])
-    return matched_score(competition, folds, match, mean)
+    return matched_score(labelled, match, mean)
 
 
-def matched_score(competition: Competition, folds: pd.DataFrame, match: Match, said: np.ndarray) -> dict[str, Any]:
+def matched_score(labelled: Labelled, match: Match, stored: np.ndarray) -> dict[str, Any]:
     """The weighted official metric of stored probabilities (n, C, ...) of the matched images.
 
     `score` with its 95 % interval `low` and `high` from resampling groups, `by_fold`; how it came about: `auc_before`,
     `auc_after`, `effective` of so many `samples`, and the `mixture`. The interval knows nothing of errors in the
     mixture.
     """
-    confusions = stored_confusions(competition, match.truth, said) * match.weights[:, None, None]
-    fold, group = (folds[name].to_numpy()[match.rows] for name in ("fold", "group"))
-    low, high = np.percentile(competition.score(resample(confusions, group)), INTERVAL)
+    competition = labelled.competition
+    weighted = confusions(competition, match.truth, stored) * match.weights[:, None, None]
+    fold, group = labelled.fold[match.rows], labelled.group[match.rows]
+    low, high = interval(competition.score(resample(weighted, group)))
     return {
-        "score": float(competition.score(confusions.sum(0))),
-        "low": float(low),
-        "high": float(high),
-        "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
+        "score": float(competition.score(weighted.sum(0))),
+        "low": low,
+        "high": high,
+        "by_fold": [float(competition.score(weighted[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
         "auc_before": match.auc_before,
         "auc_after": match.auc_after,
         "effective": match.effective,

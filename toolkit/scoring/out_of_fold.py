@@ -1,86 +1,84 @@
-"""Out-of-fold predictions: how runs and blends store them, score them and are found again.
+"""Out-of-fold predictions: made on whatever becomes of a sample, scored, and stored with their score."""
 
-Probabilities lie in `.npy` files that are memory-mapped: float16 for labels; for masks uint8 (0..255 for
-0..1) where that changes the score by less than QUANTISATION, else float16.
-"""
-
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import torch
+from torch import nn
 
-from toolkit.competition import Competition
-from toolkit.metrics import INTERVAL, MeanIoU, confusion_by_sample, resample
+from toolkit.data.labelled import Labelled
+from toolkit.metrics import MeanIoU
+from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
-from toolkit.store import read_manifest
-from toolkit.task import Segmentation
+from toolkit.runs import Run
+from toolkit.scoring.bootstrap import interval, resample
 
-QUANTISATION = 1e-4
-
-
-def stored_confusions(competition: Competition, targets: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """Confusion matrices (N, C, C) of stored probabilities (N, C, ...)."""
-    classes = len(competition.task.classes)
-    parts = [
-        confusion_by_sample(targets[at], competition.decode(probabilities(stored[at])), classes)
-        for at in chunks(len(targets))
-    ]
-    return np.concatenate(parts)
+QUANTISATION = 1e-4  # of the score, that storing masks' probabilities in 8 bits may change
+BATCH = 128
 
 
-def score(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, stored: np.ndarray) -> dict[str, Any]:
+def predict_out_of_fold(
+    run: Run,
+    rows: np.ndarray,
+    alter: Callable[[np.ndarray], np.ndarray],
+    device: torch.device,
+    networks: Sequence[nn.Module] | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Places `at` in `rows` and the probabilities float32 (n, C, ...) there, each by the network of its own fold.
+
+    rows: of the data, any of them any number of times, all in a fold. alter(at): images uint8 (n, H, W, C) in place of
+    those of rows[at]; BATCH of them are asked for at a time, fold by fold, in the order of `rows`. networks: of the
+    folds, where they are loaded already.
+    """
+    fold, scored = run.labelled.fold[rows], run.labelled.competition.scored
+    for k in np.unique(fold):
+        network = networks[k] if networks is not None else run.network(int(k), device)
+        own = np.flatnonzero(fold == k)
+        for start in range(0, len(own), BATCH):
+            at = own[start : start + BATCH]
+            yield at, predict(network, alter(at), scored, device, run.recipe.precision)
+
+
+def score(labelled: Labelled, stored: np.ndarray) -> dict[str, Any]:
     """The official metric of out-of-fold probabilities (N, C, ...): `score`, its 95 % interval `low` and
     `high` from resampling groups, `by_fold`, `by_class` with its `by_class_interval` [low, high] (None for a class
     that has no sample), and for mean IoU its `readings`.
     """
-    fold = folds["fold"].to_numpy()
-    confusions = stored_confusions(competition, targets, stored)[fold >= 0]
-    groups = folds["group"].to_numpy()[fold >= 0]
-    fold = fold[fold >= 0]
-    total = confusions.sum(0)
-    draws = resample(confusions, groups)
-    low, high = np.percentile(competition.score(draws), INTERVAL)
-    by_class = competition.metric.by_class(total, competition.scored)
-    class_draws = competition.metric.by_class(draws, competition.scored)
+    competition = labelled.competition
+    metric, scored, classes = competition.metric, competition.scored, competition.task.classes
+    confusions = labelled.confusions(stored)[labelled.inside]
+    total, draws = confusions.sum(0), resample(confusions, labelled.group[labelled.inside])
+    low, high = interval(competition.score(draws))
+    by_class, class_draws = metric.by_class(total, scored), metric.by_class(draws, scored)
+    fold = labelled.fold[labelled.inside]
     result = {
         "score": float(competition.score(total)),
-        "low": float(low),
-        "high": float(high),
-        "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
-        "by_class": {competition.task.classes[i]: float(np.nan_to_num(by_class[i])) for i in competition.scored},
-        "by_class_interval": {competition.task.classes[i]: _interval(class_draws[:, i]) for i in competition.scored},
+        "low": low,
+        "high": high,
+        "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(labelled.folds)],
+        "by_class": {classes[i]: float(np.nan_to_num(by_class[i])) for i in scored},
+        "by_class_interval": {classes[i]: _known_interval(class_draws[:, i]) for i in scored},
     }
-    if isinstance(competition.metric, MeanIoU):
-        result["readings"] = competition.metric.readings(total, competition.scored)
+    if isinstance(metric, MeanIoU):
+        result["readings"] = metric.readings(total, scored)
     return result
 
 
-def _interval(draws: np.ndarray) -> list[float] | None:
+def _known_interval(draws: np.ndarray) -> list[float] | None:
     """Of the draws in which the class occurs or is predicted."""
     known = draws[~np.isnan(draws)]
-    return [float(end) for end in np.percentile(known, INTERVAL)] if len(known) else None
+    return list(interval(known)) if len(known) else None
 
 
-def write_oof(
-    path: Path, values: np.ndarray, competition: Competition, targets: np.ndarray, folds: pd.DataFrame
-) -> dict[str, Any]:
+def write_oof(path: Path, values: np.ndarray, labelled: Labelled) -> dict[str, Any]:
     """Store probabilities (N, C, ...) as small as the metric allows; their score as read back."""
-    if isinstance(competition.task, Segmentation):
-        exact = score(competition, targets, folds, values)
+    if labelled.masks:
+        exact = score(labelled, values)
         write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.uint8)
-        stored = score(competition, targets, folds, open_probabilities(path))
+        stored = score(labelled, open_probabilities(path))
         if abs(stored["score"] - exact["score"]) < QUANTISATION:
             return stored
     write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.float16)
-    return score(competition, targets, folds, open_probabilities(path))
-
-
-def finished_runs(train_folder: Path, data: str, folds: str) -> list[Path]:
-    """Folders of the complete runs on these data and folds, by name."""
-    found = []
-    for folder in sorted(train_folder.glob("*/")):
-        manifest = read_manifest(folder)
-        if manifest is not None and manifest["data"] == data and manifest["folds"] == folds:
-            found.append(folder)
-    return found
+    return score(labelled, open_probabilities(path))

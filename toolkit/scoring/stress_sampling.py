@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.sparse import coo_array, csr_array
 
 from toolkit.competition import Competition
 from toolkit.data.folds import describe
-from toolkit.metrics import INTERVAL, Accuracy
+from toolkit.data.labelled import Labelled
+from toolkit.metrics import Accuracy
 from toolkit.probabilities import probabilities
+from toolkit.scoring.bootstrap import interval, jackknife_variance
 from toolkit.scoring.corruptions import VERSION, suite
 from toolkit.task import Segmentation, Task
 
@@ -41,24 +42,24 @@ class Evidence:
     confusions: np.ndarray | None = None
 
 
-def all_triples(targets: np.ndarray, folds: pd.DataFrame, task: Task) -> np.ndarray:
+def all_triples(labelled: Labelled) -> np.ndarray:
     """Every triple of the samples that are in a fold, int32 (N * cells, 3), in the order in which they are taken.
 
     Each N of them have every sample once, and every corruption and severity (a cell) about equally often, over
     classes and folds alike: samples are ordered by their class (masks: their rarest) and fold, and dealt to the
     cells in turn; then again, moved on.
     """
-    fold = folds["fold"].to_numpy()
-    rows = np.flatnonzero(fold >= 0)
+    fold, targets, task = labelled.fold, labelled.targets, labelled.competition.task
+    rows = np.flatnonzero(labelled.inside)
     members = len(suite(task.image_shape[2]))
     cells = members * SEVERITIES
-    random = np.random.default_rng(SEED)
-    rows = random.permutation(rows)
+    rng = np.random.default_rng(SEED)
+    rows = rng.permutation(rows)
     rows = rows[np.lexsort((fold[rows], _strata(targets[rows], task)))]
-    dealt, moves = random.permutation(cells), random.permutation(cells)
+    dealt, moves = rng.permutation(cells), rng.permutation(cells)
     triples = np.empty((cells, len(rows), 3), np.int32)
     for level, move in zip(triples, moves, strict=True):
-        order = random.permutation(len(rows))
+        order = rng.permutation(len(rows))
         cell = dealt[(order + move) % cells]
         level[:] = np.stack([rows[order], cell // SEVERITIES, cell % SEVERITIES + 1], axis=1)
     return triples.reshape(-1, 3)
@@ -83,23 +84,20 @@ def cells_of(triples: np.ndarray) -> np.ndarray:
     return triples[:, 1] * SEVERITIES + triples[:, 2] - 1
 
 
-def score_triples(
-    competition: Competition, targets: np.ndarray, folds: pd.DataFrame, evidence: Evidence, total: int
-) -> dict[str, Any]:
+def score_triples(labelled: Labelled, evidence: Evidence, total: int) -> dict[str, Any]:
     """The scores of what was gathered, out of `total` triples."""
     triples = evidence.triples
-    members = suite(competition.task.image_shape[2])
-    counted = _counted(competition, targets, evidence)
-    row_fold, row_group = (folds[name].to_numpy()[triples[:, 0]] for name in ("fold", "group"))
+    members = suite(labelled.competition.task.image_shape[2])
+    counted = _counted(labelled, evidence)
     by_corruption, cells = counted.scores(np.zeros(len(triples), np.int64))
-    by_fold, _ = counted.scores(row_fold)
-    low, high = np.percentile(counted.draws(np.unique(row_group, return_inverse=True)[1]), INTERVAL)
+    by_fold, _ = counted.scores(labelled.fold[triples[:, 0]])
+    low, high = interval(score_draws(labelled, evidence))
     families = dict.fromkeys(member.family for member in members)
     in_family = {family: [member.family == family for member in members] for family in families}
     return {
         "score": _mean(by_corruption[0]),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "by_fold": [_mean(scores) for scores in by_fold],
         "by_corruption": {m.name: _number(s) for m, s in zip(members, by_corruption[0], strict=True)},
         "by_family": {family: _mean(by_corruption[0][at]) for family, at in in_family.items()},
@@ -112,18 +110,19 @@ def score_triples(
     }
 
 
-def score_draws(competition: Competition, targets: np.ndarray, folds: pd.DataFrame, evidence: Evidence) -> np.ndarray:
+def score_draws(labelled: Labelled, evidence: Evidence) -> np.ndarray:
     """Stress scores (draws,) under resampling of groups; two runs with the same triples have the same draws."""
-    group = folds["group"].to_numpy()[evidence.triples[:, 0]]
-    return _counted(competition, targets, evidence).draws(np.unique(group, return_inverse=True)[1])
+    group = labelled.group[evidence.triples[:, 0]]
+    return _counted(labelled, evidence).draws(np.unique(group, return_inverse=True)[1])
 
 
-def _counted(competition: Competition, targets: np.ndarray, evidence: Evidence) -> "_Counted":
+def _counted(labelled: Labelled, evidence: Evidence) -> "_Counted":
+    competition = labelled.competition
     triples, classes = evidence.triples, len(competition.task.classes)
     if evidence.confusions is None:
         which, value = np.arange(len(triples)), np.ones(len(triples))
         predicted = competition.decode(probabilities(evidence.probabilities))
-        entry = targets[triples[:, 0]].astype(np.int64) * classes + predicted
+        entry = labelled.targets[triples[:, 0]].astype(np.int64) * classes + predicted
     else:
         flat = evidence.confusions.reshape(len(triples), -1)
         which, entry = flat.nonzero()
@@ -202,14 +201,14 @@ class _Counted:
         """
         entries, numbers = self.sums(group)
         groups = entries.shape[0]
-        random = np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         made = []
         for _ in range(0, draws, 50):
-            times = random.multinomial(groups, np.full(groups, 1 / groups), size=50).astype(float).T
+            times = rng.multinomial(groups, np.full(groups, 1 / groups), size=50).astype(float).T
             scores, _ = self._scores((entries.T @ times).T, (numbers.T @ times).T)
             made.append(np.nanmean(scores, axis=1))
         drawn = np.concatenate(made)
-        block = random.permutation(groups) % BLOCKS
+        block = rng.permutation(groups) % BLOCKS
         error = np.sqrt(self._jackknife(block[group]))
         return drawn.mean() + (drawn - drawn.mean()) * max(1.0, error / max(drawn.std(), 1e-12))
 
@@ -217,8 +216,7 @@ class _Counted:
         """The score's variance, by leaving out each part of the triples in turn."""
         entries, numbers = (table.toarray() for table in self.sums(part))
         scores, _ = self._scores(entries.sum(0) - entries, numbers.sum(0) - numbers)
-        without = np.nanmean(scores, axis=1)
-        return float((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
+        return jackknife_variance(np.nanmean(scores, axis=1))
 
     def error(self, left_out: float) -> float:
         """Standard error of the score for a share of triples: a jackknife over random parts of them.

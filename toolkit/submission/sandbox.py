@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.competition import Rules, Trial
+from toolkit.competition import Rules, SandboxRun
 from toolkit.errors import UserError
 from toolkit.submission import server
 from toolkit.submission.archive import LARGEST, unpack
@@ -35,7 +35,7 @@ KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")  # of the environment: what f
 NAMESPACE = ("unshare", "--map-root-user", "--net", "--")
 
 
-def run_code_submission(path: Path, images: np.ndarray, classes: int, rules: Rules) -> Trial:
+def run_code_submission(path: Path, images: np.ndarray, classes: int, rules: Rules) -> SandboxRun:
     """What `Model().predict(images)` of the zip's model.py returns, and what it cost.
 
     images: (n, H, W, C). Raises UserError, naming the rule where it is one, where the server would refuse
@@ -51,7 +51,7 @@ def run_code_submission(path: Path, images: np.ndarray, classes: int, rules: Rul
         if _snapshot(place.code) != before:
             raise UserError(f"{path} writes into its own folder, which is read-only on a server; use tempfile")
         labels = _labels(path, np.load(place.labels, allow_pickle=False), len(images), classes)
-    return Trial(labels, report["seconds"], report["loaded"], report["peak"], network())
+    return SandboxRun(labels, report["seconds"], report["loaded"], report["peak"], network())
 
 
 @functools.cache

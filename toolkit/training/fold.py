@@ -9,22 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import load_competition
 from toolkit.data.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.predict import predict
+from toolkit.progress import Watch
 from toolkit.store import atomic
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, Batch, Batches, random
-from toolkit.training.loop import FoldJob, Trained, Training, Watch
+from toolkit.training.loop import FoldJob, Trained, Training
 from toolkit.training.optimizers import thawed_from
-from toolkit.training.workers import rounds
 
-STATE = "state.pt"  # in the job's folder
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them
 LOOKS = 10  # how often, in a whole training
@@ -56,13 +53,13 @@ def fit_fold(
     be built.
     """
     started = time.time()
-    competition, dataset, recipe = load_competition(job.competition), _open(job), job.recipe
+    competition, dataset, recipe = load_competition(job.competition), open_job(job), job.recipe
     training = Training(competition, dataset, job)
     schedule = recipe.schedule
     best, best_epoch, best_weights = -1.0, -1, None
     history: list[dict[str, Any]] = []
-    if (job.folder / STATE).exists():
-        saved = torch.load(job.folder / STATE, map_location=training.device, weights_only=True)
+    if job.place.state.exists():
+        saved = torch.load(job.place.state, map_location=training.device, weights_only=True)
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
     thawed = thawed_from(len(training.layers) - 1, schedule)
@@ -71,9 +68,9 @@ def fit_fold(
     def save() -> None:
         nonlocal saved_at, saved_epochs
         saved_at, saved_epochs = time.time(), len(history)
-        course = {"history": history, "best": best, "best_epoch": best_epoch, "best_weights": best_weights}
-        with atomic(job.folder / STATE) as partial:
-            torch.save(training.state() | course, partial)
+        so_far = {"history": history, "best": best, "best_epoch": best_epoch, "best_weights": best_weights}
+        with atomic(job.place.state) as partial:
+            torch.save(training.state() | so_far, partial)
 
     for epoch in range(len(history), schedule.epochs):
         if schedule.patience and epoch - max(best_epoch, thawed - 1) > schedule.patience:
@@ -114,38 +111,9 @@ def fit_fold(
     )
 
 
-def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
-    """Seconds a training step and seconds a predicted image, on this machine, after a warm-up."""
-    competition, dataset = load_competition(job.competition), _open(job)
-    training = Training(competition, dataset, job)
-    training.thaw(job.recipe.schedule.epochs - 1)
-    took = []
-    for step in range(steps + 1):
-        begun = time.time()
-        float(training.step(*training.batches[(0, step % training.batches.steps)], step))  # a GPU has to finish it
-        took.append(time.time() - begun)
-    images = dataset.images[job.valid_rows[:128]]
-    predict(training.model, images, competition.scored, training.device, job.recipe.precision)
-    begun = time.time()
-    predict(training.model, images, competition.scored, training.device, job.recipe.precision)
-    return float(np.mean(took[1:])), (time.time() - begun) / len(images)
-
-
-def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_images: int) -> tuple[float, float]:
-    """Seconds of one epoch of all folds, and what comes once, however many epochs; step, image: as measured.
-
-    A fold over several devices is counted as if it had one: what they gain isn't measured.
-    """
-    steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
-    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
-    epoch = (steps * step + watched * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
-    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
-    return epoch, predicted * image
-
-
 def first_batch(job: FoldJob) -> Batch:
     """Images and targets as the network sees them first: augmented and mixed."""
-    competition, dataset, device = load_competition(job.competition), _open(job), resolve_device("cpu")
+    competition, dataset, device = load_competition(job.competition), open_job(job), resolve_device("cpu")
     batches = Batches(dataset, job.train_rows, job.recipe, job.fold, device, competition.scored)
     counts = class_counts(dataset.targets[job.train_rows], competition.task)
     draw = random(MIX, job.recipe.seed, job.fold, 0)
@@ -153,6 +121,7 @@ def first_batch(job: FoldJob) -> Batch:
     return images, targets
 
 
-def _open(job: FoldJob) -> Dataset:
+def open_job(job: FoldJob) -> Dataset:
+    """The data, relabelled as the job says."""
     dataset = open_dataset(job.data)
     return replace(dataset, targets=relabel(dataset.targets, job.relabels))

@@ -23,7 +23,9 @@ from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network
 from toolkit.networks.predict import predict
 from toolkit.networks.speed import PLAIN, Settings, keep_freed_memory
+from toolkit.progress import Watch
 from toolkit.recipe import Recipe
+from toolkit.runs import RunFold
 from toolkit.scoring.stress import stressed
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, NETWORK, Batch, Batches, random, seed_of, spare_cores
@@ -33,10 +35,8 @@ from toolkit.training.optimizers import build_optimizer, frozen_epochs, layers, 
 from toolkit.training.pseudo_labels import Taught, Teacher
 from toolkit.training.weight_averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
 
-SNAPSHOTS = "snapshots"  # in the job's folder
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
 REFRESH = 16  # batches for the statistics of batch norm in an average of weights
-Watch = Callable[[int, float, str], None]  # fold, epochs done (with a fraction), news
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class FoldJob:
     deadline: float | None = None  # Unix time; no epoch begins that would end after it
     # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
     relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+
+    @property
+    def place(self) -> RunFold:
+        return RunFold(self.folder)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Training:
         self.replica = distributed.Replica()
         distributed.check(min(self.recipe.batch_size, len(rows), self.teacher.size if self.teacher else len(rows)))
         self.ema = Average(self.model, self.recipe.schedule.ema)
-        self.snapshots = Snapshots(job.folder / SNAPSHOTS, self.recipe.schedule.epochs)
+        self.snapshots = Snapshots(job.place.snapshots, self.recipe.schedule.epochs)
         self.optimizer = build_optimizer(self.model, self.recipe)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.rate = 1.0  # RESCUE once the loss was no number

@@ -29,7 +29,8 @@ from toolkit.networks.devices import resolve_device
 from toolkit.training import distributed
 
 if TYPE_CHECKING:
-    from toolkit.training.loop import FoldJob, Watch
+    from toolkit.progress import Watch
+    from toolkit.training.loop import FoldJob
 
 Work = Callable[["FoldJob", "Watch"], Any]  # named at the top of a module, so that another process finds it
 PATIENCE = 10.0  # seconds for a process to end when it is told to

@@ -1,0 +1,106 @@
+"""A competition's data as they are trained on and scored: what everything after `folds` takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from toolkit.competition import Competition
+from toolkit.data.dataset import data_hash, open_dataset, relabel
+from toolkit.data.folds import folds_hash, read_folds, relabels
+from toolkit.metrics import confusion_by_sample
+from toolkit.probabilities import chunks, probabilities
+from toolkit.store import Workspace
+from toolkit.task import Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Images, targets and folds of N samples, and the M test images.
+
+    images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them. targets: int64
+    labels (N,) or uint8 masks (N, H, W), as the cleaning list relabels them: `relabels`, int64 (n, 2), row and label.
+    ids: int64 (N,), the row in the raw file. fold: int64 (N,), negative for samples in none. group: int64 (N,), equal
+    for samples of one origin. data_hash, folds_hash: of the arrays and of the split that they were opened from.
+    """
+
+    competition: Competition
+    workspace: Workspace
+    images: np.ndarray
+    targets: np.ndarray
+    ids: np.ndarray
+    test_images: np.ndarray
+    fold: np.ndarray
+    group: np.ndarray
+    relabels: np.ndarray
+    data_hash: str
+    folds_hash: str
+
+    @cached_property
+    def folds(self) -> int:
+        """How many there are."""
+        return int(self.fold.max()) + 1
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """bool (N,): samples that are in a fold."""
+        return self.fold >= 0
+
+    @property
+    def masks(self) -> bool:
+        return isinstance(self.competition.task, Segmentation)
+
+    @property
+    def has_test_images(self) -> bool:
+        return len(self.test_images) > 0
+
+    @property
+    def may_look_at_test_images(self) -> bool:
+        """Are there test images at hand, and do the rules let one look at them?"""
+        return self.competition.rules.unlabelled_test_images and self.has_test_images
+
+    def rows(self, fold: int) -> np.ndarray:
+        """The samples that a fold validates, int64 (n,)."""
+        return np.flatnonzero(self.fold == fold)
+
+    def probability_shape(self, samples: int) -> tuple[int, ...]:
+        """(samples, C) or, for masks, (samples, C, H, W)."""
+        return (samples, len(self.competition.task.classes), *self.targets.shape[1:])
+
+    def confusions(self, stored: np.ndarray) -> np.ndarray:
+        """Confusion matrices int64 (N, C, C) of stored out-of-fold probabilities (N, C, ...).
+
+        Those of samples in no fold mean nothing.
+        """
+        return confusions(self.competition, self.targets, stored)
+
+
+def confusions(competition: Competition, targets: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Confusion matrices int64 (n, C, C) of targets (n, ...) and stored probabilities (n, C, ...)."""
+
+    def parts() -> Iterator[np.ndarray]:
+        for at in chunks(len(targets)):
+            predicted = competition.decode(probabilities(stored[at]))
+            yield confusion_by_sample(targets[at], predicted, len(competition.task.classes))
+
+    return np.concatenate(list(parts()))
+
+
+def open_labelled(competition: Competition, workspace: Workspace) -> Labelled:
+    """The workspace's data with its folds; UserError where one is missing, or the folds are of other data."""
+    dataset, table = open_dataset(workspace.data), read_folds(workspace)
+    changed = relabels(table)
+    return Labelled(
+        competition=competition,
+        workspace=workspace,
+        images=dataset.images,
+        targets=relabel(dataset.targets, changed),
+        ids=dataset.ids,
+        test_images=dataset.test_images,
+        fold=table["fold"].to_numpy(),
+        group=table["group"].to_numpy(),
+        relabels=changed,
+        data_hash=data_hash(workspace.data),
+        folds_hash=folds_hash(table),
+    )

@@ -1,0 +1,38 @@
+"""What work tells of itself while it is done. Engines are handed one of these and print nothing; this is silent."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from toolkit.outcome import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Watch = Callable[[int, float, str], None]  # fold, epochs done (with a fraction), news; no news: the fold is stored
+
+
+class Progress:
+    """Silent. `console.Screen` shows the same on a terminal, in a pipe and in a notebook."""
+
+    def say(self, text: str) -> None:
+        """A line, as it is."""
+
+    def warn(self, text: str) -> None:
+        """A line that asks for a look."""
+
+    def show(self, outcome: Outcome) -> None:
+        """What a step gives back, once it has ended. Commands call this, engines don't."""
+
+    @contextmanager
+    def training(self, folds: int, epochs: int) -> Iterator[Watch]:
+        """A bar over all folds of a run and one for each that is trained now; yields what is called after a step."""
+        yield lambda fold, epoch, news: None
+
+    @contextmanager
+    def live(self, view: "Callable[[], RenderableType]") -> Iterator[bool]:
+        """Meanwhile `view` is shown anew twice a second; yields whether it is shown at all."""
+        yield False
+
+
+SILENT = Progress()

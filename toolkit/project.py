@@ -1,0 +1,304 @@
+"""A competition being worked on: every command as a call, for Python and for notebooks.
+
+    import toolkit
+    project = toolkit.open("mars", practice=True)
+    run = project.train("small_unet", schedule__epochs=4)
+    project.ensemble()
+    project.submit()
+
+What a step needs and isn't there yet is made first, with defaults, and a line says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.competition import Competition, choose_recipe, find_competition
+from toolkit.errors import UserError
+from toolkit.progress import Progress
+from toolkit.store import Workspace
+
+if TYPE_CHECKING:
+    from toolkit.auditing.inspection import Audit, Explanation
+    from toolkit.auditing.split import Split
+    from toolkit.blending.blend_folder import Blend
+    from toolkit.data.labelled import Labelled
+    from toolkit.recipe import Recipe
+    from toolkit.reporting.page import Report
+    from toolkit.runs import Run
+    from toolkit.submission.build import Submission
+    from toolkit.submission.grading import Grade
+    from toolkit.tuning.search_loop import Search
+
+TRAINED = ("trained",)  # test-time views that all recipes' augmentation made familiar
+
+
+class Project:
+    """One competition, its organisers' files and its workspace. `open` makes it.
+
+    Every method is one step; its result has the numbers and shows itself in a notebook. Steps that are done are not
+    done again. UserError says what is wrong with what was given.
+    """
+
+    def __init__(
+        self,
+        competition: Competition,
+        workspace: Workspace,
+        *,
+        data: Path | None = None,
+        submissions: Path = Path("submissions"),
+        practice: bool = False,
+        practice_size: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.competition, self.workspace, self.submissions = competition, workspace, submissions
+        self.data = data or competition.folder / "data"
+        self.practice, self.practice_size = practice, practice_size or competition.practice_size
+        self.seed, self.device, self.workers = seed, device, workers
+        self.progress = progress or Progress()
+
+    @property
+    def ledger(self) -> Path:
+        return self.submissions / "ledger.csv"
+
+    @property
+    def raw(self) -> Path:
+        """The folder of the organisers' files; practice files are drawn on first use."""
+        from toolkit.data.loading import draw_practice
+
+        if not self.practice:
+            return self.data
+        return draw_practice(self.competition, self.workspace, self.seed, self.practice_size, self.progress)
+
+    def audit(self) -> "Audit":
+        """Load and check the data, find what is wrong with them, propose the cleaning."""
+        from toolkit.auditing.inspection import audit
+
+        return audit(self.competition, self.workspace, self.raw, self.workers)
+
+    def explain(self, index: int) -> "Explanation":
+        """Why a row of the raw file is in the cleaning list, as a picture."""
+        from toolkit.auditing.inspection import explain
+
+        return explain(self.competition, self.workspace, self.raw, index, self.workers)
+
+    def folds(self, folds: int = 5, repeats: int = 1, holdout: float = 0.0) -> "Split":
+        """Make or show the split: which sample is validated when."""
+        from toolkit.auditing.split import split
+
+        self._need_data()
+        return split(self.competition, self.workspace, folds, repeats, holdout, self.seed)
+
+    def labelled(self) -> "Labelled":
+        """The data with its folds: images, targets, fold, group and test images as arrays."""
+        from toolkit.data.labelled import open_labelled
+
+        self._need_folds()
+        return open_labelled(self.competition, self.workspace)
+
+    def recipe(self, recipe: "Recipe | str | None" = None, **fields: Any) -> "Recipe":
+        """A recipe of the competition by its name (none: its first), or one in a file, with fields replaced.
+
+        Fields are named as in `optimizer__lr=1e-3`, or by **{"optimizer.lr": 1e-3}.
+        """
+        return self.choose_recipe(recipe, _assignments(fields))
+
+    def choose_recipe(self, recipe: "Recipe | str | None", assignments: Sequence[str]) -> "Recipe":
+        """As `recipe`, fields as on the command line: `optimizer.lr=1e-3`."""
+        return choose_recipe(self.competition, recipe, assignments, self.seed)
+
+    def train(self, recipe: "Recipe | str | None" = None, *, stress: str = "auto", **fields: Any) -> "Run":
+        """Train one recipe on all folds; fields as for `recipe`.
+
+        stress: the score under corruptions of as many as fit into a quarter of the training time (`auto`), of all
+        (`full`), or not (`none`).
+        """
+        chosen, labelled = self.recipe(recipe, **fields), self.labelled()
+        from toolkit.training.cross_validation import train
+
+        return train(labelled, chosen, stress=stress, **self._how)
+
+    def train_fold(self, recipe: "Recipe | str | None", fold: int) -> "Run":
+        """Train a single fold of a run, which isn't finished by that."""
+        chosen, labelled = self.recipe(recipe), self.labelled()
+        from toolkit.training.cross_validation import train_one_fold
+
+        return train_one_fold(labelled, chosen, fold, **self._how)
+
+    def train_without_families(self, run: "Run", *, stress: str = "auto") -> dict[str, dict[str, float]]:
+        """Train a run's recipe anew without each family of corruptions that it trains on: scores by family."""
+        from toolkit.training.cross_validation import train_without_families
+
+        return train_without_families(run, stress=stress, **self._how)
+
+    def runs(self) -> "list[Run]":
+        """The finished runs on the present data and folds, the best first."""
+        from toolkit.runs import current_runs
+
+        return sorted(current_runs(self.labelled()), key=lambda run: -run.score)
+
+    def search(
+        self,
+        *,
+        trials: int | None = None,
+        budget: float | None = None,
+        recipe: "Recipe | str | None" = None,
+        objective: str = "clean",
+        stress: str = "auto",
+        sampler: str = "auto",
+        storage: str = "sqlite",
+        repeats: int = 1,
+        until_no_gain: int | None = None,
+        **fields: Any,
+    ) -> "Search":
+        """Look for better recipes; fields, as for `recipe`, are given and not searched. budget: seconds."""
+        from toolkit.tuning.search_loop import SearchSettings, search
+
+        settings = SearchSettings(
+            trials=trials,
+            budget=budget,
+            recipe=recipe,
+            objective=objective,
+            stress=stress,
+            sampler=sampler,
+            storage=storage,
+            repeats=repeats,
+            until_no_gain=until_no_gain,
+            fields=_assignments(fields),
+            seed=self.seed,
+            device=self.device,
+            workers=self.workers,
+        )
+        return search(self.labelled(), settings, self.progress)
+
+    def ensemble(
+        self,
+        runs: "Sequence[Run | str] | None" = None,
+        *,
+        views: Sequence[str] = TRAINED,
+        max_models: int | None = None,
+        max_seconds: float | None = None,
+        max_bytes: int | None = None,
+        test_images: int | None = None,
+    ) -> "Blend":
+        """Blend the finished runs, or these, by the simplest way that is as good as the best up to noise.
+
+        views: test-time views to try, by name, or `none`. The limits are those of the organisers' machine.
+        """
+        labelled = self.labelled()
+        self._need_runs(labelled)
+        from toolkit.blending.blend import Limits, blend
+
+        limits = Limits(max_models, max_seconds, max_bytes, test_images)
+        names = None if runs is None else [run if isinstance(run, str) else run.name for run in runs]
+        return blend(labelled, names, views=views, limits=limits, device=self.device, progress=self.progress)
+
+    def submit(self, *, half: bool = False, images: int | None = None) -> "Submission":
+        """Build the submission of the chosen blend, read it back as the organisers would, register it."""
+        labelled = self.labelled()
+        blend = self._needed_blend(labelled)
+        from toolkit.submission.build import build
+
+        return build(
+            blend, self.submissions, self.raw, half=half, images=images, device=self.device, progress=self.progress
+        )
+
+    def grade(self, submission: Path | None = None, truth: Path | None = None) -> "Grade":
+        """Score a submission (none: the newest in the ledger) against truth that is at hand."""
+        from toolkit.submission.grading import grade, newest, practice_truth
+
+        if truth is None:
+            truth = practice_truth(self.workspace, self.practice)
+        path = submission or newest(self.submissions, self.workspace.name)
+        return grade(self.competition, path, truth)
+
+    def report(self) -> "Report":
+        """Everything that is known, on one page."""
+        labelled = self.labelled()
+        self._need_runs(labelled)
+        from toolkit.reporting.page import write_report
+
+        return write_report(labelled, self.ledger)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"device": self.device, "workers": self.workers, "progress": self.progress}
+
+    def _need_data(self) -> None:
+        from toolkit.store import read_manifest
+
+        if read_manifest(self.workspace.data) is None:
+            raw = self.raw  # says what is missing, before anything heavy is imported
+            if not raw.is_dir():
+                raise UserError(self.competition.without_files(raw))
+            self.progress.say("no data are loaded yet: the audit comes first")
+            self.progress.show(self.audit())
+
+    def _need_folds(self) -> None:
+        self._need_data()
+        if not self.workspace.folds.exists():
+            self.progress.say("there are no folds yet: they are made with the defaults of `folds`")
+            self.progress.show(self.folds())
+
+    def _need_runs(self, labelled: "Labelled") -> None:
+        from toolkit.runs import current_runs
+
+        if not current_runs(labelled):
+            self.progress.say("there is no finished run yet: the first recipe is trained")
+            self.train()
+
+    def _needed_blend(self, labelled: "Labelled") -> "Blend":
+        from toolkit.blending.blend_folder import chosen_blend
+
+        blend = chosen_blend(labelled)
+        if blend is None:
+            self.progress.say("there is no blend yet: the finished runs are blended")
+            blend = self.ensemble()
+        return blend
+
+
+def _assignments(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fields as on the command line."""
+    return tuple(f"{name.replace('__', '.')}={_text(value)}" for name, value in fields.items())
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def open(
+    competition: str | Path,
+    *,
+    data: str | Path | None = None,
+    practice: bool = False,
+    workspace: str | Path = "workspace",
+    submissions: str | Path = "submissions",
+    practice_size: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Project:
+    """A competition by its folder (`competitions/mars`) or name (`mars`), with all that its steps need to know.
+
+    data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead.
+    progress: where steps tell what they do (default: the screen, or the notebook).
+    """
+    from toolkit.console import Screen
+
+    found = find_competition(competition)
+    return Project(
+        found,
+        Workspace(Path(workspace), found.name + ("-practice" if practice else "")),
+        data=None if data is None else Path(data),
+        submissions=Path(submissions),
+        practice=practice,
+        practice_size=practice_size,
+        seed=seed,
+        device=device,
+        workers=workers,
+        progress=progress or Screen(),
+    )

@@ -1,0 +1,322 @@
+"""A run: one recipe trained on all folds, as it lies in its folder. File names are known here alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
+from toolkit.metrics import IGNORED
+from toolkit.probabilities import chunks, open_probabilities, probabilities
+from toolkit.recipe import Recipe, from_dict
+from toolkit.store import MANIFEST, read_json, read_manifest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SCORES = ("clean", "stress", "matched")  # kinds of a run's and a blend's scores, as in metrics.json
+
+
+@dataclass(frozen=True)
+class RunFold:
+    """One fold of a run: its network's weights, what it predicts of its validation rows, its epochs."""
+
+    folder: Path
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name.removeprefix("fold_"))
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+    @property
+    def oof_path(self) -> Path:
+        return self.folder / "oof.npy"
+
+    @property
+    def history_path(self) -> Path:
+        return self.folder / "history.json"
+
+    @property
+    def state(self) -> Path:
+        """What an interrupted training goes on from."""
+        return self.folder / "state.pt"
+
+    @property
+    def snapshots(self) -> Path:
+        """The weights of the last epochs, while they are needed."""
+        return self.folder / "snapshots"
+
+    @property
+    def taught(self) -> Path:
+        """What this fold's teacher said of the test images."""
+        return self.folder / "taught.npy"
+
+    def variant(self, kind: str) -> "tuple[Path, Path]":
+        """Weights and out-of-fold probabilities `last` or `averaged` over epochs, until one of the two is chosen."""
+        return self.folder / f"{kind}_weights.safetensors", self.folder / f"{kind}_oof.npy"
+
+    def judged(self, kind: str) -> Path:
+        """Confusions by group that a search judges the fold by."""
+        return self.folder / f"judged_{kind}.npz"
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        return read_manifest(self.folder)
+
+    @property
+    def finished(self) -> bool:
+        return self.manifest is not None
+
+    @property
+    def complete(self) -> bool:
+        """Trained to its end, not cut short by a budget."""
+        return (self.manifest or {}).get("complete", False)
+
+    @property
+    def oof(self) -> np.ndarray:
+        """Stored probabilities (n, C, ...) of the validation rows, in their order, memory-mapped."""
+        return open_probabilities(self.oof_path)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The epochs so far: loss, score, lr, seconds; empty where the fold isn't trained."""
+        return read_json(self.history_path) if self.history_path.exists() else []
+
+    @property
+    def seconds(self) -> float:
+        """What training took, all epochs together, however often it was interrupted."""
+        return float(sum(epoch.get("seconds", 0.0) for epoch in self.history))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe on all folds: what it was made from, what it predicts, how good it is."""
+
+    folder: Path
+    labelled: Labelled
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def recipe_path(self) -> Path:
+        return self.folder / "recipe.json"
+
+    @cached_property
+    def recipe_fields(self) -> dict[str, Any]:
+        """The recipe as it is stored."""
+        fields: dict[str, Any] = read_json(self.recipe_path)
+        return fields
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return from_dict(self.recipe_fields)
+
+    @property
+    def settings_path(self) -> Path:
+        """How it is trained on this machine."""
+        return self.folder / "settings.json"
+
+    @property
+    def picture(self) -> Path:
+        """Its first batch, as the network sees it."""
+        return self.folder / "augmented.png"
+
+    @property
+    def teacher_path(self) -> Path:
+        """Hashes of the weights that labelled test images."""
+        return self.folder / "teacher.json"
+
+    @property
+    def families_path(self) -> Path:
+        """Scores under corruptions that it was and was not trained on."""
+        return self.folder / "families.json"
+
+    @property
+    def cost_path(self) -> Path:
+        """Seconds an image takes, measured."""
+        return self.folder / "cost.json"
+
+    @property
+    def stress_folder(self) -> Path:
+        """What its stress score was made from."""
+        return self.folder / "stress"
+
+    @property
+    def matched_folder(self) -> Path:
+        """What its test-matched score was made from."""
+        return self.folder / "matched"
+
+    def view_folder(self, view: str) -> Path:
+        """Its predictions through a test-time view."""
+        return self.folder / "views" / view
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.folder / MANIFEST
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        """What it was made from: hashes of recipe, data and folds, seed, complete; None while it isn't finished."""
+        return read_manifest(self.folder)
+
+    @property
+    def finished(self) -> bool:
+        """All folds are trained and put together."""
+        return self.manifest is not None
+
+    @property
+    def complete(self) -> bool:
+        """Finished, and no fold was cut short by a budget."""
+        return (self.manifest or {}).get("complete", False)
+
+    @property
+    def is_current(self) -> bool:
+        """Finished on the present data and folds."""
+        done, labelled = self.manifest, self.labelled
+        return done is not None and (done["data"], done["folds"]) == (labelled.data_hash, labelled.folds_hash)
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """All scores: `clean`, `stress` and `matched`, each with `score`, `low`, `high`, `by_fold`, or None."""
+        metrics: dict[str, Any] = read_json(self.metrics_path)
+        return metrics
+
+    @property
+    def score(self) -> float:
+        """The official metric, out of fold."""
+        return float(self.metrics["clean"]["score"])
+
+    @property
+    def oof_path(self) -> Path:
+        return self.folder / "oof.npy"
+
+    @property
+    def oof(self) -> np.ndarray:
+        """Stored out-of-fold probabilities (N, C, ...), memory-mapped; `probabilities` reads a part as float32."""
+        return open_probabilities(self.oof_path)
+
+    @property
+    def test_path(self) -> Path:
+        return self.folder / "test.npy"
+
+    @property
+    def test(self) -> np.ndarray | None:
+        """Stored probabilities (M, C, ...) of the test images, memory-mapped; None where there are none."""
+        return open_probabilities(self.test_path) if self.test_path.exists() else None
+
+    def fold(self, number: int) -> RunFold:
+        return RunFold(self.folder / f"fold_{number}")
+
+    @property
+    def folds(self) -> list[RunFold]:
+        return [self.fold(number) for number in range(self.labelled.folds)]
+
+    @property
+    def history(self) -> list[list[dict[str, Any]]]:
+        """The epochs of each fold: loss, score, lr, seconds."""
+        return [fold.history for fold in self.folds]
+
+    @property
+    def seconds(self) -> float:
+        """What training all folds took, one after the other."""
+        return sum(fold.seconds for fold in self.folds)
+
+    @property
+    def weights(self) -> list[Path]:
+        """The folds' trained weights, safetensors; UserError where one is gone."""
+        paths = [fold.weights for fold in self.folds]
+        for path in paths:
+            if not path.exists():
+                raise UserError(f"{path} does not exist any more; train {self.recipe.name} again")
+        return paths
+
+    def network(self, fold: int, device: "torch.device") -> "nn.Module":
+        """The trained network of a fold, ready to predict."""
+        from toolkit.networks.network import load_network
+
+        return load_network(self.labelled.competition, self.recipe, self.weights[fold], device)
+
+    def networks(self, device: "torch.device") -> "list[nn.Module]":
+        """Those of all folds."""
+        return [self.network(fold, device) for fold in range(self.labelled.folds)]
+
+    def confusions(self) -> np.ndarray:
+        """Confusion matrices int64 (N, C, C) out of fold; those of samples in no fold mean nothing."""
+        return self.labelled.confusions(self.oof)
+
+    def mistakes(self, count: int = 20) -> pd.DataFrame:
+        """The samples that it is most surely wrong about out of fold, the worst first.
+
+        Columns row (of the data), index (in the raw file), certainty: the probability of the wrong label; of a mask
+        its mean over all pixels, right ones counted as 0. For labels also truth and predicted, as names.
+        """
+        labelled, classes = self.labelled, self.labelled.competition.task.classes
+        certainty, predicted = self._certainty()
+        order = np.argsort(-certainty, kind="stable")[:count]
+        order = order[certainty[order] > 0]
+        table = pd.DataFrame({"row": order, "index": labelled.ids[order], "certainty": certainty[order]})
+        if not labelled.masks:
+            table["truth"] = [classes[int(at)] for at in labelled.targets[order]]
+            table["predicted"] = [classes[int(at)] for at in predicted[order]]
+        return table
+
+    def _certainty(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of wrong labels, float64 (N,), 0 for samples in no fold; and the predicted labels, empty for masks."""
+        labelled, stored = self.labelled, self.oof
+        competition = labelled.competition
+        certainty = np.zeros(len(labelled.targets))
+        predicted = np.zeros(0 if labelled.masks else len(certainty), np.uint8)
+        for at in chunks(len(certainty)):
+            part, truth = probabilities(stored[at]), labelled.targets[at].astype(np.int64)
+            labels = competition.decode(part)
+            sure = np.take_along_axis(part, labels[:, None].astype(np.int64), 1)[:, 0]
+            counted = np.isin(truth, competition.scored) & (truth != IGNORED)
+            wrong = np.where(counted & (labels != truth), sure, 0)
+            axes = tuple(range(1, wrong.ndim))
+            certainty[at] = wrong.mean(axes) if axes else wrong
+            if not labelled.masks:
+                predicted[at] = labels
+        certainty[~labelled.inside] = 0
+        return certainty, predicted
+
+    def _repr_html_(self) -> str:
+        scores = {name: self.metrics.get(name) for name in SCORES}
+        lines = [f"{name} {s['score']:.4f} ({s['low']:.4f} to {s['high']:.4f})" for name, s in scores.items() if s]
+        return f"<b>{self.name}</b><br>" + "<br>".join(lines)
+
+
+def all_runs(labelled: Labelled) -> list[Run]:
+    """The finished runs of the workspace, by name, on whatever data and folds."""
+    folders = sorted(labelled.workspace.train.glob("*/"))
+    return [run for run in (Run(folder, labelled) for folder in folders) if run.finished]
+
+
+def current_runs(labelled: Labelled) -> list[Run]:
+    """Those on the present data and folds, by name."""
+    return [run for run in all_runs(labelled) if run.is_current]
+
+
+def best_run(runs: Sequence[Run]) -> Run | None:
+    """The one of the best clean score; None where there is none."""
+    return max(runs, key=lambda run: run.score, default=None)

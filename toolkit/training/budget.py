@@ -1,0 +1,220 @@
+"""How many epochs fit into the time: what a recipe costs on this machine, measured, and a plan within a budget."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from toolkit.competition import load_competition
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
+from toolkit.networks.predict import predict
+from toolkit.outcome import duration
+from toolkit.progress import SILENT, Progress
+from toolkit.recipe import Recipe, from_dict, to_dict, with_epochs
+from toolkit.runs import Run
+from toolkit.scoring.matching import MOST
+from toolkit.scoring.stress import suite_seconds
+from toolkit.store import read_json, write_json
+from toolkit.training.cross_validation import prepare, stress_factor, train
+from toolkit.training.fold import WATCHED, open_job
+from toolkit.training.frozen_features import VERSIONS
+from toolkit.training.loop import FoldJob, Training
+from toolkit.training.workers import rounds
+
+MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
+CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
+WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a training here: `epoch` of all folds, `once` however many epochs, `scores` kept back for the
+    test-matched score and, if that is asked for, the whole suite of corruptions.
+    """
+
+    epoch: float
+    once: float
+    scores: float = 0.0
+
+    def epochs_within(self, seconds: float) -> int:
+        return int((seconds - self.once - self.scores) / self.epoch)
+
+
+def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
+    """Seconds a training step and seconds a predicted image, on this machine, after a warm-up."""
+    competition, dataset = load_competition(job.competition), open_job(job)
+    training = Training(competition, dataset, job)
+    training.thaw(job.recipe.schedule.epochs - 1)
+    took = []
+    for step in range(steps + 1):
+        begun = time.time()
+        float(training.step(*training.batches[(0, step % training.batches.steps)], step))  # a GPU has to finish it
+        took.append(time.time() - begun)
+    images = dataset.images[job.valid_rows[:128]]
+    predict(training.model, images, competition.scored, training.device, job.recipe.precision)
+    begun = time.time()
+    predict(training.model, images, competition.scored, training.device, job.recipe.precision)
+    return float(np.mean(took[1:])), (time.time() - begun) / len(images)
+
+
+def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_images: int) -> Cost:
+    """What the folds alone cost; step, image: seconds as measured.
+
+    A fold over several devices is counted as if it had one: what they gain isn't measured.
+    """
+    steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
+    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
+    epoch = (steps * step + watched * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
+    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
+    return Cost(epoch, predicted * image)
+
+
+def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str, workers: int | None) -> Cost:
+    """What a run with all its scores costs, at the speed that is measured now."""
+    _, jobs = prepare(labelled, recipe, device, workers)
+    step, image = measure_speed(jobs[0])
+    cost = training_cost(jobs, step, image, len(labelled.test_images))
+    epoch, once, taught = cost.epoch, cost.once, recipe.pseudo.rounds
+    epoch *= 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
+    once *= 1 + taught
+    if not labelled.masks and recipe.schedule.freeze:  # epochs on features that are computed once
+        epoch *= max(1 - recipe.schedule.freeze, 0.01)
+        once += VERSIONS * len(labelled.images) * image
+    samples = int(labelled.inside.sum())
+    matched = stress != "none" and labelled.may_look_at_test_images
+    scores = min(samples, MOST) * image if matched else 0.0
+    if stress == "full":
+        scores += suite_seconds(labelled.images, samples, image)
+    return Cost(epoch * stress_factor(stress), once, scores)
+
+
+def train_within(
+    labelled: Labelled,
+    recipes: Sequence[Recipe],
+    budget: float,
+    started: float,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    stress: str = "auto",
+    progress: Progress = SILENT,
+) -> list[Run]:
+    """Train as many of the recipes, in their order, as fit into `budget` seconds from `started` (Unix time).
+
+    The first gets as many epochs as fit, at most its own number, what is left goes to the next ones. The choice is
+    kept in the workspace's plan, so that the same call, after a kill, ends with the same runs.
+    """
+    plan = _Plan(labelled, recipes, budget, started + budget, device, workers, stress, progress)
+    return plan.train()
+
+
+class _Plan:
+    """What was chosen so far, and the time that is left."""
+
+    def __init__(
+        self,
+        labelled: Labelled,
+        recipes: Sequence[Recipe],
+        budget: float,
+        deadline: float,
+        device: str,
+        workers: int | None,
+        stress: str,
+        progress: Progress,
+    ) -> None:
+        self.labelled, self.recipes, self.budget, self.deadline = labelled, recipes, budget, deadline
+        self.device, self.workers, self.stress, self.progress = device, workers, stress, progress
+        self.path = labelled.workspace.plan
+        asked = {
+            "budget": budget,
+            "folds": labelled.folds_hash,
+            "recipes": [[recipe.name, recipe.hash] for recipe in recipes],
+            "device": device,
+            "stress": stress,
+        }
+        known = read_json(self.path) if self.path.exists() else None
+        fresh: dict[str, Any] = {"asked": asked, "recipes": [], "skipped": [], "reserved": {}}
+        self.chosen = known if known is not None and known["asked"] == asked else fresh
+
+    def train(self) -> list[Run]:
+        runs: list[Run] = []
+        took = 0.0  # seconds of the first recipe's training
+        for recipe in self.recipes:
+            fitted = self._fitted(recipe, bool(runs), took)
+            if fitted is None:
+                continue
+            # the predictions and the submission come after the folds
+            closing = CLOSING + 0.03 * self.budget + self.chosen["reserved"][recipe.name]
+            begun = time.time()
+            try:
+                runs.append(self._train(fitted, self.deadline - closing))
+                took = took or time.time() - begun
+            except UserError as error:
+                if not runs:
+                    raise
+                self._skip(recipe, str(error))  # what is trained is still worth a submission
+        return runs
+
+    def _train(self, recipe: Recipe, deadline: float) -> Run:
+        how: dict[str, Any] = {"device": self.device, "workers": self.workers, "stress": self.stress}
+        return train(self.labelled, recipe, deadline=deadline, progress=self.progress, **how)
+
+    def _fitted(self, recipe: Recipe, further: bool, took: float) -> Recipe | None:
+        """The recipe with as many epochs as fit, as it was planned or is planned now; None where it is skipped."""
+        if recipe.name in self.chosen["skipped"]:
+            return None
+        for values in self.chosen["recipes"]:
+            if values["name"] == recipe.name:
+                return from_dict(values)
+        if further and self.deadline - time.time() < WORTHWHILE * took:  # the speed of each takes seconds to measure
+            self._skip(recipe, "too little time is left")
+            return None
+        try:
+            cost = run_cost(self.labelled, recipe, self.stress, self.device, self.workers)
+        except UserError as error:
+            if not further:
+                raise
+            self._skip(recipe, str(error))
+            return None
+        left = self.deadline - time.time() - CLOSING
+        possible = cost.epochs_within(MARGIN * left)
+        if not further and possible < 1:
+            raise self._too_short(recipe, left, cost)
+        if further and possible < WORTHWHILE * recipe.schedule.epochs:
+            self._skip(recipe)
+            return None
+        fitted = with_epochs(recipe, min(possible, recipe.schedule.epochs))
+        self.progress.say(
+            f"{recipe.name}: {self.labelled.folds} folds of {fitted.schedule.epochs} epochs, "
+            f"{duration(cost.epoch)} for an epoch of all folds"
+        )
+        self.chosen["recipes"].append(to_dict(fitted))
+        self.chosen["reserved"][recipe.name] = cost.scores
+        write_json(self.path, self.chosen)
+        return fitted
+
+    def _skip(self, recipe: Recipe, why: str = "") -> None:
+        if why:
+            self.progress.say(f"skipped {recipe.name}: {why}")
+        self.chosen["skipped"].append(recipe.name)
+        write_json(self.path, self.chosen)
+
+    def _too_short(self, recipe: Recipe, left: float, cost: Cost) -> UserError:
+        needed = cost.epoch + cost.once + cost.scores
+        budget, rest, wanted = (duration(seconds) for seconds in (self.budget, max(0.0, left), needed))
+        return UserError(
+            f"the budget of {budget} is too short: {rest} are left of it, and one epoch of {recipe.name} on "
+            f"{self.labelled.folds} folds takes about {wanted} here; give more (what was done is not done again)"
+        )
+
+
+def trial_epochs(
+    labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto", workers: int | None = None
+) -> tuple[int, Cost]:
+    """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
+    _, jobs = prepare(labelled, recipe, device, workers)
+    cost = training_cost(jobs, *measure_speed(jobs[0]), 0)
+    return max(0, cost.epochs_within(seconds)), cost

@@ -1,0 +1,290 @@
+"""One recipe on all folds: from the jobs of its folds to a finished run with its scores.
+
+Killed and called again it goes on from the last epoch; a finished run is not trained twice.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from toolkit.augmentation.batch import batch_picture
+from toolkit.competition import load_competition
+from toolkit.data.dataset import open_dataset
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.speed import Settings, fastest
+from toolkit.outcome import duration, interval
+from toolkit.progress import SILENT, Progress, Watch
+from toolkit.recipe import Pseudo, Recipe, from_dict, to_dict
+from toolkit.runs import Run, RunFold
+from toolkit.scoring.comparison import compare_with_best
+from toolkit.scoring.stress import SHARE
+from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
+from toolkit.training import distributed
+from toolkit.training.fold import Stop, first_batch, fit_fold
+from toolkit.training.loop import FoldJob
+from toolkit.training.pseudo_labels import teach
+from toolkit.training.results import choose_averages, forget_variants, store_fold, store_oof, store_test
+from toolkit.training.run_scores import add_scores
+from toolkit.training.workers import each, places
+
+
+def train(
+    labelled: Labelled,
+    recipe: Recipe,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    stress: str = "auto",
+    deadline: float | None = None,
+    progress: Progress = SILENT,
+) -> Run:
+    """Train all folds, then store out-of-fold and test probabilities and scores.
+
+    stress: the score under corruptions, of as many as fit into a quarter of the training time (`auto`), of all
+    (`full`), or not (`none`); a finished run that lacks it gets it. With a deadline (Unix time) each fold gets its
+    share of the time left and is cut short where it needs more; the cut is recorded, and training without the
+    deadline goes on from there.
+
+    A recipe with pseudo-labels is first trained without, then in rounds, each taught by the one before, until
+    one no longer gains out of fold; the last that gained is the run.
+    """
+    rounds = recipe.pseudo.rounds
+    if rounds and not labelled.has_test_images:
+        raise UserError(f"{labelled.competition.name} has no test images at hand to learn from; set pseudo.rounds=0")
+    best: Run | None = None
+    for number in range(rounds + 1):
+        pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
+        until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
+        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, workers)
+        _train_once(run, jobs, stress, until, best, progress)
+        if best is not None and run.score <= best.score:
+            progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
+            return best
+        best = run
+    assert best is not None
+    return best
+
+
+def train_one_fold(
+    labelled: Labelled,
+    recipe: Recipe,
+    fold: int,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress = SILENT,
+) -> Run:
+    """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
+    if recipe.pseudo.rounds:
+        raise UserError("a fold alone has no teacher to learn from; leave out --fold, or set pseudo.rounds=0")
+    run, jobs = prepare(labelled, recipe, device, workers)
+    if not 0 <= fold < len(jobs):
+        raise UserError(f"there is no fold {fold}; folds go from 0 to {len(jobs) - 1}")
+    begin(run, jobs[0], progress)
+    _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
+    return run
+
+
+def train_without_families(
+    run: Run,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    stress: str = "auto",
+    progress: Progress = SILENT,
+) -> dict[str, dict[str, float]]:
+    """Train a run's recipe anew without each family of corruptions that it trains on, and score it on that family.
+
+    `trained_on` and `held_out`: stress scores by family, of the run and of the one that left the family out. Where a
+    score falls far without the training, it was learnt by heart: a hidden corruption of another family will find the
+    network as weak as that.
+    """
+    labelled, recipe = run.labelled, run.recipe
+    trained = recipe.augment.families(labelled.images.shape[3])
+    if not trained or stress == "none":
+        raise UserError(f"{recipe.name} trains on no family of corruptions, or --stress none leaves them unscored")
+    held_out: dict[str, float] = {}
+    for family in trained:
+        augment = replace(recipe.augment, leave_out=(*recipe.augment.leave_out, family))
+        without = replace(recipe, name=f"{recipe.name}-no-{family}", augment=augment)
+        other = train(labelled, without, device=device, workers=workers, stress=stress, progress=progress)
+        held_out[family] = other.metrics["stress"]["by_family"][family]
+    by_family = run.metrics["stress"]["by_family"]
+    trained_on: dict[str, float] = {family: by_family[family] for family in trained}
+    scores = {"trained_on": trained_on, "held_out": held_out}
+    write_json(run.families_path, scores)
+    return scores
+
+
+def prepare(
+    labelled: Labelled, recipe: Recipe, device: str = "auto", workers: int | None = None
+) -> tuple[Run, list[FoldJob]]:
+    """The run, which may be new, and the jobs of its folds; UserError for a recipe against the rules."""
+    labelled.competition.rules.check(recipe)
+    places(device)
+    workspace = labelled.workspace
+    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
+    existing = list(workspace.train.glob(f"*-{name}"))
+    run = Run(existing[0] if existing else workspace.train / f"{recipe.name}-{name}", labelled)
+    if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
+        settings = Settings(**read_json(run.settings_path))
+    else:
+        samples = (labelled.folds - 1) * int(labelled.inside.sum())
+        steps = samples // recipe.batch_size * recipe.schedule.epochs
+        remembered = workspace.root / "speed.json"
+        settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
+    return run, [_job(run, recipe, fold, settings, device, workers) for fold in range(labelled.folds)]
+
+
+def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, workers: int | None) -> FoldJob:
+    labelled = run.labelled
+    trained = labelled.inside & (labelled.fold != fold)
+    return FoldJob(
+        competition=labelled.competition.folder,
+        data=labelled.workspace.data,
+        recipe=recipe,
+        fold=fold,
+        train_rows=np.flatnonzero(trained),
+        train_groups=labelled.group[trained],
+        valid_rows=labelled.rows(fold),
+        relabels=labelled.relabels,
+        folder=run.fold(fold).folder,
+        features=labelled.workspace.features,
+        settings=settings,
+        device=device,
+        workers=workers,
+    )
+
+
+def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
+    """Leave the recipe, how it is trained here, and a picture of its first batch."""
+    write_json(run.recipe_path, to_dict(job.recipe))
+    if not run.picture.exists():
+        batch_picture(*first_batch(job), run.picture)
+    if not run.settings_path.exists():
+        write_json(run.settings_path, asdict(job.settings))
+    speed = ""
+    if job.settings.seconds and job.settings.plain_seconds:
+        batch = job.recipe.batch_size
+        speed = f": {batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
+    progress.say(f"{run.name}: {job.settings}{speed}")
+
+
+def stress_factor(stress: str) -> float:
+    """How many times as long a training takes with its stress score, when that has to fit in with it."""
+    return 1 + (SHARE if stress == "auto" else 0)
+
+
+def _train_once(
+    run: Run, jobs: list[FoldJob], stress: str, deadline: float | None, teacher: Run | None, progress: Progress
+) -> None:
+    """All folds of a run, put together and scored; `teacher`: its folds label test images for the same folds here."""
+    device = jobs[0].device
+    if teacher is not None:
+        _forget_other_teacher(run, teacher)
+    if run.finished and (run.complete or deadline is not None):
+        progress.say(f"{run.name}: already trained")
+        add_scores(run, stress, deadline, device, progress)
+        return
+    for folder in (run.folder, run.stress_folder, run.matched_folder):  # scores of weights that are about to change
+        (folder / MANIFEST).unlink(missing_ok=True)
+    begin(run, jobs[0], progress)
+    until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(stress)
+    complete = _train_folds(jobs, progress, until, teacher)
+    _put_together(run, jobs[0].recipe, complete, device)
+    progress.say(f"{run.name}: out-of-fold {run.labelled.competition.metric.name} {interval(run.metrics['clean'])}")
+    add_scores(run, stress, deadline, device, progress)
+    progress.say(compare_with_best(run))
+
+
+def _put_together(run: Run, recipe: Recipe, complete: bool, device: str) -> None:
+    """From trained folds to a finished run."""
+    labelled = run.labelled
+    averaged = choose_averages(run)
+    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": store_oof(run)}
+    metrics |= {"stress": None, "matched": None}
+    if labelled.has_test_images:
+        store_test(run, device)
+    if recipe.schedule.average != "ema":
+        metrics["averaged"] = averaged
+    write_json(run.metrics_path, metrics)
+    made_from = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete})
+    if complete:
+        forget_variants(run)
+
+
+def _forget_other_teacher(run: Run, teacher: Run) -> None:
+    """Remove what was learnt from a teacher that a budget had cut short and that was trained on since."""
+    weights = {fold.folder.name: hash_file(fold.weights) for fold in teacher.folds}
+    known = read_json(run.teacher_path) if run.teacher_path.exists() else None
+    if run.folder.exists() and known != weights:
+        shutil.rmtree(run.folder)
+    write_json(run.teacher_path, weights)
+
+
+def _train_folds(
+    jobs: Sequence[FoldJob],
+    progress: Progress,
+    deadline: float | None = None,
+    teacher: Run | None = None,
+    bars: int | None = None,
+) -> bool:
+    """Fit and store the folds that aren't finished, side by side where there are devices; are all complete?"""
+    epochs = jobs[0].recipe.schedule.epochs
+    with progress.training(bars or len(jobs), epochs) as watch:
+
+        def finished(job: FoldJob, told: str = "") -> None:
+            watch(job.fold, epochs, "")
+            if told:
+                progress.say(told)
+
+        todo = []
+        for job in jobs:
+            if job.place.complete or (job.place.finished and deadline is not None):
+                finished(job)
+            else:
+                todo.append(job)
+        work = partial(train_fold, teacher=None if teacher is None else teacher.folder)
+        each(work, todo, jobs[0].device, watch, finished, deadline)
+    return all(job.place.complete for job in jobs)
+
+
+def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: Stop = lambda history: False) -> str:
+    """Fit and store one fold; what to say of it. It may run in a process of its own, which prints nothing.
+
+    teacher: the folder of the run whose same fold labels test images.
+    """
+    if teacher is not None:
+        job = replace(job, teacher=job.place.taught)
+        distributed.first(lambda: _teach(job, teacher))
+    try:
+        result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
+    except (MemoryError, torch.OutOfMemoryError):
+        raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None
+    store_fold(job, result)
+    note = "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
+    return (
+        f"{job.folder.parent.name} fold {job.fold}: {len(job.valid_rows):,} samples validated, "
+        f"{len(result.history)} epochs in {duration(result.seconds)}{note}"
+    )
+
+
+def _teach(job: FoldJob, teacher: Path) -> None:
+    """Write what the same fold's network of another run says of the test images."""
+    assert job.teacher is not None
+    if job.teacher.exists():
+        return
+    competition, dataset = load_competition(job.competition), open_dataset(job.data)
+    recipe = from_dict(read_json(teacher / "recipe.json"))
+    weights = RunFold(teacher / job.folder.name).weights
+    teach(competition, dataset, recipe, weights, resolve_device(job.device), job.teacher)
