@@ -235,13 +235,13 @@ def parse_duration(text: str) -> float:
     return float(seconds)
 
 
-def at_least(least: int, what: str = "must be") -> Callable[[str], int]:
-    """A type of option: a whole number from `least` on."""
+def at_least(least: int, otherwise: str) -> Callable[[str], int]:
+    """A type of option: a whole number from `least` on, with what to say of others."""
 
     def whole(text: str) -> int:
         value = int(text)
         if value < least:
-            raise argparse.ArgumentTypeError(f"{what} at least {least}")
+            raise argparse.ArgumentTypeError(otherwise)
         return value
 
     return whole

@@ -22,8 +22,8 @@ class Families(Outcome):
 
     def told(self) -> list[Table]:
         trained, held_out = self.scores["trained_on"], self.scores["held_out"]
-        pairs = [(family, own, held_out[family]) for family, own in trained.items()]
-        pairs.append(("mean", *(sum(one.values()) / len(one) for one in (trained, held_out))))
+        means = (sum(one.values()) / len(one) for one in (trained, held_out))
+        pairs = [*((family, own, held_out[family]) for family, own in trained.items()), ("mean", *means)]
         rows = [[family, f"{own:.4f}", f"{other:.4f}", f"{other - own:+.4f}"] for family, own, other in pairs]
         return [Table(self.title, ["family", "trained on", "held out", "difference"], rows, total=True)]
 
@@ -38,7 +38,7 @@ def train(project: Project, options: argparse.Namespace) -> dict[str, Any]:
         return {"run": str(run.folder), "recipe": recipe.name, "fold": options.fold}
     run = project.train(recipe, stress=options.stress)
     metrics = run.metrics
-    result = {"run": str(run.folder), "recipe": recipe.name}
+    result: dict[str, Any] = {"run": str(run.folder), "recipe": recipe.name}
     result |= {name: metrics.get(name) for name in ("clean", "stress", "matched")}
     if options.families:
         title = f"{recipe.name}: {project.competition.metric.name} under families of corruptions"

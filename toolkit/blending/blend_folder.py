@@ -39,7 +39,7 @@ class Blend:
 
     @property
     def described(self) -> dict[str, Any]:
-        """`method`, `runs` (their shares), `biases`, `smallest_region`, `linear`, and `folds`: each fold's own blend."""
+        """`method`, `runs` (their shares), `biases`, `smallest_region`, `linear`, and each fold's own in `folds`."""
         found: dict[str, Any] = read_json(self.folder / "blend.json")
         return found
 

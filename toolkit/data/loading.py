@@ -1,0 +1,45 @@
+"""From the organisers' files to arrays on disk: read once, drawn where practice is asked for."""
+
+from inspect import getsourcefile
+from pathlib import Path
+
+from toolkit.competition import Competition
+from toolkit.data.dataset import check_dataset, hash_dataset, save_dataset
+from toolkit.errors import UserError
+from toolkit.progress import Progress
+from toolkit.store import Workspace, atomic, hash_file, hash_json, read_manifest
+
+
+def draw_practice(competition: Competition, workspace: Workspace, seed: int, size: int, progress: Progress) -> Path:
+    """The folder of the practice data's raw files, which are drawn on first use."""
+    if not workspace.practice.exists():
+        with atomic(workspace.practice) as partial:
+            partial.mkdir()
+            competition.practice(partial, seed, size)
+        progress.say(f"drew practice data in {workspace.practice}")
+    return workspace.practice / "raw"
+
+
+def load(competition: Competition, workspace: Workspace, folder: Path) -> None:
+    """Raw files → `data/`; nothing is done where the same files were loaded before, by the same code."""
+    if not folder.is_dir():
+        raise UserError(competition.without_files(folder))
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    source = hash_json({name: hash_file(path) for name, path in files.items() if not path.name.startswith(".")})
+    code = getsourcefile(competition.load)
+    reader = hash_json([repr(competition.task), hash_file(Path(code)) if code else None])
+    known = read_manifest(workspace.data)
+    if known is not None and known["source"] != source:
+        raise UserError(
+            f"{workspace.folder} was made from other files than those in {folder}; "
+            f"choose another --workspace for these, or remove {workspace.folder}"
+        )
+    if known is None or known.get("reader") != reader:
+        dataset = competition.load(folder)
+        check_dataset(dataset, competition.task, str(folder))
+        if known is not None and known["hash"] != hash_dataset(dataset):
+            raise UserError(
+                f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
+                f"choose another --workspace, or remove {workspace.folder}"
+            )
+        save_dataset(dataset, workspace.data, source, reader)
