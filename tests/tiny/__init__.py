@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from toolkit import console
-from toolkit.audit import load as load_raw
-from toolkit.audit import raw_folder
 from toolkit.competition import Competition, Prediction, Rules
 from toolkit.data.dataset import Dataset, Npz
+from toolkit.data.loading import load as load_raw
 from toolkit.errors import UserError
-from toolkit.folds import add_options, folds
 from toolkit.metrics import Accuracy
 from toolkit.networks.network import Network
+from toolkit.project import Project
 from toolkit.recipe import Augment, Model, Recipe, Schedule
+from toolkit.runs import Run
 from toolkit.search_space import Suggesting
 from toolkit.store import Workspace
 from toolkit.task import Classification
-from toolkit.train import add_options as add_train_options
-from toolkit.train import train_verb
 
 TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
 FIRST = Recipe(

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from toolkit.augmentation.batch import batch_picture
 from toolkit.competition import load_competition
 from toolkit.data.dataset import open_dataset
 from toolkit.data.labelled import Labelled
@@ -22,6 +21,7 @@ from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
 from toolkit.outcome import duration, interval
+from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Pseudo, Recipe, from_dict, to_dict
 from toolkit.runs import Run, RunFold
@@ -169,7 +169,7 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
     """Leave the recipe, how it is trained here, and a picture of its first batch."""
     write_json(run.recipe_path, to_dict(job.recipe))
     if not run.picture.exists():
-        batch_picture(*first_batch(job), run.picture)
+        write_png(run.picture, batch_picture(*first_batch(job)))
     if not run.settings_path.exists():
         write_json(run.settings_path, asdict(job.settings))
     speed = ""
