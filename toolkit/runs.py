@@ -110,6 +110,9 @@ class Run:
     def __hash__(self) -> int:
         return hash(self.folder)
 
+    def __repr__(self) -> str:
+        return f"Run({self.name}, {self.score:.4f})" if self.finished else f"Run({self.name}, not finished)"
+
     @property
     def name(self) -> str:
         return self.folder.name

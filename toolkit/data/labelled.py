@@ -37,6 +37,12 @@ class Labelled:
     data_hash: str
     folds_hash: str
 
+    def __repr__(self) -> str:
+        return (
+            f"Labelled({self.workspace.name}: {len(self.images):,} samples in {self.folds} folds, "
+            f"{len(self.test_images):,} test images)"
+        )
+
     @cached_property
     def folds(self) -> int:
         """How many there are."""
