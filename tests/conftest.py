@@ -17,19 +17,6 @@ START = multiprocessing.get_context("forkserver")
 START.set_forkserver_preload(["tests.test_kill", "tests.test_search", "tests.tuning.test_study"])
 
 
-@pytest.fixture(autouse=True)
-def console_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test with --json sends what the verbs say to stderr; the next test begins without."""
-    monkeypatch.setattr("toolkit.console._to_stderr", False)
-
-
-@pytest.fixture(autouse=True)
-def without_matching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Telling test images from validation images takes a second: only the tests that are about it do."""
-    if "matched" not in request.keywords:
-        monkeypatch.setattr("toolkit.training.run_scores.can_match", lambda *_: False)
-
-
 @pytest.fixture(params=NAMES)
 def competition(request: pytest.FixtureRequest) -> Competition:
     return load_competition(ROOT / "competitions" / request.param)
