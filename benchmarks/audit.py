@@ -25,7 +25,7 @@ from competitions.blood_cells.practice import cell, strangers
 from competitions.mars.practice import HEIGHT, WIDTH, panorama
 from toolkit.auditing.findings import REPEATS, equal_pictures, find_links
 from toolkit.auditing.tiles import find_seams
-from toolkit.data.folds import connect
+from toolkit.data.groups import connect
 
 JOBS = os.cpu_count() or 1
 

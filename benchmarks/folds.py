@@ -34,9 +34,11 @@ import numpy as np
 
 from toolkit import console
 from toolkit.competition import load_competition
+from toolkit.data.balance import assign
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.dataset import open_dataset
-from toolkit.data.folds import assign, describe, merge_groups
+from toolkit.data.folds import describe
+from toolkit.data.groups import merge_groups
 from toolkit.store import Workspace
 from toolkit.task import Classification
 

@@ -31,8 +31,9 @@ from torch import nn
 from benchmarks.hidden import hide
 from toolkit import console
 from toolkit.competition import Competition, load_competition
+from toolkit.data.balance import assign
 from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import assign, describe, folds_hash, read_folds, relabels
+from toolkit.data.folds import describe, folds_hash, read_folds, relabels
 from toolkit.metrics import confusion_by_sample, resample
 from toolkit.networks.network import load_networks
 from toolkit.networks.predict import predict

@@ -17,8 +17,10 @@ from toolkit import console
 from toolkit.audit import _best_run, load
 from toolkit.auditing.findings import equal_pictures
 from toolkit.competition import Competition
+from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import open_dataset
-from toolkit.data.folds import HELD_OUT, read_folds, with_equal_pictures
+from toolkit.data.folds import read_folds
+from toolkit.data.groups import with_equal_pictures
 from toolkit.ensemble import add_options as ensemble_options
 from toolkit.ensemble import ensemble
 from toolkit.errors import UserError

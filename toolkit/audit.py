@@ -124,7 +124,7 @@ def audit_table(dataset: "Dataset", proposal: "pd.DataFrame", findings: "Finding
     import pandas as pd
 
     from toolkit.auditing.proposal import groups_found
-    from toolkit.data.folds import merge_groups
+    from toolkit.data.groups import merge_groups
 
     found = pd.DataFrame(
         {"index": dataset.ids, "action": "group", "value": groups_found(dataset, findings).astype(str)}

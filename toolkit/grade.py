@@ -23,7 +23,7 @@ def grade(competition: "Competition", workspace: Workspace, options: argparse.Na
     """The submission's score in the official metric."""
     import numpy as np
 
-    from toolkit.data.dataset import Npz, image_array, label_array, mask_array
+    from toolkit.data.reading import Npz, image_array, label_array, mask_array
     from toolkit.metrics import MeanIoU, confusion_matrix
     from toolkit.task import Classification
 

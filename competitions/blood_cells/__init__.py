@@ -8,7 +8,8 @@ import numpy as np
 from competitions.blood_cells.recipes import RECIPES
 from competitions.blood_cells.space import FIRST_TRIALS, suggest
 from toolkit.competition import Competition, Prediction, Rules, SandboxRun
-from toolkit.data.dataset import Dataset, Npz, image_array, label_array
+from toolkit.data.dataset import Dataset
+from toolkit.data.reading import Npz, image_array, label_array
 from toolkit.metrics import Accuracy
 from toolkit.recipe import Recipe
 from toolkit.task import Classification

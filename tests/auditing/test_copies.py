@@ -17,7 +17,7 @@ from toolkit.auditing.keypoints import (
     save_keypoints,
     working_image,
 )
-from toolkit.data.folds import connect
+from toolkit.data.groups import connect
 
 
 def texture(seed: int, side: int = 96, channels: int = 3) -> np.ndarray:

@@ -17,20 +17,17 @@ from toolkit.audit import load
 from toolkit.competition import Competition
 from toolkit.data.dataset import (
     ARRAYS,
-    CHUNK,
     Dataset,
-    Npz,
     check_dataset,
     class_counts,
     data_hash,
     hash_sample,
-    image_array,
-    image_files,
-    label_table,
     open_dataset,
     save_dataset,
 )
+from toolkit.data.reading import Npz, image_array, image_files, label_table
 from toolkit.errors import UserError
+from toolkit.probabilities import CHUNK
 from toolkit.store import Workspace
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from toolkit.data.folds import HELD_OUT, LEFT_OUT, assign, describe, folds_hash, make_folds, merge_groups, relabels
+from toolkit.data.balance import HELD_OUT, assign
+from toolkit.data.folds import LEFT_OUT, describe, folds_hash, make_folds, relabels
+from toolkit.data.groups import merge_groups
 from toolkit.errors import UserError
 from toolkit.task import Classification, Segmentation
 

@@ -9,8 +9,9 @@ import numpy as np
 from torch import nn
 
 from toolkit.competition import Competition, Prediction, Rules
-from toolkit.data.dataset import Dataset, Npz
+from toolkit.data.dataset import Dataset
 from toolkit.data.loading import load as load_raw
+from toolkit.data.reading import Npz
 from toolkit.errors import UserError
 from toolkit.metrics import Accuracy
 from toolkit.networks.network import Network

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from toolkit.auditing.keypoints import FEWEST, Keypoints, content, working_image
 from toolkit.auditing.neighbours import nearest
-from toolkit.data.folds import connect
+from toolkit.data.groups import connect
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image
 ROUNDS = ((0, 2), (2, 5), (5, NEIGHBOURS))  # ranks looked at together; pairs already joined need no later look

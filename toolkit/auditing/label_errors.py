@@ -11,7 +11,7 @@ import pandas as pd
 from toolkit.auditing.neighbours import nearest
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
-from toolkit.data.folds import connect
+from toolkit.data.groups import connect
 from toolkit.probabilities import chunks, open_probabilities, probabilities
 from toolkit.task import Segmentation
 

@@ -10,7 +10,7 @@ from toolkit.auditing.findings import REPEATS, Findings
 from toolkit.auditing.tiles import FALSE_SHARE
 from toolkit.data.cleaning import COLUMNS
 from toolkit.data.dataset import Dataset, hash_sample
-from toolkit.data.folds import connect
+from toolkit.data.groups import connect
 from toolkit.task import Classification, Task
 
 PECULIAR = 8.0  # robust standard deviations from which a picture is called unlike the rest

@@ -9,18 +9,11 @@ import pandas as pd
 
 from toolkit.auditing.leaks import Pair, closest_pairs, divided_links, picture_of_pairs
 from toolkit.competition import Competition
+from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import cleaning_hash, read_cleaning
 from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import (
-    HELD_OUT,
-    LEFT_OUT,
-    describe,
-    folds_hash,
-    make_folds,
-    relabels,
-    stored_folds,
-    with_equal_pictures,
-)
+from toolkit.data.folds import LEFT_OUT, describe, folds_hash, make_folds, relabels, stored_folds
+from toolkit.data.groups import with_equal_pictures
 from toolkit.outcome import Outcome, Table, Warned
 from toolkit.pages.pictures import write_png
 from toolkit.store import Workspace, atomic

@@ -14,8 +14,9 @@ from torch import nn
 
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition
+from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.dataset import Dataset, class_counts
-from toolkit.data.folds import HELD_OUT, assign, describe
+from toolkit.data.folds import describe
 from toolkit.errors import UserError
 from toolkit.metrics import confusion_matrix
 from toolkit.networks.devices import autocast, resolve_device

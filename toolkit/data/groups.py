@@ -1,0 +1,41 @@
+"""Samples of one origin, which stay on one side of every split."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from toolkit.data.dataset import hash_sample
+
+
+def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
+    """Groups after the cleaning list's `group` lines: lines of equal value become one, chains too.
+
+    Numbered by first appearance, so that the same partition has the same numbers however it was written.
+    """
+    _, merged = np.unique(groups, return_inverse=True)
+    listed = cleaning[cleaning["action"] == "group"]
+    row_of = {int(name): row for row, name in enumerate(ids)}
+    left, right = [], []
+    for _, lines in listed.groupby("value"):
+        rows = [row_of[int(name)] for name in lines["index"]]
+        left += [merged[rows[0]]] * len(rows)
+        right += [merged[row] for row in rows]
+    joined = connect(int(merged.max()) + 1, np.stack([left, right], axis=1))[merged]
+    return pd.factorize(joined)[0].astype(np.int64)
+
+
+def with_equal_pictures(groups: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Groups, int64 (N,), of which those with pictures that are the same to the last bit are one."""
+    _, number = np.unique(groups, return_inverse=True)
+    first: dict[str, int] = {}
+    pairs = [(number[first.setdefault(hash_sample(image), row)], number[row]) for row, image in enumerate(images)]
+    return connect(int(number.max()) + 1, pairs)[number]
+
+
+def connect(number: int, pairs: ArrayLike) -> np.ndarray:
+    """Group of each of `number` rows, int64: rows joined by a chain of pairs (M, 2) share theirs."""
+    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
+    links = coo_array((np.ones(len(left)), (left, right)), shape=(number, number))
+    return connected_components(links, directed=False)[1].astype(np.int64)
