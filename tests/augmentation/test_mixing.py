@@ -6,14 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.augmentation import GREY
 from toolkit.augmentation.mixing import MARGIN, mix_batch
 from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment
 
 settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 SEEDS = st.integers(0, 2**31 - 1)
-GREY = np.zeros(256, np.uint8)  # the grey value of each class
-GREY[:4] = 60, 120, 180, 240
 
 
 @given(SEEDS, st.integers(2, 4))
@@ -55,10 +54,10 @@ def test_the_share_of_mixup_is_that_of_the_values(seed: int, dtype: torch.dtype)
 
 def test_mixing_happens_as_often_as_the_recipe_asks() -> None:
     images, labels = torch.arange(4).reshape(4, 1, 1, 1) * torch.ones(1, 1, 8, 8), torch.arange(4)
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     mixed = cut = 0
     for _ in range(1000):
-        made, first, second, _ = mix_batch(Augment(mixup=0.2, cutmix=0.3), images, labels, random)
+        made, first, second, _ = mix_batch(Augment(mixup=0.2, cutmix=0.3), images, labels, rng)
         even = bool((made == made[..., :1, :1]).all())
         mixed += even and first is not second
         cut += not even
@@ -73,9 +72,9 @@ def test_without_mixing_the_batch_is_the_same() -> None:
 
 def test_cutmix_of_masks_takes_pieces_of_as_many_images_as_the_recipe_allows() -> None:
     masks = torch.arange(6, dtype=torch.uint8)[:, None, None].expand(6, 40, 60)
-    random, seen = np.random.default_rng(0), set()
+    rng, seen = np.random.default_rng(0), set()
     for _ in range(100):
-        images, targets, _, _ = mix_batch(Augment(cutmix=1.0, cutmix_images=4), masks[:, None], masks, random)
+        images, targets, _, _ = mix_batch(Augment(cutmix=1.0, cutmix_images=4), masks[:, None], masks, rng)
         assert torch.equal(images[:, 0], targets)
         assert {len(mask.unique()) for mask in targets} <= {2, 3, 4}
         seen.add(len(targets[0].unique()))
@@ -115,10 +114,10 @@ def test_rare_classes_are_copied_with_their_pixels_and_a_margin(seed: int) -> No
 
 def test_the_rarer_class_is_copied_more_often_and_no_image_from_itself() -> None:
     images, masks = rocks()
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     copied = np.zeros(5)
     for _ in range(200):
-        _, targets, _, _ = mix_batch(Augment(copy_paste=0.5), images, masks, random, COUNTS)
+        _, targets, _, _ = mix_batch(Augment(copy_paste=0.5), images, masks, rng, COUNTS)
         copied += [(targets[[0, 1, 3, 4, 6, 7]] == name).flatten(1).any(1).sum() for name in range(5)]
         assert (targets[2] == 3).any() and not (targets[5] == 3).all()
     assert copied[3] + copied[4] == pytest.approx(600, abs=60), "half of the six other images"

@@ -1,4 +1,4 @@
-"""Train-time augmentation image by image with albumentations: a second engine for the words of `recipe.Augment`."""
+"""Train-time augmentation image by image with albumentations: a second engine for the fields of `recipe.Augment`."""
 
 from functools import partial
 from random import Random
@@ -7,8 +7,9 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from toolkit.augmentation.batch import DEGRADATIONS
 from toolkit.augmentation.geometry import AFFINE, DISPLACEMENT, SMOOTHNESS
-from toolkit.augmentation.randaugment import ENHANCE, POSTERIZE, ROTATE, SHEAR, TRANSLATE, WAYS, rand_augment_names
+from toolkit.augmentation.randaugment import ENHANCE, POSTERIZE, ROTATE, SHEAR, TRANSLATE, rand_augment_names
 from toolkit.errors import UserError
 from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment
@@ -54,16 +55,17 @@ def build_pipeline(augment: Augment, channels: int) -> A.Compose:
         operations = _operations(augment.magnitude, channels)
         allowed = [operations[name] for name in rand_augment_names(channels, augment.leave_out)]
         steps.append(A.SomeOf(allowed, augment.randaugment, replace=True, p=1))
-    ways = [way for way, family in zip(_degrade(), WAYS, strict=True) if family not in augment.leave_out]
-    if augment.degrade and ways:
-        steps.append(A.OneOf(ways, p=augment.degrade))
+    families = zip(_degradations(), DEGRADATIONS.values(), strict=True)
+    degradations = [step for step, family in families if family not in augment.leave_out]
+    if augment.degrade and degradations:
+        steps.append(A.OneOf(degradations, p=augment.degrade))
     if augment.erase:
         holes = A.CoarseDropout(num_holes_range=(1, 5), hole_height_range=(0.1, 0.3), hole_width_range=(0.1, 0.3), p=1)
         steps.append(A.OneOf([holes, A.GridDropout(ratio=0.4, holes_number_xy=(4, 4), p=1)], p=augment.erase))
     return A.Compose(steps)
 
 
-def _affine(p: float, **words: object) -> A.OneOf:
+def _affine(p: float, **arguments: object) -> A.OneOf:
     """An affine map with the border reflected or black."""
     return A.OneOf(
         [
@@ -72,7 +74,7 @@ def _affine(p: float, **words: object) -> A.OneOf:
                 mask_interpolation=cv2.INTER_NEAREST,  # linear interpolation between labels invents classes
                 fill_mask=IGNORED,
                 p=1,
-                **words,
+                **arguments,
             )
             for border in BORDERS
         ],
@@ -94,7 +96,7 @@ def _colour(augment: Augment, channels: int) -> list[A.BasicTransform]:
     return steps
 
 
-def _degrade() -> list[A.BasicTransform]:
+def _degradations() -> list[A.BasicTransform]:
     return [
         A.GaussianBlur(sigma_limit=(0.5, 2.5), p=1),
         A.MotionBlur(blur_limit=(3, 9), p=1),

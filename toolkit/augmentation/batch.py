@@ -1,20 +1,28 @@
 """Train-time augmentation of whole batches, on the device that trains.
 
 Everything random is drawn on the host from the seed, so a batch is augmented alike on a CPU and a GPU.
-`pipeline.py` does the same image by image with albumentations, and `mix.py` mixes the images of a batch.
+`albumentations_engine.py` does the same image by image, and `mixing.py` mixes the images of a batch.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 
 from toolkit.augmentation import pixels
-from toolkit.augmentation.geometry import draw_motion, to_device, warp_batch
-from toolkit.augmentation.randaugment import MOVES, WAYS, apply_looks, aug_mix, move_matrices, rand_augment_names
-from toolkit.recipe import Augment
+from toolkit.augmentation.geometry import draw_transform, to_device, warp_batch
+from toolkit.augmentation.randaugment import (
+    GEOMETRIC,
+    apply_photometric,
+    aug_mix,
+    geometric_matrices,
+    rand_augment_names,
+)
+from toolkit.recipe import Augment, Family
 
-# all that leaves no whole numbers
-WORDS = ("rotate", "scale", "shift", "shear", "elastic", "colour", "degrade", "erase", "randaugment", "augmix")
-BLURRED, SHAKEN, NOISY, COMPRESSED, COARSE = range(len(WAYS))
+# fields after which pixels are no whole numbers
+FLOATING = ("rotate", "scale", "shift", "shear", "elastic", "colour", "degrade", "erase", "randaugment", "augmix")
 
 
 @torch.no_grad()
@@ -28,97 +36,115 @@ def augment_batch(
     for. Parts of a mask that come from outside the picture get the value IGNORED.
     """
     count, channels, height, width = images.shape
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     augment = augment.reduced()
     given, masks = images, targets if targets.ndim > 1 else None
-    motion = draw_motion(augment, count, height, width, random)
-    names = random.choice(rand_augment_names(channels, augment.leave_out), (augment.randaugment, count))
-    levels = augment.magnitude * random.choice([-1, 1], names.shape)
+    transform = draw_transform(augment, count, height, width, rng)
+    names = rng.choice(rand_augment_names(channels, augment.leave_out), (augment.randaugment, count))
+    levels = augment.magnitude * rng.choice([-1, 1], names.shape)
     for drawn, level in zip(names, levels, strict=True):
-        motion.matrices[:] = move_matrices(drawn, level, height, width) @ motion.matrices
-        motion.moved[np.isin(drawn, MOVES)] = True
-    if motion.moved.any() or motion.flips.any():
-        images, masks = warp_batch(motion, images, masks)
-    if any(getattr(augment, word) for word in WORDS):
+        transform.matrices[:] = geometric_matrices(drawn, level, height, width) @ transform.matrices
+        transform.moved[np.isin(drawn, GEOMETRIC)] = True
+    if transform.moved.any() or transform.flips.any():
+        images, masks = warp_batch(transform, images, masks)
+    if any(getattr(augment, name) for name in FLOATING):
         images = images.to(torch.float32, copy=images is given, memory_format=torch.contiguous_format)
         if augment.colour:
-            _colour(images, augment, random)
+            _colour(images, augment, rng)
         for drawn, level in zip(names, levels, strict=True):
-            apply_looks(images, drawn, level)
-        mixed = np.flatnonzero(random.random(count) < augment.augmix)
-        pixels.change(images, mixed, lambda part: aug_mix(part, augment, masks is not None, random))
+            apply_photometric(images, drawn, level)
+        mixed = np.flatnonzero(rng.random(count) < augment.augmix)
+        pixels.change(images, mixed, lambda part: aug_mix(part, augment, masks is not None, rng))
         if augment.degrade:
-            _degrade(images, augment, random)
+            _degrade(images, augment, rng)
         if augment.erase:
-            _erase(images, augment.erase, random)
+            _erase(images, augment.erase, rng)
     return images.contiguous(memory_format=torch.channels_last), targets if masks is None else masks
 
 
-def _colour(images: torch.Tensor, augment: Augment, random: np.random.Generator) -> None:
+def _colour(images: torch.Tensor, augment: Augment, rng: np.random.Generator) -> None:
     if "light" not in augment.leave_out:
-        _light(images, augment.colour, random)
+        _light(images, augment.colour, rng)
     if images.shape[1] == 3 and "colour" not in augment.leave_out:
-        chosen = np.flatnonzero(random.random(len(images)) < 0.5)
-        shifts = random.uniform(-augment.colour, augment.colour, (3, len(chosen))) * [[60], [60], [30]]
+        chosen = np.flatnonzero(rng.random(len(images)) < 0.5)
+        shifts = rng.uniform(-augment.colour, augment.colour, (3, len(chosen))) * [[60], [60], [30]]
         pixels.change(images, chosen, lambda part: pixels.shift_hsv(part, *shifts))
 
 
-def _light(images: torch.Tensor, strength: float, random: np.random.Generator) -> None:
+def _light(images: torch.Tensor, strength: float, rng: np.random.Generator) -> None:
     count = len(images)
-    draws = random.uniform(-0.5 * strength, 0.5 * strength, (2, count)) * (random.random(count) < 0.7)
+    draws = rng.uniform(-0.5 * strength, 0.5 * strength, (2, count)) * (rng.random(count) < 0.7)
     images.mul_(pixels.per_image(1 + draws[0], images)).add_(pixels.per_image(255 * draws[1], images)).clamp_(0, 255)
-    chosen = np.flatnonzero(random.random(count) < 0.3)
-    gamma = 1 + random.uniform(-0.5 * strength, 0.8 * strength, len(chosen))
+    chosen = np.flatnonzero(rng.random(count) < 0.3)
+    gamma = 1 + rng.uniform(-0.5 * strength, 0.8 * strength, len(chosen))
     pixels.change(images, chosen, lambda part: pixels.adjust_gamma(part, gamma))
 
 
-def _degrade(images: torch.Tensor, augment: Augment, random: np.random.Generator) -> None:
-    count, _, height, width = images.shape
-    allowed = np.array([way for way, family in enumerate(WAYS) if family not in augment.leave_out])
-    if not len(allowed):
+def gaussian_blur(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    sigma = rng.uniform(0.5, 2.5, len(images))
+    return pixels.separable(
+        images, *(pixels.gaussian_matrices(sigma, side, images.device) for side in images.shape[2:])
+    )
+
+
+def motion_blur(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    count = len(images)
+    lengths, angles = rng.choice([3, 5, 7, 9], count), rng.uniform(0, 2 * np.pi, count)
+    drawn = zip(lengths, angles, rng.uniform(-1, 1, (count, 3)), strict=True)
+    kernels = [pixels.motion_kernel(length, angle, line[0], line[1:]) for length, angle, line in drawn]
+    return pixels.blur_by_kernel(images, np.stack(kernels))
+
+
+def noise(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    return pixels.add_noise(images, 255 * rng.uniform(0.02, 0.2, len(images)), rng)
+
+
+def compression(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    return pixels.compress(images, rng.integers(15, 80, len(images), endpoint=True))
+
+
+def low_resolution(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    scale = rng.uniform(0.3, 0.7, len(images))
+    matrices = (
+        np.stack([pixels.resolution_matrix(side, max(1, round(side * s))) for s in scale]) for side in images.shape[2:]
+    )
+    return pixels.separable(images, *(to_device(each, images) for each in matrices))
+
+
+# and the families of corruptions that they are like
+DEGRADATIONS: dict[Callable[..., torch.Tensor], Family] = {
+    gaussian_blur: "blur",
+    motion_blur: "blur",
+    noise: "noise",
+    compression: "resolution",
+    low_resolution: "resolution",
+}
+
+
+def _degrade(images: torch.Tensor, augment: Augment, rng: np.random.Generator) -> None:
+    """One of the degradations, of those that aren't left out, on a share of the images."""
+    allowed = [degrade for degrade, family in DEGRADATIONS.items() if family not in augment.leave_out]
+    if not allowed:
         return
-    ways = np.where(random.random(count) < augment.degrade, allowed[random.integers(len(allowed), size=count)], -1)
-    for way in np.unique(ways[ways >= 0]):
-        rows = to_device(np.flatnonzero(ways == way), images)
-        part = images.index_select(0, rows)
-        size = len(part)
-        if way == BLURRED:
-            sigma = random.uniform(0.5, 2.5, size)
-            vertical, horizontal = (pixels.gaussian_matrices(sigma, side, part.device) for side in (height, width))
-            part = pixels.separable(part, vertical, horizontal)
-        elif way == SHAKEN:
-            lengths, angles = random.choice([3, 5, 7, 9], size), random.uniform(0, 2 * np.pi, size)
-            drawn = zip(lengths, angles, random.uniform(-1, 1, (size, 3)), strict=True)
-            kernels = [pixels.motion_kernel(length, angle, line[0], line[1:]) for length, angle, line in drawn]
-            part = pixels.blur_by_kernel(part, np.stack(kernels))
-        elif way == NOISY:
-            part = pixels.add_noise(part, 255 * random.uniform(0.02, 0.2, size), random)
-        elif way == COMPRESSED:
-            part = pixels.compress(part, random.integers(15, 80, size, endpoint=True))
-        elif way == COARSE:
-            scale = random.uniform(0.3, 0.7, size)
-            vertical, horizontal = (
-                to_device(np.stack([pixels.resolution_matrix(side, max(1, round(side * s))) for s in scale]), part)
-                for side in (height, width)
-            )
-            part = pixels.separable(part, vertical, horizontal)
-        images.index_copy_(0, rows, part)
+    degraded, which = rng.random(len(images)) < augment.degrade, rng.integers(len(allowed), size=len(images))
+    for number, degrade in enumerate(allowed):
+        pixels.change(images, np.flatnonzero(degraded & (which == number)), partial(degrade, rng=rng))
 
 
-def _erase(images: torch.Tensor, probability: float, random: np.random.Generator) -> None:
+def _erase(images: torch.Tensor, probability: float, rng: np.random.Generator) -> None:
     """One to five black rectangles, or a grid of four by four."""
     count, _, height, width = images.shape
-    chosen = np.flatnonzero(random.random(count) < probability)
-    grids, numbers = random.random(len(chosen)) < 0.5, random.integers(1, 5, len(chosen), endpoint=True)
+    chosen = np.flatnonzero(rng.random(count) < probability)
+    grids, numbers = rng.random(len(chosen)) < 0.5, rng.integers(1, 5, len(chosen), endpoint=True)
     sides = np.array([height, width])
-    sizes = (sides * random.uniform(0.1, 0.3, (len(chosen), 5, 2))).astype(int)
-    corners = random.integers(0, sides - sizes + 1)
+    sizes = (sides * rng.uniform(0.1, 0.3, (len(chosen), 5, 2))).astype(int)
+    corners = rng.integers(0, sides - sizes + 1)
     lines = [np.linspace(0, side, 5).astype(int) for side in sides]
     cells = np.stack(np.meshgrid(*lines, indexing="ij"), -1)
     cell_sizes = (cells[1:, 1:] - cells[:-1, :-1]).reshape(-1, 2)
     hole_sizes = (cell_sizes * 0.4).astype(int).clip(1)
     room = (cell_sizes - hole_sizes).clip(0)
-    holes = cells[:-1, :-1].reshape(-1, 2) + random.integers(0, room + 1, (len(chosen), *room.shape))
+    holes = cells[:-1, :-1].reshape(-1, 2) + rng.integers(0, room + 1, (len(chosen), *room.shape))
     kept = np.ones((count, 1, height, width), np.float32)
     for row, grid, number, size, corner, hole in zip(chosen, grids, numbers, sizes, corners, holes, strict=True):
         places = zip(hole, hole_sizes, strict=True) if grid else zip(corner[:number], size[:number], strict=True)

@@ -19,7 +19,7 @@ DISPLACEMENT = 2.0  # pixels: standard deviation of a warp
 
 
 @dataclass(frozen=True)
-class Motion:
+class Transform:
     """Where the pixels of each of B images go.
 
     flips: bool (B, 2), left-right and up-down. matrices: float64 (B, 3, 3), from old to new pixels (x, y, 1) about
@@ -36,31 +36,31 @@ class Motion:
     warps: np.ndarray
 
 
-def draw_motion(augment: Augment, count: int, height: int, width: int, random: np.random.Generator) -> Motion:
-    motion = still_motion(count)
+def draw_transform(augment: Augment, count: int, height: int, width: int, rng: np.random.Generator) -> Transform:
+    transform = identity_transform(count)
     ways = {"none": 0, "horizontal": 1, "both": 2}[augment.flip]
-    motion.flips[:] = (random.random((count, 2)) < 0.5) & (np.arange(2) < ways)
+    transform.flips[:] = (rng.random((count, 2)) < 0.5) & (np.arange(2) < ways)
     if augment.rotate or augment.scale or augment.shift or augment.shear:
-        motion.moved[:] = random.random(count) < AFFINE
-        draws = random.uniform(-1, 1, (count, 7))
+        transform.moved[:] = rng.random(count) < AFFINE
+        draws = rng.uniform(-1, 1, (count, 7))
         affine = affine_matrices(
             np.deg2rad(draws[:, 0] * augment.rotate),
             1 + draws[:, 1:3] * augment.scale,
             np.tan(np.deg2rad(draws[:, 3:5] * augment.shear)),
             np.trunc(draws[:, 5:7] * augment.shift * [width, height]),
         )
-        motion.matrices[motion.moved] = affine[motion.moved]
-    motion.reflect[:] = random.random(count) < 0.5
-    warped = np.flatnonzero(random.random(count) < augment.elastic)
-    motion.reflect[warped[~motion.moved[warped]]] = True
-    motion.moved[warped] = True
+        transform.matrices[transform.moved] = affine[transform.moved]
+    transform.reflect[:] = rng.random(count) < 0.5
+    warped = np.flatnonzero(rng.random(count) < augment.elastic)
+    transform.reflect[warped[~transform.moved[warped]]] = True
+    transform.moved[warped] = True
     rows, columns = (len(_bumps(side)) for side in (height, width))
-    warps = random.standard_normal((len(warped), 2, rows, columns), np.float32)
-    return replace(motion, warped=warped, warps=warps)
+    warps = rng.standard_normal((len(warped), 2, rows, columns), np.float32)
+    return replace(transform, warped=warped, warps=warps)
 
 
-def still_motion(count: int) -> Motion:
-    return Motion(
+def identity_transform(count: int) -> Transform:
+    return Transform(
         flips=np.zeros((count, 2), bool),
         matrices=np.tile(np.eye(3), (count, 1, 1)),
         moved=np.zeros(count, bool),
@@ -86,23 +86,24 @@ def affine_matrices(angle: np.ndarray, scale: np.ndarray, shear: np.ndarray, shi
 
 
 def warp_batch(
-    motion: Motion, images: torch.Tensor, masks: torch.Tensor | None
+    transform: Transform, images: torch.Tensor, masks: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Moved copies of images (B, C, H, W) and masks (B, H, W) of whole numbers below 2 ** 24, of any type.
 
     Images are float32 where more than a flip happened, else of their own type. Masks move by the nearest
     neighbour; what comes from outside is the reflection, or IGNORED where the image is black.
     """
-    if not motion.moved.any():
-        return _flip(motion, images.clone()), None if masks is None else _flip(motion, masks.clone())
+    if not transform.moved.any():
+        return _flip(transform, images.clone()), None if masks is None else _flip(transform, masks.clone())
     mirrors = np.ones((len(images), 1, 3))
-    mirrors[:, 0, :2] -= 2 * motion.flips
-    matrices, still = motion.matrices * mirrors, replace(motion, flips=motion.flips & ~motion.moved[:, None])
+    mirrors[:, 0, :2] -= 2 * transform.flips
+    matrices = transform.matrices * mirrors
+    still = replace(transform, flips=transform.flips & ~transform.moved[:, None])
     images = _flip(still, images.to(torch.float32, copy=True, memory_format=torch.contiguous_format))
     masks = None if masks is None else _flip(still, masks.clone())
-    grids = _elastic(motion, images)
+    grids = _elastic(transform, images)
     for reflect in (False, True):
-        chosen = np.flatnonzero(motion.moved & (motion.reflect == reflect))
+        chosen = np.flatnonzero(transform.moved & (transform.reflect == reflect))
         if len(chosen) == 0:
             continue
         rows = to_device(chosen, images)
@@ -124,9 +125,9 @@ def to_device(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(like.device, non_blocking=True)
 
 
-def _flip(motion: Motion, tensor: torch.Tensor) -> torch.Tensor:
+def _flip(transform: Transform, tensor: torch.Tensor) -> torch.Tensor:
     for ways in ((True, False), (False, True), (True, True)):
-        chosen = np.flatnonzero((motion.flips == ways).all(1))
+        chosen = np.flatnonzero((transform.flips == ways).all(1))
         if len(chosen):
             rows = to_device(chosen, tensor)
             sides = [side for side, way in zip((-1, -2), ways, strict=True) if way]
@@ -144,16 +145,16 @@ def _affine_grid(matrices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
     return (across[..., None] * x)[:, :, None] + (down[..., None] * y + shift[..., None])[..., None]
 
 
-def _elastic(motion: Motion, images: torch.Tensor) -> torch.Tensor | None:
+def _elastic(transform: Transform, images: torch.Tensor) -> torch.Tensor | None:
     """float32 (B, 2, H, W) to be added to the affine grid; None where no image is warped."""
-    if len(motion.warped) == 0:
+    if len(transform.warped) == 0:
         return None
     height, width = images.shape[-2:]
     vertical, horizontal = (torch.from_numpy(_bumps(side)).to(images.device) for side in (height, width))
     size = torch.tensor([max(width - 1, 1), max(height - 1, 1)], device=images.device)
-    field = vertical.T @ to_device(motion.warps, images) @ horizontal * (2 * DISPLACEMENT / size)[:, None, None]
+    field = vertical.T @ to_device(transform.warps, images) @ horizontal * (2 * DISPLACEMENT / size)[:, None, None]
     grids = torch.zeros(len(images), 2, height, width, device=images.device)
-    return grids.index_copy_(0, to_device(motion.warped, images), field)
+    return grids.index_copy_(0, to_device(transform.warped, images), field)
 
 
 @lru_cache(8)

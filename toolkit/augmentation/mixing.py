@@ -17,7 +17,7 @@ def mix_batch(
     augment: Augment,
     images: torch.Tensor,
     targets: torch.Tensor,
-    random: np.random.Generator,
+    rng: np.random.Generator,
     counts: np.ndarray | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
     """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) with the batch shifted; copy-paste (Ghiasi et al. 2021).
@@ -29,22 +29,22 @@ def mix_batch(
     """
     masks = targets.ndim > 1
     if masks and augment.copy_paste and counts is not None:
-        images, targets = copy_rare(images, targets, augment.copy_paste, counts, random)
-    choice = random.random()
+        images, targets = copy_rare(images, targets, augment.copy_paste, counts, rng)
+    choice = rng.random()
     mixup = 0.0 if masks else augment.mixup
     if choice < mixup:
-        share = float(random.beta(0.4, 0.4))
+        share = float(rng.beta(0.4, 0.4))
         return torch.lerp(images.roll(1, 0).float(), images.float(), share).to(images.dtype), *_pair(targets), share
     if choice < mixup + augment.cutmix:
-        others = random.integers(1, augment.cutmix_images) if masks else 1
+        others = rng.integers(1, augment.cutmix_images) if masks else 1
         mixed = images.clone()
         truth = targets.clone() if masks else targets
         height, width = images.shape[-2:]
         share = 1.0
         for other in range(1, others + 1):
-            side = np.sqrt(random.uniform(0.1, 0.6) / others)
+            side = np.sqrt(rng.uniform(0.1, 0.6) / others)
             tall, wide = max(1, int(height * side)), max(1, int(width * side))
-            top, left = random.integers(height - tall + 1), random.integers(width - wide + 1)
+            top, left = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
             box = (..., slice(top, top + tall), slice(left, left + wide))
             mixed[box] = images[box].roll(other, 0)
             if masks:
@@ -60,7 +60,7 @@ def _pair(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def copy_rare(
-    images: torch.Tensor, masks: torch.Tensor, probability: float, counts: np.ndarray, random: np.random.Generator
+    images: torch.Tensor, masks: torch.Tensor, probability: float, counts: np.ndarray, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images that got the pixels of a rare class, with MARGIN pixels around them, from another image of the batch.
 
@@ -69,7 +69,7 @@ def copy_rare(
     """
     rare = np.flatnonzero((counts > 0) & (counts < RARE * counts.sum() / len(counts)))
     batch = len(masks)
-    takers = np.flatnonzero(random.random(batch) < probability)
+    takers = np.flatnonzero(rng.random(batch) < probability)
     if len(rare) == 0 or len(takers) == 0:
         return images, masks
     rows = to_device(takers, images)
@@ -77,7 +77,7 @@ def copy_rare(
     allowed = regions.flatten(2).any(2) & (rows[:, None] != torch.arange(batch, device=rows.device))[..., None]
     weights = to_device((1 / counts[rare]).astype(np.float32), images) / allowed.sum(1, keepdim=True).clamp(min=1)
     # the greatest of log weight + Gumbel noise is a draw by weight, without asking the device what the masks hold
-    noise = to_device(random.gumbel(size=(len(takers), batch, len(rare))).astype(np.float32), images)
+    noise = to_device(rng.gumbel(size=(len(takers), batch, len(rare))).astype(np.float32), images)
     best, choice = (noise + weights.log()).masked_fill(~allowed, -torch.inf).flatten(1).max(1)
     donors = choice.div(len(rare), rounding_mode="floor")
     region = regions[donors, choice % len(rare)].to(torch.float32)[:, None]

@@ -15,7 +15,7 @@ from toolkit.augmentation.geometry import to_device
 BLUR = 8  # pixels: the longest reach of a Gaussian blur
 GREY = (0.299, 0.587, 0.114)  # of red, green, blue in luma (ITU-R BT.601)
 # quantisation tables of JPEG (ITU-T T.81, annex K) at quality 50
-LUMA = (
+JPEG_LUMA = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
     (14, 13, 16, 24, 40, 57, 69, 56),
@@ -25,8 +25,8 @@ LUMA = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-CHROMA = np.full((8, 8), 99)
-CHROMA[:4, :4] = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
+JPEG_CHROMA = np.full((8, 8), 99)
+JPEG_CHROMA[:4, :4] = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
 
 
 def per_image(values: np.ndarray, images: torch.Tensor) -> torch.Tensor:
@@ -130,11 +130,11 @@ def blur_by_kernel(images: torch.Tensor, kernels: np.ndarray) -> torch.Tensor:
     return conv2d(padded, weight, groups=count * channels).view(count, channels, height, width)
 
 
-def add_noise(images: torch.Tensor, deviation: np.ndarray, random: np.random.Generator) -> torch.Tensor:
+def add_noise(images: torch.Tensor, deviation: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
     """Gaussian noise of so many grey values, cut from a long strip of it that is drawn once."""
     values = images[0].numel()
     strip = _noise(values + 2**18, images.device)
-    for image, sigma, start in zip(images, deviation, random.integers(2**18, size=len(images)), strict=True):
+    for image, sigma, start in zip(images, deviation, rng.integers(2**18, size=len(images)), strict=True):
         image.add_(strip[start : start + values].view(image.shape), alpha=float(sigma))
     return images.clamp_(0, 255)
 
@@ -152,14 +152,14 @@ def compress(images: torch.Tensor, quality: np.ndarray) -> torch.Tensor:
         red, green, blue = images.unbind(1)
         luma = (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
         colour = torch.stack([(blue - luma).mul_(0.564), (red - luma).mul_(0.713)], 1)
-        colour = _quantise(avg_pool2d(colour, 2), CHROMA, quality)
+        colour = _quantise(avg_pool2d(colour, 2), JPEG_CHROMA, quality)
         colour = interpolate(colour, scale_factor=2.0, mode="bilinear")
-        luma = _quantise(luma[:, None].sub_(128), np.array(LUMA), quality)[:, 0].add_(128)
+        luma = _quantise(luma[:, None].sub_(128), np.array(JPEG_LUMA), quality)[:, 0].add_(128)
         blue, red = colour[:, 0].mul_(1.773).add_(luma), colour[:, 1].mul_(1.403).add_(luma)
         luma.sub_(red, alpha=GREY[0]).sub_(blue, alpha=GREY[2]).div_(GREY[1])
         images = torch.stack([red, luma, blue], 1)
     else:
-        images = _quantise(images - 128, np.array(LUMA), quality).add_(128)
+        images = _quantise(images - 128, np.array(JPEG_LUMA), quality).add_(128)
     return images[..., :height, :width].clamp(0, 255)
 
 

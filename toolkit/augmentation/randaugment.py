@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn.functional import conv2d, pad
 
-from toolkit.augmentation.geometry import affine_matrices, still_motion, to_device, warp_batch
+from toolkit.augmentation.geometry import affine_matrices, identity_transform, to_device, warp_batch
 from toolkit.augmentation.pixels import GREY, change, per_image
 from toolkit.recipe import Augment
 
@@ -20,18 +20,16 @@ SHEAR = 0.3  # tangent
 TRANSLATE = 0.3  # of the side
 ENHANCE = 0.9  # brightness, contrast, saturation and sharpness: 1 - 0.9 to 1 + 0.9 times
 POSTERIZE = 4  # bits lost
-MOVES = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
+GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 CHAINS = 3
-# families of the ways to degrade an image: blurred, shaken, noisy, compressed, coarse
-WAYS = ("blur", "blur", "noise", "resolution", "resolution")
 
 
-def move_matrices(moves: np.ndarray, levels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """float64 (n, 3, 3) of operations named in MOVES; any other name leaves pixels in their place."""
-    amounts = np.stack([(moves == name) * levels for name in MOVES])
+def geometric_matrices(names: np.ndarray, levels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """float64 (n, 3, 3) of operations named in GEOMETRIC; any other name leaves pixels in their place."""
+    amounts = np.stack([(names == name) * levels for name in GEOMETRIC])
     return affine_matrices(
         np.deg2rad(amounts[0] * ROTATE),
-        np.ones((len(moves), 2)),
+        np.ones((len(names), 2)),
         amounts[1:3].T * SHEAR,
         np.trunc(amounts[3:5].T * TRANSLATE * [width, height]),
     )
@@ -93,7 +91,7 @@ def _grey(images: torch.Tensor) -> torch.Tensor:
     return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
 
 
-LOOKS: dict[str, Callable[..., torch.Tensor]] = {
+PHOTOMETRIC: dict[str, Callable[..., torch.Tensor]] = {
     "brightness": brightness,
     "contrast": contrast,
     "colour": colour,
@@ -104,36 +102,36 @@ LOOKS: dict[str, Callable[..., torch.Tensor]] = {
     "equalize": equalize,
 }
 # AugMix leaves out what the usual corruptions do, and so what a score under corruptions would be measured on
-MIXED = ("posterize", "solarize", "autocontrast", "equalize")
+AUGMIX = ("posterize", "solarize", "autocontrast", "equalize")
 
 
 # what the suite of corruptions calls that which an operation is like; light where nothing is said
-FAMILIES = dict.fromkeys(MOVES, "geometry") | {"colour": "colour", "sharpness": "blur"}
+FAMILIES = dict.fromkeys(GEOMETRIC, "geometry") | {"colour": "colour", "sharpness": "blur"}
 
 
 def rand_augment_names(channels: int, leave_out: Collection[str] = ()) -> tuple[str, ...]:
     """The operations but for those of the families that are left out; always one that changes nothing."""
-    names = (*MOVES, *(name for name in LOOKS if channels == 3 or name != "colour"))
+    names = (*GEOMETRIC, *(name for name in PHOTOMETRIC if channels == 3 or name != "colour"))
     return ("identity", *(name for name in names if FAMILIES.get(name, "light") not in leave_out))
 
 
-def apply_looks(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
-    """One operation an image, in place; a name that isn't in LOOKS does nothing."""
-    for name, look in LOOKS.items():
+def apply_photometric(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
+    """One operation an image, in place; a name that isn't in PHOTOMETRIC does nothing."""
+    for name, operation in PHOTOMETRIC.items():
         chosen = np.flatnonzero(names == name)
-        change(images, chosen, partial(look, levels=levels[chosen]))
+        change(images, chosen, partial(operation, levels=levels[chosen]))
 
 
-def apply_moves(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
-    """One operation an image, in place; a name that isn't in MOVES does nothing."""
-    chosen = np.flatnonzero(np.isin(names, MOVES))
-    motion = still_motion(len(chosen))
-    motion.matrices[:] = move_matrices(names[chosen], levels[chosen], *images.shape[-2:])
-    motion.moved[:] = True
-    change(images, chosen, lambda part: warp_batch(motion, part, None)[0])
+def apply_geometric(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
+    """One operation an image, in place; a name that isn't in GEOMETRIC does nothing."""
+    chosen = np.flatnonzero(np.isin(names, GEOMETRIC))
+    transform = identity_transform(len(chosen))
+    transform.matrices[:] = geometric_matrices(names[chosen], levels[chosen], *images.shape[-2:])
+    transform.moved[:] = True
+    change(images, chosen, lambda part: warp_batch(transform, part, None)[0])
 
 
-def aug_mix(images: torch.Tensor, augment: Augment, masks: bool, random: np.random.Generator) -> torch.Tensor:
+def aug_mix(images: torch.Tensor, augment: Augment, masks: bool, rng: np.random.Generator) -> torch.Tensor:
     """Each image mixed with a mixture of three chains of one to three operations.
 
     images: float32 (n, C, H, W), contiguous. Where there are masks nothing is moved: a mixture of moved images has
@@ -141,16 +139,16 @@ def aug_mix(images: torch.Tensor, augment: Augment, masks: bool, random: np.rand
     """
     count = len(images)
     allowed = rand_augment_names(images.shape[1], augment.leave_out)
-    weights = random.dirichlet(np.ones(CHAINS), count)
-    mixed = random.beta(1, 1, count)
-    depth = random.integers(1, 4, (count, CHAINS)).ravel()
-    names = [name for name in (MIXED if masks else (*MIXED, *MOVES)) if name in allowed] or ["identity"]
+    weights = rng.dirichlet(np.ones(CHAINS), count)
+    mixed = rng.beta(1, 1, count)
+    depth = rng.integers(1, 4, (count, CHAINS)).ravel()
+    names = [name for name in (AUGMIX if masks else (*AUGMIX, *GEOMETRIC)) if name in allowed] or ["identity"]
     chains = images.repeat_interleave(CHAINS, 0)
     for step in range(3):
-        drawn = np.where(step < depth, random.choice(names, count * CHAINS), "identity")
-        levels = random.uniform(0.1, 1, len(drawn)) * augment.magnitude * random.choice([-1, 1], len(drawn))
-        apply_moves(chains, drawn, levels)
-        apply_looks(chains, drawn, levels)
+        drawn = np.where(step < depth, rng.choice(names, count * CHAINS), "identity")
+        levels = rng.uniform(0.1, 1, len(drawn)) * augment.magnitude * rng.choice([-1, 1], len(drawn))
+        apply_geometric(chains, drawn, levels)
+        apply_photometric(chains, drawn, levels)
     shares = to_device((weights * mixed[:, None]).astype(np.float32), images).view(count, CHAINS, 1, 1, 1)
     mixture = (chains.view(count, CHAINS, *images.shape[1:]) * shares).sum(1)
     return mixture.addcmul_(images, per_image(1 - mixed, images))
