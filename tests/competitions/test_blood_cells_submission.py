@@ -22,7 +22,7 @@ from toolkit.competition import Competition, Member, Prediction
 from toolkit.data.dataset import Dataset, data_hash, save_dataset
 from toolkit.errors import UserError
 from toolkit.networks.network import load_network
-from toolkit.networks.views import EXACT, parse_view, predict_views, see
+from toolkit.networks.views import EXACT, apply_view, parse_view, predict_views
 from toolkit.recipe import Recipe, override, to_dict
 from toolkit.store import Workspace, hash_file, write_json
 from toolkit.submission.checks import blend_prediction, check_submission, predicted, score_again
@@ -119,7 +119,8 @@ def test_the_server_knows_all_exact_views_and_sees_the_same_through_them() -> No
     assert list(VIEWS) == list(EXACT)
     batch = torch.arange(3 * 6 * 6).reshape(1, 3, 6, 6)
     for name, (exchanged, flipped) in VIEWS.items():
-        assert torch.equal((batch.transpose(2, 3) if exchanged else batch).flip(flipped), see(parse_view(name), batch))
+        expected = (batch.transpose(2, 3) if exchanged else batch).flip(flipped)
+        assert torch.equal(expected, apply_view(parse_view(name), batch))
 
 
 def test_parameters_that_lie_there_as_halves_are_computed_with_as_floats(unpacked: Callable[..., Any]) -> None:

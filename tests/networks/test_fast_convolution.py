@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.tiny import FIRST, competition
-from toolkit.networks import fast_convolution as convolution
-from toolkit.networks.fast_convolution import WEIGHTS, WHOLE, ProductConv2d, faster_products, use_products
+from toolkit.networks import fast_convolution
+from toolkit.networks.fast_convolution import WEIGHTS, WHOLE, ProductConv2d, faster_products, fastest_way, use_products
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIDES = st.tuples(st.integers(3, 7), st.integers(3, 7))
@@ -119,7 +119,7 @@ def test_layers_that_fit_are_measured_and_each_shape_once(monkeypatch: pytest.Mo
         measured.append(weight)
         return WHOLE if weight[-1] == 3 else None
 
-    monkeypatch.setattr(convolution, "_fastest", fastest)
+    monkeypatch.setattr(fast_convolution, "fastest_way", fastest)
     found = faster_products(Layers(), torch.zeros(2, 8, 4, 4), torch.float32)
     assert found == {"fits": WHOLE, "twin": WHOLE}
     assert sorted(measured) == [(8, 8, 1, 1), (8, 8, 3, 3)]
@@ -143,5 +143,5 @@ def test_the_faster_way_is_chosen_where_it_gains(
     class Time:
         perf_counter = staticmethod(clock)
 
-    monkeypatch.setattr(convolution, "time", Time)
-    assert convolution._fastest(torch.float32, (2, 4, 3, 3), (4, 4, 3, 3), (1, 1), (1, 1)) == chosen
+    monkeypatch.setattr(fast_convolution, "time", Time)
+    assert fastest_way(torch.float32, (2, 4, 3, 3), (4, 4, 3, 3), (1, 1), (1, 1)) == chosen

@@ -17,12 +17,12 @@ from toolkit.networks.views import (
     SQUARE,
     Mean,
     Space,
+    apply_view,
     parse_view,
     parse_views,
     predict_view,
     predict_views,
-    see,
-    undo,
+    undo_view,
     unseen_pixels,
 )
 
@@ -68,9 +68,9 @@ def test_an_exchange_of_pixels_is_what_numpy_makes_and_comes_back_to_the_bit(nam
         "rot270": np.rot90(array, 3, (2, 3)),
     }
     view = parse_view(name)
-    seen = see(view, images)
+    seen = apply_view(view, images)
     assert seen.dtype == torch.uint8 and np.array_equal(seen.numpy(), expected[name])
-    back, weight = undo(view, seen)
+    back, weight = undo_view(view, seen)
     assert torch.equal(back, images) and (weight == 1).all()
 
 
@@ -80,11 +80,11 @@ def test_exchanges_one_after_the_other_are_one_of_the_eight(names: list[str]) ->
     images = noise(1, 1, 6, 6)
     expected = images
     for name in names:
-        expected = see(parse_view(name), expected)
+        expected = apply_view(parse_view(name), expected)
     view = parse_view("+".join(names))
     assert view.name in EXACT and not view.resampled
-    assert torch.equal(see(view, images), expected)
-    assert torch.equal(undo(view, expected)[0], images)
+    assert torch.equal(apply_view(view, images), expected)
+    assert torch.equal(undo_view(view, expected)[0], images)
 
 
 @given(st.integers(-9, 9), st.integers(-9, 9).filter(bool), st.sampled_from(sorted(EXACT)))
@@ -92,9 +92,9 @@ def test_exchanges_one_after_the_other_are_one_of_the_eight(names: list[str]) ->
 def test_a_shift_by_whole_pixels_comes_back_to_the_bit_where_it_was_seen(down: int, right: int, first: str) -> None:
     name = f"{first}+shiftx{right}" + (f"+shifty{down}" if down else "")
     view, images = parse_view(name), noise(2, 1, 10, 10)
-    seen = see(view, images)
+    seen = apply_view(view, images)
     assert seen.dtype == torch.uint8
-    flipped = see(parse_view(first), images)
+    flipped = apply_view(parse_view(first), images)
     kept = (slice(None), slice(None), slice(max(0, down), 10 + min(0, down)), slice(max(0, right), 10 + min(0, right)))
     from_ = (
         slice(None),
@@ -103,7 +103,7 @@ def test_a_shift_by_whole_pixels_comes_back_to_the_bit_where_it_was_seen(down: i
         slice(max(0, -right), 10 + min(0, -right)),
     )
     assert torch.equal(seen[kept], flipped[from_])
-    back, weight = undo(view, seen.float())
+    back, weight = undo_view(view, seen.float())
     assert weight.sum() == (10 - abs(down)) * (10 - abs(right))
     assert torch.equal(back, images * weight)
 
@@ -115,7 +115,7 @@ def test_smooth_content_comes_back_from_any_view(names: list[str], square: bool,
         names = [name for name in names if name not in SQUARE] or ["both"]
     view = parse_view("+".join(names))
     content = smooth(64, 64 if square else 128, seed)
-    back, weight = undo(view, see(view, content))
+    back, weight = undo_view(view, apply_view(view, content))
     assert ((weight == 0) | (weight == 1)).all()
     assert ((back - content).abs() * weight).max() < ERROR
     assert (back * (1 - weight)).abs().max() == 0
@@ -145,21 +145,21 @@ def test_a_spot_is_where_geometry_says_and_comes_back_without_a_drift(name: str,
     expected = (factor * (y * math.cos(turn) - x * math.sin(turn)), factor * (x * math.cos(turn) + y * math.sin(turn)))
     expected = (expected[0], expected[1] + 2.5 * (name == "shiftx2.5"))
     view = parse_view(name)
-    seen = see(view, spot)
+    seen = apply_view(view, spot)
     assert centre(seen) == pytest.approx(expected, abs=0.02)
-    assert centre(undo(view, seen)[0]) == pytest.approx(centre(spot), abs=0.02)
+    assert centre(undo_view(view, seen)[0]) == pytest.approx(centre(spot), abs=0.02)
 
 
 def test_a_small_rotation_goes_the_way_of_rot90() -> None:
     content = smooth(64, 64)
-    nearly = see(parse_view("rotate89.99"), content)[..., 2:-2, 2:-2]
-    assert (nearly - see(parse_view("rot90"), content)[..., 2:-2, 2:-2]).abs().max() < 0.01
+    nearly = apply_view(parse_view("rotate89.99"), content)[..., 2:-2, 2:-2]
+    assert (nearly - apply_view(parse_view("rot90"), content)[..., 2:-2, 2:-2]).abs().max() < 0.01
 
 
 def test_what_is_composed_is_resampled_once() -> None:
     content = smooth(64, 64)
     one, other = parse_view("rotate10+rotate-4"), parse_view("rotate6")
-    assert torch.allclose(see(one, content), see(other, content), atol=1e-4)
+    assert torch.allclose(apply_view(one, content), apply_view(other, content), atol=1e-4)
     assert parse_view("rotate45+rotate45").name == "rot90" and parse_view("rotate10+rotate-10").name == "identity"
     assert parse_view("shiftx0.5+shiftx0.5").whole
 
@@ -175,14 +175,14 @@ def test_a_reflection_has_no_vote() -> None:
         assert outside.any()
         marked = torch.ones((1, 1, 32, 48))
         marked[..., outside] = 1000.0
-        back, weight = undo(view, marked)
+        back, weight = undo_view(view, marked)
         assert torch.allclose(back, weight, atol=1e-5), name
         assert weight.mean() > 0.5
 
 
 @pytest.mark.parametrize("width", [96, 97, 100, 128])
 def test_what_lies_on_the_border_itself_has_its_vote(width: int) -> None:
-    _, weight = undo(parse_view("shifty2.5"), torch.ones((1, 1, 60, width)))
+    _, weight = undo_view(parse_view("shifty2.5"), torch.ones((1, 1, 60, width)))
     assert (weight == weight[..., :1]).all()  # a shift along columns loses rows alone
     assert weight[0, 0, :, 0].sum() == 60 - 4  # those shifted out, and of the ends those mixed with a reflection
 
@@ -190,8 +190,8 @@ def test_what_lies_on_the_border_itself_has_its_vote(width: int) -> None:
 def test_brightness_is_clipped_and_leaves_masks_alone() -> None:
     images = noise(1, 3, 4, 4)
     view = parse_view("vertical+bright1.5")
-    assert torch.equal(see(view, images), (images.flip(2).float() * 1.5).clamp(max=255))
-    assert torch.equal(undo(view, images.flip(2))[0], images)
+    assert torch.equal(apply_view(view, images), (images.flip(2).float() * 1.5).clamp(max=255))
+    assert torch.equal(undo_view(view, images.flip(2))[0], images)
 
 
 @pytest.mark.parametrize(

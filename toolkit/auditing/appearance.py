@@ -13,14 +13,15 @@ def network_features(images: np.ndarray) -> np.ndarray:
     """Pooled features of an ImageNet EfficientNet-Lite0, float32 (N, 1280), of images uint8 (N, H, W, C)."""
     import torch
 
+    from toolkit.networks.predict import batches
     from toolkit.networks.pretrained import pretrained_backbone
 
     network = pretrained_backbone("tf_efficientnet_lite0").eval().to(memory_format=torch.channels_last)
     network.reset_classifier(0)  # type: ignore[operator]
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            x = torch.from_numpy(np.array(images[start : start + BATCH])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        for batch in batches(images, BATCH, torch.device("cpu")):
+            x = batch.float() / 127.5 - 1
             parts.append(network(x.expand(-1, 3, -1, -1).to(memory_format=torch.channels_last)).numpy())
     return np.concatenate(parts)
 

@@ -66,7 +66,7 @@ def faster_products(network: nn.Module, images: torch.Tensor, dtype: torch.dtype
         network(images)
     for hook in hooks:
         hook.remove()
-    found = {shape: _fastest(dtype, *shape) for shape in set(shapes.values())}
+    found = {shape: fastest_way(dtype, *shape) for shape in set(shapes.values())}
     return {name: way for name, shape in shapes.items() if (way := found[shape])}
 
 
@@ -80,7 +80,7 @@ def _fits(layer: nn.Module) -> bool:
     )
 
 
-def _fastest(
+def fastest_way(
     dtype: torch.dtype, image_shape: tuple[int, ...], weight_shape: tuple[int, ...], stride: Pair, padding: Pair
 ) -> str | None:
     """WHOLE or WEIGHTS, or None where neither takes at most GAIN of a convolution's time, both ways together."""

@@ -1,6 +1,6 @@
 """What a network predicts of images, batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,11 +16,16 @@ def predict(
     """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C); classes that aren't scored get 0."""
     model.eval()
     parts = []
-    for start in range(0, len(images), batch):
-        x = torch.from_numpy(np.array(images[start : start + batch])).to(device).permute(0, 3, 1, 2)
+    for x in batches(images, batch, device):
         with autocast(device, precision):
             logits = model(x).float()
         probabilities = torch.zeros_like(logits)
         probabilities[:, list(scored)] = logits[:, list(scored)].softmax(1)
         parts.append(probabilities.cpu().numpy())
     return np.concatenate(parts)
+
+
+def batches(images: np.ndarray, size: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Images uint8 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
+    for start in range(0, len(images), size):
+        yield torch.from_numpy(np.array(images[start : start + size])).to(device).permute(0, 3, 1, 2)

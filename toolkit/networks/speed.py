@@ -42,7 +42,7 @@ class Settings:
     channels_last: bool = True
     compiled: bool = False
     micro_batch: int | None = None  # images at a time, where a batch does not fit in memory
-    products: dict[str, str] = field(default_factory=dict, hash=False)  # layers for `convolution.use_products`
+    products: dict[str, str] = field(default_factory=dict, hash=False)  # layers for `use_products`
     seconds: float | None = None
     plain_seconds: float | None = None  # of a step in float32, memory in the default layout
 
@@ -58,7 +58,7 @@ class Settings:
         return ", ".join(words)
 
 
-PLAIN = Settings()  # float32, channels last: nothing measured, the same bits on any machine of one kind
+UNMEASURED = Settings()  # float32, channels last: nothing measured, the same bits on any machine of one kind
 
 
 def keep_freed_memory() -> None:
@@ -92,7 +92,7 @@ def fastest(
         _remember(remembered, key, known | {"machine": machine(device), "model": recipe.model.name})
     settings = Settings(**known["settings"])
     assert settings.seconds is not None
-    if steps * settings.seconds < COMPILE_FROM or not _can_compile(device):
+    if steps * settings.seconds < COMPILE_FROM or not can_compile(device):
         return settings
     if "compiled" not in known:
         known["compiled"] = _measure_compiled(competition, recipe, device, settings)
@@ -144,18 +144,18 @@ def _measure(competition: Competition, recipe: Recipe, device: torch.device) -> 
     half = "bfloat16" if device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     plain = Settings(channels_last=False)
     candidates = [Settings(), Settings(precision=half), Settings(precision=half, channels_last=False)]
-    micro = _largest_that_fits(competition, bare, device, plain)
+    micro = largest_batch(competition, bare, device, plain)
     with torch.random.fork_rng(devices=[]):  # random weights are drawn, and nobody's draws may depend on that
-        small = _Race(competition, bare, device, min(SMALL, recipe.batch_size))
+        small = Race(competition, bare, device, min(SMALL, recipe.batch_size))
         best = small.time(plain)
-        hopeful = []
+        promising = []
         for candidate in candidates:
             took = small.time(candidate, limit=GIVE_UP * best)
             best = min(best, took)
             if took < GIVE_UP * best:
-                hopeful.append(candidate)
-        whole = _Race(competition, bare, device, micro or recipe.batch_size)
-        times = {settings: whole.time(settings) for settings in (plain, *hopeful)}
+                promising.append(candidate)
+        whole = Race(competition, bare, device, micro or recipe.batch_size)
+        times = {settings: whole.time(settings) for settings in (plain, *promising)}
         chosen = min(times, key=lambda settings: times[settings] / (1 if settings == plain else GAIN))
         if device.type == "cpu":
             faster = replace(chosen, products=whole.products(chosen))
@@ -174,12 +174,12 @@ def _measure_compiled(
     with torch.random.fork_rng(devices=[]):
         begun = time.perf_counter()
         images = settings.micro_batch or recipe.batch_size
-        took = _Race(competition, bare, device, images).time(replace(settings, compiled=True))
+        took = Race(competition, bare, device, images).time(replace(settings, compiled=True))
         took *= recipe.batch_size / images
     return (took if took < float("inf") else None), time.perf_counter() - begun
 
 
-class _Race:
+class Race:
     """The same few steps of training under several settings."""
 
     def __init__(self, competition: Competition, recipe: Recipe, device: torch.device, images: int) -> None:
@@ -189,12 +189,12 @@ class _Race:
 
     def time(self, settings: Settings, limit: float = float("inf")) -> float:
         """Seconds of the fastest of 3 steps after a warm-up; of fewer where one takes longer than `limit`."""
-        step = self._step(settings)
+        step = self.step(settings)
         took = float("inf")
         try:
-            if _seconds(step, self.device) < 10 * limit:  # the first step also allocates
+            if step_seconds(step, self.device) < 10 * limit:  # the first step also allocates
                 for _ in range(3):
-                    took = min(took, _seconds(step, self.device))
+                    took = min(took, step_seconds(step, self.device))
                     if took > limit:
                         break
         except RuntimeError:  # a kernel that this machine lacks, or memory
@@ -213,13 +213,13 @@ class _Race:
         use_products(network, settings.products)
         return network, self.images.float().contiguous(memory_format=settings.memory_format)
 
-    def _step(self, settings: Settings) -> Callable[[], None]:
+    def step(self, settings: Settings) -> Callable[[], None]:
         network, images = self._network(settings)
         if settings.compiled:
             network.compile(dynamic=False)
         optimizer = torch.optim.AdamW(network.parameters(), fused=True)
 
-        def step() -> None:
+        def once() -> None:
             with autocast(self.device, settings.precision):
                 logits = network(images)
             target = torch.zeros_like(logits[:, 0], dtype=torch.int64)
@@ -227,10 +227,10 @@ class _Race:
             F.cross_entropy(logits.float(), target).backward()
             optimizer.step()
 
-        return step
+        return once
 
 
-def _seconds(step: Callable[[], None], device: torch.device) -> float:
+def step_seconds(step: Callable[[], None], device: torch.device) -> float:
     begun = time.perf_counter()
     step()
     if device.type == "cuda":
@@ -238,16 +238,14 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - begun
 
 
-def _largest_that_fits(
-    competition: Competition, recipe: Recipe, device: torch.device, settings: Settings
-) -> int | None:
+def largest_batch(competition: Competition, recipe: Recipe, device: torch.device, settings: Settings) -> int | None:
     """None where the whole batch fits on a GPU; else the largest of its halves that does. UserError if none does."""
     if device.type != "cuda":
         return None
     images = recipe.batch_size
     while images >= 2:
         try:
-            _seconds(_Race(competition, recipe, device, images)._step(settings), device)
+            step_seconds(Race(competition, recipe, device, images).step(settings), device)
             return None if images == recipe.batch_size else images
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
@@ -255,7 +253,7 @@ def _largest_that_fits(
     raise UserError(f"not even 2 images of {recipe.model.name} fit in the memory of {device}; use a smaller model")
 
 
-def _can_compile(device: torch.device) -> bool:
+def can_compile(device: torch.device) -> bool:
     """Compiling for a CPU needs a C++ compiler."""
     from shutil import which
 

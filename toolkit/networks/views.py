@@ -28,6 +28,7 @@ from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
+from toolkit.networks.predict import batches
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column), from the centre, to where it is seen
 Space = Literal["probability", "log", "logit"]
@@ -139,7 +140,7 @@ def parse_views(names: Iterable[str], height: int, width: int) -> tuple[View, ..
     return views
 
 
-def see(view: View, images: torch.Tensor) -> torch.Tensor:
+def apply_view(view: View, images: torch.Tensor) -> torch.Tensor:
     """What the view makes of images (N, C, H, W), uint8 or float on 0..255.
 
     Of the same type where pixels are only exchanged or shifted whole, else float32.
@@ -158,7 +159,7 @@ def see(view: View, images: torch.Tensor) -> torch.Tensor:
     return seen.contiguous(memory_format=torch.channels_last)
 
 
-def undo(view: View, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def undo_view(view: View, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Values (N, C, H, W) of a seen image's pixels, put back in the image's own place, and weights (1, 1, H, W).
 
     To the same bits where pixels were only exchanged or shifted by whole pixels. Else interpolated, so `masks` must
@@ -189,7 +190,7 @@ def undo(view: View, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def unseen_pixels(views: Sequence[View], height: int, width: int) -> int:
     """How many pixels of an image none of the views can vote on."""
     ones = torch.ones((1, 1, height, width))
-    seen = torch.stack([undo(view, ones)[1].expand_as(ones) for view in views])
+    seen = torch.stack([undo_view(view, ones)[1].expand_as(ones) for view in views])
     return int((seen.sum(0) == 0).sum())
 
 
@@ -245,7 +246,7 @@ def predict_views(
     space: Space = "probability",
     batch: int = 128,
 ) -> np.ndarray:
-    """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C): a weighted mean over views, as `models.predict`.
+    """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C): a weighted mean over views, as `predict`.
 
     weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). space:
     where the mean is taken. `log` is that of log-softmax, renormalised, which is also what the mean of the logits
@@ -295,26 +296,30 @@ def _predict(
 ) -> np.ndarray:
     network.eval()
     views, shares = [parse_view(name) for name in weighted], list(weighted.values())
-    parts = []
-    for start in range(0, len(images), batch):
-        x = torch.from_numpy(np.array(images[start : start + batch])).to(device).permute(0, 3, 1, 2)
+    parts: list[np.ndarray] = []
+    for x in batches(images, batch, device):
         mean = Mean(space)
         together = max(1, batch // len(x))
         for first in range(0, len(views), together):
-            seen = [see(view, x) for view in views[first : first + together]]
+            seen = [apply_view(view, x) for view in views[first : first + together]]
             if len({part.dtype for part in seen}) > 1:
                 seen = [part.float() for part in seen]
             with autocast(device, precision):
                 logits = network(torch.cat(seen) if len(seen) > 1 else seen[0]).float()
-            if covered and start == first == 0 and logits.ndim == 4 and (gap := unseen_pixels(views, *_size(logits))):
-                named = ", ".join(weighted)
-                raise UserError(f"{gap} pixels of a mask are seen by none of the views {named}; add identity")
+            if covered and not parts and first == 0 and logits.ndim == 4:
+                _check_covered(views, *_size(logits))
             for number, part in enumerate(logits[:, list(scored)].split(len(x)), first):
                 mean.add_logits(views[number], part, shares[number])
         probabilities = torch.zeros((len(x), *logits.shape[1:]), device=device)
         probabilities[:, list(scored)] = mean.result()
         parts.append(probabilities.cpu().numpy())
     return np.concatenate(parts)
+
+
+def _check_covered(views: Sequence[View], height: int, width: int) -> None:
+    if gap := unseen_pixels(views, height, width):
+        named = ", ".join(view.name for view in views)
+        raise UserError(f"{gap} pixels of a mask are seen by none of the views {named}; add identity")
 
 
 class Mean:
@@ -328,11 +333,11 @@ class Mean:
     def add_logits(self, view: View, logits: torch.Tensor, share: float) -> None:
         """What a network says (N, C, ...) about the images that `view` saw."""
         if logits.ndim == 2 or not view.resampled:
-            logits = logits if logits.ndim == 2 else undo(view, logits)[0]
+            logits = logits if logits.ndim == 2 else undo_view(view, logits)[0]
             values = logits.softmax(1) if self.space == "probability" else self._spread(logits.log_softmax(1))
             self._add(values, share)
         else:
-            values, weight = undo(view, logits.softmax(1))
+            values, weight = undo_view(view, logits.softmax(1))
             if self.space != "probability":
                 values = self._spread(values.log())
             self._add(values * weight, share * weight)

@@ -23,7 +23,7 @@ from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network
 from toolkit.networks.predict import predict
-from toolkit.networks.speed import PLAIN, Settings, keep_freed_memory
+from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
 from toolkit.progress import Watch
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
@@ -53,7 +53,7 @@ class FoldJob:
     valid_rows: np.ndarray
     folder: Path  # where the state lies between epochs
     features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
-    settings: Settings = PLAIN  # how to train here
+    settings: Settings = UNMEASURED  # how to train here
     teacher: Path | None = None  # what this fold's teacher said of the test images
     device: str = "auto"
     workers: int | None = None  # processes that augment with albumentations; None: as many as help
