@@ -29,6 +29,14 @@ def open_probabilities(path: Path) -> np.ndarray:
     return array
 
 
+def read(stored: np.ndarray, rows: np.ndarray | slice = np.s_[:]) -> np.ndarray:
+    """Rows of a memory-mapped array through a map of their own: pages once read would count as memory held."""
+    if isinstance(stored, np.memmap) and stored.filename is not None:
+        again: np.memmap = np.memmap(stored.filename, stored.dtype, "r", stored.offset, stored.shape)
+        return np.array(again[rows])
+    return stored[rows]
+
+
 def probabilities(stored: np.ndarray) -> np.ndarray:
     """float32 probabilities of a stored part."""
     return stored.astype(np.float32) / 255 if stored.dtype == np.uint8 else stored.astype(np.float32)

@@ -189,8 +189,10 @@ class Project:
         views: test-time views to try, by name, or `none`. The limits are those of the organisers' machine.
         """
         labelled = self.labelled()
-        self._need_runs(labelled)
-        from toolkit.blending.blend import Limits, blend
+        if runs is None:
+            self._need_runs(labelled)
+        from toolkit.blending.blend import blend
+        from toolkit.blending.candidates import Limits
 
         limits = Limits(max_models, max_seconds, max_bytes, test_images)
         names = None if runs is None else [run if isinstance(run, str) else run.name for run in runs]

@@ -1,17 +1,16 @@
-"""A blend as it lies in its folder: whose shares it took, how it was counted, and what it predicts."""
+"""A blend as it lies in its folder: whose shares it took, what it predicts, how good it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toolkit.blending.blenders import Solution, mixed
-from toolkit.blending.candidates import Pool
-from toolkit.blending.crossfit import Outcome
 from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
-from toolkit.probabilities import CHUNK, chunks, open_probabilities, write_probabilities
+from toolkit.outcome import Outcome, Table, Warned, interval
+from toolkit.probabilities import open_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.matching import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
@@ -21,7 +20,7 @@ CHOSEN = "chosen.json"  # beside the blends: which of them the submission follow
 
 
 @dataclass(frozen=True)
-class Blend:
+class Blend(Outcome):
     """Weights over runs, and how the mixture becomes labels."""
 
     folder: Path
@@ -38,9 +37,13 @@ class Blend:
         return read_manifest(self.folder)
 
     @property
+    def description_path(self) -> Path:
+        return self.folder / "blend.json"
+
+    @property
     def described(self) -> dict[str, Any]:
         """`method`, `runs` (their shares), `biases`, `smallest_region`, `linear`, and each fold's own in `folds`."""
-        found: dict[str, Any] = read_json(self.folder / "blend.json")
+        found: dict[str, Any] = read_json(self.description_path)
         return found
 
     @property
@@ -50,9 +53,16 @@ class Blend:
         return shares
 
     @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
     def metrics(self) -> dict[str, Any]:
-        """All scores, as a run has them, and what the choice of the blend is worth (see `counted`)."""
-        metrics: dict[str, Any] = read_json(self.folder / "metrics.json")
+        """All scores, as a run has them, and what the choice of the blend is worth.
+
+        `naive` (in sample), `optimism`, `single` (the best run), `gain` over it, `gain_is_real`, `blenders`.
+        """
+        metrics: dict[str, Any] = read_json(self.metrics_path)
         return metrics
 
     @property
@@ -61,23 +71,88 @@ class Blend:
         return float(self.metrics["clean"]["score"])
 
     @property
+    def oof_path(self) -> Path:
+        return self.folder / "oof.npy"
+
+    @property
     def oof(self) -> np.ndarray:
         """Stored probabilities (N, C, ...): each fold's by the blend that was fitted without it."""
-        return open_probabilities(self.folder / "oof.npy")
+        return open_probabilities(self.oof_path)
+
+    @property
+    def test_path(self) -> Path:
+        return self.folder / "test.npy"
 
     @property
     def test(self) -> np.ndarray | None:
         """Stored probabilities (M, C, ...) of the test images; None where there are none."""
-        path = self.folder / "test.npy"
-        return open_probabilities(path) if path.exists() else None
+        return open_probabilities(self.test_path) if self.test_path.exists() else None
+
+    @property
+    def views_path(self) -> Path:
+        return self.folder / "views.json"
 
     @property
     def views(self) -> ViewChoice | None:
         """Which test-time views are averaged; None: the image as it is."""
-        return read_choice(self.folder)
+        return read_choice(self.views_path) if self.views_path.exists() else None
 
     def run(self, name: str) -> Run:
         return Run(self.labelled.workspace.train / name, self.labelled)
+
+    @property
+    def runs(self) -> list[Run]:
+        """Those that it was made from and that are still there, with a share or without."""
+        return [run for run in map(self.run, (self.manifest or {"runs": {}})["runs"]) if run.finished]
+
+    def told(self) -> Sequence[str | Warned | Table]:
+        described, metrics = self.described, self.metrics
+        name, metric = self.labelled.competition.name, metrics["metric"]
+        told: list[str | Warned | Table] = [self._shares_told(described["runs"], metrics)]
+        if len(metrics["blenders"]) > 1:
+            columns = ["blender", "cross-fitted", "in sample", "optimism", ""]
+            rows = [self._row(one) for one in metrics["blenders"]]
+            told.append(Table(f"{name}: from the simplest to the most complex", columns, rows))
+        methods = [part["method"] for part in described["folds"]]
+        if set(methods) != {self.name}:
+            told.append(f"chosen without each fold in turn: {', '.join(methods)}; so the choice is not a sure one")
+        told.append(
+            f"{self.name}: {metric} {metrics['clean']['score']:.4f} cross-fitted, the choice of the blender included; "
+            f"in sample {metrics['naive']:.4f}, which is {metrics['optimism']:+.4f} of optimism"
+        )
+        if len(self.runs) > 1:
+            told.append(
+                f"the best single run, chosen in the same way: {metrics['single']:.4f}; the gain of "
+                f"{metrics['gain']:+.4f} is real with probability {metrics['gain_is_real']:.2f}"
+            )
+        return told
+
+    def _shares_told(self, shares: dict[str, float], metrics: dict[str, Any]) -> Table:
+        of_runs = {run.name: run.metrics for run in self.runs}
+        further = [kind for kind in ("stress", "matched") if any(one.get(kind) for one in of_runs.values())]
+        rows = [
+            [
+                name,
+                f"{1 if one is metrics else shares.get(name, 0):.3f}",
+                interval(one["clean"]),
+                *(f"{one[kind]['score']:.4f}" if one.get(kind) else "-" for kind in further),
+            ]
+            for name, one in [*of_runs.items(), (self.name, metrics)]
+        ]
+        columns = ["run", "share", f"out-of-fold {metrics['metric']}", *further]
+        return Table(f"{self.labelled.competition.name}: blend", columns, rows, total=True)
+
+    def _row(self, one: dict[str, Any]) -> list[str]:
+        note = "chosen" if one["name"] == self.name else "within noise of the best" if one["within"] else ""
+        note = note if one["eligible"] else "the server can't do it"
+        optimism = one["naive"] - one["score"]
+        return [one["name"], f"{one['score']:.4f}", f"{one['naive']:.4f}", f"{optimism:+.4f}", note]
+
+    def as_json(self) -> dict[str, Any]:
+        metrics, used = self.metrics, [name for name, share in self.shares.items() if share > 0]
+        result = {"blend": str(self.folder), "method": self.name, "runs": used}
+        names = ("clean", "stress", "naive", "optimism", "single", "gain", "gain_is_real")
+        return result | {name: metrics[name] for name in names}
 
 
 def chosen_blend(labelled: Labelled) -> Blend | None:
@@ -95,78 +170,13 @@ def choose(blend: Blend) -> None:
     write_json(blend.labelled.workspace.ensemble / CHOSEN, {"blend": blend.name})
 
 
-def cross_fitted(pool: Pool, outcome: Outcome, scratch: Path) -> np.ndarray:
-    """float16 (N, C, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
-    shape = (len(pool.fold), pool.classes, *pool.targets.shape[1:])
-    values: np.ndarray = np.lib.format.open_memmap(scratch / "oof.npy", "w+", np.float16, shape)
-    for k, (_, solution) in zip(pool.folds, outcome.parts, strict=True):
-        rows = np.flatnonzero(pool.fold == k)
-        for start in range(0, len(rows), CHUNK):
-            at = rows[start : start + CHUNK]
-            values[at] = mixed(pool, solution, "oof", at)
-    return values
-
-
-def write_test(pool: Pool, solution: Solution, path: Path) -> None:
-    first = pool.families[0].members[0].test
-    assert first is not None
-    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(first)))
-    write_probabilities(path, parts, first.shape, first.dtype.type)
-
-
-def description(pool: Pool, name: str, solution: Solution) -> dict[str, Any]:
-    """What `blend.json` says of a solution: `runs` has every run's share, those without any too."""
-    weights = solution.weights if solution.weights.ndim == 1 else solution.weights.mean(1)
-    weights = weights / weights.sum()
-    scored = list(pool.scored)
-    biases = None
-    if solution.biases is not None:
-        biases = [0.0] * pool.classes
-        for c, value in zip(scored, solution.biases, strict=True):
-            biases[c] = float(value)
-    described: dict[str, Any] = {
-        "method": name,
-        "runs": {
-            member.name: float(weight) / len(family.members)
-            for family, weight in zip(pool.families, weights, strict=True)
-            for member in family.members
-        },
-        "biases": biases,
-        "smallest_region": solution.smallest,
-    }
-    if solution.weights.ndim == 2:
-        by_family = zip(pool.families, (solution.weights / solution.weights.sum(0)).tolist(), strict=True)
-        described["by_class"] = {family.members[0].name: shares for family, shares in by_family}
-    return described
-
-
-def counted(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "naive": outcome.naive,
-        "optimism": outcome.naive - outcome.score,
-        "single": outcome.single,
-        "gain": outcome.score - outcome.single,
-        "gain_is_real": outcome.real,
-        "blenders": [
-            {
-                "name": line.blender.name,
-                "score": line.score,
-                "naive": line.naive,
-                "eligible": line.eligible,
-                "within": line.within,
-            }
-            for line in outcome.table
-        ],
-    }
-
-
-def further_scores(blend_of: dict[str, Any], labelled: Labelled) -> dict[str, Any]:
+def further_scores(labelled: Labelled, described: dict[str, Any]) -> dict[str, Any]:
     """The stress and test-matched score of what blend.json describes, from what its runs keep; None where one of
     them has kept nothing.
     """
-    shares = np.array([list(part["runs"].values()) for part in blend_of["folds"]])  # (folds, runs)
+    shares = np.array([list(part["runs"].values()) for part in described["folds"]])  # (folds, runs)
     used = np.flatnonzero(shares.any(0))
-    names = list(blend_of["runs"])
+    names = list(described["runs"])
     runs = [Run(labelled.workspace.train / names[at], labelled) for at in used]
     match = read_match(labelled.workspace.match)
     matched = match and blend_matched(match, runs, shares[:, used])
@@ -176,6 +186,6 @@ def further_scores(blend_of: dict[str, Any], labelled: Labelled) -> dict[str, An
 def score_anew(blend: Blend) -> None:
     """Runs may have got scores since they were blended."""
     metrics = blend.metrics
-    found = metrics | further_scores(blend.described, blend.labelled)
+    found = metrics | further_scores(blend.labelled, blend.described)
     if found != metrics:
-        write_json(blend.folder / "metrics.json", found)
+        write_json(blend.metrics_path, found)

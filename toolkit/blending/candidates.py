@@ -1,36 +1,112 @@
-"""What can be blended: candidates, families of them, and all that blends are fitted on."""
+"""What can be blended: runs within limits, seed groups of them, and all that blends are fitted on."""
 
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toolkit.blending.greedy import Contested, Part, gather, greedy, read, thinned
-from toolkit.competition import Competition
+from toolkit.blending.contested import Contested, Part, gather, thinned
+from toolkit.blending.greedy import greedy
+from toolkit.data.labelled import Labelled
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.predict import predict
+from toolkit.probabilities import probabilities, read
+from toolkit.runs import Run
+from toolkit.store import hash_json, read_json, write_json
 
 PART = 2**26  # bytes of float32 probabilities read at a time
 ITEMS = 200_000  # samples or pixels that gradient, biases and temperatures are fitted on, at most
 CONTESTED = 100_000  # pixels of each class that weights are fitted on
 STEPS = 50  # of greedy selection
+MEASURED = 64  # images whose prediction is timed
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of the organisers' machine: runs, seconds for all test images, bytes of weights. None: no limit.
+
+    test_images: how many there are; None: those at hand.
+    """
+
+    max_models: int | None = None
+    max_seconds: float | None = None
+    max_bytes: int | None = None
+    test_images: int | None = None
+
+    def on(self, labelled: Labelled) -> "Limits":
+        """With the number of test images where time is limited, without it where not."""
+        if self.max_seconds is None:
+            return replace(self, test_images=None)
+        return replace(self, test_images=self.test_images or len(labelled.test_images) or len(labelled.images))
+
+    @property
+    def given(self) -> dict[str, float]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """float64 (3,), in the currencies of a candidate's costs."""
+        bounds = (self.max_models, self.max_seconds, self.max_bytes)
+        return np.array([np.inf if bound is None else bound for bound in bounds])
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may take part: a run, or a run under certain views. `family` is the same for those that differ in seed."""
+    """What may take part: a run, or a run under certain views.
+
+    seed_group: the same for those that differ in seed alone. costs: runs, seconds for all test images and bytes of
+    weights, 0 where there is no limit.
+    """
 
     name: str
-    family: str
+    seed_group: str
     oof: np.ndarray  # uint8 or float16 (N, C, ...), memory-mapped
     test: np.ndarray | None = None  # (M, C, ...)
-    costs: tuple[float, ...] = ()  # in the currencies of the limits
+    costs: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def times(self, views: int) -> "Candidate":
+        """As costly as it is with so many views of each image."""
+        models, seconds, size = self.costs
+        return replace(self, costs=(models, seconds * views, size))
+
+
+def candidate(run: Run, limits: Limits, device: str) -> Candidate:
+    alike = hash_json({key: value for key, value in run.recipe_fields.items() if key not in ("name", "seed")})
+    seconds = seconds_per_image(run, device) * (limits.test_images or 0) if limits.max_seconds is not None else 0.0
+    size = sum(path.stat().st_size for path in run.weights) if limits.max_bytes is not None else 0
+    return Candidate(run.name, alike, run.oof, run.test, (1.0, seconds, float(size)))
+
+
+def seconds_per_image(run: Run, device: str) -> float:
+    """Seconds in which all folds' networks of a run predict one image; measured once and kept with the run.
+
+    A code submission predicts in float32, whatever the run was trained in.
+    """
+    place, competition = resolve_device(device), run.labelled.competition
+    precision = run.recipe.precision if competition.try_submission is None else "float32"
+    name = f"{place} {precision}"
+    known: dict[str, float] = read_json(run.cost_path) if run.cost_path.exists() else {}
+    if name not in known:
+        network, some, took = run.network(0, place), run.labelled.images[:MEASURED], []
+        for _ in range(3):  # the first is a warm-up
+            begun = time.perf_counter()
+            predict(network, some, competition.scored, place, precision)
+            took.append(time.perf_counter() - begun)
+        known[name] = min(took[1:]) * len(run.weights) / len(some)
+        write_json(run.cost_path, known)
+    return known[name]
 
 
 @dataclass(frozen=True)
-class Family:
-    """Candidates that count as one: their mean."""
+class SeedGroup:
+    """Candidates that differ in seed alone and count as one: their mean."""
 
     name: str
     members: tuple[Candidate, ...]
@@ -39,35 +115,46 @@ class Family:
     def costs(self) -> np.ndarray:
         return np.sum([member.costs for member in self.members], axis=0)
 
+    def mean(self, which: str, rows: np.ndarray) -> np.ndarray:
+        """float32 (n, C, ...): the mean of the members' `oof` or `test` probabilities."""
+        total: Any = 0.0
+        for member in self.members:
+            total = total + probabilities(read(getattr(member, which), rows))
+        return total / len(self.members)
+
 
 @dataclass(frozen=True)
 class Pool:
-    """Families and all that is needed to fit a blend of them. Rows without a fold take no part."""
+    """Seed groups and all that is needed to fit a blend of them. Rows without a fold take no part."""
 
-    competition: Competition
-    families: tuple[Family, ...]
-    targets: np.ndarray
-    fold: np.ndarray  # int64 (N,), negative: in none
-    group: np.ndarray  # int64 (N,)
+    labelled: Labelled
+    seed_groups: tuple[SeedGroup, ...]
     contested: Contested  # exact, for scores
     fitted: Contested  # of masks a part of it, on which weights are fitted
     values: np.ndarray  # float32 (n, S, M): the items that all but weights is fitted on
     truth: np.ndarray  # int64 (n,)
     item_fold: np.ndarray  # int64 (n,)
-    limits: np.ndarray | None = None  # in the currencies of the candidates' costs
+    limits: np.ndarray  # in the currencies of the candidates' costs
     remembered: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict)
 
     @property
     def scored(self) -> tuple[int, ...]:
-        return self.competition.scored
+        return self.labelled.competition.scored
 
     @property
     def classes(self) -> int:
-        return len(self.competition.task.classes)
+        return len(self.labelled.competition.task.classes)
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        return tuple(range(self.labelled.folds))
 
     @cached_property
-    def folds(self) -> tuple[int, ...]:
-        return tuple(int(k) for k in np.unique(self.fold[self.fold >= 0]))
+    def position(self) -> np.ndarray:
+        """int64 (256,): a class's place among the scored ones; -1 for one that isn't scored."""
+        position = np.full(256, -1)
+        position[list(self.scored)] = np.arange(len(self.scored))
+        return position
 
     def items(self, folds: Sequence[int], most: int = ITEMS) -> tuple[np.ndarray, np.ndarray]:
         """Values float32 (n, S, M) and truth (n,) of the fitted items of these folds."""
@@ -76,48 +163,39 @@ class Pool:
         return self.values[rows], self.truth[rows]
 
     def allowed(self, folds: Sequence[int]) -> np.ndarray:
-        """bool (M,): families that fit the limits together; chosen greedily on these folds where not all do."""
-        everything = np.ones(len(self.families), np.bool_)
-        if self.limits is None:
-            return everything
-        costs = np.stack([family.costs for family in self.families], axis=1)
+        """bool (M,): seed groups that fit the limits together; chosen greedily on these folds where not all do."""
+        costs = np.stack([group.costs for group in self.seed_groups], axis=1)
         if (costs.sum(1) <= self.limits).all():
-            return everything
+            return np.ones(len(self.seed_groups), np.bool_)
         key = tuple(folds)
         if key not in self.remembered:
             self.remembered[key] = greedy(self.fitted, folds, STEPS, None, costs, self.limits) > 0
         return self.remembered[key]
 
 
-def make_families(candidates: Sequence[Candidate], limits: np.ndarray | None = None) -> tuple[Family, ...]:
-    """Families by their first member's place; members that alone would break the limits are left out."""
+def make_seed_groups(candidates: Sequence[Candidate], limits: Limits = NO_LIMITS) -> tuple[SeedGroup, ...]:
+    """Seed groups by their first member's place; members that alone would break the limits are left out."""
     found: dict[str, list[Candidate]] = {}
     for one in candidates:
-        members = found.setdefault(one.family, [])
-        if limits is None or (np.sum([m.costs for m in [*members, one]], axis=0) <= limits).all():
+        members = found.setdefault(one.seed_group, [])
+        if (SeedGroup("", (*members, one)).costs <= limits.bounds).all():
             members.append(one)
-    return tuple(Family(name, tuple(members)) for name, members in found.items() if members)
+    return tuple(SeedGroup(name, tuple(members)) for name, members in found.items() if members)
 
 
 def make_pool(
-    competition: Competition,
-    families: tuple[Family, ...],
-    targets: np.ndarray,
-    fold: np.ndarray,
-    group: np.ndarray,
-    limits: np.ndarray | None = None,
-    scratch: Path | None = None,
+    labelled: Labelled, seed_groups: tuple[SeedGroup, ...], limits: Limits = NO_LIMITS, scratch: Path | None = None
 ) -> Pool:
     """One pass over the stored probabilities, in parts; what does not fit in memory goes into `scratch`."""
-    width = len(competition.scored) * len(families)
-    pixels = int(np.prod(targets.shape[1:]))
+    competition = labelled.competition
+    width, classes = len(competition.scored) * len(seed_groups), len(competition.task.classes)
+    pixels = int(np.prod(labelled.targets.shape[1:]))
     kept = max(1, min(ITEMS, 2**28 // (4 * width)))  # 256 MiB at most
-    total = int((fold >= 0).sum()) * pixels
-    every = -(-total // kept)
+    every = -(-int(labelled.inside.sum()) * pixels // kept)
     values, truth, item_fold = [], [], []
 
     def parts() -> Iterator[Part]:
-        for part in read_parts(competition, families, targets, fold):
+        for part in read_parts(labelled, seed_groups):
             number, rows, stored, answers = part
             if pixels == 1:
                 some, answer = stored, answers
@@ -132,43 +210,29 @@ def make_pool(
             item_fold.append(np.full(len(answer), number))
             yield part
 
-    classes = len(competition.task.classes)
-    contested = gather(parts(), fold, classes, competition.metric, competition.scored, scratch)
+    contested = gather(parts(), labelled.fold, classes, competition.metric, competition.scored, scratch)
     fitted = thinned(contested, min(CONTESTED, 2**29 // (width * classes)))
     joined = (np.concatenate(values), np.concatenate(truth), np.concatenate(item_fold))
-    return Pool(competition, families, targets, fold, group, contested, fitted, *joined, limits)
+    return Pool(labelled, seed_groups, contested, fitted, *joined, limits.bounds)
 
 
-def read_parts(
-    competition: Competition, families: tuple[Family, ...], targets: np.ndarray, fold: np.ndarray
-) -> Iterator[Part]:
+def read_parts(labelled: Labelled, seed_groups: tuple[SeedGroup, ...]) -> Iterator[Part]:
     """Fold, rows, values (M, n, S, ...) and targets of all rows that have a fold, as whole numbers.
 
     uint8 where all is stored so, else uint16: the rounding is then finer than that of float16 near 1.
     """
-    single = all(len(family.members) == 1 for family in families)
-    bytes_do = single and all(member.oof.dtype == np.uint8 for family in families for member in family.members)
+    scored, pixels = list(labelled.competition.scored), labelled.targets.shape[1:]
+    bytes_do = all(len(group.members) == 1 and group.members[0].oof.dtype == np.uint8 for group in seed_groups)
     dtype = np.uint8 if bytes_do else np.uint16
-    size = len(families) * len(competition.scored) * int(np.prod(targets.shape[1:])) * 4
-    for k in np.unique(fold[fold >= 0]):
-        rows = np.flatnonzero(fold == k)
-        step = max(1, PART // size)
+    step = max(1, PART // (len(seed_groups) * len(scored) * int(np.prod(pixels)) * 4))
+    for k in range(labelled.folds):
+        rows = labelled.rows(k)
         for start in range(0, len(rows), step):
             at = rows[start : start + step]
-            values = np.empty((len(families), len(at), len(competition.scored), *targets.shape[1:]), dtype)
-            for number, family in enumerate(families):
+            values = np.empty((len(seed_groups), len(at), len(scored), *pixels), dtype)
+            for number, group in enumerate(seed_groups):
                 if bytes_do:
-                    values[number] = read(family.members[0].oof, at)[:, list(competition.scored)]
+                    values[number] = read(group.members[0].oof, at)[:, scored]
                 else:
-                    mean = family_mean(family, "oof", at)[:, list(competition.scored)]
-                    values[number] = np.rint(mean * np.iinfo(dtype).max)
-            yield int(k), at, values, np.asarray(targets[at])
-
-
-def family_mean(family: Family, which: str, rows: np.ndarray) -> np.ndarray:
-    """float32 (n, C, ...): the mean of the members' OOF or test probabilities."""
-    total: Any = 0.0
-    for member in family.members:
-        part = read(getattr(member, which), rows)
-        total = total + (part.astype(np.float32) / 255 if part.dtype == np.uint8 else part.astype(np.float32))
-    return total / len(family.members)
+                    values[number] = np.rint(group.mean("oof", at)[:, scored] * np.iinfo(dtype).max)
+            yield k, at, values, np.asarray(labelled.targets[at])

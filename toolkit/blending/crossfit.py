@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.blending.blenders import Blender, Solution, confusions
+from toolkit.blending.blenders import Blender
 from toolkit.blending.candidates import Candidate, Pool
-from toolkit.blending.greedy import read
-from toolkit.competition import Competition
-from toolkit.metrics import Metric, confusion_by_sample
-from toolkit.probabilities import CHUNK
+from toolkit.blending.solution import Solution, fold_confusions
+from toolkit.data.labelled import Labelled, confusions
+from toolkit.probabilities import CHUNK, read
+from toolkit.scoring.bootstrap import resample
 
 DRAWS = 200
 Key = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Scored:
+class BlenderScore:
     """One blender: its cross-fitted score and the score of the final fit on what it was fitted on."""
 
     blender: Blender
@@ -33,7 +33,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CrossFit:
     """The chosen blend.
 
     parts: (blender, solution) of each fold in turn, fitted and chosen without it; final: on all folds. score: of the
@@ -41,7 +41,7 @@ class Outcome:
     scored on; real: probability that the gain over it is one, by resampling groups.
     """
 
-    table: tuple[Scored, ...]
+    table: tuple[BlenderScore, ...]
     parts: tuple[tuple[Blender, Solution], ...]
     final: tuple[Blender, Solution]
     score: float
@@ -50,46 +50,26 @@ class Outcome:
     real: float
 
 
-def draw_groups(groups: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each sample counts in each draw of groups, uint16 (draws, N)."""
-    _, inverse = np.unique(groups, return_inverse=True)
-    number = int(inverse.max()) + 1
-    times = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=draws)
-    return times[:, inverse].astype(np.uint16)
+def simplest_within(scores: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """bool (E,): the best and those whose distance to it is no more than its standard error.
 
-
-def resampled(matrices: np.ndarray, times: np.ndarray, metric: Metric, scored: Sequence[int]) -> np.ndarray:
-    """Scores (draws,) of per-sample matrices (N, C, C)."""
-    flat = matrices.reshape(len(matrices), -1)
-    used = flat.any(0)
-    totals = np.zeros((len(times), flat.shape[1]))
-    totals[:, used] = times.astype(np.float32) @ flat[:, used].astype(np.float32)
-    return metric.score(totals.reshape(len(times), *matrices.shape[1:]), scored)
-
-
-def simplest_within(scores: np.ndarray, draws: np.ndarray, eligible: np.ndarray) -> np.ndarray:
-    """bool (E,): the best eligible one and those whose distance to it is no more than its standard error.
-
-    draws (E, D): scores of each on the same resampled data, so that the error is that of the difference.
+    draws (D, E): scores of each on the same resampled data, so that the error is that of the difference.
     """
-    best = int(np.where(eligible, scores, -np.inf).argmax())
-    noise = np.std(draws[best] - draws, axis=1)
-    within: np.ndarray = eligible & (scores[best] - scores <= noise + 1e-12)
+    best = int(scores.argmax())
+    noise = np.std(draws[:, [best]] - draws, axis=0)
+    within: np.ndarray = scores[best] - scores <= noise + 1e-12
     return within
 
 
 def cross_fit(
-    pool: Pool,
-    blenders: Sequence[Blender],
-    eligible: Sequence[bool],
-    single: Callable[[Key, int], np.ndarray],
-    watch: Callable[[str], None] = lambda news: None,
-) -> Outcome:
+    pool: Pool, blenders: Sequence[Blender], eligible: Sequence[bool], single: Callable[[Key, int], np.ndarray]
+) -> CrossFit:
     """Fit, choose and score.
 
     single(folds, k): confusion matrices (n, C, C) of fold k under the run that is the best on `folds`.
     """
-    folds = pool.folds
+    folds, group = pool.folds, pool.labelled.group
+    score = pool.labelled.competition.score
     solutions: dict[tuple[str, Key], Solution] = {}
     found: dict[tuple[str, Key, int], np.ndarray] = {}
 
@@ -97,95 +77,84 @@ def cross_fit(
         key = (blender.name, without)
         if key not in solutions:
             rest = [k for k in folds if k not in without]
-            if blender.after:
-                first = next(one for one in blenders if one.name == blender.after)
-                solutions[key] = blender.fit(pool, rest, fit(first, without))
-            else:
-                solutions[key] = blender.fit(pool, rest)
+            first = [fit(one, without) for one in blenders if one.name == blender.after]
+            solutions[key] = blender.fit(pool, rest, *first)
         return solutions[key]
 
     def matrices(blender: Blender, without: Key, fold: int) -> np.ndarray:
         key = (blender.name, without, fold)
         if key not in found:
-            made = confusions(pool, fit(blender, without), fold)
+            made = fold_confusions(pool, fit(blender, without), fold)
             found[key] = made.astype(np.uint8 if made.max() < 256 else np.int32)
         return found[key]
 
-    metric, scored = pool.competition.metric, pool.scored
-    allowed = np.array(eligible)
+    def groups_of(some: Sequence[int]) -> np.ndarray:
+        return np.concatenate([group[pool.labelled.rows(k)] for k in some])
 
-    def choose(inside: Sequence[int], without: Key) -> tuple[np.ndarray, np.ndarray]:
-        """Who is within noise, and scores, each fold of `inside` scored without itself and `without`."""
-        groups = np.concatenate([pool.group[pool.fold == j] for j in inside])
-        times = draw_groups(groups)
-        scores, draws = [], []
-        for blender, may in zip(blenders, allowed, strict=True):
-            if without and not may:  # what can't be chosen is scored only for the table
-                scores.append(-1.0)
-                draws.append(np.zeros(DRAWS))
-                continue
-            whole = np.concatenate([matrices(blender, tuple(sorted({*without, j})), j) for j in inside])
-            scores.append(float(metric.score(whole.sum(0, dtype=np.int64), scored)))
-            draws.append(resampled(whole, times, metric, scored))
-        return simplest_within(np.array(scores), np.array(draws), allowed), np.array(scores)
+    def out_of_fold(blender: Blender, inside: Sequence[int], without: Key) -> np.ndarray:
+        """Confusion matrices of the samples of `inside`, each fold's fitted without itself and `without`."""
+        return np.concatenate([matrices(blender, tuple(sorted({*without, j})), j) for j in inside])
+
+    may = [blender for blender, allowed in zip(blenders, eligible, strict=True) if allowed]
+
+    def choose(inside: Sequence[int], without: Key) -> list[Blender]:
+        """Those within noise of the best eligible one, from the simplest on."""
+        whole = np.stack([out_of_fold(blender, inside, without) for blender in may], axis=1)
+        draws = score(resample(whole, groups_of(inside), draws=DRAWS))
+        within = simplest_within(score(whole.sum(0, dtype=np.int64)), draws)
+        return [blender for blender, near in zip(may, within, strict=True) if near]
 
     parts, blended, alone = [], [], []
     for k in folds:
-        watch(f"fold {k + 1} of {len(folds)}")
         others = [j for j in folds if j != k]
         # with two folds nothing is left to fit on without both: the simplest is taken untried
-        within = choose(others, (k,))[0] if len(others) > 1 else allowed
-        blender = blenders[int(within.argmax())]
+        blender = choose(others, (k,))[0] if len(others) > 1 else may[0]
         parts.append((blender, fit(blender, (k,))))
         blended.append(matrices(blender, (k,), k))
         alone.append(single(tuple(others), k))
-        for key in [key for key in found if len(key[1]) == 2 and k in key[1] and max(key[1]) == k]:
+        for key in [key for key in found if len(key[1]) == 2 and max(key[1]) == k]:
             del found[key]  # both of its folds have been scored
-    within, scores = choose(folds, ())
-    naive = [float(metric.score(_sum(pool, fit(one, ()), folds), scored)) for one in blenders]
-    chosen = int(within.argmax()) if len(folds) > 2 else int(allowed.argmax())
-    ours, theirs = np.concatenate(blended).astype(np.int64), np.concatenate(alone)
-    times = draw_groups(np.concatenate([pool.group[pool.fold == k] for k in folds]), 1000, 1)
-    gain = resampled(ours, times, metric, scored) - resampled(theirs, times, metric, scored)
+    within = choose(folds, ())
+    chosen = within[0] if len(folds) > 2 else may[0]
     table = [
-        Scored(*line)
-        for line in zip(blenders, map(float, scores), naive, map(bool, allowed), map(bool, within), strict=True)
+        BlenderScore(
+            blender,
+            float(score(out_of_fold(blender, folds, ()).sum(0, dtype=np.int64))),
+            float(score(np.sum([fold_confusions(pool, fit(blender, ()), k).sum(0) for k in folds], axis=0))),
+            allowed,
+            blender in within,
+        )
+        for blender, allowed in zip(blenders, eligible, strict=True)
     ]
-    return Outcome(
+    both = np.stack([np.concatenate(blended), np.concatenate(alone)], axis=1).astype(np.int64)
+    ours, theirs = score(both.sum(0))
+    draws = score(resample(both, groups_of(folds), seed=1))
+    gain = draws[:, 0] - draws[:, 1]
+    return CrossFit(
         tuple(table),
         tuple(parts),
-        (blenders[chosen], fit(blenders[chosen], ())),
-        float(metric.score(ours.sum(0), scored)),
-        naive[chosen],
-        float(metric.score(theirs.sum(0), scored)),
+        (chosen, fit(chosen, ())),
+        float(ours),
+        next(line.naive for line in table if line.blender == chosen),
+        float(theirs),
         float((gain > 0).mean() + (gain == 0).mean() / 2),
     )
 
 
-def best_single(
-    competition: Competition, candidates: Sequence[Candidate], targets: np.ndarray, fold: np.ndarray
-) -> Callable[[Key, int], np.ndarray]:
+def best_single(labelled: Labelled, candidates: Sequence[Candidate]) -> Callable[[Key, int], np.ndarray]:
     """The function `cross_fit` asks for: runs are read one after the other, and only totals by fold are kept."""
-    classes = len(competition.task.classes)
 
     def matrices(candidate: Candidate, k: int) -> np.ndarray:
-        rows = np.flatnonzero(fold == k)
-        found = [
-            confusion_by_sample(np.asarray(targets[at]), competition.decode(read(candidate.oof, at)), classes)
-            for at in np.split(rows, range(CHUNK, len(rows), CHUNK))
-        ]
-        return np.concatenate(found)
+        rows = labelled.rows(k)
+        parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
+        return np.concatenate(
+            [confusions(labelled.competition, labelled.targets[at], read(candidate.oof, at)) for at in parts]
+        )
 
-    folds = [int(k) for k in np.unique(fold[fold >= 0])]
-    totals = np.array([[matrices(one, k).sum(0) for k in folds] for one in candidates])
+    totals = np.array([[matrices(one, k).sum(0) for k in range(labelled.folds)] for one in candidates])
 
     def single(inside: Key, k: int) -> np.ndarray:
-        scores = competition.score(totals[:, np.isin(folds, inside)].sum(1))
+        scores = labelled.competition.score(totals[:, list(inside)].sum(1))
         return matrices(candidates[int(scores.argmax())], k)
 
     return single
-
-
-def _sum(pool: Pool, solution: Solution, folds: Sequence[int]) -> np.ndarray:
-    total: np.ndarray = np.sum([confusions(pool, solution, k).sum(0) for k in folds], axis=0)
-    return total

@@ -1,169 +1,13 @@
-"""Weights over runs chosen by the official metric itself, in compiled kernels.
+"""Weights over candidates chosen by the official metric itself, in compiled kernels."""
 
-Values are whole numbers (probabilities times 255 or 65,535), so sums are exact and a blend has the same labels on
-every machine. Items (samples, or pixels) on which all candidates agree keep their label under any weights that
-are not negative; they are counted once and not looked at again. The rest are the contested ones.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numba import njit
 
-from toolkit.metrics import IGNORED, Accuracy, MacroF1, Metric, confusion_by_sample
-
-AGREED = 255  # no label: the item is contested
-
-
-@dataclass(frozen=True)
-class Block:
-    """Contested items of one fold. `values` may be memory-mapped."""
-
-    fold: int
-    values: np.ndarray  # uint8 or uint16 (n, S, M): probabilities of the scored classes by candidate
-    truth: np.ndarray  # uint8 (n,)
-    row: np.ndarray  # int64 (n,): the sample that the item is in
-
-
-@dataclass(frozen=True)
-class Contested:
-    """Everything that any weighting of M candidates can change.
-
-    settled: int64 (N, C, C), the confusion of the items on which all candidates agree, by sample; fold: int64 (N,);
-    every: of each class's contested items only one in so many is here, and counts for as many.
-    """
-
-    blocks: tuple[Block, ...]
-    settled: np.ndarray
-    fold: np.ndarray
-    scored: tuple[int, ...]
-    metric: Metric
-    candidates: int
-    every: np.ndarray | None = None  # int64 (C,); None: all are here
-
-    def base(self, folds: Sequence[int]) -> np.ndarray:
-        """Confusion (C, C) of the settled items of these folds."""
-        total: np.ndarray = self.settled[np.isin(self.fold, folds)].sum(0)
-        return total
-
-    def chosen(self, folds: Sequence[int]) -> list[Block]:
-        return [block for block in self.blocks if block.fold in folds]
-
-
-Part = tuple[int, np.ndarray, np.ndarray, np.ndarray]  # fold, rows (n,), values (M, n, S, ...), targets (n, ...)
-
-
-def gather(
-    parts: Iterable[Part],
-    fold: np.ndarray,
-    classes: int,
-    metric: Metric,
-    scored: Sequence[int],
-    scratch: Path | None = None,
-    limit: int = 2**30,
-) -> Contested:
-    """Divide all items into settled and contested ones, reading part by part.
-
-    Each part's values are uint8 or uint16 of the scored classes alone. Contested ones beyond `limit` bytes lie in
-    files under `scratch`.
-    """
-    settled = np.zeros((len(fold), classes, classes), np.int64)
-    counted = np.zeros(256, np.bool_)  # a truth whose row no score reads need not be followed
-    counted[list(range(classes)) if isinstance(metric, MacroF1) else list(scored)] = True
-    labels = np.array([*scored], np.uint8)
-    blocks: list[Block] = []
-    held, candidates = 0, 0
-    for number, rows, values, targets in parts:
-        candidates, count = len(values), len(rows)
-        if not count:
-            continue
-        flat = values.reshape(candidates, count, values.shape[2], -1)
-        truth = targets.reshape(count, -1).astype(np.uint8)
-        if flat.shape[3] == 1:  # labels: one row of many items is faster than many rows of one
-            flat, truth = np.ascontiguousarray(flat[..., 0].transpose(0, 2, 1))[:, None], truth.reshape(1, -1)
-        agreed = np.full(truth.shape, AGREED, np.uint8)
-        _agree(flat, agreed)
-        known = agreed != AGREED
-        predicted = np.where(known, labels[np.where(known, agreed, 0)], 0)
-        masked = np.where(known, truth, IGNORED)
-        settled[rows] += confusion_by_sample(masked.reshape(count, -1), predicted.reshape(count, -1), classes)
-        kept = np.flatnonzero((~known & (truth != IGNORED) & counted[truth]).ravel())
-        taken = np.empty((len(kept), flat.shape[2], candidates), flat.dtype)
-        _take(flat, kept, taken)
-        held += taken.nbytes
-        if held > limit and scratch is not None and len(taken):
-            taken = _filed(taken, scratch / f"contested_{len(blocks)}.npy")
-        blocks.append(Block(number, taken, truth.ravel()[kept], rows[kept // (truth.size // count)]))
-    return Contested(tuple(blocks), settled, fold, tuple(scored), metric, candidates)
-
-
-def _filed(values: np.ndarray, path: Path) -> np.ndarray:
-    np.save(path, values, allow_pickle=False)
-    filed: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return filed
-
-
-def read(stored: np.ndarray, rows: np.ndarray | slice = np.s_[:]) -> np.ndarray:
-    """Rows of a memory-mapped array through a map of their own: pages once read would count as memory held."""
-    if isinstance(stored, np.memmap) and stored.filename is not None:
-        again: np.memmap = np.memmap(stored.filename, stored.dtype, "r", stored.offset, stored.shape)
-        return np.array(again[rows])
-    return stored[rows]
-
-
-def thinned(contested: Contested, most: int) -> Contested:
-    """At most about `most` contested items of each true class; the rarest classes stay whole."""
-    classes = contested.settled.shape[1]
-    number = np.sum([np.bincount(b.truth, minlength=classes) for b in contested.blocks], axis=0)
-    every = np.maximum(1, -(-number // most))
-    if (every == 1).all():
-        return contested
-    seen = np.zeros(classes, np.int64)
-    blocks = []
-    for block in contested.blocks:
-        keep = np.zeros(len(block.truth), np.bool_)
-        for c in range(classes):
-            at = np.flatnonzero(block.truth == c)
-            keep[at[(seen[c] + np.arange(len(at))) % every[c] == 0]] = True
-            seen[c] += len(at)
-        blocks.append(Block(block.fold, read(block.values)[keep], block.truth[keep], block.row[keep]))
-    return replace(contested, blocks=tuple(blocks), every=every)
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _agree(values: np.ndarray, agreed: np.ndarray) -> None:
-    """Into `agreed` (n, P), the position of the largest class where all candidates of (M, n, S, P) share it."""
-    candidates, rows, classes, items = values.shape
-    best = np.empty(items, values.dtype)
-    label = np.empty(items, np.uint8)
-    for i in range(rows):
-        for m in range(candidates):
-            for p in range(items):
-                best[p] = values[m, i, 0, p]
-                label[p] = 0
-            for c in range(1, classes):
-                for p in range(items):
-                    larger = values[m, i, c, p] > best[p]
-                    best[p] = values[m, i, c, p] if larger else best[p]
-                    label[p] = c if larger else label[p]
-            if m == 0:
-                for p in range(items):
-                    agreed[i, p] = label[p]
-            else:
-                for p in range(items):
-                    agreed[i, p] = agreed[i, p] if agreed[i, p] == label[p] else 255
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _take(values: np.ndarray, kept: np.ndarray, taken: np.ndarray) -> None:
-    candidates, _, classes, items = values.shape
-    for k in range(len(kept)):
-        i, p = kept[k] // items, kept[k] % items
-        for c in range(classes):
-            for m in range(candidates):
-                taken[k, c, m] = values[m, i, c, p]
+from toolkit.blending.contested import Contested
+from toolkit.metrics import Accuracy
+from toolkit.probabilities import read
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -247,27 +91,12 @@ def _add(values: np.ndarray, step: int, candidate: int, state: np.ndarray) -> No
             state[i, c] += step * np.int32(values[i, c, candidate])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _weighted(values: np.ndarray, weights: np.ndarray, label: np.ndarray) -> None:
-    for i in range(values.shape[0]):
-        best = np.int64(-1)
-        for c in range(values.shape[1]):
-            total = np.int64(0)
-            for m in range(values.shape[2]):
-                total += weights[m] * np.int64(values[i, c, m])
-            if total > best:
-                best = total
-                label[i] = c
-
-
-class Search:
+class HillClimb:
     """Whole-number weights over the candidates, and the metric of every single step away from them."""
 
     def __init__(self, contested: Contested, folds: Sequence[int], weights: np.ndarray | None = None) -> None:
         self.contested, self.blocks = contested, contested.chosen(folds)
         self.base = contested.base(folds)
-        table = (len(self.base), len(contested.scored), contested.candidates)
-        self._work = ((table[2],), (table[2],), table)
         self.weights = np.zeros(contested.candidates, np.int64)
         self.states = [np.zeros(block.values.shape[:2], np.int32) for block in self.blocks]
         self.waiting = (0, 0)  # a move that the next scores make on their way
@@ -287,18 +116,18 @@ class Search:
 
     def scores(self, step: int) -> np.ndarray:
         """Scores (M,) of the weights with `step` added to each candidate's in turn; 0: without any (all alike)."""
-        own, classes = self.contested, len(self.base)
-        counts = np.zeros((classes, len(own.scored), own.candidates), np.int64)
-        still = np.zeros((classes, len(own.scored)), np.int64)
+        own, many = self.contested, self.contested.candidates
+        counts = np.zeros((len(self.base), len(own.scored), many), np.int64)
+        still = np.zeros(counts.shape[:2], np.int64)
         place = np.full(256, -1)
         if isinstance(own.metric, Accuracy):
             place[list(own.scored)] = np.arange(len(own.scored))
         for values, truth, state in self._parts():
-            small = values.dtype == np.uint8 and abs(step) * 255 * 2 < 2**15
-            best, label, part = (np.zeros(shape, np.int16 if small else np.int32) for shape in self._work)
+            kind = np.int16 if values.dtype == np.uint8 and abs(step) * 255 * 2 < 2**15 else np.int32
+            best, label, part = np.zeros(many, kind), np.zeros(many, kind), np.zeros(counts.shape, kind)
             _tally(values, truth, state, step, *self.waiting, place, best, label, part, counts, still)
         self.waiting = (0, 0)
-        confusion = np.repeat(self.base[None], own.candidates, 0)
+        confusion = np.repeat(self.base[None], many, 0)
         every = 1 if own.every is None else own.every[:, None]
         confusion[:, :, list(own.scored)] += every * (counts.transpose(2, 0, 1) + still)
         return own.metric.score(confusion, own.scored)
@@ -321,29 +150,26 @@ def greedy(
     candidate in several currencies, which count once however often it is taken, never exceed limits (L,).
     """
     allowed = np.ones(contested.candidates, np.bool_) if allowed is None else allowed
-    best, taken, first = -1.0, np.zeros(contested.candidates, np.int64), None
+    best, taken = -1.0, np.zeros(contested.candidates, np.int64)
+    alone = HillClimb(contested, folds).scores(1)
     for path in range(paths):
-        search, random, tied = Search(contested, folds), np.random.default_rng(path), False
+        climb, rng, tied = HillClimb(contested, folds), np.random.default_rng(path), False
         for number in range(steps):
             open_now = allowed
             if costs is not None and limits is not None:
-                spent = costs @ (search.weights > 0)
+                spent = costs @ (climb.weights > 0)
                 fits = (spent[:, None] + costs <= limits[:, None]).all(0)
-                open_now = allowed & (fits | (search.weights > 0))
+                open_now = allowed & (fits | (climb.weights > 0))
             if not open_now.any():
                 break
-            if number == 0:
-                first = search.scores(1) if first is None else first
-            scores = search.scores(1) if number else first
-            assert first is not None and scores is not None
-            found = np.where(open_now, scores, -np.inf)
-            equal = np.flatnonzero(found == found.max())
-            used = equal[search.weights[equal] > 0]
+            scores = np.where(open_now, climb.scores(1) if number else alone, -np.inf)
+            equal = np.flatnonzero(scores == scores.max())
+            used = equal[climb.weights[equal] > 0]
             equal = used if len(used) else equal
             tied |= len(equal) > 1
-            search.move(int(random.choice(equal) if path else equal[first[equal].argmax()]), 1)
-            if found.max() > best:
-                best, taken = float(found.max()), search.weights.copy()
+            climb.move(int(rng.choice(equal) if path else equal[alone[equal].argmax()]), 1)
+            if scores.max() > best:
+                best, taken = float(scores.max()), climb.weights.copy()
         if not tied:
             break
     return taken
@@ -353,32 +179,19 @@ def polish(
     contested: Contested, folds: Sequence[int], weights: np.ndarray, steps: Sequence[int], rounds: int = 30
 ) -> np.ndarray:
     """Weights int64 (M,) after moves of one candidate at a time, each the best that gains in the metric itself."""
-    search = Search(contested, folds, weights)
+    climb = HillClimb(contested, folds, weights)
     inside = weights > 0  # no new candidate: limits stay kept
-    score = float(search.scores(0)[0])
+    score = float(climb.scores(0)[0])
     for _ in range(rounds):
         best, move = score, (0, 0)
         for step in steps:
-            found = np.where(inside & (search.weights + step >= 0), search.scores(step), -np.inf)
-            if step < 0 and (search.weights > 0).sum() == 1:
+            found = np.where(inside & (climb.weights + step >= 0), climb.scores(step), -np.inf)
+            if step < 0 and (climb.weights > 0).sum() == 1:
                 continue
             if found.max() > best + 1e-12:
                 best, move = float(found.max()), (int(found.argmax()), step)
         if not move[1]:
             break
-        search.move(*move)
+        climb.move(*move)
         score = best
-    return search.weights
-
-
-def confusions(contested: Contested, weights: np.ndarray, fold: int) -> np.ndarray:
-    """Confusion matrices int64 (n, C, C) of a fold's samples under weights (M,)."""
-    if contested.every is not None:
-        raise ValueError("a part of the contested items can't tell the confusion of a sample")
-    result = contested.settled.copy()
-    for block in contested.chosen([fold]):
-        label = np.zeros(len(block.truth), np.uint8)
-        _weighted(read(block.values), weights.astype(np.int64), label)
-        predicted = np.array(contested.scored)[label]
-        np.add.at(result, (block.row, block.truth, predicted), 1)
-    return result[contested.fold == fold]
+    return climb.weights

@@ -7,34 +7,32 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from toolkit.blending.blenders import Solution, mix
 from toolkit.blending.candidates import Pool
+from toolkit.blending.solution import Solution, mix
 from toolkit.metrics import confusion_by_sample
 from toolkit.pages.pictures import BLUE, VERMILION
-from toolkit.task import Segmentation
 
-SHOWN = 30  # families, the heaviest ones
+SHOWN = 30  # seed groups, the heaviest ones
 REPAIRED = 60  # samples in the picture of repairs
 INK, RIGHT, WRONG = BLUE, "#dfe8ef", VERMILION
 
 
 def draw(pool: Pool, solution: Solution, name: str, folder: Path) -> None:
-    """`weights.png`, `correlation.png`, and with several families `gain.png` and `repairs.png`, into `folder`."""
-    weights = solution.weights if solution.weights.ndim == 1 else solution.weights.mean(1)
-    weights = weights / weights.sum()
+    """`weights.png`, `correlation.png`, and with several seed groups `gain.png` and `repairs.png`, into `folder`."""
+    weights = solution.shares
     order = np.argsort(-weights, kind="stable")[:SHOWN]
     names = [_short(pool, int(m)) for m in order]
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         _weights(weights[order], names, name).savefig(folder / "weights.png", dpi=110, bbox_inches="tight")
-        if len(pool.families) > 1:
+        if len(pool.seed_groups) > 1:
             _correlation(pool, order, names).savefig(folder / "correlation.png", dpi=110, bbox_inches="tight")
             right = _right_after_each(pool, weights, order)
             _gain(pool, right[0], names).savefig(folder / "gain.png", dpi=110, bbox_inches="tight")
             _repairs(pool, right[1], names).savefig(folder / "repairs.png", dpi=110, bbox_inches="tight")
 
 
-def _short(pool: Pool, family: int) -> str:
-    members = pool.families[family].members
+def _short(pool: Pool, seed_group: int) -> str:
+    members = pool.seed_groups[seed_group].members
     return members[0].name + (f" (+{len(members) - 1} seeds)" if len(members) > 1 else "")
 
 
@@ -53,10 +51,9 @@ def _weights(weights: np.ndarray, names: Sequence[str], name: str) -> Figure:
 
 def _correlation(pool: Pool, order: np.ndarray, names: Sequence[str]) -> Figure:
     """Of the out-of-fold probabilities of the true class: the lower, the more one run can repair of the other."""
-    position = np.full(256, -1)
-    position[list(pool.scored)] = np.arange(len(pool.scored))
-    known = position[pool.truth] >= 0
-    own = pool.values[known, position[pool.truth[known]]][:, order]
+    position = pool.position[pool.truth]
+    known = position >= 0
+    own = pool.values[known, position[known]][:, order]
     with np.errstate(invalid="ignore"):
         alike = np.corrcoef(own, rowvar=False)
     figure = Figure(figsize=(4.5 + 0.42 * len(names), 2.8 + 0.36 * len(names)), layout="constrained")
@@ -75,14 +72,14 @@ def _correlation(pool: Pool, order: np.ndarray, names: Sequence[str]) -> Figure:
 
 
 def _right_after_each(pool: Pool, weights: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (A,) and which fitted items are right, bool (A, n), with the first 1, 2, … families by weight."""
+    """Scores (A,) and which fitted items are right, bool (A, n), with the first 1, 2, … seed groups by weight."""
     scores, right = [], []
     for number in range(1, int((weights[order] > 0).sum()) + 1):
         part = np.zeros_like(weights)
         part[order[:number]] = weights[order[:number]]
         labels = np.array(pool.scored, np.uint8)[mix(Solution(part), pool.values).argmax(1)]
         confusion = confusion_by_sample(pool.truth, labels, pool.classes).sum(0)
-        scores.append(float(pool.competition.score(confusion)))
+        scores.append(float(pool.labelled.competition.score(confusion)))
         right.append(labels == pool.truth)
     return np.array(scores), np.array(right)
 
@@ -91,7 +88,7 @@ def _gain(pool: Pool, scores: np.ndarray, names: Sequence[str]) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot(np.arange(1, len(scores) + 1), scores, marker="o", color=INK)
-    axes.set_ylabel(f"{pool.competition.metric.name}, in sample")
+    axes.set_ylabel(f"{pool.labelled.competition.metric.name}, in sample")
     labels = [names[0], *(f"+ {name}" for name in names[1 : len(scores)])]
     axes.set_xticks(np.arange(1, len(scores) + 1), labels, rotation=40, ha="right")
     axes.set_title("What each addition gains", loc="left")
@@ -100,7 +97,7 @@ def _gain(pool: Pool, scores: np.ndarray, names: Sequence[str]) -> Figure:
 
 
 def _repairs(pool: Pool, right: np.ndarray, names: Sequence[str]) -> Figure:
-    """Items that change between right and wrong as families come in, and how many each repairs and breaks."""
+    """Items that change between right and wrong as seed groups come in, and how many each repairs and breaks."""
     repaired = [0, *((~right[:-1] & right[1:]).sum(1))]
     broken = [0, *((right[:-1] & ~right[1:]).sum(1))]
     changing = np.flatnonzero(right.any(0) & ~right.all(0))
@@ -114,10 +111,10 @@ def _repairs(pool: Pool, right: np.ndarray, names: Sequence[str]) -> Figure:
     labels = [names[0], *(f"+ {name}" for name in names[1 : len(right)])]
     left.set_yticks(range(len(right)), labels)
     left.set_xticks([])
-    kind = "pixels" if isinstance(pool.competition.task, Segmentation) else "samples"
+    kind = "pixels" if pool.labelled.masks else "samples"
     left.set_xlabel(f"{len(changing)} of the {kind} that change (red: wrong)")
     if kind == "samples":
-        rows_of_items = np.concatenate([np.flatnonzero(pool.fold == k) for k in pool.folds])
+        rows_of_items = np.concatenate([pool.labelled.rows(k) for k in pool.folds])
         left.set_xticks(range(len(changing)), rows_of_items[changing], rotation=90, fontsize=6)
         left.set_xlabel(f"rows of {len(changing)} of the samples that change (red: wrong)")
     left.set_title("What each addition repairs", loc="left")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
+from scipy.optimize import minimize_scalar
 
 from toolkit.metrics import Metric
 
@@ -72,17 +73,13 @@ def tune_temperature(probabilities: np.ndarray, position: np.ndarray) -> float:
     logs = np.log(np.maximum(probabilities, FLOOR))
     logs -= logs[np.arange(len(logs)), position][:, None]
 
-    def loss(temperature: float) -> float:
-        return float(np.log(np.exp(logs / temperature).sum(1)).mean())
+    def loss(log_temperature: float) -> float:
+        return float(np.log(np.exp(logs / np.exp(log_temperature)).sum(1)).mean())
 
+    # a convex function of the inverse, so it has one valley
     low, high = np.log(TEMPERATURES)
-    for _ in range(12):  # a convex function of the inverse, so it has one valley
-        third = (high - low) / 3
-        if loss(np.exp(low + third)) < loss(np.exp(high - third)):
-            high -= third
-        else:
-            low += third
-    return float(np.exp((low + high) / 2))
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-3})
+    return float(np.exp(found.x))
 
 
 def without_small_regions(labels: np.ndarray, smallest: int) -> np.ndarray:

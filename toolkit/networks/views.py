@@ -34,6 +34,7 @@ Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column),
 Space = Literal["probability", "log", "logit"]
 SPACES: tuple[Space, ...] = ("probability", "log", "logit")
 SAME: Matrix = ((1, 0), (0, 1))
+IDENTITY = "identity"  # the image as it is
 EXACT: dict[str, Matrix] = {
     "identity": SAME,
     "horizontal": ((1, 0), (0, -1)),

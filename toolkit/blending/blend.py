@@ -1,0 +1,189 @@
+"""From finished runs to the blend that the submission follows: within limits, through views, cross-fitted, stored.
+
+Each run is averaged over test-time views where that gains; then the blenders are tried on out-of-fold probabilities
+and the simplest one within noise of the best is taken.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.blending.blend_folder import Blend, choose, chosen_blend, further_scores, score_anew
+from toolkit.blending.blenders import blenders_for
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool, make_seed_groups
+from toolkit.blending.crossfit import CrossFit, best_single, cross_fit
+from toolkit.blending.pictures import draw
+from toolkit.blending.run_views import TRAINED, through_views, views_to_try
+from toolkit.blending.solution import Solution, mixed
+from toolkit.blending.view_choice import ViewChoice, write_choice
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
+from toolkit.probabilities import CHUNK, chunks, write_probabilities
+from toolkit.progress import SILENT, Progress
+from toolkit.runs import Run, all_runs, current_runs
+from toolkit.scoring.out_of_fold import write_oof
+from toolkit.store import STALE_SECONDS, atomic, write_json, write_manifest
+
+
+def blend(
+    labelled: Labelled,
+    names: Sequence[str] | None = None,
+    *,
+    views: Sequence[str] = TRAINED,
+    limits: Limits = NO_LIMITS,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> Blend:
+    """Blend, score, store and choose; nothing is done where the same runs were blended before.
+
+    names: of the runs (None: all on the present data and folds). views: test-time views to try, by name, `none` or
+    `trained`: what all recipes' augmentation made familiar. UserError for a run that isn't there, a view that doesn't
+    fit, or limits that no run keeps.
+    """
+    current = current_runs(labelled)
+    runs = _named(labelled, current, names)
+    others = len(all_runs(labelled)) - len(current)
+    if others:
+        text = "runs are on other data or folds than the present ones: they can't be blended with these"
+        progress.say(f"{others} {text}")
+    limits, tried = limits.on(labelled), views_to_try(runs, views)
+    inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
+    inputs |= {"limits": limits.given} if limits.given else {}
+    made = chosen_blend(labelled)
+    if made is not None and made.manifest == inputs:
+        score_anew(made)
+        return made
+    place = labelled.workspace.ensemble
+    place.mkdir(parents=True, exist_ok=True)
+    for stale in place.glob(".scratch-*"):
+        if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(stale)
+    with tempfile.TemporaryDirectory(dir=place, prefix=".scratch-") as folder:
+        scratch, choice = Path(folder), None
+        candidates = [candidate(run, limits, device) for run in runs]
+        if len(tried) > 1:
+            candidates, choice = through_views(runs, candidates, tried, limits, scratch, device, progress)
+        made = _store(labelled, candidates, choice, limits, inputs, scratch)
+    choose(made)
+    return made
+
+
+def _named(labelled: Labelled, current: Sequence[Run], names: Sequence[str] | None) -> list[Run]:
+    where = labelled.workspace.train
+    if not names:
+        if not current:
+            raise UserError(f"{where} has no finished run on the present data and folds; train one first")
+        return list(current)
+    known = {run.name: run for run in current}
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{where} has no finished run {name!r} on the present data and folds; it has "
+                f"{', '.join(known) or 'none'}"
+            )
+    return [known[name] for name in dict.fromkeys(names)]  # a run named twice has one share
+
+
+def _store(
+    labelled: Labelled,
+    candidates: Sequence[Candidate],
+    choice: ViewChoice | None,
+    limits: Limits,
+    inputs: dict[str, Any],
+    scratch: Path,
+) -> Blend:
+    competition = labelled.competition
+    seed_groups = make_seed_groups(candidates, limits)
+    if not seed_groups:
+        raise UserError(f"no run fits {', '.join(f'--{name}' for name in limits.given).replace('_', '-')} even alone")
+    pool = make_pool(labelled, seed_groups, limits, scratch)
+    blenders = blenders_for(pool)
+    eligible = [one.linear or competition.try_submission is None for one in blenders]
+    fitted = cross_fit(pool, blenders, eligible, best_single(labelled, [m for g in seed_groups for m in g.members]))
+    blender, solution = fitted.final
+    made = Blend(labelled.workspace.ensemble / blender.name, labelled)
+    described = _description(pool, blender.name, solution) | {
+        "linear": blender.linear,
+        "folds": [_description(pool, one.name, part) for one, part in fitted.parts],
+    }
+    with atomic(made.folder) as partial:
+        partial.mkdir()
+        files = Blend(partial, labelled)
+        clean = write_oof(files.oof_path, _out_of_fold(pool, fitted, scratch), labelled)
+        if all(one.test is not None for one in candidates):
+            _write_test(pool, solution, files.test_path)
+        write_json(files.description_path, described)
+        if choice is not None:
+            write_choice(files.views_path, choice)
+        scores = {"clean": clean} | further_scores(labelled, described)
+        write_json(files.metrics_path, {"metric": competition.metric.name, **scores} | _counted(fitted))
+        draw(pool, solution, blender.name, partial)
+        write_manifest(partial, inputs)
+    return made
+
+
+def _out_of_fold(pool: Pool, fitted: CrossFit, scratch: Path) -> np.ndarray:
+    """float16 (N, C, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
+    shape = pool.labelled.probability_shape(len(pool.labelled.fold))
+    values: np.ndarray = np.lib.format.open_memmap(scratch / "cross_fitted.npy", "w+", np.float16, shape)
+    for k, (_, solution) in zip(pool.folds, fitted.parts, strict=True):
+        rows = pool.labelled.rows(k)
+        for start in range(0, len(rows), CHUNK):
+            at = rows[start : start + CHUNK]
+            values[at] = mixed(pool, solution, "oof", at)
+    return values
+
+
+def _write_test(pool: Pool, solution: Solution, path: Path) -> None:
+    first = pool.seed_groups[0].members[0].test
+    assert first is not None
+    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(first)))
+    write_probabilities(path, parts, first.shape, first.dtype.type)
+
+
+def _description(pool: Pool, name: str, solution: Solution) -> dict[str, Any]:
+    """What `blend.json` says of a solution: `runs` has every run's share, those without any too."""
+    biases = None
+    if solution.biases is not None:
+        biases = [0.0] * pool.classes
+        for c, value in zip(pool.scored, solution.biases, strict=True):
+            biases[c] = float(value)
+    described: dict[str, Any] = {
+        "method": name,
+        "runs": {
+            member.name: float(share) / len(group.members)
+            for group, share in zip(pool.seed_groups, solution.shares, strict=True)
+            for member in group.members
+        },
+        "biases": biases,
+        "smallest_region": solution.smallest,
+    }
+    if solution.weights.ndim == 2:
+        by_group = zip(pool.seed_groups, (solution.weights / solution.weights.sum(0)).tolist(), strict=True)
+        described["by_class"] = {group.members[0].name: shares for group, shares in by_group}
+    return described
+
+
+def _counted(fitted: CrossFit) -> dict[str, Any]:
+    return {
+        "naive": fitted.naive,
+        "optimism": fitted.naive - fitted.score,
+        "single": fitted.single,
+        "gain": fitted.score - fitted.single,
+        "gain_is_real": fitted.real,
+        "blenders": [
+            {
+                "name": line.blender.name,
+                "score": line.score,
+                "naive": line.naive,
+                "eligible": line.eligible,
+                "within": line.within,
+            }
+            for line in fitted.table
+        ],
+    }

@@ -1,0 +1,220 @@
+"""What runs predict through test-time views: stored once beside each run, chosen for all together, averaged."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from toolkit.blending.candidates import Candidate, Limits
+from toolkit.blending.view_choice import ViewChoice, choose_views, stored_floor
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.views import EXACT, IDENTITY, Mean, Space, parse_views, predict_view
+from toolkit.probabilities import chunks, open_probabilities, probabilities, weighted_mean, write_probabilities
+from toolkit.progress import SILENT, Progress
+from toolkit.recipe import Recipe
+from toolkit.runs import Run
+from toolkit.store import atomic, hash_file, write_manifest
+
+NONE, TRAINED = ("none",), ("trained",)  # asked for in place of names
+
+
+def default_views(recipe: Recipe, image_shape: tuple[int, int, int], exact: bool = True) -> tuple[str, ...]:
+    """Names of the views that a recipe's augmentation has made familiar to its networks.
+
+    exact: only those that exchange pixels, which a code submission can honour too; else also a turn and a change
+    of scale either way, by half of what was trained.
+    """
+    augment, (height, width, _) = recipe.augment, image_shape
+    chosen = [IDENTITY]
+    if augment.flip != "none":
+        chosen.append("horizontal")
+    if augment.flip == "both":
+        chosen.append("vertical")
+    if augment.flip == "both" or augment.rotate == 180:
+        chosen.append("both")
+    if augment.flip == "horizontal" and augment.rotate == 180:
+        chosen.append("vertical")
+    if augment.rotate >= 90 and height == width:
+        chosen += ["rot90", "rot270"] + ["transpose", "antitranspose"] * (augment.flip != "none")
+    if not exact:
+        if augment.rotate:
+            chosen += [f"rotate{sign}{min(augment.rotate / 2, 15):g}" for sign in ("", "-")]
+        if augment.scale:
+            chosen += [f"scale{1 + sign * augment.scale / 2:g}" for sign in (-1, 1)]
+    return tuple(chosen)
+
+
+def views_to_try(runs: Sequence[Run], asked: Sequence[str]) -> tuple[str, ...]:
+    """Names of the views, `identity` first. asked: names, `none`, or `trained`: familiar to all runs."""
+    competition = runs[0].labelled.competition
+    shape = competition.task.image_shape
+    if tuple(asked) == NONE:
+        return (IDENTITY,)
+    if tuple(asked) == TRAINED:
+        known = [default_views(run.recipe, shape) for run in runs]
+        return tuple(view for view in known[0] if all(view in each for each in known))
+    names = [view.name for view in parse_views(asked, *shape[:2])]
+    if competition.try_submission is not None:
+        for name in names:
+            if name not in EXACT:
+                raise UserError(f"a code submission can't honour the view {name!r}; it can {', '.join(EXACT)}")
+    return tuple(dict.fromkeys((IDENTITY, *names)))
+
+
+def store_views(run: Run, views: Iterable[str], device: str = "auto") -> None:
+    """Predict, through each view, what the finished run predicted: its validation rows and the test images.
+
+    Probabilities are stored as the run's own, in chunks, each view whole or not at all; views that are there are
+    kept while the run's weights are the same. Where a view doesn't see a pixel all classes have 0. `identity` is
+    the run itself. Raises UserError for a view that doesn't fit, a run on other data or folds, or without weights.
+    """
+    if not run.is_current:
+        raise UserError(f"{run.folder} is no finished run on the present data and folds; train it again")
+    labelled, scored = run.labelled, run.labelled.competition.scored
+    inputs = {"run": run.manifest, "weights": [hash_file(path) for path in run.weights]}
+    names = [view.name for view in parse_views(views, *labelled.competition.task.image_shape[:2])]
+    missing = [name for name in names if name != IDENTITY and _through(run, name).manifest != inputs]
+    if not missing:
+        return
+    place, fold = resolve_device(device), labelled.fold
+    networks = run.networks(place)
+
+    def predict(number: int, images: np.ndarray, view: str) -> np.ndarray:
+        return predict_view(networks[number], images, scored, place, run.recipe.precision, view)
+
+    def out_of_fold(view: str, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+        for at in chunks(len(fold)):
+            part = np.zeros((at.stop - at.start, *shape[1:]), np.float32)
+            for number in np.unique(fold[at][fold[at] >= 0]):
+                rows = np.flatnonzero(fold[at] == number)
+                part[rows] = predict(number, labelled.images[at.start + rows], view)
+            yield part
+
+    def test(view: str) -> Iterator[np.ndarray]:
+        for at in chunks(len(labelled.test_images)):
+            parts = [predict(number, labelled.test_images[at], view) for number in range(len(networks))]
+            yield np.mean(parts, axis=0)
+
+    for name in missing:
+        with atomic(run.view_folder(name)) as partial:
+            partial.mkdir()
+            made = Run(partial, labelled)
+            write_probabilities(made.oof_path, out_of_fold(name, run.oof.shape), run.oof.shape, run.oof.dtype.type)
+            if run.test is not None:
+                write_probabilities(made.test_path, test(name), run.test.shape, run.test.dtype.type)
+            write_manifest(partial, inputs)
+
+
+def _through(run: Run, view: str) -> Run:
+    """What lies in a view's folder is named as in a run's."""
+    return run if view == IDENTITY else Run(run.view_folder(view), run.labelled)
+
+
+def open_views(run: Run, views: Iterable[str], kind: str = "oof") -> dict[str, np.ndarray]:
+    """Stored probabilities (N, C, ...) by view, memory-mapped. kind: `oof` or `test`. UserError for one not stored."""
+    found = {}
+    for view in views:
+        seen = _through(run, view)
+        if not seen.finished:
+            raise UserError(f"{run.folder} has no stored view {view!r}; store it first")
+        found[view] = getattr(seen, kind)
+    return found
+
+
+def averaged(labelled: Labelled, choice: ViewChoice, stored: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    """The chosen mean of stored probabilities by view, float32 (n, C, ...) a chunk, in order."""
+    weights = dict(zip(choice.views, choice.weights, strict=True))
+    for at in chunks(len(stored[choice.views[0]])):
+        yield _mean(labelled, choice.space, weights, {view: stored[view][at] for view in weights})
+
+
+def averaged_out_of_fold(
+    labelled: Labelled, choice: ViewChoice, stored: Mapping[str, np.ndarray]
+) -> Iterator[np.ndarray]:
+    """As `averaged`, each fold's rows with the views that were chosen without it; rows without a fold get 0."""
+    fold = labelled.fold
+    for at in chunks(len(fold)):
+        part = np.zeros((at.stop - at.start, *stored[IDENTITY].shape[1:]), np.float32)
+        for k, weights in enumerate(choice.by_fold):
+            rows = np.flatnonzero(fold[at] == k)
+            if len(rows):
+                part[rows] = _mean(labelled, choice.space, weights, {view: stored[view][at][rows] for view in weights})
+        yield part
+
+
+def _mean(
+    labelled: Labelled, space: Space, weights: Mapping[str, float], seen: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    like, scored = next(iter(seen.values())), list(labelled.competition.scored)
+    mean = Mean(space, stored_floor(like))
+    for view, weight in weights.items():
+        mean.add(torch.from_numpy(probabilities(seen[view])[:, scored]), weight)
+    result = np.zeros(like.shape, np.float32)
+    result[:, scored] = mean.result().numpy()
+    return result
+
+
+def through_views(
+    runs: Sequence[Run],
+    candidates: list[Candidate],
+    views: Sequence[str],
+    limits: Limits,
+    scratch: Path,
+    device: str,
+    progress: Progress = SILENT,
+) -> tuple[list[Candidate], ViewChoice | None]:
+    """The runs' candidates averaged over the views that gain on the mean of all runs, as costly as that makes them.
+
+    As they are, and None, where none gains or no run has the time for them within the limits. A fold's rows are
+    averaged over the views that were chosen on the other folds.
+    """
+    labelled = runs[0].labelled
+    for run in runs:
+        progress.say(f"{run.name}: {len(views)} views")
+        store_views(run, views, device)
+    choice = choose_views(labelled, _means(runs, views, scratch))
+    gain = f"{choice.plain:.4f} without, {choice.crossfitted:.4f} with, of the mean of all runs"
+    gain = f"{labelled.competition.metric.name} {gain}"
+    if choice.crossfitted <= choice.plain:
+        progress.say(f"views {', '.join(views)} are not used: {gain}")
+        return candidates, None
+    shares = (f"{view} {weight:.2f}" for view, weight in zip(choice.views, choice.weights, strict=True))
+    progress.say(f"views: {', '.join(shares)}: {gain}")
+    times = len(choice.views)
+    costly = [one.times(times) for one in candidates]
+    if limits.max_seconds is not None and min(one.costs[1] for one in costly) > limits.max_seconds:
+        text = f"{times} views are not used: no run predicts all images {times} times in the time that is allowed"
+        progress.say(text)
+        return candidates, None
+    seen = []
+    for run, one in zip(runs, costly, strict=True):
+        files = Run(scratch / run.name, labelled)
+        parts = averaged_out_of_fold(labelled, choice, open_views(run, views))
+        one = replace(one, oof=_written(files.oof_path, parts, candidates[0].oof))
+        if one.test is not None:
+            parts = averaged(labelled, choice, open_views(run, choice.views, "test"))
+            one = replace(one, test=_written(files.test_path, parts, one.test))
+        seen.append(one)
+    return seen, choice
+
+
+def _means(runs: Sequence[Run], views: Sequence[str], scratch: Path) -> dict[str, np.ndarray]:
+    """Out-of-fold probabilities (N, C, ...) by view, of the mean of all runs."""
+    like, means = runs[0].oof, {}
+    for view in views:  # opened one by one: runs times views may be more files than a process may have open
+        stored = [open_views(run, [view])[view] for run in runs]
+        parts = (
+            weighted_mean([each[at] for each in stored], np.full((at.stop - at.start, len(stored)), 1 / len(stored)))
+            for at in chunks(len(like))
+        )
+        means[view] = _written(scratch / f"{view}.npy", parts, like)
+    return means
+
+
+def _written(path: Path, parts: Iterable[np.ndarray], like: np.ndarray) -> np.ndarray:
+    write_probabilities(path, parts, like.shape, like.dtype.type)
+    return open_probabilities(path)
