@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from toolkit.runs import Run
     from toolkit.submission.build import Submission
     from toolkit.submission.grading import Grade
-    from toolkit.tuning.search_loop import Search
+    from toolkit.tuning.summary import Search
 
 TRAINED = ("trained",)  # test-time views that all recipes' augmentation made familiar
 
@@ -152,10 +152,19 @@ class Project:
         storage: str = "sqlite",
         repeats: int = 1,
         until_no_gain: int | None = None,
+        assignments: Sequence[str] = (),
         **fields: Any,
     ) -> "Search":
-        """Look for better recipes; fields, as for `recipe`, are given and not searched. budget: seconds."""
-        from toolkit.tuning.search_loop import SearchSettings, search
+        """Look for better recipes in the competition's space, with Optuna.
+
+        trials: of the study (none: 30, or as the budget allows); budget: seconds of this call; recipe: what is tried
+        first (none: the competition's hand-made ones); objective: `clean`, `stress`, `test-matched`, or two such as
+        `clean,seconds`; stress: as for `train`, of the best; sampler: `auto`, `tpe`, `gp`, `cmaes`, `qmc`, `random`;
+        storage: `sqlite`, `journal` or an address in PostgreSQL; repeats: other seeds for the best; until_no_gain:
+        end after so many trials without a better one. Fields, as for `recipe`, or as on the command line in
+        `assignments`, are given and not searched.
+        """
+        from toolkit.tuning.settings import SearchSettings
 
         settings = SearchSettings(
             trials=trials,
@@ -167,12 +176,16 @@ class Project:
             storage=storage,
             repeats=repeats,
             until_no_gain=until_no_gain,
-            fields=_assignments(fields),
+            fields=(*assignments, *_assignments(fields)),
             seed=self.seed,
             device=self.device,
             workers=self.workers,
         )
-        return search(self.labelled(), settings, self.progress)
+        settings.check(self.competition)
+        labelled = self.labelled()
+        from toolkit.tuning.search_loop import search
+
+        return search(labelled, settings, self.progress)
 
     def ensemble(
         self,

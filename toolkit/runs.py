@@ -245,20 +245,23 @@ class Run:
         """What training all folds took, one after the other."""
         return sum(fold.seconds for fold in self.folds)
 
+    def weights_of(self, fold: int) -> Path:
+        """A fold's trained weights, safetensors; UserError where they are gone."""
+        path = self.fold(fold).weights
+        if not path.exists():
+            raise UserError(f"{path} does not exist any more; train {self.recipe.name} again")
+        return path
+
     @property
     def weights(self) -> list[Path]:
-        """The folds' trained weights, safetensors; UserError where one is gone."""
-        paths = [fold.weights for fold in self.folds]
-        for path in paths:
-            if not path.exists():
-                raise UserError(f"{path} does not exist any more; train {self.recipe.name} again")
-        return paths
+        """Those of all folds."""
+        return [self.weights_of(fold) for fold in range(self.labelled.folds)]
 
     def network(self, fold: int, device: "torch.device") -> "nn.Module":
         """The trained network of a fold, ready to predict."""
         from toolkit.networks.network import load_network
 
-        return load_network(self.labelled.competition, self.recipe, self.weights[fold], device)
+        return load_network(self.labelled.competition, self.recipe, self.weights_of(fold), device)
 
     def networks(self, device: "torch.device") -> "list[nn.Module]":
         """Those of all folds."""

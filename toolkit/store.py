@@ -87,6 +87,16 @@ class Workspace:
         return self.folder / "search"
 
     @property
+    def best_recipe(self) -> Path:
+        """The winner of a search, as `train --recipe` takes it."""
+        return self.search / "best.recipe"
+
+    @property
+    def search_summary(self) -> Path:
+        """What a search says in the end, in numbers."""
+        return self.search / "summary.json"
+
+    @property
     def ensemble(self) -> Path:
         return self.folder / "ensemble"
 

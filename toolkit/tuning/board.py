@@ -1,46 +1,36 @@
 """What a search shows: a live table where the screen is a terminal, a line a trial otherwise."""
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from toolkit import console
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from toolkit.outcome import duration
+from toolkit.progress import Progress, Watch
 
 if TYPE_CHECKING:
-    from optuna.study import Study
-    from optuna.trial import FrozenTrial
     from rich.console import RenderableType
 
 ROWS = 12  # trials in the live table
 
 
-class Board(AbstractContextManager["Board"]):
-    """The study's trials, and how far this process is with its own."""
+class Board:
+    """The study's trials, and how far this process is with its own. until: Unix time at which the search ends."""
 
-    def __init__(self, study: "Study", folds: int, until: float | None) -> None:
-        self.study, self.folds, self.until = study, folds, until
+    def __init__(self, study: Study, folds: int, until: float | None, progress: Progress) -> None:
+        self.study, self.folds, self.until, self.progress = study, folds, until, progress
         self.begun: dict[int, float] = {}
         self.now = ""
         self.trials: Sequence[FrozenTrial] = []
-        self.live: Any = None
+        self.shown = False
 
-    def __enter__(self) -> "Board":
-        if console.screen().is_terminal:
-            from rich.live import Live
-
-            self.live = Live(
-                get_renderable=self._shown, console=console.screen(), refresh_per_second=2, transient=True
-            )
-            self.live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.live is not None:
-            self.live.__exit__(kind, error, trace)
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        with self.progress.live(self.view) as self.shown:
+            yield
 
     def begin(self, number: int) -> None:
         self.begun[number] = time.time()
@@ -50,7 +40,7 @@ class Board(AbstractContextManager["Board"]):
     def read(self) -> None:
         self.trials = self.study.get_trials(deepcopy=False)
 
-    def watch(self, what: str, epochs: int, position: int) -> Any:
+    def watch(self, what: str, epochs: int, position: int) -> Watch:
         """What `fit_fold` calls after a step; what: a trial or a final."""
 
         def watch(fold: int, epoch: float, news: str) -> None:
@@ -59,23 +49,21 @@ class Board(AbstractContextManager["Board"]):
 
         return watch
 
-    def told(self, trial: "FrozenTrial") -> None:
+    def ended(self, trial: FrozenTrial) -> None:
         self.read()
-        if self.live is not None:
+        if self.shown:
             return
-        took = console.duration(time.time() - self.begun.get(trial.number, time.time()))
+        took = duration(time.time() - self.begun.get(trial.number, time.time()))
+        words = [f"trial {trial.number} {state(trial)}", scores(trial) if trial.values else "", took, *self._rest()]
+        self.progress.say(", ".join(word for word in words if word) + f": {short(trial)}")
+
+    def _rest(self) -> list[str]:
+        """The best trial, and the time that is left."""
         best = best_of(self.trials)
-        words = [f"trial {trial.number} {state(trial)}"]
-        words += [scores(trial)] if trial.values else []
-        words += [took, f"best {best}"] if best else [took]
-        words += [f"{console.duration(self.left)} left"] if self.until else []
-        console.say(", ".join(words) + f": {short(trial)}")
+        left = None if self.until is None else duration(max(0.0, self.until - time.time()))
+        return [*([f"best {best}"] if best else []), *([f"{left} left"] if left else [])]
 
-    @property
-    def left(self) -> float:
-        return max(0.0, self.until - time.time()) if self.until else 0.0
-
-    def _shown(self) -> "RenderableType":
+    def view(self) -> "RenderableType":
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -88,24 +76,22 @@ class Board(AbstractContextManager["Board"]):
         for trial in begun[-ROWS:]:
             folds = f"{done_folds(trial, self.folds)}/{self.folds}"
             table.add_row(*map(Text, (str(trial.number), scores(trial), folds, state(trial, why=False), short(trial))))
-        best = best_of(self.trials)
-        words = [self.now, f"best {best}" if best else "", f"{console.duration(self.left)} left" if self.until else ""]
-        return Group(table, Text("  ".join(word for word in words if word)))
+        return Group(table, Text("  ".join(word for word in (self.now, *self._rest()) if word)))
 
 
-def done_folds(trial: "FrozenTrial", folds: int) -> int:
+def done_folds(trial: FrozenTrial, folds: int) -> int:
     reported = max(trial.intermediate_values, default=0)
     return folds if trial.state.name == "COMPLETE" else max(reported, int(trial.user_attrs.get("folds", 0)))
 
 
-def scores(trial: "FrozenTrial") -> str:
+def scores(trial: FrozenTrial) -> str:
     if trial.values:
         return " ".join(f"{value:.4f}" for value in trial.values)
     last = max(trial.intermediate_values, default=None)
     return "" if last is None else f"{trial.intermediate_values[last]:.4f}"
 
 
-def state(trial: "FrozenTrial", why: bool = True) -> str:
+def state(trial: FrozenTrial, why: bool = True) -> str:
     """Finished, pruned or failed, and why."""
     attributes = trial.user_attrs
     if trial.state.name == "COMPLETE":
@@ -119,7 +105,7 @@ def state(trial: "FrozenTrial", why: bool = True) -> str:
     return "running"
 
 
-def short(trial: "FrozenTrial") -> str:
+def short(trial: FrozenTrial) -> str:
     """The parameters without the groups that they belong to."""
 
     def shown(value: Any) -> str:
@@ -130,7 +116,7 @@ def short(trial: "FrozenTrial") -> str:
     )
 
 
-def best_of(trials: Sequence["FrozenTrial"]) -> str:
+def best_of(trials: Sequence[FrozenTrial]) -> str:
     done = [t for t in trials if t.state.name == "COMPLETE"]
     if not done:
         return ""

@@ -1,11 +1,9 @@
-"""Who works on what: a lease ends with its process, however that ends, and another may go on from there.
+"""Who works on what: a claim ends with its process, however that ends, and another may go on from there.
 
 On one machine a process is known by its id and its start time. Of another machine's it is only known whether it was
 heard of lately; the machines' clocks must agree within GRACE.
 """
 
-import fcntl
-import json
 import os
 import socket
 import subprocess
@@ -16,6 +14,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from toolkit.store import read_json, write_json
 
 BEAT = 15.0  # seconds between two signs of life
 GRACE = 120.0  # without one for so long, a process of another machine counts as dead
@@ -51,8 +53,8 @@ def _started(pid: int) -> str | None:
         except OSError:
             return None
         return None if fields[0] in "ZX" else fields[19]
-    said = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return said.stdout.strip() or None
+    listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.strip() or None
 
 
 def alive(owner: Owner, heard: float) -> bool:
@@ -83,13 +85,10 @@ def beating(beat: Callable[[], None], every: float = BEAT) -> Iterator[None]:
         thread.join()
 
 
-@contextmanager
-def turn(path: Path) -> Iterator[None]:
-    """One process of this machine at a time; the system gives it on when that ends."""
+def turn(path: Path) -> FileLock:
+    """To be entered by one process of this machine at a time; the system gives it on when that ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return FileLock(path, poll_interval=0.01)
 
 
 @contextmanager
@@ -98,21 +97,17 @@ def claimed(path: Path) -> Iterator[bool]:
 
     On this machine the system's lock decides, elsewhere the sign of life in the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    try:
+        own = turn(path.with_name(f"{path.name}.lock")).acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    with own:
+        owner = Owner(**read_json(path)) if path.exists() else this_process()
+        if owner.host != this_host() and alive(owner, path.stat().st_mtime):
             yield False
             return
-        file.seek(0)
-        text = file.read()
-        if text and (owner := Owner(**json.loads(text))).host != this_host() and alive(owner, path.stat().st_mtime):
-            yield False
-            return
-        file.truncate(0)
-        file.write(json.dumps(asdict(this_process())))
-        file.flush()
+        write_json(path, asdict(this_process()))
         with beating(lambda: os.utime(path)):
             yield True
-        file.truncate(0)
+        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""When to stop a trial of a k-fold search, and what the score of a search's winner is worth.
+"""When to prune a trial of a k-fold search, and what the score of a search's winner is worth.
 
 A trial is compared with the best finished one on the folds that both have, group by group, in the official
 metric. Two things make such a difference uncertain, and both are asked: which samples were validated, and how a
@@ -12,17 +12,18 @@ import numpy as np
 from scipy.stats import t as student
 
 from toolkit.competition import Competition
+from toolkit.scoring.bootstrap import jackknife_variance
 
-THRESHOLD = 0.1  # how likely a trial as good as the best may be stopped, all its folds together
-WARM_UP = 1 / 3  # of the epochs: before, courses say little of where they end
-PEERS = 8  # courses from which on one can be judged by them
+THRESHOLD = 0.1  # how likely a trial as good as the best may be pruned, all its folds together
+WARM_UP = 1 / 3  # of the epochs: before, learning curves say little of where they end
+PEERS = 8  # curves from which on one can be judged by them
 PAIRS = 2  # trials with both of two folds, from which on these can be compared
 FINISHED = 5  # trials from which on their median says something
-Courses = Mapping[int, Mapping[float, float]]  # fold → share of the epochs → watched score, the last one its end
+Curves = Mapping[int, Mapping[float, float]]  # fold → share of the epochs → watched score, the last one its end
 
 
 @dataclass(frozen=True)
-class Fold:
+class FoldConfusions:
     """What a trial predicted on one fold's validation samples, whose confusions are summed by group.
 
     groups: int64 (n,), sorted, each once; confusions: int64 (n, C, C), under the objective of the search.
@@ -31,6 +32,9 @@ class Fold:
     number: int
     groups: np.ndarray
     confusions: np.ndarray
+
+
+Folds = Sequence[FoldConfusions]  # of one trial
 
 
 @dataclass(frozen=True)
@@ -56,26 +60,26 @@ class Choice:
         return self.naive - self.crossfitted
 
 
-def by_group(number: int, groups: np.ndarray, confusions: np.ndarray) -> Fold:
+def by_group(number: int, groups: np.ndarray, confusions: np.ndarray) -> FoldConfusions:
     """A fold from its samples' groups, int (N,), and confusions, int64 (N, C, C)."""
     names, inverse = np.unique(groups, return_inverse=True)
     summed = np.zeros((len(names), *confusions.shape[1:]), np.int64)
     np.add.at(summed, inverse, confusions)
-    return Fold(number, names.astype(np.int64), summed)
+    return FoldConfusions(number, names.astype(np.int64), summed)
 
 
-def pooled_score(competition: Competition, folds: Iterable[Fold]) -> float:
+def pooled_score(competition: Competition, folds: Iterable[FoldConfusions]) -> float:
     """The official metric over all samples of the folds."""
     return float(competition.score(np.sum([fold.confusions.sum(0) for fold in folds], axis=0)))
 
 
-def worse(competition: Competition, trial: Sequence[Fold], best: Sequence[Fold], noise: Noise | None = None) -> float:
+def worse(competition: Competition, trial: Folds, best: Folds, noise: Noise | None = None) -> float:
     """The p-value of "the trial is at least as good as the best", from the folds that both have; 1 without any.
 
     The difference of the two official scores is divided by its standard error from the jackknife: both scores
-    anew without each group in turn (Miller 1974; it errs on the safe side, Efron & Stein 1981). So it is paired,
-    samples of one origin count once, and a metric that has no value for a single group, as mean IoU, needs no
-    rule of its own. Student's t gives the p-value; it is never below that of n equal signs.
+    anew without each group in turn. So it is paired, samples of one origin count once, and a metric that has no value
+    for a single group, as mean IoU, needs no rule of its own. Student's t gives the p-value; it is never below that of
+    n equal signs.
 
     That error is of the samples alone: the same recipe with another seed differs more. `noise` (`fold_noise`) has
     what folds disagree on beyond it; the larger of the two p-values counts. And the best of many has been lucky:
@@ -87,11 +91,13 @@ def worse(competition: Competition, trial: Sequence[Fold], best: Sequence[Fold],
     if not ours:
         return 1.0
     mine, other = (np.concatenate([fold.confusions for fold in folds]) for folds in (ours, theirs))
-    difference, variance = _jackknife(competition, mine, other)
-    groups = len(mine)
+    difference = float(competition.score(other.sum(0)) - competition.score(mine.sum(0)))
     difference -= noise.luck if noise else 0.0
+    groups = len(mine)
     if difference <= 0 or groups < 2:
         return 1.0
+    without = competition.score(other.sum(0) - other) - competition.score(mine.sum(0) - mine)
+    variance = jackknife_variance(without)
     p = max(_tail(difference, variance, groups - 1), 0.5**groups)
     if noise is None:
         return p
@@ -99,17 +105,13 @@ def worse(competition: Competition, trial: Sequence[Fold], best: Sequence[Fold],
 
 
 def should_prune(
-    competition: Competition,
-    trial: Sequence[Fold],
-    best: Sequence[Fold],
-    threshold: float = THRESHOLD,
-    noise: Noise | None = None,
+    competition: Competition, trial: Folds, best: Folds, threshold: float = THRESHOLD, noise: Noise | None = None
 ) -> bool:
     """Is the trial, after some of the folds of `best`, likely enough worse? Asked after each fold.
 
-    The threshold is shared out among the questions (Bonferroni), so a trial that is as good as the best is stopped
+    The threshold is shared out among the questions (Bonferroni), so a trial that is as good as the best is pruned
     with about that probability at most, in all, where `noise` is given; without, more often. A trial that has all
-    folds is never stopped: nothing is left to save.
+    folds is never pruned: nothing is left to save.
     """
     done = len({fold.number for fold in trial} & {fold.number for fold in best})
     if done in (0, len(best)):
@@ -117,7 +119,7 @@ def should_prune(
     return worse(competition, trial, best, noise) < threshold / (len(best) - 1)
 
 
-def below_median(competition: Competition, trial: Sequence[Fold], finished: Sequence[Sequence[Fold]]) -> bool:
+def below_median(competition: Competition, trial: Folds, finished: Sequence[Folds]) -> bool:
     """Is the trial worse, on the folds that it has, than most finished trials are there?
 
     The median stopping rule (Golovin et al. 2017) with folds for steps. It gives up more than `should_prune` and is
@@ -131,7 +133,7 @@ def below_median(competition: Competition, trial: Sequence[Fold], finished: Sequ
     return pooled_score(competition, trial) < float(np.median(there))
 
 
-def fold_change(competition: Competition, done: Collection[int], finished: Sequence[Sequence[Fold]]) -> float:
+def fold_change(competition: Competition, done: Collection[int], finished: Sequence[Folds]) -> float:
     """How the score on all folds differs from that on these, in the mean of the finished trials; 0 without any."""
     changes = [
         pooled_score(competition, folds) - pooled_score(competition, [fold for fold in folds if fold.number in done])
@@ -140,12 +142,12 @@ def fold_change(competition: Competition, done: Collection[int], finished: Seque
     return float(np.mean(changes)) if changes else 0.0
 
 
-def expected_score(competition: Competition, trial: Sequence[Fold], finished: Sequence[Sequence[Fold]]) -> float:
+def expected_score(competition: Competition, trial: Folds, finished: Sequence[Folds]) -> float:
     """What a trial with these folds is likely to have on all."""
     return pooled_score(competition, trial) + fold_change(competition, [fold.number for fold in trial], finished)
 
 
-def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> Noise | None:
+def fold_noise(competition: Competition, finished: Sequence[Folds]) -> Noise | None:
     """How much folds disagree about trials: the mean square of a two-way analysis of variance's residuals.
 
     From the fold scores of all finished trials; None with fewer than two trials or folds. The better half alone would
@@ -166,27 +168,20 @@ def fold_noise(competition: Competition, finished: Sequence[Sequence[Fold]]) -> 
     return Noise(variance, freedom, chance * float(means.max() - means.mean()))
 
 
-def hopeless_end(
-    score: float,
-    epoch_share: float,
-    fold: int,
-    trials: Sequence[Courses],
-    warm_up: float = WARM_UP,
-    peers: int = PEERS,
-) -> float | None:
-    """Where a training on this fold is likely to end that need not be trained on; None: it goes on.
+def end_if_pruned(score: float, epoch_share: float, fold: int, trials: Sequence[Curves]) -> float | None:
+    """Where a training on its first fold is likely to end, which is pruned inside it; None: it goes on.
 
-    score: that it has at this share of its epochs; trials: the courses of those that came before, whether they went
-    on or not. A course on another fold is moved by what trials that have both differ by there, on average.
+    score: that it has at this share of its epochs; trials: the learning curves of those that came before, whether they
+    went on or not. A curve on another fold is moved by what trials that have both differ by there, on average.
     Two things must hold. Even with the largest gain that any of them made from here on it would end below their
     median; and none that stood as low here ended above it. The first is the median stopping rule (Golovin et al.
     2017) for scores that are extrapolated by the peers' own gains, as freeze-thaw does with a model (Swersky et
-    al. 2014); the second spares those that start late. Before `warm_up`, or with fewer courses than `peers`, never.
+    al. 2014); the second spares those that start late. Before WARM_UP, or with fewer curves than PEERS, never.
     """
-    if epoch_share < warm_up or epoch_share >= 1:
+    if epoch_share < WARM_UP or epoch_share >= 1:
         return None
     known = np.array(_as_on(fold, epoch_share, trials))
-    if len(known) < peers:
+    if len(known) < PEERS:
         return None
     here, ends = known.T
     middle = float(np.median(ends))
@@ -195,18 +190,18 @@ def hopeless_end(
     return score + float(np.median(ends - here))
 
 
-def _as_on(fold: int, share: float, trials: Sequence[Courses]) -> list[np.ndarray]:
-    """Each course's score at this share of the epochs and at its end, (2,), as if it had been on the fold."""
-    points = [{k: np.array([_at(c, share), c[max(c)]]) for k, c in courses.items() if c} for courses in trials]
+def _as_on(fold: int, share: float, trials: Sequence[Curves]) -> list[np.ndarray]:
+    """Each curve's score at this share of the epochs and at its end, (2,), as if it had been on the fold."""
+    points = [{k: np.array([_at(c, share), c[max(c)]]) for k, c in curves.items() if c} for curves in trials]
     found = []
-    for other in sorted({k for courses in points for k in courses}):
-        pairs = [courses[other] - courses[fold] for courses in points if other in courses and fold in courses]
+    for other in sorted({k for curves in points for k in curves}):
+        pairs = [curves[other] - curves[fold] for curves in points if other in curves and fold in curves]
         if len(pairs) >= PAIRS:
-            found += [courses[other] - np.mean(pairs, axis=0) for courses in points if other in courses]
+            found += [curves[other] - np.mean(pairs, axis=0) for curves in points if other in curves]
     return found
 
 
-def crossfit_winner(competition: Competition, trials: Sequence[Sequence[Fold]]) -> Choice:
+def crossfit_winner(competition: Competition, trials: Sequence[Folds]) -> Choice:
     """The trial with the best official score, and what a choice made so scores where it wasn't made.
 
     For each fold the winner on the other folds predicts it; these predictions together have the cross-fitted
@@ -225,11 +220,11 @@ def crossfit_winner(competition: Competition, trials: Sequence[Sequence[Fold]]) 
     return Choice(int(scores.argmax()), float(scores.max()), float(crossfitted))
 
 
-def _ordered(folds: Sequence[Fold]) -> list[Fold]:
+def _ordered(folds: Folds) -> list[FoldConfusions]:
     return sorted(folds, key=lambda fold: fold.number)
 
 
-def _shared(trial: Sequence[Fold], best: Sequence[Fold]) -> tuple[list[Fold], list[Fold]]:
+def _shared(trial: Folds, best: Folds) -> tuple[list[FoldConfusions], list[FoldConfusions]]:
     of = {fold.number: fold for fold in best}
     mine = [fold for fold in _ordered(trial) if fold.number in of]
     other = [of[fold.number] for fold in mine]
@@ -239,17 +234,10 @@ def _shared(trial: Sequence[Fold], best: Sequence[Fold]) -> tuple[list[Fold], li
     return mine, other
 
 
-def _jackknife(competition: Competition, trial: np.ndarray, best: np.ndarray) -> tuple[float, float]:
-    """By how much the best is better, and the variance of that; confusions (n, C, C) by group."""
-    difference = float(competition.score(best.sum(0)) - competition.score(trial.sum(0)))
-    without = competition.score(best.sum(0) - best) - competition.score(trial.sum(0) - trial)
-    return difference, float(without.var() * (len(without) - 1))
-
-
 def _tail(difference: float, variance: float, freedom: int) -> float:
     return float(student.sf(difference / np.sqrt(variance), freedom)) if variance > 0 else 0.0
 
 
-def _at(course: Mapping[float, float], share: float) -> float:
-    shares = sorted(course)
-    return float(np.interp(share, shares, [course[one] for one in shares]))
+def _at(curve: Mapping[float, float], share: float) -> float:
+    shares = sorted(curve)
+    return float(np.interp(share, shares, [curve[one] for one in shares]))

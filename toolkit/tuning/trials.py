@@ -14,65 +14,29 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset
-from toolkit.errors import UserError
+from toolkit.data.labelled import Labelled, confusions
 from toolkit.metrics import confusion_by_sample
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
-from toolkit.probabilities import chunks, open_probabilities, probabilities
+from toolkit.runs import Run, RunFold
 from toolkit.scoring.stress import stressed
-from toolkit.store import atomic, hash_file, read_json, read_manifest
-from toolkit.training.loop import FoldJob
+from toolkit.store import atomic, hash_file
 from toolkit.tuning.pruning import (
-    Fold,
+    FoldConfusions,
+    Folds,
     below_median,
     by_group,
+    end_if_pruned,
     expected_score,
     fold_change,
     fold_noise,
-    hopeless_end,
     pooled_score,
     should_prune,
 )
-from toolkit.tuning.study import RUN, Direction
+from toolkit.tuning.settings import CLEAN, Objective
+from toolkit.tuning.study import RUN
 
 SEED = 0  # of the corruptions that folds are judged under: one for all trials
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What a search climbs. `metric`: its key in metrics.json; `judged`: what a fold is pruned by."""
-
-    name: str
-    metric: str | None
-    judged: str | None
-    direction: Direction = "maximize"
-
-
-CLEAN = Objective("clean", "clean", "clean")
-OBJECTIVES = {
-    one.name: one
-    for one in (
-        CLEAN,
-        Objective("stress", "stress", "stress"),
-        Objective("test-matched", "matched", "stress"),
-        Objective("seconds", None, None, "minimize"),
-    )
-}
-
-
-def read_objectives(text: str) -> tuple[Objective, ...]:
-    """`clean`, `stress`, `test-matched`, or two such as `clean,seconds`. UserError for others."""
-    names = text.split(",")
-    for name in names:
-        if name not in OBJECTIVES:
-            raise UserError(f"there is no objective {name!r}; there are {', '.join(OBJECTIVES)}, or two with a comma")
-    if len(names) > 2 or len(set(names)) < len(names):
-        raise UserError(f"--objective takes one or two different ones, got {text}")
-    if names[0] == "seconds":
-        raise UserError("--objective names a score first, such as clean,seconds: nothing is fastest")
-    return tuple(OBJECTIVES[name] for name in names)
 
 
 def fold_order(seed: int, number: int, folds: int) -> list[int]:
@@ -80,71 +44,63 @@ def fold_order(seed: int, number: int, folds: int) -> list[int]:
     return np.random.default_rng([seed, number]).permutation(folds).tolist()
 
 
-def judge(competition: Competition, dataset: Dataset, groups: np.ndarray, job: FoldJob, judged: str) -> Fold:
+def judge(run: Run, number: int, judged: str, device: str) -> FoldConfusions:
     """A trained fold's confusions by group, from its folder or made and left there.
 
-    dataset: relabelled; groups: int64 (N,) of its rows. Under stress each sample is seen once, under one random
-    member of the suite, the same in all trials.
+    Under stress each sample is seen once, under one random member of the suite, the same in all trials.
     """
-    weights = hash_file(job.folder / "weights.safetensors")
-    path = _evidence(job.folder, judged)
+    fold, rows = run.fold(number), run.labelled.rows(number)
+    weights, path = hash_file(fold.weights), fold.judged(judged)
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
             if str(stored["weights"]) == weights:
-                return Fold(job.fold, stored["groups"], stored["confusions"])
-    rows, classes = job.valid_rows, len(competition.task.classes)
-    truth = dataset.targets[rows]
+                return FoldConfusions(number, stored["groups"], stored["confusions"])
     if judged == "clean":
-        stored_oof = open_probabilities(job.folder / "oof.npy")
-        predicted = np.concatenate([competition.decode(probabilities(stored_oof[at])) for at in chunks(len(rows))])
+        found = confusions(run.labelled.competition, run.labelled.targets[rows], fold.oof)
     else:
-        images, masks = stressed(dataset.images[rows], truth if truth.ndim > 1 else None, SEED)
-        truth = truth if masks is None else masks
-        device = resolve_device(job.device)
-        network = load_network(competition, job.recipe, job.folder / "weights.safetensors", device)
-        said = predict(network, images, competition.scored, device, job.recipe.precision)
-        predicted = competition.decode(said)
-    fold = by_group(job.fold, groups[rows], confusion_by_sample(truth, predicted, classes))
+        found = _stressed_confusions(run, number, rows, device)
+    made = by_group(number, run.labelled.group[rows], found)
     with atomic(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, weights=np.array(weights), groups=fold.groups, confusions=fold.confusions)
-    return fold
+        np.savez_compressed(file, weights=np.array(weights), groups=made.groups, confusions=made.confusions)
+    return made
 
 
-def _evidence(folder: Path, judged: str) -> Path:
-    return folder / f"judged_{judged}.npz"
+def _stressed_confusions(run: Run, number: int, rows: np.ndarray, device: str) -> np.ndarray:
+    labelled, place = run.labelled, resolve_device(device)
+    competition, truth = labelled.competition, labelled.targets[rows]
+    images, masks = stressed(labelled.images[rows], truth if labelled.masks else None, SEED)
+    truth = truth if masks is None else masks
+    network = run.network(number, place)
+    predicted = competition.decode(predict(network, images, competition.scored, place, run.recipe.precision))
+    return confusion_by_sample(truth, predicted, len(competition.task.classes))
 
 
-def stored_folds(run: Path, judged: str, folds: Iterable[int]) -> list[Fold]:
-    """Those of the run's folds that were trained whole and judged."""
-    found = []
-    for k in folds:
-        path = _evidence(run / f"fold_{k}", judged)
-        if path.exists() and (read_manifest(path.parent) or {}).get("complete"):
-            found.append(_read(path, path.stat().st_mtime_ns, k))
-    return found
+def judged_folds(run: Run, judged: str) -> list[FoldConfusions]:
+    """The run's folds that were trained whole and judged."""
+    paths = ((fold.number, fold.judged(judged)) for fold in run.folds if fold.complete)
+    return [_read(path, path.stat().st_mtime_ns, number) for number, path in paths if path.exists()]
 
 
 @lru_cache(maxsize=256)
-def _read(path: Path, changed: int, fold: int) -> Fold:
+def _read(path: Path, changed: int, fold: int) -> FoldConfusions:
     with np.load(path, allow_pickle=False) as stored:
-        return Fold(fold, stored["groups"], stored["confusions"])
+        return FoldConfusions(fold, stored["groups"], stored["confusions"])
 
 
-def seconds(run: Path, folds: Iterable[int]) -> float:
-    """What training these folds took, all epochs together, however often it was interrupted."""
-    histories = [run / f"fold_{k}" / "history.json" for k in folds]
-    return float(sum(epoch["seconds"] for path in histories if path.exists() for epoch in read_json(path)))
+def seconds(run: Run, folds: Iterable[int]) -> float:
+    """What training these folds took."""
+    return sum(run.fold(k).seconds for k in folds)
 
 
-def course(run: Path, fold: int) -> dict[float, float]:
+def learning_curve(fold: RunFold) -> dict[float, float]:
     """Share of the epochs → score that was watched then; empty where the fold isn't trained."""
-    path = run / f"fold_{fold}" / "history.json"
-    return _course(path, path.stat().st_mtime_ns) if path.exists() else {}
+    path = fold.history_path
+    return _learning_curve(fold, path.stat().st_mtime_ns) if path.exists() else {}
 
 
 @lru_cache(maxsize=4096)  # each epoch of a first fold looks at all that were trained
-def _course(path: Path, changed: int) -> dict[float, float]:
-    epochs: list[dict[str, Any]] = read_json(path)
+def _learning_curve(fold: RunFold, changed: int) -> dict[float, float]:
+    epochs = fold.history
     return {(at + 1) / len(epochs): line["score"] for at, line in enumerate(epochs) if line["score"] is not None}
 
 
@@ -152,55 +108,66 @@ def _course(path: Path, changed: int) -> dict[float, float]:
 class Rivals:
     """The study's finished trials whose folds are at hand."""
 
-    competition: Competition
+    labelled: Labelled
     objectives: tuple[Objective, ...]
-    train: Path  # the folder of the runs
-    folds: int
+
+    @property
+    def competition(self) -> Competition:
+        return self.labelled.competition
+
+    @property
+    def kinds(self) -> list[str]:
+        """What folds are judged by."""
+        return list(dict.fromkeys(one.judged for one in self.objectives if one.judged))
+
+    def run(self, trial: FrozenTrial) -> Run:
+        return Run(self.labelled.workspace.train / trial.user_attrs[RUN], self.labelled)
+
+    def of(self, trial: FrozenTrial, kind: str) -> list[FoldConfusions]:
+        return judged_folds(self.run(trial), kind)
 
     def _finished(self, study: Study) -> list[FrozenTrial]:
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return [t for t in done if RUN in t.user_attrs and (self.train / t.user_attrs[RUN]).is_dir()]
+        return [t for t in done if RUN in t.user_attrs and self.run(t).folder.is_dir()]
 
-    def _whole(self, finished: Sequence[FrozenTrial], kind: str) -> dict[int, list[Fold]]:
+    def _whole(self, finished: Sequence[FrozenTrial], kind: str) -> dict[int, list[FoldConfusions]]:
         """The folds of those that have all of them, by the trial's number."""
         found = {trial.number: self.of(trial, kind) for trial in finished}
-        return {number: folds for number, folds in found.items() if len(folds) == self.folds}
+        return {number: folds for number, folds in found.items() if len(folds) == self.labelled.folds}
 
-    def of(self, trial: FrozenTrial, judged: str) -> list[Fold]:
-        return stored_folds(self.train / trial.user_attrs[RUN], judged, range(self.folds))
-
-    def verdict(self, study: Study, run: Path, mine: Mapping[str, Sequence[Fold]]) -> str | None:
+    def verdict(self, study: Study, run: Run, mine: Mapping[str, Folds]) -> str | None:
         """Why a trial with these folds, by what they were judged by, needs no further ones; None: it goes on.
 
         A rival must be better in every objective; with one objective the best one is asked, and the median of all;
         with two objectives all those that no other beats.
         """
         finished = self._finished(study)
-        kinds = {one.judged for one in self.objectives if one.judged}
-        whole = {kind: list(self._whole(finished, kind).values()) for kind in kinds}
-        noise = {kind: fold_noise(self.competition, whole[kind]) for kind in kinds}
+        whole = {kind: list(self._whole(finished, kind).values()) for kind in self.kinds}
+        noise = {kind: fold_noise(self.competition, whole[kind]) for kind in self.kinds}
         for rival in _best(study, finished):
-            theirs = {kind: self.of(rival, kind) for kind in kinds}
+            theirs = {kind: self.of(rival, kind) for kind in self.kinds}
             beaten = all(
-                len(theirs[kind]) == self.folds
+                len(theirs[kind]) == self.labelled.folds
                 and should_prune(self.competition, mine[kind], theirs[kind], noise=noise[kind])
-                for kind in kinds
+                for kind in self.kinds
             )
-            if beaten and not self._cheaper(run, self.train / rival.user_attrs[RUN], mine):
+            if beaten and not self._cheaper(run, self.run(rival), mine):
                 return f"worse than trial {rival.number} on the same folds"
-        for kind in kinds if len(self.objectives) == 1 else ():
+        for kind in self.kinds if len(self.objectives) == 1 else ():
             if below_median(self.competition, mine[kind], whole[kind]):
                 return f"below the median of {len(whole[kind])} finished trials on the same folds"
         return None
 
-    def _cheaper(self, run: Path, rival: Path, mine: Mapping[str, Sequence[Fold]]) -> bool:
+    def _cheaper(self, run: Run, rival: Run, mine: Mapping[str, Folds]) -> bool:
         if all(one.judged for one in self.objectives):
             return False
         shared = [fold.number for fold in next(iter(mine.values()))]
         return seconds(run, shared) < seconds(rival, shared)
 
-    def hopeless(self, study: Study, fold: int, history: Sequence[Mapping[str, Any]], epochs: int) -> float | None:
-        """What a trial whose first fold needs not be trained to its end is likely to have; None: it goes on.
+    def end_if_pruned(
+        self, study: Study, fold: int, history: Sequence[Mapping[str, Any]], epochs: int
+    ) -> float | None:
+        """What a trial is likely to have that is pruned inside its first fold; None: it goes on.
 
         Only the clean score is watched.
         """
@@ -208,23 +175,21 @@ class Rivals:
         if self.objectives != (CLEAN,) or score is None:
             return None
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        runs = [self.train / t.user_attrs[RUN] for t in ended if RUN in t.user_attrs]
-        courses = [{k: course(run, k) for k in range(self.folds)} for run in runs]
-        end = hopeless_end(score, len(history) / epochs, fold, courses)
+        runs = [self.run(t) for t in ended if RUN in t.user_attrs]
+        curves = [{fold.number: learning_curve(fold) for fold in run.folds} for run in runs]
+        end = end_if_pruned(score, len(history) / epochs, fold, curves)
         if end is None:
             return None
         return end + fold_change(self.competition, [fold], list(self._whole(self._finished(study), "clean").values()))
 
-    def expected(self, study: Study, kind: str, mine: Sequence[Fold]) -> float:
+    def expected(self, study: Study, kind: str, mine: Folds) -> float:
         """What a trial with these folds is likely to have on all."""
         return expected_score(self.competition, mine, list(self._whole(self._finished(study), kind).values()))
 
     def ranking(self, study: Study) -> list[tuple[FrozenTrial, float]]:
         """Finished and pruned trials that have a fold, best first, by the first objective; what a pruned one is
         expected to have, moved by what finished ones' values differ from the score that they are judged by."""
-        kind = self.objectives[0].judged
-        assert kind is not None
-        finished = self._finished(study)
+        kind, finished = self.kinds[0], self._finished(study)
         whole = self._whole(finished, kind)
         gaps = [t.values[0] - pooled_score(self.competition, whole[t.number]) for t in finished if t.number in whole]
         gap = float(np.mean(gaps)) if gaps else 0.0

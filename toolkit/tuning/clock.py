@@ -1,0 +1,65 @@
+"""The time of a search: until when trials are begun, cut and finished, and what trainings took of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from toolkit.tuning.settings import UNPRUNED, SearchSettings
+
+RESERVE = 0.2  # of a budget is kept for finishing and repeating the best,
+MOST_RESERVE = 0.4  # and up to so much where the best take long
+CLOSING = 10.0  # seconds at most for tables and pictures
+
+
+@dataclass
+class Clock:
+    """Unix times; without a budget (seconds) there are none to keep to."""
+
+    started: float
+    budget: float | None = None
+    per_trial: float | None = None  # seconds of a trial that the budget's epochs are chosen for
+    training: float = 0.0  # seconds that trainings took
+    merging: float = 0.0  # seconds that putting a run together took at most
+
+    @property
+    def begin_until(self) -> float | None:
+        """No trial begins later."""
+        return self._at(1 - RESERVE)
+
+    @property
+    def cut_at(self) -> float | None:
+        """A trial under way is cut here."""
+        return self._at(1 - RESERVE / 2)
+
+    @property
+    def deadline(self) -> float | None:
+        """Nothing is trained later."""
+        return None if self.budget is None else self.started + self.budget - min(CLOSING, 0.05 * self.budget)
+
+    def _at(self, share: float) -> float | None:
+        return None if self.budget is None else self.started + share * self.budget
+
+    def fits(self, seconds: float) -> bool:
+        """Is there time for what takes so many?"""
+        return self.deadline is None or time.time() + seconds < self.deadline
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """What is done meanwhile counts as training."""
+        begun = time.time()
+        try:
+            yield
+        finally:
+            self.training += time.time() - begun
+
+
+def start(settings: SearchSettings) -> Clock:
+    clock = Clock(time.time(), settings.budget)
+    if settings.budget_for_epochs is not None:
+        clock.per_trial = (1 - RESERVE) * settings.budget_for_epochs / min(settings.expected_trials, UNPRUNED)
+    return clock
+
+
+def passed(until: float | None) -> bool:
+    return until is not None and time.time() > until

@@ -1,0 +1,136 @@
+"""The best trials of a search: finished on all folds, repeated with other seeds, put together for a blend."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from optuna.trial import FrozenTrial
+
+from toolkit.errors import UserError
+from toolkit.recipe import Recipe
+from toolkit.runs import Run
+from toolkit.scoring.stress import SHARE
+from toolkit.store import write_json
+from toolkit.tuning.clock import MOST_RESERVE
+from toolkit.tuning.settings import FINALISTS, REPEATED
+from toolkit.tuning.study import Interrupted
+from toolkit.tuning.trial_runs import TrialContext, claim, judged, merge, objective_value, prepared, train_one
+from toolkit.tuning.trials import seconds
+
+
+@dataclass(frozen=True)
+class Final:
+    """One of the best trials: its run, and those of its recipe with other seeds; their values."""
+
+    trial: int
+    runs: tuple[Run, ...]
+    values: tuple[float, ...]  # of the first objective
+
+    @property
+    def mean(self) -> float:
+        return sum(self.values) / len(self.values)
+
+
+def finals(context: TrialContext) -> list[Final]:
+    """Finish the best trials on all folds and repeat the best of them with other seeds; the best mean first.
+
+    With a budget, what doesn't fit any more is left out. Repeated ones come before others, in the order of their means
+    over the seeds that all of them have; the first one's recipe is left as the search's best.
+    """
+    done: list[Final] = []
+    for trial, _ in context.rivals.ranking(context.study)[:FINALISTS]:
+        run = context.rivals.run(trial)
+        found = _finish(context, run.recipe)
+        if found is not None:
+            done.append(Final(trial.number, (run,), (found[1],)))
+    done.sort(key=lambda final: -final.mean)
+    for repeat in range(context.settings.repeats):
+        done[:REPEATED] = [_repeat(context, final, repeat) for final in done[:REPEATED]]
+    shared = min((len(final.values) for final in done[:REPEATED]), default=1)
+    done = sorted(done[:REPEATED], key=lambda final: -sum(final.values[:shared])) + done[REPEATED:]
+    if done:
+        write_json(context.labelled.workspace.best_recipe, done[0].runs[0].recipe_fields)
+    return done
+
+
+def _repeat(context: TrialContext, final: Final, repeat: int) -> Final:
+    """With one more seed, if there is time for it and it doesn't fail."""
+    run = final.runs[0]
+    seed = run.recipe.seed + repeat + 1
+    if not context.clock.fits(run.seconds):
+        return final
+    found = _finish(context, replace(run.recipe, seed=seed, name=f"{run.recipe.name}-s{seed}"))
+    if found is None:
+        return final
+    return replace(final, runs=(*final.runs, found[0]), values=(*final.values, found[1]))
+
+
+def _finish(context: TrialContext, recipe: Recipe) -> tuple[Run, float] | None:
+    """Train the folds that are missing; the run and the first objective. None: the time was up, or it failed.
+
+    The run is put together only where that decides on the score: there may be better uses of the time.
+    """
+    run, jobs = prepared(context, recipe)
+    deadline = context.clock.deadline
+    trained = [job.fold for job in jobs if job.place.complete]
+    missing = len(jobs) - len(trained)
+    if not context.clock.fits(seconds(run, trained) / len(trained) * missing if trained else 0.0):
+        return None
+    context.board.now = f"{run.name}: finishing"
+    try:
+        with claim(context, run, deadline):
+            for position, job in enumerate(jobs):
+                train_one(context, run, job, deadline, run.name, position, final=True)
+            decides = context.needs_run or recipe.schedule.average != "ema"
+            if decides:
+                merge(context, recipe, context.needs_run)
+            mine = judged(context, run)
+        first = context.rivals.objectives[0]
+        return run, objective_value(context, first, run, mine, decides or run.complete)
+    except Interrupted:
+        return None
+    except UserError as error:  # another seed may diverge; what is there is still worth a winner
+        context.progress.warn(f"{run.name}: {error}")
+        return None
+
+
+def missing_seconds(context: TrialContext) -> float:
+    """Seconds by which the finals need more than what is kept for them, with one more trial like the best before."""
+    clock, repeats = context.clock, context.settings.repeats * REPEATED
+    assert clock.budget is not None and clock.deadline is not None and clock.begin_until is not None
+    whole = [t for t, _ in context.rivals.ranking(context.study) if _complete(t)][:REPEATED]
+    longest = max((context.rivals.run(trial).seconds for trial in whole), default=0.0)
+    needed = (repeats + 1) * longest + FINALISTS * (clock.merging or SHARE * longest)
+    return max(0.0, min(needed, MOST_RESERVE * clock.budget) - (clock.deadline - clock.begin_until))
+
+
+def merge_all(context: TrialContext, best: Sequence[Final]) -> int:
+    """Put the finals' runs together, with the scores under corruptions of their first ones, and the other finished
+    trials', the best first, while there is time; how many are left.
+    """
+    wanted = {run: run == final.runs[0] for final in best for run in final.runs}
+    for trial, _ in context.rivals.ranking(context.study):
+        if _complete(trial):
+            wanted.setdefault(context.rivals.run(trial), False)
+    return sum(not _merged(context, run, with_stress) for run, with_stress in wanted.items())
+
+
+def _merged(context: TrialContext, run: Run, with_stress: bool) -> bool:
+    """Is the run put together, now or before?"""
+    if run.complete and not with_stress:
+        return True
+    if not context.clock.fits(context.clock.merging or SHARE * run.seconds):
+        return False
+    context.board.now = f"{run.name}: predicting the test images"
+    try:
+        with claim(context, run, context.clock.deadline):
+            merge(context, run.recipe, with_stress)
+    except Interrupted:
+        return False
+    except UserError as error:
+        context.progress.warn(f"{run.name}: {error}")
+        return False
+    return True
+
+
+def _complete(trial: FrozenTrial) -> bool:
+    return trial.state.name == "COMPLETE"
