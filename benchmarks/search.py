@@ -4,7 +4,7 @@
     python -m benchmarks.search [--table FILE] [--seeds 50] [--json] [--picture FILE]
 
 Replay: the runs of the table in their order, each with its real predictions and fold after fold in shuffled order;
-what `toolkit.pruning` would have left out, how much time that is, and whether the winner would have been lost.
+what `toolkit.tuning.pruning` would have left out, how much time that is, and whether the winner would have been lost.
 Nothing is simulated there but the orders of the folds (100 of them). Runs that a search gave up can't be replayed:
 what their missing folds would have taken, at the speed of those they have, is said beside it.
 
@@ -16,14 +16,14 @@ searched, in the competition's own space: its best recipe is known, so regret is
 the forest says, plus what that fold differs by, plus a residual drawn from those of the real runs' analysis of
 variance. Its predictions are those of the two real runs next to it in score, group by group from one or the other in
 a drawn order, so that paired tests meet real differences (beyond the best real run: of that one and of perfect ones,
-below the worst: of that one and of wrong ones). Its course over the epochs is that of the real run nearest in score,
+below the worst: of that one and of wrong ones). Its learning curve is that of the real run nearest in score,
 scaled to end where the trial ends. So the race shows how searches deal with noise, cost and dimensions of this size,
 not how recipes really score. Hand-made recipes are left out: one of them comes from the very runs of the table.
 
 Optuna's defaults: `create_study(direction="maximize")`, thus `TPESampler()` and `MedianPruner()`, folds in order,
 the running mean reported after each, as in its tutorials; it names the best finished trial. Ours: the sampler of a
-search with a budget, shuffled folds, `toolkit.pruning`, a fifth of the time for finishing the best three and repeating
-two with another seed. All get the same time; what counts is the true score of the recipe that is named.
+search with a budget, shuffled folds, `toolkit.tuning.pruning`, a fifth of the time for finishing the best three and
+repeating two with another seed. All get the same time; what counts is the true score of the recipe that is named.
 `cost_over_optuna`: the share of the time that a search of ours has to be given to end, in the median over seeds, with
 the regret that the defaults end with; between which values it lies in nine of ten draws of the seeds stands beside
 it. `behind`: by how much the mean regret is above the defaults', and the standard error of that. `best_tried` is the
@@ -41,9 +41,10 @@ from benchmarks.search_race import GRID, OPTUNA, OTHERS, OURS, compare
 from benchmarks.search_replay import equals, inside, replay
 from benchmarks.search_surrogate import Surrogate
 from benchmarks.search_table import collect, load, save
-from toolkit import console
 from toolkit.competition import load_competition
+from toolkit.console import Screen
 from toolkit.errors import UserError
+from toolkit.outcome import Table
 from toolkit.store import Workspace
 from toolkit.tuning.pruning import THRESHOLD
 
@@ -77,11 +78,11 @@ def main() -> None:
     made.add_argument("--picture", type=Path, metavar="FILE", help="median regret over time, as a PNG")
     made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
     options = made.parse_args()
-    console._to_stderr = options.json
+    screen = Screen(stderr=options.json)
     try:
-        figures = measure(options)
+        figures = measure(options, screen)
     except UserError as error:
-        console.say(str(error), "error: ", "bold red")
+        screen.say(str(error), "error: ", "bold red")
         raise SystemExit(1) from None
     if options.json:
         print(json.dumps(figures))
@@ -91,12 +92,12 @@ def _share(cost: float | None) -> str:
     return "not reached" if cost is None else f"{cost:.2f}"
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
+def measure(options: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     if options.collect:
         folder, where = options.collect
         competition = load_competition(where)
         save(collect(Workspace(folder, competition.name), competition), options.table)
-        console.say(f"{options.table}: {options.table.stat().st_size / 1000:.0f} kB")
+        screen.say(f"{options.table}: {options.table.stat().st_size / 1000:.0f} kB")
     table = load(options.table)
     competition = load_competition(ROOT / "competitions" / table.competition)
     replayed = replay(table, competition)
@@ -104,21 +105,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         ["given up when searched", f"{replayed['given_up']} of {len(table.trained)} runs"],
         ["time saved by that", f"{replayed['time_saved_when_searched']:.0%}"],
         ["folds trained", f"{replayed['folds_trained']:.0f} of {replayed['folds']}"],
-        ["runs stopped inside their first fold", f"{replayed['stopped_inside_a_fold']:.0f}"],
+        *([f"runs pruned {rule}", f"{number:.1f}"] for rule, number in replayed["pruned"].items()),
         ["time saved", "{time_saved:.0%} ({time_saved_low:.0%} to {time_saved_high:.0%})".format(**replayed)],
         ["winner kept, of 100 orders", f"{replayed['winner_kept']:.0%}"],
         ["score lost, mean and largest", f"{replayed['score_lost_mean']:.4f}, {replayed['score_lost_max']:.4f}"],
         ["winner's score, cross-fitted", "{naive:.4f}, {crossfitted:.4f}".format(**replayed)],
     ]
-    console.table(f"{table.competition}: pruning, and replayed on the {replayed['runs']} whole runs", ["", ""], rows)
+    title = f"{table.competition}: pruning, and replayed on the {replayed['runs']} whole runs"
+    screen.table(Table(title, ["", ""], rows))
     early = inside(table)
-    console.say(
+    screen.say(
         f"inside the first fold {early['stopped']:.0%} of all runs would be stopped, {early['best_quarter']:.1%} "
         f"though they ended in the best quarter; {early['saved']:.2f} of a fold a run is saved"
     )
     surrogate = Surrogate(table, competition)
     equal = equals(surrogate, rounds=6 * options.seeds)
-    console.say(
+    screen.say(
         f"a trial that is as good as the best of 8 is given up by the test with probability {equal['ours']:.3f} "
         f"(asked for: at most {THRESHOLD:g}); without the best one's luck {equal['folds']:.3f}, by the samples alone "
         f"{equal['alone']:.3f}; the truly best of 8 random recipes, trained again, with {equal['varied']:.3f} in all, "
@@ -136,8 +138,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     title = f"{table.competition}: race on a forest fitted to {len(table.parameters)} runs, {options.seeds} seeds"
     stopped = "stopped, of these better than the best, share of the time"
     columns = ["", "regret", "mean over Optuna's", "time over Optuna's", "of the best tried", "trials", stopped]
-    console.table(title, columns, rows)
-    console.say(
+    screen.table(Table(title, columns, rows))
+    screen.say(
         f"best of the forest {surrogate.optimum:.4f}, a random recipe {surrogate.blind:.4f}; out of bag it explains "
         f"{surrogate.explained:.0%} of the runs' scores; a fold's residual is {surrogate.residuals.std():.4f}"
     )

@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks.search_replay import Judge
 from benchmarks.search_surrogate import Params, Surrogate
-from toolkit.search import RESERVE, UNPRUNED
+from toolkit.tuning.clock import RESERVE
 from toolkit.tuning.pruning import THRESHOLD, pooled_score
-from toolkit.tuning.study import make_sampler
-from toolkit.tuning.trial_runs import FINALISTS, REPEATED
+from toolkit.tuning.samplers import make_sampler
+from toolkit.tuning.settings import FINALISTS, REPEATED, UNPRUNED
 
 GRID = 50  # shares of the time at which regret is compared
 RESAMPLED = 300  # times the seeds are drawn anew, for what the ratio of costs is worth
@@ -81,12 +81,12 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
     while True:
         trial = study.ask()
         surrogate.suggest(trial)
-        random = np.random.default_rng((seed, trial.number))
-        drawn = surrogate.draw(trial.params, random)
+        rng = np.random.default_rng((seed, trial.number))
+        drawn = surrogate.draw(trial.params, rng)
         if method.pruning == "ours":
             score = pooled_score(competition, drawn.folds)
             reports: list[float] = []
-            cost, done = judge.run(drawn, random.permutation(len(drawn.folds)).tolist(), reports.append)
+            cost, done = judge.run(drawn, rng.permutation(len(drawn.folds)).tolist(), reports.append)
             for step, report in enumerate(reports):
                 trial.report(report, step)
             stopped = len(done) < len(drawn.folds)
@@ -186,10 +186,10 @@ def compare(surrogate: Surrogate, methods: Sequence[Method], seeds: int, trials:
 
 def cost_between(shares: np.ndarray, curves: np.ndarray, goals: np.ndarray) -> tuple[float | None, float | None]:
     """Nine of ten values of `cost_to_reach` where the seeds are drawn anew, those of both searches together."""
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     costs = []
     for _ in range(RESAMPLED):
-        at = random.integers(len(goals), size=len(goals))
+        at = rng.integers(len(goals), size=len(goals))
         cost = cost_to_reach(shares, np.median(curves[at], 0), float(np.median(goals[at])))
         costs.append(np.inf if cost is None else cost)
     low, high = (float(np.quantile(costs, share, method="nearest")) for share in (0.05, 0.95))

@@ -11,17 +11,20 @@ from benchmarks.search_table import Table
 from toolkit.competition import Competition
 from toolkit.tuning.pruning import (
     THRESHOLD,
-    Fold,
+    FoldConfusions,
+    Folds,
     Noise,
     below_median,
     crossfit_winner,
+    end_if_pruned,
     expected_score,
     fold_change,
     fold_noise,
-    hopeless_end,
     pooled_score,
     should_prune,
 )
+
+INSIDE, TEST, MEDIAN = RULES = ("inside their first fold", "by the test", "by the median")
 
 
 class Judge:
@@ -31,32 +34,36 @@ class Judge:
         self.competition, self.threshold, self.median = competition, threshold, median
         self.finished: list[tuple[float, Drawn]] = []
         self.noise: Noise | None = None
-        self.courses: list[dict[int, dict[float, float]]] = []  # of each trial, by fold
+        self.pruned = dict.fromkeys(RULES, 0)  # trials, by what pruned them
+        self.curves: list[dict[int, dict[float, float]]] = []  # of each trial, by fold
 
-    def run(self, trial: Drawn, order: Sequence[int], report: Callable[[float], None]) -> tuple[float, list[Fold]]:
-        """The cost, and the folds that were trained; fewer than all where it was stopped.
+    def run(self, trial: Drawn, order: Sequence[int], report: Callable[[float], None]) -> tuple[float, Folds]:
+        """The cost, and the folds that were trained; fewer than all where it was pruned.
 
-        What the trial is likely to have on all folds is reported after each, and where it is stopped before.
+        What the trial is likely to have on all folds is reported after each, and where it is pruned before.
         """
         cost = 0.0
-        done: list[Fold] = []
+        done: list[FoldConfusions] = []
         for k in order:
             if not done:
-                for share, score in sorted(trial.courses[k].items()):
-                    end = hopeless_end(score, share, k, self.courses)
+                for share, score in sorted(trial.curves[k].items()):
+                    end = end_if_pruned(score, share, k, self.curves)
                     if end is not None:
+                        self.pruned[INSIDE] += 1
                         report(end + fold_change(self.competition, [k], [one.folds for _, one in self.finished]))
                         return share * float(trial.seconds[k]), []
-                self.courses.append({})
-            self.courses[-1][k] = trial.courses[k]
+                self.curves.append({})
+            self.curves[-1][k] = trial.curves[k]
             cost += float(trial.seconds[k])
             done.append(trial.folds[k])
             report(expected_score(self.competition, done, [one.folds for _, one in self.finished]))
             if self.finished:
                 best = max(self.finished, key=lambda one: one[0])[1].folds
                 if should_prune(self.competition, done, best, self.threshold, self.noise):
+                    self.pruned[TEST] += 1
                     break
                 if self.median and below_median(self.competition, done, [one.folds for _, one in self.finished]):
+                    self.pruned[MEDIAN] += 1
                     break
         if len(done) == len(trial.folds):
             self.finished.append((pooled_score(self.competition, done), trial))
@@ -69,23 +76,23 @@ def replay(
 ) -> dict[str, Any]:
     """What pruning would have left out of the table's complete runs, in medians over orders of their folds.
 
-    given_up: runs without all folds, which were pruned when they were searched; what the folds that they lack would
-    have taken, as a share of the time of all runs with all folds.
+    pruned: runs in the mean over the orders, by rule; given_up: runs without all folds, which were pruned when they
+    were searched; what the folds that they lack would have taken, as a share of the time of all runs with all folds.
     """
-    runs = [Drawn(table.folds(run), table.seconds[run], table.courses[run]) for run in table.complete]
+    runs = [Drawn(table.folds(run), table.seconds[run], table.curves[run]) for run in table.complete]
     choice = crossfit_winner(competition, [run.folds for run in runs])
-    saved, folds, inside, lost, kept = [], [], [], [], 0
+    saved, folds, lost, kept = [], [], [], 0
+    pruned = dict.fromkeys(RULES, 0.0)
     for seed in range(orders):
-        random = np.random.default_rng(seed)
-        judge, spent, trained, within = Judge(competition, threshold, median), 0.0, 0, 0
+        rng = np.random.default_rng(seed)
+        judge, spent, trained = Judge(competition, threshold, median), 0.0, 0
         for run in runs:
-            cost, done = judge.run(run, random.permutation(len(run.folds)).tolist(), lambda score: None)
+            cost, done = judge.run(run, rng.permutation(len(run.folds)).tolist(), lambda score: None)
             spent += cost
             trained += len(done)
-            within += not done
         saved.append(1 - spent / sum(float(run.seconds.sum()) for run in runs))
         folds.append(trained)
-        inside.append(within)
+        pruned = {rule: number + judge.pruned[rule] / orders for rule, number in pruned.items()}
         best = max(score for score, _ in judge.finished)
         lost.append(choice.naive - best)
         kept += best == choice.naive
@@ -99,7 +106,7 @@ def replay(
         "runs": len(runs),
         "folds": sum(len(run.folds) for run in runs),
         "folds_trained": float(np.median(folds)),
-        "stopped_inside_a_fold": float(np.median(inside)),
+        "pruned": pruned,
         "time_saved": float(middle),
         "time_saved_low": float(low),
         "time_saved_high": float(high),
@@ -119,20 +126,20 @@ def inside(table: Table, orders: int = 100) -> dict[str, float]:
     they ended in the best quarter on that fold.
     """
     stopped, saved, wronged = 0, 0.0, 0
-    ends = [[one[k][1.0] for one in table.courses if one[k]] for k in range(table.trained.shape[1])]
+    ends = [[one[k][1.0] for one in table.curves if one[k]] for k in range(table.trained.shape[1])]
     for seed in range(orders):
-        random = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         known: list[dict[int, dict[float, float]]] = []
-        for run in random.permutation(len(table.courses)):
-            courses = {k: course for k, course in enumerate(table.courses[run]) if course}
-            k = int(random.choice(list(courses)))
-            at = [share for share, score in courses[k].items() if hopeless_end(score, share, k, known) is not None]
+        for run in rng.permutation(len(table.curves)):
+            curves = {k: curve for k, curve in enumerate(table.curves[run]) if curve}
+            k = int(rng.choice(list(curves)))
+            at = [share for share, score in curves[k].items() if end_if_pruned(score, share, k, known) is not None]
             if at:
                 stopped, saved = stopped + 1, saved + 1 - min(at)
-                wronged += int(courses[k][1.0] >= np.quantile(ends[k], 0.75))
+                wronged += int(curves[k][1.0] >= np.quantile(ends[k], 0.75))
             else:
-                known.append(courses)
-    trials = orders * len(table.courses)
+                known.append(curves)
+    trials = orders * len(table.curves)
     return {"stopped": stopped / trials, "saved": saved / trials, "best_quarter": wronged / trials}
 
 
@@ -146,15 +153,15 @@ def equals(surrogate: Surrogate, rounds: int = 300, finished: int = 8) -> dict[s
     pruned = dict.fromkeys(("alone", "folds", "ours", "varied", "median"), 0)
     competition = surrogate.competition
     for seed in range(rounds):
-        random = np.random.default_rng(seed)
-        recipe = surrogate.random_recipe(random)
-        trial, *others = (surrogate.draw(recipe, random).folds for _ in range(finished + 1))
+        rng = np.random.default_rng(seed)
+        recipe = surrogate.random_recipe(rng)
+        trial, *others = (surrogate.draw(recipe, rng).folds for _ in range(finished + 1))
         noise, best = _known(competition, others)
         for name, known in (("alone", None), ("folds", replace(noise, luck=0.0)), ("ours", noise)):
             pruned[name] += any(should_prune(competition, trial[:k], best, noise=known) for k in range(1, len(trial)))
-        recipes = [surrogate.random_recipe(random) for _ in range(finished)]
+        recipes = [surrogate.random_recipe(rng) for _ in range(finished)]
         truly = recipes[int(surrogate.predict(recipes)[:, 0].argmax())]
-        trial, *others = (surrogate.draw(one, random).folds for one in (truly, *recipes))
+        trial, *others = (surrogate.draw(one, rng).folds for one in (truly, *recipes))
         noise, best = _known(competition, others)
         below = any(below_median(competition, trial[:k], others) for k in range(1, len(trial)))
         pruned["median"] += below
@@ -164,7 +171,7 @@ def equals(surrogate: Surrogate, rounds: int = 300, finished: int = 8) -> dict[s
     return {name: count / rounds for name, count in pruned.items()}
 
 
-def _known(competition: Competition, finished: Sequence[Sequence[Fold]]) -> tuple[Noise, Sequence[Fold]]:
+def _known(competition: Competition, finished: Sequence[Folds]) -> tuple[Noise, Folds]:
     """What finished trials say of chance, and the best of them."""
     noise = fold_noise(competition, finished)
     assert noise is not None

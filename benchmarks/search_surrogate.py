@@ -16,7 +16,7 @@ from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.recipe import override
 from toolkit.search_space import Fixed, OutsideError, parameters
-from toolkit.tuning.pruning import Fold
+from toolkit.tuning.pruning import FoldConfusions
 
 TREES = 100
 ANYWHERE, ROUNDS = 3000, 10  # random recipes, and rounds of evolution from their best, to find the forest's optimum
@@ -25,36 +25,36 @@ Params = dict[str, Any]
 
 @dataclass(frozen=True)
 class Drawn:
-    """A simulated trial: on each fold its predictions, seconds and course."""
+    """A simulated trial: on each fold its predictions, seconds and learning curve."""
 
-    folds: list[Fold]
+    folds: list[FoldConfusions]
     seconds: np.ndarray
-    courses: list[dict[float, float]]
+    curves: list[dict[float, float]]
 
 
 class Random:
     """A trial that suggests at random: what `like` has, where there is one, and now and then something else."""
 
-    def __init__(self, random: np.random.Generator, like: Params | None = None, change: float = 0.2) -> None:
-        self.random, self.like, self.change = random, like or {}, change
+    def __init__(self, rng: np.random.Generator, like: Params | None = None, change: float = 0.2) -> None:
+        self.rng, self.like, self.change = rng, like or {}, change
         self.made: Params = {}
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         if step is not None:
-            drawn = low + step * int(self.random.integers(round((high - low) / step) + 1))
+            drawn = low + step * int(self.rng.integers(round((high - low) / step) + 1))
         elif log:
-            drawn = float(np.exp(self.random.uniform(math.log(low), math.log(high))))
+            drawn = float(np.exp(self.rng.uniform(math.log(low), math.log(high))))
         else:
-            drawn = float(self.random.uniform(low, high))
+            drawn = float(self.rng.uniform(low, high))
         return self._keep(name, drawn)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return self._keep(name, choices[int(self.random.integers(len(choices)))])
+        return self._keep(name, choices[int(self.rng.integers(len(choices)))])
 
     def _keep(self, name: str, drawn: Any) -> Any:
-        self.made[name] = self.like[name] if name in self.like and self.random.random() > self.change else drawn
+        self.made[name] = self.like[name] if name in self.like and self.rng.random() > self.change else drawn
         return self.made[name]
 
 
@@ -72,8 +72,8 @@ class Surrogate:
                 "a race needs 8 and 3"
             )
         recipes = [recipe for recipe in table.parameters if recipe is not None]
-        random = np.random.default_rng(0)
-        anywhere = [self.random_recipe(random) for _ in range(ANYWHERE)]
+        rng = np.random.default_rng(0)
+        anywhere = [self.random_recipe(rng) for _ in range(ANYWHERE)]
         self.columns = _columns([*recipes, *anywhere])
         self.scores = np.where(table.trained, competition.score(table.confusions.sum(2)), np.nan)
         whole = self.scores[table.complete]
@@ -86,14 +86,14 @@ class Surrogate:
         self.centre, self.spread = goals.mean(0), goals.std(0) + 1e-12
         self.forest = RandomForestRegressor(TREES, max_features=0.5, oob_score=True, random_state=0)
         self.forest.fit(self.encode(recipes), (goals - self.centre) / self.spread)
-        said = self.forest.oob_prediction_[:, 0] * self.spread[0] + self.centre[0]
-        self.explained = float(1 - ((said - means) ** 2).mean() / means.var())
-        said = self.predict(anywhere)
-        self.blind, self.usual_seconds = float(said[:, 0].mean()), float(said[:, 1].mean())
-        self.optimum = self._best([*recipes, *anywhere], random)
+        predicted = self.forest.oob_prediction_[:, 0] * self.spread[0] + self.centre[0]
+        self.explained = float(1 - ((predicted - means) ** 2).mean() / means.var())
+        predicted = self.predict(anywhere)
+        self.blind, self.usual_seconds = float(predicted[:, 0].mean()), float(predicted[:, 1].mean())
+        self.optimum = self._best([*recipes, *anywhere], rng)
 
-    def random_recipe(self, random: np.random.Generator, like: Params | None = None) -> Params:
-        trial = Random(random, like)
+    def random_recipe(self, rng: np.random.Generator, like: Params | None = None) -> Params:
+        trial = Random(rng, like)
         self.suggest(trial)
         return trial.made
 
@@ -111,12 +111,12 @@ class Surrogate:
                 found.append(parameters(self.competition.suggest, recipe, self.table.given))
         return [recipe for at, recipe in enumerate(found) if recipe not in found[:at]]
 
-    def _best(self, recipes: list[Params], random: np.random.Generator) -> float:
+    def _best(self, recipes: list[Params], rng: np.random.Generator) -> float:
         """The best score that evolution finds."""
         for _ in range(ROUNDS):
-            said = self.predict(recipes)[:, 0]
-            recipes = [recipes[at] for at in np.argsort(-said)[:50]]
-            recipes += [self.random_recipe(random, one) for one in recipes for _ in range(6)]
+            predicted = self.predict(recipes)[:, 0]
+            recipes = [recipes[at] for at in np.argsort(-predicted)[:50]]
+            recipes += [self.random_recipe(rng, one) for one in recipes for _ in range(6)]
         return float(self.predict(recipes)[:, 0].max())
 
     def encode(self, recipes: Sequence[Params]) -> np.ndarray:
@@ -134,20 +134,20 @@ class Surrogate:
         """True score and seconds a fold, (n, 2)."""
         encoded = self.encode(recipes)
         # each tree by itself: scikit-learn's own way costs milliseconds a call
-        said = np.mean([tree.tree_.predict(encoded)[:, :, 0] for tree in self.forest.estimators_], axis=0)
-        score, seconds = (said * self.spread + self.centre).T
+        predicted = np.mean([tree.tree_.predict(encoded)[:, :, 0] for tree in self.forest.estimators_], axis=0)
+        score, seconds = (predicted * self.spread + self.centre).T
         return np.stack([score, np.exp(seconds)], 1)
 
-    def draw(self, recipe: Params, random: np.random.Generator) -> Drawn:
+    def draw(self, recipe: Params, rng: np.random.Generator) -> Drawn:
         mean, seconds = self.predict([recipe])[0]
-        folds, courses = [], []
+        folds, curves = [], []
         for k, effect in enumerate(self.fold_effect):
-            target = float(np.clip(mean + effect + random.choice(self.residuals), 0, 1))
-            folds.append(Fold(k, np.arange(self.table.confusions.shape[2]), self._mixture(k, target, random)))
-            courses.append(self._course(k, target))
-        return Drawn(folds, np.full(len(folds), seconds), courses)
+            target = float(np.clip(mean + effect + rng.choice(self.residuals), 0, 1))
+            folds.append(FoldConfusions(k, np.arange(self.table.confusions.shape[2]), self._mixture(k, target, rng)))
+            curves.append(self._curve(k, target))
+        return Drawn(folds, np.full(len(folds), seconds), curves)
 
-    def _mixture(self, k: int, target: float, random: np.random.Generator) -> np.ndarray:
+    def _mixture(self, k: int, target: float, rng: np.random.Generator) -> np.ndarray:
         """Confusions (B, C, C) that score `target`, from the runs next to it, perfect and always wrong ones."""
         has = np.flatnonzero(self.table.trained[:, k])
         here = self.scores[has, k]
@@ -158,7 +158,7 @@ class Surrogate:
             self.table.confusions[below[self.scores[below, k].argmax()], k] if len(below) else np.roll(perfect, 1, -1)
         )
         high = self.table.confusions[above[self.scores[above, k].argmin()], k] if len(above) else perfect
-        order = random.permutation(len(low))
+        order = rng.permutation(len(low))
         replaced = np.concatenate([np.zeros((1, *low.shape[1:])), (high - low)[order].cumsum(0)]) + low.sum(0)
         scores = self.competition.score(replaced)
         at = min(int(np.argmax(scores > target)) or len(low), len(low))
@@ -171,12 +171,12 @@ class Surrogate:
         mixed[order[at - 1]] += share * (high - low)[order[at - 1]]
         return mixed
 
-    def _course(self, k: int, target: float) -> dict[float, float]:
-        runs = [run for run in np.flatnonzero(self.table.trained[:, k]) if self.table.courses[run][k]]
+    def _curve(self, k: int, target: float) -> dict[float, float]:
+        runs = [run for run in np.flatnonzero(self.table.trained[:, k]) if self.table.curves[run][k]]
         if not runs:
             return {1.0: target}
-        course = self.table.courses[min(runs, key=lambda run: abs(self.scores[run, k] - target))][k]
-        return {share: score * target / max(course[max(course)], 1e-9) for share, score in course.items()}
+        curve = self.table.curves[min(runs, key=lambda run: abs(self.scores[run, k] - target))][k]
+        return {share: score * target / max(curve[max(curve)], 1e-9) for share, score in curve.items()}
 
 
 def _columns(recipes: Sequence[Params]) -> dict[Any, int]:

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 
 from toolkit.competition import Competition
-from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import folds_hash, read_folds, relabels
+from toolkit.data.labelled import Labelled, confusions, open_labelled
 from toolkit.errors import UserError
-from toolkit.metrics import confusion_by_sample
-from toolkit.probabilities import chunks, open_probabilities, probabilities
 from toolkit.recipe import from_dict
+from toolkit.runs import Run, RunFold
 from toolkit.search_space import OutsideError, parameters
-from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json, read_manifest
-from toolkit.tuning.pruning import Fold, by_group
+from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json
+from toolkit.tuning.pruning import FoldConfusions, by_group
+from toolkit.tuning.trials import learning_curve
 
 BLOCKS = 100  # a fold
 LEFT_OUT = ("name", "seed")  # of a recipe: nothing that a search chooses
@@ -33,8 +32,8 @@ class Table:
 
     given: fields that all runs share, as on the command line; parameters: what the competition's `suggest` would
     have suggested for each run with these, None for a run outside its space; confusions: int64 (T, K, B, C, C) by
-    block of groups; trained: bool (T, K), which folds a run has; seconds: float (T, K); courses: [T][K], share of
-    the epochs → watched score.
+    block of groups; trained: bool (T, K), which folds a run has; seconds: float (T, K); curves: [T][K], learning
+    curves, share of the epochs → watched score.
     """
 
     competition: str
@@ -43,12 +42,12 @@ class Table:
     confusions: np.ndarray
     trained: np.ndarray
     seconds: np.ndarray
-    courses: list[list[dict[float, float]]]
+    curves: list[list[dict[float, float]]]
 
-    def folds(self, run: int) -> list[Fold]:
+    def folds(self, run: int) -> list[FoldConfusions]:
         blocks = self.confusions.shape[2]
         has = np.flatnonzero(self.trained[run]).tolist()
-        return [Fold(k, np.arange(blocks) + k * blocks, self.confusions[run, k]) for k in has]
+        return [FoldConfusions(k, np.arange(blocks) + k * blocks, self.confusions[run, k]) for k in has]
 
     @property
     def complete(self) -> np.ndarray:
@@ -61,49 +60,43 @@ def collect(workspace: Workspace, competition: Competition, blocks: int = BLOCKS
 
     Raises UserError with fewer than three.
     """
-    dataset, table = open_dataset(workspace.data), read_folds(workspace)
-    targets = relabel(dataset.targets, relabels(table))
-    fold, group = table["fold"].to_numpy(), table["group"].to_numpy()
-    rows = [np.flatnonzero(fold == k) for k in range(int(fold.max()) + 1)]
-    block_of = [_blocks(group[at], blocks, k) for k, at in enumerate(rows)]
+    labelled = open_labelled(competition, workspace)
+    rows = [labelled.rows(k) for k in range(labelled.folds)]
+    block_of = [_blocks(labelled.group[at], blocks, k) for k, at in enumerate(rows)]
     blocks = min(len(np.unique(one)) for one in block_of)
     block_of = [one % blocks for one in block_of]
-    here = [folds_hash(table), data_hash(workspace.data)]
     found = []
-    for folder in sorted(workspace.train.glob("*/")):
-        if not (folder / "recipe.json").exists():
-            continue
-        values = read_json(folder / "recipe.json")
-        if not folder.name.endswith(_run_hash(values, here)):
-            continue  # on other data or folds
-        parts = [_fold(competition, targets, folder / f"fold_{k}", at) for k, at in enumerate(rows)]
+    for run in (Run(folder, labelled) for folder in sorted(workspace.train.glob("*/"))):
+        if not run.recipe_path.exists() or not run.name.endswith(_run_hash(run)):
+            continue  # the second: on other data or folds
+        parts = [_fold(labelled, fold) for fold in run.folds]
         if any(part is not None for part in parts):
-            found.append((min(part[0] for part in parts if part), values, parts))
+            found.append((min(part[0] for part in parts if part), run.recipe_fields, parts))
     if len(found) < 3:
         raise UserError(f"{workspace.train} has {len(found)} runs on the present data and folds; a table needs three")
     found.sort(key=lambda one: one[0])
     classes = len(competition.task.classes)
-    confusions = np.zeros((len(found), len(rows), blocks, classes, classes), np.int64)
+    by_block = np.zeros((len(found), len(rows), blocks, classes, classes), np.int64)
     seconds = np.zeros((len(found), len(rows)))
-    courses: list[list[dict[float, float]]] = []
+    curves: list[list[dict[float, float]]] = []
     for number, (_, _, parts) in enumerate(found):
-        courses.append([{} if part is None else part[3] for part in parts])
+        curves.append([{} if part is None else part[3] for part in parts])
         for k, part in enumerate(parts):
             if part is not None:
                 seconds[number, k] = part[1]
-                confusions[number, k] = by_group(k, block_of[k], part[2]).confusions
+                by_block[number, k] = by_group(k, block_of[k], part[2]).confusions
     trained = np.array([[part is not None for part in parts] for _, _, parts in found])
     given, parameters = _parameters(competition, [values for _, values, _ in found])
-    return Table(competition.name, given, parameters, confusions, trained, seconds, courses)
+    return Table(competition.name, given, parameters, by_block, trained, seconds, curves)
 
 
 def save(table: Table, path: Path) -> None:
     text = {"competition": table.competition, "given": table.given, "parameters": list(table.parameters)}
-    courses = [[[list(point) for point in one.items()] for one in run] for run in table.courses]
+    curves = [[[list(point) for point in one.items()] for one in run] for run in table.curves]
     with atomic(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(
             file,
-            text=np.array(json.dumps(text | {"courses": courses})),
+            text=np.array(json.dumps(text | {"curves": curves})),
             confusions=table.confusions.astype(np.uint32),
             trained=table.trained,
             seconds=table.seconds,
@@ -116,9 +109,9 @@ def load(path: Path) -> Table:
         raise UserError(f"{path} is not there; make it from a search's runs with --collect WORKSPACE COMPETITION")
     with np.load(path, allow_pickle=False) as file:
         text = json.loads(str(file["text"]))
-        courses = [[dict(one) for one in run] for run in text["courses"]]
+        curves = [[dict(one) for one in run] for run in text["curves"]]
         arrays = file["confusions"].astype(np.int64), file["trained"], file["seconds"]
-    return Table(text["competition"], text["given"], text["parameters"], *arrays, courses)
+    return Table(text["competition"], text["given"], text["parameters"], *arrays, curves)
 
 
 def flat(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
@@ -148,9 +141,9 @@ def _parameters(
     return given, found
 
 
-def _run_hash(values: dict[str, Any], here: list[str]) -> str:
+def _run_hash(run: Run) -> str:
     """As in the folder's name."""
-    return hash_json([from_dict(values).hash, *here])[:8]
+    return hash_json([run.recipe.hash, run.labelled.folds_hash, run.labelled.data_hash])[:8]
 
 
 def _blocks(groups: np.ndarray, blocks: int, seed: int) -> np.ndarray:
@@ -159,23 +152,13 @@ def _blocks(groups: np.ndarray, blocks: int, seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).permutation(len(names)) % blocks)[inverse]
 
 
-def _fold(
-    competition: Competition, targets: np.ndarray, folder: Path, rows: np.ndarray
-) -> tuple[str, float, np.ndarray, dict[float, float]] | None:
-    """When it was finished, seconds, confusions (n, C, C) and course of a finished fold."""
-    done = read_manifest(folder)
-    if done is None or not done["complete"]:
+def _fold(labelled: Labelled, fold: RunFold) -> tuple[str, float, np.ndarray, dict[float, float]] | None:
+    """When it was finished, seconds, confusions (n, C, C) and learning curve of a finished fold."""
+    if not fold.complete:
         return None
-    stored = open_probabilities(folder / "oof.npy")
-    classes = len(competition.task.classes)
-    confusions = np.concatenate(
-        [
-            confusion_by_sample(targets[rows[at]], competition.decode(probabilities(stored[at])), classes)
-            for at in chunks(len(rows))
-        ]
-    )
-    unscored = sorted(set(range(classes)) - set(competition.scored))
-    confusions[:, unscored] = 0  # never counted, and zeros take no room
-    history = read_json(folder / "history.json")
-    scores = {(at + 1) / len(history): line["score"] for at, line in enumerate(history) if line["score"] is not None}
-    return read_json(folder / MANIFEST)["finished"], float(done["seconds"]), confusions, scores
+    competition = labelled.competition
+    found = confusions(competition, labelled.targets[labelled.rows(fold.number)], fold.oof)
+    unscored = sorted(set(range(len(competition.task.classes))) - set(competition.scored))
+    found[:, unscored] = 0  # never counted, and zeros take no room
+    manifest = read_json(fold.folder / MANIFEST)
+    return manifest["finished"], float(manifest["inputs"]["seconds"]), found, learning_curve(fold)
