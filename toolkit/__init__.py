@@ -1,50 +1,74 @@
 """Raw competition files in, a submission you can trust out.
 
-The public names are imported on first use, so that `python -m toolkit.VERB --help` answers at once.
+All names that a competition, a notebook or a test of a competition takes, wherever they live. Each is imported when
+it is first asked for, so that `python -m toolkit.VERB --help` answers at once.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from toolkit.competition import Competition, Prediction, Rules
-    from toolkit.data.dataset import Dataset
-    from toolkit.errors import UserError
-    from toolkit.metrics import Accuracy, MacroF1, MeanIoU
-    from toolkit.recipe import Recipe
-    from toolkit.task import Classification, Segmentation
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Accuracy": "metrics",
-    "Classification": "task",
-    "Competition": "competition",
-    "Dataset": "data.dataset",
-    "MacroF1": "metrics",
-    "MeanIoU": "metrics",
-    "Prediction": "competition",
-    "Recipe": "recipe",
-    "Rules": "competition",
-    "Segmentation": "task",
-    "UserError": "errors",
+    name: f"toolkit.{home}"
+    for home, names in {
+        "competition": "Competition Member Prediction Rules SandboxRun load_competition",
+        "data.dataset": "Dataset",
+        "data.labelled": "Labelled",
+        "data.reading": "Npz image_array image_files label_array label_table mask_array",
+        "errors": "UserError",
+        "metrics": "Accuracy MacroF1 MeanIoU",
+        "networks.network": "Network classifier from_scratch load_network segmenter",
+        "networks.predict": "predict",
+        "networks.pretrained": "has_weights",
+        "networks.views": "predict_views weighted_views",
+        "project": "Project open",
+        "recipe": "Augment Loss LossName Model Optimizer Pseudo Recipe Schedule override",
+        "runs": "Run",
+        "search_space": "Suggesting choose strength",
+        "store": "Workspace",
+        "submission.readers": "read_pixels",
+        "submission.sandbox": "run_code_submission",
+        "submission.torchscript": "export",
+        "submission.writers": "from_run_lengths write_csv write_parquet write_pixels write_run_lengths",
+        "task": "Classification Segmentation",
+    }.items()
+    for name in names.split()
 }
-__all__ = [
-    "Accuracy",
-    "Classification",
-    "Competition",
-    "Dataset",
-    "MacroF1",
-    "MeanIoU",
-    "Prediction",
-    "Recipe",
-    "Rules",
-    "Segmentation",
-    "UserError",
-]
 
+if TYPE_CHECKING:  # the same for editors and mypy
+    from toolkit.competition import Competition, Member, Prediction, Rules, SandboxRun, load_competition
+    from toolkit.data.dataset import Dataset
+    from toolkit.data.labelled import Labelled
+    from toolkit.data.reading import Npz, image_array, image_files, label_array, label_table, mask_array
+    from toolkit.errors import UserError
+    from toolkit.metrics import Accuracy, MacroF1, MeanIoU
+    from toolkit.networks.network import Network, classifier, from_scratch, load_network, segmenter
+    from toolkit.networks.predict import predict
+    from toolkit.networks.pretrained import has_weights
+    from toolkit.networks.views import predict_views, weighted_views
+    from toolkit.project import Project, open
+    from toolkit.recipe import Augment, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
+    from toolkit.runs import Run
+    from toolkit.search_space import Suggesting, choose, strength
+    from toolkit.store import Workspace
+    from toolkit.submission.readers import read_pixels
+    from toolkit.submission.sandbox import run_code_submission
+    from toolkit.submission.torchscript import export
+    from toolkit.submission.writers import (
+        from_run_lengths,
+        write_csv,
+        write_parquet,
+        write_pixels,
+        write_run_lengths,
+    )
+    from toolkit.task import Classification, Segmentation
+else:
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
-    return getattr(import_module(f"toolkit.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOMES})

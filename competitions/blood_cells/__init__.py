@@ -7,12 +7,19 @@ import numpy as np
 
 from competitions.blood_cells.recipes import RECIPES
 from competitions.blood_cells.space import FIRST_TRIALS, suggest
-from toolkit.competition import Competition, Prediction, Rules, SandboxRun
-from toolkit.data.dataset import Dataset
-from toolkit.data.reading import Npz, image_array, label_array
-from toolkit.metrics import Accuracy
-from toolkit.recipe import Recipe
-from toolkit.task import Classification
+from toolkit import (
+    Accuracy,
+    Classification,
+    Competition,
+    Dataset,
+    Npz,
+    Prediction,
+    Recipe,
+    Rules,
+    SandboxRun,
+    image_array,
+    label_array,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,7 +78,7 @@ def write_submission(prediction: Prediction, path: Path) -> None:
 
 
 def try_submission(path: Path, images: np.ndarray) -> SandboxRun:
-    from toolkit.submission.sandbox import run_code_submission
+    from toolkit import run_code_submission
 
     return run_code_submission(path, images, len(TASK.classes), RULES)
 

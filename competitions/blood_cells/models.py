@@ -1,8 +1,6 @@
 """Which networks fit blood_cells, by the name that a recipe gives in model.name."""
 
-from toolkit.errors import UserError
-from toolkit.networks.network import Network, classifier
-from toolkit.recipe import Model
+from toolkit import Model, Network, UserError, classifier
 
 TIMM_NAMES = {
     "efficientnet_lite0": "tf_efficientnet_lite0",

@@ -7,7 +7,7 @@ others fetch theirs from timm's hub once.
 
 from dataclasses import replace
 
-from toolkit.recipe import Augment, Loss, Model, Optimizer, Recipe, Schedule
+from toolkit import Augment, Loss, Model, Optimizer, Recipe, Schedule
 
 AGGRESSIVE = Augment(
     flip="both",

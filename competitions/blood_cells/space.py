@@ -7,8 +7,7 @@ from dataclasses import replace
 from functools import cache
 
 from competitions.blood_cells.recipes import AGGRESSIVE, LITE0, RECIPES, RESNET18
-from toolkit.recipe import Augment, Loss, LossName, Model, Optimizer, Recipe, Schedule
-from toolkit.search_space import Suggesting, choose, strength
+from toolkit import Augment, Loss, LossName, Model, Optimizer, Recipe, Schedule, Suggesting, choose, strength
 
 # Only a head, on features that are computed once and shared: a trial takes seconds.
 HEAD_EPOCHS = 30
@@ -60,7 +59,7 @@ def suggest(trial: Suggesting) -> Recipe:
 def networks() -> tuple[str, ...]:
     """Those that can be built here without a network, the default first."""
     from competitions.blood_cells.models import TIMM_NAMES
-    from toolkit.networks.pretrained import has_weights
+    from toolkit import has_weights
 
     return tuple(name for name, base in BASES.items() if not base.model.pretrained or has_weights(TIMM_NAMES[name]))
 

@@ -8,13 +8,19 @@ import numpy as np
 from competitions.mars.recipes import RECIPES
 from competitions.mars.space import FIRST_TRIALS, suggest
 from competitions.mars.submission import read, write
-from toolkit.competition import Competition, Prediction, Rules
-from toolkit.data.dataset import Dataset
-from toolkit.data.reading import Npz, image_array, mask_array
-from toolkit.errors import UserError
-from toolkit.metrics import MeanIoU
-from toolkit.recipe import Recipe
-from toolkit.task import Segmentation
+from toolkit import (
+    Competition,
+    Dataset,
+    MeanIoU,
+    Npz,
+    Prediction,
+    Recipe,
+    Rules,
+    Segmentation,
+    UserError,
+    image_array,
+    mask_array,
+)
 
 if TYPE_CHECKING:
     from torch import nn

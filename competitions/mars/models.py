@@ -3,9 +3,7 @@
 from collections.abc import Callable
 
 from competitions.mars.unets import AttentionUNet, Body, RefinedAttentionUNet, UNet, UNet3Plus
-from toolkit.errors import UserError
-from toolkit.networks.network import Network, from_scratch, segmenter
-from toolkit.recipe import Model
+from toolkit import Model, Network, UserError, from_scratch, segmenter
 
 UNETS: dict[str, Callable[[int, int], Body]] = {
     "small_unet": UNet,

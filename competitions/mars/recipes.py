@@ -6,7 +6,7 @@ Dice, CutMix helped, strong rotation and noise did not.
 
 from dataclasses import replace
 
-from toolkit.recipe import Augment, Loss, Model, Optimizer, Recipe, Schedule
+from toolkit import Augment, Loss, Model, Optimizer, Recipe, Schedule
 
 LIGHT = Augment(flip="horizontal", rotate=5, scale=0.1, shift=0.05, colour=0.3, cutmix=0.5)
 

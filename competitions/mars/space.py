@@ -14,8 +14,7 @@ from competitions.mars.recipes import (
     UNET_RESNET18,
     UNET_RESNET34_SCSE,
 )
-from toolkit.recipe import Augment, Loss, LossName, Optimizer, Recipe
-from toolkit.search_space import Suggesting, choose, strength
+from toolkit import Augment, Loss, LossName, Optimizer, Recipe, Suggesting, choose, strength
 
 # the cheapest first: a training step takes 1, 1.4, 2.1, 2.1, 2.6, 2.8, 2.9, 4 and 4.3 times the first one's on a CPU
 FIRST_TRIALS = (

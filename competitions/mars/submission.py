@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.submission.readers import read_pixels
-from toolkit.submission.writers import write_pixels
-from toolkit.task import Segmentation
+from toolkit import Segmentation, read_pixels, write_pixels
 
 
 def write(masks: np.ndarray, path: Path) -> None:

@@ -8,19 +8,26 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from toolkit.competition import Competition, Prediction, Rules
-from toolkit.data.dataset import Dataset
+from toolkit import (
+    Accuracy,
+    Augment,
+    Classification,
+    Competition,
+    Dataset,
+    Model,
+    Network,
+    Npz,
+    Prediction,
+    Project,
+    Recipe,
+    Rules,
+    Run,
+    Schedule,
+    Suggesting,
+    UserError,
+    Workspace,
+)
 from toolkit.data.loading import load as load_raw
-from toolkit.data.reading import Npz
-from toolkit.errors import UserError
-from toolkit.metrics import Accuracy
-from toolkit.networks.network import Network
-from toolkit.project import Project
-from toolkit.recipe import Augment, Model, Recipe, Schedule
-from toolkit.runs import Run
-from toolkit.search_space import Suggesting
-from toolkit.store import Workspace
-from toolkit.task import Classification
 
 TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
 FIRST = Recipe(
@@ -35,9 +42,9 @@ FIRST = Recipe(
 
 def practice(folder: Path, seed: int, size: int) -> None:
     for name, number in (("raw/data.npz", size), ("truth/truth.npz", size // 4)):
-        random = np.random.default_rng([seed, number])
+        rng = np.random.default_rng([seed, number])
         targets = np.arange(number) % 3
-        images = random.integers(100, 200, size=(number, 8, 8, 3))
+        images = rng.integers(100, 200, size=(number, 8, 8, 3))
         images[np.arange(number), :, :, targets] += 8
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         np.savez(folder / name, images=images.astype(np.uint8), targets=targets)

