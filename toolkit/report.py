@@ -1,4 +1,4 @@
-"""verb: everything that is known about a competition's runs, on one page.
+"""command: everything that is known about a competition's runs, on one page.
 
     python -m toolkit.report competitions/mars
 
@@ -7,26 +7,18 @@ best one, classes, corruptions, training, the worst predictions, search, blend a
 """
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from toolkit import console
-from toolkit.store import Workspace, write_text
+from toolkit.console import main, parser
+from toolkit.project import Project
 
 if TYPE_CHECKING:
-    from toolkit.competition import Competition
+    from toolkit.reporting.page import Report
 
 
-def report(competition: "Competition", workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
-    """Write the page; where it lies, and the numbers at its top."""
-    from toolkit.reporting.page import gather, report_page
-
-    found = gather(competition, workspace, options.submissions / "ledger.csv")
-    write_text(workspace.report, report_page(found))
-    runs = "one run" if len(found.runs) == 1 else f"{len(found.runs)} runs"
-    console.say(f"{workspace.report}: all that is known of {runs}, on one page")
-    scores = {name: found.metrics.get(name) for name in ("clean", "stress", "matched")}
-    return {"report": str(workspace.report), "of": found.name, "runs": len(found.runs)} | scores
+def report(project: Project, options: argparse.Namespace) -> "Report":
+    return project.report()
 
 
 if __name__ == "__main__":
-    console.main(console.parser("report", "Write everything that is known on one page."), report)
+    main(parser("report", "Write everything that is known on one page."), report)

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from toolkit.reporting.forecast_charts import forecast_charts
-from toolkit.reporting.leaderboard import Scored, forecast
+from toolkit.reporting.leaderboard import PastSubmission, forecast
 
 
 def test_a_leaderboard_is_drawn_for_each_local_score_beside_it() -> None:
-    known = [Scored(f"s{at}", {"clean": 0.5 + at / 10, "stress": 0.4}, 0.5 + at / 20, 0.4) for at in range(3)]
+    known = [PastSubmission(f"s{at}", {"clean": 0.5 + at / 10, "stress": 0.4}, 0.5 + at / 20, 0.4) for at in range(3)]
     known.append(replace(known[0], name="new", public=None))
     local = {"clean": 0.75}
     assert len(forecast_charts(known, forecast(known, local), local)) == 2

@@ -1,4 +1,4 @@
-"""The forecast finds what ties local scores to the leaderboard, says how sure it is, and picks two to keep."""
+"""The forecast finds what ties local scores to the leaderboard, and says how sure it is."""
 
 import numpy as np
 import pytest
@@ -13,23 +13,23 @@ from toolkit.reporting.leaderboard import (
     NOISE,
     SHIFT,
     SLOPE,
-    Scored,
-    advise,
+    PastSubmission,
     fit,
     fit_to,
     forecast,
     forecasters,
     from_ledger,
     left_out,
-    public_noise,
-    sign_test,
+    permutation_p_value,
 )
 
 
-def submissions(board: ArrayLike, **local: ArrayLike) -> list[Scored]:
+def submissions(board: ArrayLike, **local: ArrayLike) -> list[PastSubmission]:
     rows = np.array(list(local.values()), float).T
     return [
-        Scored(f"s{at}", dict(zip(local, map(float, row), strict=True)), float(public), None, {f"run{at}": 1.0})
+        PastSubmission(
+            f"s{at}", dict(zip(local, map(float, row), strict=True)), float(public), None, {f"run{at}": 1.0}
+        )
         for at, (row, public) in enumerate(zip(rows, np.array(board, float), strict=True))
     ]
 
@@ -53,13 +53,13 @@ def test_few_noisy_submissions_leave_the_slope_near_one() -> None:
 
 @pytest.mark.parametrize("number", [3, 5, 10])
 def test_the_interval_holds_as_often_as_it_says(number: int) -> None:
-    random = np.random.default_rng(number)
+    rng = np.random.default_rng(number)
     held = []
     for _ in range(400):
-        noise = min(NOISE * abs(np.tan(np.pi * (random.random() - 0.5))), 0.5)
-        local = random.normal(0.8, 0.05, number + 1)
-        rest = random.normal(0, SHIFT) + random.normal(0, SLOPE) * (local - local[:-1].mean())
-        board = local + rest + random.normal(0, noise, number + 1)
+        noise = min(NOISE * abs(np.tan(np.pi * (rng.random() - 0.5))), 0.5)
+        local = rng.normal(0.8, 0.05, number + 1)
+        rest = rng.normal(0, SHIFT) + rng.normal(0, SLOPE) * (local - local[:-1].mean())
+        board = local + rest + rng.normal(0, noise, number + 1)
         ranged = fit(local[:-1], board[:-1]).at(float(local[-1]))
         held.append(ranged.low <= board[-1] <= ranged.high)
     assert 0.92 <= np.mean(held) <= 0.98  # 0.95, and two and a half standard errors of 400
@@ -73,18 +73,18 @@ def test_a_submission_is_forecast_from_the_others_alone() -> None:
 
 
 def test_fewer_than_three_scores_are_said_in_words() -> None:
-    for board, said in (([], "none is"), ([0.6], "only one is"), ([0.6, 0.7], "2 are")):
+    for board, words in (([], "none is"), ([0.6], "only one is"), ([0.6, 0.7], "2 are")):
         known = submissions(board, clean=[0.8] * len(board))
         made = forecast(known, {"clean": 0.8})
-        assert made.range is None and said in made.words and "needs 3 submissions" in made.words
-        assert advise(known, 0.01).picks == () and fit_to(known, "clean") is None
+        assert made.range is None and words in made.words and "needs 3 submissions" in made.words
+        assert fit_to(known, "clean") is None
 
 
 def test_the_local_score_that_follows_the_leaderboard_is_found() -> None:
-    random = np.random.default_rng(0)
-    stress = random.normal(0.6, 0.08, 10)
-    board = stress - 0.05 + random.normal(0, 0.004, 10)
-    chosen = forecasters(submissions(board, clean=random.normal(0.9, 0.02, 10), stress=stress))
+    rng = np.random.default_rng(0)
+    stress = rng.normal(0.6, 0.08, 10)
+    board = stress - 0.05 + rng.normal(0, 0.004, 10)
+    chosen = forecasters(submissions(board, clean=rng.normal(0.9, 0.02, 10), stress=stress))
     assert chosen is not None and chosen.best == "stress" and "a difference beyond chance" in chosen.words
     made = forecast(submissions(board, clean=[0.9] * 10, stress=stress), {"clean": 0.9, "stress": 0.7})
     assert made.by == "stress" and made.range is not None and made.range.low < 0.65 < made.range.high
@@ -98,55 +98,22 @@ def test_of_three_submissions_no_local_score_is_said_to_be_better() -> None:
 
 def test_scores_are_compared_on_the_submissions_that_have_them_all() -> None:
     known = submissions([0.5, 0.6, 0.7, 0.8], clean=[0.6, 0.7, 0.8, 0.9])
-    some = [Scored(one.name, {**one.local, "matched": 0.5}, one.public) for one in known[:2]] + known[2:]
+    some = [PastSubmission(one.name, {**one.local, "matched": 0.5}, one.public) for one in known[:2]] + known[2:]
     chosen = forecasters(some)  # two matched scores are too few to take part
     assert chosen is not None and list(chosen.errors) == ["clean"] and len(chosen.errors["clean"]) == 4
 
 
-def test_the_sign_test_counts_the_ways_to_exchange_signs() -> None:
-    assert sign_test(np.array([1.0, 2.0, 3.0])) == 2 / 8
-    assert sign_test(np.zeros(4)) == 1
-    assert sign_test(np.full(20, 0.1)) < 0.01
-
-
-def test_the_second_pick_is_good_and_errs_elsewhere() -> None:
-    board, clean = [0.70, 0.699, 0.697, 0.60, 0.61], [0.80, 0.80, 0.80, 0.70, 0.71]
-    blends: list[dict[str, float]] = [{"a": 1.0}, {"a": 0.95, "b": 0.05}, {"c": 1.0}, {"d": 1.0}, {"e": 1.0}]
-    known = [
-        Scored(f"s{at}", {"clean": x, "stress": 0.9 if at == 2 else 0.5}, y, None, blend)
-        for at, (x, y, blend) in enumerate(zip(clean, board, blends, strict=True))
-    ]
-    advice = advise(known, 0.02)
-    assert [pick.name for pick in advice.picks] == ["s0", "s2"]
-    assert "shares 0% of the first one's runs" in advice.picks[1].reason
-    assert "s0 and s2" in advice.words and advice.picks[0].expected > advice.picks[1].expected
-
-
-def test_a_lucky_public_score_is_shrunk_by_its_noise() -> None:
-    known = submissions([0.60, 0.61, 0.62, 0.66], clean=[0.70, 0.71, 0.72, 0.70])
-    sure, unsure = advise(known, 0.0001), advise(known, 0.05)
-    assert sure.picks[0].expected == pytest.approx(0.66, abs=1e-3)
-    assert unsure.picks[0].expected < 0.65
-
-
-def test_when_the_private_leaderboard_is_known_it_decides() -> None:
-    known = submissions([0.6, 0.7, 0.8], clean=[0.6, 0.7, 0.8])
-    known[1] = Scored("s1", known[1].local, 0.7, 0.75)
-    assert advise(known, 0.01).words == "The private leaderboard is known: s1 is the best there, 0.7500."
-
-
-def test_a_small_public_part_is_noisier() -> None:
-    assert public_noise(0.04, 2000, 10000, 0.25) > public_noise(0.04, 2000, 10000, 0.5)
-    # of as many public images as local samples, and many private ones: the local score's own error
-    assert public_noise(0.0392, 1000, 10**9, 1000 / 10**9) == pytest.approx(0.01, rel=1e-3)
-    assert public_noise(0.0392, 1000, 0, None) == pytest.approx(0.01)
+def test_the_permutation_p_value_counts_the_ways_to_exchange_signs() -> None:
+    assert permutation_p_value(np.array([1.0, 2.0, 3.0])) == 2 / 8
+    assert permutation_p_value(np.zeros(4)) == 1
+    assert permutation_p_value(np.full(20, 0.1)) < 0.01
 
 
 def test_the_ledger_is_read_into_numbers() -> None:
     line = {"competition": "mars", "submission": "mars/mean-1.csv", "clean": "0.6", "public": "0.5", "blend": "a=0.5"}
     other = line | {"competition": "blood_cells"}
     (found,) = from_ledger([line, other], "mars")
-    assert found == Scored("mean-1", {"clean": 0.6}, 0.5, None, {"a": 0.5})
+    assert found == PastSubmission("mean-1", {"clean": 0.6}, 0.5, None, {"a": 0.5})
     with pytest.raises(UserError, match=r"line of mean-1 has 'good' in its column public, expected a number"):
         from_ledger([line | {"public": "good"}], "mars")
 

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from toolkit.pages.charts import chart, new_figure
 from toolkit.pages.html import Chart
-from toolkit.reporting.leaderboard import LOCAL, Forecast, Scored, fit_to
+from toolkit.reporting.leaderboard import LOCAL, Forecast, PastSubmission, fit_to
 
 
-def leaderboard(scored: Sequence[Scored], name: str, made: Forecast, local: float | None) -> Figure:
+def leaderboard(past: Sequence[PastSubmission], name: str, made: Forecast, local: float | None) -> Figure:
     """What the leaderboard said over one local score: 1:1, the fit and its interval, the forecast."""
-    known = [one for one in scored if name in one.local and one.public is not None]
+    known = [one for one in past if name in one.local and one.public is not None]
     figure, axes = new_figure(3.4, 4.4)
     x = np.array([one.local[name] for one in known])
     y = np.array([one.public for one in known], float)
@@ -25,7 +25,7 @@ def leaderboard(scored: Sequence[Scored], name: str, made: Forecast, local: floa
     low, high = low - room, high + room
     ink = matplotlib.rcParams["text.color"]
     axes.plot([low, high], [low, high], color=ink, linewidth=0.8, linestyle=":", label="1:1")
-    fitted = fit_to(scored, name)
+    fitted = fit_to(past, name)
     if fitted is not None:
         reach = np.linspace(min([*x, local or x.min()]) - room, max([*x, local or x.max()]) + room, 40)
         ranges = [fitted.at(float(at)) for at in reach]
@@ -48,7 +48,7 @@ def leaderboard(scored: Sequence[Scored], name: str, made: Forecast, local: floa
     return figure
 
 
-def forecast_charts(scored: Sequence[Scored], made: Forecast, local: Mapping[str, float]) -> list[Chart]:
+def forecast_charts(past: Sequence[PastSubmission], made: Forecast, local: Mapping[str, float]) -> list[Chart]:
     """One drawing for each local score that a leaderboard score stands beside."""
-    names = [name for name in reversed(LOCAL) if any(name in one.local and one.public is not None for one in scored)]
-    return [chart("", partial(leaderboard, scored, name, made, local.get(name))) for name in names]
+    names = [name for name in reversed(LOCAL) if any(name in one.local and one.public is not None for one in past)]
+    return [chart("", partial(leaderboard, past, name, made, local.get(name))) for name in names]

@@ -1,0 +1,84 @@
+"""The report shows what the workspace holds, says what it doesn't hold, and needs nothing beside it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import prepare, train
+from toolkit.errors import UserError
+from toolkit.reporting.page import write_report
+from toolkit.store import read_json, write_json
+from toolkit.submission import ledger
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+QUICK = "schedule.epochs=1"
+PIXEL = bytes.fromhex(  # a PNG file of one pixel
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da6364f8ff"
+    "1f0003030200efa6479b0000000049454e44ae426082"
+)
+
+
+def test_a_single_run_is_reported_and_what_is_missing_is_said(tmp_path: Path) -> None:
+    project = prepare(tmp_path)
+    run = train(tmp_path, QUICK, stress="none")
+    report = project.report()
+    page = report.path.read_text(encoding="utf-8")
+    assert report.path == project.workspace.report and (report.of, report.runs) == (run.name, 1)
+    assert report.scores == {"clean": run.metrics["clean"], "stress": None, "matched": None}
+    for text in (
+        f"{run.score:.4f}",
+        "There is no forecast yet: it needs 3 submissions",
+        "No stress score was measured",
+        "No search was made",
+        "There is no blend of the present runs yet",
+        "Nothing was built yet",
+        "Not measured: stress and matched",
+    ):
+        assert text in page, text
+    assert "<script" not in page and "http" not in page
+
+
+def test_runs_on_other_folds_are_counted_and_not_shown(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    train(tmp_path, QUICK, stress="none")
+    project = prepare(tmp_path, seed=1)
+    with pytest.raises(UserError, match=r"no finished run to report on \(1 are on other data or folds\)"):
+        write_report(project.labelled(), project.ledger)
+    report = project.report()
+    assert report.runs == 1 and "1 more runs are on other data or folds" in report.path.read_text(encoding="utf-8")
+
+
+def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
+    project = prepare(tmp_path)
+    runs = [train(tmp_path, QUICK), train(tmp_path, "schedule.epochs=12", "optimizer.lr=3e-2")]
+    blend = project.ensemble(views=["none"])
+    project.submit()
+    (line,) = ledger.read(project.ledger)
+    for number, score in enumerate((0.4, 0.5, 0.6)):
+        local = {"clean": 0.5 + number / 10, "stress": 0.45 + number / 10, "public": score}
+        ledger.append(project.ledger, line | {"submission": f"tiny-practice/mean-{number}.txt"} | local)
+    metrics = read_json(blend.folder / "metrics.json")
+    write_json(blend.folder / "metrics.json", metrics | {"matched": {"score": 0.4321, "low": 0.4, "high": 0.5}})
+    search = project.workspace.search
+    search.mkdir()
+    (search / "history.png").write_bytes(PIXEL)
+    summary = {"trials": 12, "importances": {"optimizer.lr": 0.7, "model.dropout": 0.3}}
+    write_json(search / "summary.json", summary)
+    report = project.report()
+    page = report.path.read_text(encoding="utf-8")
+    assert report.of == f"blend {blend.name}" and (report.scores["matched"] or {})["score"] == 0.4321
+    for text in (
+        *(run.name for run in runs),
+        "optimizer.lr=",
+        "0.4321",
+        "Corruption and severity",
+        "The leaderboard will likely say",
+        "for the private leaderboard",
+        "The weakest family is",
+        "What decides the score",
+        "<td>12</td>",
+        "mean-2",
+        "Augmented images",
+    ):
+        assert text in page, text
+    assert page.count('prefers-color-scheme: dark)" srcset') >= 8

@@ -1,0 +1,66 @@
+"""Runs are held against the best one: is the difference real, and what differs in their recipes?"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.test_runs import predicted
+from tests.tiny import prepare, train
+from toolkit.competition import Competition
+from toolkit.pages.html import Table
+from toolkit.reporting.material import gather
+from toolkit.reporting.run_table import better_elsewhere, differences, runs_section
+from toolkit.runs import Run
+from toolkit.store import write_json
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_runs_are_held_against_the_best_one(tmp_path: Path) -> None:
+    project = prepare(tmp_path)
+    runs = [train(tmp_path, "schedule.epochs=1", recipe=name, stress="none") for name in ("first", "second")]
+    material = gather(project.labelled(), project.ledger)
+    assert material.best.score == max(run.score for run in runs)
+    (table,) = runs_section(material).blocks
+    assert isinstance(table, Table)
+    best, other = table.rows
+    assert best[0] == material.best.name and best[4:6] == ["the best", ""]
+    difference = min(run.score for run in runs) - material.best.score
+    assert other[4].startswith(f"{difference:+.4f}\n") and other[5].partition("\n")[0] in (
+        "not distinguishable",
+        "worse",
+    )
+    assert "batch_size=" in other[6]
+
+
+def test_a_recipe_is_told_by_what_differs() -> None:
+    best = {"name": "a", "seed": 0, "loss": {"names": ["focal"], "gamma": 0.5}}
+    other = {"name": "b", "seed": 0, "loss": {"names": ["focal", "dice"], "gamma": 2.0}}
+    assert differences(other, best) == "loss.names=focal,dice, loss.gamma=2"
+    assert differences(best, best) == ""
+    many = {"name": "c", **{f"field{number}": number for number in range(9)}}
+    assert differences(many, {"name": "a"}).endswith("field5=5, and 3 more")
+
+
+def test_a_run_that_is_better_under_corruptions_is_named_beside_the_best_clean_one(
+    blood_cells: Competition, tmp_path: Path
+) -> None:
+    labelled = predicted(blood_cells, tmp_path, np.eye(8, dtype=np.float32), np.arange(8)).labelled
+
+    def of(name: str, clean: float, stress: float) -> Run:
+        scores = {
+            kind: {"score": score, "low": score - 0.02, "high": score + 0.02}
+            for kind, score in (("clean", clean), ("stress", stress))
+        }
+        run = Run(tmp_path / name, labelled)
+        run.folder.mkdir()
+        write_json(run.metrics_path, scores | {"matched": None})
+        return run
+
+    runs = [of("plain", 0.95, 0.66), of("hardened", 0.90, 0.79)]
+    (sentence,) = better_elsewhere(runs, runs[0].metrics)
+    assert sentence.startswith(
+        "By the stress score hardened is better: 0.7900 against 0.6600, with a clean score of 0.9000"
+    )
+    assert better_elsewhere(runs, runs[1].metrics) == []
+    assert better_elsewhere([runs[0], of("near", 0.90, 0.69)], runs[0].metrics) == []

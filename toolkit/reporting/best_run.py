@@ -1,0 +1,104 @@
+"""The best run of a report: its classes, what corruptions do to it, and how it was trained."""
+
+from typing import Any
+
+import numpy as np
+
+from toolkit.pages.charts import by_class, chart, confusion, curves, heat
+from toolkit.pages.html import Block, Chart, Row, Section, Table, Words
+from toolkit.runs import Run
+from toolkit.scoring.corruptions import suite
+
+OF_CLASS = {"mean IoU": "IoU", "accuracy": "recall", "macro F1": "F1"}  # what a metric says of one class
+WEAK = 5  # corruptions that are named
+TRAINED_BY = {  # fields of a recipe that make training images like those of a family of corruptions
+    "noise": "augment.degrade",
+    "blur": "augment.degrade",
+    "resolution": "augment.degrade",
+    "light": "augment.colour",
+    "colour": "augment.colour",
+    "geometry": "augment.rotate",
+    "occlusion": "augment.erase",
+    "mixture": "augment.augmix",
+}
+
+
+def classes_section(run: Run) -> Section:
+    """Scores by class and which classes are mistaken for each other."""
+    competition, clean = run.labelled.competition, run.metrics["clean"]
+    total = run.confusions()[run.labelled.inside].sum(0)
+    scored = list(competition.scored)
+    label = OF_CLASS.get(competition.metric.name, "score")
+    intervals = clean.get("by_class_interval")
+    names = [competition.task.classes[at] for at in scored]
+    charts = [
+        chart(f"{label} by class", lambda: by_class(clean["by_class"], intervals, label)),
+        chart("Truth and prediction", lambda: confusion(total[np.ix_(scored, scored)], names)),
+    ]
+    weakest = min(clean["by_class"], key=lambda name: clean["by_class"][name])
+    row = competition.task.classes.index(weakest)
+    mistaken = {competition.task.classes[at]: total[row, at] for at in scored if at != row}
+    taken = max(mistaken, key=lambda name: int(mistaken[name]))
+    note = f"Of the best run, {run.name}. Weakest: {weakest}, {label} {clean['by_class'][weakest]:.3f}"
+    if mistaken[taken]:
+        note += f"; {mistaken[taken] / total[row].sum():.0%} of it is taken for {taken}"
+    return Section("Classes", [Row(charts)], note + ".")
+
+
+def stress_section(run: Run) -> Section:
+    """The score under corruptions, by kind and severity."""
+    metrics = run.metrics
+    stress = metrics.get("stress")
+    if not stress:
+        return Section("Stress", [], "No stress score was measured for the best run: train without `--stress none`.")
+    clean = metrics["clean"]["score"]
+    families = {member.name: member.family for member in suite(run.labelled.images.shape[3])}
+    scores = _known(stress["by_corruption"])
+    weak = ", ".join(f"{name.replace('_', ' ')} {scores[name]:.3f}" for name in list(scores)[:WEAK])
+    of_family = _known(stress["by_family"])
+    sentences = [
+        f"Of {run.name}: {clean:.3f} on images as they are, {stress['score']:.3f} under the suite, from "
+        f"{stress['triples']:,} corrupted images ({stress['share']:.1%} of all).",
+        f"Weakest under {weak}.",
+        *_remedy(run, next(iter(of_family))),
+    ]
+    rows = [[name, f"{score:.4f}", f"{score - clean:+.4f}"] for name, score in of_family.items()]
+    table = Table("Families", ("family", "score", "to clean"), rows)
+    cells = {name: stress["cells"][name] for name in families if name in stress["cells"]}
+    drawing = chart("Corruption and severity", lambda: heat(cells, families, clean))
+    return Section("Stress", [Words(sentences), Row([drawing, table])])
+
+
+def _known(scores: dict[str, float | None]) -> dict[str, float]:
+    """Those that were measured, the lowest first."""
+    return dict(sorted(((name, score) for name, score in scores.items() if score is not None), key=lambda one: one[1]))
+
+
+def _remedy(run: Run, family: str) -> list[str]:
+    """What of the recipe trains on a family of corruptions."""
+    field = TRAINED_BY.get(family)
+    if field is None:
+        return []
+    group, _, leaf = field.partition(".")
+    value: Any = run.recipe_fields.get(group, {}).get(leaf)
+    text = f"The weakest family is {family}; {field}, which makes training images of that kind, is {value:g}"
+    return [f"{text} in this recipe."]
+
+
+def training_section(run: Run) -> Section:
+    """Learning curves, and a batch as the network sees it."""
+    blocks: list[Block] = []
+    history = run.history
+    if any(history):
+        charts = [
+            chart("Training loss", lambda: curves(history, "loss", "loss")),
+            chart("Watched score", lambda: curves(history, "score", run.labelled.competition.metric.name)),
+        ]
+        blocks.append(Row(charts))
+    if run.picture.exists():
+        note = "The first batch as the network sees it."
+        if run.labelled.masks:
+            note += " White: pixels of a mask that came from outside the picture."
+        blocks.append(Chart("Augmented images", run.picture.read_bytes(), None, note))
+    note = f"Of {run.name}. The score is watched on a few validation images for the eye: nothing is chosen by it."
+    return Section("Training", blocks, note)

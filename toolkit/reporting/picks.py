@@ -1,0 +1,100 @@
+"""Which two submissions to keep for the private leaderboard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from toolkit.reporting.leaderboard import GRID, LOCAL, NEEDED, PastSubmission, fit, forecasters, pairs
+
+COMMON = 0.5  # correlation of two scores under resampled images; assumed
+
+
+@dataclass(frozen=True)
+class Pick:
+    name: str
+    expected: float  # private score
+    sd: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    words: str
+    picks: tuple[Pick, ...] = ()
+
+
+def public_noise(interval: float, samples: int, test_images: int, share: float | None) -> float:
+    """Standard deviation of a private score about the public one of the same submission, from sampling alone.
+
+    interval: width of the local score's 95 % interval over `samples`; share: of the test images that are public.
+    Where share or number are unknown, the public part is taken to be as noisy as the local score.
+    """
+    local = interval / (2 * 1.96)
+    if share is None or not test_images:
+        return local
+    public, private = share * test_images, (1 - share) * test_images
+    return float(local * np.sqrt(samples * (1 / public + 1 / private)))
+
+
+def advise(past: Sequence[PastSubmission], noise: float) -> Advice:
+    """The two submissions to keep: of the best expected private score, and the best beside it.
+
+    noise: as of `public_noise`; COMMON of it moves all submissions alike and changes no order. The rest shrinks what
+    the leaderboard said towards what it says of such local scores (Efron and Morris 1975): all the way where scores
+    scatter about the fit no more than that noise makes them. The second pick makes the expected better of the two
+    highest (Clark, "The Greatest of a Finite Set of Random Variables", 1961), so it has to be good and to err
+    elsewhere: two blends correlate by the share of runs that they have in common.
+    """
+    chosen = forecasters(past)
+    if chosen is None:
+        return Advice(f"Which two to keep can be said once {NEEDED} leaderboard scores are recorded.")
+    private = {one.name: one.private for one in past if one.private is not None}
+    if private:
+        best, value = max(private.items(), key=lambda item: item[1])
+        return Advice(f"The private leaderboard is known: {best} is the best there, {value:.4f}.")
+    by = chosen.best
+    known = [one for one in past if one.public is not None and by in one.local]
+    local, board = pairs(known, by)
+    made = fit(local, board)
+    fitted = np.array([made.at(float(x)).mean for x in local])
+    own = noise * np.sqrt(1 - COMMON)
+    trust = float(made.weight @ np.maximum(0, 1 - (own / GRID) ** 2))  # in the public score
+    expected = trust * board + (1 - trust) * fitted
+    sd = np.full(len(known), np.sqrt(trust) * own)
+    first = int(expected.argmax())
+    better = np.array([_better(expected, sd, first, at, _shared(known[first], one)) for at, one in enumerate(known)])
+    better[first] = -np.inf
+    second = int(better.argmax())
+    tops = [name for name in LOCAL if name != by and _is_top(known, second, name)]
+    best_by = f", and has the best {' and '.join(tops)} score" if tops else ""
+    reasons = (
+        f"has the best expected private score, {expected[first]:.3f}: the leaderboard said {board[first]:.3f}, of its "
+        f"{by} score it says {fitted[first]:.3f}.",
+        f"is expected at {expected[second]:.3f} and shares {_shared(known[first], known[second]):.0%} of the first "
+        f"one's runs{best_by}: the better of the two is "
+        f"expected at {better[second]:.3f}.",
+    )
+    picks = tuple(
+        Pick(known[at].name, float(expected[at]), float(sd[at]), reason)
+        for at, reason in zip((first, second), reasons, strict=True)
+    )
+    return Advice(f"Keep {picks[0].name} and {picks[1].name} for the private leaderboard.", picks)
+
+
+def _better(expected: np.ndarray, sd: np.ndarray, first: int, second: int, correlation: float) -> float:
+    apart = float(np.sqrt(max(sd[first] ** 2 + sd[second] ** 2 - 2 * correlation * sd[first] * sd[second], 1e-18)))
+    lead = float(expected[first] - expected[second]) / apart
+    density = float(np.exp(-(lead**2) / 2) / np.sqrt(2 * np.pi))
+    return float(expected[first] * ndtr(lead) + expected[second] * ndtr(-lead) + apart * density)
+
+
+def _shared(one: PastSubmission, other: PastSubmission) -> float:
+    mine, theirs = one.blend or {}, other.blend or {}
+    return sum(min(share, theirs.get(run, 0.0)) for run, share in mine.items())
+
+
+def _is_top(known: Sequence[PastSubmission], at: int, name: str) -> bool:
+    values = [one.local.get(name, -np.inf) for one in known]
+    return bool(np.isfinite(values[at]) and values[at] == max(values))

@@ -1,0 +1,105 @@
+"""The runs of a report: each with its scores, held against the best one, and what differs in its recipe."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toolkit.pages.html import Section, Table
+from toolkit.reporting.material import Material
+from toolkit.runs import Run
+from toolkit.scoring.comparison import Comparison, compare_runs
+
+SHOWN = 60  # runs in the table
+COMPARED = 20  # runs that are held against the best, the best ones: a second each for large masks
+DIFFERENCES = 6  # fields of a recipe that are named
+
+
+def runs_section(material: Material) -> Section:
+    """The table, best clean score first."""
+    runs, best = material.runs, material.best
+    compared = dict(zip(runs[1:COMPARED], compare_runs(runs[1:COMPARED], best), strict=True))
+    has = [name for name in ("stress", "matched") if any(run.metrics.get(name) for run in runs)]
+    rows = []
+    for run in runs[:SHOWN]:
+        history, metrics = run.history, run.metrics
+        row = [run.name, f"{len(history)} x {max(map(len, history))}", f"{run.seconds / 60:.1f}"]
+        row += [_two_lines(metrics.get(name)) for name in ("clean", *has)]
+        if compared:
+            row += _held_against(compared.get(run), run == best)
+        rows.append([*row, differences(run.recipe_fields, best.recipe_fields)])
+    columns = ["run", "epochs", "minutes", "clean", *has]
+    columns += ["to the best", "is it real?"] if compared else []
+    note = _note(len(runs), material.others)
+    return Section("Runs", [Table("", (*columns, "differs in"), rows, note, 0, (0, len(columns)))])
+
+
+def _note(runs: int, others: int) -> str:
+    note = "Best clean score first; beside it what differs in its recipe."
+    if runs > 1:
+        note += " A difference to the best one is real with the probability below the words."
+    if others:
+        note += f" {others} more runs are on other data or folds, and can't be compared."
+    if runs > SHOWN:
+        note += f" {runs - SHOWN} more are in train/."
+    if runs > COMPARED:
+        note += f" The {COMPARED} best are held against the first."
+    return note
+
+
+def _two_lines(score: Mapping[str, Any] | None) -> str:
+    return f"{score['score']:.4f}\n{score['low']:.3f} to {score['high']:.3f}" if score else "-"
+
+
+def _held_against(found: Comparison | None, best: bool) -> list[str]:
+    """Cells of how a run stands to the best one; None: not compared."""
+    if found is None:
+        return ["the best" if best else "-", ""]
+    sure = found.probability if found.difference > 0 else 1 - found.probability
+    words = found.words.partition(" with")[0]
+    return [f"{found.difference:+.4f}\n{found.low:+.3f} to {found.high:+.3f}", f"{words}\n{sure:.3f}"]
+
+
+def differences(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    """What a recipe has that the best one has not, field by field as they are stored; names don't count."""
+    mine, theirs = _flat(recipe), _flat(best)
+    changed = [name for name in {**mine, **theirs} if name != "name" and mine.get(name) != theirs.get(name)]
+    listed = [f"{name}={_value(mine.get(name))}" for name in changed[:DIFFERENCES]]
+    if len(changed) > DIFFERENCES:
+        listed.append(f"and {len(changed) - DIFFERENCES} more")
+    return ", ".join(listed)
+
+
+def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{part}": each for part, each in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def better_elsewhere(runs: Sequence[Run], shown: Mapping[str, Any]) -> list[str]:
+    """A sentence for each other score by which a run is better, beyond both intervals, than what is shown first.
+
+    shown: metrics, as of a run or a blend.
+    """
+    sentences = []
+    by_name = {run.name: run.metrics for run in runs}
+    for kind in ("stress", "matched"):
+        scores = {name: metrics[kind] for name, metrics in by_name.items() if metrics.get(kind)}
+        if not scores or not shown.get(kind):
+            continue
+        name = max(scores, key=lambda name: scores[name]["score"])
+        score, own = scores[name], shown[kind]
+        if score["low"] > own["high"]:
+            sentences.append(
+                f"By the {kind} score {name} is better: {score['score']:.4f} against {own['score']:.4f}, with a clean "
+                f"score of {by_name[name]['clean']['score']:.4f}. Trust it if test images are corrupted."
+            )
+    return sentences
