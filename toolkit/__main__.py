@@ -1,6 +1,6 @@
-"""`python -m toolkit` lists the verbs."""
+"""`python -m toolkit` lists the commands."""
 
-VERBS = {
+COMMANDS = {
     "audit": "load and check the data, say what is in it, propose the cleaning",
     "folds": "make or show the split: which sample is validated when",
     "train": "train one recipe on all folds",
@@ -15,10 +15,10 @@ VERBS = {
 
 def main() -> None:
     print("Raw competition files in, a submission you can trust out.\n")
-    print("python -m toolkit.VERB competitions/NAME [options] [recipe.field=value …]\n")
-    for name, text in VERBS.items():
+    print("python -m toolkit.COMMAND competitions/NAME [options] [recipe.field=value …]\n")
+    for name, text in COMMANDS.items():
         print(f"  {name:<10}{text}")
-    print("\n`python -m toolkit.VERB --help` says more; --practice tries any of them on drawn data.")
+    print("\n`python -m toolkit.COMMAND --help` says more; --practice tries any of them on drawn data.")
 
 
 if __name__ == "__main__":

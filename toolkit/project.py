@@ -10,19 +10,21 @@ What a step needs and isn't there yet is made first, with defaults, and a line s
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.competition import Competition, choose_recipe, find_competition
 from toolkit.errors import UserError
 from toolkit.progress import Progress
-from toolkit.store import Workspace
+from toolkit.store import Workspace, read_manifest
 
 if TYPE_CHECKING:
     from toolkit.auditing.inspection import Audit, Explanation
     from toolkit.auditing.split import Split
     from toolkit.blending.blend_folder import Blend
     from toolkit.data.labelled import Labelled
+    from toolkit.pipeline import Result
     from toolkit.recipe import Recipe
     from toolkit.reporting.page import Report
     from toolkit.runs import Run
@@ -75,21 +77,23 @@ class Project:
 
     def audit(self) -> "Audit":
         """Load and check the data, find what is wrong with them, propose the cleaning."""
+        raw = self._need_files()
         from toolkit.auditing.inspection import audit
 
-        return audit(self.competition, self.workspace, self.raw, self.workers)
+        return audit(self.competition, self.workspace, raw, self.workers)
 
     def explain(self, index: int) -> "Explanation":
         """Why a row of the raw file is in the cleaning list, as a picture."""
+        raw = self._need_files()
         from toolkit.auditing.inspection import explain
 
-        return explain(self.competition, self.workspace, self.raw, index, self.workers)
+        return explain(self.competition, self.workspace, raw, index, self.workers)
 
     def folds(self, folds: int = 5, repeats: int = 1, holdout: float = 0.0) -> "Split":
         """Make or show the split: which sample is validated when."""
+        self._need_data()
         from toolkit.auditing.split import split
 
-        self._need_data()
         return split(self.competition, self.workspace, folds, repeats, holdout, self.seed)
 
     def labelled(self) -> "Labelled":
@@ -238,17 +242,44 @@ class Project:
 
         return write_report(labelled, self.ledger)
 
+    def run(
+        self,
+        *,
+        budget: float = 1800.0,
+        recipe: "Recipe | str | None" = None,
+        stress: str = "auto",
+        folds: int = 5,
+        repeats: int = 1,
+        holdout: float = 0.0,
+        **fields: Any,
+    ) -> "Result":
+        """Everything, from raw files to a checked submission, within `budget` seconds.
+
+        The first recipe gets as many epochs as fit, what is left goes to the next ones; recipe, fields: that one
+        alone, as for `train`.
+        """
+        recipes = [replace(each, seed=self.seed) for each in self.competition.recipes.values()]
+        if recipe is not None or fields:
+            recipes = [self.recipe(recipe, **fields)]
+        self._need_files()
+        from toolkit.pipeline import run_all
+
+        return run_all(self, recipes, folds, repeats, holdout, budget, stress)
+
     @property
     def _how(self) -> dict[str, Any]:
         return {"device": self.device, "workers": self.workers, "progress": self.progress}
 
-    def _need_data(self) -> None:
-        from toolkit.store import read_manifest
+    def _need_files(self) -> Path:
+        """The folder of raw files; UserError where it is missing, before anything heavy is imported."""
+        raw = self.raw
+        if not raw.is_dir():
+            raise UserError(self.competition.without_files(raw))
+        return raw
 
+    def _need_data(self) -> None:
         if read_manifest(self.workspace.data) is None:
-            raw = self.raw  # says what is missing, before anything heavy is imported
-            if not raw.is_dir():
-                raise UserError(self.competition.without_files(raw))
+            self._need_files()
             self.progress.say("no data are loaded yet: the audit comes first")
             self.progress.show(self.audit())
 
