@@ -1,4 +1,4 @@
-"""What commands share on the command line: options, the screen, and how they end.
+"""What commands share on the command line: options, and how they end.
 
 Only commands import this, and it imports nothing heavy before the options are read, so that `--help` of every
 command answers at once.
@@ -8,117 +8,19 @@ import argparse
 import json
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome, Table, Warned
-from toolkit.progress import Progress, Watch
+from toolkit.outcome import Outcome
 from toolkit.project import Project, open
+from toolkit.screen import Screen
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
     from toolkit.store import Workspace
 
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
-
-
-class Screen(Progress):
-    """A terminal, a pipe or a notebook, through rich. `stderr`: `--json` keeps stdout for one object."""
-
-    def __init__(self, stderr: bool = False) -> None:
-        self.stderr = stderr
-        self._console: Console | None = None
-
-    @property
-    def console(self) -> "Console":
-        if self._console is None:
-            from rich.console import Console
-
-            self._console = Console(stderr=self.stderr, highlight=False, soft_wrap=True, emoji=False)
-        return self._console
-
-    def say(self, text: str, label: str = "", style: str = "") -> None:
-        from rich.text import Text
-
-        # a path may hold [brackets] that rich would take for markup
-        self.console.print(Text.assemble((label, style), text))
-
-    def warn(self, text: str) -> None:
-        self.say(text, "warning: ", "yellow")
-
-    def table(self, table: Table) -> None:
-        from rich.table import Table as Made
-        from rich.text import Text
-
-        made = Made(title=table.title, title_justify="left", header_style="bold", show_header=any(table.columns))
-        for position, name in enumerate(table.columns):
-            made.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
-        for number, row in enumerate(table.rows, start=1):
-            made.add_row(*map(Text, row), style="bold" if table.total and number == len(table.rows) else None)
-        self.console.print(made)
-
-    def show(self, outcome: Outcome) -> None:
-        for part in outcome.told():
-            if isinstance(part, Table):
-                self.table(part)
-            elif isinstance(part, Warned):
-                self.warn(part.text)
-            else:
-                self.say(part)
-
-    @contextmanager
-    def training(self, folds: int, epochs: int) -> Iterator[Watch]:
-        from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[news]}"),
-        )
-        # a pipe gets one line a fold instead of a redrawn bar
-        shown = self.console.is_terminal or self.console.is_jupyter
-        with Bars(*columns, console=self.console, transient=True, disable=not shown) as bars:
-            total = bars.add_task("training", total=folds * epochs, news="")
-            rows: dict[int, TaskID] = {}  # of the folds that are trained now
-            done: dict[int, float] = {}
-            shown_at: dict[int, float] = {}
-
-            def watch(fold: int, epoch: float, news: str) -> None:
-                done[fold] = epoch
-                if epoch < epochs and time.monotonic() - shown_at.get(fold, 0) < 0.2:
-                    return
-                shown_at[fold] = time.monotonic()
-                bars.update(total, completed=sum(done.values()))
-                if not news:  # stored
-                    if fold in rows:
-                        bars.remove_task(rows.pop(fold))
-                    return
-                if fold not in rows:
-                    rows[fold] = bars.add_task("", total=epochs, news="")
-                text = f"fold {fold + 1}/{folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}"
-                bars.update(rows[fold], completed=epoch, description=text, news=news)
-
-            yield watch
-
-    @contextmanager
-    def live(self, view: "Callable[[], RenderableType]") -> Iterator[bool]:
-        if not self.console.is_terminal:
-            yield False
-            return
-        from rich.live import Live
-
-        with Live(get_renderable=view, console=self.console, refresh_per_second=2, transient=True):
-            yield True
 
 
 def parser(command: str, text: str, overrides: bool = False, several: bool = False) -> argparse.ArgumentParser:

@@ -33,8 +33,18 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        first = self.told()[0]
+        text = first.title if isinstance(first, Table) else first.text if isinstance(first, Warned) else first
+        return f"<{type(self).__name__}: {text}>"
+
     def _repr_html_(self) -> str:
-        return "\n".join(_html(part) for part in self.told())
+        return html(self.told())
+
+
+def html(parts: Sequence[str | Warned | Table]) -> str:
+    """As a notebook shows them."""
+    return "\n".join(_html(part) for part in parts)
 
 
 def _html(part: str | Warned | Table) -> str:
@@ -42,16 +52,17 @@ def _html(part: str | Warned | Table) -> str:
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Warned):
         return f"<p><b>{escape(part.text)}</b></p>"
-    head = "".join(f"<th>{escape(name)}</th>" for name in part.columns)
-    rows = ["".join(f"<td>{_cell(cell)}</td>" for cell in row) for row in part.rows]
-    if part.total:
-        rows[-1] = f"<b>{rows[-1]}</b>"
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><caption>{escape(part.title)}</caption><tr>{head}</tr>{body}</table>"
+    head = [_row(part.columns, "th")] if any(part.columns) else []
+    rows = [_row(row, "th" if part.total and row is part.rows[-1] else "td") for row in part.rows]
+    return f"<table><caption>{escape(part.title)}</caption>{''.join([*head, *rows])}</table>"
 
 
-def _cell(text: str) -> str:
-    return escape(text).replace("\n", "<br>")
+def _row(cells: Sequence[str], tag: str) -> str:
+    parts = []
+    for position, cell in enumerate(cells):
+        side, text = "right" if position else "left", escape(cell).replace("\n", "<br>")
+        parts.append(f'<{tag} style="text-align: {side}">{text}</{tag}>')
+    return f"<tr>{''.join(parts)}</tr>"
 
 
 def interval(score: dict[str, Any]) -> str:

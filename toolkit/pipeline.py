@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCORES = {"clean": "local score", "stress": "under corruptions", "matched": "as the test images are"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Outcome):
     """What came of it. grade: of practice data; seconds: taken, of `budget`."""
 

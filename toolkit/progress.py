@@ -13,7 +13,7 @@ Watch = Callable[[int, float, str], None]  # fold, epochs done (with a fraction)
 
 
 class Progress:
-    """Silent. `console.Screen` shows the same on a terminal, in a pipe and in a notebook."""
+    """Silent. `screen` shows it on a terminal, in a pipe and in a notebook."""
 
     def say(self, text: str) -> None:
         """A line, as it is."""

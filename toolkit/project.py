@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.competition import Competition, choose_recipe, find_competition
 from toolkit.errors import UserError
 from toolkit.progress import Progress
+from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from toolkit.pipeline import Result
     from toolkit.recipe import Recipe
     from toolkit.reporting.page import Report
-    from toolkit.runs import Run
+    from toolkit.runs import Run, Runs
     from toolkit.submission.build import Submission
     from toolkit.submission.grading import Grade
     from toolkit.tuning.summary import Search
@@ -61,6 +62,9 @@ class Project:
         self.practice, self.practice_size = practice, practice_size or competition.practice_size
         self.seed, self.device, self.workers = seed, device, workers
         self.progress = progress or Progress()
+
+    def __repr__(self) -> str:
+        return f"Project({self.workspace.name} in {self.workspace.folder})"
 
     @property
     def ledger(self) -> Path:
@@ -138,11 +142,11 @@ class Project:
 
         return train_without_families(run, stress=stress, **self._how)
 
-    def runs(self) -> "list[Run]":
+    def runs(self) -> "Runs":
         """The finished runs on the present data and folds, the best first."""
-        from toolkit.runs import current_runs
+        from toolkit.runs import Runs, current_runs
 
-        return sorted(current_runs(self.labelled()), key=lambda run: -run.score)
+        return Runs(sorted(current_runs(self.labelled()), key=lambda run: -run.score))
 
     def search(
         self,
@@ -333,8 +337,6 @@ def open(
     data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead.
     progress: where steps tell what they do (default: the screen, or the notebook).
     """
-    from toolkit.console import Screen
-
     found = find_competition(competition)
     return Project(
         found,
@@ -346,5 +348,5 @@ def open(
         seed=seed,
         device=device,
         workers=workers,
-        progress=progress or Screen(),
+        progress=progress or here(),
     )

@@ -12,6 +12,7 @@ import pandas as pd
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.metrics import IGNORED
+from toolkit.outcome import Outcome, Table, duration, html, interval
 from toolkit.probabilities import chunks, open_probabilities, probabilities
 from toolkit.recipe import Recipe, from_dict
 from toolkit.store import MANIFEST, read_json, read_manifest
@@ -98,7 +99,7 @@ class RunFold:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Outcome):
     """One recipe on all folds: what it was made from, what it predicts, how good it is."""
 
     folder: Path
@@ -306,10 +307,39 @@ class Run:
         certainty[~labelled.inside] = 0
         return certainty, predicted
 
+    def told(self) -> Sequence[str | Table]:
+        """Scores with their 95 % intervals, and those of each class."""
+        if not self.finished:
+            return [f"{self.name}: not finished"]
+        metrics, metric = self.metrics, self.labelled.competition.metric.name
+        scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
+        clean = metrics["clean"]
+        ends = clean["by_class_interval"]
+        of_class = [[name, f"{score:.4f}", _ends(ends[name])] for name, score in clean["by_class"].items()]
+        return [Table(self.name, ["", metric], scores), Table("by class", ["", "clean", "95 % interval"], of_class)]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "run": str(self.folder),
+            "recipe": self.recipe.name,
+            **{kind: self.metrics.get(kind) for kind in SCORES},
+        }
+
+
+class Runs(list[Run]):
+    """Runs, the best first; a notebook shows their table."""
+
     def _repr_html_(self) -> str:
-        scores = {name: self.metrics.get(name) for name in SCORES}
-        lines = [f"{name} {s['score']:.4f} ({s['low']:.4f} to {s['high']:.4f})" for name, s in scores.items() if s]
-        return f"<b>{self.name}</b><br>" + "<br>".join(lines)
+        rows = []
+        for run in self:
+            history, metrics = run.history, run.metrics
+            scores = [interval(metrics[kind]) if metrics.get(kind) else "-" for kind in SCORES]
+            rows.append([run.name, f"{max(map(len, history))}", duration(run.seconds), *scores])
+        return html([Table("", ["run", "epochs", "trained", *SCORES], rows)])
+
+
+def _ends(interval: Sequence[float] | None) -> str:
+    return f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "-"
 
 
 def all_runs(labelled: Labelled) -> list[Run]:

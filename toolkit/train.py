@@ -37,9 +37,7 @@ def train(project: Project, options: argparse.Namespace) -> dict[str, Any]:
         run = project.train_fold(recipe, options.fold)
         return {"run": str(run.folder), "recipe": recipe.name, "fold": options.fold}
     run = project.train(recipe, stress=options.stress)
-    metrics = run.metrics
-    result: dict[str, Any] = {"run": str(run.folder), "recipe": recipe.name}
-    result |= {name: metrics.get(name) for name in ("clean", "stress", "matched")}
+    result = run.as_json() | {"recipe": recipe.name}
     if options.families:
         title = f"{recipe.name}: {project.competition.metric.name} under families of corruptions"
         families = Families(title, project.train_without_families(run, stress=options.stress))

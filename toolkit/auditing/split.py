@@ -20,7 +20,7 @@ from toolkit.store import Workspace, atomic
 from toolkit.task import Segmentation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split(Outcome):
     """What each fold holds. contents: int64 (N, K), as `describe` returns them; ids: of the raw file; anew: runs on
     other folds lie in the workspace. pairs: the most alike pictures across each fold's boundary; leaks: how many

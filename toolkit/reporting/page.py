@@ -37,7 +37,7 @@ MEANING = {
 BLEND_PICTURES = ("weights", "correlation", "gain", "repairs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report(Outcome):
     """Where the page lies, and the numbers at its top: the scores `of` what would be handed in."""
 

@@ -1,0 +1,30 @@
+"""An outcome is told in one way, to a terminal, to a notebook and in a line."""
+
+from typing import Any
+
+from toolkit.outcome import Outcome, Table, Warned, duration, interval
+
+
+class Told(Outcome):
+    def told(self) -> list[str | Warned | Table]:
+        table = Table("sizes <1>", ["", "number"], [["a&b", "1\n2"], ["all", "3"]], total=True)
+        return [table, Warned("<odd>"), "1 < 2"]
+
+    def as_json(self) -> dict[str, Any]:
+        return {}
+
+
+def test_a_notebook_shows_every_part_as_it_is_written() -> None:
+    html = Told()._repr_html_()
+    assert "<caption>sizes &lt;1&gt;</caption>" in html and "<p><b>&lt;odd&gt;</b></p>\n<p>1 &lt; 2</p>" in html
+    assert '<td style="text-align: left">a&amp;b</td><td style="text-align: right">1<br>2</td>' in html
+    assert '<th style="text-align: left">all</th>' in html
+
+
+def test_a_line_says_the_first_of_it() -> None:
+    assert repr(Told()) == "<Told: sizes <1>>"
+
+
+def test_scores_and_times_are_short() -> None:
+    assert interval({"score": 0.5, "low": 0.41239, "high": 0.6}) == "0.5000 (0.4124 to 0.6000)"
+    assert [duration(s) for s in (0.4, 59.4, 59.6, 3600)] == ["0 s", "59 s", "1 min 00 s", "60 min 00 s"]

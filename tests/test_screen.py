@@ -1,0 +1,27 @@
+"""On a screen everything is shown literally, and no bar goes into a pipe."""
+
+import pytest
+
+from tests.test_console import LITERAL
+from toolkit.outcome import Table
+from toolkit.screen import Screen, here
+
+
+def test_brackets_and_colons_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen()
+    screen.say(LITERAL)
+    screen.warn(LITERAL)
+    screen.table(Table("", ["", ""], [["[b]a[/]", ":a:"], ["[i]", "[/x]"]], total=True))
+    said, warned, *table = capsys.readouterr().out.splitlines()
+    assert said == LITERAL and warned == f"warning: {LITERAL}"
+    assert all(cell in " ".join(table) for cell in ("[b]a[/]", ":a:", "[i]", "[/x]"))
+
+
+def test_progress_is_not_drawn_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with Screen().training(2, 3) as watch:
+        watch(0, 1.5, "loss 1.0")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_outside_of_a_notebook_the_screen_is_taken() -> None:
+    assert isinstance(here(), Screen)
