@@ -119,7 +119,7 @@ class Schedule:
 
 @dataclass(frozen=True, config=STRICT)
 class Pseudo:
-    """Test images labelled by a teacher. Fold k's student sees only what fold k's teacher said (Lee 2013)."""
+    """Test images labelled by a teacher. Fold k's student sees only what fold k's teacher predicts (Lee 2013)."""
 
     rounds: Count = 0  # teachers of teachers, while they gain out of fold; 0: none
     share: Annotated[float, Field(ge=0, lt=1)] = 0.5  # of the rows of an epoch

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+RECIPE = "recipe.json"
 SCORES = ("clean", "stress", "matched")  # kinds of a run's and a blend's scores, as in metrics.json
 
 
@@ -37,6 +38,11 @@ class RunFold:
     @property
     def weights(self) -> Path:
         return self.folder / "weights.safetensors"
+
+    @property
+    def recipe(self) -> Recipe:
+        """Its run's."""
+        return from_dict(read_json(self.folder.parent / RECIPE))
 
     @property
     def oof_path(self) -> Path:
@@ -58,7 +64,7 @@ class RunFold:
 
     @property
     def taught(self) -> Path:
-        """What this fold's teacher said of the test images."""
+        """What this fold's teacher predicts of the test images."""
         return self.folder / "taught.npy"
 
     def variant(self, kind: str) -> "tuple[Path, Path]":
@@ -120,7 +126,7 @@ class Run(Outcome):
 
     @property
     def recipe_path(self) -> Path:
-        return self.folder / "recipe.json"
+        return self.folder / RECIPE
 
     @cached_property
     def recipe_fields(self) -> dict[str, Any]:

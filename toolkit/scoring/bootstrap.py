@@ -18,7 +18,7 @@ def jackknife_variance(without: np.ndarray) -> float:
 
     It errs on the safe side (Efron & Stein 1981).
     """
-    return float(((without - without.mean()) ** 2).sum() * (len(without) - 1) / len(without))
+    return float((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
 
 
 def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:

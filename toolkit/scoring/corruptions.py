@@ -54,7 +54,8 @@ from toolkit.scoring.distortions import (
 )
 
 VERSION = 1  # of the suite; scores under different ones are not compared
-SEVERITIES = range(1, 6)
+SEVERITIES = 5  # of each corruption, 1 the mildest
+BATCH = 128
 Moved = tuple[Tensor, Tensor | None]
 Apply = Callable[[Tensor, Tensor | None, Any, Draws], Moved]
 Change = Callable[[Tensor, Any, Draws], Tensor]
@@ -77,6 +78,14 @@ def suite(channels: int) -> tuple[Corruption, ...]:
     return tuple(corruption for corruption in SUITE if channels == 3 or not corruption.colour)
 
 
+def count_cells(channels: int) -> int:
+    """How many pairs of a corruption and a severity there are: cells, numbered corruption * SEVERITIES + severity - 1.
+
+    corruption: its number in `suite`.
+    """
+    return len(suite(channels)) * SEVERITIES
+
+
 def corrupt(
     images: Tensor, masks: Tensor | None, name: str, severity: int, seed: int, samples: Sequence[int] | None = None
 ) -> Moved:
@@ -88,8 +97,8 @@ def corrupt(
     known = [corruption.name for corruption in suite(images.shape[1])]
     if name not in known:
         raise ValueError(f"{name!r} is no corruption of {images.shape[1]} channels; there are {', '.join(known)}")
-    if severity not in SEVERITIES:
-        raise ValueError(f"severity {severity} is not in 1..5")
+    if not 1 <= severity <= SEVERITIES:
+        raise ValueError(f"severity {severity} is not in 1..{SEVERITIES}")
     corruption = SUITE[[c.name for c in SUITE].index(name)]
     samples = range(len(images)) if samples is None else samples
     draws = [np.random.default_rng([seed, zlib.crc32(name.encode()), int(sample)]) for sample in samples]
@@ -99,18 +108,35 @@ def corrupt(
 def corrupt_each(
     images: Tensor, masks: Tensor | None, cells: np.ndarray, seed: int, samples: np.ndarray | None = None
 ) -> Moved:
-    """As `corrupt`, each sample under a cell of its own: cell // 5 in `suite`, severity cell % 5 + 1."""
+    """As `corrupt`, each sample under a cell of its own (see `count_cells`)."""
     members = suite(images.shape[1])
     samples = np.arange(len(images)) if samples is None else samples
     images, masks = images.clone(), None if masks is None else masks.clone()
     for cell in np.unique(cells):
         at = torch.from_numpy(np.flatnonzero(cells == cell)).to(images.device)
         part = None if masks is None else masks[at]
-        name, severity = members[cell // 5].name, int(cell % 5) + 1
-        images[at], moved = corrupt(images[at], part, name, severity, seed, samples[cells == cell].tolist())
+        member, severity = divmod(int(cell), SEVERITIES)
+        own = samples[cells == cell].tolist()
+        images[at], moved = corrupt(images[at], part, members[member].name, severity + 1, seed, own)
         if masks is not None and moved is not None:
             masks[at] = moved
     return images, masks
+
+
+def corrupt_arrays(
+    images: np.ndarray, masks: np.ndarray | None, cells: np.ndarray, seed: int, samples: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `corrupt_each`, of any number of images uint8 (N, H, W, C) and masks uint8 (N, H, W)."""
+    made, moved = np.empty_like(images), None if masks is None else np.empty_like(masks)
+    order = np.argsort(cells, kind="stable")  # alike ones together
+    for start in range(0, len(order), BATCH):
+        at = order[start : start + BATCH]
+        mask = None if masks is None else torch.from_numpy(masks[at])
+        part, mask = corrupt_each(torch.from_numpy(images[at]).permute(0, 3, 1, 2), mask, cells[at], seed, samples[at])
+        made[at] = part.permute(0, 2, 3, 1).numpy()
+        if moved is not None and mask is not None:
+            moved[at] = mask.numpy()
+    return made, moved
 
 
 def _still(change: Change) -> Apply:

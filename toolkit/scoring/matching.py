@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
@@ -24,9 +23,9 @@ from toolkit.networks.devices import resolve_device
 from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.bootstrap import interval, resample
-from toolkit.scoring.corruptions import VERSION, corrupt_each, suite
+from toolkit.scoring.corruptions import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
 from toolkit.scoring.out_of_fold import predict_out_of_fold
-from toolkit.scoring.stress_sampling import SEED, SEVERITIES
+from toolkit.scoring.stress_sampling import SEED
 from toolkit.store import atomic, hash_json, read_json, read_manifest, write_json, write_manifest
 
 MOST = 4096  # images of each side
@@ -39,7 +38,6 @@ WAVES = 1024  # random features that stand for the kernel
 # of the median distance: on real cells and tiles a width of the whole median, or of half, found fewer of the clean
 # images among corrupted ones, and left the two sets easier to tell apart
 NARROW = 3.0
-BATCH = 128
 ARRAYS = ("rows", "cells", "truth", "weights")
 STORED = "probabilities.npy"  # in a run's folder for it
 
@@ -48,9 +46,9 @@ STORED = "probabilities.npy"  # in a run's folder for it
 class Match:
     """What makes validation images look like the test images.
 
-    rows: int64 (n,) of the dataset, all in a fold. cells: int64 (n,), corruption * 5 + severity - 1 in the suite, or
-    CLEAN. truth: labels (n,), or masks (n, H, W) moved with their images. weights: float64 (n,) of mean 1. auc: how
-    well test images can be told from validation images as they are, and once matched (0.5: not at all).
+    rows: int64 (n,) of the dataset, all in a fold. cells: int64 (n,), as `count_cells` numbers them, or CLEAN. truth:
+    labels (n,), or masks (n, H, W) moved with their images. weights: float64 (n,) of mean 1. auc: how well test images
+    can be told from validation images as they are, and once matched (0.5: not at all).
     """
 
     rows: np.ndarray
@@ -144,16 +142,12 @@ def corrupted(
     images: np.ndarray, masks: np.ndarray | None, rows: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell."""
-    made = np.array(images[rows])
-    moved = None if masks is None else np.array(masks[rows])
-    touched = np.argsort(cells, kind="stable")[(cells == CLEAN).sum() :]  # alike ones together
-    for start in range(0, len(touched), BATCH):
-        at = touched[start : start + BATCH]
-        mask = None if moved is None else torch.from_numpy(moved[at])
-        part, mask = corrupt_each(torch.from_numpy(made[at]).permute(0, 3, 1, 2), mask, cells[at], SEED, rows[at])
-        made[at] = part.permute(0, 2, 3, 1).numpy()
-        if moved is not None and mask is not None:
-            moved[at] = mask.numpy()
+    made, moved = np.array(images[rows]), None if masks is None else np.array(masks[rows])
+    touched = cells != CLEAN
+    mask = None if moved is None else moved[touched]
+    made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rows[touched])
+    if moved is not None:
+        moved[touched] = mask
     return made, moved
 
 
@@ -165,7 +159,7 @@ def _mix(
     from scipy.spatial.distance import pdist
 
     each = int(np.clip(len(rows) // 30, *EACH))
-    cells = np.repeat(np.arange(len(suite(labelled.images.shape[3])) * SEVERITIES), each)
+    cells = np.repeat(np.arange(count_cells(labelled.images.shape[3])), each)
     shown = features(corrupted(labelled.images, None, rng.choice(rows, len(cells)), cells)[0])
     # ranks: a few extreme images must not set the scale
     scale = np.sort(np.concatenate([clean, test]), axis=0)

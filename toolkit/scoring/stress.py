@@ -16,17 +16,16 @@ import torch
 
 from toolkit.metrics import confusion_by_sample
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import open_probabilities, weighted_mean
+from toolkit.probabilities import chunks, open_probabilities, weighted_mean
 from toolkit.runs import Run
-from toolkit.scoring.corruptions import VERSION, corrupt_each, suite
+from toolkit.scoring.corruptions import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
 from toolkit.scoring.out_of_fold import predict_out_of_fold
-from toolkit.scoring.stress_sampling import SEED, SEVERITIES, Evidence, all_triples, cells_of, ladder, score_triples
+from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, ladder, score_triples
 from toolkit.store import atomic, read_manifest, write_manifest
 
 SHARE = 0.25  # of the time of a training that its stress score may take
 GROWTH = 8  # times as many triples at most before the speed is measured anew
 KEPT_BYTES = 2**28  # of masks' probabilities that are kept for blends
-BATCH = 128
 
 
 def stress_score(run: Run, device: torch.device, seconds: float | None = None) -> tuple[dict[str, Any], Evidence]:
@@ -41,7 +40,7 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     """
     begun = time.time()
     triples = all_triples(run.labelled)
-    counts = ladder(len(triples), len(suite(run.labelled.images.shape[3])) * SEVERITIES)
+    counts = ladder(len(triples), count_cells(run.labelled.images.shape[3]))
     gathered = _Gathered(run, device, triples)
     done, count = 0, counts[-1] if seconds is not None else len(triples)
     while count > done:
@@ -64,7 +63,7 @@ def suite_seconds(images: np.ndarray, samples: int, image: float) -> float:
     begun = time.time()
     some = np.resize(images[:BATCH], (BATCH, *images.shape[1:]))
     stressed(some, None, SEED)
-    return samples * len(suite(images.shape[3])) * SEVERITIES * (image + (time.time() - begun) / BATCH)
+    return samples * count_cells(images.shape[3]) * (image + (time.time() - begun) / BATCH)
 
 
 class _Gathered:
@@ -163,8 +162,7 @@ def blend_stress(runs: Sequence[Run], weights: np.ndarray) -> dict[str, Any] | N
     classes, truth = len(competition.task.classes), kept[0].truth
     blended = np.empty((count, classes), np.float16) if truth is None else None
     confusions = np.empty((count, classes, classes), np.int64) if truth is not None else None
-    for start in range(0, count, BATCH):
-        at = slice(start, min(start + BATCH, count))
+    for at in chunks(count):
         mean = weighted_mean([evidence.probabilities[at] for evidence in kept], share[at])
         if blended is not None:
             blended[at] = mean
@@ -181,16 +179,6 @@ def stressed(images: np.ndarray, masks: np.ndarray | None, seed: int) -> tuple[n
 
     images: uint8 (N, H, W, C); masks: uint8 (N, H, W). What happens to a sample follows from (seed, its place).
     """
-    cells = len(suite(images.shape[3])) * SEVERITIES
+    cells = count_cells(images.shape[3])
     chosen = np.array([np.random.default_rng([seed, at]).integers(cells) for at in range(len(images))], np.int64)
-    made, moved = np.empty_like(images), None if masks is None else np.empty_like(masks)
-    order = np.argsort(chosen, kind="stable")
-    for start in range(0, len(images), BATCH):
-        at = order[start : start + BATCH]
-        part = torch.from_numpy(images[at]).permute(0, 3, 1, 2)
-        mask = None if masks is None else torch.from_numpy(masks[at])
-        part, mask = corrupt_each(part, mask, chosen[at], seed, at)
-        made[at] = part.permute(0, 2, 3, 1).numpy()
-        if moved is not None and mask is not None:
-            moved[at] = mask.numpy()
-    return made, moved
+    return corrupt_arrays(images, masks, chosen, seed, np.arange(len(images)))

@@ -18,11 +18,10 @@ from toolkit.data.labelled import Labelled
 from toolkit.metrics import Accuracy
 from toolkit.probabilities import probabilities
 from toolkit.scoring.bootstrap import interval, jackknife_variance
-from toolkit.scoring.corruptions import VERSION, suite
+from toolkit.scoring.corruptions import SEVERITIES, VERSION, count_cells, suite
 from toolkit.task import Segmentation, Task
 
 SEED = 0  # of the suite and of the list of triples: one for all runs
-SEVERITIES = 5
 PARTS = 20  # of the triples, for the error from taking a share of them
 BLOCKS = 100  # of groups, for the jackknife
 
@@ -51,8 +50,7 @@ def all_triples(labelled: Labelled) -> np.ndarray:
     """
     fold, targets, task = labelled.fold, labelled.targets, labelled.competition.task
     rows = np.flatnonzero(labelled.inside)
-    members = len(suite(task.image_shape[2]))
-    cells = members * SEVERITIES
+    cells = count_cells(task.image_shape[2])
     rng = np.random.default_rng(SEED)
     rows = rng.permutation(rows)
     rows = rows[np.lexsort((fold[rows], _strata(targets[rows], task)))]

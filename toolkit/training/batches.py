@@ -21,12 +21,12 @@ RESIDENT = 0.5  # of a GPU's free memory may hold images
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-def random(purpose: int, *numbers: int) -> np.random.Generator:
+def generator(purpose: int, *numbers: int) -> np.random.Generator:
     return np.random.default_rng([purpose, *numbers])
 
 
 def seed_of(purpose: int, *numbers: int) -> int:
-    return int(random(purpose, *numbers).integers(2**31))
+    return int(generator(purpose, *numbers).integers(2**31))
 
 
 class Batches:
@@ -45,7 +45,7 @@ class Batches:
         self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
         # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
         self.steps = max(1, len(rows) // recipe.batch_size)
-        self.chances = _chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
+        self.chances = sampling_chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
         self.images, self.targets = dataset.images, dataset.targets
         size = dataset.images.nbytes + dataset.targets.nbytes
         self.resident = recipe.augment.engine == "tensor" and _fits(size, device)
@@ -55,11 +55,11 @@ class Batches:
 
     def chosen(self, epoch: int, step: int) -> np.ndarray:
         """The rows of a batch, sorted: a memory map is read from front to back."""
-        draw = random(ORDER, self.recipe.seed, self.fold, epoch)
+        rng = generator(ORDER, self.recipe.seed, self.fold, epoch)
         if self.chances is None:
-            order = draw.permutation(self.rows)
+            order = rng.permutation(self.rows)
         else:
-            order = draw.choice(self.rows, len(self.rows), p=self.chances)
+            order = rng.choice(self.rows, len(self.rows), p=self.chances)
         return np.sort(order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size])
 
     def augment_seed(self, epoch: int, step: int) -> int:
@@ -115,7 +115,7 @@ def _fits(size: int, device: torch.device) -> bool:
     return device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
 
 
-def _chances(targets: np.ndarray, power: float, scored: Sequence[int]) -> np.ndarray:
+def sampling_chances(targets: np.ndarray, power: float, scored: Sequence[int]) -> np.ndarray:
     """How often each row is drawn, float64 (N,), summing to 1: frequency ** -power of its (rarest) scored class.
 
     A row with none of them is drawn like one of a class that is everywhere.

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from toolkit.training.cross_validation import prepare, stress_factor, train
 from toolkit.training.fold import WATCHED, open_job
 from toolkit.training.frozen_features import VERSIONS
 from toolkit.training.loop import FoldJob, Training
-from toolkit.training.workers import rounds
+from toolkit.training.workers import turns
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
 CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
@@ -67,7 +68,7 @@ def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_image
     """
     steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
     watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
-    epoch = (steps * step + watched * image) * rounds(jobs[0].device, len(jobs)) / len(jobs)
+    epoch = (steps * step + watched * image) * turns(jobs[0].device, len(jobs)) / len(jobs)
     predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
     return Cost(epoch, predicted * image)
 
@@ -107,37 +108,35 @@ def train_within(
     The first gets as many epochs as fit, at most its own number, what is left goes to the next ones. The choice is
     kept in the workspace's plan, so that the same call, after a kill, ends with the same runs.
     """
-    plan = _Plan(labelled, recipes, budget, started + budget, device, workers, stress, progress)
-    return plan.train()
+    how = {"device": device, "workers": workers, "stress": stress}
+    return _Plan(labelled, recipes, budget, started + budget, how, progress).train()
 
 
+@dataclass(frozen=True)
 class _Plan:
     """What was chosen so far, and the time that is left."""
 
-    def __init__(
-        self,
-        labelled: Labelled,
-        recipes: Sequence[Recipe],
-        budget: float,
-        deadline: float,
-        device: str,
-        workers: int | None,
-        stress: str,
-        progress: Progress,
-    ) -> None:
-        self.labelled, self.recipes, self.budget, self.deadline = labelled, recipes, budget, deadline
-        self.device, self.workers, self.stress, self.progress = device, workers, stress, progress
-        self.path = labelled.workspace.plan
+    labelled: Labelled
+    recipes: Sequence[Recipe]
+    budget: float
+    deadline: float
+    how: dict[str, Any]  # device, workers, stress
+    progress: Progress
+
+    @cached_property
+    def chosen(self) -> dict[str, Any]:
         asked = {
-            "budget": budget,
-            "folds": labelled.folds_hash,
-            "recipes": [[recipe.name, recipe.hash] for recipe in recipes],
-            "device": device,
-            "stress": stress,
+            "budget": self.budget,
+            "folds": self.labelled.folds_hash,
+            "recipes": [[recipe.name, recipe.hash] for recipe in self.recipes],
+            "device": self.how["device"],
+            "stress": self.how["stress"],
         }
-        known = read_json(self.path) if self.path.exists() else None
-        fresh: dict[str, Any] = {"asked": asked, "recipes": [], "skipped": [], "reserved": {}}
-        self.chosen = known if known is not None and known["asked"] == asked else fresh
+        path = self.labelled.workspace.plan
+        known: dict[str, Any] | None = read_json(path) if path.exists() else None
+        if known is not None and known["asked"] == asked:
+            return known
+        return {"asked": asked, "recipes": [], "skipped": [], "reserved": {}}
 
     def train(self) -> list[Run]:
         runs: list[Run] = []
@@ -148,19 +147,15 @@ class _Plan:
                 continue
             # the predictions and the submission come after the folds
             closing = CLOSING + 0.03 * self.budget + self.chosen["reserved"][recipe.name]
-            begun = time.time()
+            until, begun = self.deadline - closing, time.time()
             try:
-                runs.append(self._train(fitted, self.deadline - closing))
+                runs.append(train(self.labelled, fitted, deadline=until, progress=self.progress, **self.how))
                 took = took or time.time() - begun
             except UserError as error:
                 if not runs:
                     raise
                 self._skip(recipe, str(error))  # what is trained is still worth a submission
         return runs
-
-    def _train(self, recipe: Recipe, deadline: float) -> Run:
-        how: dict[str, Any] = {"device": self.device, "workers": self.workers, "stress": self.stress}
-        return train(self.labelled, recipe, deadline=deadline, progress=self.progress, **how)
 
     def _fitted(self, recipe: Recipe, further: bool, took: float) -> Recipe | None:
         """The recipe with as many epochs as fit, as it was planned or is planned now; None where it is skipped."""
@@ -173,7 +168,7 @@ class _Plan:
             self._skip(recipe, "too little time is left")
             return None
         try:
-            cost = run_cost(self.labelled, recipe, self.stress, self.device, self.workers)
+            cost = run_cost(self.labelled, recipe, **self.how)
         except UserError as error:
             if not further:
                 raise
@@ -193,14 +188,14 @@ class _Plan:
         )
         self.chosen["recipes"].append(to_dict(fitted))
         self.chosen["reserved"][recipe.name] = cost.scores
-        write_json(self.path, self.chosen)
+        write_json(self.labelled.workspace.plan, self.chosen)
         return fitted
 
     def _skip(self, recipe: Recipe, why: str = "") -> None:
         if why:
             self.progress.say(f"skipped {recipe.name}: {why}")
         self.chosen["skipped"].append(recipe.name)
-        write_json(self.path, self.chosen)
+        write_json(self.labelled.workspace.plan, self.chosen)
 
     def _too_short(self, recipe: Recipe, left: float, cost: Cost) -> UserError:
         needed = cost.epoch + cost.once + cost.scores

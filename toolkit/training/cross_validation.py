@@ -23,7 +23,7 @@ from toolkit.networks.speed import Settings, fastest
 from toolkit.outcome import duration, interval
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
-from toolkit.recipe import Pseudo, Recipe, from_dict, to_dict
+from toolkit.recipe import Pseudo, Recipe, to_dict
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
@@ -225,7 +225,7 @@ def _put_together(run: Run, recipe: Recipe, complete: bool, device: str) -> None
 
 def _forget_other_teacher(run: Run, teacher: Run) -> None:
     """Remove what was learnt from a teacher that a budget had cut short and that was trained on since."""
-    weights = {fold.folder.name: hash_file(fold.weights) for fold in teacher.folds}
+    weights = {path.parent.name: hash_file(path) for path in teacher.weights}
     known = read_json(run.teacher_path) if run.teacher_path.exists() else None
     if run.folder.exists() and known != weights:
         shutil.rmtree(run.folder)
@@ -266,7 +266,7 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
     """
     if teacher is not None:
         job = replace(job, teacher=job.place.taught)
-        distributed.first(lambda: _teach(job, teacher))
+        distributed.first(lambda: _teach(job, RunFold(teacher / job.folder.name)))
     try:
         result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
     except (MemoryError, torch.OutOfMemoryError):
@@ -279,12 +279,8 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
     )
 
 
-def _teach(job: FoldJob, teacher: Path) -> None:
-    """Write what the same fold's network of another run says of the test images."""
-    assert job.teacher is not None
-    if job.teacher.exists():
-        return
-    competition, dataset = load_competition(job.competition), open_dataset(job.data)
-    recipe = from_dict(read_json(teacher / "recipe.json"))
-    weights = RunFold(teacher / job.folder.name).weights
-    teach(competition, dataset, recipe, weights, resolve_device(job.device), job.teacher)
+def _teach(job: FoldJob, teacher: RunFold) -> None:
+    """Write what the same fold's network of another run predicts of the test images."""
+    if not job.place.taught.exists():
+        competition, dataset = load_competition(job.competition), open_dataset(job.data)
+        teach(competition, dataset, teacher, resolve_device(job.device), job.place.taught)

@@ -1,7 +1,7 @@
 """One training over several processes, each with a device: PyTorch's DistributedDataParallel, and what they agree on.
 
 Every process makes the same batches from the same draws and takes its part of each; gradients are summed, so that
-the weights stay the same everywhere. What decides on the course of training is decided by the first process.
+the weights stay the same everywhere. What decides how training goes on is decided by the first process.
 Outside of such a group each function does what a process alone needs.
 """
 

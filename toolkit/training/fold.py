@@ -18,9 +18,9 @@ from toolkit.networks.devices import resolve_device
 from toolkit.progress import Watch
 from toolkit.store import atomic
 from toolkit.training import distributed
-from toolkit.training.batches import MIX, Batch, Batches, random
+from toolkit.training.batches import MIX, Batch, Batches, generator
 from toolkit.training.loop import FoldJob, Trained, Training
-from toolkit.training.optimizers import thawed_from
+from toolkit.training.thawing import thawed_from
 
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them
@@ -100,11 +100,11 @@ def fit_fold(
     distributed.leave()
     if len(history) > saved_epochs:
         save()
-    main = training.judge(best_weights or training.current(), job.valid_rows)
+    main = training.trained(best_weights or training.current(), job.valid_rows)
     averaged = training.average_of_epochs()
     return FoldResult(
         main,
-        training.judge(averaged, job.valid_rows) if averaged else None,
+        training.trained(averaged, job.valid_rows) if averaged else None,
         history,
         complete,
         time.time() - started,
@@ -116,8 +116,8 @@ def first_batch(job: FoldJob) -> Batch:
     competition, dataset, device = load_competition(job.competition), open_job(job), resolve_device("cpu")
     batches = Batches(dataset, job.train_rows, job.recipe, job.fold, device, competition.scored)
     counts = class_counts(dataset.targets[job.train_rows], competition.task)
-    draw = random(MIX, job.recipe.seed, job.fold, 0)
-    images, targets, _, _ = mix_batch(job.recipe.augment, *batches[(0, 0)], draw, counts)
+    rng = generator(MIX, job.recipe.seed, job.fold, 0)
+    images, targets, _, _ = mix_batch(job.recipe.augment, *batches[(0, 0)], rng, counts)
     return images, targets
 
 

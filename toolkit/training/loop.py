@@ -29,11 +29,12 @@ from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
 from toolkit.scoring.stress import stressed
 from toolkit.training import distributed
-from toolkit.training.batches import MIX, NETWORK, Batch, Batches, random, seed_of, spare_cores
+from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of, spare_cores
 from toolkit.training.frozen_features import VERSIONS, frozen_features
 from toolkit.training.losses import LossFunction, build_loss, build_soft_loss
-from toolkit.training.optimizers import build_optimizer, frozen_epochs, layers, lr_factor, thaw
+from toolkit.training.optimizers import build_optimizer, lr_factor
 from toolkit.training.pseudo_labels import Taught, Teacher
+from toolkit.training.thawing import frozen_epochs, layers, thaw
 from toolkit.training.weight_averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
 
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
@@ -54,7 +55,7 @@ class FoldJob:
     folder: Path  # where the state lies between epochs
     features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
     settings: Settings = UNMEASURED  # how to train here
-    teacher: Path | None = None  # what this fold's teacher said of the test images
+    teacher: Path | None = None  # what this fold's teacher predicts of the test images
     device: str = "auto"
     workers: int | None = None  # processes that augment with albumentations; None: as many as help
     deadline: float | None = None  # Unix time; no epoch begins that would end after it
@@ -178,8 +179,8 @@ class Training:
             head = self.model.body.get_submodule("head")
             loss = self.backward(head, images, lambda logits, at: self.loss(logits, targets[at]), update)
         else:
-            draw = random(MIX, self.recipe.seed, self.job.fold, number)
-            images, targets, others, share = mix_batch(self.recipe.augment, images, targets, draw, self.counts)
+            rng = generator(MIX, self.recipe.seed, self.job.fold, number)
+            images, targets, others, share = mix_batch(self.recipe.augment, images, targets, rng, self.counts)
 
             def mixed_loss(logits: torch.Tensor, at: slice) -> torch.Tensor:
                 loss = self.loss(logits, targets[at])
@@ -289,8 +290,8 @@ class Training:
         refresh_norm(self.model, (self.batches[(0, step)][0] for step in range(min(REFRESH, self.batches.steps))))
         return {name: value.clone() for name, value in self.model.state_dict().items()}
 
-    def judge(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
-        """The weights and what they say of `rows`."""
+    def trained(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
+        """The weights and what they predict of `rows`."""
         self.model.load_state_dict(weights)
         images = self.dataset.images[rows]
         probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)

@@ -1,6 +1,6 @@
 """Test images as training data, labelled by a teacher that never saw the fold they help to validate.
 
-Fold k's student learns only from what fold k's teacher says: both have seen the same training folds, so the
+Fold k's student learns only from what fold k's teacher predicts: both have seen the same training folds, so the
 student's score on fold k stays out of fold. A teacher of all folds, as is common, would carry the labels of
 fold k into it (pseudo-labels: Lee 2013; soft ones: Xie et al. 2020).
 """
@@ -21,7 +21,8 @@ from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.recipe import Recipe
-from toolkit.training.batches import PSEUDO, random, seed_of
+from toolkit.runs import RunFold
+from toolkit.training.batches import PSEUDO, generator, seed_of
 
 OUTSIDE = IGNORED  # places begin above it
 
@@ -38,8 +39,8 @@ class Taught:
 class Teacher:
     """Batches of test images with a teacher's probabilities, augmented like the training images."""
 
-    def __init__(self, dataset: Dataset, said: Path, recipe: Recipe, fold: int, device: torch.device) -> None:
-        self.images, self.said = dataset.test_images, open_probabilities(said)
+    def __init__(self, dataset: Dataset, taught: Path, recipe: Recipe, fold: int, device: torch.device) -> None:
+        self.images, self.stored = dataset.test_images, open_probabilities(taught)
         self.recipe, self.fold, self.device = recipe, fold, device
         self.augment = replace(recipe.augment, copy_paste=0.0)
         share = recipe.pseudo.share
@@ -47,12 +48,12 @@ class Teacher:
 
     def batch(self, epoch: int, step: int) -> Taught:
         """As many test images as make up `pseudo.share` of a batch; masks as many places as pixels."""
-        draw = random(PSEUDO, self.recipe.seed, self.fold, epoch, step)
-        rows = np.sort(draw.integers(len(self.images), size=self.size))
+        rng = generator(PSEUDO, self.recipe.seed, self.fold, epoch, step)
+        rows = np.sort(rng.integers(len(self.images), size=self.size))
         images = torch.from_numpy(self.images[rows]).to(self.device).permute(0, 3, 1, 2)
-        said = torch.from_numpy(probabilities(self.said[rows])).to(self.device)
+        predicted = torch.from_numpy(probabilities(self.stored[rows])).to(self.device)
         # what is moved with the images is where each pixel came from, so that soft labels are never interpolated
-        shape = said.shape[:1] + said.shape[2:]
+        shape = predicted.shape[:1] + predicted.shape[2:]
         size = shape[1:].numel()
         places = torch.arange(size, dtype=torch.int32, device=self.device).reshape(shape[1:]).expand(shape)
         seed = seed_of(PSEUDO, self.recipe.seed, self.fold, epoch, step, 1)
@@ -60,26 +61,25 @@ class Teacher:
         # only now, as a warp takes numbers below 2 ** 24, which the places of a whole batch may exceed
         first_places = torch.arange(0, shape.numel(), size, dtype=torch.int32, device=self.device)
         places = places + first_places.reshape(-1, *(1,) * (places.ndim - 1)) * (places > OUTSIDE)
-        images, places, others, share = mix_batch(self.augment, images, places, draw, None)
-        first, weight = self._look_up(said, places)
+        images, places, others, share = mix_batch(self.augment, images, places, rng, None)
+        first, weight = self._look_up(predicted, places)
         if share < 1:
-            second, other_weight = self._look_up(said, others)
+            second, other_weight = self._look_up(predicted, others)
             first, weight = share * first + (1 - share) * second, share * weight + (1 - share) * other_weight
         return Taught(images, first, weight)
 
-    def _look_up(self, said: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _look_up(self, predicted: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inside = places > OUTSIDE
         index = torch.where(inside, places - OUTSIDE - 1, 0).long()
-        found = said.movedim(1, -1).reshape(-1, said.shape[1])[index].movedim(-1, 1)
+        found = predicted.movedim(1, -1).reshape(-1, predicted.shape[1])[index].movedim(-1, 1)
         confidence = found.amax(1)
         return found, confidence * inside * (confidence >= self.recipe.pseudo.confidence)
 
 
-def teach(
-    competition: Competition, dataset: Dataset, recipe: Recipe, weights: Path, device: torch.device, path: Path
-) -> None:
-    """Write what a fold's network says of every test image: float16 (M, K), for masks uint8 (M, K, H, W)."""
-    network = load_network(competition, recipe, weights, device)
+def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: torch.device, path: Path) -> None:
+    """Write what a fold's network predicts of every test image: float16 (M, K), for masks uint8 (M, K, H, W)."""
+    recipe = teacher.recipe
+    network = load_network(competition, recipe, teacher.weights, device)
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(dataset.test_images)):

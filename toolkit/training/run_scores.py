@@ -11,7 +11,7 @@ from toolkit.scoring import stress
 from toolkit.scoring.corruptions import VERSION
 from toolkit.scoring.matching import open_match, predict_matched, store_matched
 from toolkit.store import read_manifest, write_json
-from toolkit.training.workers import rounds
+from toolkit.training.workers import turns
 
 
 def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progress: Progress) -> None:
@@ -54,5 +54,5 @@ def _missing_scores(
 
 def _stress_seconds(run: Run, deadline: float | None, device: str) -> float:
     folds = run.labelled.folds
-    seconds = stress.SHARE * run.seconds * rounds(device, folds) / folds  # of the time that it took, side by side
+    seconds = stress.SHARE * run.seconds * turns(device, folds) / folds  # of the time that it took, side by side
     return seconds if deadline is None else min(seconds, deadline - time.time())

@@ -57,7 +57,7 @@ def _numbered(name: str) -> str:
     return "cuda:0" if name == "cuda" else name
 
 
-def rounds(device: str, folds: int) -> int:
+def turns(device: str, folds: int) -> int:
     """How many folds a run takes one after the other: processes that share a device are no faster for it."""
     return ceil(folds / len({place[0] for place in places(device)}))
 
