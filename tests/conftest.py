@@ -4,11 +4,13 @@ import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from toolkit.competition import Competition, load_competition
 
+hypothesis.settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 ROOT = Path(__file__).parent.parent
 NAMES = ("blood_cells", "mars")
 # each process is a copy of one that has imported everything, so that a start costs no seconds; there is one server for

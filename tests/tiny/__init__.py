@@ -27,6 +27,7 @@ from toolkit import (
     UserError,
     Workspace,
 )
+from toolkit.data.labelled import Labelled
 from toolkit.data.loading import load as load_raw
 
 TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
@@ -101,6 +102,34 @@ competition = Competition(
     suggest=suggest,
 )
 looking = replace(competition, rules=Rules())  # may look at its test images, and learn from them
+
+
+def labelled(
+    targets: np.ndarray,
+    fold: np.ndarray,
+    *,
+    of: Competition = competition,
+    root: Path = Path("nowhere"),
+    images: np.ndarray | None = None,
+    group: np.ndarray | None = None,
+    test_images: np.ndarray | None = None,
+) -> Labelled:
+    """As if loaded and split: images are black and groups of one where none are given; row n is n in the raw file."""
+    rows = np.arange(len(targets))
+    images = np.zeros((len(rows), *of.task.image_shape), np.uint8) if images is None else images
+    return Labelled(
+        competition=of,
+        workspace=Workspace(root, of.name),
+        images=images,
+        targets=targets,
+        ids=rows,
+        test_images=images[:0] if test_images is None else test_images,
+        fold=fold,
+        group=rows if group is None else group,
+        relabels=np.empty((0, 2), np.int64),
+        data_hash="data",
+        folds_hash="folds",
+    )
 
 
 def project(root: Path, of: Competition = competition, **more: Any) -> Project:
