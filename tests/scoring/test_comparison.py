@@ -5,11 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import ROOT
-from toolkit.competition import load_competition
+from competitions.blood_cells import competition as blood_cells
 from toolkit.scoring.comparison import compare, compare_draws
-
-BLOOD_CELLS = load_competition(ROOT / "competitions" / "blood_cells")
 
 
 def matrices(right: np.ndarray) -> np.ndarray:
@@ -21,26 +18,26 @@ def matrices(right: np.ndarray) -> np.ndarray:
 
 def test_a_run_is_not_distinguishable_from_itself() -> None:
     own = matrices(np.arange(200) % 3 > 0)
-    found = compare(BLOOD_CELLS, own, own, np.arange(200))
+    found = compare(blood_cells, own, own, np.arange(200))
     assert (found.difference, found.low, found.high, found.probability) == (0, 0, 0, 0.5)
     assert found.words == "not distinguishable"
 
 
 def test_a_gain_on_the_same_samples_is_seen_where_two_intervals_would_overlap() -> None:
-    random = np.random.default_rng(0)
-    worse = random.random(400) < 0.8
-    better = worse | (random.random(400) < 0.15)  # never wrong where the other is right
-    found = compare(BLOOD_CELLS, matrices(better), matrices(worse), np.arange(400))
+    rng = np.random.default_rng(0)
+    worse = rng.random(400) < 0.8
+    better = worse | (rng.random(400) < 0.15)  # never wrong where the other is right
+    found = compare(blood_cells, matrices(better), matrices(worse), np.arange(400))
     assert found.difference == pytest.approx(better.mean() - worse.mean())
     assert 0 < found.low < found.difference < found.high < 0.08
     assert found.words.startswith("better with probability 1.0")
-    assert compare(BLOOD_CELLS, matrices(worse), matrices(better), np.arange(400)).words.startswith("worse")
+    assert compare(blood_cells, matrices(worse), matrices(better), np.arange(400)).words.startswith("worse")
 
 
 def test_copies_of_one_sample_are_no_further_evidence() -> None:
     better, worse = np.repeat([True, True, True, False], 50), np.repeat([True, False, True, True], 50)
-    alone = compare(BLOOD_CELLS, matrices(better[::50]), matrices(worse[::50]), np.arange(4))
-    copied = compare(BLOOD_CELLS, matrices(better), matrices(worse), np.repeat(np.arange(4), 50))
+    alone = compare(blood_cells, matrices(better[::50]), matrices(worse[::50]), np.arange(4))
+    copied = compare(blood_cells, matrices(better), matrices(worse), np.repeat(np.arange(4), 50))
     assert copied == alone
     assert copied.words == "not distinguishable"
 
@@ -48,21 +45,21 @@ def test_copies_of_one_sample_are_no_further_evidence() -> None:
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_the_order_of_the_two_changes_the_sign_alone(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    one, other = matrices(random.random(60) < 0.7), matrices(random.random(60) < 0.6)
-    groups = random.integers(0, 20, 60)
-    there, back = compare(BLOOD_CELLS, one, other, groups), compare(BLOOD_CELLS, other, one, groups)
+    rng = np.random.default_rng(seed)
+    one, other = matrices(rng.random(60) < 0.7), matrices(rng.random(60) < 0.6)
+    groups = rng.integers(0, 20, 60)
+    there, back = compare(blood_cells, one, other, groups), compare(blood_cells, other, one, groups)
     assert there.difference == pytest.approx(-back.difference)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
     assert there.probability == pytest.approx(1 - back.probability)
 
 
 def test_equal_runs_are_called_different_no_more_often_than_promised() -> None:
-    random = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     called = 0
     for _ in range(100):
-        one, other = (matrices(random.random(150) < 0.8) for _ in range(2))
-        called += compare(BLOOD_CELLS, one, other, np.arange(150)).words != "not distinguishable"
+        one, other = (matrices(rng.random(150) < 0.8) for _ in range(2))
+        called += compare(blood_cells, one, other, np.arange(150)).words != "not distinguishable"
     assert called <= 18  # 10 of 100 are expected, 18 are exceeded with probability .005
 
 

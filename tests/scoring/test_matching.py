@@ -4,27 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
+from tests.tiny import labelled
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset
-from toolkit.scoring.corruptions import corrupt_each, suite
-from toolkit.scoring.matching import (
-    CLEAN,
-    CLIP,
-    Match,
-    corrupted,
-    find_match,
-    matched_score,
-    open_match,
-    read_match,
-)
-from toolkit.scoring.stress_sampling import SEVERITIES
+from toolkit.data.labelled import Labelled
+from toolkit.scoring.corruptions import SEVERITIES, corrupt_arrays, suite
+from toolkit.scoring.matching import CLEAN, CLIP, Match, corrupted, find_match, matched_score, open_match, read_match
 
 SAMPLES = 360
-FOLDS = pd.DataFrame({"fold": np.arange(SAMPLES) % 3, "group": np.arange(SAMPLES)})
 
 
 def textures(seed: int, count: int) -> np.ndarray:
@@ -36,9 +25,10 @@ def textures(seed: int, count: int) -> np.ndarray:
     return made.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
-def dataset(test: np.ndarray) -> Dataset:
+def with_test_images(test: np.ndarray, images: np.ndarray | None = None, root: Path = Path("nowhere")) -> Labelled:
     rows = np.arange(SAMPLES)
-    return Dataset(textures(0, SAMPLES), rows % 2, rows, rows, test)
+    images = textures(0, SAMPLES) if images is None else images
+    return labelled(rows % 2, rows % 3, images=images, test_images=test, root=root)
 
 
 def under(images: np.ndarray, *families: str) -> np.ndarray:
@@ -46,7 +36,7 @@ def under(images: np.ndarray, *families: str) -> np.ndarray:
     rng = np.random.default_rng(0)
     members = [at for at, member in enumerate(suite(1)) if member.family in families]
     cells = rng.choice(members, len(images)) * SEVERITIES + rng.integers(1, 5, len(images))
-    return corrupt_each(torch.from_numpy(images).permute(0, 3, 1, 2), None, cells, 9)[0].permute(0, 2, 3, 1).numpy()
+    return corrupt_arrays(images, None, cells, 9, np.arange(len(images)))[0]
 
 
 def shares(match: Match) -> dict[str, float]:
@@ -60,8 +50,7 @@ def shares(match: Match) -> dict[str, float]:
 
 
 def found(test: np.ndarray) -> Match:
-    given = dataset(test)
-    return find_match(given, given.targets, FOLDS)
+    return find_match(with_test_images(test))
 
 
 def test_where_the_test_images_look_like_the_others_the_clean_score_stands() -> None:
@@ -91,18 +80,16 @@ def test_other_scenes_are_weighed_and_not_taken_for_corruptions() -> None:
     given[::4, :16] = given[::4, :16] // 4 + 190
     test = textures(1, 300)
     test[::2, :16] = test[::2, :16] // 4 + 190
-    rows = np.arange(SAMPLES)
-    match = find_match(Dataset(given, rows % 2, rows, rows, test), rows % 2, FOLDS)
-    bright = rows % 4 == 0
+    match = find_match(with_test_images(test, given))
+    bright = np.arange(SAMPLES) % 4 == 0
     assert match.weights[bright].mean() > 1.3 * match.weights[~bright].mean()
     assert match.weights.max() <= CLIP * 1.5 and match.weights.mean() == pytest.approx(1)
     assert match.effective < SAMPLES
 
 
 def test_labels_of_the_validation_images_play_no_part() -> None:
-    given = dataset(under(textures(1, 120), "noise"))
-    one = find_match(given, given.targets, FOLDS)
-    other = find_match(given, 1 - given.targets, FOLDS)
+    given = with_test_images(under(textures(1, 120), "noise"))
+    one, other = find_match(given), find_match(replace(given, targets=1 - given.targets))
     assert one.cells.tolist() == other.cells.tolist() and one.weights.tolist() == other.weights.tolist()
 
 
@@ -119,12 +106,11 @@ def test_masks_move_as_their_images_do() -> None:
 
 def test_the_score_is_the_weighted_metric(blood_cells: Competition) -> None:
     truth = np.array([0, 0, 1, 1])
-    said = np.zeros((4, 8), np.float16)
-    said[[0, 1, 2, 3], [0, 1, 1, 1]] = 1  # the second is wrong
+    predicted = np.zeros((4, 8), np.float16)
+    predicted[[0, 1, 2, 3], [0, 1, 1, 1]] = 1  # the second is wrong
     weights = np.array([0.5, 2.0, 1.0, 0.5])
     match = Match(np.arange(4), np.full(4, CLEAN), truth, weights, 0.7, 0.7)
-    folds = pd.DataFrame({"fold": [0, 0, 1, 1], "group": range(4)})
-    score = matched_score(blood_cells, folds, match, said)
+    score = matched_score(labelled(truth, np.array([0, 0, 1, 1]), of=blood_cells), match, predicted)
     assert score["score"] == pytest.approx(0.5)
     assert score["by_fold"] == pytest.approx([0.2, 1.0])
     assert score["low"] <= score["score"] <= score["high"]
@@ -132,11 +118,11 @@ def test_the_score_is_the_weighted_metric(blood_cells: Competition) -> None:
 
 
 def test_it_is_found_once_for_the_same_data_and_folds(tmp_path: Path) -> None:
-    given = dataset(under(textures(1, 120), "noise"))
-    assert read_match(tmp_path / "match") is None
-    first = open_match(tmp_path / "match", given, given.targets, FOLDS, {"data": "a", "folds": "b"})
+    given = with_test_images(under(textures(1, 120), "noise"), root=tmp_path)
+    assert read_match(given.workspace.match) is None
+    first = open_match(given)
     clean = replace(given, test_images=textures(1, 240))
-    again = open_match(tmp_path / "match", clean, given.targets, FOLDS, {"data": "a", "folds": "b"})
+    again = open_match(clean)
     assert again.hash == first.hash and again.auc_before == first.auc_before
-    other = open_match(tmp_path / "match", clean, given.targets, FOLDS, {"data": "other", "folds": "b"})
+    other = open_match(replace(clean, data_hash="other"))
     assert other.hash != first.hash and other.alike
