@@ -17,6 +17,7 @@ from toolkit.scoring.corruptions import SEVERITIES, SUITE, corrupt, corrupt_each
 pytestmark = pytest.mark.usefixtures("one_thread")
 GREY = np.zeros(256, np.uint8)  # the grey value of each class in `scenes`; what comes from outside is left out
 GREY[:4] = 60, 120, 180, 240
+LEVELS = range(1, SEVERITIES + 1)
 MOVING = [corruption.name for corruption in SUITE if corruption.family == "geometry"]
 every = pytest.mark.parametrize("name", [corruption.name for corruption in SUITE])
 
@@ -63,7 +64,7 @@ def test_every_corruption_does_more_damage_with_severity(competition: Competitio
     for corruption in suite(images.shape[1]):
         damage = [
             float((corrupt(images, None, corruption.name, s, 0)[0].float() - images.float()).abs().mean())
-            for s in SEVERITIES
+            for s in LEVELS
         ]
         assert damage == sorted(damage) and damage[4] > 1.5 * damage[0] > 0, (corruption.name, damage)
 
@@ -71,7 +72,7 @@ def test_every_corruption_does_more_damage_with_severity(competition: Competitio
 @pytest.mark.parametrize("name", MOVING)
 def test_masks_move_with_their_images(name: str) -> None:
     images, masks = scenes()
-    for severity in SEVERITIES:
+    for severity in LEVELS:
         made, moved = corrupt(images, masks, name, severity, 0)
         assert moved is not None and moved.dtype == torch.uint8
         assert set(np.unique(moved)) <= {*np.unique(masks), IGNORED}

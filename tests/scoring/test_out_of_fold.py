@@ -18,7 +18,6 @@ from toolkit.scoring.out_of_fold import score, write_oof
 
 SAMPLES = 60
 FOLD = np.array([0, 1, 2, LEFT_OUT, 1] * 12)
-INSIDE = FOLD != LEFT_OUT
 
 
 def predicted(of: Competition) -> tuple[Labelled, np.ndarray]:
@@ -42,7 +41,7 @@ def by_hand(given: Labelled, values: np.ndarray, rows: np.ndarray) -> np.ndarray
 def test_the_score_and_its_parts_are_those_computed_by_hand(competition: Competition) -> None:
     given, values = predicted(competition)
     result = score(given, values)
-    assert result["score"] == pytest.approx(competition.score(by_hand(given, values, INSIDE)))
+    assert result["score"] == pytest.approx(competition.score(by_hand(given, values, given.inside)))
     assert result["low"] < result["score"] < result["high"]
     assert result["by_fold"] == pytest.approx([competition.score(by_hand(given, values, k == FOLD)) for k in range(3)])
     assert list(result["by_class"]) == [competition.task.classes[i] for i in competition.scored]
@@ -52,7 +51,7 @@ def test_the_recall_of_each_class_is_shown_for_accuracy() -> None:
     given, values = predicted(blood_cells)
     result = score(given, values)
     right = blood_cells.decode(values) == given.targets
-    recall = [right[INSIDE & (given.targets == i)].mean() for i in range(8)]
+    recall = [right[given.inside & (given.targets == i)].mean() for i in range(8)]
     assert list(result["by_class"].values()) == pytest.approx(recall)
     assert "readings" not in result
 
@@ -62,7 +61,7 @@ def test_the_score_of_masks_is_the_mean_over_the_classes_that_are_shown() -> Non
     result = score(given, values)
     assert np.mean(list(result["by_class"].values())) == pytest.approx(result["score"])
     assert isinstance(mars.metric, MeanIoU)
-    readings = mars.metric.readings(by_hand(given, values, INSIDE), mars.scored)
+    readings = mars.metric.readings(by_hand(given, values, given.inside), mars.scored)
     assert result["readings"] == pytest.approx(readings)
     assert readings["kept"] < readings["strict"] == readings["keras"]
 
@@ -70,7 +69,7 @@ def test_the_score_of_masks_is_the_mean_over_the_classes_that_are_shown() -> Non
 def test_samples_that_were_left_out_never_count(competition: Competition) -> None:
     given, values = predicted(competition)
     targets, others = given.targets.copy(), values.copy()
-    targets[~INSIDE], others[~INSIDE] = 1, 0
+    targets[~given.inside], others[~given.inside] = 1, 0
     assert score(given, values) == score(replace(given, targets=targets), others)
 
 
