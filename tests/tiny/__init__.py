@@ -27,8 +27,12 @@ from toolkit import (
     UserError,
     Workspace,
 )
+from toolkit.data.dataset import save_dataset
 from toolkit.data.labelled import Labelled
 from toolkit.data.loading import load as load_raw
+from toolkit.progress import Progress
+from toolkit.recipe import override
+from toolkit.training.loop import FoldJob
 
 TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
 FIRST = Recipe(
@@ -130,6 +134,41 @@ def labelled(
         data_hash="data",
         folds_hash="folds",
     )
+
+
+def make_job(root: Path, *assignments: str, data: Dataset | None = None, fold: int = 0, **more: Any) -> FoldJob:
+    """The first recipe on 48 samples, 24 others validated; data and the fold's folder lie below `root`."""
+    if data is None:
+        practice(root, 0, 72)
+        data = load(root / "raw")
+    if not (root / "data").exists():
+        save_dataset(data, root / "data", "")
+    return FoldJob(
+        competition=competition.folder,
+        data=root / "data",
+        recipe=override(FIRST, assignments),
+        fold=fold,
+        train_rows=np.arange(48),
+        train_groups=data.groups[:48],
+        valid_rows=np.arange(48, 72),
+        folder=root / f"fold_{fold}",
+        **more,
+    )
+
+
+class Heard(Progress):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    warn = say
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 def project(root: Path, of: Competition = competition, **more: Any) -> Project:
