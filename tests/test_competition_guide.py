@@ -10,11 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from toolkit import audit, console, ensemble, folds, submit
+from toolkit import Competition, UserError, Workspace, audit, console, ensemble, folds, load_competition, submit
 from toolkit import train as training
-from toolkit.competition import Competition, load_competition
-from toolkit.errors import UserError
-from toolkit.store import Workspace
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 GUIDE = Path(__file__).parent.parent / "docs" / "competition.md"
@@ -26,11 +23,11 @@ def leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Competition:
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert len(code.splitlines()) < 60
     folder = tmp_path / "competitions" / "leaves"
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for part, number in (("train", 36), ("test", 6)):
         (folder / "data" / part).mkdir(parents=True)
         for at in range(number):
-            image = random.integers(0, 100, (40, 50, 3)) + 100 * (at % 2)
+            image = rng.integers(0, 100, (40, 50, 3)) + 100 * (at % 2)
             cv2.imwrite(str(folder / "data" / part / f"{at:02}.png"), image)
     lines = [f"{at:02}.png,{('healthy', 'sick')[at % 2]}" for at in range(36)]
     (folder / "data" / "train.csv").write_text("\n".join(["image,label", *lines]))

@@ -38,12 +38,12 @@ ERROR = 0.05  # of the amplitude: two bilinear samplings of waves no shorter tha
 
 def smooth(height: int, width: int, seed: int = 0) -> torch.Tensor:
     """Probabilities (2, 3, H, W) whose waves are 24 pixels and longer."""
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     waves = np.zeros((2, 3, height, width))
     for sample in range(2):
         for channel in range(3):
-            angle, length, phase = random.uniform((0, 24, 0), (np.pi, 60, 2 * np.pi))
+            angle, length, phase = rng.uniform((0, 24, 0), (np.pi, 60, 2 * np.pi))
             across = rows * np.sin(angle) + columns * np.cos(angle)
             waves[sample, channel] = 0.5 + 0.5 * np.sin(2 * np.pi * across / length + phase)
     return torch.from_numpy(waves).float()

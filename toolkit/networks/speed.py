@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import torch
@@ -255,6 +256,4 @@ def largest_batch(competition: Competition, recipe: Recipe, device: torch.device
 
 def can_compile(device: torch.device) -> bool:
     """Compiling for a CPU needs a C++ compiler."""
-    from shutil import which
-
     return device.type == "cuda" or any(which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
