@@ -13,8 +13,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
+from toolkit.auditing.appearance import nearest
 from toolkit.auditing.keypoints import FEWEST, Keypoints, content, working_image
-from toolkit.auditing.neighbours import nearest
 from toolkit.data.groups import connect
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image

@@ -9,34 +9,32 @@ from toolkit.auditing.findings import Findings
 from toolkit.auditing.keypoints import working_image
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
-from toolkit.pages.pictures import strip, with_mask
+from toolkit.pages.pictures import stacked, strip, with_mask
 from toolkit.task import Segmentation
 
 
-def explain(competition: Competition, dataset: Dataset, findings: Findings, row: int) -> np.ndarray:
+def picture_of_row(competition: Competition, dataset: Dataset, findings: Findings, row: int) -> np.ndarray:
     """The pictures behind all that was found about a row, uint8 (h, w, 3); itself and its nearest if nothing was."""
     strips = []
     for rows in (*findings.same, *findings.masks):
         if row in rows:
             others = [other for other in rows if other != row][:5]
-            strips.append(strip([_panel(competition, dataset, at, "") for at in (row, *others)]))
+            strips.append(strip([panel(competition, dataset, at) for at in (row, *others)]))
     links = findings.links
     touching = links[(links["left"] == row) | (links["right"] == row)].sort_values("similarity", ascending=False)
-    strips += [strip(link_panels(dataset, link)) for link in list(touching.itertuples(index=False))[:4]]
-    if not strips or row in np.flatnonzero(findings.doubts.wrong):
-        panels = [_panel(competition, dataset, row, "")]
-        panels += [_panel(competition, dataset, int(at), "near: ") for at in findings.near[row] if at != row]
-        strips.append(strip(panels))
-    width = max(part.shape[1] for part in strips)
-    return np.concatenate(
-        [np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in strips]
-    )
+    strips += [strip(link_panels(dataset, link)) for link in touching.head(4).itertuples(index=False)]
+    if not strips or findings.label_errors.issue[row]:
+        near = [panel(competition, dataset, at) for at in findings.near[row].tolist() if at != row]
+        near = [(f"near: {name}", picture) for name, picture in near]
+        strips.append(strip([panel(competition, dataset, row), *near]))
+    return stacked(strips)
 
 
-def _panel(competition: Competition, dataset: Dataset, row: int, before: str) -> tuple[str, np.ndarray]:
+def panel(competition: Competition, dataset: Dataset, row: int) -> tuple[str, np.ndarray]:
+    """The id of a row and its picture, with its label or under its mask."""
     if isinstance(competition.task, Segmentation):
-        return f"{before}{dataset.ids[row]}", with_mask(dataset.images[row], dataset.targets[row])
-    return f"{before}{dataset.ids[row]} {competition.task.classes[int(dataset.targets[row])]}", dataset.images[row]
+        return str(dataset.ids[row]), with_mask(dataset.images[row], dataset.targets[row])
+    return f"{dataset.ids[row]} {competition.task.classes[int(dataset.targets[row])]}", dataset.images[row]
 
 
 def link_panels(dataset: Dataset, link: Any) -> list[tuple[str, np.ndarray]]:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.appearance import appearance, network_features, properties
+from toolkit.auditing.appearance import gradient_histograms, network_features, outlyingness, properties
 from toolkit.auditing.copies import find_copies
 from toolkit.auditing.keypoints import open_keypoints, picture_vectors, save_keypoints
-from toolkit.auditing.label_errors import Doubts, doubts, peculiarity
+from toolkit.auditing.label_errors import LabelErrors, find_label_errors
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample
+from toolkit.runs import Run
 from toolkit.store import atomic
 from toolkit.task import Segmentation, Task
 
@@ -28,21 +29,21 @@ class Findings:
 
     same: rows of equal pictures, two or more each. masks: rows under one patterned mask, more than REPEATS.
     distinct: one row of each picture that is not repeated so often. links: pairs of distinct rows of one origin;
-    kind is `copy`, or the side on which the right picture continues the left one. peculiar: float (N,), robust
-    standard deviations from the typical distance to the nearest pictures, NaN where not looked at; near: int64
-    (N, k), those nearest. doubts: which labels may be wrong.
+    kind is `copy`, or the side on which the right picture continues the left one. outlyingness: float (N,),
+    robust standard deviations from the typical distance to the nearest pictures, NaN where not looked at; near:
+    int64 (N, k), those nearest. label_errors: which labels may be wrong.
     """
 
     same: tuple[np.ndarray, ...]
     masks: tuple[np.ndarray, ...]
     distinct: np.ndarray
     links: pd.DataFrame
-    peculiar: np.ndarray
+    outlyingness: np.ndarray
     near: np.ndarray
-    doubts: Doubts
+    label_errors: LabelErrors
 
 
-def gather(competition: Competition, dataset: Dataset, folder: Path, run: Path | None, jobs: int) -> Findings:
+def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | None, jobs: int) -> Findings:
     """All findings, with the evidence in `folder`.
 
     run: a finished run on these data, whose out-of-fold probabilities judge the labels.
@@ -51,16 +52,18 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Path |
     distinct = _distinct(len(dataset.images), same, masks)
     links = find_links(dataset.images, distinct, folder, jobs)
     pictures = dataset.images[distinct]
-    score, nearest = peculiarity(_kept(folder / "appearance.npy", lambda: appearance(pictures)))
-    peculiar = np.full(len(dataset.images), np.nan)
-    peculiar[distinct] = score
+    score, nearest = outlyingness(_kept(folder / "appearance.npy", lambda: gradient_histograms(pictures)))
+    everywhere = np.full(len(dataset.images), np.nan)
+    everywhere[distinct] = score
     near = np.zeros((len(dataset.images), nearest.shape[1]), np.int64)
     near[distinct] = distinct[nearest]
-    make = network_features if competition.rules.pretrained else appearance
-    doubted = doubts(
-        competition, dataset, distinct, lambda: _kept(folder / "features.npy", lambda: make(pictures)), links, run
-    )
-    return Findings(same, masks, distinct, links, peculiar, near, doubted)
+
+    def features() -> np.ndarray:
+        make = network_features if competition.rules.pretrained else gradient_histograms
+        return _kept(folder / "features.npy", lambda: make(pictures))
+
+    errors = find_label_errors(competition, dataset, distinct, features, links, run)
+    return Findings(same, masks, distinct, links, everywhere, near, errors)
 
 
 def equal_pictures(images: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -114,7 +117,7 @@ def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int
 
 
 def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:
-    """`embed.properties` of images (N, H, W, C), computed once."""
+    """`appearance.properties` of images (N, H, W, C), computed once."""
     if not path.exists():
         with atomic(path) as partial:
             properties(images).to_parquet(partial, index=False)

@@ -153,8 +153,8 @@ def picture_vectors(keypoints: Keypoints, seed: int = 0) -> tuple[np.ndarray, np
         roots = [keypoints.of(row)[1] for row in range(at.start, at.stop)]
         plain[at] = np.stack([_vlad(root, words) for root in roots]) @ basis - mean
         mirrored[at] = np.stack([_vlad(mirror(root), words) for root in roots]) @ basis - mean
-    telling = (keypoints.counts >= FEWEST)[:, None]
-    return _unit(plain) * telling, _unit(mirrored) * telling
+    informative = (keypoints.counts >= FEWEST)[:, None]
+    return _unit(plain) * informative, _unit(mirrored) * informative
 
 
 def _vlad(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:

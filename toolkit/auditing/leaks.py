@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from toolkit.auditing.appearance import nearest
 from toolkit.auditing.copies import verify
 from toolkit.auditing.keypoints import open_keypoints
-from toolkit.auditing.neighbours import nearest
 from toolkit.data.dataset import Dataset
-from toolkit.pages.pictures import strip
+from toolkit.pages.pictures import stacked, strip
 
 LOOKED_AT = 3  # most alike pairs of each fold that are verified
 NEIGHBOURS = 20
@@ -73,6 +73,4 @@ def picture_of_pairs(dataset: Dataset, pairs: list[Pair]) -> np.ndarray:
         first = f"fold {pair.fold}: {dataset.ids[pair.validated]}"
         second = f"trained on: {dataset.ids[pair.trained_on]}, {verdict}"
         strips.append(strip([(first, dataset.images[pair.validated]), (second, dataset.images[pair.trained_on])]))
-    width = max(part.shape[1] for part in strips)
-    padded = [np.pad(part, ((0, 8), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in strips]
-    return np.concatenate(padded)
+    return stacked(strips, gap=8)

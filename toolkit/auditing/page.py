@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.explain import link_panels
+from toolkit.auditing.explain import link_panels, panel
 from toolkit.auditing.findings import REPEATS, Findings, kept_properties
 from toolkit.auditing.proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, groups_found
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, class_counts
 from toolkit.pages.html import Gallery, Page, Table, render
-from toolkit.pages.pictures import enlarged, strip, with_mask
+from toolkit.pages.pictures import enlarged, strip
 from toolkit.task import Segmentation
 
 SHOWN = 18  # findings of a kind with pictures
@@ -47,7 +47,7 @@ def audit_page(
         *_copies(competition, dataset, findings, group, keep),
         *_seams(dataset, findings),
         *_labels(competition, dataset, proposal, findings),
-        *_peculiar(competition, dataset, proposal, findings),
+        *_outliers(competition, dataset, proposal, findings),
         *(_shift(competition, dataset, shift) if shift is not None else []),
     ]
     return render(Page(f"Audit of {competition.name}", facts, _todo(proposal, shift), list(sections)))
@@ -100,21 +100,9 @@ def _class_properties(competition: Competition, dataset: Dataset, keep: np.ndarr
     return Table("Pictures by class", ("class", *table.columns), rows, note)
 
 
-def _picture(competition: Competition, dataset: Dataset, row: int) -> np.ndarray:
-    if isinstance(competition.task, Segmentation):
-        return with_mask(dataset.images[row], dataset.targets[row])
-    return np.asarray(dataset.images[row])
-
-
-def _named(competition: Competition, dataset: Dataset, row: int) -> str:
-    name = str(dataset.ids[row])
-    if isinstance(competition.task, Segmentation):
-        return name
-    return f"{name} {competition.task.classes[int(dataset.targets[row])]}"
-
-
-def _row_of_pictures(competition: Competition, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    return strip([(_named(competition, dataset, row), _picture(competition, dataset, row)) for row in rows[:MEMBERS]])
+def _members(competition: Competition, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Pictures of some rows of a group side by side."""
+    return strip([panel(competition, dataset, row) for row in rows[:MEMBERS]])
 
 
 def _intruders(competition: Competition, dataset: Dataset, findings: Findings) -> list[Gallery]:
@@ -122,7 +110,7 @@ def _intruders(competition: Competition, dataset: Dataset, findings: Findings) -
     many += [(rows, f"one mask under {len(rows)} pictures") for rows in findings.masks]
     if not many:
         return []
-    figures = [(text, _row_of_pictures(competition, dataset, rows)) for rows, text in many[:SHOWN]]
+    figures = [(text, _members(competition, dataset, rows)) for rows, text in many[:SHOWN]]
     advice = "Pictures or masks that repeat more often than chance. They are dropped; delete their lines to keep them."
     return [Gallery("Intruders", advice, figures, max(0, len(many) - SHOWN))]
 
@@ -138,7 +126,7 @@ def _copies(
     for name in names[:SHOWN]:
         rows = np.flatnonzero((group == name) & keep)
         if len(rows):
-            figures.append((f"{len(rows)} pictures of one origin", _row_of_pictures(competition, dataset, rows)))
+            figures.append((f"{len(rows)} pictures of one origin", _members(competition, dataset, rows)))
     if not figures:
         return []
     advice = "Copies of one picture. They stay together in one fold; look for groups that show different things."
@@ -161,6 +149,10 @@ def _seams(dataset: Dataset, findings: Findings) -> list[Gallery]:
     return [Gallery("Neighbouring tiles", advice, figures, max(0, len(seams) - SHOWN))]
 
 
+def _alone(picture: np.ndarray) -> np.ndarray:
+    return strip([("", picture)])
+
+
 def _labels(competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> list[Gallery]:
     asked = proposal[proposal["reason"].str.startswith((DOUBTFUL_LABEL, DOUBTFUL_MASK))]
     asked = asked.sort_values("confidence", ascending=False)
@@ -168,21 +160,21 @@ def _labels(competition: Competition, dataset: Dataset, proposal: pd.DataFrame, 
         return []
     row_of = {int(name): row for row, name in enumerate(dataset.ids)}
     figures = [
-        (f"{name}: {reason}", strip([("", _picture(competition, dataset, row_of[int(name)]))]))
+        (f"{name}: {reason}", _alone(panel(competition, dataset, row_of[int(name)])[1]))
         for name, reason in asked.head(SHOWN)[["index", "reason"]].itertuples(index=False)
     ]
-    advice = f"Labels held against {findings.doubts.judge}. Accept a line by removing its question mark."
+    advice = f"Labels held against {findings.label_errors.judge}. Accept a line by removing its question mark."
     return [Gallery("Suspicious labels", advice, figures, max(0, len(asked) - SHOWN))]
 
 
-def _peculiar(competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> list[Gallery]:
+def _outliers(competition: Competition, dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> list[Gallery]:
     asked = proposal[proposal["reason"].str.startswith(UNLIKE)]
     if asked.empty:
         return []
     rows = np.flatnonzero(np.isin(dataset.ids, asked["index"]))
-    rows = rows[np.argsort(-findings.peculiar[rows])]
+    rows = rows[np.argsort(-findings.outlyingness[rows])]
     figures = [
-        (f"{_named(competition, dataset, row)}: {findings.peculiar[row]:.1f}", strip([("", dataset.images[row])]))
+        (f"{panel(competition, dataset, row)[0]}: {findings.outlyingness[row]:.1f}", _alone(dataset.images[row]))
         for row in rows[:SHOWN]
     ]
     advice = "Pictures far from all others. Drop those that do not belong; rare but real ones are worth keeping."
@@ -198,8 +190,8 @@ def _shift(competition: Competition, dataset: Dataset, shift: Shift) -> list[Tab
         f"A classifier that sees these properties tells test from training images with an AUC of {shift.auc:.2f} "
         "(0.5: not at all, 1: always). Below, medians, and the AUC of each property alone."
     )
-    order = np.argsort(-shift.odd)[:SHOWN]
-    figures = [(f"test image {row}", strip([("", dataset.test_images[row])])) for row in order]
+    order = np.argsort(-shift.probabilities)[:SHOWN]
+    figures = [(f"test image {row}", _alone(dataset.test_images[row])) for row in order]
     advice = "The test images most unlike the training images: let the augmentation reach them."
     table = Table("Train against test", ("property", "train", "test", "AUC alone"), rows, note)
     return [table, Gallery("Most unlike training", advice, figures)]

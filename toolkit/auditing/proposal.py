@@ -13,10 +13,10 @@ from toolkit.data.dataset import Dataset, hash_sample
 from toolkit.data.groups import connect
 from toolkit.task import Classification, Task
 
-PECULIAR = 8.0  # robust standard deviations from which a picture is called unlike the rest
+OUTLYING = 8.0  # robust standard deviations from which a picture is called unlike the rest
 REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
 DOUBTFUL_LABEL, DOUBTFUL_MASK = "doubtful label", "doubtful mask"
-SUSPICION = 0.98  # below, a doubted label is not worth a look
+CERTAINTY = 0.98  # less sure label issues are not worth a look
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
     lines = _repeats(dataset, findings)
     dropped = {line.row for line in lines}
     lines += [line for line in _groups(dataset, findings, group) if line.row not in dropped]
-    lines += _peculiar(findings)
+    lines += _outliers(findings)
     if isinstance(task, Classification):
         lines += _labels(dataset, task, findings, group, dropped)
     else:
@@ -91,10 +91,10 @@ def _ids(dataset: Dataset, rows: np.ndarray) -> str:
     return " ".join(str(dataset.ids[row]) for row in rows)
 
 
-def _peculiar(findings: Findings) -> list[Line]:
-    far = np.flatnonzero(np.nan_to_num(findings.peculiar) > PECULIAR)
+def _outliers(findings: Findings) -> list[Line]:
+    far = np.flatnonzero(np.nan_to_num(findings.outlyingness) > OUTLYING)
     text = UNLIKE + ": {:.1f} robust standard deviations beyond the usual distance"
-    return [Line(int(row), "drop?", "", text.format(findings.peculiar[row]), 0.5) for row in far]
+    return [Line(int(row), "drop?", "", text.format(findings.outlyingness[row]), 0.5) for row in far]
 
 
 def _labels(
@@ -102,17 +102,17 @@ def _labels(
 ) -> list[Line]:
     """Labels that contradict those of their copies, or what was learnt from all others."""
     lines: dict[int, Line] = {}
-    doubts = findings.doubts
-    for row in np.flatnonzero(doubts.wrong & (np.nan_to_num(doubts.suspicion) >= SUSPICION)).tolist():
-        given, other = task.classes[int(dataset.targets[row])], task.classes[int(doubts.likelier[row])]
+    errors, certainty = findings.label_errors, 1 - findings.label_errors.quality
+    for row in np.flatnonzero(errors.issue & (np.nan_to_num(certainty) >= CERTAINTY)).tolist():
+        given, other = task.classes[int(dataset.targets[row])], task.classes[int(errors.predicted[row])]
         if given != other:
             reason = f"{DOUBTFUL_LABEL}: {given}, looks like {other}"
-            lines[row] = Line(row, "relabel?", other, reason, float(doubts.suspicion[row]))
+            lines[row] = Line(row, "relabel?", other, reason, float(certainty[row]))
     for name in np.flatnonzero(np.bincount(group) > 1):
         rows = [row for row in np.flatnonzero(group == name).tolist() if row not in dropped]
-        said = Counter(int(dataset.targets[row]) for row in rows)
-        if len(said) > 1:
-            common, times = said.most_common(1)[0]
+        labels = Counter(int(dataset.targets[row]) for row in rows)
+        if len(labels) > 1:
+            common, times = labels.most_common(1)[0]
             reason = f"{DOUBTFUL_LABEL}: {times} of {len(rows)} copies are {task.classes[common]}"
             for row in rows:
                 if dataset.targets[row] != common:
@@ -121,7 +121,7 @@ def _labels(
 
 
 def _masks(findings: Findings, dropped: set[int]) -> list[Line]:
-    doubts = findings.doubts
+    errors = findings.label_errors
     reason = f"{DOUBTFUL_MASK}: most of it contradicts the predictions"
-    wrong = [row for row in np.flatnonzero(doubts.wrong).tolist() if row not in dropped]
-    return [Line(row, "drop?", "", reason, float(doubts.suspicion[row])) for row in wrong]
+    wrong = [row for row in np.flatnonzero(errors.issue).tolist() if row not in dropped]
+    return [Line(row, "drop?", "", reason, 1 - float(errors.quality[row])) for row in wrong]

@@ -46,7 +46,7 @@ def _edges(images: np.ndarray, side: str) -> np.ndarray:
 
 def _best_buddies(edge: np.ndarray, other: np.ndarray) -> list[tuple[int, int, float]]:
     """Pairs that are each other's nearest (Pomeranz et al. 2011), with the ratio of nearest to second nearest."""
-    rows, other_rows = (np.flatnonzero(_telling(values)) for values in (edge, other))
+    rows, other_rows = (np.flatnonzero(_informative(values)) for values in (edge, other))
     if len(rows) < 3 or len(other_rows) < 3:
         return []
     forward = _search(edge[rows], other[other_rows], rows, other_rows)
@@ -60,7 +60,7 @@ def _best_buddies(edge: np.ndarray, other: np.ndarray) -> list[tuple[int, int, f
     return pairs
 
 
-def _telling(edges: np.ndarray) -> np.ndarray:
+def _informative(edges: np.ndarray) -> np.ndarray:
     """Which edges have content: no black border, not flat."""
     grey = edges.mean(2)
     return np.asarray(((grey <= BLACK).mean(1) < 0.05) & (grey.std(1) >= FLAT))

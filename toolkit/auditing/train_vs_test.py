@@ -11,12 +11,12 @@ MOST = 5_000  # images of each side that are looked at
 @dataclass(frozen=True)
 class Shift:
     """auc: 0.5 where the sets can't be told apart, 1 where always. by_property: the same for each property alone,
-    with the sign of the test set's difference. odd: float (M,), how surely each test image is told from training.
+    with the sign of the test set's difference. probabilities: float (M,), that each test image is one.
     """
 
     auc: float
     by_property: pd.DataFrame
-    odd: np.ndarray
+    probabilities: np.ndarray
 
 
 def measure_shift(train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, seed: int = 0) -> Shift:
@@ -29,7 +29,7 @@ def measure_shift(train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, s
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(train))[:MOST])
     train, groups = train.iloc[rows], groups[rows]
-    auc, said = tell_apart(train.to_numpy(), test.to_numpy(), groups, rng)
+    auc, probabilities = tell_apart(train.to_numpy(), test.to_numpy(), groups, rng)
     values = np.concatenate([train.to_numpy(), test.to_numpy()])
     is_test = np.repeat([0, 1], [len(train), len(test)])
     alone = [roc_auc_score(is_test, values[:, column]) for column in range(values.shape[1])]
@@ -42,7 +42,7 @@ def measure_shift(train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, s
         }
     )
     order = by_property["auc"].sub(0.5).abs().sort_values(ascending=False).index
-    return Shift(auc, by_property.loc[order], said[len(train) :])
+    return Shift(auc, by_property.loc[order], probabilities[len(train) :])
 
 
 def tell_apart(
@@ -60,7 +60,7 @@ def tell_apart(
     values, is_test = np.concatenate([train, test]), np.repeat([0, 1], [len(train), len(test)])
     # no test image belongs to a training group, so each is a group of its own
     apart = np.concatenate([groups, groups.max(initial=0) + 1 + np.arange(len(test))])
-    said = np.zeros(len(values))
+    probabilities = np.zeros(len(values))
     seed = int(rng.integers(2**31))
     folds = list(GroupKFold(3, shuffle=True, random_state=seed).split(values, is_test, apart))
     if any(len(np.unique(is_test[fitted])) < 2 for fitted, _ in folds):  # too few groups to be kept apart
@@ -68,5 +68,5 @@ def tell_apart(
     for fitted, held_out in folds:
         chosen = rng.permutation(fitted)[: 2 * MOST]
         model = RandomForestClassifier(100, min_samples_leaf=5, class_weight="balanced", random_state=seed)
-        said[held_out] = model.fit(values[chosen], is_test[chosen]).predict_proba(values[held_out])[:, 1]
-    return float(roc_auc_score(is_test, said)), said
+        probabilities[held_out] = model.fit(values[chosen], is_test[chosen]).predict_proba(values[held_out])[:, 1]
+    return float(roc_auc_score(is_test, probabilities)), probabilities

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from toolkit.competition import Competition
 from toolkit.data.dataset import data_hash, open_dataset, relabel
@@ -93,9 +94,12 @@ def confusions(competition: Competition, targets: np.ndarray, stored: np.ndarray
     return np.concatenate(list(parts()))
 
 
-def open_labelled(competition: Competition, workspace: Workspace) -> Labelled:
-    """The workspace's data with its folds; UserError where one is missing, or the folds are of other data."""
-    dataset, table = open_dataset(workspace.data), read_folds(workspace)
+def open_labelled(competition: Competition, workspace: Workspace, table: pd.DataFrame | None = None) -> Labelled:
+    """The workspace's data with its folds, or with this table of folds.
+
+    UserError where one is missing, or the folds are of other data or another cleaning list.
+    """
+    dataset, table = open_dataset(workspace.data), read_folds(workspace) if table is None else table
     changed = relabels(table)
     return Labelled(
         competition=competition,

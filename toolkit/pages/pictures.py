@@ -44,6 +44,13 @@ def strip(panels: list[tuple[str, np.ndarray]]) -> np.ndarray:
     return np.concatenate(padded, axis=1)
 
 
+def stacked(pictures: list[np.ndarray], gap: int = 0) -> np.ndarray:
+    """Pictures below each other, each with a white gap below it, uint8 (h, w, 3)."""
+    width = max(picture.shape[1] for picture in pictures)
+    padded = [np.pad(p, ((0, gap), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in pictures]
+    return np.concatenate(padded)
+
+
 def enlarged(image: np.ndarray) -> np.ndarray:
     """An image (H, W, C) as colours, at a size that a person can look at."""
     colour = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image)

@@ -1,0 +1,209 @@
+"""The audit: what is found in the data, told and kept on disk, and the pictures behind what was found about a row."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from toolkit.auditing.explain import picture_of_row
+from toolkit.auditing.findings import Findings, gather, kept_properties
+from toolkit.auditing.page import audit_page, class_table
+from toolkit.auditing.proposal import REPEATED_MASK, REPEATED_PICTURE, groups_found, propose
+from toolkit.auditing.train_vs_test import Shift, measure_shift
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset, data_hash, open_dataset
+from toolkit.data.folds import stored_folds
+from toolkit.data.groups import merge_groups
+from toolkit.data.labelled import open_labelled
+from toolkit.data.loading import load
+from toolkit.errors import UserError
+from toolkit.outcome import Outcome, Table, Warned
+from toolkit.pages.pictures import write_png
+from toolkit.runs import Run, best_run, current_runs
+from toolkit.store import Workspace, atomic, hash_file, read_json, write_json, write_text
+
+LARGE = 0.2  # of the samples in one group: then the folds can't be even
+
+
+@dataclass(frozen=True)
+class Audit(Outcome):
+    """What was found. table: one line a sample, as `sample_table` returns it; proposal: the lines of a cleaning list;
+    shift: None where there are no test images; note: what became of the list on disk.
+    """
+
+    competition: Competition
+    workspace: Workspace
+    dataset: Dataset
+    table: pd.DataFrame
+    proposal: pd.DataFrame
+    shift: Shift | None
+    note: str
+
+    @property
+    def actions(self) -> dict[str, int]:
+        """Lines of each action."""
+        return {str(name): int(n) for name, n in self.proposal["action"].value_counts().items()}
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "samples": len(self.dataset.images),
+            "test_images": len(self.dataset.test_images),
+            "actions": self.actions,
+            "groups": int(self.table["group"].nunique()),
+            "shift_auc": self.shift.auc if self.shift else None,
+            "cleaning": str(self.workspace.cleaning),
+            "page": str(self.workspace.page),
+        }
+
+    def told(self) -> Sequence[str | Warned | Table]:
+        dropped = self.proposal.loc[self.proposal["action"] == "drop", "index"]
+        keep = ~self.table["index"].isin(dropped).to_numpy()
+        told: list[str | Warned | Table] = [self._classes(keep)]
+        if len(self.proposal):
+            told.append(self._found())
+        largest = self.table["group"][keep].value_counts().max()
+        if largest > LARGE * keep.sum():
+            text = f"one group holds {largest:,} of {keep.sum():,} samples; look at audit.html before you split"
+            told.append(Warned(text))
+        if self.shift is not None:
+            text = f"train against test images: AUC {self.shift.auc:.2f} (0.5: alike)"
+            told.append(f"{text}; {_most_telling(self.shift)}")
+        actions = ", ".join(f"{n} to {name}" for name, n in self.actions.items()) or "nothing to do"
+        told.append(f"{self.workspace.cleaning}: {actions} ({self.note})")
+        return [*told, f"{self.workspace.page}: what was found, as pictures"]
+
+    def _classes(self, keep: np.ndarray) -> Table:
+        height, width, channels = self.competition.task.image_shape
+        made = class_table(self.competition, self.dataset, keep)
+        title = (
+            f"{self.competition.name}: {keep.sum():,} of {len(keep):,} samples kept, {height}x{width}x{channels}, "
+            f"{len(self.dataset.test_images):,} test images"
+        )
+        return Table(title, made.columns, made.rows)
+
+    def _found(self) -> Table:
+        kind = self.proposal["reason"].str.partition(":")[0]
+        counted = self.proposal.assign(kind=kind).groupby(["action", "kind"], as_index=False).size()
+        rows = [[reason, action, f"{n:,}"] for action, reason, n in counted.to_numpy()]
+        return Table("found", ["reason", "action", "samples"], rows)
+
+
+@dataclass(frozen=True)
+class Explanation(Outcome):
+    """Why a row of the raw file is in the cleaning list, if it is. lines: those that propose it; png: the pictures."""
+
+    index: int
+    lines: pd.DataFrame
+    png: Path
+
+    def as_json(self) -> dict[str, Any]:
+        actions, reasons = (self.lines[name].tolist() for name in ("action", "reason"))
+        return {"index": self.index, "actions": actions, "reasons": reasons, "png": str(self.png)}
+
+    def told(self) -> Sequence[str]:
+        lines = [f"{self.index}: {line.action} {line.value} ({line.reason})" for line in self.lines.itertuples()]
+        nothing = f"{self.index}: nothing was found about it; beside it the pictures most like it"
+        return [*(lines or [nothing]), f"{self.png}"]
+
+
+def audit(competition: Competition, workspace: Workspace, raw: Path, workers: int | None = None) -> Audit:
+    """Load the files in `raw`, find what is wrong with them, propose the cleaning; all on `workers` processes
+    (None: as many as there are cores).
+
+    Leaves `audit.parquet`, `cleaning.csv` unless a person changed the one there, and `audit.html`.
+    """
+    dataset, findings, proposal = _inspect(competition, workspace, raw, workers)
+    table = sample_table(dataset, proposal, findings)
+    with atomic(workspace.audit) as partial:
+        table.to_parquet(partial, index=False)
+    note = _write_cleaning(workspace, proposal)
+    shift = _shift(dataset, findings, table, workspace.evidence)
+    write_text(workspace.page, audit_page(competition, dataset, findings, proposal, shift, workspace.evidence))
+    return Audit(competition, workspace, dataset, table, proposal, shift, note)
+
+
+def explain(
+    competition: Competition, workspace: Workspace, raw: Path, index: int, workers: int | None = None
+) -> Explanation:
+    """Write the pictures behind what an audit finds about the row `index` of the raw file."""
+    dataset, findings, proposal = _inspect(competition, workspace, raw, workers)
+    rows = np.flatnonzero(dataset.ids == index)
+    if not len(rows):
+        raise UserError(f"--explain {index}: the training file has no row {index}, it has {len(dataset.ids):,}")
+    path = workspace.evidence / f"explain_{index}.png"
+    write_png(path, picture_of_row(competition, dataset, findings, int(rows[0])))
+    return Explanation(index, proposal[proposal["index"] == index], path)
+
+
+def _inspect(
+    competition: Competition, workspace: Workspace, raw: Path, workers: int | None
+) -> tuple[Dataset, Findings, pd.DataFrame]:
+    """The data, what is found in them, and the cleaning list to propose."""
+    load(competition, workspace, raw)
+    dataset = open_dataset(workspace.data)
+    run = _judge(competition, workspace)
+    findings = gather(competition, dataset, workspace.evidence, run, workers or os.cpu_count() or 1)
+    return dataset, findings, propose(dataset, competition.task, findings)
+
+
+def _judge(competition: Competition, workspace: Workspace) -> Run | None:
+    """The best run on the present data and the stored folds, if there is any: labels are held against it."""
+    table = stored_folds(workspace)
+    if table is None or table.attrs["data"] != data_hash(workspace.data):
+        return None
+    # a cleaning list that was edited since is no hindrance to looking at the data
+    return best_run(current_runs(open_labelled(competition, workspace, table)))
+
+
+def sample_table(dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+    """One line a sample: index, group, intruder, label_suspect (0 to 1, NaN: not known), reason."""
+    found = pd.DataFrame(
+        {"index": dataset.ids, "action": "group", "value": groups_found(dataset, findings).astype(str)}
+    )
+    repeated = proposal["reason"].str.startswith((REPEATED_PICTURE, REPEATED_MASK))
+    dropped = proposal[(proposal["action"] == "drop") & repeated]
+    reasons = proposal.groupby("index")["reason"].agg("; ".join).reindex(dataset.ids).fillna("")
+    return pd.DataFrame(
+        {
+            "index": dataset.ids,
+            "group": merge_groups(dataset.groups, dataset.ids, found),
+            "intruder": pd.Series(dataset.ids).isin(dropped["index"]),
+            "label_suspect": 1 - findings.label_errors.quality,
+            "reason": reasons.to_numpy(),
+        }
+    )
+
+
+def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
+    """Write the list, unless a person changed the one that is there; what to tell the user."""
+    made, text = workspace.evidence / "cleaning.json", proposal.to_csv(index=False)
+    if workspace.cleaning.exists():
+        ours = made.exists() and read_json(made)["hash"] == hash_file(workspace.cleaning)
+        # a kill may have come between the list and the hash of it
+        if not ours and workspace.cleaning.read_bytes() != text.encode():
+            beside = workspace.cleaning.with_name("cleaning.new.csv")
+            write_text(beside, text)
+            return f"the one in place was edited and is kept; this one is in {beside.name}"
+    write_text(workspace.cleaning, text)
+    write_json(made, {"hash": hash_file(workspace.cleaning)})
+    return "edit it as you like; lines with a question mark are suggestions and not obeyed"
+
+
+def _shift(dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path) -> Shift | None:
+    """How the test images differ from the training images that are no intruders, where there are any."""
+    train = kept_properties(dataset.images, evidence / "properties.parquet")
+    if not len(dataset.test_images):
+        return None
+    test = kept_properties(dataset.test_images, evidence / "test_properties.parquet")
+    rows = findings.distinct
+    return measure_shift(train.iloc[rows], test, table["group"].to_numpy()[rows])
+
+
+def _most_telling(shift: Shift) -> str:
+    first = shift.by_property.iloc[0]
+    more = "more" if first["auc"] > 0.5 else "less"
+    return f"most telling: {first['property']}, {more} of it in the test images (AUC {first['auc']:.2f} alone)"
