@@ -174,9 +174,9 @@ class Competition:
                 raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
 
     def without_files(self, folder: Path) -> str:
-        """What to tell a user whose folder of the organisers' files isn't there."""
-        files = f"put {self.files} there" if self.files else "put the organisers' files there"
-        return f"{folder} is not a folder; {files}, point --data at them, or try --practice"
+        """What to tell a user whose folder of the organisers' files isn't there, or is empty."""
+        what, files = "is empty" if folder.is_dir() else "is not a folder", self.files or "the organisers' files"
+        return f"{folder} {what}; put {files} there, point --data at another folder, or try --practice"
 
     @property
     def scored(self) -> tuple[int, ...]:

@@ -106,6 +106,7 @@ competition = Competition(
     submission_suffix=".zip",
     practice=practice,
     practice_size=800,
+    files="`training_set.npz` (from the Codabench page of AN2DL's first challenge 2024-25)",
     folder=Path(__file__).parent,
     try_submission=try_submission,
     suggest=suggest,

@@ -89,6 +89,7 @@ competition = Competition(
     submission_suffix=".csv",
     practice=practice,
     practice_size=400,
+    files="`mars_for_students.npz` (from the Kaggle page of AN2DL's second challenge 2024-25)",
     folder=Path(__file__).parent,
     suggest=suggest,
     first_trials=FIRST_TRIALS,

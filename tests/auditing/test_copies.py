@@ -7,16 +7,7 @@ import numpy as np
 import pytest
 
 from toolkit.auditing.copies import alignment, find_copies, verify
-from toolkit.auditing.keypoints import (
-    Keypoints,
-    content,
-    detect,
-    mirror,
-    open_keypoints,
-    picture_vectors,
-    save_keypoints,
-    working_image,
-)
+from toolkit.auditing.keypoints import Keypoints, open_keypoints, picture_vectors, save_keypoints, working_image
 from toolkit.data.groups import connect
 
 
@@ -96,32 +87,6 @@ def test_flat_pictures_have_no_keypoints_and_no_copies(tmp_path: Path) -> None:
     assert find_copies(images, keypoints, picture_vectors(keypoints), jobs=1) == []
 
 
-def test_empty_pictures_are_nobodys_neighbours(tmp_path: Path) -> None:
-    images = np.stack([texture(0), texture(1), *np.full((2, 96, 96, 3), 90, np.uint8)])
-    plain, mirrored = picture_vectors(keypoints_of(images, tmp_path))
-    assert np.linalg.norm(plain, axis=1) == pytest.approx([1, 1, 0, 0], abs=1e-5)
-    assert (mirrored[2:] == 0).all()
-
-
-def test_the_descriptors_of_the_mirrored_picture_need_no_second_look() -> None:
-    image = texture(3)
-    points, descriptors = detect(image)
-    there, mirrored = detect(np.ascontiguousarray(image[:, ::-1]))
-    distance = np.linalg.norm(mirror(descriptors)[:, None].astype(float) - mirrored[None], axis=2)
-    found = distance.argmin(1)
-    right_place = np.abs(95 - points[:, 0] - there[found, 0]) < 1
-    assert right_place.mean() > 0.8 and np.median(distance.min(1)) < 0.1 * np.median(distance)
-    assert (mirror(mirror(descriptors)) == descriptors).all()
-
-
-def test_black_borders_are_no_content_but_dark_parts_inside_are() -> None:
-    grey = np.full((40, 60), 100, np.uint8)
-    grey[:, :10] = 0
-    grey[15:25, 30:40] = 0
-    inside = content(grey)
-    assert (inside[:, :10] == 0).all() and (inside[:, 10:] == 1).all()
-
-
 def test_alignment_is_one_for_the_same_picture_and_zero_where_they_hardly_overlap() -> None:
     grey = working_image(texture(0))
     still = np.array([[1.0, 0, 0], [0, 1, 0]])
@@ -129,9 +94,3 @@ def test_alignment_is_one_for_the_same_picture_and_zero_where_they_hardly_overla
     assert alignment(grey, grey // 2 + 40, still) > 0.95
     assert alignment(grey, grey, still + np.array([[0, 0, 90], [0, 0, 0]])) == 0
     assert abs(alignment(grey, working_image(texture(1)), still)) < 0.3
-
-
-def test_chains_make_one_group() -> None:
-    group = connect(6, [(0, 2), (2, 5), (3, 4)])
-    assert group[0] == group[2] == group[5] != group[3] == group[4]
-    assert len(set(connect(3, []))) == 3

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, repeated_masks
-from toolkit.auditing.label_errors import Doubts
+from toolkit.auditing.label_errors import LabelErrors
 from toolkit.auditing.proposal import groups_found, propose
 from toolkit.data.dataset import Dataset
 from toolkit.task import Classification, Segmentation, Task
@@ -28,9 +28,9 @@ def found(data: Dataset, task: Task, links: list[tuple[object, ...]] | None = No
         masks=repeated_masks(data.targets, task),
         distinct=np.arange(number),
         links=pd.DataFrame(links or [], columns=list(LINKS)),
-        peculiar=np.zeros(number),
+        outlyingness=np.zeros(number),
         near=np.zeros((number, 1), np.int64),
-        doubts=Doubts(np.zeros(number), np.zeros(number, bool), np.zeros(number, np.int64), ""),
+        label_errors=LabelErrors(np.ones(number), np.zeros(number, bool), np.zeros(number, np.int64)),
     )
 
 
@@ -91,11 +91,11 @@ def test_a_label_that_its_copies_contradict_is_doubted() -> None:
     assert sum(action == "relabel?" for _, action, _ in listed) == 1
 
 
-def test_doubts_and_odd_pictures_are_only_suggested() -> None:
+def test_label_issues_and_outliers_are_only_suggested() -> None:
     data = dataset(np.array([0, 0, 1, 1, 0]))
     findings = found(data, LABELS)
-    findings.doubts.suspicion[3], findings.doubts.wrong[3] = 0.99, True
-    findings.peculiar[1] = 20
+    findings.label_errors.quality[3], findings.label_errors.issue[3] = 0.01, True
+    findings.outlyingness[1] = 20
     assert lines(data, LABELS, findings) == [[101, "drop?", ""], [103, "relabel?", "a"]]
 
 

@@ -22,10 +22,10 @@ def draw_practice(competition: Competition, workspace: Workspace, seed: int, siz
 
 def load(competition: Competition, workspace: Workspace, folder: Path) -> None:
     """Raw files → `data/`; nothing is done where the same files were loaded before, by the same code."""
-    if not folder.is_dir():
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    if not files:
         raise UserError(competition.without_files(folder))
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    source = hash_json({name: hash_file(path) for name, path in files.items() if not path.name.startswith(".")})
+    source = hash_json({path.relative_to(folder).as_posix(): hash_file(path) for path in files})
     code = getsourcefile(competition.load)
     reader = hash_json([repr(competition.task), hash_file(Path(code)) if code else None])
     known = read_manifest(workspace.data)

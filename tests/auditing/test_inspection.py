@@ -1,0 +1,90 @@
+"""The audit: what it proposes, what it leaves on disk, and that it never overwrites."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import tiny
+from tests.conftest import real_data
+from toolkit.auditing.inspection import Audit, audit, explain
+from toolkit.auditing.label_errors import label_quality
+from toolkit.competition import Competition
+from toolkit.errors import UserError
+from toolkit.probabilities import probabilities
+from toolkit.store import Workspace
+
+
+def look(competition: Competition, drawn: dict[str, Path], folder: Path) -> Audit:
+    return audit(competition, Workspace(folder, competition.name), drawn[competition.name] / "raw", 1)
+
+
+def test_what_it_leaves_and_tells(competition: Competition, drawn: dict[str, Path], tmp_path: Path) -> None:
+    found = look(competition, drawn, tmp_path)
+    table = pd.read_parquet(found.workspace.audit)
+    assert table.equals(found.table)
+    assert list(table.columns) == ["index", "group", "intruder", "label_suspect", "reason"]
+    assert table["intruder"].sum() >= 8
+    listed = pd.read_csv(found.workspace.cleaning)
+    assert set(table.loc[table["intruder"], "index"]) <= set(listed.loc[listed["action"] == "drop", "index"])
+    page = found.workspace.page.read_text()
+    assert page.count("data:image/jpeg;base64,") > 1 and "Intruders" in page and "http" not in page
+    told = found.as_json()
+    assert told["samples"] == len(table) and told["actions"] == listed["action"].value_counts().to_dict()
+    assert told["groups"] == table["group"].nunique() and (told["shift_auc"] is None) == (not told["test_images"])
+    shown = found._repr_html_()
+    assert f"{competition.name}: " in shown and "repeated " in shown and str(found.workspace.page) in shown
+
+
+def test_a_second_look_finds_the_same_and_keeps_an_edited_list(
+    mars: Competition, drawn: dict[str, Path], tmp_path: Path
+) -> None:
+    found = look(mars, drawn, tmp_path)
+    cleaning = found.workspace.cleaning
+    proposed = cleaning.read_text()
+    look(mars, drawn, tmp_path)
+    assert cleaning.read_text() == proposed
+    cleaning.write_text("index,action,value,reason,confidence\n3,drop,,mine,1\n")
+    assert "the one in place was edited and is kept" in look(mars, drawn, tmp_path).note
+    assert "mine" in cleaning.read_text()
+    assert cleaning.with_name("cleaning.new.csv").read_text() == proposed
+
+
+def test_a_decision_is_explained_by_its_pictures(
+    blood_cells: Competition, drawn: dict[str, Path], tmp_path: Path
+) -> None:
+    proposal = look(blood_cells, drawn, tmp_path).proposal
+    grouped = int(proposal.loc[proposal["action"] == "group", "index"].iloc[0])
+    clean = int(np.setdiff1d(np.arange(100), proposal["index"])[0])
+    place = Workspace(tmp_path, "blood_cells"), drawn["blood_cells"] / "raw"
+    for index, begins in ((grouped, f"{grouped}: group"), (clean, f"{clean}: nothing was found about it")):
+        why = explain(blood_cells, *place, index, 1)
+        picture = cv2.imread(str(why.png))
+        assert picture is not None and picture.shape[1] > 300
+        assert why.told()[0].startswith(begins) and why.told()[-1] == why.as_json()["png"] == str(why.png)
+    with pytest.raises(UserError, match="--explain 99999: the training file has no row 99999"):
+        explain(blood_cells, *place, 99999, 1)
+
+
+def test_labels_are_held_against_the_best_run_though_the_cleaning_list_was_edited_since(tmp_path: Path) -> None:
+    runs = [tiny.train(tmp_path, f"schedule.epochs={epochs}", stress="none") for epochs in (1, 8)]
+    best = max(runs, key=lambda run: run.score)
+    project = tiny.project(tmp_path, workers=1)
+    project.workspace.cleaning.write_text("index,action,value\n5,drop,\n")
+    quality, _ = label_quality(np.array(best.labelled.targets), probabilities(best.oof))
+    assert project.audit().table["label_suspect"].to_numpy() == pytest.approx(1 - quality)
+
+
+def test_real_intruders_and_copies_are_found(competition: Competition, tmp_path: Path) -> None:
+    found = audit(competition, Workspace(tmp_path, competition.name), real_data(competition.name))
+    kinds = found.proposal["reason"].str.partition(":")[0].value_counts().to_dict()
+    if competition.name == "blood_cells":
+        # two pictures of one cell, sharp and blurred, and two overlapping crops of one scene: seen by eye
+        assert (kinds["repeated picture"], kinds["exact copy"], kinds["contradictory copies"]) == (480, 14, 2)
+        copies = found.proposal["reason"].str.startswith("copy:")
+        assert set(found.proposal.loc[copies, "index"]) == {185, 2188, 2504, 2811}
+    else:
+        assert kinds["repeated mask"] == 80
+        assert kinds["neighbouring tile"] > 900

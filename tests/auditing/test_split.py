@@ -1,0 +1,127 @@
+"""The split: what it makes, what it tells, and that it is made anew only for other inputs."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import tiny
+from toolkit.auditing.findings import equal_pictures
+from toolkit.auditing.inspection import audit
+from toolkit.auditing.split import Split
+from toolkit.competition import Competition
+from toolkit.data.balance import HELD_OUT
+from toolkit.data.dataset import open_dataset
+from toolkit.data.folds import read_folds
+from toolkit.data.groups import with_equal_pictures
+from toolkit.data.loading import load
+from toolkit.errors import UserError
+from toolkit.outcome import Warned
+from toolkit.project import Project
+from toolkit.store import Workspace
+
+
+@pytest.fixture
+def cells(blood_cells: Competition, drawn: dict[str, Path], tmp_path: Path) -> Project:
+    """Practice data of blood cells, loaded and not audited."""
+    workspace = Workspace(tmp_path, "blood_cells")
+    load(blood_cells, workspace, drawn["blood_cells"] / "raw")
+    return Project(blood_cells, workspace)
+
+
+def clean(project: Project, lines: str) -> None:
+    project.workspace.cleaning.write_text("index,action,value,reason,confidence\n" + lines)
+
+
+def warnings(split: Split) -> str:
+    return "\n".join(part.text for part in split.told() if isinstance(part, Warned))
+
+
+def test_the_table_and_its_figures(cells: Project) -> None:
+    split = cells.folds(3, repeats=2, holdout=0.2)
+    shown, table = split.as_json(), pd.read_parquet(cells.workspace.folds)
+    assert list(table.columns) == ["index", "fold", "group", "label", "fold_1"]
+    assert shown["samples"] == [(table["fold"] == k).sum() for k in range(3)]
+    assert shown["held_out"] == (table["fold"] == HELD_OUT).sum() > 0 == shown["left_out"]
+    labels = open_dataset(cells.workspace.data).targets
+    counts = np.stack([np.bincount(labels[table["fold"] == k], minlength=8) for k in range(3)])
+    assert shown["uneven"] == pytest.approx(abs(counts / counts.mean(0) - 1).max())
+    html = split._repr_html_()
+    assert "uneven by" in html and "holdout" in html and "no leak report: the audit has left no evidence" in html
+
+
+def test_a_class_in_too_few_groups_is_named_with_their_number(cells: Project) -> None:
+    rows = np.flatnonzero(open_dataset(cells.workspace.data).targets == 0)
+    clean(cells, "".join(f"{row},group,basophils,,\n" for row in rows[1:]) + f"{rows[0]},group,alone,,\n")
+    text = warnings(cells.folds(3))
+    assert "class 'basophil' is missing from fold" in text and "only 2 groups hold it" in text
+
+
+def test_repeats_that_cannot_differ_are_said_to_be_the_same(cells: Project) -> None:
+    images = open_dataset(cells.workspace.data).images
+    groups = with_equal_pictures(np.arange(len(images)), images)  # these stay together whatever the list says
+    clean(cells, "".join(f"{row},group,{group % 3},,\n" for row, group in enumerate(groups)))
+    assert "the 4 splits are only 1 different ones" in warnings(cells.folds(3, repeats=4))
+
+
+def test_equal_pictures_share_a_fold_though_the_list_was_emptied(cells: Project) -> None:
+    clean(cells, "")
+    fold = cells.folds(3).table["fold"].to_numpy()
+    same = equal_pictures(open_dataset(cells.workspace.data).images)
+    assert sum(len(rows) for rows in same) > 2
+    assert all(len(set(fold[rows])) == 1 for rows in same)
+
+
+def test_the_table_is_made_once_and_anew_for_another_number_seed_or_cleaning(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path)
+    made = project.workspace.folds.stat().st_mtime_ns
+    first = project.folds(3).as_json()
+    assert first["folds"] == 3 and first["samples"] == [24, 24, 24] and first["left_out"] == 0
+    assert project.workspace.folds.stat().st_mtime_ns == made
+    hashes = {first["hash"], project.folds(4).as_json()["hash"]}
+    hashes.add(tiny.project(tmp_path, seed=1).folds(3).as_json()["hash"])
+    clean(project, "5,drop,,,1\n")
+    cleaned = project.folds(3).as_json()
+    assert cleaned["left_out"] == 1 and len(hashes | {cleaned["hash"]}) == 4
+    project.workspace.cleaning.unlink()
+    assert project.folds(3).as_json() == first
+
+
+def test_editing_reasons_and_suggestions_leaves_the_folds_and_a_fault_is_found_all_the_same(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path)
+    clean(project, "0,drop,,odd,1\n")
+    project.folds()
+    before = project.workspace.folds.stat().st_mtime_ns
+    clean(project, "0,drop,,very odd,.5\n1,drop?,,,\n2,relabel?,blue,,\n")
+    assert f"{project.workspace.cleaning}: 2 suggestions are not obeyed; take away a ?" in str(project.folds().told())
+    assert project.workspace.folds.stat().st_mtime_ns == before
+    assert (read_folds(project.workspace)["fold"] == -1).sum() == 1
+    clean(project, "0,drop,,odd,1\n1,remove?,,,\n")
+    with pytest.raises(UserError, match=r"cleaning.csv line 3: action 'remove\?' is not one of"):
+        project.folds()
+
+
+def test_relabelled_samples_are_counted(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path)
+    clean(project, "0,relabel,blue,,\n4,relabel,red,,\n")
+    split = project.folds(3)
+    assert split.as_json()["relabelled"] == 2 and "2 samples have another label than in the file" in split.told()
+
+
+def test_old_runs_are_mentioned_where_the_folds_come_out_otherwise(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path)
+    project.workspace.train.mkdir()
+    for folds, repeats, anew in ((3, 1, False), (3, 2, False), (2, 1, True)):
+        text = warnings(project.folds(folds, repeats))
+        assert ("the folds are made anew; runs on the old ones" in text) == anew
+
+
+def test_pairs_of_one_origin_that_are_divided_are_counted(cells: Project, drawn: dict[str, Path]) -> None:
+    audit(cells.competition, cells.workspace, drawn["blood_cells"] / "raw", 1)
+    whole = cells.folds(3)
+    assert whole.leaks == 0 and len(whole.pairs) == 3 and cells.workspace.leaks.exists()
+    lines = pd.read_csv(cells.workspace.cleaning)
+    lines[lines["action"] != "group"].to_csv(cells.workspace.cleaning, index=False)
+    divided = cells.folds(3)
+    assert divided.leaks and f"{divided.leaks:,} pairs of one origin lie on two sides of a fold" in warnings(divided)

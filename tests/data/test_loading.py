@@ -1,0 +1,135 @@
+"""The organisers' files become the arrays on disk once; what can't be read ends in one sentence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset, data_hash
+from toolkit.data.loading import draw_practice, load
+from toolkit.errors import UserError
+from toolkit.progress import Progress
+from toolkit.store import Workspace
+
+FILES = {"mars": "mars_for_students.npz", "blood_cells": "training_set.npz"}
+RNG = np.random.default_rng(0)
+CELLS = {
+    "images": RNG.integers(256, size=(8, 96, 96, 3), dtype=np.uint8),
+    "labels": np.arange(8, dtype=np.uint8)[:, None],
+}
+PAIRS = RNG.integers(256, size=(2, 2, 64, 128)).astype(np.float64)
+PAIRS[:, 1] %= 5
+GOOD: dict[str, dict[str, np.ndarray]] = {
+    "blood_cells": CELLS,
+    "mars": {"training_set": PAIRS, "test_set": RNG.integers(256, size=(3, 64, 128)).astype(np.float64)},
+}
+
+
+def write(folder: Path, name: str, **changed: np.ndarray) -> Path:
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / FILES[name], allow_pickle=False, **(GOOD[name] | changed))
+    return folder
+
+
+def refused(competition: Competition, folder: Path, *parts: str) -> None:
+    """Loading `folder` ends in one sentence that holds all of `parts`, and leaves nothing behind."""
+    workspace = Workspace(folder.parent / "workspace", competition.name)
+    with pytest.raises(UserError) as caught:
+        load(competition, workspace, folder)
+    message = str(caught.value)
+    assert [part for part in parts if part not in message] == [], message
+    assert "\n" not in message and not workspace.data.exists()
+
+
+def test_a_missing_file_is_named_with_its_source_and_what_is_there(competition: Competition, tmp_path: Path) -> None:
+    folder, file = tmp_path / "raw", FILES[competition.name]
+    asked = (f"put `{file}` (from the ", " page of AN2DL's ", "there, point --data at another folder", "--practice")
+    refused(competition, folder, f"{folder} is not a folder; ", *asked)
+    folder.mkdir()
+    (folder / ".DS_Store").write_text("what a file manager leaves")
+    refused(competition, folder, f"{folder} is empty; ", *asked)
+    (folder / "renamed.npz").write_text("")
+    refused(competition, folder, f"{folder / file} does not exist (the folder holds renamed.npz)")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "changed", "fault"),
+    [
+        ("blood_cells", "images", CELLS["images"][..., 0], "has shape (8, 96, 96), expected (n, 96, 96, 3)"),
+        ("blood_cells", "labels", CELLS["labels"] + 1, "label in row 7 has 8, expected values from 0 to 7"),
+        ("mars", "training_set", PAIRS[:, 0], "has shape (2, 64, 128), expected (n, 2, 64, 128)"),
+        ("mars", "training_set", PAIRS.swapaxes(2, 3), "has shape (2, 2, 128, 64), expected (n, 2, 64, 128)"),
+        ("mars", "training_set", PAIRS[:0], "holds no image"),
+        ("mars", "training_set", PAIRS * 2, "expected values from 0 to"),
+        ("mars", "test_set", PAIRS[:, :1], "has shape (2, 1, 64, 128), expected (n, 64, 128, 1)"),
+    ],
+)
+def test_a_bad_array_is_refused_by_file_and_key(
+    name: str, key: str, changed: np.ndarray, fault: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "raw", name, **{key: changed})
+    refused(request.getfixturevalue(name), folder, f"{folder / FILES[name]}: {key}", fault)
+
+
+def test_what_belongs_together_is_checked(blood_cells: Competition, tmp_path: Path) -> None:
+    refused(
+        blood_cells, write(tmp_path / "a", "blood_cells", images=CELLS["images"][:7]), "7 images and 8 targets; need"
+    )
+
+
+def test_the_arrays_are_the_organisers_own(mars: Competition, blood_cells: Competition, tmp_path: Path) -> None:
+    loaded = mars.load(write(tmp_path / "mars", "mars"))
+    assert (loaded.images[..., 0] == PAIRS[:, 0]).all() and (loaded.targets == PAIRS[:, 1]).all()
+    assert (loaded.test_images[..., 0] == GOOD["mars"]["test_set"]).all()
+    assert loaded.images.dtype == loaded.test_images.dtype == loaded.targets.dtype == np.uint8
+    loaded = blood_cells.load(write(tmp_path / "blood_cells", "blood_cells"))
+    assert (loaded.images == CELLS["images"]).all() and len(loaded.test_images) == 0
+    assert loaded.targets.tolist() == loaded.ids.tolist() == list(range(8)) and loaded.targets.dtype == np.int64
+
+
+def test_the_same_files_are_loaded_once_and_other_files_refused(competition: Competition, tmp_path: Path) -> None:
+    folder = write(tmp_path / "raw", competition.name)
+    workspace = Workspace(tmp_path / "workspace", competition.name)
+    load(competition, workspace, folder)
+    before = (workspace.data / "manifest.json").read_bytes()
+    load(competition, workspace, folder)
+    (folder / ".DS_Store").write_text("what a file manager leaves")
+    load(competition, workspace, folder)
+    assert (workspace.data / "manifest.json").read_bytes() == before
+    (folder / "deeper").mkdir()
+    (folder / "deeper" / "more.txt").write_text("another file")
+    with pytest.raises(UserError, match="made from other files"):
+        load(competition, workspace, folder)
+
+
+def test_a_competition_that_reads_otherwise_is_refused_and_one_that_only_says_it_otherwise_is_not(
+    mars: Competition, tmp_path: Path
+) -> None:
+    raw, workspace = write(tmp_path / "raw", "mars"), Workspace(tmp_path, "mars")
+
+    def load_otherwise(folder: Path) -> Dataset:
+        found = mars.load(folder)
+        return replace(found, targets=found.targets[::-1])
+
+    load(mars, workspace, raw)
+    before = data_hash(workspace.data)
+    load(replace(mars, load=lambda folder: mars.load(folder)), workspace, raw)
+    assert data_hash(workspace.data) == before
+    turned = replace(mars, task=replace(mars.task, classes=mars.task.classes[::-1]), load=load_otherwise)
+    with pytest.raises(UserError, match="mars reads the files otherwise than when"):
+        load(turned, workspace, raw)
+    assert data_hash(workspace.data) == before
+
+
+def test_practice_data_are_drawn_once(mars: Competition, tmp_path: Path) -> None:
+    workspace, drawn = Workspace(tmp_path, "mars"), []
+
+    class Listening(Progress):
+        def say(self, text: str) -> None:
+            drawn.append(text)
+
+    folders = [draw_practice(mars, workspace, 0, 24, Listening()) for _ in range(2)]
+    assert folders == [workspace.practice / "raw"] * 2 and (folders[0] / FILES["mars"]).exists()
+    assert drawn == [f"drew practice data in {workspace.practice}"]
