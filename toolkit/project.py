@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from toolkit.recipe import Recipe
     from toolkit.reporting.page import Report
     from toolkit.runs import Run, Runs
-    from toolkit.submission.build import Submission
+    from toolkit.submission.build import Reproduced, Submission
     from toolkit.submission.grading import Grade
+    from toolkit.submission.hand_in import HandedIn, Recorded
+    from toolkit.submission.ledger import Ledger
     from toolkit.tuning.summary import Search
 
 TRAINED = ("trained",)  # test-time views that all recipes' augmentation made familiar
@@ -67,8 +69,11 @@ class Project:
         return f"Project({self.workspace.name} in {self.workspace.folder})"
 
     @property
-    def ledger(self) -> Path:
-        return self.submissions / "ledger.csv"
+    def ledger(self) -> "Ledger":
+        """The submissions that were registered."""
+        from toolkit.submission.ledger import Ledger
+
+        return Ledger(self.submissions, self.workspace.name)
 
     @property
     def raw(self) -> Path:
@@ -226,17 +231,46 @@ class Project:
         from toolkit.submission.build import build
 
         return build(
-            blend, self.submissions, self.raw, half=half, images=images, device=self.device, progress=self.progress
+            blend, self.ledger, self.raw, half=half, images=images, device=self.device, progress=self.progress
         )
 
-    def grade(self, submission: Path | None = None, truth: Path | None = None) -> "Grade":
-        """Score a submission (none: the newest in the ledger) against truth that is at hand."""
-        from toolkit.submission.grading import grade, newest, practice_truth
+    def reproduce(self, name: str) -> "Reproduced":
+        """Build the submission of that ID again and prove that it is the same, byte for byte."""
+        from toolkit.blending.blend_folder import Blend, chosen_folder
+        from toolkit.data.labelled import open_labelled
+        from toolkit.submission.build import reproduce
 
-        if truth is None:
-            truth = practice_truth(self.workspace, self.practice)
-        path = submission or newest(self.submissions, self.workspace.name)
-        return grade(self.competition, path, truth)
+        # of what is missing nothing is made: it would be another submission
+        blend = Blend(chosen_folder(self.workspace), open_labelled(self.competition, self.workspace))
+        return reproduce(blend, self.ledger, name, self.device)
+
+    def upload(self, name: str | None = None, *, kaggle: str | None = None, team: int | None = None) -> "HandedIn":
+        """Hand a registered submission in (none: the newest): to Kaggle, or by telling where.
+
+        kaggle: the competition's name there; team: the number of its members, checked against the rules.
+        """
+        from toolkit.submission.hand_in import upload
+
+        if self.practice:
+            raise UserError("a submission of practice data is for nobody; leave out --practice to upload a real one")
+        return upload(self.competition, self.ledger, name, kaggle=kaggle, team=team, progress=self.progress)
+
+    def record_score(
+        self, name: str | None = None, *, public: float | None = None, private: float | None = None
+    ) -> "Recorded":
+        """Write down what the leaderboard said of a registered submission (none: the newest)."""
+        from toolkit.submission.hand_in import record_score
+
+        return record_score(self.ledger, name, public=public, private=private)
+
+    def grade(self, submission: Path | None = None, truth: Path | None = None) -> "Grade":
+        """Score a submission (none: the newest in the ledger) against truth (none: that of practice data)."""
+        from toolkit.submission.grading import grade, practice_truth
+
+        if truth is None and not self.practice:
+            raise UserError("the truth is not at hand: give --truth FILE, or --practice for practice data")
+        truth = truth or practice_truth(self.workspace)
+        return grade(self.competition, submission or self.ledger.file(self.ledger.find()), truth)
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""
@@ -244,7 +278,7 @@ class Project:
         self._need_runs(labelled)
         from toolkit.reporting.page import write_report
 
-        return write_report(labelled, self.ledger)
+        return write_report(labelled, self.ledger.path)
 
     def run(
         self,

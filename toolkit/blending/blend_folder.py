@@ -14,7 +14,7 @@ from toolkit.probabilities import open_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.matching import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
-from toolkit.store import Workspace, read_json, read_manifest, write_json
+from toolkit.store import Workspace, hash_json, read_json, read_manifest, write_json
 
 CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
 
@@ -35,6 +35,12 @@ class Blend(Outcome):
     def manifest(self) -> dict[str, Any] | None:
         """What it was made from: `runs` with their manifests, `views` that were tried, `limits`; None: unfinished."""
         return read_manifest(self.folder)
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits of what its predictions follow from: what it was made from, and the views chosen."""
+        chosen = {"views": read_json(self.views_path)} if self.views_path.exists() else {}
+        return hash_json((self.manifest or {}) | chosen)
 
     @property
     def description_path(self) -> Path:

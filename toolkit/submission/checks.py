@@ -1,152 +1,134 @@
 """What a submission is made from, and whether the file that was made is it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from toolkit.blending.view_choice import read_choice
+from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition, Member, Prediction
-from toolkit.data.dataset import open_dataset, relabel
-from toolkit.data.folds import read_folds, relabels
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
 from toolkit.networks.views import predict_views
-from toolkit.probabilities import chunks, open_probabilities, probabilities
-from toolkit.recipe import from_dict
+from toolkit.outcome import Warned
+from toolkit.probabilities import chunks, probabilities
 from toolkit.scoring.out_of_fold import score
-from toolkit.store import Workspace, read_json
 from toolkit.submission.readers import compare_with_sample, suspicions
 
 TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
 
 
-def blend_prediction(
-    competition: Competition, workspace: Workspace, blend: Path, images: int, device: str, half: bool = False
-) -> Prediction:
-    """What a submission of the blend in `blend` is made from.
+def blend_prediction(blend: Blend, images: int, device: str, half: bool = False) -> Prediction:
+    """What a submission of the blend is made from.
 
     images: on how many training images a code submission is going to be compared; 0 where it won't be, and
     then nothing is predicted. Raises UserError where code would have to average views in another space than that
     of probabilities.
     """
-    dataset = open_dataset(workspace.data)
-    described, choice = read_json(blend / "blend.json"), read_choice(blend)
-    members = blend_members(workspace, described["runs"])
+    labelled, choice, stored = blend.labelled, blend.views, blend.test
+    competition, members = labelled.competition, blend_members(blend)
     views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
-    if len(dataset.test_images) and competition.try_submission is None:
-        stored = open_probabilities(blend / "test.npy")
+    if stored is not None and competition.try_submission is None:
         labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
-        return Prediction(dataset.test_images, labels, members, views, view_weights=weights)
+        return Prediction(labelled.test_images, labels, members, views, view_weights=weights)
     if choice and choice.space != "probability":
         raise UserError(
-            f"{blend} averages views in the space {choice.space}, a code submission can only average probabilities; "
-            "choose the views again in that space"
+            f"{blend.folder} averages views in the space {choice.space}, a code submission can only average "
+            "probabilities; choose the views again in that space"
         )
-    rows = np.linspace(0, len(dataset.images) - 1, min(images, len(dataset.images))).astype(int)
-    biases = None if described["biases"] is None else tuple(described["biases"])
-    if not images:
-        return Prediction(dataset.images[rows], np.zeros(0, np.uint8), members, views, biases, half, None, weights)
-    return predicted(
-        competition, dataset.images[rows], members, device, views, biases=biases, half=half, view_weights=weights
-    )
+    rows = np.linspace(0, len(labelled.images) - 1, min(images, len(labelled.images))).astype(int)
+    biases = blend.described["biases"]
+    made = Prediction(labelled.images[rows], np.zeros(0, np.uint8), members, views, biases and tuple(biases), half)
+    made = replace(made, view_weights=weights)
+    return predicted(competition, made, device) if images else made
 
 
-def blend_members(workspace: Workspace, runs: dict[str, float]) -> tuple[Member, ...]:
+def blend_members(blend: Blend) -> tuple[Member, ...]:
     """The networks of runs that have a share, fold by fold; UserError where their weights are gone."""
+    folds = len(blend.described["folds"])  # of the split that was blended, whatever it is by now
     members = []
-    for name, share in runs.items():
-        if not share:
-            continue
-        run = workspace.train / name
-        recipe = from_dict(read_json(run / "recipe.json"))
-        weights = sorted(run.glob("fold_*/weights.safetensors"))
-        if not weights:
-            raise UserError(f"{run} holds no weights any more; train {recipe.name} again and blend")
-        members += [Member(recipe, path, share / len(weights)) for path in weights]
+    for run, share in ((blend.run(name), share) for name, share in blend.shares.items() if share):
+        weights = [run.fold(k).weights for k in range(folds)]
+        if not all(path.exists() for path in weights):
+            raise UserError(f"{run.folder} holds no weights any more; train {run.recipe.name} again and blend")
+        members += [Member(run.recipe, path, share / folds) for path in weights]
     return tuple(members)
 
 
-def predicted(
-    competition: Competition,
-    images: np.ndarray,
-    members: tuple[Member, ...],
-    device_name: str,
-    views: tuple[str, ...] = ("identity",),
-    biases: tuple[float, ...] | None = None,
-    half: bool = False,
-    view_weights: tuple[float, ...] | None = None,
-) -> Prediction:
-    """The labels that the pipeline's own networks give to images uint8 (N, H, W, C), and their margins."""
+def predicted(competition: Competition, prediction: Prediction, device_name: str) -> Prediction:
+    """With the labels that the pipeline's own networks give to its images, and their margins."""
     device = resolve_device(device_name)
     total: Any = 0.0
-    for member in members:
-        network = _network(competition, member, device, half)
-        part = predict_views(network, images, competition.scored, device, "float32", views, view_weights)
+    for member in prediction.members:
+        network = load_network(competition, member.recipe, member.weights, device)
+        part = predict_views(
+            _rounded(network) if prediction.half else network,
+            prediction.images,
+            competition.scored,
+            device,
+            "float32",
+            prediction.views,
+            prediction.view_weights,
+        )
         total = total + member.share * part
-    if biases is not None:
-        total = total * np.exp(np.array(biases, np.float32))
+    if prediction.biases is not None:
+        total = total * np.exp(np.array(prediction.biases, np.float32))
     ranked = np.sort(total, axis=1)
-    margins = ranked[:, -1] - ranked[:, -2]
-    return Prediction(images, competition.decode(total), members, views, biases, half, margins, view_weights)
+    return replace(prediction, labels=competition.decode(total), margins=ranked[:, -1] - ranked[:, -2])
 
 
-def _network(competition: Competition, member: Member, device: torch.device, half: bool) -> nn.Module:
-    network = load_network(competition, member.recipe, member.weights, device)
-    if half:
-        for parameter in network.parameters():
-            parameter.data = parameter.data.half().float()
+def _rounded(network: nn.Module) -> nn.Module:
+    """Its parameters as float16 holds them."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.half().float()
     return network
 
 
-def score_again(competition: Competition, workspace: Workspace, blend: Path, device_name: str, half: bool) -> float:
+def score_again(blend: Blend, device_name: str, half: bool) -> float:
     """The blend's out-of-fold score in float32, as a server predicts; half: with parameters rounded to float16."""
-    dataset, table, device = open_dataset(workspace.data), read_folds(workspace), resolve_device(device_name)
-    fold = table["fold"].to_numpy()
-    total = np.zeros((len(dataset.images), len(competition.task.classes), *dataset.targets.shape[1:]), np.float32)
-    choice = read_choice(blend)
-    for k, fitted in enumerate(read_json(blend / "blend.json")["folds"]):  # each scored as it was when cross-fitted
-        rows = np.flatnonzero(fold == k)
+    labelled, choice, device = blend.labelled, blend.views, resolve_device(device_name)
+    scored = labelled.competition.scored
+    total = np.zeros(labelled.probability_shape(len(labelled.images)), np.float32)
+    for k, fitted in enumerate(blend.described["folds"]):  # each scored as it was when cross-fitted
+        rows = labelled.rows(k)
         views = choice.by_fold[k] if choice else {"identity": 1.0}
-        for member in blend_members(workspace, fitted["runs"]):
-            if member.weights.parent.name == f"fold_{k}":
-                network = _network(competition, member, device, half)
-                part = predict_views(
-                    network,
-                    dataset.images[rows],
-                    competition.scored,
-                    device,
-                    "float32",
-                    tuple(views),
-                    tuple(views.values()),
-                )
-                total[rows] += member.share * part
+        for name, share in fitted["runs"].items():
+            if share:
+                network = blend.run(name).network(k, device)
+                network = _rounded(network) if half else network
+                images, weights = labelled.images[rows], tuple(views.values())
+                part = predict_views(network, images, scored, device, "float32", tuple(views), weights)
+                total[rows] += share * part
         if fitted["biases"] is not None:
             total[rows] *= np.exp(np.array(fitted["biases"], np.float32))
-    return float(score(competition, relabel(dataset.targets, relabels(table)), table, total)["score"])
+    return float(score(labelled, total)["score"])
 
 
 def check_submission(
     competition: Competition, prediction: Prediction, path: Path, sample: Path, expected: np.ndarray
-) -> tuple[dict[str, Any], list[str]]:
-    """Figures for the ledger, and doubts to be spoken out.
+) -> tuple[dict[str, Any], list[str | Warned]]:
+    """Figures for the ledger, and what else there is to say.
 
     sample: the organisers' sample submission, if the file exists; expected: how often each class is predicted
     out of fold, int64 (C,). Raises UserError where the organisers would refuse the file, or it isn't the blend.
     """
     competition.rules.check_size(path)
     figures: dict[str, Any] = {}
+    remarks: list[str | Warned] = []
     if competition.try_submission is not None:
-        trial = competition.try_submission(path, prediction.images)
-        labels = trial.labels
-        figures = {"seconds": round(trial.seconds, 2), "peak_bytes": trial.peak_bytes, "network": trial.network}
+        ran = competition.try_submission(path, prediction.images)
+        labels = ran.labels
+        figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
         labels = competition.read_submission(path, prediction.images)
-        if compares(competition, sample):
+        if competition.submission_suffix == ".csv" and sample.exists():
             compare_with_sample(path, sample)
+        elif competition.submission_suffix == ".csv":
+            text = f"there is no {sample}, so the ids were not compared with the organisers'; --data says where"
+            remarks.append(text)
     if labels.shape != prediction.labels.shape:
         raise UserError(f"read back, the submission has shape {labels.shape}, expected {prediction.labels.shape}")
     differs = labels != prediction.labels
@@ -163,17 +145,13 @@ def check_submission(
         "ties": int(ties.sum()),
     }
     classes = competition.task.classes
-    return figures, suspicions(np.bincount(labels.ravel(), minlength=len(classes)), expected, classes)
+    doubts = suspicions(np.bincount(labels.ravel(), minlength=len(classes)), expected, classes)
+    return figures, [*remarks, *map(Warned, doubts)]
 
 
-def compares(competition: Competition, sample: Path) -> bool:
-    """Is the submission a CSV that can be held against the organisers' sample?"""
-    return competition.submission_suffix == ".csv" and sample.exists()
-
-
-def oof_counts(competition: Competition, oof: Path) -> np.ndarray:
+def oof_counts(blend: Blend) -> np.ndarray:
     """How often each class is predicted out of fold, int64 (C,)."""
-    stored = open_probabilities(oof)
+    competition, stored = blend.labelled.competition, blend.oof
     counts = np.zeros(len(competition.task.classes), np.int64)
     for at in chunks(len(stored)):
         part = probabilities(stored[at])

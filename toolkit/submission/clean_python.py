@@ -8,7 +8,6 @@ for each set of versions, and kept in the user's cache folder.
 import hashlib
 import os
 import platform
-import re
 import sys
 import venv
 from collections import defaultdict
@@ -17,6 +16,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from pathlib import Path, PurePath
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from toolkit.errors import UserError
 from toolkit.store import atomic
@@ -53,7 +53,7 @@ def with_requirements(packages: Iterable[str]) -> list[Distribution]:
     waiting = [(Requirement(name), True) for name in packages]
     while waiting:
         wanted, asked = waiting.pop()
-        key = _canonical(wanted.name)
+        key = canonicalize_name(wanted.name)
         try:
             found[key] = distribution(wanted.name)
         except PackageNotFoundError:
@@ -74,21 +74,17 @@ def with_requirements(packages: Iterable[str]) -> list[Distribution]:
     return [found[key] for key in sorted(found)]
 
 
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def _site_packages(folder: Path) -> Path:
     return folder / "lib" / f"python{'.'.join(platform.python_version_tuple()[:2])}" / "site-packages"
 
 
 def _link(chosen: Sequence[Distribution], target: Path) -> None:
     """Link the files of `chosen` into `target`; whole folders where no other distribution has a part in them."""
-    names = {_canonical(d.name) for d in chosen}
+    names = {canonicalize_name(d.name) for d in chosen}
     owners: dict[PurePath, set[str]] = defaultdict(set)
     files: list[tuple[PurePath, Path]] = []
     for installed in distributions():
-        name = _canonical(installed.name)
+        name = canonicalize_name(installed.name)
         for file in installed.files or ():
             if ".." in file.parts or file.suffix in (".pth", ".pyc"):
                 continue  # scripts, and lines that would open the environment to others

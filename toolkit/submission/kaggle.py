@@ -11,6 +11,7 @@ from typing import Any
 
 from toolkit.competition import Rules
 from toolkit.errors import UserError
+from toolkit.progress import SILENT, Progress
 
 WAIT, PAUSE = 1800.0, 10.0  # seconds to wait for the outcome, and between two questions
 
@@ -44,16 +45,17 @@ def upload_to_kaggle(
     message: str,
     rules: Rules,
     client: Any,
-    say: Callable[[str], None],
     taken: Callable[[], None],
+    *,
     team: int | None = None,
+    progress: Progress = SILENT,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, str]:
     """Upload, wait for the outcome, and return `public` and `private` as Kaggle shows them ("" if it doesn't).
 
     Today's submissions are read first; `taken` is called when Kaggle has the file, however long it takes to
-    score it. Raises UserError if none is left, a rule is broken, Kaggle can't be
-    reached, or it refuses the file, with Kaggle's own reason.
+    score it. Raises UserError if none is left, a rule is broken, Kaggle can't be reached, or it refuses the file, with
+    Kaggle's own reason.
     """
     limits = _ask(lambda: client.competition_get_submission_limits(competition), competition)
     rules.check_upload(int(limits.num_today), datetime.now(UTC), team)
@@ -66,12 +68,12 @@ def upload_to_kaggle(
         raise UserError(
             f"Kaggle allows no further submission to {competition} today: {limits.num_today} were made; wait a day"
         )
-    say(f"{limits.num_allowed_now} submissions are left today, this one included")
+    progress.say(f"{limits.num_allowed_now} submissions are left today, this one included")
     answer = _ask(lambda: client.competition_submit(str(path), message, competition, quiet=True), competition)
     if not answer.ref:
         raise UserError(f"Kaggle did not take {path}: {answer.message or 'the upload failed'}")
     taken()
-    say(f"uploaded; waiting for Kaggle to score it (submission {answer.ref})")
+    progress.say(f"uploaded; waiting for Kaggle to score it (submission {answer.ref})")
     waited = 0.0
     while waited <= WAIT:
         try:

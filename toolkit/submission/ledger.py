@@ -1,19 +1,20 @@
 """The ledger of submissions: one CSV, a line each, that a spreadsheet opens and no crash tears.
 
-Lines are kept whole: columns that a newer or older version knows stay, those that it doesn't are empty.
+People edit it, so lines are kept whole: columns of their own stay, those that they took away are empty.
 """
 
 import csv
-import fcntl
 import io
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from filelock import FileLock
+
 from toolkit.errors import UserError
-from toolkit.store import write_text
+from toolkit.outcome import Outcome, Table
+from toolkit.store import sha256, write_text
 
 COLUMNS = (
     "time",  # when it was registered, ISO 8601
@@ -49,6 +50,94 @@ COLUMNS = (
 Line = dict[str, str]
 
 
+@dataclass(frozen=True)
+class Ledger(Outcome):
+    """The submissions of one competition in the ledger of `folder`, where their files lie too.
+
+    competition: the workspace's name, with -practice for drawn data. Several processes may write at once.
+    """
+
+    folder: Path
+    competition: str
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "ledger.csv"
+
+    @property
+    def lines(self) -> list[Line]:
+        """Oldest first; UserError where the ledger can't be read."""
+        return [line for line in read(self.path) if line["competition"] == self.competition]
+
+    def find(self, name: str | None = None) -> Line:
+        """The newest line, or that of an ID, the start of one, or the start of a SHA-256.
+
+        Raises UserError, naming the IDs there are, if there is none or it could be several.
+        """
+        return self._find(self.lines, name)
+
+    def file(self, line: Line) -> Path:
+        return self.folder / line["submission"]
+
+    def is_whole(self, line: Line) -> bool:
+        """Is the file there, as it was checked?"""
+        return self.file(line).exists() and sha256(self.file(line)) == line["sha256"]
+
+    def line_of(self, file: Path) -> Line | None:
+        """The newest line of a file, if that is there and whole; a kill may have come between the two."""
+        lines = [line for line in self.lines if self.file(line) == file]
+        return lines[-1] if lines and self.is_whole(lines[-1]) else None
+
+    def append(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a line at the end, which makes it the newest; it is returned with what was known of the same file."""
+        with self._locked():
+            lines = read(self.path)
+            same = [old for old in lines if all(old[name] == line[name] for name in ("submission", "sha256"))]
+            known = {name: old[name] for old in same for name in ("public", "private", "uploaded") if old[name]}
+            added = {**line, **known}
+            _write(self.path, [*lines, _text(added)])
+        return added
+
+    def update(self, name: str, values: Mapping[str, Any]) -> None:
+        """Set `values` in the line of the submission with that ID."""
+        with self._locked():
+            lines = read(self.path)
+            found = self._find([line for line in lines if line["competition"] == self.competition], name)
+            found.update(_text(values))
+            _write(self.path, lines)
+
+    def told(self) -> Sequence[Table]:
+        lines = self.lines
+        # a column of dashes would only take the width
+        more = [name for name in ("stress", "matched") if any(line[name] for line in lines)]
+        columns = ["ID", "built", "clean", *more, "public/private", "cost"]
+        title = f"{self.path}: {self.competition}, {len(lines)} submissions"
+        return [Table(title, columns, [_row(line, more) for line in lines])]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"ledger": self.lines}
+
+    def _find(self, lines: list[Line], name: str | None) -> Line:
+        if not lines:
+            raise UserError(
+                f"{self.path} has no submission of {self.competition}; run `python -m toolkit.submit` first"
+            )
+        if name is None:
+            return lines[-1]
+        exact = [line for line in lines if name == identity(line)]
+        found = exact or [line for line in lines if name and identity(line).startswith(name)]
+        found = found or [line for line in lines if name and line["sha256"].startswith(name)]
+        if len({identity(line) for line in found}) != 1:
+            known = ", ".join(dict.fromkeys(identity(line) for line in lines))
+            reason = "could be several" if found else "is none"
+            raise UserError(f"{name!r} {reason} of the submissions of {self.competition}; there are {known}")
+        return found[-1]
+
+    def _locked(self) -> FileLock:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".ledger.lock")
+
+
 def read(path: Path) -> list[Line]:
     """All lines, oldest first; none where there is no ledger. UserError if it can't be read."""
     if not path.exists():
@@ -71,46 +160,6 @@ def read(path: Path) -> list[Line]:
     return [dict.fromkeys(COLUMNS, "") | line for line in lines]
 
 
-def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a line at the end, which makes it the newest. Several processes may do so at once."""
-    with _locked(path):
-        _write(path, [*read(path), _text(line)])
-
-
-def update(path: Path, competition: str, name: str, values: Mapping[str, Any]) -> None:
-    """Set `values` in the line of the submission with that ID."""
-    with _locked(path):
-        lines = read(path)
-        found = find(lines, competition, name, path)
-        _write(path, [line | _text(values) if line is found else line for line in lines])
-
-
-def find(lines: list[Line], competition: str, name: str | None, path: Path) -> Line:
-    """The newest line of a competition, or that of an ID, the start of one, or the start of a SHA-256.
-
-    Raises UserError, naming the IDs there are, if there is none or it could be several.
-    """
-    mine = [line for line in lines if line["competition"] == competition]
-    if not mine:
-        raise UserError(f"{path} has no submission of {competition}; run `python -m toolkit.submit` first")
-    if name is None:
-        return mine[-1]
-    exact = [line for line in mine if name == identity(line)]
-    found = exact or [line for line in mine if name and identity(line).startswith(name)]
-    found = found or [line for line in mine if name and line["sha256"].startswith(name)]
-    if len({identity(line) for line in found}) != 1:
-        known = ", ".join(dict.fromkeys(identity(line) for line in mine))
-        reason = "could be several" if found else "is none"
-        raise UserError(f"{name!r} {reason} of the submissions of {competition}; there are {known}")
-    return found[-1]
-
-
-def told(lines: list[Line], line: Mapping[str, Any]) -> Line:
-    """What the organisers said of the same file before, where it was built again."""
-    same = [one for one in lines if (one["submission"], one["sha256"]) == (line["submission"], line["sha256"])]
-    return {name: one[name] for one in same for name in ("public", "private", "uploaded") if one[name]}
-
-
 def identity(line: Line) -> str:
     """The ID of a line: the file's name without its suffix."""
     return PurePosixPath(line["submission"]).stem
@@ -129,13 +178,19 @@ def _write(path: Path, lines: list[Line]) -> None:
     write_text(path, buffer.getvalue())
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time; the lock is on the folder, so that no file is left behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+def _row(line: Line, more: Sequence[str]) -> list[str]:
+    cost = [f"{float(line['bytes']) / 1e6:,.1f} MB"] if line["bytes"] else []
+    if line["seconds"]:
+        cost += [f"{float(line['seconds']):.0f} s", f"{float(line['peak_bytes']) / 1e6:,.0f} MB held"]
+    return [
+        identity(line),
+        "\n".join([*line["time"][:16].split("T"), line["commit"][:8] + "+" * (line["tree"] == "changed")]),
+        _interval(line, "clean", "low", "high"),
+        *(_interval(line, name, f"{name}_low", f"{name}_high") for name in more),
+        f"{line['public'] or '-'}\n{line['private'] or '-'}",
+        "\n".join(cost) or "-",
+    ]
+
+
+def _interval(line: Line, score: str, low: str, high: str) -> str:
+    return f"{float(line[score]):.4f}\n{float(line[low]):.3f} to {float(line[high]):.3f}" if line[score] else "-"

@@ -11,13 +11,17 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -25,13 +29,17 @@ import numpy as np
 from toolkit.competition import Rules, SandboxRun
 from toolkit.errors import UserError
 from toolkit.submission import server
-from toolkit.submission.archive import LARGEST, unpack
 from toolkit.submission.clean_python import clean_python
 
 SECONDS, MEMORY = 1800.0, 16 << 30  # where the organisers publish no limit: a run that is plainly stuck
 OUTPUT = 64 << 20  # bytes that a submission may print or leave in its temporary folder
 WATCH = 0.05  # seconds between two looks at the process
 KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")  # of the environment: what finds the GPU and its driver
+ENTRY = "model.py"
+LARGEST = 8 << 30  # bytes of a zip after unpacking
+RATIO = 100  # of unpacked to packed bytes; weights hardly shrink, and text shrinks to a tenth
+SMALL = 1 << 20  # bytes up to which a ratio says nothing
+READ_ONLY, READ_ONLY_FOLDER = 0o444, 0o555
 NAMESPACE = ("unshare", "--map-root-user", "--net", "--")
 
 
@@ -41,9 +49,9 @@ def run_code_submission(path: Path, images: np.ndarray, classes: int, rules: Rul
     images: (n, H, W, C). Raises UserError, naming the rule where it is one, where the server would refuse
     the zip, the code fails or breaks a limit, or the labels are not n whole numbers below `classes`.
     """
-    with _scratch() as scratch:
-        place = _Place(scratch)
-        unpack(path, place.code, "model.py", LARGEST)
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as scratch:
+        place = _Place(Path(scratch).resolve())
+        unpack(path, place.code)
         _check_imports(place.code, path, rules)
         np.save(place.images, images, allow_pickle=False)
         before = _snapshot(place.code)
@@ -95,12 +103,6 @@ class _Place:
     def environment(self) -> dict[str, str]:
         needed = {"PATH": os.defpath, "HOME": str(self.temporary), "TMPDIR": str(self.temporary), "LANG": "C.UTF-8"}
         return needed | {name: os.environ[name] for name in KEPT if name in os.environ}
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
-        yield Path(folder).resolve()
 
 
 def _run(path: Path, place: _Place, rules: Rules) -> dict[str, Any]:
@@ -183,10 +185,10 @@ def _why(path: Path, place: _Place, rules: Rules, report: dict[str, Any], status
     kind, reason = report.get("kind"), report.get("error", "")
     if kind is None:
         last = place.complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        said = f"; its last words: {last[-1][: server.LINE]}" if last else ""
+        words = f"; its last words: {last[-1][: server.LINE]}" if last else ""
         if status < 0:
-            return f"{path} was ended by signal {signal.Signals(-status).name} {stage}{said}"
-        return f"{path} ended with exit status {status} {stage}, before it returned labels{said}"
+            return f"{path} was ended by signal {signal.Signals(-status).name} {stage}{words}"
+        return f"{path} ended with exit status {status} {stage}, before it returned labels{words}"
     if kind == "PermissionError" and reason.startswith(("writes to", "changes")):
         return f"{path} {reason} {stage}; a server lets it write to its temporary folder alone, use tempfile"
     if server.ASKS in reason:  # a library may have wrapped it into an exception of its own
@@ -256,3 +258,56 @@ def _imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, Sequence[str]]]:
             yield node, [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield node, [node.module or ""]
+
+
+def unpack(path: Path, folder: Path, largest: int = LARGEST) -> None:
+    """Unpack the zip at `path` into the new `folder`, read-only, with model.py at its top level.
+
+    Nothing is written before all was looked at. Raises UserError for what a server refuses or what would harm it: a
+    damaged or encrypted file, a parent folder, names that lead out of the folder or occur twice, links, more than
+    `largest` bytes, a zip bomb.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive.infolist(), path, largest)
+            folder.mkdir(parents=True)
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise UserError(f"{path} is not a whole zip file (damaged or cut short)") from None
+    except NotImplementedError as error:
+        raise UserError(f"{path} is packed in a way that not every server reads ({error}); use deflate") from None
+    for made in folder.rglob("*"):
+        made.chmod(READ_ONLY_FOLDER if made.is_dir() else READ_ONLY)
+    folder.chmod(READ_ONLY_FOLDER)
+
+
+def _check_members(members: list[zipfile.ZipInfo], path: Path, largest: int) -> None:
+    for member in members:
+        # orig_filename: Python turns the separators of other systems into "/" and hides them
+        name, parts = member.orig_filename, PurePosixPath(member.filename).parts
+        if name.startswith(("/", "\\")) or ".." in parts or "\\" in name or ":" in name or not parts:
+            raise UserError(f"{path} holds {name!r}, which leads out of the folder it is unpacked into")
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            what = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
+            raise UserError(f"{path} holds {what}, {name!r}; put the file itself there")
+        if member.flag_bits & 1:
+            raise UserError(f"{path} is encrypted ({name!r}), and the server knows no password")
+        if member.file_size > max(SMALL, RATIO * member.compress_size):
+            raise UserError(
+                f"{path} is a zip bomb to the server: {name!r} grows from {member.compress_size:,} to "
+                f"{member.file_size:,} bytes"
+            )
+    total = sum(member.file_size for member in members)
+    if total > largest:
+        raise UserError(f"{path} unpacks to {total:,} bytes, more than {largest:,}")
+    names = Counter(member.filename for member in members)
+    name, times = names.most_common(1)[0] if names else ("", 0)
+    if times > 1:
+        raise UserError(f"{path} holds {name!r} {times} times; which one counts depends on the server")
+    if ENTRY not in names:
+        inside = [name for name in names if PurePosixPath(name).name == ENTRY]
+        found = f"it is at {inside[0]}: zip the files, not their folder" if inside else "there is none"
+        raise UserError(f"{path} must have {ENTRY} at its top level; {found}")

@@ -1,6 +1,6 @@
 """Trained networks as TorchScript files, which run where neither timm nor smp nor this project is installed.
 
-    python -m toolkit.export '{"competition": …, "members": [{"recipe": …, "weights": …}], "folder": …}'
+    python -m toolkit.submission.torchscript '{"competition": …, "members": […], "folder": …, "half": …}'
 
 torch.export is the successor, but a server's older torch reads the former and not the latter, and an upload
 that bounces is worth less than a deprecation warning. A process of its own does it: the names of classes
@@ -21,8 +21,8 @@ from typing import Any
 from toolkit.competition import Member, load_competition
 from toolkit.errors import UserError
 from toolkit.recipe import from_dict, to_dict
+from toolkit.submission.writers import TIMESTAMP
 
-TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 VARYING = (".debug_pkl", "serialization_id")  # paths of the source files, and a hash that covers them
 
 

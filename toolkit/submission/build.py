@@ -1,0 +1,218 @@
+"""From a blend to a file that is checked and registered; and a past one built again, byte for byte.
+
+A submission is `<competition>/<blend>-<hash>.<csv|zip>` beside the ledger, the hash being that of all it was made
+from. A file that fails its check is never put there.
+"""
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.blending.blend_folder import Blend
+from toolkit.competition import Competition, Rules
+from toolkit.errors import UserError
+from toolkit.outcome import Outcome, Table, Warned, interval
+from toolkit.progress import SILENT, Progress
+from toolkit.runs import SCORES
+from toolkit.store import atomic, sha256
+from toolkit.submission.checks import blend_prediction, check_submission, oof_counts, score_again
+from toolkit.submission.ledger import Ledger, identity
+
+CHECKED = 256  # training images on which a code submission must agree with the blend
+HALF = "-fp16"  # ends the name of a submission with halved parameters
+SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names it
+
+
+@dataclass(frozen=True)
+class Submission(Outcome):
+    """A file that passed its check.
+
+    scores: of the blend, by kind; line: of the ledger; images: it was checked on so many, None where it was built and
+    checked before; remarks: what the check found odd.
+    """
+
+    competition: Competition
+    path: Path
+    scores: Mapping[str, Any]
+    line: Mapping[str, Any]
+    images: int | None = None
+    remarks: Sequence[str | Warned] = ()
+
+    def told(self) -> Sequence[str | Warned | Table]:
+        told: list[str | Warned | Table] = [f"{self.path}: already built and checked"]
+        if self.images is not None:
+            title = f"{self.competition.name}: the submission's check"
+            told = [*self.remarks, Table(title, ["", "here", "allowed"], self._check(self.competition.rules))]
+        return [
+            *told,
+            f"{self.path} ({self.path.stat().st_size / 1e6:.1f} MB) passed its check",
+            f"out-of-fold {self.competition.metric.name}: {interval(self.scores['clean'])}",
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"submission": str(self.path), **self.scores, "ledger": dict(self.line)}
+
+    def _check(self, rules: Rules) -> list[list[str]]:
+        def limit(value: float | None, text: str) -> str:
+            return "not published" if value is None else text
+
+        size, seconds, memory = rules.submission_bytes, rules.submission_seconds, rules.submission_memory
+        line, checked = self.line, self.line["checked"]
+        same = checked - round((1 - line["agreement"]) * checked)
+        rows = [
+            ["agrees with the blend", f"{same:,} of {checked:,} labels, {line['ties']} ties", "all"],
+            ["size", f"{line['bytes'] / 1e6:.1f} MB", limit(size, f"{(size or 0) / 1e6:,.0f} MB")],
+        ]
+        if "seconds" in line:
+            allowed = limit(memory, f"{(memory or 0) / 1e6:,.0f} MB")
+            rows += [
+                [f"seconds for {self.images:,} images", f"{line['seconds']:.1f}", limit(seconds, f"{seconds}")],
+                ["memory", f"{line['peak_bytes'] / 1e6:,.0f} MB", allowed],
+                ["network", f"none ({line['network']})", "none"],
+            ]
+        return rows
+
+
+def build(
+    blend: Blend,
+    ledger: Ledger,
+    raw: Path,
+    *,
+    half: bool = False,
+    images: int | None = None,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> Submission:
+    """Build, check and register; a submission of the same blend is not built twice.
+
+    raw: the organisers' files, where their sample submission may lie. half: store a code submission's parameters as
+    float16, if that doesn't change the score. images: of the training set, to run code on (default: CHECKED).
+    Raises UserError where the organisers would refuse the file, it isn't the blend, or a rule is broken.
+    """
+    competition, metrics = blend.labelled.competition, blend.metrics
+    scores = {kind: metrics.get(kind) for kind in SCORES}
+    folder, suffix, name = ledger.folder / ledger.competition, competition.submission_suffix, submission_name(blend)
+    path = folder / f"{name}{HALF}{suffix}"
+    half = half and (ledger.line_of(path) is not None or _may_halve(blend, device, progress))
+    if not half:
+        path = folder / f"{name}{suffix}"
+    known = ledger.line_of(path)
+    if known is not None:
+        return Submission(competition, path, scores, known)
+    for run, inputs in _manifest(blend)["runs"].items():
+        competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
+    prediction = blend_prediction(blend, images or CHECKED, device, half)
+    with atomic(path) as partial:
+        competition.write_submission(prediction, partial)
+        figures, remarks = check_submission(competition, prediction, partial, raw / SAMPLE, oof_counts(blend))
+    line = ledger.append(_line(blend, scores, ledger, path) | figures)
+    return Submission(competition, path, scores, line, len(prediction.images), remarks)
+
+
+def submission_name(blend: Blend) -> str:
+    """Its ID, from all that the blend was made from."""
+    _manifest(blend)
+    return f"{blend.name}-{blend.hash[:8]}"
+
+
+def _manifest(blend: Blend) -> dict[str, Any]:
+    if blend.manifest is None:
+        raise UserError(f"there is no blend in {blend.folder} yet; run `python -m toolkit.ensemble` first")
+    return blend.manifest
+
+
+def _may_halve(blend: Blend, device: str, progress: Progress) -> bool:
+    """May parameters be stored as float16? Only where not even the last digit of the out-of-fold score changes."""
+    competition = blend.labelled.competition
+    if competition.try_submission is None:
+        raise UserError(f"--half is for code submissions; {competition.name} takes files")
+    progress.say("predicting every training image out of fold twice, once with parameters rounded to float16")
+    full, score = (score_again(blend, device, half) for half in (False, True))
+    if score != full:
+        progress.warn(f"float16 changes the out-of-fold score from {full:.6f} to {score:.6f}; parameters stay float32")
+    return score == full
+
+
+def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -> dict[str, Any]:
+    """The ledger's line, but for the figures of the check."""
+    competition, made_from = blend.labelled.competition, _manifest(blend)
+    commit, tree = _git(competition.folder)
+    first, *_ = made_from["runs"].values()
+    shares = [f"{run}={share:.6g}" for run, share in blend.shares.items()]
+    limits = [f"--{name.replace('_', '-')}={value}" for name, value in made_from.get("limits", {}).items()]
+    views = made_from.get("views", [])  # all that were tried
+    line: dict[str, Any] = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "competition": ledger.competition,
+        "submission": path.relative_to(ledger.folder).as_posix(),
+        "sha256": sha256(path),
+        "bytes": path.stat().st_size,
+        "commit": commit,
+        "tree": tree,
+        "blend": " ".join([*shares, *limits, "--views", *(views if len(views) > 1 else ["none"])]),
+        "folds": first["folds"],
+        "data": first["data"],
+        "metric": competition.metric.name,
+    }
+    for kind in SCORES:
+        score, prefix = scores[kind], "" if kind == "clean" else f"{kind}_"
+        for column, name in ((kind, "score"), (f"{prefix}low", "low"), (f"{prefix}high", "high")):
+            line[column] = round(score[name], 6) if score else None
+    return line
+
+
+def _git(folder: Path) -> tuple[str, str]:
+    """The commit of the repository around `folder` and whether files differ from it; empty where there is none."""
+    answers = []
+    for question in (("rev-parse", "HEAD"), ("status", "--porcelain")):
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *question], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            return "", ""
+        if done.returncode != 0:
+            return "", ""
+        answers.append(done.stdout.strip())
+    return answers[0], "changed" if answers[1] else "clean"
+
+
+@dataclass(frozen=True)
+class Reproduced(Outcome):
+    """A past submission that was built again and is the same, byte for byte."""
+
+    name: str
+    sha256: str
+
+    def told(self) -> Sequence[str]:
+        return [f"{self.name}: built again, and identical (SHA-256 {self.sha256})"]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"id": self.name, "sha256": self.sha256, "identical": True}
+
+
+def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> Reproduced:
+    """Build the submission of that ID again; UserError where the blend is another one, or the bytes are."""
+    line, competition = ledger.find(name), blend.labelled.competition
+    name, now = identity(line), submission_name(blend)
+    if now != name.removesuffix(HALF):
+        shares, *options_given = line["blend"].partition(" --")
+        runs = " ".join([part.rpartition("=")[0] for part in shares.split()]) + "".join(options_given)
+        raise UserError(
+            f"the blend is now {now}; to reproduce {name}, blend its runs first: "
+            f"`python -m toolkit.ensemble … --runs {runs}`"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"{name}{competition.submission_suffix}"
+        competition.write_submission(blend_prediction(blend, 0, device, name.endswith(HALF)), path)
+        made = sha256(path)
+    if made != line["sha256"]:
+        commit, tree = _git(competition.folder)
+        raise UserError(
+            f"{name} can't be reproduced: its SHA-256 was {line['sha256'][:16]}…, now it is {made[:16]}…; it was "
+            f"built at commit {line['commit'][:12] or 'unknown'} ({line['tree'] or 'unknown'}), this is "
+            f"{commit[:12] or 'unknown'} ({tree or 'unknown'})"
+        )
+    return Reproduced(name, made)
