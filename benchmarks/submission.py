@@ -139,6 +139,7 @@ def _bare(content: bytes, path: Path) -> list[float]:
 def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
     """A blood_cells zip of ten networks: built twice, run in the sandbox, compared with the pipeline."""
     from competitions.blood_cells import competition
+    from toolkit.competition import Prediction
     from toolkit.store import sha256
     from toolkit.submission.checks import check_submission, predicted
 
@@ -146,7 +147,7 @@ def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
         folder = Path(scratch)
         begun = time.perf_counter()
         members, pictures, what = _blend(competition, folder, images, workspace)
-        prediction = predicted(competition, pictures, members, "auto")
+        prediction = predicted(competition, Prediction(pictures, np.zeros(0, np.uint8), members), "auto")
         pipeline = time.perf_counter() - begun
         building = repeat(lambda: competition.write_submission(prediction, folder / "a.zip"), 1)
         competition.write_submission(prediction, folder / "b.zip")
@@ -170,17 +171,18 @@ def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
 
 def _blend(competition: Any, folder: Path, images: int, workspace: Path | None) -> tuple[Any, np.ndarray, str]:
     """Members, pictures uint8 (images, 96, 96, 3), and what they are in words."""
+    from toolkit.blending.blend_folder import chosen_blend
     from toolkit.competition import Member
-    from toolkit.data.dataset import open_dataset
-    from toolkit.store import Workspace, chosen_blend, read_json
+    from toolkit.data.labelled import open_labelled
+    from toolkit.store import Workspace
     from toolkit.submission.checks import blend_members
 
     if workspace is not None:
-        place = Workspace(workspace, competition.name)
-        pictures = open_dataset(place.data).images
-        rows = np.linspace(0, len(pictures) - 1, images).astype(int)
-        blend = chosen_blend(place)
-        return blend_members(place, read_json(blend / "blend.json")["runs"]), pictures[rows], f"the blend in {blend}"
+        labelled = open_labelled(competition, Workspace(workspace, competition.name))
+        rows = np.linspace(0, len(labelled.images) - 1, images).astype(int)
+        blend = chosen_blend(labelled)
+        assert blend is not None, f"there is no blend in {workspace}"
+        return blend_members(blend), labelled.images[rows], f"the blend in {blend.folder}"
     import torch
     from safetensors.torch import save_file
 
@@ -203,7 +205,8 @@ def _blend(competition: Any, folder: Path, images: int, workspace: Path | None) 
 def fault_figures() -> dict[str, Any]:
     """How many broken submissions are caught with the right sentence, by the tests that make them."""
     names = "fails_on_the_server or stopped_at_its_limit or looked_at or damaged or encrypted or twice or broken_file"
-    command = [sys.executable, "-m", "pytest", "tests/test_sandbox.py", "tests/test_readers.py", "-k", names]
+    files = [f"tests/submission/test_{room}.py" for room in ("sandbox", "readers")]
+    command = [sys.executable, "-m", "pytest", *files, "-k", names]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     counts = dict(re.findall(r"(\d+) (passed|failed)", done.stdout))
     found = {outcome: int(number) for number, outcome in counts.items()}

@@ -30,7 +30,7 @@ _HOMES = {
         "submission.readers": "read_pixels",
         "submission.sandbox": "run_code_submission",
         "submission.torchscript": "export",
-        "submission.writers": "from_run_lengths write_csv write_parquet write_pixels write_run_lengths",
+        "submission.writers": "from_run_lengths write_csv write_parquet write_pixels write_run_lengths zipped",
         "task": "Classification Segmentation",
     }.items()
     for name in names.split()
@@ -61,6 +61,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
         write_parquet,
         write_pixels,
         write_run_lengths,
+        zipped,
     )
     from toolkit.task import Classification, Segmentation
 else:

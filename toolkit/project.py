@@ -341,6 +341,7 @@ class Project:
         if blend is None:
             self.progress.say("there is no blend yet: the finished runs are blended")
             blend = self.ensemble()
+            self.progress.show(blend)
         return blend
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,19 +16,17 @@ from torch import nn
 
 from competitions.blood_cells import submission
 from competitions.blood_cells.server_model import BATCH, VIEWS
-from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.competition import Competition, Member, Prediction
-from toolkit.data.dataset import Dataset, data_hash, save_dataset
 from toolkit.errors import UserError
-from toolkit.networks.network import load_network
-from toolkit.networks.views import EXACT, apply_view, parse_view, predict_views
-from toolkit.recipe import Recipe, override, to_dict
-from toolkit.store import Workspace, hash_file, write_json
-from toolkit.submission.checks import blend_prediction, check_submission, predicted, score_again
+from toolkit.networks.views import EXACT, apply_view, parse_view
+from toolkit.recipe import Recipe, override
+from toolkit.store import hash_file
+from toolkit.submission.checks import check_submission, predicted
 from toolkit.submission.torchscript import export
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")  # docs/design.md says why it is used all the same
 CLASSES = 8
+NONE = np.zeros(0, np.uint8)
 WEIGHTS = (0.3, 0.05, 0.1, 0.05, 0.2, 0.1, 0.15, 0.05)  # of the eight views
 
 
@@ -148,7 +145,7 @@ def test_the_zip_is_flat_and_the_same_whatever_ran_before(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
     one = member(blood_cells, recipe, tmp_path)
-    prediction = Prediction(pictures(0), np.zeros(0, np.uint8), (one,))
+    prediction = Prediction(pictures(0), NONE, (one,))
     blood_cells.write_submission(prediction, tmp_path / "a.zip")
     torch.jit.trace(Small(0), torch.zeros(2, 3, 96, 96))  # names in a file used to depend on what was traced before
     blood_cells.write_submission(prediction, tmp_path / "b.zip")
@@ -162,50 +159,16 @@ def test_the_zip_is_flat_and_the_same_whatever_ran_before(
 def test_what_was_exported_predicts_what_the_pipeline_predicts(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
-    workspace = Workspace(tmp_path, "blood_cells")
-    images = pictures(40)
-    save_dataset(Dataset(images, np.arange(40) % 8, np.arange(40), np.arange(40), images[:0]), workspace.data, "raw")
-    write_json(workspace.train / "run" / "recipe.json", to_dict(recipe))
-    member(blood_cells, recipe, workspace.train / "run" / "fold_0")
-    described: dict[str, Any] = {"runs": {"run": 1.0}, "biases": None}
-    write_json(workspace.ensemble / "mean" / "blend.json", described | {"folds": [described]})
-    blend = workspace.ensemble / "mean"
-    prediction = blend_prediction(blood_cells, workspace, blend, 40, "cpu")
-    assert prediction.images.shape == (40, 96, 96, 3) and prediction.labels.dtype == np.uint8
-    (path,) = export(blood_cells.folder, prediction.members, tmp_path)
-    x = torch.from_numpy(np.array(prediction.images)).permute(0, 3, 1, 2)
+    members = (member(blood_cells, recipe, tmp_path),)
+    prediction = predicted(blood_cells, Prediction(pictures(40), NONE, members), "cpu")
+    (path,) = export(blood_cells.folder, members, tmp_path)
+    x = torch.from_numpy(prediction.images).permute(0, 3, 1, 2)
     with torch.no_grad():
         probabilities = torch.jit.load(str(path))(x).softmax(1).numpy()
     assert (probabilities.argmax(1) == prediction.labels).all()
     ranked = np.sort(probabilities, axis=1)
     assert prediction.margins is not None
     assert np.allclose(ranked[:, -1] - ranked[:, -2], prediction.margins, atol=1e-5)
-
-    # the out-of-fold score of halves is that of the only fold's network, its parameters rounded
-    halves = blend_prediction(blood_cells, workspace, blend, 40, "cpu", half=True)
-    table = pd.DataFrame({"index": range(40), "fold": [0] * 40, "group": range(40), "label": [None] * 40})
-    table.attrs |= {"data": data_hash(workspace.data), "cleaning": None}
-    table.to_parquet(workspace.folds)
-    for half, made in ((True, halves), (False, prediction)):
-        score = score_again(blood_cells, workspace, blend, "cpu", half)
-        assert score == (made.labels == np.arange(40) % 8).mean()
-    assert halves.margins is not None and (halves.margins != prediction.margins).any()
-
-    # the views that were chosen with the blend are the submission's, here those of its only fold too
-    by_fold = ({"identity": 0.25, "rot90": 0.75},)
-    write_choice(blend, ViewChoice(("identity", "rot90"), (0.25, 0.75), "probability", 0.5, 0.4, by_fold))
-    with_views = blend_prediction(blood_cells, workspace, blend, 40, "cpu")
-    assert with_views.views == ("identity", "rot90") and with_views.view_weights == (0.25, 0.75)
-    network, cpu = load_network(blood_cells, recipe, prediction.members[0].weights, torch.device("cpu")), "cpu"
-    expected = predict_views(network, images, range(8), torch.device(cpu), "float32", ["identity", "rot90"], [1, 3])
-    assert (with_views.labels == expected.argmax(1)).all()
-    assert with_views.margins is not None and not np.allclose(with_views.margins, prediction.margins, atol=1e-6)
-    halves = blend_prediction(blood_cells, workspace, blend, 40, cpu, half=True)
-    assert score_again(blood_cells, workspace, blend, cpu, True) == (halves.labels == np.arange(40) % 8).mean()
-    assert blend_prediction(blood_cells, workspace, blend, 0, cpu).view_weights == (0.25, 0.75)
-    write_choice(blend, ViewChoice(("identity", "rot90"), (0.25, 0.75), "log", 0.5, 0.4))
-    with pytest.raises(UserError, match="averages views in the space log, a code submission can only average prob"):
-        blend_prediction(blood_cells, workspace, blend, 0, cpu)
 
 
 def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
@@ -216,9 +179,8 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
     images = blood_cells.load(drawn["blood_cells"] / "raw").images[:30]
     biases = (0.0, 0.2, 0.0, -0.1, 0.0, 0.0, 0.1, 0.0)
     members = (member(blood_cells, recipe, tmp_path),)
-    prediction = predicted(
-        blood_cells, images, members, "cpu", views=tuple(VIEWS), biases=biases, view_weights=WEIGHTS
-    )
+    given = Prediction(images, NONE, members, views=tuple(VIEWS), biases=biases, view_weights=WEIGHTS)
+    prediction = predicted(blood_cells, given, "cpu")
     assert len(set(prediction.labels)) > 2
     blood_cells.write_submission(prediction, tmp_path / "s.zip")
     figures, _ = check_submission(blood_cells, prediction, tmp_path / "s.zip", tmp_path / "none", np.ones(8, int))
@@ -229,7 +191,7 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
 def test_a_view_that_the_zip_cannot_honour_is_refused(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
-    prediction = Prediction(pictures(0), np.zeros(0, np.uint8), (member(blood_cells, recipe, tmp_path),))
+    prediction = Prediction(pictures(0), NONE, (member(blood_cells, recipe, tmp_path),))
     for name in ("rotate10", "horizontal+scale0.8", "bright1.2", "shiftx4"):
         with pytest.raises(UserError, match=r"the zip can't honour the view '.*'; choose among identity, horizontal"):
             blood_cells.write_submission(replace(prediction, views=("identity", name)), tmp_path / "s.zip")
@@ -240,14 +202,6 @@ def test_a_view_that_the_zip_cannot_honour_is_refused(
 
 
 def test_weights_that_are_gone_are_named(blood_cells: Competition, recipe: Recipe, tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path, "blood_cells")
-    images = pictures(8)
-    save_dataset(Dataset(images, np.arange(8), np.arange(8), np.arange(8), images[:0]), workspace.data, "raw")
-    write_json(workspace.train / "run" / "recipe.json", to_dict(recipe))
-    described: dict[str, Any] = {"runs": {"run": 1.0}, "biases": None}
-    write_json(workspace.ensemble / "mean" / "blend.json", described | {"folds": [described]})
-    with pytest.raises(UserError, match="run holds no weights any more; train efficientnet_lite0 again"):
-        blend_prediction(blood_cells, workspace, workspace.ensemble / "mean", 0, "cpu")
     with pytest.raises(UserError, match="the networks can't be exported"):
         export(blood_cells.folder, [Member(recipe, tmp_path / "none", 1.0)], tmp_path)
 

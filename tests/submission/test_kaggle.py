@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.tiny import Heard
 from toolkit.competition import Rules
 from toolkit.errors import UserError
-from toolkit.submission import kaggle as upload
 from toolkit.submission.kaggle import kaggle_client, upload_to_kaggle
 
 FILE = Path("s.csv")
@@ -55,7 +55,7 @@ class Client:
 
 def send(client: Client, rules: Rules | None = None, **more: Any) -> dict[str, str]:
     return upload_to_kaggle(
-        FILE, "mars-25", "note", rules or Rules(), client, lambda text: None, client.take, sleep=lambda s: None, **more
+        FILE, "mars-25", "note", rules or Rules(), client, client.take, sleep=lambda s: None, **more
     )
 
 
@@ -67,9 +67,9 @@ def test_the_outcome_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_is_left_today_is_read_and_said_first() -> None:
-    said: list[str] = []
-    upload_to_kaggle(FILE, "mars-25", "note", Rules(), Client(left=3), said.append, lambda: None, sleep=lambda s: None)
-    assert said[0] == "3 submissions are left today, this one included"
+    heard = Heard()
+    send(Client(left=3), progress=heard)
+    assert heard.lines[0] == "3 submissions are left today, this one included"
 
 
 @pytest.mark.parametrize(
@@ -200,4 +200,3 @@ def test_the_official_client_has_what_is_asked_of_it(monkeypatch: pytest.MonkeyP
     module = pytest.importorskip("kaggle.api.kaggle_api_extended")
     for name in ("authenticate", "competition_get_submission_limits", "competition_submit", "competition_submissions"):
         assert callable(getattr(module.KaggleApi, name))
-    assert upload.PAUSE < upload.WAIT

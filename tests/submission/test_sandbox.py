@@ -15,9 +15,8 @@ import pytest
 
 from toolkit.competition import Rules
 from toolkit.errors import UserError
-from toolkit.submission import archive, sandbox, server
-from toolkit.submission import clean_python as environment
-from toolkit.submission.sandbox import run_code_submission
+from toolkit.submission import sandbox, server
+from toolkit.submission.sandbox import LARGEST, run_code_submission, unpack
 
 CLASSES = 8
 RULES = Rules(submission_packages=("numpy",), sources={"submission_packages": "README.md, Rules"})
@@ -233,9 +232,7 @@ def test_a_zip_is_looked_at_before_it_is_unpacked(fault: str, tmp_path: Path) ->
     files, sentence = UNPACK[fault]
     path = packed(tmp_path / "s.zip", files, zipfile.ZIP_DEFLATED)
     with pytest.raises(UserError, match=sentence):
-        archive.unpack(
-            path, tmp_path / "out" / "in", "model.py", 1_000_000 if fault == "too large" else archive.LARGEST
-        )
+        unpack(path, tmp_path / "out" / "in", 1_000_000 if fault == "too large" else LARGEST)
     assert not (tmp_path / "out").exists()
 
 
@@ -245,7 +242,7 @@ def test_a_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
         with pytest.warns(UserWarning, match="Duplicate"):
             made.writestr("model.py", "")
     with pytest.raises(UserError, match=r"holds 'model.py' 2 times; which one counts depends on the server"):
-        archive.unpack(tmp_path / "s.zip", tmp_path / "out", "model.py")
+        unpack(tmp_path / "s.zip", tmp_path / "out")
 
 
 def damage(path: Path, change: Callable[[bytes], bytes]) -> Path:
@@ -266,7 +263,7 @@ def damage(path: Path, change: Callable[[bytes], bytes]) -> Path:
 def test_a_damaged_zip_is_refused(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
     path = damage(packed(tmp_path / "s.zip", {"model.py": GOOD}), change)
     with pytest.raises(UserError, match="is not a whole zip file"):
-        archive.unpack(path, tmp_path / "out", "model.py")
+        unpack(path, tmp_path / "out")
 
 
 def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
@@ -276,7 +273,7 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 
     path = damage(packed(tmp_path / "s.zip", {"model.py": GOOD}), mark)
     with pytest.raises(UserError, match="is encrypted"):
-        archive.unpack(path, tmp_path / "out", "model.py")
+        unpack(path, tmp_path / "out")
 
 
 def test_a_zip_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
@@ -286,17 +283,17 @@ def test_a_zip_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("images", [IMAGES, IMAGES.astype(np.float64), IMAGES[:1], IMAGES[:0]])
 def test_a_good_submission_returns_its_labels_and_what_it_cost(images: np.ndarray, tmp_path: Path) -> None:
-    trial = run_code_submission(packed(tmp_path / "s.zip", {"model.py": code(GOOD)}), images, CLASSES, RULES)
-    assert trial.labels.tolist() == EXPECTED[: len(images)].tolist() and trial.labels.dtype == np.uint8
-    assert 0 < trial.loading < trial.seconds < 60
-    assert 10e6 < trial.peak_bytes < 500e6
-    assert trial.network == sandbox.network()
+    ran = run_code_submission(packed(tmp_path / "s.zip", {"model.py": code(GOOD)}), images, CLASSES, RULES)
+    assert ran.labels.tolist() == EXPECTED[: len(images)].tolist() and ran.labels.dtype == np.uint8
+    assert 0 < ran.loading < ran.seconds < 60
+    assert 10e6 < ran.peak_bytes < 500e6
+    assert ran.network == sandbox.network()
 
 
 def test_without_a_namespace_the_network_is_blocked_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "_namespace", lambda: False)
+    monkeypatch.setattr(sandbox, "has_namespace", lambda: False)
     assert sandbox.network() == "blocked socket module"
     files, sentence = RUN["a socket"]
     with pytest.raises(UserError, match=sentence):
@@ -307,8 +304,8 @@ def test_a_namespace_takes_the_network_from_native_code_too(tmp_path: Path) -> N
     if sandbox.network() != "network namespace":
         pytest.skip("this system lends no network namespace")
     body = "links = open('/proc/net/dev').read().splitlines()[2:]\nreturn np.full(len(X), len(links))"
-    trial = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
-    assert trial.labels.max() <= 1  # the loopback alone, and that is down
+    ran = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
+    assert ran.labels.max() <= 1  # the loopback alone, and that is down
 
 
 def test_native_code_and_children_cannot_write_outside_either(tmp_path: Path) -> None:
@@ -323,8 +320,8 @@ def test_native_code_and_children_cannot_write_outside_either(tmp_path: Path) ->
         "inside = open_(tempfile.mktemp().encode(), 0o644)\n"
         "return np.array([native < 0, child.returncode == 1, inside > 0, 0, 0]).astype(int)"
     )
-    trial = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
-    assert trial.labels.tolist() == [1, 1, 1, 0, 0]
+    ran = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
+    assert ran.labels.tolist() == [1, 1, 1, 0, 0]
     assert not target.exists()
 
 
@@ -346,8 +343,8 @@ def test_it_sees_neither_the_project_nor_our_environment(tmp_path: Path, monkeyp
         "seen = [name for name in ('toolkit', 'torch', 'pandas', 'pytest') if importlib.util.find_spec(name)]\n"
         "return np.full(len(X), len(seen) + ('SECRET' in os.environ))"
     )
-    trial = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
-    assert trial.labels.tolist() == [0] * 5
+    ran = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
+    assert ran.labels.tolist() == [0] * 5
 
 
 def test_what_it_started_dies_with_it(tmp_path: Path) -> None:
@@ -360,53 +357,6 @@ def test_what_it_started_dies_with_it(tmp_path: Path) -> None:
     digits = run_code_submission(packed(tmp_path / "s.zip", model(body)), images, CLASSES, RULES).labels
     child = sum(int(digit) * 8**k for k, digit in enumerate(digits))
     assert not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes()
-
-
-def test_the_environment_is_built_once_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    python = environment.clean_python(["numpy"])
-    made = python.stat(follow_symlinks=False).st_mtime_ns
-    assert environment.clean_python(["numpy"]) == python
-    assert python.stat(follow_symlinks=False).st_mtime_ns == made
-    site = next(python.parent.parent.glob("lib/*/site-packages"))
-    assert {"numpy"} <= {entry.name for entry in site.iterdir()}
-    (site / "numpy").unlink()
-    (site / "numpy").symlink_to(tmp_path / "moved")
-    assert (environment.clean_python(["numpy"]).parent.parent / "bin").exists()
-    assert (site / "numpy").exists()
-
-
-def test_an_environment_holds_what_the_packages_require() -> None:
-    names = {found.name.lower() for found in environment.with_requirements(["torch"])}
-    assert {"torch", "sympy", "mpmath", "filelock"} <= names  # mpmath is required by sympy
-    assert not names & {"pandas", "timm", "pytest"}
-
-
-def test_a_package_is_found_by_the_name_it_is_imported_by() -> None:
-    assert [found.name.lower() for found in environment.with_requirements(["PIL"])] == ["pillow"]
-
-
-def test_a_package_that_is_not_installed_is_named() -> None:
-    with pytest.raises(UserError, match="the package tensorflew is allowed on the server but not installed here"):
-        environment.with_requirements(["tensorflew"])
-
-
-def test_files_of_a_shared_folder_are_linked_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("one", "two"):
-        info = tmp_path / "site" / f"{name}-1.dist-info"
-        (tmp_path / "site" / "shared" / name).mkdir(parents=True)
-        (tmp_path / "site" / "shared" / name / "__init__.py").write_text("")
-        info.mkdir()
-        (info / "METADATA").write_text(f"Name: {name}\nVersion: 1\n")
-        (info / "RECORD").write_text(f"shared/{name}/__init__.py,,\n{name}-1.dist-info/METADATA,,\n")
-    monkeypatch.setattr(sys, "path", [str(tmp_path / "site")])
-    environment._link(environment.with_requirements(["one"]), tmp_path / "made")
-    assert sorted(str(p.relative_to(tmp_path / "made")) for p in (tmp_path / "made").rglob("*")) == [
-        "one-1.dist-info",
-        "shared",
-        "shared/one",
-    ]
-    assert (tmp_path / "made" / "shared" / "one").is_symlink()
 
 
 def test_a_zip_of_a_zip_is_no_bomb(tmp_path: Path) -> None:

@@ -27,11 +27,14 @@ from toolkit import (
     UserError,
     Workspace,
 )
+from toolkit.blending.blend_folder import Blend
 from toolkit.data.dataset import save_dataset
 from toolkit.data.labelled import Labelled
 from toolkit.data.loading import load as load_raw
+from toolkit.probabilities import write_probabilities
 from toolkit.progress import Progress
-from toolkit.recipe import override
+from toolkit.recipe import override, to_dict
+from toolkit.store import write_json, write_manifest
 from toolkit.training.loop import FoldJob
 
 TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
@@ -189,3 +192,25 @@ def train(root: Path, *assignments: str, recipe: str | None = None, stress: str 
     """A finished run; assignments: fields such as `schedule.epochs=2`."""
     made = project(root, **more)
     return made.train(made.choose_recipe(recipe, assignments), stress=stress)
+
+
+def blend(root: Path, *runs: str) -> Blend:
+    """Runs and their plain mean, chosen, made by hand in a moment: the probabilities are drawn, the weights empty."""
+    labelled = prepare(root).labelled()
+    made, rng = Blend(labelled.workspace.ensemble / "mean", labelled), np.random.default_rng(0)
+    for name in runs:
+        run = made.run(name)
+        write_json(run.recipe_path, to_dict(FIRST))
+        for fold in run.folds:
+            fold.folder.mkdir(exist_ok=True)
+            fold.weights.touch()
+    for path, count in ((made.oof_path, len(labelled.images)), (made.test_path, len(labelled.test_images))):
+        values = rng.dirichlet(np.ones(3), count)
+        write_probabilities(path, [values], values.shape, np.float16)
+    shares = {"runs": dict.fromkeys(runs, 1 / len(runs)), "biases": None}
+    write_json(made.description_path, shares | {"folds": [shares] * labelled.folds})
+    score = {"score": 0.61, "low": 0.58, "high": 0.64, "by_fold": [0.6, 0.62, 0.61]}
+    write_json(made.metrics_path, {"clean": score, "stress": None})
+    inputs = {"data": labelled.data_hash, "folds": labelled.folds_hash}
+    write_manifest(made.folder, {"runs": dict.fromkeys(runs, inputs)})
+    return made

@@ -93,9 +93,9 @@ def build(
     float16, if that doesn't change the score. images: of the training set, to run code on (default: CHECKED).
     Raises UserError where the organisers would refuse the file, it isn't the blend, or a rule is broken.
     """
-    competition, metrics = blend.labelled.competition, blend.metrics
+    competition, name, metrics = blend.labelled.competition, submission_name(blend), blend.metrics
     scores = {kind: metrics.get(kind) for kind in SCORES}
-    folder, suffix, name = ledger.folder / ledger.competition, competition.submission_suffix, submission_name(blend)
+    folder, suffix = ledger.folder / ledger.competition, competition.submission_suffix
     path = folder / f"{name}{HALF}{suffix}"
     half = half and (ledger.line_of(path) is not None or _may_halve(blend, device, progress))
     if not half:

@@ -37,7 +37,7 @@ def clean_python(packages: Sequence[str]) -> Path:
     if not python.exists() or not all(link.exists() for link in _site_packages(folder).iterdir()):
         with atomic(folder) as partial:
             venv.EnvBuilder(symlinks=True, with_pip=False).create(partial)
-            _link(chosen, _site_packages(partial))
+            link(chosen, _site_packages(partial))
     return python
 
 
@@ -78,7 +78,7 @@ def _site_packages(folder: Path) -> Path:
     return folder / "lib" / f"python{'.'.join(platform.python_version_tuple()[:2])}" / "site-packages"
 
 
-def _link(chosen: Sequence[Distribution], target: Path) -> None:
+def link(chosen: Sequence[Distribution], target: Path) -> None:
     """Link the files of `chosen` into `target`; whole folders where no other distribution has a part in them."""
     names = {canonicalize_name(d.name) for d in chosen}
     owners: dict[PurePath, set[str]] = defaultdict(set)

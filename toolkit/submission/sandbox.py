@@ -63,7 +63,7 @@ def run_code_submission(path: Path, images: np.ndarray, classes: int, rules: Rul
 
 
 @functools.cache
-def _namespace() -> bool:
+def has_namespace() -> bool:
     """Does this system let us take the network away from a process?"""
     if not shutil.which(NAMESPACE[0]):
         return False
@@ -73,7 +73,7 @@ def _namespace() -> bool:
 
 def network() -> str:
     """How the network is taken away here, in words."""
-    return "network namespace" if _namespace() else "blocked socket module"
+    return "network namespace" if has_namespace() else "blocked socket module"
 
 
 class _Place:
@@ -111,7 +111,7 @@ def _run(path: Path, place: _Place, rules: Rules) -> dict[str, Any]:
     command = [str(python), "-I", "-B", "-W", "ignore", server.__file__, place.job()]
     with open(place.printed, "wb") as printed, open(place.complaints, "wb") as complaints:
         process = subprocess.Popen(
-            [*NAMESPACE, *command] if _namespace() else command,
+            [*NAMESPACE, *command] if has_namespace() else command,
             cwd=place.output,
             env=place.environment(),
             stdin=subprocess.DEVNULL,

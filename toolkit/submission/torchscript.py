@@ -21,7 +21,6 @@ from typing import Any
 from toolkit.competition import Member, load_competition
 from toolkit.errors import UserError
 from toolkit.recipe import from_dict, to_dict
-from toolkit.submission.writers import TIMESTAMP
 
 VARYING = (".debug_pkl", "serialization_id")  # paths of the source files, and a hash that covers them
 
@@ -76,7 +75,7 @@ def _without_varying(file: io.BytesIO) -> bytes:
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(result, "w", zipfile.ZIP_STORED) as target:
         for member in source.infolist():
             if not member.filename.endswith(VARYING):
-                target.writestr(zipfile.ZipInfo(member.filename, TIMESTAMP), source.read(member))
+                target.writestr(zipfile.ZipInfo(member.filename), source.read(member))
     return result.getvalue()
 
 

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 BLOCK = 1 << 20  # bytes laid out at a time: as many as stay in a processor's cache
-TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
 def write_pixels(file: Path | BinaryIO, masks: np.ndarray, header: bytes | None = None) -> None:
@@ -71,7 +70,7 @@ def write_csv(file: Path | BinaryIO, columns: Mapping[str, Sequence[Any] | np.nd
 def zipped(path: Path, name: str) -> Iterator[BinaryIO]:
     """A file to write into, packed as `name` at the top of the zip at `path`."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        member = zipfile.ZipInfo(name, TIMESTAMP)
+        member = zipfile.ZipInfo(name)
         member.compress_type = zipfile.ZIP_DEFLATED
         member.external_attr = 0o644 << 16
         with archive.open(member, "w", force_zip64=True) as packed, io.BufferedWriter(packed, 1 << 20) as file:

@@ -1,0 +1,199 @@
+"""From a blend to a registered file: checked against the blend, written down, and built again."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from toolkit.blending.blend_folder import Blend
+from toolkit.blending.view_choice import ViewChoice, write_choice
+from toolkit.competition import Competition, Prediction, Rules, SandboxRun
+from toolkit.errors import UserError
+from toolkit.outcome import Table, Warned
+from toolkit.store import read_json, write_json
+from toolkit.submission.build import build, reproduce
+from toolkit.submission.ledger import Ledger
+
+
+@pytest.fixture
+def blend(tmp_path: Path) -> Blend:
+    return tiny.blend(tmp_path, "one", "two")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "submissions", "tiny-practice")
+
+
+def of(competition: Competition, blend: Blend) -> Blend:
+    """The blend as if it were of another competition."""
+    return replace(blend, labelled=replace(blend.labelled, competition=competition))
+
+
+def test_a_submission_is_built_checked_and_written_down(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    made = build(blend, ledger, tmp_path)
+    (line,) = ledger.lines
+    assert line["submission"] == f"tiny-practice/{made.path.name}" and len(line["sha256"]) == 64
+    assert line["blend"] == "one=0.5 two=0.5 --views none"
+    assert (line["folds"], line["data"]) == (blend.labelled.folds_hash, blend.labelled.data_hash)
+    assert (line["clean"], line["low"], line["high"], line["stress"]) == ("0.61", "0.58", "0.64", "")
+    assert int(line["bytes"]) == made.path.stat().st_size
+    assert (line["checked"], line["agreement"], line["ties"]) == ("18", "1.0", "0")
+    folder = blend.labelled.competition.folder
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
+    assert line["commit"] == head.stdout.strip() and line["tree"] in ("clean", "changed", "")
+    *_, table, passed, score = made.told()
+    assert isinstance(table, Table) and table.rows[0][1:] == ["18 of 18 labels, 0 ties", "all"]
+    assert table.rows[1][2] == "not published" and passed == f"{made.path} (0.0 MB) passed its check"
+    assert score == "out-of-fold accuracy: 0.6100 (0.5800 to 0.6400)"
+    assert list(made.as_json()) == ["submission", "clean", "stress", "matched", "ledger"]
+
+
+def test_it_is_not_built_twice(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    first = build(blend, ledger, tmp_path)
+    written = first.path.stat().st_mtime_ns
+    again = build(blend, ledger, tmp_path)
+    assert again.path == first.path and again.path.stat().st_mtime_ns == written and len(ledger.lines) == 1
+    assert again.told()[0] == f"{first.path}: already built and checked"
+
+
+def test_a_file_that_was_touched_or_never_registered_is_built_again(
+    blend: Blend, ledger: Ledger, tmp_path: Path
+) -> None:
+    path = build(blend, ledger, tmp_path).path
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-2])
+    build(blend, ledger, tmp_path)
+    assert path.read_bytes() == whole
+    ledger.path.unlink()  # as a kill between file and line would leave it
+    build(blend, ledger, tmp_path)
+    assert len(ledger.lines) == 1
+
+
+def test_other_views_of_the_same_runs_are_another_submission(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    first = build(blend, ledger, tmp_path).path
+    names = {first}
+    for weight in (0.5, 0.75):
+        write_choice(blend.views_path, ViewChoice(("identity", "horizontal"), (weight, 1 - weight), "log", 0.6, 0.5))
+        names.add(build(blend, ledger, tmp_path).path)
+    assert len(names) == 3
+    with pytest.raises(UserError, match=f"to reproduce {first.stem}, blend its runs first"):
+        reproduce(blend, ledger, first.stem)
+
+
+def test_a_writer_that_changes_labels_is_caught_and_leaves_nothing(
+    blend: Blend, ledger: Ledger, tmp_path: Path
+) -> None:
+    def write(prediction: Prediction, path: Path) -> None:
+        labels = prediction.labels.copy()
+        labels[3:5] = (labels[3:5] + 1) % 3
+        tiny.write_submission(replace(prediction, labels=labels), path)
+
+    with pytest.raises(UserError, match="differs from the blend in 2 of 18 labels"):
+        build(of(replace(tiny.competition, write_submission=write), blend), ledger, tmp_path)
+    assert not list((ledger.folder / "tiny-practice").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"rules": Rules(submission_bytes=20, sources={"submission_bytes": "README.md, Rules"})},
+            r"bytes, more than 20; blend fewer runs \(rule submission_bytes: README.md, Rules\)",
+        ),
+        ({"submission_suffix": ".csv"}, "the first line differs from that of the sample submission"),
+    ],
+)
+def test_what_the_organisers_would_refuse_is_refused(
+    changes: dict[str, Any], reason: str, blend: Blend, ledger: Ledger, tmp_path: Path
+) -> None:
+    (tmp_path / "sample_submission.csv").write_text("Id,Predicted\n0,0\n")
+    with pytest.raises(UserError, match=reason):
+        build(of(replace(tiny.competition, **changes), blend), ledger, tmp_path)
+
+
+def test_that_no_sample_was_compared_and_what_is_strange_is_told(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    one = np.zeros((18, 3), np.float16)
+    one[:, 1] = 1
+    np.save(blend.test_path, one)
+    made = build(of(replace(tiny.competition, submission_suffix=".csv"), blend), ledger, tmp_path)
+    said, doubt, *_ = made.told()
+    assert str(said).startswith(f"there is no {tmp_path}/sample_submission.csv, so the ids were not compared")
+    assert doubt == Warned("every prediction is 'green'")
+
+
+def test_a_run_on_other_data_is_refused(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    other = replace(blend, labelled=replace(blend.labelled, data_hash="other"))
+    with pytest.raises(UserError, match=r"run one was trained on other data \(.*\) than .* \(other\); .* \(rule ext"):
+        build(other, ledger, tmp_path)
+
+
+def test_the_ledger_holds_the_matched_score_where_there_is_one(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    matched = {"score": 0.5, "low": 0.4, "high": 0.6}
+    write_json(blend.metrics_path, blend.metrics | {"matched": matched})
+    made = build(blend, ledger, tmp_path)
+    assert [made.line[name] for name in ("matched", "matched_low", "matched_high")] == [0.5, 0.4, 0.6]
+    assert made.as_json()["matched"] == matched and made.line["stress"] is None
+
+
+def test_a_past_submission_is_built_again_and_proved_identical(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    made = build(blend, ledger, tmp_path)
+    assert reproduce(blend, ledger, made.path.stem).as_json() == {
+        "id": made.path.stem,
+        "sha256": made.line["sha256"],
+        "identical": True,
+    }
+    np.save(blend.test_path, np.load(blend.test_path)[::-1])
+    with pytest.raises(UserError, match=f"{made.path.stem} can't be reproduced: .* it was built at commit"):
+        reproduce(blend, ledger, made.path.stem)
+    manifest = read_json(blend.folder / "manifest.json")
+    write_json(blend.folder / "manifest.json", manifest | {"inputs": {"runs": {}}})
+    with pytest.raises(UserError, match=r"first: `python -m toolkit.ensemble … --runs one two --views none`"):
+        reproduce(blend, ledger, made.path.stem)
+
+
+def test_where_there_is_no_blend_it_says_what_to_run(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no blend in .*other yet; run `python -m toolkit.ensemble` first"):
+        build(replace(blend, folder=blend.folder.with_name("other")), ledger, tmp_path)
+
+
+def test_a_file_has_no_parameters_to_halve(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--half is for code submissions; tiny takes files"):
+        build(blend, ledger, tmp_path, half=True)
+
+
+@pytest.mark.parametrize("score", [0.61, 0.6099999])
+def test_parameters_are_halved_only_where_the_score_stays_to_the_last_digit(
+    score: float, blend: Blend, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def scored(blend: Blend, device: str, half: bool) -> float:
+        asked.append(half)
+        return score if half else 0.61
+
+    def ran(path: Path, images: np.ndarray) -> SandboxRun:
+        return SandboxRun(np.ones(len(images), np.uint8), 1.0, 0.5, 10**8, "network namespace")
+
+    def predicted(competition: Competition, prediction: Prediction, device: str) -> Prediction:
+        return replace(prediction, labels=np.ones(len(prediction.images), np.uint8))
+
+    def write(prediction: Prediction, path: Path) -> None:
+        path.write_text(f"parameters halved: {prediction.half}")
+
+    monkeypatch.setattr("toolkit.submission.build.score_again", scored)
+    monkeypatch.setattr("toolkit.submission.checks.predicted", predicted)
+    blend = of(replace(tiny.competition, try_submission=ran, write_submission=write), blend)
+    heard = tiny.Heard()
+    made = build(blend, ledger, tmp_path, half=True, images=40, progress=heard)
+    assert made.path.stem.endswith("-fp16") == (score == 0.61)
+    assert ("parameters stay float32" in str(heard)) == (score != 0.61)
+    table = next(part for part in made.told() if isinstance(part, Table))
+    assert [row[0] for row in table.rows[2:]] == ["seconds for 40 images", "memory", "network"]
+    assert build(blend, ledger, tmp_path, half=True).path == made.path
+    assert len(asked) == (2 if score == 0.61 else 4)  # what is there already is not scored again
+    assert reproduce(blend, ledger, made.path.stem).name == made.path.stem

@@ -1,0 +1,92 @@
+"""A submission is scored against the truth, and whatever is missing or doesn't fit is said in one sentence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from competitions.mars import competition as mars
+from competitions.mars.submission import write
+from tests.tiny import competition
+from toolkit.competition import Competition, Rules
+from toolkit.errors import UserError
+from toolkit.store import Workspace
+from toolkit.submission.grading import Grade, grade, practice_truth
+
+TRUTH = np.array([0, 1, 2, 2])
+
+
+def graded(folder: Path, of: Competition = competition) -> Grade:
+    return grade(of, folder / "sub.txt", folder / "t.npz")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A truth of four labels and a submission with three of them right."""
+    np.savez(tmp_path / "t.npz", targets=TRUTH)
+    (tmp_path / "sub.txt").write_text("0 1 2 1")
+    return tmp_path
+
+
+def complaint(folder: Path, said: str, of: Competition = competition) -> None:
+    with pytest.raises(UserError) as caught:
+        graded(folder, of)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_score_is_the_official_metric(folder: Path) -> None:
+    assert graded(folder).as_json() == {"submission": f"{folder}/sub.txt", "leaderboard": 0.75}
+    assert graded(folder).told() == [f"{folder}/sub.txt: accuracy 0.7500 on 4 test samples"]
+
+
+def test_masks_are_scored_in_every_reading(tmp_path: Path) -> None:
+    truth = np.random.default_rng(0).integers(5, size=(2, 64, 128))
+    np.savez(tmp_path / "t.npz", targets=truth.astype(float))
+    write(np.maximum(truth, 1).astype(np.uint8), tmp_path / "sub.txt")
+    result = graded(tmp_path, mars)
+    assert result.score == result.readings["strict"] == result.readings["keras"] == 1
+    assert result.readings["kept"] < 0.9
+    assert result.told()[1].startswith("readings of what is not scored: strict 1.0000, ")
+
+
+@pytest.mark.parametrize("text", ["0 1 2", "0 1 2 2 2"])
+def test_another_number_of_predictions_is_refused(text: str, folder: Path) -> None:
+    (folder / "sub.txt").write_text(text)
+    complaint(folder, f"sub.txt holds {len(text.split())} predictions, {folder}/t.npz has 4")
+
+
+def test_a_missing_truth_is_named(folder: Path) -> None:
+    (folder / "t.npz").unlink()
+    complaint(folder, f"{folder}/t.npz does not exist; check --truth")
+    with pytest.raises(UserError, match=r"truth\.npz does not exist; run `python -m toolkit\.audit` with --practice"):
+        practice_truth(Workspace(folder, "tiny-practice"))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"labels": TRUTH}, "has no array 'targets', it has labels"),
+        ({"targets": TRUTH + 1}, "targets: label in row 2 has 3, expected values from 0 to 2"),
+        ({"targets": np.zeros((4, 2))}, "targets has shape (4, 2), expected (n,)"),
+        ({"targets": TRUTH, "images": np.zeros((4, 9, 9, 3))}, "images has shape (4, 9, 9, 3), expected (n, 8, 8, 3)"),
+    ],
+)
+def test_a_truth_that_does_not_fit_is_refused(arrays: dict[str, np.ndarray], said: str, folder: Path) -> None:
+    np.savez(folder / "t.npz", **arrays)  # type: ignore[arg-type]
+    complaint(folder, said)
+
+
+def test_code_is_never_scored_on_images_that_are_not_there(folder: Path) -> None:
+    seen = []
+
+    def run_code(path: Path, images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        return images[:, 0, 0, 0]
+
+    code = replace(competition, rules=Rules(submission_packages=("numpy",)), read_submission=run_code)
+    complaint(folder, "has no array 'images', it has targets", code)
+    assert not seen
+    images = np.full((4, 8, 8, 3), TRUTH[:, None, None, None], np.uint8)
+    np.savez(folder / "t.npz", targets=TRUTH, images=images)
+    assert graded(folder, code).score == 1 and np.array_equal(seen[0], images)
