@@ -58,25 +58,20 @@ def test_a_missing_file_is_named_with_its_source_and_what_is_there(competition: 
     ("name", "key", "changed", "fault"),
     [
         ("blood_cells", "images", CELLS["images"][..., 0], "has shape (8, 96, 96), expected (n, 96, 96, 3)"),
+        ("blood_cells", "images", CELLS["images"][:7], "7 images and 8 targets; need"),
         ("blood_cells", "labels", CELLS["labels"] + 1, "label in row 7 has 8, expected values from 0 to 7"),
         ("mars", "training_set", PAIRS[:, 0], "has shape (2, 64, 128), expected (n, 2, 64, 128)"),
         ("mars", "training_set", PAIRS.swapaxes(2, 3), "has shape (2, 2, 128, 64), expected (n, 2, 64, 128)"),
-        ("mars", "training_set", PAIRS[:0], "holds no image"),
+        ("mars", "training_set", PAIRS[:0], "mars_for_students.npz: training_set holds no image"),
         ("mars", "training_set", PAIRS * 2, "expected values from 0 to"),
         ("mars", "test_set", PAIRS[:, :1], "has shape (2, 1, 64, 128), expected (n, 64, 128, 1)"),
     ],
 )
-def test_a_bad_array_is_refused_by_file_and_key(
+def test_bad_arrays_and_those_that_dont_fit_are_refused(
     name: str, key: str, changed: np.ndarray, fault: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "raw", name, **{key: changed})
-    refused(request.getfixturevalue(name), folder, f"{folder / FILES[name]}: {key}", fault)
-
-
-def test_what_belongs_together_is_checked(blood_cells: Competition, tmp_path: Path) -> None:
-    refused(
-        blood_cells, write(tmp_path / "a", "blood_cells", images=CELLS["images"][:7]), "7 images and 8 targets; need"
-    )
+    refused(request.getfixturevalue(name), folder, f"{folder}", fault)
 
 
 def test_the_arrays_are_the_organisers_own(mars: Competition, blood_cells: Competition, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The audit: what is found in the data, told and kept on disk, and the pictures behind what was found about a row."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from toolkit.store import Workspace, atomic, hash_file, read_json, write_json, w
 LARGE = 0.2  # of the samples in one group: then the folds can't be even
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Audit(Outcome):
     """What was found. table: one line a sample, as `sample_table` returns it; proposal: the lines of a cleaning list;
     shift: None where there are no test images; note: what became of the list on disk.
@@ -60,21 +60,27 @@ class Audit(Outcome):
         }
 
     def told(self) -> Sequence[str | Warned | Table]:
+        return list(self._told())
+
+    def _told(self) -> Iterator[str | Warned | Table]:
         dropped = self.proposal.loc[self.proposal["action"] == "drop", "index"]
         keep = ~self.table["index"].isin(dropped).to_numpy()
-        told: list[str | Warned | Table] = [self._classes(keep)]
+        yield self._classes(keep)
         if len(self.proposal):
-            told.append(self._found())
+            yield self._found()
         largest = self.table["group"][keep].value_counts().max()
         if largest > LARGE * keep.sum():
-            text = f"one group holds {largest:,} of {keep.sum():,} samples; look at audit.html before you split"
-            told.append(Warned(text))
+            yield Warned(f"one group holds {largest:,} of {keep.sum():,} samples; look at audit.html before you split")
         if self.shift is not None:
-            text = f"train against test images: AUC {self.shift.auc:.2f} (0.5: alike)"
-            told.append(f"{text}; {_most_telling(self.shift)}")
+            first = self.shift.by_property.iloc[0]
+            more = "more" if first["auc"] > 0.5 else "less"
+            yield (
+                f"train against test images: AUC {self.shift.auc:.2f} (0.5: alike); most telling: "
+                f"{first['property']}, {more} of it in the test images (AUC {first['auc']:.2f} alone)"
+            )
         actions = ", ".join(f"{n} to {name}" for name, n in self.actions.items()) or "nothing to do"
-        told.append(f"{self.workspace.cleaning}: {actions} ({self.note})")
-        return [*told, f"{self.workspace.page}: what was found, as pictures"]
+        yield f"{self.workspace.cleaning}: {actions} ({self.note})"
+        yield f"{self.workspace.page}: what was found, as pictures"
 
     def _classes(self, keep: np.ndarray) -> Table:
         height, width, channels = self.competition.task.image_shape
@@ -92,7 +98,7 @@ class Audit(Outcome):
         return Table("found", ["reason", "action", "samples"], rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Outcome):
     """Why a row of the raw file is in the cleaning list, if it is. lines: those that propose it; png: the pictures."""
 
@@ -201,9 +207,3 @@ def _shift(dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: 
     test = kept_properties(dataset.test_images, evidence / "test_properties.parquet")
     rows = findings.distinct
     return measure_shift(train.iloc[rows], test, table["group"].to_numpy()[rows])
-
-
-def _most_telling(shift: Shift) -> str:
-    first = shift.by_property.iloc[0]
-    more = "more" if first["auc"] > 0.5 else "less"
-    return f"most telling: {first['property']}, {more} of it in the test images (AUC {first['auc']:.2f} alone)"

@@ -58,11 +58,13 @@ def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pa
     return found
 
 
-def divided_links(fold: np.ndarray, evidence: Path) -> pd.DataFrame:
-    """The audit's links whose two pictures lie in different folds, as when their lines were taken off the list."""
-    links = pd.read_parquet(evidence / "links.parquet")
-    left, right = fold[links["left"]], fold[links["right"]]
-    return links[(left >= 0) & (right >= 0) & (left != right)]
+def count_divided(fold: np.ndarray, pairs: list[Pair], evidence: Path) -> int:
+    """Pairs of one origin in different folds: among these, and the audit's links, as when lines left the list."""
+    links = pd.read_parquet(evidence / "links.parquet")[["left", "right"]].to_numpy()
+    sides = fold[links]
+    apart = (sides >= 0).all(1) & (sides[:, 0] != sides[:, 1])
+    divided = [*links[apart].tolist(), *([pair.validated, pair.trained_on] for pair in pairs if pair.leak)]
+    return len({(min(pair), max(pair)) for pair in divided})
 
 
 def picture_of_pairs(dataset: Dataset, pairs: list[Pair]) -> np.ndarray:

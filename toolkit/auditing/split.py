@@ -1,13 +1,14 @@
 """The split: made from data, groups and cleaning list, and held against what the audit knows of relatives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.leaks import Pair, closest_pairs, divided_links, picture_of_pairs
+from toolkit.auditing.leaks import Pair, closest_pairs, count_divided, picture_of_pairs
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import cleaning_hash, read_cleaning
@@ -20,7 +21,7 @@ from toolkit.store import Workspace, atomic
 from toolkit.task import Segmentation
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split(Outcome):
     """What each fold holds. contents: int64 (N, K), as `describe` returns them; ids: of the raw file; anew: runs on
     other folds lie in the workspace. pairs: the most alike pictures across each fold's boundary; leaks: how many
@@ -37,12 +38,16 @@ class Split(Outcome):
     pairs: tuple[Pair, ...]
     leaks: int | None
 
+    @cached_property
+    def fold(self) -> np.ndarray:
+        return self.table["fold"].to_numpy()
+
     @property
-    def number(self) -> int:
-        return int(self.table["fold"].max()) + 1
+    def folds(self) -> int:
+        return int(self.fold.max()) + 1
 
     def count(self, fold: int) -> int:
-        return int((self.table["fold"] == fold).sum())
+        return int((self.fold == fold).sum())
 
     @property
     def relabelled(self) -> int:
@@ -50,76 +55,78 @@ class Split(Outcome):
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "folds": self.number,
-            "samples": [self.count(k) for k in range(self.number)],
+            "folds": self.folds,
+            "samples": [self.count(k) for k in range(self.folds)],
             "left_out": self.count(LEFT_OUT),
             "held_out": self.count(HELD_OUT),
             "relabelled": self.relabelled,
-            "uneven": max(uneven for _, uneven in self._rows()[0]),
+            "uneven": max(self._uneven(counts) for _, counts, _ in self._rows()),
             "hash": folds_hash(self.table),
             "leaks": self.leaks,
         }
 
     def told(self) -> Sequence[str | Warned | Table]:
-        told: list[str | Warned | Table] = []
+        text = f"{self.relabelled:,} samples have another label than in the file"
+        relabelled = [text] if self.relabelled else []
+        return [*self._made(), *self._missing(), self._sizes(), *relabelled, *self._leaks()]
+
+    def _made(self) -> Iterator[str | Warned]:
         if self.anew:
-            text = "the folds are made anew; runs on the old ones stay on disk but join no blend with new ones"
-            told.append(Warned(text))
-        told += self._repetition()
-        if self.suggestions:
-            text = f"{self.suggestions:,} suggestions are not obeyed; take away a ? to obey that line"
-            told.append(f"{self.workspace.cleaning}: {text}")
-        rows, missing = self._rows()
-        held, left = self.count(HELD_OUT), self.count(LEFT_OUT)
-        groups = self.table.loc[self.table["fold"] >= 0, "group"].nunique()
-        title = f"{self.competition.name}: {self.number} folds, {groups:,} groups, {left:,} samples left out"
-        columns = ["", *(f"fold {k}" for k in range(self.number)), *(["holdout"] if held else []), "uneven by"]
-        table = Table(title + (f", {held:,} held out" if held else ""), columns, [row for row, _ in rows])
-        told += [*missing, table]
-        if self.relabelled:
-            told.append(f"{self.relabelled:,} samples have another label than in the file")
-        return [*told, *self._leaks()]
-
-    def _rows(self) -> tuple[list[tuple[list[str], float]], list[Warned]]:
-        """Lines of the table with by how much folds are uneven, and what is missing from a fold."""
-        fold, number = self.table["fold"].to_numpy(), self.number
-        parts = [*range(number), *([HELD_OUT] if self.count(HELD_OUT) else [])]
-        counts = np.array([self.contents[fold == k].sum(0) for k in parts])  # (parts, columns)
-        samples = np.array([self.count(k) for k in parts])
-        classes = self.competition.task.classes
-        rows, missing = [_row("samples", samples, [f"{n:,}" for n in samples], number)], []
-        for i, name in enumerate(classes):
-            sizes = counts[:, i - len(classes)]  # of the last columns: labels, or pixels
-            shares = [f"{share:.2%}" for share in sizes / np.maximum(counts[:, -len(classes) :].sum(1), 1)]
-            rows.append(_row(name, sizes, shares, number))
-            if isinstance(self.competition.task, Segmentation):
-                rows.append(_row("  images", counts[:, i], [f"{n:,}" for n in counts[:, i]], number))
-            missing += self._missing(name, counts[:number, i], self.contents[:, i] > 0)
-        return rows, missing
-
-    def _missing(self, name: str, counts: np.ndarray, holds: np.ndarray) -> list[Warned]:
-        """Why a class is missing from a fold, if it is; holds: bool (N,), samples that hold it."""
-        without = [str(k) for k, count in enumerate(counts) if count == 0]
-        if not without:
-            return []
-        groups = self.table.loc[holds & (self.table["fold"] != LEFT_OUT).to_numpy(), "group"].nunique()
-        where = f"class {name!r} is missing from fold {', '.join(without)}"
-        if groups < len(counts):
-            return [Warned(f"{where}: only {groups} groups hold it, and a group is never divided")]
-        return [Warned(f"{where}, though {groups} groups hold it: they also hold what other folds need")]
-
-    def _repetition(self) -> list[Warned]:
+            yield Warned("the folds are made anew; runs on the old ones stay on disk but join no blend with new ones")
         repeats = self.table.attrs["repeats"]
         names = ["fold", *(f"fold_{repeat}" for repeat in range(1, repeats))]
-        splits = {tuple(pd.factorize(self.table[name])[0]) for name in names}  # whatever the numbers of their folds
-        if len(splits) == repeats:
-            return []
-        text = f"the {repeats} splits are only {len(splits)} different ones: the groups are too few for more"
-        return [Warned(text)]
+        splits = len({tuple(pd.factorize(self.table[name])[0]) for name in names})  # whatever their folds' numbers
+        if splits < repeats:
+            yield Warned(f"the {repeats} splits are only {splits} different ones: the groups are too few for more")
+        if self.suggestions:
+            text = f"{self.suggestions:,} suggestions are not obeyed; take away a ? to obey that line"
+            yield f"{self.workspace.cleaning}: {text}"
 
-    def _leaks(self) -> list[str | Warned | Table]:
+    def _missing(self) -> Iterator[Warned]:
+        """Why classes are missing from folds, if they are."""
+        for i, name in enumerate(self.competition.task.classes):
+            holds = self.contents[:, i] > 0
+            without = [str(k) for k in range(self.folds) if not holds[self.fold == k].any()]
+            if not without:
+                continue
+            groups = self.table.loc[holds & (self.fold != LEFT_OUT), "group"].nunique()
+            where = f"class {name!r} is missing from fold {', '.join(without)}"
+            if groups < self.folds:
+                yield Warned(f"{where}: only {groups} groups hold it, and a group is never divided")
+            else:
+                yield Warned(f"{where}, though {groups} groups hold it: they also hold what other folds need")
+
+    def _sizes(self) -> Table:
+        held, left = self.count(HELD_OUT), self.count(LEFT_OUT)
+        groups = self.table.loc[self.fold >= 0, "group"].nunique()
+        title = f"{self.competition.name}: {self.folds} folds, {groups:,} groups, {left:,} samples left out"
+        columns = ["", *(f"fold {k}" for k in range(self.folds)), *(["holdout"] if held else []), "uneven by"]
+        rows = [[name, *texts, f"{self._uneven(counts):.1%}"] for name, counts, texts in self._rows()]
+        return Table(title + (f", {held:,} held out" if held else ""), columns, rows)
+
+    def _rows(self) -> Iterator[tuple[str, np.ndarray, list[str]]]:
+        """What is counted, in each fold and the holdout, and how it is written."""
+        parts = [*range(self.folds), *([HELD_OUT] if self.count(HELD_OUT) else [])]
+        counts = np.array([self.contents[self.fold == k].sum(0) for k in parts])  # (parts, columns)
+        samples, classes = np.array([self.count(k) for k in parts]), self.competition.task.classes
+        sizes = counts[:, -len(classes) :]  # of the last columns: labels, or pixels
+        shares = sizes / np.maximum(sizes.sum(1, keepdims=True), 1)
+        yield "samples", samples, [f"{n:,}" for n in samples]
+        for i, name in enumerate(classes):
+            yield name, sizes[:, i], [f"{share:.2%}" for share in shares[:, i]]
+            if isinstance(self.competition.task, Segmentation):
+                yield "  images", counts[:, i], [f"{n:,}" for n in counts[:, i]]
+
+    def _uneven(self, counts: np.ndarray) -> float:
+        """The largest deviation of a fold's count from the mean of the folds, relative."""
+        mean = counts[: self.folds].mean()
+        return float(abs(counts[: self.folds] / mean - 1).max()) if mean else 0.0
+
+    def _leaks(self) -> Iterator[str | Warned | Table]:
         if self.leaks is None:
-            return ["no leak report: the audit has left no evidence here; run `python -m toolkit.audit` first"]
+            yield "no leak report: the audit has left no evidence here; run `python -m toolkit.audit` first"
+            return
+        columns = ["validated", "row", "trained on", "cosine", "verified as"]
         rows = [
             [
                 f"fold {pair.fold}",
@@ -130,16 +137,13 @@ class Split(Outcome):
             ]
             for pair in self.pairs
         ]
-        columns = ["validated", "row", "trained on", "cosine", "verified as"]
-        told: list[str | Warned | Table] = [Table("most alike across the boundary", columns, rows)]
-        told.append(f"{self.workspace.leaks}: these pairs")
+        yield Table("most alike across the boundary", columns, rows)
+        yield f"{self.workspace.leaks}: these pairs"
         if self.leaks:
-            text = (
+            yield Warned(
                 f"{self.leaks:,} pairs of one origin lie on two sides of a fold: the local score will be too good; "
                 f"put their `group` lines back into {self.workspace.cleaning}"
             )
-            told.append(Warned(text))
-        return told
 
 
 def split(
@@ -170,19 +174,9 @@ def split(
     anew = known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table)
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())
-    fold = table["fold"].to_numpy()
+    fold, leaks = table["fold"].to_numpy(), None
     pairs = closest_pairs(dataset, fold, workspace.evidence)
-    leaks = None
     if pairs:
         write_png(workspace.leaks, picture_of_pairs(dataset, pairs))
-        divided = divided_links(fold, workspace.evidence)[["left", "right"]].to_numpy().tolist()
-        divided += [[pair.validated, pair.trained_on] for pair in pairs if pair.leak]
-        leaks = len({(min(pair), max(pair)) for pair in divided})
+        leaks = count_divided(fold, pairs, workspace.evidence)
     return Split(competition, workspace, table, contents, dataset.ids, anew, suggestions, tuple(pairs), leaks)
-
-
-def _row(name: str, counts: np.ndarray, texts: list[str], number: int) -> tuple[list[str], float]:
-    """The line of the table, and the largest deviation of a fold's count from the mean of the folds, relative."""
-    mean = counts[:number].mean()
-    uneven = float(abs(counts[:number] / mean - 1).max()) if mean else 0.0
-    return [name, *texts, f"{uneven:.1%}"], uneven
