@@ -1,0 +1,90 @@
+"""A competition from Python: every step is a call, and what a step needs is made first."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import toolkit
+from tests.conftest import ROOT
+from tests.tiny import Heard, competition, project
+from toolkit import UserError
+from toolkit.project import open
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_submission_is_one_call_and_each_step_is_told(tmp_path: Path) -> None:
+    told = Heard()
+    opened = project(tmp_path, progress=told)
+    submission = opened.submit()
+    assert submission.path.exists() and opened.grade().score > 0
+    missing = [line for line in told.lines if line.startswith(("no ", "there "))]
+    assert missing == [
+        "no data are loaded yet: the audit comes first",
+        "there are no folds yet: they are made with the defaults of `folds`",
+        "there is no blend yet: the finished runs are blended",
+        "there is no finished run yet: the first recipe is trained",
+    ]
+
+
+def test_results_are_numbers_and_arrays_and_show_themselves(tmp_path: Path) -> None:
+    opened = project(tmp_path)
+    split = opened.folds(3)
+    run = opened.train("second", schedule__epochs=2, augment__mixup=0.1, stress="none")
+    labelled = opened.labelled()
+    assert (run.recipe.name, run.recipe.schedule.epochs, run.recipe.augment.mixup) == ("second", 2, 0.1)
+    assert run.oof.shape == (len(labelled.images), 3) and [len(epochs) for epochs in run.history] == [2, 2, 2]
+    assert set(run.mistakes(3)) == {"row", "index", "certainty", "truth", "predicted"}
+    better = opened.train(schedule__epochs=3, **{"optimizer.lr": 3e-2}, stress="none")
+    runs = opened.runs()
+    assert runs == sorted([run, better], key=lambda one: -one.score)
+    blend = opened.ensemble(runs, views=["none"])
+    assert 0 < blend.score <= 1 and np.isclose(sum(blend.shares.values()), 1)
+    for shown, text in ((split, "3 folds"), (run, run.name), (runs, better.name), (blend, blend.name)):
+        assert text in shown._repr_html_() and "<table>" in shown._repr_html_()
+    assert repr(run) == f"Run({run.name}, {run.score:.4f})" and "tiny-practice" in repr(opened)
+
+
+def test_a_search_is_one_call(tmp_path: Path) -> None:
+    found = project(tmp_path).search(trials=2, repeats=0, schedule__epochs=1, stress="none")
+    assert found.as_json()["trials"] == 2 and "<p>" in found._repr_html_()
+
+
+def test_a_mistake_is_one_sentence(tmp_path: Path) -> None:
+    opened = project(tmp_path)
+    for wrong, sentence in (
+        (lambda: opened.train("third"), "tiny has no recipe 'third', nor is it a file; there are first, second"),
+        (lambda: opened.train(schedule__epoch=1), "epoch"),
+        (lambda: toolkit.open("pluto"), "pluto is not a competition"),
+        (lambda: project(tmp_path, practice_size=24).grade(tmp_path / "none.txt"), "truth.npz does not exist"),
+    ):
+        with pytest.raises(UserError) as told:
+            wrong()
+        assert sentence in str(told.value) and "\n" not in str(told.value)
+    assert not opened.workspace.folder.exists()  # nothing was begun
+
+
+def test_a_competition_is_found_by_name_here_before_beside_the_toolkit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open("mars").competition.folder == ROOT / "competitions" / "mars"
+    assert open(competition.folder).competition is competition
+    own = tmp_path / "competitions" / "mars"
+    own.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"competitions/mars is not a competition: it has no __init__\.py"):
+        open("mars")
+
+
+@pytest.mark.parametrize("command", ["audit", "folds", "train", "search", "ensemble", "submit", "report", "run"])
+def test_without_data_a_command_says_so_before_anything_heavy_is_imported(command: str, tmp_path: Path) -> None:
+    script = (
+        f"import runpy, sys; sys.argv = ['toolkit.{command}', 'mars', '--data', 'none', '--workspace', {str(tmp_path)!r}]\n"
+        f"try:\n    runpy.run_module('toolkit.{command}', run_name='__main__')\n"
+        "finally:\n    print([name for name in ('torch', 'cv2', 'optuna', 'pandas') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("error: none is not a folder; put") and done.stdout.endswith("[]\n"), done.stderr
