@@ -82,7 +82,8 @@ def test_a_competition_is_found_by_name_here_before_beside_the_toolkit(
 @pytest.mark.parametrize("command", ["audit", "folds", "train", "search", "ensemble", "submit", "report", "run"])
 def test_without_data_a_command_says_so_before_anything_heavy_is_imported(command: str, tmp_path: Path) -> None:
     script = (
-        f"import runpy, sys; sys.argv = ['toolkit.{command}', 'mars', '--data', 'none', '--workspace', {str(tmp_path)!r}]\n"
+        "import runpy, sys\n"
+        f"sys.argv = ['toolkit.{command}', 'mars', '--data', 'none', '--workspace', {str(tmp_path)!r}]\n"
         f"try:\n    runpy.run_module('toolkit.{command}', run_name='__main__')\n"
         "finally:\n    print([name for name in ('torch', 'cv2', 'optuna', 'pandas') if name in sys.modules])\n"
     )

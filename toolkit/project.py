@@ -107,9 +107,9 @@ class Project:
 
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""
+        self._need_folds()
         from toolkit.data.labelled import open_labelled
 
-        self._need_folds()
         return open_labelled(self.competition, self.workspace)
 
     def recipe(self, recipe: "Recipe | str | None" = None, **fields: Any) -> "Recipe":
