@@ -50,7 +50,7 @@ def test_results_are_numbers_and_arrays_and_show_themselves(tmp_path: Path) -> N
 
 def test_a_search_is_one_call(tmp_path: Path) -> None:
     found = project(tmp_path).search(trials=2, repeats=0, schedule__epochs=1, stress="none")
-    assert found.as_json()["trials"] == 2 and "<p>" in found._repr_html_()
+    assert found.as_json()["trials"]["finished"] == 2 and "<p>" in found._repr_html_()
 
 
 def test_a_mistake_is_one_sentence(tmp_path: Path) -> None:

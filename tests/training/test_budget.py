@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import FIRST, competition, prepare
+from tests.tiny import FIRST, Heard, competition, prepare
 from toolkit import Competition, Recipe, UserError, override
-from toolkit.progress import Progress
 from toolkit.scoring.stress import SHARE
 from toolkit.store import Workspace, read_json
 from toolkit.training.budget import CLOSING, MARGIN, train_within
@@ -37,16 +36,6 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
         return asked
 
     return install
-
-
-class Lines(Progress):
-    """Keeps what is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def trained(
@@ -131,7 +120,7 @@ def test_the_plan_is_made_anew_for_another_call(more: dict[str, Any], tmp_path: 
 def test_a_later_recipe_that_fails_costs_nothing(tmp_path: Path, measured: Measured) -> None:
     wild = override(FIRST, ["name=wild", "optimizer.lr=1e30", "seed=3"])
     measured({"first": 0.01, "wild": 0.01})
-    told = Lines()
+    told = Heard()
     assert trained(tmp_path, [FIRST, wild], progress=told) == ["first"]
     assert any(line.startswith("skipped wild: the loss is no longer a number") for line in told.lines)
     assert plan(tmp_path)["skipped"] == ["wild"]
@@ -144,7 +133,7 @@ def test_a_later_recipe_that_breaks_the_rules_is_skipped_and_the_first_is_an_err
     breaking = override(FIRST, ["name=breaking", "model.pretrained=true"])
     strict = replace(competition, rules=replace(competition.rules, pretrained=False))
     measured({"first": 0.01})
-    told = Lines()
+    told = Heard()
     assert trained(tmp_path, [FIRST, breaking], of=strict, progress=told) == ["first"]
     assert any(line.startswith("skipped breaking: recipe breaking asks for pretrained") for line in told.lines)
     with pytest.raises(UserError, match="which this competition forbids"):
