@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,8 @@ def test_results_are_numbers_and_arrays_and_show_themselves(tmp_path: Path) -> N
     assert (run.recipe.name, run.recipe.schedule.epochs, run.recipe.augment.mixup) == ("second", 2, 0.1)
     assert run.oof.shape == (len(labelled.images), 3) and [len(epochs) for epochs in run.history] == [2, 2, 2]
     assert set(run.mistakes(3)) == {"row", "index", "certainty", "truth", "predicted"}
-    better = opened.train(schedule__epochs=3, **{"optimizer.lr": 3e-2}, stress="none")
+    dotted: dict[str, Any] = {"optimizer.lr": 3e-2}
+    better = opened.train(schedule__epochs=3, stress="none", **dotted)
     runs = opened.runs()
     assert runs == sorted([run, better], key=lambda one: -one.score)
     blend = opened.ensemble(runs, views=["none"])

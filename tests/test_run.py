@@ -10,7 +10,6 @@ from toolkit import Competition, Project, UserError
 from toolkit.console import parser
 from toolkit.pipeline import Result
 from toolkit.run import add_options, run
-from toolkit.submission.ledger import read
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = ("--folds", "3", "--stress", "none", "schedule.epochs=1")
@@ -27,7 +26,7 @@ def test_everything_is_made_and_told(tmp_path: Path) -> None:
     opened, result = started(tmp_path, *QUICK, "--recipe", "second")
     (trained,) = opened.runs()
     assert trained.recipe.name == "second" and trained.recipe.schedule.epochs == 1
-    assert result.submission.path.exists() and len(read(opened.submissions / "ledger.csv")) == 1
+    assert result.submission.path.exists() and len(opened.ledger.lines) == 1
     assert result.submission.path.stem in result.report.path.read_text(encoding="utf-8")
     assert set(result.as_json()) == {"submission", "clean", "stress", "matched", "leaderboard", "seconds"}
     (table,) = result.told()

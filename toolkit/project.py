@@ -263,14 +263,14 @@ class Project:
 
         return record_score(self.ledger, name, public=public, private=private)
 
-    def grade(self, submission: Path | None = None, truth: Path | None = None) -> "Grade":
+    def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
         """Score a submission (none: the newest in the ledger) against truth (none: that of practice data)."""
         from toolkit.submission.grading import grade, practice_truth
 
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give --truth FILE, or --practice for practice data")
-        truth = truth or practice_truth(self.workspace)
-        return grade(self.competition, submission or self.ledger.file(self.ledger.find()), truth)
+        file = submission or self.ledger.file(self.ledger.find())
+        return grade(self.competition, Path(file), Path(truth or practice_truth(self.workspace)))
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""
@@ -278,7 +278,7 @@ class Project:
         self._need_runs(labelled)
         from toolkit.reporting.page import write_report
 
-        return write_report(labelled, self.ledger.path)
+        return write_report(labelled, self.ledger)
 
     def run(
         self,

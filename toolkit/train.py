@@ -7,6 +7,7 @@ Killed and started again it goes on from the last epoch; a finished run is not t
 """
 
 import argparse
+from statistics import fmean
 from typing import Any
 
 from toolkit.console import main, parser
@@ -22,9 +23,9 @@ class Families(Outcome):
 
     def told(self) -> list[Table]:
         trained, held_out = self.scores["trained_on"], self.scores["held_out"]
-        means = (sum(one.values()) / len(one) for one in (trained, held_out))
-        pairs = [*((family, own, held_out[family]) for family, own in trained.items()), ("mean", *means)]
-        rows = [[family, f"{own:.4f}", f"{other:.4f}", f"{other - own:+.4f}"] for family, own, other in pairs]
+        pairs = {family: (own, held_out[family]) for family, own in trained.items()}
+        pairs["mean"] = (fmean(trained.values()), fmean(held_out.values()))
+        rows = [[name, f"{own:.4f}", f"{other:.4f}", f"{other - own:+.4f}"] for name, (own, other) in pairs.items()]
         return [Table(self.title, ["family", "trained on", "held out", "difference"], rows, total=True)]
 
     def as_json(self) -> dict[str, Any]:

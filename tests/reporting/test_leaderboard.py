@@ -111,11 +111,10 @@ def test_the_permutation_p_value_counts_the_ways_to_exchange_signs() -> None:
 
 def test_the_ledger_is_read_into_numbers() -> None:
     line = {"competition": "mars", "submission": "mars/mean-1.csv", "clean": "0.6", "public": "0.5", "blend": "a=0.5"}
-    other = line | {"competition": "blood_cells"}
-    (found,) = from_ledger([line, other], "mars")
+    (found,) = from_ledger([line | {"public": "0.4"}, line])
     assert found == PastSubmission("mean-1", {"clean": 0.6}, 0.5, None, {"a": 0.5})
     with pytest.raises(UserError, match=r"line of mean-1 has 'good' in its column public, expected a number"):
-        from_ledger([line | {"public": "good"}], "mars")
+        from_ledger([line | {"public": "good"}])
 
 
 def test_the_public_share_is_a_rule_with_bounds() -> None:

@@ -8,7 +8,6 @@ from tests.tiny import prepare, train
 from toolkit.errors import UserError
 from toolkit.reporting.page import write_report
 from toolkit.store import read_json, write_json
-from toolkit.submission import ledger
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = "schedule.epochs=1"
@@ -53,10 +52,10 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
     runs = [train(tmp_path, QUICK), train(tmp_path, "schedule.epochs=12", "optimizer.lr=3e-2")]
     blend = project.ensemble(views=["none"])
     project.submit()
-    (line,) = ledger.read(project.ledger)
+    (line,) = project.ledger.lines
     for number, score in enumerate((0.4, 0.5, 0.6)):
         local = {"clean": 0.5 + number / 10, "stress": 0.45 + number / 10, "public": score}
-        ledger.append(project.ledger, line | {"submission": f"tiny-practice/mean-{number}.txt"} | local)
+        project.ledger.append(line | {"submission": f"tiny-practice/mean-{number}.txt"} | local)
     metrics = read_json(blend.folder / "metrics.json")
     write_json(blend.folder / "metrics.json", metrics | {"matched": {"score": 0.4321, "low": 0.4, "high": 0.5}})
     search = project.workspace.search

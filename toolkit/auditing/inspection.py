@@ -1,5 +1,6 @@
 """The audit: what is found in the data, told and kept on disk, and the pictures behind what was found about a row."""
 
+import base64
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,10 @@ class Explanation(Outcome):
         lines = [f"{self.index}: {line.action} {line.value} ({line.reason})" for line in self.lines.itertuples()]
         nothing = f"{self.index}: nothing was found about it; beside it the pictures most like it"
         return [*(lines or [nothing]), f"{self.png}"]
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(self.png.read_bytes()).decode()
+        return f'{super()._repr_html_()}<img src="data:image/png;base64,{picture}">'
 
 
 def audit(competition: Competition, workspace: Workspace, raw: Path, workers: int | None = None) -> Audit:

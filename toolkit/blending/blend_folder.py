@@ -19,7 +19,7 @@ from toolkit.store import Workspace, hash_json, read_json, read_manifest, write_
 CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Blend(Outcome):
     """Weights over runs, and how the mixture becomes labels."""
 

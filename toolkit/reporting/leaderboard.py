@@ -39,12 +39,10 @@ class PastSubmission:
     blend: Mapping[str, float] | None = None
 
 
-def from_ledger(lines: Sequence[Mapping[str, str]], competition: str) -> list[PastSubmission]:
-    """The ledger's lines of a competition in numbers, the newest of each submission; UserError where one is none."""
+def from_ledger(lines: Sequence[Mapping[str, str]]) -> list[PastSubmission]:
+    """The ledger's lines in numbers, the newest of each submission; UserError where one is none."""
     found: dict[str, PastSubmission] = {}
     for line in lines:
-        if line["competition"] != competition:
-            continue
         name = line["submission"].rpartition("/")[2].rpartition(".")[0]
         local = {score: value for score in LOCAL if (value := _number(line, score, name)) is not None}
         public, private = _number(line, "public", name), _number(line, "private", name)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from toolkit.blending.blend_folder import Blend, chosen_blend
@@ -11,7 +10,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.reporting.leaderboard import LOCAL, Forecast, PastSubmission, forecast, from_ledger
 from toolkit.runs import Run, all_runs
-from toolkit.submission import ledger
+from toolkit.submission.ledger import Ledger, Line
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Material:
     runs: list[Run]
     others: int
     blend: Blend | None
-    lines: list[ledger.Line]
+    lines: list[Line]
     past: list[PastSubmission]
 
     @property
@@ -54,7 +53,7 @@ class Material:
         return forecast(self.past, self.local)
 
 
-def gather(labelled: Labelled, ledger_path: Path) -> Material:
+def gather(labelled: Labelled, ledger: Ledger) -> Material:
     """Read everything; UserError where there is no finished run on the present data and folds."""
     workspace, finished = labelled.workspace, all_runs(labelled)
     runs = sorted((run for run in finished if run.is_current), key=lambda run: -run.score)
@@ -67,5 +66,5 @@ def gather(labelled: Labelled, ledger_path: Path) -> Material:
     blend = chosen_blend(labelled)
     if blend is not None and not set((blend.manifest or {})["runs"]) <= {run.name for run in runs}:
         blend = None
-    lines = [line for line in ledger.read(ledger_path) if line["competition"] == workspace.name]
-    return Material(labelled, runs, others, blend, lines, from_ledger(lines, workspace.name))
+    lines = ledger.lines
+    return Material(labelled, runs, others, blend, lines, from_ledger(lines))

@@ -27,7 +27,7 @@ from toolkit.reporting.picks import advise, public_noise
 from toolkit.reporting.run_table import better_elsewhere, runs_section
 from toolkit.runs import SCORES
 from toolkit.store import read_json, write_text
-from toolkit.submission import ledger
+from toolkit.submission.ledger import Ledger, identity
 
 MEANING = {
     "clean": "out-of-fold images as they are",
@@ -58,9 +58,9 @@ class Report(Outcome):
         return f'<p><a href="{path}" target="_blank">{path}</a>{escape(text.removeprefix(str(self.path)))}</p>'
 
 
-def write_report(labelled: Labelled, ledger_path: Path) -> Report:
+def write_report(labelled: Labelled, ledger: Ledger) -> Report:
     """Write the workspace's report; UserError where there is no finished run on the present data and folds."""
-    material = gather(labelled, ledger_path)
+    material = gather(labelled, ledger)
     write_text(labelled.workspace.report, report_page(material))
     scores = {name: material.metrics.get(name) for name in SCORES}
     return Report(labelled.workspace.report, material.name, len(material.runs), scores)
@@ -208,7 +208,7 @@ def _submissions(material: Material) -> Section:
     rows = []
     for line in reversed(lines):
         scores = [line[name] or "-" for name in ("clean", *has, "public", "private")]
-        rows.append([ledger.identity(line), line["time"][:16].replace("T", " "), *scores])
+        rows.append([identity(line), line["time"][:16].replace("T", " "), *scores])
     blocks: list[Block] = [Table("", columns, rows, "Newest first.")]
     charts = forecast_charts(material.past, material.forecast, material.local)
     if charts:

@@ -27,7 +27,7 @@ HALF = "-fp16"  # ends the name of a submission with halved parameters
 SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Submission(Outcome):
     """A file that passed its check.
 
@@ -179,7 +179,7 @@ def _git(folder: Path) -> tuple[str, str]:
     return answers[0], "changed" if answers[1] else "clean"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reproduced(Outcome):
     """A past submission that was built again and is the same, byte for byte."""
 

@@ -16,7 +16,7 @@ from toolkit.store import Workspace
 from toolkit.task import Classification
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Grade(Outcome):
     """The official metric of a submission. readings: for mean IoU, of what is not scored."""
 

@@ -14,7 +14,7 @@ from toolkit.submission.kaggle import kaggle_client, upload_to_kaggle
 from toolkit.submission.ledger import Ledger, identity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HandedIn(Outcome):
     """A submission that Kaggle has scored, or that its user takes to the competition's page."""
 
@@ -76,7 +76,7 @@ def upload(
     return HandedIn(name, path.resolve(), competition, False, line["public"], line["private"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recorded(Outcome):
     """Scores of the leaderboards `public` and `private` that were written into the line of a submission."""
 

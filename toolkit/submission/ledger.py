@@ -50,7 +50,7 @@ COLUMNS = (
 Line = dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ledger(Outcome):
     """The submissions of one competition in the ledger of `folder`, where their files lie too.
 

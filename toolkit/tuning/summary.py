@@ -25,7 +25,7 @@ from toolkit.tuning.trial_runs import TrialContext
 Told = str | Warned | Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Search(Outcome):
     """A study's end. trials: how many were begun, finished, pruned, failed; best: the finals, the winner first;
     ranked: trials, the best first; choice: what choosing the best trial is worth, None where there is none; left:
