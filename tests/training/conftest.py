@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.training.layered import NETWORKS
+from toolkit.networks.network import Network
 from toolkit.training.loop import FoldJob
 
 
@@ -20,3 +22,8 @@ def make_job(tmp_path: Path) -> Callable[..., FoldJob]:
 @pytest.fixture
 def saving_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.training.fold.SAVE_SECONDS", 0.0)
+
+
+@pytest.fixture(scope="session")
+def networks() -> dict[str, Network]:
+    return {name: build() for name, build in NETWORKS.items()}
