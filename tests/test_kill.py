@@ -13,16 +13,15 @@ import torch
 from safetensors.torch import save_file
 
 from tests.conftest import START
-from tests.tiny import FIRST, competition, load, practice
-from toolkit.data.dataset import save_dataset
-from toolkit.recipe import override
+from tests.tiny import make_job
+from tests.training import untimed
 from toolkit.training import fold as fit
-from toolkit.training import loop as training
+from toolkit.training.loop import FoldJob
 
 KILLS = 8
 
 
-def train(job: training.FoldJob) -> None:
+def train(job: FoldJob) -> None:
     """What a process does until it is killed: all that a fold leaves, as files."""
     torch.set_num_threads(1)
     fit.SAVE_SECONDS = 0.0
@@ -31,8 +30,7 @@ def train(job: training.FoldJob) -> None:
     for name, trained in (("main", result.main), ("averaged", result.averaged)):
         save_file(trained.weights, job.folder / f"{name}.safetensors")
         np.save(job.folder / f"{name}.npy", trained.probabilities)
-    course = [{name: line[name] for name in ("loss", "score", "lr")} for line in result.history]
-    (job.folder / "history.json").write_text(json.dumps(course))
+    (job.folder / "untimed.json").write_text(json.dumps(untimed(result)))
 
 
 def run(target: Callable[..., object], *given: object) -> None:
@@ -50,20 +48,8 @@ def run(target: Callable[..., object], *given: object) -> None:
     ],
 )
 def test_a_training_killed_again_and_again_ends_with_the_same_bits(more: tuple[str, ...], tmp_path: Path) -> None:
-    practice(tmp_path, 0, 72)
-    data = load(tmp_path / "raw")
-    save_dataset(data, tmp_path / "data", "")
-    whole = training.FoldJob(
-        competition=competition.folder,
-        data=tmp_path / "data",
-        recipe=override(FIRST, ["schedule.epochs=24", "augment.rotate=20", "sampling=0.5", *more]),
-        fold=1,
-        train_rows=np.arange(48),
-        train_groups=data.groups[:48],
-        valid_rows=np.arange(48, 72),
-        folder=tmp_path / "whole",
-        features=tmp_path / "features_whole",
-    )
+    recipe = ("schedule.epochs=24", "augment.rotate=20", "sampling=0.5", *more)
+    whole = make_job(tmp_path, *recipe, fold=1, features=tmp_path / "features")
     run(int)  # only the first start takes seconds
     begun = time.monotonic()
     run(train, whole)
@@ -71,18 +57,18 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bits(more: tuple[s
 
     job = replace(whole, folder=tmp_path / "killed", features=tmp_path / "features_killed")
     killed_with_state = 0
-    random = np.random.default_rng()
+    rng = np.random.default_rng()
     for _ in range(KILLS):
         process = START.Process(target=train, args=(job,))
         process.start()
-        process.join(random.uniform(0.05, 0.25) * took)
+        process.join(rng.uniform(0.05, 0.25) * took)
         if process.exitcode is not None:
             break
         assert process.pid is not None
         os.kill(process.pid, 9)
         process.join()
-        killed_with_state += (job.folder / fit.STATE).exists()
+        killed_with_state += job.place.state.exists()
     assert killed_with_state >= 2
     run(train, job)
-    for name in ("main.safetensors", "averaged.safetensors", "main.npy", "averaged.npy", "history.json"):
+    for name in ("main.safetensors", "averaged.safetensors", "main.npy", "averaged.npy", "untimed.json"):
         assert (whole.folder / name).read_bytes() == (job.folder / name).read_bytes(), name

@@ -10,7 +10,7 @@ import torch
 from tests.tiny import FIRST
 from toolkit.data.dataset import Dataset
 from toolkit.recipe import Recipe, override
-from toolkit.training.batches import Batches, _chances
+from toolkit.training.batches import Batches, sampling_chances
 
 CPU = torch.device("cpu")
 ENGINES = ("tensor", "albumentations")
@@ -96,7 +96,7 @@ def test_a_mask_is_drawn_by_its_rarest_class_that_is_scored() -> None:
     masks[0, 0, 0] = 3
     masks[9, 0, 0] = 0  # as rare as class 3, but not scored
     masks[8, 0, 0] = 255  # of no class
-    chances = _chances(masks, 1.0, (1, 2, 3))
+    chances = sampling_chances(masks, 1.0, (1, 2, 3))
     assert np.allclose(chances * (10 + 4 * 2 + 5), [10, 2, 2, 2, 2, 1, 1, 1, 1, 1])
 
 
@@ -104,7 +104,7 @@ def test_a_mask_without_a_scored_class_is_drawn_like_the_commonest() -> None:
     masks = np.zeros((4, 2, 2), np.uint8)
     masks[1:, 0] = 1
     masks[1, 1] = 2
-    chances = _chances(masks, 1.0, (1, 2))
+    chances = sampling_chances(masks, 1.0, (1, 2))
     assert chances.argmax() == 1 and chances[0] == min(chances) > 0
 
 

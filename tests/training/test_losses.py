@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from segmentation_models_pytorch.losses import LovaszLoss
 
@@ -13,7 +13,6 @@ from toolkit.metrics import IGNORED
 from toolkit.recipe import Loss, LossName
 from toolkit.training.losses import LossFunction, build_loss, build_soft_loss, class_weights
 
-settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 EVERY: tuple[LossName, ...] = ("cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz")
 FOR_MASKS: tuple[LossName, ...] = ("dice", "jaccard", "tversky", "lovasz")
 SUMS: tuple[tuple[LossName, ...], ...] = (*((name,) for name in EVERY), ("focal", "dice"), EVERY)
@@ -28,10 +27,10 @@ def made(loss: Loss, scored: range | tuple[int, ...] = ALL, masks: bool = True) 
 
 def sample(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (2, 5, 6, 8) and masks with every class."""
-    random = torch.Generator().manual_seed(seed)
-    targets = torch.randint(0, 5, (2, 6, 8), generator=random)
+    rng = torch.Generator().manual_seed(seed)
+    targets = torch.randint(0, 5, (2, 6, 8), generator=rng)
     targets[0, 0, :5] = torch.arange(5)
-    return torch.randn(2, 5, 6, 8, generator=random), targets.to(torch.uint8)
+    return torch.randn(2, 5, 6, 8, generator=rng), targets.to(torch.uint8)
 
 
 def sure_of(targets: torch.Tensor) -> torch.Tensor:
