@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from toolkit.runs import Run
 from toolkit.training.fold import FoldResult
 from toolkit.training.loop import Trained
 
@@ -31,3 +32,9 @@ def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 def untimed(result: FoldResult) -> list[dict[str, Any]]:
     """The history without its times."""
     return [{name: line[name] for name in ("loss", "score", "lr")} for line in result.history]
+
+
+def same_run(one: Run, other: Run) -> bool:
+    """The predictions and the networks of all folds, to the bit."""
+    files = [[run.oof_path, run.test_path, *run.weights] for run in (one, other)]
+    return all(ours.read_bytes() == theirs.read_bytes() for ours, theirs in zip(*files, strict=True))

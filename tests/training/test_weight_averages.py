@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.training import same_weights
 from toolkit.networks.network import Network
 from toolkit.training.weight_averages import EAGER, Average, Snapshots, Weights, greedy_soup, refresh_norm, uniform
 
@@ -65,7 +66,7 @@ def test_the_average_of_weights_that_stay_is_those_weights() -> None:
     average = Average(model, 0.99)
     for _ in range(EAGER + 9):
         average.update()
-    assert all(torch.equal(value, average.weights[name]) for name, value in model.state_dict().items())
+    assert same_weights(model.state_dict(), average.weights)
 
 
 @given(st.integers(0, EAGER + 30))
@@ -82,7 +83,7 @@ def test_an_average_goes_on_to_the_same_bits_from_a_file(cut: int) -> None:
     second = Average(model, 0.98)
     second.restore(torch.load(file, weights_only=True))
     run(second, model, range(cut, steps))
-    assert all(torch.equal(value, second.weights[name]) for name, value in whole.weights.items())
+    assert same_weights(whole.weights, second.weights)
 
 
 @given(st.integers(1, 200), st.integers(1, 5))
@@ -104,7 +105,7 @@ def test_snapshots_come_back_to_the_same_bits_and_are_not_taken_before_their_tim
     assert len(Snapshots(tmp_path, 8)) == len(snapshots) == 2
     assert [weights["0.weight"][0, 0, 0, 0].item() for weights in snapshots] == [6, 7]
     assert [weights["1.num_batches_tracked"].item() for weights in snapshots[:]] == [6, 7]
-    assert all(torch.equal(value, snapshots[-1][name]) for name, value in model.state_dict().items())
+    assert same_weights(model.state_dict(), snapshots[-1])
 
 
 def weights(value: float, count: int = 0) -> Weights:
@@ -170,9 +171,9 @@ def test_batch_norm_is_estimated_anew_as_the_mean_over_the_batches() -> None:
     network, images = normed().train(), batches()
     network.body.get_submodule("0.2").eval()
     modes = [module.training for module in network.modules()]
-    random = torch.get_rng_state()
+    state = torch.get_rng_state()
     refresh_norm(network, images)
-    assert torch.equal(random, torch.get_rng_state()), "nothing is dropped"
+    assert torch.equal(state, torch.get_rng_state()), "nothing is dropped"
     assert modes == [module.training for module in network.modules()]
     conv: nn.Module = network.body.get_submodule("0.0")
     norm = network.body.get_submodule("0.1")
@@ -183,7 +184,7 @@ def test_batch_norm_is_estimated_anew_as_the_mean_over_the_batches() -> None:
     assert norm.momentum == 0.1 and norm.get_buffer("num_batches_tracked") == 3
     before = {name: value.clone() for name, value in network.state_dict().items()}
     refresh_norm(network.eval(), images)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert same_weights(network.state_dict(), before)
 
 
 def test_frozen_statistics_and_those_without_batches_stay() -> None:
@@ -191,7 +192,7 @@ def test_frozen_statistics_and_those_without_batches_stay() -> None:
     network.body.get_submodule("0.1").requires_grad_(False)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     refresh_norm(network, [])
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert same_weights(network.state_dict(), before)
     refresh_norm(network, batches())
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {f"body.1.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from multiprocessing import active_children, get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -15,18 +16,17 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny import FIRST, competition, load, practice, prepare, train
-from toolkit.data.dataset import save_dataset
+from tests import tiny
+from tests.training import same_run, untimed
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings
-from toolkit.recipe import override
-from toolkit.store import read_json
+from toolkit.progress import Watch
 from toolkit.training import distributed
 from toolkit.training import fold as fit
 from toolkit.training.fold import fit_fold
-from toolkit.training.loop import RESCUE, FoldJob, Training, Watch
-from toolkit.training.workers import each, places, rounds
+from toolkit.training.loop import RESCUE, FoldJob, Training
+from toolkit.training.workers import each, places, turns
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MakeJob = Callable[..., FoldJob]
@@ -40,24 +40,8 @@ def left() -> list[Any]:
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> MakeJob:
-    practice(tmp_path, 0, 72)
-    data = load(tmp_path / "raw")
-    save_dataset(data, tmp_path / "data", "")
-
-    def make(*overrides: str, fold: int = 0) -> FoldJob:
-        return FoldJob(
-            competition=competition.folder,
-            data=tmp_path / "data",
-            recipe=override(FIRST, overrides),
-            fold=fold,
-            train_rows=np.arange(48),
-            train_groups=data.groups[:48],
-            valid_rows=np.arange(48, 72),
-            folder=tmp_path / f"fold_{fold}",
-            workers=0,
-        )
-
-    return make
+    """Folds of one run."""
+    return partial(tiny.make_job, tmp_path, workers=0)
 
 
 def silent(fold: int, epoch: float, news: str) -> None: ...
@@ -75,7 +59,7 @@ def learn(job: FoldJob, watch: Watch) -> tuple[list[list[float]], list[np.ndarra
     fit.SAVE_SECONDS = 0.0
     result = fit_fold(job, watch)
     weights = [result.main.probabilities, *(value.numpy() for value in result.main.weights.values())]
-    return [[line["loss"], line["score"], line["lr"]] for line in result.history], weights
+    return [list(line.values()) for line in untimed(result)], weights
 
 
 def learn_twice(job: FoldJob, watch: Watch) -> Any:
@@ -112,10 +96,9 @@ def gradients(job: FoldJob, watch: Watch) -> list[np.ndarray]:
     for batch in range(2):
         parts = distributed.parts(7, 2)
         for at in parts:
+            part = inputs[batch][at]
             with replica.of(network, batch == 1 and at == parts[-1]) as called:
-                (
-                    called(inputs[batch][at]).square().mean() * len(inputs[batch][at]) / 7 * distributed.size()
-                ).backward()
+                (called(part).square().mean() * len(part) / 7 * distributed.size()).backward()
     distributed.leave()
     return [np.zeros(1) if p.grad is None else p.grad.numpy() for p in network.parameters()]
 
@@ -147,6 +130,12 @@ def same(one: Any, other: Any) -> bool:
     return one[0] == other[0] and all(np.array_equal(*pair) for pair in zip(one[1], other[1], strict=True))
 
 
+def alone_and_together(job: FoldJob, root: Path) -> tuple[Any, Any]:
+    """What one process learns of a fold, and what two do."""
+    one, two = (answers(learn, [replace(job, folder=root / name)], name)[0] for name in ("cpu", "cpu+cpu"))
+    return one, two
+
+
 def test_a_list_of_devices_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert places("cpu") == [["cpu"]] and places("cpu,cpu+cpu") == [["cpu"], ["cpu", "cpu"]]
     monkeypatch.setattr("toolkit.training.workers.resolve_device", lambda name: torch.device(name[:4]))
@@ -155,11 +144,11 @@ def test_a_list_of_devices_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         places("cuda+cuda:0")
     monkeypatch.undo()
     assert resolve_device("cpu,cpu+cpu") == torch.device("cpu")
-    assert [rounds(device, 5) for device in ("cpu", "cpu,cpu")] == [5, 5], "the same processor is not twice as fast"
+    assert [turns(device, 5) for device in ("cpu", "cpu,cpu")] == [5, 5], "the same processor is not twice as fast"
 
 
 @pytest.mark.parametrize(
-    ("device", "said"),
+    ("device", "told"),
     [
         ("cpu,cuda:77", "device 'cuda:77' can't be used"),
         ("cpu,", "device '' can't be used"),
@@ -168,23 +157,21 @@ def test_a_list_of_devices_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_device_that_is_not_there_is_refused_before_anything_is_trained(
-    device: str, said: str, tmp_path: Path
+    device: str, told: str, tmp_path: Path
 ) -> None:
-    workspace = prepare(tmp_path)
-    with pytest.raises(UserError, match=said) as caught:
-        train(tmp_path, "--device", device)
-    assert "\n" not in str(caught.value) and not workspace.train.exists()
+    project = tiny.prepare(tmp_path, device=device)
+    with pytest.raises(UserError, match=told) as caught:
+        project.train()
+    assert "\n" not in str(caught.value) and not project.workspace.train.exists()
 
 
 @pytest.mark.parametrize("more", [(), ("pseudo.rounds=1", "pseudo.confidence=0")], ids=["plain", "taught"])
 def test_folds_side_by_side_make_the_same_bits_as_one_after_the_other(more: tuple[str, ...], tmp_path: Path) -> None:
     runs = []
     for device in ("cpu", "cpu,cpu"):
-        prepare(tmp_path / device)
-        runs.append(train(tmp_path / device, "--device", device, "precision=float32", *more))
-    weights = (f"fold_{k}/weights.safetensors" for k in range(3))
-    for name in ("oof.npy", "test.npy", *weights):
-        assert runs[0].name == runs[1].name and (runs[0] / name).read_bytes() == (runs[1] / name).read_bytes()
+        tiny.prepare(tmp_path / device)
+        runs.append(tiny.train(tmp_path / device, *more, device=device, of=tiny.looking))
+    assert runs[0].name == runs[1].name and same_run(*runs)
     assert not list(tmp_path.rglob("*.partial")) and not left()
 
 
@@ -254,7 +241,7 @@ def test_what_ctrl_c_stopped_goes_on_to_the_same_bits(device: str, make_job: Mak
     other = [replace(job, folder=tmp_path / f"whole_{job.fold}") for job in jobs]
     with pytest.raises(KeyboardInterrupt):
         answers(learn, jobs, device, interrupt)
-    assert not left() and (jobs[interrupted[0]].folder / fit.STATE).exists()
+    assert not left() and jobs[interrupted[0]].place.state.exists()
     assert not list(tmp_path.rglob("*.partial"))
     stopped, whole = (answers(learn, these, device) for these in (jobs, other))
     assert all(same(stopped[k], whole[k]) for k in range(2))
@@ -298,12 +285,8 @@ def alive(pid: int) -> bool:
 def test_one_fold_over_several_processes_learns_what_one_process_does(
     overrides: tuple[str, ...], micro_batch: int | None, make_job: MakeJob, tmp_path: Path
 ) -> None:
-    job = replace(
-        make_job(*EXACT, "schedule.freeze_norm=true", *overrides), settings=Settings(micro_batch=micro_batch)
-    )
-    alone, together = (
-        answers(learn, [replace(job, folder=tmp_path / device)], device)[0] for device in ("cpu", "cpu+cpu")
-    )
+    job = make_job(*EXACT, "schedule.freeze_norm=true", *overrides, settings=Settings(micro_batch=micro_batch))
+    alone, together = alone_and_together(job, tmp_path)
     assert np.allclose(alone[0], together[0], rtol=1e-5), (alone[0], together[0])
     for one, other in zip(alone[1], together[1], strict=True):
         assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
@@ -319,10 +302,7 @@ def test_gradients_are_summed_once_whatever_the_loss_reaches(make_job: MakeJob) 
 
 
 def test_batch_norm_of_each_part_changes_little(make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job(*EXACT, "batch_size=24", "optimizer.lr=1e-3")
-    alone, together = (
-        answers(learn, [replace(job, folder=tmp_path / device)], device)[0] for device in ("cpu", "cpu+cpu")
-    )
+    alone, together = alone_and_together(make_job(*EXACT, "batch_size=24", "optimizer.lr=1e-3"), tmp_path)
     losses = [[line[0] for line in history] for history, _ in (alone, together)]
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.05)
 
@@ -330,7 +310,7 @@ def test_batch_norm_of_each_part_changes_little(make_job: MakeJob, tmp_path: Pat
 def test_processes_agree_that_a_loss_is_no_number_and_begin_the_epoch_again(make_job: MakeJob) -> None:
     history, weights = answers(learn_twice, [make_job(*EXACT)], "cpu+cpu")[0]
     assert np.isfinite(history).all() and all(np.isfinite(value).all() for value in weights)
-    assert max(line[2] for line in history) < RESCUE * FIRST.optimizer.lr * 1.001
+    assert max(line[2] for line in history) < RESCUE * tiny.FIRST.optimizer.lr * 1.001
 
 
 def test_a_batch_that_is_too_small_to_be_divided_is_refused(make_job: MakeJob) -> None:
@@ -339,10 +319,9 @@ def test_a_batch_that_is_too_small_to_be_divided_is_refused(make_job: MakeJob) -
 
 
 def test_a_run_over_two_processes_is_a_run_like_others(tmp_path: Path) -> None:
-    prepare(tmp_path)
-    recipe = ("precision=float32", "pseudo.rounds=1", "pseudo.confidence=0", "schedule.freeze=0.5")
-    run = train(tmp_path, "--device", "cpu+cpu", *recipe)
-    assert len(read_json(run / "fold_2" / "history.json")) == 4
-    assert read_json(run / "metrics.json")["clean"]["score"] >= 0
-    assert list((tmp_path / "tiny-practice" / "features").glob("*.npy"))
-    assert train(tmp_path, "--device", "cpu", *recipe) == run, "it is finished, whatever trained it"
+    tiny.prepare(tmp_path)
+    recipe = ("pseudo.rounds=1", "pseudo.confidence=0", "schedule.freeze=0.5")
+    run = tiny.train(tmp_path, *recipe, device="cpu+cpu", of=tiny.looking)
+    assert len(run.fold(2).history) == 4 and run.score >= 0
+    assert list(run.labelled.workspace.features.glob("*.npy"))
+    assert tiny.train(tmp_path, *recipe, device="cpu", of=tiny.looking) == run, "it is finished, whatever trained it"
