@@ -1,23 +1,27 @@
 """The plan: how many epochs of which recipes fit the budget; it is kept, and made anew for other recipes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tiny import FIRST, Heard, competition, prepare
-from toolkit import Competition, Recipe, UserError, override
+from tests.tiny import FIRST, Heard, competition, looking, make_job, prepare
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
+from toolkit.recipe import Recipe, override
+from toolkit.runs import Run
 from toolkit.scoring.stress import SHARE
-from toolkit.store import Workspace, read_json
-from toolkit.training.budget import CLOSING, MARGIN, train_within
+from toolkit.store import read_json
+from toolkit.training.budget import CLOSING, Cost, measure_speed, run_cost, train_within, training_cost, trial_epochs
+from toolkit.training.cross_validation import prepare as prepare_jobs
 from toolkit.training.loop import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+RECIPES = tuple(competition.recipes.values())
 STEPS = 3 * (48 // 8)  # of the first recipe in an epoch of all folds
-SECOND = competition.recipes["second"]
 Measured = Callable[[dict[str, float]], list[str]]
 
 
@@ -38,103 +42,142 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     return install
 
 
-def trained(
-    root: Path,
-    recipes: Sequence[Recipe] = (FIRST, SECOND),
-    *,
-    of: Competition = competition,
-    folds: int = 3,
-    budget: float = 600.0,
-    **more: Any,
-) -> list[str]:
-    """The recipes of the runs that were trained, on the CPU, without stress scores unless asked for."""
-    labelled = prepare(root, folds, of=of).labelled()
-    how: dict[str, Any] = {"device": "cpu", "stress": "none", **more}
-    return [run.recipe.name for run in train_within(labelled, recipes, budget, time.time(), **how)]
+@pytest.fixture
+def labelled(tmp_path: Path) -> Labelled:
+    return prepare(tmp_path).labelled()
 
 
-def plan(root: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(Workspace(root, "tiny-practice").plan)
-    return found
+def within(labelled: Labelled, recipes: tuple[Recipe, ...] = RECIPES, budget: float = 600.0, **more: Any) -> list[Run]:
+    return train_within(labelled, recipes, budget, time.time(), **more)
 
 
-def epochs(root: Path) -> dict[str, int]:
-    return {recipe["name"]: recipe["schedule"]["epochs"] for recipe in plan(root)["recipes"]}
+def plan(labelled: Labelled) -> dict[str, Any]:
+    result: dict[str, Any] = read_json(labelled.workspace.plan)
+    return result
 
 
-def test_recipes_that_fit_are_trained_whole(tmp_path: Path, measured: Measured) -> None:
+def epochs(labelled: Labelled) -> dict[str, int]:
+    return {recipe["name"]: recipe["schedule"]["epochs"] for recipe in plan(labelled)["recipes"]}
+
+
+def names(runs: list[Run]) -> list[str]:
+    return [run.recipe.name for run in runs]
+
+
+def test_speed_is_measured_without_leaving_a_trace(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    step, image = measure_speed(job)
+    assert step > 0 and image > 0 and not job.folder.exists()
+
+
+def test_a_training_costs_its_steps_and_the_samples_that_are_looked_at_and_predicted(labelled: Labelled) -> None:
+    _, jobs = prepare_jobs(labelled, FIRST)
+    assert training_cost(jobs, 10.0, 0.0, 0) == Cost(epoch=STEPS * 10, once=0)
+    assert training_cost(jobs, 0.0, 1.0, 18) == Cost(epoch=72, once=72 + 3 * 18 + 72)
+    assert Cost(epoch=10, once=5, scores=6).epochs_within(40) == 2
+
+
+def test_what_comes_with_a_training_costs_its_time_too(labelled: Labelled, measured: Measured) -> None:
+    measured({"first": 1.0})
+
+    def cost(*assignments: str, stress: str = "none") -> Cost:
+        return run_cost(labelled, override(FIRST, assignments), stress, "cpu", None)
+
+    assert cost().epoch == STEPS and cost(stress="auto").epoch == STEPS * (1 + SHARE)
+    assert cost("schedule.freeze=0.5").epoch == STEPS / 2, "on features that are computed once"
+    assert cost("schedule.freeze=1").epoch == STEPS / 100
+    assert cost().scores == 0 < cost(stress="full").scores
+    taught = run_cost(
+        replace(labelled, competition=looking), override(FIRST, ["pseudo.rounds=2"]), "none", "cpu", None
+    )
+    assert taught.epoch == STEPS * (1 + 2 / 0.5), "taught networks see more images"
+
+
+def test_a_trial_gets_the_epochs_that_fit(labelled: Labelled, measured: Measured) -> None:
+    measured({"first": 1.0})
+    assert [trial_epochs(labelled, FIRST, seconds)[0] for seconds in (0, STEPS - 1, 3.5 * STEPS)] == [0, 0, 3]
+
+
+def test_recipes_that_fit_are_trained_whole(labelled: Labelled, measured: Measured) -> None:
     asked = measured({"first": 0.01, "second": 0.01})
-    assert trained(tmp_path) == ["first", "second"] == asked
-    assert epochs(tmp_path) == {"first": 4, "second": 4}
+    assert names(within(labelled)) == asked == ["first", "second"]
+    assert epochs(labelled) == {"first": 4, "second": 4}
 
 
 def test_the_first_recipe_gets_the_epochs_that_fit_and_others_only_if_most_do(
-    tmp_path: Path, measured: Measured
+    labelled: Labelled, measured: Measured
 ) -> None:
-    left = MARGIN * (600 - CLOSING) / (1 + SHARE)  # the stress scores fit in too
+    left = (600 - CLOSING) / (1 + SHARE)  # the stress scores fit in too
     # three epochs and a bit of the first; one epoch of the second, which has half the steps
-    measured({"first": left / STEPS / 3.5, "second": left / STEPS * 2 / 1.5})
-    assert trained(tmp_path, stress="auto") == ["first"]
-    assert epochs(tmp_path) == {"first": 3} and plan(tmp_path)["skipped"] == ["second"]
+    measured({"first": left * 0.9 / STEPS / 3.5, "second": left * 0.9 / STEPS * 2 / 1.5})
+    assert names(within(labelled)) == ["first"]
+    assert epochs(labelled) == {"first": 3} and plan(labelled)["skipped"] == ["second"]
 
 
-def test_a_budget_that_is_too_short_for_one_epoch_is_an_error(tmp_path: Path, measured: Measured) -> None:
-    measured({"first": 100})
-    with pytest.raises(UserError, match=r"the budget of 10 min 00 s is too short: .* one epoch of first on 3 folds"):
-        trained(tmp_path)
-
-
-def test_the_plan_is_kept_for_the_same_call(tmp_path: Path, measured: Measured) -> None:
+def test_the_plan_is_kept_for_the_same_call(labelled: Labelled, measured: Measured) -> None:
     measured({"first": 20, "second": 100})
-    first = trained(tmp_path)
+    first = within(labelled)
     asked = measured({})
-    assert trained(tmp_path) == first and asked == []
+    assert within(labelled) == first and asked == []
 
 
-def test_the_whole_suite_is_planned_for_where_it_is_asked_for(tmp_path: Path, measured: Measured) -> None:
+def test_the_whole_suite_is_planned_for_where_it_is_asked_for(labelled: Labelled, measured: Measured) -> None:
     measured({"first": 0.01})
-    trained(tmp_path, [override(FIRST, ["schedule.epochs=1"])], stress="full")
-    (folder,) = Workspace(tmp_path, "tiny-practice").train.iterdir()
-    assert read_json(folder / "metrics.json")["stress"]["share"] == 1 and plan(tmp_path)["reserved"]["first"] > 0
+    (run,) = within(labelled, (override(FIRST, ["schedule.epochs=1"]),), stress="full")
+    assert run.metrics["stress"]["share"] == 1 and plan(labelled)["reserved"]["first"] > 0
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("recipes", "more"),
     [
-        {"budget": 540.0},
-        {"recipes": [replace(FIRST, seed=1)]},
-        {"recipes": [override(FIRST, ["optimizer.lr=1e-4"])]},
-        {"recipes": [SECOND]},
-        {"folds": 2},
-        {"stress": "auto"},
+        (RECIPES, {"budget": 540.0}),
+        (RECIPES, {"stress": "none"}),
+        (RECIPES[1:], {}),
+        ((override(FIRST, ["optimizer.lr=1e-2"]), RECIPES[1]), {}),
+        ((override(FIRST, ["seed=1"]), RECIPES[1]), {}),
     ],
 )
-def test_the_plan_is_made_anew_for_another_call(more: dict[str, Any], tmp_path: Path, measured: Measured) -> None:
-    measured({"first": 20, "second": 20})
-    trained(tmp_path, [FIRST])
+def test_the_plan_is_made_anew_for_other_wishes(
+    recipes: tuple[Recipe, ...], more: dict[str, Any], labelled: Labelled, measured: Measured
+) -> None:
+    measured({"first": 20, "second": 1000})
+    within(labelled)
     asked = measured({"first": 0.01, "second": 0.01})
-    ran = trained(tmp_path, **{"recipes": [FIRST], **more})
-    assert asked == ran == [recipe["name"] for recipe in plan(tmp_path)["recipes"]]
+    within(labelled, recipes, **more)
+    assert asked[0] == recipes[0].name
 
 
-def test_a_later_recipe_that_fails_costs_nothing(tmp_path: Path, measured: Measured) -> None:
-    wild = override(FIRST, ["name=wild", "optimizer.lr=1e30", "seed=3"])
+def test_the_plan_is_made_anew_for_another_split(labelled: Labelled, measured: Measured, tmp_path: Path) -> None:
+    measured({"first": 20, "second": 1000})
+    within(labelled)
+    asked = measured({"first": 20, "second": 1000})
+    within(prepare(tmp_path, folds=2).labelled())
+    assert asked == ["first", "second"]
+
+
+def test_a_later_recipe_that_fails_is_skipped(labelled: Labelled, measured: Measured) -> None:
+    recipes = (FIRST, override(FIRST, ["name=wild", "optimizer.lr=1e30", "seed=3"]))
+    heard = Heard()
     measured({"first": 0.01, "wild": 0.01})
-    told = Heard()
-    assert trained(tmp_path, [FIRST, wild], progress=told) == ["first"]
-    assert any(line.startswith("skipped wild: the loss is no longer a number") for line in told.lines)
-    assert plan(tmp_path)["skipped"] == ["wild"]
-    assert trained(tmp_path, [FIRST, wild]) == ["first"]
+    assert names(within(labelled, recipes, progress=heard)) == ["first"]
+    assert "skipped wild: the loss is no longer a number" in str(heard) and plan(labelled)["skipped"] == ["wild"]
+    assert names(within(labelled, recipes)) == ["first"]
 
 
 def test_a_later_recipe_that_breaks_the_rules_is_skipped_and_the_first_is_an_error(
-    tmp_path: Path, measured: Measured
+    labelled: Labelled, measured: Measured
 ) -> None:
     breaking = override(FIRST, ["name=breaking", "model.pretrained=true"])
-    strict = replace(competition, rules=replace(competition.rules, pretrained=False))
+    strict = replace(labelled, competition=replace(competition, rules=replace(competition.rules, pretrained=False)))
+    heard = Heard()
     measured({"first": 0.01})
-    told = Heard()
-    assert trained(tmp_path, [FIRST, breaking], of=strict, progress=told) == ["first"]
-    assert any(line.startswith("skipped breaking: recipe breaking asks for pretrained") for line in told.lines)
+    within(strict, (FIRST, breaking), progress=heard)
+    assert "skipped breaking: recipe breaking asks for pretrained weights" in str(heard)
     with pytest.raises(UserError, match="which this competition forbids"):
-        trained(tmp_path, [breaking, FIRST], of=strict)
+        within(strict, (breaking, FIRST))
+
+
+def test_a_budget_too_short_for_one_epoch_says_what_it_takes(labelled: Labelled, measured: Measured) -> None:
+    measured({"first": 100.0})
+    with pytest.raises(UserError, match=r"budget of 10 min 00 s is too short: .* one epoch of first on 3 folds takes"):
+        within(labelled)

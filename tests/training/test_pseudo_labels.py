@@ -1,31 +1,32 @@
-"""A student learns from test images what its own fold's teacher says, pixel by pixel, and nothing else."""
+"""A student learns from test images what its own fold's teacher predicts, pixel by pixel, and nothing else."""
 
-import argparse
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny import FIRST, call, competition, prepare, train
-from toolkit import console
-from toolkit import train as verb
-from toolkit.competition import Competition, Rules
+from tests.tiny import FIRST, competition, looking, make_job, prepare, train
+from tests.training import same
 from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.data.folds import read_folds
 from toolkit.errors import UserError
-from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
 from toolkit.probabilities import open_probabilities, write_probabilities
-from toolkit.recipe import Pseudo, Recipe, override
-from toolkit.store import read_json, write_json
-from toolkit.training.fold import STATE, fit_fold
+from toolkit.project import Project
+from toolkit.recipe import Pseudo, override
+from toolkit.runs import Run, all_runs
+from toolkit.store import hash_file, read_json
+from toolkit.training import cross_validation
+from toolkit.training.fold import fit_fold
 from toolkit.training.pseudo_labels import Taught, Teacher, teach
+from toolkit.training.results import store_oof
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -35,17 +36,17 @@ MakeTeacher = Callable[..., Teacher]
 
 @pytest.fixture
 def make_teacher(tmp_path: Path) -> MakeTeacher:
-    """A teacher that says of an image or pixel of value v: v / 255 for the first class, the rest for the second."""
+    """A teacher that gives an image or pixel of value v: v / 255 for the first class, the rest for the second."""
 
     def make(images: np.ndarray, masks: bool, *overrides: str, fold: int = 0) -> Teacher:
         first = (images[..., 0] if masks else images[:, 0, 0, 0]) / np.float32(255)
-        said = np.stack([first, 1 - first], 1)
-        write_probabilities(tmp_path / "said.npy", [said], said.shape, np.uint8 if masks else np.float16)
+        predicted = np.stack([first, 1 - first], 1)
+        write_probabilities(tmp_path / "taught.npy", [predicted], predicted.shape, np.uint8 if masks else np.float16)
         rows = np.arange(len(images))
         targets = np.zeros(images.shape[:3] if masks else len(images), np.uint8 if masks else np.int64)
         dataset = Dataset(images, targets, rows, rows, images)
         recipe = override(FIRST, ["pseudo.confidence=0", "augment.mixup=0", "augment.cutmix=0", *overrides])
-        return Teacher(dataset, tmp_path / "said.npy", recipe, fold, CPU)
+        return Teacher(dataset, tmp_path / "taught.npy", recipe, fold, CPU)
 
     return make
 
@@ -58,11 +59,8 @@ def slopes(count: int) -> np.ndarray:
     """Values from 60 to 240 that rise by less than 5 a pixel, another way in each image."""
     down, across = np.mgrid[:16, :24]
     ways = np.random.default_rng(0).uniform(-4, 4, (count, 2, 1, 1))
-    return (
-        np.rint(150 + ways[:, 0] * (down - 7.5) + ways[:, 1] * (across - 11.5))
-        .clip(60, 240)
-        .astype(np.uint8)[..., None]
-    )
+    values = np.rint(150 + ways[:, 0] * (down - 7.5) + ways[:, 1] * (across - 11.5))
+    return values.clip(60, 240).astype(np.uint8)[..., None]
 
 
 def taught(teacher: Teacher, batches: int = 12) -> Iterator[Taught]:
@@ -90,13 +88,7 @@ def test_probabilities_follow_the_pixels_through_flips_and_cutmix(
 def test_probabilities_follow_the_pixels_through_turns_and_warps_and_what_comes_from_outside_has_no_weight(
     make_teacher: MakeTeacher,
 ) -> None:
-    words = (
-        "augment.rotate=40",
-        "augment.scale=0.2",
-        "augment.shift=0.2",
-        "augment.elastic=0.5",
-        "augment.cutmix=0.5",
-    )
+    words = [f"augment.{word}" for word in ("rotate=40", "scale=0.2", "shift=0.2", "elastic=0.5", "cutmix=0.5")]
     outside = 0
     for batch in taught(make_teacher(slopes(20), True, *words)):
         values, weight = batch.images[:, 0].float(), batch.weight
@@ -147,148 +139,128 @@ def test_test_images_are_their_share_of_a_batch_and_never_one_alone(
     assert len(make_teacher(noise(5), True, f"pseudo.share={share}").batch(0, 0).images) == count
 
 
-def test_a_teacher_says_what_its_network_predicts(tmp_path: Path) -> None:
+def test_a_teacher_writes_what_its_network_predicts(tmp_path: Path) -> None:
     prepare(tmp_path)
     run = train(tmp_path, "schedule.epochs=1")
-    dataset, weights = open_dataset(tmp_path / "tiny-practice" / "data"), run / "fold_1" / "weights.safetensors"
-    teach(competition, dataset, FIRST, weights, CPU, tmp_path / "said.npy")
-    network = load_network(competition, FIRST, weights, CPU)
-    wanted = predict(network, dataset.test_images, competition.scored, CPU, "float32")
-    assert np.allclose(open_probabilities(tmp_path / "said.npy"), wanted, atol=1e-3)
+    dataset = open_dataset(run.labelled.workspace.data)
+    teach(competition, dataset, run.fold(1), CPU, tmp_path / "taught.npy")
+    wanted = predict(run.network(1, CPU), dataset.test_images, competition.scored, CPU, "float32")
+    assert np.allclose(open_probabilities(tmp_path / "taught.npy"), wanted, atol=1e-3)
 
 
-def student_of(root: Path) -> Path:
-    """The run of the first round."""
-    (found,) = (
-        path.parent
-        for path in (root / "tiny-practice" / "train").glob("*/recipe.json")
-        if read_json(path)["pseudo"]["rounds"] == 1
-    )
-    return found
+def taught_runs(root: Path, *more: str) -> tuple[Run, Run]:
+    """The teacher's and the student's run after a round."""
+    kept = train(root, *PSEUDO, *more, of=looking)
+    teacher, student = sorted(all_runs(kept.labelled), key=lambda run: run.recipe.pseudo.rounds)
+    assert [run.recipe.pseudo.rounds for run in (teacher, student)] == [0, 1]
+    return teacher, student
 
 
-def same_fold(one: Path, other: Path, fold: int) -> bool:
-    names = ("weights.safetensors", "oof.npy")
-    return all(
-        (one / f"fold_{fold}" / name).read_bytes() == (other / f"fold_{fold}" / name).read_bytes() for name in names
-    )
+def same_folds(one: Run, other: Run) -> list[bool]:
+    return [
+        ours.weights.read_bytes() == theirs.weights.read_bytes()
+        and ours.oof_path.read_bytes() == theirs.oof_path.read_bytes()
+        for ours, theirs in zip(one.folds, other.folds, strict=True)
+    ]
 
 
 def test_a_student_depends_on_its_own_folds_teacher_alone(tmp_path: Path) -> None:
     prepare(tmp_path / "one")
     run = train(tmp_path / "one", "schedule.epochs=2")
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    other = tmp_path / "two" / run.relative_to(tmp_path / "one") / "fold_1" / "weights.safetensors"
+    other = tmp_path / "two" / run.fold(1).weights.relative_to(tmp_path / "one")
     weights = load_file(other)
     weights["body.head.1.bias"] += torch.tensor([5.0, 0.0, -5.0])
     save_file(weights, other)
-    students = []
-    for name in ("one", "two"):
-        train(tmp_path / name, *PSEUDO)
-        students.append(student_of(tmp_path / name))
-    assert [same_fold(students[0], students[1], fold) for fold in range(3)] == [True, False, True]
-    assert not same_fold(run, students[0], 0), "and it does learn from it"
+    (teacher, one), (_, two) = (taught_runs(tmp_path / name) for name in ("one", "two"))
+    assert same_folds(one, two) == [True, False, True]
+    assert not same_folds(teacher, one)[0], "and it does learn from it"
 
 
 def test_labels_of_a_fold_change_nothing_in_its_teacher_nor_its_student(tmp_path: Path) -> None:
-    workspace = prepare(tmp_path / "one")
+    labelled = prepare(tmp_path / "one").labelled()
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     path = tmp_path / "two" / "tiny-practice" / "data" / "targets.npy"
     targets = np.load(path)
-    targets[(read_folds(workspace)["fold"] == 0).to_numpy()] += 1
+    targets[labelled.rows(0)] += 1
     np.save(path, targets % 3)
-    runs = []
-    for name in ("one", "two"):
-        train(tmp_path / name, *PSEUDO, "loss.balance=0.5", "sampling=0.5")
-        student = student_of(tmp_path / name)
-        (teacher,) = {path.parent for path in student.parent.glob("*/recipe.json")} - {student}
-        runs.append((teacher, student))
+    runs = [taught_runs(tmp_path / name, "loss.balance=0.5", "sampling=0.5") for name in ("one", "two")]
     for one, two in zip(*runs, strict=True):
-        assert [same_fold(one, two, fold) for fold in range(3)] == [True, False, False]
+        assert same_folds(one, two) == [True, False, False]
+
+
+@pytest.fixture
+def ready(tmp_path: Path) -> Project:
+    return prepare(tmp_path, of=looking)
 
 
 def test_rules_that_forbid_test_images_stop_it(tmp_path: Path) -> None:
-    workspace = prepare(tmp_path)
-    made = console.parser("train", "", overrides=True)
-    verb.add_options(made)
-    strict = replace(competition, rules=Rules(unlabelled_test_images=False, sources={}))
+    strict = prepare(tmp_path)
     with pytest.raises(UserError, match=r"learns from test images, which .* forbids; set pseudo\.rounds=0 \(rule"):
-        call(verb.train_verb, made, tmp_path, "pseudo.rounds=1", of=strict)
-    assert not workspace.train.exists()
+        strict.train(pseudo__rounds=1)
+    assert not strict.workspace.train.exists()
 
 
-def test_without_test_images_it_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    workspace = prepare(tmp_path)
-    images = np.load(workspace.data / "test_images.npy")
-    np.save(workspace.data / "test_images.npy", images[:0])
+def test_without_test_images_it_is_refused_before_anything_is_trained(ready: Project) -> None:
+    images = np.load(ready.workspace.data / "test_images.npy")
+    np.save(ready.workspace.data / "test_images.npy", images[:0])
     with pytest.raises(UserError, match=r"tiny has no test images at hand to learn from; set pseudo\.rounds=0"):
-        train(tmp_path, "pseudo.rounds=1")
-    assert not workspace.train.exists()
+        ready.train(pseudo__rounds=1)
+    assert not ready.workspace.train.exists()
 
 
-def test_a_fold_alone_is_not_trained_as_if_it_had_a_teacher(tmp_path: Path) -> None:
-    workspace = prepare(tmp_path)
+def test_a_fold_alone_is_not_trained_as_if_it_had_a_teacher(ready: Project) -> None:
     with pytest.raises(UserError, match=r"a fold alone has no teacher to learn from; leave out --fold, or set pseudo"):
-        train(tmp_path, "pseudo.rounds=1", "--fold", "0")
-    assert not workspace.train.exists()
-    quick = ("schedule.epochs=1", "pseudo.share=0.3")  # which does nothing without rounds
-    assert train(tmp_path, *quick, "--fold", "0") == train(tmp_path, *quick)
+        ready.train_fold(ready.recipe(pseudo__rounds=1), 0)
+    assert not ready.workspace.train.exists()
+    quick = ready.recipe(schedule__epochs=1, pseudo__share=0.3)  # which does nothing without rounds
+    assert ready.train_fold(quick, 0) == ready.train(quick)
 
 
 @pytest.mark.parametrize(
-    ("scores", "kept", "trained"),
+    ("scores", "kept"),
     [
-        pytest.param([0.5, 0.4], 0, 2, id="the first round loses"),
-        pytest.param([0.5, 0.5], 0, 2, id="it gains nothing"),
-        pytest.param([0.5, 0.6, 0.6], 1, 3, id="the second gains nothing more"),
-        pytest.param([0.5, 0.6, 0.7, 0.8], 3, 4, id="each gains"),
+        pytest.param([0.5, 0.4], 0, id="the first round loses"),
+        pytest.param([0.5, 0.5], 0, id="it gains nothing"),
+        pytest.param([0.5, 0.6, 0.6], 1, id="the second gains nothing more"),
+        pytest.param([0.5, 0.6, 0.7, 0.8], 3, id="each gains"),
     ],
 )
 def test_a_round_that_does_not_gain_is_dropped_and_the_run_before_stays(
-    scores: list[float], kept: int, trained: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scores: list[float], kept: int, ready: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = prepare(tmp_path)
-    calls: list[tuple[Pseudo, Path | None]] = []
+    rounds: list[Run] = []
 
-    def train_once(
-        of: Competition, workspace: object, recipe: Recipe, options: object, until: object, teacher: Path | None
-    ) -> Path:
-        folder = tmp_path / f"round_{len(calls)}"
-        write_json(folder / "metrics.json", {"clean": {"score": scores[len(calls)]}})
-        calls.append((recipe.pseudo, teacher))
-        return folder
+    def scored(run: Run) -> dict[str, Any]:
+        rounds.append(run)
+        return store_oof(run) | {"score": scores[len(rounds) - 1]}
 
-    monkeypatch.setattr(verb, "_train_once", train_once)
-    recipe = override(FIRST, ["pseudo.rounds=3", "pseudo.share=0.3"])
-    options = argparse.Namespace(device="cpu", workers=0, stress="none")
-    assert verb.train(competition, workspace, recipe, options) == tmp_path / f"round_{kept}"
-    wanted = [Pseudo(), *(Pseudo(rounds=number, share=0.3) for number in range(1, trained))]
-    assert calls == [(pseudo, tmp_path / f"round_{k - 1}" if k else None) for k, pseudo in enumerate(wanted)]
+    monkeypatch.setattr(cross_validation, "store_oof", scored)
+    run = ready.train(pseudo__rounds=3, pseudo__share=0.3, schedule__epochs=1, stress="none")
+    assert run == rounds[kept] and len(rounds) == len(scores)
+    wanted = [Pseudo(), *(Pseudo(rounds=number, share=0.3) for number in range(1, len(scores)))]
+    assert [one.recipe.pseudo for one in rounds] == wanted
+    for teacher, student in pairwise(rounds):
+        assert list(read_json(student.teacher_path).values()) == [hash_file(path) for path in teacher.weights]
 
 
 def test_a_student_of_a_teacher_that_was_cut_short_begins_anew_when_the_teacher_has_gone_on(tmp_path: Path) -> None:
-    workspace = prepare(tmp_path / "cut")
-    options = argparse.Namespace(device="cpu", workers=0, stress="none")
-    recipe = override(FIRST, PSEUDO)
-    verb.train(competition, workspace, recipe, options, time.time())
-    verb.train(competition, workspace, recipe, options)
-    whole = prepare(tmp_path / "whole")
-    verb.train(competition, whole, recipe, options)
-    students = student_of(tmp_path / "cut"), student_of(tmp_path / "whole")
-    assert all(same_fold(*students, fold) for fold in range(3))
-    assert not list(students[0].rglob(STATE)) and not list(students[0].rglob("taught.npy"))
+    students = []
+    for name, deadlines in (("cut", (time.time(), None)), ("whole", (None,))):
+        labelled = prepare(tmp_path / name, of=looking).labelled()
+        for deadline in deadlines:
+            recipe = override(FIRST, PSEUDO)
+            cross_validation.train(labelled, recipe, device="cpu", stress="none", deadline=deadline)
+        students += [run for run in all_runs(labelled) if run.recipe.pseudo.rounds]
+    assert all(same_folds(*students))
+    assert not any(fold.state.exists() or fold.taught.exists() for fold in students[0].folds)
 
 
-def test_a_student_interrupted_in_its_last_epoch_ends_with_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("toolkit.training.fold.SAVE_SECONDS", 0.0)
-    workspace = prepare(tmp_path)
-    said = np.random.default_rng(0).dirichlet([1, 1, 1], len(open_dataset(workspace.data).test_images))
-    write_probabilities(tmp_path / "said.npy", [said], said.shape, np.float16)
-    options = argparse.Namespace(device="cpu", workers=0, stress="none")
-    _, jobs = verb.prepare(competition, workspace, override(FIRST, PSEUDO), options)
-    job = replace(jobs[0], teacher=tmp_path / "said.npy")
+@pytest.mark.usefixtures("saving_each_epoch")
+def test_a_student_interrupted_in_its_last_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
+    job = make_job(tmp_path, *PSEUDO, teacher=tmp_path / "taught.npy")
+    predicted = np.random.default_rng(0).dirichlet([1, 1, 1], len(open_dataset(job.data).test_images))
+    write_probabilities(tmp_path / "taught.npy", [predicted], predicted.shape, np.float16)
 
     def interrupt(fold: int, epoch: float, news: str) -> None:
         if epoch > 1:
@@ -296,7 +268,6 @@ def test_a_student_interrupted_in_its_last_epoch_ends_with_the_same_bits(
 
     with pytest.raises(KeyboardInterrupt):
         fit_fold(job, interrupt)
-    assert (job.folder / STATE).exists()
+    assert job.place.state.exists()
     resumed, whole = fit_fold(job), fit_fold(replace(job, folder=tmp_path / "whole"))
-    assert all(torch.equal(value, whole.main.weights[name]) for name, value in resumed.main.weights.items())
-    assert [line["loss"] for line in resumed.history] == [line["loss"] for line in whole.history]
+    assert same(resumed, whole)
