@@ -16,7 +16,9 @@ NAMES = ("blood_cells", "mars")
 # each process is a copy of one that has imported everything, so that a start costs no seconds; there is one server for
 # all tests, and of two lists of what it imports the last would win
 START = multiprocessing.get_context("forkserver")
-START.set_forkserver_preload(["tests.test_kill", "tests.test_search", "tests.tuning.test_study"])
+START.set_forkserver_preload(
+    ["tests.test_kill", "tests.tuning.test_claims", "tests.tuning.test_search_loop", "tests.tuning.test_study"]
+)
 
 
 @pytest.fixture(params=NAMES)

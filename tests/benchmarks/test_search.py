@@ -15,36 +15,37 @@ from benchmarks.search_surrogate import Random, Surrogate
 from benchmarks.search_table import Table, collect, load, save
 from tests.conftest import ROOT
 from toolkit.competition import Competition, load_competition
+from toolkit.console import Screen
 from toolkit.data.cleaning import cleaning_hash, read_cleaning
 from toolkit.data.dataset import Dataset, data_hash, save_dataset
 from toolkit.data.folds import folds_hash, make_folds, read_folds
 from toolkit.errors import UserError
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import override, to_dict
-from toolkit.search import UNPRUNED
 from toolkit.store import MANIFEST, Workspace, hash_json, read_json, write_json, write_manifest
 from toolkit.tuning.pruning import pooled_score
+from toolkit.tuning.settings import UNPRUNED
 
 BLOCKS = 12
 
 
 def drawn(mars: Competition, runs: int = 12) -> Table:
     """Random recipes that are the better the more weight rare classes have, on three folds of a dozen blocks."""
-    random = np.random.default_rng(0)
-    truth = random.multinomial(400, [0, 0.4, 0.3, 0.25, 0.05], size=(3, BLOCKS))
+    rng = np.random.default_rng(0)
+    truth = rng.multinomial(400, [0, 0.4, 0.3, 0.25, 0.05], size=(3, BLOCKS))
     recipes, confusions = [], np.zeros((runs, 3, BLOCKS, 5, 5), np.int64)
     for run in range(runs):
-        trial = Random(random)
+        trial = Random(rng)
         assert mars.suggest is not None
         mars.suggest(trial)
         recipes.append(trial.made)
-        quality = 0.5 + 0.5 * trial.made["loss.balance"] + 0.01 * random.standard_normal((3, 1, 1))
-        right = random.binomial(truth, quality)
+        quality = 0.5 + 0.5 * trial.made["loss.balance"] + 0.01 * rng.standard_normal((3, 1, 1))
+        right = rng.binomial(truth, quality)
         confusions[run] = right[..., None] * np.eye(5, dtype=np.int64)
         confusions[run, ..., 1:, 1] += (truth - right)[..., 1:] * (np.arange(1, 5) != 1)
         confusions[run, ..., 1, 2] += (truth - right)[..., 1]
-    courses = [[{0.5: 0.2 + 0.01 * run, 1.0: 0.4 + 0.01 * run} for _ in range(3)] for run in range(runs)]
-    return Table("mars", [], recipes, confusions, np.ones((runs, 3), bool), np.full((runs, 3), 60.0), courses)
+    curves = [[{0.5: 0.2 + 0.01 * run, 1.0: 0.4 + 0.01 * run} for _ in range(3)] for run in range(runs)]
+    return Table("mars", [], recipes, confusions, np.ones((runs, 3), bool), np.full((runs, 3), 60.0), curves)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +61,8 @@ def test_runs_that_all_gain_the_same_are_stopped_where_they_are_below_the_median
 
 
 def test_a_table_is_collected_from_the_runs_of_a_workspace(mars: Competition, tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    masks = random.integers(0, 5, (30, 64, 128)).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, 5, (30, 64, 128)).astype(np.uint8)
     rows = np.arange(30)
     workspace = Workspace(tmp_path, "mars")
     save_dataset(Dataset(masks[..., None], masks, rows, rows // 2, masks[:0, ..., None]), workspace.data, "")
@@ -78,9 +79,9 @@ def test_a_table_is_collected_from_the_runs_of_a_workspace(mars: Competition, tm
         write_json(folder / "recipe.json", to_dict(recipe))
         for k in range(3 - (number == 2)):  # the last one was pruned after two folds
             at = np.flatnonzero(table["fold"] == k)
-            said = np.where(random.random(masks[at].shape) < 0.2 * number, 1, np.maximum(masks[at], 1))
-            wrongs.append((number, k, ((said != masks[at]) & (masks[at] > 0)).sum()))
-            values = np.moveaxis(np.eye(5, dtype=np.float32)[said], -1, 1)
+            predicted = np.where(rng.random(masks[at].shape) < 0.2 * number, 1, np.maximum(masks[at], 1))
+            wrongs.append((number, k, ((predicted != masks[at]) & (masks[at] > 0)).sum()))
+            values = np.moveaxis(np.eye(5, dtype=np.float32)[predicted], -1, 1)
             write_probabilities(folder / f"fold_{k}" / "oof.npy", [values], values.shape, np.float16)
             write_json(folder / f"fold_{k}" / "history.json", [{"score": 0.1}, {"score": 0.2}])
             write_manifest(folder / f"fold_{k}", {"fold": k, "complete": True, "seconds": 10.0 + k})
@@ -90,7 +91,7 @@ def test_a_table_is_collected_from_the_runs_of_a_workspace(mars: Competition, tm
     made = collect(workspace, mars, blocks=4)
     save(made, tmp_path / "table.npz")
     read = load(tmp_path / "table.npz")
-    assert read.courses == made.courses and read.courses[0][0] == {0.5: 0.1, 1.0: 0.2}
+    assert read.curves == made.curves and read.curves[0][0] == {0.5: 0.1, 1.0: 0.2}
     assert (read.confusions == made.confusions).all() and read.confusions.shape == (3, 3, 4, 5, 5)
     assert read.trained.sum(1).tolist() == [3, 3, 2] and read.complete.tolist() == [0, 1]
     assert read.seconds[0].tolist() == [10, 11, 12]
@@ -109,7 +110,8 @@ def test_a_replay_saves_time_and_says_what_it_costs(mars: Competition) -> None:
     assert found["runs"] == 12 and found["folds"] == 36
     assert found["folds_trained"] < 36 and 0 < found["time_saved"] < 1
     assert 0 <= found["winner_kept"] <= 1 and found["score_lost_max"] >= found["score_lost_mean"] >= 0
-    nothing = replay(replace(table, courses=[[{1.0: 0.5}] * 3] * 12), mars, orders=2, threshold=0.0, median=False)
+    nothing = replay(replace(table, curves=[[{1.0: 0.5}] * 3] * 12), mars, orders=2, threshold=0.0, median=False)
+    assert not any(nothing["pruned"].values()) and any(found["pruned"].values())
     assert nothing["given_up"] == nothing["time_saved_when_searched"] == 0
     pruned = table.trained.copy()
     pruned[2, 1:], pruned[5, 2] = False, False
@@ -122,10 +124,10 @@ def test_a_replay_saves_time_and_says_what_it_costs(mars: Competition) -> None:
 def test_a_drawn_trial_scores_what_the_forest_says_give_or_take_the_residuals(
     mars: Competition, surrogate: Surrogate
 ) -> None:
-    random = np.random.default_rng(0)
-    recipe = surrogate.random_recipe(random)
+    rng = np.random.default_rng(0)
+    recipe = surrogate.random_recipe(rng)
     mean = surrogate.predict([recipe])[0, 0]
-    scores = [[pooled_score(mars, [fold]) for fold in surrogate.draw(recipe, random).folds] for _ in range(100)]
+    scores = [[pooled_score(mars, [fold]) for fold in surrogate.draw(recipe, rng).folds] for _ in range(100)]
     away = np.array(scores) - mean - surrogate.fold_effect
     assert abs(away.mean()) < 4 * surrogate.residuals.std() / np.sqrt(300)
     assert away.std() == pytest.approx(surrogate.residuals.std(), rel=0.2)
@@ -193,7 +195,7 @@ def test_all_of_it_on_a_small_table(mars: Competition, tmp_path: Path) -> None:
     options = argparse.Namespace(
         table=tmp_path / "table.npz", collect=None, seeds=1, trials=3, others=False, picture=tmp_path / "race.png"
     )
-    figures = measure(options)
+    figures = measure(options, Screen())
     assert figures["replay"]["runs"] == 12
     assert figures["cost_over_optuna"] == figures["race"][OURS.name]["cost_over_optuna"]
     assert (tmp_path / "race.png").stat().st_size > 5000

@@ -1,4 +1,4 @@
-"""When a trial is stopped: never by chance alone more often than was asked for, and early where it is hopeless."""
+"""When a trial is pruned: never by chance alone more often than was asked for, and early where there is no hope."""
 
 from dataclasses import replace
 
@@ -12,14 +12,15 @@ from tests.conftest import ROOT
 from toolkit.competition import Competition, load_competition
 from toolkit.tuning.pruning import (
     FINISHED,
-    Fold,
+    FoldConfusions,
+    Folds,
     Noise,
     below_median,
     by_group,
     crossfit_winner,
+    end_if_pruned,
     fold_change,
     fold_noise,
-    hopeless_end,
     pooled_score,
     should_prune,
     worse,
@@ -31,35 +32,35 @@ SHARE = {"blood_cells": np.full(8, 1 / 8), "mars": np.array([0.24, 0.34, 0.23, 0
 
 def drawn(
     competition: Competition,
-    random: np.random.Generator,
+    rng: np.random.Generator,
     quality: float = 0.8,
     folds: int = 3,
     groups: int = 60,
     jitter: float = 0.0,
     truth: list[np.ndarray] | None = None,
-) -> list[Fold]:
+) -> Folds:
     """A trial that is right with probability `quality` (give or take `jitter` a fold, as trainings differ)."""
-    truth = truth or truths(competition, random, folds, groups)
+    truth = truth or truths(competition, rng, folds, groups)
     classes = len(competition.task.classes)
     made = []
     for k, labels in enumerate(truth):
-        right = random.random(labels.shape) < quality + jitter * random.standard_normal()
-        predicted = np.where(right, labels, random.integers(classes, size=labels.shape))
+        right = rng.random(labels.shape) < quality + jitter * rng.standard_normal()
+        predicted = np.where(right, labels, rng.integers(classes, size=labels.shape))
         confusions = np.zeros((len(labels), classes, classes), np.int64)
         np.add.at(confusions, (np.arange(len(labels))[:, None], labels, predicted), 1)
-        made.append(Fold(k, np.arange(len(labels)) + 1000 * k, confusions))
+        made.append(FoldConfusions(k, np.arange(len(labels)) + 1000 * k, confusions))
     return made
 
 
-def truths(competition: Competition, random: np.random.Generator, folds: int, groups: int) -> list[np.ndarray]:
+def truths(competition: Competition, rng: np.random.Generator, folds: int, groups: int) -> list[np.ndarray]:
     """Labels of each fold, (groups, samples): one cell a group, twenty pixels a tile that has mostly one class."""
     share = SHARE[competition.name]
     pixels = 1 if competition.name == "blood_cells" else 20
     made = []
     for _ in range(folds):
-        main = random.choice(len(share), (groups, 1), p=share)
-        other = random.choice(len(share), (groups, pixels), p=share)
-        made.append(np.where(random.random(other.shape) < 0.7, main, other))
+        main = rng.choice(len(share), (groups, 1), p=share)
+        other = rng.choice(len(share), (groups, pixels), p=share)
+        made.append(np.where(rng.random(other.shape) < 0.7, main, other))
     return made
 
 
@@ -76,12 +77,12 @@ def test_a_trial_like_the_best_is_never_pruned(competition: Competition, seed: i
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=15, deadline=None)
 def test_the_order_of_folds_and_groups_says_nothing(competition: Competition, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    truth = truths(competition, random, 3, 40)
-    trial, best = (drawn(competition, random, quality, truth=truth) for quality in (0.6, 0.8))
-    order = random.permutation(40)
+    rng = np.random.default_rng(seed)
+    truth = truths(competition, rng, 3, 40)
+    trial, best = (drawn(competition, rng, quality, truth=truth) for quality in (0.6, 0.8))
+    order = rng.permutation(40)
 
-    def turned(folds: list[Fold]) -> list[Fold]:
+    def turned(folds: Folds) -> Folds:
         return [replace(one, confusions=one.confusions[order]) for one in folds][::-1]
 
     assert worse(competition, turned(trial), turned(best)) == pytest.approx(worse(competition, trial, best))
@@ -90,9 +91,9 @@ def test_the_order_of_folds_and_groups_says_nothing(competition: Competition, se
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_copies_in_a_group_make_nothing_surer(competition: Competition) -> None:
-    random = np.random.default_rng(0)
-    truth = truths(competition, random, 3, 60)
-    trial, best = (drawn(competition, random, quality, truth=truth) for quality in (0.75, 0.8))
+    rng = np.random.default_rng(0)
+    truth = truths(competition, rng, 3, 60)
+    trial, best = (drawn(competition, rng, quality, truth=truth) for quality in (0.75, 0.8))
     copied = ([replace(one, confusions=one.confusions * 5) for one in folds] for folds in (trial, best))
     assert worse(competition, next(copied), next(copied)) == pytest.approx(worse(competition, trial, best))
 
@@ -104,7 +105,7 @@ def test_a_p_value_by_hand() -> None:
     right[:, 0, 0] = 1
     wrong = right.copy()
     wrong[:10, 0] = np.eye(8, dtype=np.int64)[1]
-    best, trial = ([Fold(0, np.arange(40), one)] for one in (right, wrong))
+    best, trial = ([FoldConfusions(0, np.arange(40), one)] for one in (right, wrong))
     by_hand = ttest_1samp((np.arange(40) < 10).astype(float), 0, alternative="greater").pvalue
     assert worse(blood, trial, best) == pytest.approx(by_hand)
     few = [replace(one, groups=one.groups[:3], confusions=one.confusions[:3]) for one in (trial[0], best[0])]
@@ -113,11 +114,11 @@ def test_a_p_value_by_hand() -> None:
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_equal_trials_are_pruned_no_more_often_than_was_asked_for(competition: Competition) -> None:
-    random = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     pruned = 0
     for _ in range(400):
-        truth = truths(competition, random, 3, 60)
-        trial, best = (drawn(competition, random, truth=truth) for _ in range(2))
+        truth = truths(competition, rng, 3, 60)
+        trial, best = (drawn(competition, rng, truth=truth) for _ in range(2))
         pruned += any(should_prune(competition, trial[:done], best, 0.1) for done in (1, 2))
     assert pruned / 400 <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 400)
     assert pruned  # there is a rate to speak of
@@ -125,11 +126,11 @@ def test_equal_trials_are_pruned_no_more_often_than_was_asked_for(competition: C
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_seeds_that_differ_prune_too_often_unless_the_folds_are_asked(competition: Competition) -> None:
-    random = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     alone = asked = 0
     for _ in range(150):
-        truth = truths(competition, random, 3, 150)
-        best, trial, *others = (drawn(competition, random, jitter=0.04, truth=truth) for _ in range(6))
+        truth = truths(competition, rng, 3, 150)
+        best, trial, *others = (drawn(competition, rng, jitter=0.04, truth=truth) for _ in range(6))
         noise = fold_noise(competition, [best, *others])
         alone += any(should_prune(competition, trial[:done], best, 0.1) for done in (1, 2))
         asked += any(should_prune(competition, trial[:done], best, 0.1, noise) for done in (1, 2))
@@ -139,11 +140,11 @@ def test_seeds_that_differ_prune_too_often_unless_the_folds_are_asked(competitio
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_the_best_of_many_has_been_lucky_and_that_is_not_held_against_its_equals(competition: Competition) -> None:
-    random = np.random.default_rng(6)
+    rng = np.random.default_rng(6)
     pruned = unaware = 0
     for _ in range(150):
-        truth = truths(competition, random, 3, 100)
-        trial, *finished = (drawn(competition, random, jitter=0.03, truth=truth) for _ in range(9))
+        truth = truths(competition, rng, 3, 100)
+        trial, *finished = (drawn(competition, rng, jitter=0.03, truth=truth) for _ in range(9))
         best = max(finished, key=lambda folds: pooled_score(competition, folds))
         noise = fold_noise(competition, finished)
         assert noise is not None and noise.luck > 0
@@ -155,11 +156,11 @@ def test_the_best_of_many_has_been_lucky_and_that_is_not_held_against_its_equals
 
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
-def test_a_hopeless_trial_is_pruned_after_one_fold(competition: Competition) -> None:
-    random = np.random.default_rng(3)
-    truth = truths(competition, random, 3, 200)
-    finished = [drawn(competition, random, 0.8, jitter=0.01, truth=truth) for _ in range(6)]
-    trial = drawn(competition, random, 0.5, truth=truth)
+def test_a_trial_far_behind_is_pruned_after_one_fold(competition: Competition) -> None:
+    rng = np.random.default_rng(3)
+    truth = truths(competition, rng, 3, 200)
+    finished = [drawn(competition, rng, 0.8, jitter=0.01, truth=truth) for _ in range(6)]
+    trial = drawn(competition, rng, 0.5, truth=truth)
     best = max(finished, key=lambda folds: pooled_score(competition, folds))
     for k in range(3):
         assert should_prune(competition, [trial[k]], best)
@@ -173,10 +174,10 @@ def test_a_hopeless_trial_is_pruned_after_one_fold(competition: Competition) -> 
 def test_a_trial_below_the_median_of_the_finished_ones_is_given_up_on_the_folds_it_has(
     competition: Competition,
 ) -> None:
-    random = np.random.default_rng(4)
-    truth = truths(competition, random, 3, 200)
-    finished = [drawn(competition, random, quality, truth=truth) for quality in (0.5, 0.6, 0.7, 0.8, 0.9)]
-    worse, better = (drawn(competition, random, quality, truth=truth) for quality in (0.55, 0.85))
+    rng = np.random.default_rng(4)
+    truth = truths(competition, rng, 3, 200)
+    finished = [drawn(competition, rng, quality, truth=truth) for quality in (0.5, 0.6, 0.7, 0.8, 0.9)]
+    worse, better = (drawn(competition, rng, quality, truth=truth) for quality in (0.55, 0.85))
     for k in range(3):
         assert below_median(competition, [worse[k]], finished)
         assert not below_median(competition, [better[k]], finished)
@@ -203,9 +204,9 @@ def test_samples_are_summed_by_group() -> None:
 
 def test_the_noise_of_folds_is_what_they_disagree_on() -> None:
     blood = COMPETITIONS[0]
-    random = np.random.default_rng(4)
-    truth = truths(blood, random, 5, 4000)
-    finished = [drawn(blood, random, 0.6 + 0.02 * number, jitter=0.02, truth=truth) for number in range(12)]
+    rng = np.random.default_rng(4)
+    truth = truths(blood, rng, 5, 4000)
+    finished = [drawn(blood, rng, 0.6 + 0.02 * number, jitter=0.02, truth=truth) for number in range(12)]
     noise = fold_noise(blood, finished)
     assert noise is not None and noise.freedom == 11 * 4
     assert np.sqrt(noise.variance) == pytest.approx(0.02 * 7 / 8, rel=0.5)  # an eighth of what is wrong is right
@@ -216,13 +217,12 @@ def test_the_noise_of_folds_is_what_they_disagree_on() -> None:
 def test_trainings_that_miss_a_class_now_and_then_are_noise_though_the_best_ones_did_not() -> None:
     """Chosen among equals by their scores, the better half has had no such fold, and says too little of chance."""
     blood = COMPETITIONS[0]
-    random = np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     variances = []
     for _ in range(40):
-        truth = truths(blood, random, 3, 2000)
+        truth = truths(blood, rng, 3, 2000)
         finished = [
-            [drawn(blood, random, 0.7 if random.random() < 0.2 else 0.8, truth=truth)[k] for k in range(3)]
-            for _ in range(8)
+            [drawn(blood, rng, 0.7 if rng.random() < 0.2 else 0.8, truth=truth)[k] for k in range(3)] for _ in range(8)
         ]
         noise = fold_noise(blood, finished)
         assert noise is not None
@@ -230,31 +230,31 @@ def test_trainings_that_miss_a_class_now_and_then_are_noise_though_the_best_ones
     assert np.mean(variances) == pytest.approx((7 / 8) ** 2 * 0.1**2 * 0.2 * 0.8, rel=0.25)
 
 
-def course(*scores: float) -> dict[float, float]:
+def curve(*scores: float) -> dict[float, float]:
     return {(number + 1) / len(scores): score for number, score in enumerate(scores)}
 
 
-def test_a_training_is_stopped_where_no_peer_has_come_back_from() -> None:
-    peers = [{2: course(0.2, 0.3 + 0.01 * number, 0.4 + 0.01 * number, 0.5 + 0.01 * number)} for number in range(8)]
-    assert hopeless_end(0.2, 0.5, 2, peers) == pytest.approx(0.4)  # with the peers' gain
-    assert hopeless_end(0.35, 0.5, 2, peers) is None  # by it, it ends in the better half
-    assert hopeless_end(0.2, 0.25, 2, peers) is None  # too early
-    assert hopeless_end(0.2, 1.0, 2, peers) is None  # too late
-    assert hopeless_end(0.2, 0.5, 2, peers[:5]) is None  # too few
-    assert hopeless_end(0.2, 0.5, 2, [*peers, {2: course(0.1, 0.1, 0.2, 0.6)}]) is None  # this one has come back
-    assert hopeless_end(0.2, 0.5, 1, peers) is None  # on another fold, which may be harder
+def test_a_training_is_pruned_where_no_peer_has_come_back_from() -> None:
+    peers = [{2: curve(0.2, 0.3 + 0.01 * number, 0.4 + 0.01 * number, 0.5 + 0.01 * number)} for number in range(8)]
+    assert end_if_pruned(0.2, 0.5, 2, peers) == pytest.approx(0.4)  # with the peers' gain
+    assert end_if_pruned(0.35, 0.5, 2, peers) is None  # by it, it ends in the better half
+    assert end_if_pruned(0.2, 0.25, 2, peers) is None  # too early
+    assert end_if_pruned(0.2, 1.0, 2, peers) is None  # too late
+    assert end_if_pruned(0.2, 0.5, 2, peers[:5]) is None  # too few
+    assert end_if_pruned(0.2, 0.5, 2, [*peers, {2: curve(0.1, 0.1, 0.2, 0.6)}]) is None  # this one has come back
+    assert end_if_pruned(0.2, 0.5, 1, peers) is None  # on another fold, which may be harder
 
 
-def test_courses_on_other_folds_count_by_what_these_differ_by() -> None:
-    """Fold 1 is harder: by 0.1 half-way, by 0.2 in the end."""
+def test_learning_curves_on_other_folds_count_by_what_these_differ_by() -> None:
+    """FoldConfusions 1 is harder: by 0.1 half-way, by 0.2 in the end."""
     both = [
-        {0: course(0.3, 0.4 + 0.01 * number, 0.5, 0.6), 1: course(0.2, 0.3 + 0.01 * number, 0.3, 0.4)}
+        {0: curve(0.3, 0.4 + 0.01 * number, 0.5, 0.6), 1: curve(0.2, 0.3 + 0.01 * number, 0.3, 0.4)}
         for number in range(3)
     ]
-    peers = [*both, *({0: course(0.3, 0.4, 0.5, 0.6)} for _ in range(2))]
-    assert hopeless_end(0.15, 0.5, 1, peers) == pytest.approx(0.245)  # they gain 0.1, 0.095 in the median
-    assert hopeless_end(0.35, 0.5, 1, peers) is None
-    assert hopeless_end(0.15, 0.5, 1, both[:1] + peers[3:] * 4) is None, "one trial says nothing of two folds"
+    peers = [*both, *({0: curve(0.3, 0.4, 0.5, 0.6)} for _ in range(2))]
+    assert end_if_pruned(0.15, 0.5, 1, peers) == pytest.approx(0.245)  # they gain 0.1, 0.095 in the median
+    assert end_if_pruned(0.35, 0.5, 1, peers) is None
+    assert end_if_pruned(0.15, 0.5, 1, both[:1] + peers[3:] * 4) is None, "one trial says nothing of two folds"
 
 
 def test_folds_that_a_trial_lacks_are_as_they_are_for_finished_trials(competition: Competition) -> None:
@@ -271,23 +271,23 @@ def test_folds_that_a_trial_lacks_are_as_they_are_for_finished_trials(competitio
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=50, deadline=None)
-def test_no_peer_that_ended_in_the_better_half_would_have_been_stopped(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    peers = [course(*np.cumsum(random.random(10) ** 3)) for _ in range(9)]
+def test_no_peer_that_ended_in_the_better_half_would_have_been_pruned(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    peers = [curve(*np.cumsum(rng.random(10) ** 3)) for _ in range(9)]
     middle = np.median([one[1.0] for one in peers])
     for one in peers:
         if one[1.0] >= middle:
-            assert all(hopeless_end(one[share], share, 0, [{0: peer} for peer in peers]) is None for share in one)
+            assert all(end_if_pruned(one[share], share, 0, [{0: peer} for peer in peers]) is None for share in one)
 
 
 def test_a_cross_fitted_winner_is_chosen_on_the_other_folds() -> None:
     blood = COMPETITIONS[0]
 
-    def fold(number: int, right: int) -> Fold:
+    def fold(number: int, right: int) -> FoldConfusions:
         confusions = np.zeros((100, 8, 8), np.int64)
         confusions[:right, 0, 0] = 1
         confusions[right:, 0, 1] = 1
-        return Fold(number, np.arange(100) + 100 * number, confusions)
+        return FoldConfusions(number, np.arange(100) + 100 * number, confusions)
 
     scores = [[90, 70, 70], [60, 90, 60], [75, 75, 78]]
     trials = [[fold(k, right) for k, right in enumerate(one)] for one in scores]
@@ -303,11 +303,11 @@ def test_a_cross_fitted_winner_is_chosen_on_the_other_folds() -> None:
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_choosing_among_equals_is_optimistic_and_cross_fitting_is_not(competition: Competition) -> None:
-    random = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     naive, crossfitted, each = [], [], []
     for _ in range(40):
-        truth = truths(competition, random, 3, 40)
-        trials = [drawn(competition, random, truth=truth) for _ in range(8)]
+        truth = truths(competition, rng, 3, 40)
+        trials = [drawn(competition, rng, truth=truth) for _ in range(8)]
         choice = crossfit_winner(competition, trials)
         naive.append(choice.naive)
         crossfitted.append(choice.crossfitted)

@@ -1,6 +1,5 @@
 """Trials are counted once, whoever dies; the dead are noticed, and what they were at is tried again."""
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -11,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,15 +18,14 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tests.conftest import START
+from tests.tuning.studies import expected, opened, suggested, up_to
 from toolkit.errors import UserError
-from toolkit.tuning.claims import GRACE, alive, claimed, this_process
+from toolkit.tuning.claims import GRACE, this_process
+from toolkit.tuning.samplers import Seeded
 from toolkit.tuning.study import (
     GIVEN_UP,
     HEARD,
@@ -36,90 +34,18 @@ from toolkit.tuning.study import (
     RETRIED,
     RETRIES,
     RETRY_OF,
-    SAMPLERS,
     Interrupted,
-    Seeded,
-    _WithPruned,
+    JournalLock,
     begin,
     counted,
     enqueue,
     give_back,
-    make_sampler,
-    open_storage,
-    open_study,
     revive,
     work,
 )
 
 KILLS = int(os.environ.get("SEARCH_KILLS", "10"))
 WORKERS = 4
-
-
-def opened(folder: Path, where: str = "sqlite", sampler: str = "random") -> Study:
-    made, _ = make_sampler(sampler, 30, 0)
-    return open_study(where, folder, "study", ["maximize"], made)
-
-
-def up_to(number: int) -> Callable[[Sequence[FrozenTrial]], bool]:
-    return lambda trials: len(counted(trials)) < number
-
-
-def suggested(trial: Trial) -> list[float]:
-    x = trial.suggest_float("x", 0, 1)
-    branch = trial.suggest_categorical("branch", ["a", "b"])
-    return [x + (trial.suggest_float("y@b", 0, 1) if branch == "b" else 0)]
-
-
-def expected(trial: FrozenTrial) -> float:
-    return float(trial.params["x"] + trial.params.get("y@b", 0))
-
-
-def test_a_gaussian_process_learns_from_pruned_trials_what_they_reported_last() -> None:
-    study = optuna.create_study(direction="maximize", sampler=make_sampler("gp", 30, 0)[0])
-    low: dict[str, BaseDistribution] = {"x": optuna.distributions.FloatDistribution(0, 1)}
-    state = optuna.trial.TrialState
-    for at in range(12):  # the better the lower x is, which only those that were given up show
-        study.add_trial(optuna.create_trial(params={"x": 0.5}, distributions=low, value=0.5))
-        reports = {1: 0.9, 2: 1 - at / 12}
-        pruned = optuna.create_trial(
-            params={"x": at / 12}, distributions=low, state=state.PRUNED, intermediate_values=reports
-        )
-        study.add_trial(pruned)
-    study.add_trial(optuna.create_trial(params={"x": 0.1}, distributions=low, state=state.PRUNED))  # told nothing
-    study.add_trial(optuna.create_trial(state=state.PRUNED, intermediate_values={1: 0.3}))  # has no x
-    seen = _WithPruned(study, {"x"})._get_trials(states=(state.COMPLETE,))
-    assert len(seen) == 24 and all(t.state == state.COMPLETE for t in seen)
-    assert [t.value for t in seen if t.intermediate_values] == [1 - at / 12 for at in range(12)]
-    assert sum(t.state == state.PRUNED for t in study.get_trials()) == 14, "the study itself is left as it is"
-    assert study.ask().suggest_float("x", 0, 1) < 0.2
-    study.add_trial(optuna.create_trial(params={"x": 0.5}, distributions=low, value=0.8, intermediate_values={1: 0.3}))
-    moved = _WithPruned(study, {"x"})._get_trials(states=(state.COMPLETE,))
-    assert [t.value for t in moved if 2 in t.intermediate_values] == pytest.approx([1.5 - at / 12 for at in range(12)])
-
-
-@pytest.mark.parametrize(("sampler", "where"), [*((name, "journal") for name in SAMPLERS), ("auto", "sqlite")])
-def test_every_sampler_draws_for_a_space_with_branches_and_goes_on_in_a_new_process(
-    sampler: str, where: str, tmp_path: Path
-) -> None:
-    for number in (6, 12):
-        work(opened(tmp_path, where, sampler), tmp_path, up_to(number), suggested)
-    trials = opened(tmp_path, where).get_trials()
-    assert len(trials) == 12 and all(t.values == [expected(t)] for t in trials)
-    assert len({t.params["x"] for t in trials}) > 10, "a restart repeats no draws (a model may ask for the edge twice)"
-
-
-def test_which_sampler_follows_from_the_number_of_trials() -> None:
-    assert make_sampler("auto", 30, 0)[1].startswith("by a Gaussian process once 10 trials")
-    assert make_sampler("auto", 16, 0)[1].startswith("by a Gaussian process once 10 trials"), (
-        "nor with a budget sooner"
-    )
-    assert make_sampler("auto", 101, 0)[1].startswith("by multivariate TPE once 10 trials")
-    assert make_sampler("auto", 30, 0, objectives=2)[1].startswith("by multivariate TPE once 10 trials")
-    assert make_sampler("auto", 10, 0)[1] == "at random"
-    with pytest.raises(UserError, match="there is no sampler 'best'; there are auto, tpe"):
-        make_sampler("best", 30, 0)
-    with pytest.raises(UserError, match="cmaes takes one objective"):
-        make_sampler("cmaes", 30, 0, objectives=2)
 
 
 @pytest.mark.parametrize(
@@ -207,20 +133,10 @@ def left_running(study: Study, owner: object, heard: float) -> int:
     return trial.number
 
 
-def test_a_dead_process_is_known_at_once_here_and_after_two_minutes_elsewhere(tmp_path: Path) -> None:
-    me, now = this_process(), time.time()
-    assert alive(me, 0.0)
-    assert not alive(replace(me, started="1"), now), "another process has got the same number"
-    assert not alive(replace(me, pid=2**22 + 1), now)
-    assert alive(replace(me, host="elsewhere"), now - GRACE / 2)
-    assert not alive(replace(me, host="elsewhere"), now - GRACE - 1)
-    study = opened(tmp_path)
-    for owner, heard in (
-        (me, 0.0),
-        (replace(me, started="1"), now),
-        (replace(me, host="elsewhere"), now),
-        (replace(me, host="elsewhere"), now - GRACE - 1),
-    ):
+def test_trials_of_dead_processes_are_tried_again(tmp_path: Path) -> None:
+    me, now, study = this_process(), time.time(), opened(tmp_path)
+    elsewhere = replace(me, host="elsewhere")
+    for owner, heard in ((me, 0.0), (replace(me, started="1"), now), (elsewhere, now), (elsewhere, now - GRACE - 1)):
         left_running(study, asdict(owner), heard)
     assert revive(study) == [1, 3]
     assert [t.state.name for t in study.get_trials()] == ["RUNNING", "FAIL", "RUNNING", "FAIL", "WAITING", "WAITING"]
@@ -287,33 +203,6 @@ def test_a_sign_of_life_is_given_while_a_trial_runs(tmp_path: Path) -> None:
     assert len(set(heard)) >= 3
 
 
-def hold(path: Path, taken: "multiprocessing.synchronize.Event") -> None:
-    with claimed(path) as mine:
-        assert mine
-        taken.set()
-        time.sleep(60)
-
-
-def test_a_claim_is_had_by_one_and_ends_with_its_process(tmp_path: Path) -> None:
-    path, taken = tmp_path / "claim", START.Event()
-    process = START.Process(target=hold, args=(path, taken))
-    process.start()
-    assert taken.wait(60)
-    with claimed(path) as mine:
-        assert not mine
-    process.kill()
-    process.join()
-    with claimed(path) as mine:
-        assert mine
-    stranger = {**asdict(this_process()), "host": "elsewhere"}
-    path.write_text(json.dumps(stranger))
-    with claimed(path) as mine:
-        assert not mine, "another machine has given a sign of life"
-    os.utime(path, (0, time.time() - GRACE - 1))
-    with claimed(path) as mine:
-        assert mine
-
-
 def worker(where: str, folder: Path, number: int, log: Path) -> None:
     """Work on the study until it has so many trials; write down what was told."""
     study = opened(folder, where, "tpe")
@@ -332,7 +221,7 @@ def worker(where: str, folder: Path, number: int, log: Path) -> None:
 
 def killed_again_and_again(where: str, folder: Path, kills: int, number: int) -> list[FrozenTrial]:
     """The study's trials after four processes have worked on it, one killed by -9 now and then and started anew."""
-    log, random = folder / "told", np.random.default_rng()
+    log, rng = folder / "told", np.random.default_rng()
     folder.mkdir(parents=True, exist_ok=True)
 
     def started() -> multiprocessing.process.BaseProcess:
@@ -342,8 +231,8 @@ def killed_again_and_again(where: str, folder: Path, kills: int, number: int) ->
 
     processes = [started() for _ in range(WORKERS)]
     for _ in range(kills):
-        time.sleep(random.uniform(0.05, 0.6))
-        at = int(random.integers(WORKERS))
+        time.sleep(rng.uniform(0.05, 0.6))
+        at = int(rng.integers(WORKERS))
         pid = processes[at].pid
         assert pid is not None
         if processes[at].exitcode is None:
@@ -433,24 +322,24 @@ def test_a_journal_whose_writer_was_killed_goes_to_one_of_those_that_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("toolkit.tuning.study.LOCKED", 1)
     with pytest.warns(UserWarning, match="grace_period"):
-        storages = [open_storage("journal", Path("search")) for _ in range(2)]
-    locks = [storage._backend._lock for storage in storages if isinstance(storage, JournalStorage)]  # type: ignore[attr-defined]
+        locks = [JournalLock("study.log", grace_period=1) for _ in range(2)]
     locks[0].acquire()  # and dies
     held = threading.Lock()
 
-    def write(lock: BaseJournalFileLock) -> None:
-        with get_lock_file(lock):
-            assert held.acquire(blocking=False)
-            time.sleep(0.6)
-            held.release()
+    def write(lock: JournalLock) -> None:
+        lock.acquire()
+        assert held.acquire(blocking=False)
+        time.sleep(0.6)
+        held.release()
+        lock.release()
 
     with ThreadPoolExecutor() as pool:
         for written in [pool.submit(write, lock) for lock in locks]:
             written.result(30)
-    with get_lock_file(locks[0]):
-        locks[1].release()  # as if it had been away for so long that it was thought dead
+    locks[0].acquire()
+    locks[1].release()  # as if it had been away for so long that it was thought dead
+    locks[0].release()
 
 
 def test_a_journal_is_shared_as_well(tmp_path: Path) -> None:

@@ -74,14 +74,9 @@ class Board:
         table.add_column("recipe", ratio=1, no_wrap=True, overflow="ellipsis")
         begun = [t for t in self.trials if t.state.name != "WAITING"]
         for trial in begun[-ROWS:]:
-            folds = f"{done_folds(trial, self.folds)}/{self.folds}"
+            folds = f"{trial.user_attrs.get('folds', 0)}/{self.folds}"
             table.add_row(*map(Text, (str(trial.number), scores(trial), folds, state(trial, why=False), short(trial))))
         return Group(table, Text("  ".join(word for word in (self.now, *self._rest()) if word)))
-
-
-def done_folds(trial: FrozenTrial, folds: int) -> int:
-    reported = max(trial.intermediate_values, default=0)
-    return folds if trial.state.name == "COMPLETE" else max(reported, int(trial.user_attrs.get("folds", 0)))
 
 
 def scores(trial: FrozenTrial) -> str:

@@ -79,7 +79,7 @@ def _finish(context: TrialContext, recipe: Recipe) -> tuple[Run, float] | None:
     try:
         with claim(context, run, deadline):
             for position, job in enumerate(jobs):
-                train_one(context, run, job, deadline, run.name, position, final=True)
+                train_one(context, run, job, position, run.name, deadline)
             decides = context.needs_run or recipe.schedule.average != "ema"
             if decides:
                 merge(context, recipe, context.needs_run)

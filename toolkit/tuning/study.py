@@ -45,7 +45,7 @@ def open_storage(where: str, folder: Path) -> BaseStorage:
     folder.mkdir(parents=True, exist_ok=True)
     if where == "journal":
         path = str(folder / "study.log")
-        return JournalStorage(JournalFileBackend(path, _JournalLock(path, grace_period=LOCKED)))
+        return JournalStorage(JournalFileBackend(path, JournalLock(path, grace_period=LOCKED)))
     if where == "sqlite":
         address = f"sqlite:///{folder / 'study.db'}"
         engine: dict[str, Any] = {"connect_args": {"timeout": 60}}
@@ -72,7 +72,7 @@ def open_storage(where: str, folder: Path) -> BaseStorage:
     raise AssertionError
 
 
-class _JournalLock(JournalFileOpenLock):
+class JournalLock(JournalFileOpenLock):
     """A lock file that others take from a killed process, one of them and not all at once.
 
     Optuna's symbolic link has the age of what it points to, which is the journal's: those who wait would take it

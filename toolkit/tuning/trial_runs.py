@@ -1,12 +1,13 @@
 """A search's trials as runs: trained fold by fold, pruned where the others say so."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import optuna
+from optuna import TrialPruned
 from optuna.study import Study
 from optuna.trial import Trial
 
@@ -31,14 +32,7 @@ from toolkit.tuning.trials import Rivals, fold_order, judge, seconds
 
 SLOW = 3.0  # times the time that the epochs were chosen for, at which a trial is pruned as too slow
 POLL = 1.0
-
-
-class PrunedInsideError(optuna.TrialPruned):
-    """A trial was pruned inside its first fold. end: the score that it was likely to have."""
-
-    def __init__(self, reason: str, end: float) -> None:
-        super().__init__(reason)
-        self.end = end
+History = Sequence[dict[str, Any]]  # the epochs so far
 
 
 @dataclass(frozen=True)
@@ -112,11 +106,8 @@ def _train_folds(
     study, rivals = context.study, context.rivals
     mine: dict[str, list[FoldConfusions]] = {kind: [] for kind in rivals.kinds}
     for position, job in enumerate(jobs):
-        try:
-            train_one(context, run, job, context.clock.cut_at, f"trial {trial.number}", position)
-        except PrunedInsideError as pruned:
-            trial.report(pruned.end, 0)
-            raise
+        reason = partial(_reason_to_prune, context, trial, job) if position == 0 else None
+        train_one(context, run, job, position, f"trial {trial.number}", context.clock.cut_at, reason)
         for kind, folds in mine.items():
             folds.append(judge(run, job.fold, kind, job.device))
         trial.set_user_attr("folds", position + 1)
@@ -124,9 +115,9 @@ def _train_folds(
             ((kind, folds),) = mine.items()
             trial.report(rivals.expected(study, kind, folds), position + 1)
         context.board.read()
-        reason = None if finished else rivals.verdict(study, run, mine)
-        if reason and position + 1 < len(jobs):
-            raise optuna.TrialPruned(f"after {position + 1} of {len(jobs)} folds: {reason}")
+        verdict = None if finished else rivals.verdict(study, run, mine)
+        if verdict and position + 1 < len(jobs):
+            raise TrialPruned(f"after {position + 1} of {len(jobs)} folds: {verdict}")
     return mine
 
 
@@ -137,17 +128,23 @@ def judged(context: TrialContext, run: Run) -> dict[str, list[FoldConfusions]]:
 
 
 def train_one(
-    context: TrialContext, run: Run, job: FoldJob, until: float | None, what: str, position: int, final: bool = False
+    context: TrialContext,
+    run: Run,
+    job: FoldJob,
+    position: int,
+    what: str,
+    until: float | None,
+    reason_to_prune: Callable[[History], TrialPruned | None] | None = None,
 ) -> None:
-    """Train a fold unless it is; of a final, to its end, however it goes. Interrupted where the time is up."""
+    """Train a fold unless it is; what: a trial or a final, as it is shown. Interrupted where the time is up."""
     if job.place.complete:
         return
     ended: list[Exception] = []
 
-    def stop(history: Sequence[dict[str, Any]]) -> bool:
+    def stop(history: History) -> bool:
         if passed(until):
             ended.append(Interrupted())
-        elif position == 0 and not final and (reason := _reason_to_stop(context, job, history)) is not None:
+        elif reason_to_prune is not None and (reason := reason_to_prune(history)) is not None:
             ended.append(reason)
         return bool(ended)
 
@@ -163,20 +160,21 @@ def train_one(
             raise ended[0] from None
 
 
-def _reason_to_stop(context: TrialContext, job: FoldJob, history: Sequence[dict[str, Any]]) -> Exception | None:
-    """Why a trial's first fold is not trained on, after so many epochs."""
+def _reason_to_prune(context: TrialContext, trial: Trial, job: FoldJob, history: History) -> TrialPruned | None:
+    """Why a trial's first fold is not trained on, after these epochs; what it is likely to have is reported."""
     epochs, limit = job.recipe.schedule.epochs, context.clock.per_trial
     took = history[-1]["seconds"] * epochs * context.folds
     steady = len(history) > 1 or not job.recipe.schedule.freeze  # features are computed in the first
     if limit is not None and steady and took > SLOW * limit:
-        return optuna.TrialPruned(f"too slow for the budget, all folds would take {duration(took)}")
+        return TrialPruned(f"too slow for the budget, all folds would take {duration(took)}")
     end = context.rivals.end_if_pruned(context.study, job.fold, history, epochs)
     if end is None:
         return None
-    return PrunedInsideError(f"after {len(history)} of {epochs} epochs: below the others at that point", end)
+    trial.report(end, 0)
+    return TrialPruned(f"after {len(history)} of {epochs} epochs: below the others at that point")
 
 
-def _fit(job: FoldJob, watch: Watch, stop: Any) -> None:
+def _fit(job: FoldJob, watch: Watch, stop: Callable[[History], bool]) -> None:
     if "+" in job.device:  # processes of their own, which can't be asked to stop
         each(train_fold, [job], job.device, watch, lambda job, told: None)
     else:

@@ -52,9 +52,9 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldConfusions:
     fold, rows = run.fold(number), run.labelled.rows(number)
     weights, path = hash_file(fold.weights), fold.judged(judged)
     if path.exists():
-        with np.load(path, allow_pickle=False) as stored:
-            if str(stored["weights"]) == weights:
-                return FoldConfusions(number, stored["groups"], stored["confusions"])
+        made_of, known = _read(path, path.stat().st_mtime_ns, number)
+        if made_of == weights:
+            return known
     if judged == "clean":
         found = confusions(run.labelled.competition, run.labelled.targets[rows], fold.oof)
     else:
@@ -78,13 +78,14 @@ def _stressed_confusions(run: Run, number: int, rows: np.ndarray, device: str) -
 def judged_folds(run: Run, judged: str) -> list[FoldConfusions]:
     """The run's folds that were trained whole and judged."""
     paths = ((fold.number, fold.judged(judged)) for fold in run.folds if fold.complete)
-    return [_read(path, path.stat().st_mtime_ns, number) for number, path in paths if path.exists()]
+    return [_read(path, path.stat().st_mtime_ns, number)[1] for number, path in paths if path.exists()]
 
 
 @lru_cache(maxsize=256)
-def _read(path: Path, changed: int, fold: int) -> FoldConfusions:
+def _read(path: Path, changed: int, fold: int) -> tuple[str, FoldConfusions]:
+    """The hash of the weights that it was made of, and what was judged."""
     with np.load(path, allow_pickle=False) as stored:
-        return FoldConfusions(fold, stored["groups"], stored["confusions"])
+        return str(stored["weights"]), FoldConfusions(fold, stored["groups"], stored["confusions"])
 
 
 def seconds(run: Run, folds: Iterable[int]) -> float:

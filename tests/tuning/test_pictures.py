@@ -1,9 +1,9 @@
-"""What a search says when it ends."""
+"""What decides, by the trials."""
 
 import optuna
 import pytest
 
-from toolkit.tuning.summary import ENOUGH, importances
+from toolkit.tuning.pictures import ENOUGH, importances
 
 
 @pytest.mark.parametrize("objectives", [1, 2])

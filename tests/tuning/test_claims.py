@@ -1,0 +1,62 @@
+"""A process is known to live, here and on another machine; a piece of work is had by one."""
+
+import multiprocessing
+import os
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tests.conftest import START
+from toolkit.store import write_json
+from toolkit.tuning.claims import GRACE, alive, claimed, this_process, turn
+
+
+def test_a_dead_process_is_known_at_once_here_and_after_two_minutes_elsewhere() -> None:
+    me, now = this_process(), time.time()
+    assert alive(me, 0.0)
+    assert not alive(replace(me, started="1"), now), "another process has got the same number"
+    assert not alive(replace(me, pid=2**22 + 1), now)
+    assert alive(replace(me, host="elsewhere"), now - GRACE / 2)
+    assert not alive(replace(me, host="elsewhere"), now - GRACE - 1)
+
+
+def hold(path: Path, taken: "multiprocessing.synchronize.Event") -> None:
+    with claimed(path) as mine:
+        assert mine
+        taken.set()
+        time.sleep(60)
+
+
+def test_a_claim_is_had_by_one_and_ends_with_its_process(tmp_path: Path) -> None:
+    path, taken = tmp_path / "claim", START.Event()
+    process = START.Process(target=hold, args=(path, taken))
+    process.start()
+    assert taken.wait(60)
+    with claimed(path) as mine:
+        assert not mine
+    process.kill()
+    process.join()
+    with claimed(path) as mine:
+        assert mine
+    write_json(path, {**asdict(this_process()), "host": "elsewhere"})
+    with claimed(path) as mine:
+        assert not mine, "another machine has given a sign of life"
+    os.utime(path, (0, time.time() - GRACE - 1))
+    with claimed(path) as mine:
+        assert mine
+
+
+def wait(path: Path, told: "multiprocessing.queues.Queue[float]") -> None:
+    with turn(path):
+        told.put(time.time())
+
+
+def test_a_turn_is_waited_for(tmp_path: Path) -> None:
+    told = START.Queue()
+    with turn(tmp_path / "new" / "turn.lock"):
+        process = START.Process(target=wait, args=(tmp_path / "new" / "turn.lock", told))
+        process.start()
+        time.sleep(0.3)
+        ended = time.time()
+    assert told.get(timeout=60) >= ended
+    process.join()

@@ -1,0 +1,193 @@
+"""A search leaves a winner; what is trained is never trained again, whoever is killed and however many share it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.conftest import START
+from tests.tiny import FIRST, competition, prepare, train
+from tests.tuning.studies import EPOCH, run_of, runs, search
+from toolkit.errors import UserError
+from toolkit.progress import SILENT
+from toolkit.recipe import Recipe
+from toolkit.runs import current_runs
+from toolkit.search_space import Suggesting
+from toolkit.tuning.board import Board
+from toolkit.tuning.clock import Clock
+from toolkit.tuning.search_loop import wait_for_others
+from toolkit.tuning.settings import CLEAN, SearchSettings
+from toolkit.tuning.study import counted, give_back
+from toolkit.tuning.trial_runs import TrialContext
+from toolkit.tuning.trials import Rivals
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+quick = pytest.mark.usefixtures("no_pictures")
+
+
+def test_a_search_leaves_runs_a_winner_and_pictures(tmp_path: Path) -> None:
+    project = prepare(tmp_path)
+    found = search(tmp_path, "schedule.epochs=2", trials=5)
+    assert found.trials["begun"] == 5 and found.trials["failed"] == 0
+    assert {"history.png", "slice.png"} <= {path.name for path in project.workspace.search.iterdir()}
+    trials = found.study.trials
+    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    for trial in trials:
+        made = run_of(found, trial).recipe
+        assert made.schedule.epochs == 2 and made.name == f"first-t{trial.number}"
+    for trial in finished:
+        assert trial.values == [pytest.approx(run_of(found, trial).score)]
+        assert list(trial.intermediate_values) == [1, 2, 3]
+        assert trial.intermediate_values[3] == pytest.approx(trial.values[0])
+    assert [t.user_attrs.get("recipe") for t in trials] == ["first", None, None, None, None]
+    assert len(current_runs(found.labelled)) == len(finished) + 2, "and two repeats"
+    values = found.as_json()
+    assert values["naive"] == pytest.approx(max(trial.values[0] for trial in finished))
+    assert values["optimism"] == values["naive"] - values["crossfitted"]
+    assert values["seeds"] == 2 and 0 < values["overhead_seconds"] < values["seconds"]
+    assert train(tmp_path, recipe=values["recipe"]) == found.run, "the same recipe is the same run"
+    assert found.recipe == project.recipe(values["recipe"])
+
+
+@quick
+def test_the_same_command_again_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path)
+    first = search(tmp_path, EPOCH, trials=3, repeats=0)
+    monkeypatch.setattr("toolkit.training.cross_validation.fit_fold", None)
+    again = search(tmp_path, EPOCH, trials=3, repeats=0)
+    timed = {"seconds": 0, "overhead_seconds": 0}
+    assert {**first.as_json(), **timed} == {**again.as_json(), **timed}
+
+
+@quick
+def test_trials_of_other_data_folds_objectives_fields_or_seeds_never_meet(tmp_path: Path) -> None:
+    def suggest_smaller_batches(trial: Suggesting) -> Recipe:
+        assert competition.suggest is not None
+        return replace(competition.suggest(trial), batch_size=4)
+
+    def suggest_wider(trial: Suggesting) -> Recipe:
+        rate = trial.suggest_float("optimizer.lr", 1e-5, 1, log=True)
+        batch = trial.suggest_categorical("batch_size", [8, 16])
+        return replace(FIRST, batch_size=batch, optimizer=replace(FIRST.optimizer, lr=rate))
+
+    def name(*fields: str, **more: Any) -> str:
+        return search(tmp_path, *(fields or (EPOCH,)), trials=1, repeats=0, **more).study.study_name
+
+    prepare(tmp_path)
+    names = [name(), name("schedule.epochs=2"), name(seed=1), name(objective="clean,seconds")]
+    prepare(tmp_path, seed=1)
+    others = (replace(competition, suggest=suggest) for suggest in (suggest_wider, suggest_smaller_batches))
+    names += [name(), *(name(of=other) for other in others)]
+    assert len(set(names)) == 7
+
+
+@quick
+def test_two_objectives_have_a_front(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    found = search(tmp_path, EPOCH, trials=4, objective="clean,stress", repeats=0)
+    finished = [trial for trial in found.study.trials if trial.state == TrialState.COMPLETE]
+    assert finished and found.study.best_trials and found.study.metric_names == ["clean", "stress"]
+    for trial in finished:
+        metrics = run_of(found, trial).metrics
+        assert trial.values == [metrics["clean"]["score"], metrics["stress"]["score"]]
+
+
+def test_seconds_can_be_the_second_objective(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    found = search(tmp_path, EPOCH, trials=3, objective="clean,seconds", repeats=0)
+    assert all(trial.values[1] > 0 for trial in found.study.trials if trial.state == TrialState.COMPLETE)
+    assert "pareto.png" in [path.name for path in found.pictures]
+
+
+@quick
+def test_the_search_ends_after_so_many_trials_without_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path)
+    values = iter([0.5, 0.4, 0.6, 0.6, 0.5, 0.3, 0.9])
+    monkeypatch.setattr("toolkit.tuning.search_loop.evaluate", lambda context, trial: [next(values)])
+    monkeypatch.setattr("toolkit.tuning.search_loop.finals", lambda context: [])
+    assert search(tmp_path, until_no_gain=3).trials["begun"] == 6
+
+
+@quick
+def test_a_budget_decides_on_the_epochs_once(tmp_path: Path, measured: Callable[[float], None]) -> None:
+    prepare(tmp_path)
+    steps = 3 * (48 // 8)
+    measured(600 * 0.8 / 2 / 1.5 / steps / 3.5)
+    first = search(tmp_path, budget=600.0, trials=2, repeats=0)
+    measured(1e-6)
+    again = search(tmp_path, budget=600.0, trials=3, repeats=0)
+    assert again.study.study_name == first.study.study_name
+    assert [run.recipe.schedule.epochs for run in runs(again)] == [3, 3, 3]
+    other = search(tmp_path, budget=660.0, trials=1, repeats=0)
+    assert other.study.study_name != first.study.study_name
+    assert {run.recipe.schedule.epochs for run in runs(other)} == {3, 4}, "4 are the recipe's own, and the most"
+    measured(60)
+    with pytest.raises(UserError, match="the budget of 9 min 00 s is too short for 16 trials of one epoch on 3 folds"):
+        search(tmp_path, budget=540.0)
+
+
+def test_a_trial_that_another_process_left_is_begun_by_who_waits(tmp_path: Path) -> None:
+    study, labelled = optuna.create_study(), prepare(tmp_path).labelled()
+    study.ask().suggest_float("x", 0, 1)
+    give_back(study, study.trials[0], 0)
+    context = TrialContext(
+        SearchSettings(trials=1),
+        study,
+        Rivals(labelled, (CLEAN,)),
+        None,
+        Clock(0),
+        Board(study, labelled.folds, None, SILENT),
+        SILENT,
+    )
+    assert wait_for_others(context)
+    study.tell(study.ask(), 0.5)
+    assert not wait_for_others(context)
+
+
+def search_until_killed(root: Path) -> None:
+    torch.set_num_threads(1)
+    search(root, "schedule.epochs=3", trials=6, repeats=0)
+
+
+@quick
+def test_a_search_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    rng = np.random.default_rng()
+    for _ in range(4):
+        process = START.Process(target=search_until_killed, args=(tmp_path,))
+        process.start()
+        process.join(rng.uniform(1.0, 4.0))
+        if process.exitcode is None and process.pid is not None:
+            os.kill(process.pid, 9)
+        process.join()
+    found = search(tmp_path, "schedule.epochs=3", trials=6, repeats=0)
+    trials = found.study.trials
+    begun = counted(trials)
+    assert len(begun) == 6 == found.trials["begun"]
+    assert not [trial for trial in trials if trial.state == TrialState.RUNNING]
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE:
+            assert trial.values == [pytest.approx(run_of(found, trial).score)]
+    assert {run_of(found, trial) for trial in begun if "run" in trial.user_attrs} == set(runs(found))
+
+
+@quick
+def test_two_searches_share_the_trials_and_no_run_is_trained_twice(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    both = [START.Process(target=search_until_killed, args=(tmp_path,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+        assert process.exitcode == 0
+    found = search(tmp_path, "schedule.epochs=3", trials=6, repeats=0)
+    trials = found.study.trials
+    assert found.trials["begun"] == 6 == len(trials)
+    assert len({trial.user_attrs["owner"]["pid"] for trial in trials}) == 2
