@@ -42,9 +42,9 @@ from benchmarks.search_replay import equals, inside, replay
 from benchmarks.search_surrogate import Surrogate
 from benchmarks.search_table import collect, load, save
 from toolkit.competition import load_competition
-from toolkit.console import Screen
 from toolkit.errors import UserError
 from toolkit.outcome import Table
+from toolkit.screen import Screen
 from toolkit.store import Workspace
 from toolkit.tuning.pruning import THRESHOLD
 

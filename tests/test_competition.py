@@ -1,5 +1,6 @@
 """Competitions are found by their folder, their rules are enforced, and their unscored classes never predicted."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,10 +14,11 @@ from hypothesis.extra import numpy as arrays
 
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
-from toolkit.competition import Rules, load_competition
+from tests import tiny
+from toolkit.competition import Rules, choose_recipe, load_competition
 from toolkit.errors import UserError
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric
-from toolkit.recipe import Recipe, override
+from toolkit.recipe import Recipe, override, to_dict
 from toolkit.task import Classification
 
 settings.load_profile("ci")  # no deadline for an example: the machine may be busy
@@ -129,3 +131,31 @@ def test_where_there_is_no_competition_the_error_says_so(tmp_path: Path) -> None
 def test_a_package_must_define_a_competition(tmp_path: Path) -> None:
     complaint(package(tmp_path / "rooms" / "empty"), ["__init__.py defines no `competition"])
     complaint(package(tmp_path / "rooms" / "wrong", "competition = 3"), ["__init__.py defines no `competition"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is not readable JSON"),
+        ("[1]", "holds no recipe: expected a JSON object"),
+        ('{"name": "x"}', "recipe field model: Field required"),
+        ('{"name": "x", "model": {"name": "tiny", "depth": 3}}', "recipe field model.depth"),
+    ],
+)
+def test_a_file_that_holds_no_recipe_is_an_error(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.recipe"
+    path.write_text(text)
+    with pytest.raises(UserError, match=said) as error:
+        choose_recipe(tiny.competition, str(path), ())
+    assert str(path) in str(error.value)
+
+
+def test_a_recipe_from_a_file_keeps_its_seed_takes_fields_and_obeys_the_rules(tmp_path: Path) -> None:
+    path = tmp_path / "some.recipe"
+    path.write_text(json.dumps(to_dict(override(tiny.FIRST, ["name=found", "seed=7", "model.pretrained=true"]))))
+    assert [choose_recipe(tiny.competition, str(path), (), seed).seed for seed in (0, 3)] == [7, 3]
+    made = choose_recipe(tiny.competition, str(path), ("batch_size=4",))
+    assert (made.name, made.batch_size) == ("found", 4)
+    strict = replace(tiny.competition, rules=replace(tiny.competition.rules, pretrained=False))
+    with pytest.raises(UserError, match="recipe found asks for pretrained weights"):
+        choose_recipe(strict, str(path), ())

@@ -15,13 +15,13 @@ from benchmarks.search_surrogate import Random, Surrogate
 from benchmarks.search_table import Table, collect, load, save
 from tests.conftest import ROOT
 from toolkit.competition import Competition, load_competition
-from toolkit.console import Screen
 from toolkit.data.cleaning import cleaning_hash, read_cleaning
 from toolkit.data.dataset import Dataset, data_hash, save_dataset
 from toolkit.data.folds import folds_hash, make_folds, read_folds
 from toolkit.errors import UserError
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import override, to_dict
+from toolkit.screen import Screen
 from toolkit.store import MANIFEST, Workspace, hash_json, read_json, write_json, write_manifest
 from toolkit.tuning.pruning import pooled_score
 from toolkit.tuning.settings import UNPRUNED

@@ -180,3 +180,13 @@ def test_each_family_is_held_out_and_scored(tmp_path: Path) -> None:
     assert scores["trained_on"]["occlusion"] == run.metrics["stress"]["by_family"]["occlusion"]
     with pytest.raises(UserError, match=r"--stress none leaves them unscored"):
         made.train_without_families(run, stress="none")
+
+
+def test_too_little_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    prepare(tmp_path)
+    monkeypatch.setattr(cross_validation, "fit_fold", full)
+    with pytest.raises(UserError, match="did not fit into memory; lower batch_size"):
+        train(tmp_path, QUICK)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conftest import START
 from toolkit.store import write_json
-from toolkit.tuning.claims import GRACE, alive, claimed, this_process, turn
+from toolkit.tuning.claims import GRACE, alive, claimed, this_process
 
 
 def test_a_dead_process_is_known_at_once_here_and_after_two_minutes_elsewhere() -> None:
@@ -44,19 +44,3 @@ def test_a_claim_is_had_by_one_and_ends_with_its_process(tmp_path: Path) -> None
     os.utime(path, (0, time.time() - GRACE - 1))
     with claimed(path) as mine:
         assert mine
-
-
-def wait(path: Path, told: "multiprocessing.queues.Queue[float]") -> None:
-    with turn(path):
-        told.put(time.time())
-
-
-def test_a_turn_is_waited_for(tmp_path: Path) -> None:
-    told = START.Queue()
-    with turn(tmp_path / "new" / "turn.lock"):
-        process = START.Process(target=wait, args=(tmp_path / "new" / "turn.lock", told))
-        process.start()
-        time.sleep(0.3)
-        ended = time.time()
-    assert told.get(timeout=60) >= ended
-    process.join()

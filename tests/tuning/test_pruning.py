@@ -89,7 +89,6 @@ def test_the_order_of_folds_and_groups_says_nothing(competition: Competition, se
     assert crossfit_winner(competition, [turned(trial), best]) == crossfit_winner(competition, [trial, best])
 
 
-@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_copies_in_a_group_make_nothing_surer(competition: Competition) -> None:
     rng = np.random.default_rng(0)
     truth = truths(competition, rng, 3, 60)
@@ -98,21 +97,19 @@ def test_copies_in_a_group_make_nothing_surer(competition: Competition) -> None:
     assert worse(competition, next(copied), next(copied)) == pytest.approx(worse(competition, trial, best))
 
 
-def test_a_p_value_by_hand() -> None:
+def test_a_p_value_by_hand(blood_cells: Competition) -> None:
     """Accuracy of single samples: the jackknife's variance is that of the paired differences."""
-    blood = COMPETITIONS[0]
     right = np.zeros((40, 8, 8), np.int64)
     right[:, 0, 0] = 1
     wrong = right.copy()
     wrong[:10, 0] = np.eye(8, dtype=np.int64)[1]
     best, trial = ([FoldConfusions(0, np.arange(40), one)] for one in (right, wrong))
     by_hand = ttest_1samp((np.arange(40) < 10).astype(float), 0, alternative="greater").pvalue
-    assert worse(blood, trial, best) == pytest.approx(by_hand)
+    assert worse(blood_cells, trial, best) == pytest.approx(by_hand)
     few = [replace(one, groups=one.groups[:3], confusions=one.confusions[:3]) for one in (trial[0], best[0])]
-    assert worse(blood, few[:1], few[1:]) == 1 / 8  # three groups, all worse: no surer than three equal signs
+    assert worse(blood_cells, few[:1], few[1:]) == 1 / 8  # three groups, all worse: no surer than three equal signs
 
 
-@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_equal_trials_are_pruned_no_more_often_than_was_asked_for(competition: Competition) -> None:
     rng = np.random.default_rng(1)
     pruned = 0
@@ -124,7 +121,6 @@ def test_equal_trials_are_pruned_no_more_often_than_was_asked_for(competition: C
     assert pruned  # there is a rate to speak of
 
 
-@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_seeds_that_differ_prune_too_often_unless_the_folds_are_asked(competition: Competition) -> None:
     rng = np.random.default_rng(2)
     alone = asked = 0
@@ -138,7 +134,6 @@ def test_seeds_that_differ_prune_too_often_unless_the_folds_are_asked(competitio
     assert asked / 150 <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 150)
 
 
-@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_the_best_of_many_has_been_lucky_and_that_is_not_held_against_its_equals(competition: Competition) -> None:
     rng = np.random.default_rng(6)
     pruned = unaware = 0
@@ -155,7 +150,6 @@ def test_the_best_of_many_has_been_lucky_and_that_is_not_held_against_its_equals
     assert unaware > pruned
 
 
-@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_a_trial_far_behind_is_pruned_after_one_fold(competition: Competition) -> None:
     rng = np.random.default_rng(3)
     truth = truths(competition, rng, 3, 200)
@@ -170,7 +164,6 @@ def test_a_trial_far_behind_is_pruned_after_one_fold(competition: Competition) -
     assert not should_prune(competition, [best[0]], [best[0], *trial[1:]])
 
 
-@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_a_trial_below_the_median_of_the_finished_ones_is_given_up_on_the_folds_it_has(
     competition: Competition,
 ) -> None:
@@ -187,12 +180,11 @@ def test_a_trial_below_the_median_of_the_finished_ones_is_given_up_on_the_folds_
     assert not below_median(competition, [worse[0]], finished[: FINISHED - 1])
 
 
-def test_other_groups_are_an_error() -> None:
-    blood = COMPETITIONS[0]
-    best = drawn(blood, np.random.default_rng(0))
+def test_other_groups_are_an_error(blood_cells: Competition) -> None:
+    best = drawn(blood_cells, np.random.default_rng(0))
     moved = [replace(best[0], groups=best[0].groups + 1)]
     with pytest.raises(ValueError, match="fold 0 of the two trials has other groups"):
-        worse(blood, moved, best)
+        worse(blood_cells, moved, best)
 
 
 def test_samples_are_summed_by_group() -> None:
@@ -202,29 +194,30 @@ def test_samples_are_summed_by_group() -> None:
     assert made.confusions[:, 0, 0].tolist() == [1, 2]
 
 
-def test_the_noise_of_folds_is_what_they_disagree_on() -> None:
-    blood = COMPETITIONS[0]
+def test_the_noise_of_folds_is_what_they_disagree_on(blood_cells: Competition) -> None:
     rng = np.random.default_rng(4)
-    truth = truths(blood, rng, 5, 4000)
-    finished = [drawn(blood, rng, 0.6 + 0.02 * number, jitter=0.02, truth=truth) for number in range(12)]
-    noise = fold_noise(blood, finished)
+    truth = truths(blood_cells, rng, 5, 4000)
+    finished = [drawn(blood_cells, rng, 0.6 + 0.02 * number, jitter=0.02, truth=truth) for number in range(12)]
+    noise = fold_noise(blood_cells, finished)
     assert noise is not None and noise.freedom == 11 * 4
     assert np.sqrt(noise.variance) == pytest.approx(0.02 * 7 / 8, rel=0.5)  # an eighth of what is wrong is right
-    assert fold_noise(blood, finished[:1]) is None
-    assert worse(blood, finished[0][:2], finished[-1], Noise(1.0, 20)) > 0.3  # the larger p-value counts
+    assert fold_noise(blood_cells, finished[:1]) is None
+    assert worse(blood_cells, finished[0][:2], finished[-1], Noise(1.0, 20)) > 0.3  # the larger p-value counts
 
 
-def test_trainings_that_miss_a_class_now_and_then_are_noise_though_the_best_ones_did_not() -> None:
+def test_trainings_that_miss_a_class_now_and_then_are_noise_though_the_best_ones_did_not(
+    blood_cells: Competition,
+) -> None:
     """Chosen among equals by their scores, the better half has had no such fold, and says too little of chance."""
-    blood = COMPETITIONS[0]
     rng = np.random.default_rng(7)
     variances = []
     for _ in range(40):
-        truth = truths(blood, rng, 3, 2000)
+        truth = truths(blood_cells, rng, 3, 2000)
         finished = [
-            [drawn(blood, rng, 0.7 if rng.random() < 0.2 else 0.8, truth=truth)[k] for k in range(3)] for _ in range(8)
+            [drawn(blood_cells, rng, 0.7 if rng.random() < 0.2 else 0.8, truth=truth)[k] for k in range(3)]
+            for _ in range(8)
         ]
-        noise = fold_noise(blood, finished)
+        noise = fold_noise(blood_cells, finished)
         assert noise is not None
         variances.append(noise.variance)
     assert np.mean(variances) == pytest.approx((7 / 8) ** 2 * 0.1**2 * 0.2 * 0.8, rel=0.25)
@@ -280,8 +273,7 @@ def test_no_peer_that_ended_in_the_better_half_would_have_been_pruned(seed: int)
             assert all(end_if_pruned(one[share], share, 0, [{0: peer} for peer in peers]) is None for share in one)
 
 
-def test_a_cross_fitted_winner_is_chosen_on_the_other_folds() -> None:
-    blood = COMPETITIONS[0]
+def test_a_cross_fitted_winner_is_chosen_on_the_other_folds(blood_cells: Competition) -> None:
 
     def fold(number: int, right: int) -> FoldConfusions:
         confusions = np.zeros((100, 8, 8), np.int64)
@@ -291,17 +283,16 @@ def test_a_cross_fitted_winner_is_chosen_on_the_other_folds() -> None:
 
     scores = [[90, 70, 70], [60, 90, 60], [75, 75, 78]]
     trials = [[fold(k, right) for k, right in enumerate(one)] for one in scores]
-    choice = crossfit_winner(blood, trials)
+    choice = crossfit_winner(blood_cells, trials)
     assert choice.winner == 0  # 230 of 300 before 228
     assert choice.naive == pytest.approx(230 / 300)
     # without fold 0 the third is best, without fold 1 the first, without fold 2 the first
     assert choice.crossfitted == pytest.approx((75 + 70 + 70) / 300)
     assert choice.optimism == pytest.approx(15 / 300)
     with pytest.raises(ValueError, match="same folds"):
-        crossfit_winner(blood, [trials[0], trials[1][:2]])
+        crossfit_winner(blood_cells, [trials[0], trials[1][:2]])
 
 
-@pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
 def test_choosing_among_equals_is_optimistic_and_cross_fitting_is_not(competition: Competition) -> None:
     rng = np.random.default_rng(5)
     naive, crossfitted, each = [], [], []

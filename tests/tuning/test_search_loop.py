@@ -137,15 +137,8 @@ def test_a_trial_that_another_process_left_is_begun_by_who_waits(tmp_path: Path)
     study, labelled = optuna.create_study(), prepare(tmp_path).labelled()
     study.ask().suggest_float("x", 0, 1)
     give_back(study, study.trials[0], 0)
-    context = TrialContext(
-        SearchSettings(trials=1),
-        study,
-        Rivals(labelled, (CLEAN,)),
-        None,
-        Clock(0),
-        Board(study, labelled.folds, None, SILENT),
-        SILENT,
-    )
+    board = Board(study, labelled.folds, None, SILENT)
+    context = TrialContext(SearchSettings(trials=1), study, Rivals(labelled, (CLEAN,)), None, Clock(0), board)
     assert wait_for_others(context)
     study.tell(study.ask(), 0.5)
     assert not wait_for_others(context)

@@ -12,9 +12,8 @@ import pytest
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from tests.tiny import FIRST, competition, looking, prepare, train
+from tests.tiny import FIRST, Heard, competition, looking, prepare, train
 from tests.tuning.studies import EPOCH, run_of, runs, search
-from toolkit.console import Screen
 from toolkit.errors import UserError
 from toolkit.outcome import Warned
 from toolkit.recipe import Recipe, override
@@ -28,15 +27,14 @@ from toolkit.tuning.trials import Rivals, fold_order, learning_curve
 pytestmark = pytest.mark.usefixtures("one_thread", "no_pictures")
 
 
-def test_a_finished_run_of_the_same_recipe_is_told_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_run_of_the_same_recipe_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path)
     run = train(tmp_path, EPOCH)
     before = [path.stat().st_mtime_ns for path in run.weights]
     monkeypatch.setattr("toolkit.training.cross_validation.fit_fold", None)
-    found = search(tmp_path, EPOCH, trials=1, repeats=0, progress=Screen())
-    assert "trial 0 already trained" in capsys.readouterr().out
+    heard = Heard()
+    found = search(tmp_path, EPOCH, trials=1, repeats=0, progress=heard)
+    assert "trial 0 already trained" in str(heard)
     assert [path.stat().st_mtime_ns for path in run.weights] == before
     assert found.best[0].mean == run.score and runs(found) == [run]
 
@@ -66,17 +64,17 @@ def test_averaged_weights_are_what_a_trial_is_judged_by(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_fails_is_told_with_its_sentence_and_the_search_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     def suggest(trial: Suggesting) -> Recipe:
         wild = trial.suggest_categorical("optimizer.lr", [1e-3, 1e30])
         return replace(FIRST, optimizer=replace(FIRST.optimizer, lr=wild), seed=0)
 
     prepare(tmp_path)
-    now_and_then = replace(competition, suggest=suggest)
-    found = search(tmp_path, EPOCH, trials=6, sampler="random", repeats=0, of=now_and_then, progress=Screen())
+    now_and_then, heard = replace(competition, suggest=suggest), Heard()
+    found = search(tmp_path, EPOCH, trials=6, sampler="random", repeats=0, of=now_and_then, progress=heard)
     assert found.trials["failed"] and found.trials["finished"]
-    assert "failed (the loss is no longer a number" in capsys.readouterr().out
+    assert "failed (the loss is no longer a number" in str(heard)
     always = replace(competition, recipes={"wild": override(FIRST, ["optimizer.lr=1e30"])})
     with pytest.raises(UserError, match="the first 3 trials failed, the last one so: the loss is no longer a number"):
         search(tmp_path, "optimizer.lr=1e30", EPOCH, of=always)

@@ -37,10 +37,9 @@ def study(rivals: Rivals) -> optuna.Study:
     """Four finished trials, whose fold 1 is harder by 0.2, and one that was pruned after it."""
     made, labelled = optuna.create_study(direction="maximize"), rivals.labelled
     for number in range(4):
-        stored(
-            Run(labelled.workspace.train / f"run{number}", labelled), {0: 0.6 + number / 100, 1: 0.4 + number / 100}
-        )
-        made.add_trial(optuna.create_trial(value=0.5 + number / 100, user_attrs={RUN: f"run{number}"}))
+        more = number / 100
+        stored(Run(labelled.workspace.train / f"run{number}", labelled), {0: 0.6 + more, 1: 0.4 + more})
+        made.add_trial(optuna.create_trial(value=0.5 + more, user_attrs={RUN: f"run{number}"}))
     stored(Run(labelled.workspace.train / "pruned", labelled), {1: 0.3})
     made.add_trial(optuna.create_trial(state=STATE.PRUNED, user_attrs={RUN: "pruned"}))
     return made

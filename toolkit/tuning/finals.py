@@ -89,7 +89,7 @@ def _finish(context: TrialContext, recipe: Recipe) -> tuple[Run, float] | None:
     except Interrupted:
         return None
     except UserError as error:  # another seed may diverge; what is there is still worth a winner
-        context.progress.warn(f"{run.name}: {error}")
+        context.board.progress.warn(f"{run.name}: {error}")
         return None
 
 
@@ -127,7 +127,7 @@ def _merged(context: TrialContext, run: Run, with_stress: bool) -> bool:
     except Interrupted:
         return False
     except UserError as error:
-        context.progress.warn(f"{run.name}: {error}")
+        context.board.progress.warn(f"{run.name}: {error}")
         return False
     return True
 

@@ -84,7 +84,7 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     told = f"search {name}: {settings.objective} on {labelled.folds} folds, drawn {words}"
     progress.say(told + (f"; at most {epochs} epochs a trial" if epochs else ""))
     board = Board(study, labelled.folds, clock.deadline, progress)
-    return TrialContext(settings, study, Rivals(labelled, objectives), epochs, clock, board, progress)
+    return TrialContext(settings, study, Rivals(labelled, objectives), epochs, clock, board)
 
 
 def _queue(labelled: Labelled, settings: SearchSettings) -> list[tuple[str, Params]]:

@@ -14,7 +14,7 @@ from optuna.trial import Trial
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import duration
-from toolkit.progress import Progress, Watch
+from toolkit.progress import Watch
 from toolkit.recipe import Recipe, override, with_epochs
 from toolkit.runs import Run
 from toolkit.search_space import Fixed, Suggesting
@@ -45,7 +45,6 @@ class TrialContext:
     epochs: int | None
     clock: Clock
     board: Board
-    progress: Progress
 
     @property
     def labelled(self) -> Labelled:
