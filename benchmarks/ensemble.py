@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from toolkit import console
+from toolkit.console import Screen
+from toolkit.outcome import Table
 
 ROOT = Path(__file__).parent.parent
 STEPS = 50
@@ -33,7 +34,8 @@ OURS = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from toolkit.blending.greedy import gather, greedy
+from toolkit.blending.contested import gather
+from toolkit.blending.greedy import greedy
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU
 from toolkit.submission.server import peak
 folder, name, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -91,12 +93,12 @@ print(json.dumps({"seconds": time.perf_counter() - begun, "weights": list(fitted
 
 def draw_labels(folder: Path, models: int, samples: int = 12_000, classes: int = 8) -> None:
     """Runs of unlike strength that share a part of their errors."""
-    random = np.random.default_rng(0)
-    targets = random.integers(classes, size=samples)
-    shared = 1.2 * random.normal(size=(samples, classes)) + 4 * (np.arange(classes) == targets[:, None])
+    rng = np.random.default_rng(0)
+    targets = rng.integers(classes, size=samples)
+    shared = 1.2 * rng.normal(size=(samples, classes)) + 4 * (np.arange(classes) == targets[:, None])
     np.save(folder / "targets.npy", targets)
     for number in range(models):
-        own = shared + (0.9 + 0.03 * (number % 20)) * random.normal(size=(samples, classes))
+        own = shared + (0.9 + 0.03 * (number % 20)) * rng.normal(size=(samples, classes))
         np.save(folder / f"model_{number:03}.npy", _softmax(own).astype(np.float32))
 
 
@@ -104,12 +106,12 @@ def draw_masks(folder: Path, models: int, count: int = 2_500, classes: int = 5) 
     """Smooth regions; runs that share a part of their smooth errors."""
     import cv2
 
-    random = np.random.default_rng(0)
-    fields = random.normal(size=(40 * (models + 2), 8, 16, 1)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    fields = rng.normal(size=(40 * (models + 2), 8, 16, 1)).astype(np.float32)
     large = np.stack([cv2.resize(field, (128, 64), interpolation=cv2.INTER_CUBIC) for field in fields])
 
     def some() -> np.ndarray:
-        return large[random.integers(len(large), size=classes)]
+        return large[rng.integers(len(large), size=classes)]
 
     targets = np.empty((count, 64, 128), np.uint8)
     files = [
@@ -211,31 +213,37 @@ def bias(problems: int, samples: int = 2_000, models: int = 20) -> dict[str, flo
 def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 20_000) -> tuple[float, float]:
     """Of the cross-fitted and of the naive score, on one drawn problem."""
     from competitions.blood_cells import competition
-    from toolkit.blending.blenders import BLENDERS, Blender, Solution, mixed
-    from toolkit.blending.candidates import Candidate, make_families, make_pool
+    from toolkit.blending.blenders import BLENDERS, Blender
+    from toolkit.blending.candidates import Candidate, make_pool, make_seed_groups
     from toolkit.blending.crossfit import best_single, cross_fit
+    from toolkit.blending.solution import Solution, mixed
+    from toolkit.data.labelled import Labelled
+    from toolkit.store import Workspace
     from toolkit.task import Classification
 
     competition = replace(competition, task=Classification(tuple("abcdefgh"[:classes]), (1, 1, 1)))
     fast = [one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases", "greedy-biases")]
-    random = np.random.default_rng(seed)
-    targets = random.integers(classes, size=2 * samples + fresh)
-    shared = random.normal(size=(len(targets), classes)) + 1.5 * (np.arange(classes) == targets[:, None])
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(classes, size=2 * samples + fresh)
+    shared = rng.normal(size=(len(targets), classes)) + 1.5 * (np.arange(classes) == targets[:, None])
     shared[:, 0] += 0.8  # a class that is said too often
     stored = [
-        _softmax(shared + random.uniform(0.8, 2) * random.normal(size=shared.shape)).astype(np.float16)
+        _softmax(shared + rng.uniform(0.8, 2) * rng.normal(size=shared.shape)).astype(np.float16)
         for _ in range(models)
     ]
     seen, other, unseen = np.split(targets, [samples, 2 * samples])
-    fold = random.permutation(np.arange(samples) % 5)
+    rows, none = np.arange(samples), np.zeros((0, 1, 1, 1), np.uint8)
+    fold = rng.permutation(rows % 5)
+    workspace, changed = Workspace(Path(), "drawn"), np.zeros((0, 2), np.int64)
+    here = Labelled(competition, workspace, none, seen, rows, none, fold, rows, changed, "", "")
     # what is never fitted plays the part of the test set
-    here, apart = (
+    candidates, apart = (
         [Candidate(f"{m}", f"{m}", one[start : start + samples], one[2 * samples :]) for m, one in enumerate(stored)]
         for start in (0, samples)
     )
-    pool = make_pool(competition, make_families(here), seen, fold, np.arange(samples))
-    elsewhere = make_pool(competition, make_families(apart), other, fold, np.arange(samples))
-    outcome = cross_fit(pool, fast, [True] * len(fast), best_single(competition, here, seen, fold))
+    pool = make_pool(here, make_seed_groups(candidates))
+    elsewhere = make_pool(replace(here, targets=other), make_seed_groups(apart))
+    found = cross_fit(pool, fast, [True] * len(fast), best_single(here, candidates))
     controls: dict[str, Solution] = {}
 
     def error(blender: Blender, solution: Solution, rows: np.ndarray) -> float:
@@ -251,10 +259,9 @@ def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 
         ]
         return float(each[0] - each[1])
 
-    rows = [np.flatnonzero(fold == k) for k in range(5)]
-    parts = [error(*part, at) for part, at in zip(outcome.parts, rows, strict=True)]
-    whole = float(np.average(parts, weights=[len(at) for at in rows]))
-    return whole, error(*outcome.final, np.arange(samples))
+    parts = [error(*part, here.rows(k)) for k, part in enumerate(found.parts)]
+    whole = float(np.average(parts, weights=[len(here.rows(k)) for k in range(5)]))
+    return whole, error(*found.final, rows)
 
 
 def main() -> None:
@@ -271,7 +278,7 @@ def main() -> None:
     made.add_argument("--problems", type=int, default=200, metavar="P", help="for the bias (default: 200)")
     made.add_argument("--scratch", type=Path, metavar="DIR", help="room for 2 GB of masks (default: the system's)")
     options = made.parse_args()
-    console._to_stderr = options.json
+    screen = Screen(stderr=options.json)
     only = options.only or ("classification", "masks", "bias")
     figures: dict[str, Any] = {"skipped": {}}
     if not options.peer_python:
@@ -302,8 +309,8 @@ def main() -> None:
                     rows.append([*line, f"{found['peak_mib']:,.0f}"])
     if rows:
         columns = ["", "seconds", "AutoGluon", "ratio", "score", "AutoGluon", "peak MiB"]
-        console.table("Greedy selection, 50 steps", columns, rows)
-        console.say(
+        screen.table(Table("Greedy selection, 50 steps", columns, rows))
+        screen.say(
             f"compiling the kernels, once after installation: {figures['compile_seconds']:.1f} s; reading them from "
             f"disk: {found['load_seconds']:.1f} s a process"
         )
@@ -313,9 +320,10 @@ def main() -> None:
             [name, f"{figures[f'{key}_bias']:+.3f} ± {figures[f'{key}_bias_error']:.3f}"]
             for name, key in (("cross-fitted", "crossfit"), ("naive", "naive"))
         ]
-        console.table(f"Bias on {options.problems} problems, points of accuracy", ["score", "mean error"], rows)
+        title = f"Bias on {options.problems} problems, points of accuracy"
+        screen.table(Table(title, ["score", "mean error"], rows))
     for name, reason in figures["skipped"].items():
-        console.say(f"{name}: skipped, {reason}")
+        screen.say(f"{name}: skipped, {reason}")
     if options.json:
         print(json.dumps(figures))
 

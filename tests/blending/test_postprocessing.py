@@ -18,9 +18,9 @@ from toolkit.metrics import IGNORED, Accuracy, MacroF1, MeanIoU, Metric, confusi
 
 
 def drawn(seed: int, samples: int = 300, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    truth = random.choice(classes, size=samples, p=np.array([0.8, 0.15, 0.05])[:classes])
-    logits = random.normal(size=(samples, classes)) + 1.5 * (truth[:, None] == np.arange(classes))
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(classes, size=samples, p=np.array([0.8, 0.15, 0.05])[:classes])
+    logits = rng.normal(size=(samples, classes)) + 1.5 * (truth[:, None] == np.arange(classes))
     powers = np.exp(logits)
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32), truth
 
@@ -59,10 +59,10 @@ def test_padding_and_unscored_classes_are_no_trouble() -> None:
 @given(st.floats(0.5, 3), st.integers(0, 9))
 @settings(max_examples=10, deadline=None)
 def test_a_temperature_is_found_again(temperature: float, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    logits = 2 * random.normal(size=(4000, 4))
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=(4000, 4))
     true = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    position = (true.cumsum(1) > random.random((4000, 1))).argmax(1)
+    position = (true.cumsum(1) > rng.random((4000, 1))).argmax(1)
     given_out = tempered(true.astype(np.float32), 1 / temperature)
     assert tune_temperature(given_out, position) == pytest.approx(temperature, rel=0.15)
     assert (tempered(given_out, 2).argmax(1) == given_out.argmax(1)).all()
@@ -85,9 +85,9 @@ def test_small_regions_take_the_class_around_them() -> None:
 def test_no_new_class_appears_and_large_regions_stay(seed: int, smallest: int) -> None:
     from scipy.ndimage import label
 
-    random = np.random.default_rng(seed)
-    mask = np.kron(random.integers(4, size=(1, 4, 4)), np.ones((1, 4, 4), int)).astype(np.uint8)
-    noisy = np.where(random.random(mask.shape) < 0.1, random.integers(4, size=mask.shape), mask).astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    mask = np.kron(rng.integers(4, size=(1, 4, 4)), np.ones((1, 4, 4), int)).astype(np.uint8)
+    noisy = np.where(rng.random(mask.shape) < 0.1, rng.integers(4, size=mask.shape), mask).astype(np.uint8)
     cleaned = without_small_regions(noisy, smallest)
     assert set(np.unique(cleaned)) <= set(np.unique(noisy))
     for value in range(4):
@@ -98,9 +98,9 @@ def test_no_new_class_appears_and_large_regions_stay(seed: int, smallest: int) -
 
 
 def test_labels_that_were_changed_are_the_arg_max_even_in_a_byte() -> None:
-    random = np.random.default_rng(0)
-    probabilities = random.dirichlet(np.ones(4), size=(50, 6)).transpose(0, 2, 1).astype(np.float32)
-    labels = random.integers(4, size=(50, 6)).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(4), size=(50, 6)).transpose(0, 2, 1).astype(np.float32)
+    labels = rng.integers(4, size=(50, 6)).astype(np.uint8)
     forced = with_labels(probabilities, labels)
     assert (np.rint(forced * 255).argmax(1) == labels).all()
     assert np.allclose(forced.sum(1), 1, atol=1e-5)

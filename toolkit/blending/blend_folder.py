@@ -1,7 +1,7 @@
 """A blend as it lies in its folder: whose shares it took, what it predicts, how good it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Blend(Outcome):
     """Weights over runs, and how the mixture becomes labels."""
 
     folder: Path
-    labelled: Labelled
+    labelled: Labelled = field(compare=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,128 @@
+"""Drawn candidates and runs made by hand, from which blends are fitted at once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from competitions.blood_cells import competition as cells
+from competitions.mars import competition as mars
+from tests import tiny
+from toolkit.blending.blenders import BLENDERS
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool, make_seed_groups
+from toolkit.blending.contested import Contested, Part, gather
+from toolkit.competition import Competition
+from toolkit.metrics import IGNORED, MacroF1, Metric
+from toolkit.probabilities import write_probabilities
+from toolkit.project import Project
+from toolkit.recipe import to_dict
+from toolkit.runs import Run
+from toolkit.scoring.out_of_fold import score
+from toolkit.store import write_json, write_manifest
+from toolkit.task import Classification
+
+SAMPLES, FOLDS = 240, 4
+FOLD = np.arange(SAMPLES) % FOLDS
+LABELS = replace(cells, task=Classification(("a", "b", "c"), (1, 1, 1)), metric=MacroF1())
+LABELS_AND_MASKS = pytest.mark.parametrize("of", [LABELS, mars], ids=["labels", "masks"])
+WHOLE, CLASSES = 24, 4  # samples and classes of whole-number probabilities
+QUICK = tuple(one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases"))
+
+
+def drawn(of: Competition, models: int = 5) -> tuple[np.ndarray, list[Candidate]]:
+    """Targets and candidates, of which the fourth and the fifth differ in seed alone."""
+    rng = np.random.default_rng(0)
+    classes, pixels = len(of.task.classes), (6, 8) if of is mars else ()
+    targets = rng.integers(classes, size=(SAMPLES, *pixels))
+    found = []
+    for m in range(models):
+        logits = rng.normal(size=(SAMPLES, classes, *pixels)) * (1 + m / 4)
+        logits += 1.2 * (targets[:, None] == np.arange(classes).reshape(-1, *[1] * len(pixels)))
+        logits[:, 0] += 0.5 if of is not mars else -np.inf
+        values = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        stored = np.rint(values * 255).astype(np.uint8) if of is mars else values.astype(np.float16)
+        found.append(Candidate(f"run{m}", f"recipe{min(m, 3)}", stored, stored[:7]))
+    return targets, found
+
+
+def pool_of(
+    of: Competition,
+    targets: np.ndarray,
+    candidates: list[Candidate],
+    fold: np.ndarray = FOLD,
+    group: np.ndarray | None = None,
+    limits: Limits = NO_LIMITS,
+) -> Pool:
+    labelled = tiny.labelled(targets, fold, of=of, group=group)
+    return make_pool(labelled, make_seed_groups(candidates, limits), limits)
+
+
+def drawn_whole(
+    seed: int, metric: Metric, models: int = 4, pixels: tuple[int, ...] = (), levels: int = 255
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
+    """Whole-number probabilities (M, N, C, ...), targets, folds and scored classes; few levels make many ties."""
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(CLASSES, size=(WHOLE, *pixels))
+    hint = (targets[:, None] == np.arange(CLASSES).reshape(-1, *[1] * len(pixels))) * levels // 6
+    values = rng.integers(levels + 1, size=(models, WHOLE, CLASSES, *pixels)) + hint
+    targets[rng.random(targets.shape) < 0.1] = IGNORED if pixels else 1
+    return (
+        values.astype(np.uint16),
+        targets,
+        np.arange(WHOLE) % 3,
+        [c for c in range(CLASSES) if c or not metric.ignore],
+    )
+
+
+def gathered(
+    values: np.ndarray, targets: np.ndarray, fold: np.ndarray, metric: Metric, scored: Sequence[int], size: int = 5
+) -> Contested:
+    def parts() -> Iterator[Part]:
+        for k in range(3):
+            rows = np.flatnonzero(fold == k)
+            for at in np.split(rows, range(size, len(rows), size)):
+                yield k, at, values[:, at][:, :, list(scored)], targets[at]
+
+    return gather(parts(), fold, CLASSES, metric, scored)
+
+
+def noisy(targets: np.ndarray, classes: int, strength: float, seed: int) -> np.ndarray:
+    """Probabilities (N, C, ...) that are right by `strength` and wrong by noise of their own."""
+    rng = np.random.default_rng(seed)
+    truth = np.moveaxis(np.eye(classes)[targets], -1, 1)
+    powers = np.exp(strength * truth + rng.normal(size=truth.shape))
+    return (powers / powers.sum(1, keepdims=True)).astype(np.float16)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the blenders that take no time."""
+    monkeypatch.setattr("toolkit.blending.blenders.BLENDERS", QUICK)
+
+
+def made_runs(root: Path, quality: dict[str, float], biased: bool = False) -> Project:
+    """360 samples in 120 groups, and runs by name: the larger its quality, the more a run is right.
+
+    Two each differ in seed alone; the first has a stress score; the weights of the nth take 3,000 n bytes.
+    """
+    project = tiny.prepare(root, practice_size=360)
+    labelled = project.labelled()
+    for seed, (name, strength) in enumerate(quality.items()):
+        rng, run = np.random.default_rng(seed), Run(project.workspace.train / name, labelled)
+        logits = rng.normal(size=(len(labelled.targets), 3)) + strength * np.eye(3)[labelled.targets]
+        logits[:, 0] += 2 * biased
+        values = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        write_probabilities(run.oof_path, [values], values.shape, np.float16)
+        test = values[: len(labelled.test_images)]
+        write_probabilities(run.test_path, [test], test.shape, np.float16)
+        write_json(run.recipe_path, to_dict(replace(tiny.FIRST, seed=seed, batch_size=8 + 2 * (seed // 2))))
+        stress = {"score": 0.5} if seed == 0 else None
+        write_json(run.metrics_path, {"metric": "accuracy", "clean": score(labelled, run.oof), "stress": stress})
+        for fold in run.folds:
+            fold.folder.mkdir()
+            fold.weights.write_bytes(bytes(1000 * (seed + 1)))
+        inputs = {"recipe": name, "data": labelled.data_hash, "folds": labelled.folds_hash, "seed": seed}
+        write_manifest(run.folder, inputs | {"complete": True})
+    return project

@@ -1,0 +1,217 @@
+"""A blend is made of the runs on the present data and folds, each of them once, and the submission follows it."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.blending.conftest import made_runs
+from tests.tiny import prepare, train
+from toolkit.blending.blend import blend
+from toolkit.blending.blend_folder import chosen_blend
+from toolkit.blending.view_choice import ViewChoice
+from toolkit.errors import UserError
+from toolkit.networks.views import predict_views
+from toolkit.probabilities import probabilities
+from toolkit.progress import Progress
+from toolkit.project import Project
+from toolkit.runs import Run
+from toolkit.scoring.out_of_fold import score
+from toolkit.store import read_json, write_json, write_manifest
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+QUICK = "schedule.epochs=1"
+PLAIN = ("none",)
+BOTH = ("identity", "horizontal")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return prepare(tmp_path, device="cpu")
+
+
+def read(stored: np.ndarray | None) -> np.ndarray:
+    assert stored is not None
+    return probabilities(stored)
+
+
+def chosen(monkeypatch: pytest.MonkeyPatch, choice: ViewChoice) -> None:
+    monkeypatch.setattr("toolkit.blending.run_views.choose_views", lambda *_: choice)
+
+
+def test_the_blend_is_the_mean_and_its_score_that_of_the_mean(project: Project, tmp_path: Path) -> None:
+    runs = [train(tmp_path), train(tmp_path, recipe="second")]
+    made = project.ensemble(views=PLAIN)
+    assert np.allclose(read(made.oof), np.mean([read(run.oof) for run in runs], axis=0), atol=1e-3)
+    assert np.allclose(read(made.test), np.mean([read(run.test) for run in runs], axis=0), atol=1e-3)
+    assert made.metrics["clean"] == score(project.labelled(), made.oof)
+    assert made.shares == {run.name: 0.5 for run in runs}
+    stress = made.metrics["stress"]
+    assert stress["low"] <= stress["score"] <= stress["high"]
+    assert stress["triples"] == min(run.metrics["stress"]["triples"] for run in runs)
+
+
+def test_runs_are_averaged_over_views_each_fold_over_those_that_the_others_chose(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cpu = train(tmp_path), torch.device("cpu")
+    by_fold = ({"identity": 1.0}, {"identity": 0.5, "horizontal": 0.5}, {"horizontal": 1.0})
+    choice = ViewChoice(BOTH, (0.75, 0.25), "probability", 0.6, 0.5, by_fold)
+    chosen(monkeypatch, choice)
+    made, labelled = project.ensemble(), project.labelled()
+    networks = run.networks(cpu)
+    for k, views in enumerate(by_fold):
+        rows, weights = labelled.rows(k), list(views.values())
+        images = labelled.images[rows]
+        expected = predict_views(networks[k], images, range(3), cpu, "float32", list(views), weights)
+        assert np.allclose(read(made.oof)[rows], expected, atol=2e-3)
+    seen = [predict_views(n, labelled.test_images, range(3), cpu, "float32", BOTH, [3, 1]) for n in networks]
+    assert np.allclose(read(made.test), np.mean(seen, axis=0), atol=2e-3)
+    assert made.views == choice
+    # where views don't gain, the images are taken as they are
+    chosen(monkeypatch, replace(choice, crossfitted=0.5))
+    (made.folder / "manifest.json").unlink()
+    made = project.ensemble()
+    assert made.views is None and np.allclose(read(made.oof), read(run.oof), atol=1e-3)
+
+
+def test_a_blend_is_made_once_and_anew_when_there_is_another_run(project: Project, tmp_path: Path) -> None:
+    first = train(tmp_path, QUICK)
+    made = project.ensemble(views=PLAIN)
+    before, written = made.as_json(), made.oof_path.stat().st_mtime_ns
+    assert project.ensemble(views=PLAIN).as_json() == before and made.oof_path.stat().st_mtime_ns == written
+    second = train(tmp_path, QUICK, seed=1)
+    assert set(project.ensemble(views=PLAIN).shares) == {first.name, second.name}
+    assert project.ensemble([first], views=PLAIN).as_json() == before
+
+
+def test_a_run_named_twice_counts_once(project: Project, tmp_path: Path) -> None:
+    a, b = train(tmp_path, QUICK), train(tmp_path, QUICK, seed=1)
+    made = project.ensemble([a, a.name, b], views=PLAIN)
+    assert made.shares == {a.name: 0.5, b.name: 0.5}
+    assert np.allclose(read(made.oof), (read(a.oof) + read(b.oof)) / 2, atol=1e-3)
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished run on the present data and folds; train one first"):
+        blend(project.labelled())
+    with pytest.raises(UserError, match="no finished run 'best' on the present data and folds; it has none"):
+        project.ensemble(["best"])
+    old = train(tmp_path, QUICK)
+    other = prepare(tmp_path, seed=1)
+    other.train_fold("second", 0)
+    new, heard = train(tmp_path, QUICK, seed=1), Heard()
+    made = blend(other.labelled(), views=PLAIN, progress=heard)
+    assert made.manifest == {"runs": {new.name: new.manifest}, "views": ["identity"]}
+    assert heard.lines[0].startswith("1 runs are on other data or folds than the present ones")
+    with pytest.raises(UserError, match=f"no finished run '{old.name}' on the present .* it has {new.name}"):
+        other.ensemble([old])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_blend_that_gains_is_chosen_and_the_submission_follows_it(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 2, "b": 2, "c": 2, "d": 2}, biased=True)
+    made, labelled = project.ensemble(views=PLAIN), project.labelled()
+    assert made.name.endswith("biases") and chosen_blend(labelled) == made
+    metrics, described = made.metrics, made.described
+    assert made.score > max(one["score"] for one in metrics["blenders"] if one["name"] == "mean") + 0.02
+    assert metrics["optimism"] == pytest.approx(metrics["naive"] - made.score, abs=2e-3)
+    assert metrics["gain"] > 0 and metrics["gain_is_real"] > 0.95
+    assert sum(made.shares.values()) == pytest.approx(1)
+    assert described["biases"][0] < min(described["biases"][1:])
+    # what is stored is each fold as its own blend, fitted without it, predicts it
+    for k, part in enumerate(described["folds"]):
+        rows = labelled.rows(k)
+        mean = sum(share * read(made.run(run).oof)[rows] for run, share in part["runs"].items())
+        mean = mean * np.exp(part["biases"] or np.zeros(3))
+        assert np.allclose(read(made.oof)[rows], mean / mean.sum(1, keepdims=True), atol=2e-3)
+    submission = project.submit()
+    assert submission.path.name.startswith(f"{made.name}-") and submission.scores["clean"] == metrics["clean"]
+    assert np.array(submission.path.read_text().split(), int).tolist() == read(made.test).argmax(1).tolist()
+    pictures = {path.name for path in made.folder.glob("*.png")}
+    assert pictures == {"weights.png", "correlation.png", "gain.png", "repairs.png"}
+
+
+def test_where_code_is_handed_in_only_what_the_server_can_do_is_chosen(tmp_path: Path) -> None:
+    labelled = made_runs(tmp_path, {"a": 1, "b": 1, "c": 0.2, "d": 0.2}).labelled()
+    code = replace(tiny.competition, try_submission=lambda path, images: None)  # type: ignore[arg-type,return-value]
+    made = blend(replace(labelled, competition=code), views=PLAIN)
+    not_eligible = {one["name"] for one in made.metrics["blenders"] if not one["eligible"]}
+    assert not_eligible == {"calibrated", "ranks", "by-class", "logistic", "boosted"} and made.described["linear"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_limits_are_kept_and_another_limit_is_another_blend(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 1, "b": 1, "c": 1, "d": 1})
+    project.device = "cpu"
+
+    def used(**limits: float) -> set[str]:
+        made = project.ensemble(views=PLAIN, **limits)  # type: ignore[arg-type]
+        return {name for name, share in made.shares.items() if share}
+
+    assert len(used()) > 2 and 0 < len(used(max_models=2)) <= 2
+    size = {"a": 3000, "b": 6000, "c": 9000, "d": 12000}
+    assert sum(size[name] for name in used(max_bytes=12000)) <= 12000
+    with pytest.raises(UserError, match="no run fits --max-bytes even alone"):
+        used(max_bytes=10)
+    for name in size:
+        run = Run(project.workspace.train / name, project.labelled())
+        write_json(run.cost_path, {"cpu float32": 0.001 if name in "bc" else 1.0})
+    assert used(max_seconds=3.0, test_images=1000) <= {"b", "c"}
+    assert "--max-seconds=3.0 --test-images=1000" in str(project.submit().line["blend"])
+
+
+def test_the_time_of_a_run_is_measured_once_and_kept(project: Project, tmp_path: Path) -> None:
+    run = train(tmp_path, QUICK)
+    assert project.ensemble(views=PLAIN, max_seconds=60).shares == {run.name: 1}
+    cost = read_json(run.cost_path)
+    assert 0 < cost["cpu float32"] < 0.1
+    project.ensemble(views=PLAIN, max_seconds=61)
+    assert read_json(run.cost_path) == cost
+
+
+def test_views_count_in_the_time_and_are_left_out_where_no_run_has_it(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_fold = ({"identity": 0.5, "horizontal": 0.5},) * 3
+    chosen(monkeypatch, ViewChoice(BOTH, (0.5, 0.5), "probability", 0.6, 0.5, by_fold))
+    for seed, seconds in ((1, 0.001), (2, 0.003)):
+        write_json(train(tmp_path, QUICK, seed=seed).cost_path, {"cpu float32": seconds})
+    for limit, runs, views in ((20, 2, True), (5, 1, True), (1.5, 1, False)):
+        made = project.ensemble(max_seconds=limit, test_images=1000)
+        assert (len(made.shares), made.views is not None) == (runs, views)
+
+
+def test_a_view_by_another_name_is_that_view(project: Project, tmp_path: Path) -> None:
+    run = train(tmp_path, QUICK)
+    project.ensemble(views=["horizontal+vertical"])
+    assert [path.name for path in run.view_folder("both").parent.iterdir()] == ["both"]
+
+
+def test_a_blend_gets_the_score_that_its_runs_got_later(project: Project, tmp_path: Path) -> None:
+    train(tmp_path, QUICK, stress="none")
+    before = project.ensemble(views=PLAIN).metrics
+    train(tmp_path, QUICK)
+    after = project.ensemble(views=PLAIN).metrics
+    assert before["stress"] is None and after["stress"]["score"] > 0 and after["clean"] == before["clean"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_killed_long_ago_is_cleared_away(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 1})
+    write_manifest(project.workspace.ensemble / ".scratch-old", {})
+    os.utime(project.workspace.ensemble / ".scratch-old", (0, 0))
+    project.ensemble(views=PLAIN)
+    assert [path.name for path in project.workspace.ensemble.iterdir() if path.is_dir()] == ["mean"]
