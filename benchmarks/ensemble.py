@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.console import Screen
 from toolkit.outcome import Table
+from toolkit.screen import Screen
 
 ROOT = Path(__file__).parent.parent
 STEPS = 50

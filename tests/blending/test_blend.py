@@ -10,14 +10,13 @@ import torch
 
 from tests import tiny
 from tests.blending.conftest import made_runs
-from tests.tiny import prepare, train
+from tests.tiny import Heard, prepare, train
 from toolkit.blending.blend import blend
 from toolkit.blending.blend_folder import chosen_blend
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
 from toolkit.networks.views import predict_views
 from toolkit.probabilities import probabilities
-from toolkit.progress import Progress
 from toolkit.project import Project
 from toolkit.runs import Run
 from toolkit.scoring.out_of_fold import score
@@ -94,14 +93,6 @@ def test_a_run_named_twice_counts_once(project: Project, tmp_path: Path) -> None
     made = project.ensemble([a, a.name, b], views=PLAIN)
     assert made.shares == {a.name: 0.5, b.name: 0.5}
     assert np.allclose(read(made.oof), (read(a.oof) + read(b.oof)) / 2, atol=1e-3)
-
-
-class Heard(Progress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Project, tmp_path: Path) -> None:

@@ -22,11 +22,10 @@ from toolkit.store import atomic, hash_file, write_manifest
 NONE, TRAINED = ("none",), ("trained",)  # asked for in place of names
 
 
-def default_views(recipe: Recipe, image_shape: tuple[int, int, int], exact: bool = True) -> tuple[str, ...]:
+def default_views(recipe: Recipe, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
     """Names of the views that a recipe's augmentation has made familiar to its networks.
 
-    exact: only those that exchange pixels, which a code submission can honour too; else also a turn and a change
-    of scale either way, by half of what was trained.
+    Only those that exchange pixels, which a code submission can honour too.
     """
     augment, (height, width, _) = recipe.augment, image_shape
     chosen = [IDENTITY]
@@ -40,11 +39,6 @@ def default_views(recipe: Recipe, image_shape: tuple[int, int, int], exact: bool
         chosen.append("vertical")
     if augment.rotate >= 90 and height == width:
         chosen += ["rot90", "rot270"] + ["transpose", "antitranspose"] * (augment.flip != "none")
-    if not exact:
-        if augment.rotate:
-            chosen += [f"rotate{sign}{min(augment.rotate / 2, 15):g}" for sign in ("", "-")]
-        if augment.scale:
-            chosen += [f"scale{1 + sign * augment.scale / 2:g}" for sign in (-1, 1)]
     return tuple(chosen)
 
 

@@ -53,7 +53,7 @@ def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray], space: Sp
     every = np.arange(labelled.folds)
     fits = [every, *(every[every != k] for k in every)]
     plain = tuple(float(name == IDENTITY) for name in names)
-    equal = [_shares([float(name in family) for name in names]) for family in (FLIPS, tuple(EXACT), names)]
+    equal = [_shares([float(name in some) for name in names]) for some in (FLIPS, tuple(EXACT), names)]
     table.measure([plain, *equal])
     greedy = [
         tuple(((1 - SHRINK) * np.array(found) + SHRINK / len(names)).tolist()) for found in _greedy(table, plain, fits)
