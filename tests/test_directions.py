@@ -12,7 +12,7 @@ LAYERS = (
     "metrics recipe probabilities",
     "competition search_space",
     "data augmentation pages screen",
-    "networks",
+    "networks predictions",
     "runs",
     "auditing",
     "scoring",

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.metrics import IGNORED
-from toolkit.outcome import Outcome, Table, duration, html, interval
-from toolkit.probabilities import chunks, open_probabilities, probabilities
+from toolkit.outcome import Table, duration, html, interval
+from toolkit.predictions import Predictions
+from toolkit.probabilities import open_probabilities
 from toolkit.recipe import Recipe, from_dict
-from toolkit.store import MANIFEST, read_json, read_manifest
+from toolkit.store import read_json, read_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -104,25 +103,11 @@ class RunFold:
         return float(sum(epoch.get("seconds", 0.0) for epoch in self.history))
 
 
-@dataclass(frozen=True)
-class Run(Outcome):
-    """One recipe on all folds: what it was made from, what it predicts, how good it is."""
+class Run(Predictions):
+    """One recipe on all folds: what it was made from, what it predicts, how good it is.
 
-    folder: Path
-    labelled: Labelled
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Run) and self.folder == other.folder
-
-    def __hash__(self) -> int:
-        return hash(self.folder)
-
-    def __repr__(self) -> str:
-        return f"Run({self.name}, {self.score:.4f})" if self.finished else f"Run({self.name}, not finished)"
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
+    Its `manifest` has hashes of recipe, data and folds, `seed` and `complete`.
+    """
 
     @property
     def recipe_path(self) -> Path:
@@ -178,20 +163,6 @@ class Run(Outcome):
         return self.folder / "views" / view
 
     @property
-    def manifest_path(self) -> Path:
-        return self.folder / MANIFEST
-
-    @property
-    def manifest(self) -> dict[str, Any] | None:
-        """What it was made from: hashes of recipe, data and folds, seed, complete; None while it isn't finished."""
-        return read_manifest(self.folder)
-
-    @property
-    def finished(self) -> bool:
-        """All folds are trained and put together."""
-        return self.manifest is not None
-
-    @property
     def complete(self) -> bool:
         """Finished, and no fold was cut short by a budget."""
         return (self.manifest or {}).get("complete", False)
@@ -201,39 +172,6 @@ class Run(Outcome):
         """Finished on the present data and folds."""
         done, labelled = self.manifest, self.labelled
         return done is not None and (done["data"], done["folds"]) == (labelled.data_hash, labelled.folds_hash)
-
-    @property
-    def metrics_path(self) -> Path:
-        return self.folder / "metrics.json"
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """All scores: `clean`, `stress` and `matched`, each with `score`, `low`, `high`, `by_fold`, or None."""
-        metrics: dict[str, Any] = read_json(self.metrics_path)
-        return metrics
-
-    @property
-    def score(self) -> float:
-        """The official metric, out of fold."""
-        return float(self.metrics["clean"]["score"])
-
-    @property
-    def oof_path(self) -> Path:
-        return self.folder / "oof.npy"
-
-    @property
-    def oof(self) -> np.ndarray:
-        """Stored out-of-fold probabilities (N, C, ...), memory-mapped; `probabilities` reads a part as float32."""
-        return open_probabilities(self.oof_path)
-
-    @property
-    def test_path(self) -> Path:
-        return self.folder / "test.npy"
-
-    @property
-    def test(self) -> np.ndarray | None:
-        """Stored probabilities (M, C, ...) of the test images, memory-mapped; None where there are none."""
-        return open_probabilities(self.test_path) if self.test_path.exists() else None
 
     def fold(self, number: int) -> RunFold:
         return RunFold(self.folder / f"fold_{number}")
@@ -273,45 +211,6 @@ class Run(Outcome):
     def networks(self, device: "torch.device") -> "list[nn.Module]":
         """Those of all folds."""
         return [self.network(fold, device) for fold in range(self.labelled.folds)]
-
-    def confusions(self) -> np.ndarray:
-        """Confusion matrices int64 (N, C, C) out of fold; those of samples in no fold mean nothing."""
-        return self.labelled.confusions(self.oof)
-
-    def mistakes(self, count: int = 20) -> pd.DataFrame:
-        """The samples that it is most surely wrong about out of fold, the worst first.
-
-        Columns row (of the data), index (in the raw file), certainty: the probability of the wrong label; of a mask
-        its mean over all pixels, right ones counted as 0. For labels also truth and predicted, as names.
-        """
-        labelled, classes = self.labelled, self.labelled.competition.task.classes
-        certainty, predicted = self._certainty()
-        order = np.argsort(-certainty, kind="stable")[:count]
-        order = order[certainty[order] > 0]
-        table = pd.DataFrame({"row": order, "index": labelled.ids[order], "certainty": certainty[order]})
-        if not labelled.masks:
-            table["truth"] = [classes[int(at)] for at in labelled.targets[order]]
-            table["predicted"] = [classes[int(at)] for at in predicted[order]]
-        return table
-
-    def _certainty(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of wrong labels, float64 (N,), 0 for samples in no fold; and the predicted labels, empty for masks."""
-        labelled, stored = self.labelled, self.oof
-        competition = labelled.competition
-        certainty = np.zeros(len(labelled.targets))
-        predicted = np.zeros(0 if labelled.masks else len(certainty), np.uint8)
-        for at in chunks(len(certainty)):
-            part, truth = probabilities(stored[at]), labelled.targets[at].astype(np.int64)
-            labels = competition.decode(part)
-            sure = np.take_along_axis(part, labels[:, None].astype(np.int64), 1)[:, 0]
-            counted = np.isin(truth, competition.scored) & (truth != IGNORED)
-            wrong = np.where(counted & (labels != truth), sure, 0)
-            axes = tuple(range(1, wrong.ndim))
-            certainty[at] = wrong.mean(axes) if axes else wrong
-            if not labelled.masks:
-                predicted[at] = labels
-        certainty[~labelled.inside] = 0
-        return certainty, predicted
 
     def told(self) -> Sequence[str | Table]:
         """Scores with their 95 % intervals, and those of each class."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_runs import predicted
+from tests.test_predictions import predicted
 from toolkit.competition import Competition
 from toolkit.pages.pictures import COLOURS
 from toolkit.reporting.mistakes import RED, legend, mistake_pictures, mistakes_section

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_runs import predicted
+from tests.test_predictions import predicted
 from tests.tiny import prepare, train
 from toolkit.competition import Competition
 from toolkit.pages.html import Table

@@ -1,7 +1,6 @@
-"""A blend as it lies in its folder: whose shares it took, what it predicts, how good it is."""
+"""A blend as it lies in its folder: whose shares it took, how good it is, what is said of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +8,23 @@ import numpy as np
 
 from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Outcome, Table, Warned, interval
-from toolkit.probabilities import open_probabilities
+from toolkit.outcome import Table, Warned, interval
+from toolkit.predictions import Predictions
 from toolkit.runs import Run
 from toolkit.scoring.matching import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
-from toolkit.store import Workspace, hash_json, read_json, read_manifest, write_json
+from toolkit.store import Workspace, hash_json, read_json, write_json
 
 CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
 
 
-@dataclass(frozen=True, repr=False)
-class Blend(Outcome):
-    """Weights over runs, and how the mixture becomes labels."""
+class Blend(Predictions):
+    """Weights over runs, and how the mixture becomes labels; named after the way it was made.
 
-    folder: Path
-    labelled: Labelled = field(compare=False, repr=False)
-
-    @property
-    def name(self) -> str:
-        """That of the way it was made."""
-        return self.folder.name
-
-    @property
-    def manifest(self) -> dict[str, Any] | None:
-        """What it was made from: `runs` with their manifests, `views` that were tried, `limits`; None: unfinished."""
-        return read_manifest(self.folder)
+    Its `manifest` has `runs` with their manifests, `views` that were tried, and `limits`. Out of fold, each fold is
+    predicted by the blend that was fitted without it; `metrics` has, beside the scores, what the choice of the blend
+    is worth: `naive` (in sample), `optimism`, `single` (the best run), `gain` over it, `gain_is_real`, `blenders`.
+    """
 
     @property
     def hash(self) -> str:
@@ -57,42 +47,6 @@ class Blend(Outcome):
         """Of each run by name, those without any too."""
         shares: dict[str, float] = self.described["runs"]
         return shares
-
-    @property
-    def metrics_path(self) -> Path:
-        return self.folder / "metrics.json"
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """All scores, as a run has them, and what the choice of the blend is worth.
-
-        `naive` (in sample), `optimism`, `single` (the best run), `gain` over it, `gain_is_real`, `blenders`.
-        """
-        metrics: dict[str, Any] = read_json(self.metrics_path)
-        return metrics
-
-    @property
-    def score(self) -> float:
-        """The official metric, cross-fitted."""
-        return float(self.metrics["clean"]["score"])
-
-    @property
-    def oof_path(self) -> Path:
-        return self.folder / "oof.npy"
-
-    @property
-    def oof(self) -> np.ndarray:
-        """Stored probabilities (N, C, ...): each fold's by the blend that was fitted without it."""
-        return open_probabilities(self.oof_path)
-
-    @property
-    def test_path(self) -> Path:
-        return self.folder / "test.npy"
-
-    @property
-    def test(self) -> np.ndarray | None:
-        """Stored probabilities (M, C, ...) of the test images; None where there are none."""
-        return open_probabilities(self.test_path) if self.test_path.exists() else None
 
     @property
     def views_path(self) -> Path:
@@ -164,7 +118,7 @@ class Blend(Outcome):
 def chosen_blend(labelled: Labelled) -> Blend | None:
     """The blend that was chosen last, or of the plain mean where none was; None where it isn't finished."""
     blend = Blend(chosen_folder(labelled.workspace), labelled)
-    return blend if blend.manifest is not None else None
+    return blend if blend.finished else None
 
 
 def chosen_folder(workspace: Workspace) -> Path:

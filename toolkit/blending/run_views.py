@@ -13,6 +13,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.views import EXACT, IDENTITY, Mean, Space, parse_views, predict_view
+from toolkit.predictions import Predictions
 from toolkit.probabilities import chunks, open_probabilities, probabilities, weighted_mean, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe
@@ -96,16 +97,15 @@ def store_views(run: Run, views: Iterable[str], device: str = "auto") -> None:
     for name in missing:
         with atomic(run.view_folder(name)) as partial:
             partial.mkdir()
-            made = Run(partial, labelled)
+            made = Predictions(partial, labelled)
             write_probabilities(made.oof_path, out_of_fold(name, run.oof.shape), run.oof.shape, run.oof.dtype.type)
             if run.test is not None:
                 write_probabilities(made.test_path, test(name), run.test.shape, run.test.dtype.type)
             write_manifest(partial, inputs)
 
 
-def _through(run: Run, view: str) -> Run:
-    """What lies in a view's folder is named as in a run's."""
-    return run if view == IDENTITY else Run(run.view_folder(view), run.labelled)
+def _through(run: Run, view: str) -> Predictions:
+    return run if view == IDENTITY else Predictions(run.view_folder(view), run.labelled)
 
 
 def open_views(run: Run, views: Iterable[str], kind: str = "oof") -> dict[str, np.ndarray]:
@@ -186,7 +186,7 @@ def through_views(
         return candidates, None
     seen = []
     for run, one in zip(runs, costly, strict=True):
-        files = Run(scratch / run.name, labelled)
+        files = Predictions(scratch / run.name, labelled)
         parts = averaged_out_of_fold(labelled, choice, open_views(run, views))
         one = replace(one, oof=_written(files.oof_path, parts, candidates[0].oof))
         if one.test is not None:

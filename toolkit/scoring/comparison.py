@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.competition import Competition
+from toolkit.predictions import Predictions
 from toolkit.runs import Run, best_run, current_runs
 from toolkit.scoring.bootstrap import interval, resample
 
@@ -54,8 +55,8 @@ def compare_draws(difference: float, draws: np.ndarray) -> Comparison:
     return Comparison(difference, *interval(draws), probability)
 
 
-def compare_runs(runs: Iterable[Run], other: Run) -> list[Comparison]:
-    """The clean score of each run against that of another on the same data and folds."""
+def compare_runs(runs: Iterable[Predictions], other: Predictions) -> list[Comparison]:
+    """The clean score of each run, or blend, against that of another on the same data and folds."""
     inside, group = other.labelled.inside, other.labelled.group
     theirs = other.confusions()[inside]
     own = (run.confusions()[inside] for run in runs)
