@@ -44,12 +44,6 @@ def test_the_blend_is_shown_beside_its_runs_and_as_json(tmp_path: Path, capsys: 
     assert json.loads(capsys.readouterr().out)["runs"] == ["b"]
 
 
-def test_limits_below_one_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        command(tmp_path, "--max-models", "0")
-    assert "must be at least 1" in capsys.readouterr().err
-
-
 def test_without_a_competition_all_that_have_runs_are_blended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """Drawn candidates and runs made by hand, from which blends are fitted at once."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ SAMPLES, FOLDS = 240, 4
 FOLD = np.arange(SAMPLES) % FOLDS
 LABELS = replace(cells, task=Classification(("a", "b", "c"), (1, 1, 1)), metric=MacroF1())
 LABELS_AND_MASKS = pytest.mark.parametrize("of", [LABELS, mars], ids=["labels", "masks"])
-WHOLE, CLASSES = 24, 4  # samples and classes of whole-number probabilities
+CLASSES = 4  # of whole-number probabilities
 QUICK = tuple(one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases"))
 
 
@@ -59,33 +59,38 @@ def pool_of(
     return make_pool(labelled, make_seed_groups(candidates, limits), limits)
 
 
-def drawn_whole(
-    seed: int, metric: Metric, models: int = 4, pixels: tuple[int, ...] = (), levels: int = 255
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
-    """Whole-number probabilities (M, N, C, ...), targets, folds and scored classes; few levels make many ties."""
+@dataclass(frozen=True)
+class Whole:
+    """Whole-number probabilities (M, N, C, ...) and targets of samples in three folds."""
+
+    values: np.ndarray
+    targets: np.ndarray
+    metric: Metric
+
+    @property
+    def scored(self) -> list[int]:
+        return [c for c in range(CLASSES) if c or not self.metric.ignore]
+
+    def contested(self, size: int = 5) -> Contested:
+        fold = np.arange(len(self.targets)) % 3
+
+        def parts() -> Iterator[Part]:
+            for k in range(3):
+                rows = np.flatnonzero(fold == k)
+                for at in np.split(rows, range(size, len(rows), size)):
+                    yield k, at, self.values[:, at][:, :, self.scored], self.targets[at]
+
+        return gather(parts(), fold, CLASSES, self.metric, self.scored)
+
+
+def drawn_whole(seed: int, metric: Metric, models: int = 4, pixels: tuple[int, ...] = (), levels: int = 255) -> Whole:
+    """24 samples; few levels make many ties."""
     rng = np.random.default_rng(seed)
-    targets = rng.integers(CLASSES, size=(WHOLE, *pixels))
+    targets = rng.integers(CLASSES, size=(24, *pixels))
     hint = (targets[:, None] == np.arange(CLASSES).reshape(-1, *[1] * len(pixels))) * levels // 6
-    values = rng.integers(levels + 1, size=(models, WHOLE, CLASSES, *pixels)) + hint
+    values = rng.integers(levels + 1, size=(models, 24, CLASSES, *pixels)) + hint
     targets[rng.random(targets.shape) < 0.1] = IGNORED if pixels else 1
-    return (
-        values.astype(np.uint16),
-        targets,
-        np.arange(WHOLE) % 3,
-        [c for c in range(CLASSES) if c or not metric.ignore],
-    )
-
-
-def gathered(
-    values: np.ndarray, targets: np.ndarray, fold: np.ndarray, metric: Metric, scored: Sequence[int], size: int = 5
-) -> Contested:
-    def parts() -> Iterator[Part]:
-        for k in range(3):
-            rows = np.flatnonzero(fold == k)
-            for at in np.split(rows, range(size, len(rows), size)):
-                yield k, at, values[:, at][:, :, list(scored)], targets[at]
-
-    return gather(parts(), fold, CLASSES, metric, scored)
+    return Whole(values.astype(np.uint16), targets, metric)
 
 
 def noisy(targets: np.ndarray, classes: int, strength: float, seed: int) -> np.ndarray:

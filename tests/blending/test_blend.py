@@ -1,6 +1,5 @@
 """A blend is made of the runs on the present data and folds, each of them once, and the submission follows it."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from toolkit.probabilities import probabilities
 from toolkit.project import Project
 from toolkit.runs import Run
 from toolkit.scoring.out_of_fold import score
-from toolkit.store import read_json, write_json, write_manifest
+from toolkit.store import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = "schedule.epochs=1"
@@ -197,12 +196,3 @@ def test_a_blend_gets_the_score_that_its_runs_got_later(project: Project, tmp_pa
     train(tmp_path, QUICK)
     after = project.ensemble(views=PLAIN).metrics
     assert before["stress"] is None and after["stress"]["score"] > 0 and after["clean"] == before["clean"]
-
-
-@pytest.mark.usefixtures("quick")
-def test_what_was_killed_long_ago_is_cleared_away(tmp_path: Path) -> None:
-    project = made_runs(tmp_path, {"a": 1})
-    write_manifest(project.workspace.ensemble / ".scratch-old", {})
-    os.utime(project.workspace.ensemble / ".scratch-old", (0, 0))
-    project.ensemble(views=PLAIN)
-    assert [path.name for path in project.workspace.ensemble.iterdir() if path.is_dir()] == ["mean"]

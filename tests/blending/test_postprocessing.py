@@ -57,7 +57,7 @@ def test_padding_and_unscored_classes_are_no_trouble() -> None:
 
 
 @given(st.floats(0.5, 3), st.integers(0, 9))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_temperature_is_found_again(temperature: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     logits = 2 * rng.normal(size=(4000, 4))
@@ -81,7 +81,7 @@ def test_small_regions_take_the_class_around_them() -> None:
 
 
 @given(st.integers(0, 999), st.integers(2, 12))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_new_class_appears_and_large_regions_stay(seed: int, smallest: int) -> None:
     from scipy.ndimage import label
 
