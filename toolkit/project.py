@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.competition import Competition, choose_recipe, find_competition
 from toolkit.errors import UserError
 from toolkit.progress import Progress
 from toolkit.screen import here
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from toolkit.auditing.inspection import Audit, Explanation
     from toolkit.auditing.split import Split
     from toolkit.blending.blend_folder import Blend
+    from toolkit.competition import Competition
     from toolkit.data.labelled import Labelled
     from toolkit.pipeline import Result
     from toolkit.recipe import Recipe
@@ -47,7 +47,7 @@ class Project:
 
     def __init__(
         self,
-        competition: Competition,
+        competition: "Competition",
         workspace: Workspace,
         *,
         data: Path | None = None,
@@ -121,6 +121,8 @@ class Project:
 
     def choose_recipe(self, recipe: "Recipe | str | None", assignments: Sequence[str]) -> "Recipe":
         """As `recipe`, fields as on the command line: `optimizer.lr=1e-3`."""
+        from toolkit.competition import choose_recipe
+
         return choose_recipe(self.competition, recipe, assignments, self.seed)
 
     def train(self, recipe: "Recipe | str | None" = None, *, stress: str = "auto", **fields: Any) -> "Run":
@@ -372,6 +374,8 @@ def open(
     data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead.
     progress: where steps tell what they do (default: the screen, or the notebook).
     """
+    from toolkit.competition import find_competition
+
     found = find_competition(competition)
     return Project(
         found,
