@@ -1,6 +1,6 @@
 """What a step gives back: its numbers, and what is said of them on a screen and in a notebook."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -45,6 +45,20 @@ class Outcome:
 def html(parts: Sequence[str | Warned | Table]) -> str:
     """As a notebook shows them."""
     return "\n".join(_html(part) for part in parts)
+
+
+@dataclass(frozen=True, repr=False)
+class Done(Outcome):
+    """A small step that was done: `facts` as --json prints them, and the sentences about them."""
+
+    facts: Mapping[str, Any]
+    sentences: Sequence[str]
+
+    def told(self) -> Sequence[str]:
+        return self.sentences
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(self.facts)
 
 
 def _html(part: str | Warned | Table) -> str:

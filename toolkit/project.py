@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from toolkit.blending.blend_folder import Blend
     from toolkit.competition import Competition
     from toolkit.data.labelled import Labelled
+    from toolkit.outcome import Done
     from toolkit.pipeline import Result
     from toolkit.recipe import Recipe
     from toolkit.reporting.page import Report
     from toolkit.runs import Run, Runs
-    from toolkit.submission.build import Reproduced, Submission
+    from toolkit.submission.build import Submission
     from toolkit.submission.grading import Grade
-    from toolkit.submission.hand_in import HandedIn, Recorded
     from toolkit.submission.ledger import Ledger
     from toolkit.tuning.summary import Search
 
@@ -236,7 +236,7 @@ class Project:
             blend, self.ledger, self.raw, half=half, images=images, device=self.device, progress=self.progress
         )
 
-    def reproduce(self, name: str) -> "Reproduced":
+    def reproduce(self, name: str) -> "Done":
         """Build the submission of that ID again and prove that it is the same, byte for byte."""
         from toolkit.blending.blend_folder import Blend, chosen_folder
         from toolkit.data.labelled import open_labelled
@@ -246,7 +246,7 @@ class Project:
         blend = Blend(chosen_folder(self.workspace), open_labelled(self.competition, self.workspace))
         return reproduce(blend, self.ledger, name, self.device)
 
-    def upload(self, name: str | None = None, *, kaggle: str | None = None, team: int | None = None) -> "HandedIn":
+    def upload(self, name: str | None = None, *, kaggle: str | None = None, team: int | None = None) -> "Done":
         """Hand a registered submission in (none: the newest): to Kaggle, or by telling where.
 
         kaggle: the competition's name there; team: the number of its members, checked against the rules.
@@ -259,7 +259,7 @@ class Project:
 
     def record_score(
         self, name: str | None = None, *, public: float | None = None, private: float | None = None
-    ) -> "Recorded":
+    ) -> "Done":
         """Write down what the leaderboard said of a registered submission (none: the newest)."""
         from toolkit.submission.hand_in import record_score
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from competitions.mars.recipes import RECIPES
 from competitions.mars.space import FIRST_TRIALS, suggest
-from competitions.mars.submission import read, write
 from toolkit import (
     Competition,
     Dataset,
@@ -20,6 +19,8 @@ from toolkit import (
     UserError,
     image_array,
     mask_array,
+    read_pixels,
+    write_pixels,
 )
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ def build_model(recipe: Recipe) -> "nn.Module":
 
 
 def write_submission(prediction: Prediction, path: Path) -> None:
-    write(prediction.labels, path)
+    """Header `id,0,1,…,8191`, then a row an image in test order, its pixels row by row."""
+    write_pixels(path, prediction.labels)
 
 
 def read_submission(path: Path, images: np.ndarray) -> np.ndarray:
-    return read(path, len(images), TASK)
+    return read_pixels(path, len(images), TASK.image_shape[:2], len(TASK.classes))
 
 
 def practice(folder: Path, seed: int, size: int) -> None:

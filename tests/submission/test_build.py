@@ -196,4 +196,4 @@ def test_parameters_are_halved_only_where_the_score_stays_to_the_last_digit(
     assert [row[0] for row in table.rows[2:]] == ["seconds for 40 images", "memory", "network"]
     assert build(blend, ledger, tmp_path, half=True).path == made.path
     assert len(asked) == (2 if score == 0.61 else 4)  # what is there already is not scored again
-    assert reproduce(blend, ledger, made.path.stem).name == made.path.stem
+    assert reproduce(blend, ledger, made.path.stem).facts["identical"]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from competitions.mars import competition as mars
-from competitions.mars.submission import write
 from tests.tiny import competition
 from toolkit.competition import Competition, Rules
 from toolkit.errors import UserError
 from toolkit.store import Workspace
 from toolkit.submission.grading import Grade, grade, practice_truth
+from toolkit.submission.writers import write_pixels
 
 TRUTH = np.array([0, 1, 2, 2])
 
@@ -43,7 +43,7 @@ def test_the_score_is_the_official_metric(folder: Path) -> None:
 def test_masks_are_scored_in_every_reading(tmp_path: Path) -> None:
     truth = np.random.default_rng(0).integers(5, size=(2, 64, 128))
     np.savez(tmp_path / "t.npz", targets=truth.astype(float))
-    write(np.maximum(truth, 1).astype(np.uint8), tmp_path / "sub.txt")
+    write_pixels(tmp_path / "sub.txt", np.maximum(truth, 1).astype(np.uint8))
     result = graded(tmp_path, mars)
     assert result.score == result.readings["strict"] == result.readings["keras"] == 1
     assert result.readings["kept"] < 0.9

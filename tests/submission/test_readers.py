@@ -87,7 +87,10 @@ def test_a_broken_file_is_refused_in_one_sentence(fault: str, tmp_path: Path) ->
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("change", [lambda c: c, lambda c: c.replace(b"\n", b"\r\n"), lambda c: c[:-1]])
+@pytest.mark.parametrize(
+    "change",
+    [lambda c: c, lambda c: c.replace(b"\n", b"\r\n"), lambda c: c[:-1], lambda c: c.replace(b"\n", b"\r\n")[:-2]],
+)
 def test_a_good_file_is_read(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     write_pixels(path, MASKS)
@@ -108,6 +111,8 @@ def test_a_file_of_many_blocks_is_read_whole(tmp_path: Path, monkeypatch: pytest
 def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"s.csv does not exist"):
         read_pixels(tmp_path / "s.csv", ROWS, SHAPE, CLASSES)
+    with pytest.raises(UserError, match="is a folder, expected a CSV"):
+        read_pixels(tmp_path, ROWS, SHAPE, CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition, Rules
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome, Table, Warned, interval
+from toolkit.outcome import Done, Outcome, Table, Warned, interval
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
 from toolkit.store import atomic, sha256
@@ -57,24 +57,24 @@ class Submission(Outcome):
         return {"submission": str(self.path), **self.scores, "ledger": dict(self.line)}
 
     def _check(self, rules: Rules) -> list[list[str]]:
-        def limit(value: float | None, text: str) -> str:
-            return "not published" if value is None else text
-
-        size, seconds, memory = rules.submission_bytes, rules.submission_seconds, rules.submission_memory
         line, checked = self.line, self.line["checked"]
         same = checked - round((1 - line["agreement"]) * checked)
         rows = [
             ["agrees with the blend", f"{same:,} of {checked:,} labels, {line['ties']} ties", "all"],
-            ["size", f"{line['bytes'] / 1e6:.1f} MB", limit(size, f"{(size or 0) / 1e6:,.0f} MB")],
+            ["size", f"{line['bytes'] / 1e6:.1f} MB", _megabytes(rules.submission_bytes)],
         ]
         if "seconds" in line:
-            allowed = limit(memory, f"{(memory or 0) / 1e6:,.0f} MB")
+            allowed = f"{rules.submission_seconds or 'not published'}"
             rows += [
-                [f"seconds for {self.images:,} images", f"{line['seconds']:.1f}", limit(seconds, f"{seconds}")],
-                ["memory", f"{line['peak_bytes'] / 1e6:,.0f} MB", allowed],
+                [f"seconds for {self.images:,} images", f"{line['seconds']:.1f}", allowed],
+                ["memory", f"{line['peak_bytes'] / 1e6:,.0f} MB", _megabytes(rules.submission_memory)],
                 ["network", f"none ({line['network']})", "none"],
             ]
         return rows
+
+
+def _megabytes(limit: int | None) -> str:
+    return "not published" if limit is None else f"{limit / 1e6:,.0f} MB"
 
 
 def build(
@@ -167,33 +167,18 @@ def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -
 
 def _git(folder: Path) -> tuple[str, str]:
     """The commit of the repository around `folder` and whether files differ from it; empty where there is none."""
-    answers = []
-    for question in (("rev-parse", "HEAD"), ("status", "--porcelain")):
-        try:
-            done = subprocess.run(["git", "-C", str(folder), *question], capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            return "", ""
-        if done.returncode != 0:
-            return "", ""
-        answers.append(done.stdout.strip())
-    return answers[0], "changed" if answers[1] else "clean"
+
+    def ask(*question: str) -> str:
+        command = ["git", "-C", str(folder), *question]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return ask("rev-parse", "HEAD"), "changed" if ask("status", "--porcelain") else "clean"
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return "", ""
 
 
-@dataclass(frozen=True, repr=False)
-class Reproduced(Outcome):
-    """A past submission that was built again and is the same, byte for byte."""
-
-    name: str
-    sha256: str
-
-    def told(self) -> Sequence[str]:
-        return [f"{self.name}: built again, and identical (SHA-256 {self.sha256})"]
-
-    def as_json(self) -> dict[str, Any]:
-        return {"id": self.name, "sha256": self.sha256, "identical": True}
-
-
-def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> Reproduced:
+def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> Done:
     """Build the submission of that ID again; UserError where the blend is another one, or the bytes are."""
     line, competition = ledger.find(name), blend.labelled.competition
     name, now = identity(line), submission_name(blend)
@@ -215,4 +200,5 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
             f"built at commit {line['commit'][:12] or 'unknown'} ({line['tree'] or 'unknown'}), this is "
             f"{commit[:12] or 'unknown'} ({tree or 'unknown'})"
         )
-    return Reproduced(name, made)
+    facts = {"id": name, "sha256": made, "identical": True}
+    return Done(facts, [f"{name}: built again, and identical (SHA-256 {made})"])
