@@ -2,16 +2,15 @@
 
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from toolkit import Competition, UserError, Workspace, audit, console, ensemble, folds, load_competition, submit
-from toolkit import train as training
+import toolkit
+from toolkit import Competition, UserError, load_competition
+from toolkit.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 GUIDE = Path(__file__).parent.parent / "docs" / "competition.md"
@@ -40,21 +39,12 @@ def leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Competition:
     return load_competition(folder)
 
 
-def run(verb: Callable[..., Any], add: Callable[..., None], of: Competition, root: Path, *more: str) -> Any:
-    made = console.parser("train", "", overrides=True)
-    add(made)
-    shared = [str(of.folder), "--workspace", str(root / "workspace"), "--submissions", str(root / "submissions")]
-    return verb(of, Workspace(root / "workspace", of.name), made.parse_intermixed_args([*shared, *more]))
-
-
 def test_the_guide_takes_pictures_and_a_table_to_a_submission(leaves: Competition, tmp_path: Path) -> None:
-    run(audit.audit, audit.add_options, leaves, tmp_path)
-    run(folds.folds, folds.add_options, leaves, tmp_path, "--folds", "2")
+    made = toolkit.open(leaves.folder, workspace=tmp_path, submissions=tmp_path, progress=Progress())
+    made.folds(2)
     cheap = ("model.pretrained=false", "model.input_scale=0.34", "schedule.epochs=1", "schedule.freeze=0")
-    run(training.train_verb, training.add_options, leaves, tmp_path, "--stress", "none", *cheap)
-    run(ensemble.ensemble, ensemble.add_options, leaves, tmp_path)
-    result = run(submit.submit_verb, submit.add_options, leaves, tmp_path)
-    lines = Path(result["submission"]).read_text().splitlines()
+    made.train(made.choose_recipe(None, cheap), stress="none")
+    lines = made.submit().path.read_text().splitlines()
     assert lines[0] == "image,label" and [line.partition(",")[0] for line in lines[1:]] == [
         f"0{i}.png" for i in range(6)
     ]
@@ -64,6 +54,7 @@ def test_the_guide_takes_pictures_and_a_table_to_a_submission(leaves: Competitio
 
 
 def test_without_practice_data_it_says_so(leaves: Competition, tmp_path: Path) -> None:
+    made = toolkit.open(leaves.folder, workspace=tmp_path, practice=True, progress=Progress())
     with pytest.raises(UserError, match="draws no practice data; leave out --practice"):
-        run(audit.audit, audit.add_options, leaves, tmp_path, "--practice")
-    assert not Workspace(tmp_path / "workspace", leaves.name).practice.exists()
+        made.audit()
+    assert not made.workspace.practice.exists()

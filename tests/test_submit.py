@@ -48,16 +48,3 @@ def test_nothing_is_made_to_reproduce_what_is_not_there(tmp_path: Path, capsys: 
     assert "there is no data in" in call(tmp_path, capsys, "--reproduce", "mean-12345678", status=1)
     assert "run `python -m toolkit.submit` first" in call(tmp_path, capsys, "--score", "1", status=1)
     assert not list(tmp_path.rglob("*.npy"))
-
-
-def test_what_is_missing_is_made_first_with_a_line_for_each(tmp_path: Path) -> None:
-    heard = tiny.Heard()
-    made = tiny.project(tmp_path, device="cpu", progress=heard).submit()
-    assert made.path.exists()
-    beginnings = ("no data are loaded", "there are no folds", "there is no blend", "there is no finished run")
-    assert [line for line in heard.lines if line.startswith(beginnings)] == [
-        "no data are loaded yet: the audit comes first",
-        "there are no folds yet: they are made with the defaults of `folds`",
-        "there is no blend yet: the finished runs are blended",
-        "there is no finished run yet: the first recipe is trained",
-    ]

@@ -271,8 +271,8 @@ class Project:
 
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give --truth FILE, or --practice for practice data")
-        file = submission or self.ledger.file(self.ledger.find())
-        return grade(self.competition, Path(file), Path(truth or practice_truth(self.workspace)))
+        truth = truth or practice_truth(self.workspace)
+        return grade(self.competition, Path(submission or self.ledger.file(self.ledger.find())), Path(truth))
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""
