@@ -8,21 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
 from tests import tiny
+from tests.conftest import ROOT
 from toolkit.competition import Rules, choose_recipe, load_competition
 from toolkit.errors import UserError
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric
 from toolkit.recipe import Recipe, override, to_dict
 from toolkit.task import Classification
 
-settings.load_profile("ci")  # no deadline for an example: the machine may be busy
-ROOT = Path(__file__).parents[1]
 PROBABILITIES = arrays.arrays(
     np.float32, st.tuples(st.integers(1, 3), st.just(5), st.integers(1, 3)), elements=st.floats(0, 1, width=32)
 )
@@ -35,7 +34,8 @@ def package(folder: Path, text: str = "") -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders that are loaded from are forgotten."""
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
@@ -92,13 +92,9 @@ def test_decoding_is_the_arg_max_where_every_class_is_scored(probabilities: np.n
     assert (competition.decode(probabilities) == probabilities.argmax(1)).all()
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-def test_a_competition_is_loaded_by_its_folder(kind: type[str] | type[Path]) -> None:
-    assert load_competition(kind(ROOT / "competitions" / "mars")) is mars
-    assert load_competition(kind(ROOT / "competitions" / "blood_cells")) is blood_cells
-
-
-def test_a_relative_folder_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_competition_is_loaded_by_its_folder_which_may_be_relative(monkeypatch: pytest.MonkeyPatch) -> None:
+    for competition in (mars, blood_cells):
+        assert load_competition(competition.folder) is load_competition(str(competition.folder)) is competition
     monkeypatch.chdir(ROOT)
     assert load_competition("competitions/mars/") is mars
     monkeypatch.chdir(ROOT / "competitions" / "mars")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.errors import UserError
@@ -23,7 +23,6 @@ from toolkit.recipe import (
     with_epochs,
 )
 
-settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 BASE = Recipe(name="base", model=Model(name="small_unet"))
 NAMES = st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True)
 SHARES = st.floats(0, 1)
