@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from toolkit import console
 from toolkit.competition import load_competition
+from toolkit.outcome import Table
 from toolkit.scoring.corruptions import SUITE, corrupt, suite
+from toolkit.screen import Screen
 
 ROOT = Path(__file__).parent.parent
 CELL, LABEL, GAP = 56, 112, 3  # pixels of the picture
@@ -117,7 +118,7 @@ def main() -> None:
         return
     names = ["all", "all, processor", *(corruption.name for corruption in SUITE)]
     rows = [[name, *(f"{made[name]:,.0f}" if name in made else "" for made in figures.values())] for name in names]
-    console.table(f"images a second, {options.threads} threads", ["", *figures], rows)
+    Screen().table(Table(f"images a second, {options.threads} threads", ["", *figures], rows))
 
 
 if __name__ == "__main__":

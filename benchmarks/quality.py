@@ -10,6 +10,8 @@ the same corrupted images. Needs `pip install .[bench]`.
 import argparse
 import json
 import time
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,14 @@ import numpy as np
 import torch
 from torch import nn
 
+import toolkit
 from benchmarks.training_peers import WORKERS, Pictures, loss_of
-from toolkit.competition import Competition, load_competition
-from toolkit.data.dataset import open_dataset, relabel
-from toolkit.data.folds import read_folds, relabels
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
-from toolkit.recipe import Recipe, from_dict
+from toolkit.recipe import Recipe
+from toolkit.runs import Run
 from toolkit.scoring.out_of_fold import score
 from toolkit.scoring.stress import stress_score
-from toolkit.store import Workspace, read_json, read_manifest
 
 RATE = 2e-3  # of fine_tune; its default
 
@@ -60,43 +60,48 @@ def fine_tune(
     return network, epochs
 
 
-def compare(competition: Competition, workspace: Workspace, run: Path) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False, repr=False)
+class FineTuned(Run):
+    """A run's folds with networks that fastai trained."""
+
+    trained: tuple[nn.Module, ...] = ()
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return replace(super().recipe, precision="float32")
+
+    def networks(self, device: torch.device) -> list[nn.Module]:
+        return list(self.trained)
+
+
+def compare(run: Run) -> dict[str, Any]:
     """Scores of the run and of fastai in its time."""
-    device = resolve_device("auto")
-    dataset, table, recipe = (
-        open_dataset(workspace.data),
-        read_folds(workspace),
-        from_dict(read_json(run / "recipe.json")),
-    )
-    targets, fold = relabel(dataset.targets, relabels(table)), table["fold"].to_numpy()
-    values = np.zeros((len(targets), len(competition.task.classes), *targets.shape[1:]), np.float16)
+    device, labelled, competition = resolve_device("auto"), run.labelled, run.labelled.competition
+    values = np.zeros(labelled.probability_shape(len(labelled.targets)), np.float16)
     networks, ours, theirs, epochs = [], 0.0, 0.0, []
-    for k in range(int(fold.max()) + 1):
-        done = read_manifest(run / f"fold_{k}")
+    for fold in run.folds:
+        done = fold.manifest
         assert done is not None
-        torch.manual_seed(k)
-        rows = np.flatnonzero((fold >= 0) & (fold != k))
+        torch.manual_seed(fold.number)
+        rows = np.flatnonzero(labelled.inside & (labelled.fold != fold.number))
+        images, targets = labelled.images[rows], labelled.targets[rows]
         begun = time.perf_counter()
-        network, trained = fine_tune(
-            competition.build_model(recipe), dataset.images[rows], targets[rows], recipe, done["seconds"]
-        )
+        network, trained = fine_tune(competition.build_model(run.recipe), images, targets, run.recipe, done["seconds"])
         theirs, ours = theirs + time.perf_counter() - begun, ours + done["seconds"]
         epochs.append(trained)
         networks.append(network.eval())
-        rows = np.flatnonzero(fold == k)
-        values[rows] = predict(network, dataset.images[rows], competition.scored, device, "float32")
-    clean = score(competition, targets, table, values)
-    stored = read_json(run / "metrics.json")
-    seconds = stored["stress"]["seconds"]
-    stress, _ = stress_score(competition, dataset.images, targets, table, networks, device, "float32", seconds)
+        rows = labelled.rows(fold.number)
+        values[rows] = predict(network, labelled.images[rows], competition.scored, device, "float32")
+    stored = run.metrics
+    tuned = FineTuned(run.folder, labelled, tuple(networks))
     return {
         "run": run.name,
         "clean": stored["clean"]["score"],
         "stress": stored["stress"]["score"],
         "seconds": ours,
-        "epochs": recipe.schedule.epochs,
-        "fastai_clean": clean["score"],
-        "fastai_stress": stress["score"],
+        "epochs": run.recipe.schedule.epochs,
+        "fastai_clean": score(labelled, values)["score"],
+        "fastai_stress": stress_score(tuned, device, stored["stress"]["seconds"])[0]["score"],
         "fastai_seconds": theirs,
         "fastai_epochs": epochs,
     }
@@ -109,9 +114,8 @@ def main() -> None:
     parser.add_argument("--run", required=True, help="name of a finished run's folder")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    competition = load_competition(options.competition)
-    workspace = Workspace(options.workspace, competition.name)
-    figures = compare(competition, workspace, workspace.train / options.run)
+    labelled = toolkit.open(options.competition, workspace=options.workspace).labelled()
+    figures = compare(Run(labelled.workspace.train / options.run, labelled))
     if options.json:
         print(json.dumps(figures))
         return

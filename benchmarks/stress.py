@@ -14,7 +14,6 @@ set: two small networks are trained on two folds of the draw; their score on the
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,26 +22,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+import toolkit
 from benchmarks.hidden import hide
-from toolkit import console
-from toolkit.competition import Competition, load_competition
-from toolkit.data.balance import assign
-from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import describe, folds_hash, read_folds, relabels
-from toolkit.metrics import confusion_by_sample, resample
-from toolkit.networks.network import load_networks
+from toolkit.competition import Competition
+from toolkit.data.balance import HELD_OUT, assign
+from toolkit.data.folds import describe
+from toolkit.metrics import confusion_by_sample
 from toolkit.networks.predict import predict
-from toolkit.recipe import from_dict
-from toolkit.scoring.corruptions import corrupt_each
+from toolkit.outcome import Table, duration
+from toolkit.project import Project
+from toolkit.runs import current_runs
+from toolkit.scoring.bootstrap import resample
+from toolkit.scoring.corruptions import corrupt_arrays
 from toolkit.scoring.matching import find_match, matched_score, predict_matched
-from toolkit.scoring.out_of_fold import finished_runs
 from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, score_draws, score_triples
-from toolkit.store import Workspace, read_json
+from toolkit.screen import Screen
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("blood_cells", "mars")
@@ -50,7 +48,6 @@ DRAWS = 3  # of the hidden set
 SHARE = 16  # one in so many groups of the large set is in a draw
 SIZES = {"blood_cells": 12000, "mars": 6000}  # of the large sets
 EACH = {"blood_cells": 300, "mars": 100}  # triples of the large set for each corruption and severity
-HELD_OUT = -2  # in the column fold
 CPU = torch.device("cpu")
 KINDS = ("clean", "stress", "matched")
 WORDS = ("rotate", "scale", "shift", "shear", "colour", "degrade", "erase", "mixup", "cutmix")
@@ -91,37 +88,35 @@ LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
 
 def ranking(name: str, data: Path | None, root: Path) -> dict[str, Any]:
     """Local scores of the runs against their hidden score."""
-    prepare(name, data, root, folds=2, holdout=0.25)
+    project = opened(name, data, root)
+    project.audit()
+    if not project.workspace.folds.exists():
+        project.folds(2, holdout=0.25)
     for base, common in RECIPES[name].items():
         for level, words in LEVELS[name].items():
-            _verb("train", name, data, root, "--recipe", base, f"name={base}_{level}", *common, *words)
-    competition, workspace = load_competition(ROOT / "competitions" / name), _workspace(name, data, root)
-    dataset, table = open_dataset(workspace.data), read_folds(workspace)
-    targets = relabel(dataset.targets, relabels(table))
-    held = np.flatnonzero(table["fold"] == HELD_OUT)
-    masks = targets[held] if targets.ndim > 1 else None
-    draws = [hide(dataset.images[held], masks, seed) for seed in range(DRAWS)]
+            project.train(project.choose_recipe(base, (f"name={base}_{level}", *common, *words)))
+    labelled, competition = project.labelled(), project.competition
+    held = np.flatnonzero(labelled.fold == HELD_OUT)
+    masks = labelled.targets[held] if labelled.masks else None
+    draws = [hide(labelled.images[held], masks, seed) for seed in range(DRAWS)]
     hidden = np.concatenate([images for images, _ in draws])
-    truth = np.concatenate([targets[held] if moved is None else moved for _, moved in draws])
+    truth = np.concatenate([labelled.targets[held] if moved is None else moved for _, moved in draws])
     began = time.time()
-    match = find_match(replace(dataset, test_images=hidden), targets, table)
+    match = find_match(replace(labelled, test_images=hidden))
     costs = {"finding the mixture": time.time() - began, "training": 0.0, "stress": 0.0, "matched": 0.0}
     rows: list[dict[str, Any]] = []
-    for run in finished_runs(workspace.train, data_hash(workspace.data), folds_hash(table)):
-        metrics, recipe = read_json(run / "metrics.json"), from_dict(read_json(run / "recipe.json"))
-        networks = load_networks(competition, recipe, run, CPU)
-        said = np.mean([predict(one, hidden, competition.scored, CPU, recipe.precision) for one in networks], axis=0)
-        confusions = confusion_by_sample(truth, competition.decode(said), len(competition.task.classes))
+    for run in current_runs(labelled):
+        each = [predict(one, hidden, competition.scored, CPU, run.recipe.precision) for one in run.networks(CPU)]
+        predicted = competition.decode(np.mean(each, axis=0))
+        confusions = confusion_by_sample(truth, predicted, len(competition.task.classes))
         began = time.time()
-        matched = predict_matched(competition, recipe, dataset.images, table, match, run, "cpu")
-        scores = {kind: metrics[kind] for kind in KINDS[:2]}
-        scores["matched"] = matched_score(competition, table, match, matched)
+        scores = {kind: run.metrics[kind] for kind in KINDS[:2]}
+        scores["matched"] = matched_score(labelled, match, predict_matched(run, match, "cpu"))
         costs["matched"] += time.time() - began
-        costs["stress"] += metrics["stress"]["seconds"]
-        manifests = [read_json(path)["inputs"] for path in run.glob("fold_*/manifest.json")]
-        costs["training"] += sum(manifest["seconds"] for manifest in manifests)
+        costs["stress"] += scores["stress"]["seconds"]
+        costs["training"] += run.seconds
         found = {kind: score["score"] for kind, score in scores.items()}
-        rows.append({"run": recipe.name, "hidden": float(competition.score(confusions.sum(0)))} | found)
+        rows.append({"run": run.recipe.name, "hidden": float(competition.score(confusions.sum(0)))} | found)
     rows.sort(key=lambda row: -float(row["hidden"]))
     score = {kind: np.array([row[kind] for row in rows]) for kind in ("hidden", *KINDS)}
     figures: dict[str, Any] = {"runs": rows, "seconds": costs, "match": match.words(hidden.shape[3])}
@@ -132,30 +127,18 @@ def ranking(name: str, data: Path | None, root: Path) -> dict[str, Any]:
     return figures | {"regret": figures["regret_stress"]}
 
 
-def prepare(name: str, data: Path | None, root: Path, folds: int, holdout: float = 0.0) -> None:
-    _verb("audit", name, data, root)
-    workspace = _workspace(name, data, root)
-    if not workspace.folds.exists():
-        _verb("folds", name, data, root, "--folds", str(folds), *(["--holdout", str(holdout)] if holdout else []))
-
-
-def _workspace(name: str, data: Path | None, root: Path) -> Workspace:
-    return Workspace(root, name if data else f"{name}-practice")
-
-
-def _verb(verb: str, name: str, data: Path | None, root: Path, *more: str) -> None:
-    source = ["--data", str(data / name)] if data else ["--practice"]
-    command = [
-        sys.executable,
-        "-m",
-        f"toolkit.{verb}",
-        f"competitions/{name}",
-        "--workspace",
-        str(root),
-        *source,
-        *more,
-    ]
-    subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)
+def opened(name: str, data: Path | None, root: Path, size: int | None = None) -> Project:
+    """A competition, on practice data where there are no files; what is done is told on stderr."""
+    source = data / name if data else None
+    screen = Screen(stderr=True)
+    return toolkit.open(
+        ROOT / "competitions" / name,
+        data=source,
+        practice=source is None,
+        practice_size=size,
+        workspace=root,
+        progress=screen,
+    )
 
 
 class Small(nn.Module):
@@ -197,17 +180,13 @@ def _fitted(classes: int, images: np.ndarray, targets: np.ndarray, seed: int) ->
 def coverage(name: str, draws: int, size: int) -> dict[str, Any]:
     """Shares of the draws in which the 90 % interval of the clean and of the stress score holds the truth."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for verb in ("audit", "folds"):
-            _verb(verb, name, None, root, "--practice-size", str(size))
-        competition, workspace = load_competition(ROOT / "competitions" / name), _workspace(name, None, root)
-        dataset, table = open_dataset(workspace.data), read_folds(workspace)
-        inside = np.flatnonzero(table["fold"] >= 0)
-        images = np.array(dataset.images[inside])
-        targets = relabel(dataset.targets, relabels(table))[inside]
-    group = np.unique(table["group"].to_numpy()[inside], return_inverse=True)[1]
-    everywhere = pd.DataFrame({"fold": 0, "group": group})
-    triples = all_triples(targets, everywhere, competition.task)
+        project = opened(name, None, Path(folder), size)
+        labelled, competition = project.labelled(), project.competition
+        inside = np.flatnonzero(labelled.inside)
+        images, targets = np.array(labelled.images[inside]), np.array(labelled.targets[inside])
+    group = np.unique(labelled.group[inside], return_inverse=True)[1]
+    everywhere = replace(labelled, images=images, targets=targets, fold=np.zeros_like(group), group=group)
+    triples = all_triples(everywhere)
     triples = triples[: EACH[name] * len(np.unique(cells_of(triples)))]
     made, moved = _corrupted(images, targets, triples)
     images, targets = _shrunk(images, targets)
@@ -229,8 +208,8 @@ def coverage(name: str, draws: int, size: int) -> dict[str, Any]:
         found = _judged(competition, networks, made, moved, where)
         none = np.zeros((0, classes), np.float16)
         own, rest = (Evidence(triples[at], none, None, found[at]) for at in (where >= 0, where == -1))
-        truth = score_triples(competition, targets, everywhere, rest, len(triples))["score"]
-        held["stress"].append(_holds(score_draws(competition, targets, everywhere, own), truth))
+        truth = score_triples(everywhere, rest, len(triples))["score"]
+        held["stress"].append(_holds(score_draws(everywhere, own), truth))
     return {f"coverage_{kind}": float(np.mean(each)) for kind, each in held.items()} | {"draws": draws}
 
 
@@ -242,8 +221,8 @@ def _judged(
     found = np.zeros((len(images), classes, classes), np.int64)
     for k, network in enumerate(networks):
         at = np.flatnonzero((fold == k) | (fold == -1))
-        said = competition.decode(predict(network, images[at], competition.scored, CPU, "float32"))
-        found[at] += confusion_by_sample(truth[at], said, classes)
+        predicted = competition.decode(predict(network, images[at], competition.scored, CPU, "float32"))
+        found[at] += confusion_by_sample(truth[at], predicted, classes)
     return found
 
 
@@ -254,35 +233,34 @@ def _holds(scores: np.ndarray, truth: float) -> bool:
 
 def _corrupted(images: np.ndarray, targets: np.ndarray, triples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The shrunk images and targets of triples (T, 3)."""
-    cells = cells_of(triples)
+    cells, rows = cells_of(triples), triples[:, 0]
     order = np.argsort(cells, kind="stable")
     parts = []
     for start in range(0, len(order), 128):
         at = order[start : start + 128]
-        truth = targets[triples[at, 0]]
-        masks = torch.from_numpy(truth) if truth.ndim > 1 else None
-        part = torch.from_numpy(images[triples[at, 0]]).permute(0, 3, 1, 2)
-        part, masks = corrupt_each(part, masks, cells[at], SEED, triples[at, 0])
-        parts.append(_shrunk(part.permute(0, 2, 3, 1).numpy(), truth if masks is None else masks.numpy()))
+        truth = targets[rows[at]]
+        made, masks = corrupt_arrays(images[rows[at]], truth if truth.ndim > 1 else None, cells[at], SEED, rows[at])
+        parts.append(_shrunk(made, truth if masks is None else masks))
     back = np.argsort(order)
     made, moved = (np.concatenate(each)[back] for each in zip(*parts, strict=True))
     return made, moved
 
 
 def _show(name: str, figures: dict[str, Any]) -> None:
+    screen = Screen()
     if "runs" in figures:
         rows = [[row["run"], *(f"{row[kind]:.4f}" for kind in ("hidden", *KINDS))] for row in figures["runs"]]
-        console.table(f"{name}: local scores and the hidden one", ["run", "hidden", *KINDS], rows)
-        rows = [
-            [what, *(f"{figures[f'{what}_{kind}']:.3f}" for kind in KINDS)] for what in ("spearman", "gap", "regret")
-        ]
-        console.table(f"{name}: how local scores hold", ["", *KINDS], rows)
-        console.say(f"{name}: {figures['match']}")
-        rows = [[what, console.duration(seconds)] for what, seconds in figures["seconds"].items()]
-        console.table(f"{name}: what it cost, {len(figures['runs'])} runs", ["", "time"], rows)
+        screen.table(Table(f"{name}: local scores and the hidden one", ["run", "hidden", *KINDS], rows))
+        measures = ("spearman", "gap", "regret")
+        rows = [[what, *(f"{figures[f'{what}_{kind}']:.3f}" for kind in KINDS)] for what in measures]
+        screen.table(Table(f"{name}: how local scores hold", ["", *KINDS], rows))
+        screen.say(f"{name}: {figures['match']}")
+        rows = [[what, duration(seconds)] for what, seconds in figures["seconds"].items()]
+        screen.table(Table(f"{name}: what it cost, {len(figures['runs'])} runs", ["", "time"], rows))
     if "draws" in figures:
         rows = [[kind, f"{figures[f'coverage_{kind}']:.1%}"] for kind in ("clean", "stress")]
-        console.table(f"{name}: 90 % intervals that hold the truth, {figures['draws']} draws", ["", "share"], rows)
+        title = f"{name}: 90 % intervals that hold the truth, {figures['draws']} draws"
+        screen.table(Table(title, ["", "share"], rows))
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.speed import Settings, fastest, machine
 from toolkit.recipe import Model, Recipe, Schedule
 from toolkit.task import Segmentation
-from toolkit.training.fold import STATE, fit_fold
+from toolkit.training.fold import fit_fold
 from toolkit.training.loop import FoldJob
 
 ROOT = Path(__file__).parent.parent
@@ -66,12 +66,12 @@ class Case:
 def make_case(name: str, steps: int, folder: Path) -> Case:
     of, model, augment, batch = CASES[name]
     competition = load_competition(ROOT / "competitions" / of)
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     number, classes = steps * batch, len(competition.task.classes)
     height, width, channels = competition.task.image_shape
     shape = (number + 32, height, width) if isinstance(competition.task, Segmentation) else (number + 32,)
-    images = random.integers(0, 256, (number + 32, height, width, channels), dtype=np.uint8)
-    targets = random.integers(0, classes, shape).astype(np.uint8 if len(shape) > 1 else np.int64)
+    images = rng.integers(0, 256, (number + 32, height, width, channels), dtype=np.uint8)
+    targets = rng.integers(0, classes, shape).astype(np.uint8 if len(shape) > 1 else np.int64)
     rows = np.arange(number + 32)
     save_dataset(Dataset(images, targets, rows, rows, images[:0]), folder / "data", "")
     recipe = Recipe(name=name, model=model, augment=augment, schedule=Schedule(epochs=EPOCHS), batch_size=batch)
@@ -104,7 +104,7 @@ def bare_loop(case: Case, settings: Settings, steps: int) -> float:
 
 def our_fit(case: Case, settings: Settings) -> float:
     """Images/s of the epochs of `fit_fold` but for the first one."""
-    (case.job.folder / STATE).unlink(missing_ok=True)
+    case.job.place.state.unlink(missing_ok=True)
     result = fit_fold(replace(case.job, settings=settings))
     return len(case.job.train_rows) / statistics.median(line["train_seconds"] for line in result.history[1:])
 

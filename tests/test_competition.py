@@ -43,7 +43,8 @@ def import_path(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mars_refuses_pretrained_weights(recipe: Recipe) -> None:
     mars.rules.check(recipe)
     asking = override(recipe, ["model.pretrained=true"])
-    with pytest.raises(UserError, match=r"pretrained weights.*forbids.*model\.pretrained=false") as caught:
+    told = r"forbids; set model\.pretrained=false \(rule pretrained: competitions/mars/README"
+    with pytest.raises(UserError, match=told) as caught:
         mars.rules.check(asking)
     assert recipe.name in str(caught.value)
 

@@ -13,11 +13,7 @@ from toolkit.runs import Run
 
 
 def predicted(
-    competition: Competition,
-    folder: Path,
-    values: np.ndarray,
-    targets: np.ndarray,
-    fold: np.ndarray | None = None,
+    competition: Competition, folder: Path, values: np.ndarray, targets: np.ndarray, fold: np.ndarray | None = None
 ) -> Run:
     """A run that predicts `values` (N, C, ...) of black images out of fold; row n of the raw file is 100 + n."""
     fold = np.zeros(len(targets), np.int64) if fold is None else fold
@@ -38,3 +34,14 @@ def test_the_worst_mistakes_are_sure_and_wrong_and_in_a_fold(blood_cells: Compet
     assert found["certainty"][0] == pytest.approx(0.8, abs=1e-3)
     assert found[["truth", "predicted"]].to_numpy().tolist() == [["basophil", "eosinophil"]] * 2
     assert repr(run) == "Run(run, not finished)" and run.test is None
+
+
+def test_of_masks_the_share_of_surely_wrong_pixels_counts_and_unscored_ones_do_not(
+    mars: Competition, tmp_path: Path
+) -> None:
+    values = np.zeros((3, 5, 2, 2), np.float32)
+    values[:, 1] = 0.75
+    targets = np.array([[[1, 1], [1, 2]], [[1, 0], [0, 255]], [[2, 3], [1, 1]]], np.uint8)
+    found = predicted(mars, tmp_path, values, targets).mistakes()
+    assert found["row"].tolist() == [2, 0] and found["certainty"].tolist() == pytest.approx([0.75 / 2, 0.75 / 4])
+    assert "truth" not in found

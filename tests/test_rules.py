@@ -8,7 +8,6 @@ import pytest
 from tests.conftest import ROOT
 from toolkit.competition import Competition, Rules
 from toolkit.errors import UserError
-from toolkit.recipe import override
 
 NOON = datetime(2024, 12, 1, 12, tzinfo=UTC)
 
@@ -27,12 +26,6 @@ def test_what_a_competition_rules_has_a_source_in_its_folder(competition: Compet
 def test_a_source_belongs_to_a_rule() -> None:
     with pytest.raises(ValueError, match="'submision_bytes' is not a rule"):
         Rules(sources={"submision_bytes": "the page"})
-
-
-def test_pretrained_weights(mars: Competition) -> None:
-    recipe = override(mars.recipes["unet_resnet18"], ["model.pretrained=true"])
-    with pytest.raises(UserError, match=r"forbids; .* \(rule pretrained: competitions/mars/README.md, Rules"):
-        mars.rules.check(recipe)
 
 
 def test_external_data() -> None:
