@@ -39,7 +39,7 @@ TRAINED = ("trained",)  # test-time views that all recipes' augmentation made fa
 
 
 class Project:
-    """One competition, its organisers' files and its workspace. `open` makes it.
+    """One competition, its organisers' files and its workspace.
 
     Every method is one step; its result has the numbers and shows itself in a notebook. Steps that are done are not
     done again. UserError says what is wrong with what was given.
@@ -47,23 +47,34 @@ class Project:
 
     def __init__(
         self,
-        competition: "Competition",
-        workspace: Workspace,
+        competition: "Competition | str | Path",
         *,
-        data: Path | None = None,
-        submissions: Path = Path("submissions"),
+        data: str | Path | None = None,
         practice: bool = False,
+        workspace: str | Path = "workspace",
+        submissions: str | Path = "submissions",
         practice_size: int | None = None,
         seed: int = 0,
         device: str = "auto",
         workers: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.competition, self.workspace, self.submissions = competition, workspace, submissions
-        self.data = data or competition.folder / "data"
-        self.practice, self.practice_size = practice, practice_size or competition.practice_size
+        """A competition, its folder (`competitions/mars`) or its name (`mars`).
+
+        data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead,
+        practice_size samples. workspace, submissions: folders of what is made. progress: where steps tell what they do
+        (default: the screen, or the notebook).
+        """
+        from toolkit.competition import find_competition
+
+        found = find_competition(competition) if isinstance(competition, str | Path) else competition
+        self.competition = found
+        self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""))
+        self.data = found.folder / "data" if data is None else Path(data)
+        self.submissions = Path(submissions)
+        self.practice, self.practice_size = practice, practice_size or found.practice_size
         self.seed, self.device, self.workers = seed, device, workers
-        self.progress = progress or Progress()
+        self.progress = progress or here()
 
     def __repr__(self) -> str:
         return f"Project({self.workspace.name} in {self.workspace.folder})"
@@ -356,36 +367,4 @@ def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def open(
-    competition: str | Path,
-    *,
-    data: str | Path | None = None,
-    practice: bool = False,
-    workspace: str | Path = "workspace",
-    submissions: str | Path = "submissions",
-    practice_size: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Project:
-    """A competition by its folder (`competitions/mars`) or name (`mars`), with all that its steps need to know.
-
-    data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead.
-    progress: where steps tell what they do (default: the screen, or the notebook).
-    """
-    from toolkit.competition import find_competition
-
-    found = find_competition(competition)
-    return Project(
-        found,
-        Workspace(Path(workspace), found.name + ("-practice" if practice else "")),
-        data=None if data is None else Path(data),
-        submissions=Path(submissions),
-        practice=practice,
-        practice_size=practice_size,
-        seed=seed,
-        device=device,
-        workers=workers,
-        progress=progress or here(),
-    )
+open = Project  # as `toolkit.open`

@@ -18,6 +18,7 @@ from toolkit.data.groups import with_equal_pictures
 from toolkit.data.loading import load
 from toolkit.errors import UserError
 from toolkit.outcome import Warned
+from toolkit.progress import SILENT
 from toolkit.project import Project
 from toolkit.store import Workspace
 
@@ -27,7 +28,7 @@ def cells(blood_cells: Competition, drawn: dict[str, Path], tmp_path: Path) -> P
     """Practice data of blood cells, loaded and not audited."""
     workspace = Workspace(tmp_path, "blood_cells")
     load(blood_cells, workspace, drawn["blood_cells"] / "raw")
-    return Project(blood_cells, workspace)
+    return Project(blood_cells, workspace=tmp_path, progress=SILENT)
 
 
 def clean(project: Project, lines: str) -> None:

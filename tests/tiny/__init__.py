@@ -32,7 +32,7 @@ from toolkit.data.dataset import save_dataset
 from toolkit.data.labelled import Labelled
 from toolkit.data.loading import load as load_raw
 from toolkit.probabilities import write_probabilities
-from toolkit.progress import Progress
+from toolkit.progress import SILENT, Progress
 from toolkit.recipe import override, to_dict
 from toolkit.store import write_json, write_manifest
 from toolkit.training.loop import FoldJob
@@ -176,8 +176,8 @@ class Heard(Progress):
 
 def project(root: Path, of: Competition = competition, **more: Any) -> Project:
     """Practice data of the tiny competition below `root`, silent."""
-    workspace = Workspace(root, f"{of.name}-practice")
-    return Project(of, workspace, submissions=root / "submissions", practice=True, **more)
+    made: dict[str, Any] = {"workspace": root, "submissions": root / "submissions", "progress": SILENT, **more}
+    return Project(of, practice=True, **made)
 
 
 def prepare(root: Path, folds: int = 3, **more: Any) -> Project:
