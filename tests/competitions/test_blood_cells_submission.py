@@ -154,6 +154,7 @@ def test_the_zip_is_flat_and_the_same_whatever_ran_before(
         assert archive.namelist() == ["model.py", "network_0.pt", "blend.json"]
         inside = archive.read("network_0.pt")
     assert str(Path(submission.__file__).parents[2]).encode() not in inside  # nor on where the project lies
+    assert b"toolkit/networks" not in inside  # nor on the room that the network's class is in
 
 
 def test_what_was_exported_predicts_what_the_pipeline_predicts(

@@ -69,6 +69,10 @@ class Network(nn.Module):
         return max(1, round(side * self.input_scale / self.stride)) * self.stride
 
 
+# its name is written into every exported network, whose bytes must not follow from the room it lies in
+Network.__module__ = "toolkit"
+
+
 def _refuse_unused(model: Model, what: str, *fields: str) -> None:
     """UserError for a field that was set and would do nothing."""
     for field in fields:
