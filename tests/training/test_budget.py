@@ -104,9 +104,7 @@ def test_recipes_that_fit_are_trained_whole(labelled: Labelled, measured: Measur
     assert epochs(labelled) == {"first": 4, "second": 4}
 
 
-def test_the_first_recipe_gets_the_epochs_that_fit_and_others_only_if_most_do(
-    labelled: Labelled, measured: Measured
-) -> None:
+def test_the_first_gets_the_epochs_that_fit_others_only_if_most_do(labelled: Labelled, measured: Measured) -> None:
     left = (600 - CLOSING) / (1 + SHARE)  # the stress scores fit in too
     # three epochs and a bit of the first; one epoch of the second, which has half the steps
     measured({"first": left * 0.9 / STEPS / 3.5, "second": left * 0.9 / STEPS * 2 / 1.5})
@@ -164,7 +162,7 @@ def test_a_later_recipe_that_fails_is_skipped(labelled: Labelled, measured: Meas
     assert names(within(labelled, recipes)) == ["first"]
 
 
-def test_a_later_recipe_that_breaks_the_rules_is_skipped_and_the_first_is_an_error(
+def test_a_later_recipe_against_the_rules_is_skipped_the_first_an_error(
     labelled: Labelled, measured: Measured
 ) -> None:
     breaking = override(FIRST, ["name=breaking", "model.pretrained=true"])

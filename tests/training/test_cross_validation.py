@@ -34,9 +34,7 @@ def without_row_5(tmp_path: Path) -> Project:
     return prepare(tmp_path)
 
 
-def test_a_sample_is_validated_in_its_fold_trained_on_in_all_others_and_nowhere_if_left_out(
-    without_row_5: Project,
-) -> None:
+def test_a_sample_is_validated_in_its_fold_and_trained_on_in_all_others(without_row_5: Project) -> None:
     labelled = without_row_5.labelled()
     _, jobs = cross_validation.prepare(labelled, FIRST)
     origin = np.arange(72) // 3
@@ -123,9 +121,7 @@ def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
     assert stress[0]["by_fold"] and {**stress[0], "seconds": 0} == {**stress[1], "seconds": 0}
 
 
-def test_a_stress_score_goes_with_the_weights_it_was_made_from(
-    train_until: TrainUntil, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stress_score_goes_with_its_weights(train_until: TrainUntil, monkeypatch: pytest.MonkeyPatch) -> None:
     cut = train_until(time.time())
     assert read_evidence(cut) is not None
 

@@ -58,7 +58,7 @@ def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
         pytest.param("optimizer.lr=1e-4", PRODUCTS, id="convolutions as products"),
     ],
 )
-def test_training_interrupted_in_every_epoch_ends_with_the_same_bits(
+def test_interrupted_in_every_epoch_it_ends_with_the_same_bits(
     overrides: str, more: dict[str, Any], make_job: MakeJob
 ) -> None:
     def interrupt(fold: int, epoch: float, news: str) -> None:
@@ -99,9 +99,7 @@ def test_a_deadline_cuts_after_an_epoch_and_training_goes_on_from_there(make_job
         ("schedule.average=soup", "schedule.epochs=8"),
     ],
 )
-def test_nothing_trained_or_chosen_depends_on_the_validation_rows(
-    overrides: tuple[str, ...], make_job: MakeJob
-) -> None:
+def test_nothing_chosen_depends_on_the_validation_rows(overrides: tuple[str, ...], make_job: MakeJob) -> None:
     job = make_job(*overrides)
     dataset, ours = open_dataset(job.data), fit_fold(job)
     images, targets = np.array(dataset.images), np.array(dataset.targets)

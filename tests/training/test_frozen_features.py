@@ -43,7 +43,7 @@ def of(
     return frozen_features(network, images, recipe, settings, CPU, folder)
 
 
-def test_the_first_version_is_the_backbones_output_and_the_others_are_augmented(
+def test_the_first_version_is_the_output_the_others_are_augmented(
     network: Network, dataset: Dataset, tmp_path: Path
 ) -> None:
     features = of(network, dataset.images, tmp_path / "features")
@@ -114,7 +114,7 @@ def test_features_that_lie_there_already_give_the_same_bits(fit: Callable[..., F
     assert same(first, again) and same(first, elsewhere)
 
 
-def test_the_head_sees_several_versions_and_the_network_is_not_run_in_frozen_epochs(
+def test_the_head_sees_several_versions_and_the_network_rests(
     fit: Callable[..., FoldResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []

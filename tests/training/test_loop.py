@@ -56,7 +56,7 @@ def no_number(monkeypatch: pytest.MonkeyPatch) -> NoNumber:
 
 @pytest.mark.usefixtures("saving_each_epoch")
 @pytest.mark.parametrize(("accumulate", "batch"), [(1, 5), (4, 0)])
-def test_after_a_loss_that_is_no_number_the_epoch_is_done_again_at_a_lower_rate(
+def test_after_no_number_the_epoch_is_done_again_at_a_lower_rate(
     accumulate: int, batch: int, make_job: MakeJob, no_number: NoNumber
 ) -> None:
     recipe = (f"optimizer.accumulate={accumulate}", "schedule.warmup=0")
@@ -79,9 +79,7 @@ def test_after_a_loss_that_is_no_number_the_epoch_is_done_again_at_a_lower_rate(
         assert same(rescued, fit_fold(again)), stop_in
 
 
-def test_a_loss_that_is_no_number_at_the_lower_rate_either_ends_in_one_sentence(
-    make_job: MakeJob, no_number: NoNumber
-) -> None:
+def test_a_loss_that_is_no_number_again_ends_in_one_sentence(make_job: MakeJob, no_number: NoNumber) -> None:
     no_number(2, 3, 0)
     with pytest.raises(UserError, match=r"in fold 0, epoch 3, at 0\.3 of the learning rate either; lower optimizer"):
         fit_fold(make_job())

@@ -68,9 +68,7 @@ def taught(teacher: Teacher, batches: int = 12) -> Iterator[Taught]:
 
 
 @pytest.mark.parametrize("overrides", [(), ("augment.cutmix=1", "augment.cutmix_images=4")])
-def test_probabilities_follow_the_pixels_through_flips_and_cutmix(
-    overrides: tuple[str, ...], make_teacher: MakeTeacher
-) -> None:
+def test_probabilities_follow_flips_and_cutmix(overrides: tuple[str, ...], make_teacher: MakeTeacher) -> None:
     moved = mixed = 0
     images = noise(20)
     for batch in taught(make_teacher(images, True, "augment.flip=both", *overrides)):
@@ -85,7 +83,7 @@ def test_probabilities_follow_the_pixels_through_flips_and_cutmix(
     assert moved + mixed > 50 and bool(mixed) == bool(overrides)
 
 
-def test_probabilities_follow_the_pixels_through_turns_and_warps_and_what_comes_from_outside_has_no_weight(
+def test_probabilities_follow_turns_and_warps_and_what_is_from_outside_has_no_weight(
     make_teacher: MakeTeacher,
 ) -> None:
     words = [f"augment.{word}" for word in ("rotate=40", "scale=0.2", "shift=0.2", "elastic=0.5", "cutmix=0.5")]
@@ -133,7 +131,7 @@ def test_a_batch_follows_from_seed_fold_epoch_and_step(make_teacher: MakeTeacher
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.5, 8), (0.75, 24), (0.2, 2), (0.05, 2)])
-def test_test_images_are_their_share_of_a_batch_and_never_one_alone(
+def test_test_images_are_their_share_of_a_batch_and_never_one(
     share: float, count: int, make_teacher: MakeTeacher
 ) -> None:
     assert len(make_teacher(noise(5), True, f"pseudo.share={share}").batch(0, 0).images) == count

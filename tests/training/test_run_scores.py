@@ -39,9 +39,7 @@ def test_a_run_is_scored_as_the_test_images_are_and_a_blend_follows(dark: Projec
     assert dark.ensemble(views=["none"]).metrics["matched"]["samples"] == len(match.rows)
 
 
-def test_a_run_that_is_trained_on_keeps_nothing_of_what_its_old_weights_predicted(
-    dark: Project, tmp_path: Path
-) -> None:
+def test_a_run_that_is_trained_on_keeps_nothing_of_its_old_weights(dark: Project, tmp_path: Path) -> None:
     run = train(tmp_path, QUICK, of=looking)
     inputs = run.manifest
     assert read_manifest(run.matched_folder) is not None and inputs is not None

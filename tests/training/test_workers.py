@@ -156,9 +156,7 @@ def test_a_list_of_devices_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("meta+cpu", r"can't be trained over meta\+cpu"),
     ],
 )
-def test_a_device_that_is_not_there_is_refused_before_anything_is_trained(
-    device: str, told: str, tmp_path: Path
-) -> None:
+def test_a_device_that_is_not_there_is_refused_at_once(device: str, told: str, tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path, device=device)
     with pytest.raises(UserError, match=told) as caught:
         project.train()
@@ -282,7 +280,7 @@ def alive(pid: int) -> bool:
         pytest.param(("batch_size=7", "schedule.average=swa"), 2, id="uneven"),
     ],
 )
-def test_one_fold_over_several_processes_learns_what_one_process_does(
+def test_one_fold_over_several_processes_learns_the_same(
     overrides: tuple[str, ...], micro_batch: int | None, make_job: MakeJob, tmp_path: Path
 ) -> None:
     job = make_job(*EXACT, "schedule.freeze_norm=true", *overrides, settings=Settings(micro_batch=micro_batch))
