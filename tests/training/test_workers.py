@@ -71,10 +71,7 @@ def learn_twice(job: FoldJob, watch: Watch) -> Any:
         return loss * torch.nan if distributed.rank() == 1 and training.rate == 1 else loss
 
     Training.step = step  # type: ignore[assignment, method-assign]
-    try:
-        return learn(job, watch)
-    finally:
-        Training.step = plain  # type: ignore[method-assign]
+    return learn(job, watch)  # the process ends with this job
 
 
 class Forked(nn.Module):
