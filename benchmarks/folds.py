@@ -32,13 +32,14 @@ from typing import Any
 
 import numpy as np
 
-from toolkit import console
 from toolkit.competition import load_competition
 from toolkit.data.balance import assign
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.dataset import open_dataset
 from toolkit.data.folds import describe
 from toolkit.data.groups import merge_groups
+from toolkit.outcome import Table
+from toolkit.screen import Screen
 from toolkit.store import Workspace
 from toolkit.task import Classification
 
@@ -204,7 +205,7 @@ def main() -> None:
     made.add_argument("--seeds", type=int, default=5, metavar="S", help="default: 5")
     made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
     options = made.parse_args()
-    console._to_stderr = options.json
+    screen = Screen(stderr=options.json)
     cases = list(generated(options.samples))
     for name in ("blood_cells", "mars"):
         cases.append(from_files(f"{name} practice", name, None, 5))
@@ -224,17 +225,17 @@ def main() -> None:
         ]
         groups = len(np.unique(case.groups))
         title = f"{case.name}: {len(case.groups):,} samples, {groups:,} groups, {case.folds} folds"
-        console.table(title, ["", *keys], rows)
+        screen.table(Table(title, ["", *keys], rows))
         found = lost(measured)
         losses += len(found)
         for sentence in found:
-            console.warn(f"a peer is more even in {sentence}")
+            screen.warn(f"a peer is more even in {sentence}")
         if "iterstrat" not in measured:
             skipped["iterstrat"] = "iterative-stratification is not installed"
         figures.append({"case": case.name, "folds": case.folds, "groups": groups, "methods": measured, "lost": found})
     for name, reason in skipped.items():
-        console.say(f"{name}: skipped, {reason}")
-    console.say(f"{len(figures)} data sets, {losses} figures in which a peer is more even than ours")
+        screen.say(f"{name}: skipped, {reason}")
+    screen.say(f"{len(figures)} data sets, {losses} figures in which a peer is more even than ours")
     if options.json:
         print(json.dumps({"cases": figures, "skipped": skipped, "lost": losses}))
 
