@@ -8,6 +8,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from toolkit.augmentation.albumentations_engine import augment_images, build_pipeline
+from benchmarks.albumentations_pipeline import build_pipeline
 from toolkit.recipe import Recipe
 
 WORKERS = 2
@@ -33,9 +34,16 @@ class Pictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return len(self.images)
 
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
-        pair = slice(row, row + 1)
-        images, targets = augment_images(self.pipeline, self.images[pair], self.targets[pair], row)
-        return torch.from_numpy(images[0]).permute(2, 0, 1).float(), torch.as_tensor(targets[0]).long()
+        # worker processes have copies of one pipeline: another draw in each, and in each epoch
+        seed = int(torch.randint(2**31, ()))
+        self.pipeline.set_random_state(np.random.default_rng(seed), Random(seed))
+        image, target = self.images[row], self.targets[row]
+        if target.ndim:
+            moved = self.pipeline(image=image, mask=target)
+            image, target = moved["image"], moved["mask"]
+        else:
+            image = self.pipeline(image=image)["image"]
+        return torch.from_numpy(image).permute(2, 0, 1).float(), torch.as_tensor(target).long()
 
 
 def loss_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -136,7 +136,7 @@ def test_a_package_must_define_a_competition(tmp_path: Path) -> None:
         ("{", "is not readable JSON"),
         ("[1]", "holds no recipe: expected a JSON object"),
         ('{"name": "x"}', "recipe field model: Field required"),
-        ('{"name": "x", "model": {"name": "tiny", "depth": 3}}', "recipe field model.depth"),
+        ('{"name": "x", "model": {"name": "tiny", "depth": 3}}', "recipe has no field model.depth; remove it"),
     ],
 )
 def test_a_file_that_holds_no_recipe_is_an_error(text: str, said: str, tmp_path: Path) -> None:

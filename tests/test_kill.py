@@ -44,7 +44,7 @@ def run(target: Callable[..., object], *given: object) -> None:
     "more",
     [
         ("schedule.average=swa", "schedule.freeze=0.2"),
-        ("schedule.average=soup", "augment.engine=albumentations", "optimizer.accumulate=2"),
+        ("schedule.average=soup", "optimizer.accumulate=2"),
     ],
 )
 def test_a_training_killed_again_and_again_ends_with_the_same_bits(more: tuple[str, ...], tmp_path: Path) -> None:

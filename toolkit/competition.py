@@ -243,8 +243,7 @@ def choose_recipe(
 
 def named_recipe(competition: Competition, name: str | None) -> "Recipe":
     """One of the competition's recipes, or that in a file; UserError for neither."""
-    from toolkit.recipe import from_dict
-    from toolkit.store import read_json
+    from toolkit.recipe import read_recipe
 
     if name is None or name in competition.recipes:
         return competition.recipes[name or next(iter(competition.recipes))]
@@ -252,10 +251,4 @@ def named_recipe(competition: Competition, name: str | None) -> "Recipe":
     if not path.is_file():
         known = ", ".join(competition.recipes)
         raise UserError(f"{competition.name} has no recipe {name!r}, nor is it a file; there are {known}")
-    values = read_json(path)
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no recipe: expected a JSON object of its fields, as in a run's recipe.json")
-    try:
-        return from_dict(values)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+    return read_recipe(path)

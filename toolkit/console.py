@@ -49,7 +49,7 @@ def parser(command: str, text: str, overrides: bool = False, several: bool = Fal
     shared.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="DIR", help="default: workspace")
     shared.add_argument("--submissions", type=Path, default=Path("submissions"), metavar="DIR")
     shared.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
-    shared.add_argument("--workers", type=int, metavar="N", help="processes that augment (default: none on a CPU)")
+    shared.add_argument("--workers", type=int, metavar="N", help="processes that audit (default: one a core)")
     device = "auto, cpu, cuda, …; cuda:0,cuda:1: folds side by side; cuda:0+cuda:1: a fold over both (default: auto)"
     shared.add_argument("--device", default="auto", metavar="NAME", help=device)
     shared.add_argument("--seed", type=int, default=0, metavar="N")

@@ -61,8 +61,8 @@ def run_all(
     show(project.folds(folds, repeats, holdout))
     labelled = project.labelled()
     _prepare(project, labelled, stress)
-    how: dict[str, Any] = {"device": project.device, "workers": project.workers, "progress": project.progress}
-    runs = train_within(labelled, recipes, budget, started, stress=stress, **how)
+    how: dict[str, Any] = {"device": project.device, "stress": stress, "progress": project.progress}
+    runs = train_within(labelled, recipes, budget, started, **how)
     show(project.ensemble(runs, views=["none"]))
     submission = project.submit()
     show(submission)

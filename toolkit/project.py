@@ -205,7 +205,6 @@ class Project:
             fields=(*assignments, *_assignments(fields)),
             seed=self.seed,
             device=self.device,
-            workers=self.workers,
         )
         settings.check(self.competition)
         labelled = self.labelled()
@@ -319,7 +318,7 @@ class Project:
 
     @property
     def _how(self) -> dict[str, Any]:
-        return {"device": self.device, "workers": self.workers, "progress": self.progress}
+        return {"device": self.device, "progress": self.progress}
 
     def _need_files(self) -> Path:
         """The folder of raw files; UserError where it is missing, before anything heavy is imported."""

@@ -1,21 +1,22 @@
 """Everything that decides one training, as frozen dataclasses that are checked when made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from toolkit.errors import UserError
-from toolkit.store import hash_json
+from toolkit.store import hash_json, read_json
 
 STRICT = ConfigDict(extra="forbid")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
-LossName = Literal["cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz"]
+LossName = Literal["cross_entropy", "focal", "dice", "lovasz"]
 # families of corruptions, as the suite of the stress score has them
 Family = Literal["noise", "blur", "light", "colour", "resolution", "geometry", "occlusion"]
 LIST = BeforeValidator(lambda value: [part for part in value.split(",") if part] if isinstance(value, str) else value)
@@ -39,7 +40,6 @@ class Model:
 
 @dataclass(frozen=True, config=STRICT)
 class Augment:
-    engine: Literal["tensor", "albumentations"] = "tensor"  # whole batches on the device, or images in processes
     flip: Literal["none", "horizontal", "both"] = "horizontal"
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees, either way
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.0  # 0.2: 0.8 to 1.2 times
@@ -48,20 +48,18 @@ class Augment:
     colour: Share = 0.0  # strength of brightness, contrast, gamma and, for colour images, hue and saturation
     degrade: Share = 0.0  # probability of blur, noise, compression or a loss of resolution
     erase: Share = 0.0  # probability of missing rectangles or a grid mask
-    elastic: Share = 0.0  # probability of a smooth random warp
     randaugment: Count = 0  # random operations an image (Cubuk et al. 2020)
     magnitude: Share = 0.5  # of those operations, and of AugMix's
     augmix: Share = 0.0  # probability of a mixture of chains of operations (Hendrycks et al. 2020)
     mixup: Share = 0.0  # probability, a batch; classification only
     cutmix: Share = 0.0  # probability, a batch
-    cutmix_images: Annotated[int, Field(ge=2, le=4)] = 2  # from at most so many images
     copy_paste: Share = 0.0  # probability, an image, of rare classes' pixels from another; masks only
     leave_out: Annotated[tuple[Family, ...], LIST] = ()  # what is like these corruptions is not trained on
 
     def families(self, channels: int) -> tuple[Family, ...]:
         """The families of corruptions that it trains on, in a form of its own."""
         policies = self.randaugment > 0 or self.augmix > 0
-        moved = self.rotate or self.scale or self.shift or self.shear or self.elastic
+        moved = self.rotate or self.scale or self.shift or self.shear
         trained: dict[Family, bool] = {
             "noise": self.degrade > 0,
             "blur": self.degrade > 0 or self.randaugment > 0,
@@ -77,7 +75,7 @@ class Augment:
         """Words that belong to one family alone are off where it is left out."""
         reduced = self
         if "geometry" in self.leave_out:
-            reduced = replace(reduced, rotate=0, scale=0, shift=0, shear=0, elastic=0)
+            reduced = replace(reduced, rotate=0, scale=0, shift=0, shear=0)
         return replace(reduced, erase=0) if "occlusion" in self.leave_out else reduced
 
 
@@ -86,7 +84,6 @@ class Loss:
     names: LossNames = ("cross_entropy",)  # their sum
     label_smoothing: Share = 0.0
     gamma: NotNegative = 2.0  # of the focal loss
-    tversky_beta: Share = 0.7  # weight of false negatives in the Tversky loss; of false positives: the rest
     balance: Share = 0.0  # class weights = frequency ** -balance, from the training folds
 
 
@@ -113,8 +110,6 @@ class Schedule:
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99  # decay of the weights' moving average, 0: none
     average: Literal["ema", "swa", "soup"] = "ema"  # swa, soup: of the last epochs, kept where they gain out of fold
     patience: Count = 0  # epochs without gain before stopping, counted once nothing is frozen; 0: never
-    watch: Literal["clean", "stress"] = "clean"  # the score that decides on stopping
-    stop_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1  # of the training folds, watched for stopping
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -145,8 +140,6 @@ class Recipe:
         """Names the training itself: recipes that differ in name alone share it."""
         settings = to_dict(self)
         del settings["name"]
-        if not self.augment.leave_out:
-            del settings["augment"]["leave_out"]  # runs from before the word keep their names
         return hash_json(settings)
 
 
@@ -159,9 +152,28 @@ def from_dict(values: dict[str, Any]) -> Recipe:
     try:
         return TypeAdapter(Recipe).validate_python(values)
     except ValidationError as error:
+        unknown = [_field(each) for each in error.errors() if each["type"] == "unexpected_keyword_argument"]
+        if unknown:
+            raise UserError(
+                f"recipe has no field {' or '.join(unknown)}; remove {'it' if len(unknown) == 1 else 'them'}"
+            ) from None
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"recipe field {field}: {first['msg']}, got {first['input']!r}") from None
+        raise UserError(f"recipe field {_field(first)}: {first['msg']}, got {first['input']!r}") from None
+
+
+def _field(error: Mapping[str, Any]) -> str:
+    return ".".join(str(part) for part in error["loc"])
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a file; UserError, naming the file, where there is none or a value doesn't fit."""
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no recipe: expected a JSON object of its fields, as in a run's recipe.json")
+    try:
+        return from_dict(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:

@@ -13,7 +13,7 @@ from toolkit.errors import UserError
 from toolkit.outcome import Table, duration, html, interval
 from toolkit.predictions import Predictions
 from toolkit.probabilities import open_probabilities
-from toolkit.recipe import Recipe, from_dict
+from toolkit.recipe import Recipe, read_recipe
 from toolkit.store import read_json, read_manifest
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class RunFold:
     @property
     def recipe(self) -> Recipe:
         """Its run's."""
-        return from_dict(read_json(self.folder.parent / RECIPE))
+        return read_recipe(self.folder.parent / RECIPE)
 
     @property
     def oof_path(self) -> Path:
@@ -121,7 +121,7 @@ class Run(Predictions):
 
     @cached_property
     def recipe(self) -> Recipe:
-        return from_dict(self.recipe_fields)
+        return read_recipe(self.recipe_path)
 
     @property
     def settings_path(self) -> Path:

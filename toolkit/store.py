@@ -172,7 +172,7 @@ def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
         folder / MANIFEST,
         {
             "inputs": inputs,
-            "versions": {name: _version(name) for name in ("torch", "timm", "numpy", "albumentations")},
+            "versions": {name: _version(name) for name in ("torch", "timm", "numpy")},
             "python": platform.python_version(),
             "machine": platform.machine(),
             "command": " ".join(sys.argv),

@@ -1,4 +1,4 @@
-"""What the tests of augmentation share: pictures, and both engines behind one call."""
+"""What the tests of augmentation share: pictures, and augmentation of arrays."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from toolkit.augmentation.albumentations_engine import augment_images, build_pipeline
 from toolkit.augmentation.batch import augment_batch
 from toolkit.recipe import Augment
 
@@ -49,19 +48,7 @@ def changed(operation: Callable[[torch.Tensor], torch.Tensor], image: np.ndarray
     return array(operation(tensor(image[None]).float().contiguous()))[0]
 
 
-# recipe, images (B, H, W, C), labels (B,) or masks (B, H, W), seed
-Engine = Callable[[Augment, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
-
-
-def tensors(augment: Augment, images: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def augmented(augment: Augment, images: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """images (B, H, W, C), labels (B,) or masks (B, H, W), augmented as one batch."""
     made, changed = augment_batch(augment, tensor(images), torch.from_numpy(targets), seed)
     return array(made), changed.numpy()
-
-
-def albumentations(
-    augment: Augment, images: np.ndarray, targets: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    return augment_images(build_pipeline(augment, images.shape[-1]), images, targets, seed)
-
-
-ENGINES = pytest.mark.parametrize("engine", [tensors, albumentations])

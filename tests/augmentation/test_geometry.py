@@ -1,14 +1,15 @@
-"""Turns and shifts are exact, and a warp has the size and smoothness it says."""
+"""Turns and shifts are exact, and drawn from the range that the recipe gives."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
 from tests.augmentation import NOTHING
-from toolkit.augmentation.batch import augment_batch
-from toolkit.augmentation.geometry import DISPLACEMENT, SMOOTHNESS, affine_matrices, identity_transform, warp_batch
+from toolkit.augmentation.geometry import affine_matrices, draw_transform, identity_transform, warp_batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,13 +30,21 @@ def test_a_quarter_turn_and_a_shift_are_exact_and_an_oblong_image_is_not_sheared
     torch.testing.assert_close(made[2, :, :18, 3:], images[2, :, 2:, :37], atol=0.01, rtol=0)
 
 
-def test_a_warp_has_the_size_and_smoothness_it_says() -> None:
-    y, x = np.mgrid[:64, :96].astype(np.float32)
-    images = torch.from_numpy(np.stack([x, y]))[None].expand(200, -1, -1, -1)
-    made, _ = augment_batch(replace(NOTHING, elastic=1.0), images, torch.zeros(200), 0)
-    field = (made - images)[..., 12:-12, 12:-12]  # reflections bend it near the border
-    assert field.std().item() == pytest.approx(DISPLACEMENT, rel=0.05) and abs(field.mean()) < 0.1
-    apart = round(2 * SMOOTHNESS)
-    for side in (field, field.transpose(2, 3)):
-        correlation = (side[..., apart:] * side[..., :-apart]).mean() / (field**2).mean()
-        assert correlation.item() == pytest.approx(np.exp(-1), abs=0.05)
+@pytest.mark.parametrize(
+    ("field", "amount", "drawn"),
+    [
+        ("rotate", 30, lambda matrices: np.rad2deg(np.arctan2(matrices[:, 0, 1], matrices[:, 0, 0]))),
+        ("scale", 0.2, lambda matrices: matrices[:, 1, 1] - 1),
+        ("shear", 10, lambda matrices: np.rad2deg(np.arctan(matrices[:, 0, 1]))),
+        ("shift", 0.1, lambda matrices: matrices[:, 0, 2] / 9600),
+    ],
+)
+def test_moves_are_drawn_evenly_up_to_the_recipes_amount(
+    field: str, amount: float, drawn: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    augment = replace(NOTHING, **{field: amount})  # type: ignore[arg-type]
+    transform = draw_transform(augment, 2000, 4800, 9600, np.random.default_rng(0))
+    assert transform.moved.mean() == pytest.approx(0.8, abs=0.03)
+    assert transform.reflect.mean() == pytest.approx(0.5, abs=0.04) and not transform.flips.any()
+    assert (transform.matrices[~transform.moved] == np.eye(3)).all()
+    assert kstest(drawn(transform.matrices[transform.moved]), "uniform", (-amount, 2 * amount)).pvalue > 0.01

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.augmentation import GREY
@@ -11,22 +11,20 @@ from toolkit.augmentation.mixing import MARGIN, mix_batch
 from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment
 
-settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 SEEDS = st.integers(0, 2**31 - 1)
 
 
-@given(SEEDS, st.integers(2, 4))
-def test_cutmix_moves_mask_pixels_with_image_pixels(seed: int, pieces: int) -> None:
+@given(SEEDS)
+def test_cutmix_moves_mask_pixels_with_image_pixels(seed: int) -> None:
     masks = torch.from_numpy(np.random.default_rng(seed).integers(0, 4, (4, 12, 20)).astype(np.uint8))
     masks[:, 3] = IGNORED
     images = torch.from_numpy(GREY)[masks.long()][:, None]
     before = masks.clone(), images.clone()
-    made, targets, others, share = mix_batch(
-        Augment(cutmix=1.0, mixup=1.0, cutmix_images=pieces), images, masks, np.random.default_rng(seed)
-    )
+    both = Augment(cutmix=1.0, mixup=1.0)  # masks have no mixup
+    made, targets, others, share = mix_batch(both, images, masks, np.random.default_rng(seed))
     assert share == 1 and others is targets
     assert (made[:, 0] == torch.from_numpy(GREY)[targets.long()]).all()
-    assert (made != images).any()
+    assert 0.03 < (made != images).any(1).float().mean() <= 0.6
     assert (masks == before[0]).all() and (images == before[1]).all()
 
 
@@ -68,19 +66,6 @@ def test_without_mixing_the_batch_is_the_same() -> None:
     images, labels = torch.rand(3, 1, 4, 4), torch.arange(3)
     made, first, second, share = mix_batch(Augment(), images, labels, np.random.default_rng(0))
     assert made is images and first is second is labels and share == 1
-
-
-def test_cutmix_of_masks_takes_pieces_of_as_many_images_as_the_recipe_allows() -> None:
-    masks = torch.arange(6, dtype=torch.uint8)[:, None, None].expand(6, 40, 60)
-    rng, seen = np.random.default_rng(0), set()
-    for _ in range(100):
-        images, targets, _, _ = mix_batch(Augment(cutmix=1.0, cutmix_images=4), masks[:, None], masks, rng)
-        assert torch.equal(images[:, 0], targets)
-        assert {len(mask.unique()) for mask in targets} <= {2, 3, 4}
-        seen.add(len(targets[0].unique()))
-        foreign = (targets != masks).float().mean()
-        assert 0.05 < foreign <= 0.61
-    assert seen == {2, 3, 4}
 
 
 COUNTS = np.array([1000, 3000, 900, 30, 10])  # classes 3 and 4 are rare

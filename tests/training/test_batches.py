@@ -13,7 +13,6 @@ from toolkit.recipe import Recipe, override
 from toolkit.training.batches import Batches, sampling_chances
 
 CPU = torch.device("cpu")
-ENGINES = ("tensor", "albumentations")
 MakeBatches = Callable[..., Batches]
 
 
@@ -39,32 +38,24 @@ def same(one: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor, torc
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("sampling", ["0", "0.5"])
-def test_seed_fold_epoch_and_step_alone_decide_a_batch(engine: str, sampling: str, make_batches: MakeBatches) -> None:
-    words = (f"augment.engine={engine}", f"sampling={sampling}", "augment.rotate=30", "augment.colour=0.5")
+def test_seed_fold_epoch_and_step_alone_decide_a_batch(sampling: str, make_batches: MakeBatches) -> None:
+    words = (f"sampling={sampling}", "augment.rotate=30", "augment.colour=0.5")
     batches = make_batches(*words)
     wanted = batches[(2, 3)]
     torch.manual_seed(0)
     assert same(wanted, make_batches(*words)[(2, 3)]), "made first or after others"
-    assert same(wanted, list(batches.epoch(2, 0))[3]), "or in its turn"
+    assert same(wanted, list(batches.epoch(2))[3]), "or in its turn"
     for other in (batches[(2, 2)], batches[(1, 3)], make_batches(*words, "seed=1")[(2, 3)]):
         assert not same(wanted, other)
     assert not same(wanted, make_batches(*words, fold=1)[(2, 3)])
 
 
-def test_worker_processes_change_no_bit(make_batches: MakeBatches) -> None:
-    words = ("augment.engine=albumentations", "augment.rotate=30", "augment.degrade=0.5", "batch_size=16")
-    alone, helped = (list(make_batches(*words).epoch(0, workers)) for workers in (0, 2))
-    assert len(alone) == 2 and all(map(same, alone, helped))
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_an_epoch_has_every_row_at_most_once_and_no_other(engine: str, make_batches: MakeBatches) -> None:
+def test_an_epoch_has_every_row_at_most_once_and_no_other(make_batches: MakeBatches) -> None:
     rows = np.arange(3, 30)
-    batches = make_batches(f"augment.engine={engine}", rows=rows)
+    batches = make_batches(rows=rows)
     seen = []
-    for images, targets in batches.epoch(0, 0):
+    for images, targets in batches.epoch(0):
         assert images.shape == (8, 3, 8, 8) and images.dtype == torch.uint8
         seen += images[:, 0, 0, 0].tolist()
         assert targets.tolist() == np.repeat([0, 1, 2], [20, 10, 5])[images[:, 0, 0, 0]].tolist()

@@ -81,15 +81,13 @@ def test_what_comes_with_a_training_costs_its_time_too(labelled: Labelled, measu
     measured({"first": 1.0})
 
     def cost(*assignments: str, stress: str = "none") -> Cost:
-        return run_cost(labelled, override(FIRST, assignments), stress, "cpu", None)
+        return run_cost(labelled, override(FIRST, assignments), stress, "cpu")
 
     assert cost().epoch == STEPS and cost(stress="auto").epoch == STEPS * (1 + SHARE)
     assert cost("schedule.freeze=0.5").epoch == STEPS / 2, "on features that are computed once"
     assert cost("schedule.freeze=1").epoch == STEPS / 100
     assert cost().scores == 0 < cost(stress="full").scores
-    taught = run_cost(
-        replace(labelled, competition=looking), override(FIRST, ["pseudo.rounds=2"]), "none", "cpu", None
-    )
+    taught = run_cost(replace(labelled, competition=looking), override(FIRST, ["pseudo.rounds=2"]), "none", "cpu")
     assert taught.epoch == STEPS * (1 + 2 / 0.5), "taught networks see more images"
 
 

@@ -36,12 +36,6 @@ def test_seed_and_fold_decide_every_bit(make_job: MakeJob) -> None:
     assert result.complete and probabilities.shape == (24, 3) and probabilities.dtype == np.float32
 
 
-def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
-    recipe = ("schedule.epochs=2", "augment.rotate=20", "augment.degrade=0.5")
-    alone, helped = (fit_fold(make_job(*recipe, workers=workers)) for workers in (0, 2))
-    assert same(alone, helped)
-
-
 @pytest.mark.usefixtures("saving_each_epoch")
 @pytest.mark.parametrize(
     ("overrides", "more"),
@@ -54,7 +48,6 @@ def test_the_number_of_workers_changes_no_bit(make_job: MakeJob) -> None:
         pytest.param("schedule.average=swa schedule.epochs=8", {}, id="mean of the last epochs"),
         pytest.param("schedule.average=soup schedule.epochs=8", {}, id="soup of the last epochs"),
         pytest.param("augment.rotate=20 augment.colour=0.3 sampling=0.5", {}, id="augmented"),
-        pytest.param("augment.engine=albumentations augment.rotate=20 augment.colour=0.3", {}, id="albumentations"),
         pytest.param("optimizer.lr=1e-4", PRODUCTS, id="convolutions as products"),
     ],
 )
@@ -146,13 +139,6 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(
     result = fit_fold(make_job("schedule.patience=2", "schedule.epochs=10", f"schedule.freeze={freeze}"))
     assert [line["score"] for line in result.history] == scores and result.complete
     assert same_weights(result.main.weights, seen[best])
-
-
-def test_stopping_by_the_stress_score_watches_the_same_rows_corrupted(make_job: MakeJob) -> None:
-    recipe = ("schedule.patience=4", "schedule.stop_share=0.4", "optimizer.lr=0.05")
-    clean, stress = (fit_fold(make_job(*recipe, f"schedule.watch={watch}")) for watch in ("clean", "stress"))
-    assert [line["loss"] for line in clean.history] == [line["loss"] for line in stress.history]
-    assert [line["score"] for line in clean.history] != [line["score"] for line in stress.history]
 
 
 def test_looking_at_the_score_changes_no_bit(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

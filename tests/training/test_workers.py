@@ -41,7 +41,7 @@ def left() -> list[Any]:
 @pytest.fixture
 def make_job(tmp_path: Path) -> MakeJob:
     """Folds of one run."""
-    return partial(tiny.make_job, tmp_path, workers=0)
+    return partial(tiny.make_job, tmp_path)
 
 
 def silent(fold: int, epoch: float, news: str) -> None: ...

@@ -1,7 +1,6 @@
 """Train-time augmentation of whole batches, on the device that trains.
 
 Everything random is drawn on the host from the seed, so a batch is augmented alike on a CPU and a GPU.
-`albumentations_engine.py` does the same image by image, and `mixing.py` mixes the images of a batch.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from toolkit.augmentation.randaugment import (
 from toolkit.recipe import Augment, Family
 
 # fields after which pixels are no whole numbers
-FLOATING = ("rotate", "scale", "shift", "shear", "elastic", "colour", "degrade", "erase", "randaugment", "augmix")
+FLOATING = ("rotate", "scale", "shift", "shear", "colour", "degrade", "erase", "randaugment", "augmix")
 
 
 @torch.no_grad()

@@ -26,8 +26,8 @@ def mix_batch(
 
     images: (B, C, H, W) of any type. targets: labels (B,) or masks uint8 (B, H, W). counts: (classes,), pixels of
     each class in the training folds, needed for copy-paste, which masks alone have. Returns images, two targets and
-    the first one's share in the loss. Masks move along with their pixels, so there the share is 1, and CutMix takes
-    pieces from up to `cutmix_images` - 1 others. The given tensors are not written.
+    the first one's share in the loss. Masks move along with their pixels, so there the share is 1. The given tensors
+    are not written.
     """
     masks = targets.ndim > 1
     if masks and augment.copy_paste and counts is not None:
@@ -38,26 +38,22 @@ def mix_batch(
         share = float(rng.beta(0.4, 0.4))
         mixed = torch.lerp(images.roll(1, 0).float(), images.float(), share).to(images.dtype)
         return mixed, targets, targets.roll(1, 0), share
-    if choice < mixup + augment.cutmix and masks:
-        mixed, truth = images.clone(), targets.clone()
-        others = int(rng.integers(1, augment.cutmix_images))
-        for other in range(1, others + 1):
-            box, _ = _box(images, others, rng)
-            mixed[box] = images[box].roll(other, 0)
-            truth[box] = targets[box].roll(other, 0)
-        return mixed, truth, truth, 1.0
     if choice < mixup + augment.cutmix:
-        box, share = _box(images, 1, rng)
+        box, foreign = _box(images, rng)
         mixed = images.clone()
         mixed[box] = images[box].roll(1, 0)
-        return mixed, targets, targets.roll(1, 0), 1 - share
+        if not masks:
+            return mixed, targets, targets.roll(1, 0), 1 - foreign
+        targets = targets.clone()
+        targets[box] = targets[box].roll(1, 0)
+        return mixed, targets, targets, 1.0
     return images, targets, targets, 1.0
 
 
-def _box(images: torch.Tensor, parts: int, rng: np.random.Generator) -> tuple[tuple[Any, ...], float]:
-    """A place of 0.1 to 0.6 of the image, shared among `parts`, and its own share in whole pixels."""
+def _box(images: torch.Tensor, rng: np.random.Generator) -> tuple[tuple[Any, ...], float]:
+    """A place of 0.1 to 0.6 of the image, and its share in whole pixels."""
     height, width = images.shape[-2:]
-    side = np.sqrt(rng.uniform(0.1, 0.6) / parts)
+    side = np.sqrt(rng.uniform(0.1, 0.6))
     tall, wide = max(1, int(height * side)), max(1, int(width * side))
     top, left = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
     return (..., slice(top, top + tall), slice(left, left + wide)), tall * wide / (height * width)

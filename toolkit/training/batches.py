@@ -3,15 +3,11 @@
 Every draw follows from (seed, fold, epoch, step), so a batch is the same whenever and wherever it is made.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
-from toolkit.augmentation.albumentations_engine import augment_images, build_pipeline
 from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import Dataset
 from toolkit.recipe import Recipe
@@ -48,7 +44,7 @@ class Batches:
         self.chances = sampling_chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
         self.images, self.targets = dataset.images, dataset.targets
         size = dataset.images.nbytes + dataset.targets.nbytes
-        self.resident = recipe.augment.engine == "tensor" and _fits(size, device)
+        self.resident = _fits(size, device)
         if self.resident:
             self.resident_images = torch.from_numpy(np.array(dataset.images)).to(device).permute(0, 3, 1, 2)
             self.resident_targets = torch.from_numpy(np.array(dataset.targets)).to(device)
@@ -66,8 +62,6 @@ class Batches:
         return seed_of(AUGMENT, self.recipe.seed, self.fold, epoch, step)
 
     def __getitem__(self, at: tuple[int, int]) -> Batch:
-        if self.recipe.augment.engine == "albumentations":
-            return self._to_device(_Worker(self)[at])
         rows = self.chosen(*at)
         if self.resident:
             index = torch.from_numpy(rows).to(self.device)
@@ -78,36 +72,13 @@ class Batches:
         images, targets = augment_batch(self.recipe.augment, images, targets, self.augment_seed(*at))
         return images.contiguous(memory_format=self.memory_format), targets
 
-    def epoch(self, epoch: int, workers: int) -> Iterator[Batch]:
-        order = [(epoch, step) for step in range(self.steps)]
-        if self.recipe.augment.engine == "tensor":
-            return (self[at] for at in order)
-        pin = self.device.type == "cuda"
-        loader = DataLoader(_Worker(self), batch_size=None, sampler=order, num_workers=workers, pin_memory=pin)
-        return map(self._to_device, loader)
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        return (self[epoch, step] for step in range(self.steps))
 
     def _to_device(self, batch: Batch) -> Batch:
         images, targets = batch
         images = images.to(self.device, non_blocking=True, memory_format=self.memory_format)
         return images, targets.to(self.device, non_blocking=True)
-
-
-class _Worker(TorchDataset[Batch]):
-    """The albumentations engine, for processes that augment: nothing of it lies on a device."""
-
-    def __init__(self, batches: Batches) -> None:
-        self.batches = batches
-        self.pipeline = build_pipeline(batches.recipe.augment, batches.images.shape[-1])
-
-    def __getitem__(self, at: tuple[int, int]) -> Batch:
-        rows, seed = self.batches.chosen(*at), self.batches.augment_seed(*at)
-        images, targets = augment_images(self.pipeline, self.batches.images[rows], self.batches.targets[rows], seed)
-        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets)
-
-
-def spare_cores(device: torch.device) -> int:
-    """How many processes may augment: on a CPU the network needs every core."""
-    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
 
 
 def _fits(size: int, device: torch.device) -> bool:

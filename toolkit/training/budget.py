@@ -73,9 +73,9 @@ def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_image
     return Cost(epoch, predicted * image)
 
 
-def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str, workers: int | None) -> Cost:
+def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Cost:
     """What a run with all its scores costs, at the speed that is measured now."""
-    _, jobs = prepare(labelled, recipe, device, workers)
+    _, jobs = prepare(labelled, recipe, device)
     step, image = measure_speed(jobs[0])
     cost = training_cost(jobs, step, image, len(labelled.test_images))
     epoch, once, taught = cost.epoch, cost.once, recipe.pseudo.rounds
@@ -99,7 +99,6 @@ def train_within(
     started: float,
     *,
     device: str = "auto",
-    workers: int | None = None,
     stress: str = "auto",
     progress: Progress = SILENT,
 ) -> list[Run]:
@@ -108,8 +107,7 @@ def train_within(
     The first gets as many epochs as fit, at most its own number, what is left goes to the next ones. The choice is
     kept in the workspace's plan, so that the same call, after a kill, ends with the same runs.
     """
-    how = {"device": device, "workers": workers, "stress": stress}
-    return _Plan(labelled, recipes, budget, started + budget, how, progress).train()
+    return _Plan(labelled, recipes, budget, started + budget, device, stress, progress).train()
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,8 @@ class _Plan:
     recipes: Sequence[Recipe]
     budget: float
     deadline: float
-    how: dict[str, Any]  # device, workers, stress
+    device: str
+    stress: str
     progress: Progress
 
     @cached_property
@@ -129,8 +128,8 @@ class _Plan:
             "budget": self.budget,
             "folds": self.labelled.folds_hash,
             "recipes": [[recipe.name, recipe.hash] for recipe in self.recipes],
-            "device": self.how["device"],
-            "stress": self.how["stress"],
+            "device": self.device,
+            "stress": self.stress,
         }
         path = self.labelled.workspace.plan
         known: dict[str, Any] | None = read_json(path) if path.exists() else None
@@ -149,7 +148,15 @@ class _Plan:
             closing = CLOSING + 0.03 * self.budget + self.chosen["reserved"][recipe.name]
             until, begun = self.deadline - closing, time.time()
             try:
-                runs.append(train(self.labelled, fitted, deadline=until, progress=self.progress, **self.how))
+                run = train(
+                    self.labelled,
+                    fitted,
+                    device=self.device,
+                    stress=self.stress,
+                    deadline=until,
+                    progress=self.progress,
+                )
+                runs.append(run)
                 took = took or time.time() - begun
             except UserError as error:
                 if not runs:
@@ -168,7 +175,7 @@ class _Plan:
             self._skip(recipe, "too little time is left")
             return None
         try:
-            cost = run_cost(self.labelled, recipe, **self.how)
+            cost = run_cost(self.labelled, recipe, self.stress, self.device)
         except UserError as error:
             if not further:
                 raise
@@ -206,10 +213,8 @@ class _Plan:
         )
 
 
-def trial_epochs(
-    labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto", workers: int | None = None
-) -> tuple[int, Cost]:
+def trial_epochs(labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto") -> tuple[int, Cost]:
     """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
-    _, jobs = prepare(labelled, recipe, device, workers)
+    _, jobs = prepare(labelled, recipe, device)
     cost = training_cost(jobs, *measure_speed(jobs[0]), 0)
     return max(0, cost.epochs_within(seconds)), cost

@@ -42,7 +42,6 @@ def train(
     recipe: Recipe,
     *,
     device: str = "auto",
-    workers: int | None = None,
     stress: str = "auto",
     deadline: float | None = None,
     progress: Progress = SILENT,
@@ -64,7 +63,7 @@ def train(
     for number in range(rounds + 1):
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
         until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
-        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, workers)
+        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device)
         _train_once(run, jobs, stress, until, best, progress)
         if best is not None and run.score <= best.score:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
@@ -80,13 +79,12 @@ def train_one_fold(
     fold: int,
     *,
     device: str = "auto",
-    workers: int | None = None,
     progress: Progress = SILENT,
 ) -> Run:
     """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
     if recipe.pseudo.rounds:
         raise UserError("a fold alone has no teacher to learn from; leave out --fold, or set pseudo.rounds=0")
-    run, jobs = prepare(labelled, recipe, device, workers)
+    run, jobs = prepare(labelled, recipe, device)
     if not 0 <= fold < len(jobs):
         raise UserError(f"there is no fold {fold}; folds go from 0 to {len(jobs) - 1}")
     begin(run, jobs[0], progress)
@@ -98,7 +96,6 @@ def train_without_families(
     run: Run,
     *,
     device: str = "auto",
-    workers: int | None = None,
     stress: str = "auto",
     progress: Progress = SILENT,
 ) -> dict[str, dict[str, float]]:
@@ -116,7 +113,7 @@ def train_without_families(
     for family in trained:
         augment = replace(recipe.augment, leave_out=(*recipe.augment.leave_out, family))
         without = replace(recipe, name=f"{recipe.name}-no-{family}", augment=augment)
-        other = train(labelled, without, device=device, workers=workers, stress=stress, progress=progress)
+        other = train(labelled, without, device=device, stress=stress, progress=progress)
         held_out[family] = other.metrics["stress"]["by_family"][family]
     by_family = run.metrics["stress"]["by_family"]
     trained_on: dict[str, float] = {family: by_family[family] for family in trained}
@@ -125,9 +122,7 @@ def train_without_families(
     return scores
 
 
-def prepare(
-    labelled: Labelled, recipe: Recipe, device: str = "auto", workers: int | None = None
-) -> tuple[Run, list[FoldJob]]:
+def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[Run, list[FoldJob]]:
     """The run, which may be new, and the jobs of its folds; UserError for a recipe against the rules."""
     labelled.competition.rules.check(recipe)
     places(device)
@@ -142,10 +137,10 @@ def prepare(
         steps = samples // recipe.batch_size * recipe.schedule.epochs
         remembered = workspace.root / "speed.json"
         settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
-    return run, [_job(run, recipe, fold, settings, device, workers) for fold in range(labelled.folds)]
+    return run, [_job(run, recipe, fold, settings, device) for fold in range(labelled.folds)]
 
 
-def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, workers: int | None) -> FoldJob:
+def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -> FoldJob:
     labelled = run.labelled
     trained = labelled.inside & (labelled.fold != fold)
     return FoldJob(
@@ -161,7 +156,6 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, w
         features=labelled.workspace.features,
         settings=settings,
         device=device,
-        workers=workers,
     )
 
 

@@ -29,7 +29,7 @@ def frozen_features(
 
     The file's name is the hash of all that decides on it: weights, images, augmentation, how they are computed.
     """
-    alone = replace(recipe.augment, engine="tensor", mixup=0.0, cutmix=0.0, cutmix_images=2, copy_paste=0.0)
+    alone = replace(recipe.augment, mixup=0.0, cutmix=0.0, copy_paste=0.0)
     computed = [settings.precision, settings.channels_last, device.type]
     key = hash_json([_digest(network), asdict(alone), recipe.seed, computed, hash_sample(images), VERSIONS])
     path = folder / f"{key}.npy"

@@ -27,9 +27,8 @@ from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
 from toolkit.progress import Watch
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
-from toolkit.scoring.stress import stressed
 from toolkit.training import distributed
-from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of, spare_cores
+from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
 from toolkit.training.frozen_features import VERSIONS, frozen_features
 from toolkit.training.losses import LossFunction, build_loss, build_soft_loss
 from toolkit.training.optimizers import build_optimizer, lr_factor
@@ -38,6 +37,7 @@ from toolkit.training.thawing import frozen_epochs, layers, thaw
 from toolkit.training.weight_averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
 
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
+STOP_SHARE = 0.1  # of the training folds: what decides when to stop, or which epochs are averaged
 REFRESH = 16  # batches for the statistics of batch norm in an average of weights
 
 
@@ -57,7 +57,6 @@ class FoldJob:
     settings: Settings = UNMEASURED  # how to train here
     teacher: Path | None = None  # what this fold's teacher predicts of the test images
     device: str = "auto"
-    workers: int | None = None  # processes that augment with albumentations; None: as many as help
     deadline: float | None = None  # Unix time; no epoch begins that would end after it
     # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
     relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
@@ -85,7 +84,6 @@ class Training:
     def __init__(self, competition: Competition, dataset: Dataset, job: FoldJob) -> None:
         self.competition, self.dataset, self.job, self.recipe = competition, dataset, job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
-        self.workers = spare_cores(self.device) if job.workers is None else job.workers
         keep_freed_memory()
         torch.use_deterministic_algorithms(True, warn_only=True)
         # filling memory that is about to be overwritten cost EfficientNet-Lite0 a sixth of its speed
@@ -101,7 +99,7 @@ class Training:
         if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
             # whole groups; on the validation fold the score would be chosen, not measured
             contents = describe(dataset.targets[rows], competition.task)
-            part = assign(contents, job.train_groups, 1, job.fold, self.recipe.schedule.stop_share)
+            part = assign(contents, job.train_groups, 1, job.fold, STOP_SHARE)
             rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
         layout = self.settings.memory_format
         self.batches = Batches(dataset, rows, self.recipe, job.fold, self.device, competition.scored, layout)
@@ -145,7 +143,7 @@ class Training:
         scores = [line["score"] for line in history if line["score"] is not None]
         before = f"score {scores[-1]:.4f}" if scores else ""
         head_only = epoch < self.freeze_epochs and self.job.features is not None and self.has_features
-        batches = self._feature_batches(epoch) if head_only else self.batches.epoch(epoch, self.workers)
+        batches = self._feature_batches(epoch) if head_only else self.batches.epoch(epoch)
         for step, (images, targets) in enumerate(batches):
             last = step == steps - 1
             update = last or (step + 1) % self.recipe.optimizer.accumulate == 0
@@ -298,13 +296,10 @@ class Training:
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
     def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
-        """Official metric of the present (or other) weights on `rows`; under corruptions where those decide."""
+        """Official metric of the present (or other) weights on `rows`."""
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
         images, targets = self.dataset.images[rows], self.dataset.targets[rows]
-        if rows is self.stop_rows and self.recipe.schedule.watch == "stress":
-            images, masks = stressed(images, targets if targets.ndim > 1 else None, self.recipe.seed)
-            targets = targets if masks is None else masks
         probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
         confusion = confusion_matrix(

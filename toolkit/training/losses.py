@@ -91,10 +91,6 @@ def _part(name: str, loss: Loss, weights: np.ndarray, masks: bool) -> LossFuncti
         raise UserError(f"loss {name} is for masks; for labels use cross_entropy or focal")
     made: dict[str, LossFunction] = {
         "dice": smp_losses.DiceLoss("multiclass", ignore_index=IGNORED),
-        "jaccard": smp_losses.JaccardLoss("multiclass", ignore_index=IGNORED),
-        "tversky": smp_losses.TverskyLoss(
-            "multiclass", ignore_index=IGNORED, alpha=1 - loss.tversky_beta, beta=loss.tversky_beta
-        ),
         "lovasz": _lovasz,
     }
     return made[name]

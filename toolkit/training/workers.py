@@ -135,7 +135,6 @@ class _Team:
         try:
             for rank, device in enumerate(self.devices):
                 ours, theirs = context.Pipe()
-                # no daemon: it may have processes of its own that augment
                 process = context.Process(target=_serve, args=(theirs, work, rank, len(self.devices), device, threads))
                 process.start()
                 theirs.close()

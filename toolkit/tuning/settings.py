@@ -67,7 +67,6 @@ class SearchSettings:
     fields: tuple[str, ...] = ()
     seed: int = 0
     device: str = "auto"
-    workers: int | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("--trials", self.trials), ("--until-no-gain", self.until_no_gain)):

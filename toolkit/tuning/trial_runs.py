@@ -95,7 +95,7 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
 
 def prepared(context: TrialContext, recipe: Recipe) -> tuple[Run, list[FoldJob]]:
     with context.clock.counting():  # it may measure the speed of a network that is new here
-        return prepare(context.labelled, recipe, context.settings.device, context.settings.workers)
+        return prepare(context.labelled, recipe, context.settings.device)
 
 
 def _train_folds(
@@ -189,7 +189,6 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool) -> None:
             context.labelled,
             recipe,
             device=settings.device,
-            workers=settings.workers,
             stress=settings.stress if with_stress else "none",
             deadline=context.clock.deadline,
         )
