@@ -8,10 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny import competition
 from tests.training import same, untimed
 from toolkit.competition import Competition
-from toolkit.data.dataset import open_dataset
 from toolkit.errors import UserError
 from toolkit.networks.speed import Settings
 from toolkit.recipe import override
@@ -24,13 +22,9 @@ NoNumber = Callable[[int, int, float], None]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def training_of(job: FoldJob) -> Training:
-    return Training(competition, open_dataset(job.data), job)
-
-
 def test_the_rows_that_decide_when_to_stop_are_whole_groups_and_not_trained_on(make_job: MakeJob) -> None:
     job = make_job("schedule.patience=1")
-    training = training_of(job)
+    training = Training(job)
     trained, watched = training.batches.rows, training.stop_rows
     assert sorted([*trained, *watched]) == job.train_rows.tolist()
     assert len(watched) == pytest.approx(STOP_SHARE * 48, abs=2)
@@ -98,7 +92,7 @@ def test_a_batch_trained_in_parts_has_the_gradients_of_the_whole(batch: int, mic
     gradients: list[dict[str, torch.Tensor]] = []
     for settings in (Settings(), Settings(micro_batch=micro)):
         recipe = (f"batch_size={batch}", "model.dropout=0", "augment.mixup=1", "loss.label_smoothing=0.1")
-        training = training_of(make_job(*recipe, settings=settings))
+        training = Training(make_job(*recipe, settings=settings))
         sizes.append([])
         training.model.register_forward_pre_hook(lambda net, inputs: sizes[-1].append(len(inputs[0])))
         training.model.eval()  # batch norm's statistics would be those of a part
@@ -118,7 +112,7 @@ def test_a_test_image_batch_larger_than_the_training_batch_goes_through_in_parts
     sizes: list[int] = []
     network = nn.Linear(4, 3)
     network.register_forward_pre_hook(lambda net, inputs: sizes.append(len(inputs[0])))
-    training_of(job).backward(network, torch.ones(40, 4), lambda logits, at: logits.sum(), final=True)
+    Training(job).backward(network, torch.ones(40, 4), lambda logits, at: logits.sum(), final=True)
     assert sizes == [job.recipe.batch_size] * 5
 
 
@@ -127,4 +121,4 @@ def test_freezing_needs_a_backbone(mars: Competition, make_job: MakeJob) -> None
     for field in ("schedule.freeze=0.5", "optimizer.backbone_factor=0.1"):
         recipe = override(mars.recipes["small_unet"], [field])
         with pytest.raises(UserError, match="small_unet has no backbone"):
-            Training(mars, open_dataset(job.data), replace(job, recipe=recipe))
+            Training(replace(job, competition=mars.folder, recipe=recipe))

@@ -3,7 +3,7 @@
 Every draw follows from (seed, fold, epoch, step), so a batch is the same whenever and wherever it is made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -44,9 +44,10 @@ class Batches:
         self.chances = sampling_chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
         self.images, self.targets = dataset.images, dataset.targets
         size = dataset.images.nbytes + dataset.targets.nbytes
-        self.resident = _fits(size, device)
+        # on a CPU the memory map is as near as memory gets
+        self.resident = device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
         if self.resident:
-            self.resident_images = torch.from_numpy(np.array(dataset.images)).to(device).permute(0, 3, 1, 2)
+            self.resident_images = torch.from_numpy(np.array(dataset.images)).to(device)
             self.resident_targets = torch.from_numpy(np.array(dataset.targets)).to(device)
 
     def chosen(self, epoch: int, step: int) -> np.ndarray:
@@ -67,23 +68,10 @@ class Batches:
             index = torch.from_numpy(rows).to(self.device)
             images, targets = self.resident_images[index], self.resident_targets[index]
         else:
-            images = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2)
-            images, targets = self._to_device((images, torch.from_numpy(self.targets[rows])))
-        images, targets = augment_batch(self.recipe.augment, images, targets, self.augment_seed(*at))
+            images, targets = (torch.from_numpy(part[rows]).to(self.device) for part in (self.images, self.targets))
+        seed = self.augment_seed(*at)
+        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed)
         return images.contiguous(memory_format=self.memory_format), targets
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        return (self[epoch, step] for step in range(self.steps))
-
-    def _to_device(self, batch: Batch) -> Batch:
-        images, targets = batch
-        images = images.to(self.device, non_blocking=True, memory_format=self.memory_format)
-        return images, targets.to(self.device, non_blocking=True)
-
-
-def _fits(size: int, device: torch.device) -> bool:
-    """Do so many bytes fit? On a CPU the memory map is as near as memory gets."""
-    return device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
 
 
 def sampling_chances(targets: np.ndarray, power: float, scored: Sequence[int]) -> np.ndarray:

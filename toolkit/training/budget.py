@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.competition import load_competition
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.predict import predict
@@ -20,7 +19,7 @@ from toolkit.scoring.matching import MOST
 from toolkit.scoring.stress import suite_seconds
 from toolkit.store import read_json, write_json
 from toolkit.training.cross_validation import prepare, stress_factor, train
-from toolkit.training.fold import WATCHED, open_job
+from toolkit.training.fold import WATCHED
 from toolkit.training.frozen_features import VERSIONS
 from toolkit.training.loop import FoldJob, Training
 from toolkit.training.workers import turns
@@ -46,18 +45,17 @@ class Cost:
 
 def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     """Seconds a training step and seconds a predicted image, on this machine, after a warm-up."""
-    competition, dataset = load_competition(job.competition), open_job(job)
-    training = Training(competition, dataset, job)
+    training = Training(job)
     training.thaw(job.recipe.schedule.epochs - 1)
     took = []
     for step in range(steps + 1):
         begun = time.time()
         float(training.step(*training.batches[(0, step % training.batches.steps)], step))  # a GPU has to finish it
         took.append(time.time() - begun)
-    images = dataset.images[job.valid_rows[:128]]
-    predict(training.model, images, competition.scored, training.device, job.recipe.precision)
-    begun = time.time()
-    predict(training.model, images, competition.scored, training.device, job.recipe.precision)
+    images = training.dataset.images[job.valid_rows[:128]]
+    for _ in range(2):  # the first warms up
+        begun = time.time()
+        predict(training.model, images, training.competition.scored, training.device, job.recipe.precision)
     return float(np.mean(took[1:])), (time.time() - begun) / len(images)
 
 

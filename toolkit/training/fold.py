@@ -6,15 +6,13 @@ job's folder until the fold is finished.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from toolkit.augmentation.mixing import mix_batch
-from toolkit.competition import load_competition
-from toolkit.data.dataset import Dataset, class_counts, open_dataset, relabel
-from toolkit.networks.devices import resolve_device
+from toolkit.data.dataset import class_counts
 from toolkit.progress import Watch
 from toolkit.store import atomic
 from toolkit.training import distributed
@@ -53,9 +51,7 @@ def fit_fold(
     be built.
     """
     started = time.time()
-    competition, dataset, recipe = load_competition(job.competition), open_job(job), job.recipe
-    training = Training(competition, dataset, job)
-    schedule = recipe.schedule
+    training, schedule = Training(job), job.recipe.schedule
     best, best_epoch, best_weights = -1.0, -1, None
     history: list[dict[str, Any]] = []
     if job.place.state.exists():
@@ -113,15 +109,9 @@ def fit_fold(
 
 def first_batch(job: FoldJob) -> Batch:
     """Images and targets as the network sees them first: augmented and mixed."""
-    competition, dataset, device = load_competition(job.competition), open_job(job), resolve_device("cpu")
-    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, device, competition.scored)
+    competition, dataset = job.open()
+    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, torch.device("cpu"), competition.scored)
     counts = class_counts(dataset.targets[job.train_rows], competition.task)
     rng = generator(MIX, job.recipe.seed, job.fold, 0)
     images, targets, _, _ = mix_batch(job.recipe.augment, *batches[(0, 0)], rng, counts)
     return images, targets
-
-
-def open_job(job: FoldJob) -> Dataset:
-    """The data, relabelled as the job says."""
-    dataset = open_dataset(job.data)
-    return replace(dataset, targets=relabel(dataset.targets, job.relabels))

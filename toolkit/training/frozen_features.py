@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import hash_sample
 from toolkit.networks.devices import autocast
 from toolkit.networks.network import Network
+from toolkit.networks.predict import batches
 from toolkit.networks.speed import Settings
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import Recipe
@@ -36,26 +38,20 @@ def frozen_features(
     if not path.exists():
         parts = _parts(network.eval(), images, recipe, settings.precision, device)
         first = next(parts)
-        shape = (VERSIONS, len(images), first.shape[1])
-        write_probabilities(path, _from(first, parts), shape, np.float16)
+        write_probabilities(path, chain([first], parts), (VERSIONS, len(images), first.shape[1]), np.float16)
     stored: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return stored
-
-
-def _from(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    yield first
-    yield from rest
 
 
 def _parts(
     network: Network, images: np.ndarray, recipe: Recipe, precision: str, device: torch.device
 ) -> Iterator[np.ndarray]:
     for version in range(VERSIONS):
-        for start in range(0, len(images), CHUNK):
-            chunk = torch.from_numpy(np.array(images[start : start + CHUNK])).to(device).permute(0, 3, 1, 2)
+        for number, chunk in enumerate(batches(images, CHUNK, device)):
             if version:
                 labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
-                chunk, _ = augment_batch(recipe.augment, chunk, labels, recipe.seed + version * len(images) + start)
+                seed = recipe.seed + version * len(images) + number * CHUNK
+                chunk, _ = augment_batch(recipe.augment, chunk, labels, seed)
             with autocast(device, precision):
                 yield network.features(chunk).float().cpu().numpy()
 

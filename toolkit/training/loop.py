@@ -1,8 +1,8 @@
 """A network in training: its steps, its epochs, and all that changes meanwhile."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import torch.utils.deterministic
 from torch import nn
 
 from toolkit.augmentation.mixing import mix_batch
-from toolkit.competition import Competition
+from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.dataset import Dataset, class_counts
+from toolkit.data.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.data.folds import describe
 from toolkit.errors import UserError
 from toolkit.metrics import confusion_matrix
@@ -39,6 +39,7 @@ from toolkit.training.weight_averages import Average, Snapshots, greedy_soup, re
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
 STOP_SHARE = 0.1  # of the training folds: what decides when to stop, or which epochs are averaged
 REFRESH = 16  # batches for the statistics of batch norm in an average of weights
+LossOf = Callable[[torch.Tensor, slice], torch.Tensor]  # from logits, and where in the batch they lie
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class FoldJob:
     def place(self) -> RunFold:
         return RunFold(self.folder)
 
+    def open(self) -> tuple[Competition, Dataset]:
+        """The competition, and its data with the job's labels."""
+        dataset = open_dataset(self.data)
+        return load_competition(self.competition), replace(dataset, targets=relabel(dataset.targets, self.relabels))
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -81,8 +87,9 @@ class DivergedError(Exception):
 class Training:
     """The network and all that changes while it is trained."""
 
-    def __init__(self, competition: Competition, dataset: Dataset, job: FoldJob) -> None:
-        self.competition, self.dataset, self.job, self.recipe = competition, dataset, job, job.recipe
+    def __init__(self, job: FoldJob) -> None:
+        competition, dataset = self.competition, self.dataset = job.open()
+        self.job, self.recipe = job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
         keep_freed_memory()
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -94,15 +101,15 @@ class Training:
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         use_products(model, self.settings.products)
         self.layers = layers(self.model)
-        self.freeze_epochs = frozen_epochs(self.recipe.schedule)
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
         if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
             # whole groups; on the validation fold the score would be chosen, not measured
             contents = describe(dataset.targets[rows], competition.task)
             part = assign(contents, job.train_groups, 1, job.fold, STOP_SHARE)
             rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
-        layout = self.settings.memory_format
-        self.batches = Batches(dataset, rows, self.recipe, job.fold, self.device, competition.scored, layout)
+        self.batches = Batches(
+            dataset, rows, self.recipe, job.fold, self.device, competition.scored, self.settings.memory_format
+        )
         self.counts = class_counts(dataset.targets[rows], competition.task)
         self.loss: LossFunction = build_loss(
             self.recipe.loss, self.counts, competition.scored, masks=dataset.targets.ndim > 1
@@ -123,31 +130,31 @@ class Training:
     def run_epoch(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
         """Mean loss of one pass over the training rows; one that fails is repeated once at a lower rate."""
         before = copy.deepcopy(self.state())
-        try:
-            return self._pass(epoch, history, watch)
-        except DivergedError:
-            if self.rate < 1:
-                raise self.diverged(epoch) from None
-        self.restore(before)
-        self.rate = RESCUE
-        try:
-            return self._pass(epoch, history, watch)
-        except DivergedError:
-            raise self.diverged(epoch) from None
+        while True:
+            try:
+                return self._pass(epoch, history, watch)
+            except DivergedError:
+                if self.rate < 1:
+                    raise UserError(
+                        f"the loss is no longer a number in fold {self.job.fold}, epoch {epoch + 1}, at {RESCUE:g} of "
+                        f"the learning rate either; lower optimizer.lr (now {self.recipe.optimizer.lr:g})"
+                    ) from None
+            self.restore(before)
+            self.rate = RESCUE
 
     def _pass(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, self.job.fold, epoch + 1) + distributed.rank())
+        features = self.features if epoch < frozen_epochs(self.recipe.schedule) else None
         self.thaw(epoch)
         steps = self.batches.steps
         total = torch.zeros((), device=self.device)
         scores = [line["score"] for line in history if line["score"] is not None]
         before = f"score {scores[-1]:.4f}" if scores else ""
-        head_only = epoch < self.freeze_epochs and self.job.features is not None and self.has_features
-        batches = self._feature_batches(epoch) if head_only else self.batches.epoch(epoch)
-        for step, (images, targets) in enumerate(batches):
+        for step in range(steps):
+            images, targets = self.batches[epoch, step] if features is None else self._featured(features, epoch, step)
             last = step == steps - 1
             update = last or (step + 1) % self.recipe.optimizer.accumulate == 0
-            total += self.step(images, targets, epoch * steps + step, update, head_only)
+            total += self.step(images, targets, epoch * steps + step, update, features is not None)
             if step % 10 == 0 or last:  # reading the loss makes a GPU wait
                 mean = float(distributed.summed(total)) / (step + 1)
                 if not np.isfinite(mean):
@@ -199,13 +206,7 @@ class Training:
             self.ema.update()
         return loss
 
-    def backward(
-        self,
-        network: nn.Module,
-        inputs: torch.Tensor,
-        loss_of: Callable[[torch.Tensor, slice], torch.Tensor],
-        final: bool,
-    ) -> torch.Tensor:
+    def backward(self, network: nn.Module, inputs: torch.Tensor, loss_of: LossOf, final: bool) -> torch.Tensor:
         """Add the batch's gradients, in parts of even size where it doesn't fit in memory; the mean loss.
 
         A part has its own statistics of batch norm, and its own mean in a loss with weights.
@@ -222,9 +223,7 @@ class Training:
             mean += loss.detach()
         return mean
 
-    def learn_from_both(
-        self, images: torch.Tensor, loss_of: Callable[[torch.Tensor, slice], torch.Tensor], taught: Taught, final: bool
-    ) -> torch.Tensor:
+    def learn_from_both(self, images: torch.Tensor, loss_of: LossOf, taught: Taught, final: bool) -> torch.Tensor:
         """Training and test images in turns, each with its share of the gradient."""
         share = self.recipe.pseudo.share
         known = self.backward(self.model, images, lambda logits, at: (1 - share) * loss_of(logits, at), False)
@@ -236,32 +235,20 @@ class Training:
         )
         return known + guessed
 
-    @property
-    def has_features(self) -> bool:
-        """Does the head take nothing but the backbone's features?"""
-        return self.dataset.targets.ndim == 1 and hasattr(self.model.body, "head")
-
     @cached_property
-    def features(self) -> np.ndarray:
-        assert self.job.features is not None
+    def features(self) -> np.ndarray | None:
+        """The frozen backbone's, of all images; None where they aren't kept, or a head takes more than those."""
+        if self.job.features is None or self.dataset.targets.ndim > 1 or not hasattr(self.model.body, "head"):
+            return None
         images = self.dataset.images
         return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features)
 
-    def _feature_batches(self, epoch: int) -> Iterator[Batch]:
-        """Batches of the frozen backbone's features in place of images, each row in one of its versions."""
-        features = self.features
-        self.thaw(epoch)
-        for step in range(self.batches.steps):
-            rows = self.batches.chosen(epoch, step)
-            versions = np.random.default_rng(self.batches.augment_seed(epoch, step)).integers(VERSIONS, size=len(rows))
-            chosen = torch.from_numpy(features[versions, rows]).to(self.device)
-            yield chosen.float(), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
-
-    def diverged(self, epoch: int) -> UserError:
-        return UserError(
-            f"the loss is no longer a number in fold {self.job.fold}, epoch {epoch + 1}, "
-            f"at {RESCUE:g} of the learning rate either; lower optimizer.lr (now {self.recipe.optimizer.lr:g})"
-        )
+    def _featured(self, features: np.ndarray, epoch: int, step: int) -> Batch:
+        """A batch of features in place of images, each row in one of its versions."""
+        rows = self.batches.chosen(epoch, step)
+        versions = np.random.default_rng(self.batches.augment_seed(epoch, step)).integers(VERSIONS, size=len(rows))
+        chosen = torch.from_numpy(features[versions, rows]).to(self.device)
+        return chosen.float(), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
 
     def thaw(self, epoch: int) -> None:
         thaw(self.model, self.layers, self.recipe, epoch)
