@@ -37,7 +37,7 @@ def augment_batch(
     count, channels, height, width = images.shape
     rng = np.random.default_rng(seed)
     augment = augment.reduced()
-    given, masks = images, targets if targets.ndim > 1 else None
+    masks = targets if targets.ndim > 1 else None
     transform = draw_transform(augment, count, height, width, rng)
     names = rng.choice(rand_augment_names(channels, augment.leave_out), (augment.randaugment, count))
     levels = augment.magnitude * rng.choice([-1, 1], names.shape)
@@ -47,7 +47,7 @@ def augment_batch(
     if transform.moved.any() or transform.flips.any():
         images, masks = warp_batch(transform, images, masks)
     if any(getattr(augment, name) for name in FLOATING):
-        images = images.to(torch.float32, copy=images is given, memory_format=torch.contiguous_format)
+        images = images.to(torch.float32, memory_format=torch.contiguous_format)
         if augment.colour:
             _colour(images, augment, rng)
         for drawn, level in zip(names, levels, strict=True):

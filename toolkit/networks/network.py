@@ -1,8 +1,8 @@
 """Networks: timm and smp backbones with heads, a competition's own, and trained ones loaded again."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,17 @@ class Network(nn.Module):
 
     def _input_side(self, side: int) -> int:
         return max(1, round(side * self.input_scale / self.stride)) * self.stride
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Afterwards each of its modules is in training or not, as before."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 # its name is written into every exported network, whose bytes must not follow from the room it lies in

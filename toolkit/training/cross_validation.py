@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from toolkit.competition import load_competition
-from toolkit.data.dataset import open_dataset
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
@@ -260,7 +258,8 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
     """
     if teacher is not None:
         job = replace(job, teacher=job.place.taught)
-        distributed.first(lambda: _teach(job, RunFold(teacher / job.folder.name)))
+        source, device = RunFold(teacher / job.folder.name), resolve_device(job.device)
+        distributed.first(lambda: teach(*job.open(), source, device, job.place.taught))
     try:
         result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
     except (MemoryError, torch.OutOfMemoryError):
@@ -271,10 +270,3 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
         f"{job.folder.parent.name} fold {job.fold}: {len(job.valid_rows):,} samples validated, "
         f"{len(result.history)} epochs in {duration(result.seconds)}{note}"
     )
-
-
-def _teach(job: FoldJob, teacher: RunFold) -> None:
-    """Write what the same fold's network of another run predicts of the test images."""
-    if not job.place.taught.exists():
-        competition, dataset = load_competition(job.competition), open_dataset(job.data)
-        teach(competition, dataset, teacher, resolve_device(job.device), job.place.taught)

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch import losses as smp_losses
+from segmentation_models_pytorch.losses import DiceLoss
 
 from toolkit.errors import UserError
 from toolkit.metrics import IGNORED
@@ -89,11 +89,7 @@ def _part(name: str, loss: Loss, weights: np.ndarray, masks: bool) -> LossFuncti
         return lambda logits, targets: _focal(logits, targets, by_target, gamma, loss.label_smoothing)
     if not masks:
         raise UserError(f"loss {name} is for masks; for labels use cross_entropy or focal")
-    made: dict[str, LossFunction] = {
-        "dice": smp_losses.DiceLoss("multiclass", ignore_index=IGNORED),
-        "lovasz": _lovasz,
-    }
-    return made[name]
+    return _lovasz if name == "lovasz" else DiceLoss("multiclass", ignore_index=IGNORED)
 
 
 def _focal(

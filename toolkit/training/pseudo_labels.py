@@ -77,7 +77,9 @@ class Teacher:
 
 
 def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: torch.device, path: Path) -> None:
-    """Write what a fold's network predicts of every test image: float16 (M, K), for masks uint8 (M, K, H, W)."""
+    """Write once what a fold's network predicts of all test images: float16 (M, K), for masks uint8 (M, K, H, W)."""
+    if path.exists():
+        return
     recipe = teacher.recipe
     network = load_network(competition, recipe, teacher.weights, device)
 

@@ -10,7 +10,7 @@ from timm.models import group_parameters
 from torch import nn
 
 from toolkit.errors import UserError
-from toolkit.networks.network import Network
+from toolkit.networks.network import Network, modes_kept
 from toolkit.recipe import Recipe, Schedule
 
 Layers = list[list[tuple[str, nn.Parameter]]]
@@ -56,15 +56,10 @@ def _traced(model: Network, backbone: nn.Module) -> list[list[str]]:
         return lambda *_: None if name in order else order.append(name)
 
     hooks = [inner.register_forward_pre_hook(reached(name)) for name in stages for inner in stages[name].modules()]
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, model.mean.shape[1], 64, 64, device=model.mean.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, training in modes:
-            module.training = training
+    with modes_kept(model), torch.no_grad():
+        model.eval()(torch.zeros(1, model.mean.shape[1], 64, 64, device=model.mean.device))
+    for hook in hooks:
+        hook.remove()
     order += [name for name in stages if name not in order]
     result = [[f"{name}.{inner}" for inner, _ in stages[name].named_parameters()] for name in order]
     known = {name for stage in result for name in stage}
@@ -134,10 +129,8 @@ def thaw(model: Network, by_layer: Layers, recipe: Recipe, epoch: int) -> None:
     """Make ready for an epoch: what isn't trained keeps its statistics and drops nothing.
 
     Every module of the backbone whose parameters are all frozen is in eval mode. With freeze_norm its
-    normalisation layers are frozen throughout. `by_layer` is from `layers`. Raises UserError as
-    `build_optimizer` does.
+    normalisation layers are frozen throughout. `by_layer` is from `layers`.
     """
-    require_backbone(model, recipe)
     model.train().requires_grad_(True)
     if not model.backbone:
         return

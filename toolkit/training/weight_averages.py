@@ -3,31 +3,32 @@
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil, prod
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from toolkit.networks.network import modes_kept
 from toolkit.store import atomic
 
 Weights = dict[str, torch.Tensor]
 
 EVERY = 4  # steps an update of the moving average
-EAGER = 40  # first steps that are averaged one by one, as its memory is still shorter than some steps
+EAGER = 40  # first steps, a multiple, that are averaged one by one: its memory is still shorter than some steps
 MOST = 5  # snapshots that are kept
 
 
 class Average:
     """Exponential moving average of a network's weights, with a short memory at the start.
 
-    `weights` is up to date after each of the first steps, later after every `every`-th: then the weights of
-    that step count as the ones between did too. Integers are the network's at the last update.
+    `weights` is up to date after each of the first steps, later after every fourth: then the weights of that step
+    count as the ones between did too. Integers are the network's at the last update.
     """
 
-    def __init__(self, model: nn.Module, decay: float, every: int = EVERY) -> None:
-        self.decay, self.every, self.steps = decay, every, 0
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
         current = model.state_dict()
         self.weights: Weights = {name: value.detach().clone() for name, value in current.items()}
         floats = [name for name, value in current.items() if value.is_floating_point()]
@@ -38,12 +39,11 @@ class Average:
     def update(self) -> None:
         """After each step of the optimiser."""
         self.steps += 1
-        last = self.steps - 1
-        if self.steps > EAGER:
-            if self.steps % self.every:
-                return
-            last = max(EAGER, self.steps - self.every)
-        decay = prod(min(self.decay, (1 + step) / (10 + step)) for step in range(last + 1, self.steps + 1))
+        since = EVERY if self.steps > EAGER else 1
+        if self.steps % since:
+            return
+        steps = range(self.steps - since + 1, self.steps + 1)
+        decay = prod(min(self.decay, (1 + step) / (10 + step)) for step in steps)
         torch._foreach_lerp_(self.mine, self.new, 1 - decay)
         for mine, new in self.others:
             mine.copy_(new)
@@ -65,9 +65,9 @@ class Snapshots(Sequence[Weights]):
     Where training stops early there may be fewer, or none.
     """
 
-    def __init__(self, folder: Path, epochs: int, most: int = MOST) -> None:
+    def __init__(self, folder: Path, epochs: int) -> None:
         quarter = ceil(epochs / 4)
-        chosen = np.linspace(epochs - quarter, epochs - 1, min(quarter, most)).round().astype(int)
+        chosen = np.linspace(epochs - quarter, epochs - 1, min(quarter, MOST)).round().astype(int)
         self.paths = {int(epoch): folder / f"snapshot_{epoch}.safetensors" for epoch in chosen}
 
     def keep(self, epoch: int, weights: Weights) -> None:
@@ -79,13 +79,8 @@ class Snapshots(Sequence[Weights]):
     def __len__(self) -> int:
         return sum(path.exists() for path in self.paths.values())
 
-    @overload
-    def __getitem__(self, at: int) -> Weights: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Weights]: ...
-    def __getitem__(self, at: int | slice) -> Weights | list[Weights]:
-        paths = [path for path in self.paths.values() if path.exists()]
-        return [load_file(path) for path in paths[at]] if isinstance(at, slice) else load_file(paths[at])
+    def __getitem__(self, at: Any) -> Any:  # one, no slice
+        return load_file([path for path in self.paths.values() if path.exists()][at])
 
 
 def uniform(snapshots: Sequence[Weights]) -> Weights:
@@ -140,19 +135,14 @@ def refresh_norm(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     ]
     if not norms:
         return
-    modes = [(module, module.training) for module in model.modules()]
-    momenta = [module.momentum for module in norms]
-    device = next(model.parameters()).device
-    model.eval()
-    try:
-        for number, images in enumerate(batches):
-            for norm in norms if number == 0 else ():
-                norm.reset_running_stats()
-                norm.momentum = None  # PyTorch's word for a cumulative mean
-                norm.train()
-            model(images.to(device))
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        for module, training in modes:
-            module.training = training
+    momenta = [norm.momentum for norm in norms]
+    with modes_kept(model):
+        model.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # PyTorch's word for a cumulative mean
+            norm.train()
+        for images in batches:
+            model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

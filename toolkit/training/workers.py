@@ -20,19 +20,17 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from os import _exit
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import torch
 
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
+from toolkit.progress import Watch
 from toolkit.training import distributed
+from toolkit.training.loop import FoldJob
 
-if TYPE_CHECKING:
-    from toolkit.progress import Watch
-    from toolkit.training.loop import FoldJob
-
-Work = Callable[["FoldJob", "Watch"], Any]  # named at the top of a module, so that another process finds it
+Work = Callable[[FoldJob, Watch], Any]  # named at the top of a module, so that another process finds it
 PATIENCE = 10.0  # seconds for a process to end when it is told to
 NEWS, DONE, REFUSED, FAILED = range(4)  # what a process tells
 
@@ -64,10 +62,10 @@ def turns(device: str, folds: int) -> int:
 
 def each(
     work: Work,
-    jobs: Sequence["FoldJob"],
+    jobs: Sequence[FoldJob],
     device: str,
-    watch: "Watch",
-    finished: Callable[["FoldJob", Any], None],
+    watch: Watch,
+    finished: Callable[[FoldJob, Any], None],
     deadline: float | None = None,
 ) -> None:
     """Call `work(job, watch)` for every job on the next free device of the list, then `finished` with its answer.
@@ -79,7 +77,7 @@ def each(
     """
     found, waiting = places(device), list(jobs)
 
-    def next_job() -> "FoldJob":
+    def next_job() -> FoldJob:
         if deadline is not None:
             share = max(0.0, deadline - time.time()) / ceil(len(waiting) / len(found))
             return replace(waiting.pop(0), deadline=time.time() + share)
@@ -144,18 +142,18 @@ class _Team:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     @property
-    def ends(self) -> list["Connection | int"]:
+    def ends(self) -> list[Connection | int]:
         """What says that there is something to read, or that a process ended."""
         return [*self.pipes, *(process.sentinel for process in self.processes)]
 
-    def begin(self, job: "FoldJob", folder: Path) -> None:
+    def begin(self, job: FoldJob, folder: Path) -> None:
         meeting = folder / str(job.fold)
         self.job, self.pending = job, set(range(len(self.pipes)))
         for device, pipe in zip(self.devices, self.pipes, strict=True):
             with suppress(OSError):  # of a process that died, which is noticed when it is waited for
                 pipe.send((replace(job, device=device), meeting))
 
-    def hear(self, ready: Sequence[Any], watch: "Watch") -> list[Any]:
+    def hear(self, ready: Sequence[Any], watch: Watch) -> list[Any]:
         """Pass on the news; the job's answer, if all have finished it."""
         for rank, pipe in enumerate(self.pipes):
             while pipe in ready and pipe.poll():
@@ -226,7 +224,7 @@ def _serve(pipe: Connection, work: Work, rank: int, size: int, device: str, thre
             pipe.send((FAILED, traceback.format_exc()))
 
 
-def _answer(work: Work, job: "FoldJob", watch: "Watch") -> tuple[int, Any]:
+def _answer(work: Work, job: FoldJob, watch: Watch) -> tuple[int, Any]:
     try:
         return DONE, work(job, watch)
     except distributed.Left:
