@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.blending.conftest import CLASSES, Whole, drawn_whole
-from toolkit.blending.greedy import HillClimb, greedy, polish
+from toolkit.blending.greedy import HillClimb, greedy
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric, confusion_matrix, decode
 
 METRICS = pytest.mark.parametrize(
@@ -72,17 +72,6 @@ def test_more_paths_are_never_worse_and_further_steps_neither() -> None:
             for steps, paths in ((3, 1), (20, 1), (20, 4))
         ]
         assert scores == sorted(scores)
-
-
-def test_polishing_gains_and_brings_nobody_in() -> None:
-    gained, start = 0.0, np.array([5, 5, 5, 5, 0, 0])
-    for seed in range(10):
-        contested = drawn_whole(seed, MacroF1(), models=6).contested()
-        found = polish(contested, ALL, start, (1, -1, 2, -2))
-        before, after = (HillClimb(contested, ALL, weights).scores(0)[0] for weights in (start, found))
-        assert after >= before and not found[4:].any() and (found >= 0).all()
-        gained += after - before
-    assert gained > 0
 
 
 def test_limits_are_kept_and_only_those_allowed_are_taken() -> None:

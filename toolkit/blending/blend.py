@@ -153,7 +153,7 @@ def _description(pool: Pool, name: str, solution: Solution) -> dict[str, Any]:
         biases = [0.0] * pool.classes
         for c, value in zip(pool.scored, solution.biases, strict=True):
             biases[c] = float(value)
-    described: dict[str, Any] = {
+    return {
         "method": name,
         "runs": {
             member.name: float(share) / len(group.members)
@@ -163,10 +163,6 @@ def _description(pool: Pool, name: str, solution: Solution) -> dict[str, Any]:
         "biases": biases,
         "smallest_region": solution.smallest,
     }
-    if solution.weights.ndim == 2:
-        by_group = zip(pool.seed_groups, (solution.weights / solution.weights.sum(0)).tolist(), strict=True)
-        described["by_class"] = {group.members[0].name: shares for group, shares in by_group}
-    return described
 
 
 def _counted(fitted: CrossFit) -> dict[str, Any]:

@@ -1,33 +1,26 @@
 """Ways to blend out-of-fold probabilities: each is fitted on some folds, and its `Solution` is applied to others."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from toolkit.blending.candidates import STEPS, Pool
-from toolkit.blending.gradient import climb
-from toolkit.blending.greedy import HillClimb, greedy, polish
+from toolkit.blending.greedy import HillClimb, greedy
 from toolkit.blending.postprocessing import REGIONS, tune_biases, tune_temperature, without_small_regions
-from toolkit.blending.solution import Solution, mix, mixed, stack_features
+from toolkit.blending.solution import Solution, mix, mixed
 from toolkit.metrics import confusion_by_sample
 
-CLIMBED = 10_000  # items, for gradients
+CALIBRATED = 10_000  # items that temperatures are tuned on
 BAGS = 8
 BAG_STEPS = 20
-TOTAL = 100  # the sum of whole-number weights before they are polished
-POLISH = (1, -1, 2, -2, 5, -5, 10, -10)
-SHRINK = 0.02  # price of per-class weights: a score must gain so much for weights e times apart
-STACKED = 4  # seed groups that a stack sees
 QUANTILES = 512
 FEW = 100  # groups; with fewer, blenders differ by chance alone
 
 
 def fit_mean(pool: Pool, folds: Sequence[int]) -> Solution:
-    return Solution(pool.allowed(folds).astype(np.int64))
+    return Solution(pool.allowed(folds))
 
 
 def fit_single(pool: Pool, folds: Sequence[int]) -> Solution:
@@ -40,16 +33,16 @@ def fit_ranks(pool: Pool, folds: Sequence[int]) -> Solution:
     """The mean of each class's ranks among the probabilities of the folds it is fitted on."""
     values, _ = pool.items(folds)
     quantiles = np.quantile(values, np.linspace(0, 1, QUANTILES), axis=0)
-    return Solution(pool.allowed(folds).astype(np.int64), quantiles=np.moveaxis(quantiles, 0, 2).swapaxes(0, 1))
+    return Solution(pool.allowed(folds), quantiles=np.moveaxis(quantiles, 0, 2).swapaxes(0, 1))
 
 
 def fit_calibrated(pool: Pool, folds: Sequence[int]) -> Solution:
     """The mean after each seed group got the temperature at which its own cross-entropy is least."""
-    values, truth = pool.items(folds, CLIMBED)
+    values, truth = pool.items(folds, CALIBRATED)
     position = pool.position[truth]
     known = position >= 0
     found = [tune_temperature(values[known, :, m], position[known]) for m in range(values.shape[2])]
-    return Solution(pool.allowed(folds).astype(np.int64), temperatures=np.array(found))
+    return Solution(pool.allowed(folds), temperatures=np.array(found))
 
 
 def fit_greedy(pool: Pool, folds: Sequence[int]) -> Solution:
@@ -68,52 +61,6 @@ def fit_bagged(pool: Pool, folds: Sequence[int]) -> Solution:
         chosen = greedy(pool.fitted, folds, BAG_STEPS, bag)
         total += np.rint(chosen * (STEPS / chosen.sum())).astype(np.int64)
     return Solution(total)
-
-
-def fit_weights(pool: Pool, folds: Sequence[int]) -> Solution:
-    """Weights that climb a smooth surrogate, then are polished on the metric itself."""
-    values, truth = pool.items(folds, CLIMBED)
-    metric, scored = pool.labelled.competition.metric, pool.scored
-    start = pool.allowed(folds) / pool.allowed(folds).sum()
-    found = climb(values, truth, metric, scored, pool.classes, start)
-    whole = np.rint(TOTAL * found / found.max()).astype(np.int64)
-    return Solution(polish(pool.fitted, folds, whole, POLISH))
-
-
-def fit_by_class(pool: Pool, folds: Sequence[int]) -> Solution:
-    """A weight for each seed group and class, drawn towards the greedy ones."""
-    values, truth = pool.items(folds, CLIMBED)
-    single = fit_greedy(pool, folds).weights.astype(np.float64)
-    start = np.repeat(single[:, None] / single.sum(), values.shape[1], 1)
-    return Solution(climb(values, truth, pool.labelled.competition.metric, pool.scored, pool.classes, start, SHRINK))
-
-
-def fit_logistic(pool: Pool, folds: Sequence[int]) -> Solution:
-    from sklearn.linear_model import LogisticRegression
-
-    return _stack(pool, folds, LogisticRegression(C=0.1, max_iter=300))
-
-
-def fit_boosted(pool: Pool, folds: Sequence[int]) -> Solution:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    model = HistGradientBoostingClassifier(
-        max_iter=30, max_leaf_nodes=8, learning_rate=0.15, early_stopping=False, random_state=0
-    )
-    return _stack(pool, folds, model)
-
-
-def _stack(pool: Pool, folds: Sequence[int], model: Any) -> Solution:
-    weights = fit_greedy(pool, folds).weights
-    weights = np.where(np.argsort(np.argsort(-weights, kind="stable")) < STACKED, weights, 0)
-    values, truth = pool.items(folds, CLIMBED)
-    position = pool.position[truth]
-    known = position >= 0
-    if len(np.unique(truth[known])) < 2:  # nothing to tell apart
-        return Solution(weights)
-    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # near enough: it is scored as it is
-        model.fit(stack_features(values[known][..., weights > 0]), position[known])
-    return Solution(weights, stack=model)
 
 
 def fit_with_biases(pool: Pool, folds: Sequence[int], first: Solution) -> Solution:
@@ -157,14 +104,10 @@ BLENDERS = (
     Blender("ranks", False, fit_ranks, masks=False),
     Blender("greedy", True, fit_greedy),
     Blender("bagged", True, fit_bagged),
-    Blender("weights", True, fit_weights),
     Blender("mean-biases", True, fit_with_biases, "mean"),
     Blender("mean-regions", False, fit_smallest, "mean", labels=False),
     Blender("greedy-biases", True, fit_with_biases, "greedy"),
     Blender("greedy-regions", False, fit_smallest, "greedy", labels=False),
-    Blender("by-class", False, fit_by_class),
-    Blender("logistic", False, fit_logistic, masks=False),
-    Blender("boosted", False, fit_boosted, masks=False),
 )
 
 

@@ -173,25 +173,3 @@ def greedy(
         if not tied:
             break
     return taken
-
-
-def polish(
-    contested: Contested, folds: Sequence[int], weights: np.ndarray, steps: Sequence[int], rounds: int = 30
-) -> np.ndarray:
-    """Weights int64 (M,) after moves of one candidate at a time, each the best that gains in the metric itself."""
-    climb = HillClimb(contested, folds, weights)
-    inside = weights > 0  # no new candidate: limits stay kept
-    score = float(climb.scores(0)[0])
-    for _ in range(rounds):
-        best, move = score, (0, 0)
-        for step in steps:
-            found = np.where(inside & (climb.weights + step >= 0), climb.scores(step), -np.inf)
-            if step < 0 and (climb.weights > 0).sum() == 1:
-                continue
-            if found.max() > best + 1e-12:
-                best, move = float(found.max()), (int(found.argmax()), step)
-        if not move[1]:
-            break
-        climb.move(*move)
-        score = best
-    return climb.weights
