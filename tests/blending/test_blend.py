@@ -58,7 +58,7 @@ def test_runs_are_averaged_over_views_each_fold_over_those_that_the_others_chose
 ) -> None:
     run, cpu = train(tmp_path), torch.device("cpu")
     by_fold = ({"identity": 1.0}, {"identity": 0.5, "horizontal": 0.5}, {"horizontal": 1.0})
-    choice = ViewChoice(BOTH, (0.75, 0.25), "probability", 0.6, 0.5, by_fold)
+    choice = ViewChoice(BOTH, (0.75, 0.25), 0.6, 0.5, by_fold)
     chosen(monkeypatch, choice)
     made, labelled = project.ensemble(), project.labelled()
     networks = run.networks(cpu)
@@ -176,7 +176,7 @@ def test_views_count_in_the_time_and_are_left_out_where_no_run_has_it(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_fold = ({"identity": 0.5, "horizontal": 0.5},) * 3
-    chosen(monkeypatch, ViewChoice(BOTH, (0.5, 0.5), "probability", 0.6, 0.5, by_fold))
+    chosen(monkeypatch, ViewChoice(BOTH, (0.5, 0.5), 0.6, 0.5, by_fold))
     for seed, seconds in ((1, 0.001), (2, 0.003)):
         write_json(train(tmp_path, QUICK, seed=seed).cost_path, {"cpu float32": seconds})
     for limit, runs, views in ((20, 2, True), (5, 1, True), (1.5, 1, False)):

@@ -18,7 +18,7 @@ from toolkit.blending.run_views import averaged, averaged_out_of_fold, default_v
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
 from toolkit.networks.predict import predict
-from toolkit.networks.views import predict_view
+from toolkit.networks.views import predict_views
 from toolkit.probabilities import probabilities
 from toolkit.recipe import override
 from toolkit.runs import Run
@@ -105,13 +105,13 @@ def test_what_is_killed_leaves_no_half_view_and_ends_with_the_same_result(
     whole, calls = bytes_of(run, "both", "vertical"), []
     shutil.rmtree(views)
 
-    def dies(*arguments: object) -> np.ndarray:
+    def dies(*arguments: object, **more: object) -> np.ndarray:
         calls.append(arguments)
         if len(calls) == 8:  # within the second view
             raise KeyboardInterrupt
-        return predict_view(*arguments)  # type: ignore[arg-type]
+        return predict_views(*arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run_views, "predict_view", dies)
+    monkeypatch.setattr(run_views, "predict_views", dies)
     with pytest.raises(KeyboardInterrupt):
         store_views(run, ["both", "vertical"], "cpu")
     assert [folder.name for folder in views.glob("*")] == ["both"]
@@ -138,7 +138,7 @@ def test_the_mean_is_that_of_the_chosen_views_each_folds_of_its_own() -> None:
     labelled = tiny.labelled(targets, np.where(np.arange(300) < 6, -1, fold))
     stored = {name: noisy(targets, 3, 1, seed) for seed, name in enumerate(("identity", "horizontal"))}
     by_fold = ({"identity": 1.0}, {"identity": 0.5, "horizontal": 0.5})
-    choice = ViewChoice(tuple(stored), (0.75, 0.25), "probability", 0, 0, by_fold)
+    choice = ViewChoice(tuple(stored), (0.75, 0.25), 0, 0, by_fold)
     one, other = (probabilities(each) for each in stored.values())
     whole = np.concatenate(list(averaged(labelled, choice, stored)))
     assert np.allclose(whole, 0.75 * one + 0.25 * other, atol=1e-3)

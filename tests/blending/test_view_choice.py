@@ -22,7 +22,6 @@ from toolkit.blending.view_choice import (
     write_choice,
 )
 from toolkit.errors import UserError
-from toolkit.networks.views import SPACES, Space
 from toolkit.probabilities import probabilities
 from toolkit.scoring.out_of_fold import score
 
@@ -79,7 +78,7 @@ def test_a_fold_is_scored_by_a_choice_that_did_not_see_it() -> None:
     for k, name in enumerate(("horizontal", "vertical")):
         stored[name] = np.where(np.equal(FOLD % 2, k)[:, None], right, wrong)
     choice = choose_views(labelled(TARGETS, FOLD % 2, of=blood_cells), stored)
-    assert choice == ViewChoice(("identity",), (1.0,), "probability", 0, 0, ({"identity": 1.0},) * 2)
+    assert choice == ViewChoice(("identity",), (1.0,), 0, 0, ({"identity": 1.0},) * 2)
 
 
 MASKS = np.random.default_rng(1).integers(0, 5, (40, 6, 10)).astype(np.uint8)
@@ -92,26 +91,25 @@ def quantised(seed: int) -> np.ndarray:
     return np.rint(255 * values / values.sum(1, keepdims=True)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("space", SPACES)
 def test_masks_are_scored_in_parts_and_a_pixel_that_a_view_missed_is_not_its_vote(
-    space: Space, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stored = {name: quantised(seed) for seed, name in enumerate(("identity", "horizontal", "scale1.25"))}
     stored["scale1.25"][:, :, :2] = 0  # not seen
-    choice = choose_views(PICTURES, stored, space)
-    assert choice.crossfitted > choice.plain + 0.02 and choice.space == space
+    choice = choose_views(PICTURES, stored)
+    assert choice.crossfitted > choice.plain + 0.02
     blended = np.concatenate(list(averaged(PICTURES, choice, stored)))
     assert (blended[:, 0] == 0).all() and np.allclose(blended.sum(1), 1, atol=5 / 255)  # stored as 255ths
     two = replace(choice, views=choice.views[:2], weights=choice.weights[:2])
     without = np.concatenate(list(averaged(PICTURES, two, stored)))
     assert np.allclose(blended[:, :, :2], without[:, :, :2], atol=1e-5)
     # the score of the chosen mean, as the choice saw it, is that of the mean which is then made
-    table = ViewConfusions(PICTURES, stored, space)
+    table = ViewConfusions(PICTURES, stored)
     weights = tuple(dict(zip(choice.views, choice.weights, strict=True)).get(name, 0.0) for name in stored)
     table.measure([weights])
     assert table.score(weights, np.arange(3)) == pytest.approx(score(PICTURES, blended)["score"], abs=2e-3)
     monkeypatch.setattr(view_choice, "POSITIONS", 100)
-    assert choose_views(PICTURES, stored, space) == choice
+    assert choose_views(PICTURES, stored) == choice
 
 
 def test_of_equal_probabilities_the_first_class_wins_as_when_decoding() -> None:
@@ -142,6 +140,6 @@ def test_a_choice_without_what_it_is_compared_with_is_refused() -> None:
 
 
 def test_a_choice_is_kept_beside_the_blend(tmp_path: Path) -> None:
-    choice = ViewChoice(("identity", "rot90"), (0.75, 0.25), "log", 0.9, 0.8, ({"identity": 1.0},))
+    choice = ViewChoice(("identity", "rot90"), (0.75, 0.25), 0.9, 0.8, ({"identity": 1.0},))
     write_choice(tmp_path / "views.json", choice)
     assert read_choice(tmp_path / "views.json") == choice

@@ -13,14 +13,11 @@ from toolkit.errors import UserError
 from toolkit.networks.predict import predict
 from toolkit.networks.views import (
     EXACT,
-    SPACES,
     SQUARE,
     Mean,
-    Space,
     apply_view,
     parse_view,
     parse_views,
-    predict_view,
     predict_views,
     undo_view,
     unseen_pixels,
@@ -253,8 +250,6 @@ def test_identity_alone_is_the_prediction_to_the_bit(network: torch.nn.Module) -
     plain = predict(network, IMAGES, SCORED, CPU, "float32", batch=3)
     assert np.array_equal(mean(network, ["identity"], batch=3), plain)
     assert np.array_equal(mean(network, ["identity", "both"], weights=[2, 0], batch=3), plain)
-    for space in SPACES:
-        assert np.allclose(mean(network, ["identity"], space=space), plain, atol=1e-6)
 
 
 def by_hand(network: torch.nn.Module, axes: tuple[int, ...]) -> np.ndarray:
@@ -266,35 +261,14 @@ def by_hand(network: torch.nn.Module, axes: tuple[int, ...]) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
-@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("network", [Pixels(), Labels()])
 @pytest.mark.parametrize("batch", [2, 128])
-def test_flips_are_undone_and_averaged_as_by_hand(network: torch.nn.Module, space: Space, batch: int) -> None:
+def test_flips_are_undone_and_averaged_as_by_hand(network: torch.nn.Module, batch: int) -> None:
     parts = [by_hand(network, axes) for axes in ((), (2,), (1,), (1, 2))]
-    weights = [0.4, 0.3, 0.2, 0.1]
-    moved = [{"probability": part, "log": np.log(part), "logit": np.log(part / (1 - part))}[space] for part in parts]
-    total = sum(weight * part for weight, part in zip(weights, moved, strict=True))
-    back = {"probability": total, "log": np.exp(total), "logit": 1 / (1 + np.exp(-total))}[space]
-    back /= back.sum(1, keepdims=True)
-    result = mean(
-        network,
-        ["identity", "horizontal", "vertical", "both"],
-        weights=[4, 3, 2, 1],
-        space=space,
-        batch=batch,
-    )
+    expected = np.average(parts, axis=0, weights=[4, 3, 2, 1])
+    result = mean(network, ["identity", "horizontal", "vertical", "both"], weights=[4, 3, 2, 1], batch=batch)
     assert result.dtype == np.float32 and (result[:, 1] == 0).all()
-    assert np.allclose(result[:, list(SCORED)], back, atol=1e-5)
-
-
-def test_logarithms_of_what_is_sure_stay_numbers() -> None:
-    class Sure(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return 1e4 * Pixels()(images.float() - 128)
-
-    for space in SPACES:
-        result = mean(Sure(), ["identity", "both", "rotate10", "bright1.2"], space=space)
-        assert np.isfinite(result).all() and np.allclose(result.sum(1), 1, atol=1e-5)
+    assert np.allclose(result[:, list(SCORED)], expected, atol=1e-5)
 
 
 class Same(torch.nn.Module):
@@ -310,10 +284,9 @@ def test_every_pixel_is_the_mean_over_the_views_that_see_it() -> None:
     array = images.permute(0, 2, 3, 1).numpy()
     plain = predict(Same(), array, SCORED, CPU, "float32")
     views = ["identity", "scale1.25", "rotate10", "horizontal+scale0.9", "shiftx3"]
-    for space in SPACES:
-        result = predict_views(Same(), array, SCORED, CPU, "float32", views, space=space)
-        assert np.abs(result - plain).max() < ERROR  # a black border that votes would be far off
-    alone = predict_view(Same(), array, SCORED, CPU, "float32", "scale1.25")
+    result = predict_views(Same(), array, SCORED, CPU, "float32", views)
+    assert np.abs(result - plain).max() < ERROR  # a black border that votes would be far off
+    alone = predict_views(Same(), array, SCORED, CPU, "float32", ["scale1.25"], gaps=True)
     voted = alone.sum(1)
     assert ((np.abs(voted - 1) < 1e-5) | (voted == 0)).all() and 0.58 < voted.mean() < 0.64  # 1 / 1.25²
 
@@ -330,18 +303,14 @@ def test_pixels_that_no_view_sees_are_refused() -> None:
 def test_stored_probabilities_are_averaged_like_a_networks() -> None:
     views = ["identity", "shiftx3", "both", "rotate10"]
     weights = [0.4, 0.1, 0.3, 0.2]
-    parts = [predict_view(Pixels(), IMAGES, SCORED, CPU, "float32", view) for view in views]
-    for space in SPACES:
-        stored = Mean(space)
-        for part, weight in zip(parts, weights, strict=True):
-            stored.add(torch.from_numpy(part[:, list(SCORED)]), weight)
-        result = mean(Pixels(), views, weights=weights, space=space)[:, list(SCORED)]
-        assert np.allclose(stored.result().numpy(), result, atol=1e-5)
+    stored = Mean()
+    for view, weight in zip(views, weights, strict=True):
+        stored.add(torch.from_numpy(mean(Pixels(), [view], gaps=True)[:, list(SCORED)]), weight)
+    result = mean(Pixels(), views, weights=weights)[:, list(SCORED)]
+    assert np.allclose(stored.result().numpy(), result, atol=1e-5)
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, math.inf], [1.0, math.nan]])
 def test_weights_that_make_no_mean_are_refused(weights: list[float]) -> None:
     with pytest.raises(UserError, match="2 views need as many weights, none below 0 and not all 0"):
         mean(Labels(), ["identity", "both"], weights=weights)
-    with pytest.raises(UserError, match="there is no space 'odds' to average in; there are probability, log, logit"):
-        mean(Labels(), ["identity", "both"], space="odds")

@@ -78,7 +78,7 @@ def test_other_views_of_the_same_runs_are_another_submission(blend: Blend, ledge
     first = build(blend, ledger, tmp_path).path
     names = {first}
     for weight in (0.5, 0.75):
-        write_choice(blend.views_path, ViewChoice(("identity", "horizontal"), (weight, 1 - weight), "log", 0.6, 0.5))
+        write_choice(blend.views_path, ViewChoice(("identity", "horizontal"), (weight, 1 - weight), 0.6, 0.5))
         names.add(build(blend, ledger, tmp_path).path)
     assert len(names) == 3
     with pytest.raises(UserError, match=f"to reproduce {first.stem}, blend its runs first"):

@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 def test_a_prediction_has_the_blends_labels_networks_and_views(tmp_path: Path) -> None:
     blend = tiny.blend(tmp_path, "one", "two")
-    write_choice(blend.views_path, ViewChoice(("identity", "horizontal"), (0.75, 0.25), "log", 0.6, 0.5))
+    write_choice(blend.views_path, ViewChoice(("identity", "horizontal"), (0.75, 0.25), 0.6, 0.5))
     made = blend_prediction(blend, 0, "cpu")
     assert made.images is blend.labelled.test_images and blend.test is not None
     assert (made.labels == np.asarray(blend.test).argmax(1)).all()
@@ -47,7 +47,7 @@ def code(tmp_path: Path) -> Blend:
         torch.manual_seed(fold.number)
         save_file(tiny.build_model(tiny.FIRST).state_dict(), fold.weights)
     by_fold = ({"identity": 0.25, "rot90": 0.75}, {"identity": 1.0}, {"rot90": 1.0})
-    write_choice(blend.views_path, ViewChoice(("identity", "rot90"), (0.25, 0.75), "probability", 0.5, 0.4, by_fold))
+    write_choice(blend.views_path, ViewChoice(("identity", "rot90"), (0.25, 0.75), 0.5, 0.4, by_fold))
     competition = replace(tiny.competition, try_submission=lambda path, images: pytest.fail("isn't run here"))
     return replace(blend, labelled=replace(blend.labelled, competition=competition))
 
@@ -68,10 +68,6 @@ def test_code_is_compared_on_training_images_seen_through_the_views_chosen(code:
     assert made.margins is not None and np.allclose(made.margins, ranked[:, 2] - ranked[:, 1], atol=1e-6)
     assert halves.margins is not None and (halves.margins != made.margins).any()
     assert len(blend_prediction(code, 0, "cpu").labels) == 0
-    assert code.views is not None
-    write_choice(code.views_path, replace(code.views, space="log"))
-    with pytest.raises(UserError, match="averages views in the space log, a code submission can only average prob"):
-        blend_prediction(code, 0, "cpu")
 
 
 @pytest.mark.parametrize("half", [False, True])

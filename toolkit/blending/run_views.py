@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from toolkit.blending.candidates import Candidate, Limits
-from toolkit.blending.view_choice import ViewChoice, choose_views, stored_floor
+from toolkit.blending.view_choice import ViewChoice, choose_views
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.views import EXACT, IDENTITY, Mean, Space, parse_views, predict_view
+from toolkit.networks.views import EXACT, IDENTITY, Mean, parse_views, predict_views
 from toolkit.predictions import Predictions
 from toolkit.probabilities import chunks, open_probabilities, probabilities, weighted_mean, write_probabilities
 from toolkit.progress import SILENT, Progress
@@ -79,7 +79,7 @@ def store_views(run: Run, views: Iterable[str], device: str = "auto") -> None:
     networks = run.networks(place)
 
     def predict(number: int, images: np.ndarray, view: str) -> np.ndarray:
-        return predict_view(networks[number], images, scored, place, run.recipe.precision, view)
+        return predict_views(networks[number], images, scored, place, run.recipe.precision, [view], gaps=True)
 
     def out_of_fold(view: str, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
         for at in chunks(len(fold)):
@@ -123,7 +123,7 @@ def averaged(labelled: Labelled, choice: ViewChoice, stored: Mapping[str, np.nda
     """The chosen mean of stored probabilities by view, float32 (n, C, ...) a chunk, in order."""
     weights = dict(zip(choice.views, choice.weights, strict=True))
     for at in chunks(len(stored[choice.views[0]])):
-        yield _mean(labelled, choice.space, weights, {view: stored[view][at] for view in weights})
+        yield _mean(labelled, weights, {view: stored[view][at] for view in weights})
 
 
 def averaged_out_of_fold(
@@ -136,15 +136,13 @@ def averaged_out_of_fold(
         for k, weights in enumerate(choice.by_fold):
             rows = np.flatnonzero(fold[at] == k)
             if len(rows):
-                part[rows] = _mean(labelled, choice.space, weights, {view: stored[view][at][rows] for view in weights})
+                part[rows] = _mean(labelled, weights, {view: stored[view][at][rows] for view in weights})
         yield part
 
 
-def _mean(
-    labelled: Labelled, space: Space, weights: Mapping[str, float], seen: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def _mean(labelled: Labelled, weights: Mapping[str, float], seen: Mapping[str, np.ndarray]) -> np.ndarray:
     like, scored = next(iter(seen.values())), list(labelled.competition.scored)
-    mean = Mean(space, stored_floor(like))
+    mean = Mean()
     for view, weight in weights.items():
         mean.add(torch.from_numpy(probabilities(seen[view])[:, scored]), weight)
     result = np.zeros(like.shape, np.float32)

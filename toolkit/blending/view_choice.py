@@ -10,14 +10,13 @@ import torch
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.metrics import IGNORED
-from toolkit.networks.views import EXACT, FLOOR, IDENTITY, Mean, Space
+from toolkit.networks.views import EXACT, IDENTITY
 from toolkit.probabilities import probabilities
 from toolkit.store import read_json, write_json
 
 FLIPS = (IDENTITY, "horizontal", "vertical", "both")
 ROUNDS = 8  # of the greedy selection
 SHRINK = 0.5  # of the way from its weights to equal ones
-STORED_FLOOR = 1 / 1020  # under a logarithm, of a probability that is stored as a 255th
 POSITIONS = 2**19  # labels or pixels in memory at a time, for each view
 Weights = tuple[float, ...]
 
@@ -28,13 +27,12 @@ class ViewChoice:
 
     views: tuple[str, ...]
     weights: tuple[float, ...]  # sum to 1
-    space: Space
     crossfitted: float
     plain: float
     by_fold: tuple[dict[str, float], ...] = ()  # for each fold, the views and weights chosen on the others
 
 
-def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray], space: Space = "probability") -> ViewChoice:
+def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray]) -> ViewChoice:
     """The views to average and their weights, from out-of-fold probabilities (N, C, ...) of each view.
 
     Candidates: `identity`; equal weights for the flips, for all that only exchange pixels, and for all views; and
@@ -49,7 +47,7 @@ def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray], space: Sp
         raise UserError("views are compared with identity; store it too")
     if labelled.folds < 2:
         raise UserError("views are chosen on other folds than they are scored on; one fold is not enough")
-    table = ViewConfusions(labelled, stored, space)
+    table = ViewConfusions(labelled, stored)
     every = np.arange(labelled.folds)
     fits = [every, *(every[every != k] for k in every)]
     plain = tuple(float(name == IDENTITY) for name in names)
@@ -68,14 +66,14 @@ def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray], space: Sp
     if crossfitted <= unchanged:
         best = [plain] * len(best)
     kept, *by_fold = ({name: w for name, w in zip(names, one, strict=True) if w} for one in best)
-    return ViewChoice(tuple(kept), tuple(kept.values()), space, crossfitted, unchanged, tuple(by_fold))
+    return ViewChoice(tuple(kept), tuple(kept.values()), crossfitted, unchanged, tuple(by_fold))
 
 
 def _shares(weights: Sequence[float]) -> Weights:
     return tuple(weight / sum(weights) for weight in weights)
 
 
-# greedy.py counts a candidate's steps in one space, on bytes; here each set of folds has its own end, in three spaces
+# greedy.py counts steps to one end, on whole numbers; here each set of folds has its own
 def _greedy(table: "ViewConfusions", start: Weights, fits: Sequence[np.ndarray]) -> list[Weights]:
     """For each set of folds: views added one at a time, with replacement, while the score on those folds gains."""
     counts = [np.array(start) for _ in fits]
@@ -95,9 +93,8 @@ def _greedy(table: "ViewConfusions", start: Weights, fits: Sequence[np.ndarray])
 class ViewConfusions:
     """Confusion matrices int64 (K, C, C), by fold, of weighted means over views; each mean is measured once."""
 
-    def __init__(self, labelled: Labelled, stored: Mapping[str, np.ndarray], space: Space) -> None:
-        self.labelled, self.space = labelled, space
-        self.stored = list(stored.values())
+    def __init__(self, labelled: Labelled, stored: Mapping[str, np.ndarray]) -> None:
+        self.labelled, self.stored = labelled, list(stored.values())
         self.known: dict[Weights, np.ndarray] = {}
 
     def score(self, weights: Weights, folds: np.ndarray) -> float:
@@ -120,19 +117,13 @@ class ViewConfusions:
             truth = labelled.targets[at].reshape(len(at), -1).astype(np.int64)
             kept = (truth != IGNORED).ravel()
             cell = ((labelled.fold[at, None] * classes + truth) * classes).ravel()[kept]
-            values = torch.stack([self._values(view[at], scored) for view in self.stored])
+            # their sum has the label of their mean: a view without a vote has 0 for all classes
+            views = [torch.from_numpy(probabilities(view[at])[:, scored]) for view in self.stored]
+            values = torch.stack([view.transpose(0, 1).flatten(1) for view in views])
             for number, share in enumerate(shares):
                 label = scored[first_largest(torch.tensordot(share, values, 1)).numpy()[kept]]
                 counts[number] += np.bincount(cell + label, minlength=cells)
         self.known |= dict(zip(fresh, counts.reshape(len(fresh), -1, classes, classes), strict=True))
-
-    def _values(self, stored: np.ndarray, scored: np.ndarray) -> torch.Tensor:
-        """What is added up, (S, positions): the label of the sum is that of the mean, as a view without a vote adds
-        the same to all classes and a mean's scale and renormalisation move no maximum.
-        """
-        mean = Mean(self.space, stored_floor(stored))
-        mean.add(torch.from_numpy(probabilities(stored)[:, scored]), 1.0)
-        return torch.as_tensor(mean.total).transpose(0, 1).flatten(1)
 
 
 def first_largest(values: torch.Tensor) -> torch.Tensor:
@@ -144,13 +135,8 @@ def first_largest(values: torch.Tensor) -> torch.Tensor:
     return label
 
 
-def stored_floor(stored: np.ndarray) -> float:
-    """The least probability under a logarithm."""
-    return STORED_FLOOR if stored.dtype == np.uint8 else FLOOR
-
-
 def write_choice(path: Path, choice: ViewChoice) -> None:
-    values = {"views": dict(zip(choice.views, choice.weights, strict=True)), "space": choice.space}
+    values = {"views": dict(zip(choice.views, choice.weights, strict=True)), "space": "probability"}
     scores = {"crossfitted": choice.crossfitted, "plain": choice.plain}
     write_json(path, values | scores | {"by_fold": choice.by_fold})
 
@@ -158,4 +144,4 @@ def write_choice(path: Path, choice: ViewChoice) -> None:
 def read_choice(path: Path) -> ViewChoice:
     values = read_json(path)
     views, scores = values["views"], (values["crossfitted"], values["plain"])
-    return ViewChoice(tuple(views), tuple(views.values()), values["space"], *scores, tuple(values["by_fold"]))
+    return ViewChoice(tuple(views), tuple(views.values()), *scores, tuple(values["by_fold"]))

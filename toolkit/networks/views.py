@@ -19,7 +19,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -31,8 +30,6 @@ from toolkit.networks.devices import autocast
 from toolkit.networks.predict import batches
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column), from the centre, to where it is seen
-Space = Literal["probability", "log", "logit"]
-SPACES: tuple[Space, ...] = ("probability", "log", "logit")
 SAME: Matrix = ((1, 0), (0, 1))
 IDENTITY = "identity"  # the image as it is
 EXACT: dict[str, Matrix] = {
@@ -49,7 +46,6 @@ SQUARE = ("transpose", "antitranspose", "rot90", "rot270")
 PART = re.compile(r"(rotate|scale|shiftx|shifty|bright)(-?\d+(?:\.\d+)?)")
 LIMITS = {"rotate": (-360, 360), "scale": (0.25, 4), "shiftx": (-64, 64), "shifty": (-64, 64), "bright": (0.1, 10)}
 NOTHING = {"scale": 1.0, "bright": 1.0}  # the value that leaves an image as it is; else 0
-FLOOR = 1e-6  # no probability counts as less under a logarithm, so that no single view has a veto
 SEEN = 0.999  # of a value's bilinear weights must belong to what the view saw of the image
 
 
@@ -236,6 +232,7 @@ def _grid(linear: np.ndarray, shift: np.ndarray, height: int, width: int) -> tor
     return torch.from_numpy(taken[None, ..., ::-1].copy())
 
 
+@torch.inference_mode()
 def predict_views(
     network: nn.Module,
     images: np.ndarray,
@@ -244,34 +241,40 @@ def predict_views(
     precision: str,
     views: Sequence[str],
     weights: Sequence[float] | None = None,
-    space: Space = "probability",
+    *,
+    gaps: bool = False,
     batch: int = 128,
 ) -> np.ndarray:
     """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C): a weighted mean over views, as `predict`.
 
-    weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). space:
-    where the mean is taken. `log` is that of log-softmax, renormalised, which is also what the mean of the logits
-    would give (but for probabilities below FLOOR); `logit` that of log p/(1-p), class by class, renormalised.
-    Unscored classes get 0.
+    weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). gaps:
+    pixels of a mask that no view sees get 0 for all classes, as unscored classes do; else there may be none.
 
     At most `batch` images are in one forward pass. Where fewer images are left, views share a pass: on 2 cores
     passes of 8 images cost 20 to 30 % more an image than passes of 32, and beyond those a pass gains nothing.
 
-    Raises UserError for views that don't fit the images, weights that don't fit the views, and views that leave
-    pixels of a mask without a vote.
+    Raises UserError for views that don't fit the images, weights that don't fit the views, and gaps.
     """
-    if space not in SPACES:
-        raise UserError(f"there is no space {space!r} to average in; there are {', '.join(SPACES)}")
-    chosen = weighted_views(views, weights, images.shape[1], images.shape[2])
-    return _predict(network, images, scored, device, precision, chosen, space, batch, covered=True)
-
-
-def predict_view(
-    network: nn.Module, images: np.ndarray, scored: Sequence[int], device: torch.device, precision: str, view: str
-) -> np.ndarray:
-    """As `predict_views` of one view, but what it doesn't see of a mask has 0 for all classes: no vote."""
-    chosen = weighted_views([view], None, images.shape[1], images.shape[2])
-    return _predict(network, images, scored, device, precision, chosen, "probability", 128, covered=False)
+    weighted = weighted_views(views, weights, images.shape[1], images.shape[2])
+    chosen, shares = [parse_view(name) for name in weighted], list(weighted.values())
+    network.eval()
+    parts: list[np.ndarray] = []
+    for x in batches(images, batch, device):
+        mean, together = Mean(), max(1, batch // len(x))
+        for first in range(0, len(chosen), together):
+            seen = [apply_view(view, x) for view in chosen[first : first + together]]
+            if len({part.dtype for part in seen}) > 1:
+                seen = [part.float() for part in seen]
+            with autocast(device, precision):
+                logits = network(torch.cat(seen) if len(seen) > 1 else seen[0]).float()
+            if not gaps and not parts and first == 0 and logits.ndim == 4:
+                _check_covered(chosen, *_size(logits))
+            for number, part in enumerate(logits[:, list(scored)].split(len(x)), first):
+                mean.add_logits(chosen[number], part, shares[number])
+        probabilities = torch.zeros((len(x), *logits.shape[1:]), device=device)
+        probabilities[:, list(scored)] = mean.result()
+        parts.append(probabilities.cpu().numpy())
+    return np.concatenate(parts)
 
 
 def weighted_views(names: Sequence[str], weights: Sequence[float] | None, height: int, width: int) -> dict[str, float]:
@@ -283,40 +286,6 @@ def weighted_views(names: Sequence[str], weights: Sequence[float] | None, height
     return {view.name: weight / sum(given) for view, weight in zip(views, given, strict=True) if weight}
 
 
-@torch.inference_mode()
-def _predict(
-    network: nn.Module,
-    images: np.ndarray,
-    scored: Sequence[int],
-    device: torch.device,
-    precision: str,
-    weighted: dict[str, float],
-    space: Space,
-    batch: int,
-    covered: bool,
-) -> np.ndarray:
-    network.eval()
-    views, shares = [parse_view(name) for name in weighted], list(weighted.values())
-    parts: list[np.ndarray] = []
-    for x in batches(images, batch, device):
-        mean = Mean(space)
-        together = max(1, batch // len(x))
-        for first in range(0, len(views), together):
-            seen = [apply_view(view, x) for view in views[first : first + together]]
-            if len({part.dtype for part in seen}) > 1:
-                seen = [part.float() for part in seen]
-            with autocast(device, precision):
-                logits = network(torch.cat(seen) if len(seen) > 1 else seen[0]).float()
-            if covered and not parts and first == 0 and logits.ndim == 4:
-                _check_covered(views, *_size(logits))
-            for number, part in enumerate(logits[:, list(scored)].split(len(x)), first):
-                mean.add_logits(views[number], part, shares[number])
-        probabilities = torch.zeros((len(x), *logits.shape[1:]), device=device)
-        probabilities[:, list(scored)] = mean.result()
-        parts.append(probabilities.cpu().numpy())
-    return np.concatenate(parts)
-
-
 def _check_covered(views: Sequence[View], height: int, width: int) -> None:
     if gap := unseen_pixels(views, height, width):
         named = ", ".join(view.name for view in views)
@@ -324,49 +293,30 @@ def _check_covered(views: Sequence[View], height: int, width: int) -> None:
 
 
 class Mean:
-    """A weighted mean over views, taken in a space; classes are the second axis, and every one of them is scored."""
+    """A weighted mean of probabilities over views; classes are the second axis, and every one of them is scored."""
 
-    def __init__(self, space: Space, floor: float = FLOOR) -> None:
-        self.space, self.floor = space, floor
+    def __init__(self) -> None:
         self.total: torch.Tensor | float = 0.0
         self.weight: torch.Tensor | float = 0.0
 
     def add_logits(self, view: View, logits: torch.Tensor, share: float) -> None:
         """What a network says (N, C, ...) about the images that `view` saw."""
-        if logits.ndim == 2 or not view.resampled:
-            logits = logits if logits.ndim == 2 else undo_view(view, logits)[0]
-            values = logits.softmax(1) if self.space == "probability" else self._spread(logits.log_softmax(1))
-            self._add(values, share)
+        if logits.ndim == 2:
+            self._add(logits.softmax(1), share)
+        elif not view.resampled:
+            self._add(undo_view(view, logits)[0].softmax(1), share)
         else:
             values, weight = undo_view(view, logits.softmax(1))
-            if self.space != "probability":
-                values = self._spread(values.log())
-            self._add(values * weight, share * weight)
+            self._add(values, share * weight)
 
     def add(self, probabilities: torch.Tensor, share: float) -> None:
         """Probabilities (N, C, ...) that were put back; where all are 0 the view has no vote."""
-        weight = share * (probabilities.sum(1, keepdim=True) > 0.5)
-        if self.space != "probability":
-            probabilities = self._spread(probabilities.log())
-        self._add(probabilities, weight)
+        self._add(probabilities, share * (probabilities.sum(1, keepdim=True) > 0.5))
 
     def result(self) -> torch.Tensor:
         """Probabilities (N, C, ...); 0 where no view had a vote."""
         weight = torch.as_tensor(self.weight)
-        mean = torch.as_tensor(self.total) / torch.where(weight > 0, weight, 1)
-        if self.space == "log":
-            mean = mean.softmax(1)
-        elif self.space == "logit":
-            mean = mean.sigmoid()
-            mean = mean / mean.sum(1, keepdim=True)
-        return mean * (weight > 0)
-
-    def _spread(self, logarithms: torch.Tensor) -> torch.Tensor:
-        logarithms = logarithms.clamp_min(math.log(self.floor))
-        if self.space == "log":
-            return logarithms
-        logarithms = logarithms.clamp_max(math.log1p(-self.floor))
-        return logarithms - torch.log(-torch.expm1(logarithms))
+        return torch.as_tensor(self.total) / torch.where(weight > 0, weight, 1)
 
     def _add(self, values: torch.Tensor, weight: torch.Tensor | float) -> None:
         self.total = self.total + weight * values

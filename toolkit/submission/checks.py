@@ -25,8 +25,7 @@ def blend_prediction(blend: Blend, images: int, device: str, half: bool = False)
     """What a submission of the blend is made from.
 
     images: on how many training images a code submission is going to be compared; 0 where it won't be, and
-    then nothing is predicted. Raises UserError where code would have to average views in another space than that
-    of probabilities.
+    then nothing is predicted. Raises UserError where weights of its networks are gone.
     """
     labelled, choice, stored = blend.labelled, blend.views, blend.test
     competition, members = labelled.competition, blend_members(blend)
@@ -34,11 +33,6 @@ def blend_prediction(blend: Blend, images: int, device: str, half: bool = False)
     if stored is not None and competition.try_submission is None:
         labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
         return Prediction(labelled.test_images, labels, members, views, view_weights=weights)
-    if choice and choice.space != "probability":
-        raise UserError(
-            f"{blend.folder} averages views in the space {choice.space}, a code submission can only average "
-            "probabilities; choose the views again in that space"
-        )
     rows = np.linspace(0, len(labelled.images) - 1, min(images, len(labelled.images))).astype(int)
     biases = blend.described["biases"]
     made = Prediction(labelled.images[rows], np.zeros(0, np.uint8), members, views, biases and tuple(biases), half)
