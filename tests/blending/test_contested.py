@@ -30,7 +30,7 @@ def test_what_does_not_fit_in_memory_lies_on_disk_and_changes_nothing(tmp_path: 
     )
     assert isinstance(filed.blocks[0].values, np.memmap) and not isinstance(held.blocks[0].values, np.memmap)
     assert not isinstance(read(filed.blocks[0].values), np.memmap)
-    assert greedy(filed, [0]).tolist() == greedy(held, [0]).tolist()
+    assert greedy(filed, [0], 50).tolist() == greedy(held, [0], 50).tolist()
 
 
 def test_thinning_keeps_rare_classes_whole_and_totals_nearly() -> None:
@@ -42,7 +42,7 @@ def test_thinning_keeps_rare_classes_whole_and_totals_nearly() -> None:
     truth = [np.concatenate([block.truth for block in one.blocks]) for one in (contested, few)]
     assert (truth[1] == 3).sum() == (truth[0] == 3).sum() and (truth[1] == 0).sum() <= 300
     assert few.every is not None and few.every[3] == 1 and few.every[0] > 1
-    exact, near = (HillClimb(one, [0, 1, 2], np.ones(4, np.int64)).scores(1) for one in (contested, few))
+    exact, near = (HillClimb(one, [0, 1, 2]).scores() for one in (contested, few))
     assert np.abs(exact - near).max() < 0.03
     with pytest.raises(ValueError, match="can't tell the confusion of a sample"):
         few.confusions(np.ones(4), 0)

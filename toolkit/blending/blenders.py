@@ -25,7 +25,7 @@ def fit_mean(pool: Pool, folds: Sequence[int]) -> Solution:
 
 def fit_single(pool: Pool, folds: Sequence[int]) -> Solution:
     """The best seed group alone."""
-    scores = np.where(pool.allowed(folds), HillClimb(pool.fitted, folds).scores(1), -np.inf)
+    scores = np.where(pool.allowed(folds), HillClimb(pool.fitted, folds).scores(), -np.inf)
     return Solution((np.arange(len(scores)) == scores.argmax()).astype(np.int64))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from toolkit.metrics import IGNORED, MacroF1, Metric, confusion_by_sample
-from toolkit.probabilities import read
+from toolkit.probabilities import open_probabilities, read
 
 AGREED = 255  # no label: the item is contested
 
@@ -106,15 +106,11 @@ def gather(
         _take(flat, kept, taken)
         held += taken.nbytes
         if held > limit and scratch is not None and len(taken):
-            taken = _filed(taken, scratch / f"contested_{len(blocks)}.npy")
+            path = scratch / f"contested_{len(blocks)}.npy"
+            np.save(path, taken, allow_pickle=False)
+            taken = open_probabilities(path)
         blocks.append(Block(number, taken, truth.ravel()[kept], rows[kept // (truth.size // count)]))
     return Contested(tuple(blocks), settled, fold, tuple(scored), metric, candidates)
-
-
-def _filed(values: np.ndarray, path: Path) -> np.ndarray:
-    np.save(path, values, allow_pickle=False)
-    filed: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return filed
 
 
 def thinned(contested: Contested, most: int) -> Contested:

@@ -1,6 +1,6 @@
 """Weights over candidates chosen by the official metric itself, in compiled kernels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
@@ -15,9 +15,7 @@ def _tally(
     values: np.ndarray,
     truth: np.ndarray,
     state: np.ndarray,
-    step: int,
-    moved: int,
-    move: int,
+    taken: int,
     place: np.ndarray,
     best: np.ndarray,
     label: np.ndarray,
@@ -25,24 +23,24 @@ def _tally(
     counts: np.ndarray,
     still: np.ndarray,
 ) -> None:
-    """Add to counts (C, S, M) the labels after `step` times each candidate is added to state (n, S).
+    """Add to counts (C, S, M) the labels after each candidate in turn is added to state (n, S).
 
-    Before that `move` times candidate `moved` is added to the state for good, so that values are read once. An item
+    Before that the candidate `taken` (none: -1) is added to the state for good, so that values are read once. An item
     that no candidate can turn is added to still (C, S) instead, and classes that lie too far behind are passed over.
     Where place (C,) is a class's position among the scored ones, and not -1, only the right ones are counted, which
     is all that accuracy asks for; the others go to the next class. best, label (M,) and part (C, S, M) are work
-    space, int16 where steps fit.
+    space, int16 for values in bytes.
     """
     items, classes, candidates = values.shape
-    reach = abs(step) * (255 if values.itemsize == 1 else 65535)
+    reach = 255 if values.itemsize == 1 else 65535
     kind = best.dtype.type  # without these casts all is computed in 64 bits, four at a time
-    step_, one, none = kind(step), kind(1), kind(0)
+    one, none = kind(1), kind(0)
     for start in range(0, items, 16384):  # int16 counts can't overflow in so many
         part[:] = 0
         for i in range(start, min(start + 16384, items)):
-            if move:
+            if taken >= 0:
                 for c in range(classes):
-                    state[i, c] += move * np.int32(values[i, c, moved])
+                    state[i, c] += np.int32(values[i, c, taken])
             first, leader = state[i, 0], 0
             for c in range(1, classes):
                 if state[i, c] > first:
@@ -57,11 +55,11 @@ def _tally(
                 if lowest < 0:
                     lowest = c
                     for m in range(candidates):
-                        best[m] = kind(behind_ + kind(step_ * kind(values[i, c, m])))
+                        best[m] = kind(behind_ + kind(values[i, c, m]))
                         label[m] = c_
                 else:
                     for m in range(candidates):
-                        value = kind(behind_ + kind(step_ * kind(values[i, c, m])))
+                        value = kind(behind_ + kind(values[i, c, m]))
                         larger = value > best[m]
                         best[m] = value if larger else best[m]
                         label[m] = c_ if larger else label[m]
@@ -84,49 +82,26 @@ def _tally(
         counts += part
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _add(values: np.ndarray, step: int, candidate: int, state: np.ndarray) -> None:
-    for i in range(values.shape[0]):
-        for c in range(values.shape[1]):
-            state[i, c] += step * np.int32(values[i, c, candidate])
-
-
 class HillClimb:
-    """Whole-number weights over the candidates, and the metric of every single step away from them."""
+    """The metric of every single step away from whole-number weights over the candidates, all 0 in the beginning."""
 
-    def __init__(self, contested: Contested, folds: Sequence[int], weights: np.ndarray | None = None) -> None:
+    def __init__(self, contested: Contested, folds: Sequence[int]) -> None:
         self.contested, self.blocks = contested, contested.chosen(folds)
         self.base = contested.base(folds)
-        self.weights = np.zeros(contested.candidates, np.int64)
         self.states = [np.zeros(block.values.shape[:2], np.int32) for block in self.blocks]
-        self.waiting = (0, 0)  # a move that the next scores make on their way
-        for candidate in np.flatnonzero(weights) if weights is not None else ():
-            self.move(int(candidate), int(weights[candidate]))  # type: ignore[index]
 
-    def _parts(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        for block, state in zip(self.blocks, self.states, strict=True):
-            yield read(block.values), block.truth, state
-
-    def move(self, candidate: int, step: int) -> None:
-        if self.waiting[1]:
-            for values, _, state in self._parts():
-                _add(values, self.waiting[1], self.waiting[0], state)
-        self.weights[candidate] += step
-        self.waiting = (candidate, step)
-
-    def scores(self, step: int) -> np.ndarray:
-        """Scores (M,) of the weights with `step` added to each candidate's in turn; 0: without any (all alike)."""
+    def scores(self, taken: int = -1) -> np.ndarray:
+        """Scores (M,) with one added to each candidate's weight in turn, once that of `taken` was for good."""
         own, many = self.contested, self.contested.candidates
         counts = np.zeros((len(self.base), len(own.scored), many), np.int64)
         still = np.zeros(counts.shape[:2], np.int64)
         place = np.full(256, -1)
         if isinstance(own.metric, Accuracy):
             place[list(own.scored)] = np.arange(len(own.scored))
-        for values, truth, state in self._parts():
-            kind = np.int16 if values.dtype == np.uint8 and abs(step) * 255 * 2 < 2**15 else np.int32
+        for block, state in zip(self.blocks, self.states, strict=True):
+            kind = np.int16 if block.values.dtype == np.uint8 else np.int32
             best, label, part = np.zeros(many, kind), np.zeros(many, kind), np.zeros(counts.shape, kind)
-            _tally(values, truth, state, step, *self.waiting, place, best, label, part, counts, still)
-        self.waiting = (0, 0)
+            _tally(read(block.values), block.truth, state, taken, place, best, label, part, counts, still)
         confusion = np.repeat(self.base[None], many, 0)
         every = 1 if own.every is None else own.every[:, None]
         confusion[:, :, list(own.scored)] += every * (counts.transpose(2, 0, 1) + still)
@@ -136,7 +111,7 @@ class HillClimb:
 def greedy(
     contested: Contested,
     folds: Sequence[int],
-    steps: int = 50,
+    steps: int,
     allowed: np.ndarray | None = None,
     costs: np.ndarray | None = None,
     limits: np.ndarray | None = None,
@@ -150,26 +125,28 @@ def greedy(
     candidate in several currencies, which count once however often it is taken, never exceed limits (L,).
     """
     allowed = np.ones(contested.candidates, np.bool_) if allowed is None else allowed
-    best, taken = -1.0, np.zeros(contested.candidates, np.int64)
-    alone = HillClimb(contested, folds).scores(1)
+    best, found = -1.0, np.zeros(contested.candidates, np.int64)
+    alone = HillClimb(contested, folds).scores()
     for path in range(paths):
         climb, rng, tied = HillClimb(contested, folds), np.random.default_rng(path), False
+        weights, taken = np.zeros(contested.candidates, np.int64), -1
         for number in range(steps):
             open_now = allowed
             if costs is not None and limits is not None:
-                spent = costs @ (climb.weights > 0)
+                spent = costs @ (weights > 0)
                 fits = (spent[:, None] + costs <= limits[:, None]).all(0)
-                open_now = allowed & (fits | (climb.weights > 0))
+                open_now = allowed & (fits | (weights > 0))
             if not open_now.any():
                 break
-            scores = np.where(open_now, climb.scores(1) if number else alone, -np.inf)
+            scores = np.where(open_now, climb.scores(taken) if number else alone, -np.inf)
             equal = np.flatnonzero(scores == scores.max())
-            used = equal[climb.weights[equal] > 0]
+            used = equal[weights[equal] > 0]
             equal = used if len(used) else equal
             tied |= len(equal) > 1
-            climb.move(int(rng.choice(equal) if path else equal[alone[equal].argmax()]), 1)
+            taken = int(rng.choice(equal) if path else equal[alone[equal].argmax()])
+            weights[taken] += 1
             if scores.max() > best:
-                best, taken = float(scores.max()), climb.weights.copy()
+                best, found = float(scores.max()), weights.copy()
         if not tied:
             break
-    return taken
+    return found
