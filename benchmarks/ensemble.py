@@ -214,8 +214,8 @@ def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 
     """Of the cross-fitted and of the naive score, on one drawn problem."""
     from competitions.blood_cells import competition
     from toolkit.blending.blenders import BLENDERS, Blender
-    from toolkit.blending.candidates import Candidate, make_pool, make_seed_groups
-    from toolkit.blending.crossfit import best_single, cross_fit
+    from toolkit.blending.candidates import Candidate, make_pool
+    from toolkit.blending.crossfit import cross_fit
     from toolkit.blending.solution import Solution, mixed
     from toolkit.data.labelled import Labelled
     from toolkit.store import Workspace
@@ -241,9 +241,8 @@ def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 
         [Candidate(f"{m}", f"{m}", one[start : start + samples], one[2 * samples :]) for m, one in enumerate(stored)]
         for start in (0, samples)
     )
-    pool = make_pool(here, make_seed_groups(candidates))
-    elsewhere = make_pool(replace(here, targets=other), make_seed_groups(apart))
-    found = cross_fit(pool, fast, [True] * len(fast), best_single(here, candidates))
+    pool, elsewhere = make_pool(here, candidates), make_pool(replace(here, targets=other), apart)
+    found = cross_fit(pool, fast)
     controls: dict[str, Solution] = {}
 
     def error(blender: Blender, solution: Solution, rows: np.ndarray) -> float:

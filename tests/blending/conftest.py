@@ -11,7 +11,7 @@ from competitions.blood_cells import competition as cells
 from competitions.mars import competition as mars
 from tests import tiny
 from toolkit.blending.blenders import BLENDERS
-from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool, make_seed_groups
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool
 from toolkit.blending.contested import Contested, Part, gather
 from toolkit.competition import Competition
 from toolkit.metrics import IGNORED, MacroF1, Metric
@@ -56,7 +56,7 @@ def pool_of(
     limits: Limits = NO_LIMITS,
 ) -> Pool:
     labelled = tiny.labelled(targets, fold, of=of, group=group)
-    return make_pool(labelled, make_seed_groups(candidates, limits), limits)
+    return make_pool(labelled, candidates, limits)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests import tiny
 from tests.blending.conftest import LABELS, drawn, made_runs
 from toolkit.blending.candidates import Limits, candidate, make_seed_groups
+from toolkit.errors import UserError
 from toolkit.runs import current_runs
 
 
@@ -24,7 +26,8 @@ def test_what_alone_breaks_a_limit_is_left_out() -> None:
     candidates = [replace(one, costs=(1.0, 9.0 * (one.name == "run4"), 0.0)) for one in candidates]
     groups = make_seed_groups(candidates, Limits(max_seconds=4.0))
     assert [group.members[-1].name for group in groups] == ["run0", "run1", "run2", "run3"]
-    assert not make_seed_groups(candidates, Limits(max_models=0))
+    with pytest.raises(UserError, match="no run fits --max-models even alone"):
+        make_seed_groups(candidates, Limits(max_models=0))
 
 
 def test_test_images_are_those_at_hand_and_counted_only_where_time_is_limited() -> None:

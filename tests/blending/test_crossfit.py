@@ -8,20 +8,16 @@ import pytest
 from benchmarks.ensemble import bias
 from tests.blending.conftest import FOLD, LABELS, QUICK, drawn, pool_of
 from toolkit.blending.blenders import blenders_for
-from toolkit.blending.candidates import Candidate, Pool
-from toolkit.blending.crossfit import CrossFit, best_single, cross_fit, simplest_within
+from toolkit.blending.crossfit import cross_fit, simplest_within
 from toolkit.blending.solution import fold_confusions
-
-
-def fitted(pool: Pool, candidates: list[Candidate]) -> CrossFit:
-    return cross_fit(pool, QUICK, [True] * len(QUICK), best_single(pool.labelled, candidates))
+from toolkit.scoring.out_of_fold import score
 
 
 def test_a_folds_blend_is_fitted_and_chosen_without_its_labels() -> None:
     targets, candidates = drawn(LABELS)
     other = targets.copy()
     other[FOLD == 2] = np.random.default_rng(1).permutation(targets[FOLD == 2])
-    found = [fitted(pool_of(LABELS, answers, candidates), candidates) for answers in (targets, other)]
+    found = [cross_fit(pool_of(LABELS, answers, candidates), QUICK) for answers in (targets, other)]
     (blender, solution), (same, like) = (one.parts[2] for one in found)
     assert blender == same and solution.weights.tolist() == like.weights.tolist()
     assert str(solution.biases) == str(like.biases)
@@ -31,7 +27,7 @@ def test_a_folds_blend_is_fitted_and_chosen_without_its_labels() -> None:
 def test_the_score_is_that_of_the_parts_and_the_naive_one_that_of_the_final_fit() -> None:
     targets, candidates = drawn(LABELS)
     pool = pool_of(LABELS, targets, candidates)
-    found = fitted(pool, candidates)
+    found = cross_fit(pool, QUICK)
     parts = [fold_confusions(pool, solution, k).sum(0) for k, (_, solution) in enumerate(found.parts)]
     assert found.score == pytest.approx(float(LABELS.score(np.sum(parts, axis=0))))
     final = [fold_confusions(pool, found.final[1], k).sum(0) for k in range(4)]
@@ -39,32 +35,30 @@ def test_the_score_is_that_of_the_parts_and_the_naive_one_that_of_the_final_fit(
     assert 0 <= found.real <= 1 and found.score > found.single
 
 
-def test_what_is_not_eligible_is_scored_and_never_chosen() -> None:
+def test_what_a_server_cannot_do_is_scored_and_never_chosen() -> None:
     targets, candidates = drawn(LABELS)
-    pool = pool_of(LABELS, targets, candidates)
-    blenders = blenders_for(pool)
-    eligible = [one.name == "single" for one in blenders]
-    found = cross_fit(pool, blenders, eligible, best_single(pool.labelled, candidates))
+    code = replace(LABELS, try_submission=lambda path, images: None)  # type: ignore[arg-type,return-value]
+    pool = pool_of(code, targets, candidates)
+    found = cross_fit(pool, [one for one in blenders_for(pool) if one.name in ("single", "calibrated", "ranks")])
     assert {one.name for one, _ in [*found.parts, found.final]} == {"single"}
     assert all(line.score > 0.3 for line in found.table)
-    assert [line.within for line in found.table] == eligible
+    assert [(line.eligible, line.within) for line in found.table] == [(True, True), (False, False), (False, False)]
 
 
 def test_with_two_folds_the_simplest_is_taken_untried() -> None:
     targets, candidates = drawn(LABELS)
-    found = fitted(pool_of(LABELS, targets, candidates, FOLD % 2), candidates)
+    found = cross_fit(pool_of(LABELS, targets, candidates, FOLD % 2), QUICK)
     assert {one.name for one, _ in [*found.parts, found.final]} == {"mean"}
 
 
 def test_the_best_run_is_chosen_without_the_fold_it_is_scored_on() -> None:
-    targets, candidates = drawn(LABELS, models=3)
-    perfect = candidates[2].oof.copy()
-    perfect[FOLD == 1] = np.eye(3)[targets[FOLD == 1]]  # only in fold 1
-    perfect[FOLD != 1] = np.eye(3)[(targets[FOLD != 1] + 1) % 3]
-    candidates[2] = replace(candidates[2], oof=perfect)
-    single = best_single(pool_of(LABELS, targets, candidates).labelled, candidates)
-    right = np.trace(single((0, 2, 3), 1).sum(0)) / (FOLD == 1).sum()
-    assert right < 0.9
+    targets, (plain, *_) = drawn(LABELS)
+    here, oof = (FOLD == 1)[:, None], plain.oof.copy()
+    oof[:27] = np.eye(3)[(targets[:27] + 1) % 3]  # a little worse
+    lucky = replace(plain, seed_group="lucky", oof=np.where(here, np.eye(3)[targets], oof))
+    pool = pool_of(LABELS, targets, [plain, lucky])
+    expected = score(pool.labelled, np.where(here, plain.oof, lucky.oof))["score"]
+    assert cross_fit(pool, QUICK[:1]).single == pytest.approx(expected)
 
 
 def test_the_simplest_within_a_standard_error_of_the_difference() -> None:

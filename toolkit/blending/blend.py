@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import numpy as np
 
 from toolkit.blending.blend_folder import Blend, choose, chosen_blend, further_scores, score_anew
 from toolkit.blending.blenders import blenders_for
-from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool, make_seed_groups
-from toolkit.blending.crossfit import CrossFit, best_single, cross_fit
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool
+from toolkit.blending.crossfit import CrossFit, cross_fit
 from toolkit.blending.pictures import draw
 from toolkit.blending.run_views import TRAINED, through_views, views_to_try
 from toolkit.blending.solution import Solution, mixed
@@ -97,14 +98,8 @@ def _store(
     inputs: dict[str, Any],
     scratch: Path,
 ) -> Blend:
-    competition = labelled.competition
-    seed_groups = make_seed_groups(candidates, limits)
-    if not seed_groups:
-        raise UserError(f"no run fits {', '.join(f'--{name}' for name in limits.given).replace('_', '-')} even alone")
-    pool = make_pool(labelled, seed_groups, limits, scratch)
-    blenders = blenders_for(pool)
-    eligible = [one.linear or competition.try_submission is None for one in blenders]
-    fitted = cross_fit(pool, blenders, eligible, best_single(labelled, [m for g in seed_groups for m in g.members]))
+    pool = make_pool(labelled, candidates, limits, scratch)
+    fitted = cross_fit(pool, blenders_for(pool))
     blender, solution = fitted.final
     made = Blend(labelled.workspace.ensemble / blender.name, labelled)
     described = _description(pool, blender.name, solution) | {
@@ -121,7 +116,7 @@ def _store(
         if choice is not None:
             write_choice(files.views_path, choice)
         scores = {"clean": clean} | further_scores(labelled, described)
-        write_json(files.metrics_path, {"metric": competition.metric.name, **scores} | _counted(fitted))
+        write_json(files.metrics_path, {"metric": labelled.competition.metric.name, **scores} | _counted(fitted))
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs)
     return made
@@ -150,9 +145,9 @@ def _description(pool: Pool, name: str, solution: Solution) -> dict[str, Any]:
     """What `blend.json` says of a solution: `runs` has every run's share, those without any too."""
     biases = None
     if solution.biases is not None:
-        biases = [0.0] * pool.classes
-        for c, value in zip(pool.scored, solution.biases, strict=True):
-            biases[c] = float(value)
+        whole = np.zeros(pool.classes)
+        whole[list(pool.scored)] = solution.biases
+        biases = whole.tolist()
     return {
         "method": name,
         "runs": {
@@ -172,14 +167,5 @@ def _counted(fitted: CrossFit) -> dict[str, Any]:
         "single": fitted.single,
         "gain": fitted.score - fitted.single,
         "gain_is_real": fitted.real,
-        "blenders": [
-            {
-                "name": line.blender.name,
-                "score": line.score,
-                "naive": line.naive,
-                "eligible": line.eligible,
-                "within": line.within,
-            }
-            for line in fitted.table
-        ],
+        "blenders": [asdict(line) for line in fitted.table],
     }

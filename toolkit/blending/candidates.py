@@ -12,6 +12,7 @@ import numpy as np
 from toolkit.blending.contested import Contested, Part, gather, thinned
 from toolkit.blending.greedy import greedy
 from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
 from toolkit.probabilities import probabilities, read
@@ -174,20 +175,23 @@ class Pool:
 
 
 def make_seed_groups(candidates: Sequence[Candidate], limits: Limits = NO_LIMITS) -> tuple[SeedGroup, ...]:
-    """Seed groups by their first member's place; members that alone would break the limits are left out."""
+    """Seed groups by their first member's place, UserError for none; members that alone break limits are left out."""
     found: dict[str, list[Candidate]] = {}
     for one in candidates:
         members = found.setdefault(one.seed_group, [])
         if (SeedGroup("", (*members, one)).costs <= limits.bounds).all():
             members.append(one)
-    return tuple(SeedGroup(name, tuple(members)) for name, members in found.items() if members)
+    groups = tuple(SeedGroup(name, tuple(members)) for name, members in found.items() if members)
+    if not groups:
+        raise UserError(f"no run fits {', '.join(f'--{name}' for name in limits.given).replace('_', '-')} even alone")
+    return groups
 
 
 def make_pool(
-    labelled: Labelled, seed_groups: tuple[SeedGroup, ...], limits: Limits = NO_LIMITS, scratch: Path | None = None
+    labelled: Labelled, candidates: Sequence[Candidate], limits: Limits = NO_LIMITS, scratch: Path | None = None
 ) -> Pool:
     """One pass over the stored probabilities, in parts; what does not fit in memory goes into `scratch`."""
-    competition = labelled.competition
+    competition, seed_groups = labelled.competition, make_seed_groups(candidates, limits)
     width, classes = len(competition.scored) * len(seed_groups), len(competition.task.classes)
     pixels = int(np.prod(labelled.targets.shape[1:]))
     kept = max(1, min(ITEMS, 2**28 // (4 * width)))  # 256 MiB at most

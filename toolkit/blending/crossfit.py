@@ -13,7 +13,7 @@ import numpy as np
 from toolkit.blending.blenders import Blender
 from toolkit.blending.candidates import Candidate, Pool
 from toolkit.blending.solution import Solution, fold_confusions
-from toolkit.data.labelled import Labelled, confusions
+from toolkit.data.labelled import confusions
 from toolkit.probabilities import CHUNK, read
 from toolkit.scoring.bootstrap import resample
 
@@ -25,10 +25,10 @@ Key = tuple[int, ...]
 class BlenderScore:
     """One blender: its cross-fitted score and the score of the final fit on what it was fitted on."""
 
-    blender: Blender
+    name: str
     score: float
     naive: float
-    eligible: bool
+    eligible: bool  # to be chosen: a server that runs code can do linear blends alone
     within: bool  # a standard error of the best eligible one
 
 
@@ -41,8 +41,8 @@ class CrossFit:
     scored on; real: probability that the gain over it is one, by resampling groups.
     """
 
-    table: tuple[BlenderScore, ...]
-    parts: tuple[tuple[Blender, Solution], ...]
+    table: list[BlenderScore]
+    parts: list[tuple[Blender, Solution]]
     final: tuple[Blender, Solution]
     score: float
     naive: float
@@ -61,15 +61,12 @@ def simplest_within(scores: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return within
 
 
-def cross_fit(
-    pool: Pool, blenders: Sequence[Blender], eligible: Sequence[bool], single: Callable[[Key, int], np.ndarray]
-) -> CrossFit:
-    """Fit, choose and score.
-
-    single(folds, k): confusion matrices (n, C, C) of fold k under the run that is the best on `folds`.
-    """
+def cross_fit(pool: Pool, blenders: Sequence[Blender]) -> CrossFit:
+    """Fit, choose and score."""
     folds, group = pool.folds, pool.labelled.group
     score = pool.labelled.competition.score
+    may = [one for one in blenders if one.linear or pool.labelled.competition.try_submission is None]
+    best_single = _best_single(pool)
     solutions: dict[tuple[str, Key], Solution] = {}
     found: dict[tuple[str, Key, int], np.ndarray] = {}
 
@@ -95,14 +92,15 @@ def cross_fit(
         """Confusion matrices of the samples of `inside`, each fold's fitted without itself and `without`."""
         return np.concatenate([matrices(blender, tuple(sorted({*without, j})), j) for j in inside])
 
-    may = [blender for blender, allowed in zip(blenders, eligible, strict=True) if allowed]
-
     def choose(inside: Sequence[int], without: Key) -> list[Blender]:
         """Those within noise of the best eligible one, from the simplest on."""
         whole = np.stack([out_of_fold(blender, inside, without) for blender in may], axis=1)
         draws = score(resample(whole, groups_of(inside), draws=DRAWS))
         within = simplest_within(score(whole.sum(0, dtype=np.int64)), draws)
         return [blender for blender, near in zip(may, within, strict=True) if near]
+
+    def naive(blender: Blender) -> float:
+        return float(score(np.sum([fold_confusions(pool, fit(blender, ()), k).sum(0) for k in folds], axis=0)))
 
     parts, blended, alone = [], [], []
     for k in folds:
@@ -111,50 +109,54 @@ def cross_fit(
         blender = choose(others, (k,))[0] if len(others) > 1 else may[0]
         parts.append((blender, fit(blender, (k,))))
         blended.append(matrices(blender, (k,), k))
-        alone.append(single(tuple(others), k))
+        alone.append(best_single(others, k))
         for key in [key for key in found if len(key[1]) == 2 and max(key[1]) == k]:
             del found[key]  # both of its folds have been scored
     within = choose(folds, ())
     chosen = within[0] if len(folds) > 2 else may[0]
     table = [
         BlenderScore(
-            blender,
-            float(score(out_of_fold(blender, folds, ()).sum(0, dtype=np.int64))),
-            float(score(np.sum([fold_confusions(pool, fit(blender, ()), k).sum(0) for k in folds], axis=0))),
-            allowed,
-            blender in within,
+            one.name,
+            float(score(out_of_fold(one, folds, ()).sum(0, dtype=np.int64))),
+            naive(one),
+            one in may,
+            one in within,
         )
-        for blender, allowed in zip(blenders, eligible, strict=True)
+        for one in blenders
     ]
     both = np.stack([np.concatenate(blended), np.concatenate(alone)], axis=1).astype(np.int64)
     ours, theirs = score(both.sum(0))
     draws = score(resample(both, groups_of(folds), seed=1))
     gain = draws[:, 0] - draws[:, 1]
     return CrossFit(
-        tuple(table),
-        tuple(parts),
-        (chosen, fit(chosen, ())),
-        float(ours),
-        next(line.naive for line in table if line.blender == chosen),
-        float(theirs),
-        float((gain > 0).mean() + (gain == 0).mean() / 2),
+        table=table,
+        parts=parts,
+        final=(chosen, fit(chosen, ())),
+        score=float(ours),
+        naive=next(line.naive for line in table if line.name == chosen.name),
+        single=float(theirs),
+        real=float((gain > 0).mean() + (gain == 0).mean() / 2),
     )
 
 
-def best_single(labelled: Labelled, candidates: Sequence[Candidate]) -> Callable[[Key, int], np.ndarray]:
-    """The function `cross_fit` asks for: runs are read one after the other, and only totals by fold are kept."""
+def _best_single(pool: Pool) -> Callable[[Sequence[int], int], np.ndarray]:
+    """(folds, k) -> confusion matrices (n, C, C) of fold k under the run that is the best on `folds`.
 
-    def matrices(candidate: Candidate, k: int) -> np.ndarray:
+    Runs are read one after the other, and only totals by fold are kept.
+    """
+    labelled, runs = pool.labelled, [member for group in pool.seed_groups for member in group.members]
+
+    def matrices(run: Candidate, k: int) -> np.ndarray:
         rows = labelled.rows(k)
         parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
         return np.concatenate(
-            [confusions(labelled.competition, labelled.targets[at], read(candidate.oof, at)) for at in parts]
+            [confusions(labelled.competition, labelled.targets[at], read(run.oof, at)) for at in parts]
         )
 
-    totals = np.array([[matrices(one, k).sum(0) for k in range(labelled.folds)] for one in candidates])
+    totals = np.array([[matrices(one, k).sum(0) for k in pool.folds] for one in runs])
 
-    def single(inside: Key, k: int) -> np.ndarray:
+    def single(inside: Sequence[int], k: int) -> np.ndarray:
         scores = labelled.competition.score(totals[:, list(inside)].sum(1))
-        return matrices(candidates[int(scores.argmax())], k)
+        return matrices(runs[int(scores.argmax())], k)
 
     return single
