@@ -16,6 +16,7 @@ CALIBRATED = 10_000  # items that temperatures are tuned on
 BAGS = 8
 BAG_STEPS = 20
 QUANTILES = 512
+REGION_IMAGES = 150  # by which the smallest region is chosen
 FEW = 100  # groups; with fewer, blenders differ by chance alone
 
 
@@ -65,16 +66,15 @@ def fit_bagged(pool: Pool, folds: Sequence[int]) -> Solution:
 
 def fit_with_biases(pool: Pool, folds: Sequence[int], first: Solution) -> Solution:
     values, truth = pool.items(folds)
-    mixture = mix(first, values)
-    found = tune_biases(mixture, truth, pool.labelled.competition.metric, pool.scored, pool.classes)
-    return replace(first, biases=found)
+    metric = pool.labelled.competition.metric
+    return replace(first, biases=tune_biases(mix(first, values), truth, metric, pool.scored, pool.classes))
 
 
-def fit_smallest(pool: Pool, folds: Sequence[int], first: Solution, images: int = 150) -> Solution:
+def fit_smallest(pool: Pool, folds: Sequence[int], first: Solution) -> Solution:
     """The smallest region worth keeping, by the metric of some images of these folds."""
     labelled = pool.labelled
     rows = np.flatnonzero(np.isin(labelled.fold, folds))
-    rows = rows[:: max(1, len(rows) // images)]
+    rows = rows[:: max(1, len(rows) // REGION_IMAGES)]
     truth, labels = np.asarray(labelled.targets[rows]), labelled.competition.decode(mixed(pool, first, "oof", rows))
     best = (-1.0, 0)
     for smallest in (0, *REGIONS):

@@ -19,16 +19,19 @@ INK, RIGHT, WRONG = BLUE, "#dfe8ef", VERMILION
 
 def draw(pool: Pool, solution: Solution, name: str, folder: Path) -> None:
     """`weights.png`, `correlation.png`, and with several seed groups `gain.png` and `repairs.png`, into `folder`."""
-    weights = solution.shares
-    order = np.argsort(-weights, kind="stable")[:SHOWN]
+    shares = solution.shares
+    order = np.argsort(-shares, kind="stable")[:SHOWN]
     names = [_short(pool, int(m)) for m in order]
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        _weights(weights[order], names, name).savefig(folder / "weights.png", dpi=110, bbox_inches="tight")
+        figures = {"weights": _weights(shares[order], names, name)}
         if len(pool.seed_groups) > 1:
-            _correlation(pool, order, names).savefig(folder / "correlation.png", dpi=110, bbox_inches="tight")
-            right = _right_after_each(pool, weights, order)
-            _gain(pool, right[0], names).savefig(folder / "gain.png", dpi=110, bbox_inches="tight")
-            _repairs(pool, right[1], names).savefig(folder / "repairs.png", dpi=110, bbox_inches="tight")
+            scores, right = _right_after_each(pool, shares, order)
+            added = [names[0], *(f"+ {one}" for one in names[1 : len(scores)])]
+            figures["correlation"] = _correlation(pool, order, names)
+            figures["gain"] = _gain(pool, scores, added)
+            figures["repairs"] = _repairs(pool, right, added)
+        for file, figure in figures.items():
+            figure.savefig(folder / f"{file}.png", dpi=110, bbox_inches="tight")
 
 
 def _short(pool: Pool, seed_group: int) -> str:
@@ -84,19 +87,18 @@ def _right_after_each(pool: Pool, weights: np.ndarray, order: np.ndarray) -> tup
     return np.array(scores), np.array(right)
 
 
-def _gain(pool: Pool, scores: np.ndarray, names: Sequence[str]) -> Figure:
+def _gain(pool: Pool, scores: np.ndarray, added: Sequence[str]) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    axes.plot(np.arange(1, len(scores) + 1), scores, marker="o", color=INK)
+    axes.plot(scores, marker="o", color=INK)
     axes.set_ylabel(f"{pool.labelled.competition.metric.name}, in sample")
-    labels = [names[0], *(f"+ {name}" for name in names[1 : len(scores)])]
-    axes.set_xticks(np.arange(1, len(scores) + 1), labels, rotation=40, ha="right")
+    axes.set_xticks(range(len(added)), added, rotation=40, ha="right")
     axes.set_title("What each addition gains", loc="left")
     axes.margins(x=0.05, y=0.1)
     return figure
 
 
-def _repairs(pool: Pool, right: np.ndarray, names: Sequence[str]) -> Figure:
+def _repairs(pool: Pool, right: np.ndarray, added: Sequence[str]) -> Figure:
     """Items that change between right and wrong as seed groups come in, and how many each repairs and breaks."""
     repaired = [0, *((~right[:-1] & right[1:]).sum(1))]
     broken = [0, *((right[:-1] & ~right[1:]).sum(1))]
@@ -108,15 +110,13 @@ def _repairs(pool: Pool, right: np.ndarray, names: Sequence[str]) -> Figure:
     shown = right[:, changing] if len(changing) else np.ones((len(right), 1), np.bool_)
     colours = matplotlib.colors.ListedColormap([WRONG, RIGHT])
     left.imshow(shown, aspect="auto", cmap=colours, vmin=0, vmax=1, interpolation="nearest")
-    labels = [names[0], *(f"+ {name}" for name in names[1 : len(right)])]
-    left.set_yticks(range(len(right)), labels)
+    left.set_yticks(range(len(right)), added)
     left.set_xticks([])
-    kind = "pixels" if pool.labelled.masks else "samples"
-    left.set_xlabel(f"{len(changing)} of the {kind} that change (red: wrong)")
+    kind, rows_of = ("pixels", "") if pool.labelled.masks else ("samples", "rows of ")
+    left.set_xlabel(f"{rows_of}{len(changing)} of the {kind} that change (red: wrong)")
     if kind == "samples":
         rows_of_items = np.concatenate([pool.labelled.rows(k) for k in pool.folds])
         left.set_xticks(range(len(changing)), rows_of_items[changing], rotation=90, fontsize=6)
-        left.set_xlabel(f"rows of {len(changing)} of the samples that change (red: wrong)")
     left.set_title("What each addition repairs", loc="left")
     rows = np.arange(len(right))
     other.barh(rows, repaired, color=INK, label="repaired")

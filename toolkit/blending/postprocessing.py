@@ -10,6 +10,7 @@ from toolkit.metrics import Metric
 
 FLOOR = 1e-6  # probabilities below are taken for it in logarithms
 GRID = np.linspace(-3, 3, 301)  # biases that are tried, in natural logarithms
+ROUNDS = 4  # over the classes, at most
 REGIONS = (4, 8, 16, 32, 64)  # smallest sizes that are tried, in pixels
 SURE = 0.6  # more than half, so that storing it in a byte changes nothing
 TEMPERATURES = 0.2, 5.0  # lowest and highest
@@ -23,7 +24,7 @@ def biased(probabilities: np.ndarray, biases: np.ndarray) -> np.ndarray:
 
 
 def tune_biases(
-    probabilities: np.ndarray, truth: np.ndarray, metric: Metric, scored: Sequence[int], classes: int, rounds: int = 4
+    probabilities: np.ndarray, truth: np.ndarray, metric: Metric, scored: Sequence[int], classes: int
 ) -> np.ndarray:
     """Biases (S,) that maximise the metric on items (n, S) of which `truth` (n,) is the class, one class at a time.
 
@@ -36,7 +37,7 @@ def tune_biases(
     logs, truth = logs[counted], truth[counted].astype(np.int64)
     columns = np.array(scored)
     best = -1.0
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         before = best
         for c in range(len(scored)):
             others = logs + biases
