@@ -15,19 +15,10 @@ from toolkit.store import MANIFEST, read_json, read_manifest
 
 
 @dataclass(frozen=True)
-class Predictions(Outcome):
-    """As they lie in their folder: what they were made from, the probabilities, how good they are."""
+class OutOfFold:
+    """A folder with predictions out of fold, finished where it has a manifest."""
 
     folder: Path
-    labelled: Labelled = field(compare=False)
-
-    def __repr__(self) -> str:
-        score = f"{self.score:.4f}" if self.finished else "not finished"
-        return f"{type(self).__name__}({self.name}, {score})"
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
 
     @property
     def manifest_path(self) -> Path:
@@ -43,6 +34,30 @@ class Predictions(Outcome):
         return self.manifest is not None
 
     @property
+    def oof_path(self) -> Path:
+        return self.folder / "oof.npy"
+
+    @property
+    def oof(self) -> np.ndarray:
+        """Stored probabilities (N, C, ...), memory-mapped; `probabilities` reads a part as float32."""
+        return open_probabilities(self.oof_path)
+
+
+@dataclass(frozen=True)
+class Predictions(OutOfFold, Outcome):
+    """Those of all samples and of the test images, and how good they are."""
+
+    labelled: Labelled = field(compare=False)
+
+    def __repr__(self) -> str:
+        score = f"{self.score:.4f}" if self.finished else "not finished"
+        return f"{type(self).__name__}({self.name}, {score})"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
     def metrics_path(self) -> Path:
         return self.folder / "metrics.json"
 
@@ -56,15 +71,6 @@ class Predictions(Outcome):
     def score(self) -> float:
         """The official metric, out of fold."""
         return float(self.metrics["clean"]["score"])
-
-    @property
-    def oof_path(self) -> Path:
-        return self.folder / "oof.npy"
-
-    @property
-    def oof(self) -> np.ndarray:
-        """Stored out-of-fold probabilities (N, C, ...), memory-mapped; `probabilities` reads a part as float32."""
-        return open_probabilities(self.oof_path)
 
     @property
     def test_path(self) -> Path:

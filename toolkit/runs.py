@@ -1,20 +1,16 @@
 """A run: one recipe trained on all folds, as it lies in its folder. File names are known here alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import Table, duration, html, interval
-from toolkit.predictions import Predictions
-from toolkit.probabilities import open_probabilities
+from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Recipe, read_recipe
-from toolkit.store import read_json, read_manifest
+from toolkit.store import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -24,11 +20,8 @@ RECIPE = "recipe.json"
 SCORES = ("clean", "stress", "matched")  # kinds of a run's and a blend's scores, as in metrics.json
 
 
-@dataclass(frozen=True)
-class RunFold:
-    """One fold of a run: its network's weights, what it predicts of its validation rows, its epochs."""
-
-    folder: Path
+class RunFold(OutOfFold):
+    """One fold of a run: its network's weights, what it predicts of its validation rows in their order, its epochs."""
 
     @property
     def number(self) -> int:
@@ -42,10 +35,6 @@ class RunFold:
     def recipe(self) -> Recipe:
         """Its run's."""
         return read_recipe(self.folder.parent / RECIPE)
-
-    @property
-    def oof_path(self) -> Path:
-        return self.folder / "oof.npy"
 
     @property
     def history_path(self) -> Path:
@@ -66,7 +55,7 @@ class RunFold:
         """What this fold's teacher predicts of the test images."""
         return self.folder / "taught.npy"
 
-    def variant(self, kind: str) -> "tuple[Path, Path]":
+    def variant(self, kind: str) -> tuple[Path, Path]:
         """Weights and out-of-fold probabilities `last` or `averaged` over epochs, until one of the two is chosen."""
         return self.folder / f"{kind}_weights.safetensors", self.folder / f"{kind}_oof.npy"
 
@@ -75,22 +64,9 @@ class RunFold:
         return self.folder / f"judged_{kind}.npz"
 
     @property
-    def manifest(self) -> dict[str, Any] | None:
-        return read_manifest(self.folder)
-
-    @property
-    def finished(self) -> bool:
-        return self.manifest is not None
-
-    @property
     def complete(self) -> bool:
         """Trained to its end, not cut short by a budget."""
         return (self.manifest or {}).get("complete", False)
-
-    @property
-    def oof(self) -> np.ndarray:
-        """Stored probabilities (n, C, ...) of the validation rows, in their order, memory-mapped."""
-        return open_probabilities(self.oof_path)
 
     @property
     def history(self) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ INK, RIGHT, WRONG = BLUE, "#dfe8ef", VERMILION
 
 
 def draw(pool: Pool, solution: Solution, name: str, folder: Path) -> None:
-    """`weights.png`, `correlation.png`, and with several seed groups `gain.png` and `repairs.png`, into `folder`."""
+    """`weights.png`, with several seed groups `correlation.png`, `gain.png` and `repairs.png` too, into `folder`."""
     shares = solution.shares
     order = np.argsort(-shares, kind="stable")[:SHOWN]
     names = [_short(pool, int(m)) for m in order]
