@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.labelled import Labelled
-from toolkit.metrics import IGNORED
 from toolkit.outcome import Outcome
 from toolkit.probabilities import chunks, open_probabilities, probabilities
 from toolkit.store import MANIFEST, read_json, read_manifest
@@ -91,31 +90,26 @@ class Predictions(OutOfFold, Outcome):
         Columns row (of the data), index (in the raw file), certainty: the probability of the wrong label; of a mask
         its mean over all pixels, right ones counted as 0. For labels also truth and predicted, as names.
         """
-        labelled, classes = self.labelled, self.labelled.competition.task.classes
-        certainty, predicted = self._certainty()
+        labelled, competition = self.labelled, self.labelled.competition
+        certainty = self._certainty()
         order = np.argsort(-certainty, kind="stable")[:count]
         order = order[certainty[order] > 0]
         table = pd.DataFrame({"row": order, "index": labelled.ids[order], "certainty": certainty[order]})
         if not labelled.masks:
-            table["truth"] = [classes[int(at)] for at in labelled.targets[order]]
-            table["predicted"] = [classes[int(at)] for at in predicted[order]]
+            names = np.array(competition.task.classes, dtype=object)
+            table["truth"] = names[labelled.targets[order]]
+            table["predicted"] = names[competition.decode(probabilities(self.oof[order]))]
         return table
 
-    def _certainty(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of wrong labels, float64 (N,), 0 for samples in no fold; and the predicted labels, empty for masks."""
-        labelled, stored = self.labelled, self.oof
-        competition = labelled.competition
+    def _certainty(self) -> np.ndarray:
+        """Of wrong labels, float64 (N,); 0 for samples in no fold."""
+        labelled, stored, decode = self.labelled, self.oof, self.labelled.competition.decode
         certainty = np.zeros(len(labelled.targets))
-        predicted = np.zeros(0 if labelled.masks else len(certainty), np.uint8)
         for at in chunks(len(certainty)):
-            part, truth = probabilities(stored[at]), labelled.targets[at].astype(np.int64)
-            labels = competition.decode(part)
+            part, truth = probabilities(stored[at]), labelled.targets[at]
+            labels = decode(part)
             sure = np.take_along_axis(part, labels[:, None].astype(np.int64), 1)[:, 0]
-            counted = np.isin(truth, competition.scored) & (truth != IGNORED)
-            wrong = np.where(counted & (labels != truth), sure, 0)
-            axes = tuple(range(1, wrong.ndim))
-            certainty[at] = wrong.mean(axes) if axes else wrong
-            if not labelled.masks:
-                predicted[at] = labels
+            wrong = np.where(np.isin(truth, labelled.competition.scored) & (labels != truth), sure, 0)
+            certainty[at] = wrong.mean(tuple(range(1, wrong.ndim)))
         certainty[~labelled.inside] = 0
-        return certainty, predicted
+        return certainty

@@ -60,7 +60,7 @@ def views_to_try(runs: Sequence[Run], asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((IDENTITY, *names)))
 
 
-def store_views(run: Run, views: Iterable[str], device: str = "auto") -> None:
+def store_views(run: Run, views: Iterable[str], device: str) -> None:
     """Predict, through each view, what the finished run predicted: its validation rows and the test images.
 
     Probabilities are stored as the run's own, in chunks, each view whole or not at all; views that are there are
@@ -169,8 +169,8 @@ def through_views(
         progress.say(f"{run.name}: {len(views)} views")
         store_views(run, views, device)
     choice = choose_views(labelled, _means(runs, views, scratch))
-    gain = f"{choice.plain:.4f} without, {choice.crossfitted:.4f} with, of the mean of all runs"
-    gain = f"{labelled.competition.metric.name} {gain}"
+    scores = f"{choice.plain:.4f} without, {choice.crossfitted:.4f} with"
+    gain = f"{labelled.competition.metric.name} {scores}, of the mean of all runs"
     if choice.crossfitted <= choice.plain:
         progress.say(f"views {', '.join(views)} are not used: {gain}")
         return candidates, None
