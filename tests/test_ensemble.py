@@ -7,18 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.blending.conftest import QUICK, made_runs
+from tests.blending.conftest import made_runs
 from toolkit.blending.blend_folder import chosen_blend
 from toolkit.console import parser, run_command
 from toolkit.ensemble import add_options, ensemble, has_runs
 
-pytestmark = pytest.mark.usefixtures("one_thread", "quick")
+pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN = ("--views", "none")
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolkit.blending.blenders.BLENDERS", QUICK)
 
 
 def command(root: Path, *arguments: str) -> int:

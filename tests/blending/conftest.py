@@ -10,7 +10,6 @@ import pytest
 from competitions.blood_cells import competition as cells
 from competitions.mars import competition as mars
 from tests import tiny
-from toolkit.blending.blenders import BLENDERS
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool
 from toolkit.blending.contested import Contested, Part, gather
 from toolkit.competition import Competition
@@ -28,7 +27,6 @@ FOLD = np.arange(SAMPLES) % FOLDS
 LABELS = replace(cells, task=Classification(("a", "b", "c"), (1, 1, 1)), metric=MacroF1())
 LABELS_AND_MASKS = pytest.mark.parametrize("of", [LABELS, mars], ids=["labels", "masks"])
 CLASSES = 4  # of whole-number probabilities
-QUICK = tuple(one for one in BLENDERS if one.name in ("mean", "single", "greedy", "mean-biases"))
 
 
 def drawn(of: Competition, models: int = 5) -> tuple[np.ndarray, list[Candidate]]:
@@ -99,12 +97,6 @@ def noisy(targets: np.ndarray, classes: int, strength: float, seed: int) -> np.n
     truth = np.moveaxis(np.eye(classes)[targets], -1, 1)
     powers = np.exp(strength * truth + rng.normal(size=truth.shape))
     return (powers / powers.sum(1, keepdims=True)).astype(np.float16)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the blenders that take no time."""
-    monkeypatch.setattr("toolkit.blending.blenders.BLENDERS", QUICK)
 
 
 def made_runs(root: Path, quality: dict[str, float], biased: bool = False) -> Project:

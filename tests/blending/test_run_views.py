@@ -1,6 +1,7 @@
 """Views of a run are stored once, out of fold, and averaged as they were chosen."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ from tests import tiny
 from tests.blending.conftest import noisy
 from tests.tiny import prepare, train
 from toolkit.blending import run_views
-from toolkit.blending.run_views import averaged, averaged_out_of_fold, default_views, open_views, store_views
+from toolkit.blending.run_views import (
+    averaged,
+    averaged_out_of_fold,
+    default_views,
+    open_views,
+    store_views,
+    views_to_try,
+)
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
 from toolkit.networks.predict import predict
@@ -49,6 +57,16 @@ def test_the_views_of_a_recipe_are_those_that_it_trained(
 def test_views_of_the_competitions_own_recipes() -> None:
     assert len(default_views(LITE0, (96, 96, 3))) == 8
     assert default_views(SMALL, (64, 128, 1)) == ("identity", "horizontal")
+
+
+def test_views_are_tried_by_name_beside_identity_where_a_submission_can_honour_them(tmp_path: Path) -> None:
+    labelled = tiny.labelled(np.zeros(1, int), np.zeros(1, int))
+    run = Run(tmp_path, labelled)
+    assert views_to_try([run], ["horizontal+vertical", "scale0.8"]) == ("identity", "both", "scale0.8")
+    assert views_to_try([run], ["none"]) == ("identity",)
+    code = replace(tiny.competition, try_submission=lambda path, images: None)  # type: ignore[arg-type,return-value]
+    with pytest.raises(UserError, match=r"can't honour the view 'scale0\.8'; it can identity, horizontal"):
+        views_to_try([Run(tmp_path, replace(labelled, competition=code))], ["scale0.8"])
 
 
 @pytest.fixture

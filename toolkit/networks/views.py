@@ -184,13 +184,6 @@ def undo_view(view: View, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     return _exchange(masks, inverse), _exchange(weight, inverse)
 
 
-def unseen_pixels(views: Sequence[View], height: int, width: int) -> int:
-    """How many pixels of an image none of the views can vote on."""
-    ones = torch.ones((1, 1, height, width))
-    seen = torch.stack([undo_view(view, ones)[1].expand_as(ones) for view in views])
-    return int((seen.sum(0) == 0).sum())
-
-
 def _exchange(x: torch.Tensor, matrix: Matrix) -> torch.Tensor:
     if matrix[0][0] == 0:
         x = x.transpose(2, 3)
@@ -287,7 +280,9 @@ def weighted_views(names: Sequence[str], weights: Sequence[float] | None, height
 
 
 def _check_covered(views: Sequence[View], height: int, width: int) -> None:
-    if gap := unseen_pixels(views, height, width):
+    ones = torch.ones((1, 1, height, width))
+    seen = sum(undo_view(view, ones)[1] for view in views)
+    if gap := int((ones * seen == 0).sum()):
         named = ", ".join(view.name for view in views)
         raise UserError(f"{gap} pixels of a mask are seen by none of the views {named}; add identity")
 
