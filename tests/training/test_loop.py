@@ -73,16 +73,16 @@ def test_after_no_number_the_epoch_is_done_again_at_a_lower_rate(
         assert same(rescued, fit_fold(again)), stop_in
 
 
-def test_a_loss_that_is_no_number_again_ends_in_one_sentence(make_job: MakeJob, no_number: NoNumber) -> None:
-    no_number(2, 3, 0)
-    with pytest.raises(UserError, match=r"in fold 0, epoch 3, at 0\.3 of the learning rate either; lower optimizer"):
-        fit_fold(make_job())
-
-
-def test_the_rate_is_lowered_once_in_a_training(make_job: MakeJob, no_number: NoNumber) -> None:
-    no_number(1, 0, RESCUE)
-    no_number(3, 0, 0)
-    with pytest.raises(UserError, match="epoch 4"):
+@pytest.mark.parametrize(
+    ("failures", "epoch"), [([(2, 3, 0)], 3), ([(1, 0, RESCUE), (3, 0, 0)], 4)], ids=["at once", "later"]
+)
+def test_a_loss_that_is_no_number_again_ends_in_one_sentence(
+    failures: list[tuple[int, int, float]], epoch: int, make_job: MakeJob, no_number: NoNumber
+) -> None:
+    for failure in failures:
+        no_number(*failure)
+    end = rf"in fold 0, epoch {epoch}, at 0\.3 of the learning rate either; lower optimizer"
+    with pytest.raises(UserError, match=end):
         fit_fold(make_job())
 
 
