@@ -16,11 +16,10 @@ from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
 from tests import tiny
 from tests.conftest import ROOT
+from toolkit import Classification, UserError
 from toolkit.competition import Rules, choose_recipe, load_competition
-from toolkit.errors import UserError
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric
 from toolkit.recipe import Recipe, override, to_dict
-from toolkit.task import Classification
 
 PROBABILITIES = arrays.arrays(
     np.float32, st.tuples(st.integers(1, 3), st.just(5), st.integers(1, 3)), elements=st.floats(0, 1, width=32)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from tests.tiny import labelled
-from toolkit.competition import Competition
+from toolkit import Competition, Run
 from toolkit.probabilities import write_probabilities
-from toolkit.runs import Run
 
 
 def predicted(

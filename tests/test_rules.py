@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from toolkit.competition import Competition, Rules
-from toolkit.errors import UserError
+from toolkit import Competition, Rules, UserError
 
 NOON = datetime(2024, 12, 1, 12, tzinfo=UTC)
 

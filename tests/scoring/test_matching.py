@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from tests.tiny import labelled
-from toolkit.competition import Competition
-from toolkit.data.labelled import Labelled
+from toolkit import Competition, Labelled
 from toolkit.scoring.corruptions import SEVERITIES, corrupt_arrays, suite
 from toolkit.scoring.matching import CLEAN, CLIP, Match, corrupted, find_match, matched_score, open_match, read_match
 

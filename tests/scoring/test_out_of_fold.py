@@ -9,9 +9,8 @@ import pytest
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
 from tests.tiny import labelled
-from toolkit.competition import Competition
+from toolkit import Competition, Labelled
 from toolkit.data.folds import LEFT_OUT
-from toolkit.data.labelled import Labelled
 from toolkit.metrics import MeanIoU, confusion_matrix
 from toolkit.probabilities import open_probabilities
 from toolkit.scoring.out_of_fold import score, write_oof

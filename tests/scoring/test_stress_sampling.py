@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from tests.tiny import competition, labelled
-from toolkit.competition import Competition
-from toolkit.metrics import MeanIoU
+from toolkit import Competition, MeanIoU, Segmentation
 from toolkit.scoring.corruptions import SEVERITIES, count_cells, suite
 from toolkit.scoring.stress_sampling import Evidence, all_triples, ladder, score_draws, score_triples
-from toolkit.task import Segmentation
 
 CELLS = count_cells(3)
 TASK = Segmentation(classes=("none", "low", "high"), image_shape=(12, 16, 1))

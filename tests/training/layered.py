@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from competitions.mars.unets import UNet
-from toolkit.networks.network import Network, classifier, from_scratch, segmenter
-from toolkit.recipe import Model, Recipe
+from toolkit import Model, Network, Recipe, classifier, from_scratch, segmenter
 
 PLAIN = Recipe(name="plain", model=Model(name="made"))
 NETWORKS: dict[str, Callable[[], Network]] = {

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from tests.tiny import FIRST
-from toolkit.data.dataset import Dataset
-from toolkit.recipe import Recipe, override
+from toolkit import Dataset, Recipe, override
 from toolkit.training.batches import Batches, sampling_chances
 
 CPU = torch.device("cpu")

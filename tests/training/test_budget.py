@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import FIRST, Heard, competition, looking, make_job, prepare
-from toolkit.data.labelled import Labelled
-from toolkit.errors import UserError
-from toolkit.recipe import Recipe, override
-from toolkit.runs import Run
+from toolkit import Labelled, Recipe, Run, UserError, override
 from toolkit.scoring.stress import SHARE
 from toolkit.store import read_json
 from toolkit.training.budget import CLOSING, Cost, measure_speed, run_cost, train_within, training_cost, trial_epochs

@@ -12,11 +12,7 @@ import torch
 
 from tests.tiny import FIRST, Heard, prepare, train
 from tests.training import same_run
-from toolkit.errors import UserError
-from toolkit.networks.predict import predict
-from toolkit.project import Project
-from toolkit.recipe import override
-from toolkit.runs import Run
+from toolkit import Project, Run, UserError, override, predict
 from toolkit.scoring.out_of_fold import score
 from toolkit.scoring.stress import read_evidence
 from toolkit.training import cross_validation

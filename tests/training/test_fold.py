@@ -11,11 +11,10 @@ import torch
 
 from tests.tiny import FIRST, competition
 from tests.training import same, same_weights
+from toolkit import UserError, override
 from toolkit.data.dataset import open_dataset
-from toolkit.errors import UserError
 from toolkit.metrics import confusion_matrix
 from toolkit.networks.speed import Settings
-from toolkit.recipe import override
 from toolkit.training.fold import fit_fold
 from toolkit.training.loop import FoldJob, Training
 from toolkit.training.weight_averages import Snapshots, uniform

@@ -9,10 +9,8 @@ import torch
 
 from tests.tiny import FIRST, build_model, load, practice
 from tests.training import same
-from toolkit.data.dataset import Dataset
-from toolkit.networks.network import Network
+from toolkit import Dataset, Network, Recipe, override
 from toolkit.networks.speed import Settings
-from toolkit.recipe import Recipe, override
 from toolkit.training.fold import FoldResult, fit_fold
 from toolkit.training.frozen_features import CHUNK, VERSIONS, frozen_features
 from toolkit.training.loop import FoldJob

@@ -9,10 +9,8 @@ import torch
 from torch import nn
 
 from tests.training import same, untimed
-from toolkit.competition import Competition
-from toolkit.errors import UserError
+from toolkit import Competition, UserError, override
 from toolkit.networks.speed import Settings
-from toolkit.recipe import override
 from toolkit.training.fold import fit_fold
 from toolkit.training.loop import RESCUE, STOP_SHARE, FoldJob, Training
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from segmentation_models_pytorch.losses import LovaszLoss
 from torch.testing import assert_close
 
-from toolkit.errors import UserError
+from toolkit import Loss, LossName, UserError
 from toolkit.metrics import IGNORED
-from toolkit.recipe import Loss, LossName
 from toolkit.training.losses import LossFunction, build_loss, build_soft_loss, class_weights
 
 EVERY: tuple[LossName, ...] = ("cross_entropy", "focal", "dice", "lovasz")

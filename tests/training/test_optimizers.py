@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from tests.training import same_weights
 from tests.training.layered import NETWORKS, PLAIN, made, step, without_backbone
-from toolkit.networks.network import Network, classifier
-from toolkit.recipe import Model, override
+from toolkit import Model, Network, classifier, override
 from toolkit.training.optimizers import build_optimizer, lr_factor
 from toolkit.training.thawing import layers, thaw
 

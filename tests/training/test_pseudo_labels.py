@@ -15,12 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny import FIRST, competition, looking, make_job, prepare, train
 from tests.training import same
+from toolkit import Project, Pseudo, UserError, override, predict
 from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.errors import UserError
-from toolkit.networks.predict import predict
 from toolkit.probabilities import open_probabilities, write_probabilities
-from toolkit.project import Project
-from toolkit.recipe import Pseudo, override
 from toolkit.runs import Run, all_runs
 from toolkit.store import hash_file, read_json
 from toolkit.training import cross_validation

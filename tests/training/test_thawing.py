@@ -13,9 +13,7 @@ from torch import nn
 
 from tests.training import same_weights
 from tests.training.layered import NETWORKS, PLAIN, made, step, without_backbone
-from toolkit.errors import UserError
-from toolkit.networks.network import Network
-from toolkit.recipe import Schedule, override
+from toolkit import Network, Schedule, UserError, override
 from toolkit.training.optimizers import build_optimizer
 from toolkit.training.thawing import frozen_epochs, frozen_layers, is_norm, layers, thaw, thawed_from
 
