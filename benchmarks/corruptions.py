@@ -21,7 +21,7 @@ from PIL import Image
 
 from toolkit.competition import load_competition
 from toolkit.outcome import Table
-from toolkit.scoring.corruptions import SUITE, corrupt, suite
+from toolkit.scoring.corruption_suite import SUITE, corrupt, suite
 from toolkit.screen import Screen
 
 ROOT = Path(__file__).parent.parent

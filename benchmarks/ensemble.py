@@ -37,7 +37,7 @@ import numpy as np
 from toolkit.blending.contested import gather
 from toolkit.blending.greedy import greedy
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU
-from toolkit.submission.server import peak
+from toolkit.submission.sandbox_server import peak
 folder, name, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 metric = {"accuracy": Accuracy(), "macro F1": MacroF1(), "mean IoU": MeanIoU()}[name]
 targets = np.load(folder / "targets.npy")

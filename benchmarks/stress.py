@@ -37,8 +37,8 @@ from toolkit.outcome import Table, duration
 from toolkit.project import Project
 from toolkit.runs import current_runs
 from toolkit.scoring.bootstrap import resample
-from toolkit.scoring.corruptions import corrupt_arrays
-from toolkit.scoring.matching import find_match, matched_score, predict_matched
+from toolkit.scoring.corruption_suite import corrupt_arrays
+from toolkit.scoring.matched_to_test import find_match, matched_score, predict_matched
 from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, score_draws, score_triples
 from toolkit.screen import Screen
 

@@ -34,7 +34,7 @@ WRITE = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from toolkit.submission.server import peak
+from toolkit.submission.sandbox_server import peak
 from toolkit.submission.writers import write_pixels
 masks, seconds = np.load(sys.argv[1], mmap_mode="r"), []
 for _ in range(int(sys.argv[3])):
@@ -49,7 +49,7 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 from toolkit.submission.readers import read_pixels
-from toolkit.submission.server import peak
+from toolkit.submission.sandbox_server import peak
 masks, seconds = np.load(sys.argv[1], mmap_mode="r"), []
 for _ in range(int(sys.argv[3])):
     begun = time.perf_counter()

@@ -95,7 +95,7 @@ def our_figures(name: str, images: int, repeats: int) -> dict[str, float]:
     import torch
 
     from toolkit.networks.network import classifier, segmenter
-    from toolkit.networks.views import predict_views
+    from toolkit.networks.tta import predict_views
     from toolkit.recipe import Model
 
     classes, channels = CLASSES[name], SIZES[name][2]

@@ -9,13 +9,13 @@ import pytest
 
 from tests.conftest import ROOT
 from toolkit.audit import add_options, audit
+from toolkit.command_line import parser, run_command
 from toolkit.competition import Competition
-from toolkit.console import parser, run_command
 
 WITHOUT_TORCH = """
 import sys
 from toolkit.audit import add_options, audit
-from toolkit.console import parser, run_command
+from toolkit.command_line import parser, run_command
 made = parser("audit", "")
 add_options(made)
 status = run_command(made, audit, sys.argv[1:])

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
+from toolkit.command_line import parser, run_command
 from toolkit.competition import Competition
-from toolkit.console import parser, run_command
 from toolkit.store import read_json
 
 QUICK = ("schedule.epochs=1", "batch_size=8")

@@ -9,7 +9,7 @@ import pytest
 from tests import tiny
 from tests.blending.conftest import made_runs
 from toolkit.blending.blend_folder import chosen_blend
-from toolkit.console import parser, run_command
+from toolkit.command_line import parser, run_command
 from toolkit.ensemble import add_options, ensemble, has_runs
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from toolkit.console import parser, run_command
+from toolkit.command_line import parser, run_command
 from toolkit.folds import add_options, folds
 
 MADE = parser("folds", "")

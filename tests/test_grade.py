@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from toolkit.console import parser, run_command
+from toolkit.command_line import parser, run_command
 from toolkit.grade import add_options, grade
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tiny import competition, project
 from toolkit import Competition, Project, UserError
-from toolkit.console import parser
+from toolkit.command_line import parser
 from toolkit.pipeline import Result
 from toolkit.run import add_options, run
 

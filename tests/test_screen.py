@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.test_console import LITERAL
+from tests.test_command_line import LITERAL
 from toolkit.outcome import Table
 from toolkit.screen import Screen, here
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.tiny import prepare
-from toolkit.console import parser, run_command
+from toolkit.command_line import parser, run_command
 from toolkit.search import add_options, search
 
 pytestmark = pytest.mark.usefixtures("one_thread")

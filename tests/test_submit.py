@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import tiny
-from toolkit.console import parser, run_command
+from toolkit.command_line import parser, run_command
 from toolkit.submit import add_options, submit
 
 

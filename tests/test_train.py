@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import competition, prepare
-from toolkit.console import parser, run_command
+from toolkit.command_line import parser, run_command
 from toolkit.train import add_options, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -21,7 +21,7 @@ _HOMES = {
         "networks.network": "Network classifier from_scratch load_network segmenter",
         "networks.predict": "predict",
         "networks.pretrained": "has_weights",
-        "networks.views": "predict_views weighted_views",
+        "networks.tta": "predict_views weighted_views",
         "project": "Project open",
         "recipe": "Augment Loss LossName Model Optimizer Pseudo Recipe Schedule override",
         "runs": "Run",
@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.networks.network import Network, classifier, from_scratch, load_network, segmenter
     from toolkit.networks.predict import predict
     from toolkit.networks.pretrained import has_weights
-    from toolkit.networks.views import predict_views, weighted_views
+    from toolkit.networks.tta import predict_views, weighted_views
     from toolkit.project import Project, open
     from toolkit.recipe import Augment, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
     from toolkit.runs import Run

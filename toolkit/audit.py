@@ -10,11 +10,11 @@ held against out-of-fold predictions. A `cleaning.csv` that was edited is never 
 import argparse
 from typing import TYPE_CHECKING
 
-from toolkit.console import main, parser
+from toolkit.command_line import main, parser
 from toolkit.project import Project
 
 if TYPE_CHECKING:
-    from toolkit.auditing.inspection import Audit, Explanation
+    from toolkit.auditing.audit import Audit, Explanation
 
 
 def audit(project: Project, options: argparse.Namespace) -> "Audit | Explanation":

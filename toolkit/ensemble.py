@@ -13,7 +13,7 @@ Leaves `ensemble/<blender>/`, and its name in `ensemble/chosen.json`.
 import argparse
 from typing import TYPE_CHECKING
 
-from toolkit.console import at_least, main, parser
+from toolkit.command_line import at_least, main, parser
 from toolkit.project import Project
 from toolkit.store import Workspace, read_manifest
 

@@ -11,11 +11,11 @@ group, label, and `fold_1`, `fold_2`, … for repeats): what everything later tr
 import argparse
 from typing import TYPE_CHECKING
 
-from toolkit.console import at_least, main, parser
+from toolkit.command_line import at_least, main, parser
 from toolkit.project import Project
 
 if TYPE_CHECKING:
-    from toolkit.auditing.split import Split
+    from toolkit.auditing.split_check import Split
 
 
 def folds(project: Project, options: argparse.Namespace) -> "Split":

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.console import main, parser
+from toolkit.command_line import main, parser
 from toolkit.project import Project
 
 if TYPE_CHECKING:

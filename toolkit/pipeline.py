@@ -9,9 +9,9 @@ from toolkit.data.labelled import Labelled
 from toolkit.outcome import Outcome, Table, duration, interval
 from toolkit.recipe import Recipe
 from toolkit.reporting.page import Report
-from toolkit.scoring.matching import open_match
+from toolkit.scoring.matched_to_test import open_match
 from toolkit.submission.build import Submission
-from toolkit.submission.clean_python import clean_python
+from toolkit.submission.clean_environment import clean_python
 from toolkit.submission.grading import Grade
 from toolkit.training.budget import train_within
 from toolkit.training.workers import places

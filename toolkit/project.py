@@ -20,8 +20,8 @@ from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
 
 if TYPE_CHECKING:
-    from toolkit.auditing.inspection import Audit, Explanation
-    from toolkit.auditing.split import Split
+    from toolkit.auditing.audit import Audit, Explanation
+    from toolkit.auditing.split_check import Split
     from toolkit.blending.blend_folder import Blend
     from toolkit.competition import Competition
     from toolkit.data.labelled import Labelled
@@ -98,21 +98,21 @@ class Project:
     def audit(self) -> "Audit":
         """Load and check the data, find what is wrong with them, propose the cleaning."""
         raw = self._need_files()
-        from toolkit.auditing.inspection import audit
+        from toolkit.auditing.audit import audit
 
         return audit(self.competition, self.workspace, raw, self.workers)
 
     def explain(self, index: int) -> "Explanation":
         """Why a row of the raw file is in the cleaning list, as a picture."""
         raw = self._need_files()
-        from toolkit.auditing.inspection import explain
+        from toolkit.auditing.audit import explain
 
         return explain(self.competition, self.workspace, raw, index, self.workers)
 
     def folds(self, folds: int = 5, repeats: int = 1, holdout: float = 0.0) -> "Split":
         """Make or show the split: which sample is validated when."""
         self._need_data()
-        from toolkit.auditing.split import split
+        from toolkit.auditing.split_check import split
 
         return split(self.competition, self.workspace, folds, repeats, holdout, self.seed)
 

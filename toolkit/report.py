@@ -9,7 +9,7 @@ best one, classes, corruptions, training, the worst predictions, search, blend a
 import argparse
 from typing import TYPE_CHECKING
 
-from toolkit.console import main, parser
+from toolkit.command_line import main, parser
 from toolkit.project import Project
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ in `report.html` in the end.
 import argparse
 from typing import TYPE_CHECKING
 
-from toolkit.console import main, parse_duration, parser
+from toolkit.command_line import main, parse_duration, parser
 from toolkit.folds import add_options as add_folds_options
 from toolkit.project import Project
 

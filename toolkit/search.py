@@ -11,7 +11,7 @@ Killed at any moment, the same command goes on; several of them at once share th
 import argparse
 from typing import TYPE_CHECKING
 
-from toolkit.console import main, parse_duration, parser
+from toolkit.command_line import main, parse_duration, parser
 from toolkit.project import Project
 
 if TYPE_CHECKING:

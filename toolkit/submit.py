@@ -12,7 +12,7 @@ that fails its check is never put there.
 
 import argparse
 
-from toolkit.console import at_least, main, parser
+from toolkit.command_line import at_least, main, parser
 from toolkit.outcome import Outcome
 from toolkit.project import Project
 

@@ -10,7 +10,7 @@ import argparse
 from statistics import fmean
 from typing import Any
 
-from toolkit.console import main, parser
+from toolkit.command_line import main, parser
 from toolkit.outcome import Outcome, Table
 from toolkit.project import Project
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.auditing.test_copies import texture
+from tests.auditing.test_duplicates import texture
 from toolkit.auditing.appearance import gradient_histograms, nearest, network_features, outlyingness, properties
-from toolkit.auditing.proposal import OUTLYING
+from toolkit.auditing.cleaning_proposal import OUTLYING
 from toolkit.competition import Competition
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.auditing.test_copies import keypoints_of, texture
+from tests.auditing.test_duplicates import keypoints_of, texture
 from toolkit.auditing.keypoints import content, detect, mirror, picture_vectors
 
 

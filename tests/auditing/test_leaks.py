@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.auditing.test_copies import copy, texture
+from tests.auditing.test_duplicates import copy, texture
 from toolkit.auditing.findings import find_links
 from toolkit.auditing.leaks import closest_pairs, count_divided, picture_of_pairs
 from toolkit.data.dataset import Dataset

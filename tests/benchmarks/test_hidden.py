@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.hidden import CLEAN, COLOURED, LOOKS, MOVES, hide
 from tests.conftest import ROOT
 from toolkit.metrics import IGNORED
-from toolkit.scoring.corruptions import SUITE
+from toolkit.scoring.corruption_suite import SUITE
 
 
 def scenes(count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:

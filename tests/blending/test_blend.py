@@ -14,7 +14,7 @@ from toolkit.blending.blend import blend
 from toolkit.blending.blend_folder import chosen_blend
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
-from toolkit.networks.views import predict_views
+from toolkit.networks.tta import predict_views
 from toolkit.probabilities import probabilities
 from toolkit.project import Project
 from toolkit.runs import Run
@@ -38,7 +38,7 @@ def read(stored: np.ndarray | None) -> np.ndarray:
 
 
 def chosen(monkeypatch: pytest.MonkeyPatch, choice: ViewChoice) -> None:
-    monkeypatch.setattr("toolkit.blending.run_views.choose_views", lambda *_: choice)
+    monkeypatch.setattr("toolkit.blending.stored_views.choose_views", lambda *_: choice)
 
 
 def test_the_blend_is_the_mean_and_its_score_that_of_the_mean(project: Project, tmp_path: Path) -> None:

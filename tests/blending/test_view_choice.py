@@ -12,7 +12,7 @@ from competitions.mars import competition as mars
 from tests.blending.conftest import noisy
 from tests.tiny import labelled
 from toolkit.blending import view_choice
-from toolkit.blending.run_views import averaged, averaged_out_of_fold
+from toolkit.blending.stored_views import averaged, averaged_out_of_fold
 from toolkit.blending.view_choice import (
     ViewChoice,
     ViewConfusions,

@@ -18,7 +18,7 @@ from competitions.blood_cells import submission
 from competitions.blood_cells.server_model import BATCH, VIEWS
 from toolkit.competition import Competition, Member, Prediction
 from toolkit.errors import UserError
-from toolkit.networks.views import EXACT, apply_view, parse_view
+from toolkit.networks.tta import EXACT, apply_view, parse_view
 from toolkit.recipe import Recipe, override
 from toolkit.store import hash_file
 from toolkit.submission.checks import check_submission, predicted

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from toolkit.reporting.forecast import PastSubmission, forecast
 from toolkit.reporting.forecast_charts import forecast_charts
-from toolkit.reporting.leaderboard import PastSubmission, forecast
 
 
 def test_a_leaderboard_is_drawn_for_each_local_score_beside_it() -> None:

@@ -9,7 +9,7 @@ from tests.test_predictions import predicted
 from tests.tiny import prepare, train
 from toolkit.competition import Competition
 from toolkit.pages.html import Table
-from toolkit.reporting.material import gather
+from toolkit.reporting.inputs import gather
 from toolkit.reporting.run_table import better_elsewhere, differences, runs_section
 from toolkit.runs import Run
 from toolkit.store import write_json

@@ -15,7 +15,7 @@ from toolkit.metrics import confusion_matrix
 from toolkit.networks.predict import predict
 from toolkit.probabilities import probabilities
 from toolkit.runs import Run, all_runs
-from toolkit.scoring.corruptions import SEVERITIES, corrupt, count_cells, suite
+from toolkit.scoring.corruption_suite import SEVERITIES, corrupt, count_cells, suite
 from toolkit.scoring.stress import blend_stress, read_evidence, store_stress, stress_score, stressed, suite_seconds
 from toolkit.scoring.stress_sampling import SEED, ladder
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tiny import competition, labelled
 from toolkit import Competition, MeanIoU, Segmentation
-from toolkit.scoring.corruptions import SEVERITIES, count_cells, suite
+from toolkit.scoring.corruption_suite import SEVERITIES, count_cells, suite
 from toolkit.scoring.stress_sampling import Evidence, all_triples, ladder, score_draws, score_triples
 
 CELLS = count_cells(3)

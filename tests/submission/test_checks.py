@@ -17,7 +17,7 @@ from toolkit.competition import Competition, Member, Prediction, SandboxRun
 from toolkit.errors import UserError
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
-from toolkit.networks.views import predict_views
+from toolkit.networks.tta import predict_views
 from toolkit.submission.checks import blend_prediction, check_submission, oof_counts, predicted, score_again
 
 NONE = np.zeros(0, np.uint8)

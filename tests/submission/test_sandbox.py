@@ -15,7 +15,7 @@ import pytest
 
 from toolkit.competition import Rules
 from toolkit.errors import UserError
-from toolkit.submission import sandbox, server
+from toolkit.submission import sandbox, sandbox_server
 from toolkit.submission.sandbox import LARGEST, run_code_submission, unpack
 
 CLASSES = 8
@@ -326,8 +326,8 @@ def test_native_code_and_children_cannot_write_outside_either(tmp_path: Path) ->
 
 
 def locks() -> bool:
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import server; sys.exit(not server.lock(['/tmp']))"
-    command = [sys.executable, "-c", code, str(Path(server.__file__).parent)]
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import server; sys.exit(not sandbox_server.lock(['/tmp']))"
+    command = [sys.executable, "-c", code, str(Path(sandbox_server.__file__).parent)]
     return subprocess.run(command, check=False).returncode == 0
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.training import same_weights
 from tests.training.layered import NETWORKS, PLAIN, made, step, without_backbone
 from toolkit import Model, Network, classifier, override
+from toolkit.training.freezing import layers, thaw
 from toolkit.training.optimizers import build_optimizer, lr_factor
-from toolkit.training.thawing import layers, thaw
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

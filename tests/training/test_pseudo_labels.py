@@ -23,7 +23,7 @@ from toolkit.store import hash_file, read_json
 from toolkit.training import cross_validation
 from toolkit.training.fold import fit_fold
 from toolkit.training.pseudo_labels import Taught, Teacher, teach
-from toolkit.training.results import store_oof
+from toolkit.training.saving import store_oof
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

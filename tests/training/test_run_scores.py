@@ -8,7 +8,7 @@ import pytest
 from tests.tiny import Heard, looking, prepare, project, train
 from toolkit.project import Project
 from toolkit.scoring.comparison import compare_with_best
-from toolkit.scoring.matching import read_match
+from toolkit.scoring.matched_to_test import read_match
 from toolkit.store import read_manifest, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.appearance import gradient_histograms, network_features, outlyingness, properties
-from toolkit.auditing.copies import find_copies
+from toolkit.auditing.duplicates import find_copies
 from toolkit.auditing.keypoints import open_keypoints, picture_vectors, save_keypoints
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors
 from toolkit.auditing.tiles import find_seams

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.appearance import nearest
-from toolkit.auditing.copies import verify
+from toolkit.auditing.duplicates import verify
 from toolkit.auditing.keypoints import open_keypoints
 from toolkit.data.dataset import Dataset
 from toolkit.pages.pictures import stacked, strip

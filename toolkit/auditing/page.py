@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from toolkit.auditing.cleaning_proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, groups_found
 from toolkit.auditing.explain import link_panels, panel
 from toolkit.auditing.findings import REPEATS, Findings, kept_properties
-from toolkit.auditing.proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, groups_found
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, class_counts

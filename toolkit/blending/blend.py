@@ -18,9 +18,9 @@ from toolkit.blending.blend_folder import Blend, choose, chosen_blend, further_s
 from toolkit.blending.blenders import blenders_for
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool
 from toolkit.blending.crossfit import CrossFit, cross_fit
-from toolkit.blending.pictures import draw
-from toolkit.blending.run_views import TRAINED, through_views, views_to_try
+from toolkit.blending.plots import draw
 from toolkit.blending.solution import Solution, mixed
+from toolkit.blending.stored_views import TRAINED, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError

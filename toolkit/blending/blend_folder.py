@@ -11,7 +11,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.outcome import Table, Warned, interval
 from toolkit.predictions import Predictions
 from toolkit.runs import Run
-from toolkit.scoring.matching import blend_matched, read_match
+from toolkit.scoring.matched_to_test import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
 from toolkit.store import Workspace, hash_json, read_json, write_json
 

@@ -10,7 +10,7 @@ import torch
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.metrics import IGNORED
-from toolkit.networks.views import EXACT, IDENTITY
+from toolkit.networks.tta import EXACT, IDENTITY
 from toolkit.probabilities import probabilities
 from toolkit.store import read_json, write_json
 

@@ -7,7 +7,7 @@ import numpy as np
 from toolkit.pages.charts import by_class, chart, confusion, curves, heat
 from toolkit.pages.html import Block, Chart, Row, Section, Table, Words
 from toolkit.runs import Run
-from toolkit.scoring.corruptions import suite
+from toolkit.scoring.corruption_suite import suite
 
 OF_CLASS = {"mean IoU": "IoU", "accuracy": "recall", "macro F1": "F1"}  # what a metric says of one class
 WEAK = 5  # corruptions that are named

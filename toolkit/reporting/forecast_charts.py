@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from toolkit.pages.charts import chart, new_figure
 from toolkit.pages.html import Chart
-from toolkit.reporting.leaderboard import LOCAL, Forecast, PastSubmission, fit_to
+from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, fit_to
 
 
 def leaderboard(past: Sequence[PastSubmission], name: str, made: Forecast, local: float | None) -> Figure:

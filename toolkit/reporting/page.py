@@ -19,11 +19,11 @@ from toolkit.outcome import Outcome
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
+from toolkit.reporting.final_picks import advise, public_noise
+from toolkit.reporting.forecast import forecasters
 from toolkit.reporting.forecast_charts import forecast_charts
-from toolkit.reporting.leaderboard import forecasters
-from toolkit.reporting.material import Material, gather
+from toolkit.reporting.inputs import Material, gather
 from toolkit.reporting.mistakes import mistakes_section
-from toolkit.reporting.picks import advise, public_noise
 from toolkit.reporting.run_table import better_elsewhere, runs_section
 from toolkit.runs import SCORES
 from toolkit.store import read_json, write_text

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolkit.pages.html import Section, Table
-from toolkit.reporting.material import Material
+from toolkit.reporting.inputs import Material
 from toolkit.runs import Run
 from toolkit.scoring.comparison import Comparison, compare_runs
 

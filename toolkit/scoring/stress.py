@@ -18,7 +18,7 @@ from toolkit.metrics import confusion_by_sample
 from toolkit.networks.devices import resolve_device
 from toolkit.probabilities import chunks, open_probabilities, weighted_mean
 from toolkit.runs import Run
-from toolkit.scoring.corruptions import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
+from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
 from toolkit.scoring.out_of_fold import predict_out_of_fold
 from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, ladder, score_triples
 from toolkit.store import atomic, read_manifest, write_manifest

@@ -18,7 +18,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.metrics import Accuracy
 from toolkit.probabilities import probabilities
 from toolkit.scoring.bootstrap import interval, jackknife_variance
-from toolkit.scoring.corruptions import SEVERITIES, VERSION, count_cells, suite
+from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, count_cells, suite
 from toolkit.task import Segmentation, Task
 
 SEED = 0  # of the suite and of the list of triples: one for all runs

@@ -12,7 +12,7 @@ from toolkit.competition import Competition, Member, Prediction
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
-from toolkit.networks.views import predict_views
+from toolkit.networks.tta import predict_views
 from toolkit.outcome import Warned
 from toolkit.probabilities import chunks, probabilities
 from toolkit.scoring.out_of_fold import score

@@ -28,8 +28,8 @@ import numpy as np
 
 from toolkit.competition import Rules, SandboxRun
 from toolkit.errors import UserError
-from toolkit.submission import server
-from toolkit.submission.clean_python import clean_python
+from toolkit.submission import sandbox_server
+from toolkit.submission.clean_environment import clean_python
 
 SECONDS, MEMORY = 1800.0, 16 << 30  # where the organisers publish no limit: a run that is plainly stuck
 OUTPUT = 64 << 20  # bytes that a submission may print or leave in its temporary folder
@@ -108,7 +108,7 @@ class _Place:
 def _run(path: Path, place: _Place, rules: Rules) -> dict[str, Any]:
     """The report of a process that came to its end; UserError for any other."""
     python = clean_python(rules.submission_packages)
-    command = [str(python), "-I", "-B", "-W", "ignore", server.__file__, place.job()]
+    command = [str(python), "-I", "-B", "-W", "ignore", sandbox_server.__file__, place.job()]
     with open(place.printed, "wb") as printed, open(place.complaints, "wb") as complaints:
         process = subprocess.Popen(
             [*NAMESPACE, *command] if has_namespace() else command,
@@ -185,14 +185,14 @@ def _why(path: Path, place: _Place, rules: Rules, report: dict[str, Any], status
     kind, reason = report.get("kind"), report.get("error", "")
     if kind is None:
         last = place.complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        words = f"; its last words: {last[-1][: server.LINE]}" if last else ""
+        words = f"; its last words: {last[-1][: sandbox_server.LINE]}" if last else ""
         if status < 0:
             return f"{path} was ended by signal {signal.Signals(-status).name} {stage}{words}"
         return f"{path} ended with exit status {status} {stage}, before it returned labels{words}"
     if kind == "PermissionError" and reason.startswith(("writes to", "changes")):
         return f"{path} {reason} {stage}; a server lets it write to its temporary folder alone, use tempfile"
-    if server.ASKS in reason:  # a library may have wrapped it into an exception of its own
-        asks = reason[reason.index(server.ASKS) :].rstrip(">")
+    if sandbox_server.ASKS in reason:  # a library may have wrapped it into an exception of its own
+        asks = reason[reason.index(sandbox_server.ASKS) :].rstrip(">")
         return f"{path} {asks} ({stage}); the server has none, put what it needs into the zip"
     if kind == "ModuleNotFoundError":
         allowed = f"allowed are {', '.join(rules.submission_packages)} and what they require"

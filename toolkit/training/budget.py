@@ -15,7 +15,7 @@ from toolkit.outcome import duration
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, from_dict, to_dict, with_epochs
 from toolkit.runs import Run
-from toolkit.scoring.matching import MOST
+from toolkit.scoring.matched_to_test import MOST
 from toolkit.scoring.stress import suite_seconds
 from toolkit.store import read_json, write_json
 from toolkit.training.cross_validation import prepare, stress_factor, train

@@ -30,8 +30,8 @@ from toolkit.training import distributed
 from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.loop import FoldJob
 from toolkit.training.pseudo_labels import teach
-from toolkit.training.results import choose_averages, forget_variants, store_fold, store_oof, store_test
 from toolkit.training.run_scores import add_scores
+from toolkit.training.saving import choose_averages, forget_variants, store_fold, store_oof, store_test
 from toolkit.training.workers import each, places
 
 

@@ -17,8 +17,8 @@ from toolkit.progress import Watch
 from toolkit.store import atomic
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, Batch, Batches, generator
+from toolkit.training.freezing import thawed_from
 from toolkit.training.loop import FoldJob, Trained, Training
-from toolkit.training.thawing import thawed_from
 
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them

@@ -29,11 +29,11 @@ from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
+from toolkit.training.freezing import frozen_epochs, layers, thaw
 from toolkit.training.frozen_features import VERSIONS, frozen_features
 from toolkit.training.losses import LossFunction, build_loss, build_soft_loss
 from toolkit.training.optimizers import build_optimizer, lr_factor
 from toolkit.training.pseudo_labels import Taught, Teacher
-from toolkit.training.thawing import frozen_epochs, layers, thaw
 from toolkit.training.weight_averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
 
 RESCUE = 0.3  # of the learning rate is left after the loss was no number

@@ -9,7 +9,7 @@ from torch import nn
 
 from toolkit.networks.network import Network
 from toolkit.recipe import Recipe
-from toolkit.training.thawing import Layers, layers, require_backbone
+from toolkit.training.freezing import Layers, layers, require_backbone
 
 
 def build_optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:

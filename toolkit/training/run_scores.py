@@ -8,8 +8,8 @@ from toolkit.outcome import interval
 from toolkit.progress import Progress
 from toolkit.runs import Run
 from toolkit.scoring import stress
-from toolkit.scoring.corruptions import VERSION
-from toolkit.scoring.matching import open_match, predict_matched, store_matched
+from toolkit.scoring.corruption_suite import VERSION
+from toolkit.scoring.matched_to_test import open_match, predict_matched, store_matched
 from toolkit.store import read_manifest, write_json
 from toolkit.training.workers import turns
 

@@ -16,7 +16,7 @@ from toolkit.runs import Run
 from toolkit.store import write_json
 from toolkit.tuning.board import scores, short, state
 from toolkit.tuning.finals import Final
-from toolkit.tuning.pictures import draw, importances
+from toolkit.tuning.plots import draw, importances
 from toolkit.tuning.pruning import Choice, crossfit_winner
 from toolkit.tuning.settings import SearchSettings
 from toolkit.tuning.study import counted

@@ -23,7 +23,7 @@ from toolkit.networks.devices import resolve_device
 from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.bootstrap import interval, resample
-from toolkit.scoring.corruptions import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
+from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
 from toolkit.scoring.out_of_fold import predict_out_of_fold
 from toolkit.scoring.stress_sampling import SEED
 from toolkit.store import atomic, hash_json, read_json, read_manifest, write_json, write_manifest

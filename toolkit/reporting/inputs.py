@@ -8,7 +8,7 @@ from typing import Any
 from toolkit.blending.blend_folder import Blend, chosen_blend
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.reporting.leaderboard import LOCAL, Forecast, PastSubmission, forecast, from_ledger
+from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, forecast, from_ledger
 from toolkit.runs import Run, all_runs
 from toolkit.submission.ledger import Ledger, Line
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tests.tiny import FIRST, prepare, train
 from toolkit.runs import Run, RunFold
-from toolkit.training import cross_validation, results
+from toolkit.training import cross_validation
 from toolkit.training.fold import FoldResult
 from toolkit.training.loop import Trained
 
@@ -33,7 +33,7 @@ def two_endings(tmp_path: Path) -> Arrange:
         run, jobs = cross_validation.prepare(labelled, FIRST)
         for job, *right in zip(jobs, last, averaged, strict=True):
             one, other = (ending(job.valid_rows, kind, count) for kind, count in enumerate(right))
-            results.store_fold(job, FoldResult(one, other, [], True, 0.0))
+            saving.store_fold(job, FoldResult(one, other, [], True, 0.0))
         return run
 
     return arrange
@@ -41,7 +41,7 @@ def two_endings(tmp_path: Path) -> Arrange:
 
 def kept(fold: RunFold) -> str:
     """Which ending a fold has: `last` or `averaged`."""
-    kind = results.KINDS[int(load_file(fold.weights)["kind"])]
+    kind = saving.KINDS[int(load_file(fold.weights)["kind"])]
     assert fold.oof_path.read_bytes() == fold.variant(kind)[1].read_bytes()
     return kind
 
@@ -49,20 +49,20 @@ def kept(fold: RunFold) -> str:
 def test_a_fold_keeps_the_average_where_it_gains_on_the_other_folds(two_endings: Arrange) -> None:
     run = two_endings([12, 12, 12], [6, 20, 14])  # on the others: 34, 20, 26 in place of 24
     for _ in range(2):  # killed and done again
-        assert results.choose_averages(run) == [0, 2]
+        assert saving.choose_averages(run) == [0, 2]
         assert [kept(fold) for fold in run.folds] == ["averaged", "last", "averaged"]
-    assert results.choose_averages(two_endings([12, 12, 12], [12, 12, 12])) == [], "no gain"
+    assert saving.choose_averages(two_endings([12, 12, 12], [12, 12, 12])) == [], "no gain"
 
 
 @pytest.mark.parametrize("fold", range(3))
 def test_a_folds_own_labels_do_not_decide_which_weights_it_keeps(fold: int, two_endings: Arrange) -> None:
     run = two_endings([12, 12, 12], [6, 18, 18])
     labelled, targets = run.labelled, run.labelled.targets.copy()
-    predicted = [np.load(run.fold(fold).variant(kind)[1]).argmax(1) for kind in results.KINDS]
+    predicted = [np.load(run.fold(fold).variant(kind)[1]).argmax(1) for kind in saving.KINDS]
     others = set()
     for labels in (*predicted, np.random.default_rng(fold).integers(3, size=24)):
         targets[labelled.rows(fold)] = labels
-        chosen = results.choose_averages(Run(run.folder, replace(labelled, targets=targets)))
+        chosen = saving.choose_averages(Run(run.folder, replace(labelled, targets=targets)))
         assert (fold in chosen) == (fold == 0)
         others.add(tuple(chosen))
     assert len(others) > 1, "they do decide for the others"
@@ -75,8 +75,8 @@ def test_an_average_is_kept_by_the_folds_that_the_metrics_name_and_what_was_trie
     seen: list[dict[str, bytes]] = []
 
     def watched(run: Run) -> list[int]:
-        seen.extend({kind: fold.variant(kind)[0].read_bytes() for kind in results.KINDS} for fold in run.folds)
-        return results.choose_averages(run)
+        seen.extend({kind: fold.variant(kind)[0].read_bytes() for kind in saving.KINDS} for fold in run.folds)
+        return saving.choose_averages(run)
 
     monkeypatch.setattr(cross_validation, "choose_averages", watched)
     prepare(tmp_path)

@@ -1,6 +1,6 @@
 """What the sandbox starts in its clean environment: it plays the organisers' server, once.
 
-    python server.py '{"code": …, "images": …, "labels": …, "report": …, "writable": […]}'
+    python sandbox_server.py '{"code": …, "images": …, "labels": …, "report": …, "writable": […]}'
 
 Nothing of the toolkit may be imported here. `report` tells how far it came, whatever happens to the process:
 `stage` (import, make, predict, done), `error` (the last line of an exception), `kind` (its type),

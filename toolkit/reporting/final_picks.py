@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from toolkit.reporting.leaderboard import GRID, LOCAL, NEEDED, PastSubmission, fit, forecasters, pairs
+from toolkit.reporting.forecast import GRID, LOCAL, NEEDED, PastSubmission, fit, forecasters, pairs
 
 COMMON = 0.5  # correlation of two scores under resampled images; assumed
 

@@ -9,8 +9,17 @@ import torch
 
 from tests.tiny import labelled
 from toolkit import Competition, Labelled
-from toolkit.scoring.corruptions import SEVERITIES, corrupt_arrays, suite
-from toolkit.scoring.matching import CLEAN, CLIP, Match, corrupted, find_match, matched_score, open_match, read_match
+from toolkit.scoring.corruption_suite import SEVERITIES, corrupt_arrays, suite
+from toolkit.scoring.matched_to_test import (
+    CLEAN,
+    CLIP,
+    Match,
+    corrupted,
+    find_match,
+    matched_score,
+    open_match,
+    read_match,
+)
 
 SAMPLES = 360
 

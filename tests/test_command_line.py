@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import competition
-from toolkit.console import parse_duration, parser, run_command
+from toolkit.command_line import parse_duration, parser, run_command
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table
 from toolkit.project import Project

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from toolkit.auditing.cleaning_proposal import groups_found, propose
 from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, repeated_masks
 from toolkit.auditing.label_errors import LabelErrors
-from toolkit.auditing.proposal import groups_found, propose
 from toolkit.data.dataset import Dataset
 from toolkit.task import Classification, Segmentation, Task
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.reporting.test_leaderboard import submissions
-from toolkit.reporting.leaderboard import PastSubmission
-from toolkit.reporting.picks import advise, public_noise
+from tests.reporting.test_forecast import submissions
+from toolkit.reporting.final_picks import advise, public_noise
+from toolkit.reporting.forecast import PastSubmission
 
 
 def test_of_too_few_scores_none_is_picked() -> None:

@@ -14,8 +14,8 @@ from torch import nn
 from tests.training import same_weights
 from tests.training.layered import NETWORKS, PLAIN, made, step, without_backbone
 from toolkit import Network, Schedule, UserError, override
+from toolkit.training.freezing import frozen_epochs, frozen_layers, is_norm, layers, thaw, thawed_from
 from toolkit.training.optimizers import build_optimizer
-from toolkit.training.thawing import frozen_epochs, frozen_layers, is_norm, layers, thaw, thawed_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ENDS = {  # the first weight, the first of the backbone's last layer

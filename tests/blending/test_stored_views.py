@@ -14,8 +14,8 @@ from competitions.mars import competition as mars
 from tests import tiny
 from tests.blending.conftest import noisy
 from tests.tiny import prepare, train
-from toolkit.blending import run_views
-from toolkit.blending.run_views import (
+from toolkit.blending import stored_views as run_views
+from toolkit.blending.stored_views import (
     averaged,
     averaged_out_of_fold,
     default_views,
@@ -26,7 +26,7 @@ from toolkit.blending.run_views import (
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
 from toolkit.networks.predict import predict
-from toolkit.networks.views import predict_views
+from toolkit.networks.tta import predict_views
 from toolkit.probabilities import probabilities
 from toolkit.recipe import override
 from toolkit.runs import Run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from toolkit.errors import UserError
 from toolkit.networks.predict import predict
-from toolkit.networks.views import (
+from toolkit.networks.tta import (
     EXACT,
     SQUARE,
     Mean,

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from tests.conftest import ROOT
 from toolkit.competition import Rules, load_competition
 from toolkit.errors import UserError
-from toolkit.reporting.leaderboard import (
+from toolkit.reporting.forecast import (
     NOISE,
     SHIFT,
     SLOPE,

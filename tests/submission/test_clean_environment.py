@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import UserError
-from toolkit.submission.clean_python import clean_python, link, with_requirements
+from toolkit.submission.clean_environment import clean_python, link, with_requirements
 
 
 def test_the_environment_is_built_once_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from toolkit.tuning.pictures import ENOUGH, importances
+from toolkit.tuning.plots import ENOUGH, importances
 
 
 @pytest.mark.parametrize("objectives", [1, 2])

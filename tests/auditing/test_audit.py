@@ -9,7 +9,7 @@ import pytest
 
 from tests import tiny
 from tests.conftest import real_data
-from toolkit.auditing.inspection import Audit, audit, explain
+from toolkit.auditing.audit import Audit, audit, explain
 from toolkit.auditing.label_errors import label_quality
 from toolkit.competition import Competition
 from toolkit.probabilities import probabilities

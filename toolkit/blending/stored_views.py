@@ -12,7 +12,7 @@ from toolkit.blending.view_choice import ViewChoice, choose_views
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.views import EXACT, IDENTITY, Mean, parse_views, predict_views
+from toolkit.networks.tta import EXACT, IDENTITY, Mean, parse_views, predict_views
 from toolkit.predictions import Predictions
 from toolkit.probabilities import chunks, open_probabilities, probabilities, weighted_mean, write_probabilities
 from toolkit.progress import SILENT, Progress

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from tests import tiny
+from toolkit.auditing.audit import audit
 from toolkit.auditing.findings import equal_pictures
-from toolkit.auditing.inspection import audit
-from toolkit.auditing.split import Split
+from toolkit.auditing.split_check import Split
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import open_dataset

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from toolkit.auditing.copies import alignment, find_copies, verify
+from toolkit.auditing.duplicates import alignment, find_copies, verify
 from toolkit.auditing.keypoints import Keypoints, open_keypoints, picture_vectors, save_keypoints, working_image
 from toolkit.data.groups import connect
 

@@ -1,0 +1,235 @@
+"""A fixed suite of corruptions at five severities: what a hidden test set may have gone through.
+
+Forms follow ImageNet-C (Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
+and Perturbations", ICLR 2019) and MedMNIST-C (Di Salvo, Doerrich and Ledig, 2024), which has both directions of
+brightness and contrast; what is not from there names its source. The levels are our own, for images of 64 to 128
+pixels: lengths are shares of the shorter side. docs/stress.md shows and lists them all.
+
+Each sample has a random generator of its own, from (seed, corruption, sample), so that its corrupted copy does not
+depend on the batch; at all severities it draws the same numbers. Sums that could change with the batch are made
+of integers or in float64. None of this is the training augmentation in its own form: borders, kernels, shapes and
+colour spaces differ, so that a network cannot learn the suite by heart.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from toolkit.metrics import IGNORED
+from toolkit.scoring.corruptions import (
+    Draws,
+    brightness,
+    contrast,
+    defocus_blur,
+    edge_colour,
+    elastic,
+    gamma,
+    gaussian_noise,
+    grid_mask,
+    hue,
+    illumination,
+    impulse_noise,
+    jpeg,
+    motion_blur,
+    occlusion,
+    per_sample,
+    pixelate,
+    rotation,
+    round_up_ties,
+    saturation,
+    scaling,
+    shear,
+    shot_noise,
+    speckle_noise,
+    stain,
+    translation,
+    vignetting,
+    zoom_blur,
+)
+
+VERSION = 1  # of the suite; scores under different ones are not compared
+SEVERITIES = 5  # of each corruption, 1 the mildest
+BATCH = 128
+Moved = tuple[Tensor, Tensor | None]
+Apply = Callable[[Tensor, Tensor | None, Any, Draws], Moved]
+Change = Callable[[Tensor, Any, Draws], Tensor]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """apply(images, masks, level, draws) corrupts a batch; `levels` are its five, `unit` says of what."""
+
+    name: str
+    family: str
+    apply: Apply
+    levels: tuple[Any, ...]
+    unit: str
+    colour: bool = False  # for colour images alone
+
+
+def suite(channels: int) -> tuple[Corruption, ...]:
+    """The corruptions that images with so many channels can go through."""
+    return tuple(corruption for corruption in SUITE if channels == 3 or not corruption.colour)
+
+
+def count_cells(channels: int) -> int:
+    """How many pairs of a corruption and a severity there are: cells, numbered corruption * SEVERITIES + severity - 1.
+
+    corruption: its number in `suite`.
+    """
+    return len(suite(channels)) * SEVERITIES
+
+
+def corrupt(
+    images: Tensor, masks: Tensor | None, name: str, severity: int, seed: int, samples: Sequence[int] | None = None
+) -> Moved:
+    """Images under one corruption, uint8 (N, C, H, W) with C 1 or 3, and masks uint8 (N, H, W) moved along.
+
+    samples: what each one's random numbers follow from, with the seed; 0..N-1 if not given. Parts of a mask
+    that come from outside the picture get IGNORED. ValueError for a name or severity that there is not.
+    """
+    known = [corruption.name for corruption in suite(images.shape[1])]
+    if name not in known:
+        raise ValueError(f"{name!r} is no corruption of {images.shape[1]} channels; there are {', '.join(known)}")
+    if not 1 <= severity <= SEVERITIES:
+        raise ValueError(f"severity {severity} is not in 1..{SEVERITIES}")
+    corruption = SUITE[[c.name for c in SUITE].index(name)]
+    samples = range(len(images)) if samples is None else samples
+    draws = [np.random.default_rng([seed, zlib.crc32(name.encode()), int(sample)]) for sample in samples]
+    return corruption.apply(images, masks, corruption.levels[severity - 1], draws)
+
+
+def corrupt_each(
+    images: Tensor, masks: Tensor | None, cells: np.ndarray, seed: int, samples: np.ndarray | None = None
+) -> Moved:
+    """As `corrupt`, each sample under a cell of its own (see `count_cells`)."""
+    members = suite(images.shape[1])
+    samples = np.arange(len(images)) if samples is None else samples
+    images, masks = images.clone(), None if masks is None else masks.clone()
+    for cell in np.unique(cells):
+        at = torch.from_numpy(np.flatnonzero(cells == cell)).to(images.device)
+        part = None if masks is None else masks[at]
+        member, severity = divmod(int(cell), SEVERITIES)
+        own = samples[cells == cell].tolist()
+        images[at], moved = corrupt(images[at], part, members[member].name, severity + 1, seed, own)
+        if masks is not None and moved is not None:
+            masks[at] = moved
+    return images, masks
+
+
+def corrupt_arrays(
+    images: np.ndarray, masks: np.ndarray | None, cells: np.ndarray, seed: int, samples: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `corrupt_each`, of any number of images uint8 (N, H, W, C) and masks uint8 (N, H, W)."""
+    made, moved = np.empty_like(images), None if masks is None else np.empty_like(masks)
+    order = np.argsort(cells, kind="stable")  # alike ones together
+    for start in range(0, len(order), BATCH):
+        at = order[start : start + BATCH]
+        mask = None if masks is None else torch.from_numpy(masks[at])
+        part, mask = corrupt_each(torch.from_numpy(images[at]).permute(0, 3, 1, 2), mask, cells[at], seed, samples[at])
+        made[at] = part.permute(0, 2, 3, 1).numpy()
+        if moved is not None and mask is not None:
+            moved[at] = mask.numpy()
+    return made, moved
+
+
+def _still(change: Change) -> Apply:
+    """What leaves pixels in their places: `change` gets and returns floats on the scale 0..255."""
+
+    def apply(images: Tensor, masks: Tensor | None, level: Any, draws: Draws) -> Moved:
+        return _to_bytes(change(images.float(), level, draws)), masks
+
+    return apply
+
+
+def _moving(place: Change) -> Apply:
+    """What moves pixels: `place` returns where each comes from, (N, H, W, 2), x and y in pixels.
+
+    Outside lies, by lot, the edge drawn out, the mean colour of the edges, or black.
+    """
+
+    def apply(images: Tensor, masks: Tensor | None, level: Any, draws: Draws) -> Moved:
+        size = torch.tensor([images.shape[3], images.shape[2]], device=images.device)
+        source = place(images, level, draws)
+        outside = ((source < -0.5) | (source > size - 0.5)).any(-1)
+        grid = (2 * source + 1) / size - 1
+        made = functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+        fill = per_sample(draws, images, lambda draw: draw.integers(3))
+        flat = edge_colour(images) * (fill == 1)
+        made = torch.where(outside[:, None] & (fill > 0), flat, made)
+        if masks is not None:
+            moved = functional.grid_sample(masks[:, None].float(), grid, "nearest", "border", align_corners=False)
+            masks = moved[:, 0].to(torch.uint8).masked_fill(outside, IGNORED)
+        return _to_bytes(made), masks
+
+    return apply
+
+
+def _to_bytes(values: Tensor) -> Tensor:
+    return round_up_ties(values).clamp(0, 255).to(torch.uint8)
+
+
+def _mixture(images: Tensor, masks: Tensor | None, level: tuple[int, ...], draws: Draws) -> Moved:
+    """Corruptions of different families, drawn for each sample, one after the other at the severities of `level`."""
+    single = [corruption for corruption in suite(images.shape[1]) if corruption.family != "mixture"]
+    families = list(dict.fromkeys(corruption.family for corruption in single))
+    members = [[at for at, c in enumerate(single) if c.family == family] for family in families]
+    chosen = np.array(
+        [[draw.choice(members[f]) for f in draw.permutation(len(families))[: len(level)]] for draw in draws]
+    )
+    images, masks = images.clone(), None if masks is None else masks.clone()
+    for position, severity in enumerate(level):
+        for member in np.unique(chosen[:, position]):
+            rows = np.flatnonzero(chosen[:, position] == member)
+            at = torch.from_numpy(rows).to(images.device)
+            corruption, part = single[member], None if masks is None else masks[at]
+            own = [draws[int(row)] for row in rows]
+            images[at], moved = corruption.apply(images[at], part, corruption.levels[severity - 1], own)
+            if masks is not None and moved is not None:
+                masks[at] = moved
+    return images, masks
+
+
+SUITE = (
+    Corruption("gaussian_noise", "noise", _still(gaussian_noise), (0.03, 0.06, 0.1, 0.15, 0.22), "std of 0..1"),
+    Corruption("shot_noise", "noise", _still(shot_noise), (150, 75, 40, 20, 10), "photons for white"),
+    Corruption("speckle_noise", "noise", _still(speckle_noise), (0.12, 0.2, 0.28, 0.36, 0.45), "std, of the value"),
+    Corruption("impulse_noise", "noise", _still(impulse_noise), (0.01, 0.03, 0.06, 0.11, 0.18), "share of values"),
+    Corruption("defocus_blur", "blur", _still(defocus_blur), (0.012, 0.02, 0.03, 0.043, 0.058), "radius, sides"),
+    Corruption("motion_blur", "blur", _still(motion_blur), (0.06, 0.1, 0.14, 0.19, 0.25), "length, sides"),
+    Corruption("zoom_blur", "blur", _still(zoom_blur), (0.08, 0.15, 0.22, 0.3, 0.4), "range of zooms"),
+    Corruption("brightness", "light", _still(brightness), (0.12, 0.24, 0.36, 0.48, 0.6), "more or less, share"),
+    Corruption("contrast", "light", _still(contrast), (1.25, 1.6, 2.0, 2.7, 3.8), "factor or divisor"),
+    Corruption("gamma", "light", _still(gamma), (1.25, 1.5, 1.85, 2.3, 3.0), "exponent or its reciprocal"),
+    Corruption("illumination", "light", _still(illumination), (0.15, 0.3, 0.45, 0.6, 0.75), "more and less, share"),
+    Corruption("vignetting", "light", _still(vignetting), (0.3, 0.5, 0.65, 0.8, 0.95), "loss in the corner, share"),
+    Corruption(
+        "saturation",
+        "colour",
+        _still(saturation),
+        ((0.7, 1.4), (0.5, 1.8), (0.3, 2.3), (0.15, 2.9), (0.0, 3.6)),
+        "factor, one of two",
+        colour=True,
+    ),
+    Corruption("hue", "colour", _still(hue), (12, 24, 38, 55, 75), "degrees", colour=True),
+    Corruption("stain", "colour", _still(stain), (0.15, 0.3, 0.45, 0.6, 0.8), "share of each stain", colour=True),
+    Corruption("jpeg", "resolution", _still(jpeg), (40, 25, 15, 10, 6), "quality"),
+    Corruption("pixelate", "resolution", _still(pixelate), (0.6, 0.45, 0.35, 0.27, 0.2), "share of the pixels' rows"),
+    Corruption("scaling", "resolution", _still(scaling), (0.5, 0.38, 0.3, 0.23, 0.18), "scale down and up"),
+    Corruption("rotation", "geometry", _moving(rotation), (6, 12, 20, 30, 45), "degrees"),
+    Corruption("shear", "geometry", _moving(shear), (0.08, 0.15, 0.23, 0.32, 0.42), "tangent"),
+    Corruption("translation", "geometry", _moving(translation), (0.05, 0.1, 0.15, 0.21, 0.28), "sides"),
+    Corruption("elastic", "geometry", _moving(elastic), (0.01, 0.018, 0.027, 0.038, 0.05), "std, sides"),
+    Corruption("occlusion", "occlusion", _still(occlusion), (0.08, 0.15, 0.22, 0.3, 0.4), "share of the area"),
+    Corruption("grid_mask", "occlusion", _still(grid_mask), (0.3, 0.4, 0.5, 0.6, 0.7), "share of the period"),
+    Corruption("mixture_of_two", "mixture", _mixture, ((1, 1), (2, 1), (3, 2), (4, 3), (5, 4)), "severities"),
+    Corruption(
+        "mixture_of_three", "mixture", _mixture, ((1, 1, 1), (2, 1, 1), (3, 2, 1), (3, 2, 2), (4, 3, 2)), "severities"
+    ),
+)
