@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tests.tiny import FIRST, prepare, train
 from toolkit.runs import Run, RunFold
-from toolkit.training import cross_validation
+from toolkit.training import cross_validation, saving
 from toolkit.training.fold import FoldResult
 from toolkit.training.loop import Trained
 
