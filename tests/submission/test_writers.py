@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -22,7 +22,6 @@ from toolkit.submission.writers import (
     zipped,
 )
 
-settings.load_profile("ci")
 MASK = arrays.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 6)))
 
 

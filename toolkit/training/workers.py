@@ -38,7 +38,8 @@ NEWS, DONE, REFUSED, FAILED = range(4)  # what a process tells
 def places(device: str) -> list[list[str]]:
     """`a,b+c` as [[a], [b, c]]: folds that are trained at once, each over these devices. UserError if it can't be."""
     resolve_device(device)
-    found = [[_numbered(name) for name in place.split("+")] for place in device.split(",")]
+    names = [place.split("+") for place in device.split(",")]
+    found = [["cuda:0" if name == "cuda" else name for name in place] for place in names]  # the first GPU
     for place in found:
         kinds = {resolve_device(name).type for name in place}
         if len(place) > 1 and kinds not in ({"cpu"}, {"cuda"}):
@@ -48,11 +49,6 @@ def places(device: str) -> list[list[str]]:
         if kinds == {"cuda"} and len(set(place)) < len(place):
             raise UserError(f"{'+'.join(place)} names a GPU twice; a fold takes each but once")
     return found
-
-
-def _numbered(name: str) -> str:
-    """`cuda` is the first GPU."""
-    return "cuda:0" if name == "cuda" else name
 
 
 def turns(device: str, folds: int) -> int:
