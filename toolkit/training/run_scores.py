@@ -1,7 +1,6 @@
 """All scores of a finished run beside its clean one, each added to its metrics once."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from toolkit.outcome import interval
@@ -19,25 +18,21 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
 
     wanted: `none`, `auto` (as many corrupted images as a share of the training time allows) or `full`.
     """
-    metric = run.labelled.competition.metric.name
-    for name, score, how in _missing_scores(run, wanted, deadline, device):
-        progress.say(f"{run.name}: {name} {metric} {interval(score)}, {how}")
-
-
-def _missing_scores(
-    run: Run, wanted: str, deadline: float | None, device: str
-) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """What was added: its name, the score, and how it came about."""
     if wanted == "none":
         return
     metrics = run.metrics
+
+    def add(kind: str, name: str, score: dict[str, Any], how: str) -> None:
+        metrics[kind] = score
+        write_json(run.metrics_path, metrics)
+        progress.say(f"{run.name}: {name} {run.labelled.competition.metric.name} {interval(score)}, {how}")
+
     known = metrics["stress"]
     if known is None or known["version"] != VERSION or (wanted == "full" and known["share"] < 1):
         seconds = _stress_seconds(run, deadline, device) if wanted == "auto" else None
-        known = metrics["stress"] = stress.store_stress(run, device, seconds)
-        write_json(run.metrics_path, metrics)
+        known = stress.store_stress(run, device, seconds)
         share = f"{known['triples']:,} corrupted images ({known['share']:.2%} of the suite)"
-        yield "stress", known, f"on {share} in {known['seconds']:.0f} s"
+        add("stress", "stress", known, f"on {share} in {known['seconds']:.0f} s")
     if not run.labelled.may_look_at_test_images:
         return
     folder = run.labelled.workspace.match
@@ -45,11 +40,10 @@ def _missing_scores(
     found = open_match(run.labelled)
     new = read_manifest(folder) != before
     if (metrics.get("matched") or {}).get("match") != found.hash:
-        metrics["matched"] = store_matched(run, found, predict_matched(run, found, device))
-        write_json(run.metrics_path, metrics)
+        score = store_matched(run, found, predict_matched(run, found, device))
         channels = run.labelled.images.shape[3]
         how = found.words(channels) if new else f"on {len(found.rows):,} images that look like them"
-        yield "test-matched", metrics["matched"], how
+        add("matched", "test-matched", score, how)
 
 
 def _stress_seconds(run: Run, deadline: float | None, device: str) -> float:
