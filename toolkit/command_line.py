@@ -20,6 +20,7 @@ from toolkit.screen import Screen
 if TYPE_CHECKING:
     from toolkit.store import Workspace
 
+SHARED = ("data", "practice", "practice_size", "workspace", "submissions", "seed", "device", "workers")
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
 
@@ -74,11 +75,23 @@ def run_command(
     if options.practice_size is not None and options.practice_size < 24:
         made.error("--practice-size must be at least 24")
     screen = Screen(stderr=options.json)
+    given = {name: getattr(options, name) for name in SHARED}
+
+    def opened(folder: str | Path) -> Project:
+        return open(folder, progress=screen, **given)
+
+    def called(project: Project) -> dict[str, Any]:
+        outcome = command(project, options)
+        if not isinstance(outcome, Outcome):
+            return outcome
+        screen.show(outcome)
+        return outcome.as_json()
+
     try:
         if options.competition is None and concerns is not None:
-            result = _for_each(command, options, screen, concerns)
+            result = _for_each(opened, called, concerns)
         else:
-            result = _result(command, _opened(options.competition, options, screen), options)
+            result = called(opened(options.competition))
     except UserError as error:
         screen.say(str(error), "error: ", "bold red")
         return 1
@@ -90,35 +103,18 @@ def run_command(
     return 0
 
 
-def _result(command: Command, project: Project, options: argparse.Namespace) -> dict[str, Any]:
-    outcome = command(project, options)
-    if isinstance(outcome, Outcome):
-        project.progress.show(outcome)
-        return outcome.as_json()
-    return outcome
-
-
-def _opened(folder: "Path | str", options: argparse.Namespace, screen: Screen) -> Project:
-    shared = ("data", "practice", "practice_size", "workspace", "submissions", "seed", "device", "workers")
-    return open(folder, progress=screen, **{name: getattr(options, name) for name in shared})
-
-
 def _for_each(
-    command: Command, options: argparse.Namespace, screen: Screen, concerns: "Callable[[Workspace], bool]"
+    opened: Callable[[Path], Project],
+    called: Callable[[Project], dict[str, Any]],
+    concerns: "Callable[[Workspace], bool]",
 ) -> dict[str, Any]:
-    done: dict[str, Any] = {}
-    without = []
-    for file in sorted(Path("competitions").glob("*/__init__.py")):
-        project = _opened(file.parent, options, screen)
-        name = project.workspace.name
-        if concerns(project.workspace):
-            done[name] = _result(command, project, options)
-        else:
-            without.append(name)
-    if without:
-        screen.say(f"nothing to do for {', '.join(without)}: no runs in {options.workspace}")
+    projects = [opened(file.parent) for file in sorted(Path("competitions").glob("*/__init__.py"))]
+    done = {project.workspace.name: called(project) for project in projects if concerns(project.workspace)}
+    without = [project.workspace.name for project in projects if project.workspace.name not in done]
     if not done:
-        raise UserError(f"no competition in {Path('competitions').resolve()} has runs in {options.workspace}")
+        raise UserError(f"no competition in {Path('competitions').resolve()} has runs in its workspace")
+    if without:
+        projects[0].progress.say(f"nothing to do for {', '.join(without)}: they have no runs")
     return {"competitions": done, "without_runs": without}
 
 

@@ -1,23 +1,16 @@
-"""All steps in order, from raw files to a checked submission, within a time budget."""
+"""What came of all steps in order, from raw files to a checked submission, and what is done before they are timed."""
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from toolkit.data.labelled import Labelled
 from toolkit.outcome import Outcome, Table, duration, interval
-from toolkit.recipe import Recipe
+from toolkit.progress import Progress
 from toolkit.reporting.page import Report
 from toolkit.scoring.matched_to_test import open_match
 from toolkit.submission.build import Submission
 from toolkit.submission.clean_environment import clean_python
 from toolkit.submission.grading import Grade
-from toolkit.training.budget import train_within
-from toolkit.training.workers import places
-
-if TYPE_CHECKING:
-    from toolkit.project import Project
 
 SCORES = {"clean": "local score", "stress": "under corruptions", "matched": "as the test images are"}
 
@@ -51,34 +44,10 @@ class Result(Outcome):
         return result | {"seconds": self.seconds}
 
 
-def run_all(
-    project: "Project", recipes: Sequence[Recipe], folds: int, repeats: int, holdout: float, budget: float, stress: str
-) -> Result:
-    """Audit, folds, as many of the recipes as fit into `budget` seconds, blend, submission, report."""
-    started, show = time.time(), project.progress.show
-    places(project.device)
-    show(project.audit())
-    show(project.folds(folds, repeats, holdout))
-    labelled = project.labelled()
-    _prepare(project, labelled, stress)
-    how: dict[str, Any] = {"device": project.device, "stress": stress, "progress": project.progress}
-    runs = train_within(labelled, recipes, budget, started, **how)
-    show(project.ensemble(runs, views=["none"]))
-    submission = project.submit()
-    show(submission)
-    grade = project.grade(submission.path) if project.practice else None
-    if grade is not None:
-        show(grade)
-    report = project.report()
-    show(report)
-    title = f"{project.workspace.name}: {project.competition.metric.name}"
-    return Result(title, submission, grade, report, time.time() - started, budget)
-
-
-def _prepare(project: "Project", labelled: Labelled, stress: str) -> None:
-    """What takes its time once comes before the time that is left is planned."""
-    packages = project.competition.rules.submission_packages
+def prepare(labelled: Labelled, stress: str, progress: Progress) -> None:
+    """What takes its time once, and so comes before the time that is left is planned."""
+    packages = labelled.competition.rules.submission_packages
     if packages:
         clean_python(packages)
     if stress != "none" and labelled.may_look_at_test_images:
-        project.progress.say(open_match(labelled).words(labelled.images.shape[3]))
+        progress.say(open_match(labelled).words(labelled.images.shape[3]))

@@ -9,6 +9,7 @@
 What a step needs and isn't there yet is made first, with defaults, and a line says so.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -312,9 +313,27 @@ class Project:
         if recipe is not None or fields:
             recipes = [self.recipe(recipe, **fields)]
         self._need_files()
-        from toolkit.pipeline import run_all
+        from toolkit.pipeline import Result, prepare
+        from toolkit.training.budget import train_within
+        from toolkit.training.workers import places
 
-        return run_all(self, recipes, folds, repeats, holdout, budget, stress)
+        started, show = time.time(), self.progress.show
+        places(self.device)
+        show(self.audit())
+        show(self.folds(folds, repeats, holdout))
+        labelled = self.labelled()
+        prepare(labelled, stress, self.progress)
+        runs = train_within(labelled, recipes, budget, started, stress=stress, **self._how)
+        show(self.ensemble(runs, views=["none"]))
+        submission = self.submit()
+        show(submission)
+        grade = self.grade(submission.path) if self.practice else None
+        if grade is not None:
+            show(grade)
+        report = self.report()
+        show(report)
+        title = f"{self.workspace.name}: {self.competition.metric.name}"
+        return Result(title, submission, grade, report, time.time() - started, budget)
 
     @property
     def _how(self) -> dict[str, Any]:

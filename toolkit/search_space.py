@@ -56,16 +56,16 @@ class Fixed:
         return _chosen(name, given, choices)
 
 
-def choose(trial: Suggesting, name: str, options: Mapping[str, Value]) -> Value:
+def choose(trial: Suggesting, name: str, choices: Mapping[str, Value]) -> Value:
     """One of several values for a field, by the name that stands for it in the study."""
     if isinstance(trial, Fixed):
         given = trial.given.get(_field(name))
         if given is not None:
-            return options[_chosen(name, given, list(options))]
+            return choices[_chosen(name, given, list(choices))]
         trial = trial.trial
     if isinstance(trial, _Reader):
-        return trial.find(name, options)
-    return options[trial.suggest_categorical(name, list(options))]
+        return trial.find(name, choices)
+    return choices[trial.suggest_categorical(name, list(choices))]
 
 
 def strength(
@@ -147,15 +147,15 @@ class _Reader:
             raise OutsideError(f"{name}={value} is outside the space: {', '.join(map(str, choices))}")
         return self.keep(name, value)
 
-    def find(self, name: str, options: Mapping[str, Value]) -> Value:
-        return options[self.keep(name, self.key_of(name, options))]
+    def find(self, name: str, choices: Mapping[str, Value]) -> Value:
+        return choices[self.keep(name, self.key_of(name, choices))]
 
-    def key_of(self, name: str, options: Mapping[Any, Any]) -> Any:
+    def key_of(self, name: str, choices: Mapping[Any, Any]) -> Any:
         value = self._field(name)
-        for key, option in options.items():
+        for key, option in choices.items():
             if option == value:
                 return key
-        raise OutsideError(f"{name}={value} is outside the space: {', '.join(map(str, options))}")
+        raise OutsideError(f"{name}={value} is outside the space: {', '.join(map(str, choices))}")
 
     def keep(self, name: str, value: Any) -> Any:
         self.values[name] = value
