@@ -77,19 +77,15 @@ def test_runs_are_averaged_over_views_each_fold_over_those_that_the_others_chose
     assert made.views is None and np.allclose(read(made.oof), read(run.oof), atol=1e-3)
 
 
-def test_a_blend_is_made_once_and_anew_of_other_runs_each_of_which_counts_once(
-    project: Project, tmp_path: Path
-) -> None:
-    first = train(tmp_path, QUICK)
-    made = project.ensemble(views=PLAIN)
-    before, written = made.as_json(), made.oof_path.stat().st_mtime_ns
-    assert project.ensemble(views=PLAIN).as_json() == before and made.oof_path.stat().st_mtime_ns == written
-    second = train(tmp_path, QUICK, seed=1)
-    assert set(project.ensemble(views=PLAIN).shares) == {first.name, second.name}
-    assert project.ensemble([first], views=PLAIN).as_json() == before
-    made = project.ensemble([first, first.name, second], views=PLAIN)
-    assert made.shares == {first.name: 0.5, second.name: 0.5}
-    assert np.allclose(read(made.oof), (read(first.oof) + read(second.oof)) / 2, atol=1e-3)
+def test_a_blend_is_made_once_and_anew_of_other_runs_each_of_which_counts_once(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 2, "b": 2})
+    made = project.ensemble(["a"], views=PLAIN)
+    before, written, (a, b) = made.as_json(), made.oof_path.stat().st_mtime_ns, (made.run(name) for name in "ab")
+    assert project.ensemble(["a"], views=PLAIN).as_json() == before and made.oof_path.stat().st_mtime_ns == written
+    both = project.ensemble([a, "a", "b"], views=PLAIN)
+    assert both.shares == {"a": 0.5, "b": 0.5} and project.ensemble(views=PLAIN) == both
+    assert np.allclose(read(both.test), (read(a.test) + read(b.test)) / 2, atol=1e-3)
+    assert project.ensemble(["a"], views=PLAIN).as_json() == before
 
 
 def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Project, tmp_path: Path) -> None:
