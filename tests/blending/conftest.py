@@ -1,6 +1,5 @@
 """Drawn candidates and runs made by hand, from which blends are fitted at once."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from competitions.blood_cells import competition as cells
 from competitions.mars import competition as mars
 from tests import tiny
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool
-from toolkit.blending.contested import Contested, Part, gather
+from toolkit.blending.contested import Contested, gather
 from toolkit.competition import Competition
 from toolkit.metrics import IGNORED, MacroF1, Metric
 from toolkit.probabilities import write_probabilities
@@ -69,16 +68,11 @@ class Whole:
     def scored(self) -> list[int]:
         return [c for c in range(CLASSES) if c or not self.metric.ignore]
 
-    def contested(self, size: int = 5) -> Contested:
-        fold = np.arange(len(self.targets)) % 3
-
-        def parts() -> Iterator[Part]:
-            for k in range(3):
-                rows = np.flatnonzero(fold == k)
-                for at in np.split(rows, range(size, len(rows), size)):
-                    yield k, at, self.values[:, at][:, :, self.scored], self.targets[at]
-
-        return gather(parts(), fold, CLASSES, self.metric, self.scored)
+    def contested(self) -> Contested:
+        fold, values = np.arange(len(self.targets)) % 3, self.values[:, :, self.scored]
+        halves = [(k, at) for k in range(3) for at in np.array_split(np.flatnonzero(fold == k), 2)]
+        parts = [(k, at, values[:, at], self.targets[at]) for k, at in halves]
+        return gather(parts, fold, CLASSES, self.metric, self.scored)
 
 
 def drawn_whole(seed: int, metric: Metric, models: int = 4, pixels: tuple[int, ...] = (), levels: int = 255) -> Whole:

@@ -20,7 +20,6 @@ from toolkit.blending.view_choice import (
     read_choice,
     write_choice,
 )
-from toolkit.errors import UserError
 from toolkit.probabilities import probabilities
 from toolkit.scoring.out_of_fold import score
 
@@ -115,13 +114,6 @@ def test_masks_are_scored_in_parts_and_a_pixel_that_a_view_missed_is_not_its_vot
 def test_of_equal_probabilities_the_first_class_wins_as_when_decoding() -> None:
     values = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (5, 500)).astype(np.float32))
     assert np.array_equal(first_largest(values).numpy(), values.numpy().argmax(0))
-
-
-def test_a_choice_without_what_it_is_compared_with_is_refused() -> None:
-    with pytest.raises(UserError, match="views are compared with identity; store it too"):
-        choose_views(CELLS, drawn("horizontal"))
-    with pytest.raises(UserError, match="one fold is not enough"):
-        choose_views(replace(CELLS, fold=0 * FOLD), drawn("identity"))
 
 
 def test_a_choice_is_kept_beside_the_blend(tmp_path: Path) -> None:

@@ -65,10 +65,8 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
 
     Probabilities are stored as the run's own, in chunks, each view whole or not at all; views that are there are
     kept while the run's weights are the same. Where a view doesn't see a pixel all classes have 0. `identity` is
-    the run itself. Raises UserError for a view that doesn't fit, a run on other data or folds, or without weights.
+    the run itself. Raises UserError for a view that doesn't fit, or a run without weights.
     """
-    if not run.is_current:
-        raise UserError(f"{run.folder} is no finished run on the present data and folds; train it again")
     labelled, scored = run.labelled, run.labelled.competition.scored
     inputs = {"run": run.manifest, "weights": [hash_file(path) for path in run.weights]}
     names = [view.name for view in parse_views(views, *labelled.competition.task.image_shape[:2])]
@@ -109,21 +107,15 @@ def _through(run: Run, view: str) -> Predictions:
 
 
 def open_views(run: Run, views: Iterable[str], kind: str = "oof") -> dict[str, np.ndarray]:
-    """Stored probabilities (N, C, ...) by view, memory-mapped. kind: `oof` or `test`. UserError for one not stored."""
-    found = {}
-    for view in views:
-        seen = _through(run, view)
-        if not seen.finished:
-            raise UserError(f"{run.folder} has no stored view {view!r}; store it first")
-        found[view] = getattr(seen, kind)
-    return found
+    """Stored probabilities (N, C, ...) by view, memory-mapped. kind: `oof` or `test`."""
+    return {view: getattr(_through(run, view), kind) for view in views}
 
 
 def averaged(labelled: Labelled, choice: ViewChoice, stored: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
     """The chosen mean of stored probabilities by view, float32 (n, C, ...) a chunk, in order."""
     weights = dict(zip(choice.views, choice.weights, strict=True))
     for at in chunks(len(stored[choice.views[0]])):
-        yield _mean(labelled, weights, {view: stored[view][at] for view in weights})
+        yield _mean(labelled, weights, stored, at)
 
 
 def averaged_out_of_fold(
@@ -136,16 +128,18 @@ def averaged_out_of_fold(
         for k, weights in enumerate(choice.by_fold):
             rows = np.flatnonzero(fold[at] == k)
             if len(rows):
-                part[rows] = _mean(labelled, weights, {view: stored[view][at][rows] for view in weights})
+                part[rows] = _mean(labelled, weights, stored, at.start + rows)
         yield part
 
 
-def _mean(labelled: Labelled, weights: Mapping[str, float], seen: Mapping[str, np.ndarray]) -> np.ndarray:
-    like, scored = next(iter(seen.values())), list(labelled.competition.scored)
-    mean = Mean()
+def _mean(
+    labelled: Labelled, weights: Mapping[str, float], stored: Mapping[str, np.ndarray], rows: np.ndarray | slice
+) -> np.ndarray:
+    mean, scored = Mean(), list(labelled.competition.scored)
     for view, weight in weights.items():
-        mean.add(torch.from_numpy(probabilities(seen[view])[:, scored]), weight)
-    result = np.zeros(like.shape, np.float32)
+        part = probabilities(stored[view][rows])
+        mean.add(torch.from_numpy(part[:, scored]), weight)
+    result = np.zeros_like(part)
     result[:, scored] = mean.result().numpy()
     return result
 

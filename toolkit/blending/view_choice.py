@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from toolkit.data.labelled import Labelled
-from toolkit.errors import UserError
 from toolkit.metrics import IGNORED
 from toolkit.networks.tta import EXACT, IDENTITY
 from toolkit.probabilities import probabilities
@@ -33,20 +32,16 @@ class ViewChoice:
 
 
 def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray]) -> ViewChoice:
-    """The views to average and their weights, from out-of-fold probabilities (N, C, ...) of each view.
+    """The views to average and their weights, from out-of-fold probabilities (N, C, ...) of `identity` and others.
 
     Candidates: `identity`; equal weights for the flips, for all that only exchange pixels, and for all views; and
     a greedy selection with replacement (Caruana et al. 2004), its weights shrunk half-way to equal ones. The best
     on the folds but one predicts that one, which gives the cross-fitted score: no sample is scored by a choice that
     saw it. Only where that is better than `identity` is the best on all folds taken, else `identity`.
 
-    Reads every view some ten times in chunks. Raises UserError without `identity` or a second fold.
+    Reads every view some ten times in chunks.
     """
     names = tuple(stored)
-    if IDENTITY not in stored:
-        raise UserError("views are compared with identity; store it too")
-    if labelled.folds < 2:
-        raise UserError("views are chosen on other folds than they are scored on; one fold is not enough")
     table = ViewConfusions(labelled, stored)
     every = np.arange(labelled.folds)
     fits = [every, *(every[every != k] for k in every)]
