@@ -12,18 +12,9 @@ from safetensors.torch import load_file, save_file
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
 from tests import tiny
-from tests.blending.conftest import noisy
 from tests.tiny import prepare, train
-from toolkit.blending import stored_views as run_views
-from toolkit.blending.stored_views import (
-    averaged,
-    averaged_out_of_fold,
-    default_views,
-    open_views,
-    store_views,
-    views_to_try,
-)
-from toolkit.blending.view_choice import ViewChoice
+from toolkit.blending import stored_views
+from toolkit.blending.stored_views import default_views, open_views, store_views, views_to_try
 from toolkit.errors import UserError
 from toolkit.networks.predict import predict
 from toolkit.networks.tta import predict_views
@@ -129,7 +120,7 @@ def test_what_is_killed_leaves_no_half_view_and_ends_with_the_same_result(
             raise KeyboardInterrupt
         return predict_views(*arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run_views, "predict_views", dies)
+    monkeypatch.setattr(stored_views, "predict_views", dies)
     with pytest.raises(KeyboardInterrupt):
         store_views(run, ["both", "vertical"], "cpu")
     assert [folder.name for folder in views.glob("*")] == ["both"]
@@ -144,17 +135,3 @@ def test_a_run_that_cannot_be_predicted_again_is_refused(run: Run) -> None:
     run.weights[1].unlink()
     with pytest.raises(UserError, match=r"fold_1/weights.safetensors does not exist any more; train first again"):
         store_views(run, ["both"], "cpu")
-
-
-def test_the_mean_is_that_of_the_chosen_views_each_folds_of_its_own() -> None:
-    targets, fold = np.arange(300) % 3, np.arange(300) % 2
-    labelled = tiny.labelled(targets, np.where(np.arange(300) < 6, -1, fold))
-    stored = {name: noisy(targets, 3, 1, seed) for seed, name in enumerate(("identity", "horizontal"))}
-    by_fold = ({"identity": 1.0}, {"identity": 0.5, "horizontal": 0.5})
-    choice = ViewChoice(tuple(stored), (0.75, 0.25), 0, 0, by_fold)
-    one, other = (probabilities(each) for each in stored.values())
-    whole = np.concatenate(list(averaged(labelled, choice, stored)))
-    assert np.allclose(whole, 0.75 * one + 0.25 * other, atol=1e-3)
-    out_of_fold = np.concatenate(list(averaged_out_of_fold(labelled, choice, stored)))
-    expected = np.where(fold[:, None] == 0, one, (one + other) / 2)
-    assert np.allclose(out_of_fold[6:], expected[6:], atol=1e-3) and not out_of_fold[:6].any()

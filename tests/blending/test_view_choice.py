@@ -100,6 +100,7 @@ def test_masks_are_scored_in_parts_and_a_pixel_that_a_view_missed_is_not_its_vot
     assert np.allclose(blended[:, :, :2], without[:, :, :2], atol=1e-5)
     out_of_fold = np.concatenate(list(averaged_out_of_fold(PICTURES, choice, stored)))
     assert score(PICTURES, out_of_fold)["score"] == pytest.approx(choice.crossfitted, abs=2e-3)
+    assert not out_of_fold[PICTURES.fold < 0].any()
     taken = []
 
     def watched(part: np.ndarray) -> np.ndarray:

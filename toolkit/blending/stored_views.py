@@ -73,15 +73,15 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
     missing = [name for name in names if name != IDENTITY and _through(run, name).manifest != inputs]
     if not missing:
         return
-    place, fold = resolve_device(device), labelled.fold
+    place, fold, like = resolve_device(device), labelled.fold, run.oof
     networks = run.networks(place)
 
     def predict(number: int, images: np.ndarray, view: str) -> np.ndarray:
         return predict_views(networks[number], images, scored, place, run.recipe.precision, [view], gaps=True)
 
-    def out_of_fold(view: str, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    def out_of_fold(view: str) -> Iterator[np.ndarray]:
         for at in chunks(len(fold)):
-            part = np.zeros((at.stop - at.start, *shape[1:]), np.float32)
+            part = np.zeros((at.stop - at.start, *like.shape[1:]), np.float32)
             for number in np.unique(fold[at][fold[at] >= 0]):
                 rows = np.flatnonzero(fold[at] == number)
                 part[rows] = predict(number, labelled.images[at.start + rows], view)
@@ -96,9 +96,9 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
         with atomic(run.view_folder(name)) as partial:
             partial.mkdir()
             made = Predictions(partial, labelled)
-            write_probabilities(made.oof_path, out_of_fold(name, run.oof.shape), run.oof.shape, run.oof.dtype.type)
+            _written(made.oof_path, out_of_fold(name), like)
             if run.test is not None:
-                write_probabilities(made.test_path, test(name), run.test.shape, run.test.dtype.type)
+                _written(made.test_path, test(name), run.test)
             write_manifest(partial, inputs)
 
 
