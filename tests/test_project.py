@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 import toolkit
 from tests.conftest import ROOT
-from tests.tiny import Heard, competition, project
+from tests.tiny import Heard, competition, prepare, project
 from toolkit import UserError
-from toolkit.project import open
+from toolkit.project import Project, open
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -22,12 +23,12 @@ def test_a_submission_is_one_call_and_each_step_is_told(tmp_path: Path) -> None:
     opened = project(tmp_path, progress=told)
     submission = opened.submit()
     assert submission.path.exists() and opened.grade().score > 0
-    missing = [line for line in told.lines if line.startswith(("no ", "there "))]
+    missing = [line for line in told.lines if line.startswith(("the data", "there "))]
     assert missing == [
-        "no data are loaded yet: the audit comes first",
+        "the data are not audited yet: the audit comes first",
         "there are no folds yet: they are made with the defaults of `folds`",
         "there is no blend yet: the finished runs are blended",
-        "there is no finished run yet: the first recipe is trained",
+        "there is no finished run yet: first is trained, 4 epochs on each fold (`train` can do less, or another)",
     ]
 
 
@@ -91,3 +92,39 @@ def test_without_data_a_command_says_so_before_anything_heavy_is_imported(comman
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("error: none is not a folder; put") and done.stdout.endswith("[]\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda project: project.folds(1), "at least 2 folds, got 1"),
+        (lambda project: project.folds(3, repeats=0), "at least 1 split"),
+        (lambda project: project.folds(3, holdout=2), "a share from 0 to 0.9"),
+        (lambda project: project.train(stress="some"), "expected one of auto, full, none"),
+        (lambda project: project.ensemble([]), "no run is named"),
+        (lambda project: project.ensemble("nope"), "no finished run 'nope'"),
+        (lambda project: project.run(budget="soon"), "'soon' is not a duration"),
+        (lambda project: project.search(budget="2 hours"), "'2 hours' is not a duration"),
+    ],
+)
+def test_what_a_command_line_refuses_python_refuses_too(
+    tmp_path: Path, call: Callable[[Project], object], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        call(prepare(tmp_path))
+
+
+def test_an_audit_that_was_killed_is_made_anew_before_the_folds(tmp_path: Path) -> None:
+    heard = Heard()
+    killed = project(tmp_path, progress=heard)
+    killed.audit()
+    killed.workspace.cleaning.unlink()
+    killed.folds(3)
+    assert killed.workspace.cleaning.exists()
+    assert any("the audit comes first" in line for line in heard.lines)
+
+
+def test_an_explanation_on_a_fresh_checkout_audits_first(tmp_path: Path) -> None:
+    fresh = project(tmp_path)
+    fresh.explain(3)
+    assert fresh.workspace.cleaning.exists()

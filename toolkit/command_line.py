@@ -6,14 +6,13 @@ command answers at once.
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome
+from toolkit.outcome import Outcome, seconds
 from toolkit.project import Project, open
 from toolkit.screen import Screen
 
@@ -126,11 +125,10 @@ def main(
 
 def parse_duration(text: str) -> float:
     """Seconds of `90s`, `20m`, `1h30m`."""
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    seconds = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
-    if not seconds:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 90s, 20m or 1h30m")
-    return float(seconds)
+    try:
+        return seconds(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def at_least(least: int, otherwise: str) -> Callable[[str], int]:

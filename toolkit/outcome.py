@@ -1,9 +1,12 @@
 """What a step gives back: its numbers, and what is said of them on a screen and in a notebook."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+
+from toolkit.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,14 @@ def interval(score: dict[str, Any]) -> str:
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def seconds(text: str | float) -> float:
+    """Of `90s`, `20m`, `1h30m`; a number stays as it is. UserError for another text."""
+    if not isinstance(text, str):
+        return float(text)
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    found = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    if not found:
+        raise UserError(f"{text!r} is not a duration; write 90s, 20m or 1h30m")
+    return float(found)

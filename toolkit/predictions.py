@@ -92,7 +92,7 @@ class Predictions(OutOfFold, Outcome):
         """
         labelled, competition = self.labelled, self.labelled.competition
         certainty = self._certainty()
-        order = np.argsort(-certainty, kind="stable")[:count]
+        order = np.argsort(-certainty, kind="stable")[: max(count, 0)]
         order = order[certainty[order] > 0]
         table = pd.DataFrame({"row": order, "index": labelled.ids[order], "certainty": certainty[order]})
         if not labelled.masks:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import UserError
+from toolkit.outcome import seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
@@ -105,6 +106,9 @@ class Project:
 
     def explain(self, index: int) -> "Explanation":
         """Why a row of the raw file is in the cleaning list, as a picture."""
+        self._need_data()
+        if not self.workspace.audit.exists():
+            self._audit_first()
         raw = self._need_files()
         from toolkit.auditing.audit import explain
 
@@ -171,7 +175,7 @@ class Project:
         self,
         *,
         trials: int | None = None,
-        budget: float | None = None,
+        budget: float | str | None = None,
         recipe: "Recipe | str | None" = None,
         objective: str = "clean",
         stress: str = "auto",
@@ -184,7 +188,8 @@ class Project:
     ) -> "Search":
         """Look for better recipes in the competition's space, with Optuna.
 
-        trials: of the study (none: 30, or as the budget allows); budget: seconds of this call; recipe: what is tried
+        trials: of the study (none: 30, or as the budget allows); budget: of this call, seconds or `40m`;
+        recipe: what is tried
         first (none: the competition's hand-made ones); objective: `clean`, `stress`, `test-matched`, or two such as
         `clean,seconds`; stress: as for `train`, of the best; sampler: `auto`, `tpe`, `gp`, `cmaes`, `qmc`, `random`;
         storage: `sqlite`, `journal` or an address in PostgreSQL; repeats: other seeds for the best; until_no_gain:
@@ -195,7 +200,7 @@ class Project:
 
         settings = SearchSettings(
             trials=trials,
-            budget=budget,
+            budget=None if budget is None else seconds(budget),
             recipe=recipe,
             objective=objective,
             stress=stress,
@@ -234,7 +239,10 @@ class Project:
         from toolkit.blending.candidates import Limits
 
         limits = Limits(max_models, max_seconds, max_bytes, test_images)
-        names = None if runs is None else [run if isinstance(run, str) else run.name for run in runs]
+        given = [runs] if isinstance(runs, str) else runs
+        if given is not None and not len(given):
+            raise UserError("no run is named to be blended; leave `runs` out to blend all")
+        names = None if given is None else [run if isinstance(run, str) else run.name for run in given]
         return blend(labelled, names, views=views, limits=limits, device=self.device, progress=self.progress)
 
     def submit(self, *, half: bool = False, images: int | None = None) -> "Submission":
@@ -296,7 +304,7 @@ class Project:
     def run(
         self,
         *,
-        budget: float = 1800.0,
+        budget: float | str = "30m",
         recipe: "Recipe | str | None" = None,
         stress: str = "auto",
         folds: int = 5,
@@ -304,7 +312,7 @@ class Project:
         holdout: float = 0.0,
         **fields: Any,
     ) -> "Result":
-        """Everything, from raw files to a checked submission, within `budget` seconds.
+        """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
 
         The first recipe gets as many epochs as fit, what is left goes to the next ones; recipe, fields: that one
         alone, as for `train`.
@@ -317,7 +325,7 @@ class Project:
         from toolkit.training.budget import train_within
         from toolkit.training.workers import places
 
-        started, show = time.time(), self.progress.show
+        started, show, budget = time.time(), self.progress.show, seconds(budget)
         places(self.device)
         show(self.audit())
         show(self.folds(folds, repeats, holdout))
@@ -347,10 +355,14 @@ class Project:
         return raw
 
     def _need_data(self) -> None:
-        if read_manifest(self.workspace.data) is None:
-            self._need_files()
-            self.progress.say("no data are loaded yet: the audit comes first")
-            self.progress.show(self.audit())
+        killed = self.workspace.evidence.exists() and not self.workspace.cleaning.exists()  # in the middle of an audit
+        if read_manifest(self.workspace.data) is None or killed:
+            self._audit_first()
+
+    def _audit_first(self) -> None:
+        self._need_files()
+        self.progress.say("the data are not audited yet: the audit comes first")
+        self.progress.show(self.audit())
 
     def _need_folds(self) -> None:
         self._need_data()
@@ -362,8 +374,10 @@ class Project:
         from toolkit.runs import current_runs
 
         if not current_runs(labelled):
-            self.progress.say("there is no finished run yet: the first recipe is trained")
-            self.train()
+            recipe = self.recipe()
+            how = f"{recipe.name} is trained, {recipe.schedule.epochs} epochs on each fold"
+            self.progress.say(f"there is no finished run yet: {how} (`train` can do less, or another)")
+            self.train(recipe)
 
     def _needed_blend(self, labelled: "Labelled") -> "Blend":
         from toolkit.blending.blend_folder import chosen_blend

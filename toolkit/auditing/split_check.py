@@ -15,6 +15,7 @@ from toolkit.data.cleaning import cleaning_hash, read_cleaning
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import LEFT_OUT, describe, folds_hash, make_folds, relabels, stored_folds
 from toolkit.data.groups import with_equal_pictures
+from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
 from toolkit.pages.pictures import write_png
 from toolkit.store import Workspace, atomic
@@ -154,7 +155,16 @@ def split(
     holdout: float = 0.0,
     seed: int = 0,
 ) -> Split:
-    """Make the table unless it was made from the same data, cleaning and options."""
+    """Make the table unless it was made from the same data, cleaning and options.
+
+    UserError for fewer than 2 folds, no repeat, or a holdout that isn't a share from 0 to 0.9.
+    """
+    if folds < 2:
+        raise UserError(f"there must be at least 2 folds, got {folds}")
+    if repeats < 1:
+        raise UserError(f"there must be at least 1 split, got {repeats} repeats")
+    if not 0 <= holdout < 0.9:
+        raise UserError(f"the holdout must be a share from 0 to 0.9, such as 0.1, got {holdout}")
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
     inputs = {

@@ -34,6 +34,8 @@ from toolkit.training.run_scores import add_scores
 from toolkit.training.saving import choose_averages, forget_variants, store_fold, store_oof, store_test
 from toolkit.training.workers import each, places
 
+STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
+
 
 def train(
     labelled: Labelled,
@@ -54,6 +56,8 @@ def train(
     A recipe with pseudo-labels is first trained without, then in rounds, each taught by the one before, until
     one no longer gains out of fold; the last that gained is the run.
     """
+    if stress not in STRESS:
+        raise UserError(f"stress is {stress!r}, expected one of {', '.join(STRESS)}")
     rounds = recipe.pseudo.rounds
     if rounds and not labelled.has_test_images:
         raise UserError(f"{labelled.competition.name} has no test images at hand to learn from; set pseudo.rounds=0")
@@ -192,6 +196,10 @@ def _train_once(
     begin(run, jobs[0], progress)
     until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(stress)
     complete = _train_folds(jobs, progress, until, teacher)
+    if run.labelled.has_test_images:
+        progress.say(
+            f"{run.name}: predicting {len(run.labelled.test_images):,} test images, {len(jobs)} networks each"
+        )
     _put_together(run, jobs[0].recipe, complete, device)
     progress.say(f"{run.name}: out-of-fold {run.labelled.competition.metric.name} {interval(run.metrics['clean'])}")
     add_scores(run, stress, deadline, device, progress)
