@@ -51,7 +51,7 @@ class Batches:
             self.resident_targets = torch.from_numpy(np.array(dataset.targets)).to(device)
 
     def chosen(self, epoch: int, step: int) -> np.ndarray:
-        """The rows of a batch, in no order: neighbours are mixed, and parts of a batch have statistics of their own."""
+        """The rows of a batch, in no order: neighbours are mixed, and a part of a batch has statistics of its own."""
         rng = generator(ORDER, self.recipe.seed, self.fold, epoch)
         if self.chances is None:
             order = rng.permutation(self.rows)

@@ -50,7 +50,8 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     took = []
     for step in range(steps + 1):
         begun = time.time()
-        float(training.step(*training.batches[(0, step % training.batches.steps)], step))  # a GPU has to finish it
+        # as the last of an epoch, after which weights are updated; a GPU has to finish it
+        float(training.step(*training.batches[(0, step % training.batches.steps)], training.batches.steps - 1))
         took.append(time.time() - begun)
     images = training.dataset.images[job.valid_rows[:128]]
     for _ in range(2):  # the first warms up
