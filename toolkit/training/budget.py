@@ -49,7 +49,8 @@ class Cost:
         return self.once + self.scores + self.epoch * max(epochs - frozen, HEAD * epochs)
 
     def epochs_within(self, seconds: float) -> int:
-        most = int((seconds - self.once - self.scores) / self.epoch / max(1 - self.freeze, HEAD)) + 1
+        whole = (seconds - self.once - self.scores) / self.epoch
+        most = int((whole + 1) / max(1 - self.freeze, HEAD)) + 1
         return bisect_right(range(1, most + 1), seconds, key=self.of)
 
 
