@@ -1,6 +1,6 @@
 """A run: one recipe trained on all folds, as it lies in its folder. File names are known here alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -277,6 +277,12 @@ class UnseenChoice:
     chosen: Chosen
     runs: tuple[Run, ...]
     sentence: str
+
+    def cell(self, shares: Mapping[str, float]) -> str:
+        """In a few words; shares: of runs by name."""
+        used = [run.name for run in self.runs if shares.get(run.name)]
+        names = used[0] if len(used) == 1 else f"{len(used)} runs"
+        return f"{names}: {self.chosen.trials} trials of {self.chosen.study}"
 
 
 def unseen_choices(pool: Sequence[Run]) -> list[UnseenChoice]:
