@@ -11,8 +11,9 @@ import numpy as np
 
 from benchmarks.search_replay import Judge
 from benchmarks.search_surrogate import Params, Surrogate
+from toolkit.scoring.selection import pooled_score
 from toolkit.tuning.clock import RESERVE
-from toolkit.tuning.pruning import THRESHOLD, pooled_score
+from toolkit.tuning.pruning import THRESHOLD
 from toolkit.tuning.samplers import make_sampler
 from toolkit.tuning.settings import FINALISTS, REPEATED, UNPRUNED
 

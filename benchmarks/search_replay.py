@@ -9,18 +9,15 @@ import numpy as np
 from benchmarks.search_surrogate import Drawn, Surrogate
 from benchmarks.search_table import Table
 from toolkit.competition import Competition
+from toolkit.scoring.selection import FoldConfusions, Folds, pooled_score, worth_of_best
 from toolkit.tuning.pruning import (
     THRESHOLD,
-    FoldConfusions,
-    Folds,
     Noise,
     below_median,
-    crossfit_winner,
     end_if_pruned,
     expected_score,
     fold_change,
     fold_noise,
-    pooled_score,
     should_prune,
 )
 
@@ -80,7 +77,7 @@ def replay(
     were searched; what the folds that they lack would have taken, as a share of the time of all runs with all folds.
     """
     runs = [Drawn(table.folds(run), table.seconds[run], table.curves[run]) for run in table.complete]
-    choice = crossfit_winner(competition, [run.folds for run in runs])
+    choice = worth_of_best(competition, [run.folds for run in runs])
     saved, folds, lost, kept = [], [], [], 0
     pruned = dict.fromkeys(RULES, 0.0)
     for seed in range(orders):
@@ -114,7 +111,7 @@ def replay(
         "score_lost_mean": float(np.mean(lost)),
         "score_lost_max": float(np.max(lost)),
         "naive": choice.naive,
-        "crossfitted": choice.crossfitted,
+        "crossfitted": choice.score,
         "optimism": choice.optimism,
     }
 

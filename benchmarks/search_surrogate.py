@@ -15,8 +15,8 @@ from benchmarks.search_table import Table
 from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.recipe import override
+from toolkit.scoring.selection import FoldConfusions
 from toolkit.search_space import Fixed, OutsideError, parameters
-from toolkit.tuning.pruning import FoldConfusions
 
 TREES = 100
 ANYWHERE, ROUNDS = 3000, 10  # random recipes, and rounds of evolution from their best, to find the forest's optimum

@@ -17,9 +17,9 @@ from toolkit.data.labelled import Labelled, confusions, open_labelled
 from toolkit.errors import UserError
 from toolkit.recipe import from_dict
 from toolkit.runs import Run, RunFold
+from toolkit.scoring.selection import FoldConfusions, by_group
 from toolkit.search_space import OutsideError, parameters
 from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json
-from toolkit.tuning.pruning import FoldConfusions, by_group
 from toolkit.tuning.trials import learning_curve
 
 BLOCKS = 100  # a fold

@@ -29,7 +29,8 @@ class Result(Outcome):
     def told(self) -> list[Table]:
         scores = self.submission.scores
         rows = [["submission", str(self.submission.path)]]
-        rows += [[text, interval(scores[kind])] for kind, text in SCORES.items() if scores[kind]]
+        beside = self.submission.beside
+        rows += [[text, interval(scores[kind]) + beside] for kind, text in SCORES.items() if scores[kind]]
         if self.grade is not None:
             rows.append(["practice leaderboard", f"{self.grade.score:.4f}"])
         rows.append(["report", str(self.report.path)])

@@ -1,7 +1,7 @@
 """Everything that decides one training, as frozen dataclasses that are checked when made."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -122,6 +122,19 @@ class Pseudo:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Chosen:
+    """Which search a recipe comes from: its scores on these samples were looked at among those of so many trials."""
+
+    study: str
+    trials: Annotated[int, Field(ge=1)]  # begun by then
+    objective: str  # as the search was asked for it
+
+    @property
+    def words(self) -> str:
+        return "chosen among one trial" if self.trials == 1 else f"chosen among {self.trials} trials"
+
+
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     name: Annotated[str, Field(pattern=r"^[\w-]+$")]  # part of the run's folder name
     model: Model
@@ -134,17 +147,21 @@ class Recipe:
     sampling: Share = 0.0  # rows are drawn by frequency ** -sampling of their class, masks by their rarest class
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the fastest, measured
     seed: Count = 0
+    chosen: Chosen | None = field(default=None, compare=False)  # nothing of the training: written by searches alone
 
     @property
     def hash(self) -> str:
-        """Names the training itself: recipes that differ in name alone share it."""
+        """Names the training itself: recipes that differ in name, or in where they come from, share it."""
         settings = to_dict(self)
-        del settings["name"]
-        return hash_json(settings)
+        return hash_json({name: value for name, value in settings.items() if name not in ("name", "chosen")})
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    return asdict(recipe)
+    """All fields, but for `chosen` where no search chose it."""
+    values = asdict(recipe)
+    if recipe.chosen is None:
+        del values["chosen"]
+    return values
 
 
 def from_dict(values: dict[str, Any]) -> Recipe:
@@ -201,9 +218,9 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     return from_dict(values)
 
 
-def _expect(field: str, part: Any, name: str) -> None:
-    known = [f.name for f in fields(part)] if is_dataclass(part) else []
-    if field not in known:
+def _expect(leaf: str, part: Any, name: str) -> None:
+    known = [f.name for f in fields(part) if f.compare] if is_dataclass(part) else []
+    if leaf not in known:
         raise UserError(f"recipe has no field {name!r}; there {'are ' + ', '.join(known) if known else 'is none'}")
 
 

@@ -1,7 +1,8 @@
 """A run: one recipe trained on all folds, as it lies in its folder. File names are known here alone."""
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import Table, duration, html, interval
 from toolkit.predictions import OutOfFold, Predictions
-from toolkit.recipe import Recipe, read_recipe
-from toolkit.store import read_json
+from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
+from toolkit.store import hash_json, read_json, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -91,13 +92,36 @@ class Run(Predictions):
 
     @cached_property
     def recipe_fields(self) -> dict[str, Any]:
-        """The recipe as it is stored."""
-        fields: dict[str, Any] = read_json(self.recipe_path)
-        return fields
+        """The recipe as it is stored, but for where it comes from: all that runs can differ in."""
+        return {name: value for name, value in read_json(self.recipe_path).items() if name != "chosen"}
 
     @cached_property
     def recipe(self) -> Recipe:
         return read_recipe(self.recipe_path)
+
+    def store_recipe(self, recipe: Recipe) -> None:
+        """Leave the recipe; the search that is known to have chosen it stays, where this one comes from none."""
+        known = stored_choice(self.recipe_path) if recipe.chosen is None else recipe.chosen
+        write_json(self.recipe_path, to_dict(replace(recipe, chosen=known)))
+
+    @property
+    def chosen(self) -> Chosen | None:
+        """The search that its recipe comes from, with as many of its trials as any run of the workspace tells of."""
+        own = stored_choice(self.recipe_path)
+        if own is None:
+            return None
+        others = (one.trials for _, one in _of_study(self.labelled, own.study))
+        return replace(own, trials=max(own.trials, *others))
+
+    @property
+    def beside(self) -> str:
+        """What is said beside its scores: among how many trials a search chose it; empty where none did."""
+        return f", {self.chosen.words}" if self.chosen else ""
+
+    @property
+    def searched(self) -> bool:
+        """Was it a trial of a search, or repeated by one?"""
+        return any(self.folder.glob("fold_*/judged_*.npz"))
 
     @property
     def settings_path(self) -> Path:
@@ -189,7 +213,7 @@ class Run(Predictions):
         return [self.network(fold, device) for fold in range(self.labelled.folds)]
 
     def told(self) -> Sequence[str | Table]:
-        """Scores with their 95 % intervals, and those of each class."""
+        """Scores with their 95 % intervals, and those of each class; what chose it stands in the title."""
         if not self.finished:
             return [f"{self.name}: not finished"]
         metrics, metric = self.metrics, self.labelled.competition.metric.name
@@ -197,12 +221,16 @@ class Run(Predictions):
         clean = metrics["clean"]
         ends = clean["by_class_interval"]
         of_class = [[name, f"{score:.4f}", _ends(ends[name])] for name, score in clean["by_class"].items()]
-        return [Table(self.name, ["", metric], scores), Table("by class", ["", "clean", "95 % interval"], of_class)]
+        return [
+            Table(self.name + self.beside, ["", metric], scores),
+            Table("by class", ["", "clean", "95 % interval"], of_class),
+        ]
 
     def as_json(self) -> dict[str, Any]:
         return {
             "run": str(self.folder),
             "recipe": self.recipe.name,
+            "chosen": asdict(self.chosen) if self.chosen else None,
             **{kind: self.metrics.get(kind) for kind in SCORES},
         }
 
@@ -215,7 +243,7 @@ class Runs(list[Run]):
         for run in self:
             history, metrics = run.history, run.metrics
             scores = [interval(metrics[kind]) if metrics.get(kind) else "-" for kind in SCORES]
-            rows.append([run.name, f"{max(map(len, history))}", duration(run.seconds), *scores])
+            rows.append([run.name + run.beside, f"{max(map(len, history))}", duration(run.seconds), *scores])
         return html([Table("", ["run", "epochs", "trained", *SCORES], rows)])
 
 
@@ -237,3 +265,76 @@ def current_runs(labelled: Labelled) -> list[Run]:
 def best_run(runs: Sequence[Run]) -> Run | None:
     """The one of the best clean score; None where there is none."""
     return max(runs, key=lambda run: run.score, default=None)
+
+
+@dataclass(frozen=True)
+class UnseenChoice:
+    """A choice among a search's trials that made a pool of runs, and that nothing fitted on the pool can see.
+
+    runs: those of the pool that come from the search.
+    """
+
+    chosen: Chosen
+    runs: tuple[Run, ...]
+    sentence: str
+
+    def cell(self, shares: Mapping[str, float]) -> str:
+        """In a few words; shares: of runs by name."""
+        used = [run.name for run in self.runs if shares.get(run.name)]
+        names = used[0] if len(used) == 1 else f"{len(used)} runs"
+        return f"{names}: {self.chosen.trials} trials of {self.chosen.study}"
+
+
+def unseen_choices(pool: Sequence[Run]) -> list[UnseenChoice]:
+    """Of each search that runs of the pool come from, if its choice is in no score that is cross-fitted over the pool.
+
+    It is in such a score where all its trials that have all folds are there, and nothing else of the search: a recipe
+    that was trained anew, with other fields or elsewhere, had been chosen before.
+    """
+    found = []
+    for study in dict.fromkeys(run.chosen.study for run in pool if run.chosen):
+        mine = tuple(run for run in pool if run.chosen and run.chosen.study == study)
+        there = {_alike(run) for run in mine if run.searched}
+        ended = {
+            _alike(run)
+            for run, _ in _of_study(mine[0].labelled, study)
+            if run.searched and all(fold.complete for fold in run.folds)
+        }
+        chosen = mine[0].chosen
+        assert chosen is not None
+        anew = [run.name for run in mine if not run.searched]
+        if anew:
+            names = anew[0] if len(anew) == 1 else f"{len(anew)} runs"
+            sentence = f"{names}: trained from what a search chose among {chosen.trials} trials of {study}"
+        elif ended - there:
+            sentence = f"{len(there)} of {len(there | ended)} trials of {study} were picked before"
+        else:
+            continue
+        found.append(UnseenChoice(chosen, mine, f"{sentence}: that choice is in no score"))
+    return found
+
+
+def stored_choice(path: Path) -> Chosen | None:
+    """The search that a recipe's file names."""
+    return _stored_choice(path, path.stat().st_mtime_ns) if path.exists() else None
+
+
+@lru_cache(maxsize=4096)  # each run asks all others
+def _stored_choice(path: Path, changed: int) -> Chosen | None:
+    values = read_json(path)
+    return Chosen(**values["chosen"]) if values.get("chosen") else None
+
+
+def _of_study(labelled: Labelled, study: str) -> list[tuple[Run, Chosen]]:
+    """Finished or not, by name."""
+    found = []
+    for path in sorted(labelled.workspace.train.glob(f"*/{RECIPE}")):
+        chosen = stored_choice(path)
+        if chosen is not None and chosen.study == study:
+            found.append((Run(path.parent, labelled), chosen))
+    return found
+
+
+def _alike(run: Run) -> str:
+    """The same for runs that differ in seed alone."""
+    return hash_json({name: value for name, value in run.recipe_fields.items() if name not in ("name", "seed")})

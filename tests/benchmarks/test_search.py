@@ -21,9 +21,9 @@ from toolkit.data.folds import folds_hash, make_folds, read_folds
 from toolkit.errors import UserError
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import override, to_dict
+from toolkit.scoring.selection import pooled_score
 from toolkit.screen import Screen
 from toolkit.store import MANIFEST, Workspace, hash_json, read_json, write_json, write_manifest
-from toolkit.tuning.pruning import pooled_score
 from toolkit.tuning.settings import UNPRUNED
 
 BLOCKS = 12

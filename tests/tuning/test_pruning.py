@@ -10,18 +10,14 @@ from scipy.stats import ttest_1samp
 
 from tests.conftest import ROOT
 from toolkit.competition import Competition, load_competition
+from toolkit.scoring.selection import FoldConfusions, Folds, pooled_score
 from toolkit.tuning.pruning import (
     FINISHED,
-    FoldConfusions,
-    Folds,
     Noise,
     below_median,
-    by_group,
-    crossfit_winner,
     end_if_pruned,
     fold_change,
     fold_noise,
-    pooled_score,
     should_prune,
     worse,
 )
@@ -86,7 +82,6 @@ def test_the_order_of_folds_and_groups_says_nothing(competition: Competition, se
         return [replace(one, confusions=one.confusions[order]) for one in folds][::-1]
 
     assert worse(competition, turned(trial), turned(best)) == pytest.approx(worse(competition, trial, best))
-    assert crossfit_winner(competition, [turned(trial), best]) == crossfit_winner(competition, [trial, best])
 
 
 def test_copies_in_a_group_make_nothing_surer(competition: Competition) -> None:
@@ -187,13 +182,6 @@ def test_other_groups_are_an_error(blood_cells: Competition) -> None:
         worse(blood_cells, moved, best)
 
 
-def test_samples_are_summed_by_group() -> None:
-    confusions = np.arange(3)[:, None, None] * np.ones((3, 2, 2), np.int64)
-    made = by_group(4, np.array([7, 2, 7]), confusions)
-    assert made.number == 4 and made.groups.tolist() == [2, 7]
-    assert made.confusions[:, 0, 0].tolist() == [1, 2]
-
-
 def test_the_noise_of_folds_is_what_they_disagree_on(blood_cells: Competition) -> None:
     rng = np.random.default_rng(4)
     truth = truths(blood_cells, rng, 5, 4000)
@@ -271,38 +259,3 @@ def test_no_peer_that_ended_in_the_better_half_would_have_been_pruned(seed: int)
     for one in peers:
         if one[1.0] >= middle:
             assert all(end_if_pruned(one[share], share, 0, [{0: peer} for peer in peers]) is None for share in one)
-
-
-def test_a_cross_fitted_winner_is_chosen_on_the_other_folds(blood_cells: Competition) -> None:
-
-    def fold(number: int, right: int) -> FoldConfusions:
-        confusions = np.zeros((100, 8, 8), np.int64)
-        confusions[:right, 0, 0] = 1
-        confusions[right:, 0, 1] = 1
-        return FoldConfusions(number, np.arange(100) + 100 * number, confusions)
-
-    scores = [[90, 70, 70], [60, 90, 60], [75, 75, 78]]
-    trials = [[fold(k, right) for k, right in enumerate(one)] for one in scores]
-    choice = crossfit_winner(blood_cells, trials)
-    assert choice.winner == 0  # 230 of 300 before 228
-    assert choice.naive == pytest.approx(230 / 300)
-    # without fold 0 the third is best, without fold 1 the first, without fold 2 the first
-    assert choice.crossfitted == pytest.approx((75 + 70 + 70) / 300)
-    assert choice.optimism == pytest.approx(15 / 300)
-    with pytest.raises(ValueError, match="same folds"):
-        crossfit_winner(blood_cells, [trials[0], trials[1][:2]])
-
-
-def test_choosing_among_equals_is_optimistic_and_cross_fitting_is_not(competition: Competition) -> None:
-    rng = np.random.default_rng(5)
-    naive, crossfitted, each = [], [], []
-    for _ in range(40):
-        truth = truths(competition, rng, 3, 40)
-        trials = [drawn(competition, rng, truth=truth) for _ in range(8)]
-        choice = crossfit_winner(competition, trials)
-        naive.append(choice.naive)
-        crossfitted.append(choice.crossfitted)
-        each.append(np.mean([pooled_score(competition, folds) for folds in trials]))
-    error = np.std(np.subtract(crossfitted, each)) / np.sqrt(40)
-    assert abs(np.mean(crossfitted) - np.mean(each)) < 3 * error
-    assert np.mean(naive) - np.mean(each) > 5 * error

@@ -18,9 +18,9 @@ from toolkit.errors import UserError
 from toolkit.outcome import Warned
 from toolkit.recipe import Recipe, override
 from toolkit.runs import Run
+from toolkit.scoring.selection import Folds
 from toolkit.search_space import Suggesting
 from toolkit.store import hash_file
-from toolkit.tuning.pruning import Folds
 from toolkit.tuning.trial_runs import TrialContext, evaluate
 from toolkit.tuning.trials import Rivals, fold_order, learning_curve
 

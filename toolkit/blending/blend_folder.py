@@ -10,7 +10,7 @@ from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
 from toolkit.outcome import Table, Warned, interval
 from toolkit.predictions import Predictions
-from toolkit.runs import Run
+from toolkit.runs import Run, UnseenChoice, unseen_choices
 from toolkit.scoring.matched_to_test import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
 from toolkit.store import Workspace, hash_json, read_json, write_json
@@ -65,6 +65,12 @@ class Blend(Predictions):
         """Those that it was made from and that are still there, with a share or without."""
         return [run for run in map(self.run, (self.manifest or {"runs": {}})["runs"]) if run.finished]
 
+    @property
+    def unseen(self) -> list[UnseenChoice]:
+        """Choices among a search's trials that made its pool, of which its scores know nothing."""
+        shares = self.shares
+        return [one for one in unseen_choices(self.runs) if any(shares.get(run.name) for run in one.runs)]
+
     def told(self) -> Sequence[str | Warned | Table]:
         described, metrics = self.described, self.metrics
         name, metric = self.labelled.competition.name, metrics["metric"]
@@ -85,7 +91,7 @@ class Blend(Predictions):
                 f"the best single run, chosen in the same way: {metrics['single']:.4f}; the gain of "
                 f"{metrics['gain']:+.4f} is real with probability {metrics['gain_is_real']:.2f}"
             )
-        return told
+        return [*told, *(Warned(one.sentence) for one in self.unseen)]
 
     def _shares_told(self, shares: dict[str, float], metrics: dict[str, Any]) -> Table:
         of_runs = {run.name: run.metrics for run in self.runs}
@@ -112,7 +118,8 @@ class Blend(Predictions):
         metrics, used = self.metrics, [name for name, share in self.shares.items() if share > 0]
         result = {"blend": str(self.folder), "method": self.name, "runs": used}
         names = ("clean", "stress", "naive", "optimism", "single", "gain", "gain_is_real")
-        return result | {name: metrics[name] for name in names}
+        unseen = [one.sentence for one in self.unseen]
+        return result | {name: metrics[name] for name in names} | {"unseen_choices": unseen}
 
 
 def chosen_blend(labelled: Labelled) -> Blend | None:

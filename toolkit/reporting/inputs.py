@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from toolkit.blending.blend_folder import Blend, chosen_blend
+from toolkit.blending.blend_folder import Blend, chosen_blend, further_scores
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, forecast, from_ledger
-from toolkit.runs import Run, all_runs
+from toolkit.runs import Run, UnseenChoice, all_runs, unseen_choices
+from toolkit.scoring.selection import FoldConfusions, Selection, by_group, worth_of_best
 from toolkit.submission.ledger import Ledger, Line
 
 
@@ -35,9 +36,27 @@ class Material:
         return self.labelled.competition.metric.name
 
     @cached_property
+    def choice(self) -> Selection | None:
+        """What choosing the best run is worth; None where there is a blend, or a single run."""
+        if self.blend is not None or len(self.runs) < 2:
+            return None
+        return worth_of_best(self.labelled.competition, [_folds(run) for run in self.runs])
+
+    @cached_property
+    def unseen(self) -> list[UnseenChoice]:
+        """Choices among a search's trials of which these scores know nothing."""
+        return self.blend.unseen if self.blend else unseen_choices(self.runs)
+
+    @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Of what would be handed in: the chosen blend, else the best run."""
-        return (self.blend or self.best).metrics
+        """Of what would be handed in: the chosen blend, else the best run, each fold's chosen on the others."""
+        if self.choice is None:
+            return (self.blend or self.best).metrics
+        one, names = self.choice, [run.name for run in self.runs]
+        clean = {name: getattr(one, name) for name in ("score", "low", "high", "by_fold", "naive", "optimism")}
+        clean |= {"optimism_low": one.optimism_low, "optimism_high": one.optimism_high, "candidates": one.candidates}
+        folds = [{"runs": {name: float(name == names[best]) for name in names}} for best in one.parts]
+        return {"clean": clean, **further_scores(self.labelled, {"runs": dict.fromkeys(names), "folds": folds})}
 
     @property
     def name(self) -> str:
@@ -51,6 +70,12 @@ class Material:
     @cached_property
     def forecast(self) -> Forecast:
         return forecast(self.past, self.local)
+
+
+def _folds(run: Run) -> list[FoldConfusions]:
+    labelled, found = run.labelled, run.confusions()
+    rows = map(labelled.rows, range(labelled.folds))
+    return [by_group(k, labelled.group[at], found[at]) for k, at in enumerate(rows)]
 
 
 def gather(labelled: Labelled, ledger: Ledger) -> Material:

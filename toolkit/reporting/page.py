@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -39,19 +39,27 @@ BLEND_PICTURES = ("weights", "correlation", "gain", "repairs")
 
 @dataclass(frozen=True, repr=False)
 class Report(Outcome):
-    """Where the page lies, and the numbers at its top: the scores `of` what would be handed in."""
+    """Where the page lies, and the numbers at its top: the scores `of` what would be handed in, and the choices, in
+    sentences, of which they know nothing."""
 
     path: Path
     of: str
     runs: int
     scores: Mapping[str, Mapping[str, Any] | None]  # clean, stress, matched
+    unseen: Sequence[str] = ()
 
     def told(self) -> list[str]:
         runs = "one run" if self.runs == 1 else f"{self.runs} runs"
         return [f"{self.path}: all that is known of {runs}, on one page"]
 
     def as_json(self) -> dict[str, Any]:
-        return {"report": str(self.path), "of": self.of, "runs": self.runs, **self.scores}
+        return {
+            "report": str(self.path),
+            "of": self.of,
+            "runs": self.runs,
+            **self.scores,
+            "unseen_choices": list(self.unseen),
+        }
 
     def _repr_html_(self) -> str:
         path, (text,) = escape(str(self.path)), self.told()
@@ -63,7 +71,8 @@ def write_report(labelled: Labelled, ledger: Ledger) -> Report:
     material = gather(labelled, ledger)
     write_text(labelled.workspace.report, report_page(material))
     scores = {name: material.metrics.get(name) for name in SCORES}
-    return Report(labelled.workspace.report, material.name, len(material.runs), scores)
+    unseen = [one.sentence for one in material.unseen]
+    return Report(labelled.workspace.report, material.name, len(material.runs), scores, unseen)
 
 
 def report_page(material: Material) -> str:
@@ -115,8 +124,9 @@ def _facts(material: Material) -> list[tuple[str, str]]:
 def _expected(material: Material) -> Section:
     """The scores of what would be handed in, and what the leaderboard will say of it."""
     metrics, expected = material.metrics, material.forecast
+    beside = "".join(f", {one.chosen.words}" for one in material.unseen)
     tiles = [
-        (f"{score['score']:.4f}", f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}")
+        (f"{score['score']:.4f}", f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}{beside}")
         for name, text in MEANING.items()
         if (score := metrics.get(name))
     ]
@@ -124,17 +134,29 @@ def _expected(material: Material) -> Section:
         low, high = expected.range.low, expected.range.high
         tiles.append((f"{expected.range.mean:.3f}", f"leaderboard, likely; {low:.3f} to {high:.3f}"))
     missing = [name for name in MEANING if not metrics.get(name)]
-    best = f"the best run, {material.best.name}; there is no blend of them yet"
-    note = f"{material.metric} of {f'the {material.name}' if material.blend else best}. With 95 % intervals."
+    note = f"{material.metric} of {_handed_in(material)}. With 95 % intervals."
     if missing:
         note += f" Not measured: {' and '.join(missing)}."
-    words = [*better_elsewhere(material.runs, metrics), expected.words]
+    words = [*(f"{one.sentence}." for one in material.unseen), *better_elsewhere(material.runs, metrics)]
+    words.append(expected.words)
     if expected.range is None:
         words.append(
             "Until then: the leaderboard of a test set like the training images is near the clean score, that of a "
             "corrupted one nearer the stress score."
         )
     return Section("What to expect", [Tiles(tiles), Words(words, strong=expected.range is not None)], note)
+
+
+def _handed_in(material: Material) -> str:
+    if material.blend:
+        return f"the {material.name}"
+    if material.choice is None:
+        return f"the only run, {material.best.name}; there is no blend yet"
+    one = material.choice
+    return (
+        f"the best of {one.candidates} runs, chosen on the other folds; on all of them it is {material.best.name} "
+        f"with {one.naive:.4f}, of which {one.words} is the choice's optimism. There is no blend of them yet"
+    )
 
 
 def _search(folder: Path) -> Section:

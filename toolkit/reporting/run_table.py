@@ -21,7 +21,8 @@ def runs_section(material: Material) -> Section:
     rows = []
     for run in runs[:SHOWN]:
         history, metrics = run.history, run.metrics
-        row = [run.name, f"{len(history)} x {max(map(len, history))}", f"{run.seconds / 60:.1f}"]
+        name = f"{run.name}\n{run.chosen.words}" if run.chosen else run.name
+        row = [name, f"{len(history)} x {max(map(len, history))}", f"{run.seconds / 60:.1f}"]
         row += [_two_lines(metrics.get(name)) for name in ("clean", *has)]
         if compared:
             row += _held_against(compared.get(run), run == best)

@@ -65,8 +65,10 @@ def compare_runs(runs: Iterable[Predictions], other: Predictions) -> list[Compar
 
 def compare_with_best(run: Run) -> str:
     """The clean score of a run against that of the best other one on the same data and folds, in words."""
-    best = best_run([other for other in current_runs(run.labelled) if other != run])
+    others = [other for other in current_runs(run.labelled) if other != run]
+    best = best_run(others)
     if best is None:
         return f"{run.name}: the first run, so there is none to compare it with"
     (found,) = compare_runs([run], best)
-    return f"{run.name} against {best.name}: {found}"
+    chosen = f", the best of {len(others)} on these very samples" if len(others) > 1 else ""
+    return f"{run.name} against {best.name}{chosen}: {found}"

@@ -32,7 +32,8 @@ class Submission(Outcome):
     """A file that passed its check.
 
     scores: of the blend, by kind; line: of the ledger; images: it was checked on so many, None where it was built and
-    checked before; remarks: what the check found odd.
+    checked before; remarks: what the check found odd; beside: what the scores know nothing of, such as ", chosen among
+    60 trials".
     """
 
     competition: Competition
@@ -41,6 +42,7 @@ class Submission(Outcome):
     line: Mapping[str, Any]
     images: int | None = None
     remarks: Sequence[str | Warned] = ()
+    beside: str = ""
 
     def told(self) -> Sequence[str | Warned | Table]:
         told: list[str | Warned | Table] = [f"{self.path}: already built and checked"]
@@ -50,7 +52,7 @@ class Submission(Outcome):
         return [
             *told,
             f"{self.path} ({self.path.stat().st_size / 1e6:.1f} MB) passed its check",
-            f"out-of-fold {self.competition.metric.name}: {interval(self.scores['clean'])}",
+            f"out-of-fold {self.competition.metric.name}: {interval(self.scores['clean'])}{self.beside}",
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def build(
     """
     competition, name, metrics = blend.labelled.competition, submission_name(blend), blend.metrics
     scores = {kind: metrics.get(kind) for kind in SCORES}
+    beside = "".join(f", {one.chosen.words}" for one in blend.unseen)
     folder, suffix = ledger.folder / ledger.competition, competition.submission_suffix
     path = folder / f"{name}{HALF}{suffix}"
     half = half and (ledger.line_of(path) is not None or _may_halve(blend, device, progress))
@@ -102,7 +105,7 @@ def build(
         path = folder / f"{name}{suffix}"
     known = ledger.line_of(path)
     if known is not None:
-        return Submission(competition, path, scores, known)
+        return Submission(competition, path, scores, known, beside=beside)
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
     prediction = blend_prediction(blend, images or CHECKED, device, half)
@@ -110,7 +113,7 @@ def build(
         competition.write_submission(prediction, partial)
         figures, remarks = check_submission(competition, prediction, partial, raw / SAMPLE, oof_counts(blend))
     line = ledger.append(_line(blend, scores, ledger, path) | figures)
-    return Submission(competition, path, scores, line, len(prediction.images), remarks)
+    return Submission(competition, path, scores, line, len(prediction.images), remarks, beside)
 
 
 def submission_name(blend: Blend) -> str:
@@ -162,6 +165,7 @@ def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -
         score, prefix = scores[kind], "" if kind == "clean" else f"{kind}_"
         for column, name in ((kind, "score"), (f"{prefix}low", "low"), (f"{prefix}high", "high")):
             line[column] = round(score[name], 6) if score else None
+    line["chosen"] = "; ".join(one.cell(blend.shares) for one in blend.unseen)
     return line
 
 

@@ -37,6 +37,7 @@ COLUMNS = (
     "matched",  # on images corrupted as the test images are, where that was measured
     "matched_low",
     "matched_high",
+    "chosen",  # by a search, and among how many of its trials: the scores know nothing of it
     "checked",  # labels that were compared with the blend's own
     "agreement",  # share of them that agree
     "ties",  # of those that don't: two classes were equally probable
@@ -110,9 +111,10 @@ class Ledger(Outcome):
         lines = self.lines
         # a column of dashes would only take the width
         more = [name for name in ("stress", "matched") if any(line[name] for line in lines)]
-        columns = ["ID", "built", "clean", *more, "public/private", "cost"]
+        chosen = ["chosen"] if any(line["chosen"] for line in lines) else []
+        columns = ["ID", "built", "clean", *more, *chosen, "public/private", "cost"]
         title = f"{self.path}: {self.competition}, {len(lines)} submissions"
-        return [Table(title, columns, [_row(line, more) for line in lines])]
+        return [Table(title, columns, [_row(line, more, chosen) for line in lines])]
 
     def as_json(self) -> dict[str, Any]:
         return {"ledger": self.lines}
@@ -178,7 +180,7 @@ def _write(path: Path, lines: list[Line]) -> None:
     write_text(path, buffer.getvalue())
 
 
-def _row(line: Line, more: Sequence[str]) -> list[str]:
+def _row(line: Line, more: Sequence[str], chosen: Sequence[str]) -> list[str]:
     cost = [f"{float(line['bytes']) / 1e6:,.1f} MB"] if line["bytes"] else []
     if line["seconds"]:
         cost += [f"{float(line['seconds']):.0f} s", f"{float(line['peak_bytes']) / 1e6:,.0f} MB held"]
@@ -187,6 +189,7 @@ def _row(line: Line, more: Sequence[str]) -> list[str]:
         "\n".join([*line["time"][:16].split("T"), line["commit"][:8] + "+" * (line["tree"] == "changed")]),
         _interval(line, "clean", "low", "high"),
         *(_interval(line, name, f"{name}_low", f"{name}_high") for name in more),
+        *(line[name].replace(": ", ":\n").replace("; ", "\n") or "-" for name in chosen),
         f"{line['public'] or '-'}\n{line['private'] or '-'}",
         "\n".join(cost) or "-",
     ]

@@ -21,7 +21,7 @@ from toolkit.networks.speed import Settings, fastest
 from toolkit.outcome import duration, interval
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
-from toolkit.recipe import Pseudo, Recipe, to_dict
+from toolkit.recipe import Pseudo, Recipe
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
@@ -44,6 +44,7 @@ def train(
     device: str = "auto",
     stress: str = "auto",
     deadline: float | None = None,
+    test_images: bool = True,
     progress: Progress = SILENT,
 ) -> Run:
     """Train all folds, then store out-of-fold and test probabilities and scores.
@@ -51,7 +52,7 @@ def train(
     stress: the score under corruptions, of as many as fit into a quarter of the training time (`auto`), of all
     (`full`), or not (`none`); a finished run that lacks it gets it. With a deadline (Unix time) each fold gets its
     share of the time left and is cut short where it needs more; the cut is recorded, and training without the
-    deadline goes on from there.
+    deadline goes on from there. test_images: predict them now; `store_test` does so later, where they are asked for.
 
     A recipe with pseudo-labels is first trained without, then in rounds, each taught by the one before, until
     one no longer gains out of fold; the last that gained is the run.
@@ -66,7 +67,7 @@ def train(
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
         until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
         run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device)
-        _train_once(run, jobs, stress, until, best, progress)
+        _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.score <= best.score:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
             return best
@@ -163,7 +164,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -
 
 def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
     """Leave the recipe, how it is trained here, and a picture of its first batch."""
-    write_json(run.recipe_path, to_dict(job.recipe))
+    run.store_recipe(job.recipe)
     if not run.picture.exists():
         write_png(run.picture, batch_picture(*first_batch(job)))
     if not run.settings_path.exists():
@@ -181,14 +182,25 @@ def stress_factor(stress: str) -> float:
 
 
 def _train_once(
-    run: Run, jobs: list[FoldJob], stress: str, deadline: float | None, teacher: Run | None, progress: Progress
+    run: Run,
+    jobs: list[FoldJob],
+    stress: str,
+    deadline: float | None,
+    teacher: Run | None,
+    test_images: bool,
+    progress: Progress,
 ) -> None:
     """All folds of a run, put together and scored; `teacher`: its folds label test images for the same folds here."""
-    device = jobs[0].device
+    device, recipe, labelled = jobs[0].device, jobs[0].recipe, run.labelled
+    test_images = test_images and labelled.has_test_images
     if teacher is not None:
         _forget_other_teacher(run, teacher)
     if run.finished and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
+        if recipe.chosen is not None:
+            run.store_recipe(replace(recipe, name=run.recipe.name))
+        if test_images and run.test is None:
+            _predict_test(run, device, progress)
         add_scores(run, stress, deadline, device, progress)
         return
     for folder in (run.folder, run.stress_folder, run.matched_folder):  # scores of weights that are about to change
@@ -196,24 +208,24 @@ def _train_once(
     begin(run, jobs[0], progress)
     until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(stress)
     complete = _train_folds(jobs, progress, until, teacher)
-    if run.labelled.has_test_images:
-        progress.say(
-            f"{run.name}: predicting {len(run.labelled.test_images):,} test images, {len(jobs)} networks each"
-        )
-    _put_together(run, jobs[0].recipe, complete, device)
-    progress.say(f"{run.name}: out-of-fold {run.labelled.competition.metric.name} {interval(run.metrics['clean'])}")
+    _put_together(run, recipe, complete, device, test_images, progress)
+    clean = interval(run.metrics["clean"])
+    progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {clean}{run.beside}")
     add_scores(run, stress, deadline, device, progress)
     progress.say(compare_with_best(run))
 
 
-def _put_together(run: Run, recipe: Recipe, complete: bool, device: str) -> None:
+def _put_together(
+    run: Run, recipe: Recipe, complete: bool, device: str, test_images: bool, progress: Progress
+) -> None:
     """From trained folds to a finished run."""
     labelled = run.labelled
     averaged = choose_averages(run)
     metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": store_oof(run)}
     metrics |= {"stress": None, "matched": None}
-    if labelled.has_test_images:
-        store_test(run, device)
+    run.test_path.unlink(missing_ok=True)  # of weights that were trained on since
+    if test_images:
+        _predict_test(run, device, progress)
     if recipe.schedule.average != "ema":
         metrics["averaged"] = averaged
     write_json(run.metrics_path, metrics)
@@ -221,6 +233,12 @@ def _put_together(run: Run, recipe: Recipe, complete: bool, device: str) -> None
     write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete})
     if complete:
         forget_variants(run)
+
+
+def _predict_test(run: Run, device: str, progress: Progress) -> None:
+    labelled = run.labelled
+    progress.say(f"{run.name}: predicting {len(labelled.test_images):,} test images, {labelled.folds} networks each")
+    store_test(run, device)
 
 
 def _forget_other_teacher(run: Run, teacher: Run) -> None:

@@ -20,7 +20,8 @@ class Clock:
     budget: float | None = None
     per_trial: float | None = None  # seconds of a trial that the budget's epochs are chosen for
     training: float = 0.0  # seconds that trainings took
-    merging: float = 0.0  # seconds that putting a run together took at most
+    merging: float = 0.0  # seconds at most that putting a run together took, with what is predicted for it,
+    joining: float = 0.0  # and without
 
     @property
     def begin_until(self) -> float | None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from optuna.trial import FrozenTrial
 
 from toolkit.errors import UserError
-from toolkit.recipe import Recipe
+from toolkit.recipe import Recipe, to_dict
 from toolkit.runs import Run
 from toolkit.scoring.stress import SHARE
 from toolkit.store import write_json
 from toolkit.tuning.clock import MOST_RESERVE
 from toolkit.tuning.settings import FINALISTS, REPEATED
-from toolkit.tuning.study import Interrupted
+from toolkit.tuning.study import Interrupted, counted
 from toolkit.tuning.trial_runs import TrialContext, claim, judged, merge, objective_value, prepared, train_one
 from toolkit.tuning.trials import seconds
 
@@ -48,7 +48,9 @@ def finals(context: TrialContext) -> list[Final]:
     shared = min((len(final.values) for final in done[:REPEATED]), default=1)
     done = sorted(done[:REPEATED], key=lambda final: -sum(final.values[:shared])) + done[REPEATED:]
     if done:
-        write_json(context.labelled.workspace.best_recipe, done[0].runs[0].recipe_fields)
+        chosen = context.chosen(len(counted(context.study.get_trials(deepcopy=False))))
+        best = replace(done[0].runs[0].recipe, chosen=chosen)
+        write_json(context.labelled.workspace.best_recipe, to_dict(best))
     return done
 
 
@@ -104,26 +106,40 @@ def missing_seconds(context: TrialContext) -> float:
 
 
 def merge_all(context: TrialContext, best: Sequence[Final]) -> int:
-    """Put the finals' runs together, with the scores under corruptions of their first ones, and the other finished
-    trials', the best first, while there is time; how many are left.
+    """Put the runs of all finished trials and of the finals together, the best first, while there is time; how many
+    are left. Then the finals' get predictions of the test images, and the first ones their scores under corruptions.
+
+    All of them, so that a blend can choose among them inside its cross-fitting, and not after this choice. What else a
+    blend gives a share to has its test images predicted there.
     """
-    wanted = {run: run == final.runs[0] for final in best for run in final.runs}
-    for trial, _ in context.rivals.ranking(context.study):
-        if _complete(trial):
-            wanted.setdefault(context.rivals.run(trial), False)
-    return sum(not _merged(context, run, with_stress) for run, with_stress in wanted.items())
+    finals = {run: run == final.runs[0] for final in best for run in final.runs}
+    trials = (trial for trial, _ in context.rivals.ranking(context.study) if _complete(trial))
+    runs = dict.fromkeys([*finals, *map(context.rivals.run, trials)])
+    left = sum(not _joined(context, run) for run in runs)
+    for run, with_stress in finals.items():
+        _predicted(context, run, with_stress)
+    return left
 
 
-def _merged(context: TrialContext, run: Run, with_stress: bool) -> bool:
+def _joined(context: TrialContext, run: Run) -> bool:
     """Is the run put together, now or before?"""
-    if run.complete and not with_stress:
-        return True
-    if not context.clock.fits(context.clock.merging or SHARE * run.seconds):
-        return False
-    context.board.now = f"{run.name}: predicting the test images"
+    return run.complete or (context.clock.fits(context.clock.joining) and _merged(context, run, False, False))
+
+
+def _predicted(context: TrialContext, run: Run, with_stress: bool) -> None:
+    """What takes long, if there is time."""
+    test_images = context.labelled.has_test_images
+    wanted = run.finished and (with_stress or (test_images and run.test is None))
+    if wanted and context.clock.fits(context.clock.merging or SHARE * run.seconds):
+        _merged(context, run, with_stress, test_images)
+
+
+def _merged(context: TrialContext, run: Run, with_stress: bool, test_images: bool) -> bool:
+    doing = "predicting the test images" if test_images else "putting it together"
+    context.board.now = f"{run.name}: {doing}"
     try:
         with claim(context, run, context.clock.deadline):
-            merge(context, run.recipe, with_stress)
+            merge(context, run.recipe, with_stress, test_images)
     except Interrupted:
         return False
     except UserError as error:

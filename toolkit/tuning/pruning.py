@@ -1,11 +1,11 @@
-"""When to prune a trial of a k-fold search, and what the score of a search's winner is worth.
+"""When to prune a trial of a k-fold search.
 
 A trial is compared with the best finished one on the folds that both have, group by group, in the official
 metric. Two things make such a difference uncertain, and both are asked: which samples were validated, and how a
 training happens to go, which no number of samples shows.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from toolkit.competition import Competition
 from toolkit.scoring.bootstrap import jackknife_variance
+from toolkit.scoring.selection import FoldConfusions, Folds, in_order, pooled_score, residual_variance
 
 THRESHOLD = 0.1  # how likely a trial as good as the best may be pruned, all its folds together
 WARM_UP = 1 / 3  # of the epochs: before, learning curves say little of where they end
@@ -23,21 +24,6 @@ Curves = Mapping[int, Mapping[float, float]]  # fold → share of the epochs →
 
 
 @dataclass(frozen=True)
-class FoldConfusions:
-    """What a trial predicted on one fold's validation samples, whose confusions are summed by group.
-
-    groups: int64 (n,), sorted, each once; confusions: int64 (n, C, C), under the objective of the search.
-    """
-
-    number: int
-    groups: np.ndarray
-    confusions: np.ndarray
-
-
-Folds = Sequence[FoldConfusions]  # of one trial
-
-
-@dataclass(frozen=True)
 class Noise:
     """What finished trials say of chance. variance: of a fold's score, but for what the trial and the fold themselves
     explain; freedom: degrees of it; luck: by how much the best one's score is likely to be above its worth."""
@@ -45,32 +31,6 @@ class Noise:
     variance: float
     freedom: int
     luck: float = 0.0
-
-
-@dataclass(frozen=True)
-class Choice:
-    """winner: number of the trial with the best score; naive: that score; crossfitted: what choosing so is worth."""
-
-    winner: int
-    naive: float
-    crossfitted: float
-
-    @property
-    def optimism(self) -> float:
-        return self.naive - self.crossfitted
-
-
-def by_group(number: int, groups: np.ndarray, confusions: np.ndarray) -> FoldConfusions:
-    """A fold from its samples' groups, int (N,), and confusions, int64 (N, C, C)."""
-    names, inverse = np.unique(groups, return_inverse=True)
-    summed = np.zeros((len(names), *confusions.shape[1:]), np.int64)
-    np.add.at(summed, inverse, confusions)
-    return FoldConfusions(number, names.astype(np.int64), summed)
-
-
-def pooled_score(competition: Competition, folds: Iterable[FoldConfusions]) -> float:
-    """The official metric over all samples of the folds."""
-    return float(competition.score(np.sum([fold.confusions.sum(0) for fold in folds], axis=0)))
 
 
 def worse(competition: Competition, trial: Folds, best: Folds, noise: Noise | None = None) -> float:
@@ -158,10 +118,8 @@ def fold_noise(competition: Competition, finished: Sequence[Folds]) -> Noise | N
     """
     if len(finished) < 2 or len(finished[0]) < 2:
         return None
-    scores = np.array([[pooled_score(competition, [fold]) for fold in _ordered(folds)] for folds in finished])
-    rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
-    freedom = (scores.shape[0] - 1) * (scores.shape[1] - 1)
-    variance = float((rest**2).sum() / freedom)
+    scores = np.array([[pooled_score(competition, [fold]) for fold in in_order(folds)] for folds in finished])
+    variance, freedom = residual_variance(scores)
     means = scores.mean(1)
     between = scores.shape[1] * float(means.var(ddof=1))
     chance = min(1.0, variance / between) if between > 0 else 0.0
@@ -201,32 +159,9 @@ def _as_on(fold: int, share: float, trials: Sequence[Curves]) -> list[np.ndarray
     return found
 
 
-def crossfit_winner(competition: Competition, trials: Sequence[Folds]) -> Choice:
-    """The trial with the best official score, and what a choice made so scores where it wasn't made.
-
-    For each fold the winner on the other folds predicts it; these predictions together have the cross-fitted
-    score (nested cross-validation of the choice: Varma & Simon 2006; Cawley & Talbot 2010). All trials must have
-    the same folds, at least two; ValueError otherwise.
-    """
-    ordered = [_ordered(folds) for folds in trials]
-    numbers = {tuple(fold.number for fold in folds) for folds in ordered}
-    if len(numbers) != 1 or len(ordered[0]) < 2:
-        raise ValueError("a winner is chosen among trials that have the same folds, at least two")
-    confusions = np.array([[fold.confusions.sum(0) for fold in folds] for folds in ordered])
-    total = confusions.sum(1)
-    scores = competition.score(total)
-    others = competition.score(total[:, None] - confusions).argmax(0)
-    crossfitted = competition.score(confusions[others, np.arange(len(others))].sum(0))
-    return Choice(int(scores.argmax()), float(scores.max()), float(crossfitted))
-
-
-def _ordered(folds: Folds) -> list[FoldConfusions]:
-    return sorted(folds, key=lambda fold: fold.number)
-
-
 def _shared(trial: Folds, best: Folds) -> tuple[list[FoldConfusions], list[FoldConfusions]]:
     of = {fold.number: fold for fold in best}
-    mine = [fold for fold in _ordered(trial) if fold.number in of]
+    mine = [fold for fold in in_order(trial) if fold.number in of]
     other = [of[fold.number] for fold in mine]
     for one, two in zip(mine, other, strict=True):
         if not np.array_equal(one.groups, two.groups):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -13,11 +14,11 @@ from toolkit.data.labelled import Labelled
 from toolkit.outcome import Outcome, Table, Warned, duration
 from toolkit.recipe import Recipe
 from toolkit.runs import Run
+from toolkit.scoring.selection import Selection, worth_by_fold, worth_of_best
 from toolkit.store import write_json
 from toolkit.tuning.board import scores, short, state
 from toolkit.tuning.finals import Final
 from toolkit.tuning.plots import draw, importances
-from toolkit.tuning.pruning import Choice, crossfit_winner
 from toolkit.tuning.settings import SearchSettings
 from toolkit.tuning.study import counted
 from toolkit.tuning.trial_runs import TrialContext
@@ -28,8 +29,9 @@ Told = str | Warned | Table
 @dataclass(frozen=True, repr=False)
 class Search(Outcome):
     """A study's end. trials: how many were begun, finished, pruned, failed; best: the finals, the winner first;
-    ranked: trials, the best first; choice: what choosing the best trial is worth, None where there is none; left:
-    finished runs that are not put together; seconds: in all, and those not spent on training.
+    ranked: trials, the best first; choice: what choosing the best trial by the first objective is worth, None where
+    fewer than two have all folds; left: finished runs that are not put together; seconds: in all, and those not spent
+    on training.
     """
 
     labelled: Labelled
@@ -38,7 +40,7 @@ class Search(Outcome):
     trials: dict[str, int]
     best: tuple[Final, ...]
     ranked: tuple[FrozenTrial, ...]
-    choice: Choice | None
+    choice: Selection | None
     importances: dict[str, float]
     pictures: tuple[Path, ...]
     left: int
@@ -55,19 +57,33 @@ class Search(Outcome):
         """The winner."""
         return self.run.recipe if self.run else None
 
+    @property
+    def score(self) -> float | None:
+        """What the winner's recipe is worth by the first objective: the choice cross-fitted, or the score of a trial
+        that was chosen among none; None where it isn't known."""
+        if self.choice is not None:
+            return self.choice.score
+        return self.best[0].values[0] if self.best and self.trials["begun"] == 1 else None
+
     def as_json(self) -> dict[str, Any]:
         choice, path = self.choice, self.labelled.workspace.best_recipe
+        low, high = (choice.low, choice.high) if choice else (None, None)
         values: dict[str, Any] = {
             "study": self.study.study_name,
             "trials": self.trials,
-            "score": self.best[0].mean if self.best else None,
-            "naive": choice and choice.naive,
-            "crossfitted": choice and choice.crossfitted,
+            "score": self.score,
+            "low": low,
+            "high": high,
+            "naive": choice.naive if choice else self.best[0].values[0] if self.best else None,
+            "crossfitted": choice and choice.score,
             "optimism": choice and choice.optimism,
+            "optimism_low": choice and choice.optimism_low,
+            "optimism_high": choice and choice.optimism_high,
             "recipe": str(path) if self.best else None,
         }
         if self.best:
-            values |= {"seeds": len(self.best[0].values), "run": str(self.best[0].runs[0].folder)}
+            fresh = list(self.best[0].values[1:])
+            values |= {"seeds": len(self.best[0].values), "fresh": fresh, "run": str(self.best[0].runs[0].folder)}
         return values | {"seconds": self.seconds, "overhead_seconds": self.overhead_seconds}
 
     def told(self) -> list[Told]:
@@ -98,20 +114,30 @@ class Search(Outcome):
         if not self.best:
             text = "no trial was finished on all folds, so there is no winner; go on with the same command"
             return [Warned(text), *([Warned(f"{path} is an earlier search's")] if path.exists() else [])]
-        rows = [
-            [f"trial {final.trial}", " ".join(f"{value:.4f}" for value in final.values), f"{final.mean:.4f}"]
-            for final in self.best
-        ]
-        told: list[Told] = [
-            Table("the best, finished and repeated", ["", f"{self._metric}, a seed each", "mean"], rows)
-        ]
-        if self.choice:
-            under = "" if self.settings.objectives[0].name == "clean" else ", under one corruption an image"
+        columns = ["", f"{self._metric}, as chosen", "with fresh seeds", "mean"]
+        rows = [[f"trial {final.trial}", *_values(final)] for final in self.best]
+        told: list[Told] = [Table("the best, finished and repeated", columns, rows)]
+        run, objective = self.best[0].runs[0], self.settings.objectives[0].name
+        winner = f"winner: {run.name}{run.beside}"
+        if self.choice is not None:
+            one = self.choice
             told.append(
-                f"best {self._metric} of all trials{under} {self.choice.naive:.4f}; chosen on the other folds "
-                f"{self.choice.crossfitted:.4f}: {self.choice.optimism:.4f} of it is the choice's optimism"
+                f"best {objective} {self._metric} of {one.candidates} whole trials {one.naive:.4f}; chosen on the "
+                f"other folds {one.score:.4f}: {one.words} of it is the choice's optimism"
             )
-        return [*told, f"winner: {self.best[0].runs[0].name}; python -m toolkit.train … --recipe {path}"]
+            winner += f"; expect {one.score:.4f} ({one.low:.4f} to {one.high:.4f})"
+        elif self.score is not None:
+            winner += f"; nothing was chosen, so expect its score, {self.score:.4f}"
+        else:
+            told.append(
+                "no other trial has all folds, so what choosing it is worth is not known: expect less than its score"
+            )
+        return [*told, f"{winner}; python -m toolkit.train … --recipe {path}"]
+
+
+def _values(final: Final) -> list[str]:
+    chosen, *fresh = (f"{value:.4f}" for value in final.values)
+    return [chosen, " ".join(fresh) or "-", f"{final.mean:.4f}"]
 
 
 def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search:
@@ -139,8 +165,17 @@ def _counts(trials: Sequence[FrozenTrial]) -> dict[str, int]:
     return {"begun": len(trials)} | {word: sum(t.state.name == name for t in trials) for word, name in states.items()}
 
 
-def _choice(context: TrialContext, ranked: Sequence[FrozenTrial]) -> Choice | None:
-    """The naive best score and what choosing the best is worth, by the trials that have all folds."""
-    folds = [context.rivals.of(trial, context.rivals.kinds[0]) for trial in ranked]
-    whole = [one for one in folds if len(one) == context.folds]
-    return crossfit_winner(context.rivals.competition, whole) if len(whole) > 1 and context.folds > 1 else None
+def _choice(context: TrialContext, ranked: Sequence[FrozenTrial]) -> Selection | None:
+    """What choosing the best is worth, by the trials that have all folds; None for fewer than two."""
+    rivals, objective = context.rivals, context.rivals.objectives[0]
+    if objective.metric == "clean":
+        folds = [rivals.of(trial, "clean") for trial in ranked]
+        whole = [one for one in folds if len(one) == context.folds]
+        return worth_of_best(rivals.competition, whole) if len(whole) > 1 and context.folds > 1 else None
+    assert objective.metric is not None
+    runs = [run for run in map(rivals.run, ranked) if run.finished]
+    scores = [found for run in runs if (found := run.metrics.get(objective.metric))]
+    if len(scores) < 2 or context.folds < 2:
+        return None
+    ends = [(one["low"], one["high"]) for one in scores]
+    return worth_by_fold([one["score"] for one in scores], ends, np.array([one["by_fold"] for one in scores]))

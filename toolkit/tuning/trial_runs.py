@@ -15,8 +15,9 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import duration
 from toolkit.progress import Watch
-from toolkit.recipe import Recipe, override, with_epochs
+from toolkit.recipe import Chosen, Recipe, override, with_epochs
 from toolkit.runs import Run
+from toolkit.scoring.selection import FoldConfusions, pooled_score
 from toolkit.search_space import Fixed, Suggesting
 from toolkit.training.cross_validation import begin, prepare, train, train_fold
 from toolkit.training.fold import StoppedError
@@ -25,7 +26,6 @@ from toolkit.training.workers import each
 from toolkit.tuning.board import Board
 from toolkit.tuning.claims import claimed
 from toolkit.tuning.clock import Clock, passed
-from toolkit.tuning.pruning import FoldConfusions, pooled_score
 from toolkit.tuning.settings import Objective, SearchSettings
 from toolkit.tuning.study import NOTE, RUN, Interrupted
 from toolkit.tuning.trials import Rivals, fold_order, judge, seconds
@@ -54,6 +54,14 @@ class TrialContext:
     def folds(self) -> int:
         return self.labelled.folds
 
+    def chosen(self, trials: int) -> Chosen:
+        """What a recipe of this search carries, so many trials having begun; those that its first recipe was chosen
+        among count, too."""
+        study, settings, competition = self.study.study_name, self.settings, self.rivals.competition
+        earlier = [] if settings.recipe is None else [one.chosen for one in settings.first_recipes(competition)]
+        before = sum(one.trials for one in earlier if one is not None and one.study != study)
+        return Chosen(study, before + trials, settings.objective)
+
     @property
     def needs_run(self) -> bool:
         """Is an objective only known of a run that is put together?"""
@@ -76,12 +84,14 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
     """Train a trial's folds; its values. Raises TrialPruned, Interrupted where the time is up, and UserError."""
     context.board.begin(trial.number)
     recipe = recipe_of(context, trial)
-    recipe = replace(recipe, name=f"{recipe.name}-t{trial.number}")
+    recipe = replace(recipe, name=f"{recipe.name}-t{trial.number}", chosen=context.chosen(trial.number + 1))
     run, jobs = prepared(context, recipe)
     trial.set_user_attr(RUN, run.name)
     context.board.read()
     with claim(context, run, context.clock.cut_at):
         finished = run.complete
+        if run.recipe_path.exists():  # trained or begun before, perhaps by hand
+            run.store_recipe(replace(recipe, name=run.recipe.name))
         if finished:
             trial.set_user_attr(NOTE, "already trained")
         order = fold_order(context.settings.seed, trial.number, len(jobs))
@@ -180,9 +190,9 @@ def _fit(job: FoldJob, watch: Watch, stop: Callable[[History], bool]) -> None:
         train_fold(job, watch, stop=stop)
 
 
-def merge(context: TrialContext, recipe: Recipe, with_stress: bool) -> None:
-    """Put a run's trained folds together, with predictions of the test images: what a blend takes."""
-    settings = context.settings
+def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images: bool = False) -> None:
+    """Put a run's trained folds together, so that a blend can take it."""
+    settings, clock = context.settings, context.clock
     begun = time.time()
     with context.clock.counting():
         train(
@@ -190,9 +200,14 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool) -> None:
             recipe,
             device=settings.device,
             stress=settings.stress if with_stress else "none",
-            deadline=context.clock.deadline,
+            deadline=clock.deadline,
+            test_images=test_images,
         )
-    context.clock.merging = max(context.clock.merging, time.time() - begun)
+    took = time.time() - begun
+    if with_stress or test_images:
+        clock.merging = max(clock.merging, took)
+    else:
+        clock.joining = max(clock.joining, took)
 
 
 def objective_value(

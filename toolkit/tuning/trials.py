@@ -19,20 +19,10 @@ from toolkit.metrics import confusion_by_sample
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
 from toolkit.runs import Run, RunFold
+from toolkit.scoring.selection import FoldConfusions, Folds, by_group, pooled_score
 from toolkit.scoring.stress import stressed
 from toolkit.store import atomic, hash_file
-from toolkit.tuning.pruning import (
-    FoldConfusions,
-    Folds,
-    below_median,
-    by_group,
-    end_if_pruned,
-    expected_score,
-    fold_change,
-    fold_noise,
-    pooled_score,
-    should_prune,
-)
+from toolkit.tuning.pruning import below_median, end_if_pruned, expected_score, fold_change, fold_noise, should_prune
 from toolkit.tuning.settings import CLEAN, Objective
 from toolkit.tuning.study import RUN
 

@@ -1,0 +1,156 @@
+"""The best of several runs: what choosing it by its score is worth.
+
+The best score of many is too high, because it was chosen for being so. What a choice is worth shows where it wasn't
+made: for each fold the best on the other folds is taken, and these predictions together are scored (nested
+cross-validation of the choice: Varma & Simon 2006; Cawley & Talbot 2010).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from toolkit.competition import Competition
+from toolkit.scoring.bootstrap import PERCENTILES, interval, resample
+
+
+@dataclass(frozen=True)
+class FoldConfusions:
+    """What was predicted on one fold's validation samples, whose confusions are summed by group.
+
+    groups: int64 (n,), sorted, each once; confusions: int64 (n, C, C).
+    """
+
+    number: int
+    groups: np.ndarray
+    confusions: np.ndarray
+
+
+Folds = Sequence[FoldConfusions]  # of one run or trial
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What choosing the best of `candidates` is worth.
+
+    winner: the place of the best score, which is `naive`; parts: for each fold, the place of the best on the others;
+    score: of their predictions, with its 95 % interval `low` and `high`, and `by_fold`; optimism: naive less score,
+    with a 95 % interval of its own.
+    """
+
+    candidates: int
+    winner: int
+    parts: tuple[int, ...]
+    naive: float
+    score: float
+    low: float
+    high: float
+    by_fold: tuple[float, ...]
+    optimism_low: float
+    optimism_high: float
+
+    @property
+    def optimism(self) -> float:
+        return self.naive - self.score
+
+    @property
+    def words(self) -> str:
+        """The optimism with its interval."""
+        return f"{self.optimism:.4f} ({self.optimism_low:+.4f} to {self.optimism_high:+.4f})"
+
+
+def by_group(number: int, groups: np.ndarray, confusions: np.ndarray) -> FoldConfusions:
+    """A fold from its samples' groups, int (N,), and confusions, int64 (N, C, C)."""
+    names, inverse = np.unique(groups, return_inverse=True)
+    summed = np.zeros((len(names), *confusions.shape[1:]), np.int64)
+    np.add.at(summed, inverse, confusions)
+    return FoldConfusions(number, names.astype(np.int64), summed)
+
+
+def pooled_score(competition: Competition, folds: Iterable[FoldConfusions]) -> float:
+    """The official metric over all samples of the folds."""
+    return float(competition.score(np.sum([fold.confusions.sum(0) for fold in folds], axis=0)))
+
+
+def in_order(folds: Folds) -> list[FoldConfusions]:
+    return sorted(folds, key=lambda fold: fold.number)
+
+
+def residual_variance(scores: np.ndarray) -> tuple[float, int]:
+    """Of scores (T, K) of T candidates on K folds: the variance that neither the candidate nor the fold explains, and
+    its degrees of freedom (two-way analysis of variance). It holds the samples' noise and the training's together.
+    """
+    rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
+    freedom = (scores.shape[0] - 1) * (scores.shape[1] - 1)
+    return float((rest**2).sum() / freedom), freedom
+
+
+def worth_of_best(competition: Competition, candidates: Sequence[Folds]) -> Selection:
+    """The candidate of the best official score, and what a choice made so scores where it wasn't made.
+
+    At least two candidates, which have the same folds, at least two; ValueError otherwise. Which fold comes first, and
+    which group in it, makes no difference.
+    """
+    ordered = [in_order(folds) for folds in candidates]
+    numbers = {tuple(fold.number for fold in folds) for folds in ordered}
+    if len(ordered) < 2 or len(numbers) != 1 or len(ordered[0]) < 2:
+        raise ValueError("a winner is chosen among two or more that have the same folds, at least two")
+    confusions = np.array([[fold.confusions.sum(0) for fold in folds] for folds in ordered])
+    total = confusions.sum(1)
+    naive, parts = competition.score(total), competition.score(total[:, None] - confusions).argmax(0)
+    taken = [ordered[best][k] for k, best in enumerate(parts)]
+    low, high = _interval(competition, taken)
+    score, each = pooled_score(competition, taken), competition.score(confusions)
+    by_fold = [each[best, k] for k, best in enumerate(parts)]
+    return _selection(naive, parts, score, (low, high), by_fold, each)
+
+
+def worth_by_fold(scores: Sequence[float], ends: Sequence[tuple[float, float]], by_fold: np.ndarray) -> Selection:
+    """As `worth_of_best`, of scores that are known by fold alone: (T,), with their intervals (T, 2), and (T, K).
+
+    The winner's score and its interval, lowered by what the mean over folds loses where the choice is cross-fitted.
+    """
+    parts = (by_fold.sum(1, keepdims=True) - by_fold).argmax(0)
+    winner = int(np.argmax(scores))
+    taken = [by_fold[best, k] for k, best in enumerate(parts)]
+    optimism = float(by_fold[winner].mean() - np.mean(taken))
+    low, high = (end - optimism for end in ends[winner])
+    return _selection(np.array(scores), parts, scores[winner] - optimism, (low, high), taken, by_fold)
+
+
+def _selection(
+    naive: np.ndarray,
+    parts: np.ndarray,
+    score: float,
+    ends: tuple[float, float],
+    by_fold: Sequence[float],
+    each: np.ndarray,
+) -> Selection:
+    """With the interval of the optimism: that of a difference between two candidates on the same folds.
+
+    Both have a residual of their own on each fold, and Student's t the freedom with which its variance is known. So it
+    says something where the same one wins without every fold: the difference is then 0, and the winner's luck is not.
+    """
+    variance, freedom = residual_variance(each)
+    half = float(student.ppf(PERCENTILES[1] / 100, freedom) * np.sqrt(2 * variance / each.shape[1]))
+    optimism = float(naive.max()) - score
+    return Selection(
+        candidates=len(naive),
+        winner=int(naive.argmax()),
+        parts=tuple(parts.tolist()),
+        naive=float(naive.max()),
+        score=float(score),
+        low=float(ends[0]),
+        high=float(ends[1]),
+        by_fold=tuple(map(float, by_fold)),
+        optimism_low=optimism - half,
+        optimism_high=optimism + half,
+    )
+
+
+def _interval(competition: Competition, folds: Folds) -> tuple[float, float]:
+    """The 95 % interval of the official metric over all samples of the folds, by resampling groups."""
+    confusions = np.concatenate([fold.confusions for fold in folds])
+    groups = np.concatenate([fold.groups for fold in folds])
+    return interval(competition.score(resample(confusions, groups)))
