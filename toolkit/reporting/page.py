@@ -15,7 +15,7 @@ import toolkit
 from toolkit.blending.blend_folder import Blend
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Outcome
+from toolkit.outcome import FEW_GROUPS, ROUGH_GROUPS, Outcome, interval
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
@@ -126,6 +126,10 @@ def _expected(material: Material) -> Section:
     missing = [name for name in MEANING if not metrics.get(name)]
     best = f"the best run, {material.best.name}; there is no blend of them yet"
     note = f"{material.metric} of {f'the {material.name}' if material.blend else best}. With 95 % intervals."
+    groups = metrics["clean"].get("groups", FEW_GROUPS)
+    if groups < FEW_GROUPS:
+        rough = ", which is so few that the intervals are rough themselves" if groups < ROUGH_GROUPS else ""
+        note += f" They rest on {groups} groups of one origin{rough}."
     if missing:
         note += f" Not measured: {' and '.join(missing)}."
     words = [*better_elsewhere(material.runs, metrics), expected.words]
@@ -165,7 +169,7 @@ def _blend(material: Material) -> Section:
     metrics = blend.metrics
     clean = metrics["clean"]
     words = [
-        f"{blend.name}: {material.metric} {clean['score']:.4f} ({clean['low']:.3f} to {clean['high']:.3f}), "
+        f"{blend.name}: {material.metric} {interval(clean)}, "
         f"cross-fitted, the choice of the way included; in sample {metrics['naive']:.4f}, "
         f"{metrics['optimism']:+.4f} of optimism."
     ]

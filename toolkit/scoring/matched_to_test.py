@@ -22,7 +22,7 @@ from toolkit.data.labelled import Labelled, confusions
 from toolkit.networks.devices import resolve_device
 from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
 from toolkit.runs import Run
-from toolkit.scoring.bootstrap import interval, resample
+from toolkit.scoring.bootstrap import score_interval
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
 from toolkit.scoring.out_of_fold import predict_out_of_fold
 from toolkit.scoring.stress_sampling import SEED
@@ -253,18 +253,19 @@ def blend_matched(match: Match, runs: Sequence[Run], weights: np.ndarray) -> dic
 def matched_score(labelled: Labelled, match: Match, stored: np.ndarray) -> dict[str, Any]:
     """The weighted official metric of stored probabilities (n, C, ...) of the matched images.
 
-    `score` with its 95 % interval `low` and `high` from resampling groups, `by_fold`; how it came about: `auc_before`,
+    `score` with its 95 % interval `low` and `high` from `groups`, `by_fold`; how it came about: `auc_before`,
     `auc_after`, `effective` of so many `samples`, and the `mixture`. The interval knows nothing of errors in the
     mixture.
     """
     competition = labelled.competition
     weighted = confusions(competition, match.truth, stored) * match.weights[:, None, None]
     fold, group = labelled.fold[match.rows], labelled.group[match.rows]
-    low, high = interval(competition.score(resample(weighted, group)))
+    low, high = score_interval(competition, weighted, group)
     return {
         "score": float(competition.score(weighted.sum(0))),
         "low": low,
         "high": high,
+        "groups": len(np.unique(group)),
         "by_fold": [float(competition.score(weighted[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
         "auc_before": match.auc_before,
         "auc_after": match.auc_after,

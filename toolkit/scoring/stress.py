@@ -34,7 +34,7 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     With `seconds` as many triples are taken as fit into them, at the speed that is measured meanwhile, and one a cell
     at least; else all.
 
-    `score` with its 95 % interval `low` and `high` from resampling groups, `by_fold`, `by_corruption`,
+    `score` with its 95 % interval `low` and `high` from `groups`, `by_fold`, `by_corruption`,
     `by_family`, `by_severity`, `cells` (corruption: five severities), `share` and number of `triples`, `error`
     (the standard error from taking a share of them), `seconds`, and the suite's `version`.
     """
