@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.outcome import Table, duration, html, interval
+from toolkit.outcome import MENDED, Table, duration, html, interval, mended
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Recipe, read_recipe
 from toolkit.store import read_json
@@ -195,6 +195,7 @@ class Run(Predictions):
         metrics, metric = self.metrics, self.labelled.competition.metric.name
         scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
         clean = metrics["clean"]
+        scores[1:1] = [[MENDED, text] for text in mended(clean)]
         ends = clean["by_class_interval"]
         of_class = [[name, f"{score:.4f}", _ends(ends[name])] for name, score in clean["by_class"].items()]
         return [Table(self.name, ["", metric], scores), Table("by class", ["", "clean", "95 % interval"], of_class)]

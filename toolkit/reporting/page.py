@@ -15,7 +15,7 @@ import toolkit
 from toolkit.blending.blend_folder import Blend
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import FEW_GROUPS, ROUGH_GROUPS, Outcome, interval
+from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, interval
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
@@ -108,8 +108,11 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         (f"{len(labelled.test_images):,}", "test images at hand"),
         (f"{len(material.runs):,}", "runs"),
     ]
-    relabelled = len(labelled.relabels)
-    return [*facts, *([(f"{relabelled:,}", "relabelled")] if relabelled else [])]
+    changed = [
+        (len(labelled.relabels), "relabelled for training; scores are on the file's labels"),
+        (int((inside & ~labelled.trained).sum()), "of those dropped are still scored"),
+    ]
+    return [*facts, *((f"{number:,}", text) for number, text in changed if number)]
 
 
 def _expected(material: Material) -> Section:
@@ -120,6 +123,9 @@ def _expected(material: Material) -> Section:
         for name, text in MEANING.items()
         if (score := metrics.get(name))
     ]
+    if beside := metrics["clean"].get("mended"):
+        text = f"clean, {MENDED}: {beside['low']:.3f} to {beside['high']:.3f}; no test set is mended"
+        tiles.insert(1, (f"{beside['score']:.4f}", text))
     if expected.range is not None:
         low, high = expected.range.low, expected.range.high
         tiles.append((f"{expected.range.mean:.3f}", f"leaderboard, likely; {low:.3f} to {high:.3f}"))

@@ -94,24 +94,24 @@ class Match:
 def find_match(labelled: Labelled, seed: int = 0) -> Match:
     """What makes the validation images look like the test images."""
     rng = np.random.default_rng(seed)
-    targets, group = labelled.targets, labelled.group
+    truth, group = labelled.truth, labelled.group
     rows = np.sort(rng.permutation(np.flatnonzero(labelled.inside))[:MOST])
     test = features(labelled.test_images[np.sort(rng.permutation(len(labelled.test_images))[:MOST])])
     clean = features(labelled.images[rows])
     before, probabilities = tell_apart(clean, test, group[rows], rng)
-    untouched = Match(rows, np.full(len(rows), CLEAN), np.array(targets[rows]), np.ones(len(rows)), before, before)
+    untouched = Match(rows, np.full(len(rows), CLEAN), np.array(truth[rows]), np.ones(len(rows)), before, before)
     # of two samples of one kind (Mann and Whitney 1947)
     chance = 2 * np.sqrt((len(clean) + len(test) + 1) / (12 * len(clean) * len(test)))
     if before <= max(ALIKE, 0.5 + chance):
         return untouched
     shares = _mix(labelled, rows, clean, test, rng)
     cells = rng.permutation(np.repeat(np.arange(CLEAN, len(shares) - 1), _whole(shares, len(rows))))
-    made, masks = corrupted(labelled.images, targets if labelled.masks else None, rows, cells)
+    made, masks = corrupted(labelled.images, truth if labelled.masks else None, rows, cells)
     after, mixed = tell_apart(features(made), test, group[rows], rng)
     if after > before - GAIN:  # other scenes, not corruptions: weights alone have to do
         return replace(untouched, weights=_weights(probabilities[: len(rows)]))
-    truth = untouched.truth if masks is None else masks
-    return Match(rows, cells, truth, _weights(mixed[: len(rows)]), before, after)
+    moved = untouched.truth if masks is None else masks
+    return Match(rows, cells, moved, _weights(mixed[: len(rows)]), before, after)
 
 
 def _weights(probabilities: np.ndarray) -> np.ndarray:

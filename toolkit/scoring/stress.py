@@ -73,7 +73,7 @@ class _Gathered:
         self.run, self.device, self.triples = run, device, triples
         self.networks = run.networks(device)
         labelled = run.labelled
-        classes, shape = len(labelled.competition.task.classes), labelled.targets.shape[1:]
+        classes, shape = len(labelled.competition.task.classes), labelled.truth.shape[1:]
         # memory that is reserved here is taken only where something is written
         self.kept = len(triples)
         if labelled.masks:
@@ -101,7 +101,7 @@ class _Gathered:
     def _corrupted(self, at: np.ndarray) -> tuple[np.ndarray, torch.Tensor | None]:
         labelled, rows = self.run.labelled, self.triples[at, 0]
         images = torch.from_numpy(labelled.images[rows]).to(self.device).permute(0, 3, 1, 2)
-        masks = torch.from_numpy(labelled.targets[rows]).to(self.device) if labelled.masks else None
+        masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
         images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, rows)
         return images.permute(0, 2, 3, 1).cpu().numpy(), masks
 

@@ -48,12 +48,12 @@ def all_triples(labelled: Labelled) -> np.ndarray:
     classes and folds alike: samples are ordered by their class (masks: their rarest) and fold, and dealt to the
     cells in turn; then again, moved on.
     """
-    fold, targets, task = labelled.fold, labelled.targets, labelled.competition.task
+    fold, truth, task = labelled.fold, labelled.truth, labelled.competition.task
     rows = np.flatnonzero(labelled.inside)
     cells = count_cells(task.image_shape[2])
     rng = np.random.default_rng(SEED)
     rows = rng.permutation(rows)
-    rows = rows[np.lexsort((fold[rows], _strata(targets[rows], task)))]
+    rows = rows[np.lexsort((fold[rows], _strata(truth[rows], task)))]
     dealt, moves = rng.permutation(cells), rng.permutation(cells)
     triples = np.empty((cells, len(rows), 3), np.int32)
     for level, move in zip(triples, moves, strict=True):
@@ -63,10 +63,10 @@ def all_triples(labelled: Labelled) -> np.ndarray:
     return triples.reshape(-1, 3)
 
 
-def _strata(targets: np.ndarray, task: Task) -> np.ndarray:
+def _strata(truth: np.ndarray, task: Task) -> np.ndarray:
     if not isinstance(task, Segmentation):
-        return targets
-    held = describe(targets, task)[:, : len(task.classes)] > 0
+        return truth
+    held = describe(truth, task)[:, : len(task.classes)] > 0
     return np.where(held, held.sum(0), len(held) + 1).argmin(1)
 
 
@@ -127,7 +127,7 @@ def _counted(labelled: Labelled, evidence: Evidence) -> "_Counted":
     if evidence.confusions is None:
         which, value = np.arange(len(triples)), np.ones(len(triples))
         predicted = competition.decode(probabilities(evidence.probabilities))
-        entry = labelled.targets[triples[:, 0]].astype(np.int64) * classes + predicted
+        entry = labelled.truth[triples[:, 0]].astype(np.int64) * classes + predicted
     else:
         flat = evidence.confusions.reshape(len(triples), -1)
         which, entry = flat.nonzero()
