@@ -241,7 +241,7 @@ def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 
         [Candidate(f"{m}", f"{m}", one[start : start + samples], one[2 * samples :]) for m, one in enumerate(stored)]
         for start in (0, samples)
     )
-    pool, elsewhere = make_pool(here, candidates), make_pool(replace(here, targets=other), apart)
+    pool, elsewhere = make_pool(here, candidates), make_pool(replace(here, truth=other), apart)
     found = cross_fit(pool, fast)
     controls: dict[str, Solution] = {}
 

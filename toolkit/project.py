@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import UserError
-from toolkit.outcome import seconds
+from toolkit.outcome import ROUGH_GROUPS, seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
@@ -77,6 +77,7 @@ class Project:
         self.practice, self.practice_size = practice, practice_size or found.practice_size
         self.seed, self.device, self.workers = seed, device, workers
         self.progress = progress or here()
+        self._told_of_groups = False
 
     def __repr__(self) -> str:
         return f"Project({self.workspace.name} in {self.workspace.folder})"
@@ -124,9 +125,19 @@ class Project:
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""
         self._need_folds()
+        import numpy as np
+
         from toolkit.data.labelled import open_labelled
 
-        return open_labelled(self.competition, self.workspace)
+        labelled = open_labelled(self.competition, self.workspace)
+        groups = len(np.unique(labelled.group[labelled.inside]))
+        if groups < ROUGH_GROUPS and not self._told_of_groups:
+            self._told_of_groups = True
+            self.progress.warn(
+                f"the samples are of only {groups} groups of one origin: below {ROUGH_GROUPS} even the intervals of "
+                "scores are rough, so take differences for chance unless they are large"
+            )
+        return labelled
 
     def recipe(self, recipe: "Recipe | str | None" = None, **fields: Any) -> "Recipe":
         """A recipe of the competition by its name (none: its first), or one in a file, with fields replaced.

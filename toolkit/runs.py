@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.outcome import Table, duration, html, interval
+from toolkit.outcome import MENDED, Table, duration, html, interval, mended
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
@@ -219,6 +219,7 @@ class Run(Predictions):
         metrics, metric = self.metrics, self.labelled.competition.metric.name
         scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
         clean = metrics["clean"]
+        scores[1:1] = [[MENDED, text] for text in mended(clean)]
         ends = clean["by_class_interval"]
         of_class = [[name, f"{score:.4f}", _ends(ends[name])] for name, score in clean["by_class"].items()]
         return [

@@ -42,7 +42,7 @@ def warnings(split: Split) -> str:
 def test_the_table_and_its_figures(cells: Project) -> None:
     split = cells.folds(3, repeats=2, holdout=0.2)
     shown, table = split.as_json(), pd.read_parquet(cells.workspace.folds)
-    assert list(table.columns) == ["index", "fold", "group", "label", "fold_1"]
+    assert list(table.columns) == ["index", "fold", "group", "label", "trained", "fold_1"]
     assert shown["samples"] == [(table["fold"] == k).sum() for k in range(3)]
     assert shown["held_out"] == (table["fold"] == HELD_OUT).sum() > 0 == shown["left_out"]
     labels = open_dataset(cells.workspace.data).targets
@@ -82,7 +82,7 @@ def test_the_table_is_made_once_and_anew_for_another_number_seed_or_cleaning(tmp
     assert project.workspace.folds.stat().st_mtime_ns == made
     hashes = {first["hash"], project.folds(4).as_json()["hash"]}
     hashes.add(tiny.project(tmp_path, seed=1).folds(3).as_json()["hash"])
-    clean(project, "5,drop,,,1\n")
+    clean(project, "5,drop,unscored,,1\n")
     cleaned = project.folds(3).as_json()
     assert cleaned["left_out"] == 1 and len(hashes | {cleaned["hash"]}) == 4
     project.workspace.cleaning.unlink()
@@ -91,10 +91,10 @@ def test_the_table_is_made_once_and_anew_for_another_number_seed_or_cleaning(tmp
 
 def test_editing_reasons_and_suggestions_leaves_the_folds_and_a_fault_is_found_all_the_same(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
-    clean(project, "0,drop,,odd,1\n")
+    clean(project, "0,drop,unscored,odd,1\n")
     project.folds()
     before = project.workspace.folds.stat().st_mtime_ns
-    clean(project, "0,drop,,very odd,.5\n1,drop?,,,\n2,relabel?,blue,,\n")
+    clean(project, "0,drop,unscored,very odd,.5\n1,drop?,,,\n2,relabel?,blue,,\n")
     assert f"{project.workspace.cleaning}: 2 suggestions are not obeyed; take away a ?" in str(project.folds().told())
     assert project.workspace.folds.stat().st_mtime_ns == before
     assert (read_folds(project.workspace)["fold"] == -1).sum() == 1
@@ -107,7 +107,18 @@ def test_relabelled_samples_are_counted(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
     clean(project, "0,relabel,blue,,\n4,relabel,red,,\n")
     split = project.folds(3)
-    assert split.as_json()["relabelled"] == 2 and "2 samples have another label than in the file" in split.told()
+    assert split.as_json()["relabelled"] == 2
+    assert "2 samples are trained on under another label; they are scored on the file's" in split.told()
+
+
+def test_what_is_scored_though_it_is_dropped_is_told(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path)
+    clean(
+        project, "0,drop,,doubtful label: red,1\n4,drop,,,\n5,drop,unscored,,\n6,drop,,repeated picture: 9 times,1\n"
+    )
+    split = project.folds(3)
+    assert (split.as_json()["scored_alone"], split.as_json()["left_out"]) == (2, 2)
+    assert any("2 dropped samples are validated and scored, but not trained on" in str(part) for part in split.told())
 
 
 def test_old_runs_are_mentioned_where_the_folds_come_out_otherwise(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_views_are_tried_by_name_beside_identity_where_a_submission_can_honour_t
 def run(tmp_path: Path) -> Run:
     """Of data whose sixth sample was dropped."""
     cleaning = prepare(tmp_path).workspace.cleaning
-    cleaning.write_text("index,action,value,reason,confidence\n5,drop,,,1\n")
+    cleaning.write_text("index,action,value,reason,confidence\n5,drop,unscored,,1\n")
     prepare(tmp_path)
     return train(tmp_path, "schedule.epochs=1")
 

@@ -8,13 +8,12 @@ import pandas as pd
 
 from toolkit.auditing.findings import REPEATS, Findings
 from toolkit.auditing.tiles import FALSE_SHARE
-from toolkit.data.cleaning import COLUMNS
+from toolkit.data.cleaning import COLUMNS, CONTRADICTORY, REPEATED_MASK, REPEATED_PICTURE, UNLIKE
 from toolkit.data.dataset import Dataset, hash_sample
 from toolkit.data.groups import connect
 from toolkit.task import Classification, Task
 
 OUTLYING = 8.0  # robust standard deviations from which a picture is called unlike the rest
-REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
 DOUBTFUL_LABEL, DOUBTFUL_MASK = "doubtful label", "doubtful mask"
 CERTAINTY = 0.98  # less sure label issues are not worth a look
 
@@ -64,7 +63,7 @@ def _repeats(dataset: Dataset, findings: Findings) -> list[Line]:
         if len(rows) > REPEATS:
             lines += [Line(int(row), "drop", "", f"{REPEATED_PICTURE}: {len(rows)} times", 1.0) for row in rows]
         elif len({hash_sample(dataset.targets[row]) for row in rows}) > 1:
-            lines += [Line(int(row), "drop", "", f"contradictory copies: {_ids(dataset, rows)}", 1.0) for row in rows]
+            lines += [Line(int(row), "drop", "", f"{CONTRADICTORY}: {_ids(dataset, rows)}", 1.0) for row in rows]
     for rows in findings.masks:
         lines += [Line(int(row), "drop", "", f"{REPEATED_MASK}: under {len(rows)} pictures", 1.0) for row in rows]
     return lines

@@ -11,9 +11,9 @@ import pandas as pd
 from toolkit.auditing.leaks import Pair, closest_pairs, count_divided, picture_of_pairs
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
-from toolkit.data.cleaning import cleaning_hash, read_cleaning
+from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
 from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import LEFT_OUT, describe, folds_hash, make_folds, relabels, stored_folds
+from toolkit.data.folds import LEFT_OUT, describe, folds_hash, make_folds, relabels, stored_folds, trained_on
 from toolkit.data.groups import with_equal_pictures
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
@@ -51,6 +51,11 @@ class Split(Outcome):
         return int((self.fold == fold).sum())
 
     @property
+    def scored_alone(self) -> int:
+        """Samples that are dropped from training, yet in a fold, or held out."""
+        return int((~trained_on(self.table) & (self.fold != LEFT_OUT)).sum())
+
+    @property
     def relabelled(self) -> int:
         return int(self.table["label"].notna().sum())
 
@@ -60,6 +65,7 @@ class Split(Outcome):
             "samples": [self.count(k) for k in range(self.folds)],
             "left_out": self.count(LEFT_OUT),
             "held_out": self.count(HELD_OUT),
+            "scored_alone": self.scored_alone,
             "relabelled": self.relabelled,
             "uneven": max(self._uneven(counts) for _, counts, _ in self._rows()),
             "hash": folds_hash(self.table),
@@ -67,9 +73,16 @@ class Split(Outcome):
         }
 
     def told(self) -> Sequence[str | Warned | Table]:
-        text = f"{self.relabelled:,} samples have another label than in the file"
-        relabelled = [text] if self.relabelled else []
-        return [*self._made(), *self._missing(), self._sizes(), *relabelled, *self._leaks()]
+        return [*self._made(), *self._missing(), self._sizes(), *self._changed(), *self._leaks()]
+
+    def _changed(self) -> Iterator[str]:
+        if self.relabelled:
+            yield f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's"
+        if self.scored_alone:
+            yield (
+                f"{self.scored_alone:,} dropped samples are validated and scored, but not trained on: the test set "
+                f"may hold the like; where it can't, write {UNSCORED!r} as the value of their line"
+            )
 
     def _made(self) -> Iterator[str | Warned]:
         if self.anew:

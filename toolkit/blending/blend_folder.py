@@ -8,7 +8,7 @@ import numpy as np
 
 from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Table, Warned, interval
+from toolkit.outcome import MENDED, Table, Warned, interval, mended
 from toolkit.predictions import Predictions
 from toolkit.runs import Run, UnseenChoice, unseen_choices
 from toolkit.scoring.matched_to_test import blend_matched, read_match
@@ -86,6 +86,7 @@ class Blend(Predictions):
             f"{self.name}: {metric} {metrics['clean']['score']:.4f} cross-fitted, the choice of the blender included; "
             f"in sample {metrics['naive']:.4f}, which is {metrics['optimism']:+.4f} of optimism"
         )
+        told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]
         if len(self.runs) > 1:
             told.append(
                 f"the best single run, chosen in the same way: {metrics['single']:.4f}; the gain of "

@@ -75,7 +75,7 @@ def fit_smallest(pool: Pool, folds: Sequence[int], first: Solution) -> Solution:
     labelled = pool.labelled
     rows = np.flatnonzero(np.isin(labelled.fold, folds))
     rows = rows[:: max(1, len(rows) // REGION_IMAGES)]
-    truth, labels = np.asarray(labelled.targets[rows]), labelled.competition.decode(mixed(pool, first, "oof", rows))
+    truth, labels = np.asarray(labelled.truth[rows]), labelled.competition.decode(mixed(pool, first, "oof", rows))
     best = (-1.0, 0)
     for smallest in (0, *REGIONS):
         cleaned = without_small_regions(labels, smallest) if smallest else labels

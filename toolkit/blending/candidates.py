@@ -193,7 +193,7 @@ def make_pool(
     """One pass over the stored probabilities, in parts; what does not fit in memory goes into `scratch`."""
     competition, seed_groups = labelled.competition, make_seed_groups(candidates, limits)
     width, classes = len(competition.scored) * len(seed_groups), len(competition.task.classes)
-    pixels = int(np.prod(labelled.targets.shape[1:]))
+    pixels = int(np.prod(labelled.truth.shape[1:]))
     kept = max(1, min(ITEMS, 2**28 // (4 * width)))  # 256 MiB at most
     every = -(-int(labelled.inside.sum()) * pixels // kept)
     values, truth, item_fold = [], [], []
@@ -225,7 +225,7 @@ def read_parts(labelled: Labelled, seed_groups: tuple[SeedGroup, ...]) -> Iterat
 
     uint8 where all is stored so, else uint16: the rounding is then finer than that of float16 near 1.
     """
-    scored, pixels = list(labelled.competition.scored), labelled.targets.shape[1:]
+    scored, pixels = list(labelled.competition.scored), labelled.truth.shape[1:]
     bytes_do = all(len(group.members) == 1 and group.members[0].oof.dtype == np.uint8 for group in seed_groups)
     dtype = np.uint8 if bytes_do else np.uint16
     step = max(1, PART // (len(seed_groups) * len(scored) * int(np.prod(pixels)) * 4))
@@ -239,4 +239,4 @@ def read_parts(labelled: Labelled, seed_groups: tuple[SeedGroup, ...]) -> Iterat
                     values[number] = read(group.members[0].oof, at)[:, scored]
                 else:
                     values[number] = np.rint(group.mean("oof", at)[:, scored] * np.iinfo(dtype).max)
-            yield k, at, values, np.asarray(labelled.targets[at])
+            yield k, at, values, np.asarray(labelled.truth[at])

@@ -150,7 +150,7 @@ def _best_single(pool: Pool) -> Callable[[Sequence[int], int], np.ndarray]:
         rows = labelled.rows(k)
         parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
         return np.concatenate(
-            [confusions(labelled.competition, labelled.targets[at], read(run.oof, at)) for at in parts]
+            [confusions(labelled.competition, labelled.truth[at], read(run.oof, at)) for at in parts]
         )
 
     totals = np.array([[matrices(one, k).sum(0) for k in pool.folds] for one in runs])

@@ -52,7 +52,7 @@ def mixed(pool: Pool, solution: Solution, which: str, rows: np.ndarray) -> np.nd
 
 def _weighted(pool: Pool, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """As `mix`, one stored array at a time in one pass each."""
-    shape = (len(rows), len(pool.scored), *pool.labelled.targets.shape[1:])
+    shape = (len(rows), len(pool.scored), *pool.labelled.truth.shape[1:])
     total = np.zeros((*shape[:2], int(np.prod(shape[2:]))), np.float32)
     for group, share in zip(pool.seed_groups, solution.shares, strict=True):
         for member in group.members if share else ():
@@ -97,9 +97,9 @@ def fold_confusions(pool: Pool, solution: Solution, fold: int) -> np.ndarray:
     if solution.only_weights:
         return pool.contested.confusions(solution.weights, fold)
     labelled, rows, found = pool.labelled, pool.labelled.rows(fold), []
-    step = max(1, PART // (4 * pool.classes * int(np.prod(labelled.targets.shape[1:]))))
+    step = max(1, PART // (4 * pool.classes * int(np.prod(labelled.truth.shape[1:]))))
     for start in range(0, len(rows), step):
         at = rows[start : start + step]
         labels = labelled.competition.decode(mixed(pool, solution, "oof", at))
-        found.append(confusion_by_sample(np.asarray(labelled.targets[at]), labels, pool.classes))
+        found.append(confusion_by_sample(np.asarray(labelled.truth[at]), labels, pool.classes))
     return np.concatenate(found)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.cleaning import cleaning_hash
+from toolkit.data.cleaning import cleaning_hash, leaves_the_score
 from toolkit.data.dataset import data_hash, relabel
 from toolkit.data.groups import merge_groups
 from toolkit.errors import UserError
@@ -14,7 +14,7 @@ from toolkit.probabilities import chunks
 from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Task
 
-LEFT_OUT = -1  # the fold of a sample that the cleaning list drops
+LEFT_OUT = -1  # the fold of a sample that the cleaning list drops from the score too
 
 
 def make_folds(
@@ -27,14 +27,18 @@ def make_folds(
 ) -> pd.DataFrame:
     """The table for inputs["folds"] folds, with `inputs` kept in its attrs.
 
-    Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the
-    file), and for each further repeat r of inputs["repeats"] one `fold_<r>` from the seed plus r. The samples
-    of inputs["holdout"], a share, are held out of all repeats.
+    Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the file),
+    trained (bool: False for what it drops, be it in a fold or not), and for each further repeat r of
+    inputs["repeats"] one `fold_<r>` from the seed plus r. The samples of inputs["holdout"], a share, are held out of
+    all repeats.
     """
     options = {"repeats": 1, "holdout": 0.0} | inputs
     merged = merge_groups(groups, ids, cleaning)
-    kept = ~np.isin(ids, cleaning.loc[cleaning["action"] == "drop", "index"])
-    number, parts = len(np.unique(merged[kept])), options["folds"] + (options["holdout"] > 0)
+    dropped = cleaning[cleaning["action"] == "drop"]
+    unscored = [leaves_the_score(*line) for line in zip(dropped["value"], dropped["reason"], strict=True)]
+    kept = ~np.isin(ids, dropped.loc[unscored, "index"])
+    trained = ~np.isin(ids, dropped["index"])
+    number, parts = len(np.unique(merged[trained])), options["folds"] + (options["holdout"] > 0)
     if number < parts:
         what = f"{options['folds']} folds" + (" and a holdout" if options["holdout"] else "")
         raise UserError(f"{number} groups can't fill {what}; ask for fewer")
@@ -42,6 +46,7 @@ def make_folds(
     labels = pd.Series(lines["value"].astype("int64").to_numpy(), index=lines["index"], dtype="Int64")
     table = pd.DataFrame({"index": ids, "fold": LEFT_OUT, "group": merged})
     table["label"] = labels[~labels.index.duplicated()].reindex(ids).array
+    table["trained"] = trained
     contents = describe(relabel(targets, relabels(table)), task)
     left = kept.copy()
     for repeat in range(options["repeats"]):
@@ -72,9 +77,21 @@ def relabels(table: pd.DataFrame) -> np.ndarray:
     return np.stack([rows, table["label"].iloc[rows].to_numpy(np.int64)], axis=1)
 
 
+def trained_on(table: pd.DataFrame) -> np.ndarray:
+    """bool (N,): not dropped. Those that are dropped and yet in a fold are validated and scored alone."""
+    if "trained" not in table:  # as folds were stored before
+        return np.ones(len(table), bool)
+    return table["trained"].to_numpy(bool)
+
+
 def folds_hash(table: pd.DataFrame) -> str:
-    """Names the split itself: which row is in which fold and group, under which label."""
-    return hash_json([*(table[name].tolist() for name in ("index", "fold", "group")), relabels(table).tolist()])
+    """Names the split itself: which row is in which fold and group, under which label, and what is scored alone."""
+    changed = relabels(table).tolist()
+    parts = [*(table[name].tolist() for name in ("index", "fold", "group")), changed]
+    untrained = np.flatnonzero(~trained_on(table) & (table["fold"] != LEFT_OUT)).tolist()
+    if changed or untrained:  # scored on the file's labels; before, these were scored on others
+        parts.append(untrained)
+    return hash_json(parts)
 
 
 def stored_folds(workspace: Workspace) -> pd.DataFrame | None:

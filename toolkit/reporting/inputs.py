@@ -55,6 +55,7 @@ class Material:
         one, names = self.choice, [run.name for run in self.runs]
         clean = {name: getattr(one, name) for name in ("score", "low", "high", "by_fold", "naive", "optimism")}
         clean |= {"optimism_low": one.optimism_low, "optimism_high": one.optimism_high, "candidates": one.candidates}
+        clean["groups"] = self.best.metrics["clean"].get("groups")
         folds = [{"runs": {name: float(name == names[best]) for name in names}} for best in one.parts]
         return {"clean": clean, **further_scores(self.labelled, {"runs": dict.fromkeys(names), "folds": folds})}
 

@@ -15,7 +15,7 @@ import toolkit
 from toolkit.blending.blend_folder import Blend
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Outcome
+from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, interval
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
@@ -117,8 +117,11 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         (f"{len(labelled.test_images):,}", "test images at hand"),
         (f"{len(material.runs):,}", "runs"),
     ]
-    relabelled = len(labelled.relabels)
-    return [*facts, *([(f"{relabelled:,}", "relabelled")] if relabelled else [])]
+    changed = [
+        (len(labelled.relabels), "relabelled for training; scores are on the file's labels"),
+        (int((inside & ~labelled.trained).sum()), "of those dropped are still scored"),
+    ]
+    return [*facts, *((f"{number:,}", text) for number, text in changed if number)]
 
 
 def _expected(material: Material) -> Section:
@@ -130,11 +133,18 @@ def _expected(material: Material) -> Section:
         for name, text in MEANING.items()
         if (score := metrics.get(name))
     ]
+    if beside := metrics["clean"].get("mended"):
+        text = f"clean, {MENDED}: {beside['low']:.3f} to {beside['high']:.3f}; no test set is mended"
+        tiles.insert(1, (f"{beside['score']:.4f}", text))
     if expected.range is not None:
         low, high = expected.range.low, expected.range.high
         tiles.append((f"{expected.range.mean:.3f}", f"leaderboard, likely; {low:.3f} to {high:.3f}"))
     missing = [name for name in MEANING if not metrics.get(name)]
     note = f"{material.metric} of {_handed_in(material)}. With 95 % intervals."
+    groups = metrics["clean"].get("groups", FEW_GROUPS)
+    if groups < FEW_GROUPS:
+        rough = ", which is so few that the intervals are rough themselves" if groups < ROUGH_GROUPS else ""
+        note += f" They rest on {groups} groups of one origin{rough}."
     if missing:
         note += f" Not measured: {' and '.join(missing)}."
     words = [*(f"{one.sentence}." for one in material.unseen), *better_elsewhere(material.runs, metrics)]
@@ -187,7 +197,7 @@ def _blend(material: Material) -> Section:
     metrics = blend.metrics
     clean = metrics["clean"]
     words = [
-        f"{blend.name}: {material.metric} {clean['score']:.4f} ({clean['low']:.3f} to {clean['high']:.3f}), "
+        f"{blend.name}: {material.metric} {interval(clean)}, "
         f"cross-fitted, the choice of the way included; in sample {metrics['naive']:.4f}, "
         f"{metrics['optimism']:+.4f} of optimism."
     ]

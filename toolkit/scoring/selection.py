@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from toolkit.competition import Competition
-from toolkit.scoring.bootstrap import PERCENTILES, interval, resample
+from toolkit.scoring.bootstrap import PERCENTILES, score_interval
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def worth_of_best(competition: Competition, candidates: Sequence[Folds]) -> Sele
     total = confusions.sum(1)
     naive, parts = competition.score(total), competition.score(total[:, None] - confusions).argmax(0)
     taken = [ordered[best][k] for k, best in enumerate(parts)]
-    low, high = _interval(competition, taken)
+    of_groups, groups = np.concatenate([f.confusions for f in taken]), np.concatenate([f.groups for f in taken])
+    low, high = score_interval(competition, of_groups, groups)
     score, each = pooled_score(competition, taken), competition.score(confusions)
     by_fold = [each[best, k] for k, best in enumerate(parts)]
     return _selection(naive, parts, score, (low, high), by_fold, each)
@@ -147,10 +148,3 @@ def _selection(
         optimism_low=optimism - half,
         optimism_high=optimism + half,
     )
-
-
-def _interval(competition: Competition, folds: Folds) -> tuple[float, float]:
-    """The 95 % interval of the official metric over all samples of the folds, by resampling groups."""
-    confusions = np.concatenate([fold.confusions for fold in folds])
-    groups = np.concatenate([fold.groups for fold in folds])
-    return interval(competition.score(resample(confusions, groups)))

@@ -34,7 +34,7 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     With `seconds` as many triples are taken as fit into them, at the speed that is measured meanwhile, and one a cell
     at least; else all.
 
-    `score` with its 95 % interval `low` and `high` from resampling groups, `by_fold`, `by_corruption`,
+    `score` with its 95 % interval `low` and `high` from `groups`, `by_fold`, `by_corruption`,
     `by_family`, `by_severity`, `cells` (corruption: five severities), `share` and number of `triples`, `error`
     (the standard error from taking a share of them), `seconds`, and the suite's `version`.
     """
@@ -73,7 +73,7 @@ class _Gathered:
         self.run, self.device, self.triples = run, device, triples
         self.networks = run.networks(device)
         labelled = run.labelled
-        classes, shape = len(labelled.competition.task.classes), labelled.targets.shape[1:]
+        classes, shape = len(labelled.competition.task.classes), labelled.truth.shape[1:]
         # memory that is reserved here is taken only where something is written
         self.kept = len(triples)
         if labelled.masks:
@@ -101,7 +101,7 @@ class _Gathered:
     def _corrupted(self, at: np.ndarray) -> tuple[np.ndarray, torch.Tensor | None]:
         labelled, rows = self.run.labelled, self.triples[at, 0]
         images = torch.from_numpy(labelled.images[rows]).to(self.device).permute(0, 3, 1, 2)
-        masks = torch.from_numpy(labelled.targets[rows]).to(self.device) if labelled.masks else None
+        masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
         images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, rows)
         return images.permute(0, 2, 3, 1).cpu().numpy(), masks
 

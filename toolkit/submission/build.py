@@ -15,7 +15,7 @@ from typing import Any
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition, Rules
 from toolkit.errors import UserError
-from toolkit.outcome import Done, Outcome, Table, Warned, interval
+from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, interval, mended
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
 from toolkit.store import atomic, sha256
@@ -53,6 +53,7 @@ class Submission(Outcome):
             *told,
             f"{self.path} ({self.path.stat().st_size / 1e6:.1f} MB) passed its check",
             f"out-of-fold {self.competition.metric.name}: {interval(self.scores['clean'])}{self.beside}",
+            *(f"{MENDED}: {text}" for text in mended(self.scores["clean"])),
         ]
 
     def as_json(self) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class Training:
 
     def __init__(self, job: FoldJob) -> None:
         competition, dataset = self.competition, self.dataset = job.open()
+        self.truth = open_dataset(job.data).targets
         self.job, self.recipe = job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
         keep_freed_memory()
@@ -300,15 +301,13 @@ class Training:
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
     def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
-        """Official metric of the present (or other) weights on `rows`."""
+        """Official metric of the present (or other) weights on `rows`, on the file's labels."""
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
-        images, targets = self.dataset.images[rows], self.dataset.targets[rows]
+        images, truth = self.dataset.images[rows], self.truth[rows]
         probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
-        confusion = confusion_matrix(
-            targets, self.competition.decode(probabilities), len(self.competition.task.classes)
-        )
+        confusion = confusion_matrix(truth, self.competition.decode(probabilities), len(self.competition.task.classes))
         return float(self.competition.score(confusion))
 
     def state(self) -> dict[str, Any]:
