@@ -37,6 +37,9 @@ COLUMNS = (
     "matched",  # on images corrupted as the test images are, where that was measured
     "matched_low",
     "matched_high",
+    "holdout",  # of what is handed in on the held-out samples, where there are any
+    "holdout_low",
+    "holdout_high",
     "checked",  # labels that were compared with the blend's own
     "agreement",  # share of them that agree
     "ties",  # of those that don't: two classes were equally probable
@@ -109,7 +112,7 @@ class Ledger(Outcome):
     def told(self) -> Sequence[Table]:
         lines = self.lines
         # a column of dashes would only take the width
-        more = [name for name in ("stress", "matched") if any(line[name] for line in lines)]
+        more = [name for name in ("stress", "matched", "holdout") if any(line[name] for line in lines)]
         columns = ["ID", "built", "clean", *more, "public/private", "cost"]
         title = f"{self.path}: {self.competition}, {len(lines)} submissions"
         return [Table(title, columns, [_row(line, more) for line in lines])]
