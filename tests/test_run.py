@@ -28,7 +28,7 @@ def test_everything_is_made_and_told(tmp_path: Path) -> None:
     assert trained.recipe.name == "second" and trained.recipe.schedule.epochs == 1
     assert result.submission.path.exists() and len(opened.ledger.lines) == 1
     assert result.submission.path.stem in result.report.path.read_text(encoding="utf-8")
-    assert set(result.as_json()) == {"submission", "clean", "stress", "matched", "leaderboard", "seconds"}
+    assert set(result.as_json()) == {"submission", "clean", "stress", "matched", "holdout", "leaderboard", "seconds"}
     (table,) = result.told()
     assert [row[0] for row in table.rows] == ["submission", "local score", "practice leaderboard", "report", "time"]
 

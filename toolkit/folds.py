@@ -22,11 +22,19 @@ def folds(project: Project, options: argparse.Namespace) -> "Split":
     return project.folds(options.folds, options.repeats, options.holdout)
 
 
-def add_options(made: argparse.ArgumentParser) -> None:
+def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> None:
     made.add_argument("--folds", type=_at_least_two, default=5, metavar="K", help="default: 5")
     one = at_least(1, "there must be at least 1 split")
     made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, …")
-    made.add_argument("--holdout", type=_share, default=0.0, metavar="H", help="of samples, in no fold (default: 0)")
+    text = "share of the samples in no fold, on which the submission alone is scored"
+    many = "auto: 0.1 where there are many" if holdout else "0"
+    made.add_argument(
+        "--holdout",
+        type=_share,
+        default=holdout,
+        metavar="H",
+        help=f"{text} (default: as the folds have it, else {many})",
+    )
 
 
 def _at_least_two(text: str) -> int:
@@ -35,7 +43,9 @@ def _at_least_two(text: str) -> int:
     return int(text)
 
 
-def _share(text: str) -> float:
+def _share(text: str) -> float | str:
+    if text == "auto":
+        return text
     value = float(text)
     if not 0 <= value < 0.9:
         raise argparse.ArgumentTypeError("the holdout must be a share from 0 to 0.9, such as 0.1")

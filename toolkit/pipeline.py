@@ -12,7 +12,12 @@ from toolkit.submission.build import Submission
 from toolkit.submission.clean_environment import clean_python
 from toolkit.submission.grading import Grade
 
-SCORES = {"clean": "local score", "stress": "under corruptions", "matched": "as the test images are"}
+SCORES = {
+    "clean": "local score",
+    "stress": "under corruptions",
+    "matched": "as the test images are",
+    "holdout": "held out, as handed in",
+}
 
 
 @dataclass(frozen=True, repr=False)

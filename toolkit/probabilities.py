@@ -19,8 +19,13 @@ def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[in
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            stored = np.rint(part * 255) if dtype is np.uint8 else part
-            file.write(stored.astype(dtype).tobytes())
+            file.write(as_stored(part, dtype).tobytes())
+
+
+def as_stored(part: np.ndarray, dtype: type) -> np.ndarray:
+    """Float probabilities as a file of that dtype holds them."""
+    stored: np.ndarray = (np.rint(part * 255) if dtype is np.uint8 else part).astype(dtype)
+    return stored
 
 
 def open_probabilities(path: Path) -> np.ndarray:

@@ -115,8 +115,12 @@ class Project:
 
         return explain(self.competition, self.workspace, raw, index, self.workers)
 
-    def folds(self, folds: int = 5, repeats: int = 1, holdout: float = 0.0) -> "Split":
-        """Make or show the split: which sample is validated when."""
+    def folds(self, folds: int = 5, repeats: int = 1, holdout: float | str | None = None) -> "Split":
+        """Make or show the split: which sample is validated when.
+
+        holdout: the share of the samples that is in no fold, so that only what is handed in is scored on it (None: as
+        the folds have it that are there, else 0; `auto`: as they have it, else 0.1 where there are many samples).
+        """
         self._need_data()
         from toolkit.auditing.split_check import split
 
@@ -310,7 +314,7 @@ class Project:
         self._need_runs(labelled)
         from toolkit.reporting.page import write_report
 
-        return write_report(labelled, self.ledger)
+        return write_report(labelled, self.ledger, self.device, self.progress)
 
     def run(
         self,
@@ -320,13 +324,13 @@ class Project:
         stress: str = "auto",
         folds: int = 5,
         repeats: int = 1,
-        holdout: float = 0.0,
+        holdout: float | str = "auto",
         **fields: Any,
     ) -> "Result":
         """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
 
         The first recipe gets as many epochs as fit, what is left goes to the next ones; recipe, fields: that one
-        alone, as for `train`.
+        alone, as for `train`. folds, repeats, holdout: as for `folds`.
         """
         recipes = [replace(each, seed=self.seed) for each in self.competition.recipes.values()]
         if recipe is not None or fields:

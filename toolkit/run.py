@@ -33,7 +33,7 @@ def run(project: Project, options: argparse.Namespace) -> "Result":
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
-    add_folds_options(made)
+    add_folds_options(made, holdout="auto")
     made.add_argument("--budget", type=parse_duration, default="30m", metavar="TIME", help="default: 30m")
 
 

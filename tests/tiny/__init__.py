@@ -182,11 +182,11 @@ def project(root: Path, of: Competition = competition, **more: Any) -> Project:
     return Project(of, practice=True, **made)
 
 
-def prepare(root: Path, folds: int = 3, **more: Any) -> Project:
+def prepare(root: Path, folds: int = 3, holdout: float | str | None = None, **more: Any) -> Project:
     """Practice data, loaded and split."""
     made = project(root, **more)
     load_raw(made.competition, made.workspace, made.raw)
-    made.folds(folds)
+    made.folds(folds, holdout=holdout)
     return made
 
 

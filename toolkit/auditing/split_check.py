@@ -13,7 +13,7 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
 from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import LEFT_OUT, describe, folds_hash, make_folds, relabels, stored_folds, trained_on
+from toolkit.data.folds import AUTO, LEFT_OUT, describe, folds_hash, make_folds, relabels, stored_folds, trained_on
 from toolkit.data.groups import with_equal_pictures
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
@@ -73,7 +73,14 @@ class Split(Outcome):
         }
 
     def told(self) -> Sequence[str | Warned | Table]:
-        return [*self._made(), *self._missing(), self._sizes(), *self._changed(), *self._leaks()]
+        return [
+            *self._made(),
+            *self._missing(),
+            self._sizes(),
+            *self._held_out(),
+            *self._changed(),
+            *self._leaks(),
+        ]
 
     def _changed(self) -> Iterator[str]:
         if self.relabelled:
@@ -117,6 +124,14 @@ class Split(Outcome):
         columns = ["", *(f"fold {k}" for k in range(self.folds)), *(["holdout"] if held else []), "uneven by"]
         rows = [[name, *texts, f"{self._uneven(counts):.1%}"] for name, counts, texts in self._rows()]
         return Table(title + (f", {held:,} held out" if held else ""), columns, rows)
+
+    def _held_out(self) -> Iterator[str]:
+        held, groups = self.count(HELD_OUT), self.table.loc[self.fold == HELD_OUT, "group"].nunique()
+        if held:
+            yield (
+                f"{held:,} samples in {groups:,} groups are held out: nothing is trained on them or chosen by them, "
+                "and what is handed in is scored on them (`--holdout 0` holds out none)"
+            )
 
     def _rows(self) -> Iterator[tuple[str, np.ndarray, list[str]]]:
         """What is counted, in each fold and the holdout, and how it is written."""
@@ -165,19 +180,24 @@ def split(
     workspace: Workspace,
     folds: int = 5,
     repeats: int = 1,
-    holdout: float = 0.0,
+    holdout: float | str | None = None,
     seed: int = 0,
 ) -> Split:
     """Make the table unless it was made from the same data, cleaning and options.
 
-    UserError for fewer than 2 folds, no repeat, or a holdout that isn't a share from 0 to 0.9.
+    holdout: a share of the samples; None: as in the folds that are there; `auto`: so too, and where there are none
+    as `share_to_hold_out` has it. UserError for fewer than 2 folds, no repeat, or a holdout that isn't a share from 0
+    to 0.9.
     """
     if folds < 2:
         raise UserError(f"there must be at least 2 folds, got {folds}")
     if repeats < 1:
         raise UserError(f"there must be at least 1 split, got {repeats} repeats")
-    if not 0 <= holdout < 0.9:
-        raise UserError(f"the holdout must be a share from 0 to 0.9, such as 0.1, got {holdout}")
+    table = known = stored_folds(workspace)
+    if holdout is None or holdout == AUTO:
+        holdout = known.attrs.get("holdout", 0.0) if known is not None else holdout or 0.0
+    if holdout != AUTO and not (isinstance(holdout, int | float) and 0 <= holdout < 0.9):
+        raise UserError(f"the holdout must be a share from 0 to 0.9, such as 0.1, got {holdout!r}")
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
     inputs = {
@@ -188,7 +208,6 @@ def split(
         "repeats": repeats,
         "holdout": holdout,
     }
-    table = known = stored_folds(workspace)
     if table is None or table.attrs != inputs:
         groups = with_equal_pictures(dataset.groups, dataset.images)
         table = make_folds(dataset.targets, dataset.ids, groups, competition.task, cleaning, inputs)

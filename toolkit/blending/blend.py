@@ -19,7 +19,7 @@ from toolkit.blending.blenders import blenders_for
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool
 from toolkit.blending.crossfit import CrossFit, cross_fit
 from toolkit.blending.plots import draw
-from toolkit.blending.solution import Solution, mixed
+from toolkit.blending.solution import Solution, mixed, write_solution
 from toolkit.blending.stored_views import TRAINED, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
@@ -113,6 +113,7 @@ def _store(
         if all(one.test is not None for one in candidates):
             _write_test(pool, solution, files.test_path)
         write_json(files.description_path, described)
+        write_solution(files.solution_path, solution)
         if choice is not None:
             write_choice(files.views_path, choice)
         scores = {"clean": clean} | further_scores(labelled, described)

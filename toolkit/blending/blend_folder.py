@@ -43,6 +43,16 @@ class Blend(Predictions):
         return found
 
     @property
+    def solution_path(self) -> Path:
+        """All that the blend was fitted to, as arrays by seed group."""
+        return self.folder / "solution.npz"
+
+    @property
+    def holdout_path(self) -> Path:
+        """Probabilities (H, C, ...) of the held-out samples, in their order, as the submission predicts."""
+        return self.folder / "holdout.npy"
+
+    @property
     def shares(self) -> dict[str, float]:
         """Of each run by name, those without any too."""
         shares: dict[str, float] = self.described["runs"]

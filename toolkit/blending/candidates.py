@@ -125,18 +125,11 @@ class SeedGroup:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Seed groups and all that is needed to fit a blend of them. Rows without a fold take no part."""
+class SeedGroups:
+    """All that is needed to predict by a blend that is fitted."""
 
     labelled: Labelled
     seed_groups: tuple[SeedGroup, ...]
-    contested: Contested  # exact, for scores
-    fitted: Contested  # of masks a part of it, on which weights are fitted
-    values: np.ndarray  # float32 (n, S, M): the items that all but weights is fitted on
-    truth: np.ndarray  # int64 (n,)
-    item_fold: np.ndarray  # int64 (n,)
-    limits: np.ndarray  # in the currencies of the candidates' costs
-    remembered: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict)
 
     @property
     def scored(self) -> tuple[int, ...]:
@@ -145,6 +138,19 @@ class Pool:
     @property
     def classes(self) -> int:
         return len(self.labelled.competition.task.classes)
+
+
+@dataclass(frozen=True)
+class Pool(SeedGroups):
+    """Seed groups and all that is needed to fit a blend of them. Rows without a fold take no part."""
+
+    contested: Contested  # exact, for scores
+    fitted: Contested  # of masks a part of it, on which weights are fitted
+    values: np.ndarray  # float32 (n, S, M): the items that all but weights is fitted on
+    truth: np.ndarray  # int64 (n,)
+    item_fold: np.ndarray  # int64 (n,)
+    limits: np.ndarray  # in the currencies of the candidates' costs
+    remembered: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict)
 
     @property
     def folds(self) -> tuple[int, ...]:

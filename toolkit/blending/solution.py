@@ -1,14 +1,16 @@
 """A fitted blend, plain arrays, and what it makes of any probabilities."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numba import njit
 
-from toolkit.blending.candidates import PART, Pool
+from toolkit.blending.candidates import PART, Pool, SeedGroups
 from toolkit.blending.postprocessing import biased, tempered, with_labels, without_small_regions
 from toolkit.metrics import confusion_by_sample
 from toolkit.probabilities import read
+from toolkit.store import atomic
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,29 @@ class Solution:
         others = (self.biases, self.temperatures, self.quantiles)
         return not self.smallest and all(one is None for one in others)
 
+    @property
+    def of_those_with_a_share(self) -> "Solution":
+        """The same without the seed groups that have no share."""
+        used = self.weights > 0
+        temperatures, quantiles = (
+            each if each is None else each[used] for each in (self.temperatures, self.quantiles)
+        )
+        return replace(self, weights=self.weights[used], temperatures=temperatures, quantiles=quantiles)
 
-def mixed(pool: Pool, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
+
+def write_solution(path: Path, solution: Solution) -> None:
+    """Into an .npz, whole or not at all."""
+    arrays = {name: value for name, value in asdict(solution).items() if value is not None}
+    with atomic(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_solution(path: Path) -> Solution:
+    with np.load(path, allow_pickle=False) as stored:
+        return Solution(**{name: int(value) if name == "smallest" else value for name, value in stored.items()})
+
+
+def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """Blended probabilities float32 (n, C, ...) of rows of the `oof` or `test` arrays; unscored classes get 0."""
     scored = list(pool.scored)
     if solution.temperatures is None and solution.quantiles is None:
@@ -50,7 +73,7 @@ def mixed(pool: Pool, solution: Solution, which: str, rows: np.ndarray) -> np.nd
     return result
 
 
-def _weighted(pool: Pool, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
+def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """As `mix`, one stored array at a time in one pass each."""
     shape = (len(rows), len(pool.scored), *pool.labelled.truth.shape[1:])
     total = np.zeros((*shape[:2], int(np.prod(shape[2:]))), np.float32)

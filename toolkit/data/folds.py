@@ -15,6 +15,9 @@ from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Task
 
 LEFT_OUT = -1  # the fold of a sample that the cleaning list drops from the score too
+AUTO = "auto"  # a holdout by `share_to_hold_out`
+HOLDOUT = 0.1  # of the samples, where they are many
+MANY, MANY_GROUPS = 5_000, 1_000
 
 
 def make_folds(
@@ -29,8 +32,8 @@ def make_folds(
 
     Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the file),
     trained (bool: False for what it drops, be it in a fold or not), and for each further repeat r of
-    inputs["repeats"] one `fold_<r>` from the seed plus r. The samples of inputs["holdout"], a share, are held out of
-    all repeats.
+    inputs["repeats"] one `fold_<r>` from the seed plus r. The samples of inputs["holdout"], a share or AUTO, are held
+    out of all repeats.
     """
     options = {"repeats": 1, "holdout": 0.0} | inputs
     merged = merge_groups(groups, ids, cleaning)
@@ -38,7 +41,10 @@ def make_folds(
     unscored = [leaves_the_score(*line) for line in zip(dropped["value"], dropped["reason"], strict=True)]
     kept = ~np.isin(ids, dropped.loc[unscored, "index"])
     trained = ~np.isin(ids, dropped["index"])
-    number, parts = len(np.unique(merged[trained])), options["folds"] + (options["holdout"] > 0)
+    number = len(np.unique(merged[trained]))
+    if options["holdout"] == AUTO:
+        options["holdout"] = share_to_hold_out(int(trained.sum()), number)
+    parts = options["folds"] + (options["holdout"] > 0)
     if number < parts:
         what = f"{options['folds']} folds" + (" and a holdout" if options["holdout"] else "")
         raise UserError(f"{number} groups can't fill {what}; ask for fewer")
@@ -55,8 +61,13 @@ def make_folds(
         fold[left] = assign(contents[left], merged[left], options["folds"], options["seed"] + repeat, holdout)
         left = fold >= 0
         table[f"fold_{repeat}" if repeat else "fold"] = fold
-    table.attrs.update(inputs)
+    table.attrs.update(inputs | {name: options[name] for name in inputs})
     return table
+
+
+def share_to_hold_out(samples: int, groups: int) -> float:
+    """HOLDOUT where it costs training little and tells something, else 0."""
+    return HOLDOUT if samples >= MANY and groups >= MANY_GROUPS else 0.0
 
 
 def describe(targets: np.ndarray, task: Task) -> np.ndarray:

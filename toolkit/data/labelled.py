@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition
+from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import folds_hash, read_folds, relabels, trained_on
 from toolkit.metrics import confusion_by_sample
@@ -57,6 +58,11 @@ class Labelled:
     def inside(self) -> np.ndarray:
         """bool (N,): samples that are in a fold, and so validated and scored."""
         return self.fold >= 0
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """bool (N,): samples that nothing is trained on or chosen by; what is handed in is scored on them."""
+        return self.fold == HELD_OUT
 
     @property
     def masks(self) -> bool:

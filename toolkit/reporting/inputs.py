@@ -8,9 +8,11 @@ from typing import Any
 from toolkit.blending.blend_folder import Blend, chosen_blend, further_scores
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
+from toolkit.progress import SILENT, Progress
 from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, forecast, from_ledger
 from toolkit.runs import Run, UnseenChoice, all_runs, unseen_choices
 from toolkit.scoring.selection import FoldConfusions, Selection, by_group, worth_of_best
+from toolkit.submission.holdout import holdout_score
 from toolkit.submission.ledger import Ledger, Line
 
 
@@ -18,6 +20,7 @@ from toolkit.submission.ledger import Ledger, Line
 class Material:
     """runs: on the present data and folds, the best first, at least one; others: how many are on other ones. blend:
     the chosen one, if its runs are among these. lines: of the ledger, oldest first; past: the same in numbers.
+    holdout: the blend's score on the held-out samples, if there are any; unscored: why it has none nevertheless.
     """
 
     labelled: Labelled
@@ -26,6 +29,8 @@ class Material:
     blend: Blend | None
     lines: list[Line]
     past: list[PastSubmission]
+    holdout: Mapping[str, Any] | None = None
+    unscored: str = ""
 
     @property
     def best(self) -> Run:
@@ -79,8 +84,11 @@ def _folds(run: Run) -> list[FoldConfusions]:
     return [by_group(k, labelled.group[at], found[at]) for k, at in enumerate(rows)]
 
 
-def gather(labelled: Labelled, ledger: Ledger) -> Material:
-    """Read everything; UserError where there is no finished run on the present data and folds."""
+def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: Progress = SILENT) -> Material:
+    """Read everything, and score the blend on the held-out samples if that isn't done yet.
+
+    UserError where there is no finished run on the present data and folds.
+    """
     workspace, finished = labelled.workspace, all_runs(labelled)
     runs = sorted((run for run in finished if run.is_current), key=lambda run: -run.score)
     others = len(finished) - len(runs)
@@ -92,5 +100,9 @@ def gather(labelled: Labelled, ledger: Ledger) -> Material:
     blend = chosen_blend(labelled)
     if blend is not None and not set((blend.manifest or {})["runs"]) <= {run.name for run in runs}:
         blend = None
-    lines = ledger.lines
-    return Material(labelled, runs, others, blend, lines, from_ledger(lines))
+    lines, holdout, unscored = ledger.lines, None, ""
+    try:
+        holdout = None if blend is None else holdout_score(blend, device, progress)
+    except UserError as error:
+        unscored = str(error)
+    return Material(labelled, runs, others, blend, lines, from_ledger(lines), holdout, unscored)

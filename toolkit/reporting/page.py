@@ -18,6 +18,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, interval
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
+from toolkit.progress import SILENT, Progress
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
 from toolkit.reporting.final_picks import advise, public_noise
 from toolkit.reporting.forecast import forecasters
@@ -27,6 +28,7 @@ from toolkit.reporting.mistakes import mistakes_section
 from toolkit.reporting.run_table import better_elsewhere, runs_section
 from toolkit.runs import SCORES
 from toolkit.store import read_json, write_text
+from toolkit.submission.holdout import kinder, ordinal
 from toolkit.submission.ledger import Ledger, identity
 
 MEANING = {
@@ -45,7 +47,7 @@ class Report(Outcome):
     path: Path
     of: str
     runs: int
-    scores: Mapping[str, Mapping[str, Any] | None]  # clean, stress, matched
+    scores: Mapping[str, Mapping[str, Any] | None]  # clean, stress, matched, holdout
     unseen: Sequence[str] = ()
 
     def told(self) -> list[str]:
@@ -66,11 +68,11 @@ class Report(Outcome):
         return f'<p><a href="{path}" target="_blank">{path}</a>{escape(text.removeprefix(str(self.path)))}</p>'
 
 
-def write_report(labelled: Labelled, ledger: Ledger) -> Report:
+def write_report(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: Progress = SILENT) -> Report:
     """Write the workspace's report; UserError where there is no finished run on the present data and folds."""
-    material = gather(labelled, ledger)
+    material = gather(labelled, ledger, device, progress)
     write_text(labelled.workspace.report, report_page(material))
-    scores = {name: material.metrics.get(name) for name in SCORES}
+    scores = {name: material.metrics.get(name) for name in SCORES} | {"holdout": material.holdout}
     unseen = [one.sentence for one in material.unseen]
     return Report(labelled.workspace.report, material.name, len(material.runs), scores, unseen)
 
@@ -133,9 +135,13 @@ def _expected(material: Material) -> Section:
         for name, text in MEANING.items()
         if (score := metrics.get(name))
     ]
-    if beside := metrics["clean"].get("mended"):
-        text = f"clean, {MENDED}: {beside['low']:.3f} to {beside['high']:.3f}; no test set is mended"
-        tiles.insert(1, (f"{beside['score']:.4f}", text))
+    if mended := metrics["clean"].get("mended"):
+        text = f"clean, {MENDED}: {mended['low']:.3f} to {mended['high']:.3f}; no test set is mended"
+        tiles.insert(1, (f"{mended['score']:.4f}", text))
+    held = material.holdout
+    if held:
+        seen = "no choice has seen it" if held["looks"] == 1 else f"the {ordinal(held['look'])} blend scored on it"
+        tiles.append((f"{held['score']:.4f}", f"held out, {held['low']:.3f} to {held['high']:.3f}: {seen}"))
     if expected.range is not None:
         low, high = expected.range.low, expected.range.high
         tiles.append((f"{expected.range.mean:.3f}", f"leaderboard, likely; {low:.3f} to {high:.3f}"))
@@ -147,8 +153,10 @@ def _expected(material: Material) -> Section:
         note += f" They rest on {groups} groups of one origin{rough}."
     if missing:
         note += f" Not measured: {' and '.join(missing)}."
-    words = [*(f"{one.sentence}." for one in material.unseen), *better_elsewhere(material.runs, metrics)]
-    words.append(expected.words)
+    words = [*(f"{one.sentence}." for one in material.unseen), *(kinder(held) if held else [])]
+    words += [*better_elsewhere(material.runs, metrics), expected.words]
+    if material.unscored:
+        words.append(f"Not scored on the held-out samples: {material.unscored}.")
     if expected.range is None:
         words.append(
             "Until then: the leaderboard of a test set like the training images is near the clean score, that of a "
@@ -213,7 +221,22 @@ def _blend(material: Material) -> Section:
     }
     wide = [drawn.pop("repairs")] if "repairs" in drawn else []
     ways = [_ways(blend, metrics["blenders"])] if len(metrics["blenders"]) > 1 else []
-    return Section("Blend", [Words(words), Row(list(drawn.values())), *wide, *ways])
+    held = [_held_out(material, blend)] if material.holdout else []
+    return Section("Blend", [Words(words), Row(list(drawn.values())), *wide, *ways, *held])
+
+
+def _held_out(material: Material, blend: Blend) -> Table:
+    """Runs and blend on the held-out samples, beside what they were out of fold."""
+    held, shares = material.holdout or {}, blend.shares
+    runs = ((name, shares[name], blend.run(name).score, score) for name, score in held["runs"].items())
+    rows = [
+        [name, f"{share:.3f}", f"{clean:.4f}", f"{score['score']:.4f}\n{score['low']:.3f} to {score['high']:.3f}"]
+        for name, share, clean, score in [*runs, (blend.name, 1, blend.score, held)]
+    ]
+    note = (
+        f"{held['samples']:,} samples in {held['groups']:,} groups, each judged by all networks; out of fold by one."
+    )
+    return Table("Held out, as handed in", ("run", "share", "out of fold", "held out"), rows, note)
 
 
 def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:

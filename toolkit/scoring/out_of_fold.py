@@ -58,7 +58,7 @@ def score(labelled: Labelled, stored: np.ndarray) -> dict[str, Any]:
     total = confusions.sum(0)
     by_class, ends = metric.by_class(total, scored), class_intervals(competition, confusions, group)
     result: dict[str, Any] = {
-        **_scored(competition, confusions, group),
+        **with_interval(competition, confusions, group),
         "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(labelled.folds)],
         "by_class": {classes[i]: float(np.nan_to_num(by_class[i])) for i in scored},
         "by_class_interval": {classes[i]: list(ends[i] or ()) or None for i in scored},
@@ -67,11 +67,14 @@ def score(labelled: Labelled, stored: np.ndarray) -> dict[str, Any]:
         result["readings"] = metric.readings(total, scored)
     if len(labelled.relabels):
         mended = confusions_of(competition, labelled.targets, stored)[labelled.inside]
-        result["mended"] = _scored(competition, mended, group)
+        result["mended"] = with_interval(competition, mended, group)
     return result
 
 
-def _scored(competition: Competition, confusions: np.ndarray, group: np.ndarray) -> dict[str, Any]:
+def with_interval(competition: Competition, confusions: np.ndarray, group: np.ndarray) -> dict[str, Any]:
+    """The official metric `score` of confusion matrices (n, C, C), its 95 % interval `low` and `high`, and the number
+    of `groups` (n,) that it rests on.
+    """
     low, high = score_interval(competition, confusions, group)
     score = float(competition.score(confusions.sum(0)))
     return {"score": score, "low": low, "high": high, "groups": len(np.unique(group))}

@@ -20,6 +20,7 @@ from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
 from toolkit.store import atomic, sha256
 from toolkit.submission.checks import blend_prediction, check_submission, oof_counts, score_again
+from toolkit.submission.holdout import holdout_score, holdout_words
 from toolkit.submission.ledger import Ledger, identity
 
 CHECKED = 256  # training images on which a code submission must agree with the blend
@@ -31,9 +32,9 @@ SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names i
 class Submission(Outcome):
     """A file that passed its check.
 
-    scores: of the blend, by kind; line: of the ledger; images: it was checked on so many, None where it was built and
-    checked before; remarks: what the check found odd; beside: what the scores know nothing of, such as ", chosen among
-    60 trials".
+    scores: of the blend, by kind, and `holdout`; line: of the ledger; images: it was checked on so many, None where it
+    was built and checked before; remarks: what the check found odd; beside: what the scores know nothing of, such as
+    ", chosen among 60 trials".
     """
 
     competition: Competition
@@ -49,11 +50,13 @@ class Submission(Outcome):
         if self.images is not None:
             title = f"{self.competition.name}: the submission's check"
             told = [*self.remarks, Table(title, ["", "here", "allowed"], self._check(self.competition.rules))]
+        metric, holdout = self.competition.metric.name, self.scores["holdout"]
         return [
             *told,
             f"{self.path} ({self.path.stat().st_size / 1e6:.1f} MB) passed its check",
-            f"out-of-fold {self.competition.metric.name}: {interval(self.scores['clean'])}{self.beside}",
+            f"out-of-fold {metric}: {interval(self.scores['clean'])}{self.beside}",
             *(f"{MENDED}: {text}" for text in mended(self.scores["clean"])),
+            *(holdout_words(holdout, metric) if holdout else []),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -90,7 +93,7 @@ def build(
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Submission:
-    """Build, check and register; a submission of the same blend is not built twice.
+    """Build, check, score on the held-out samples and register; a submission of the same blend is not built twice.
 
     raw: the organisers' files, where their sample submission may lie. half: store a code submission's parameters as
     float16, if that doesn't change the score. images: of the training set, to run code on (default: CHECKED).
@@ -106,6 +109,7 @@ def build(
         path = folder / f"{name}{suffix}"
     known = ledger.line_of(path)
     if known is not None:
+        scores["holdout"] = holdout_score(blend, device, progress)
         return Submission(competition, path, scores, known, beside=beside)
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
@@ -113,6 +117,7 @@ def build(
     with atomic(path) as partial:
         competition.write_submission(prediction, partial)
         figures, remarks = check_submission(competition, prediction, partial, raw / SAMPLE, oof_counts(blend))
+        scores["holdout"] = holdout_score(blend, device, progress)
     line = ledger.append(_line(blend, scores, ledger, path) | figures)
     return Submission(competition, path, scores, line, len(prediction.images), remarks, beside)
 
@@ -162,7 +167,7 @@ def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -
         "data": first["data"],
         "metric": competition.metric.name,
     }
-    for kind in SCORES:
+    for kind in (*SCORES, "holdout"):
         score, prefix = scores[kind], "" if kind == "clean" else f"{kind}_"
         for column, name in ((kind, "score"), (f"{prefix}low", "low"), (f"{prefix}high", "high")):
             line[column] = round(score[name], 6) if score else None

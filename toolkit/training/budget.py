@@ -87,7 +87,8 @@ def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Co
     """What a run with all its scores costs, at the speed that is measured now."""
     _, jobs = prepare(labelled, recipe, device)
     step, image = measure_speed(jobs[0])
-    cost = training_cost(jobs, step, image, len(labelled.test_images))
+    predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
+    cost = training_cost(jobs, step, image, predicted)
     epoch, once, taught = cost.epoch, cost.once, recipe.pseudo.rounds
     epoch *= 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
     once *= 1 + taught
