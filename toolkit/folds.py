@@ -2,9 +2,10 @@
 
     python -m toolkit.folds competitions/mars --folds 5 --repeats 3 --holdout 0.1
 
-Groups stay whole, the cleaning list is obeyed. Folds are as even as a search makes them in the number of
-samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index, fold,
-group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
+Groups stay whole, unless the audit found that as many test images have relatives in training as validation images
+have under plain folds; `--split` overrules it. The cleaning list is obeyed. Folds are as even as a search makes them
+in the number of samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index,
+fold, group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
 `leaks.png`, the most alike pictures on two sides of a fold's boundary.
 """
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def folds(project: Project, options: argparse.Namespace) -> "Split":
-    return project.folds(options.folds, options.repeats, options.holdout)
+    return project.folds(options.folds, options.repeats, options.holdout, options.split)
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
@@ -27,6 +28,8 @@ def add_options(made: argparse.ArgumentParser) -> None:
     one = at_least(1, "there must be at least 1 split")
     made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, …")
     made.add_argument("--holdout", type=_share, default=0.0, metavar="H", help="of samples, in no fold (default: 0)")
+    split = "groups: relatives share a fold; plain: those the audit found need not; auto: as the audit concludes"
+    made.add_argument("--split", choices=("auto", "groups", "plain"), default="auto", help=split)
 
 
 def _at_least_two(text: str) -> int:

@@ -114,12 +114,16 @@ class Project:
 
         return explain(self.competition, self.workspace, raw, index, self.workers)
 
-    def folds(self, folds: int = 5, repeats: int = 1, holdout: float = 0.0) -> "Split":
-        """Make or show the split: which sample is validated when."""
-        self._need_data()
-        from toolkit.auditing.split_check import split
+    def folds(self, folds: int = 5, repeats: int = 1, holdout: float = 0.0, split: str = "auto") -> "Split":
+        """Make or show the split: which sample is validated when.
 
-        return split(self.competition, self.workspace, folds, repeats, holdout, self.seed)
+        split: `groups` keeps relatives in one fold, in `plain` those that the audit found may be divided; `auto`: as
+        the audit concludes of the test images.
+        """
+        self._need_data()
+        from toolkit.auditing.split_check import split as make
+
+        return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split)
 
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""
@@ -245,14 +249,25 @@ class Project:
         names = None if given is None else [run if isinstance(run, str) else run.name for run in given]
         return blend(labelled, names, views=views, limits=limits, device=self.device, progress=self.progress)
 
-    def submit(self, *, half: bool = False, images: int | None = None) -> "Submission":
-        """Build the submission of the chosen blend, read it back as the organisers would, register it."""
+    def submit(self, *, half: bool = False, images: int | None = None, known_answers: bool = False) -> "Submission":
+        """Build the submission of the chosen blend, read it back as the organisers would, register it.
+
+        half: store a code submission's parameters as float16, if the score stays. images: of the training set, to run
+        code on. known_answers: in a file, test images that are training images get these' labels.
+        """
         labelled = self.labelled()
         blend = self._needed_blend(labelled)
         from toolkit.submission.build import build
 
         return build(
-            blend, self.ledger, self.raw, half=half, images=images, device=self.device, progress=self.progress
+            blend,
+            self.ledger,
+            self.raw,
+            half=half,
+            images=images,
+            known=known_answers,
+            device=self.device,
+            progress=self.progress,
         )
 
     def reproduce(self, name: str) -> "Done":
@@ -310,6 +325,7 @@ class Project:
         folds: int = 5,
         repeats: int = 1,
         holdout: float = 0.0,
+        split: str = "auto",
         **fields: Any,
     ) -> "Result":
         """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
@@ -328,7 +344,7 @@ class Project:
         started, show, budget = time.time(), self.progress.show, seconds(budget)
         places(self.device)
         show(self.audit())
-        show(self.folds(folds, repeats, holdout))
+        show(self.folds(folds, repeats, holdout, split))
         labelled = self.labelled()
         prepare(labelled, stress, self.progress)
         runs = train_within(labelled, recipes, budget, started, stress=stress, **self._how)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.cleaning import cleaning_hash
+from toolkit.data.cleaning import cleaning_hash, without_found_relatives
 from toolkit.data.dataset import data_hash, relabel
 from toolkit.data.groups import merge_groups
 from toolkit.errors import UserError
@@ -15,6 +15,7 @@ from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Task
 
 LEFT_OUT = -1  # the fold of a sample that the cleaning list drops
+GROUPS, PLAIN = "groups", "plain"  # which samples share a fold: those of one group, or of what `whole_in_plain` says
 
 
 def make_folds(
@@ -27,14 +28,17 @@ def make_folds(
 ) -> pd.DataFrame:
     """The table for inputs["folds"] folds, with `inputs` kept in its attrs.
 
+    Groups stay whole; with inputs["split"] `plain` only what `whole_in_plain` returns does.
+
     Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the
     file), and for each further repeat r of inputs["repeats"] one `fold_<r>` from the seed plus r. The samples
     of inputs["holdout"], a share, are held out of all repeats.
     """
-    options = {"repeats": 1, "holdout": 0.0} | inputs
+    options = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
     merged = merge_groups(groups, ids, cleaning)
+    whole = whole_in_plain(groups, ids, cleaning) if options["split"] == PLAIN else merged
     kept = ~np.isin(ids, cleaning.loc[cleaning["action"] == "drop", "index"])
-    number, parts = len(np.unique(merged[kept])), options["folds"] + (options["holdout"] > 0)
+    number, parts = len(np.unique(whole[kept])), options["folds"] + (options["holdout"] > 0)
     if number < parts:
         what = f"{options['folds']} folds" + (" and a holdout" if options["holdout"] else "")
         raise UserError(f"{number} groups can't fill {what}; ask for fewer")
@@ -47,11 +51,18 @@ def make_folds(
     for repeat in range(options["repeats"]):
         holdout = options["holdout"] if repeat == 0 else 0.0
         fold = np.where(kept, HELD_OUT, LEFT_OUT)
-        fold[left] = assign(contents[left], merged[left], options["folds"], options["seed"] + repeat, holdout)
+        fold[left] = assign(contents[left], whole[left], options["folds"], options["seed"] + repeat, holdout)
         left = fold >= 0
         table[f"fold_{repeat}" if repeat else "fold"] = fold
     table.attrs.update(inputs)
     return table
+
+
+def whole_in_plain(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
+    """What plain folds keep whole, int64 (N,): these groups and a person's own `group` lines, but no relatives that an
+    audit found.
+    """
+    return merge_groups(groups, ids, without_found_relatives(cleaning))
 
 
 def describe(targets: np.ndarray, task: Task) -> np.ndarray:
