@@ -2,9 +2,10 @@
 
     python -m toolkit.folds competitions/mars --folds 5 --repeats 3 --holdout 0.1
 
-Groups stay whole, the cleaning list is obeyed. Folds are as even as a search makes them in the number of
-samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index, fold,
-group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
+Groups stay whole, unless the audit found that as many test images have relatives in training as validation images
+have under plain folds; `--split` overrules it. The cleaning list is obeyed. Folds are as even as a search makes them
+in the number of samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index,
+fold, group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
 `leaks.png`, the most alike pictures on two sides of a fold's boundary.
 """
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def folds(project: Project, options: argparse.Namespace) -> "Split":
-    return project.folds(options.folds, options.repeats, options.holdout)
+    return project.folds(options.folds, options.repeats, options.holdout, options.split)
 
 
 def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> None:
@@ -35,6 +36,8 @@ def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> No
         metavar="H",
         help=f"{text} (default: as the folds have it, else {many})",
     )
+    split = "groups: relatives share a fold; plain: those the audit found need not; auto: as the audit concludes"
+    made.add_argument("--split", choices=("auto", "groups", "plain"), default="auto", help=split)
 
 
 def _at_least_two(text: str) -> int:

@@ -115,16 +115,21 @@ class Project:
 
         return explain(self.competition, self.workspace, raw, index, self.workers)
 
-    def folds(self, folds: int = 5, repeats: int = 1, holdout: float | str | None = None) -> "Split":
+    def folds(
+        self, folds: int = 5, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"
+    ) -> "Split":
         """Make or show the split: which sample is validated when.
 
         holdout: the share of the samples that is in no fold, so that only what is handed in is scored on it (None: as
         the folds have it that are there, else 0; `auto`: as they have it, else 0.1 where there are many samples).
+
+        split: `groups` keeps relatives in one fold, in `plain` those that the audit found may be divided; `auto`: as
+        the audit concludes of the test images.
         """
         self._need_data()
-        from toolkit.auditing.split_check import split
+        from toolkit.auditing.split_check import split as make
 
-        return split(self.competition, self.workspace, folds, repeats, holdout, self.seed)
+        return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split)
 
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""
@@ -260,14 +265,25 @@ class Project:
         names = None if given is None else [run if isinstance(run, str) else run.name for run in given]
         return blend(labelled, names, views=views, limits=limits, device=self.device, progress=self.progress)
 
-    def submit(self, *, half: bool = False, images: int | None = None) -> "Submission":
-        """Build the submission of the chosen blend, read it back as the organisers would, register it."""
+    def submit(self, *, half: bool = False, images: int | None = None, known_answers: bool = False) -> "Submission":
+        """Build the submission of the chosen blend, read it back as the organisers would, register it.
+
+        half: store a code submission's parameters as float16, if the score stays. images: of the training set, to run
+        code on. known_answers: in a file, test images that are training images get these' labels.
+        """
         labelled = self.labelled()
         blend = self._needed_blend(labelled)
         from toolkit.submission.build import build
 
         return build(
-            blend, self.ledger, self.raw, half=half, images=images, device=self.device, progress=self.progress
+            blend,
+            self.ledger,
+            self.raw,
+            half=half,
+            images=images,
+            known=known_answers,
+            device=self.device,
+            progress=self.progress,
         )
 
     def reproduce(self, name: str) -> "Done":
@@ -325,12 +341,13 @@ class Project:
         folds: int = 5,
         repeats: int = 1,
         holdout: float | str = "auto",
+        split: str = "auto",
         **fields: Any,
     ) -> "Result":
         """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
 
         The first recipe gets as many epochs as fit, what is left goes to the next ones; recipe, fields: that one
-        alone, as for `train`. folds, repeats, holdout: as for `folds`.
+        alone, as for `train`. folds, repeats, holdout, split: as for `folds`.
         """
         recipes = [replace(each, seed=self.seed) for each in self.competition.recipes.values()]
         if recipe is not None or fields:
@@ -343,7 +360,7 @@ class Project:
         started, show, budget = time.time(), self.progress.show, seconds(budget)
         places(self.device)
         show(self.audit())
-        show(self.folds(folds, repeats, holdout))
+        show(self.folds(folds, repeats, holdout, split))
         labelled = self.labelled()
         prepare(labelled, stress, self.progress)
         runs = train_within(labelled, recipes, budget, started, stress=stress, **self._how)

@@ -29,6 +29,7 @@ def run(project: Project, options: argparse.Namespace) -> "Result":
         folds=options.folds,
         repeats=options.repeats,
         holdout=options.holdout,
+        split=options.split,
     )
 
 

@@ -4,9 +4,9 @@
     python -m benchmarks.honesty --only intervals forecast
     python -m benchmarks.honesty --json          by key: what, old, old_error, new, new_error, target
 
-A bias is what is printed less what is true, in points (hundredths of the metric); a coverage the share of 95 % intervals
-that hold the truth; a rate the share of equal runs that are called worse. Beside each, the simulation's standard error.
-Seeds are fixed: the same machine gives the same numbers.
+A bias is what is printed less what is true, in points (hundredths of the metric); a coverage the share of 95 %
+intervals that hold the truth; a rate the share of equal runs that are called worse. Beside each, the simulation's
+standard error. Seeds are fixed: the same machine gives the same numbers.
 """
 
 import argparse

@@ -8,7 +8,16 @@ import pandas as pd
 
 from toolkit.auditing.findings import REPEATS, Findings
 from toolkit.auditing.tiles import FALSE_SHARE
-from toolkit.data.cleaning import COLUMNS, CONTRADICTORY, REPEATED_MASK, REPEATED_PICTURE, UNLIKE
+from toolkit.data.cleaning import (
+    COLUMNS,
+    CONTRADICTORY,
+    COPY,
+    EXACT_COPY,
+    REPEATED_MASK,
+    REPEATED_PICTURE,
+    TILE,
+    UNLIKE,
+)
 from toolkit.data.dataset import Dataset, hash_sample
 from toolkit.data.groups import connect
 from toolkit.task import Classification, Task
@@ -75,13 +84,13 @@ def _groups(dataset: Dataset, findings: Findings, group: np.ndarray) -> list[Lin
     lines: dict[int, Line] = {}
     for left, right, kind, _, count, similarity, _ in findings.links.sort_values("similarity").itertuples(index=False):
         for row, other in ((left, right), (right, left)):
-            text = f"copy: of {dataset.ids[other]}, {count} keypoints agree, similarity {similarity:.2f}"
+            text = f"{COPY} of {dataset.ids[other]}, {count} keypoints agree, similarity {similarity:.2f}"
             sure = float(similarity)
             if kind != "copy":
-                text, sure = f"neighbouring tile: of {dataset.ids[other]}", 1 - FALSE_SHARE
+                text, sure = f"{TILE} of {dataset.ids[other]}", 1 - FALSE_SHARE
             lines[row] = Line(row, "group", first[int(group[row])], text, sure)
     for rows in findings.same:
-        reason = f"exact copy: {_ids(dataset, rows)}"
+        reason = f"{EXACT_COPY} {_ids(dataset, rows)}"
         lines |= {int(row): Line(int(row), "group", first[int(group[row])], reason, 1.0) for row in rows}
     return list(lines.values())
 

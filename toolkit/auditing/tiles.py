@@ -26,14 +26,22 @@ class Seam:
     ratio: float
 
 
-def find_seams(images: np.ndarray) -> list[Seam]:
-    """Rows of images (N, H, W, C) that are each other's best neighbour, by far enough to be no chance."""
+def find_seams(images: np.ndarray, others: np.ndarray | None = None) -> list[Seam]:
+    """Rows of images (N, H, W, C) that are each other's best neighbour, by far enough to be no chance.
+
+    others: images (M, H, W, C), rows from N on; then seams between the two sets alone, held against chance by
+    themselves. All compete: a tile's true neighbour may lie in its own set.
+    """
+    number, sets = len(images), [images] if others is None else [images, others]
+
+    def wanted(pairs: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+        return [pair for pair in pairs if others is None or (pair[0] < number) != (pair[1] < number)]
+
     seams: list[Seam] = []
     for side, opposite in SIDES:
-        edge, other = _edges(images, side), _edges(images, opposite)
-        found = _best_buddies(edge, other)
-        decoy = [ratio for _, _, ratio in _best_buddies(edge, other[:, ::-1])]
-        limit = _limit([ratio for _, _, ratio in found], decoy)
+        edge, other = (np.concatenate([_edges(part, at) for part in sets]) for at in (side, opposite))
+        found, decoy = wanted(_best_buddies(edge, other)), wanted(_best_buddies(edge, other[:, ::-1]))
+        limit = _limit([ratio for _, _, ratio in found], [ratio for _, _, ratio in decoy])
         seams += [Seam(left, right, side, ratio) for left, right, ratio in found if ratio <= limit]
     return seams
 

@@ -26,6 +26,8 @@ REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "
 CONTRADICTORY = "contradictory copies"
 WITHOUT_PREDICTIONS = (REPEATED_PICTURE, REPEATED_MASK, UNLIKE, CONTRADICTORY)
 SHOWN = 10  # faults in one message
+# How the reasons begin that an audit gives for its `group` lines
+EXACT_COPY, COPY, TILE = FOUND = ("exact copy:", "copy:", "neighbouring tile:")
 
 
 def read_cleaning(workspace: Workspace, ids: np.ndarray, task: Task) -> pd.DataFrame:
@@ -52,6 +54,11 @@ def read_cleaning(workspace: Workspace, ids: np.ndarray, task: Task) -> pd.DataF
     if faults:
         raise UserError("\n".join(faults))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"index": "int64"})
+
+
+def without_found_relatives(cleaning: pd.DataFrame) -> pd.DataFrame:
+    """The list without the `group` lines that an audit proposed: those that a person wrote, or gave another reason."""
+    return cleaning[(cleaning["action"] != "group") | ~cleaning["reason"].str.startswith(FOUND)]
 
 
 def cleaning_hash(workspace: Workspace) -> str | None:

@@ -62,6 +62,14 @@ def hash_sample(sample: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(sample).data).hexdigest()
 
 
+def rows_of_pictures(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows, int64, of each picture among images (N, H, W, C), by its hash: those that are the same to the last bit."""
+    rows: dict[str, list[int]] = {}
+    for row, image in enumerate(images):
+        rows.setdefault(hash_sample(image), []).append(row)
+    return {picture: np.array(found) for picture, found in rows.items()}
+
+
 def hash_dataset(dataset: Dataset) -> str:
     digest = hashlib.sha256()
     for name in ARRAYS:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.cleaning import cleaning_hash, leaves_the_score
+from toolkit.data.cleaning import cleaning_hash, leaves_the_score, without_found_relatives
 from toolkit.data.dataset import data_hash, relabel
 from toolkit.data.groups import merge_groups
 from toolkit.errors import UserError
@@ -15,9 +15,10 @@ from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Task
 
 LEFT_OUT = -1  # the fold of a sample that the cleaning list drops from the score too
-AUTO = "auto"  # a holdout by `share_to_hold_out`
+AUTO = "auto"  # a holdout by `share_to_hold_out`, a split by what the audit found
 HOLDOUT = 0.1  # of the samples, where they are many
 MANY, MANY_GROUPS = 5_000, 1_000
+GROUPS, PLAIN = "groups", "plain"  # which samples share a fold: those of one group, or of what `whole_in_plain` says
 
 
 def make_folds(
@@ -30,18 +31,21 @@ def make_folds(
 ) -> pd.DataFrame:
     """The table for inputs["folds"] folds, with `inputs` kept in its attrs.
 
+    Groups stay whole; with inputs["split"] `plain` only what `whole_in_plain` returns does.
+
     Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the file),
     trained (bool: False for what it drops, be it in a fold or not), and for each further repeat r of
     inputs["repeats"] one `fold_<r>` from the seed plus r. The samples of inputs["holdout"], a share or AUTO, are held
     out of all repeats.
     """
-    options = {"repeats": 1, "holdout": 0.0} | inputs
+    options = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
     merged = merge_groups(groups, ids, cleaning)
+    whole = whole_in_plain(groups, ids, cleaning) if options["split"] == PLAIN else merged
     dropped = cleaning[cleaning["action"] == "drop"]
     unscored = [leaves_the_score(*line) for line in zip(dropped["value"], dropped["reason"], strict=True)]
     kept = ~np.isin(ids, dropped.loc[unscored, "index"])
     trained = ~np.isin(ids, dropped["index"])
-    number = len(np.unique(merged[trained]))
+    number = len(np.unique(whole[trained]))
     if options["holdout"] == AUTO:
         options["holdout"] = share_to_hold_out(int(trained.sum()), number)
     parts = options["folds"] + (options["holdout"] > 0)
@@ -58,7 +62,7 @@ def make_folds(
     for repeat in range(options["repeats"]):
         holdout = options["holdout"] if repeat == 0 else 0.0
         fold = np.where(kept, HELD_OUT, LEFT_OUT)
-        fold[left] = assign(contents[left], merged[left], options["folds"], options["seed"] + repeat, holdout)
+        fold[left] = assign(contents[left], whole[left], options["folds"], options["seed"] + repeat, holdout)
         left = fold >= 0
         table[f"fold_{repeat}" if repeat else "fold"] = fold
     table.attrs.update(inputs | {name: options[name] for name in inputs})
@@ -68,6 +72,13 @@ def make_folds(
 def share_to_hold_out(samples: int, groups: int) -> float:
     """HOLDOUT where it costs training little and tells something, else 0."""
     return HOLDOUT if samples >= MANY and groups >= MANY_GROUPS else 0.0
+
+
+def whole_in_plain(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
+    """What plain folds keep whole, int64 (N,): these groups and a person's own `group` lines, but no relatives that an
+    audit found.
+    """
+    return merge_groups(groups, ids, without_found_relatives(cleaning))
 
 
 def describe(targets: np.ndarray, task: Task) -> np.ndarray:

@@ -47,6 +47,7 @@ COLUMNS = (
     "seconds",  # of a code submission in the sandbox, with what it holds of memory
     "peak_bytes",
     "network",
+    "known",  # test images that have the answers of equal training images, where that was asked for
     "public",  # what the leaderboard said
     "private",
     "uploaded",  # when it was handed in
