@@ -105,4 +105,5 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
         holdout = None if blend is None else holdout_score(blend, device, progress)
     except UserError as error:
         unscored = str(error)
-    return Material(labelled, runs, others, blend, lines, from_ledger(lines), holdout, unscored)
+    past = from_ledger(lines, labelled.folds_hash, labelled.data_hash)
+    return Material(labelled, runs, others, blend, lines, past, holdout, unscored)

@@ -116,7 +116,7 @@ class Ledger(Outcome):
         # a column of dashes would only take the width
         more = [name for name in ("stress", "matched", "holdout") if any(line[name] for line in lines)]
         chosen = ["chosen"] if any(line["chosen"] for line in lines) else []
-        columns = ["ID", "built", "clean", *more, *chosen, "public/private", "cost"]
+        columns = ["ID", "built", "clean", *more, *chosen, "public\nprivate", "cost"]
         title = f"{self.path}: {self.competition}, {len(lines)} submissions"
         return [Table(title, columns, [_row(line, more, chosen) for line in lines])]
 
