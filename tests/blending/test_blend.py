@@ -15,6 +15,7 @@ from toolkit.blending.blend_folder import chosen_blend
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
 from toolkit.networks.tta import predict_views
+from toolkit.outcome import Warned
 from toolkit.probabilities import probabilities
 from toolkit.project import Project
 from toolkit.runs import Run
@@ -43,7 +44,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, choice: ViewChoice) -> None:
 
 def test_the_blend_is_the_mean_and_its_score_that_of_the_mean(project: Project, tmp_path: Path) -> None:
     runs = [train(tmp_path), train(tmp_path, recipe="second")]
-    made = project.ensemble(views=PLAIN)
+    made = project.ensemble(views=PLAIN, blender="mean")
     assert np.allclose(read(made.oof), np.mean([read(run.oof) for run in runs], axis=0), atol=1e-3)
     assert np.allclose(read(made.test), np.mean([read(run.test) for run in runs], axis=0), atol=1e-3)
     assert made.metrics["clean"] == score(project.labelled(), made.oof)
@@ -139,6 +140,29 @@ def test_where_code_is_handed_in_only_what_the_server_can_do_is_chosen(tmp_path:
         mean = sum(share * read(made.run(run).oof)[rows] for run, share in part["runs"].items())
         mean = mean * np.exp(part["biases"] or np.zeros(3))
         assert np.allclose(read(made.oof)[rows], mean / mean.sum(1, keepdims=True), atol=2e-3)
+
+
+def test_what_is_asked_for_is_another_blend_and_a_poor_one_is_doubted_where_it_is_handed_in(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 3} | dict.fromkeys("bcde", -1))
+    chosen, heard = project.ensemble(views=PLAIN), Heard()
+    assert chosen.name == "single" and chosen.doubt is None and chosen.metrics["gain_is_real"] >= 0.05
+    project.progress = heard
+    project.submit()
+    assert not heard.lines
+    asked = project.ensemble(views=PLAIN, blender="mean")
+    written = asked.oof_path.stat().st_mtime_ns
+    assert asked.name == "mean" and asked.metrics["gain_is_real"] < 0.05 and asked.score < chosen.score
+    assert (
+        "cross-fitted, as was asked for; in sample" in str(asked.told()) and Warned(str(asked.doubt)) in asked.told()
+    )
+    again = project.ensemble(views=PLAIN, blender="mean")
+    assert again.hash == asked.hash and again.oof_path.stat().st_mtime_ns == written
+    submission = project.submit()
+    assert "real with probability 0.0" in heard.lines[-1] and "leave out `--blender mean`" in heard.lines[-1]
+    assert "--blender=mean --views none" in str(submission.line["blend"])
+    assert project.ensemble(views=PLAIN).name == "single"
+    with pytest.raises(UserError, match="there is no blender 'best' for labels; there are mean, single, best-1"):
+        project.ensemble(blender="best")
 
 
 def test_limits_are_kept_and_another_limit_is_another_blend(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.blend_folder import Blend, choose, chosen_blend, further_scores, score_anew
-from toolkit.blending.blenders import blenders_for
+from toolkit.blending.blenders import blenders_for, check_asked
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool
 from toolkit.blending.crossfit import CrossFit, cross_fit
 from toolkit.blending.plots import draw
-from toolkit.blending.solution import Solution, mixed, write_solution
+from toolkit.blending.solution import Solution, mixed, run_shares, write_solution
 from toolkit.blending.stored_views import TRAINED, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
@@ -36,6 +36,7 @@ def blend(
     names: Sequence[str] | None = None,
     *,
     views: Sequence[str] = TRAINED,
+    blender: str | None = None,
     limits: Limits = NO_LIMITS,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -43,9 +44,11 @@ def blend(
     """Blend, score, store and choose; nothing is done where the same runs were blended before.
 
     names: of the runs (None: all on the present data and folds). views: test-time views to try, by name, `none` or
-    `trained`: what all recipes' augmentation made familiar. UserError for a run that isn't there, a view that doesn't
-    fit, or limits that no run keeps.
+    `trained`: what all recipes' augmentation made familiar. blender: the way to take, whatever its score. UserError
+    for a run or a blender that isn't there, a view that doesn't fit, or limits that no run keeps.
     """
+    if blender is not None:
+        check_asked(labelled, blender)
     current = current_runs(labelled)
     runs = _named(labelled, current, names)
     others = len(all_runs(labelled)) - len(current)
@@ -55,6 +58,7 @@ def blend(
     limits, tried = limits.on(labelled), views_to_try(runs, views)
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
     inputs |= {"limits": limits.given} if limits.given else {}
+    inputs |= {} if blender is None else {"blender": blender}
     made = chosen_blend(labelled)
     if made is not None and made.manifest == inputs:
         score_anew(made)
@@ -99,7 +103,8 @@ def _store(
     scratch: Path,
 ) -> Blend:
     pool = make_pool(labelled, candidates, limits, scratch)
-    fitted = cross_fit(pool, blenders_for(pool))
+    asked = inputs.get("blender")
+    fitted = cross_fit(pool, blenders_for(pool, asked), asked)
     blender, solution = fitted.final
     made = Blend(labelled.workspace.ensemble / blender.name, labelled)
     described = _description(pool, blender.name, solution) | {
@@ -151,11 +156,7 @@ def _description(pool: Pool, name: str, solution: Solution) -> dict[str, Any]:
         biases = whole.tolist()
     return {
         "method": name,
-        "runs": {
-            member.name: float(share) / len(group.members)
-            for group, share in zip(pool.seed_groups, solution.shares, strict=True)
-            for member in group.members
-        },
+        "runs": {run.name: share for run, share in zip(pool.runs, run_shares(pool, solution), strict=True)},
         "biases": biases,
         "smallest_region": solution.smallest,
     }
@@ -168,5 +169,6 @@ def _counted(fitted: CrossFit) -> dict[str, Any]:
         "single": fitted.single,
         "gain": fitted.score - fitted.single,
         "gain_is_real": fitted.real,
+        "gave_way": fitted.gave_way,
         "blenders": [asdict(line) for line in fitted.table],
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.blending.crossfit import UNREAL
 from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
 from toolkit.outcome import MENDED, Table, Warned, interval, mended
@@ -21,9 +22,10 @@ CHOSEN = "chosen.json"  # beside the blends: which of them the submission follow
 class Blend(Predictions):
     """Weights over runs, and how the mixture becomes labels; named after the way it was made.
 
-    Its `manifest` has `runs` with their manifests, `views` that were tried, and `limits`. Out of fold, each fold is
-    predicted by the blend that was fitted without it; `metrics` has, beside the scores, what the choice of the blend
-    is worth: `naive` (in sample), `optimism`, `single` (the best run), `gain` over it, `gain_is_real`, `blenders`.
+    Its `manifest` has `runs` with their manifests, `views` that were tried, `limits`, and the `blender` where one was
+    asked for. Out of fold, each fold is predicted by the blend that was fitted without it; `metrics` has, beside the
+    scores, what the choice of the blend is worth: `naive` (in sample), `optimism`, `single` (the best run), `gain`
+    over it, `gain_is_real`, `blenders`, and the one that `gave_way` to the best run.
     """
 
     @property
@@ -67,6 +69,22 @@ class Blend(Predictions):
         """Which test-time views are averaged; None: the image as it is."""
         return read_choice(self.views_path) if self.views_path.exists() else None
 
+    @property
+    def asked(self) -> str | None:
+        """The blender that was asked for; None where it was chosen by its score."""
+        return (self.manifest or {}).get("blender")
+
+    @property
+    def doubt(self) -> str | None:
+        """A sentence where the best single run is surely better, and it isn't that which is handed in."""
+        metrics = self.metrics
+        real = metrics.get("gain_is_real", 1.0)
+        if real >= UNREAL or self.name == "single":
+            return None
+        text = f"the blend is {-metrics['gain']:.4f} worse than the best single run: a gain is real with probability"
+        remedy = f"; it was asked for, leave out `--blender {self.asked}` to blend otherwise" if self.asked else ""
+        return f"{text} {real:.2f}{remedy}"
+
     def run(self, name: str) -> Run:
         return Run(self.labelled.workspace.train / name, self.labelled)
 
@@ -92,8 +110,11 @@ class Blend(Predictions):
         methods = [part["method"] for part in described["folds"]]
         if set(methods) != {self.name}:
             told.append(f"chosen without each fold in turn: {', '.join(methods)}; so the choice is not a sure one")
+        if metrics.get("gave_way"):
+            told.append(gave_way(metrics["gave_way"]))
+        included = "as was asked for" if self.asked else "the choice of the blender included"
         told.append(
-            f"{self.name}: {metric} {metrics['clean']['score']:.4f} cross-fitted, the choice of the blender included; "
+            f"{self.name}: {metric} {metrics['clean']['score']:.4f} cross-fitted, {included}; "
             f"in sample {metrics['naive']:.4f}, which is {metrics['optimism']:+.4f} of optimism"
         )
         told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]
@@ -102,7 +123,7 @@ class Blend(Predictions):
                 f"the best single run, chosen in the same way: {metrics['single']:.4f}; the gain of "
                 f"{metrics['gain']:+.4f} is real with probability {metrics['gain_is_real']:.2f}"
             )
-        return [*told, *(Warned(one.sentence) for one in self.unseen)]
+        return [*told, *map(Warned, [*(one.sentence for one in self.unseen), *([self.doubt] if self.doubt else [])])]
 
     def _shares_told(self, shares: dict[str, float], metrics: dict[str, Any]) -> Table:
         of_runs = {run.name: run.metrics for run in self.runs}
@@ -131,6 +152,14 @@ class Blend(Predictions):
         names = ("clean", "stress", "naive", "optimism", "single", "gain", "gain_is_real")
         unseen = [one.sentence for one in self.unseen]
         return result | {name: metrics[name] for name in names} | {"unseen_choices": unseen}
+
+
+def gave_way(blender: str) -> str:
+    """That a blend gave way to the best run, in words."""
+    return (
+        f"{blender} was chosen and gave way to the best run: that it gains over it is real with a probability under "
+        f"{UNREAL:.2f} (`--blender {blender}` takes it all the same)"
+    )
 
 
 def chosen_blend(labelled: Labelled) -> Blend | None:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.contested import Contested, Part, gather, thinned
-from toolkit.blending.greedy import greedy
-from toolkit.data.labelled import Labelled
+from toolkit.blending.greedy import HillClimb, greedy
+from toolkit.data.labelled import Labelled, confusions
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
-from toolkit.probabilities import probabilities, read
+from toolkit.probabilities import CHUNK, probabilities, read
 from toolkit.runs import Run
 from toolkit.store import hash_json, read_json, write_json
 
@@ -139,6 +139,11 @@ class SeedGroups:
     def classes(self) -> int:
         return len(self.labelled.competition.task.classes)
 
+    @cached_property
+    def runs(self) -> tuple[Candidate, ...]:
+        """Of all seed groups, one after the other."""
+        return tuple(member for group in self.seed_groups for member in group.members)
+
 
 @dataclass(frozen=True)
 class Pool(SeedGroups):
@@ -150,7 +155,7 @@ class Pool(SeedGroups):
     truth: np.ndarray  # int64 (n,)
     item_fold: np.ndarray  # int64 (n,)
     limits: np.ndarray  # in the currencies of the candidates' costs
-    remembered: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict)
+    remembered: dict[tuple[str | int, ...], np.ndarray] = field(default_factory=dict)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -174,10 +179,35 @@ class Pool(SeedGroups):
         costs = np.stack([group.costs for group in self.seed_groups], axis=1)
         if (costs.sum(1) <= self.limits).all():
             return np.ones(len(self.seed_groups), np.bool_)
-        key = tuple(folds)
+        key = ("allowed", *folds)
         if key not in self.remembered:
             self.remembered[key] = greedy(self.fitted, folds, STEPS, None, costs, self.limits) > 0
         return self.remembered[key]
+
+    def best_first(self, folds: Sequence[int]) -> np.ndarray:
+        """int64: the seed groups that are allowed, by their own score on these folds, the first of equals first."""
+        key = ("best first", *folds)
+        if key not in self.remembered:
+            order = np.argsort(-HillClimb(self.fitted, folds).scores(), kind="stable")
+            self.remembered[key] = order[self.allowed(folds)[order]]
+        return self.remembered[key]
+
+    def best_run(self, folds: Sequence[int]) -> int:
+        """The place in `runs` of the one that is the best on these folds: each alone keeps the limits."""
+        return int(self.labelled.competition.score(self._totals[:, list(folds)].sum(1)).argmax())
+
+    @cached_property
+    def _totals(self) -> np.ndarray:
+        """int64 (runs, folds, C, C): the confusion of each run. Runs are read one after the other."""
+        found = [[self.run_confusions(run, k).sum(0) for k in self.folds] for run in range(len(self.runs))]
+        return np.array(found)
+
+    def run_confusions(self, run: int, fold: int) -> np.ndarray:
+        """Confusion matrices int64 (n, C, C) of one fold's samples under one run."""
+        labelled, rows = self.labelled, self.labelled.rows(fold)
+        parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
+        stored = self.runs[run].oof
+        return np.concatenate([confusions(labelled.competition, labelled.truth[at], read(stored, at)) for at in parts])
 
 
 def make_seed_groups(candidates: Sequence[Candidate], limits: Limits = NO_LIMITS) -> tuple[SeedGroup, ...]:

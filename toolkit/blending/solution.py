@@ -22,6 +22,7 @@ class Solution:
     temperatures: np.ndarray | None = None  # (M,), of each seed group before it is mixed
     quantiles: np.ndarray | None = None  # (M, S, Q), by which probabilities become ranks
     smallest: int = 0  # pixels; smaller regions of a mask take their surroundings' class
+    run: int | None = None  # of the pool's runs, taken alone and not with all of its seed group
 
     @property
     def shares(self) -> np.ndarray:
@@ -31,18 +32,19 @@ class Solution:
 
     @property
     def only_weights(self) -> bool:
-        """Nothing but a weighting, so that the contested items alone say what it scores."""
-        others = (self.biases, self.temperatures, self.quantiles)
+        """Nothing but a weighting of seed groups, so that the contested items alone say what it scores."""
+        others = (self.biases, self.temperatures, self.quantiles, self.run)
         return not self.smallest and all(one is None for one in others)
 
     @property
     def of_those_with_a_share(self) -> "Solution":
-        """The same without the seed groups that have no share."""
+        """The same without the runs that have no share."""
         used = self.weights > 0
         temperatures, quantiles = (
             each if each is None else each[used] for each in (self.temperatures, self.quantiles)
         )
-        return replace(self, weights=self.weights[used], temperatures=temperatures, quantiles=quantiles)
+        run = None if self.run is None else 0  # the only one with a share
+        return replace(self, weights=self.weights[used], temperatures=temperatures, quantiles=quantiles, run=run)
 
 
 def write_solution(path: Path, solution: Solution) -> None:
@@ -54,7 +56,15 @@ def write_solution(path: Path, solution: Solution) -> None:
 
 def read_solution(path: Path) -> Solution:
     with np.load(path, allow_pickle=False) as stored:
-        return Solution(**{name: int(value) if name == "smallest" else value for name, value in stored.items()})
+        return Solution(**{name: value if value.ndim else int(value) for name, value in stored.items()})
+
+
+def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:
+    """Of each of the pool's runs, that sum to 1."""
+    if solution.run is not None:
+        return [float(number == solution.run) for number in range(len(pool.runs))]
+    pairs = zip(pool.seed_groups, solution.shares, strict=True)
+    return [float(share) / len(group.members) for group, share in pairs for _ in group.members]
 
 
 def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
@@ -77,13 +87,12 @@ def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray
     """As `mix`, one stored array at a time in one pass each."""
     shape = (len(rows), len(pool.scored), *pool.labelled.truth.shape[1:])
     total = np.zeros((*shape[:2], int(np.prod(shape[2:]))), np.float32)
-    for group, share in zip(pool.seed_groups, solution.shares, strict=True):
-        for member in group.members if share else ():
-            part = read(getattr(member, which), rows)
+    for run, share in zip(pool.runs, run_shares(pool, solution), strict=True):
+        if share:
+            part = read(getattr(run, which), rows)
             scale = 255 if part.dtype == np.uint8 else 1
             part = part if part.dtype == np.uint8 else part.astype(np.float32)
-            own = np.float32(share / (scale * len(group.members)))
-            _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.scored), own)
+            _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.scored), np.float32(share / scale))
     return _normalised(total.reshape(shape), solution)
 
 
@@ -119,6 +128,8 @@ def fold_confusions(pool: Pool, solution: Solution, fold: int) -> np.ndarray:
     """Confusion matrices (n, C, C) of one fold's samples, in order."""
     if solution.only_weights:
         return pool.contested.confusions(solution.weights, fold)
+    if solution.run is not None:
+        return pool.run_confusions(solution.run, fold)
     labelled, rows, found = pool.labelled, pool.labelled.rows(fold), []
     step = max(1, PART // (4 * pool.classes * int(np.prod(labelled.truth.shape[1:]))))
     for start in range(0, len(rows), step):

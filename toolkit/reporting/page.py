@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import toolkit
-from toolkit.blending.blend_folder import Blend
+from toolkit.blending.blend_folder import Blend, gave_way
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
 from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, interval
@@ -204,16 +204,18 @@ def _blend(material: Material) -> Section:
         return Section("Blend", [], "There is no blend of the present runs yet: run `python -m toolkit.ensemble`.")
     metrics = blend.metrics
     clean = metrics["clean"]
+    included = "as it was asked for" if blend.asked else "the choice of the way included"
     words = [
-        f"{blend.name}: {material.metric} {interval(clean)}, "
-        f"cross-fitted, the choice of the way included; in sample {metrics['naive']:.4f}, "
-        f"{metrics['optimism']:+.4f} of optimism."
+        f"{blend.name}: {material.metric} {interval(clean)}, cross-fitted, {included}; in sample "
+        f"{metrics['naive']:.4f}, {metrics['optimism']:+.4f} of optimism."
     ]
     if len(blend.shares) > 1:
         words.append(
             f"The best single run, chosen alike: {metrics['single']:.4f}; the gain of {metrics['gain']:+.4f} "
             f"is real with probability {metrics['gain_is_real']:.2f}."
         )
+    if metrics.get("gave_way"):
+        words.append(f"{gave_way(metrics['gave_way'])}.")
     drawn = {
         name: Chart("", path.read_bytes(), alt=name)
         for name in BLEND_PICTURES

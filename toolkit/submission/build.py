@@ -126,6 +126,8 @@ def build(
     if not half:
         path = folder / f"{name}{suffix}"
     line: Mapping[str, Any] | None = ledger.line_of(path)
+    if blend.doubt:
+        progress.warn(blend.doubt)
     if line is not None:
         scores["holdout"] = holdout_score(blend, device, progress)
         return Submission(competition, path, scores, line, beside=beside, known=len(answers))
@@ -189,6 +191,7 @@ def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -
     first, *_ = made_from["runs"].values()
     shares = [f"{run}={share:.6g}" for run, share in blend.shares.items()]
     limits = [f"--{name.replace('_', '-')}={value}" for name, value in made_from.get("limits", {}).items()]
+    limits += [f"--blender={blend.asked}"] if blend.asked else []
     views = made_from.get("views", [])  # all that were tried
     line: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
