@@ -175,7 +175,12 @@ def test_watched_masks_hold_rare_classes_as_often_as_the_fold_does() -> None:
 def test_all_recipes_are_watched_on_the_same_rows(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.training.fold.WATCHED", 9)
     seen: list[list[int]] = []
-    monkeypatch.setattr(Training, "score", lambda training, rows, weights=None: seen.append(rows.tolist()) or 0.0)
+
+    def score(training: Training, rows: np.ndarray, weights: object = None) -> float:
+        seen.append(rows.tolist())
+        return 0.0
+
+    monkeypatch.setattr(Training, "score", score)
     for recipe in ((), ("seed=3", "batch_size=16"), ("schedule.epochs=2",)):
         fit_fold(make_job(*recipe))
     assert len(seen) > 5 and all(rows == seen[0] for rows in seen) and len(seen[0]) == 9
