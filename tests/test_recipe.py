@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from toolkit import Augment, Loss, Model, Optimizer, Recipe, Schedule
 from toolkit.errors import UserError
-from toolkit.recipe import from_dict, override, to_dict, with_epochs
+from toolkit.recipe import Chosen, from_dict, override, to_dict, with_epochs
 
 BASE = Recipe(name="base", model=Model(name="small_unet"))
 NAMES = st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True)
@@ -158,3 +158,13 @@ def test_a_wrong_value_names_the_field(assignment: str) -> None:
 
 def test_epochs_are_replaced_and_nothing_else() -> None:
     assert with_epochs(BASE, 7) == override(BASE, ["schedule.epochs=7"])
+
+
+def test_where_a_recipe_comes_from_is_kept_and_changes_nothing_of_it() -> None:
+    found = replace(BASE, chosen=Chosen("study", 60, "clean"))
+    assert found == BASE and found.hash == BASE.hash and "chosen" not in to_dict(BASE)
+    changed = override(from_dict(json.loads(json.dumps(to_dict(found)))), ["seed=3"])
+    assert changed.chosen == Chosen("study", 60, "clean") and changed.chosen.words == "chosen among 60 trials"
+    for field in ("chosen=none", "chosen.trials=1"):
+        with pytest.raises(UserError, match=f"recipe has no field '{field.partition('=')[0]}'"):
+            override(found, [field])

@@ -1,5 +1,6 @@
 """A run says of itself what is in its folder; runs are found on the present data and folds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import torch
 
 from tests import tiny
+from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.runs import Run, all_runs, best_run, current_runs
+from toolkit.recipe import Chosen
+from toolkit.runs import Run, all_runs, best_run, current_runs, unseen_choices
 from toolkit.store import write_json, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,3 +45,47 @@ def test_a_trained_run_has_its_history_networks_and_predictions(tmp_path: Path) 
     run.fold(2).weights.unlink()
     with pytest.raises(UserError, match=r"fold_2/weights\.safetensors does not exist any more; train first again"):
         run.networks(torch.device("cpu"))
+
+
+def tried(labelled: Labelled, number: int, trials: int, *, seed: int = 0, judged: bool = True, ended: int = 2) -> Run:
+    """A run as a search of the study leaves it, with so many folds to their end; judged: by the search."""
+    run = Run(labelled.workspace.train / f"{number}-{seed}-{judged}", labelled)
+    recipe = replace(tiny.FIRST, batch_size=8 + number, seed=seed, chosen=Chosen("study", trials, "clean"))
+    run.store_recipe(recipe)
+    for fold in run.folds[:ended]:
+        write_manifest(fold.folder, {"complete": True})
+        if judged:
+            fold.judged("clean").touch()
+    return run
+
+
+def test_a_run_knows_by_now_among_how_many_trials_it_was_chosen(tmp_path: Path) -> None:
+    labelled = tiny.labelled(np.zeros(4, int), np.arange(4) % 2, root=tmp_path)
+    first, _ = (tried(labelled, number, number + 1) for number in range(2))
+    assert first.chosen == Chosen("study", 2, "clean") and first.beside == ", chosen among 2 trials"
+    other = Run(labelled.workspace.train / "other", labelled)
+    other.store_recipe(replace(tiny.FIRST, chosen=Chosen("another", 50, "clean")))
+    tried(labelled, 7, 8, ended=0)
+    assert first.chosen.trials == 8, "trials of another study are not counted, those without a fold are"
+    plain = Run(labelled.workspace.train / "plain", labelled)
+    plain.store_recipe(tiny.FIRST)
+    assert plain.chosen is None and plain.beside == "" and "chosen" not in plain.recipe_path.read_text()
+    first.store_recipe(replace(first.recipe, name="by-hand", chosen=None))
+    assert first.chosen is not None, "what a search has said stays where the same recipe is trained by hand"
+    assert "chosen" not in first.recipe_fields
+
+
+def test_a_choice_is_seen_where_all_trials_with_all_folds_are_there(tmp_path: Path) -> None:
+    labelled = tiny.labelled(np.zeros(4, int), np.arange(4) % 2, root=tmp_path)
+    runs = [tried(labelled, number, number + 1) for number in range(3)]
+    tried(labelled, 3, 4, ended=1)  # given up
+    repeat = tried(labelled, 1, 4, seed=1)
+    assert unseen_choices(runs) == unseen_choices([*runs, repeat]) == [], "a repeat goes with its trial"
+    (found,) = unseen_choices([runs[0], repeat])
+    assert found.chosen.trials == 4 and found.runs == (runs[0], repeat)
+    assert found.sentence.startswith("2 of 3 trials of study were picked before these scores;")
+    assert found.cell({runs[0].name: 0.5, repeat.name: 0.5}) == "2 runs: 4 trials of study"
+    assert found.cell({runs[0].name: 1.0, repeat.name: 0}) == f"{runs[0].name}: 4 trials of study"
+    anew = tried(labelled, 1, 4, seed=2, judged=False)
+    (found,) = unseen_choices([*runs, anew])
+    assert found.sentence.startswith(f"{anew.name}: trained from a recipe that was chosen among 4 trials of study;")

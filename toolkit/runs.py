@@ -306,12 +306,12 @@ def unseen_choices(pool: Sequence[Run]) -> list[UnseenChoice]:
         anew = [run.name for run in mine if not run.searched]
         if anew:
             names = anew[0] if len(anew) == 1 else f"{len(anew)} runs"
-            sentence = f"{names}: trained from what a search chose among {chosen.trials} trials of {study}"
+            sentence = f"{names}: trained from a recipe that was chosen among {chosen.trials} trials of {study}"
         elif ended - there:
-            sentence = f"{len(there)} of {len(there | ended)} trials of {study} were picked before"
+            sentence = f"{len(there)} of {len(there | ended)} trials of {study} were picked before these scores"
         else:
             continue
-        found.append(UnseenChoice(chosen, mine, f"{sentence}: that choice is in no score"))
+        found.append(UnseenChoice(chosen, mine, f"{sentence}; no score accounts for that choice, so expect less"))
     return found
 
 

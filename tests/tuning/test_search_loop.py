@@ -13,11 +13,11 @@ import torch
 from optuna.trial import TrialState
 
 from tests.conftest import START
-from tests.tiny import FIRST, competition, prepare, train
+from tests.tiny import FIRST, Heard, competition, prepare, project, train
 from tests.tuning.studies import EPOCH, run_of, runs, search
 from toolkit.errors import UserError
 from toolkit.progress import SILENT
-from toolkit.recipe import Recipe
+from toolkit.recipe import Chosen, Recipe, read_recipe
 from toolkit.runs import current_runs
 from toolkit.search_space import Suggesting
 from toolkit.tuning.board import Board
@@ -50,10 +50,81 @@ def test_a_search_leaves_runs_a_winner_and_pictures(tmp_path: Path) -> None:
     assert len(current_runs(found.labelled)) == len(finished) + 2, "and two repeats"
     values = found.as_json()
     assert values["naive"] == pytest.approx(max(trial.values[0] for trial in finished))
-    assert values["optimism"] == values["naive"] - values["crossfitted"]
-    assert values["seeds"] == 2 and 0 < values["overhead_seconds"] < values["seconds"]
+    assert values["score"] == values["crossfitted"] and values["low"] < values["score"] < values["high"]
+    assert values["optimism"] == values["naive"] - values["score"]
+    assert values["optimism_low"] < values["optimism"] < values["optimism_high"]
+    assert values["seeds"] == 2 and values["fresh"] == list(found.best[0].values[1:])
+    assert (
+        f"expect {values['score']:.4f} (" in str(found.told()[-2])
+        and 0 < values["overhead_seconds"] < values["seconds"]
+    )
     assert train(tmp_path, recipe=values["recipe"]) == found.run, "the same recipe is the same run"
     assert found.recipe == project.recipe(values["recipe"])
+
+
+@quick
+def test_what_a_search_chose_says_so_wherever_it_is_trained(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    by_hand = train(tmp_path, EPOCH, stress="none")
+    assert by_hand.chosen is None
+    found = search(tmp_path, EPOCH, trials=3, stress="none")
+    study = found.study.study_name
+    stored = [run_of(found, trial).recipe.chosen for trial in found.study.trials]
+    assert stored == [Chosen(study, number + 1, "clean") for number in range(3)]
+    assert run_of(found, found.study.trials[0]) == by_hand, "trained by hand, and then a trial"
+    assert {run.beside for run in runs(found)} == {", chosen among 3 trials"}
+    best = str(found.as_json()["recipe"])
+    longer = train(tmp_path, "schedule.epochs=2", recipe=best, stress="none")
+    assert longer.as_json()["chosen"] == {"study": study, "trials": 3, "objective": "clean"}
+    assert longer.told()[0].title == f"{longer.name}, chosen among 3 trials"
+    elsewhere = prepare(tmp_path / "elsewhere", seed=1)
+    assert elsewhere.train(best, stress="none").chosen == Chosen(study, 3, "clean")
+    assert train(tmp_path, EPOCH, stress="none").chosen == Chosen(study, 3, "clean"), "the same recipe by hand, again"
+
+
+@quick
+def test_all_finished_trials_are_put_together_and_the_finals_predict_test_images(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    found = search(tmp_path, EPOCH, trials=5, repeats=0, stress="none")
+    finals = {final.runs[0] for final in found.best}
+    assert found.left == 0 and all(run.complete for run in runs(found)) and len(finals) < 5
+    assert {run for run in runs(found) if run.test is not None} == finals
+    late = next(run for run in runs(found) if run.test is None)
+    told = Heard()
+    train_again = project(tmp_path, progress=told).train(str(late.recipe_path), stress="none")
+    assert train_again == late and late.test is not None and late.test.shape == (18, 3)
+    assert f"{late.name}: predicting 18 test images, 3 networks each" in told.lines
+
+
+@quick
+def test_a_search_that_began_with_what_another_chose_counts_its_trials_too(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    first = search(tmp_path, EPOCH, trials=2, repeats=0)
+    best = tmp_path / "kept.recipe"
+    best.write_text(first.labelled.workspace.best_recipe.read_text())
+    found = search(tmp_path, EPOCH, trials=2, repeats=0, recipe=str(best))
+    assert found.recipe is not None and found.study.study_name != first.study.study_name
+    assert read_recipe(found.labelled.workspace.best_recipe).chosen == Chosen(found.study.study_name, 4, "clean")
+
+
+@quick
+def test_a_single_trial_was_chosen_among_none(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    found = search(tmp_path, EPOCH, trials=1, repeats=0)
+    assert found.choice is None and found.score == found.best[0].values[0] and found.as_json()["optimism"] is None
+    assert "nothing was chosen, so expect its score" in str(found.told()[-2])
+
+
+@quick
+def test_a_search_for_the_stress_score_says_what_its_choice_is_worth_on_that_scale(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    found = search(tmp_path, EPOCH, trials=4, objective="stress", repeats=0)
+    assert found.choice is not None
+    ranked = [run_of(found, trial) for trial in found.ranked]
+    scores = [run.metrics["stress"]["score"] for run in ranked if run.finished]
+    assert found.choice.naive == pytest.approx(max(scores)) and found.choice.candidates == len(scores)
+    assert found.choice.score == pytest.approx(found.choice.naive - found.choice.optimism)
+    assert found.choice.low < found.choice.score < found.choice.high
 
 
 @quick

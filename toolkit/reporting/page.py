@@ -173,7 +173,7 @@ def _handed_in(material: Material) -> str:
     one = material.choice
     return (
         f"the best of {one.candidates} runs, chosen on the other folds; on all of them it is {material.best.name} "
-        f"with {one.naive:.4f}, of which {one.words} is the choice's optimism. There is no blend of them yet"
+        f"with {one.naive:.4f}, so the choice's optimism is {one.words}. There is no blend of them yet"
     )
 
 

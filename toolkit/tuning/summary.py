@@ -123,7 +123,7 @@ class Search(Outcome):
             one = self.choice
             told.append(
                 f"best {objective} {self._metric} of {one.candidates} whole trials {one.naive:.4f}; chosen on the "
-                f"other folds {one.score:.4f}: {one.words} of it is the choice's optimism"
+                f"other folds {one.score:.4f}, so the choice's optimism is {one.words}"
             )
             winner += f"; expect {one.score:.4f} ({one.low:.4f} to {one.high:.4f})"
         elif self.score is not None:
