@@ -83,8 +83,9 @@ def _row(cells: Sequence[str], tag: str) -> str:
 
 
 def interval(score: dict[str, Any]) -> str:
-    """A score with its 95 % interval, as text."""
-    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
+    """A score with its 95 % interval, as text, and what of a blend it is `without`."""
+    without = f", without its {' and '.join(score['without'])}" if "without" in score else ""
+    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f}){without}"
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """A fitted blend, plain arrays, and what it makes of any probabilities."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -49,13 +51,17 @@ def mixed(pool: Pool, solution: Solution, which: str, rows: np.ndarray) -> np.nd
     if solution.temperatures is None and solution.quantiles is None:
         values = _weighted(pool, solution, which, rows)
     else:
-        parts = [group.mean(which, rows)[:, scored] for group in pool.seed_groups]
-        values = mix(solution, np.stack(parts, axis=-1))
+        values = mix_parts(solution, lambda m: pool.seed_groups[m].mean(which, rows)[:, scored])
+    return whole(solution, values, scored, pool.classes)
+
+
+def whole(solution: Solution, values: np.ndarray, scored: Sequence[int], classes: int) -> np.ndarray:
+    """Mixed values (n, S, ...) as they are handed in: float32 (n, C, ...), small regions of masks cleaned up."""
     if solution.smallest:
         labels = without_small_regions(values.argmax(1).astype(np.uint8), solution.smallest)
         values = with_labels(values, labels)
-    result = np.zeros((len(rows), pool.classes, *values.shape[2:]), np.float32)
-    result[:, scored] = values
+    result = np.zeros((len(values), classes, *values.shape[2:]), np.float32)
+    result[:, list(scored)] = values
     return result
 
 
@@ -82,15 +88,20 @@ def _accumulate(total: np.ndarray, part: np.ndarray, scored: np.ndarray, share: 
 
 def mix(solution: Solution, values: np.ndarray) -> np.ndarray:
     """Blended probabilities float32 (n, S, ...) of values (n, S, ..., M)."""
-    total: np.ndarray = np.zeros(values.shape[:-1], np.float32)
-    for m, share in enumerate(solution.shares):
-        part = values[..., m]
+    return mix_parts(solution, lambda m: values[..., m])
+
+
+def mix_parts(solution: Solution, part_of: Callable[[int], np.ndarray]) -> np.ndarray:
+    """As `mix`, of the values (n, S, ...) of each seed group that has a share."""
+    total: Any = 0.0
+    for m in np.flatnonzero(solution.weights):
+        part = part_of(int(m))
         if solution.temperatures is not None:
             part = tempered(part, float(solution.temperatures[m]))
         if solution.quantiles is not None:
             ranks = np.linspace(0, 1, solution.quantiles.shape[2])
             part = np.stack([np.interp(part[:, s], q, ranks) for s, q in enumerate(solution.quantiles[m])], axis=1)
-        total = total + part * np.float32(share)
+        total = total + part * np.float32(solution.shares[m])
     return _normalised(total, solution).astype(np.float32)
 
 

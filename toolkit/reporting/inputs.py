@@ -15,8 +15,9 @@ from toolkit.submission.ledger import Ledger, Line
 
 @dataclass(frozen=True)
 class Material:
-    """runs: on the present data and folds, the best first, at least one; others: how many are on other ones. blend:
-    the chosen one, if its runs are among these. lines: of the ledger, oldest first; past: the same in numbers.
+    """runs: on the present data and folds, the best first (those with a handicap last), at least one; others: how many
+    are on other ones. blend: the chosen one, if its runs are among these. lines: of the ledger, oldest first; past:
+    the same in numbers.
     """
 
     labelled: Labelled
@@ -56,7 +57,7 @@ class Material:
 def gather(labelled: Labelled, ledger: Ledger) -> Material:
     """Read everything; UserError where there is no finished run on the present data and folds."""
     workspace, finished = labelled.workspace, all_runs(labelled)
-    runs = sorted((run for run in finished if run.is_current), key=lambda run: -run.score)
+    runs = sorted((run for run in finished if run.is_current), key=lambda run: (run.handicapped, -run.score))
     others = len(finished) - len(runs)
     if not runs:
         note = f" ({others} are on other data or folds)" if others else ""

@@ -116,7 +116,7 @@ def _expected(material: Material) -> Section:
     """The scores of what would be handed in, and what the leaderboard will say of it."""
     metrics, expected = material.metrics, material.forecast
     tiles = [
-        (f"{score['score']:.4f}", f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}")
+        (f"{score['score']:.4f}", f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}{_without(score)}")
         for name, text in MEANING.items()
         if (score := metrics.get(name))
     ]
@@ -135,6 +135,11 @@ def _expected(material: Material) -> Section:
             "corrupted one nearer the stress score."
         )
     return Section("What to expect", [Tiles(tiles), Words(words, strong=expected.range is not None)], note)
+
+
+def _without(score: Mapping[str, Any]) -> str:
+    """What of the blend a score leaves out."""
+    return f", without the blend's {' and '.join(score['without'])}" if "without" in score else ""
 
 
 def _search(folder: Path) -> Section:
