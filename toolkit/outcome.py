@@ -87,10 +87,13 @@ def _row(cells: Sequence[str], tag: str) -> str:
 
 
 def interval(score: Mapping[str, Any]) -> str:
-    """A score with its 95 % interval, as text, and the number of groups where they are few."""
+    """A score with its 95 % interval, as text, the number of groups where they are few, what of a blend it is
+    `without`.
+    """
     groups = score.get("groups", FEW_GROUPS)
     few = f", {groups} groups" if groups < FEW_GROUPS else ""
-    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f}{few})"
+    without = f", without its {' and '.join(score['without'])}" if "without" in score else ""
+    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f}{few}){without}"
 
 
 def mended(clean: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 float16 for labels; for masks uint8 (0..255 for 0..1) where that changes the score by less than a rounding.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from toolkit.store import atomic
 
 CHUNK = 256  # samples in memory at a time
+# of stored parts (n, C, ...), a run each, and the folds (n,) that their rows are in: probabilities (n, C, ...)
+Mix = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 
 
 def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> None:

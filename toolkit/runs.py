@@ -124,6 +124,11 @@ class Run(Predictions):
         return any(self.folder.glob("fold_*/judged_*.npz"))
 
     @property
+    def handicapped(self) -> bool:
+        """Was it trained without what is like some corruptions, to see what training on them is worth?"""
+        return bool(self.recipe_fields.get("augment", {}).get("leave_out"))
+
+    @property
     def settings_path(self) -> Path:
         """How it is trained on this machine."""
         return self.folder / "settings.json"
@@ -263,9 +268,14 @@ def current_runs(labelled: Labelled) -> list[Run]:
     return [run for run in all_runs(labelled) if run.is_current]
 
 
+def without_handicap(runs: Sequence[Run]) -> list[Run]:
+    """Those that are meant to be handed in; all where none is."""
+    return [run for run in runs if not run.handicapped] or list(runs)
+
+
 def best_run(runs: Sequence[Run]) -> Run | None:
-    """The one of the best clean score; None where there is none."""
-    return max(runs, key=lambda run: run.score, default=None)
+    """The one of the best clean score among those without a handicap; None where there is none."""
+    return max(without_handicap(runs), key=lambda run: run.score, default=None)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """A blend as it lies in its folder: whose shares it took, how good it is, what is said of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from toolkit.blending.crossfit import UNREAL
+from toolkit.blending.described import out_of_fold_mix, runs_used
 from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
+from toolkit.networks.tta import IDENTITY
 from toolkit.outcome import MENDED, Table, Warned, interval, mended
 from toolkit.predictions import Predictions
 from toolkit.runs import Run, UnseenChoice, unseen_choices
@@ -17,6 +19,9 @@ from toolkit.scoring.stress import blend_stress
 from toolkit.store import Workspace, hash_json, read_json, write_json
 
 CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
+
+
+FURTHER = {"stress": "stress score", "matched": "test-matched score"}
 
 
 class Blend(Predictions):
@@ -40,14 +45,11 @@ class Blend(Predictions):
 
     @property
     def described(self) -> dict[str, Any]:
-        """`method`, `runs` (their shares), `biases`, `smallest_region`, `linear`, and each fold's own in `folds`."""
+        """`method`, `runs` (their shares), `biases`, `temperatures` of the `seed_groups`, `smallest_region`, `linear`,
+        and each fold's own in `folds`.
+        """
         found: dict[str, Any] = read_json(self.description_path)
         return found
-
-    @property
-    def solution_path(self) -> Path:
-        """All that the blend was fitted to, as arrays by seed group."""
-        return self.folder / "solution.npz"
 
     @property
     def holdout_path(self) -> Path:
@@ -59,6 +61,18 @@ class Blend(Predictions):
         """Of each run by name, those without any too."""
         shares: dict[str, float] = self.described["runs"]
         return shares
+
+    @property
+    def quantiles_path(self) -> Path:
+        return self.folder / "quantiles.npz"
+
+    @property
+    def quantiles(self) -> dict[str, np.ndarray]:
+        """Of each fold whose blend is made of ranks, float64 (seed groups, S, Q)."""
+        if not self.quantiles_path.exists():
+            return {}
+        with np.load(self.quantiles_path, allow_pickle=False) as file:
+            return dict(file)
 
     @property
     def views_path(self) -> Path:
@@ -102,7 +116,7 @@ class Blend(Predictions):
     def told(self) -> Sequence[str | Warned | Table]:
         described, metrics = self.described, self.metrics
         name, metric = self.labelled.competition.name, metrics["metric"]
-        told: list[str | Warned | Table] = [self._shares_told(described["runs"], metrics)]
+        told: list[str | Warned | Table] = [self._shares_told(described["runs"], metrics), *self._lacking(metrics)]
         if len(metrics["blenders"]) > 1:
             columns = ["blender", "cross-fitted", "in sample", "optimism", ""]
             rows = [self._row(one) for one in metrics["blenders"]]
@@ -139,6 +153,20 @@ class Blend(Predictions):
         ]
         columns = ["run", "share", f"out-of-fold {metrics['metric']}", *further]
         return Table(f"{self.labelled.competition.name}: blend", columns, rows, total=True)
+
+    def _lacking(self, metrics: dict[str, Any]) -> list[str]:
+        """What the stress and test-matched score leave out of the blend, or why they are missing."""
+        told = []
+        for kind, name in FURTHER.items():
+            if metrics.get(kind):
+                if left_out := metrics[kind].get("without"):
+                    told.append(f"the blend's {name} is that without its {' and '.join(left_out)}, as runs keep it")
+                continue
+            lacking = [run for run in map(self.run, runs_used(self.described)) if not run.metrics.get(kind)]
+            if lacking and any(run.metrics.get(kind) for run in self.runs):
+                recipes = " and ".join(f"`train --recipe {run.recipe_path}`" for run in lacking)
+                told.append(f"the blend has no {name}, as not all of its runs have one: {recipes}, then `ensemble`")
+        return told
 
     def _row(self, one: dict[str, Any]) -> list[str]:
         note = "chosen" if one["name"] == self.name else "within noise of the best" if one["within"] else ""
@@ -177,22 +205,30 @@ def choose(blend: Blend) -> None:
     write_json(blend.labelled.workspace.ensemble / CHOSEN, {"blend": blend.name})
 
 
-def further_scores(labelled: Labelled, described: dict[str, Any]) -> dict[str, Any]:
-    """The stress and test-matched score of what blend.json describes, from what its runs keep; None where one of
+def further_scores(
+    labelled: Labelled,
+    described: Mapping[str, Any],
+    quantiles: Mapping[str, np.ndarray] | None = None,
+    choice: ViewChoice | None = None,
+) -> dict[str, Any]:
+    """The stress and test-matched score of what `blend.json` describes, from what its runs keep; None where one of
     them has kept nothing.
+
+    `without` names what of the blend they leave out: runs keep what they predict of such images as they are, not
+    through the chosen views.
     """
-    shares = np.array([list(part["runs"].values()) for part in described["folds"]])  # (folds, runs)
-    used = np.flatnonzero(shares.any(0))
-    names = list(described["runs"])
-    runs = [Run(labelled.workspace.train / names[at], labelled) for at in used]
+    runs = [Run(labelled.workspace.train / name, labelled) for name in runs_used(described)]
+    mix = out_of_fold_mix(described, quantiles or {}, labelled.competition)
     match = read_match(labelled.workspace.match)
-    matched = match and blend_matched(match, runs, shares[:, used])
-    return {"stress": blend_stress(runs, shares[:, used]), "matched": matched}
+    found = {"stress": blend_stress(runs, mix), "matched": match and blend_matched(match, runs, mix)}
+    through = choice is not None and any(set(views) != {IDENTITY} for views in choice.by_fold)
+    lacks = {"without": ["views"]} if through else {}
+    return {kind: one and one | lacks for kind, one in found.items()}
 
 
 def score_anew(blend: Blend) -> None:
     """Runs may have got scores since they were blended."""
     metrics = blend.metrics
-    found = metrics | further_scores(blend.labelled, blend.described)
+    found = metrics | further_scores(blend.labelled, blend.described, blend.quantiles, blend.views)
     if found != metrics:
         write_json(blend.metrics_path, found)

@@ -1,7 +1,7 @@
 """What can be blended: runs within limits, seed groups of them, and all that blends are fitted on."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -69,7 +69,7 @@ class Candidate:
     name: str
     seed_group: str
     oof: np.ndarray  # uint8 or float16 (N, C, ...), memory-mapped
-    test: np.ndarray | None = None  # (M, C, ...)
+    test: np.ndarray | None = None  # (M, C, ...), of those that have a share, once that is known
     costs: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def times(self, views: int) -> "Candidate":
@@ -82,7 +82,7 @@ def candidate(run: Run, limits: Limits, device: str) -> Candidate:
     alike = hash_json({key: value for key, value in run.recipe_fields.items() if key not in ("name", "seed")})
     seconds = seconds_per_image(run, device) * (limits.test_images or 0) if limits.max_seconds is not None else 0.0
     size = sum(path.stat().st_size for path in run.weights) if limits.max_bytes is not None else 0
-    return Candidate(run.name, alike, run.oof, run.test, (1.0, seconds, float(size)))
+    return Candidate(run.name, alike, run.oof, costs=(1.0, seconds, float(size)))
 
 
 def seconds_per_image(run: Run, device: str) -> float:
@@ -208,6 +208,15 @@ class Pool(SeedGroups):
         parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
         stored = self.runs[run].oof
         return np.concatenate([confusions(labelled.competition, labelled.truth[at], read(stored, at)) for at in parts])
+
+
+def with_test(pool: Pool, tests: Mapping[str, np.ndarray]) -> Pool:
+    """With the test predictions (M, C, ...) of runs by name."""
+    groups = [
+        replace(group, members=tuple(replace(one, test=tests.get(one.name)) for one in group.members))
+        for group in pool.seed_groups
+    ]
+    return replace(pool, seed_groups=tuple(groups))
 
 
 def make_seed_groups(candidates: Sequence[Candidate], limits: Limits = NO_LIMITS) -> tuple[SeedGroup, ...]:

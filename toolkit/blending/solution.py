@@ -1,7 +1,8 @@
 """A fitted blend, plain arrays, and what it makes of any probabilities."""
 
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -10,7 +11,6 @@ from toolkit.blending.candidates import PART, Pool, SeedGroups
 from toolkit.blending.postprocessing import biased, tempered, with_labels, without_small_regions
 from toolkit.metrics import confusion_by_sample
 from toolkit.probabilities import read
-from toolkit.store import atomic
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,8 @@ class Solution:
         temperatures, quantiles = (
             each if each is None else each[used] for each in (self.temperatures, self.quantiles)
         )
-        run = None if self.run is None else 0  # the only one with a share
+        run = None if self.run is None else 0  # the only one
         return replace(self, weights=self.weights[used], temperatures=temperatures, quantiles=quantiles, run=run)
-
-
-def write_solution(path: Path, solution: Solution) -> None:
-    """Into an .npz, whole or not at all."""
-    arrays = {name: value for name, value in asdict(solution).items() if value is not None}
-    with atomic(path) as partial, open(partial, "wb") as file:
-        np.savez(file, **arrays)
-
-
-def read_solution(path: Path) -> Solution:
-    with np.load(path, allow_pickle=False) as stored:
-        return Solution(**{name: value if value.ndim else int(value) for name, value in stored.items()})
 
 
 def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:
@@ -73,13 +61,17 @@ def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) ->
     if solution.temperatures is None and solution.quantiles is None:
         values = _weighted(pool, solution, which, rows)
     else:
-        parts = [group.mean(which, rows)[:, scored] for group in pool.seed_groups]
-        values = mix(solution, np.stack(parts, axis=-1))
+        values = mix_parts(solution, lambda m: pool.seed_groups[m].mean(which, rows)[:, scored])
+    return whole(solution, values, scored, pool.classes)
+
+
+def whole(solution: Solution, values: np.ndarray, scored: Sequence[int], classes: int) -> np.ndarray:
+    """Mixed values (n, S, ...) as they are handed in: float32 (n, C, ...), small regions of masks cleaned up."""
     if solution.smallest:
         labels = without_small_regions(values.argmax(1).astype(np.uint8), solution.smallest)
         values = with_labels(values, labels)
-    result = np.zeros((len(rows), pool.classes, *values.shape[2:]), np.float32)
-    result[:, scored] = values
+    result = np.zeros((len(values), classes, *values.shape[2:]), np.float32)
+    result[:, list(scored)] = values
     return result
 
 
@@ -106,15 +98,20 @@ def _accumulate(total: np.ndarray, part: np.ndarray, scored: np.ndarray, share: 
 
 def mix(solution: Solution, values: np.ndarray) -> np.ndarray:
     """Blended probabilities float32 (n, S, ...) of values (n, S, ..., M)."""
-    total: np.ndarray = np.zeros(values.shape[:-1], np.float32)
-    for m, share in enumerate(solution.shares):
-        part = values[..., m]
+    return mix_parts(solution, lambda m: values[..., m])
+
+
+def mix_parts(solution: Solution, part_of: Callable[[int], np.ndarray]) -> np.ndarray:
+    """As `mix`, of the values (n, S, ...) of each seed group that has a share."""
+    total: Any = 0.0
+    for m in np.flatnonzero(solution.weights):
+        part = part_of(int(m))
         if solution.temperatures is not None:
             part = tempered(part, float(solution.temperatures[m]))
         if solution.quantiles is not None:
             ranks = np.linspace(0, 1, solution.quantiles.shape[2])
             part = np.stack([np.interp(part[:, s], q, ranks) for s, q in enumerate(solution.quantiles[m])], axis=1)
-        total = total + part * np.float32(share)
+        total = total + part * np.float32(solution.shares[m])
     return _normalised(total, solution).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, forecast, from_ledger
-from toolkit.runs import Run, UnseenChoice, all_runs, unseen_choices
+from toolkit.runs import Run, UnseenChoice, all_runs, unseen_choices, without_handicap
 from toolkit.scoring.selection import FoldConfusions, Selection, by_group, worth_of_best
 from toolkit.submission.holdout import holdout_score
 from toolkit.submission.ledger import Ledger, Line
@@ -18,9 +18,10 @@ from toolkit.submission.ledger import Ledger, Line
 
 @dataclass(frozen=True)
 class Material:
-    """runs: on the present data and folds, the best first, at least one; others: how many are on other ones. blend:
-    the chosen one, if its runs are among these. lines: of the ledger, oldest first; past: the same in numbers.
-    holdout: the blend's score on the held-out samples, if there are any; unscored: why it has none nevertheless.
+    """runs: on the present data and folds, the best first (those with a handicap last), at least one; others: how many
+    are on other ones. blend: the chosen one, if its runs are among these. lines: of the ledger, oldest first; past:
+    the same in numbers. holdout: the blend's score on the held-out samples, if there are any; unscored: why it has
+    none nevertheless.
     """
 
     labelled: Labelled
@@ -43,21 +44,26 @@ class Material:
     @cached_property
     def choice(self) -> Selection | None:
         """What choosing the best run is worth; None where there is a blend, or a single run."""
-        if self.blend is not None or len(self.runs) < 2:
+        if self.blend is not None or len(self.candidates) < 2:
             return None
-        return worth_of_best(self.labelled.competition, [_folds(run) for run in self.runs])
+        return worth_of_best(self.labelled.competition, [_folds(run) for run in self.candidates])
+
+    @cached_property
+    def candidates(self) -> list[Run]:
+        """Runs that might be handed in."""
+        return without_handicap(self.runs)
 
     @cached_property
     def unseen(self) -> list[UnseenChoice]:
         """Choices among a search's trials of which these scores know nothing."""
-        return self.blend.unseen if self.blend else unseen_choices(self.runs)
+        return self.blend.unseen if self.blend else unseen_choices(self.candidates)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Of what would be handed in: the chosen blend, else the best run, each fold's chosen on the others."""
         if self.choice is None:
             return (self.blend or self.best).metrics
-        one, names = self.choice, [run.name for run in self.runs]
+        one, names = self.choice, [run.name for run in self.candidates]
         clean = {name: getattr(one, name) for name in ("score", "low", "high", "by_fold", "naive", "optimism")}
         clean |= {"optimism_low": one.optimism_low, "optimism_high": one.optimism_high, "candidates": one.candidates}
         clean["groups"] = self.best.metrics["clean"].get("groups")
@@ -90,7 +96,7 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
     UserError where there is no finished run on the present data and folds.
     """
     workspace, finished = labelled.workspace, all_runs(labelled)
-    runs = sorted((run for run in finished if run.is_current), key=lambda run: -run.score)
+    runs = sorted((run for run in finished if run.is_current), key=lambda run: (run.handicapped, -run.score))
     others = len(finished) - len(runs)
     if not runs:
         note = f" ({others} are on other data or folds)" if others else ""

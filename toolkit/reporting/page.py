@@ -131,7 +131,10 @@ def _expected(material: Material) -> Section:
     metrics, expected = material.metrics, material.forecast
     beside = "".join(f", {one.chosen.words}" for one in material.unseen)
     tiles = [
-        (f"{score['score']:.4f}", f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}{beside}")
+        (
+            f"{score['score']:.4f}",
+            f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}{_without(score)}{beside}",
+        )
         for name, text in MEANING.items()
         if (score := metrics.get(name))
     ]
@@ -175,6 +178,11 @@ def _handed_in(material: Material) -> str:
         f"the best of {one.candidates} runs, chosen on the other folds; on all of them it is {material.best.name} "
         f"with {one.naive:.4f}, so the choice's optimism is {one.words}. There is no blend of them yet"
     )
+
+
+def _without(score: Mapping[str, Any]) -> str:
+    """What of the blend a score leaves out."""
+    return f", without the blend's {' and '.join(score['without'])}" if "without" in score else ""
 
 
 def _search(folder: Path) -> Section:

@@ -30,6 +30,8 @@ def runs_section(material: Material) -> Section:
     columns = ["run", "epochs", "minutes", "clean", *has]
     columns += ["to the best", "is it real?"] if compared else []
     note = _note(len(runs), material.others)
+    if any(run.handicapped for run in runs):
+        note += " Those that were trained without a family of corruptions come last."
     return Section("Runs", [Table("", (*columns, "differs in"), rows, note, 0, (0, len(columns)))])
 
 

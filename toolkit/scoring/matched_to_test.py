@@ -20,7 +20,7 @@ from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
 from toolkit.data.labelled import Labelled, confusions
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
+from toolkit.probabilities import Mix, chunks, open_probabilities, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.bootstrap import score_interval
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
@@ -234,20 +234,17 @@ def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, An
     return matched_score(run.labelled, match, open_probabilities(run.matched_folder / STORED))
 
 
-def blend_matched(match: Match, runs: Sequence[Run], weights: np.ndarray) -> dict[str, Any] | None:
-    """The test-matched score of a weighted mean of runs, from what they kept; None where one has kept nothing.
-
-    weights: (runs,) or, cross-fitted, (folds, runs).
-    """
+def blend_matched(match: Match, runs: Sequence[Run], mix: Mix) -> dict[str, Any] | None:
+    """The test-matched score of what a blend makes of its runs, from what they kept; None where one kept nothing."""
     if any(read_manifest(run.matched_folder) != {"match": match.hash} for run in runs):
         return None
     labelled = runs[0].labelled
-    share = np.broadcast_to(weights, (labelled.folds, len(runs)))[labelled.fold[match.rows]]
+    fold = labelled.fold[match.rows]
     parts = [open_probabilities(run.matched_folder / STORED) for run in runs]
-    mean = np.empty(parts[0].shape, np.float16)
-    for at in chunks(len(mean)):
-        mean[at] = weighted_mean([part[at] for part in parts], share[at])
-    return matched_score(labelled, match, mean)
+    mixed = np.empty(parts[0].shape, np.float16)
+    for at in chunks(len(mixed)):
+        mixed[at] = mix([part[at] for part in parts], fold[at])
+    return matched_score(labelled, match, mixed)
 
 
 def matched_score(labelled: Labelled, match: Match, stored: np.ndarray) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 
 from toolkit.metrics import confusion_by_sample
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import chunks, open_probabilities, weighted_mean
+from toolkit.probabilities import Mix, chunks, open_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
 from toolkit.scoring.out_of_fold import predict_out_of_fold
@@ -143,12 +143,11 @@ def read_evidence(run: Run) -> Evidence | None:
     return Evidence(**{name: open_probabilities(path) for name, path in arrays.items() if path.exists()})
 
 
-def blend_stress(runs: Sequence[Run], weights: np.ndarray) -> dict[str, Any] | None:
-    """The stress score of a weighted mean of runs, from what they kept: nothing is predicted again.
+def blend_stress(runs: Sequence[Run], mix: Mix) -> dict[str, Any] | None:
+    """The stress score of what a blend makes of its runs, from what they kept: nothing is predicted again.
 
-    weights: (runs,) or, cross-fitted, (folds, runs). It is measured on the triples for which all runs kept
-    their probabilities. Keys as in `stress_score`, but for `seconds`; None where the runs have no evidence or
-    it is of other folds, labels or corruptions.
+    It is measured on the triples for which all runs kept their probabilities. Keys as in `stress_score`, but for
+    `seconds`; None where the runs have no evidence or it is of other folds, labels or corruptions.
     """
     kept = [evidence for run in runs if (evidence := read_evidence(run)) is not None]
     if not kept or len(kept) < len(runs):
@@ -158,16 +157,16 @@ def blend_stress(runs: Sequence[Run], weights: np.ndarray) -> dict[str, Any] | N
     triples = all_triples(labelled)
     if any(not np.array_equal(evidence.triples[:count], triples[:count]) for evidence in kept):
         return None
-    share = np.broadcast_to(weights, (labelled.folds, len(runs)))[labelled.fold[triples[:count, 0]]]
+    fold = labelled.fold[triples[:count, 0]]
     classes, truth = len(competition.task.classes), kept[0].truth
     blended = np.empty((count, classes), np.float16) if truth is None else None
     confusions = np.empty((count, classes, classes), np.int64) if truth is not None else None
     for at in chunks(count):
-        mean = weighted_mean([evidence.probabilities[at] for evidence in kept], share[at])
+        mixed = mix([evidence.probabilities[at] for evidence in kept], fold[at])
         if blended is not None:
-            blended[at] = mean
+            blended[at] = mixed
         elif truth is not None and confusions is not None:
-            confusions[at] = confusion_by_sample(truth[at], competition.decode(mean), classes)
+            confusions[at] = confusion_by_sample(truth[at], competition.decode(mixed), classes)
     evidence = Evidence(
         triples[:count], blended if blended is not None else kept[0].probabilities[:0], None, confusions
     )

@@ -17,7 +17,8 @@ from filelock import FileLock
 
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.candidates import NO_LIMITS, SeedGroups, candidate, make_seed_groups
-from toolkit.blending.solution import mixed, read_solution
+from toolkit.blending.described import final_solution
+from toolkit.blending.solution import mixed
 from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.data.labelled import Labelled
@@ -105,7 +106,7 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
     for run in runs:
         if run.manifest != made_from[run.name]:
             raise UserError(f"{run.folder} isn't what was blended any more; run `python -m toolkit.ensemble` again")
-    if not blend.solution_path.exists():
+    if "seed_groups" not in blend.described:
         raise UserError(f"{blend.folder} is of an older version; remove it and run `python -m toolkit.ensemble` again")
     progress.say(f"predicting {int(labelled.held_out.sum()):,} held-out samples as the submission does")
     with tempfile.TemporaryDirectory(dir=labelled.workspace.ensemble, prefix=".scratch-") as scratch:
@@ -153,7 +154,7 @@ def _blend(blend: Blend, runs: Sequence[Run], stored: Sequence[np.ndarray], devi
     alone = [candidate(run, NO_LIMITS, device) for run in runs]
     seen = [replace(one, test=each) for one, each in zip(alone, stored, strict=True)]
     pool = SeedGroups(labelled, make_seed_groups(seen))
-    solution = read_solution(blend.solution_path).of_those_with_a_share
+    solution = final_solution(blend.described, blend.quantiles, labelled.competition)
     exact = labelled.competition.try_submission is not None
     like = blend.oof if blend.test is None else blend.test
     parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(stored[0])))
