@@ -62,9 +62,7 @@ def compare(
     scores, without, drawn = [], [], []
     for one, made in zip(totals.swapaxes(0, 1), resampled.swapaxes(0, 1), strict=True):
         whole = one.sum(0)
-        left, values = (
-            score_as_in(whole, part, competition.metric, competition.scored) for part in (whole - one, made)
-        )
+        left, values = (score_as_in(whole, part, competition) for part in (whole - one, made))
         scores.append(float(competition.score(whole)))
         without.append(left)
         drawn.append(values - values.mean())
