@@ -1,12 +1,11 @@
 """How sure a score is: resampling of groups, and leaving them out one by one."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from toolkit.competition import Competition
-from toolkit.metrics import Accuracy, Metric
+from toolkit.metrics import Accuracy
 from toolkit.outcome import FEW_GROUPS
 
 PERCENTILES = (2.5, 97.5)  # of what is shown as low and high
@@ -22,14 +21,14 @@ def score_interval(competition: Competition, confusions: np.ndarray, groups: np.
     """The 95 % interval `low`, `high` of the official metric of confusion matrices (N, C, C), also weighted ones.
 
     groups: integers (N,) that samples of one origin share. The percentile bootstrap over groups; below FEW_GROUPS of
-    them `widened`. A class that a draw lacks counts as in all samples: left out, or as an IoU of 0, it would move
-    the score by itself.
+    them `widened`. A class that a draw lacks is predicted as in all samples: left out, or as an IoU of 0, it would
+    move the score by itself.
     """
     totals = group_totals(confusions, groups)
     whole = totals.sum(0)
 
     def score(matrices: np.ndarray) -> np.ndarray:
-        return score_as_in(whole, matrices, competition.metric, competition.scored)
+        return score_as_in(whole, matrices, competition)
 
     draws = score(resample(totals, np.arange(len(totals))))
     return widened(float(competition.score(whole)), draws, score(whole - totals))
@@ -83,17 +82,22 @@ def widened(score: float, draws: np.ndarray, without: np.ndarray) -> tuple[float
     return min(low, ends[0]), max(high, ends[1])
 
 
-def score_as_in(whole: np.ndarray, matrices: np.ndarray, metric: Metric, scored: Sequence[int]) -> np.ndarray:
+def score_as_in(whole: np.ndarray, matrices: np.ndarray, competition: Competition) -> np.ndarray:
     """Scores (...) of parts (..., C, C) of a confusion matrix `whole` (C, C).
 
-    A class without a sample in a part counts with its value in the whole; one without any at all doesn't count.
+    A class that a part lacks is predicted as in the whole; one that the whole lacks too doesn't count, as nothing is
+    known of it.
     """
-    if isinstance(metric, Accuracy):
-        return metric.score(matrices, scored)
-    at = [i for i in scored if whole[i].sum() > 0]
-    occurs = matrices.sum(-1)[..., at] > 0
-    by_class = np.where(occurs, metric.by_class(matrices, scored)[..., at], metric.by_class(whole, scored)[at])
-    return np.asarray(by_class.sum(-1) / max(len(at), 1))
+    known = [i for i in competition.scored if whole[i].sum() > 0]
+    if not isinstance(competition.metric, Accuracy):  # which is a mean over samples, whatever their classes
+        matrices = fill_classes(matrices, whole / max(whole.sum(), 1e-12))
+    return competition.metric.score(matrices, known)
+
+
+def fill_classes(matrices: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Confusion matrices (..., C, C), whose rows without a sample are filled with `shares` of the matrix' sum."""
+    empty, sums = matrices.sum(-1, keepdims=True) == 0, matrices.sum((-2, -1), keepdims=True)
+    return np.where(empty, shares * sums, matrices)
 
 
 def jackknife_variance(without: np.ndarray) -> float:

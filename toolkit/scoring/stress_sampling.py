@@ -3,7 +3,7 @@
 The score of a corruption is the official metric of one confusion matrix, in which its five severities weigh the
 same; the stress score is the mean over the corruptions. For accuracy that is the mean over severities; for mean IoU
 and F1 it is one matrix a corruption, because a mean over scores of few samples would be biased, and a class that no
-sample of a corruption has counts with its mean over the others.
+sample of a corruption has is taken from the others.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from toolkit.data.folds import describe
 from toolkit.data.labelled import Labelled
 from toolkit.metrics import Accuracy
 from toolkit.probabilities import probabilities
-from toolkit.scoring.bootstrap import jackknife_variance, widened
+from toolkit.scoring.bootstrap import fill_classes, jackknife_variance, widened
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, count_cells, suite
 from toolkit.task import Segmentation, Task
 
@@ -186,17 +186,14 @@ class _Counted:
     def _score_each(self, pooled: np.ndarray) -> np.ndarray:
         """Scores (parts, S) of the corruptions' matrices (parts, S, C, C).
 
-        Where a mean over classes lacks one, because few samples were taken, the class counts with its mean over the
-        other corruptions. Left out it would flatter the score: it is the hard classes that are rare.
+        Where a metric over classes lacks one, because few samples were taken, the class is filled in as it is
+        predicted under the other corruptions. Left out it would flatter the score: the hard classes are the rare ones.
         """
-        if isinstance(self.competition.metric, Accuracy):
-            return self.competition.score(pooled)
-        scored = list(self.competition.scored)
-        occurs = pooled.sum(-1)[..., scored] > 0
-        by_class = np.where(occurs, self.competition.metric.by_class(pooled, scored)[..., scored], 0.0)
-        elsewhere = by_class.sum(-2, keepdims=True) / np.maximum(occurs.sum(-2, keepdims=True), 1)
-        known = occurs.any(-2, keepdims=True)
-        return np.where(occurs, by_class, elsewhere).sum(-1) / np.maximum(known.sum(-1), 1)
+        if not isinstance(self.competition.metric, Accuracy):
+            sizes = pooled.sum((-2, -1))[..., None]  # (parts, S, 1)
+            of_those = (sizes * (pooled.sum(-1) > 0)).sum(-2)[..., None]  # (parts, C, 1): of those that have the class
+            pooled = fill_classes(pooled, (pooled.sum(-3) / np.maximum(of_those, 1e-12))[:, None])
+        return self.competition.score(pooled)
 
     def draws(self, group: np.ndarray, draws: int = 1000) -> np.ndarray:
         """Stress scores (draws,) under resampling of groups; the same groups make the same draws.
