@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -54,7 +55,8 @@ def write_solution(path: Path, solution: Solution) -> None:
 
 def read_solution(path: Path) -> Solution:
     with np.load(path, allow_pickle=False) as stored:
-        return Solution(**{name: int(value) if name == "smallest" else value for name, value in stored.items()})
+        fields: dict[str, Any] = dict(stored)
+    return Solution(**fields | {"smallest": int(fields["smallest"])})
 
 
 def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
