@@ -42,8 +42,8 @@ def test_where_samples_are_many_a_part_is_held_out_and_the_submission_scored_on_
     held = opened.labelled().held_out
     assert held.sum() == 9 and result.submission.scores["holdout"]["samples"] == 9
     (table,) = result.told()
-    told = dict(table.rows)
-    assert told["held out, as handed in"].startswith(f"{result.submission.scores['holdout']['score']:.4f} (")
+    (told,) = (row[1] for row in table.rows if row[0] == "held out, as handed in")
+    assert told.startswith(f"{result.submission.scores['holdout']['score']:.4f} (")
     assert result.as_json()["holdout"] == result.report.scores["holdout"] == result.submission.scores["holdout"]
 
 

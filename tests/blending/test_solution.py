@@ -48,4 +48,5 @@ def test_a_solution_comes_back_as_it_was_written(tmp_path: Path) -> None:
             assert np.array_equal(getattr(found, name), value) and type(getattr(found, name)) is type(value)
     alone = found.of_those_with_a_share
     assert alone.weights.tolist() == [2, 1] and alone.biases is None
-    assert np.array_equal(alone.temperatures, [0.5, 2.0]) and np.array_equal(alone.quantiles, ranks[[0, 2]])
+    assert alone.temperatures is not None and alone.temperatures.tolist() == [0.5, 2.0]
+    assert alone.quantiles is not None and np.array_equal(alone.quantiles, ranks[[0, 2]])
