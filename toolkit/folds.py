@@ -6,7 +6,8 @@ Groups stay whole, unless the audit found that as many test images have relative
 have under plain folds; `--split` overrules it. The cleaning list is obeyed. Folds are as even as a search makes them
 in the number of samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index,
 fold, group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
-`leaks.png`, the most alike pictures on two sides of a fold's boundary.
+`leaks.png`, the most alike pictures on two sides of a fold's boundary. With `--holdout` a part is in no fold: nothing
+is trained on it or chosen by it, and `submit` scores on it what is handed in.
 """
 
 import argparse
@@ -28,14 +29,9 @@ def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> No
     one = at_least(1, "there must be at least 1 split")
     made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, …")
     text = "share of the samples in no fold, on which the submission alone is scored"
-    many = "auto: 0.1 where there are many" if holdout else "0"
-    made.add_argument(
-        "--holdout",
-        type=_share,
-        default=holdout,
-        metavar="H",
-        help=f"{text} (default: as the folds have it, else {many})",
-    )
+    default = "auto, 0.1 where there are many samples" if holdout else "0"
+    text += f" (default: what the folds have that are there, else {default})"
+    made.add_argument("--holdout", type=_share, default=holdout, metavar="H", help=text)
     split = "groups: relatives share a fold; plain: those the audit found need not; auto: as the audit concludes"
     made.add_argument("--split", choices=("auto", "groups", "plain"), default="auto", help=split)
 

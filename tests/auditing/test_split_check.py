@@ -89,6 +89,21 @@ def test_the_table_is_made_once_and_anew_for_another_number_seed_or_cleaning(tmp
     assert project.folds(3).as_json() == first
 
 
+def test_folds_keep_the_holdout_they_have_until_another_is_asked_for(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path, holdout="auto")
+    assert project.folds(3).as_json()["held_out"] == 0  # 72 samples are not many
+    first = project.folds(3, holdout=0.25)
+    assert first.as_json()["held_out"] == 18
+    text = "18 samples in 6 groups are held out: nothing is trained on them or chosen by them"
+    assert any(str(part).startswith(text) for part in first.told())
+    for kept in (project.folds(3), project.folds(3, holdout="auto")):
+        assert kept.as_json() == first.as_json()
+    assert project.folds(4).as_json()["held_out"] == 18
+    assert project.folds(3, holdout=0).as_json()["held_out"] == 0
+    with pytest.raises(UserError, match=r"a share from 0 to 0\.9, such as 0\.1, got 'many'"):
+        project.folds(3, holdout="many")
+
+
 def test_editing_reasons_and_suggestions_leaves_the_folds_and_a_fault_is_found_all_the_same(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
     clean(project, "0,drop,unscored,odd,1\n")

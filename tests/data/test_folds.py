@@ -8,7 +8,17 @@ import pytest
 
 from tests import tiny
 from toolkit.data.balance import HELD_OUT
-from toolkit.data.folds import LEFT_OUT, folds_hash, make_folds, read_folds, relabels, stored_folds, trained_on
+from toolkit.data.folds import (
+    AUTO,
+    LEFT_OUT,
+    folds_hash,
+    make_folds,
+    read_folds,
+    relabels,
+    share_to_hold_out,
+    stored_folds,
+    trained_on,
+)
 from toolkit.errors import UserError
 from toolkit.store import hash_json
 from toolkit.task import Classification
@@ -17,7 +27,7 @@ LABELS = Classification(("a", "b", "c"), (8, 8, 1))
 NOTHING = pd.DataFrame(columns=["index", "action", "value", "reason", "confidence"])
 
 
-def made(cleaning: pd.DataFrame = NOTHING, groups: np.ndarray | None = None, **inputs: float) -> pd.DataFrame:
+def made(cleaning: pd.DataFrame = NOTHING, groups: np.ndarray | None = None, **inputs: float | str) -> pd.DataFrame:
     rows = np.arange(60)
     groups = rows if groups is None else groups
     return make_folds(rows % 3, rows, groups, LABELS, cleaning, {"folds": 3, "seed": 0} | inputs)
@@ -82,6 +92,26 @@ def test_repeats_differ_and_share_the_holdout() -> None:
     assert len({tuple(column) for column in columns.T}) == 3
     for column in columns.T:
         assert np.bincount(column[column >= 0]).tolist() == [16, 16, 16]
+
+
+def test_a_tenth_is_held_out_where_samples_and_groups_are_many() -> None:
+    asked = [share_to_hold_out(*many) for many in ((5000, 500), (4999, 4999), (60_000, 499), (60_000, 60_000))]
+    assert asked == [0.1, 0, 0, 0.1]
+
+
+def test_what_is_dropped_makes_no_many_and_the_table_knows_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.data.folds.MANY", 60)
+    monkeypatch.setattr("toolkit.data.folds.MANY_GROUPS", 30)
+    pairs = np.arange(60) // 2
+    for cleaning, groups, share in (
+        (NOTHING, pairs, 0.1),
+        (NOTHING, pairs // 2, 0.0),
+        (lines((4, "drop", "")), pairs, 0.0),
+        (lines((0, "group", "x"), (2, "group", "x")), pairs, 0.0),
+    ):
+        table = made(cleaning, groups, holdout=AUTO)
+        assert table.attrs["holdout"] == share
+        assert (table["fold"] == HELD_OUT).sum() == (6 if share else 0)
 
 
 def test_fewer_groups_than_folds_is_refused() -> None:
