@@ -75,7 +75,7 @@ class Mimicry:
         said = {
             GROUPS: "group folds mimic the test",
             PLAIN: "plain folds mimic the test",
-            BETWEEN: "the test lies between group folds, which are the pessimistic choice, and plain folds",
+            BETWEEN: "between group folds, the pessimistic choice, and plain folds, or too few images to tell",
         }
         return f"{said[self.verdict]}; {held_against}"
 
