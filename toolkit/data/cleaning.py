@@ -2,8 +2,8 @@
 
 `cleaning.csv` has the columns index, action, value, reason, confidence. Actions: `drop` leaves a sample out of
 every fold; samples with `group` lines of equal value share a fold (in plain folds unless the reason is one of the
-audit's own); `relabel` gives the class `value` (its name or its index). With a question mark (`drop?`) a line is a suggestion: checked like the others, but not obeyed until
-a person takes the question mark away.
+audit's own); `relabel` gives the class `value` (its name or its index). With a question mark (`drop?`) a line is a
+suggestion: checked like the others, but not obeyed until a person takes the question mark away.
 """
 
 import csv

@@ -34,7 +34,7 @@ def make_folds(
     file), and for each further repeat r of inputs["repeats"] one `fold_<r>` from the seed plus r. The samples
     of inputs["holdout"], a share, are held out of all repeats.
     """
-    options = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
+    options: dict[str, Any] = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
     merged = merge_groups(groups, ids, cleaning)
     whole = whole_in_plain(groups, ids, cleaning) if options["split"] == PLAIN else merged
     kept = ~np.isin(ids, cleaning.loc[cleaning["action"] == "drop", "index"])
