@@ -1,5 +1,6 @@
 """The split: what it makes, what it tells, and that it is made anew only for other inputs."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests import tiny
+from tests.auditing import leaky
 from toolkit.auditing.audit import audit
 from toolkit.auditing.findings import equal_pictures
 from toolkit.auditing.split_check import Split
@@ -152,3 +154,68 @@ def test_pairs_of_one_origin_that_are_divided_are_counted(cells: Project, drawn:
     lines[lines["action"] != "group"].to_csv(cells.workspace.cleaning, index=False)
     divided = cells.folds(3)
     assert divided.leaks and f"{divided.leaks:,} pairs of one origin lie on two sides of a fold" in warnings(divided)
+
+
+@pytest.fixture
+def copies(audited: Path, tmp_path: Path) -> Project:
+    shutil.copytree(audited, tmp_path / "own")
+    return leaky.project(tmp_path / "own")
+
+
+def divided(split: Split) -> int:
+    """Groups that lie in more than one fold."""
+    return int((split.table[split.fold >= 0].groupby("group")["fold"].nunique() > 1).sum())
+
+
+def test_folds_follow_what_the_audit_says_of_the_test_images_and_a_person_overrules_it(copies: Project) -> None:
+    found = copies.folds(3)
+    assert found.plain and found.as_json()["split"] == "plain" and divided(found) > 15
+    told = "\n".join(part for part in found.told() if isinstance(part, str))
+    assert "relatives that the audit found may lie in different folds: plain folds mimic the test; " in told
+    assert f"{found.leaks:,} pairs of one origin lie on two sides of a fold, which in plain folds they may" in told
+    assert "leaky: 3 plain folds, 30 groups" in found._repr_html_() and not warnings(found)
+    made = copies.workspace.folds.stat().st_mtime_ns
+    assert copies.folds(3, split="plain").as_json() == found.as_json()
+    assert copies.workspace.folds.stat().st_mtime_ns == made, "asked for or not, it is the same split"
+    whole = copies.folds(3, split="groups")
+    assert not whole.plain and divided(whole) == 0 and whole.leaks == 0
+    assert "groups stay whole, as asked with --split groups: plain folds mimic the test; " in str(whole.told())
+    assert whole.table["group"].equals(found.table["group"]), "the group is the origin, whatever the split"
+    assert whole.as_json()["hash"] != found.as_json()["hash"]
+    with pytest.raises(UserError, match="there is no split 'group'; there are auto, groups, plain"):
+        copies.folds(3, split="group")
+
+
+def test_plain_folds_keep_equal_pictures_and_a_persons_own_groups_together(copies: Project) -> None:
+    lines = pd.read_csv(copies.workspace.cleaning, dtype=str)
+    found = copies.folds(3).table
+    apart = found.groupby("group").filter(lambda rows: rows["fold"].nunique() > 1)
+    mine = apart[apart["group"] == apart["group"].iloc[0]]["index"].astype(str)
+    lines.loc[lines["index"].isin(mine), "reason"] = "one patient"
+    lines.to_csv(copies.workspace.cleaning, index=False)
+    table = copies.folds(3).table  # a reason is no part of the list's hash, yet here it counts
+    assert table.loc[table["index"].isin(mine.astype(int)), "fold"].nunique() == 1
+    assert len(set(table["fold"])) == 3 and not table["fold"].equals(found["fold"])
+    same = with_equal_pictures(np.arange(len(table)), open_dataset(copies.workspace.data).images)
+    assert (table.groupby(same)["fold"].nunique() == 1).all()
+
+
+def test_plain_folds_that_no_evidence_asks_for_are_warned_of(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path, of=tiny.looking)
+    rule = "the test images may not be looked at (rule unlabelled_test_images: no source given)"
+    assert f"groups stay whole: {rule}" in str(tiny.prepare(tmp_path / "closed").folds(3).told())
+    asked = project.folds(3, split="plain")
+    unknown = "the audit has not looked for relatives of the test images; run `python -m toolkit.audit`"
+    warned = f"may lie in different folds, as asked with --split plain: {unknown}; the local score may be too good"
+    assert warned in warnings(asked)
+    assert divided(asked) == 0, "what the files call one group stays whole"
+
+
+def test_dropped_relatives_are_no_reason_to_divide(copies: Project) -> None:
+    relatives = pd.read_parquet(copies.workspace.evidence / "relatives.parquet")
+    table = copies.folds(3).table
+    groups = table["group"].iloc[relatives["train"].unique()].unique()
+    dropped = table.loc[table["group"].isin(groups[3:]), "index"]
+    clean(copies, "".join(f"{index},drop,,,\n" for index in dropped))
+    split = copies.folds(3)
+    assert split.mimicry is not None and split.mimicry.related < 20 and not split.plain

@@ -192,6 +192,14 @@ def prepare(root: Path, folds: int = 3, holdout: float | str | None = None, **mo
     return made
 
 
+def copy_to_test(root: Path, number: int) -> None:
+    """The first test images become the first training images, in the practice data of `looking`."""
+    raw = project(root, looking).raw
+    tests = np.load(raw / "test.npy")
+    tests[:number] = Npz(raw / "data.npz")["images"][:number]
+    np.save(raw / "test.npy", tests)
+
+
 def train(root: Path, *assignments: str, recipe: str | None = None, stress: str = "auto", **more: Any) -> Run:
     """A finished run; assignments: fields such as `schedule.epochs=2`."""
     made = project(root, **more)

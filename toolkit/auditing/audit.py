@@ -36,9 +36,8 @@ LARGE = 0.2  # of the samples in one group: then the folds can't be even
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit(Outcome):
     """What was found. table: one line a sample, as `sample_table` returns it; proposal: the lines of a cleaning list;
-    shift: None where there are no test images; mimicry: of the test by folds, None where there are none or they may
-    not be looked at; known: of how many a submission of a file can give a known answer; note: what became of the list
-    on disk.
+    shift, and mimicry of the test by folds: None where there are no test images or they may not be looked at; known:
+    of how many a submission of a file can give a known answer; note: what became of the list on disk.
     """
 
     competition: Competition
@@ -148,11 +147,11 @@ def audit(competition: Competition, workspace: Workspace, raw: Path, workers: in
     with atomic(workspace.audit) as partial:
         table.to_parquet(partial, index=False)
     note = _write_cleaning(workspace, proposal)
-    shift = _shift(dataset, findings, table, workspace.evidence)
+    shift = _shift(competition, dataset, findings, table, workspace.evidence)
     kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
     relatives, mimics, known = None, None, 0
     if may_look(competition, dataset):
-        relatives = find_relatives(dataset, findings, workspace.evidence, jobs)
+        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs)
         whole = with_equal_pictures(dataset.groups, dataset.images)
         mimics = mimicry(relatives, findings.links, whole, kept, len(dataset.test_images))
         if competition.try_submission is None:
@@ -233,10 +232,12 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
     return "edit it as you like; lines with a question mark are suggestions and not obeyed"
 
 
-def _shift(dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path) -> Shift | None:
-    """How the test images differ from the training images that are no intruders, where there are any."""
+def _shift(
+    competition: Competition, dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path
+) -> Shift | None:
+    """How the test images differ from the training images that are no intruders, where they may be looked at."""
     train = kept_properties(dataset.images, evidence / "properties.parquet")
-    if not len(dataset.test_images):
+    if not may_look(competition, dataset):
         return None
     test = kept_properties(dataset.test_images, evidence / "test_properties.parquet")
     rows = findings.distinct

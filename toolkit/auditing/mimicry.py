@@ -75,7 +75,7 @@ class Mimicry:
         said = {
             GROUPS: "group folds mimic the test",
             PLAIN: "plain folds mimic the test",
-            BETWEEN: "the test lies between group folds, which are the pessimistic choice, and plain folds",
+            BETWEEN: "between group folds, the pessimistic choice, and plain folds, or too few images to tell",
         }
         return f"{said[self.verdict]}; {held_against}"
 
@@ -104,25 +104,29 @@ def mimicry(
     `Findings`. whole: int64 (N,), equal for rows that even plain folds keep together, those with equal pictures among
     them; kept: bool (N,), those that are trained on.
     """
-    relatives = relatives[kept[relatives["train"].to_numpy()]]
-    kind = relatives.groupby("test")["kind"].agg(set)
-    exact, copies = (kind.map(lambda kinds, one=one: one in kinds).astype(bool) for one in (EXACT, COPY))
-    neighbours = kind.map(lambda kinds: bool(kinds - {EXACT, COPY})).astype(bool)
+    rank = relatives["kind"].map({EXACT: 0, COPY: 1}).fillna(2)  # of what is surest
+    surest = relatives.assign(rank=rank)[kept[relatives["train"].to_numpy()]].sort_values("rank", kind="stable")
+    surest = surest.drop_duplicates("test")
+    exact, copies, neighbours = (int((surest["rank"] == one).sum()) for one in range(3))
     unit, origin, others = _units(links, whole, kept)
-    under_plain = (1.0 - float(folds) ** -others)[unit]
-    plain = _share(float(under_plain.sum()), np.bincount(origin[unit]))
-    inexact = relatives[relatives["test"].isin(kind.index[~exact])].drop_duplicates("test")
-    rows = np.cumsum(kept) - 1  # among those kept
-    clusters = np.bincount(origin[unit[rows[inexact["train"].to_numpy()]]]) if len(inexact) else np.zeros(0, np.int64)
-    alone = tests - int(exact.sum()) - len(inexact)
-    test = _share(len(inexact), np.concatenate([clusters, np.ones(alone, np.int64)]))
-    counts = (int(one.sum()) for one in (exact, copies & ~exact, neighbours & ~copies & ~exact))
-    return Mimicry(tests, len(kind), *counts, test, plain, folds)
+    under_plain = (1.0 - float(folds) ** -others)[unit[kept]]
+    inexact = surest.loc[surest["rank"] > 0, "train"].to_numpy(np.int64)
+    alone = np.ones(tests - exact - len(inexact), np.int64)
+    return Mimicry(
+        tests=tests,
+        related=len(surest),
+        exact=exact,
+        copies=copies,
+        neighbours=neighbours,
+        test=_share(len(inexact), np.concatenate([np.bincount(origin[unit[inexact]]), alone])),
+        plain=_share(float(under_plain.sum()), np.bincount(origin[unit[kept]])),
+        folds=folds,
+    )
 
 
 def _units(links: pd.DataFrame, whole: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What plain folds keep whole: unit of each kept row, and of each unit its origin (units that a chain of links
-    joins), and how many other units are its relatives: all copies of a picture, tiles beside it.
+    """What plain folds keep whole: unit of each row (-1: not kept), and of each unit its origin (units that a chain of
+    links joins), and how many other units are its relatives: all copies of a picture, tiles beside it.
     """
     unit = np.full(len(whole), -1)
     unit[kept] = np.unique(whole[kept], return_inverse=True)[1]
@@ -135,7 +139,7 @@ def _units(links: pd.DataFrame, whole: np.ndarray, kept: np.ndarray) -> tuple[np
     beside = np.unique(np.sort(pairs[inside & ~is_copy], axis=1), axis=0)
     beside = beside[copies[beside[:, 0]] != copies[beside[:, 1]]]
     others = np.bincount(copies)[copies] - 1 + np.bincount(beside.ravel(), minlength=number)
-    return unit[kept], origin, others
+    return unit, origin, others
 
 
 def _share(count: float, clusters: np.ndarray) -> Share:

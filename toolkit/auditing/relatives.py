@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.duplicates import find_copies_across
-from toolkit.auditing.findings import REPEATS, Findings, kept, kept_pictures, vocabulary
+from toolkit.auditing.findings import REPEATS, kept, kept_pictures, vocabulary
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, rows_of_pictures
@@ -32,22 +32,22 @@ def stored_relatives(competition: Competition, dataset: Dataset, evidence: Path)
     return pd.read_parquet(path) if may_look(competition, dataset) and path.exists() else None
 
 
-def find_relatives(dataset: Dataset, findings: Findings, evidence: Path, jobs: int) -> pd.DataFrame:
+def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
     """A line for each pair found, with the columns COLUMNS: row of the test image, row of the training image.
 
-    kind: `exact`, `copy`, or the side of the training image on which the test image continues it. Not every relative
-    of a test image is in it, but one of each kind that it has. Of test images that are equal to the last bit one is
-    looked at, and what is found goes for all.
+    distinct: rows of training images to look for, as in `Findings`. kind: `exact`, `copy`, or the side of the training
+    image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
+    it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all.
     """
     path = evidence / "relatives.parquet"
     if not path.exists():
-        table = _search(dataset, findings, evidence, jobs)
+        table = _search(dataset, distinct, evidence, jobs)
         with atomic(path) as partial:
             table.to_parquet(partial, index=False)
     return pd.read_parquet(path)
 
 
-def _search(dataset: Dataset, findings: Findings, evidence: Path, jobs: int) -> pd.DataFrame:
+def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
     same, known = rows_of_pictures(dataset.test_images), rows_of_pictures(dataset.images)
     first = {int(rows[0]): rows for rows in same.values()}
     exact = {int(rows[0]): known[picture] for picture, rows in same.items() if picture in known}
@@ -58,8 +58,8 @@ def _search(dataset: Dataset, findings: Findings, evidence: Path, jobs: int) -> 
         for row in (rows if len(rows) <= REPEATS else rows[:1]).tolist()
     ]
     looked_at = np.array([row for row in first if row not in exact], np.int64)
-    if len(looked_at) and len(findings.distinct):
-        pictures = kept_pictures(dataset.images[findings.distinct], evidence / "keypoints", jobs)
+    if len(looked_at) and len(distinct):
+        pictures = kept_pictures(dataset.images[distinct], evidence / "keypoints", jobs)
         tests = kept_pictures(dataset.test_images[looked_at], evidence / "test_keypoints", jobs)
         words = vocabulary(pictures, evidence)
         vectors, test_vectors = (
@@ -67,15 +67,15 @@ def _search(dataset: Dataset, findings: Findings, evidence: Path, jobs: int) -> 
             for name, each in (("vectors.npy", pictures), ("test_vectors.npy", tests))
         )
         found += [
-            (looked_at[link.right], findings.distinct[link.left], COPY, link.similarity)
+            (looked_at[link.right], distinct[link.left], COPY, link.similarity)
             for link in find_copies_across(pictures, vectors, tests, test_vectors, jobs)
         ]
-        number = len(findings.distinct)
+        number = len(distinct)
         for seam in find_seams(pictures.images, tests.images):
             test, train, side = seam.right, seam.left, seam.side
             if test < number:
                 test, train, side = train, test, OPPOSITE[side]
-            found.append((looked_at[test - number], findings.distinct[train], side, 1 - seam.ratio))
+            found.append((looked_at[test - number], distinct[train], side, 1 - seam.ratio))
     pairs = [(row, *rest) for test, *rest in found for row in first[int(test)].tolist()]
     types = {"test": np.int64, "train": np.int64, "kind": str, "similarity": float}
     return pd.DataFrame(pairs, columns=list(COLUMNS)).astype(types).sort_values(["test", "train"], ignore_index=True)

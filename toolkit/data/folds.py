@@ -38,7 +38,7 @@ def make_folds(
     inputs["repeats"] one `fold_<r>` from the seed plus r. The samples of inputs["holdout"], a share or AUTO, are held
     out of all repeats.
     """
-    options = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
+    options: dict[str, Any] = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
     merged = merge_groups(groups, ids, cleaning)
     whole = whole_in_plain(groups, ids, cleaning) if options["split"] == PLAIN else merged
     dropped = cleaning[cleaning["action"] == "drop"]
