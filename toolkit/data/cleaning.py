@@ -1,10 +1,10 @@
 """The cleaning list: what a person decided about single samples. Nothing is deleted; folds leave out or join.
 
 `cleaning.csv` has the columns index, action, value, reason, confidence. Actions: `drop` leaves a sample out of
-training, and where it `leaves_the_score` also out of every fold; samples with `group` lines of equal value share a fold
-(in plain folds unless the reason is one of the audit's own); `relabel` gives the class `value` (its name or its index)
-to train on. With a question mark (`drop?`) a line is a
-suggestion: checked like the others, but not obeyed until a person takes the question mark away.
+training, and where it `leaves_the_score` also out of every fold; samples with `group` lines of equal value share a
+fold (in plain folds unless the reason is one of the audit's own); `relabel` gives the class `value` (its name or its
+index) to train on. With a question mark (`drop?`) a line is a suggestion: checked like the others, but not obeyed
+until a person takes the question mark away.
 """
 
 import csv
