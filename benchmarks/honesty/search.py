@@ -40,8 +40,8 @@ POINTS = 0.01 / float(norm.pdf(MIDDLE))  # of the margin, for a point of accurac
 SPREAD = LUCK = 0.4 * POINTS  # of recipes, and of trainings
 SHARED = 0.87  # of a margin's variance between samples, the same for all trials
 SHARPNESS = 2.0  # of probabilities
-REPEATS = {20: 160, 60: 80, 200: 20}  # by trials
-BLENDS = 40
+REPEATS = {20: 100, 60: 40, 200: 12}  # by trials
+BLENDS = 20
 BEST = 4
 QUICK = ("mean", "single", f"best-{BEST}", "greedy")  # blenders: the others take most of the time
 
@@ -69,10 +69,11 @@ class World:
 
 @dataclass(frozen=True)
 class Trial:
-    """folds: as they are judged; truth: of its recipe; networks: the truth of each fold's, (FOLDS,); margins: theirs,
-    (FOLDS, SAMPLES + HIDDEN).
+    """order: of its folds, as they came; folds: as they are judged; truth: of its recipe; networks: the truth of each
+    fold's, (FOLDS,); margins: theirs, (FOLDS, SAMPLES + HIDDEN).
     """
 
+    order: list[int]
     folds: Folds
     truth: float
     networks: np.ndarray
@@ -87,7 +88,7 @@ def draw_world(seed: int) -> World:
     return World(competition, rng, rng.integers(2, size=number), rng.standard_normal(number))
 
 
-def draw_trial(world: World) -> Trial:
+def draw_trial(world: World, number: int) -> Trial:
     """A recipe of the space, trained on all folds."""
     rng, worth = world.rng, MIDDLE + SPREAD * world.rng.standard_normal()
     margins = np.sqrt(SHARED) * world.hard + np.sqrt(1 - SHARED) * rng.standard_normal(len(world.hard))
@@ -100,7 +101,7 @@ def draw_trial(world: World) -> Trial:
         confusions = np.zeros((len(rows), 2, 2), np.int64)
         confusions[np.arange(len(rows)), truth, np.where(margins[k, rows] > 0, truth, 1 - truth)] = 1
         folds.append(FoldConfusions(k, rows, confusions))
-    return Trial(folds, float(norm.cdf(worth)), norm.cdf(trained[:, 0]), margins)
+    return Trial(fold_order(0, number, FOLDS), folds, float(norm.cdf(worth)), norm.cdf(trained[:, 0]), margins)
 
 
 def search(world: World, trials: int) -> tuple[list[Trial], float]:
@@ -108,11 +109,11 @@ def search(world: World, trials: int) -> tuple[list[Trial], float]:
     competition, finished, shared = world.competition, [], []
     best, noise = None, None
     for number in range(trials):
-        trial = draw_trial(world)
+        trial = draw_trial(world, number)
         shared.append(pooled_score(competition, trial.folds) - trial.truth)
         known = [one.folds for one in finished]
         done: list[FoldConfusions] = []
-        for k in fold_order(0, number, FOLDS):
+        for k in trial.order:
             done.append(trial.folds[k])
             if best is not None and should_prune(competition, done, best.folds, noise=noise):
                 break
@@ -133,7 +134,7 @@ def measure_winners(trials: int, repeats: int) -> tuple[np.ndarray, np.ndarray]:
     while len(biases) < repeats:
         world = draw_world(seed=1000 * trials + len(biases))
         finished, shared = search(world, trials)
-        found = worth_of_best(world.competition, [one.folds for one in finished])
+        found = worth_of_best(world.competition, [one.folds for one in finished], [one.order for one in finished])
         winner = finished[found.winner]
         own = worth_of_best(world.competition, [winner.folds] * 2)  # nothing is chosen: its own interval
         luck = found.naive - winner.truth - shared

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from toolkit.competition import Competition
-from toolkit.scoring.selection import FoldConfusions, Folds, by_group, pooled_score, worth_by_fold, worth_of_best
+from toolkit.scoring.selection import (
+    FoldConfusions,
+    Folds,
+    by_group,
+    pooled_score,
+    survivors_luck,
+    worth_by_fold,
+    worth_of_best,
+)
 
 
 def fold(number: int, right: np.ndarray) -> FoldConfusions:
@@ -85,6 +93,37 @@ def test_cross_fitting_promises_what_is_there_and_the_optimism_covers_the_winner
     error = np.std(crossfitted) / np.sqrt(60)
     assert abs(np.mean(crossfitted)) < 3 * error < 0.005
     assert np.mean(naive) > 0.007 and np.mean(covered) > 0.85
+
+
+@pytest.mark.parametrize("folds", [3, 5])
+def test_who_goes_on_has_been_lucky_and_by_how_much_is_known(folds: int) -> None:
+    """Of equals, those are given up that are below 0 on the folds so far; the last fold decides nothing."""
+    rng = np.random.default_rng(0)
+    orders = rng.permuted(np.tile(np.arange(folds), (20_000, 1)), axis=1)
+    scores = rng.standard_normal((20_000, folds)) * 0.01
+    came = np.take_along_axis(scores, orders, axis=1)
+    left = (came.cumsum(1)[:, :-1] > 0).all(1)
+    hard = np.arange(folds) / 10  # a fold that is harder is so for all
+    asked = orders[left].tolist()
+    luck = survivors_luck(scores[left] - hard, asked)
+    places = np.take_along_axis(luck, orders[left], axis=1)[0]
+    assert places[:2] == pytest.approx(came[left].mean(0)[:2], rel=0.12) and places[0] > places[1] > 0
+    assert not places[2:].any(), "who wins would have survived these"
+    assert not survivors_luck(scores[left][:4], asked[:4]).any(), "too few to say"
+    alone = survivors_luck(scores[left], [*asked[:-1], None])
+    assert not alone[-1].any() and alone[0].any(), "it wasn't asked whether this one goes on"
+
+
+def test_a_search_that_gives_up_promises_less(blood_cells: Competition) -> None:
+    trials = [candidate(*right) for right in ([90, 70, 70], [60, 90, 60], [75, 75, 78], [80, 70, 70], [70, 80, 70])]
+    orders = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [1, 0, 2]]
+    plain, less = worth_of_best(blood_cells, trials), worth_of_best(blood_cells, trials, orders)
+    luck = survivors_luck(blood_cells.score(np.array([[one.confusions.sum(0) for one in t] for t in trials])), orders)
+    lost = luck[plain.parts, range(3)].mean()
+    assert lost > 0 and (less.naive, less.parts) == (plain.naive, plain.parts)
+    for name in ("score", "low", "high"):
+        assert getattr(less, name) == pytest.approx(getattr(plain, name) - lost)
+    assert less.optimism == pytest.approx(plain.optimism + lost) and np.mean(less.by_fold) == pytest.approx(less.score)
 
 
 def test_samples_are_summed_by_group() -> None:

@@ -28,6 +28,11 @@ class FoldConfusions:
 
 
 Folds = Sequence[FoldConfusions]  # of one run or trial
+Orders = Sequence[
+    Sequence[int] | None
+]  # of each candidate: its folds as they came, where it could be given up between
+SURVIVORS = 5  # candidates from which on they say what surviving took
+DECISIVE = 2  # folds that decide on winners, too: they survive later ones by what they have shown (benchmarks.honesty)
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,33 @@ def residual_variance(scores: np.ndarray) -> tuple[float, int]:
     return float((rest**2).sum() / freedom), freedom
 
 
-def worth_of_best(competition: Competition, candidates: Sequence[Folds]) -> Selection:
+def survivors_luck(scores: np.ndarray, orders: Orders) -> np.ndarray:
+    """By how much the scores (T, K) of those that a search didn't give up are too high for that, (T, K).
+
+    Who went on after a fold did well there, by its worth or by luck; the last fold decided on nothing. So the mean
+    lead that a place in the orders has over the later ones is luck, each fold measured by its mean. It is taken of the
+    DECISIVE first places. 0 for candidates without an order, and where fewer than SURVIVORS have one.
+    """
+    luck = np.zeros(scores.shape)
+    known = [row for row, order in enumerate(orders) if order is not None]
+    if len(known) < SURVIVORS:
+        return luck
+    order = np.array([orders[row] for row in known])
+    came = np.take_along_axis(scores[known] - scores[known].mean(0), order, axis=1)
+    places = np.zeros(scores.shape[1])
+    for place in reversed(range(len(places) - 1)):
+        later = slice(place + 1, None)
+        places[place] = (came[:, place] - came[:, later].mean(1)).mean() + places[later].mean()
+    places[DECISIVE:] = 0
+    luck[np.array(known)[:, None], order] = places
+    return luck
+
+
+def worth_of_best(competition: Competition, candidates: Sequence[Folds], orders: Orders = ()) -> Selection:
     """The candidate of the best official score, and what a choice made so scores where it wasn't made.
 
-    At least two candidates, which have the same folds, at least two; ValueError otherwise. Which fold comes first, and
-    which group in it, makes no difference.
+    At least two candidates, which have the same folds, at least two; ValueError otherwise. Which fold is listed first,
+    and which group in it, makes no difference. orders: of a search's trials, whose `survivors_luck` is taken off.
     """
     ordered = [in_order(folds) for folds in candidates]
     numbers = {tuple(fold.number for fold in folds) for folds in ordered}
@@ -101,23 +128,23 @@ def worth_of_best(competition: Competition, candidates: Sequence[Folds]) -> Sele
     naive, parts = competition.score(total), competition.score(total[:, None] - confusions).argmax(0)
     taken = [ordered[best][k] for k, best in enumerate(parts)]
     of_groups, groups = np.concatenate([f.confusions for f in taken]), np.concatenate([f.groups for f in taken])
-    low, high = score_interval(competition, of_groups, groups)
-    score, each = pooled_score(competition, taken), competition.score(confusions)
-    by_fold = [each[best, k] for k, best in enumerate(parts)]
-    return _selection(naive, parts, score, (low, high), by_fold, each)
+    ends = score_interval(competition, of_groups, groups)
+    each, score = competition.score(confusions), pooled_score(competition, taken)
+    return _selection(naive, parts, score, ends, each, orders)
 
 
-def worth_by_fold(scores: Sequence[float], ends: Sequence[tuple[float, float]], by_fold: np.ndarray) -> Selection:
+def worth_by_fold(
+    scores: Sequence[float], ends: Sequence[tuple[float, float]], by_fold: np.ndarray, orders: Orders = ()
+) -> Selection:
     """As `worth_of_best`, of scores that are known by fold alone: (T,), with their intervals (T, 2), and (T, K).
 
     The winner's score and its interval, lowered by what the mean over folds loses where the choice is cross-fitted.
     """
     parts = (by_fold.sum(1, keepdims=True) - by_fold).argmax(0)
     winner = int(np.argmax(scores))
-    taken = [by_fold[best, k] for k, best in enumerate(parts)]
-    optimism = float(by_fold[winner].mean() - np.mean(taken))
-    low, high = (end - optimism for end in ends[winner])
-    return _selection(np.array(scores), parts, scores[winner] - optimism, (low, high), taken, by_fold)
+    loss = float(by_fold[winner].mean() - by_fold[parts, np.arange(len(parts))].mean())
+    low, high = ends[winner]
+    return _selection(np.array(scores), parts, scores[winner] - loss, (low - loss, high - loss), by_fold, orders)
 
 
 def _selection(
@@ -125,16 +152,20 @@ def _selection(
     parts: np.ndarray,
     score: float,
     ends: tuple[float, float],
-    by_fold: Sequence[float],
     each: np.ndarray,
+    orders: Orders,
 ) -> Selection:
-    """With the interval of the optimism: that of a difference between two candidates on the same folds.
+    """Less the luck of who survived, and with the interval of the optimism: that of a difference between two
+    candidates on the same folds. each: scores (T, K).
 
     Both have a residual of their own on each fold, and Student's t the freedom with which its variance is known. So it
     says something where the same one wins without every fold: the difference is then 0, and the winner's luck is not.
     """
     variance, freedom = residual_variance(each)
     half = float(student.ppf(PERCENTILES[1] / 100, freedom) * np.sqrt(2 * variance / each.shape[1]))
+    taken = parts, np.arange(len(parts))
+    luck = survivors_luck(each, orders)[taken]
+    score -= float(luck.mean())
     optimism = float(naive.max()) - score
     return Selection(
         candidates=len(naive),
@@ -142,9 +173,9 @@ def _selection(
         parts=tuple(parts.tolist()),
         naive=float(naive.max()),
         score=float(score),
-        low=float(ends[0]),
-        high=float(ends[1]),
-        by_fold=tuple(map(float, by_fold)),
+        low=float(ends[0] - luck.mean()),
+        high=float(ends[1] - luck.mean()),
+        by_fold=tuple((each[taken] - luck).tolist()),
         optimism_low=optimism - half,
         optimism_high=optimism + half,
     )

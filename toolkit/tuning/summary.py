@@ -20,8 +20,9 @@ from toolkit.tuning.board import scores, short, state
 from toolkit.tuning.finals import Final
 from toolkit.tuning.plots import draw, importances
 from toolkit.tuning.settings import SearchSettings
-from toolkit.tuning.study import counted
+from toolkit.tuning.study import NOTE, counted
 from toolkit.tuning.trial_runs import TrialContext
+from toolkit.tuning.trials import fold_order
 
 Told = str | Warned | Table
 
@@ -167,15 +168,26 @@ def _counts(trials: Sequence[FrozenTrial]) -> dict[str, int]:
 
 def _choice(context: TrialContext, ranked: Sequence[FrozenTrial]) -> Selection | None:
     """What choosing the best is worth, by the trials that have all folds; None for fewer than two."""
-    rivals, objective = context.rivals, context.rivals.objectives[0]
-    if objective.metric == "clean":
-        folds = [rivals.of(trial, "clean") for trial in ranked]
-        whole = [one for one in folds if len(one) == context.folds]
-        return worth_of_best(rivals.competition, whole) if len(whole) > 1 and context.folds > 1 else None
-    assert objective.metric is not None
-    runs = [run for run in map(rivals.run, ranked) if run.finished]
-    scores = [found for run in runs if (found := run.metrics.get(objective.metric))]
-    if len(scores) < 2 or context.folds < 2:
+    rivals, metric = context.rivals, context.rivals.objectives[0].metric
+    if metric == "clean":
+        whole = [(trial, folds) for trial in ranked if len(folds := rivals.of(trial, "clean")) == context.folds]
+    else:
+        runs = [(trial, rivals.run(trial)) for trial in ranked]
+        scored = [(trial, run.metrics) for trial, run in runs if run.finished]
+        whole = [(trial, found) for trial, metrics in scored if (found := metrics.get(metric))]
+    if len(whole) < 2 or context.folds < 2:
         return None
+    orders = [_order(context, trial) for trial, _ in whole]
+    if metric == "clean":
+        return worth_of_best(rivals.competition, [folds for _, folds in whole], orders)
+    scores = [found for _, found in whole]
     ends = [(one["low"], one["high"]) for one in scores]
-    return worth_by_fold([one["score"] for one in scores], ends, np.array([one["by_fold"] for one in scores]))
+    by_fold = np.array([one["by_fold"] for one in scores])
+    return worth_by_fold([one["score"] for one in scores], ends, by_fold, orders)
+
+
+def _order(context: TrialContext, trial: FrozenTrial) -> list[int] | None:
+    """Its folds as they came; None where nothing asked after each whether it goes on, or it did in spite of that."""
+    if trial.state.name != "COMPLETE" or NOTE in trial.user_attrs:
+        return None
+    return fold_order(context.settings.seed, trial.number, context.folds)
