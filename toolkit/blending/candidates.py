@@ -136,7 +136,7 @@ class Pool:
     truth: np.ndarray  # int64 (n,)
     item_fold: np.ndarray  # int64 (n,)
     limits: np.ndarray  # in the currencies of the candidates' costs
-    remembered: dict[tuple[str | int, ...], np.ndarray] = field(default_factory=dict)
+    remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict)
 
     @property
     def scored(self) -> tuple[int, ...]:
