@@ -157,7 +157,7 @@ def test_where_code_is_handed_in_only_what_the_server_can_do_is_chosen(tmp_path:
 
 @pytest.mark.usefixtures("undrawn")
 def test_what_is_asked_for_is_another_blend_and_a_poor_one_is_doubted_where_it_is_handed_in(tmp_path: Path) -> None:
-    project = made_runs(tmp_path, {"a": 3} | dict.fromkeys("bcde", -1))
+    project = made_runs(tmp_path, {"a": 3.0} | dict.fromkeys("bcde", -1.0))
     chosen, heard = project.ensemble(views=PLAIN), Heard()
     assert chosen.name == "single" and chosen.doubt is None and chosen.metrics["gain_is_real"] >= 0.05
     project.progress = heard

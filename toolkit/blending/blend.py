@@ -127,7 +127,8 @@ def _store(
             parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(shape[0]))
             write_probabilities(files.test_path, parts, shape, candidates[0].oof.dtype.type)
         write_json(files.description_path, describe(pool, fitted))
-        if quantiles := quantiles_of(fitted):
+        quantiles: dict[str, Any] = quantiles_of(fitted)
+        if quantiles:
             np.savez(files.quantiles_path, **quantiles)
         if choice is not None:
             write_choice(files.views_path, choice)

@@ -156,16 +156,18 @@ class Blend(Predictions):
 
     def _lacking(self, metrics: dict[str, Any]) -> list[str]:
         """What the stress and test-matched score leave out of the blend, or why they are missing."""
-        told = []
+        told, missing = [], {}
+        used = [self.run(name) for name in runs_used(self.described)]
         for kind, name in FURTHER.items():
             if metrics.get(kind):
                 if left_out := metrics[kind].get("without"):
                     told.append(f"the blend's {name} is that without its {' and '.join(left_out)}, as runs keep it")
-                continue
-            lacking = [run for run in map(self.run, runs_used(self.described)) if not run.metrics.get(kind)]
-            if lacking and any(run.metrics.get(kind) for run in self.runs):
-                recipes = " and ".join(f"`train --recipe {run.recipe_path}`" for run in lacking)
-                told.append(f"the blend has no {name}, as not all of its runs have one: {recipes}, then `ensemble`")
+            elif any(run.metrics.get(kind) for run in self.runs):
+                lacking = [str(run.recipe_path) for run in used if not run.metrics.get(kind)]
+                missing[name] = " and ".join(f"`train --recipe {path}`" for path in lacking)
+        for recipes in dict.fromkeys(filter(None, missing.values())):
+            names = " and no ".join(name for name, each in missing.items() if each == recipes)
+            told.append(f"the blend has no {names}, as not all of its runs have one: {recipes}, then `ensemble`")
         return told
 
     def _row(self, one: dict[str, Any]) -> list[str]:
@@ -178,8 +180,8 @@ class Blend(Predictions):
         metrics, used = self.metrics, [name for name, share in self.shares.items() if share > 0]
         result = {"blend": str(self.folder), "method": self.name, "runs": used}
         names = ("clean", "stress", "naive", "optimism", "single", "gain", "gain_is_real")
-        unseen = [one.sentence for one in self.unseen]
-        return result | {name: metrics[name] for name in names} | {"unseen_choices": unseen}
+        further = {"gave_way": metrics.get("gave_way"), "unseen_choices": [one.sentence for one in self.unseen]}
+        return result | {name: metrics[name] for name in names} | further
 
 
 def gave_way(blender: str) -> str:

@@ -155,7 +155,7 @@ class Pool(SeedGroups):
     truth: np.ndarray  # int64 (n,)
     item_fold: np.ndarray  # int64 (n,)
     limits: np.ndarray  # in the currencies of the candidates' costs
-    remembered: dict[tuple[str | int, ...], np.ndarray] = field(default_factory=dict)
+    remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -199,11 +199,17 @@ class Pool(SeedGroups):
     @cached_property
     def _totals(self) -> np.ndarray:
         """int64 (runs, folds, C, C): the confusion of each run. Runs are read one after the other."""
-        found = [[self.run_confusions(run, k).sum(0) for k in self.folds] for run in range(len(self.runs))]
+        found = [[self._read_confusions(run, k).sum(0) for k in self.folds] for run in range(len(self.runs))]
         return np.array(found)
 
     def run_confusions(self, run: int, fold: int) -> np.ndarray:
-        """Confusion matrices int64 (n, C, C) of one fold's samples under one run."""
+        """Confusion matrices int64 (n, C, C) of one fold's samples under one run, kept: few runs are the best."""
+        key = ("run", run, fold)
+        if key not in self.remembered:
+            self.remembered[key] = self._read_confusions(run, fold)
+        return self.remembered[key]
+
+    def _read_confusions(self, run: int, fold: int) -> np.ndarray:
         labelled, rows = self.labelled, self.labelled.rows(fold)
         parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
         stored = self.runs[run].oof

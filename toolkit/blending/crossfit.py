@@ -118,7 +118,8 @@ def cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None = None)
         both = np.concatenate([np.stack(pair, axis=1) for pair in pairs]).astype(np.int64)
         draws = score(resample(both, groups_of(folds), seed=1))
         gain = draws[:, 0] - draws[:, 1]
-        return *map(float, score(both.sum(0))), float((gain > 0).mean() + (gain == 0).mean() / 2)
+        ours, theirs = map(float, score(both.sum(0)))
+        return ours, theirs, float((gain > 0).mean() + (gain == 0).mean() / 2)
 
     parts = []
     for k in folds:
