@@ -25,8 +25,8 @@ def measure(repeats: int | None = None) -> list[Measured]:
     """Handwritten digits (Alpaydin & Kaynak 1998) under noise, in points.
 
     A classifier is trained on folds, all `relabel?` lines that follow from its predictions are obeyed, and it is then
-    trained anew. How much more the printed accuracy rises than that of the same classifiers on other digits: on the mended
-    labels, as it was printed before, and on the file's. What is left of it is what the mended labels of the training
+    trained anew. How much more the printed accuracy rises than that of the same classifiers on other digits: on the
+    mended labels, as it was printed before, and on the file's. What is left is what the mended labels of the training
     folds know of the validated samples, on which their judge was trained.
     """
     made = np.array([_once(np.random.default_rng(seed)) for seed in range(repeats or 12)])
