@@ -57,7 +57,8 @@ def test_jobs_leave_the_holdout_alone_and_are_small(tmp_path: Path) -> None:
 def test_a_sample_dropped_for_its_label_is_validated_and_never_trained_on(tmp_path: Path) -> None:
     project = prepare(tmp_path)
     project.workspace.cleaning.write_text("index,action,value,reason\n5,drop,,doubtful label: red\n")
-    labelled = project.folds(3) and project.labelled()
+    project.folds(3)
+    labelled = project.labelled()
     _, jobs = cross_validation.prepare(labelled, FIRST)
     assert [5 in job.valid_rows for job in jobs].count(True) == 1 and not any(5 in job.train_rows for job in jobs)
     run = cross_validation.train(labelled, override(FIRST, [QUICK]), stress="none")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.cleaning_proposal import REPEATED_MASK, REPEATED_PICTURE, groups_found, propose
+from toolkit.auditing.cleaning_proposal import groups_found, propose
 from toolkit.auditing.explain import picture_of_row
 from toolkit.auditing.findings import Findings, gather, kept_properties
 from toolkit.auditing.mimicry import Mimicry, mimicry
@@ -18,6 +18,7 @@ from toolkit.auditing.page import audit_page, class_table
 from toolkit.auditing.relatives import find_relatives, may_look
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
+from toolkit.data.cleaning import REPEATED_MASK, REPEATED_PICTURE
 from toolkit.data.dataset import Dataset, data_hash, open_dataset
 from toolkit.data.folds import stored_folds
 from toolkit.data.groups import merge_groups, with_equal_pictures
