@@ -236,14 +236,14 @@ def test_a_blend_of_runs_that_were_trained_on_them_is_not_scored(tmp_path: Path)
 
 def test_what_was_blended_must_still_be_there(tmp_path: Path) -> None:
     project = held(prepare(tmp_path, holdout=0.25))
-    made = project.ensemble(views=PLAIN)
-    one, two = made.runs
+    one, two = project.runs()
+    made = project.ensemble([one], views=PLAIN)
     write_json(one.manifest_path, {"inputs": (one.manifest or {}) | {"complete": False}})
     with pytest.raises(
         UserError, match=f"{one.name} isn't what was blended any more; run `python -m toolkit.ensemble`"
     ):
         holdout_score(made)
-    made = project.ensemble(views=PLAIN)
+    made = project.ensemble([two], views=PLAIN)
     two.weights[1].unlink()
     with pytest.raises(UserError, match="does not exist any more; train first again"):
         holdout_score(made)
