@@ -8,7 +8,7 @@ import numpy as np
 
 from tests import tiny
 from tests.auditing.test_duplicates import copy, texture
-from toolkit import Classification, Project, Rules
+from toolkit import Classification, Dataset, Project, Rules
 
 SOURCES, TESTS = 30, 30  # each source four times: 90 training images
 
@@ -30,7 +30,7 @@ def draw(folder: Path, seed: int, size: int) -> None:
     np.save(raw / "test.npy", tests)
 
 
-def load(folder: Path) -> tiny.Dataset:
+def load(folder: Path) -> Dataset:
     """Without groups: only an audit knows what belongs together."""
     data = tiny.load(folder)
     return replace(data, groups=data.ids)

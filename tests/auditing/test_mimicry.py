@@ -21,16 +21,10 @@ def related(lines: list[tuple[int, int, str]]) -> pd.DataFrame:
 
 def split(test: np.ndarray, origin: np.ndarray, folds: int = 5) -> Mimicry:
     """The images of one origin are copies; test: which of them are test images."""
-    train, tests = np.flatnonzero(~test), np.flatnonzero(test)
-    links = [(a, b, "copy") for a, b in pairwise(train)]
-    number = {int(row): at for at, row in enumerate(train)}
-    links = [(number[a], number[b], kind) for a, b, kind in links if origin[a] == origin[b]]
-    found = [
-        (at, number[int(row)], "copy")
-        for at, one in enumerate(tests)
-        for row in train[origin[train] == origin[one]][:1]
-    ]
-    rows = np.arange(len(train))
+    known, tests = origin[~test], origin[test]
+    links = [(a, b, "copy") for a, b in pairwise(range(len(known))) if known[a] == known[b]]
+    found = [(at, int((known == one).argmax()), "copy") for at, one in enumerate(tests) if (known == one).any()]
+    rows = np.arange(len(known))
     return mimicry(related(found), pd.DataFrame(links, columns=LINK), rows, rows >= 0, len(tests), folds)
 
 

@@ -51,9 +51,9 @@ def test_a_tile_is_related_to_the_training_tile_that_it_continues(tmp_path: Path
     seams = found[found["kind"] != "copy"]
     step = {"right": (0, 1), "left": (0, -1), "bottom": (1, 0), "top": (-1, 0)}
     right = 0
-    for line in seams.itertuples():
-        (scene, row, column), (down, across) = place[int(line.train)], step[str(line.kind)]
-        right += place[known + int(line.test)] == (scene, row + down, column + across)
+    for test, train, kind in seams[["test", "train", "kind"]].to_numpy().tolist():
+        (scene, row, column), (down, across) = place[train], step[kind]
+        right += place[known + test] == (scene, row + down, column + across)
     assert set(seams["kind"]) == set(step) and right >= 0.97 * len(seams)
     assert seams["test"].nunique() > 0.6 * (len(images) - known)
 

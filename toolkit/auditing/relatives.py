@@ -4,12 +4,13 @@ What they are worth: whether folds should keep relatives together follows from h
 (`mimicry`), and a test image that is a training image has a known answer (`toolkit.data.known_answers`).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.duplicates import find_copies_across
+from toolkit.auditing.duplicates import Pictures, find_copies_across
 from toolkit.auditing.findings import REPEATS, kept, kept_pictures, vocabulary
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
@@ -61,21 +62,31 @@ def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -
     if len(looked_at) and len(distinct):
         pictures = kept_pictures(dataset.images[distinct], evidence / "keypoints", jobs)
         tests = kept_pictures(dataset.test_images[looked_at], evidence / "test_keypoints", jobs)
-        words = vocabulary(pictures, evidence)
-        vectors, test_vectors = (
-            kept(evidence / name, lambda each=each: np.stack(words.vectors(each.keypoints)))
-            for name, each in (("vectors.npy", pictures), ("test_vectors.npy", tests))
-        )
         found += [
-            (looked_at[link.right], distinct[link.left], COPY, link.similarity)
-            for link in find_copies_across(pictures, vectors, tests, test_vectors, jobs)
+            (int(looked_at[test]), int(distinct[train]), kind, similarity)
+            for test, train, kind, similarity in _copies_and_neighbours(pictures, tests, evidence, jobs)
         ]
-        number = len(distinct)
-        for seam in find_seams(pictures.images, tests.images):
-            test, train, side = seam.right, seam.left, seam.side
-            if test < number:
-                test, train, side = train, test, OPPOSITE[side]
-            found.append((looked_at[test - number], distinct[train], side, 1 - seam.ratio))
-    pairs = [(row, *rest) for test, *rest in found for row in first[int(test)].tolist()]
+    pairs = [(row, *rest) for test, *rest in found for row in first[test].tolist()]
     types = {"test": np.int64, "train": np.int64, "kind": str, "similarity": float}
     return pd.DataFrame(pairs, columns=list(COLUMNS)).astype(types).sort_values(["test", "train"], ignore_index=True)
+
+
+def _copies_and_neighbours(
+    pictures: Pictures, tests: Pictures, evidence: Path, jobs: int
+) -> Iterator[tuple[int, int, str, float]]:
+    """As COLUMNS, rows being those of tests and pictures."""
+    words = vocabulary(pictures, evidence)
+
+    def vectors(name: str, of: Pictures) -> tuple[np.ndarray, np.ndarray]:
+        plain, mirrored = kept(evidence / name, lambda: np.stack(words.vectors(of.keypoints)))
+        return plain, mirrored
+
+    ours, theirs = vectors("vectors.npy", pictures), vectors("test_vectors.npy", tests)
+    for link in find_copies_across(pictures, ours, tests, theirs, jobs):
+        yield link.right, link.left, COPY, link.similarity
+    number = len(pictures.images)
+    for seam in find_seams(pictures.images, tests.images):
+        if seam.right >= number:
+            yield seam.right - number, seam.left, seam.side, 1 - seam.ratio
+        else:
+            yield seam.left - number, seam.right, OPPOSITE[seam.side], 1 - seam.ratio
