@@ -67,4 +67,4 @@ def gather(labelled: Labelled, ledger: Ledger) -> Material:
     if blend is not None and not set((blend.manifest or {})["runs"]) <= {run.name for run in runs}:
         blend = None
     lines = ledger.lines
-    return Material(labelled, runs, others, blend, lines, from_ledger(lines))
+    return Material(labelled, runs, others, blend, lines, from_ledger(lines, labelled.folds_hash, labelled.data_hash))
