@@ -86,7 +86,7 @@ def write_submission(prediction: Prediction, path: Path) -> None:
     path.write_text("\n".join(map(str, prediction.labels)))
 
 
-def read_submission(path: Path, images: np.ndarray) -> np.ndarray:
+def read_submission(path: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarray:
     if not path.exists():
         raise UserError(f"{path} does not exist")
     return np.array(path.read_text().split(), np.uint8)
@@ -124,18 +124,20 @@ def labelled(
     """As if loaded and split: images are black and groups of one where none are given; row n is n in the raw file."""
     rows = np.arange(len(targets))
     images = np.zeros((len(rows), *of.task.image_shape), np.uint8) if images is None else images
+    test_images = images[:0] if test_images is None else test_images
     return Labelled(
         competition=of,
         workspace=Workspace(root, of.name),
         images=images,
         targets=targets,
         ids=rows,
-        test_images=images[:0] if test_images is None else test_images,
+        test_images=test_images,
         fold=fold,
         group=rows if group is None else group,
         relabels=np.empty((0, 2), np.int64),
         data_hash="data",
         folds_hash="folds",
+        test_ids=np.arange(len(test_images)),
     )
 
 

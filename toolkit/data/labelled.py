@@ -23,7 +23,8 @@ class Labelled:
     images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them. targets: int64
     labels (N,) or uint8 masks (N, H, W), as the cleaning list relabels them: `relabels`, int64 (n, 2), row and label.
     ids: int64 (N,), the row in the raw file. fold: int64 (N,), negative for samples in none. group: int64 (N,), equal
-    for samples of one origin. data_hash, folds_hash: of the arrays and of the split that they were opened from.
+    for samples of one origin. test_ids: (M,), what a submission calls the test
+    images by. data_hash, folds_hash: of the arrays and of the split that they were opened from.
     """
 
     competition: Competition
@@ -37,6 +38,7 @@ class Labelled:
     relabels: np.ndarray
     data_hash: str
     folds_hash: str
+    test_ids: np.ndarray
 
     def __repr__(self) -> str:
         return (
@@ -113,4 +115,5 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         relabels=changed,
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
+        test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
     )

@@ -4,7 +4,7 @@ The model, for each local score x (clean, stress, matched) by itself:
 
     leaderboard = x + shift + (slope - 1) (x - mean of x) + noise,    noise ~ N(0, s)
 
-with the priors shift ~ N(0, 0.5), slope ~ N(1, 0.5), s ~ half-Cauchy(0.03): with three or four submissions the slope
+with the priors shift ~ N(0, 0.5), slope ~ N(1, 0.5), s ~ half-Cauchy(0.04): with three or four submissions the slope
 stays near 1, and only many of them, far apart, move it. Given s the posterior is normal (Bayesian linear regression,
 Gelman et al., "Bayesian Data Analysis", 2013, chapter 14); s is summed out on a grid, which makes the prediction
 wide-tailed like Student's t. Which local score the leaderboard follows isn't known: the forecast is a mixture over
@@ -25,7 +25,7 @@ from toolkit.errors import UserError
 
 LOCAL = ("matched", "stress", "clean")  # local scores in the ledger; of equally good forecasters the first is taken
 NEEDED = 3  # submissions with a leaderboard score, for a forecast
-SHIFT, SLOPE, NOISE = 0.5, 0.5, 0.03  # the priors' widths; benchmarks/honesty/forecast.py says what they hold
+SHIFT, SLOPE, NOISE = 0.5, 0.5, 0.04  # the priors' widths; benchmarks/honesty/forecast.py says what they hold
 GRID = np.geomspace(1e-4, 1.0, 160)  # of s; below 1e-4 leaderboards round
 DRAWS = 1000  # of the submissions' shares in the weights
 FLIPS = 4096  # of signs, in a permutation test: all there are for up to twelve submissions

@@ -32,11 +32,19 @@ def blend_prediction(blend: Blend, images: int, device: str, half: bool = False)
     views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
     if stored is not None and competition.try_submission is None:
         labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
-        return Prediction(labelled.test_images, labels, members, views, view_weights=weights)
+        return Prediction(labelled.test_images, labelled.test_ids, labels, members, views, view_weights=weights)
     rows = np.linspace(0, len(labelled.images) - 1, min(images, len(labelled.images))).astype(int)
     biases = blend.described["biases"]
-    made = Prediction(labelled.images[rows], np.zeros(0, np.uint8), members, views, biases and tuple(biases), half)
-    made = replace(made, view_weights=weights)
+    made = Prediction(
+        labelled.images[rows],
+        labelled.ids[rows],
+        np.zeros(0, np.uint8),
+        members,
+        views,
+        biases and tuple(biases),
+        half,
+        view_weights=weights,
+    )
     return predicted(competition, made, device) if images else made
 
 
@@ -117,7 +125,7 @@ def check_submission(
         labels = ran.labels
         figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
-        labels = competition.read_submission(path, prediction.images)
+        labels = competition.read_submission(path, prediction.images, prediction.ids)
         if competition.submission_suffix == ".csv" and sample.exists():
             compare_with_sample(path, sample)
         elif competition.submission_suffix == ".csv":
