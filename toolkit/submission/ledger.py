@@ -110,7 +110,7 @@ class Ledger(Outcome):
         lines = self.lines
         # a column of dashes would only take the width
         more = [name for name in ("stress", "matched") if any(line[name] for line in lines)]
-        columns = ["ID", "built", "clean", *more, "public/private", "cost"]
+        columns = ["ID", "built", "clean", *more, "public\nprivate", "cost"]
         title = f"{self.path}: {self.competition}, {len(lines)} submissions"
         return [Table(title, columns, [_row(line, more) for line in lines])]
 
