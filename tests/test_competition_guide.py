@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,7 +65,7 @@ def test_a_writer_that_cannot_write_is_found_out_before_training(leaves: Competi
     def of_other_files(prediction: Prediction, path: Path) -> None:
         write_csv(path, {"image": ["00.png"], "label": ["sick"] * len(prediction.labels)})
 
-    places = {"workspace": tmp_path, "submissions": tmp_path, "progress": Progress()}
+    places: dict[str, Any] = {"workspace": tmp_path, "submissions": tmp_path, "progress": Progress()}
     made = toolkit.open(replace(leaves, write_submission=of_other_files), **places)
     with pytest.raises(UserError, match=r"the 6 test images .* can't be written.*equally long.*image 1, label 6 rows"):
         made.audit()

@@ -16,7 +16,7 @@ from benchmarks.honesty.measured import Measured
 from toolkit.reporting.forecast import LOCAL, PastSubmission, Range, fit, forecast, left_out
 
 SLOPES = (0.0, 0.4, 1.0, 2.0)
-REPEATS = 150  # of each slope
+REPEATS = 250  # of each slope
 SPREAD, ERROR, NOISE = 0.05, 0.03, 0.02  # of qualities, of a local score about them, of the leaderboard
 BEFORE = {"slope": 0.3, "noise": 0.02}  # widths of the priors
 
@@ -75,8 +75,8 @@ def measure(repeats: int | None = None) -> list[Measured]:
         (old, new), (wide_before, wide) = held.mean(1), widths.mean(1)
         old_error, new_error = np.sqrt(held.var(1) / held.shape[1])
         what = f"forecast from {number} submissions: interval holds (mean width {wide_before:.3f}, now {wide:.3f})"
-        values = map(float, (old, old_error, new, new_error))
-        found.append(Measured(f"forecast_{number}", what, *values, target="at least .92"))
+        key, errors = f"forecast_{number}", (float(old_error), float(new_error))
+        found.append(Measured(key, what, float(old), errors[0], float(new), errors[1], "at least .92"))
     return found
 
 

@@ -94,6 +94,10 @@ RUN: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
         model(f"import os\nos.listdir({os.path.dirname(__file__)!r})\n" + LABELS),
         f"fails in predict: .*the server has no such file: '{os.path.dirname(__file__)}'",
     ),
+    "a file of this machine, by a detour": (
+        model(LABELS, made=f"open('/proc/self/root{__file__}')"),
+        "fails in Model.*the server has no such file",
+    ),
     "one-hot output": (
         model("return np.eye(8, dtype=int)[np.zeros(len(X), int)]"),
         r"returned shape \(5, 8\), expected \(5,\); it has a column for each class, return the arg max",
@@ -356,6 +360,19 @@ def locks() -> bool:
     done = subprocess.run(command, capture_output=True, check=False)
     assert not done.stderr
     return done.returncode == 0
+
+
+def test_processes_of_a_submission_may_speak_to_each_other(tmp_path: Path) -> None:
+    body = (
+        "import multiprocessing, socket\n"
+        "queue = multiprocessing.get_context('fork').Queue()\n"
+        "queue.put(3)\n"
+        "one, other = socket.socketpair()\n"
+        "one.sendmsg([b'ab'])\n"
+        "return np.full(len(X), queue.get() + len(other.recv(2)))"
+    )
+    ran = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
+    assert ran.labels.tolist() == [5] * 5
 
 
 def test_a_submission_may_write_to_its_temporary_folder(tmp_path: Path) -> None:

@@ -200,6 +200,8 @@ def _why(path: Path, place: _Place, rules: Rules, report: dict[str, Any], status
         return rules.sentence("submission_packages", f"{path} fails {stage}: {reason}; {allowed}")
     if kind == "FileNotFoundError":
         return f"{path} fails {stage}: {reason}; is the file in the zip, and named relative to model.py?"
+    if "Permission denied" in reason:  # by the kernel: native code, or Python by a detour
+        return f"{path} fails {stage}: {reason}; {sandbox_server.NO_SUCH_FILE}, put what it needs into the zip"
     if kind == "TypeError" and reason.startswith("predict returned"):
         printed = place.printed.stat().st_size
         note = f"; it printed {printed} bytes, but labels must be returned" if printed else ""

@@ -23,6 +23,7 @@ LINE = 400  # characters of an error that are kept
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = ("mkdir", "rename", "remove", "rmdir", "link", "symlink", "truncate", "chmod", "chown", "utime")
 LISTS = ("os.listdir", "os.scandir")
+LOCAL = 1  # the family of sockets within a machine, by which the processes of a DataLoader speak
 NETWORK = ("connect", "getaddrinfo", "gethostbyname", "gethostbyaddr", "sendto", "sendmsg", "bind")
 
 
@@ -111,8 +112,8 @@ def guard(readable: list[str], writable: list[str]) -> None:
                     raise PermissionError(f"changes {os.fsdecode(path)}")
         elif event.startswith("socket.") and event[7:] in NETWORK:
             target = next((a for a in arguments if isinstance(a, str | tuple)), "")
-            if event == "socket.bind" or (event != "socket.getaddrinfo" and isinstance(target, str) and "/" in target):
-                return  # a local socket
+            if event == "socket.bind" or getattr(arguments[0], "family", None) == LOCAL:
+                return
             host = target[0] if isinstance(target, tuple) and target else target
             raise ConnectionError(f"{ASKS}: {event[7:]} {host}")
 
