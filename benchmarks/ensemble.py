@@ -235,7 +235,7 @@ def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 
     rows, none = np.arange(samples), np.zeros((0, 1, 1, 1), np.uint8)
     fold = rng.permutation(rows % 5)
     workspace, changed = Workspace(Path(), "drawn"), np.zeros((0, 2), np.int64)
-    here = Labelled(competition, workspace, none, seen, rows, none, fold, rows, changed, "", "")
+    here = Labelled(competition, workspace, none, seen, rows, none, fold, rows, changed, "", "", test_ids=rows[:0])
     # what is never fitted plays the part of the test set
     candidates, apart = (
         [Candidate(f"{m}", f"{m}", one[start : start + samples], one[2 * samples :]) for m, one in enumerate(stored)]
