@@ -169,8 +169,7 @@ def test_submissions_made_on_other_samples_are_left_out_and_counted() -> None:
     assert made.range == alone.range and "of 3 submissions" in made.words
     assert made.words.removeprefix(alone.words) == (
         " Left out, as their local scores are measured on other samples: 1 made on other folds or with another "
-        "cleaning list, 1 made on other data, 1 made on folds or data that the ledger doesn't name; the highest "
-        "leaderboard score, 0.6500 of s5, is among them."
+        "cleaning list, 1 made on other data, 1 made on folds or data that the ledger doesn't name."
     )
     few = forecast(past[1:], {"clean": 0.7})
     assert few.range is None and "2 are; " in few.words and "Left out" in few.words

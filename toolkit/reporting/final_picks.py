@@ -79,7 +79,12 @@ def advise(past: Sequence[PastSubmission], noise: float) -> Advice:
         Pick(known[at].name, float(expected[at]), float(sd[at]), reason)
         for at, reason in zip((first, second), reasons, strict=True)
     )
-    return Advice(f"Keep {picks[0].name} and {picks[1].name} for the private leaderboard.", picks)
+    words = f"Keep {picks[0].name} and {picks[1].name} for the private leaderboard."
+    higher = [one for one in past if one.elsewhere and one.public is not None and one.public > board.max()]
+    if higher:
+        names = ", ".join(f"{one.name} ({one.public:.4f})" for one in higher)
+        words += f" Higher there, but not judged here, as their local scores are of other samples: {names}."
+    return Advice(words, picks)
 
 
 def _better(expected: np.ndarray, sd: np.ndarray, first: int, second: int, correlation: float) -> float:

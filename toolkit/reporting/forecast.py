@@ -75,11 +75,7 @@ def left_aside(past: Sequence[PastSubmission]) -> str:
     if not aside:
         return ""
     reasons = [f"{count} made {reason}" for reason, count in Counter(one.elsewhere for one in aside).items()]
-    best = max(past, key=lambda one: -np.inf if one.public is None else one.public)
-    highest = (
-        f"; the highest leaderboard score, {best.public:.4f} of {best.name}, is among them" if best.elsewhere else ""
-    )
-    return f"Left out, as their local scores are measured on other samples: {', '.join(reasons)}{highest}."
+    return f"Left out, as their local scores are measured on other samples: {', '.join(reasons)}."
 
 
 def _number(line: Mapping[str, Any], column: str, name: str) -> float | None:
