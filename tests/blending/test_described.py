@@ -7,9 +7,9 @@ import pytest
 
 from tests.blending.conftest import FOLD, LABELS_AND_MASKS, drawn, pool_of
 from toolkit.blending.blenders import BLENDERS, Blender, blenders_for
-from toolkit.blending.candidates import Candidate
+from toolkit.blending.candidates import Candidate, SeedGroups, make_seed_groups
 from toolkit.blending.crossfit import cross_fit
-from toolkit.blending.described import describe, out_of_fold_mix, quantiles_by_fold, runs_used
+from toolkit.blending.described import describe, final_solution, out_of_fold_mix, quantiles_of, runs_used
 from toolkit.blending.solution import mixed
 from toolkit.competition import Competition
 
@@ -26,9 +26,13 @@ def test_each_fold_is_mixed_as_it_was_out_of_fold(blender: Blender, of: Competit
     # two folds of another kind than the rest
     fitted = replace(fitted, parts=[*fitted.parts[:2], *[(offered[0], offered[0].fit(pool, [0, 1]))] * 2])
     described = describe(pool, fitted)
-    mix = out_of_fold_mix(described, quantiles_by_fold(fitted.parts), of)
+    mix = out_of_fold_mix(described, quantiles_of(fitted), of)
     by_name: dict[str, Candidate] = {run.name: run for run in pool.runs}
     found = mix([by_name[name].oof for name in runs_used(described)], FOLD)
     for k, (_, solution) in enumerate(fitted.parts):
         rows = pool.labelled.rows(k)
         assert np.allclose(found[rows], mixed(pool, solution, "oof", rows), atol=1e-5), blender.name
+    used = [run for run in pool.runs if described["runs"][run.name]]
+    handed_in = final_solution(described, quantiles_of(fitted), of)
+    alone, rows = SeedGroups(pool.labelled, make_seed_groups(used)), np.arange(20)
+    assert np.allclose(mixed(alone, handed_in, "oof", rows), mixed(pool, fitted.final[1], "oof", rows), atol=1e-5)
