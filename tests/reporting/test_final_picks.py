@@ -36,7 +36,7 @@ def test_a_submission_on_other_folds_is_not_picked_but_named_where_it_is_higher(
     other = PastSubmission("other", {}, 0.9, elsewhere="on other data")
     plain, beside = advise(known, 0.01), advise([*known, other], 0.01)
     assert beside.picks == plain.picks and beside.words.startswith(plain.words)
-    assert beside.words.endswith("of other samples: other (0.9000).") and "Higher" not in plain.words
+    assert beside.words.endswith("be held against these: other (0.9000).") and "Higher" not in plain.words
 
 
 def test_when_the_private_leaderboard_is_known_it_decides() -> None:

@@ -160,6 +160,7 @@ def test_the_ledger_is_read_into_numbers() -> None:
 def test_submissions_made_on_other_samples_are_left_out_and_counted() -> None:
     same = {"folds": "f1", "data": "d1", "blend": "a=1"}
     others = [same, same, same, same | {"folds": "f2"}, same | {"data": "d2"}, same | {"folds": "", "data": ""}]
+    others.append(same | {"known": "12"})
     lines = [
         line | {"submission": f"mars/s{at}.csv", "clean": f"0.{70 + at}", "public": f"0.{60 + at}"}
         for at, line in enumerate(others)
@@ -168,8 +169,9 @@ def test_submissions_made_on_other_samples_are_left_out_and_counted() -> None:
     made, alone = forecast(past, {"clean": 0.7}), forecast(from_ledger(lines[:3], "f1", "d1"), {"clean": 0.7})
     assert made.range == alone.range and "of 3 submissions" in made.words
     assert made.words.removeprefix(alone.words) == (
-        " Left out, as their local scores are measured on other samples: 1 made on other folds or with another "
-        "cleaning list, 1 made on other data, 1 made on folds or data that the ledger doesn't name."
+        " Left out, as their local scores can't be held against the present ones: 1 made on other folds or with "
+        "another cleaning list, 1 made on other data, 1 made on folds or data that the ledger doesn't name, 1 made "
+        "with known answers, which no local score knows of."
     )
     few = forecast(past[1:], {"clean": 0.7})
     assert few.range is None and "2 are; " in few.words and "Left out" in few.words

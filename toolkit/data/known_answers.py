@@ -43,6 +43,6 @@ def known_answers(dataset: Dataset, trusted: np.ndarray) -> KnownAnswers:
 def stored_answers(labelled: Labelled) -> KnownAnswers:
     """Of the workspace's data: what the cleaning list drops or relabels is not trusted."""
     dataset = open_dataset(labelled.workspace.data)
-    trusted = labelled.fold != LEFT_OUT
+    trusted = labelled.trained & (labelled.fold != LEFT_OUT)
     trusted[labelled.relabels[:, 0]] &= labelled.relabels[:, 1] == dataset.targets[labelled.relabels[:, 0]]
     return known_answers(dataset, trusted)

@@ -83,7 +83,7 @@ def advise(past: Sequence[PastSubmission], noise: float) -> Advice:
     higher = [one for one in past if one.elsewhere and one.public is not None and one.public > board.max()]
     if higher:
         names = ", ".join(f"{one.name} ({one.public:.4f})" for one in higher)
-        words += f" Higher there, but not judged here, as their local scores are of other samples: {names}."
+        words += f" Higher there, but not judged here, as their local scores can't be held against these: {names}."
     return Advice(words, picks)
 
 

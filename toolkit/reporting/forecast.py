@@ -64,6 +64,8 @@ def from_ledger(lines: Sequence[Mapping[str, str]], folds: str, data: str) -> li
             elsewhere = "on other data"
         elif line["folds"] != folds:
             elsewhere = "on other folds or with another cleaning list"
+        elif line.get("known"):
+            elsewhere = "with known answers, which no local score knows of"
         kept = {} if elsewhere else local
         found[name] = PastSubmission(name, kept, public, private, _shares(line["blend"]), elsewhere)
     return list(found.values())
@@ -75,7 +77,7 @@ def left_aside(past: Sequence[PastSubmission]) -> str:
     if not aside:
         return ""
     reasons = [f"{count} made {reason}" for reason, count in Counter(one.elsewhere for one in aside).items()]
-    return f"Left out, as their local scores are measured on other samples: {', '.join(reasons)}."
+    return f"Left out, as their local scores can't be held against the present ones: {', '.join(reasons)}."
 
 
 def _number(line: Mapping[str, Any], column: str, name: str) -> float | None:
