@@ -234,14 +234,28 @@ def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 
     seen, other, unseen = np.split(targets, [samples, 2 * samples])
     rows, none = np.arange(samples), np.zeros((0, 1, 1, 1), np.uint8)
     fold = rng.permutation(rows % 5)
-    workspace, changed = Workspace(Path(), "drawn"), np.zeros((0, 2), np.int64)
-    here = Labelled(competition, workspace, none, seen, rows, none, fold, rows, changed, "", "")
+    here = Labelled(
+        competition=competition,
+        workspace=Workspace(Path(), "drawn"),
+        images=none,
+        truth=seen,
+        targets=seen,
+        trained=np.ones(samples, bool),
+        ids=rows,
+        test_images=none,
+        test_ids=rows[:0],
+        fold=fold,
+        group=rows,
+        relabels=np.zeros((0, 2), np.int64),
+        data_hash="",
+        folds_hash="",
+    )
     # what is never fitted plays the part of the test set
     candidates, apart = (
         [Candidate(f"{m}", f"{m}", one[start : start + samples], one[2 * samples :]) for m, one in enumerate(stored)]
         for start in (0, samples)
     )
-    pool, elsewhere = make_pool(here, candidates), make_pool(replace(here, targets=other), apart)
+    pool, elsewhere = make_pool(here, candidates), make_pool(replace(here, truth=other), apart)
     found = cross_fit(pool, fast)
     controls: dict[str, Solution] = {}
 

@@ -83,7 +83,7 @@ def compare(run: Run) -> dict[str, Any]:
         done = fold.manifest
         assert done is not None
         torch.manual_seed(fold.number)
-        rows = np.flatnonzero(labelled.inside & (labelled.fold != fold.number))
+        rows = labelled.training_rows(fold.number)
         images, targets = labelled.images[rows], labelled.targets[rows]
         begun = time.perf_counter()
         network, trained = fine_tune(competition.build_model(run.recipe), images, targets, run.recipe, done["seconds"])

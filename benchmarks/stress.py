@@ -97,10 +97,10 @@ def ranking(name: str, data: Path | None, root: Path) -> dict[str, Any]:
             project.train(project.choose_recipe(base, (f"name={base}_{level}", *common, *words)))
     labelled, competition = project.labelled(), project.competition
     held = np.flatnonzero(labelled.fold == HELD_OUT)
-    masks = labelled.targets[held] if labelled.masks else None
+    masks = labelled.truth[held] if labelled.masks else None
     draws = [hide(labelled.images[held], masks, seed) for seed in range(DRAWS)]
     hidden = np.concatenate([images for images, _ in draws])
-    truth = np.concatenate([labelled.targets[held] if moved is None else moved for _, moved in draws])
+    truth = np.concatenate([labelled.truth[held] if moved is None else moved for _, moved in draws])
     began = time.time()
     match = find_match(replace(labelled, test_images=hidden))
     costs = {"finding the mixture": time.time() - began, "training": 0.0, "stress": 0.0, "matched": 0.0}
@@ -183,9 +183,11 @@ def coverage(name: str, draws: int, size: int) -> dict[str, Any]:
         project = opened(name, None, Path(folder), size)
         labelled, competition = project.labelled(), project.competition
         inside = np.flatnonzero(labelled.inside)
-        images, targets = np.array(labelled.images[inside]), np.array(labelled.targets[inside])
+        images, targets = np.array(labelled.images[inside]), np.array(labelled.truth[inside])
     group = np.unique(labelled.group[inside], return_inverse=True)[1]
-    everywhere = replace(labelled, images=images, targets=targets, fold=np.zeros_like(group), group=group)
+    everywhere = replace(
+        labelled, images=images, truth=targets, targets=targets, fold=np.zeros_like(group), group=group
+    )
     triples = all_triples(everywhere)
     triples = triples[: EACH[name] * len(np.unique(cells_of(triples)))]
     made, moved = _corrupted(images, targets, triples)

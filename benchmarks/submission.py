@@ -147,7 +147,9 @@ def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
         folder = Path(scratch)
         begun = time.perf_counter()
         members, pictures, what = _blend(competition, folder, images, workspace)
-        prediction = predicted(competition, Prediction(pictures, np.zeros(0, np.uint8), members), "auto")
+        prediction = predicted(
+            competition, Prediction(pictures, np.arange(len(pictures)), np.zeros(0, np.uint8), members), "auto"
+        )
         pipeline = time.perf_counter() - begun
         building = repeat(lambda: competition.write_submission(prediction, folder / "a.zip"), 1)
         competition.write_submission(prediction, folder / "b.zip")

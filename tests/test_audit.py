@@ -36,7 +36,10 @@ def test_what_is_found_and_why(
     place = [str(blood_cells.folder), "--data", str(drawn["blood_cells"] / "raw"), "--workspace", str(tmp_path)]
     assert run_command(made, audit, [*place, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["samples", "test_images", "actions", "groups", "shift_auc", "cleaning", "page"]
+    assert list(found) == [
+        *("samples", "test_images", "actions", "groups", "shift_auc"),
+        *("related_test_images", "mimicked_by", "known_answers", "cleaning", "page"),
+    ]
     assert run_command(made, audit, [*place, "--json", "--explain", "3"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == ["index", "actions", "reasons", "png"]
     assert run_command(made, audit, [*place, "--explain", "99999"]) == 1

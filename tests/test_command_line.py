@@ -1,12 +1,14 @@
 """What is printed where, and the exit status."""
 
 import json
+import sys
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import toolkit.__main__
 from tests.tiny import competition
 from toolkit.command_line import parse_duration, parser, run_command
 from toolkit.errors import UserError
@@ -96,3 +98,18 @@ def test_durations_are_read() -> None:
     for wrong in ("", "20", "m", "0s", "1.5h"):
         with pytest.raises(ArgumentTypeError, match="is not a duration"):
             parse_duration(wrong)
+
+
+def test_a_command_that_there_is_not_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words, said in (
+        (["frob"], "error: frob is no command; there are audit, folds, train"),
+        (["train", "mars"], "error: train is called as `python -m toolkit.train competitions/NAME`"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["toolkit", *words])
+        assert toolkit.__main__.main() == 2
+        printed = capsys.readouterr()
+        assert printed.err.startswith(said) and printed.err.count("\n") == 1 and not printed.out
+    monkeypatch.setattr(sys, "argv", ["toolkit"])
+    assert toolkit.__main__.main() == 0 and "  submit " in capsys.readouterr().out

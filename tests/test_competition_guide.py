@@ -2,14 +2,17 @@
 
 import re
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 import toolkit
-from toolkit import Competition, UserError, load_competition
+from toolkit import Competition, Prediction, UserError, load_competition, write_csv
 from toolkit.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,7 +43,8 @@ def leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Competition:
 
 
 def test_the_guide_takes_pictures_and_a_table_to_a_submission(leaves: Competition, tmp_path: Path) -> None:
-    made = toolkit.open(leaves.folder, workspace=tmp_path, submissions=tmp_path, progress=Progress())
+    data = (leaves.folder / "data").rename(tmp_path / "elsewhere")
+    made = toolkit.open(leaves.folder, data=data, workspace=tmp_path, submissions=tmp_path, progress=Progress())
     made.folds(2)
     cheap = ("model.pretrained=false", "model.input_scale=0.34", "schedule.epochs=1", "schedule.freeze=0")
     made.train(made.choose_recipe(None, cheap), stress="none")
@@ -48,9 +52,27 @@ def test_the_guide_takes_pictures_and_a_table_to_a_submission(leaves: Competitio
     assert lines[0] == "image,label" and [line.partition(",")[0] for line in lines[1:]] == [
         f"0{i}.png" for i in range(6)
     ]
+    for number, said in ((6, ""), (5, "has 5 targets, there are 6 test images")):
+        np.savez(tmp_path / "truth.npz", targets=np.arange(number) % 2)
+        with pytest.raises(UserError, match=said) if said else nullcontext():
+            assert 0 <= made.grade(truth=tmp_path / "truth.npz").score <= 1
     (tmp_path / "short.csv").write_text("\n".join(lines[:-1]))
     with pytest.raises(UserError, match="needs a line for each test image"):
-        leaves.read_submission(tmp_path / "short.csv", np.zeros(6))
+        leaves.read_submission(tmp_path / "short.csv", np.zeros(6), np.array([f"0{i}.png" for i in range(6)]))
+
+
+def test_a_writer_that_cannot_write_is_found_out_before_training(leaves: Competition, tmp_path: Path) -> None:
+    def of_other_files(prediction: Prediction, path: Path) -> None:
+        write_csv(path, {"image": ["00.png"], "label": ["sick"] * len(prediction.labels)})
+
+    places: dict[str, Any] = {"workspace": tmp_path, "submissions": tmp_path, "progress": Progress()}
+    made = toolkit.open(replace(leaves, write_submission=of_other_files), **places)
+    with pytest.raises(UserError, match=r"the 6 test images .* can't be written.*equally long.*image 1, label 6 rows"):
+        made.audit()
+    made = toolkit.open(replace(leaves, read_submission=lambda path, images, ids: np.zeros(5, np.uint8)), **places)
+    with pytest.raises(UserError, match=r"reads back with shape \(5,\), expected \(6,\); mend read_submission"):
+        made.audit()
+    assert not made.workspace.data.exists()
 
 
 def test_without_practice_data_it_says_so(leaves: Competition, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ add_options(MADE)
 def test_options_reach_the_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = tiny.prepare(tmp_path)
     place = [str(project.competition.folder), "--practice", "--workspace", str(tmp_path), "--json"]
-    options = ["--folds", "4", "--repeats", "2", "--holdout", "0.25", "--seed", "1"]
+    options = ["--folds", "4", "--repeats", "2", "--holdout", "0.25", "--split", "plain", "--seed", "1"]
     assert run_command(MADE, folds, [*place, *options]) == 0
     printed = capsys.readouterr()
-    assert json.loads(printed.out) == tiny.project(tmp_path, seed=1).folds(4, 2, 0.25).as_json()
-    assert "tiny: 4 folds" in printed.err
+    assert json.loads(printed.out) == tiny.project(tmp_path, seed=1).folds(4, 2, 0.25, "plain").as_json()
+    assert "tiny: 4 plain folds" in printed.err
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,7 @@ def test_options_reach_the_split(tmp_path: Path, capsys: pytest.CaptureFixture[s
     [
         *((f"--folds={n}", f"'{n}' is not a number of folds; there must be at least 2") for n in ("1", "-3", "2.5")),
         ("--repeats=0", "there must be at least 1 split"),
+        ("--split=group", "invalid choice: 'group' (choose from"),
         ("--holdout=0.9", "the holdout must be a share from 0 to 0.9, such as 0.1"),
     ],
 )

@@ -27,4 +27,7 @@ def test_a_line_says_the_first_of_it() -> None:
 
 def test_scores_and_times_are_short() -> None:
     assert interval({"score": 0.5, "low": 0.41239, "high": 0.6}) == "0.5000 (0.4124 to 0.6000)"
+    few = {"score": 0.5, "low": 0.4, "high": 0.6, "groups": 99}
+    assert interval(few) == "0.5000 (0.4000 to 0.6000, 99 groups)"
+    assert interval(few | {"groups": 100}) == "0.5000 (0.4000 to 0.6000)"
     assert [duration(s) for s in (0.4, 59.4, 59.6, 3600)] == ["0 s", "59 s", "1 min 00 s", "60 min 00 s"]

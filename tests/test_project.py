@@ -51,6 +51,21 @@ def test_results_are_numbers_and_arrays_and_show_themselves(tmp_path: Path) -> N
     assert repr(run) == f"Run({run.name}, {run.score:.4f})" and "tiny-practice" in repr(opened)
 
 
+def test_so_few_groups_that_intervals_are_rough_are_warned_of_once(tmp_path: Path) -> None:
+    told = Heard()
+    opened = project(tmp_path, progress=told, practice_size=48)  # 16 groups of three
+    run = opened.train(schedule__epochs=1, stress="none")
+    opened.ensemble(views=["none"])
+    assert [line for line in told.lines if "only 16 groups" in line] == [
+        "the samples are of only 16 groups of one origin: below 20 even the intervals of scores are rough, so take "
+        "differences for chance unless they are large"
+    ]
+    assert run.metrics["clean"]["groups"] == 16 and any("16 groups)" in line for line in told.lines)
+    told.lines.clear()
+    prepare(tmp_path / "more", progress=told, practice_size=72).labelled()  # 24 groups
+    assert not any("groups of one origin" in line for line in told.lines)
+
+
 def test_a_search_is_one_call(tmp_path: Path) -> None:
     found = project(tmp_path).search(trials=2, repeats=0, schedule__epochs=1, stress="none")
     assert found.as_json()["trials"]["finished"] == 2 and "<p>" in found._repr_html_()

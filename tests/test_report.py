@@ -16,6 +16,6 @@ def test_the_page_is_told_of_and_linked(tmp_path: Path) -> None:
     found = report(project(tmp_path), Namespace())
     page = str(tmp_path / "tiny-practice" / "report.html")
     assert found.told() == [f"{page}: all that is known of one run, on one page"]
-    scores = {"clean": run.metrics["clean"], "stress": None, "matched": None}
+    scores = {"clean": run.metrics["clean"], "stress": None, "matched": None, "holdout": None}
     assert found.as_json() == {"report": page, "of": run.name, "runs": 1, **scores, "unseen_choices": []}
     assert f'<a href="{page}"' in found._repr_html_()

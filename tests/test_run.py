@@ -28,9 +28,35 @@ def test_everything_is_made_and_told(tmp_path: Path) -> None:
     assert trained.recipe.name == "second" and trained.recipe.schedule.epochs == 1
     assert result.submission.path.exists() and len(opened.ledger.lines) == 1
     assert result.submission.path.stem in result.report.path.read_text(encoding="utf-8")
-    assert set(result.as_json()) == {"submission", "clean", "stress", "matched", "leaderboard", "seconds"}
+    assert set(result.as_json()) == {"submission", "clean", "stress", "matched", "holdout", "leaderboard", "seconds"}
     (table,) = result.told()
     assert [row[0] for row in table.rows] == ["submission", "local score", "practice leaderboard", "report", "time"]
+
+
+def test_where_samples_are_many_a_part_is_held_out_and_the_submission_scored_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.data.folds.MANY", 72)
+    monkeypatch.setattr("toolkit.data.folds.MANY_GROUPS", 24)
+    opened, result = started(tmp_path, *QUICK, "--recipe", "second")
+    held = opened.labelled().held_out
+    assert held.sum() == 9 and result.submission.scores["holdout"]["samples"] == 9
+    (table,) = result.told()
+    (told,) = (row[1] for row in table.rows if row[0] == "held out, as handed in")
+    assert told.startswith(f"{result.submission.scores['holdout']['score']:.4f} (")
+    assert result.as_json()["holdout"] == result.report.scores["holdout"] == result.submission.scores["holdout"]
+
+
+@pytest.mark.parametrize(("option", "share"), [("0", 0), ("0.25", 18), ("auto", 9)])
+def test_a_number_overrules_and_none_turns_it_off(
+    option: str, share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.data.folds.MANY", 72)
+    monkeypatch.setattr("toolkit.data.folds.MANY_GROUPS", 24)
+    monkeypatch.setattr("toolkit.training.budget.train_within", lambda *given, **more: pytest.fail("in time"))
+    with pytest.raises(pytest.fail.Exception, match="in time"):
+        started(tmp_path, *QUICK, "--holdout", option)
+    assert project(tmp_path).labelled().held_out.sum() == share
 
 
 def test_all_recipes_are_trained_where_none_is_named(tmp_path: Path) -> None:

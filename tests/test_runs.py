@@ -10,7 +10,7 @@ import torch
 from tests import tiny
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.recipe import Chosen
+from toolkit.recipe import Chosen, override, to_dict
 from toolkit.runs import Run, all_runs, best_run, current_runs, unseen_choices
 from toolkit.store import write_json, write_manifest
 
@@ -30,10 +30,16 @@ def test_runs_are_found_by_name_the_current_ones_on_the_present_data_and_folds(t
         run = Run(labelled.workspace.train / name, labelled)
         write_manifest(run.folder, {"data": data, "folds": folds, "complete": name == "a"})
         write_json(run.metrics_path, {"clean": {"score": score}})
+        write_json(run.recipe_path, to_dict(tiny.FIRST))
     (labelled.workspace.train / "unfinished").mkdir()
     assert [run.name for run in all_runs(labelled)] == ["a", "b", "c", "d"]
     runs = current_runs(labelled)
     assert [(run.name, run.complete) for run in runs] == [("a", True), ("b", False)] and best_run(runs) == runs[0]
+    without_blur = override(tiny.FIRST, ["augment.leave_out=blur"])
+    write_json(runs[0].recipe_path, to_dict(without_blur))
+    runs = current_runs(labelled)
+    assert [run.handicapped for run in runs] == [True, False]
+    assert best_run(runs) == runs[1] and best_run(runs[:1]) == runs[0]
 
 
 def test_a_trained_run_has_its_history_networks_and_predictions(tmp_path: Path) -> None:

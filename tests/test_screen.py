@@ -23,5 +23,18 @@ def test_progress_is_not_drawn_into_a_pipe(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_name_that_is_to_be_copied_is_not_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("bagged-1f0c93ab-fp16", "x" * 60):
+        cells = ["2024-11-01", *["0.580 to 0.640"] * 4, "100 MB held"]
+        Screen(stderr=False).table(Table("", ["ID", "built", *"abcd", "cost"], [[name, *cells]]))
+        printed = capsys.readouterr().out
+        assert (name in printed) == (len(name) < 30)
+        assert max(map(len, printed.splitlines())) <= 80 and printed.count("x") == name.count("x")
+        assert printed.count("held") == 1
+
+
 def test_outside_of_a_notebook_the_screen_is_taken() -> None:
     assert isinstance(here(), Screen)

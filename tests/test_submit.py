@@ -44,6 +44,13 @@ def test_a_submission_is_built_shown_scored_and_built_again(folder: Path, capsys
     assert "a submission of practice data is for nobody" in call(folder, capsys, "--upload", status=1)
 
 
+def test_known_answers_are_refused_where_test_images_may_not_be_looked_at(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = call(folder, capsys, "--known-answers", status=1)
+    assert "error: the test images may not be looked at, so no answer of theirs is known" in said
+
+
 def test_nothing_is_made_to_reproduce_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no data in" in call(tmp_path, capsys, "--reproduce", "mean-12345678", status=1)
     assert "run `python -m toolkit.submit` first" in call(tmp_path, capsys, "--score", "1", status=1)

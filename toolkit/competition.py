@@ -109,6 +109,7 @@ class Prediction:
     """What is known when a submission is written."""
 
     images: np.ndarray  # uint8 (M, H, W, C): the test images; for a code submission, samples to check it on
+    ids: np.ndarray  # (M,): what the images are called by, as `load` said; their rows where it didn't
     labels: np.ndarray  # uint8 (M,) or (M, H, W): the decoded blend on those images
     members: tuple[Member, ...]
     views: tuple[str, ...] = ("identity",)  # of each image, as toolkit.tta names them; their probabilities averaged
@@ -139,9 +140,10 @@ class Competition:
 
     load(folder) reads the organisers' own files. build_model(recipe) returns a toolkit.models.Network from
     images (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, classes) or (N, classes, H, W).
-    write_submission(prediction, path) writes what the organisers ask; read_submission(path, images) reads
+    write_submission(prediction, path) writes what the organisers ask; read_submission(path, images, ids) reads
     it back into labels (M,) or (M, H, W), for code by running it on `images`, and raises UserError where
-    the organisers would refuse it. practice(folder, seed, size) draws `folder/raw/` in the organisers'
+    the organisers would refuse it. Both know the raw files by `prediction` and `ids` alone: these may be gone, or
+    others lie where they were. practice(folder, seed, size) draws `folder/raw/` in the organisers'
     format and `folder/truth/truth.npz` with `targets` and, where the test set is hidden, `images`.
     docs/competition.md has a whole one.
     """
@@ -153,7 +155,7 @@ class Competition:
     build_model: "Callable[[Recipe], nn.Module]"
     recipes: "Mapping[str, Recipe]"  # the first is the default
     write_submission: Callable[[Prediction, Path], None]
-    read_submission: Callable[[Path, np.ndarray], np.ndarray]
+    read_submission: Callable[[Path, np.ndarray, np.ndarray], np.ndarray]
     submission_suffix: str
     folder: Path
     rules: Rules = Rules()

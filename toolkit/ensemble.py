@@ -24,7 +24,8 @@ LIMITS = ("max_models", "max_seconds", "max_bytes", "test_images")
 
 
 def ensemble(project: Project, options: argparse.Namespace) -> "Blend":
-    return project.ensemble(options.runs, views=options.views, **{name: getattr(options, name) for name in LIMITS})
+    limits = {name: getattr(options, name) for name in LIMITS}
+    return project.ensemble(options.runs, views=options.views, blender=options.blender, **limits)
 
 
 def has_runs(workspace: Workspace) -> bool:
@@ -40,6 +41,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
         metavar="VIEW",
         help="test-time views to try: none, trained (what all recipes' augmentation made familiar), or their names",
     )
+    made.add_argument("--blender", metavar="NAME", help="blend in this way, whatever its score (default: chosen)")
     limits = made.add_argument_group("limits of the organisers' machine: the best blend within them")
     whole = at_least(1, "must be at least 1")
     limits.add_argument("--max-models", type=whole, metavar="N", help="runs, each with all its folds' networks")

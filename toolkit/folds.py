@@ -2,10 +2,12 @@
 
     python -m toolkit.folds competitions/mars --folds 5 --repeats 3 --holdout 0.1
 
-Groups stay whole, the cleaning list is obeyed. Folds are as even as a search makes them in the number of
-samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index, fold,
-group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
-`leaks.png`, the most alike pictures on two sides of a fold's boundary.
+Groups stay whole, unless the audit found that as many test images have relatives in training as validation images
+have under plain folds; `--split` overrules it. The cleaning list is obeyed. Folds are as even as a search makes them
+in the number of samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index,
+fold, group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
+`leaks.png`, the most alike pictures on two sides of a fold's boundary. With `--holdout` a part is in no fold: nothing
+is trained on it or chosen by it, and `submit` scores on it what is handed in.
 """
 
 import argparse
@@ -19,14 +21,19 @@ if TYPE_CHECKING:
 
 
 def folds(project: Project, options: argparse.Namespace) -> "Split":
-    return project.folds(options.folds, options.repeats, options.holdout)
+    return project.folds(options.folds, options.repeats, options.holdout, options.split)
 
 
-def add_options(made: argparse.ArgumentParser) -> None:
+def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> None:
     made.add_argument("--folds", type=_at_least_two, default=5, metavar="K", help="default: 5")
     one = at_least(1, "there must be at least 1 split")
     made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, …")
-    made.add_argument("--holdout", type=_share, default=0.0, metavar="H", help="of samples, in no fold (default: 0)")
+    text = "share of the samples in no fold, on which the submission alone is scored"
+    default = "auto, 0.1 where there are many samples" if holdout else "0"
+    text += f" (default: what the folds have that are there, else {default})"
+    made.add_argument("--holdout", type=_share, default=holdout, metavar="H", help=text)
+    split = "groups: relatives share a fold; plain: those the audit found need not; auto: as the audit concludes"
+    made.add_argument("--split", choices=("auto", "groups", "plain"), default="auto", help=split)
 
 
 def _at_least_two(text: str) -> int:
@@ -35,7 +42,9 @@ def _at_least_two(text: str) -> int:
     return int(text)
 
 
-def _share(text: str) -> float:
+def _share(text: str) -> float | str:
+    if text == "auto":
+        return text
     value = float(text)
     if not 0 <= value < 0.9:
         raise argparse.ArgumentTypeError("the holdout must be a share from 0 to 0.9, such as 0.1")

@@ -8,6 +8,10 @@ from typing import Any
 
 from toolkit.errors import UserError
 
+FEW_GROUPS = 100  # below, an interval says how many groups it rests on
+MENDED = "on the mended labels"  # a score beside the one on the file's labels
+ROUGH_GROUPS = 20  # below, it is warned of: the interval itself is rough
+
 
 @dataclass(frozen=True)
 class Table:
@@ -82,9 +86,19 @@ def _row(cells: Sequence[str], tag: str) -> str:
     return f"<tr>{''.join(parts)}</tr>"
 
 
-def interval(score: dict[str, Any]) -> str:
-    """A score with its 95 % interval, as text."""
-    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
+def interval(score: Mapping[str, Any]) -> str:
+    """A score with its 95 % interval, as text, the number of groups where they are few, what of a blend it is
+    `without`.
+    """
+    groups = score.get("groups", FEW_GROUPS)
+    few = f", {groups} groups" if groups < FEW_GROUPS else ""
+    without = f", without its {' and '.join(score['without'])}" if "without" in score else ""
+    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f}{few}){without}"
+
+
+def mended(clean: Mapping[str, Any]) -> list[str]:
+    """The clean score on the labels as the cleaning list mends them, as text; none where it relabels nothing."""
+    return [interval(clean["mended"])] if clean.get("mended") else []
 
 
 def duration(seconds: float) -> str:

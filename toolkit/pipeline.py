@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Outcome, Table, duration, interval
+from toolkit.outcome import MENDED, Outcome, Table, duration, interval, mended
 from toolkit.progress import Progress
 from toolkit.reporting.page import Report
 from toolkit.scoring.matched_to_test import open_match
@@ -12,7 +12,12 @@ from toolkit.submission.build import Submission
 from toolkit.submission.clean_environment import clean_python
 from toolkit.submission.grading import Grade
 
-SCORES = {"clean": "local score", "stress": "under corruptions", "matched": "as the test images are"}
+SCORES = {
+    "clean": "local score",
+    "stress": "under corruptions",
+    "matched": "as the test images are",
+    "holdout": "held out, as handed in",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,6 +36,7 @@ class Result(Outcome):
         rows = [["submission", str(self.submission.path)]]
         beside = self.submission.beside
         rows += [[text, interval(scores[kind]) + beside] for kind, text in SCORES.items() if scores[kind]]
+        rows[2:2] = [[MENDED, text] for text in mended(scores["clean"])]
         if self.grade is not None:
             rows.append(["practice leaderboard", f"{self.grade.score:.4f}"])
         rows.append(["report", str(self.report.path)])

@@ -97,16 +97,16 @@ class Predictions(OutOfFold, Outcome):
         table = pd.DataFrame({"row": order, "index": labelled.ids[order], "certainty": certainty[order]})
         if not labelled.masks:
             names = np.array(competition.task.classes, dtype=object)
-            table["truth"] = names[labelled.targets[order]]
+            table["truth"] = names[labelled.truth[order]]
             table["predicted"] = names[competition.decode(probabilities(self.oof[order]))]
         return table
 
     def _certainty(self) -> np.ndarray:
         """Of wrong labels, float64 (N,); 0 for samples in no fold."""
         labelled, stored, decode = self.labelled, self.oof, self.labelled.competition.decode
-        certainty = np.zeros(len(labelled.targets))
+        certainty = np.zeros(len(labelled.truth))
         for at in chunks(len(certainty)):
-            part, truth = probabilities(stored[at]), labelled.targets[at]
+            part, truth = probabilities(stored[at]), labelled.truth[at]
             labels = decode(part)
             sure = np.take_along_axis(part, labels[:, None].astype(np.int64), 1)[:, 0]
             wrong = np.where(np.isin(truth, labelled.competition.scored) & (labels != truth), sure, 0)

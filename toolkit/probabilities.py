@@ -3,7 +3,7 @@
 float16 for labels; for masks uint8 (0..255 for 0..1) where that changes the score by less than a rounding.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from toolkit.store import atomic
 
 CHUNK = 256  # samples in memory at a time
+# of stored parts (n, C, ...), a run each, and the folds (n,) that their rows are in: probabilities (n, C, ...)
+Mix = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 
 
 def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> None:
@@ -19,8 +21,13 @@ def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[in
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            stored = np.rint(part * 255) if dtype is np.uint8 else part
-            file.write(stored.astype(dtype).tobytes())
+            file.write(as_stored(part, dtype).tobytes())
+
+
+def as_stored(part: np.ndarray, dtype: type) -> np.ndarray:
+    """Float probabilities as a file of that dtype holds them."""
+    stored: np.ndarray = (np.rint(part * 255) if dtype is np.uint8 else part).astype(dtype)
+    return stored
 
 
 def open_probabilities(path: Path) -> np.ndarray:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import UserError
-from toolkit.outcome import seconds
+from toolkit.outcome import ROUGH_GROUPS, seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
@@ -77,6 +77,7 @@ class Project:
         self.practice, self.practice_size = practice, practice_size or found.practice_size
         self.seed, self.device, self.workers = seed, device, workers
         self.progress = progress or here()
+        self._told_of_groups = False
 
     def __repr__(self) -> str:
         return f"Project({self.workspace.name} in {self.workspace.folder})"
@@ -114,19 +115,38 @@ class Project:
 
         return explain(self.competition, self.workspace, raw, index, self.workers)
 
-    def folds(self, folds: int = 5, repeats: int = 1, holdout: float = 0.0) -> "Split":
-        """Make or show the split: which sample is validated when."""
-        self._need_data()
-        from toolkit.auditing.split_check import split
+    def folds(
+        self, folds: int = 5, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"
+    ) -> "Split":
+        """Make or show the split: which sample is validated when.
 
-        return split(self.competition, self.workspace, folds, repeats, holdout, self.seed)
+        holdout: the share of the samples that is in no fold, so that only what is handed in is scored on it (None: as
+        the folds have it that are there, else 0; `auto`: as they have it, else 0.1 where there are many samples).
+
+        split: `groups` keeps relatives in one fold, in `plain` those that the audit found may be divided; `auto`: as
+        the audit concludes of the test images.
+        """
+        self._need_data()
+        from toolkit.auditing.split_check import split as make
+
+        return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split)
 
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""
         self._need_folds()
+        import numpy as np
+
         from toolkit.data.labelled import open_labelled
 
-        return open_labelled(self.competition, self.workspace)
+        labelled = open_labelled(self.competition, self.workspace)
+        groups = len(np.unique(labelled.group[labelled.inside]))
+        if groups < ROUGH_GROUPS and not self._told_of_groups:
+            self._told_of_groups = True
+            self.progress.warn(
+                f"the samples are of only {groups} groups of one origin: below {ROUGH_GROUPS} even the intervals of "
+                "scores are rough, so take differences for chance unless they are large"
+            )
+        return labelled
 
     def recipe(self, recipe: "Recipe | str | None" = None, **fields: Any) -> "Recipe":
         """A recipe of the competition by its name (none: its first), or one in a file, with fields replaced.
@@ -223,6 +243,7 @@ class Project:
         runs: "Sequence[Run | str] | None" = None,
         *,
         views: Sequence[str] = TRAINED,
+        blender: str | None = None,
         max_models: int | None = None,
         max_seconds: float | None = None,
         max_bytes: int | None = None,
@@ -230,7 +251,8 @@ class Project:
     ) -> "Blend":
         """Blend the finished runs, or these, by the simplest way that is as good as the best up to noise.
 
-        views: test-time views to try, by name, or `none`. The limits are those of the organisers' machine.
+        views: test-time views to try, by name, or `none`. blender: a way to blend, by name, taken whatever its score.
+        The limits are those of the organisers' machine.
         """
         labelled = self.labelled()
         if runs is None:
@@ -243,16 +265,35 @@ class Project:
         if given is not None and not len(given):
             raise UserError("no run is named to be blended; leave `runs` out to blend all")
         names = None if given is None else [run if isinstance(run, str) else run.name for run in given]
-        return blend(labelled, names, views=views, limits=limits, device=self.device, progress=self.progress)
+        return blend(
+            labelled,
+            names,
+            views=views,
+            blender=blender,
+            limits=limits,
+            device=self.device,
+            progress=self.progress,
+        )
 
-    def submit(self, *, half: bool = False, images: int | None = None) -> "Submission":
-        """Build the submission of the chosen blend, read it back as the organisers would, register it."""
+    def submit(self, *, half: bool = False, images: int | None = None, known_answers: bool = False) -> "Submission":
+        """Build the submission of the chosen blend, read it back as the organisers would, register it.
+
+        half: store a code submission's parameters as float16, if the score stays. images: of the training set, to run
+        code on. known_answers: in a file, test images that are training images get these' labels.
+        """
         labelled = self.labelled()
         blend = self._needed_blend(labelled)
         from toolkit.submission.build import build
 
         return build(
-            blend, self.ledger, self.raw, half=half, images=images, device=self.device, progress=self.progress
+            blend,
+            self.ledger,
+            self.raw,
+            half=half,
+            images=images,
+            known=known_answers,
+            device=self.device,
+            progress=self.progress,
         )
 
     def reproduce(self, name: str) -> "Done":
@@ -286,12 +327,15 @@ class Project:
 
     def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
         """Score a submission (none: the newest in the ledger) against truth (none: that of practice data)."""
+        from toolkit.data.dataset import open_dataset
         from toolkit.submission.grading import grade, practice_truth
 
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give --truth FILE, or --practice for practice data")
         truth = truth or practice_truth(self.workspace)
-        return grade(self.competition, Path(submission or self.ledger.file(self.ledger.find())), Path(truth))
+        ids = open_dataset(self.workspace.data).test_ids if read_manifest(self.workspace.data) else None
+        submission = submission or self.ledger.file(self.ledger.find())
+        return grade(self.competition, Path(submission), Path(truth), ids)
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""
@@ -299,7 +343,7 @@ class Project:
         self._need_runs(labelled)
         from toolkit.reporting.page import write_report
 
-        return write_report(labelled, self.ledger)
+        return write_report(labelled, self.ledger, self.device, self.progress)
 
     def run(
         self,
@@ -309,13 +353,14 @@ class Project:
         stress: str = "auto",
         folds: int = 5,
         repeats: int = 1,
-        holdout: float = 0.0,
+        holdout: float | str = "auto",
+        split: str = "auto",
         **fields: Any,
     ) -> "Result":
         """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
 
         The first recipe gets as many epochs as fit, what is left goes to the next ones; recipe, fields: that one
-        alone, as for `train`.
+        alone, as for `train`. folds, repeats, holdout, split: as for `folds`.
         """
         recipes = [replace(each, seed=self.seed) for each in self.competition.recipes.values()]
         if recipe is not None or fields:
@@ -328,7 +373,7 @@ class Project:
         started, show, budget = time.time(), self.progress.show, seconds(budget)
         places(self.device)
         show(self.audit())
-        show(self.folds(folds, repeats, holdout))
+        show(self.folds(folds, repeats, holdout, split))
         labelled = self.labelled()
         prepare(labelled, stress, self.progress)
         runs = train_within(labelled, recipes, budget, started, stress=stress, **self._how)

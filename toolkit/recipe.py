@@ -100,11 +100,11 @@ class Optimizer:
 
 @dataclass(frozen=True, config=STRICT)
 class Schedule:
-    """Linear warm-up, then cosine decay to zero."""
+    """Linear warm-up, then cosine decay to zero; with `average` swa no further than where the mean begins."""
 
     epochs: Annotated[int, Field(ge=1)] = 30
-    warmup: Share = 0.1  # of all steps
-    freeze: Share = 0.0  # of the epochs, at the start, with only the head trained
+    warmup: Share = 0.1  # of all steps; what thaws later warms up as long
+    freeze: Share = 0.0  # of the epochs, rounded up, at the start, with only the head trained; the last only if 1
     unfreeze: Literal["at_once", "gradual"] = "at_once"  # gradual: layer by layer from the head down
     freeze_norm: bool = False  # the backbone's normalisation layers keep their weights and statistics
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99  # decay of the weights' moving average, 0: none

@@ -3,8 +3,9 @@
     python -m toolkit.run competitions/mars --data folder/with/the/organisers/files --budget 20m
 
 The first recipe gets as many epochs as this machine can do in the time; what is left goes to the next ones.
-The choice is kept in `plan.json`, so that the same command, after a kill, ends with the same result. All of it stands
-in `report.html` in the end.
+The choice is kept in `plan.json`, so that the same command, after a kill, ends with the same result. Where there are
+many samples a tenth is held out (`--holdout`), and the submission scored on it. All of it stands in `report.html` in
+the end.
 """
 
 import argparse
@@ -29,11 +30,12 @@ def run(project: Project, options: argparse.Namespace) -> "Result":
         folds=options.folds,
         repeats=options.repeats,
         holdout=options.holdout,
+        split=options.split,
     )
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
-    add_folds_options(made)
+    add_folds_options(made, holdout="auto")
     made.add_argument("--budget", type=parse_duration, default="30m", metavar="TIME", help="default: 30m")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.outcome import Table, duration, html, interval
+from toolkit.outcome import MENDED, Table, duration, html, interval, mended
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
@@ -124,6 +124,11 @@ class Run(Predictions):
         return any(self.folder.glob("fold_*/judged_*.npz"))
 
     @property
+    def handicapped(self) -> bool:
+        """Was it trained without what is like some corruptions, to see what training on them is worth?"""
+        return bool(self.recipe_fields.get("augment", {}).get("leave_out"))
+
+    @property
     def settings_path(self) -> Path:
         """How it is trained on this machine."""
         return self.folder / "settings.json"
@@ -219,6 +224,7 @@ class Run(Predictions):
         metrics, metric = self.metrics, self.labelled.competition.metric.name
         scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
         clean = metrics["clean"]
+        scores[1:1] = [[MENDED, text] for text in mended(clean)]
         ends = clean["by_class_interval"]
         of_class = [[name, f"{score:.4f}", _ends(ends[name])] for name, score in clean["by_class"].items()]
         return [
@@ -262,9 +268,14 @@ def current_runs(labelled: Labelled) -> list[Run]:
     return [run for run in all_runs(labelled) if run.is_current]
 
 
+def without_handicap(runs: Sequence[Run]) -> list[Run]:
+    """Those that are meant to be handed in; all where none is."""
+    return [run for run in runs if not run.handicapped] or list(runs)
+
+
 def best_run(runs: Sequence[Run]) -> Run | None:
-    """The one of the best clean score; None where there is none."""
-    return max(runs, key=lambda run: run.score, default=None)
+    """The one of the best clean score among those without a handicap; None where there is none."""
+    return max(without_handicap(runs), key=lambda run: run.score, default=None)
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,12 @@ class Screen(Progress):
         from rich.text import Text
 
         made = Made(title=table.title, title_justify="left", header_style="bold", show_header=any(table.columns))
+        heads = [row[0] for row in table.rows]
+        # names are there to be copied: rather other columns are broken, where these leave them room
+        names = not any(" " in head or 3 * len(head) > self.console.width for head in heads)
         for position, name in enumerate(table.columns):
-            made.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+            first = position == 0
+            made.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first and names)
         for number, row in enumerate(table.rows, start=1):
             made.add_row(*map(Text, row), style="bold" if table.total and number == len(table.rows) else None)
         self.console.print(made)

@@ -97,6 +97,11 @@ class Workspace:
         return self.search / "summary.json"
 
     @property
+    def holdout(self) -> Path:
+        """Which blends were scored on the held-out samples."""
+        return self.folder / "holdout.json"
+
+    @property
     def ensemble(self) -> Path:
         return self.folder / "ensemble"
 

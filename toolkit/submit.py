@@ -30,7 +30,7 @@ def submit(project: Project, options: argparse.Namespace) -> Outcome:
         return project.reproduce(options.reproduce)
     if options.upload:
         return project.upload(options.id, kaggle=options.kaggle, team=options.team)
-    return project.submit(half=options.half, images=options.images)
+    return project.submit(half=options.half, images=options.images, known_answers=options.known_answers)
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
@@ -40,6 +40,8 @@ def add_options(made: argparse.ArgumentParser) -> None:
     what.add_argument("--reproduce", metavar="ID", help="build it again and prove that it is identical")
     what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
     made.add_argument("--half", action="store_true", help="store parameters as float16 if the score doesn't change")
+    known = "test images that are training images to the last bit get these' labels (files only)"
+    made.add_argument("--known-answers", action="store_true", help=known)
     made.add_argument("--id", metavar="ID", help="of the submission to score or upload (default: the newest)")
     private = "the private leaderboard's score; with no number, --score is that"
     made.add_argument("--private", type=float, nargs="?", const=OF_PRIVATE, metavar="S", help=private)

@@ -58,7 +58,7 @@ def write_submission(prediction: Prediction, path: Path) -> None:
     write_pixels(path, prediction.labels)
 
 
-def read_submission(path: Path, images: np.ndarray) -> np.ndarray:
+def read_submission(path: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return read_pixels(path, len(images), TASK.image_shape[:2], len(TASK.classes))
 
 

@@ -1,5 +1,6 @@
 """The audit: what it proposes, what it leaves on disk, and that it never overwrites."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests import tiny
+from tests.auditing import leaky
 from tests.conftest import real_data
 from toolkit.auditing.audit import Audit, audit, explain
 from toolkit.auditing.label_errors import label_quality
@@ -74,6 +76,30 @@ def test_labels_are_held_against_the_best_run_though_the_cleaning_list_was_edite
     assert project.audit().table["label_suspect"].to_numpy() == pytest.approx(1 - quality)
 
 
+def test_test_images_with_relatives_in_training_are_told_shown_and_offered_their_answers(
+    audited: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(audited, tmp_path / "own")
+    found = leaky.project(tmp_path / "own").audit()
+    told = "\n".join(part for part in found.told() if isinstance(part, str))
+    assert "of 30 test images (" in told and "exact copies: 2, copies: " in told
+    assert "plain folds mimic the test; " in told
+    assert "the answers of 2 test images are known: `submit --known-answers` hands them in" in told
+    stored = pd.read_parquet(found.workspace.evidence / "relatives.parquet")
+    figures = found.as_json()
+    assert figures["related_test_images"] == stored["test"].nunique() >= 27
+    assert (figures["mimicked_by"], figures["known_answers"]) == ("plain", 2)
+    page = found.workspace.page.read_text()
+    assert "Test images with a relative in training" in page and "test image 0 is " in page
+
+
+def test_test_images_that_may_not_be_looked_at_are_not(tmp_path: Path) -> None:
+    found = tiny.project(tmp_path, workers=1).audit()
+    assert len(found.dataset.test_images) and found.shift is None and found.mimicry is None
+    assert found.as_json()["shift_auc"] is None and found.as_json()["mimicked_by"] is None
+    assert not (found.workspace.evidence / "relatives.parquet").exists()
+
+
 def test_real_intruders_and_copies_are_found(competition: Competition, tmp_path: Path) -> None:
     found = audit(competition, Workspace(tmp_path, competition.name), real_data(competition.name))
     kinds = found.proposal["reason"].str.partition(":")[0].value_counts().to_dict()
@@ -85,3 +111,5 @@ def test_real_intruders_and_copies_are_found(competition: Competition, tmp_path:
     else:
         assert kinds["repeated mask"] == 80
         assert kinds["neighbouring tile"] > 900
+        # two test tiles show ground that another panorama in training shows too
+        assert found.mimicry is not None and found.mimicry.related <= 3 and found.mimicry.verdict == "groups"

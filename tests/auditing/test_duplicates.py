@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from toolkit.auditing.duplicates import alignment, find_copies, verify
-from toolkit.auditing.keypoints import Keypoints, open_keypoints, picture_vectors, save_keypoints, working_image
+from toolkit.auditing.duplicates import Link, Pictures, alignment, find_copies, find_copies_across, verify
+from toolkit.auditing.keypoints import kept_keypoints, learn_vocabulary, working_image
 from toolkit.data.groups import connect
 
 
@@ -33,9 +33,12 @@ def copy(image: np.ndarray, degrees: float, scale: float, flipped: bool, border:
     return np.asarray(cv2.imdecode(coded, flags)).reshape(image.shape)
 
 
-def keypoints_of(images: np.ndarray, folder: Path) -> Keypoints:
-    save_keypoints(images, folder / "keypoints", jobs=1)
-    return open_keypoints(folder / "keypoints")
+def pictures_of(images: np.ndarray, folder: Path) -> Pictures:
+    return Pictures(images, kept_keypoints(images, folder / "keypoints", jobs=1))
+
+
+def copies_of(pictures: Pictures) -> list[Link]:
+    return find_copies(pictures, learn_vocabulary(pictures.keypoints).vectors(pictures.keypoints), jobs=1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -48,11 +51,21 @@ def test_copies_are_joined_and_others_stay_single(channels: int, tmp_path: Path)
             pictures.append(copy(sources[number], turn + 11 * number, scale, flipped, border))
             truth.append(number)
     images = np.stack(pictures)
-    keypoints = keypoints_of(images, tmp_path)
-    links = find_copies(images, keypoints, picture_vectors(keypoints), jobs=1)
+    links = copies_of(pictures_of(images, tmp_path))
     group = connect(len(images), [(link.left, link.right) for link in links])
     same = group[:, None] == group
     assert (same == (np.array(truth)[:, None] == np.array(truth))).all()
+
+
+def test_copies_of_another_set_are_found_and_none_is_made_up(tmp_path: Path) -> None:
+    known = pictures_of(np.stack([texture(seed) for seed in range(30)]), tmp_path / "known")
+    turned = [copy(texture(seed), 50 + 9 * seed, 0.9, seed % 2 == 1, cv2.BORDER_CONSTANT) for seed in range(8)]
+    others = pictures_of(np.stack([*turned, *(texture(seed) for seed in range(100, 108))]), tmp_path / "others")
+    words = learn_vocabulary(known.keypoints)
+    vectors, other_vectors = (words.vectors(each.keypoints) for each in (known, others))
+    links = find_copies_across(known, vectors, others, other_vectors, jobs=1)
+    assert {(link.left, link.right) for link in links} == {(row, row) for row in range(8)}
+    assert all(link.mirrored == (link.right % 2 == 1) for link in links)
 
 
 @pytest.mark.parametrize("shape", [(64, 128), (128, 64), (40, 60), (300, 400)])
@@ -62,7 +75,8 @@ def test_a_link_knows_how_one_picture_lies_on_the_other(shape: tuple[int, int], 
     shift = height // 4
     left, right = whole[:height, :width], whole[shift : shift + height, shift : shift + width]
     images = np.stack([left, right[:, ::-1]])
-    link = verify(images, keypoints_of(images, tmp_path), 0, 1, True)
+    both = pictures_of(images, tmp_path)
+    link = verify(both, both, 0, 1, True)
     assert link is not None
     factor = working_image(left).shape[0] / height
     assert np.array(link.matrix).reshape(2, 3) == pytest.approx(
@@ -76,15 +90,15 @@ def test_two_pictures_of_one_kind_are_not_linked(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:96, :96]
     disc = (((rows - 48) ** 2 + (columns - 48) ** 2) < 30**2)[..., None]
     images = np.stack([np.where(disc, texture(seed) // 2, 210).astype(np.uint8) for seed in (1, 2)])
-    keypoints = keypoints_of(images, tmp_path)
-    assert verify(images, keypoints, 0, 1, False) is None and verify(images, keypoints, 0, 1, True) is None
+    both = pictures_of(images, tmp_path)
+    assert verify(both, both, 0, 1, False) is None and verify(both, both, 0, 1, True) is None
 
 
 def test_flat_pictures_have_no_keypoints_and_no_copies(tmp_path: Path) -> None:
     images = np.full((12, 32, 32, 1), 90, np.uint8)
-    keypoints = keypoints_of(images, tmp_path)
-    assert keypoints.counts.tolist() == [0] * 12
-    assert find_copies(images, keypoints, picture_vectors(keypoints), jobs=1) == []
+    pictures = pictures_of(images, tmp_path)
+    assert pictures.keypoints.counts.tolist() == [0] * 12
+    assert copies_of(pictures) == []
 
 
 def test_alignment_is_one_for_the_same_picture_and_zero_where_they_hardly_overlap() -> None:

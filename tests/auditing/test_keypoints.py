@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.auditing.test_duplicates import keypoints_of, texture
-from toolkit.auditing.keypoints import content, detect, mirror, picture_vectors
+from tests.auditing.test_duplicates import pictures_of, texture
+from toolkit.auditing.keypoints import content, detect, learn_vocabulary, mirror
 
 
 def test_empty_pictures_are_nobodys_neighbours(tmp_path: Path) -> None:
     images = np.stack([texture(0), texture(1), *np.full((2, 96, 96, 3), 90, np.uint8)])
-    plain, mirrored = picture_vectors(keypoints_of(images, tmp_path))
+    keypoints = pictures_of(images, tmp_path).keypoints
+    plain, mirrored = learn_vocabulary(keypoints).vectors(keypoints)
     assert np.linalg.norm(plain, axis=1) == pytest.approx([1, 1, 0, 0], abs=1e-5)
     assert (mirrored[2:] == 0).all()
 

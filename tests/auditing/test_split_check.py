@@ -1,5 +1,6 @@
 """The split: what it makes, what it tells, and that it is made anew only for other inputs."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests import tiny
+from tests.auditing import leaky
 from toolkit.auditing.audit import audit
 from toolkit.auditing.findings import equal_pictures
 from toolkit.auditing.split_check import Split
@@ -42,7 +44,7 @@ def warnings(split: Split) -> str:
 def test_the_table_and_its_figures(cells: Project) -> None:
     split = cells.folds(3, repeats=2, holdout=0.2)
     shown, table = split.as_json(), pd.read_parquet(cells.workspace.folds)
-    assert list(table.columns) == ["index", "fold", "group", "label", "fold_1"]
+    assert list(table.columns) == ["index", "fold", "group", "label", "trained", "fold_1"]
     assert shown["samples"] == [(table["fold"] == k).sum() for k in range(3)]
     assert shown["held_out"] == (table["fold"] == HELD_OUT).sum() > 0 == shown["left_out"]
     labels = open_dataset(cells.workspace.data).targets
@@ -82,19 +84,34 @@ def test_the_table_is_made_once_and_anew_for_another_number_seed_or_cleaning(tmp
     assert project.workspace.folds.stat().st_mtime_ns == made
     hashes = {first["hash"], project.folds(4).as_json()["hash"]}
     hashes.add(tiny.project(tmp_path, seed=1).folds(3).as_json()["hash"])
-    clean(project, "5,drop,,,1\n")
+    clean(project, "5,drop,unscored,,1\n")
     cleaned = project.folds(3).as_json()
     assert cleaned["left_out"] == 1 and len(hashes | {cleaned["hash"]}) == 4
     project.workspace.cleaning.unlink()
     assert project.folds(3).as_json() == first
 
 
+def test_folds_keep_the_holdout_they_have_until_another_is_asked_for(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path, holdout="auto")
+    assert project.folds(3).as_json()["held_out"] == 0  # 72 samples are not many
+    first = project.folds(3, holdout=0.25)
+    assert first.as_json()["held_out"] == 18
+    text = "18 samples in 6 groups are held out: nothing is trained on them or chosen by them"
+    assert any(str(part).startswith(text) for part in first.told())
+    for kept in (project.folds(3), project.folds(3, holdout="auto")):
+        assert kept.as_json() == first.as_json()
+    assert project.folds(4).as_json()["held_out"] == 18
+    assert project.folds(3, holdout=0).as_json()["held_out"] == 0
+    with pytest.raises(UserError, match=r"a share from 0 to 0\.9, such as 0\.1, got 'many'"):
+        project.folds(3, holdout="many")
+
+
 def test_editing_reasons_and_suggestions_leaves_the_folds_and_a_fault_is_found_all_the_same(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
-    clean(project, "0,drop,,odd,1\n")
+    clean(project, "0,drop,unscored,odd,1\n")
     project.folds()
     before = project.workspace.folds.stat().st_mtime_ns
-    clean(project, "0,drop,,very odd,.5\n1,drop?,,,\n2,relabel?,blue,,\n")
+    clean(project, "0,drop,unscored,very odd,.5\n1,drop?,,,\n2,relabel?,blue,,\n")
     assert f"{project.workspace.cleaning}: 2 suggestions are not obeyed; take away a ?" in str(project.folds().told())
     assert project.workspace.folds.stat().st_mtime_ns == before
     assert (read_folds(project.workspace)["fold"] == -1).sum() == 1
@@ -107,7 +124,18 @@ def test_relabelled_samples_are_counted(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
     clean(project, "0,relabel,blue,,\n4,relabel,red,,\n")
     split = project.folds(3)
-    assert split.as_json()["relabelled"] == 2 and "2 samples have another label than in the file" in split.told()
+    assert split.as_json()["relabelled"] == 2
+    assert "2 samples are trained on under another label; they are scored on the file's" in split.told()
+
+
+def test_what_is_scored_though_it_is_dropped_is_told(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path)
+    clean(
+        project, "0,drop,,doubtful label: red,1\n4,drop,,,\n5,drop,unscored,,\n6,drop,,repeated picture: 9 times,1\n"
+    )
+    split = project.folds(3)
+    assert (split.as_json()["scored_alone"], split.as_json()["left_out"]) == (2, 2)
+    assert any("2 dropped samples are validated and scored, but not trained on" in str(part) for part in split.told())
 
 
 def test_old_runs_are_mentioned_where_the_folds_come_out_otherwise(tmp_path: Path) -> None:
@@ -126,3 +154,68 @@ def test_pairs_of_one_origin_that_are_divided_are_counted(cells: Project, drawn:
     lines[lines["action"] != "group"].to_csv(cells.workspace.cleaning, index=False)
     divided = cells.folds(3)
     assert divided.leaks and f"{divided.leaks:,} pairs of one origin lie on two sides of a fold" in warnings(divided)
+
+
+@pytest.fixture
+def copies(audited: Path, tmp_path: Path) -> Project:
+    shutil.copytree(audited, tmp_path / "own")
+    return leaky.project(tmp_path / "own")
+
+
+def divided(split: Split) -> int:
+    """Groups that lie in more than one fold."""
+    return int((split.table[split.fold >= 0].groupby("group")["fold"].nunique() > 1).sum())
+
+
+def test_folds_follow_what_the_audit_says_of_the_test_images_and_a_person_overrules_it(copies: Project) -> None:
+    found = copies.folds(3)
+    assert found.plain and found.as_json()["split"] == "plain" and divided(found) > 15
+    told = "\n".join(part for part in found.told() if isinstance(part, str))
+    assert "relatives that the audit found may lie in different folds: plain folds mimic the test; " in told
+    assert f"{found.leaks:,} pairs of one origin lie on two sides of a fold, which in plain folds they may" in told
+    assert "leaky: 3 plain folds, 30 groups" in found._repr_html_() and not warnings(found)
+    made = copies.workspace.folds.stat().st_mtime_ns
+    assert copies.folds(3, split="plain").as_json() == found.as_json()
+    assert copies.workspace.folds.stat().st_mtime_ns == made, "asked for or not, it is the same split"
+    whole = copies.folds(3, split="groups")
+    assert not whole.plain and divided(whole) == 0 and whole.leaks == 0
+    assert "groups stay whole, as asked with --split groups: plain folds mimic the test; " in str(whole.told())
+    assert whole.table["group"].equals(found.table["group"]), "the group is the origin, whatever the split"
+    assert whole.as_json()["hash"] != found.as_json()["hash"]
+    with pytest.raises(UserError, match="there is no split 'group'; there are auto, groups, plain"):
+        copies.folds(3, split="group")
+
+
+def test_plain_folds_keep_equal_pictures_and_a_persons_own_groups_together(copies: Project) -> None:
+    lines = pd.read_csv(copies.workspace.cleaning, dtype=str)
+    found = copies.folds(3).table
+    apart = found.groupby("group").filter(lambda rows: rows["fold"].nunique() > 1)
+    mine = apart[apart["group"] == apart["group"].iloc[0]]["index"].astype(str)
+    lines.loc[lines["index"].isin(mine), "reason"] = "one patient"
+    lines.to_csv(copies.workspace.cleaning, index=False)
+    table = copies.folds(3).table  # a reason is no part of the list's hash, yet here it counts
+    assert table.loc[table["index"].isin(mine.astype(int)), "fold"].nunique() == 1
+    assert len(set(table["fold"])) == 3 and not table["fold"].equals(found["fold"])
+    same = with_equal_pictures(np.arange(len(table)), open_dataset(copies.workspace.data).images)
+    assert (table.groupby(same)["fold"].nunique() == 1).all()
+
+
+def test_plain_folds_that_no_evidence_asks_for_are_warned_of(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path, of=tiny.looking)
+    rule = "the test images may not be looked at (rule unlabelled_test_images: no source given)"
+    assert f"groups stay whole: {rule}" in str(tiny.prepare(tmp_path / "closed").folds(3).told())
+    asked = project.folds(3, split="plain")
+    unknown = "the audit has not looked for relatives of the test images; run `python -m toolkit.audit`"
+    warned = f"may lie in different folds, as asked with --split plain: {unknown}; the local score may be too good"
+    assert warned in warnings(asked)
+    assert divided(asked) == 0, "what the files call one group stays whole"
+
+
+def test_dropped_relatives_are_no_reason_to_divide(copies: Project) -> None:
+    relatives = pd.read_parquet(copies.workspace.evidence / "relatives.parquet")
+    table = copies.folds(3).table
+    groups = table["group"].iloc[relatives["train"].unique()].unique()
+    dropped = table.loc[table["group"].isin(groups[3:]), "index"]
+    clean(copies, "".join(f"{index},drop,,,\n" for index in dropped))
+    split = copies.folds(3)
+    assert split.mimicry is not None and split.mimicry.related < 20 and not split.plain

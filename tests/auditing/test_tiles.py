@@ -41,6 +41,15 @@ def test_neighbours_are_found_on_the_right_side() -> None:
     assert right >= 0.98 * len(seams) and right > 0.8 * possible
 
 
+def test_neighbours_across_two_sets_are_found_and_separate_panoramas_have_none() -> None:
+    images, place = tiles(8)
+    seams = find_seams(images[:100], images[100:])
+    assert len(seams) > 30 and all(seam.left < 100 <= seam.right or seam.right < 100 <= seam.left for seam in seams)
+    assert sum(place[seam.left][0] == place[seam.right][0] for seam in seams) >= 0.98 * len(seams)
+    scenes = np.array([place[row][0] for row in range(len(images))])
+    assert find_seams(images[scenes < 4], images[scenes >= 4]) == []
+
+
 def test_separate_pictures_have_no_neighbours() -> None:
     images = np.stack([panorama(seed)[:64, :64] for seed in range(60)])[..., None]
     assert find_seams(images) == []

@@ -1,5 +1,6 @@
 """Augmentation of a batch: the seed decides it, masks move with their images, and the recipe says how much."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -24,7 +25,8 @@ from tests.augmentation import (
     scenes,
     tensor,
 )
-from toolkit.augmentation.batch import augment_batch
+from toolkit.augmentation.batch import DEGRADATIONS, augment_batch
+from toolkit.augmentation.randaugment import PHOTOMETRIC
 from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment, Family
 
@@ -72,6 +74,51 @@ def test_a_gpu_makes_of_a_batch_what_a_cpu_makes(augment: Augment) -> None:
     assert there.is_cuda and there.is_contiguous(memory_format=torch.channels_last)
     assert ((here - there.cpu()).abs() < 1).float().mean() > 0.99  # a coefficient may be rounded the other way
     assert (truth == moved.cpu()).float().mean() > 0.999
+
+
+def away(images: torch.Tensor) -> np.ndarray:
+    """How far from an image's middle its centroid lies, (n, 2) pixels, by how much each differs from a corner."""
+    differing = (images - images[..., :1, :1]).abs().sum(1)
+    y, x = (torch.arange(side) - (side - 1) / 2 for side in differing.shape[1:])
+    total = differing.sum((1, 2))
+    return torch.stack([differing.sum(2) @ y / total, differing.sum(1) @ x / total], 1).numpy()
+
+
+def disc(count: int) -> torch.Tensor:
+    """Images (count, 3, 48, 64) that look alike in both mirrors."""
+    y, x = np.mgrid[:48, :64] - np.array([23.5, 31.5])[:, None, None]
+    return torch.from_numpy(np.rint(40 + 160 * np.exp(-(y**2 + x**2) / 40))).float().expand(count, 3, 48, 64).clone()
+
+
+@pytest.mark.parametrize("degrade", DEGRADATIONS)
+def test_a_degradation_moves_nothing_away_from_its_mask(degrade: Callable[..., torch.Tensor]) -> None:
+    images = disc(64)
+    assert np.abs(away(images.roll(1, -1)) - [0, 1]).max() < 0.02
+    found = away(degrade(images, rng=np.random.default_rng(0)))
+    if DEGRADATIONS[degrade] == "noise":  # which hides where the disc is
+        found = found.mean(0)
+    assert np.abs(found).max() < 0.1
+
+
+@pytest.mark.parametrize("operation", PHOTOMETRIC)
+def test_an_operation_on_light_moves_nothing_away_from_its_mask(operation: str) -> None:
+    images = disc(32)
+    levels = np.linspace(-0.9, 0.9, len(images))
+    assert np.abs(away(PHOTOMETRIC[operation](images, levels=levels))).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        replace(NOTHING, colour=1),
+        replace(NOTHING, augmix=1),
+        replace(NOTHING, randaugment=2, leave_out=("geometry",)),
+    ],
+    ids=["colour", "augmix", "randaugment"],
+)
+def test_what_is_drawn_of_light_and_mixtures_moves_nothing_away_from_its_mask(augment: Augment) -> None:
+    images, masks = disc(64).to(torch.uint8), torch.zeros(64, 48, 64, dtype=torch.uint8)
+    assert np.abs(away(augment_batch(augment, images, masks, 0)[0])).max() < 0.1
 
 
 def test_the_type_follows_from_the_recipe_not_from_the_draw() -> None:
@@ -196,4 +243,4 @@ def test_a_family_that_is_left_out_is_not_trained_on(family: Family, augment: Au
     """An even grey image shows noise and light, and a black border what was turned."""
     even = np.full((32, 32, 1), 120, np.uint8)
     assert changes(augment, even, 40).max() > 10
-    assert changes(replace(augment, leave_out=(family,)), even, 40).max() <= 2
+    assert changes(replace(augment, leave_out=(family,)), even, 40).max() < 3.4, "half a step of JPEG at its worst"

@@ -59,6 +59,19 @@ def test_hue_saturation_and_value_are_those_of_opencv(shift: tuple[int, int, int
     assert np.abs(ours - 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).max() < 0.1
 
 
+def test_motion_is_a_line_of_its_length_and_angle_about_the_middle() -> None:
+    lengths, angles = np.repeat([1.0, 4.5, 8.0], 5), np.tile(np.linspace(0, 2.5, 5), 3)
+    kernels = pixels.motion_kernels(lengths, angles)
+    y, x = np.indices((9, 9)) - 4
+    np.testing.assert_allclose(kernels.sum((1, 2)), 1, rtol=1e-5)
+    for way in (y, x):
+        np.testing.assert_allclose((kernels * way).sum((1, 2)), 0, atol=1e-5)
+    cos, sin = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
+    spread = np.sqrt((kernels * (x * cos + y * sin) ** 2).sum((1, 2)) * 12)  # of an even line: its length
+    np.testing.assert_allclose(spread[lengths > 4], lengths[lengths > 4], rtol=0.15)
+    assert (kernels * (y * cos - x * sin) ** 2).sum((1, 2)).max() < 0.35, "no wider than the pixels that share a point"
+
+
 def test_noise_is_normal_and_another_in_each_image() -> None:
     grey = torch.full((6, 3, 64, 64), 128.0)
     noise = pixels.add_noise(grey.clone(), np.array([4, 8, 12, 16, 20, 24.0]), np.random.default_rng(0)) - 128

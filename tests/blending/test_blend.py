@@ -15,11 +15,16 @@ from toolkit.blending.blend_folder import chosen_blend
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
 from toolkit.networks.tta import predict_views
+from toolkit.outcome import Warned
 from toolkit.probabilities import probabilities
 from toolkit.project import Project
-from toolkit.runs import Run
+from toolkit.recipe import override, to_dict
+from toolkit.runs import Run, current_runs
+from toolkit.scoring.corruption_suite import VERSION
+from toolkit.scoring.matched_to_test import ARRAYS, Match, matched_score, store_matched
 from toolkit.scoring.out_of_fold import score
-from toolkit.store import read_json, write_json
+from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
+from toolkit.store import read_json, write_json, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = "schedule.epochs=1"
@@ -30,6 +35,12 @@ BOTH = ("identity", "horizontal")
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return prepare(tmp_path, device="cpu")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blends without their pictures, which take most of their time."""
+    monkeypatch.setattr("toolkit.blending.blend.draw", lambda *_: None)
 
 
 def read(stored: np.ndarray | None) -> np.ndarray:
@@ -43,7 +54,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, choice: ViewChoice) -> None:
 
 def test_the_blend_is_the_mean_and_its_score_that_of_the_mean(project: Project, tmp_path: Path) -> None:
     runs = [train(tmp_path), train(tmp_path, recipe="second")]
-    made = project.ensemble(views=PLAIN)
+    made = project.ensemble(views=PLAIN, blender="mean")
     assert np.allclose(read(made.oof), np.mean([read(run.oof) for run in runs], axis=0), atol=1e-3)
     assert np.allclose(read(made.test), np.mean([read(run.test) for run in runs], axis=0), atol=1e-3)
     assert made.metrics["clean"] == score(project.labelled(), made.oof)
@@ -70,6 +81,9 @@ def test_runs_are_averaged_over_views_each_fold_over_those_that_the_others_chose
     seen = [predict_views(n, labelled.test_images, range(3), cpu, "float32", BOTH, [3, 1]) for n in networks]
     assert np.allclose(read(made.test), np.mean(seen, axis=0), atol=2e-3)
     assert made.views == choice
+    assert made.metrics["stress"]["score"] == run.metrics["stress"]["score"], "runs keep nothing through views"
+    assert made.metrics["stress"]["without"] == ["views"]
+    assert "the blend's stress score is that without its views, as runs keep it" in made.told()
     # where views don't gain, the images are taken as they are
     chosen(monkeypatch, replace(choice, crossfitted=0.5))
     (made.folder / "manifest.json").unlink()
@@ -141,6 +155,30 @@ def test_where_code_is_handed_in_only_what_the_server_can_do_is_chosen(tmp_path:
         assert np.allclose(read(made.oof)[rows], mean / mean.sum(1, keepdims=True), atol=2e-3)
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_what_is_asked_for_is_another_blend_and_a_poor_one_is_doubted_where_it_is_handed_in(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 3} | dict.fromkeys("bcde", -1))
+    chosen, heard = project.ensemble(views=PLAIN), Heard()
+    assert chosen.name == "single" and chosen.doubt is None and chosen.metrics["gain_is_real"] >= 0.05
+    project.progress = heard
+    project.submit()
+    assert not heard.lines
+    asked = project.ensemble(views=PLAIN, blender="mean")
+    written = asked.oof_path.stat().st_mtime_ns
+    assert asked.name == "mean" and asked.metrics["gain_is_real"] < 0.05 and asked.score < chosen.score
+    assert (
+        "cross-fitted, as was asked for; in sample" in str(asked.told()) and Warned(str(asked.doubt)) in asked.told()
+    )
+    again = project.ensemble(views=PLAIN, blender="mean")
+    assert again.hash == asked.hash and again.oof_path.stat().st_mtime_ns == written
+    submission = project.submit()
+    assert "real with probability 0.0" in heard.lines[-1] and "leave out `--blender mean`" in heard.lines[-1]
+    assert "--blender=mean --views none" in str(submission.line["blend"])
+    assert project.ensemble(views=PLAIN).name == "single"
+    with pytest.raises(UserError, match="there is no blender 'best' for labels; there are mean, single, best-1"):
+        project.ensemble(blender="best")
+
+
 def test_limits_are_kept_and_another_limit_is_another_blend(tmp_path: Path) -> None:
     project = made_runs(tmp_path, EQUAL)
     project.device = "cpu"
@@ -182,9 +220,74 @@ def test_views_count_in_the_time_and_are_left_out_where_no_run_has_it(
         assert (len(made.shares), made.views is not None) == (runs, views)
 
 
-def test_a_blend_gets_the_score_that_its_runs_got_later(project: Project, tmp_path: Path) -> None:
-    train(tmp_path, QUICK, stress="none")
-    before = project.ensemble(views=PLAIN).metrics
-    train(tmp_path, QUICK)
-    after = project.ensemble(views=PLAIN).metrics
-    assert before["stress"] is None and after["stress"]["score"] > 0 and after["clean"] == before["clean"]
+@pytest.mark.usefixtures("undrawn")
+def test_a_blend_gets_the_score_that_its_runs_got_later_and_says_how(project: Project, tmp_path: Path) -> None:
+    run = train(tmp_path, QUICK, stress="none")
+    blend = project.ensemble(views=PLAIN, blender="mean")
+    assert blend.metrics["stress"] is None and "stress" not in str(blend.told()), "nobody asked for it"
+    train(tmp_path, QUICK, recipe="second")
+    blend = project.ensemble(views=PLAIN, blender="mean")
+    before = blend.metrics
+    missing = f"the blend has no stress score, as not all of its runs have one: `train --recipe {run.recipe_path}`"
+    assert before["stress"] is None and any(str(told).startswith(missing) for told in blend.told())
+    train(tmp_path, recipe=str(run.recipe_path))
+    after = project.ensemble(views=PLAIN, blender="mean").metrics
+    assert after["stress"]["score"] > 0 and after["clean"] == before["clean"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_test_images_are_predicted_for_runs_that_have_a_share_alone(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, heard = [train(tmp_path, QUICK), train(tmp_path, QUICK, recipe="second")], Heard()
+    project.progress = heard
+    before = {run.name: run.test_path.read_bytes() for run in runs}
+    chosen(monkeypatch, ViewChoice(BOTH, (0.75, 0.25), 0.6, 0.5, ({"identity": 0.75, "horizontal": 0.25},) * 3))
+    for views, made in ((PLAIN, ["test.npy"]), (BOTH, ["test.npy", "views/horizontal/test.npy"])):
+        for run in runs:
+            run.test_path.unlink(missing_ok=True)
+        blend = project.ensemble(views=views, blender="single")
+        (used,) = (run for run in runs if blend.shares[run.name])
+        (other,) = (run for run in runs if run != used)
+        assert sorted(str(path.relative_to(used.folder)) for path in used.folder.rglob("test.npy")) == made
+        assert not [*other.folder.rglob("test.npy")] and used.test_path.read_bytes() == before[used.name]
+        assert heard.lines.count(f"predicting 18 test images with {used.name}") == len(made)
+    assert project.submit().path.exists()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_runs_predict_under_corruptions_is_blended_as_it_is_handed_in(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, EQUAL, biased=True)
+    labelled = project.labelled()
+    triples = all_triples(labelled)[:2000]
+    rows = triples[:, 0]
+    match = Match(np.arange(50), np.full(50, -1), labelled.targets[:50], np.ones(50), 0.5, 0.5)
+    folder = labelled.workspace.match
+    folder.mkdir()
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(match, name))
+    write_json(folder / "match.json", {"auc_before": 0.5, "auc_after": 0.5})
+    write_manifest(folder, {})
+    for run in current_runs(labelled):  # as if no corruption did anything
+        run.stress_folder.mkdir()
+        np.save(run.stress_folder / "triples.npy", triples)
+        np.save(run.stress_folder / "probabilities.npy", run.oof[rows])
+        write_manifest(run.stress_folder, {"version": VERSION})
+        store_matched(run, match, np.asarray(run.oof[:50]))
+    for blender in ("mean-biases", "ranks", "calibrated"):
+        made = project.ensemble(views=PLAIN, blender=blender)
+        plain = score_triples(labelled, Evidence(triples, made.oof[rows]), len(all_triples(labelled)))
+        assert made.metrics["stress"] == plain and "without" not in plain
+        assert made.metrics["matched"] == matched_score(labelled, match, made.oof[:50])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_runs_that_were_held_back_from_corruptions_are_blended_only_by_name(tmp_path: Path) -> None:
+    project, heard = made_runs(tmp_path, EQUAL), Heard()
+    recipe = project.labelled().workspace.train / "c" / "recipe.json"
+    write_json(recipe, to_dict(override(tiny.FIRST, ["augment.leave_out=blur,noise"])))
+    project.progress = heard
+    assert set(project.ensemble(views=PLAIN).shares) == {"a", "b", "d"}
+    (said,) = heard.lines
+    assert said.startswith("1 runs whose `augment.leave_out` holds corruptions back are not blended unless --runs")
+    assert set(project.ensemble(["a", "c"], views=PLAIN).shares) == {"a", "c"} and len(heard.lines) == 1

@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests import tiny
 from tests.blending.conftest import FOLD, LABELS, LABELS_AND_MASKS, SAMPLES, drawn, pool_of
-from toolkit.blending.blenders import BLENDERS, Blender, blenders_for
+from toolkit.blending.blenders import BLENDERS, Blender, blenders_for, check_asked
 from toolkit.blending.candidates import Limits, Pool
-from toolkit.blending.solution import Solution, mix
+from toolkit.blending.solution import Solution, fold_confusions, mix, mixed, run_shares
 from toolkit.competition import Competition
+from toolkit.errors import UserError
 
 NAMED = {one.name: one for one in BLENDERS}
+MEANS = ["mean", "single", "best-1", "best-2"]
 
 
 def fitted(blender: Blender, pool: Pool, folds: list[int]) -> Solution:
@@ -49,12 +52,21 @@ def test_limits_are_kept_by_every_blender() -> None:
         assert 0 < used.sum() <= 2 and np.array(costs[:4])[used].sum() <= 4, blender.name
 
 
-def test_few_groups_leave_the_mean_and_one_seed_group_only_its_labels() -> None:
+def test_few_groups_or_two_folds_leave_means_and_one_seed_group_only_its_labels() -> None:
     targets, candidates = drawn(LABELS)
     few = pool_of(LABELS, targets, candidates, group=np.arange(SAMPLES) // 10)
-    assert [one.name for one in blenders_for(few)] == ["mean"]
+    two = pool_of(LABELS, targets, candidates, FOLD % 2)
+    assert [one.name for one in blenders_for(few)] == [one.name for one in blenders_for(two)] == MEANS
+    assert [one.name for one in blenders_for(few, "greedy-biases")] == [*MEANS, "greedy", "greedy-biases"]
+    many = [replace(candidates[m % 5], seed_group=f"{m}") for m in range(9)]
+    names = [one.name for one in blenders_for(pool_of(LABELS, targets, many, FOLD % 2))]
+    assert names == ["mean", "single", "best-2", "best-4", "best-8"], (
+        "no seeds, so the best seed group is the best run"
+    )
     alone = pool_of(LABELS, targets, candidates[:1])
     assert [one.name for one in blenders_for(alone)] == ["mean", "mean-biases"]
+    seeds = pool_of(LABELS, targets, candidates[3:])
+    assert [one.name for one in blenders_for(seeds)] == ["mean", "single", "mean-biases"]
 
 
 def test_rows_without_a_fold_take_no_part() -> None:
@@ -65,3 +77,40 @@ def test_rows_without_a_fold_take_no_part() -> None:
         for answers in (targets, np.where(fold < 0, 0, targets))
     ]
     assert found[0] == found[1]
+
+
+def test_the_best_are_the_best_of_the_folds_that_they_are_chosen_on() -> None:
+    targets, (first, *_) = drawn(LABELS)
+    truth = np.eye(3)[targets]
+    wrong = [rng.random(SAMPLES) < 0.1 * m for m, rng in enumerate(map(np.random.default_rng, range(9)))]
+    wrong[0] = FOLD == 3  # the best but there
+    oof = [np.where(each[:, None], truth[:, [1, 2, 0]], truth).astype(np.float16) for each in wrong]
+    pool = pool_of(LABELS, targets, [replace(first, oof=one, seed_group=f"{m}") for m, one in enumerate(oof)])
+    chosen = {n: np.flatnonzero(fitted(NAMED[f"best-{n}"], pool, [0, 1, 2]).weights).tolist() for n in (2, 4, 8)}
+    assert chosen == {2: [0, 1], 4: [0, 1, 2, 3], 8: [*range(8)]}
+    assert np.flatnonzero(fitted(NAMED["best-2"], pool, [3]).weights).tolist() == [1, 2]
+    assert fitted(NAMED["best-2"], pool, [0, 1, 2]).shares[:2].tolist() == [0.5, 0.5]
+
+
+def test_a_single_run_is_not_averaged_with_its_seeds() -> None:
+    targets, candidates = drawn(LABELS)
+    best = (0.2 + 0.4 * np.eye(3)[targets]).astype(np.float16)
+    pool = pool_of(LABELS, targets, [*candidates[:4], replace(candidates[4], oof=best)])
+    solution = fitted(NAMED["single"], pool, [0, 1, 2])
+    assert run_shares(pool, solution) == [0, 0, 0, 0, 1] and solution.weights.tolist() == [0, 0, 0, 1]
+    rows = pool.labelled.rows(3)
+    assert np.allclose(mixed(pool, solution, "oof", rows), best[rows], atol=1e-3)
+    assert fold_confusions(pool, solution, 3).sum((1, 2)).tolist() == [1] * len(rows)
+    assert np.trace(fold_confusions(pool, solution, 3).sum(0)) == len(rows)
+
+
+def test_a_blender_that_is_asked_for_must_be_one_for_the_task() -> None:
+    targets = np.zeros(6, int)
+    labels = tiny.labelled(targets, targets)
+    check_asked(labels, "ranks")
+    code = replace(labels, competition=replace(labels.competition, try_submission=lambda path, images: None))  # type: ignore[arg-type,return-value]
+    for where, name in ((labels, "mean-regions"), (labels, "median"), (code, "ranks")):
+        with pytest.raises(
+            UserError, match=f"there is no blender '{name}' for .*labels; there are mean, single, best-1"
+        ):
+            check_asked(where, name)

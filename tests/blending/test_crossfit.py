@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.ensemble import bias
-from tests.blending.conftest import FOLD, LABELS, drawn, pool_of
+from tests.blending.conftest import FOLD, LABELS, drawn, noisy, pool_of
 from toolkit.blending.blenders import BLENDERS, blenders_for
-from toolkit.blending.candidates import Pool
-from toolkit.blending.crossfit import CrossFit, cross_fit, simplest_within
+from toolkit.blending.candidates import Candidate, Pool
+from toolkit.blending.crossfit import UNREAL, CrossFit, cross_fit, simplest_within
 from toolkit.blending.solution import fold_confusions
 from toolkit.scoring.out_of_fold import score
 
@@ -18,12 +18,13 @@ def fitted(pool: Pool) -> CrossFit:
     return cross_fit(pool, blenders_for(pool))
 
 
-def test_a_folds_blend_is_fitted_and_chosen_without_its_labels() -> None:
+@pytest.mark.parametrize("fold", [FOLD, FOLD % 2], ids=["four folds", "two folds"])
+def test_a_folds_blend_is_fitted_and_chosen_without_its_labels(fold: np.ndarray) -> None:
     targets, candidates = drawn(LABELS)
     other = targets.copy()
-    other[FOLD == 2] = np.random.default_rng(1).permutation(targets[FOLD == 2])
-    found = [fitted(pool_of(LABELS, answers, candidates)) for answers in (targets, other)]
-    (blender, solution), (same, like) = (one.parts[2] for one in found)
+    other[fold == 1] = np.random.default_rng(1).permutation(targets[fold == 1])
+    found = [fitted(pool_of(LABELS, answers, candidates, fold)) for answers in (targets, other)]
+    (blender, solution), (same, like) = (one.parts[1] for one in found)
     assert blender == same and str(solution) == str(like)
     assert found[0].score != found[1].score
 
@@ -39,10 +40,48 @@ def test_the_score_is_that_of_the_parts_and_the_naive_one_that_of_the_final_fit(
     assert 0 <= found.real <= 1 and found.score > found.single
 
 
-def test_with_two_folds_the_simplest_is_taken_untried() -> None:
-    targets, candidates = drawn(LABELS)
-    found = fitted(pool_of(LABELS, targets, candidates, FOLD % 2))
-    assert {one.name for one, _ in [*found.parts, found.final]} == {"mean"}
+def of_strengths(strengths: list[float], groups: int, folds: int, samples: int = 600, seed: int = 0) -> Pool:
+    """Runs that are the more often right, the stronger they are."""
+    rng = np.random.default_rng(seed)
+    targets, group = rng.integers(3, size=samples), np.arange(samples) % groups
+    runs = [noisy(targets, 3, strength, seed=10 * seed + m) for m, strength in enumerate(strengths)]
+    candidates = [Candidate(f"run{m}", f"recipe{m}", values) for m, values in enumerate(runs)]
+    return pool_of(LABELS, targets, candidates, group % folds, group)
+
+
+ONE_GOOD = [3.5, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("groups", "folds"), [(99, 5), (30, 3), (300, 2), (20, 2)])
+def test_one_good_run_among_poor_ones_is_handed_in_alone_with_few_groups_and_with_two_folds(
+    groups: int, folds: int
+) -> None:
+    found = fitted(of_strengths(ONE_GOOD, groups, folds))
+    assert found.final[0].name == "single" and found.final[1].shares.tolist() == [1, 0, 0, 0]
+    assert [one.name for one, _ in found.parts] == ["single"] * folds
+    assert found.score == found.single > 0.9 and found.real == 0.5
+    table = {line.name: line for line in found.table}
+    assert list(table) == ["mean", "single", "best-2"] and table["mean"].score < found.score - 0.05
+
+
+def test_what_is_asked_for_is_taken_whatever_its_score_and_only_then_is_worse_than_one_run() -> None:
+    pool = of_strengths(ONE_GOOD, 200, 4)
+    found = cross_fit(pool, blenders_for(pool, "mean"), "mean")
+    assert {one.name for one, _ in [*found.parts, found.final]} == {"mean"} and found.gave_way is None
+    assert found.real < UNREAL and found.score == next(line.score for line in found.table if line.name == "mean")
+    few = of_strengths(ONE_GOOD, 20, 4)
+    found = cross_fit(few, blenders_for(few, "greedy-biases"), "greedy-biases")
+    assert found.final[0].name == "greedy-biases" and found.final[1].biases is not None
+
+
+def test_a_chosen_blend_that_does_not_gain_gives_way_to_the_best_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the choice takes the mean for as good as the best
+    monkeypatch.setattr("toolkit.blending.crossfit.simplest_within", lambda scores, draws: np.ones(len(scores), bool))
+    pool = of_strengths(ONE_GOOD, 200, 4)
+    found = fitted(pool)
+    assert found.gave_way == "mean" and found.final[0].name == "single"
+    assert found.score == found.single == next(line.score for line in found.table if line.name == "single")
+    assert found.naive == next(line.naive for line in found.table if line.name == "single") and found.real == 0.5
 
 
 def test_the_best_run_is_chosen_without_the_fold_it_is_scored_on() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.blending.conftest import FOLD, LABELS_AND_MASKS, drawn, pool_of
-from toolkit.blending.solution import Solution, fold_confusions, mixed
+from toolkit.blending.solution import Solution, fold_confusions, mixed, read_solution, write_solution
 from toolkit.competition import Competition
 from toolkit.metrics import confusion_by_sample
 
@@ -33,3 +33,20 @@ def test_a_mixture_is_the_weighted_mean_whether_stored_as_bytes_or_halves(of: Co
     found = mixed(pool, solution, "oof", np.arange(20))
     assert np.allclose(found, expected / expected.sum(1, keepdims=True), atol=1e-3)
     assert np.array_equal(mixed(pool, solution, "test", np.arange(7)), found[:7])
+
+
+def test_a_solution_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    weights, ranks = np.array([2, 0, 1]), np.arange(24.0).reshape(3, 2, 4)
+    for solution in (
+        Solution(weights, smallest=8),
+        Solution(weights > 0, biases=np.array([0.5, -0.5])),
+        Solution(weights, temperatures=np.array([0.5, 1.0, 2.0]), quantiles=ranks),
+    ):
+        write_solution(tmp_path / "solution.npz", solution)
+        found = read_solution(tmp_path / "solution.npz")
+        for name, value in vars(solution).items():
+            assert np.array_equal(getattr(found, name), value) and type(getattr(found, name)) is type(value)
+    alone = found.of_those_with_a_share
+    assert alone.weights.tolist() == [2, 1] and alone.biases is None
+    assert alone.temperatures is not None and alone.temperatures.tolist() == [0.5, 2.0]
+    assert alone.quantiles is not None and np.array_equal(alone.quantiles, ranks[[0, 2]])

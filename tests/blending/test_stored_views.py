@@ -14,7 +14,7 @@ from competitions.mars import competition as mars
 from tests import tiny
 from tests.tiny import prepare, train
 from toolkit.blending import stored_views
-from toolkit.blending.stored_views import default_views, open_views, store_views, views_to_try
+from toolkit.blending.stored_views import default_views, open_views, store_test_views, store_views, views_to_try
 from toolkit.errors import UserError
 from toolkit.networks.predict import predict
 from toolkit.networks.tta import predict_views
@@ -64,7 +64,7 @@ def test_views_are_tried_by_name_beside_identity_where_a_submission_can_honour_t
 def run(tmp_path: Path) -> Run:
     """Of data whose sixth sample was dropped."""
     cleaning = prepare(tmp_path).workspace.cleaning
-    cleaning.write_text("index,action,value,reason,confidence\n5,drop,,,1\n")
+    cleaning.write_text("index,action,value,reason,confidence\n5,drop,unscored,,1\n")
     prepare(tmp_path)
     return train(tmp_path, "schedule.epochs=1")
 
@@ -75,6 +75,8 @@ def turned(view: str, images: np.ndarray) -> np.ndarray:
 
 def test_a_view_is_predicted_out_of_fold_and_its_test_images_get_the_mean(run: Run) -> None:
     store_views(run, ["identity", "horizontal", "rot90"], "cpu")
+    assert not [*run.view_folder("rot90").glob("test.npy")], "only where the run has a share"
+    store_test_views(run, ["identity", "horizontal", "rot90"], "cpu")
     labelled, networks = run.labelled, run.networks(CPU)
     assert not run.view_folder("identity").exists()
     for view in ("horizontal", "rot90"):
@@ -116,7 +118,7 @@ def test_what_is_killed_leaves_no_half_view_and_ends_with_the_same_result(
 
     def dies(*arguments: object, **more: object) -> np.ndarray:
         calls.append(arguments)
-        if len(calls) == 8:  # within the second view
+        if len(calls) == 5:  # within the second view
             raise KeyboardInterrupt
         return predict_views(*arguments, **more)  # type: ignore[arg-type]
 
@@ -125,7 +127,7 @@ def test_what_is_killed_leaves_no_half_view_and_ends_with_the_same_result(
         store_views(run, ["both", "vertical"], "cpu")
     assert [folder.name for folder in views.glob("*")] == ["both"]
     store_views(run, ["both", "vertical"], "cpu")
-    assert len(calls) == 8 + 6  # the first view was kept: three folds and three networks on the test images
+    assert len(calls) == 5 + 3  # the first view was kept: three folds
     assert bytes_of(run, "both", "vertical") == whole
 
 

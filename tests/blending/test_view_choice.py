@@ -60,7 +60,7 @@ def test_the_cross_fitted_score_is_not_that_of_the_luckiest() -> None:
         targets = np.random.default_rng(seed).integers(0, 8, SAMPLES)
         stored = {f"rotate{n}": noisy(targets, 8, 0, 100 * seed + n) for n in range(1, 6)}
         stored["identity"] = noisy(targets, 8, 0, 100 * seed)
-        fitted.append(choose_views(replace(CELLS, targets=targets), stored).crossfitted)
+        fitted.append(choose_views(replace(CELLS, truth=targets), stored).crossfitted)
         chosen_on_all.append(max((each.argmax(1) == targets).mean() for each in stored.values()))
     error = np.sqrt(1 / 8 * 7 / 8 / SAMPLES / 12)
     assert abs(np.mean(fitted) - 1 / 8) < 3 * error < np.mean(chosen_on_all) - 1 / 8

@@ -145,7 +145,7 @@ def test_the_zip_is_flat_and_the_same_whatever_ran_before(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
     one = member(blood_cells, recipe, tmp_path)
-    prediction = Prediction(pictures(0), NONE, (one,))
+    prediction = Prediction(pictures(0), NONE, NONE, (one,))
     blood_cells.write_submission(prediction, tmp_path / "a.zip")
     torch.jit.trace(Small(0), torch.zeros(2, 3, 96, 96))  # names in a file used to depend on what was traced before
     blood_cells.write_submission(prediction, tmp_path / "b.zip")
@@ -161,7 +161,7 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
     members = (member(blood_cells, recipe, tmp_path),)
-    prediction = predicted(blood_cells, Prediction(pictures(40), NONE, members), "cpu")
+    prediction = predicted(blood_cells, Prediction(pictures(40), np.arange(40), NONE, members), "cpu")
     (path,) = export(blood_cells.folder, members, tmp_path)
     x = torch.from_numpy(prediction.images).permute(0, 3, 1, 2)
     with torch.no_grad():
@@ -180,7 +180,7 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
     images = blood_cells.load(drawn["blood_cells"] / "raw").images[:30]
     biases = (0.0, 0.2, 0.0, -0.1, 0.0, 0.0, 0.1, 0.0)
     members = (member(blood_cells, recipe, tmp_path),)
-    given = Prediction(images, NONE, members, views=tuple(VIEWS), biases=biases, view_weights=WEIGHTS)
+    given = Prediction(images, np.arange(30), NONE, members, views=tuple(VIEWS), biases=biases, view_weights=WEIGHTS)
     prediction = predicted(blood_cells, given, "cpu")
     assert len(set(prediction.labels)) > 2
     blood_cells.write_submission(prediction, tmp_path / "s.zip")
@@ -192,7 +192,7 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
 def test_a_view_that_the_zip_cannot_honour_is_refused(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
-    prediction = Prediction(pictures(0), NONE, (member(blood_cells, recipe, tmp_path),))
+    prediction = Prediction(pictures(0), NONE, NONE, (member(blood_cells, recipe, tmp_path),))
     for name in ("rotate10", "horizontal+scale0.8", "bright1.2", "shiftx4"):
         with pytest.raises(UserError, match=r"the zip can't honour the view '.*'; choose among identity, horizontal"):
             blood_cells.write_submission(replace(prediction, views=("identity", name)), tmp_path / "s.zip")

@@ -8,7 +8,7 @@ import pytest
 
 from toolkit.data.cleaning import cleaning_hash, read_cleaning
 from toolkit.errors import UserError
-from toolkit.store import Workspace
+from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Segmentation
 
 LABELS = Classification(("a", "b", "big c"), (8, 8, 1))
@@ -48,6 +48,7 @@ def test_a_class_is_given_by_name_or_index(tmp_path: Path) -> None:
         ("99,drop,,x,1", "line 3: the training file has no row '99'"),
         ("1.0,drop,,x,1", "line 3: the training file has no row '1.0'"),
         ("1,erase,,x,1", r"line 3: action 'erase' is not one of drop, group, relabel \(with \? behind it"),
+        ("1,drop,unscord,x,1", "line 3: action drop has no value but 'unscored', not 'unscord'"),
         ("1,drop??,,x,1", "line 3: action 'drop\\?\\?' is not one of"),
         ("1,group,,x,1", "line 3: action group needs a value"),
         ("1,group?,,x,1", "line 3: action group needs a value"),
@@ -111,3 +112,13 @@ def test_the_hash_covers_what_is_obeyed_alone(tmp_path: Path) -> None:
         name("1,drop,,x,1\n2,group,g,x,1\n3,group,g,x,1\n4,relabel,a,,\n"),
     ]
     assert len({first, *others}) == 4
+
+
+def test_the_hash_covers_a_reason_by_which_a_sample_leaves_the_score(tmp_path: Path) -> None:
+    def name(lines: str) -> str | None:
+        return cleaning_hash(written(tmp_path, HEAD + lines))
+
+    unscored = name("1,drop,,repeated picture: 9 times,1\n")
+    assert unscored == hash_json([("1", "drop", "")])  # as it was stored before there was a difference
+    assert unscored == name("1,drop,unscored,mine,1\n") == name("1,drop,,contradictory copies: 1 2,1\n")
+    assert name("1,drop,,doubtful label: a,1\n") == name("1,drop,,,\n") != unscored

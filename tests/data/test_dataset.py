@@ -43,6 +43,27 @@ def test_as_many_targets_as_images_and_some_of_each_class_are_needed() -> None:
         check_dataset(replace(MASKED, targets=MASKED.targets // 2 * 2), MASKS, "there")
 
 
+def test_test_images_are_told_apart_by_their_ids() -> None:
+    check_dataset(replace(LABELLED, test_ids=np.array(["a.png", "b.png"])), LABELS, "there")
+    for ids, said in (
+        (["a"], "has 2 test images and 1 ids; need as many"),
+        (["a", "a"], "two test images have the same id"),
+        ([0.5, 1.5], "test_ids are of type float64, expected text or whole numbers"),
+    ):
+        with pytest.raises(UserError, match=said):
+            check_dataset(replace(LABELLED, test_ids=np.array(ids)), LABELS, "there")
+
+
+def test_ids_are_kept_and_are_part_of_the_hash(tmp_path: Path) -> None:
+    named = replace(LABELLED, test_ids=np.array(["a.png", "bc.png"]))
+    for folder, dataset in (("named", named), ("plain", LABELLED)):
+        save_dataset(dataset, tmp_path / folder, "")
+    kept = open_dataset(tmp_path / "named").test_ids
+    assert kept is not None and list(kept) == ["a.png", "bc.png"]
+    assert open_dataset(tmp_path / "plain").test_ids is None
+    assert data_hash(tmp_path / "named") != data_hash(tmp_path / "plain")
+
+
 def test_classes_are_counted_in_images_or_in_pixels() -> None:
     assert class_counts(np.array([0, 2, 2]), LABELS).tolist() == [1, 0, 2]
     masks = np.zeros((CHUNK + 1, 2, 2), np.uint8)

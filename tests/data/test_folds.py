@@ -8,28 +8,65 @@ import pytest
 
 from tests import tiny
 from toolkit.data.balance import HELD_OUT
-from toolkit.data.folds import LEFT_OUT, folds_hash, make_folds, read_folds, relabels, stored_folds
+from toolkit.data.folds import (
+    AUTO,
+    LEFT_OUT,
+    folds_hash,
+    make_folds,
+    read_folds,
+    relabels,
+    share_to_hold_out,
+    stored_folds,
+    trained_on,
+)
 from toolkit.errors import UserError
+from toolkit.store import hash_json
 from toolkit.task import Classification
 
 LABELS = Classification(("a", "b", "c"), (8, 8, 1))
 NOTHING = pd.DataFrame(columns=["index", "action", "value", "reason", "confidence"])
 
 
-def made(cleaning: pd.DataFrame = NOTHING, groups: np.ndarray | None = None, **inputs: float) -> pd.DataFrame:
+def made(cleaning: pd.DataFrame = NOTHING, groups: np.ndarray | None = None, **inputs: float | str) -> pd.DataFrame:
     rows = np.arange(60)
     groups = rows if groups is None else groups
     return make_folds(rows % 3, rows, groups, LABELS, cleaning, {"folds": 3, "seed": 0} | inputs)
 
 
-def lines(*listed: tuple[int, str, str]) -> pd.DataFrame:
-    return pd.DataFrame(listed, columns=["index", "action", "value"])
+def lines(*listed: tuple[int, str, str], reason: str = "") -> pd.DataFrame:
+    return pd.DataFrame(listed, columns=["index", "action", "value"]).assign(reason=reason)
 
 
-def test_dropped_samples_are_in_no_fold_and_all_others_in_one() -> None:
-    table = made(lines((4, "drop", ""), (5, "drop", "")))
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("unscored", ""),
+        ("unscored", "doubtful label: a, looks like b"),
+        ("", "repeated picture: 9 times"),
+        ("", "repeated mask: under 80 pictures"),
+        ("", "contradictory copies: 4 5"),
+        ("", "unlike the rest: 9.0 robust standard deviations beyond the usual distance"),
+    ],
+)
+def test_what_the_test_set_cannot_hold_is_in_no_fold_and_all_others_in_one(value: str, reason: str) -> None:
+    table = made(lines((4, "drop", value), (5, "drop", value), reason=reason))
     assert table.loc[[4, 5], "fold"].tolist() == [LEFT_OUT, LEFT_OUT]
     assert (table["fold"].drop([4, 5]) >= 0).all()
+    assert np.flatnonzero(~trained_on(table)).tolist() == [4, 5]
+
+
+@pytest.mark.parametrize("reason", ["", "mine", "doubtful label: a, looks like b", "doubtful mask: most of it"])
+def test_a_sample_that_is_dropped_for_its_label_is_scored_but_not_trained_on(reason: str) -> None:
+    table = made(lines((4, "drop", ""), (5, "drop", ""), reason=reason))
+    assert (table["fold"] >= 0).all() and np.flatnonzero(~trained_on(table)).tolist() == [4, 5]
+    assert folds_hash(table) != folds_hash(table.assign(trained=True))
+
+
+def test_a_table_of_before_is_read_as_trained_on_and_keeps_its_hash() -> None:
+    table = made(lines((4, "drop", "unscored")))
+    before = table.drop(columns="trained")
+    assert trained_on(before).all() and folds_hash(before) == folds_hash(table)
+    assert folds_hash(table) == hash_json([*(table[name].tolist() for name in ("index", "fold", "group")), []])
 
 
 def test_suggestions_change_nothing() -> None:
@@ -55,6 +92,26 @@ def test_repeats_differ_and_share_the_holdout() -> None:
     assert len({tuple(column) for column in columns.T}) == 3
     for column in columns.T:
         assert np.bincount(column[column >= 0]).tolist() == [16, 16, 16]
+
+
+def test_a_tenth_is_held_out_where_samples_and_groups_are_many() -> None:
+    asked = [share_to_hold_out(*many) for many in ((5000, 500), (4999, 4999), (60_000, 499), (60_000, 60_000))]
+    assert asked == [0.1, 0, 0, 0.1]
+
+
+def test_what_is_dropped_makes_no_many_and_the_table_knows_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.data.folds.MANY", 60)
+    monkeypatch.setattr("toolkit.data.folds.MANY_GROUPS", 30)
+    pairs = np.arange(60) // 2
+    for cleaning, groups, share in (
+        (NOTHING, pairs, 0.1),
+        (NOTHING, pairs // 2, 0.0),
+        (lines((4, "drop", "")), pairs, 0.0),
+        (lines((0, "group", "x"), (2, "group", "x")), pairs, 0.0),
+    ):
+        table = made(cleaning, groups, holdout=AUTO)
+        assert table.attrs["holdout"] == share
+        assert (table["fold"] == HELD_OUT).sum() == (6 if share else 0)
 
 
 def test_fewer_groups_than_folds_is_refused() -> None:

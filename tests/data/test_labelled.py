@@ -18,14 +18,19 @@ def test_it_holds_the_data_as_the_cleaning_list_has_them(tmp_path: Path) -> None
     project = tiny.project(tmp_path)
     workspace = project.workspace
     workspace.folder.mkdir(parents=True)
-    workspace.cleaning.write_text("index,action,value\n0,relabel,blue\n4,relabel,red\n7,drop,\n")
+    workspace.cleaning.write_text("index,action,value\n0,relabel,blue\n4,relabel,red\n7,drop,unscored\n8,drop,\n")
     project.folds(3, holdout=0.2)
     labelled, dataset, table = project.labelled(), open_dataset(workspace.data), read_folds(workspace)
     expected = dataset.targets.copy()
+    assert (labelled.truth == expected).all() and np.flatnonzero(~labelled.trained).tolist() == [7, 8]
     expected[[0, 4]] = 2, 0
     assert (labelled.targets == expected).all() and labelled.relabels.tolist() == [[0, 2], [4, 0]]
     assert labelled.folds == 3 and (labelled.fold == table["fold"]).all() and (labelled.group == table["group"]).all()
     assert sorted(np.concatenate([labelled.rows(k) for k in range(3)])) == np.flatnonzero(labelled.inside).tolist()
+    for k in range(3):
+        rows = labelled.training_rows(k)
+        assert (labelled.fold[rows] >= 0).all() and not {7, 8, *labelled.rows(k)} & set(rows)
+    assert labelled.fold[7] == -1 and labelled.fold[8] != -1
     assert {-1, -2} == set(labelled.fold[~labelled.inside])
     assert (labelled.data_hash, labelled.folds_hash) == (data_hash(workspace.data), folds_hash(table))
     assert not labelled.masks and labelled.probability_shape(5) == (5, 3)

@@ -31,6 +31,14 @@ def test_a_lucky_public_score_is_shrunk_by_its_noise() -> None:
     assert unsure.picks[0].expected < 0.65
 
 
+def test_a_submission_on_other_folds_is_not_shrunk_and_not_picked() -> None:
+    known = submissions([0.60, 0.61, 0.62], clean=[0.70, 0.71, 0.72])
+    other = PastSubmission("other", {}, 0.9, elsewhere="on other data")
+    assert [pick.name for pick in advise([*known, other], 0.01).picks] == [
+        pick.name for pick in advise(known, 0.01).picks
+    ]
+
+
 def test_when_the_private_leaderboard_is_known_it_decides() -> None:
     known = submissions([0.6, 0.7, 0.8], clean=[0.6, 0.7, 0.8])
     known[1] = PastSubmission("s1", known[1].local, 0.7, 0.75)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
+from benchmarks.honesty.forecast import hold
 from tests.conftest import ROOT
 from toolkit.competition import Rules, load_competition
 from toolkit.errors import UserError
@@ -21,6 +22,7 @@ from toolkit.reporting.forecast import (
     from_ledger,
     left_out,
     permutation_p_value,
+    weights,
 )
 
 
@@ -34,7 +36,7 @@ def submissions(board: ArrayLike, **local: ArrayLike) -> list[PastSubmission]:
     ]
 
 
-@given(st.floats(0.4, 1.6), st.floats(-0.4, 0.2), st.integers(5, 12))
+@given(st.floats(0.4, 1.3), st.floats(-0.4, -0.3), st.integers(5, 12))
 @settings(max_examples=25, deadline=None)
 def test_an_exactly_linear_leaderboard_is_recovered(slope: float, shift: float, number: int) -> None:
     local = np.linspace(0.5, 0.9, number)
@@ -60,8 +62,9 @@ def test_the_interval_holds_as_often_as_it_says(number: int) -> None:
         local = rng.normal(0.8, 0.05, number + 1)
         rest = rng.normal(0, SHIFT) + rng.normal(0, SLOPE) * (local - local[:-1].mean())
         board = local + rest + rng.normal(0, noise, number + 1)
-        ranged = fit(local[:-1], board[:-1]).at(float(local[-1]))
-        held.append(ranged.low <= board[-1] <= ranged.high)
+        made = fit(local[:-1], board[:-1])
+        ranged = made.at(float(local[-1]))
+        held.append(ranged.low <= np.clip(board[-1], *made.bounds) <= ranged.high)
     assert 0.92 <= np.mean(held) <= 0.98  # 0.95, and two and a half standard errors of 400
 
 
@@ -69,7 +72,8 @@ def test_a_submission_is_forecast_from_the_others_alone() -> None:
     local, board = np.array([0.6, 0.7, 0.8, 0.9]), np.array([0.5, 0.6, 0.7, 0.8])
     changed = board.copy()
     changed[2] = 0.1
-    assert left_out(local, board)[2] == left_out(local, changed)[2]
+    one, other = (left_out(local, said)[2] for said in (board, changed))
+    assert (one.mean == other.mean).all() and (one.weight == other.weight).all()
 
 
 def test_fewer_than_three_scores_are_said_in_words() -> None:
@@ -84,23 +88,58 @@ def test_the_local_score_that_follows_the_leaderboard_is_found() -> None:
     rng = np.random.default_rng(0)
     stress = rng.normal(0.6, 0.08, 10)
     board = stress - 0.05 + rng.normal(0, 0.004, 10)
-    chosen = forecasters(submissions(board, clean=rng.normal(0.9, 0.02, 10), stress=stress))
-    assert chosen is not None and chosen.best == "stress" and "a difference beyond chance" in chosen.words
-    made = forecast(submissions(board, clean=[0.9] * 10, stress=stress), {"clean": 0.9, "stress": 0.7})
-    assert made.by == "stress" and made.range is not None and made.range.low < 0.65 < made.range.high
+    clean = rng.normal(0.9, 0.02, 10)
+    chosen = forecasters(submissions(board, clean=clean, stress=stress))
+    assert chosen is not None and chosen.weights["stress"] > 0.9 and "a difference beyond chance" in chosen.words
+    made = forecast(submissions(board, clean=clean, stress=stress), {"clean": 0.9, "stress": 0.7})
+    assert made.by == ("stress", "clean") and made.range is not None and made.range.low < 0.65 < made.range.high
+    assert "judged by the stress (" in made.words and "clean (" in made.words and "10 submissions" in made.words
+    alone = forecast(submissions(board, stress=stress), {"clean": 0.9, "stress": 0.7})
+    assert alone.by == ("stress",) and "judged by the stress scores of 10 submissions." in alone.words
 
 
 def test_of_three_submissions_no_local_score_is_said_to_be_better() -> None:
-    known = submissions([0.5, 0.6, 0.7], clean=[0.9, 0.89, 0.91], stress=[0.55, 0.65, 0.75])
+    known = submissions([0.52, 0.56, 0.61], clean=[0.63, 0.64, 0.70], stress=[0.57, 0.62, 0.65])
     chosen = forecasters(known)
-    assert chosen is not None and chosen.best == "stress" and "not distinguishable from clean" in chosen.words
+    assert chosen is not None and "the stress score was the best forecaster" in chosen.words
+    assert "not distinguishable from clean" in chosen.words and 0.5 < chosen.weights["stress"] < 0.9
+
+
+def test_few_submissions_leave_the_weights_near_equal_and_many_decide() -> None:
+    better = np.array([[0.3, 0.0]])  # a little more probable every time
+    few, many = weights(np.repeat(better, 3, axis=0)), weights(np.repeat(better, 30, axis=0))
+    assert 0.5 < few[0] < 0.75 and many[0] > 0.99 and few.sum() == pytest.approx(1)
+    once = weights(np.array([[9.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]]))  # by one submission of three
+    assert once[0] < 0.95
+
+
+def test_a_mixture_is_as_wide_as_its_disagreement() -> None:
+    clean, stress = [0.90, 0.91, 0.92], [0.70, 0.71, 0.72]  # as good until now
+    made = forecasters(submissions([0.60, 0.61, 0.62], clean=clean, stress=stress))
+    assert made is not None
+    low, high = made.at({"clean": 0.95, "stress": 0.60}), made.at({"clean": 0.95, "stress": 0.75})
+    one = made.at({"clean": 0.95})
+    assert low.high - low.low > 1.3 * (one.high - one.low) and low.low < 0.53 and low.high > 0.63
+    assert high.high - high.low < 1.2 * (one.high - one.low)
+
+
+def test_no_score_is_forecast_that_the_metric_cannot_have() -> None:
+    made = forecast(submissions([0.02, 0.5, 0.9], clean=[0.6, 0.5, 0.55]), {"clean": 0.56})
+    assert made.range is not None and made.range.low == 0 and made.range.high == 1
+    percent = forecast(submissions([70.0, 71.0, 72.0], clean=[0.70, 0.71, 0.72]), {"clean": 0.71})
+    assert percent.range is not None and percent.range.high > 1  # another scale is not cut off
+
+
+def test_the_interval_holds_though_nobody_says_which_score_the_leaderboard_follows() -> None:
+    held, widths = hold(3, (1.0,), 0.02, 60)
+    assert held[1].mean() >= 0.92 and widths[1].mean() < 0.3
 
 
 def test_scores_are_compared_on_the_submissions_that_have_them_all() -> None:
     known = submissions([0.5, 0.6, 0.7, 0.8], clean=[0.6, 0.7, 0.8, 0.9])
     some = [PastSubmission(one.name, {**one.local, "matched": 0.5}, one.public) for one in known[:2]] + known[2:]
     chosen = forecasters(some)  # two matched scores are too few to take part
-    assert chosen is not None and list(chosen.errors) == ["clean"] and len(chosen.errors["clean"]) == 4
+    assert chosen is not None and list(chosen.weights) == ["clean"] and "Over 4 submissions" in chosen.words
 
 
 def test_the_permutation_p_value_counts_the_ways_to_exchange_signs() -> None:
@@ -111,10 +150,30 @@ def test_the_permutation_p_value_counts_the_ways_to_exchange_signs() -> None:
 
 def test_the_ledger_is_read_into_numbers() -> None:
     line = {"competition": "mars", "submission": "mars/mean-1.csv", "clean": "0.6", "public": "0.5", "blend": "a=0.5"}
-    (found,) = from_ledger([line | {"public": "0.4"}, line])
+    line |= {"folds": "f1", "data": "d1"}
+    (found,) = from_ledger([line | {"public": "0.4"}, line], "f1", "d1")
     assert found == PastSubmission("mean-1", {"clean": 0.6}, 0.5, None, {"a": 0.5})
     with pytest.raises(UserError, match=r"line of mean-1 has 'good' in its column public, expected a number"):
-        from_ledger([line | {"public": "good"}])
+        from_ledger([line | {"public": "good"}], "f1", "d1")
+
+
+def test_submissions_made_on_other_samples_are_left_out_and_counted() -> None:
+    same = {"folds": "f1", "data": "d1", "blend": "a=1"}
+    others = [same, same, same, same | {"folds": "f2"}, same | {"data": "d2"}, same | {"folds": "", "data": ""}]
+    lines = [
+        line | {"submission": f"mars/s{at}.csv", "clean": f"0.{70 + at}", "public": f"0.{60 + at}"}
+        for at, line in enumerate(others)
+    ]
+    past = from_ledger(lines, "f1", "d1")
+    made, alone = forecast(past, {"clean": 0.7}), forecast(from_ledger(lines[:3], "f1", "d1"), {"clean": 0.7})
+    assert made.range == alone.range and "of 3 submissions" in made.words
+    assert made.words.removeprefix(alone.words) == (
+        " Left out, as their local scores are measured on other samples: 1 made on other folds or with another "
+        "cleaning list, 1 made on other data, 1 made on folds or data that the ledger doesn't name; the highest "
+        "leaderboard score, 0.6500 of s5, is among them."
+    )
+    few = forecast(past[1:], {"clean": 0.7})
+    assert few.range is None and "2 are; " in few.words and "Left out" in few.words
 
 
 def test_the_public_share_is_a_rule_with_bounds() -> None:

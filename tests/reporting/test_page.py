@@ -23,7 +23,7 @@ def test_a_single_run_is_reported_and_what_is_missing_is_said(tmp_path: Path) ->
     report = project.report()
     page = report.path.read_text(encoding="utf-8")
     assert report.path == project.workspace.report and (report.of, report.runs) == (run.name, 1)
-    assert report.scores == {"clean": run.metrics["clean"], "stress": None, "matched": None}
+    assert report.scores == {"clean": run.metrics["clean"], "stress": None, "matched": None, "holdout": None}
     for text in (
         f"{run.score:.4f}",
         "There is no forecast yet: it needs 3 submissions",
@@ -48,7 +48,7 @@ def test_runs_on_other_folds_are_counted_and_not_shown(tmp_path: Path) -> None:
 
 
 def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
-    project = prepare(tmp_path)
+    project = prepare(tmp_path, holdout=0.25)
     runs = [train(tmp_path, QUICK), train(tmp_path, "schedule.epochs=12", "optimizer.lr=3e-2")]
     blend = project.ensemble(views=["none"])
     project.submit()
@@ -65,6 +65,7 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
     write_json(search / "summary.json", summary)
     report = project.report()
     page = report.path.read_text(encoding="utf-8")
+    held = report.scores["holdout"] or {}
     assert report.of == f"blend {blend.name}" and (report.scores["matched"] or {})["score"] == 0.4321
     for text in (
         *(run.name for run in runs),
@@ -78,6 +79,22 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
         "<td>12</td>",
         "mean-2",
         "Augmented images",
+        f"held out, {held['low']:.3f} to {held['high']:.3f}: no choice has seen it",
+        "Held out, as handed in",
     ):
         assert text in page, text
     assert page.count('prefers-color-scheme: dark)" srcset') >= 8
+
+
+def test_that_the_held_out_samples_were_shown_another_blend_is_said(tmp_path: Path) -> None:
+    project = prepare(tmp_path, holdout=0.25)
+    runs = [train(tmp_path, QUICK, stress="none", seed=seed) for seed in (0, 1)]
+    project.ensemble(runs[:1], views=["none"])
+    project.submit()
+    project.ensemble(views=["none"])
+    page = project.report().path.read_text(encoding="utf-8")
+    assert "the 2nd blend scored on it" in page and "the 2nd of 2 blends" in page and "no choice has seen" not in page
+    (runs[1].weights[0]).unlink()
+    project.ensemble(runs[1:], views=["none"])
+    page = project.report().path.read_text(encoding="utf-8")
+    assert "Not scored on the held-out samples:" in page and "does not exist any more" in page

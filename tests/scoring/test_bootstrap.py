@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
+from competitions.blood_cells import competition as blood_cells
+from competitions.mars import competition as mars
+from toolkit.competition import Competition
 from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric, confusion_by_sample
-from toolkit.scoring.bootstrap import interval, jackknife_variance, resample
+from toolkit.scoring.bootstrap import (
+    class_intervals,
+    interval,
+    jackknife_variance,
+    resample,
+    score_as_in,
+    score_interval,
+)
 
 CLASSES = 5
 METRICS = pytest.mark.parametrize("metric", [Accuracy(), MacroF1(), MeanIoU()], ids=lambda metric: metric.name)
@@ -68,3 +78,94 @@ def test_the_jackknife_of_a_mean_is_its_variance() -> None:
     values = np.random.default_rng(3).normal(size=40)
     without = (values.sum() - values) / 39
     assert jackknife_variance(without) == pytest.approx(values.var(ddof=1) / 40)
+
+
+COMPETITIONS = pytest.mark.parametrize("competition", [mars, blood_cells], ids=lambda one: one.metric.name)
+
+
+def panoramas(rng: np.random.Generator, number: int) -> np.ndarray:
+    """Confusions (number, 5, 5) of groups that differ in difficulty, the last class in an eighth of them."""
+    share = rng.dirichlet([0.6, 1, 0.8, 0.6], number)
+    rare = rng.beta(1, 4, number) * (rng.random(number) < 0.12)
+    counts = np.column_stack([share * (1 - rare[:, None]), rare]) * 1000
+    logit = np.array([1, 2, 1.5, 1.2, 0.3]) + rng.normal(0, 0.8, (number, 1)) + rng.normal(0, 0.8, (number, 5))
+    right = counts / (1 + np.exp(-logit))
+    made = (counts - right)[:, :, None] * rng.dirichlet(np.full(5, 0.3), (number, 5))
+    made[:, np.arange(5), np.arange(5)] += right
+    return made
+
+
+@pytest.mark.parametrize(("number", "least"), [(10, 0.85), (20, 0.9)])
+def test_few_groups_hold_the_truth_as_often_as_is_said(number: int, least: float) -> None:
+    rng = np.random.default_rng(0)
+    truth = float(mars.score(panoramas(rng, 10_000).sum(0)))
+    held, held_before, repeats = 0, 0, 100
+    for _ in range(repeats):
+        each, groups = panoramas(rng, number), np.arange(number)
+        low, high = score_interval(mars, each, groups)
+        held += low <= truth <= high
+        low, high = interval(mars.score(resample(each, groups, draws=300)))
+        held_before += low <= truth <= high
+    assert held / repeats >= least
+    assert held_before / repeats < least  # the percentile interval alone
+
+
+@COMPETITIONS
+def test_from_a_hundred_groups_on_the_interval_is_the_percentiles(competition: Competition) -> None:
+    rng, classes = np.random.default_rng(1), len(competition.task.classes)
+    truth = rng.integers(classes, size=400)
+    predicted = np.where(rng.random(400) < 0.8, truth, rng.integers(classes, size=400))
+    each, groups = confusion_by_sample(truth, predicted, classes), np.arange(400) // 4
+    assert score_interval(competition, each, groups) == pytest.approx(
+        interval(competition.score(resample(each, groups)))
+    )
+    some = groups < 99
+    low, high = interval(competition.score(resample(each[some], groups[some])))
+    wider_low, wider_high = score_interval(competition, each[some], groups[some])
+    assert wider_low <= low < high <= wider_high
+    assert wider_high - wider_low > high - low
+
+
+def test_a_perfect_score_of_few_is_not_taken_for_certain() -> None:
+    each = confusion_by_sample(np.zeros(30, np.int64), np.zeros(30, np.int64), 8)
+    low, high = score_interval(blood_cells, each, np.arange(30))
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 30)), 1.0)  # 30 of 30: Clopper and Pearson
+    wrong = confusion_by_sample(np.zeros(30, np.int64), np.ones(30, np.int64), 8)
+    assert score_interval(blood_cells, wrong, np.arange(30)) == (0.0, pytest.approx(1 - low))
+
+
+def test_one_group_says_nothing_of_others() -> None:
+    assert score_interval(mars, some_confusions(60), np.full(60, 7)) == (0.0, 1.0)
+
+
+def test_a_draw_without_a_class_counts_it_as_in_all_samples() -> None:
+    each = np.zeros((12, 5, 5), np.int64)
+    each[:, 1, 1], each[:, 1, 2], each[0, 2, 2], each[0, 2, 1] = 80, 20, 50, 50
+    whole = each.sum(0)
+    alone = each[1:].sum(0)  # class 2 is predicted, and occurs nowhere
+    assert float(mars.score(alone)) == pytest.approx(0.8 / 2)  # it counts with an IoU of 0
+    filled = alone.astype(float)
+    filled[2] = whole[2] * 1100 / 1300
+    assert float(score_as_in(whole, alone, mars)) == pytest.approx(float(mars.score(filled)))
+    assert float(mars.score(filled)) > 0.45
+    assert float(score_as_in(whole, whole, mars)) == pytest.approx(float(mars.score(whole)))
+
+
+def test_a_class_in_few_groups_has_an_interval_of_its_own() -> None:
+    each = np.zeros((200, 5, 5), np.int64)
+    rng = np.random.default_rng(2)
+    each[:, 1, 1] = rng.integers(60, 100, 200)
+    each[:, 1, 2] = 100 - each[:, 1, 1]
+    each[:3, 3, 3], each[:3, 3, 1], each[0, 4, 4] = [90, 40, 60], [10, 60, 40], 5
+    ends = class_intervals(mars, each, np.arange(200))
+    (low, high), many, one = ends[3] or (0.0, 0.0), ends[1] or (0.0, 0.0), ends[4]
+    drawn = mars.metric.by_class(resample(each, np.arange(200)), mars.scored)[:, 3]
+    assert low < np.nanpercentile(drawn, 2.5) and high > np.nanpercentile(drawn, 97.5)  # three groups
+    assert many[1] - many[0] < 0.05 < high - low
+    assert one == (0.0, 1.0)  # one group
+    assert ends[2] is None  # predicted, but of no sample
+
+
+def test_weights_that_are_all_alike_change_nothing() -> None:
+    each, groups = some_confusions(60), np.arange(60) // 2
+    assert score_interval(mars, each * 0.25, groups) == pytest.approx(score_interval(mars, each, groups))

@@ -97,7 +97,7 @@ def test_other_scenes_are_weighed_and_not_taken_for_corruptions() -> None:
 
 def test_labels_of_the_validation_images_play_no_part() -> None:
     given = with_test_images(under(textures(1, 120), "noise"))
-    one, other = find_match(given), find_match(replace(given, targets=1 - given.targets))
+    one, other = find_match(given), find_match(replace(given, truth=1 - given.truth))
     assert one.cells.tolist() == other.cells.tolist() and one.weights.tolist() == other.weights.tolist()
 
 

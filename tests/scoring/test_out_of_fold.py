@@ -70,7 +70,7 @@ def test_samples_that_were_left_out_never_count(competition: Competition) -> Non
     given, values = predicted(competition)
     targets, others = given.targets.copy(), values.copy()
     targets[~given.inside], others[~given.inside] = 1, 0
-    assert score(given, values) == score(replace(given, targets=targets), others)
+    assert score(given, values) == score(replace(given, truth=targets), others)
 
 
 def test_the_size_of_a_chunk_changes_nothing(

@@ -1,5 +1,6 @@
 """The stress score: which triples it takes, that it is the plain definition, and that blends need no prediction."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.scoring.test_stress_sampling import TERRAIN
 from tests.tiny import FIRST, labelled, prepare, project, train
 from toolkit.metrics import confusion_matrix
 from toolkit.networks.predict import predict
-from toolkit.probabilities import probabilities
+from toolkit.probabilities import Mix, probabilities, weighted_mean
 from toolkit.runs import Run, all_runs
 from toolkit.scoring.corruption_suite import SEVERITIES, corrupt, count_cells, suite
 from toolkit.scoring.stress import blend_stress, read_evidence, store_stress, stress_score, stressed, suite_seconds
@@ -131,11 +132,20 @@ def test_a_share_is_the_beginning_of_the_whole_and_its_error_is_about_right(terr
     assert more["share"] == 1 and {**more, "seconds": 0} == {**whole, "seconds": 0}
 
 
+def weighted(weights: np.ndarray) -> Mix:
+    """The mean of runs by weights (runs,) or (folds, runs)."""
+
+    def mix(stored: Sequence[np.ndarray], fold: np.ndarray) -> np.ndarray:
+        return weighted_mean(stored, np.broadcast_to(weights, (3, len(stored)))[fold])
+
+    return mix
+
+
 def test_the_blend_of_one_run_is_the_run(two_runs: tuple[Run, Run]) -> None:
     for run in two_runs:
         stress = run.metrics["stress"]
         del stress["seconds"]
-        assert blend_stress([run], np.ones(1)) == stress
+        assert blend_stress([run], weighted(np.ones(1))) == stress
 
 
 def test_a_blend_is_the_metric_of_the_mean_on_what_the_runs_share(two_runs: tuple[Run, Run]) -> None:
@@ -153,7 +163,7 @@ def test_a_blend_is_the_metric_of_the_mean_on_what_the_runs_share(two_runs: tupl
             for number in range(len(suite(3)))
             if (at := triples[:, 1] == number).any()
         ]
-        blended = blend_stress(two_runs, weights)
+        blended = blend_stress(two_runs, weighted(weights))
         assert blended is not None and blended["triples"] == len(triples)
         assert blended["score"] == pytest.approx(np.mean(expected))
         assert list(blended["by_corruption"].values()) == pytest.approx(expected)
@@ -165,7 +175,7 @@ def test_a_blend_of_masks_scores_the_masks_that_were_moved(terrain: Run, monkeyp
     evidence = read_evidence(terrain)
     assert evidence is not None and evidence.confusions is not None
     assert len(evidence.probabilities) == 1000 and len(evidence.triples) == len(evidence.confusions) == 29 * 115
-    blended = blend_stress([terrain, terrain], np.array([0.5, 0.5]))
+    blended = blend_stress([terrain, terrain], weighted(np.array([0.5, 0.5])))
     assert blended is not None and blended["triples"] == 1000
     assert blended["score"] == pytest.approx(whole["score"], abs=4 * blended["error"])
     assert sum(path.stat().st_size for path in terrain.stress_folder.iterdir()) < 1_000_000
@@ -173,11 +183,11 @@ def test_a_blend_of_masks_scores_the_masks_that_were_moved(terrain: Run, monkeyp
 
 def test_runs_without_common_triples_have_no_blend_score(two_runs: tuple[Run, Run], tmp_path: Path) -> None:
     first = two_runs[0]
-    assert blend_stress([first, Run(tmp_path, first.labelled)], np.ones(2)) is None
+    assert blend_stress([first, Run(tmp_path, first.labelled)], weighted(np.ones(2))) is None
     fold = (first.labelled.fold + 1) % 3
     fold[:3] = -1
     moved = replace(first.labelled, fold=fold)
-    assert blend_stress([Run(run.folder, moved) for run in two_runs], np.ones(2)) is None
+    assert blend_stress([Run(run.folder, moved) for run in two_runs], weighted(np.ones(2))) is None
 
 
 def test_a_finished_run_gets_what_it_lacks_and_is_not_trained_again(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """The triples of the stress score: any beginning is balanced, and few of them make a score that holds."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from tests.tiny import competition, labelled
-from toolkit import Competition, MeanIoU, Segmentation
+from toolkit import Accuracy, Competition, MacroF1, MeanIoU, Segmentation
+from toolkit.metrics import confusion_matrix
 from toolkit.scoring.corruption_suite import SEVERITIES, count_cells, suite
 from toolkit.scoring.stress_sampling import Evidence, all_triples, ladder, score_draws, score_triples
 
@@ -66,6 +68,33 @@ def test_a_class_that_few_corruptions_have_seen_counts_in_all_of_them() -> None:
     found = score_triples(given, evidence, 10**6)
     assert found["score"] == pytest.approx((1 + 0.25) / 2)
     assert np.mean(list(found["by_corruption"].values())) == pytest.approx(found["score"])
+
+
+@dataclass(frozen=True)
+class Kappa(MacroF1):
+    """Cohen's kappa, quadratically weighted: no mean over classes."""
+
+    def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        far = np.subtract.outer(np.arange(confusion.shape[-1]), np.arange(confusion.shape[-1])) ** 2
+        chance = confusion.sum(-1)[..., :, None] * confusion.sum(-2)[..., None, :]
+        expected = (far * chance).sum((-2, -1)) / np.maximum(confusion.sum((-2, -1)), 1)
+        return np.asarray(1 - (far * confusion).sum((-2, -1)) / np.maximum(expected, 1e-12))
+
+
+@pytest.mark.parametrize("metric", [Kappa(), MacroF1(), Accuracy()], ids=["kappa", "macro F1", "accuracy"])
+def test_the_score_of_a_corruption_is_the_official_metric_of_its_predictions(metric: Accuracy | MacroF1) -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.choice(2, 40)  # no sample is blue, but some are called so
+    of = replace(competition, metric=metric)
+    given = labelled(targets, np.arange(40) % 2, of=of)
+    triples = all_triples(given)
+    probabilities = rng.dirichlet(np.ones(3), len(triples)).astype(np.float16)
+    found = score_triples(given, Evidence(triples, probabilities), len(triples))
+    for number, member in enumerate(suite(3)):
+        own = triples[:, 1] == number
+        counted = confusion_matrix(targets[triples[own, 0]], probabilities[own].argmax(1), 3)
+        assert found["by_corruption"][member.name] == pytest.approx(float(of.score(counted)))
+    assert found["score"] == pytest.approx(np.mean(list(found["by_corruption"].values())))
 
 
 def test_intervals_of_few_triples_a_cell_hold_the_truth(mars: Competition) -> None:

@@ -50,7 +50,7 @@ def test_a_submission_is_built_checked_and_written_down(blend: Blend, ledger: Le
     assert isinstance(table, Table) and table.rows[0][1:] == ["18 of 18 labels, 0 ties", "all"]
     assert table.rows[1][2] == "not published" and passed == f"{made.path} (0.0 MB) passed its check"
     assert score == "out-of-fold accuracy: 0.6100 (0.5800 to 0.6400)"
-    assert list(made.as_json()) == ["submission", "clean", "stress", "matched", "ledger"]
+    assert list(made.as_json()) == ["submission", "clean", "stress", "matched", "holdout", "ledger"]
 
 
 def test_it_is_not_built_twice(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
@@ -197,3 +197,78 @@ def test_parameters_are_halved_only_where_the_score_stays_to_the_last_digit(
     assert build(blend, ledger, tmp_path, half=True).path == made.path
     assert len(asked) == (2 if score == 0.61 else 4)  # what is there already is not scored again
     assert reproduce(blend, ledger, made.path.stem).facts["identical"]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Blend:
+    """Of a competition whose first five test images are training images, and may be looked at."""
+    tiny.copy_to_test(tmp_path, 5)
+    return of(tiny.looking, tiny.blend(tmp_path, "one"))
+
+
+def test_known_answers_are_offered_and_given_only_when_asked_for(
+    copied: Blend, ledger: Ledger, tmp_path: Path
+) -> None:
+    plain = build(copied, ledger, tmp_path)
+    assert plain.told()[-1] == "5 test images are equal to training images: --known-answers gives their answers"
+    given = build(copied, ledger, tmp_path, known=True)
+    assert given.path.stem.endswith("-known") and given.path.stem.split("-")[1] != plain.path.stem.split("-")[1]
+    before, after = (tiny.read_submission(made.path, copied.labelled.test_images) for made in (plain, given))
+    assert (after[:5] == copied.labelled.targets[:5]).all() and (after[5:] == before[5:]).all()
+    assert (after != before).any()
+    assert [line["known"] for line in ledger.lines] == ["", "5"]
+    table = next(part for part in given.told() if isinstance(part, Table))
+    assert table.rows[0][:2] == ["agrees with the blend and the known answers", "18 of 18 labels, 0 ties"]
+    assert given.told()[-1] == "5 test images have the answers of equal training images, not the blend's"
+    again = build(copied, ledger, tmp_path, known=True)
+    assert again.images is None and again.path == given.path and again.told()[-1] == given.told()[-1]
+    for made in (plain, given):
+        assert reproduce(copied, ledger, made.path.stem).facts["identical"]
+
+
+def test_other_known_answers_are_another_submission(copied: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    first = build(copied, ledger, tmp_path, known=True)
+    fold = copied.labelled.fold.copy()
+    fold[0] = -1  # dropped since
+    fewer = replace(copied, labelled=replace(copied.labelled, fold=fold))
+    second = build(fewer, ledger, tmp_path, known=True)
+    assert second.path != first.path and second.line["known"] == 4
+    with pytest.raises(UserError, match=f"to reproduce {first.path.stem}, blend its runs first"):
+        reproduce(fewer, ledger, first.path.stem)
+
+
+def test_a_file_without_the_known_answers_fails_its_check(copied: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    written = []
+
+    def write(prediction: Prediction, path: Path) -> None:
+        written.append(prediction.labels)
+        tiny.write_submission(replace(prediction, labels=written[0]), path)
+
+    forgetful = of(replace(tiny.looking, write_submission=write), copied)
+    build(forgetful, ledger, tmp_path)
+    with pytest.raises(UserError, match=r"read back, the submission differs from the blend in [1-5] of 18 labels"):
+        build(forgetful, ledger, tmp_path, known=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"try_submission": lambda path, images: None},
+            "--known-answers is for submissions of files; tiny takes code",
+        ),
+        ({"rules": Rules(unlabelled_test_images=False)}, r"may not be looked at, .* \(rule unlabelled_test_images: "),
+    ],
+)
+def test_where_known_answers_may_not_be_given_it_says_so(
+    changes: dict[str, Any], reason: str, copied: Blend, ledger: Ledger, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=reason):
+        build(of(replace(tiny.looking, **changes), copied), ledger, tmp_path, known=True)
+
+
+def test_where_no_answer_is_known_it_says_so(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    looking = of(tiny.looking, blend)
+    assert "--known-answers" not in str(build(looking, ledger, tmp_path).told())
+    with pytest.raises(UserError, match="no test image is equal to a training image whose answer is sure"):
+        build(looking, ledger, tmp_path, known=True)

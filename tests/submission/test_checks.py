@@ -86,7 +86,7 @@ def test_masks_seen_through_views_are_put_back_before_they_are_averaged(mars: Co
     path = tmp_path / "weights.safetensors"
     save_file({k: v.contiguous() for k, v in mars.build_model(recipe).state_dict().items()}, path)
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 128, 1), dtype=np.uint8)
-    plain = Prediction(images, NONE, (Member(recipe, path, 1.0),))
+    plain = Prediction(images, np.arange(len(images)), NONE, (Member(recipe, path, 1.0),))
     weights, views = (0.4, 0.3, 0.2, 0.1), ("identity", "horizontal", "vertical", "both")
     found = predicted(mars, replace(plain, views=views, view_weights=weights), "cpu")
     network, total = load_network(mars, recipe, path, CPU), np.zeros((3, 5, 64, 128))
@@ -103,7 +103,13 @@ def code_check(blood_cells: Competition, path: Path, labels: Sequence[int], marg
     ran = SandboxRun(np.array(labels, np.uint8), 3.2, 1.0, 10**8, "network namespace")
     competition = replace(blood_cells, try_submission=lambda path, images: ran)
     images = np.zeros((len(labels), 96, 96, 3), np.uint8)
-    prediction = Prediction(images, np.arange(len(labels), dtype=np.uint8), (), margins=np.array(margins, np.float32))
+    prediction = Prediction(
+        images,
+        np.arange(len(images)),
+        np.arange(len(labels), dtype=np.uint8),
+        (),
+        margins=np.array(margins, np.float32),
+    )
     return check_submission(competition, prediction, path, path.parent / "none", np.ones(8, np.int64))
 
 

@@ -86,6 +86,18 @@ RUN: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
         model(LABELS, before="open('/home/me/weights.pt')"),
         "fails when model.py is imported: .*'/home/me/weights.pt'; is the file in the zip",
     ),
+    "a file of this machine": (
+        model(LABELS, made=f"open({__file__!r})"),
+        f"fails in Model.*the server has no such file: '{__file__}'; is the file in the zip, and named relative",
+    ),
+    "a folder of this machine": (
+        model(f"import os\nos.listdir({os.path.dirname(__file__)!r})\n" + LABELS),
+        f"fails in predict: .*the server has no such file: '{os.path.dirname(__file__)}'",
+    ),
+    "a file of this machine, by a detour": (
+        model(LABELS, made=f"open('/proc/self/root{__file__}')"),
+        "fails in Model.*the server has no such file",
+    ),
     "one-hot output": (
         model("return np.eye(8, dtype=int)[np.zeros(len(X), int)]"),
         r"returned shape \(5, 8\), expected \(5,\); it has a column for each class, return the arg max",
@@ -325,10 +337,42 @@ def test_native_code_and_children_cannot_write_outside_either(tmp_path: Path) ->
     assert not target.exists()
 
 
+def test_native_code_and_children_cannot_read_what_is_not_on_the_server(tmp_path: Path) -> None:
+    if not locks():
+        pytest.skip("this kernel has no Landlock")
+    body = (
+        "import ctypes, subprocess, sys, tempfile\n"
+        "open_ = ctypes.CDLL(None).open\n"
+        f"native = open_({__file__!r}.encode(), 0)\n"
+        f"child = subprocess.run([sys.executable, '-c', \"open({__file__!r})\"], stderr=subprocess.DEVNULL)\n"
+        "own = open_(b'model.py', 0)\n"
+        "same = subprocess.run([sys.executable, '-c', 'import numpy; open(\"model.py\")'])\n"
+        "with tempfile.TemporaryFile() as file: file.write(b'1'); file.seek(0); file.read()\n"
+        "return np.array([native < 0, child.returncode == 1, own > 0, same.returncode == 0, 0]).astype(int)"
+    )
+    ran = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
+    assert ran.labels.tolist() == [1, 1, 1, 1, 0]
+
+
 def locks() -> bool:
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import server; sys.exit(not sandbox_server.lock(['/tmp']))"
+    code = "import sys; sys.path.append(sys.argv[1]); from sandbox_server import lock; sys.exit(not lock(['/'], []))"
     command = [sys.executable, "-c", code, str(Path(sandbox_server.__file__).parent)]
-    return subprocess.run(command, check=False).returncode == 0
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert not done.stderr
+    return done.returncode == 0
+
+
+def test_processes_of_a_submission_may_speak_to_each_other(tmp_path: Path) -> None:
+    body = (
+        "import multiprocessing, socket\n"
+        "queue = multiprocessing.get_context('fork').Queue()\n"
+        "queue.put(3)\n"
+        "one, other = socket.socketpair()\n"
+        "one.sendmsg([b'ab'])\n"
+        "return np.full(len(X), queue.get() + len(other.recv(2)))"
+    )
+    ran = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
+    assert ran.labels.tolist() == [5] * 5
 
 
 def test_a_submission_may_write_to_its_temporary_folder(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def write_submission(prediction: Prediction, path: Path) -> None:
     path.write_text("\n".join(map(str, prediction.labels)))
 
 
-def read_submission(path: Path, images: np.ndarray) -> np.ndarray:
+def read_submission(path: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarray:
     if not path.exists():
         raise UserError(f"{path} does not exist")
     return np.array(path.read_text().split(), np.uint8)
@@ -124,18 +124,22 @@ def labelled(
     """As if loaded and split: images are black and groups of one where none are given; row n is n in the raw file."""
     rows = np.arange(len(targets))
     images = np.zeros((len(rows), *of.task.image_shape), np.uint8) if images is None else images
+    test_images = images[:0] if test_images is None else test_images
     return Labelled(
         competition=of,
         workspace=Workspace(root, of.name),
         images=images,
+        truth=targets,
         targets=targets,
+        trained=np.ones(len(rows), bool),
         ids=rows,
-        test_images=images[:0] if test_images is None else test_images,
+        test_images=test_images,
         fold=fold,
         group=rows if group is None else group,
         relabels=np.empty((0, 2), np.int64),
         data_hash="data",
         folds_hash="folds",
+        test_ids=np.arange(len(test_images)),
     )
 
 
@@ -180,12 +184,20 @@ def project(root: Path, of: Competition = competition, **more: Any) -> Project:
     return Project(of, practice=True, **made)
 
 
-def prepare(root: Path, folds: int = 3, **more: Any) -> Project:
+def prepare(root: Path, folds: int = 3, holdout: float | str | None = None, **more: Any) -> Project:
     """Practice data, loaded and split."""
     made = project(root, **more)
     load_raw(made.competition, made.workspace, made.raw)
-    made.folds(folds)
+    made.folds(folds, holdout=holdout)
     return made
+
+
+def copy_to_test(root: Path, number: int) -> None:
+    """The first test images become the first training images, in the practice data of `looking`."""
+    raw = project(root, looking).raw
+    tests = np.load(raw / "test.npy")
+    tests[:number] = Npz(raw / "data.npz")["images"][:number]
+    np.save(raw / "test.npy", tests)
 
 
 def train(root: Path, *assignments: str, recipe: str | None = None, stress: str = "auto", **more: Any) -> Run:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 
 from tests.tiny import FIRST
 from toolkit import Dataset, Recipe, override
-from toolkit.training.batches import Batches, sampling_chances
+from toolkit.augmentation.mixing import mix_batch
+from toolkit.training.batches import MIX, Batches, gather, generator, sampling_chances
 
 CPU = torch.device("cpu")
 MakeBatches = Callable[..., Batches]
@@ -28,7 +30,7 @@ def make_batches(dataset: Dataset) -> MakeBatches:
     def make(*overrides: str, fold: int = 0, data: Dataset = dataset, rows: np.ndarray | None = None) -> Batches:
         chosen = np.arange(len(data.images)) if rows is None else rows
         recipe: Recipe = override(FIRST, overrides)
-        return Batches(data, chosen, recipe, fold, CPU, (0, 1, 2))
+        return Batches(data, chosen, recipe, fold, CPU, range(int(data.targets.max()) + 1))
 
     return make
 
@@ -64,7 +66,7 @@ def test_an_epoch_has_every_row_at_most_once_and_no_other(make_batches: MakeBatc
 
 def test_fewer_rows_than_a_batch_are_one_batch(make_batches: MakeBatches) -> None:
     batches = make_batches("batch_size=64")
-    assert batches.steps == 1 and batches.chosen(0, 0).tolist() == list(range(35))
+    assert batches.steps == 1 and sorted(batches.chosen(0, 0).tolist()) == list(range(35))
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])
@@ -89,6 +91,62 @@ def test_a_mask_is_drawn_by_its_rarest_class_that_is_scored() -> None:
     assert np.allclose(chances * (10 + 4 * 2 + 5), [10, 2, 2, 2, 2, 1, 1, 1, 1, 1])
     masks[8:] = 0  # like one of a class that is everywhere
     assert np.allclose(sampling_chances(masks, 1.0, (1, 2))[[0, 8, 9]] * (5 * 2 + 3 * 10 / 8 + 2), [2, 1, 1])
+
+
+@pytest.fixture
+def in_order_of_class() -> Dataset:
+    """Six classes one after the other, of 200 to 20 rows; a pixel's value is the row's class, 40 apart."""
+    targets = np.repeat(np.arange(6), [200, 120, 80, 60, 40, 20])
+    rows = np.arange(len(targets))
+    images = np.broadcast_to((40 * targets + 20).astype(np.uint8)[:, None, None, None], (len(rows), 4, 4, 1)).copy()
+    return Dataset(images, targets, rows, rows, images[:0])
+
+
+@pytest.mark.parametrize("way", ["mixup", "cutmix"])
+@pytest.mark.parametrize("sampling", [0, 1])
+def test_what_is_mixed_is_of_one_class_as_often_as_chance_has_it(
+    sampling: int, way: str, in_order_of_class: Dataset, make_batches: MakeBatches
+) -> None:
+    batches = make_batches(f"augment.{way}=1", f"sampling={sampling}", "batch_size=32", data=in_order_of_class)
+    same, mixed = [], []
+    for epoch in range(8):
+        for step in range(batches.steps):
+            images, targets = batches[epoch, step]
+            images, targets, others, share = mix_batch(batches.recipe.augment, images, targets, generator(MIX, step))
+            same.append((targets == others).float().mean().item())
+            mixed.append(share)
+    frequency = np.bincount(in_order_of_class.targets) / len(in_order_of_class.targets)
+    chance = 1 / 6 if sampling else (frequency**2).sum()
+    assert np.mean(same) == pytest.approx(chance, abs=0.03) and max(mixed) < 1
+
+
+@pytest.mark.parametrize("sampling", [0, 0.5])
+def test_a_part_of_a_batch_has_as_many_classes_as_any_rows_of_it(
+    sampling: float, in_order_of_class: Dataset, make_batches: MakeBatches
+) -> None:
+    batches = make_batches(f"sampling={sampling}", "batch_size=32", data=in_order_of_class)
+    rng = np.random.default_rng(0)
+    part, chance = [], []
+    for epoch in range(5):
+        for step in range(batches.steps):
+            targets = batches[epoch, step][1].numpy()
+            part += [len(set(targets[at : at + 8])) for at in range(0, 32, 8)]
+            chance += [len(set(rng.choice(targets, 8, replace=False))) for _ in range(4)]
+    assert np.mean(part) == pytest.approx(np.mean(chance), abs=0.15)
+
+
+def test_rows_are_read_from_front_to_back_and_come_in_the_order_that_was_asked_for() -> None:
+    asked = []
+
+    class Array(np.ndarray):
+        def __getitem__(self, at: Any) -> Any:
+            asked.append(at)
+            return super().__getitem__(at)
+
+    values = np.arange(40).reshape(20, 2).view(Array)
+    rows = np.array([7, 3, 19, 3, 0])
+    assert gather(values, rows).tolist() == [[2 * row, 2 * row + 1] for row in rows]
+    assert [at.tolist() for at in asked] == [[0, 3, 3, 7, 19]]
 
 
 def test_a_memory_map_is_neither_written_nor_held(make_batches: MakeBatches, dataset: Dataset) -> None:

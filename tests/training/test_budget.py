@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tiny import FIRST, Heard, competition, looking, make_job, prepare
 from toolkit import Labelled, Recipe, Run, UserError, override
@@ -74,6 +76,14 @@ def test_a_training_costs_its_steps_and_the_samples_that_are_looked_at_and_predi
     assert Cost(epoch=10, once=5, scores=6).epochs_within(40) == 2
 
 
+@given(st.floats(0, 1), st.floats(0, 300), st.sampled_from([0.0, 7.0]))
+def test_as_many_epochs_as_fit_and_no_more(freeze: float, seconds: float, once: float) -> None:
+    cost = Cost(epoch=5.0, once=once, freeze=freeze)
+    epochs = cost.epochs_within(seconds)
+    assert epochs == 0 or cost.of(epochs) <= seconds
+    assert cost.of(epochs + 1) > seconds
+
+
 def test_what_comes_with_a_training_costs_its_time_too(labelled: Labelled, measured: Measured) -> None:
     measured({"first": 1.0})
 
@@ -81,8 +91,9 @@ def test_what_comes_with_a_training_costs_its_time_too(labelled: Labelled, measu
         return run_cost(labelled, override(FIRST, assignments), stress, "cpu")
 
     assert cost().epoch == STEPS and cost(stress="auto").epoch == STEPS * (1 + SHARE)
-    assert cost("schedule.freeze=0.5").epoch == STEPS / 2, "on features that are computed once"
-    assert cost("schedule.freeze=1").epoch == STEPS / 100
+    half = cost("schedule.freeze=0.5")
+    assert [half.of(epochs) for epochs in (1, 2, 3, 4)] == [STEPS, STEPS, STEPS, 2 * STEPS], "on features made once"
+    assert cost("schedule.freeze=1").of(100) == STEPS
     assert cost().scores == 0 < cost(stress="full").scores
     taught = run_cost(replace(labelled, competition=looking), override(FIRST, ["pseudo.rounds=2"]), "none", "cpu")
     assert taught.epoch == STEPS * (1 + 2 / 0.5), "taught networks see more images"

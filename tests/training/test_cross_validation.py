@@ -25,7 +25,7 @@ TrainUntil = Callable[[float | None], Run]
 
 @pytest.fixture
 def without_row_5(tmp_path: Path) -> Project:
-    lines = pd.DataFrame({"index": [5], "action": ["drop"], "value": "", "reason": "", "confidence": 1})
+    lines = pd.DataFrame({"index": [5], "action": ["drop"], "value": "unscored", "reason": "", "confidence": 1})
     lines.to_csv(prepare(tmp_path).workspace.cleaning, index=False)
     return prepare(tmp_path)
 
@@ -54,7 +54,19 @@ def test_jobs_leave_the_holdout_alone_and_are_small(tmp_path: Path) -> None:
         assert len(pickle.dumps(job)) < 10_000
 
 
-def test_training_and_scores_obey_a_relabelled_sample_and_no_edit_that_comes_later(tmp_path: Path) -> None:
+def test_a_sample_dropped_for_its_label_is_validated_and_never_trained_on(tmp_path: Path) -> None:
+    project = prepare(tmp_path)
+    project.workspace.cleaning.write_text("index,action,value,reason\n5,drop,,doubtful label: red\n")
+    labelled = project.folds(3) and project.labelled()
+    _, jobs = cross_validation.prepare(labelled, FIRST)
+    assert [5 in job.valid_rows for job in jobs].count(True) == 1 and not any(5 in job.train_rows for job in jobs)
+    run = cross_validation.train(labelled, override(FIRST, [QUICK]), stress="none")
+    assert run.score == pytest.approx((run.oof.argmax(1) == labelled.truth).mean())
+
+
+def test_training_obeys_a_relabelled_sample_its_score_does_not_and_no_edit_counts_that_comes_later(
+    tmp_path: Path,
+) -> None:
     project = prepare(tmp_path)
     workspace, labels = project.workspace, np.array(project.labelled().targets)
     head, rows = "index,action,value\n", [3, 9]
@@ -62,13 +74,17 @@ def test_training_and_scores_obey_a_relabelled_sample_and_no_edit_that_comes_lat
     project.folds(2)
     labelled = project.labelled()
     workspace.cleaning.write_text(head + "5,drop,\n")  # by a person who looks at the list while this runs
-    labels[rows] = (labels[rows] + 1) % 3
+    mended = labels.copy()
+    mended[rows] = (labels[rows] + 1) % 3
     recipe = override(FIRST, [QUICK])
     _, jobs = cross_validation.prepare(labelled, recipe)
     for job in jobs:
-        assert {tuple(line) for line in job.relabels} == {(row, labels[row]) for row in rows}
+        assert {tuple(line) for line in job.relabels} == {(row, mended[row]) for row in rows}
     run = cross_validation.train(labelled, recipe, stress="none")
     assert run.score == pytest.approx((run.oof.argmax(1) == labels).mean())
+    beside = run.metrics["clean"]["mended"]
+    assert beside["score"] == pytest.approx((run.oof.argmax(1) == mended).mean()) and beside["low"] < beside["high"]
+    assert "on the mended labels" in run._repr_html_()
 
 
 def test_predictions_are_out_of_fold_and_the_test_images_get_the_mean(without_row_5: Project) -> None:

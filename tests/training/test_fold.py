@@ -15,7 +15,7 @@ from toolkit import UserError, override
 from toolkit.data.dataset import open_dataset
 from toolkit.metrics import confusion_matrix
 from toolkit.networks.speed import Settings
-from toolkit.training.fold import fit_fold
+from toolkit.training.fold import WATCHED, fit_fold, watched_rows
 from toolkit.training.loop import FoldJob, Training
 from toolkit.training.weight_averages import Snapshots, uniform
 
@@ -144,6 +144,47 @@ def test_looking_at_the_score_changes_no_bit(make_job: MakeJob, monkeypatch: pyt
     looked = fit_fold(make_job())
     monkeypatch.setattr(Training, "score", lambda training, rows, weights=None: 0.0)
     assert same_weights(looked.main.weights, fit_fold(make_job()).main.weights)
+
+
+def shares(targets: np.ndarray) -> np.ndarray:
+    return np.bincount(targets, minlength=4) / len(targets)
+
+
+def test_the_watched_rows_are_like_the_fold_in_whatever_order_it_lies() -> None:
+    targets = np.repeat([0, 1, 2, 3], [2000, 1000, 500, 60])
+    rows = np.flatnonzero(np.arange(len(targets)) % 3 == 1)
+    found = watched_rows(targets, rows, (0, 1, 2, 3), 0)
+    assert len(set(found)) == WATCHED and set(found) <= set(rows)
+    assert np.abs(shares(targets[found]) - shares(targets[rows])).max() <= 1 / WATCHED
+    assert np.array_equal(found, watched_rows(targets, rows, (0, 1, 2, 3), 0))
+    assert len(set(found) & set(watched_rows(targets, rows, (0, 1, 2, 3), 1))) < WATCHED / 2
+    assert np.array_equal(watched_rows(targets, rows[:200], (0, 1, 2, 3), 0), rows[:200])
+
+
+def test_watched_masks_hold_rare_classes_as_often_as_the_fold_does() -> None:
+    masks = np.ones((1500, 4, 4), np.uint8)
+    masks[:400, 0] = 2
+    masks[:24, 1, 1] = 3
+    masks[700:, 2] = 0  # not scored, and no part of it
+    found = watched_rows(masks, np.arange(1500), (1, 2, 3), 2)
+    for label in (2, 3):
+        there = (masks == label).any((1, 2))
+        assert there[found].mean() == pytest.approx(there.mean(), abs=2 / WATCHED)
+
+
+def test_all_recipes_are_watched_on_the_same_rows(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.training.fold.WATCHED", 9)
+    seen: list[list[int]] = []
+
+    def score(training: Training, rows: np.ndarray, weights: object = None) -> float:
+        seen.append(rows.tolist())
+        return 0.0
+
+    monkeypatch.setattr(Training, "score", score)
+    for recipe in ((), ("seed=3", "batch_size=16"), ("schedule.epochs=2",)):
+        fit_fold(make_job(*recipe))
+    assert len(seen) > 5 and all(rows == seen[0] for rows in seen) and len(seen[0]) == 9
+    assert seen[0] != list(range(48, 57))
 
 
 def test_the_watched_score_is_that_of_the_averaged_weights(make_job: MakeJob) -> None:

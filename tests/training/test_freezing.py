@@ -113,6 +113,16 @@ def test_layers_thaw_one_after_the_other_in_half_of_the_epochs_that_are_left(cou
         assert thawed_from(count, schedule) == 0
 
 
+@pytest.mark.parametrize(
+    ("freeze", "epochs", "frozen"),
+    [(0, 4, 0), (0.1, 1, 0), (0.1, 2, 1), (0.1, 5, 1), (0.1, 20, 2), (0.3, 30, 9), (0.95, 4, 3), (1, 4, 4), (1, 1, 1)],
+)
+def test_some_epochs_are_frozen_where_any_are_asked_for_and_all_only_where_all_are(
+    freeze: float, epochs: int, frozen: int
+) -> None:
+    assert frozen_epochs(Schedule(freeze=freeze, epochs=epochs)) == frozen
+
+
 def test_the_layer_next_to_the_head_thaws_first_and_frozen_ones_keep_all_they_have() -> None:
     network = made()
     recipe = override(PLAIN, ["schedule.epochs=8", "schedule.freeze=0.25", "schedule.unfreeze=gradual"])

@@ -85,16 +85,19 @@ def test_a_loss_that_is_no_number_again_ends_in_one_sentence(
 
 
 @pytest.mark.parametrize(("batch", "micro"), [(48, 16), (48, 20), (33, 16)])
-def test_a_batch_trained_in_parts_has_the_gradients_of_the_whole(batch: int, micro: int, make_job: MakeJob) -> None:
+def test_a_batch_trained_in_parts_has_the_gradients_of_the_whole(
+    batch: int, micro: int, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes: list[list[int]] = []
     gradients: list[dict[str, torch.Tensor]] = []
     for settings in (Settings(), Settings(micro_batch=micro)):
-        recipe = (f"batch_size={batch}", "model.dropout=0", "augment.mixup=1", "loss.label_smoothing=0.1")
-        training = Training(make_job(*recipe, settings=settings))
+        recipe = ("model.dropout=0", "augment.mixup=1", "loss.label_smoothing=0.1", "optimizer.clip=0")
+        training = Training(make_job(f"batch_size={batch}", *recipe, settings=settings))
+        monkeypatch.setattr(training.optimizer, "zero_grad", lambda set_to_none: None)
         sizes.append([])
         training.model.register_forward_pre_hook(lambda net, inputs: sizes[-1].append(len(inputs[0])))
         training.model.eval()  # batch norm's statistics would be those of a part
-        loss = training.step(*training.batches[(0, 0)], 0, update=False)
+        loss = training.step(*training.batches[(0, 0)], 0)
         given = {name: p.grad for name, p in training.model.named_parameters() if p.grad is not None}
         assert len(given) == 6
         gradients.append(given | {"loss": loss})
@@ -103,6 +106,59 @@ def test_a_batch_trained_in_parts_has_the_gradients_of_the_whole(batch: int, mic
         assert torch.allclose(value, gradients[1][name], rtol=0, atol=1e-6), name
     assert sizes[0] == [batch] and sum(sizes[1]) == batch
     assert max(sizes[1]) <= micro and min(sizes[1]) > 1, "batch norm can't learn from one sample"
+
+
+@pytest.mark.parametrize("batch", [12, 16])  # of 48 rows: 4 and 3 batches
+def test_accumulated_batches_are_one_large_batch_the_last_of_an_epoch_too(
+    batch: int, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three batches an update: those that are left at an epoch's end are a smaller batch, not a third of one."""
+    recipe = ("optimizer.accumulate=3", "optimizer.clip=0", "augment.mixup=0", "augment.cutmix=0")
+    training = Training(make_job(f"batch_size={batch}", *recipe))
+    training.model.eval()
+    given: list[dict[str, torch.Tensor]] = []
+
+    def update(optimizer: torch.optim.Optimizer) -> None:
+        given.append({name: p.grad.clone() for name, p in training.model.named_parameters() if p.grad is not None})
+
+    monkeypatch.setattr(training.scaler, "step", update)  # the weights stay
+    batches = [training.batches[0, step] for step in range(training.batches.steps)]
+    for number, (images, targets) in enumerate(batches):
+        training.step(images, targets, training.batches.steps + number)
+    groups = [batches[:3], batches[3:]][: len(given)]
+    assert len(given) == -(-len(batches) // 3) and sum(map(len, groups)) == len(batches)
+    for gradients, group in zip(given, groups, strict=True):
+        training.model.zero_grad()
+        logits = training.model(torch.cat([images for images, _ in group]))
+        training.loss(logits, torch.cat([targets for _, targets in group])).backward()
+        for name, parameter in training.model.named_parameters():
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0
+            assert torch.allclose(gradients[name], parameter.grad, rtol=1e-4, atol=1e-6), name
+
+
+def test_what_thaws_begins_at_a_low_rate(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training(make_job("schedule.freeze=0.5", "schedule.epochs=8", "schedule.warmup=0.25"))
+    rates: list[dict[int, float]] = []
+
+    def update(optimizer: torch.optim.Optimizer) -> None:
+        rates.append({group["begins"]: group["lr"] for group in optimizer.param_groups})
+
+    monkeypatch.setattr(training.scaler, "step", update)
+    images, targets = training.batches[0, 0]
+    steps = training.batches.steps
+    for number in range(8 * steps):
+        training.step(images, targets, number)
+    shares = [rate[4] / rate[0] for rate in rates]
+    assert set(shares[: 4 * steps]) == {0}
+    assert shares[4 * steps] == pytest.approx(1 / (2 * steps + 1)) and shares[6 * steps :] == [1] * 2 * steps
+
+
+@pytest.mark.parametrize("average", ["ema", "soup", "swa"])
+def test_the_rate_stays_from_the_first_of_the_weights_that_are_averaged(average: str, make_job: MakeJob) -> None:
+    history = fit_fold(make_job(f"schedule.average={average}", "schedule.epochs=8")).history
+    rates = [line["lr"] for line in history]  # of each epoch's last step
+    assert rates[1:7] == sorted(rates[1:7], reverse=True)
+    assert rates[7] / rates[6] > 0.7 if average == "swa" else rates[7] / rates[6] < 0.1
 
 
 def test_a_test_image_batch_larger_than_the_training_batch_goes_through_in_parts_that_fit(make_job: MakeJob) -> None:

@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from competitions.mars.unets import RefinedAttentionUNet
 from tests.training import same_weights
 from tests.training.layered import NETWORKS, PLAIN, made, step, without_backbone
-from toolkit import Model, Network, classifier, override
+from toolkit import Model, Network, classifier, from_scratch, override
 from toolkit.training.freezing import layers, thaw
 from toolkit.training.optimizers import build_optimizer, lr_factor
 
@@ -86,6 +88,45 @@ def test_muon_leaves_the_ends_and_depthwise_filters_to_adamw(networks: dict[str,
     assert rest == depthwise | {"body.backbone.conv_stem.weight", "body.head.1.weight"}
 
 
+def by_adamw(network: Network) -> set[str]:
+    """Names of the matrices that a recipe with Muon leaves to AdamW; depthwise filters and tokens left out."""
+    groups = build_optimizer(network, override(PLAIN, ["optimizer.name=muon"])).param_groups
+    muon = {id(p) for group in groups if group["use_muon"] for p in group["params"]}
+    matrices = {name: p for name, p in network.named_parameters() if p.ndim > 1 and min(p.shape[:2]) > 1}
+    return {name for name, p in matrices.items() if id(p) not in muon}
+
+
+def test_muon_leaves_each_layer_that_gives_logits_to_adamw() -> None:
+    network = from_scratch(RefinedAttentionUNet(5, 1), Model(name=""), 1, 32)
+    stem = "body.first.down.0.first.0.weight"
+    assert by_adamw(network) == {stem, "body.first.logits.0.weight", "body.correction.0.weight"}
+
+
+def test_muon_takes_all_hidden_convolutions_of_a_network_for_one_channel(networks: dict[str, Network]) -> None:
+    unet = networks["unet_resnet18"]
+    assert unet.body.get_parameter("encoder.conv1.weight").shape[1] == 1, "a stem that looks like a depthwise filter"
+    assert by_adamw(unet) == {"body.segmentation_head.0.weight"}
+
+
+@pytest.mark.parametrize("sides", [(64, 64), (48, 80)])
+def test_looking_for_the_ends_changes_nothing_and_takes_images_of_any_size(sides: tuple[int, int]) -> None:
+    network = made().train()
+    flat = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+    flat.append(nn.Linear(4 * (sides[0] - 2) * (sides[1] - 2), 6)).append(nn.ReLU(inplace=True)).append(
+        nn.Linear(6, 3)
+    )
+    network = Network(flat, "", (0.5,) * 3, (0.25,) * 3)
+    network.body.get_submodule("1").eval()
+    modes = [module.training for module in network.modules()]
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    state = torch.get_rng_state()
+    groups = build_optimizer(network, override(PLAIN, ["optimizer.name=muon"]), sides).param_groups
+    assert [[p.shape for p in group["params"]] for group in groups if group["use_muon"]] == [[flat[3].weight.shape]]
+    assert modes == [module.training for module in network.modules()]
+    assert same_weights(network.state_dict(), weights) and torch.equal(state, torch.get_rng_state())
+    assert all(p.grad is None for p in network.parameters())
+
+
 @pytest.mark.parametrize("name", ["adamw", "lion", "muon"])
 def test_training_goes_on_to_the_same_bits_from_a_file(name: str) -> None:
     recipe = override(
@@ -124,3 +165,37 @@ def test_the_learning_rate_rises_then_falls(total: int, warmup: float) -> None:
     assert factors[:rise] == sorted(set(factors[:rise]))
     assert factors[rise:] == sorted(set(factors[rise:]), reverse=True)
     assert rise == total or factors[rise] == 1
+
+
+@given(st.integers(2, 500), st.floats(0, 0.5), st.floats(0, 0.9))
+def test_what_thaws_later_warms_up_as_long_below_the_same_cosine(total: int, warmup: float, share: float) -> None:
+    begins, rise = round(share * total), round(warmup * total)
+    ours = [lr_factor(step, total, warmup, begins) for step in range(total)]
+    heads = [lr_factor(step, total, warmup) for step in range(total)]
+    assert not any(ours[:begins]) and all(ours[begins:])
+    assert ours[begins + rise :] == heads[begins + rise :]
+    for since, at in enumerate(range(begins, min(begins + rise, total))):
+        if at >= rise:  # the head's warm-up is over
+            assert ours[at] == pytest.approx(heads[at] * (since + 1) / (rise + 1))
+
+
+@given(st.integers(1, 300), st.floats(0, 0.5), st.floats(0.5, 1))
+def test_a_held_rate_falls_to_where_it_is_held_and_stays(total: int, warmup: float, share: float) -> None:
+    held = round(share * total)
+    free, ours = ([lr_factor(step, total, warmup, held=until) for step in range(total)] for until in (total, held))
+    assert ours[: held + 1] == free[: held + 1] and len(set(ours[max(held, round(warmup * total)) :])) <= 1
+
+
+def test_each_layer_begins_when_it_thaws() -> None:
+    network = made()
+
+    def begins(*fields: str) -> list[set[int]]:
+        recipe = override(PLAIN, ["schedule.epochs=10", *fields])
+        groups = build_optimizer(network, recipe).param_groups
+        found = {id(p): group["begins"] for group in groups for p in group["params"]}
+        return [{found[id(p)] for _, p in layer} for layer in layers(network)]
+
+    assert begins() == [{0}] * 4
+    assert begins("schedule.freeze=0.3") == [{3}, {3}, {3}, {0}]
+    assert begins("schedule.freeze=0.2", "schedule.unfreeze=gradual") == [{4}, {3}, {2}, {0}]
+    assert begins("schedule.freeze=1") == [{0}] * 4, "never"

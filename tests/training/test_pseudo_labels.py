@@ -127,6 +127,14 @@ def test_a_batch_follows_from_seed_fold_epoch_and_step(make_teacher: MakeTeacher
     assert not any(torch.equal(wanted.images, other.images) for other in others)
 
 
+def test_neighbours_in_a_batch_are_no_neighbours_in_the_file(make_teacher: MakeTeacher) -> None:
+    values = np.repeat(np.arange(1, 241, 30, dtype=np.uint8), 30)  # eight kinds of images, one after the other
+    images = np.broadcast_to(values[:, None, None, None], (240, 16, 24, 1)).copy()
+    drawn = [batch.images[:, 0, 0, 0] for batch in taught(make_teacher(images, False), 40)]
+    alike = torch.stack([kind == kind.roll(1) for kind in drawn]).float().mean()
+    assert alike == pytest.approx(1 / 8, abs=0.06)
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.5, 8), (0.75, 24), (0.2, 2), (0.05, 2)])
 def test_test_images_are_their_share_of_a_batch_and_never_one(
     share: float, count: int, make_teacher: MakeTeacher

@@ -62,7 +62,7 @@ def test_a_folds_own_labels_do_not_decide_which_weights_it_keeps(fold: int, two_
     others = set()
     for labels in (*predicted, np.random.default_rng(fold).integers(3, size=24)):
         targets[labelled.rows(fold)] = labels
-        chosen = saving.choose_averages(Run(run.folder, replace(labelled, targets=targets)))
+        chosen = saving.choose_averages(Run(run.folder, replace(labelled, truth=targets)))
         assert (fold in chosen) == (fold == 0)
         others.add(tuple(chosen))
     assert len(others) > 1, "they do decide for the others"

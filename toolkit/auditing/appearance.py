@@ -55,6 +55,18 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.nd
 
     Query i belongs to vector i, which is left out. Row -1: there was none.
     """
+    number = len(vectors)
+    products, rows = look_up(vectors, queries, count + 1)
+    others = rows != np.arange(number)[:, None]
+    others[others.all(1), -1] = False  # the own one was not among the nearest: the last one goes instead
+    return products[others].reshape(number, count), rows[others].reshape(number, count)
+
+
+def look_up(vectors: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Dot products float32 (M, count) and rows int64 (M, count) of the vectors (N, d) nearest to each query (M, d).
+
+    Row -1: there was none.
+    """
     import faiss
 
     number, dimensions = vectors.shape
@@ -62,10 +74,8 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.nd
     if number > EXACT:
         index = faiss.IndexHNSWFlat(dimensions, 32, faiss.METRIC_INNER_PRODUCT)
     index.add(np.ascontiguousarray(vectors, np.float32))
-    products, rows = index.search(np.ascontiguousarray(queries, np.float32), count + 1)
-    others = rows != np.arange(number)[:, None]
-    others[others.all(1), -1] = False  # the own one was not among the nearest: the last one goes instead
-    return products[others].reshape(number, count), rows[others].reshape(number, count)
+    products, rows = index.search(np.ascontiguousarray(queries, np.float32), count)
+    return products, rows
 
 
 def outlyingness(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,12 +13,15 @@ import pandas as pd
 from toolkit.auditing.cleaning_proposal import REPEATED_MASK, REPEATED_PICTURE, groups_found, propose
 from toolkit.auditing.explain import picture_of_row
 from toolkit.auditing.findings import Findings, gather, kept_properties
+from toolkit.auditing.mimicry import Mimicry, mimicry
 from toolkit.auditing.page import audit_page, class_table
+from toolkit.auditing.relatives import find_relatives, may_look
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, data_hash, open_dataset
 from toolkit.data.folds import stored_folds
-from toolkit.data.groups import merge_groups
+from toolkit.data.groups import merge_groups, with_equal_pictures
+from toolkit.data.known_answers import known_answers
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
 from toolkit.errors import UserError
@@ -33,7 +36,8 @@ LARGE = 0.2  # of the samples in one group: then the folds can't be even
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit(Outcome):
     """What was found. table: one line a sample, as `sample_table` returns it; proposal: the lines of a cleaning list;
-    shift: None where there are no test images; note: what became of the list on disk.
+    shift, and mimicry of the test by folds: None where there are no test images or they may not be looked at; known:
+    of how many a submission of a file can give a known answer; note: what became of the list on disk.
     """
 
     competition: Competition
@@ -42,6 +46,8 @@ class Audit(Outcome):
     table: pd.DataFrame
     proposal: pd.DataFrame
     shift: Shift | None
+    mimicry: Mimicry | None
+    known: int
     note: str
 
     @property
@@ -56,6 +62,9 @@ class Audit(Outcome):
             "actions": self.actions,
             "groups": int(self.table["group"].nunique()),
             "shift_auc": self.shift.auc if self.shift else None,
+            "related_test_images": self.mimicry.related if self.mimicry else None,
+            "mimicked_by": self.mimicry.verdict if self.mimicry else None,
+            "known_answers": self.known,
             "cleaning": str(self.workspace.cleaning),
             "page": str(self.workspace.page),
         }
@@ -79,6 +88,11 @@ class Audit(Outcome):
                 f"train against test images: AUC {self.shift.auc:.2f} (0.5: alike); most telling: "
                 f"{first['property']}, {more} of it in the test images (AUC {first['auc']:.2f} alone)"
             )
+        if self.mimicry is not None:
+            yield self.mimicry.counted
+            yield self.mimicry.words
+        if self.known:
+            yield f"the answers of {self.known:,} test images are known: `submit --known-answers` hands them in"
         actions = ", ".join(f"{n} to {name}" for name, n in self.actions.items()) or "nothing to do"
         yield f"{self.workspace.cleaning}: {actions} ({self.note})"
         yield f"{self.workspace.page}: what was found, as pictures"
@@ -127,21 +141,31 @@ def audit(competition: Competition, workspace: Workspace, raw: Path, workers: in
 
     Leaves `audit.parquet`, `cleaning.csv` unless a person changed the one there, and `audit.html`.
     """
-    dataset, findings, proposal = _inspect(competition, workspace, raw, workers)
+    jobs = _jobs(workers)
+    dataset, findings, proposal = _inspect(competition, workspace, raw, jobs)
     table = sample_table(dataset, proposal, findings)
     with atomic(workspace.audit) as partial:
         table.to_parquet(partial, index=False)
     note = _write_cleaning(workspace, proposal)
-    shift = _shift(dataset, findings, table, workspace.evidence)
-    write_text(workspace.page, audit_page(competition, dataset, findings, proposal, shift, workspace.evidence))
-    return Audit(competition, workspace, dataset, table, proposal, shift, note)
+    shift = _shift(competition, dataset, findings, table, workspace.evidence)
+    kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
+    relatives, mimics, known = None, None, 0
+    if may_look(competition, dataset):
+        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs)
+        whole = with_equal_pictures(dataset.groups, dataset.images)
+        mimics = mimicry(relatives, findings.links, whole, kept, len(dataset.test_images))
+        if competition.try_submission is None:
+            known = len(known_answers(dataset, kept))
+    page = audit_page(competition, dataset, findings, proposal, shift, workspace.evidence, relatives, mimics)
+    write_text(workspace.page, page)
+    return Audit(competition, workspace, dataset, table, proposal, shift, mimics, known, note)
 
 
 def explain(
     competition: Competition, workspace: Workspace, raw: Path, index: int, workers: int | None = None
 ) -> Explanation:
     """Write the pictures behind what an audit finds about the row `index` of the raw file."""
-    dataset, findings, proposal = _inspect(competition, workspace, raw, workers)
+    dataset, findings, proposal = _inspect(competition, workspace, raw, _jobs(workers))
     rows = np.flatnonzero(dataset.ids == index)
     if not len(rows):
         raise UserError(f"--explain {index}: the training file has no row {index}, it has {len(dataset.ids):,}")
@@ -150,14 +174,18 @@ def explain(
     return Explanation(index, proposal[proposal["index"] == index], path)
 
 
+def _jobs(workers: int | None) -> int:
+    return workers or os.cpu_count() or 1
+
+
 def _inspect(
-    competition: Competition, workspace: Workspace, raw: Path, workers: int | None
+    competition: Competition, workspace: Workspace, raw: Path, jobs: int
 ) -> tuple[Dataset, Findings, pd.DataFrame]:
     """The data, what is found in them, and the cleaning list to propose."""
     load(competition, workspace, raw)
     dataset = open_dataset(workspace.data)
     run = _judge(competition, workspace)
-    findings = gather(competition, dataset, workspace.evidence, run, workers or os.cpu_count() or 1)
+    findings = gather(competition, dataset, workspace.evidence, run, jobs)
     return dataset, findings, propose(dataset, competition.task, findings)
 
 
@@ -204,10 +232,12 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
     return "edit it as you like; lines with a question mark are suggestions and not obeyed"
 
 
-def _shift(dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path) -> Shift | None:
-    """How the test images differ from the training images that are no intruders, where there are any."""
+def _shift(
+    competition: Competition, dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path
+) -> Shift | None:
+    """How the test images differ from the training images that are no intruders, where they may be looked at."""
     train = kept_properties(dataset.images, evidence / "properties.parquet")
-    if not len(dataset.test_images):
+    if not may_look(competition, dataset):
         return None
     test = kept_properties(dataset.test_images, evidence / "test_properties.parquet")
     rows = findings.distinct

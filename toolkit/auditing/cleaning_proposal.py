@@ -8,13 +8,21 @@ import pandas as pd
 
 from toolkit.auditing.findings import REPEATS, Findings
 from toolkit.auditing.tiles import FALSE_SHARE
-from toolkit.data.cleaning import COLUMNS
+from toolkit.data.cleaning import (
+    COLUMNS,
+    CONTRADICTORY,
+    COPY,
+    EXACT_COPY,
+    REPEATED_MASK,
+    REPEATED_PICTURE,
+    TILE,
+    UNLIKE,
+)
 from toolkit.data.dataset import Dataset, hash_sample
 from toolkit.data.groups import connect
 from toolkit.task import Classification, Task
 
 OUTLYING = 8.0  # robust standard deviations from which a picture is called unlike the rest
-REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
 DOUBTFUL_LABEL, DOUBTFUL_MASK = "doubtful label", "doubtful mask"
 CERTAINTY = 0.98  # less sure label issues are not worth a look
 
@@ -64,7 +72,7 @@ def _repeats(dataset: Dataset, findings: Findings) -> list[Line]:
         if len(rows) > REPEATS:
             lines += [Line(int(row), "drop", "", f"{REPEATED_PICTURE}: {len(rows)} times", 1.0) for row in rows]
         elif len({hash_sample(dataset.targets[row]) for row in rows}) > 1:
-            lines += [Line(int(row), "drop", "", f"contradictory copies: {_ids(dataset, rows)}", 1.0) for row in rows]
+            lines += [Line(int(row), "drop", "", f"{CONTRADICTORY}: {_ids(dataset, rows)}", 1.0) for row in rows]
     for rows in findings.masks:
         lines += [Line(int(row), "drop", "", f"{REPEATED_MASK}: under {len(rows)} pictures", 1.0) for row in rows]
     return lines
@@ -76,13 +84,13 @@ def _groups(dataset: Dataset, findings: Findings, group: np.ndarray) -> list[Lin
     lines: dict[int, Line] = {}
     for left, right, kind, _, count, similarity, _ in findings.links.sort_values("similarity").itertuples(index=False):
         for row, other in ((left, right), (right, left)):
-            text = f"copy: of {dataset.ids[other]}, {count} keypoints agree, similarity {similarity:.2f}"
+            text = f"{COPY} of {dataset.ids[other]}, {count} keypoints agree, similarity {similarity:.2f}"
             sure = float(similarity)
             if kind != "copy":
-                text, sure = f"neighbouring tile: of {dataset.ids[other]}", 1 - FALSE_SHARE
+                text, sure = f"{TILE} of {dataset.ids[other]}", 1 - FALSE_SHARE
             lines[row] = Line(row, "group", first[int(group[row])], text, sure)
     for rows in findings.same:
-        reason = f"exact copy: {_ids(dataset, rows)}"
+        reason = f"{EXACT_COPY} {_ids(dataset, rows)}"
         lines |= {int(row): Line(int(row), "group", first[int(group[row])], reason, 1.0) for row in rows}
     return list(lines.values())
 

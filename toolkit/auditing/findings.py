@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.appearance import gradient_histograms, network_features, outlyingness, properties
-from toolkit.auditing.duplicates import find_copies
-from toolkit.auditing.keypoints import open_keypoints, picture_vectors, save_keypoints
+from toolkit.auditing.duplicates import Pictures, find_copies
+from toolkit.auditing.keypoints import Vocabulary, kept_keypoints, learn_vocabulary
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, hash_sample
+from toolkit.data.dataset import Dataset, hash_sample, rows_of_pictures
 from toolkit.runs import Run
 from toolkit.store import atomic
 from toolkit.task import Segmentation, Task
@@ -52,7 +52,7 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
     distinct = _distinct(len(dataset.images), same, masks)
     links = find_links(dataset.images, distinct, folder, jobs)
     pictures = dataset.images[distinct]
-    score, nearest = outlyingness(_kept(folder / "appearance.npy", lambda: gradient_histograms(pictures)))
+    score, nearest = outlyingness(kept(folder / "appearance.npy", lambda: gradient_histograms(pictures)))
     everywhere = np.full(len(dataset.images), np.nan)
     everywhere[distinct] = score
     near = np.zeros((len(dataset.images), nearest.shape[1]), np.int64)
@@ -60,7 +60,7 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
 
     def features() -> np.ndarray:
         make = network_features if competition.rules.pretrained else gradient_histograms
-        return _kept(folder / "features.npy", lambda: make(pictures))
+        return kept(folder / "features.npy", lambda: make(pictures))
 
     errors = find_label_errors(competition, dataset, distinct, features, links, run)
     return Findings(same, masks, distinct, links, everywhere, near, errors)
@@ -68,10 +68,7 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
 
 def equal_pictures(images: np.ndarray) -> tuple[np.ndarray, ...]:
     """Rows of pictures (N, H, W, C) that are the same to the last bit, two or more each."""
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, image in enumerate(images):
-        rows[hash_sample(image)].append(row)
-    return tuple(np.array(found) for found in rows.values() if len(found) > 1)
+    return tuple(rows for rows in rows_of_pictures(images).values() if len(rows) > 1)
 
 
 def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:
@@ -98,22 +95,37 @@ def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int
     """Copies and seams among the distinct rows, with the columns LINKS."""
     path = folder / "links.parquet"
     if not path.exists():
-        pictures = images[distinct]
-        if not (folder / "keypoints").exists():
-            save_keypoints(pictures, folder / "keypoints", jobs)
-        keypoints = open_keypoints(folder / "keypoints")
-        _kept(folder / "rows.npy", lambda: distinct)
-        vectors = _kept(folder / "vectors.npy", lambda: np.stack(picture_vectors(keypoints)))
+        kept(folder / "rows.npy", lambda: distinct)
+        pictures = kept_pictures(images[distinct], folder / "keypoints", jobs)
+        vectors = kept(
+            folder / "vectors.npy", lambda: np.stack(vocabulary(pictures, folder).vectors(pictures.keypoints))
+        )
         rows: list[tuple[object, ...]] = [
             (link.left, link.right, "copy", link.mirrored, link.keypoints, link.similarity, link.matrix)
-            for link in find_copies(pictures, keypoints, (vectors[0], vectors[1]), jobs)
+            for link in find_copies(pictures, (vectors[0], vectors[1]), jobs)
         ]
-        rows += [(seam.left, seam.right, seam.side, False, 0, 1 - seam.ratio, ()) for seam in find_seams(pictures)]
+        seams = find_seams(pictures.images)
+        rows += [(seam.left, seam.right, seam.side, False, 0, 1 - seam.ratio, ()) for seam in seams]
         table = pd.DataFrame(rows, columns=list(LINKS))
         table["left"], table["right"] = (distinct[table[side].to_numpy(np.int64)] for side in ("left", "right"))
         with atomic(path) as partial:
             table.to_parquet(partial, index=False)
     return pd.read_parquet(path)
+
+
+def kept_pictures(images: np.ndarray, folder: Path, jobs: int) -> Pictures:
+    """With their keypoints, detected once."""
+    return Pictures(images, kept_keypoints(images, folder, jobs))
+
+
+def vocabulary(pictures: Pictures, evidence: Path) -> Vocabulary:
+    """That of the training pictures, learnt once."""
+    path = evidence / "vocabulary.npz"
+    if not path.exists():
+        with atomic(path) as partial, open(partial, "wb") as file:
+            np.savez(file, **vars(learn_vocabulary(pictures.keypoints)))
+    with np.load(path, allow_pickle=False) as arrays:
+        return Vocabulary(**arrays)
 
 
 def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:
@@ -124,7 +136,8 @@ def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+def kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """An array, computed once and then memory-mapped."""
     if not path.exists():
         with atomic(path) as partial, open(partial, "wb") as file:
             np.save(file, make(), allow_pickle=False)

@@ -82,6 +82,13 @@ def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points[:MOST], descriptors[:MOST].astype(np.uint8)
 
 
+def kept_keypoints(images: np.ndarray, folder: Path, jobs: int) -> Keypoints:
+    """Those of all images (N, H, W, C), detected once and kept in `folder`."""
+    if not folder.exists():
+        save_keypoints(images, folder, jobs)
+    return open_keypoints(folder)
+
+
 def save_keypoints(images: np.ndarray, folder: Path, jobs: int) -> None:
     """Detect in all images (N, H, W, C) and write the arrays to `folder`."""
     with atomic(folder) as partial:
@@ -126,35 +133,53 @@ def mirror(descriptors: np.ndarray) -> np.ndarray:
     return cells[..., ::-1, :, :][..., _MIRRORED_BINS].reshape(descriptors.shape)
 
 
-def picture_vectors(keypoints: Keypoints, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of unit length, float32 (N, d), of the pictures and of their mirror images.
+@dataclass(frozen=True)
+class Vocabulary:
+    """What turns keypoints into one vector a picture: VLAD (Jégou et al. 2010) over words, rotated to fewer numbers.
 
-    VLAD (Jégou et al. 2010) over a vocabulary learnt on these pictures, whitened to DIMENSIONS by a PCA.
-    Copies under rotation, scale, shift, shear and light have a high dot product; a picture of fewer than FEWEST
-    keypoints is zero, or all empty skies would be each other's neighbours.
+    words: float32 (WORDS, 128); basis: float32 (D, d); mean: float32 (d,), of the pictures that it was learnt on.
+    """
+
+    words: np.ndarray
+    basis: np.ndarray
+    mean: np.ndarray
+
+    def vectors(self, keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of unit length, float32 (N, d), of N pictures and of their mirror images.
+
+        Copies under rotation, scale, shift, shear and light have a high dot product; a picture of fewer than FEWEST
+        keypoints is zero, or all empty skies would be each other's neighbours.
+        """
+        number = len(keypoints.counts)
+        plain, mirrored = (np.empty((number, len(self.mean)), np.float32) for _ in range(2))
+        for at in _chunks(number):
+            roots = [keypoints.of(row)[1] for row in range(at.start, at.stop)]
+            plain[at] = np.stack([_vlad(root, self.words) for root in roots]) @ self.basis - self.mean
+            mirrored[at] = np.stack([_vlad(mirror(root), self.words) for root in roots]) @ self.basis - self.mean
+        informative = (keypoints.counts >= FEWEST)[:, None]
+        return _unit(plain) * informative, _unit(mirrored) * informative
+
+
+def learn_vocabulary(keypoints: Keypoints, seed: int = 0) -> Vocabulary:
+    """Words from these very pictures, and a PCA of their vectors to DIMENSIONS.
+
+    Where they hold too few keypoints for any, all vectors will be zero.
     """
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(seed)
-    number = len(keypoints.counts)
-    some = np.sort(rng.permutation(number)[:2000])
+    some = np.sort(rng.permutation(len(keypoints.counts))[:2000])
     sample = np.concatenate([keypoints.of(row)[1] for row in some] or [np.zeros((0, 128), np.float32)])
     if len(sample) < WORDS:
-        empty = np.zeros((number, 1), np.float32)
-        return empty, empty
+        words = np.zeros((WORDS, 128), np.float32)
+        return Vocabulary(words, np.zeros((words.size, 1), np.float32), np.zeros(1, np.float32))
     sample = sample[rng.permutation(len(sample))[:50_000]]
     with threadpool_limits(1):  # batches are small: threads wait for each other longer than they work
         clusters = MiniBatchKMeans(WORDS, random_state=seed, n_init=1, batch_size=4096).fit(sample)
     words = clusters.cluster_centers_.astype(np.float32)
     basis, mean = _principal_axes(np.stack([_vlad(keypoints.of(row)[1], words) for row in some]))
-    plain, mirrored = (np.empty((number, basis.shape[1]), np.float32) for _ in range(2))
-    for at in _chunks(number):
-        roots = [keypoints.of(row)[1] for row in range(at.start, at.stop)]
-        plain[at] = np.stack([_vlad(root, words) for root in roots]) @ basis - mean
-        mirrored[at] = np.stack([_vlad(mirror(root), words) for root in roots]) @ basis - mean
-    informative = (keypoints.counts >= FEWEST)[:, None]
-    return _unit(plain) * informative, _unit(mirrored) * informative
+    return Vocabulary(words, basis, mean)
 
 
 def _vlad(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:

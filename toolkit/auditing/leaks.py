@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.appearance import nearest
-from toolkit.auditing.duplicates import verify
+from toolkit.auditing.duplicates import Pictures, verify
 from toolkit.auditing.keypoints import open_keypoints
 from toolkit.data.dataset import Dataset
 from toolkit.pages.pictures import stacked, strip
@@ -36,7 +36,7 @@ def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pa
         return []
     rows = np.load(evidence / "rows.npy", allow_pickle=False)
     vectors = np.load(evidence / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    keypoints, pictures = open_keypoints(evidence / "keypoints"), dataset.images[rows]
+    pictures = Pictures(dataset.images[rows], open_keypoints(evidence / "keypoints"))
     sides = fold[rows]
     found = []
     looked = [(flipped, *nearest(vectors[0], vectors[flipped], min(NEIGHBOURS, len(rows) - 1))) for flipped in (0, 1)]
@@ -49,7 +49,7 @@ def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pa
                 if across[row, rank]:
                     candidates.append((float(cosine[row, rank]), row, int(near[row, rank]), bool(flipped)))
         checked = [
-            (verify(pictures, keypoints, right, left, flipped) is not None, product, left, right)
+            (verify(pictures, pictures, right, left, flipped) is not None, product, left, right)
             for product, left, right, flipped in candidates
         ]
         if checked:

@@ -1,6 +1,7 @@
 """What stands on the audit's page: summary, class balance, galleries of what was found, train against test."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,8 @@ import pandas as pd
 from toolkit.auditing.cleaning_proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, groups_found
 from toolkit.auditing.explain import link_panels, panel
 from toolkit.auditing.findings import REPEATS, Findings, kept_properties
+from toolkit.auditing.mimicry import Mimicry
+from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, class_counts
@@ -26,8 +29,10 @@ def audit_page(
     proposal: pd.DataFrame,
     shift: Shift | None,
     evidence: Path,
+    relatives: pd.DataFrame | None = None,
+    mimicry: Mimicry | None = None,
 ) -> str:
-    """The HTML of the whole audit."""
+    """The HTML of the whole audit. relatives: of test images, and what follows for the folds, where that is known."""
     dropped = set(proposal.loc[proposal["action"] == "drop", "index"])
     keep = np.array([int(name) not in dropped for name in dataset.ids])
     group = groups_found(dataset, findings)
@@ -40,6 +45,8 @@ def audit_page(
     ]
     if shift is not None:
         facts.append((f"{shift.auc:.2f}", "AUC of train against test"))
+    if mimicry is not None:
+        facts.append((f"{mimicry.related:,}", "test images with a relative in training"))
     sections = [
         class_table(competition, dataset, keep),
         _class_properties(competition, dataset, keep, evidence),
@@ -49,8 +56,10 @@ def audit_page(
         *_labels(competition, dataset, proposal, findings),
         *_outliers(competition, dataset, proposal, findings),
         *(_shift(competition, dataset, shift) if shift is not None else []),
+        *(_relatives(competition, dataset, relatives, mimicry) if relatives is not None and mimicry else []),
     ]
-    return render(Page(f"Audit of {competition.name}", facts, _todo(proposal, shift), list(sections)))
+    todo = [*_todo(proposal, shift), *([f"{mimicry.words}."] if mimicry else [])]
+    return render(Page(f"Audit of {competition.name}", facts, todo, list(sections)))
 
 
 def _todo(proposal: pd.DataFrame, shift: Shift | None) -> list[str]:
@@ -195,3 +204,37 @@ def _shift(competition: Competition, dataset: Dataset, shift: Shift) -> list[Tab
     advice = "The test images most unlike the training images: let the augmentation reach them."
     table = Table("Train against test", ("property", "train", "test", "AUC alone"), rows, note)
     return [table, Gallery("Most unlike training", advice, figures)]
+
+
+def _relatives(
+    competition: Competition, dataset: Dataset, relatives: pd.DataFrame, mimicry: Mimicry
+) -> list[Table | Gallery]:
+    counts = {
+        "exact copy": mimicry.exact,
+        "copy": mimicry.copies,
+        "neighbouring tile": mimicry.neighbours,
+        "none": mimicry.tests - mimicry.related,
+    }
+    rows = [[name, f"{count:,}", f"{count / mimicry.tests:.1%}"] for name, count in counts.items()]
+    note = f"{mimicry.words}. An image is counted by its surest relative."
+    table = Table("Test images by their relatives in training", ("relative", "test images", "share"), rows, note)
+    each = relatives.sort_values("similarity", ascending=False, kind="stable").drop_duplicates("test")
+    if each.empty:
+        return [table]
+    spread = each.iloc[np.linspace(0, len(each) - 1, min(SHOWN, len(each))).astype(int)]
+    figures = [_pair(competition, dataset, line) for line in spread.itertuples(index=False)]
+    advice = "Test images beside what was found of them among the training images, from the surest to the least sure."
+    return [table, Gallery("Test images with a relative in training", advice, figures, max(0, len(each) - SHOWN))]
+
+
+def _pair(competition: Competition, dataset: Dataset, line: Any) -> tuple[str, np.ndarray]:
+    """A test image and its relative: tiles laid side by side, others with the label or mask that is known."""
+    test, train = dataset.test_images[line.test], dataset.images[line.train]
+    name = f"test image {line.test}"
+    if line.kind in (EXACT, COPY):
+        how = "is" if line.kind == EXACT else "is a copy of"
+        caption = f"{name} {how} {dataset.ids[line.train]}: similarity {line.similarity:.2f}"
+        return caption, strip([panel(competition, dataset, line.train), (name, test)])
+    pictures = [train, test] if line.kind in ("right", "bottom") else [test, train]
+    joined = np.concatenate(pictures, axis=1 if line.kind in ("left", "right") else 0)
+    return f"{name} continues {dataset.ids[line.train]} on its {line.kind}", enlarged(joined)

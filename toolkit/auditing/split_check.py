@@ -9,24 +9,41 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.leaks import Pair, closest_pairs, count_divided, picture_of_pairs
+from toolkit.auditing.mimicry import Mimicry, stored_mimicry
+from toolkit.auditing.relatives import may_look
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
-from toolkit.data.cleaning import cleaning_hash, read_cleaning
-from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import LEFT_OUT, describe, folds_hash, make_folds, relabels, stored_folds
+from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
+from toolkit.data.dataset import Dataset, data_hash, open_dataset, relabel
+from toolkit.data.folds import (
+    AUTO,
+    GROUPS,
+    LEFT_OUT,
+    PLAIN,
+    describe,
+    folds_hash,
+    make_folds,
+    relabels,
+    stored_folds,
+    trained_on,
+    whole_in_plain,
+)
 from toolkit.data.groups import with_equal_pictures
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
 from toolkit.pages.pictures import write_png
-from toolkit.store import Workspace, atomic
+from toolkit.store import Workspace, atomic, hash_json
 from toolkit.task import Segmentation
+
+SPLITS = (AUTO, GROUPS, PLAIN)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split(Outcome):
-    """What each fold holds. contents: int64 (N, K), as `describe` returns them; ids: of the raw file; anew: runs on
-    other folds lie in the workspace. pairs: the most alike pictures across each fold's boundary; leaks: how many
-    pairs of one origin are divided, None where no audit was made.
+    """What each fold holds. contents: int64 (N, K), as `describe` returns them; ids: of the raw file; whole: int64
+    (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs: the most
+    alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no audit
+    was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of it.
     """
 
     competition: Competition
@@ -34,10 +51,14 @@ class Split(Outcome):
     table: pd.DataFrame
     contents: np.ndarray
     ids: np.ndarray
+    whole: np.ndarray
     anew: bool
     suggestions: int
     pairs: tuple[Pair, ...]
     leaks: int | None
+    asked: str
+    mimicry: Mimicry | None
+    unknown: str
 
     @cached_property
     def fold(self) -> np.ndarray:
@@ -51,6 +72,21 @@ class Split(Outcome):
         return int((self.fold == fold).sum())
 
     @property
+    def scored_alone(self) -> int:
+        """Samples that are dropped from training, yet in a fold, or held out."""
+        return int((~trained_on(self.table) & (self.fold != LEFT_OUT)).sum())
+
+    @property
+    def plain(self) -> bool:
+        """May relatives that the audit found lie in different folds?"""
+        return bool(self.table.attrs["split"] == PLAIN)
+
+    @property
+    def reason(self) -> str:
+        """What is known of which folds mimic the test, or why nothing is."""
+        return self.mimicry.words if self.mimicry else self.unknown
+
+    @property
     def relabelled(self) -> int:
         return int(self.table["label"].notna().sum())
 
@@ -60,16 +96,34 @@ class Split(Outcome):
             "samples": [self.count(k) for k in range(self.folds)],
             "left_out": self.count(LEFT_OUT),
             "held_out": self.count(HELD_OUT),
+            "scored_alone": self.scored_alone,
             "relabelled": self.relabelled,
             "uneven": max(self._uneven(counts) for _, counts, _ in self._rows()),
+            "split": PLAIN if self.plain else GROUPS,
+            "reason": self.reason,
             "hash": folds_hash(self.table),
             "leaks": self.leaks,
         }
 
     def told(self) -> Sequence[str | Warned | Table]:
-        text = f"{self.relabelled:,} samples have another label than in the file"
-        relabelled = [text] if self.relabelled else []
-        return [*self._made(), *self._missing(), self._sizes(), *relabelled, *self._leaks()]
+        return [
+            *self._made(),
+            *self._missing(),
+            self._sizes(),
+            *self._held_out(),
+            self._choice(),
+            *self._changed(),
+            *self._leaks(),
+        ]
+
+    def _changed(self) -> Iterator[str]:
+        if self.relabelled:
+            yield f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's"
+        if self.scored_alone:
+            yield (
+                f"{self.scored_alone:,} dropped samples are validated and scored, but not trained on: the test set "
+                f"may hold the like; where it can't, write {UNSCORED!r} as the value of their line"
+            )
 
     def _made(self) -> Iterator[str | Warned]:
         if self.anew:
@@ -83,6 +137,14 @@ class Split(Outcome):
             text = f"{self.suggestions:,} suggestions are not obeyed; take away a ? to obey that line"
             yield f"{self.workspace.cleaning}: {text}"
 
+    def _choice(self) -> str | Warned:
+        asked = "" if self.asked == AUTO else f", as asked with --split {self.asked}"
+        if not self.plain:
+            return f"groups stay whole{asked}: {self.reason}"
+        text = f"relatives that the audit found may lie in different folds{asked}: {self.reason}"
+        fine = self.mimicry is not None and self.mimicry.verdict == PLAIN
+        return text if fine else Warned(f"{text}; the local score may be too good")
+
     def _missing(self) -> Iterator[Warned]:
         """Why classes are missing from folds, if they are."""
         for i, name in enumerate(self.competition.task.classes):
@@ -90,20 +152,30 @@ class Split(Outcome):
             without = [str(k) for k in range(self.folds) if not holds[self.fold == k].any()]
             if not without:
                 continue
-            groups = self.table.loc[holds & (self.fold != LEFT_OUT), "group"].nunique()
+            groups = len(np.unique(self.whole[holds & (self.fold != LEFT_OUT)]))
+            noun = "pictures" if self.plain else "groups"
             where = f"class {name!r} is missing from fold {', '.join(without)}"
             if groups < self.folds:
-                yield Warned(f"{where}: only {groups} groups hold it, and a group is never divided")
+                yield Warned(f"{where}: only {groups} {noun} hold it, and none is divided")
             else:
-                yield Warned(f"{where}, though {groups} groups hold it: they also hold what other folds need")
+                yield Warned(f"{where}, though {groups} {noun} hold it: they also hold what other folds need")
 
     def _sizes(self) -> Table:
         held, left = self.count(HELD_OUT), self.count(LEFT_OUT)
         groups = self.table.loc[self.fold >= 0, "group"].nunique()
-        title = f"{self.competition.name}: {self.folds} folds, {groups:,} groups, {left:,} samples left out"
+        kind = "plain folds" if self.plain else "folds"
+        title = f"{self.competition.name}: {self.folds} {kind}, {groups:,} groups, {left:,} samples left out"
         columns = ["", *(f"fold {k}" for k in range(self.folds)), *(["holdout"] if held else []), "uneven by"]
         rows = [[name, *texts, f"{self._uneven(counts):.1%}"] for name, counts, texts in self._rows()]
         return Table(title + (f", {held:,} held out" if held else ""), columns, rows)
+
+    def _held_out(self) -> Iterator[str]:
+        held, groups = self.count(HELD_OUT), self.table.loc[self.fold == HELD_OUT, "group"].nunique()
+        if held:
+            yield (
+                f"{held:,} samples in {groups:,} groups are held out: nothing is trained on them or chosen by them, "
+                "and what is handed in is scored on them (`--holdout 0` holds out none)"
+            )
 
     def _rows(self) -> Iterator[tuple[str, np.ndarray, list[str]]]:
         """What is counted, in each fold and the holdout, and how it is written."""
@@ -140,7 +212,9 @@ class Split(Outcome):
         ]
         yield Table("most alike across the boundary", columns, rows)
         yield f"{self.workspace.leaks}: these pairs"
-        if self.leaks:
+        if self.leaks and self.plain:
+            yield f"{self.leaks:,} pairs of one origin lie on two sides of a fold, which in plain folds they may"
+        elif self.leaks:
             yield Warned(
                 f"{self.leaks:,} pairs of one origin lie on two sides of a fold: the local score will be too good; "
                 f"put their `group` lines back into {self.workspace.cleaning}"
@@ -152,21 +226,35 @@ def split(
     workspace: Workspace,
     folds: int = 5,
     repeats: int = 1,
-    holdout: float = 0.0,
+    holdout: float | str | None = None,
     seed: int = 0,
+    asked: str = AUTO,
 ) -> Split:
     """Make the table unless it was made from the same data, cleaning and options.
 
-    UserError for fewer than 2 folds, no repeat, or a holdout that isn't a share from 0 to 0.9.
+    holdout: a share of the samples; None: as in the folds that are there; `auto`: so too, and where there are none
+    as `share_to_hold_out` has it. asked: of SPLITS. UserError for another one, fewer than 2 folds, no repeat, or a
+    holdout that isn't a share from 0
+    to 0.9.
     """
+    if asked not in SPLITS:
+        raise UserError(f"there is no split {asked!r}; there are {', '.join(SPLITS)}")
     if folds < 2:
         raise UserError(f"there must be at least 2 folds, got {folds}")
     if repeats < 1:
         raise UserError(f"there must be at least 1 split, got {repeats} repeats")
-    if not 0 <= holdout < 0.9:
-        raise UserError(f"the holdout must be a share from 0 to 0.9, such as 0.1, got {holdout}")
+    table = known = stored_folds(workspace)
+    if holdout is None or holdout == AUTO:
+        holdout = known.attrs.get("holdout", 0.0) if known is not None else holdout or 0.0
+    if holdout != AUTO and not (isinstance(holdout, int | float) and 0 <= holdout < 0.9):
+        raise UserError(f"the holdout must be a share from 0 to 0.9, such as 0.1, got {holdout!r}")
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
+    groups = with_equal_pictures(dataset.groups, dataset.images)
+    kept = ~np.isin(dataset.ids, cleaning.loc[cleaning["action"] == "drop", "index"])
+    whole = whole_in_plain(groups, dataset.ids, cleaning)
+    mimicry = stored_mimicry(competition, dataset, workspace.evidence, whole, kept, folds)
+    kind = (PLAIN if mimicry and mimicry.verdict == PLAIN else GROUPS) if asked == AUTO else asked
     inputs = {
         "data": data_hash(workspace.data),
         "cleaning": cleaning_hash(workspace),
@@ -174,10 +262,11 @@ def split(
         "seed": seed,
         "repeats": repeats,
         "holdout": holdout,
+        "split": kind,
+        # reasons tell a person's `group` lines from the audit's, and are no part of the list's hash
+        "whole": hash_json(whole.tolist()) if kind == PLAIN else None,
     }
-    table = known = stored_folds(workspace)
     if table is None or table.attrs != inputs:
-        groups = with_equal_pictures(dataset.groups, dataset.images)
         table = make_folds(dataset.targets, dataset.ids, groups, competition.task, cleaning, inputs)
         with atomic(workspace.folds) as partial:
             table.to_parquet(partial, index=False)
@@ -189,4 +278,27 @@ def split(
     if pairs:
         write_png(workspace.leaks, picture_of_pairs(dataset, pairs))
         leaks = count_divided(fold, pairs, workspace.evidence)
-    return Split(competition, workspace, table, contents, dataset.ids, anew, suggestions, tuple(pairs), leaks)
+    return Split(
+        competition=competition,
+        workspace=workspace,
+        table=table,
+        contents=contents,
+        ids=dataset.ids,
+        whole=whole if kind == PLAIN else table["group"].to_numpy(),
+        anew=anew,
+        suggestions=suggestions,
+        pairs=tuple(pairs),
+        leaks=leaks,
+        asked=asked,
+        mimicry=mimicry,
+        unknown=_unknown(competition, dataset),
+    )
+
+
+def _unknown(competition: Competition, dataset: Dataset) -> str:
+    """Why nothing may be known of relatives of the test images."""
+    if may_look(competition, dataset):
+        return "the audit has not looked for relatives of the test images; run `python -m toolkit.audit`"
+    if len(dataset.test_images):
+        return competition.rules.sentence("unlabelled_test_images", "the test images may not be looked at")
+    return "there are no test images to look for relatives of"

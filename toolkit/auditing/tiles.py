@@ -26,14 +26,24 @@ class Seam:
     ratio: float
 
 
-def find_seams(images: np.ndarray) -> list[Seam]:
-    """Rows of images (N, H, W, C) that are each other's best neighbour, by far enough to be no chance."""
+def find_seams(images: np.ndarray, others: np.ndarray | None = None) -> list[Seam]:
+    """Rows of images (N, H, W, C) that are each other's best neighbour, by far enough to be no chance.
+
+    others: images (M, H, W, C), rows from N on; then seams between the two sets alone, held against chance by
+    themselves. All compete: a tile's true neighbour may lie in its own set.
+    """
+    number, sets = len(images), [images] if others is None else [images, others]
+
+    def wanted(pairs: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+        return [pair for pair in pairs if others is None or (pair[0] < number) != (pair[1] < number)]
+
     seams: list[Seam] = []
     for side, opposite in SIDES:
-        edge, other = _edges(images, side), _edges(images, opposite)
-        found = _best_buddies(edge, other)
-        decoy = [ratio for _, _, ratio in _best_buddies(edge, other[:, ::-1])]
-        limit = _limit([ratio for _, _, ratio in found], decoy)
+        edge, other = (np.concatenate([_edges(part, at) for part in sets]) for at in (side, opposite))
+        found, decoy = (
+            sorted(wanted(_best_buddies(edge, values)), key=lambda pair: pair[2]) for values in (other, other[:, ::-1])
+        )
+        limit = _limit([ratio for *_, ratio in found], [ratio for *_, ratio in decoy], int(others is None))
         seams += [Seam(left, right, side, ratio) for left, right, ratio in found if ratio <= limit]
     return seams
 
@@ -83,10 +93,13 @@ def _search(
     return result
 
 
-def _limit(real: list[float], decoy: list[float]) -> float:
-    """The largest ratio up to which decoys make up no more than FALSE_SHARE of the links; -1 for none."""
-    ratios, chance = np.sort(real), np.sort(decoy)
-    below = np.searchsorted(chance, ratios, side="right")
-    share = (below + 1) / np.arange(1, len(ratios) + 1)
-    fine = np.flatnonzero((share <= FALSE_SHARE) & (np.arange(1, len(ratios) + 1) >= FEWEST))
-    return float(ratios[fine[-1]]) if len(fine) else -1.0
+def _limit(real: list[float], decoy: list[float], more: int) -> float:
+    """The largest ratio up to which decoys, and so many more, are no more than FALSE_SHARE of the links; -1 for none.
+
+    Ratios are sorted. With one more, at least 50 links are asked for. Between two sets there may be fewer: that by
+    chance FEWEST links come before the first decoy, one in 2^FEWEST times, is all that is feared.
+    """
+    below = np.searchsorted(decoy, real, side="right")
+    share = (below + more) / np.arange(1, len(real) + 1)
+    fine = np.flatnonzero((share <= FALSE_SHARE) & (np.arange(1, len(real) + 1) >= FEWEST))
+    return float(real[fine[-1]]) if len(fine) else -1.0

@@ -87,11 +87,8 @@ def gaussian_blur(images: torch.Tensor, rng: np.random.Generator) -> torch.Tenso
 
 
 def motion_blur(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    count = len(images)
-    lengths, angles = rng.choice([3, 5, 7, 9], count), rng.uniform(0, 2 * np.pi, count)
-    drawn = zip(lengths, angles, rng.uniform(-1, 1, (count, 3)), strict=True)
-    kernels = [pixels.motion_kernel(length, angle, line[0], line[1:]) for length, angle, line in drawn]
-    return pixels.blur_by_kernel(images, np.stack(kernels))
+    lengths, angles = rng.uniform(1, 8, len(images)), rng.uniform(0, np.pi, len(images))
+    return pixels.blur_by_kernel(images, pixels.motion_kernels(lengths, angles))
 
 
 def noise(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

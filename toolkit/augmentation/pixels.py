@@ -115,18 +115,18 @@ def separable(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -
     return torch.bmm(rows, across).view(count, height, channels, width).transpose(1, 2)
 
 
-def motion_kernel(size: int, angle: float, bias: float, shift: np.ndarray) -> np.ndarray:
-    """float32 (9, 9): a straight line of `size` points or fewer, at most 9.
+def motion_kernels(lengths: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """float32 (n, 9, 9): straight lines about the middle, so that nothing moves away from its mask.
 
-    angle: radians; bias: from -1 (all behind) to 1 (all ahead); shift: (2,), of a quarter of the size, -1..1.
+    lengths: (n,), pixels, at most 8; angles: (n,), radians.
     """
-    reach = size // 2
-    along = np.linspace(-reach * min(1, 1 - bias), reach * min(1, 1 + bias), size)
-    points = np.outer(along, [np.sin(angle), np.cos(angle)]) + shift * reach / 2
-    points = np.rint(points).clip(-reach, reach).astype(int) + 4
-    kernel = np.zeros((9, 9), np.float32)
-    kernel[points[:, 0], points[:, 1]] = 1
-    return kernel / kernel.sum()
+    along = np.linspace(-0.5, 0.5, 33) * lengths[:, None]
+    near_y, near_x = (  # each point of the line is shared among the four pixels around it
+        np.maximum(0, 1 - np.abs(np.arange(-4, 5) - (along * way(angles)[:, None])[..., None]))
+        for way in (np.sin, np.cos)
+    )
+    kernels = near_y.swapaxes(1, 2) @ near_x
+    return (kernels / kernels.sum((1, 2), keepdims=True)).astype(np.float32)
 
 
 def blur_by_kernel(images: torch.Tensor, kernels: np.ndarray) -> torch.Tensor:

@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.blend_folder import Blend, choose, chosen_blend, further_scores, score_anew
-from toolkit.blending.blenders import blenders_for
-from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool
+from toolkit.blending.blenders import blenders_for, check_asked
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool, with_test
 from toolkit.blending.crossfit import CrossFit, cross_fit
+from toolkit.blending.described import describe, quantiles_of
 from toolkit.blending.plots import draw
-from toolkit.blending.solution import Solution, mixed
-from toolkit.blending.stored_views import TRAINED, through_views, views_to_try
+from toolkit.blending.solution import mixed, run_shares
+from toolkit.blending.stored_views import TRAINED, of_test_images, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.probabilities import CHUNK, chunks, write_probabilities
 from toolkit.progress import SILENT, Progress
-from toolkit.runs import Run, all_runs, current_runs
+from toolkit.runs import Run, all_runs, current_runs, without_handicap
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import STALE_SECONDS, atomic, write_json, write_manifest
 
@@ -36,6 +37,7 @@ def blend(
     names: Sequence[str] | None = None,
     *,
     views: Sequence[str] = TRAINED,
+    blender: str | None = None,
     limits: Limits = NO_LIMITS,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -43,18 +45,24 @@ def blend(
     """Blend, score, store and choose; nothing is done where the same runs were blended before.
 
     names: of the runs (None: all on the present data and folds). views: test-time views to try, by name, `none` or
-    `trained`: what all recipes' augmentation made familiar. UserError for a run that isn't there, a view that doesn't
-    fit, or limits that no run keeps.
+    `trained`: what all recipes' augmentation made familiar. blender: the way to take, whatever its score. UserError
+    for a run or a blender that isn't there, a view that doesn't fit, or limits that no run keeps.
     """
+    if blender is not None:
+        check_asked(labelled, blender)
     current = current_runs(labelled)
     runs = _named(labelled, current, names)
     others = len(all_runs(labelled)) - len(current)
     if others:
         text = "runs are on other data or folds than the present ones: they can't be blended with these"
         progress.say(f"{others} {text}")
+    if not names and len(runs) < len(current):
+        text = "runs whose `augment.leave_out` holds corruptions back are not blended unless --runs names them"
+        progress.say(f"{len(current) - len(runs)} {text}")
     limits, tried = limits.on(labelled), views_to_try(runs, views)
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
     inputs |= {"limits": limits.given} if limits.given else {}
+    inputs |= {} if blender is None else {"blender": blender}
     made = chosen_blend(labelled)
     if made is not None and made.manifest == inputs:
         score_anew(made)
@@ -69,7 +77,7 @@ def blend(
         candidates = [candidate(run, limits, device) for run in runs]
         if len(tried) > 1:
             candidates, choice = through_views(runs, candidates, tried, limits, scratch, device, progress)
-        made = _store(labelled, candidates, choice, limits, inputs, scratch)
+        made = _store(labelled, runs, candidates, choice, limits, inputs, scratch, device, progress)
     choose(made)
     return made
 
@@ -79,7 +87,7 @@ def _named(labelled: Labelled, current: Sequence[Run], names: Sequence[str] | No
     if not names:
         if not current:
             raise UserError(f"{where} has no finished run on the present data and folds; train one first")
-        return list(current)
+        return without_handicap(current)
     known = {run.name: run for run in current}
     for name in names:
         if name not in known:
@@ -92,30 +100,38 @@ def _named(labelled: Labelled, current: Sequence[Run], names: Sequence[str] | No
 
 def _store(
     labelled: Labelled,
+    runs: Sequence[Run],
     candidates: Sequence[Candidate],
     choice: ViewChoice | None,
     limits: Limits,
     inputs: dict[str, Any],
     scratch: Path,
+    device: str,
+    progress: Progress,
 ) -> Blend:
-    pool = make_pool(labelled, candidates, limits, scratch)
-    fitted = cross_fit(pool, blenders_for(pool))
+    pool, asked = make_pool(labelled, candidates, limits, scratch), inputs.get("blender")
+    fitted = cross_fit(pool, blenders_for(pool, asked), asked)
     blender, solution = fitted.final
+    if labelled.has_test_images:
+        shares = zip(pool.runs, run_shares(pool, solution), strict=True)
+        used = {one.name for one, share in shares if share}
+        tests = of_test_images([run for run in runs if run.name in used], choice, scratch, device, progress)
+        pool = with_test(pool, tests)
     made = Blend(labelled.workspace.ensemble / blender.name, labelled)
-    described = _description(pool, blender.name, solution) | {
-        "linear": blender.linear,
-        "folds": [_description(pool, one.name, part) for one, part in fitted.parts],
-    }
     with atomic(made.folder) as partial:
         partial.mkdir()
         files = Blend(partial, labelled)
         clean = write_oof(files.oof_path, _out_of_fold(pool, fitted, scratch), labelled)
-        if all(one.test is not None for one in candidates):
-            _write_test(pool, solution, files.test_path)
-        write_json(files.description_path, described)
+        if labelled.has_test_images:
+            shape = labelled.probability_shape(len(labelled.test_images))
+            parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(shape[0]))
+            write_probabilities(files.test_path, parts, shape, candidates[0].oof.dtype.type)
+        write_json(files.description_path, describe(pool, fitted))
+        if quantiles := quantiles_of(fitted):
+            np.savez(files.quantiles_path, **quantiles)
         if choice is not None:
             write_choice(files.views_path, choice)
-        scores = {"clean": clean} | further_scores(labelled, described)
+        scores = {"clean": clean} | further_scores(files.labelled, files.described, files.quantiles, choice)
         write_json(files.metrics_path, {"metric": labelled.competition.metric.name, **scores} | _counted(fitted))
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs)
@@ -134,32 +150,6 @@ def _out_of_fold(pool: Pool, fitted: CrossFit, scratch: Path) -> np.ndarray:
     return values
 
 
-def _write_test(pool: Pool, solution: Solution, path: Path) -> None:
-    first = pool.seed_groups[0].members[0].test
-    assert first is not None
-    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(first)))
-    write_probabilities(path, parts, first.shape, first.dtype.type)
-
-
-def _description(pool: Pool, name: str, solution: Solution) -> dict[str, Any]:
-    """What `blend.json` says of a solution: `runs` has every run's share, those without any too."""
-    biases = None
-    if solution.biases is not None:
-        whole = np.zeros(pool.classes)
-        whole[list(pool.scored)] = solution.biases
-        biases = whole.tolist()
-    return {
-        "method": name,
-        "runs": {
-            member.name: float(share) / len(group.members)
-            for group, share in zip(pool.seed_groups, solution.shares, strict=True)
-            for member in group.members
-        },
-        "biases": biases,
-        "smallest_region": solution.smallest,
-    }
-
-
 def _counted(fitted: CrossFit) -> dict[str, Any]:
     return {
         "naive": fitted.naive,
@@ -167,5 +157,6 @@ def _counted(fitted: CrossFit) -> dict[str, Any]:
         "single": fitted.single,
         "gain": fitted.score - fitted.single,
         "gain_is_real": fitted.real,
+        "gave_way": fitted.gave_way,
         "blenders": [asdict(line) for line in fitted.table],
     }

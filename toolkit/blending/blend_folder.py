@@ -1,14 +1,17 @@
 """A blend as it lies in its folder: whose shares it took, how good it is, what is said of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from toolkit.blending.crossfit import UNREAL
+from toolkit.blending.described import out_of_fold_mix, runs_used
 from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Table, Warned, interval
+from toolkit.networks.tta import IDENTITY
+from toolkit.outcome import MENDED, Table, Warned, interval, mended
 from toolkit.predictions import Predictions
 from toolkit.runs import Run, UnseenChoice, unseen_choices
 from toolkit.scoring.matched_to_test import blend_matched, read_match
@@ -18,12 +21,16 @@ from toolkit.store import Workspace, hash_json, read_json, write_json
 CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
 
 
+FURTHER = {"stress": "stress score", "matched": "test-matched score"}
+
+
 class Blend(Predictions):
     """Weights over runs, and how the mixture becomes labels; named after the way it was made.
 
-    Its `manifest` has `runs` with their manifests, `views` that were tried, and `limits`. Out of fold, each fold is
-    predicted by the blend that was fitted without it; `metrics` has, beside the scores, what the choice of the blend
-    is worth: `naive` (in sample), `optimism`, `single` (the best run), `gain` over it, `gain_is_real`, `blenders`.
+    Its `manifest` has `runs` with their manifests, `views` that were tried, `limits`, and the `blender` where one was
+    asked for. Out of fold, each fold is predicted by the blend that was fitted without it; `metrics` has, beside the
+    scores, what the choice of the blend is worth: `naive` (in sample), `optimism`, `single` (the best run), `gain`
+    over it, `gain_is_real`, `blenders`, and the one that `gave_way` to the best run.
     """
 
     @property
@@ -38,15 +45,34 @@ class Blend(Predictions):
 
     @property
     def described(self) -> dict[str, Any]:
-        """`method`, `runs` (their shares), `biases`, `smallest_region`, `linear`, and each fold's own in `folds`."""
+        """`method`, `runs` (their shares), `biases`, `temperatures` of the `seed_groups`, `smallest_region`, `linear`,
+        and each fold's own in `folds`.
+        """
         found: dict[str, Any] = read_json(self.description_path)
         return found
+
+    @property
+    def holdout_path(self) -> Path:
+        """Probabilities (H, C, ...) of the held-out samples, in their order, as the submission predicts."""
+        return self.folder / "holdout.npy"
 
     @property
     def shares(self) -> dict[str, float]:
         """Of each run by name, those without any too."""
         shares: dict[str, float] = self.described["runs"]
         return shares
+
+    @property
+    def quantiles_path(self) -> Path:
+        return self.folder / "quantiles.npz"
+
+    @property
+    def quantiles(self) -> dict[str, np.ndarray]:
+        """Of each fold whose blend is made of ranks, float64 (seed groups, S, Q)."""
+        if not self.quantiles_path.exists():
+            return {}
+        with np.load(self.quantiles_path, allow_pickle=False) as file:
+            return dict(file)
 
     @property
     def views_path(self) -> Path:
@@ -56,6 +82,22 @@ class Blend(Predictions):
     def views(self) -> ViewChoice | None:
         """Which test-time views are averaged; None: the image as it is."""
         return read_choice(self.views_path) if self.views_path.exists() else None
+
+    @property
+    def asked(self) -> str | None:
+        """The blender that was asked for; None where it was chosen by its score."""
+        return (self.manifest or {}).get("blender")
+
+    @property
+    def doubt(self) -> str | None:
+        """A sentence where the best single run is surely better, and it isn't that which is handed in."""
+        metrics = self.metrics
+        real = metrics.get("gain_is_real", 1.0)
+        if real >= UNREAL or self.name == "single":
+            return None
+        text = f"the blend is {-metrics['gain']:.4f} worse than the best single run: a gain is real with probability"
+        remedy = f"; it was asked for, leave out `--blender {self.asked}` to blend otherwise" if self.asked else ""
+        return f"{text} {real:.2f}{remedy}"
 
     def run(self, name: str) -> Run:
         return Run(self.labelled.workspace.train / name, self.labelled)
@@ -74,7 +116,7 @@ class Blend(Predictions):
     def told(self) -> Sequence[str | Warned | Table]:
         described, metrics = self.described, self.metrics
         name, metric = self.labelled.competition.name, metrics["metric"]
-        told: list[str | Warned | Table] = [self._shares_told(described["runs"], metrics)]
+        told: list[str | Warned | Table] = [self._shares_told(described["runs"], metrics), *self._lacking(metrics)]
         if len(metrics["blenders"]) > 1:
             columns = ["blender", "cross-fitted", "in sample", "optimism", ""]
             rows = [self._row(one) for one in metrics["blenders"]]
@@ -82,16 +124,20 @@ class Blend(Predictions):
         methods = [part["method"] for part in described["folds"]]
         if set(methods) != {self.name}:
             told.append(f"chosen without each fold in turn: {', '.join(methods)}; so the choice is not a sure one")
+        if metrics.get("gave_way"):
+            told.append(gave_way(metrics["gave_way"]))
+        included = "as was asked for" if self.asked else "the choice of the blender included"
         told.append(
-            f"{self.name}: {metric} {metrics['clean']['score']:.4f} cross-fitted, the choice of the blender included; "
+            f"{self.name}: {metric} {metrics['clean']['score']:.4f} cross-fitted, {included}; "
             f"in sample {metrics['naive']:.4f}, which is {metrics['optimism']:+.4f} of optimism"
         )
+        told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]
         if len(self.runs) > 1:
             told.append(
                 f"the best single run, chosen in the same way: {metrics['single']:.4f}; the gain of "
                 f"{metrics['gain']:+.4f} is real with probability {metrics['gain_is_real']:.2f}"
             )
-        return [*told, *(Warned(one.sentence) for one in self.unseen)]
+        return [*told, *map(Warned, [*(one.sentence for one in self.unseen), *([self.doubt] if self.doubt else [])])]
 
     def _shares_told(self, shares: dict[str, float], metrics: dict[str, Any]) -> Table:
         of_runs = {run.name: run.metrics for run in self.runs}
@@ -108,6 +154,20 @@ class Blend(Predictions):
         columns = ["run", "share", f"out-of-fold {metrics['metric']}", *further]
         return Table(f"{self.labelled.competition.name}: blend", columns, rows, total=True)
 
+    def _lacking(self, metrics: dict[str, Any]) -> list[str]:
+        """What the stress and test-matched score leave out of the blend, or why they are missing."""
+        told = []
+        for kind, name in FURTHER.items():
+            if metrics.get(kind):
+                if left_out := metrics[kind].get("without"):
+                    told.append(f"the blend's {name} is that without its {' and '.join(left_out)}, as runs keep it")
+                continue
+            lacking = [run for run in map(self.run, runs_used(self.described)) if not run.metrics.get(kind)]
+            if lacking and any(run.metrics.get(kind) for run in self.runs):
+                recipes = " and ".join(f"`train --recipe {run.recipe_path}`" for run in lacking)
+                told.append(f"the blend has no {name}, as not all of its runs have one: {recipes}, then `ensemble`")
+        return told
+
     def _row(self, one: dict[str, Any]) -> list[str]:
         note = "chosen" if one["name"] == self.name else "within noise of the best" if one["within"] else ""
         note = note if one["eligible"] else "the server can't do it"
@@ -120,6 +180,14 @@ class Blend(Predictions):
         names = ("clean", "stress", "naive", "optimism", "single", "gain", "gain_is_real")
         unseen = [one.sentence for one in self.unseen]
         return result | {name: metrics[name] for name in names} | {"unseen_choices": unseen}
+
+
+def gave_way(blender: str) -> str:
+    """That a blend gave way to the best run, in words."""
+    return (
+        f"{blender} was chosen and gave way to the best run: that it gains over it is real with a probability under "
+        f"{UNREAL:.2f} (`--blender {blender}` takes it all the same)"
+    )
 
 
 def chosen_blend(labelled: Labelled) -> Blend | None:
@@ -137,22 +205,30 @@ def choose(blend: Blend) -> None:
     write_json(blend.labelled.workspace.ensemble / CHOSEN, {"blend": blend.name})
 
 
-def further_scores(labelled: Labelled, described: dict[str, Any]) -> dict[str, Any]:
-    """The stress and test-matched score of what blend.json describes, from what its runs keep; None where one of
+def further_scores(
+    labelled: Labelled,
+    described: Mapping[str, Any],
+    quantiles: Mapping[str, np.ndarray] | None = None,
+    choice: ViewChoice | None = None,
+) -> dict[str, Any]:
+    """The stress and test-matched score of what `blend.json` describes, from what its runs keep; None where one of
     them has kept nothing.
+
+    `without` names what of the blend they leave out: runs keep what they predict of such images as they are, not
+    through the chosen views.
     """
-    shares = np.array([list(part["runs"].values()) for part in described["folds"]])  # (folds, runs)
-    used = np.flatnonzero(shares.any(0))
-    names = list(described["runs"])
-    runs = [Run(labelled.workspace.train / names[at], labelled) for at in used]
+    runs = [Run(labelled.workspace.train / name, labelled) for name in runs_used(described)]
+    mix = out_of_fold_mix(described, quantiles or {}, labelled.competition)
     match = read_match(labelled.workspace.match)
-    matched = match and blend_matched(match, runs, shares[:, used])
-    return {"stress": blend_stress(runs, shares[:, used]), "matched": matched}
+    found = {"stress": blend_stress(runs, mix), "matched": match and blend_matched(match, runs, mix)}
+    through = choice is not None and any(set(views) != {IDENTITY} for views in choice.by_fold)
+    lacks = {"without": ["views"]} if through else {}
+    return {kind: one and one | lacks for kind, one in found.items()}
 
 
 def score_anew(blend: Blend) -> None:
     """Runs may have got scores since they were blended."""
     metrics = blend.metrics
-    found = metrics | further_scores(blend.labelled, blend.described)
+    found = metrics | further_scores(blend.labelled, blend.described, blend.quantiles, blend.views)
     if found != metrics:
         write_json(blend.metrics_path, found)

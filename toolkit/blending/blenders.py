@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from toolkit.blending.candidates import STEPS, Pool
-from toolkit.blending.greedy import HillClimb, greedy
+from toolkit.blending.greedy import greedy
 from toolkit.blending.postprocessing import REGIONS, tune_biases, tune_temperature, without_small_regions
 from toolkit.blending.solution import Solution, mix, mixed
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
 from toolkit.metrics import confusion_by_sample
 
 CALIBRATED = 10_000  # items that temperatures are tuned on
@@ -25,9 +28,14 @@ def fit_mean(pool: Pool, folds: Sequence[int]) -> Solution:
 
 
 def fit_single(pool: Pool, folds: Sequence[int]) -> Solution:
-    """The best seed group alone."""
-    scores = np.where(pool.allowed(folds), HillClimb(pool.fitted, folds).scores(), -np.inf)
-    return Solution((np.arange(len(scores)) == scores.argmax()).astype(np.int64))
+    """The best run alone."""
+    run, ends = pool.best_run(folds), np.cumsum([len(group.members) for group in pool.seed_groups])
+    return Solution((np.arange(len(ends)) == np.searchsorted(ends, run, "right")).astype(np.int64), run=run)
+
+
+def fit_best(pool: Pool, folds: Sequence[int], number: int) -> Solution:
+    """The mean of so many seed groups, the best on these folds: no pool of them need be picked beforehand."""
+    return Solution(np.isin(np.arange(len(pool.seed_groups)), pool.best_first(folds)[:number]).astype(np.int64))
 
 
 def fit_ranks(pool: Pool, folds: Sequence[int]) -> Solution:
@@ -75,7 +83,7 @@ def fit_smallest(pool: Pool, folds: Sequence[int], first: Solution) -> Solution:
     labelled = pool.labelled
     rows = np.flatnonzero(np.isin(labelled.fold, folds))
     rows = rows[:: max(1, len(rows) // REGION_IMAGES)]
-    truth, labels = np.asarray(labelled.targets[rows]), labelled.competition.decode(mixed(pool, first, "oof", rows))
+    truth, labels = np.asarray(labelled.truth[rows]), labelled.competition.decode(mixed(pool, first, "oof", rows))
     best = (-1.0, 0)
     for smallest in (0, *REGIONS):
         cleaned = without_small_regions(labels, smallest) if smallest else labels
@@ -94,28 +102,54 @@ class Blender:
     after: str = ""  # the blender whose solution it goes on from: fit(pool, folds, that solution)
     masks: bool = True
     labels: bool = True
+    least: int = 2  # seed groups, for it to be another blender than those before
+    seeds: bool = False  # offered where seed groups have several runs only
+    few: bool = False  # offered where groups are few, or folds two, too
 
 
+SINGLE = Blender("single", True, fit_single, least=1, few=True)
 # from the simplest to the most complex; the first within noise of the best is taken
 BLENDERS = (
-    Blender("mean", True, fit_mean),
-    Blender("single", True, fit_single),
+    Blender("mean", True, fit_mean, least=1, few=True),
+    SINGLE,
+    Blender("best-1", True, partial(fit_best, number=1), seeds=True, few=True),
+    Blender("best-2", True, partial(fit_best, number=2), least=3, few=True),
+    Blender("best-4", True, partial(fit_best, number=4), least=5, few=True),
+    Blender("best-8", True, partial(fit_best, number=8), least=9, few=True),
     Blender("calibrated", False, fit_calibrated, masks=False),
     Blender("ranks", False, fit_ranks, masks=False),
     Blender("greedy", True, fit_greedy),
     Blender("bagged", True, fit_bagged),
-    Blender("mean-biases", True, fit_with_biases, "mean"),
-    Blender("mean-regions", False, fit_smallest, "mean", labels=False),
+    Blender("mean-biases", True, fit_with_biases, "mean", least=1),
+    Blender("mean-regions", False, fit_smallest, "mean", labels=False, least=1),
     Blender("greedy-biases", True, fit_with_biases, "greedy"),
     Blender("greedy-regions", False, fit_smallest, "greedy", labels=False),
 )
 
 
-def blenders_for(pool: Pool) -> tuple[Blender, ...]:
-    """Those that make sense here: with one seed group, only what changes its labels; with few groups, the mean."""
-    labelled, several = pool.labelled, len(pool.seed_groups) > 1
-    if len(np.unique(labelled.group[labelled.inside])) < FEW:
-        return BLENDERS[:1]
-    alone = ("mean", "mean-biases", "mean-regions")
-    fitting = (one for one in BLENDERS if (one.masks if labelled.masks else one.labels))
-    return tuple(one for one in fitting if several or one.name in alone)
+def blenders_for(pool: Pool, asked: str | None = None) -> tuple[Blender, ...]:
+    """Those that make sense here, and the one that is `asked` for, with the one it goes on from.
+
+    With few groups blenders differ by chance, and with two folds nothing is left to compare what was fitted on: only
+    the mean, and the best seed groups, are offered then.
+    """
+    labelled = pool.labelled
+    few = labelled.folds == 2 or len(np.unique(labelled.group[labelled.inside])) < FEW
+    runs, groups = len(pool.runs), len(pool.seed_groups)
+
+    def offered(one: Blender) -> bool:
+        enough = groups >= one.least and (one is not SINGLE or runs > 1) and (not one.seeds or runs > groups)
+        return enough and (one.masks if labelled.masks else one.labels) and (one.few or not few)
+
+    also = {asked, *(one.after for one in BLENDERS if one.name == asked)}
+    return tuple(one for one in BLENDERS if one.name in also or offered(one))
+
+
+def check_asked(labelled: Labelled, name: str) -> None:
+    """UserError where a blender that is asked for doesn't exist, or not for such a competition."""
+    fitting = [one for one in BLENDERS if (one.masks if labelled.masks else one.labels)]
+    code = labelled.competition.try_submission is not None
+    able = [one.name for one in fitting if one.linear or not code]
+    if name not in able:
+        kind = f"{'a code submission of ' if code else ''}{'masks' if labelled.masks else 'labels'}"
+        raise UserError(f"there is no blender {name!r} for {kind}; there are {', '.join(able)}")

@@ -1,7 +1,7 @@
 """What can be blended: runs within limits, seed groups of them, and all that blends are fitted on."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.contested import Contested, Part, gather, thinned
-from toolkit.blending.greedy import greedy
-from toolkit.data.labelled import Labelled
+from toolkit.blending.greedy import HillClimb, greedy
+from toolkit.data.labelled import Labelled, confusions
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
-from toolkit.probabilities import probabilities, read
+from toolkit.probabilities import CHUNK, probabilities, read
 from toolkit.runs import Run
 from toolkit.store import hash_json, read_json, write_json
 
@@ -69,7 +69,7 @@ class Candidate:
     name: str
     seed_group: str
     oof: np.ndarray  # uint8 or float16 (N, C, ...), memory-mapped
-    test: np.ndarray | None = None  # (M, C, ...)
+    test: np.ndarray | None = None  # (M, C, ...), of those that have a share, once that is known
     costs: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def times(self, views: int) -> "Candidate":
@@ -82,7 +82,7 @@ def candidate(run: Run, limits: Limits, device: str) -> Candidate:
     alike = hash_json({key: value for key, value in run.recipe_fields.items() if key not in ("name", "seed")})
     seconds = seconds_per_image(run, device) * (limits.test_images or 0) if limits.max_seconds is not None else 0.0
     size = sum(path.stat().st_size for path in run.weights) if limits.max_bytes is not None else 0
-    return Candidate(run.name, alike, run.oof, run.test, (1.0, seconds, float(size)))
+    return Candidate(run.name, alike, run.oof, costs=(1.0, seconds, float(size)))
 
 
 def seconds_per_image(run: Run, device: str) -> float:
@@ -125,18 +125,11 @@ class SeedGroup:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Seed groups and all that is needed to fit a blend of them. Rows without a fold take no part."""
+class SeedGroups:
+    """All that is needed to predict by a blend that is fitted."""
 
     labelled: Labelled
     seed_groups: tuple[SeedGroup, ...]
-    contested: Contested  # exact, for scores
-    fitted: Contested  # of masks a part of it, on which weights are fitted
-    values: np.ndarray  # float32 (n, S, M): the items that all but weights is fitted on
-    truth: np.ndarray  # int64 (n,)
-    item_fold: np.ndarray  # int64 (n,)
-    limits: np.ndarray  # in the currencies of the candidates' costs
-    remembered: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict)
 
     @property
     def scored(self) -> tuple[int, ...]:
@@ -145,6 +138,24 @@ class Pool:
     @property
     def classes(self) -> int:
         return len(self.labelled.competition.task.classes)
+
+    @cached_property
+    def runs(self) -> tuple[Candidate, ...]:
+        """Of all seed groups, one after the other."""
+        return tuple(member for group in self.seed_groups for member in group.members)
+
+
+@dataclass(frozen=True)
+class Pool(SeedGroups):
+    """Seed groups and all that is needed to fit a blend of them. Rows without a fold take no part."""
+
+    contested: Contested  # exact, for scores
+    fitted: Contested  # of masks a part of it, on which weights are fitted
+    values: np.ndarray  # float32 (n, S, M): the items that all but weights is fitted on
+    truth: np.ndarray  # int64 (n,)
+    item_fold: np.ndarray  # int64 (n,)
+    limits: np.ndarray  # in the currencies of the candidates' costs
+    remembered: dict[tuple[str | int, ...], np.ndarray] = field(default_factory=dict)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -168,10 +179,44 @@ class Pool:
         costs = np.stack([group.costs for group in self.seed_groups], axis=1)
         if (costs.sum(1) <= self.limits).all():
             return np.ones(len(self.seed_groups), np.bool_)
-        key = tuple(folds)
+        key = ("allowed", *folds)
         if key not in self.remembered:
             self.remembered[key] = greedy(self.fitted, folds, STEPS, None, costs, self.limits) > 0
         return self.remembered[key]
+
+    def best_first(self, folds: Sequence[int]) -> np.ndarray:
+        """int64: the seed groups that are allowed, by their own score on these folds, the first of equals first."""
+        key = ("best first", *folds)
+        if key not in self.remembered:
+            order = np.argsort(-HillClimb(self.fitted, folds).scores(), kind="stable")
+            self.remembered[key] = order[self.allowed(folds)[order]]
+        return self.remembered[key]
+
+    def best_run(self, folds: Sequence[int]) -> int:
+        """The place in `runs` of the one that is the best on these folds: each alone keeps the limits."""
+        return int(self.labelled.competition.score(self._totals[:, list(folds)].sum(1)).argmax())
+
+    @cached_property
+    def _totals(self) -> np.ndarray:
+        """int64 (runs, folds, C, C): the confusion of each run. Runs are read one after the other."""
+        found = [[self.run_confusions(run, k).sum(0) for k in self.folds] for run in range(len(self.runs))]
+        return np.array(found)
+
+    def run_confusions(self, run: int, fold: int) -> np.ndarray:
+        """Confusion matrices int64 (n, C, C) of one fold's samples under one run."""
+        labelled, rows = self.labelled, self.labelled.rows(fold)
+        parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
+        stored = self.runs[run].oof
+        return np.concatenate([confusions(labelled.competition, labelled.truth[at], read(stored, at)) for at in parts])
+
+
+def with_test(pool: Pool, tests: Mapping[str, np.ndarray]) -> Pool:
+    """With the test predictions (M, C, ...) of runs by name."""
+    groups = [
+        replace(group, members=tuple(replace(one, test=tests.get(one.name)) for one in group.members))
+        for group in pool.seed_groups
+    ]
+    return replace(pool, seed_groups=tuple(groups))
 
 
 def make_seed_groups(candidates: Sequence[Candidate], limits: Limits = NO_LIMITS) -> tuple[SeedGroup, ...]:
@@ -193,7 +238,7 @@ def make_pool(
     """One pass over the stored probabilities, in parts; what does not fit in memory goes into `scratch`."""
     competition, seed_groups = labelled.competition, make_seed_groups(candidates, limits)
     width, classes = len(competition.scored) * len(seed_groups), len(competition.task.classes)
-    pixels = int(np.prod(labelled.targets.shape[1:]))
+    pixels = int(np.prod(labelled.truth.shape[1:]))
     kept = max(1, min(ITEMS, 2**28 // (4 * width)))  # 256 MiB at most
     every = -(-int(labelled.inside.sum()) * pixels // kept)
     values, truth, item_fold = [], [], []
@@ -225,7 +270,7 @@ def read_parts(labelled: Labelled, seed_groups: tuple[SeedGroup, ...]) -> Iterat
 
     uint8 where all is stored so, else uint16: the rounding is then finer than that of float16 near 1.
     """
-    scored, pixels = list(labelled.competition.scored), labelled.targets.shape[1:]
+    scored, pixels = list(labelled.competition.scored), labelled.truth.shape[1:]
     bytes_do = all(len(group.members) == 1 and group.members[0].oof.dtype == np.uint8 for group in seed_groups)
     dtype = np.uint8 if bytes_do else np.uint16
     step = max(1, PART // (len(seed_groups) * len(scored) * int(np.prod(pixels)) * 4))
@@ -239,4 +284,4 @@ def read_parts(labelled: Labelled, seed_groups: tuple[SeedGroup, ...]) -> Iterat
                     values[number] = read(group.members[0].oof, at)[:, scored]
                 else:
                     values[number] = np.rint(group.mean("oof", at)[:, scored] * np.iinfo(dtype).max)
-            yield k, at, values, np.asarray(labelled.targets[at])
+            yield k, at, values, np.asarray(labelled.truth[at])

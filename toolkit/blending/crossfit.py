@@ -5,20 +5,20 @@ scores, for which every other fold j is predicted by blends fitted on neither j 
 whole procedure, the choice of the blender included (nested cross-validation; Varma and Simon 2006).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.blending.blenders import Blender
-from toolkit.blending.candidates import Candidate, Pool
+from toolkit.blending.blenders import SINGLE, Blender
+from toolkit.blending.candidates import Pool
 from toolkit.blending.solution import Solution, fold_confusions
-from toolkit.data.labelled import confusions
-from toolkit.probabilities import CHUNK, read
 from toolkit.scoring.bootstrap import resample
 
 DRAWS = 200
+UNREAL = 0.05  # probability of a gain over the best run below which a blend gives way to it
 Key = tuple[int, ...]
+Part = tuple[Blender, Solution]
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,18 @@ class CrossFit:
 
     parts: (blender, solution) of each fold in turn, fitted and chosen without it; final: on all folds. score: of the
     parts together; naive: of the final one on all samples; single: the best run, chosen without the fold it is
-    scored on; real: probability that the gain over it is one, by resampling groups.
+    scored on; real: probability that the gain over it is one, by resampling groups. gave_way: the blender that was
+    chosen and then gave way to the best seed group, as its gain was not real.
     """
 
     table: list[BlenderScore]
-    parts: list[tuple[Blender, Solution]]
-    final: tuple[Blender, Solution]
+    parts: list[Part]
+    final: Part
     score: float
     naive: float
     single: float
     real: float
+    gave_way: str | None = None
 
 
 def simplest_within(scores: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -61,12 +63,16 @@ def simplest_within(scores: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return within
 
 
-def cross_fit(pool: Pool, blenders: Sequence[Blender]) -> CrossFit:
-    """Fit, choose and score."""
+def cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None = None) -> CrossFit:
+    """Fit, choose and score.
+
+    asked: a blender's name, which is taken whatever its score. Else one whose gain over the best run is real with a
+    probability under UNREAL gives way to `single`, all of whose numbers are then the blend's.
+    """
     folds, group = pool.folds, pool.labelled.group
     score = pool.labelled.competition.score
     may = [one for one in blenders if one.linear or pool.labelled.competition.try_submission is None]
-    best_single = _best_single(pool)
+    wanted = next((one for one in blenders if one.name == asked), None)
     solutions: dict[tuple[str, Key], Solution] = {}
     found: dict[tuple[str, Key, int], np.ndarray] = {}
 
@@ -89,8 +95,12 @@ def cross_fit(pool: Pool, blenders: Sequence[Blender]) -> CrossFit:
         return np.concatenate([group[pool.labelled.rows(k)] for k in some])
 
     def out_of_fold(blender: Blender, inside: Sequence[int], without: Key) -> np.ndarray:
-        """Confusion matrices of the samples of `inside`, each fold's fitted without itself and `without`."""
-        return np.concatenate([matrices(blender, tuple(sorted({*without, j})), j) for j in inside])
+        """Confusion matrices of the samples of `inside`, each fold's fitted without itself and `without`.
+
+        One fold alone has no other to be fitted on: it is scored by what was fitted on it.
+        """
+        keys = [without if len(inside) == 1 else tuple(sorted({*without, j})) for j in inside]
+        return np.concatenate([matrices(blender, key, j) for key, j in zip(keys, inside, strict=True)])
 
     def choose(inside: Sequence[int], without: Key) -> list[Blender]:
         """Those within noise of the best eligible one, from the simplest on."""
@@ -102,18 +112,29 @@ def cross_fit(pool: Pool, blenders: Sequence[Blender]) -> CrossFit:
     def naive(blender: Blender) -> float:
         return float(score(np.sum([fold_confusions(pool, fit(blender, ()), k).sum(0) for k in folds], axis=0)))
 
-    parts, blended, alone = [], [], []
+    def against(parts: Sequence[Part]) -> tuple[float, float, float]:
+        """The parts' score, that of the best run, and the probability that the gain is one."""
+        pairs = [[matrices(one, (k,), k) for one in (blender, SINGLE)] for k, (blender, _) in enumerate(parts)]
+        both = np.concatenate([np.stack(pair, axis=1) for pair in pairs]).astype(np.int64)
+        draws = score(resample(both, groups_of(folds), seed=1))
+        gain = draws[:, 0] - draws[:, 1]
+        return *map(float, score(both.sum(0))), float((gain > 0).mean() + (gain == 0).mean() / 2)
+
+    parts = []
     for k in folds:
-        others = [j for j in folds if j != k]
-        # with two folds nothing is left to fit on without both: the simplest is taken untried
-        blender = choose(others, (k,))[0] if len(others) > 1 else may[0]
+        blender = wanted or choose([j for j in folds if j != k], (k,))[0]
         parts.append((blender, fit(blender, (k,))))
-        blended.append(matrices(blender, (k,), k))
-        alone.append(best_single(others, k))
         for key in [key for key in found if len(key[1]) == 2 and max(key[1]) == k]:
             del found[key]  # both of its folds have been scored
     within = choose(folds, ())
-    chosen = within[0] if len(folds) > 2 else may[0]
+    chosen, gave_way = wanted or within[0], None
+    ours, theirs, real = against(parts)
+    # not where `single` is chosen already: to let its score take the place of the parts' then would be to print the
+    # better of the two
+    if real < UNREAL and wanted is None and chosen is not SINGLE:
+        chosen, gave_way = SINGLE, chosen.name
+        parts = [(SINGLE, fit(SINGLE, (k,))) for k in folds]
+        ours, theirs, real = against(parts)
     table = [
         BlenderScore(
             one.name,
@@ -124,39 +145,13 @@ def cross_fit(pool: Pool, blenders: Sequence[Blender]) -> CrossFit:
         )
         for one in blenders
     ]
-    both = np.stack([np.concatenate(blended), np.concatenate(alone)], axis=1).astype(np.int64)
-    ours, theirs = score(both.sum(0))
-    draws = score(resample(both, groups_of(folds), seed=1))
-    gain = draws[:, 0] - draws[:, 1]
     return CrossFit(
         table=table,
         parts=parts,
         final=(chosen, fit(chosen, ())),
-        score=float(ours),
-        naive=next(line.naive for line in table if line.name == chosen.name),
-        single=float(theirs),
-        real=float((gain > 0).mean() + (gain == 0).mean() / 2),
+        score=ours,
+        naive=naive(chosen),
+        single=theirs,
+        real=real,
+        gave_way=gave_way,
     )
-
-
-def _best_single(pool: Pool) -> Callable[[Sequence[int], int], np.ndarray]:
-    """(folds, k) -> confusion matrices (n, C, C) of fold k under the run that is the best on `folds`.
-
-    Runs are read one after the other, and only totals by fold are kept.
-    """
-    labelled, runs = pool.labelled, [member for group in pool.seed_groups for member in group.members]
-
-    def matrices(run: Candidate, k: int) -> np.ndarray:
-        rows = labelled.rows(k)
-        parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
-        return np.concatenate(
-            [confusions(labelled.competition, labelled.targets[at], read(run.oof, at)) for at in parts]
-        )
-
-    totals = np.array([[matrices(one, k).sum(0) for k in pool.folds] for one in runs])
-
-    def single(inside: Sequence[int], k: int) -> np.ndarray:
-        scores = labelled.competition.score(totals[:, list(inside)].sum(1))
-        return matrices(runs[int(scores.argmax())], k)
-
-    return single

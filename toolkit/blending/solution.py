@@ -1,11 +1,13 @@
 """A fitted blend, plain arrays, and what it makes of any probabilities."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from toolkit.blending.candidates import PART, Pool
+from toolkit.blending.candidates import PART, Pool, SeedGroups
 from toolkit.blending.postprocessing import biased, tempered, with_labels, without_small_regions
 from toolkit.metrics import confusion_by_sample
 from toolkit.probabilities import read
@@ -20,6 +22,7 @@ class Solution:
     temperatures: np.ndarray | None = None  # (M,), of each seed group before it is mixed
     quantiles: np.ndarray | None = None  # (M, S, Q), by which probabilities become ranks
     smallest: int = 0  # pixels; smaller regions of a mask take their surroundings' class
+    run: int | None = None  # of the pool's runs, taken alone and not with all of its seed group
 
     @property
     def shares(self) -> np.ndarray:
@@ -29,38 +32,59 @@ class Solution:
 
     @property
     def only_weights(self) -> bool:
-        """Nothing but a weighting, so that the contested items alone say what it scores."""
-        others = (self.biases, self.temperatures, self.quantiles)
+        """Nothing but a weighting of seed groups, so that the contested items alone say what it scores."""
+        others = (self.biases, self.temperatures, self.quantiles, self.run)
         return not self.smallest and all(one is None for one in others)
 
+    @property
+    def of_those_with_a_share(self) -> "Solution":
+        """The same without the runs that have no share."""
+        used = self.weights > 0
+        temperatures, quantiles = (
+            each if each is None else each[used] for each in (self.temperatures, self.quantiles)
+        )
+        run = None if self.run is None else 0  # the only one
+        return replace(self, weights=self.weights[used], temperatures=temperatures, quantiles=quantiles, run=run)
 
-def mixed(pool: Pool, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
+
+def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:
+    """Of each of the pool's runs, that sum to 1."""
+    if solution.run is not None:
+        return [float(number == solution.run) for number in range(len(pool.runs))]
+    pairs = zip(pool.seed_groups, solution.shares, strict=True)
+    return [float(share) / len(group.members) for group, share in pairs for _ in group.members]
+
+
+def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """Blended probabilities float32 (n, C, ...) of rows of the `oof` or `test` arrays; unscored classes get 0."""
     scored = list(pool.scored)
     if solution.temperatures is None and solution.quantiles is None:
         values = _weighted(pool, solution, which, rows)
     else:
-        parts = [group.mean(which, rows)[:, scored] for group in pool.seed_groups]
-        values = mix(solution, np.stack(parts, axis=-1))
+        values = mix_parts(solution, lambda m: pool.seed_groups[m].mean(which, rows)[:, scored])
+    return whole(solution, values, scored, pool.classes)
+
+
+def whole(solution: Solution, values: np.ndarray, scored: Sequence[int], classes: int) -> np.ndarray:
+    """Mixed values (n, S, ...) as they are handed in: float32 (n, C, ...), small regions of masks cleaned up."""
     if solution.smallest:
         labels = without_small_regions(values.argmax(1).astype(np.uint8), solution.smallest)
         values = with_labels(values, labels)
-    result = np.zeros((len(rows), pool.classes, *values.shape[2:]), np.float32)
-    result[:, scored] = values
+    result = np.zeros((len(values), classes, *values.shape[2:]), np.float32)
+    result[:, list(scored)] = values
     return result
 
 
-def _weighted(pool: Pool, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
+def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """As `mix`, one stored array at a time in one pass each."""
-    shape = (len(rows), len(pool.scored), *pool.labelled.targets.shape[1:])
+    shape = (len(rows), len(pool.scored), *pool.labelled.truth.shape[1:])
     total = np.zeros((*shape[:2], int(np.prod(shape[2:]))), np.float32)
-    for group, share in zip(pool.seed_groups, solution.shares, strict=True):
-        for member in group.members if share else ():
-            part = read(getattr(member, which), rows)
+    for run, share in zip(pool.runs, run_shares(pool, solution), strict=True):
+        if share:
+            part = read(getattr(run, which), rows)
             scale = 255 if part.dtype == np.uint8 else 1
             part = part if part.dtype == np.uint8 else part.astype(np.float32)
-            own = np.float32(share / (scale * len(group.members)))
-            _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.scored), own)
+            _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.scored), np.float32(share / scale))
     return _normalised(total.reshape(shape), solution)
 
 
@@ -74,15 +98,20 @@ def _accumulate(total: np.ndarray, part: np.ndarray, scored: np.ndarray, share: 
 
 def mix(solution: Solution, values: np.ndarray) -> np.ndarray:
     """Blended probabilities float32 (n, S, ...) of values (n, S, ..., M)."""
-    total: np.ndarray = np.zeros(values.shape[:-1], np.float32)
-    for m, share in enumerate(solution.shares):
-        part = values[..., m]
+    return mix_parts(solution, lambda m: values[..., m])
+
+
+def mix_parts(solution: Solution, part_of: Callable[[int], np.ndarray]) -> np.ndarray:
+    """As `mix`, of the values (n, S, ...) of each seed group that has a share."""
+    total: Any = 0.0
+    for m in np.flatnonzero(solution.weights):
+        part = part_of(int(m))
         if solution.temperatures is not None:
             part = tempered(part, float(solution.temperatures[m]))
         if solution.quantiles is not None:
             ranks = np.linspace(0, 1, solution.quantiles.shape[2])
             part = np.stack([np.interp(part[:, s], q, ranks) for s, q in enumerate(solution.quantiles[m])], axis=1)
-        total = total + part * np.float32(share)
+        total = total + part * np.float32(solution.shares[m])
     return _normalised(total, solution).astype(np.float32)
 
 
@@ -96,10 +125,12 @@ def fold_confusions(pool: Pool, solution: Solution, fold: int) -> np.ndarray:
     """Confusion matrices (n, C, C) of one fold's samples, in order."""
     if solution.only_weights:
         return pool.contested.confusions(solution.weights, fold)
+    if solution.run is not None:
+        return pool.run_confusions(solution.run, fold)
     labelled, rows, found = pool.labelled, pool.labelled.rows(fold), []
-    step = max(1, PART // (4 * pool.classes * int(np.prod(labelled.targets.shape[1:]))))
+    step = max(1, PART // (4 * pool.classes * int(np.prod(labelled.truth.shape[1:]))))
     for start in range(0, len(rows), step):
         at = rows[start : start + step]
         labels = labelled.competition.decode(mixed(pool, solution, "oof", at))
-        found.append(confusion_by_sample(np.asarray(labelled.targets[at]), labels, pool.classes))
+        found.append(confusion_by_sample(np.asarray(labelled.truth[at]), labels, pool.classes))
     return np.concatenate(found)

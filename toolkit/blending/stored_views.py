@@ -1,6 +1,6 @@
 """What runs predict through test-time views: stored once beside each run, chosen for all together, averaged."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,23 +61,19 @@ def views_to_try(runs: Sequence[Run], asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def store_views(run: Run, views: Iterable[str], device: str) -> None:
-    """Predict, through each view, what the finished run predicted: its validation rows and the test images.
+    """Predict, through each view, what the finished run predicted of its validation rows.
 
     Probabilities are stored as the run's own, in chunks, each view whole or not at all; views that are there are
     kept while the run's weights are the same. Where a view doesn't see a pixel all classes have 0. `identity` is
     the run itself. Raises UserError for a view that doesn't fit, or a run without weights.
     """
-    labelled, scored = run.labelled, run.labelled.competition.scored
+    labelled, fold, like = run.labelled, run.labelled.fold, run.oof
     inputs = {"run": run.manifest, "weights": [hash_file(path) for path in run.weights]}
     names = [view.name for view in parse_views(views, *labelled.competition.task.image_shape[:2])]
     missing = [name for name in names if name != IDENTITY and _through(run, name).manifest != inputs]
     if not missing:
         return
-    place, fold, like = resolve_device(device), labelled.fold, run.oof
-    networks = run.networks(place)
-
-    def predict(number: int, images: np.ndarray, view: str) -> np.ndarray:
-        return predict_views(networks[number], images, scored, place, run.recipe.precision, [view], gaps=True)
+    predict = _predictor(run, device)
 
     def out_of_fold(view: str) -> Iterator[np.ndarray]:
         for at in chunks(len(fold)):
@@ -87,19 +83,64 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
                 part[rows] = predict(number, labelled.images[at.start + rows], view)
             yield part
 
-    def test(view: str) -> Iterator[np.ndarray]:
-        for at in chunks(len(labelled.test_images)):
-            parts = [predict(number, labelled.test_images[at], view) for number in range(len(networks))]
-            yield np.mean(parts, axis=0)
-
     for name in missing:
         with atomic(run.view_folder(name)) as partial:
             partial.mkdir()
-            made = Predictions(partial, labelled)
-            _written(made.oof_path, out_of_fold(name), like)
-            if run.test is not None:
-                _written(made.test_path, test(name), run.test)
+            _written(Predictions(partial, labelled).oof_path, out_of_fold(name), like.shape, like.dtype)
             write_manifest(partial, inputs)
+
+
+def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
+    """As `store_views`, which comes first, of the test images: the mean of all folds' networks."""
+    images = run.labelled.test_images
+    missing = [view for view in views if view != IDENTITY and _through(run, view).test is None]
+    if not missing:
+        return
+    predict = _predictor(run, device)
+
+    def means(view: str) -> Iterator[np.ndarray]:
+        for at in chunks(len(images)):
+            yield np.mean([predict(number, images[at], view) for number in range(run.labelled.folds)], axis=0)
+
+    for view in missing:
+        shape = run.labelled.probability_shape(len(images))
+        _written(_through(run, view).test_path, means(view), shape, run.oof.dtype)
+
+
+def _predictor(run: Run, device: str) -> Callable[[int, np.ndarray, str], np.ndarray]:
+    """(fold, images, view) -> probabilities of that fold's network."""
+    place, scored = resolve_device(device), run.labelled.competition.scored
+    networks = run.networks(place)
+
+    def predict(number: int, images: np.ndarray, view: str) -> np.ndarray:
+        return predict_views(networks[number], images, scored, place, run.recipe.precision, [view], gaps=True)
+
+    return predict
+
+
+def of_test_images(
+    runs: Sequence[Run], choice: ViewChoice | None, scratch: Path, device: str, progress: Progress = SILENT
+) -> dict[str, np.ndarray]:
+    """Test predictions (M, C, ...) by run, averaged over the chosen views; those that aren't there yet are made."""
+    views = (IDENTITY,) if choice is None else choice.views
+    lacking = [run.name for run in runs if any(_through(run, view).test is None for view in views)]
+    if lacking:
+        progress.say(f"predicting {len(runs[0].labelled.test_images):,} test images with {', '.join(lacking)}")
+    found = {}
+    for run in runs:
+        if IDENTITY in views and run.test is None:
+            from toolkit.training.saving import store_test
+
+            store_test(run, device)
+        store_test_views(run, views, device)
+        stored = open_views(run, views, "test")
+        if choice is None:
+            found[run.name] = stored[IDENTITY]
+        else:
+            path = Predictions(scratch / run.name, run.labelled).test_path
+            some = stored[views[0]]
+            found[run.name] = _written(path, averaged(run.labelled, choice, stored), some.shape, run.oof.dtype)
+    return found
 
 
 def _through(run: Run, view: str) -> Predictions:
@@ -180,11 +221,8 @@ def through_views(
     for run, one in zip(runs, costly, strict=True):
         files = Predictions(scratch / run.name, labelled)
         parts = averaged_out_of_fold(labelled, choice, open_views(run, views))
-        one = replace(one, oof=_written(files.oof_path, parts, candidates[0].oof))
-        if one.test is not None:
-            parts = averaged(labelled, choice, open_views(run, choice.views, "test"))
-            one = replace(one, test=_written(files.test_path, parts, one.test))
-        seen.append(one)
+        like = candidates[0].oof
+        seen.append(replace(one, oof=_written(files.oof_path, parts, like.shape, like.dtype)))
     return seen, choice
 
 
@@ -197,10 +235,10 @@ def _means(runs: Sequence[Run], views: Sequence[str], scratch: Path) -> dict[str
             weighted_mean([each[at] for each in stored], np.full((at.stop - at.start, len(stored)), 1 / len(stored)))
             for at in chunks(len(like))
         )
-        means[view] = _written(scratch / f"{view}.npy", parts, like)
+        means[view] = _written(scratch / f"{view}.npy", parts, like.shape, like.dtype)
     return means
 
 
-def _written(path: Path, parts: Iterable[np.ndarray], like: np.ndarray) -> np.ndarray:
-    write_probabilities(path, parts, like.shape, like.dtype.type)
+def _written(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    write_probabilities(path, parts, shape, dtype.type)
     return open_probabilities(path)

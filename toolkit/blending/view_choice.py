@@ -105,11 +105,11 @@ class ViewConfusions:
         cells = labelled.folds * classes**2
         counts = np.zeros((len(fresh), cells), np.int64)
         rows = np.flatnonzero(labelled.inside)
-        step = max(1, POSITIONS // int(np.prod(labelled.targets.shape[1:], dtype=int)))
+        step = max(1, POSITIONS // int(np.prod(labelled.truth.shape[1:], dtype=int)))
         shares = torch.tensor(fresh, dtype=torch.float32)
         for start in range(0, len(rows), step):
             at = rows[start : start + step]
-            truth = labelled.targets[at].reshape(len(at), -1).astype(np.int64)
+            truth = labelled.truth[at].reshape(len(at), -1).astype(np.int64)
             kept = (truth != IGNORED).ravel()
             cell = ((labelled.fold[at, None] * classes + truth) * classes).ravel()[kept]
             # their sum has the label of their mean: a view without a vote has 0 for all classes

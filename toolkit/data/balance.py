@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from scipy.spatial.distance import cdist
 
-HELD_OUT = -2  # the fold of a sample of the holdout: neither trained on nor scored as out of fold
+HELD_OUT = -2  # the fold of a sample of the holdout: only what is handed in is scored on it
 EXACT = 2**53  # whole numbers up to here are exact in float64
 CANDIDATES = 256  # groups of a fold that are tried for one exchange
 EXCHANGES = 50  # between two folds in a row

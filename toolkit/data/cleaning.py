@@ -1,9 +1,10 @@
 """The cleaning list: what a person decided about single samples. Nothing is deleted; folds leave out or join.
 
 `cleaning.csv` has the columns index, action, value, reason, confidence. Actions: `drop` leaves a sample out of
-every fold; `group` lines of equal value never straddle a fold; `relabel` gives the class `value` (its name or
-its index). With a question mark (`drop?`) a line is a suggestion: checked like the others, but not obeyed until
-a person takes the question mark away.
+training, and where it `leaves_the_score` also out of every fold; samples with `group` lines of equal value share a
+fold (in plain folds unless the reason is one of the audit's own); `relabel` gives the class `value` (its name or its
+index) to train on. With a question mark (`drop?`) a line is a suggestion: checked like the others, but not obeyed
+until a person takes the question mark away.
 """
 
 import csv
@@ -19,7 +20,15 @@ from toolkit.task import Classification, Task
 
 COLUMNS = ("index", "action", "value", "reason", "confidence")
 ACTIONS = ("drop", "group", "relabel")
+UNSCORED = "unscored"  # the value of a `drop` line by which a person says that the test set can't hold the like
+# reasons of the audit to drop a sample that no prediction has a part in; a sample dropped for its doubtful label would
+# leave the score better for its having been predicted wrongly
+REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
+CONTRADICTORY = "contradictory copies"
+WITHOUT_PREDICTIONS = (REPEATED_PICTURE, REPEATED_MASK, UNLIKE, CONTRADICTORY)
 SHOWN = 10  # faults in one message
+# How the reasons begin that an audit gives for its `group` lines
+EXACT_COPY, COPY, TILE = FOUND = ("exact copy:", "copy:", "neighbouring tile:")
 
 
 def read_cleaning(workspace: Workspace, ids: np.ndarray, task: Task) -> pd.DataFrame:
@@ -48,14 +57,31 @@ def read_cleaning(workspace: Workspace, ids: np.ndarray, task: Task) -> pd.DataF
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"index": "int64"})
 
 
+def without_found_relatives(cleaning: pd.DataFrame) -> pd.DataFrame:
+    """The list without the `group` lines that an audit proposed: those that a person wrote, or gave another reason."""
+    return cleaning[(cleaning["action"] != "group") | ~cleaning["reason"].str.startswith(FOUND)]
+
+
 def cleaning_hash(workspace: Workspace) -> str | None:
     """Names what is obeyed: index, action and value, in any order; None where nothing is.
 
-    Reasons, confidences and suggestions don't count, so editing them leaves folds and runs valid.
+    Confidences and suggestions don't count, nor reasons but for whether a `drop` leaves the score by them, so editing
+    them leaves folds and runs valid.
     """
-    lines = {(line["index"], line["action"], line["value"]) for _, line in _lines(workspace.cleaning)}
+
+    def obeyed(line: dict[str, Any]) -> str:
+        if line["action"] != "drop":
+            return str(line["value"])
+        return "" if leaves_the_score(line["value"], line["reason"]) else "scored"
+
+    lines = {(line["index"], line["action"], obeyed(line)) for _, line in _lines(workspace.cleaning)}
     kept = sorted(line for line in lines if line[1] in ACTIONS)
     return hash_json(kept) if kept else None
+
+
+def leaves_the_score(value: str, reason: str) -> bool:
+    """Of a `drop` line: is the sample neither validated nor scored, or is it only trained on no more?"""
+    return value == UNSCORED or reason.partition(":")[0].strip() in WITHOUT_PREDICTIONS
 
 
 def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
@@ -67,6 +93,8 @@ def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
         return f"the training file has no row {line['index']!r}"
     if action not in ACTIONS:
         return f"action {line['action']!r} is not one of {', '.join(ACTIONS)} (with ? behind it: a suggestion)"
+    if action == "drop" and line["value"] not in ("", UNSCORED):
+        return f"action drop has no value but {UNSCORED!r}, not {line['value']!r}"
     if action == "group" and not line["value"]:
         return "action group needs a value, the same for all its members"
     if action == "relabel" and not isinstance(task, Classification):

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition
+from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import folds_hash, read_folds, relabels
+from toolkit.data.folds import folds_hash, read_folds, relabels, trained_on
 from toolkit.metrics import confusion_by_sample
 from toolkit.probabilities import chunks, probabilities
 from toolkit.store import Workspace
@@ -20,16 +21,21 @@ from toolkit.task import Segmentation
 class Labelled:
     """Images, targets and folds of N samples, and the M test images.
 
-    images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them. targets: int64
-    labels (N,) or uint8 masks (N, H, W), as the cleaning list relabels them: `relabels`, int64 (n, 2), row and label.
-    ids: int64 (N,), the row in the raw file. fold: int64 (N,), negative for samples in none. group: int64 (N,), equal
-    for samples of one origin. data_hash, folds_hash: of the arrays and of the split that they were opened from.
+    images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them; test_ids: (M,),
+    what a submission calls them by. truth: int64 labels (N,) or uint8 masks (N, H, W) of the file, by which everything
+    is scored and chosen. targets: what is trained on, the same as the cleaning list relabels them: `relabels`, int64
+    (n, 2), row and label. trained: bool (N,), False for what it drops, which is validated and scored all the same
+    where it is in a fold. ids: int64 (N,), the row in the raw file. fold: int64 (N,), negative for samples in none.
+    group: int64 (N,), equal for samples of one origin. data_hash, folds_hash: of the arrays and of the split that they
+    were opened from.
     """
 
     competition: Competition
     workspace: Workspace
     images: np.ndarray
+    truth: np.ndarray
     targets: np.ndarray
+    trained: np.ndarray
     ids: np.ndarray
     test_images: np.ndarray
     fold: np.ndarray
@@ -37,6 +43,7 @@ class Labelled:
     relabels: np.ndarray
     data_hash: str
     folds_hash: str
+    test_ids: np.ndarray
 
     def __repr__(self) -> str:
         return (
@@ -51,8 +58,13 @@ class Labelled:
 
     @cached_property
     def inside(self) -> np.ndarray:
-        """bool (N,): samples that are in a fold."""
+        """bool (N,): samples that are in a fold, and so validated and scored."""
         return self.fold >= 0
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """bool (N,): samples that nothing is trained on or chosen by; what is handed in is scored on them."""
+        return self.fold == HELD_OUT
 
     @property
     def masks(self) -> bool:
@@ -71,25 +83,29 @@ class Labelled:
         """The samples that a fold validates, int64 (n,)."""
         return np.flatnonzero(self.fold == fold)
 
+    def training_rows(self, fold: int) -> np.ndarray:
+        """The samples that are trained on where a fold is validated, int64 (n,)."""
+        return np.flatnonzero(self.inside & self.trained & (self.fold != fold))
+
     def probability_shape(self, samples: int) -> tuple[int, ...]:
         """(samples, C) or, for masks, (samples, C, H, W)."""
-        return (samples, len(self.competition.task.classes), *self.targets.shape[1:])
+        return (samples, len(self.competition.task.classes), *self.truth.shape[1:])
 
     def confusions(self, stored: np.ndarray) -> np.ndarray:
-        """Confusion matrices int64 (N, C, C) of stored out-of-fold probabilities (N, C, ...).
+        """Confusion matrices int64 (N, C, C) of stored out-of-fold probabilities (N, C, ...), on the file's labels.
 
         Those of samples in no fold mean nothing.
         """
-        return confusions(self.competition, self.targets, stored)
+        return confusions(self.competition, self.truth, stored)
 
 
-def confusions(competition: Competition, targets: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """Confusion matrices int64 (n, C, C) of targets (n, ...) and stored probabilities (n, C, ...)."""
+def confusions(competition: Competition, truth: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Confusion matrices int64 (n, C, C) of labels or masks (n, ...) and stored probabilities (n, C, ...)."""
 
     def parts() -> Iterator[np.ndarray]:
-        for at in chunks(len(targets)):
+        for at in chunks(len(truth)):
             predicted = competition.decode(probabilities(stored[at]))
-            yield confusion_by_sample(targets[at], predicted, len(competition.task.classes))
+            yield confusion_by_sample(truth[at], predicted, len(competition.task.classes))
 
     return np.concatenate(list(parts()))
 
@@ -105,7 +121,9 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         competition=competition,
         workspace=workspace,
         images=dataset.images,
+        truth=dataset.targets,
         targets=relabel(dataset.targets, changed),
+        trained=trained_on(table),
         ids=dataset.ids,
         test_images=dataset.test_images,
         fold=table["fold"].to_numpy(),
@@ -113,4 +131,5 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         relabels=changed,
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
+        test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
     )

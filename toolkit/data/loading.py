@@ -1,10 +1,13 @@
 """From the organisers' files to arrays on disk: read once, drawn where practice is asked for."""
 
+import tempfile
 from inspect import getsourcefile
 from pathlib import Path
 
-from toolkit.competition import Competition
-from toolkit.data.dataset import check_dataset, hash_dataset, save_dataset
+import numpy as np
+
+from toolkit.competition import Competition, Prediction
+from toolkit.data.dataset import Dataset, check_dataset, hash_dataset, save_dataset
 from toolkit.errors import UserError
 from toolkit.progress import Progress
 from toolkit.store import Workspace, atomic, hash_file, hash_json, read_manifest
@@ -37,9 +40,37 @@ def load(competition: Competition, workspace: Workspace, folder: Path) -> None:
     if known is None or known.get("reader") != reader:
         dataset = competition.load(folder)
         check_dataset(dataset, competition.task, str(folder))
+        _rehearse(competition, dataset)
         if known is not None and known["hash"] != hash_dataset(dataset):
             raise UserError(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
                 f"choose another --workspace, or remove {workspace.folder}"
             )
         save_dataset(dataset, workspace.data, source, reader)
+
+
+def _rehearse(competition: Competition, dataset: Dataset) -> None:
+    """A submission that says one class of everything, written and read back; UserError where that can't be done.
+
+    Before hours of training, not after them. Code needs trained networks, and files need the test images.
+    """
+    images = dataset.test_images
+    if competition.try_submission is not None or not len(images):
+        return
+    ids = np.arange(len(images)) if dataset.test_ids is None else dataset.test_ids
+    labels = np.full((len(images), *dataset.targets.shape[1:]), competition.scored[0], np.uint8)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"rehearsal{competition.submission_suffix}"
+        try:
+            competition.write_submission(Prediction(images, ids, labels, ()), path)
+            found = competition.read_submission(path, images, ids)
+        except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it now
+            raise UserError(
+                f"a submission for the {len(images):,} test images in these files can't be written and read back "
+                f"({error}); mend write_submission or read_submission in {competition.folder / '__init__.py'}"
+            ) from error
+    if found.shape != labels.shape:
+        raise UserError(
+            f"a submission for the {len(images):,} test images in these files reads back with shape {found.shape}, "
+            f"expected {labels.shape}; mend read_submission in {competition.folder / '__init__.py'}"
+        )

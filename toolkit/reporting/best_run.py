@@ -100,5 +100,8 @@ def training_section(run: Run) -> Section:
         if run.labelled.masks:
             note += " White: pixels of a mask that came from outside the picture."
         blocks.append(Chart("Augmented images", run.picture.read_bytes(), None, note))
-    note = f"Of {run.name}. The score is watched on a few validation images for the eye: nothing is chosen by it."
+    watched = "a part of the training folds, which decides when to stop"
+    if not run.recipe.schedule.patience:
+        watched = "a drawn part of the validation images. A search may give a trial up by it; it decides nothing else"
+    note = f"Of {run.name}. The watched score is that on {watched}."
     return Section("Training", blocks, note)

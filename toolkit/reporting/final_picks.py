@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from toolkit.reporting.forecast import GRID, LOCAL, NEEDED, PastSubmission, fit, forecasters, pairs
+from toolkit.reporting.forecast import GRID, LOCAL, NEEDED, PastSubmission, forecasters
 
 COMMON = 0.5  # correlation of two scores under resampled images; assumed
 
@@ -54,24 +54,23 @@ def advise(past: Sequence[PastSubmission], noise: float) -> Advice:
     if private:
         best, value = max(private.items(), key=lambda item: item[1])
         return Advice(f"The private leaderboard is known: {best} is the best there, {value:.4f}.")
-    by = chosen.best
-    known = [one for one in past if one.public is not None and by in one.local]
-    local, board = pairs(known, by)
-    made = fit(local, board)
-    fitted = np.array([made.at(float(x)).mean for x in local])
+    known = [one for one in past if one.public is not None and chosen.used(one.local)]
+    board = np.array([one.public for one in known], float)
+    fitted = np.array([chosen.at(one.local).mean for one in known])
     own = noise * np.sqrt(1 - COMMON)
-    trust = float(made.weight @ np.maximum(0, 1 - (own / GRID) ** 2))  # in the public score
-    expected = trust * board + (1 - trust) * fitted
+    reliable = np.maximum(0, 1 - (own / GRID) ** 2)
+    trust = sum(share * float(chosen.fits[name].weight @ reliable) for name, share in chosen.weights.items())
+    expected = trust * board + (1 - trust) * fitted  # trust: in the public score
     sd = np.full(len(known), np.sqrt(trust) * own)
     first = int(expected.argmax())
     better = np.array([_better(expected, sd, first, at, _shared(known[first], one)) for at, one in enumerate(known)])
     better[first] = -np.inf
     second = int(better.argmax())
-    tops = [name for name in LOCAL if name != by and _is_top(known, second, name)]
+    tops = [name for name in LOCAL if _is_top(known, second, name)]
     best_by = f", and has the best {' and '.join(tops)} score" if tops else ""
     reasons = (
-        f"has the best expected private score, {expected[first]:.3f}: the leaderboard said {board[first]:.3f}, of its "
-        f"{by} score it says {fitted[first]:.3f}.",
+        f"has the best expected private score, {expected[first]:.3f}: the leaderboard said {board[first]:.3f}, of "
+        f"such local scores it says {fitted[first]:.3f}.",
         f"is expected at {expected[second]:.3f} and shares {_shared(known[first], known[second]):.0%} of the first "
         f"one's runs{best_by}: the better of the two is "
         f"expected at {better[second]:.3f}.",

@@ -4,50 +4,82 @@ The model, for each local score x (clean, stress, matched) by itself:
 
     leaderboard = x + shift + (slope - 1) (x - mean of x) + noise,    noise ~ N(0, s)
 
-with the priors shift ~ N(0, 0.5), slope ~ N(1, 0.3), s ~ half-Cauchy(0.02): with three or four submissions the slope
+with the priors shift ~ N(0, 0.5), slope ~ N(1, 0.5), s ~ half-Cauchy(0.04): with three or four submissions the slope
 stays near 1, and only many of them, far apart, move it. Given s the posterior is normal (Bayesian linear regression,
 Gelman et al., "Bayesian Data Analysis", 2013, chapter 14); s is summed out on a grid, which makes the prediction
-wide-tailed like Student's t. Which local score is the best forecaster is decided by leave-one-out errors.
+wide-tailed like Student's t. Which local score the leaderboard follows isn't known: the forecast is a mixture over
+them, weighted by how probable each made every submission's score when it was left out.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr, softmax
 from scipy.stats import permutation_test
 
 from toolkit.errors import UserError
 
 LOCAL = ("matched", "stress", "clean")  # local scores in the ledger; of equally good forecasters the first is taken
 NEEDED = 3  # submissions with a leaderboard score, for a forecast
-SHIFT, SLOPE, NOISE = 0.5, 0.3, 0.02  # the priors' widths
+SHIFT, SLOPE, NOISE = 0.5, 0.5, 0.04  # the priors' widths; benchmarks/honesty/forecast.py says what they hold
 GRID = np.geomspace(1e-4, 1.0, 160)  # of s; below 1e-4 leaderboards round
+DRAWS = 1000  # of the submissions' shares in the weights
 FLIPS = 4096  # of signs, in a permutation test: all there are for up to twelve submissions
 
 
 @dataclass(frozen=True)
 class PastSubmission:
-    """A line of the ledger in numbers; `local` holds the local scores it has, `blend` the shares of its runs."""
+    """A line of the ledger in numbers.
+
+    local: the local scores that can be held against the present ones; none where it was made `elsewhere`, which says
+    on what. blend: the shares of its runs.
+    """
 
     name: str
     local: Mapping[str, float]
     public: float | None = None
     private: float | None = None
     blend: Mapping[str, float] | None = None
+    elsewhere: str = ""
 
 
-def from_ledger(lines: Sequence[Mapping[str, str]]) -> list[PastSubmission]:
-    """The ledger's lines in numbers, the newest of each submission; UserError where one is none."""
+def from_ledger(lines: Sequence[Mapping[str, str]], folds: str, data: str) -> list[PastSubmission]:
+    """The ledger's lines in numbers, the newest of each submission; UserError where one is none.
+
+    folds, data: hashes of what the present scores are measured on, the cleaning list in that of the folds.
+    """
     found: dict[str, PastSubmission] = {}
     for line in lines:
         name = line["submission"].rpartition("/")[2].rpartition(".")[0]
         local = {score: value for score in LOCAL if (value := _number(line, score, name)) is not None}
         public, private = _number(line, "public", name), _number(line, "private", name)
-        found[name] = PastSubmission(name, local, public, private, _shares(line["blend"]))
+        elsewhere = ""
+        if not (line.get("folds") and line.get("data")):
+            elsewhere = "on folds or data that the ledger doesn't name"
+        elif line["data"] != data:
+            elsewhere = "on other data"
+        elif line["folds"] != folds:
+            elsewhere = "on other folds or with another cleaning list"
+        kept = {} if elsewhere else local
+        found[name] = PastSubmission(name, kept, public, private, _shares(line["blend"]), elsewhere)
     return list(found.values())
+
+
+def left_aside(past: Sequence[PastSubmission]) -> str:
+    """How many scored submissions the forecast can't use, and why; empty where it can use all."""
+    aside = [one for one in past if one.elsewhere and one.public is not None]
+    if not aside:
+        return ""
+    reasons = [f"{count} made {reason}" for reason, count in Counter(one.elsewhere for one in aside).items()]
+    best = max(past, key=lambda one: -np.inf if one.public is None else one.public)
+    highest = (
+        f"; the highest leaderboard score, {best.public:.4f} of {best.name}, is among them" if best.elsewhere else ""
+    )
+    return f"Left out, as their local scores are measured on other samples: {', '.join(reasons)}{highest}."
 
 
 def _number(line: Mapping[str, Any], column: str, name: str) -> float | None:
@@ -71,78 +103,125 @@ def _shares(text: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Range:
-    """A predicted score: mean, standard deviation, 95 % interval."""
+    """A predicted score: mean and 95 % interval."""
 
     mean: float
-    sd: float
     low: float
     high: float
 
 
 @dataclass(frozen=True)
+class Normals:
+    """A mixture of normal distributions: weights (S,) of sum 1, means (S,), standard deviations (S,)."""
+
+    weight: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+
+    def log_density(self, value: float) -> float:
+        z = (value - self.mean) / self.sd
+        with np.errstate(divide="ignore"):  # a weight of 0
+            parts = np.log(self.weight) - z**2 / 2 - np.log(self.sd)
+        return float(logsumexp(parts) - np.log(2 * np.pi) / 2)
+
+    def quantile(self, share: float) -> float:
+        mean, reach = float(self.weight @ self.mean), 20 * float(self.sd.max()) + float(np.ptp(self.mean))
+
+        def beyond(value: float) -> float:
+            return float(self.weight @ ndtr((value - self.mean) / self.sd)) - share
+
+        return float(brentq(beyond, mean - reach, mean + reach))
+
+    def range(self, bounds: tuple[float, float]) -> Range:
+        """Cut off at the least and the highest score there can be."""
+        values = (float(self.weight @ self.mean), self.quantile(0.025), self.quantile(0.975))
+        return Range(*(float(np.clip(value, *bounds)) for value in values))
+
+
+@dataclass(frozen=True)
 class Fit:
     """The posterior given each s of the grid: its weight (S,), means (S, 2) and covariances (S, 2, 2) of shift and
-    slope - 1; `centre` is the mean of the local scores.
+    slope - 1; `centre` is the mean of the local scores, `bounds` are those of the leaderboard's scores.
     """
 
     weight: np.ndarray
     mean: np.ndarray
     covariance: np.ndarray
     centre: float
+    bounds: tuple[float, float]
 
     @property
     def slope(self) -> float:
         return 1 + float(self.weight @ self.mean[:, 1])
 
+    def predict(self, local: float) -> Normals:
+        row = np.array([1.0, local - self.centre])
+        sds = np.sqrt(GRID**2 + np.einsum("i,sij,j", row, self.covariance, row))
+        return Normals(self.weight, local + self.mean @ row, sds)
+
     def at(self, local: float) -> Range:
         """What the leaderboard says of a submission with this local score."""
-        row = np.array([1.0, local - self.centre])
-        means = local + self.mean @ row
-        sds = np.sqrt(GRID**2 + np.einsum("i,sij,j", row, self.covariance, row))
-        mean = float(self.weight @ means)
-        sd = float(np.sqrt(self.weight @ (sds**2 + (means - mean) ** 2)))
-
-        def quantile(share: float) -> float:
-            reach = 20 * float(sds.max()) + float(np.ptp(means))
-            return float(
-                brentq(lambda y: float(self.weight @ ndtr((y - means) / sds)) - share, mean - reach, mean + reach)
-            )
-
-        return Range(mean, sd, quantile(0.025), quantile(0.975))
+        return self.predict(local).range(self.bounds)
 
 
-def fit(local: np.ndarray, board: np.ndarray) -> Fit:
-    """The model fitted to local scores (n,) and what the leaderboard said (n,), n >= 1."""
+def fit(local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float = NOISE) -> Fit:
+    """The model fitted to local scores (n,) and what the leaderboard said (n,), n >= 1; slope, noise: their priors."""
     centre = float(local.mean())
     rows = np.stack([np.ones(len(local)), local - centre], axis=1)
     rest = board - local
-    prior = np.diag([SHIFT**-2, SLOPE**-2])
+    prior = np.diag([SHIFT**-2, slope**-2])
     precision = rows.T @ rows / GRID[:, None, None] ** 2 + prior
     covariance = np.linalg.inv(precision)
     mean = np.einsum("sij,j->si", covariance, rows.T @ rest) / GRID[:, None] ** 2
     missed = ((rest - mean @ rows.T) ** 2).sum(1) / GRID**2 + np.einsum("si,ij,sj->s", mean, prior, mean)
     likelihood = -len(local) * np.log(GRID) - (np.linalg.slogdet(precision)[1] + missed) / 2
-    log = likelihood + np.log(GRID) - np.log1p((GRID / NOISE) ** 2)  # half-Cauchy, on a logarithmic grid
-    weight = np.exp(log - log.max())
-    return Fit(weight / weight.sum(), mean, covariance, centre)
+    log = likelihood + np.log(GRID) - np.log1p((GRID / noise) ** 2)  # half-Cauchy, on a logarithmic grid
+    # metrics lie from 0 to 1; a leaderboard that shows them on another scale is not cut off
+    bounds = min(0.0, float(board.min())), max(1.0, float(board.max()))
+    return Fit(softmax(log), mean, covariance, centre, bounds)
 
 
-def left_out(local: np.ndarray, board: np.ndarray) -> list[Range]:
-    """The forecast of each submission from all others."""
+def left_out(local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float = NOISE) -> list[Normals]:
+    """The forecast of each submission from all others; slope, noise: as of `fit`."""
     keep = ~np.eye(len(local), dtype=bool)
-    return [fit(local[at], board[at]).at(float(x)) for at, x in zip(keep, local, strict=True)]
+    return [fit(local[at], board[at], slope, noise).predict(float(x)) for at, x in zip(keep, local, strict=True)]
+
+
+def weights(densities: np.ndarray) -> np.ndarray:
+    """How much each of J forecasters counts, (J,) of sum 1, by the logarithmic densities (n, J) that it gave to n
+    submissions, each forecast from the others.
+
+    Pseudo-BMA+ (Yao et al., "Using Stacking to Average Bayesian Predictive Distributions", 2018): which submissions
+    there are is chance as well, so the weights are a mean over random shares of them, and with few stay near equal.
+    """
+    shares = np.random.default_rng(0).dirichlet(np.ones(len(densities)), DRAWS)
+    return np.asarray(softmax(len(densities) * shares @ densities, axis=1).mean(0))
 
 
 @dataclass(frozen=True)
 class Forecasters:
-    """Local scores by their leave-one-out errors on the submissions that have all of them, best first."""
+    """The local scores that forecast the leaderboard: how much each counts, and its model. words: how they compare."""
 
-    errors: Mapping[str, np.ndarray]  # absolute, (n,)
+    weights: Mapping[str, float]
+    fits: Mapping[str, Fit]
     words: str
 
-    @property
-    def best(self) -> str:
-        return next(iter(self.errors))
+    def used(self, local: Mapping[str, float]) -> dict[str, float]:
+        """What each of these local scores counts, the most first; empty where none is known."""
+        found = {name: weight for name, weight in self.weights.items() if name in local}
+        return {name: weight / sum(found.values()) for name, weight in found.items()}
+
+    def at(self, local: Mapping[str, float]) -> Range:
+        """What the leaderboard says of a submission with these local scores, at least one of which is `used`."""
+        used = self.used(local)
+        parts = [(share, self.fits[name].predict(local[name])) for name, share in used.items()]
+        mixture = Normals(
+            np.concatenate([share * part.weight for share, part in parts]),
+            np.concatenate([part.mean for _, part in parts]),
+            np.concatenate([part.sd for _, part in parts]),
+        )
+        bounds = [self.fits[name].bounds for name in used]
+        return mixture.range((min(low for low, _ in bounds), max(high for _, high in bounds)))
 
 
 def forecasters(past: Sequence[PastSubmission]) -> Forecasters | None:
@@ -157,12 +236,15 @@ def forecasters(past: Sequence[PastSubmission]) -> Forecasters | None:
     if not names:
         return None
     board = np.array([one.public for one in common], float)
-    errors = {}
+    errors, densities = {}, []
     for name in names:
-        local = np.array([one.local[name] for one in common])
-        errors[name] = abs(np.array([ranged.mean for ranged in left_out(local, board)]) - board)
+        made = left_out(np.array([one.local[name] for one in common]), board)
+        errors[name] = abs(np.array([one.weight @ one.mean for one in made]) - board)
+        densities.append([one.log_density(value) for one, value in zip(made, board, strict=True)])
+    counts = dict(zip(names, map(float, weights(np.array(densities).T)), strict=True))
+    counts = dict(sorted(counts.items(), key=lambda item: -item[1]))
     errors = dict(sorted(errors.items(), key=lambda item: float(np.median(item[1]))))
-    return Forecasters(errors, _comparison(errors, len(common)))
+    return Forecasters(counts, {name: fit(*pairs(past, name)) for name in counts}, _comparison(errors, len(common)))
 
 
 def _comparison(errors: dict[str, np.ndarray], number: int) -> str:
@@ -188,36 +270,45 @@ def permutation_p_value(differences: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Forecast:
-    """`by`: the local score it follows from; None, with `words` that say why, where there is no forecast."""
+    """`by`: the local scores it follows from; none, with `words` that say why, where there is no forecast."""
 
     words: str
-    by: str | None = None
+    by: tuple[str, ...] = ()
     range: Range | None = None
 
 
 def forecast(past: Sequence[PastSubmission], local: Mapping[str, float]) -> Forecast:
     """What the public leaderboard will say of a submission with these local scores."""
+    aside = left_aside(past)
     chosen = forecasters(past)
-    have = sum(one.public is not None for one in past)
+    known = [one for one in past if one.public is not None and not one.elsewhere]
     if chosen is None:
+        have = len(known)
         reason = "none is" if not have else "only one is" if have == 1 else f"{have} are"
         if have >= NEEDED:
             reason = f"{have} are, but fewer have local scores beside them"
-        return Forecast(
+        words = (
             f"There is no forecast yet: it needs {NEEDED} submissions whose leaderboard score is recorded, {reason}; "
             "`submit --score` writes one down."
         )
-    by = next((name for name in chosen.errors if name in local), None)
-    if by is None:
-        return Forecast(f"There is no forecast: this blend has no {' or '.join(chosen.errors)} score.")
-    beside, board = pairs(past, by)
-    ranged = fit(beside, board).at(local[by])
-    return Forecast(
+        return Forecast(f"{words} {aside}".strip())
+    used = chosen.used(local)
+    if not used:
+        return Forecast(
+            f"There is no forecast: this blend has no {' or '.join(chosen.weights)} score. {aside}".strip()
+        )
+    ranged = chosen.at(local)
+    number = sum(any(name in one.local for name in used) for one in known)
+    words = (
         f"The leaderboard will likely say {ranged.mean:.3f} ({ranged.low:.3f} to {ranged.high:.3f}), judged by the "
-        f"{by} scores of {len(board)} submissions.",
-        by,
-        ranged,
     )
+    if len(used) == 1:
+        words += f"{next(iter(used))} scores of {number} submissions."
+    else:
+        shares = [f"{name} ({share:.0%})" for name, share in used.items()]
+        words += f"{', '.join(shares[:-1])} and {shares[-1]} scores of {number} submissions"
+        words += ", each as far as it forecasts one of them from the others."
+    return Forecast(f"{words} {aside}".strip(), tuple(used), ranged)
 
 
 def pairs(past: Sequence[PastSubmission], name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, fit_to
 
 
 def leaderboard(past: Sequence[PastSubmission], name: str, made: Forecast, local: float | None) -> Figure:
-    """What the leaderboard said over one local score: 1:1, the fit and its interval, the forecast."""
+    """What the leaderboard said over one local score: 1:1, its own fit and interval, the forecast from all of them."""
     known = [one for one in past if name in one.local and one.public is not None]
     figure, axes = new_figure(3.4, 4.4)
     x = np.array([one.local[name] for one in known])
@@ -36,7 +36,7 @@ def leaderboard(past: Sequence[PastSubmission], name: str, made: Forecast, local
     axes.plot(x, y, "o", color="C0", label="public")
     if private:
         axes.plot(*zip(*private, strict=True), "o", color="C0", markerfacecolor="none", label="private")
-    if made.by == name and made.range is not None and local is not None:
+    if name in made.by and made.range is not None and local is not None:
         below, above = made.range.mean - made.range.low, made.range.high - made.range.mean
         axes.errorbar(
             [local], [made.range.mean], yerr=[[below], [above]], fmt="D", color="C1", capsize=3, label="next"

@@ -5,19 +5,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from toolkit.blending.blend_folder import Blend, chosen_blend, further_scores
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
+from toolkit.progress import SILENT, Progress
 from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, forecast, from_ledger
-from toolkit.runs import Run, UnseenChoice, all_runs, unseen_choices
+from toolkit.runs import Run, UnseenChoice, all_runs, unseen_choices, without_handicap
 from toolkit.scoring.selection import FoldConfusions, Selection, by_group, worth_of_best
+from toolkit.submission.holdout import holdout_score
 from toolkit.submission.ledger import Ledger, Line
 
 
 @dataclass(frozen=True)
 class Material:
-    """runs: on the present data and folds, the best first, at least one; others: how many are on other ones. blend:
-    the chosen one, if its runs are among these. lines: of the ledger, oldest first; past: the same in numbers.
+    """runs: on the present data and folds, the best first (those with a handicap last), at least one; others: how many
+    are on other ones. blend: the chosen one, if its runs are among these. lines: of the ledger, oldest first; past:
+    the same in numbers. holdout: the blend's score on the held-out samples, if there are any; unscored: why it has
+    none nevertheless.
     """
 
     labelled: Labelled
@@ -26,6 +32,8 @@ class Material:
     blend: Blend | None
     lines: list[Line]
     past: list[PastSubmission]
+    holdout: Mapping[str, Any] | None = None
+    unscored: str = ""
 
     @property
     def best(self) -> Run:
@@ -38,23 +46,29 @@ class Material:
     @cached_property
     def choice(self) -> Selection | None:
         """What choosing the best run is worth; None where there is a blend, or a single run."""
-        if self.blend is not None or len(self.runs) < 2:
+        if self.blend is not None or len(self.candidates) < 2:
             return None
-        return worth_of_best(self.labelled.competition, [_folds(run) for run in self.runs])
+        return worth_of_best(self.labelled.competition, [_folds(run) for run in self.candidates])
+
+    @cached_property
+    def candidates(self) -> list[Run]:
+        """Runs that might be handed in."""
+        return without_handicap(self.runs)
 
     @cached_property
     def unseen(self) -> list[UnseenChoice]:
         """Choices among a search's trials of which these scores know nothing."""
-        return self.blend.unseen if self.blend else unseen_choices(self.runs)
+        return self.blend.unseen if self.blend else unseen_choices(self.candidates)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Of what would be handed in: the chosen blend, else the best run, each fold's chosen on the others."""
         if self.choice is None:
             return (self.blend or self.best).metrics
-        one, names = self.choice, [run.name for run in self.runs]
+        one, names = self.choice, [run.name for run in self.candidates]
         clean = {name: getattr(one, name) for name in ("score", "low", "high", "by_fold", "naive", "optimism")}
         clean |= {"optimism_low": one.optimism_low, "optimism_high": one.optimism_high, "candidates": one.candidates}
+        clean["groups"] = len(np.unique(self.labelled.group[self.labelled.inside]))
         folds = [{"runs": {name: float(name == names[best]) for name in names}} for best in one.parts]
         return {"clean": clean, **further_scores(self.labelled, {"runs": dict.fromkeys(names), "folds": folds})}
 
@@ -78,10 +92,13 @@ def _folds(run: Run) -> list[FoldConfusions]:
     return [by_group(k, labelled.group[at], found[at]) for k, at in enumerate(rows)]
 
 
-def gather(labelled: Labelled, ledger: Ledger) -> Material:
-    """Read everything; UserError where there is no finished run on the present data and folds."""
+def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: Progress = SILENT) -> Material:
+    """Read everything, and score the blend on the held-out samples if that isn't done yet.
+
+    UserError where there is no finished run on the present data and folds.
+    """
     workspace, finished = labelled.workspace, all_runs(labelled)
-    runs = sorted((run for run in finished if run.is_current), key=lambda run: -run.score)
+    runs = sorted((run for run in finished if run.is_current), key=lambda run: (run.handicapped, -run.score))
     others = len(finished) - len(runs)
     if not runs:
         note = f" ({others} are on other data or folds)" if others else ""
@@ -91,5 +108,10 @@ def gather(labelled: Labelled, ledger: Ledger) -> Material:
     blend = chosen_blend(labelled)
     if blend is not None and not set((blend.manifest or {})["runs"]) <= {run.name for run in runs}:
         blend = None
-    lines = ledger.lines
-    return Material(labelled, runs, others, blend, lines, from_ledger(lines))
+    lines, holdout, unscored = ledger.lines, None, ""
+    try:
+        holdout = None if blend is None else holdout_score(blend, device, progress)
+    except UserError as error:
+        unscored = str(error)
+    past = from_ledger(lines, labelled.folds_hash, labelled.data_hash)
+    return Material(labelled, runs, others, blend, lines, past, holdout, unscored)

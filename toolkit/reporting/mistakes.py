@@ -42,7 +42,7 @@ def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[tuple[str, np.nda
     for row, index, certainty, *names in mistakes.itertuples(index=False, name=None):
         image = np.asarray(labelled.images[row])
         if labelled.masks:
-            truth, label = labelled.targets[row], labelled.competition.decode(probabilities(run.oof[row : row + 1]))[0]
+            truth, label = labelled.truth[row], labelled.competition.decode(probabilities(run.oof[row : row + 1]))[0]
             error = (label != truth) & np.isin(truth, labelled.competition.scored)
             caption = f"{index}: {error.mean():.0%} of its pixels wrong"
             figures.append((caption, _four(image, truth, label, error)))

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 import toolkit
-from toolkit.blending.blend_folder import Blend
+from toolkit.blending.blend_folder import Blend, gave_way
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Outcome
+from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, interval
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
+from toolkit.progress import SILENT, Progress
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
 from toolkit.reporting.final_picks import advise, public_noise
 from toolkit.reporting.forecast import forecasters
@@ -27,6 +28,7 @@ from toolkit.reporting.mistakes import mistakes_section
 from toolkit.reporting.run_table import better_elsewhere, runs_section
 from toolkit.runs import SCORES
 from toolkit.store import read_json, write_text
+from toolkit.submission.holdout import kinder, ordinal
 from toolkit.submission.ledger import Ledger, identity
 
 MEANING = {
@@ -45,7 +47,7 @@ class Report(Outcome):
     path: Path
     of: str
     runs: int
-    scores: Mapping[str, Mapping[str, Any] | None]  # clean, stress, matched
+    scores: Mapping[str, Mapping[str, Any] | None]  # clean, stress, matched, holdout
     unseen: Sequence[str] = ()
 
     def told(self) -> list[str]:
@@ -66,11 +68,11 @@ class Report(Outcome):
         return f'<p><a href="{path}" target="_blank">{path}</a>{escape(text.removeprefix(str(self.path)))}</p>'
 
 
-def write_report(labelled: Labelled, ledger: Ledger) -> Report:
+def write_report(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: Progress = SILENT) -> Report:
     """Write the workspace's report; UserError where there is no finished run on the present data and folds."""
-    material = gather(labelled, ledger)
+    material = gather(labelled, ledger, device, progress)
     write_text(labelled.workspace.report, report_page(material))
-    scores = {name: material.metrics.get(name) for name in SCORES}
+    scores = {name: material.metrics.get(name) for name in SCORES} | {"holdout": material.holdout}
     unseen = [one.sentence for one in material.unseen]
     return Report(labelled.workspace.report, material.name, len(material.runs), scores, unseen)
 
@@ -117,8 +119,11 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         (f"{len(labelled.test_images):,}", "test images at hand"),
         (f"{len(material.runs):,}", "runs"),
     ]
-    relabelled = len(labelled.relabels)
-    return [*facts, *([(f"{relabelled:,}", "relabelled")] if relabelled else [])]
+    changed = [
+        (len(labelled.relabels), "relabelled for training; scores are on the file's labels"),
+        (int((inside & ~labelled.trained).sum()), "of those dropped are still scored"),
+    ]
+    return [*facts, *((f"{number:,}", text) for number, text in changed if number)]
 
 
 def _expected(material: Material) -> Section:
@@ -126,19 +131,35 @@ def _expected(material: Material) -> Section:
     metrics, expected = material.metrics, material.forecast
     beside = "".join(f", {one.chosen.words}" for one in material.unseen)
     tiles = [
-        (f"{score['score']:.4f}", f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}{beside}")
+        (
+            f"{score['score']:.4f}",
+            f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}{_without(score)}{beside}",
+        )
         for name, text in MEANING.items()
         if (score := metrics.get(name))
     ]
+    if mended := metrics["clean"].get("mended"):
+        text = f"clean, {MENDED}: {mended['low']:.3f} to {mended['high']:.3f}; no test set is mended"
+        tiles.insert(1, (f"{mended['score']:.4f}", text))
+    held = material.holdout
+    if held:
+        seen = "no choice has seen it" if held["looks"] == 1 else f"the {ordinal(held['look'])} blend scored on it"
+        tiles.append((f"{held['score']:.4f}", f"held out, {held['low']:.3f} to {held['high']:.3f}: {seen}"))
     if expected.range is not None:
         low, high = expected.range.low, expected.range.high
         tiles.append((f"{expected.range.mean:.3f}", f"leaderboard, likely; {low:.3f} to {high:.3f}"))
     missing = [name for name in MEANING if not metrics.get(name)]
     note = f"{material.metric} of {_handed_in(material)}. With 95 % intervals."
+    groups = metrics["clean"].get("groups", FEW_GROUPS)
+    if groups < FEW_GROUPS:
+        rough = ", which is so few that the intervals are rough themselves" if groups < ROUGH_GROUPS else ""
+        note += f" They rest on {groups} groups of one origin{rough}."
     if missing:
         note += f" Not measured: {' and '.join(missing)}."
-    words = [*(f"{one.sentence}." for one in material.unseen), *better_elsewhere(material.runs, metrics)]
-    words.append(expected.words)
+    words = [*(f"{one.sentence}." for one in material.unseen), *(kinder(held) if held else [])]
+    words += [*better_elsewhere(material.runs, metrics), expected.words]
+    if material.unscored:
+        words.append(f"Not scored on the held-out samples: {material.unscored}.")
     if expected.range is None:
         words.append(
             "Until then: the leaderboard of a test set like the training images is near the clean score, that of a "
@@ -157,6 +178,11 @@ def _handed_in(material: Material) -> str:
         f"the best of {one.candidates} runs, chosen on the other folds; on all of them it is {material.best.name} "
         f"with {one.naive:.4f}, so the choice's optimism is {one.words}. There is no blend of them yet"
     )
+
+
+def _without(score: Mapping[str, Any]) -> str:
+    """What of the blend a score leaves out."""
+    return f", without the blend's {' and '.join(score['without'])}" if "without" in score else ""
 
 
 def _search(folder: Path) -> Section:
@@ -186,16 +212,18 @@ def _blend(material: Material) -> Section:
         return Section("Blend", [], "There is no blend of the present runs yet: run `python -m toolkit.ensemble`.")
     metrics = blend.metrics
     clean = metrics["clean"]
+    included = "as it was asked for" if blend.asked else "the choice of the way included"
     words = [
-        f"{blend.name}: {material.metric} {clean['score']:.4f} ({clean['low']:.3f} to {clean['high']:.3f}), "
-        f"cross-fitted, the choice of the way included; in sample {metrics['naive']:.4f}, "
-        f"{metrics['optimism']:+.4f} of optimism."
+        f"{blend.name}: {material.metric} {interval(clean)}, cross-fitted, {included}; in sample "
+        f"{metrics['naive']:.4f}, {metrics['optimism']:+.4f} of optimism."
     ]
     if len(blend.shares) > 1:
         words.append(
             f"The best single run, chosen alike: {metrics['single']:.4f}; the gain of {metrics['gain']:+.4f} "
             f"is real with probability {metrics['gain_is_real']:.2f}."
         )
+    if metrics.get("gave_way"):
+        words.append(f"{gave_way(metrics['gave_way'])}.")
     drawn = {
         name: Chart("", path.read_bytes(), alt=name)
         for name in BLEND_PICTURES
@@ -203,7 +231,22 @@ def _blend(material: Material) -> Section:
     }
     wide = [drawn.pop("repairs")] if "repairs" in drawn else []
     ways = [_ways(blend, metrics["blenders"])] if len(metrics["blenders"]) > 1 else []
-    return Section("Blend", [Words(words), Row(list(drawn.values())), *wide, *ways])
+    held = [_held_out(material, blend)] if material.holdout else []
+    return Section("Blend", [Words(words), Row(list(drawn.values())), *wide, *ways, *held])
+
+
+def _held_out(material: Material, blend: Blend) -> Table:
+    """Runs and blend on the held-out samples, beside what they were out of fold."""
+    held, shares = material.holdout or {}, blend.shares
+    runs = ((name, shares[name], blend.run(name).score, score) for name, score in held["runs"].items())
+    rows = [
+        [name, f"{share:.3f}", f"{clean:.4f}", f"{score['score']:.4f}\n{score['low']:.3f} to {score['high']:.3f}"]
+        for name, share, clean, score in [*runs, (blend.name, 1, blend.score, held)]
+    ]
+    note = (
+        f"{held['samples']:,} samples in {held['groups']:,} groups, each judged by all networks; out of fold by one."
+    )
+    return Table("Held out, as handed in", ("run", "share", "out of fold", "held out"), rows, note)
 
 
 def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:

@@ -6,10 +6,9 @@ from typing import Any
 from toolkit.pages.html import Section, Table
 from toolkit.reporting.inputs import Material
 from toolkit.runs import Run
-from toolkit.scoring.comparison import Comparison, compare_runs
+from toolkit.scoring.comparison import COMPARED, Comparison, compare_runs
 
 SHOWN = 60  # runs in the table
-COMPARED = 20  # runs that are held against the best, the best ones: a second each for large masks
 DIFFERENCES = 6  # fields of a recipe that are named
 
 
@@ -30,13 +29,18 @@ def runs_section(material: Material) -> Section:
     columns = ["run", "epochs", "minutes", "clean", *has]
     columns += ["to the best", "is it real?"] if compared else []
     note = _note(len(runs), material.others)
+    if any(run.handicapped for run in runs):
+        note += " Those that were trained without a family of corruptions come last."
     return Section("Runs", [Table("", (*columns, "differs in"), rows, note, 0, (0, len(columns)))])
 
 
 def _note(runs: int, others: int) -> str:
     note = "Best clean score first; beside it what differs in its recipe."
     if runs > 1:
-        note += " A difference to the best one is real with the probability below the words."
+        note += (
+            " A run is called worse where the clearest difference among so many equally good ones would be smaller "
+            "with the probability below the words, .95 or more: of reports on equal runs at most 5 % call any worse."
+        )
     if others:
         note += f" {others} more runs are on other data or folds, and can't be compared."
     if runs > SHOWN:
@@ -54,9 +58,8 @@ def _held_against(found: Comparison | None, best: bool) -> list[str]:
     """Cells of how a run stands to the best one; None: not compared."""
     if found is None:
         return ["the best" if best else "-", ""]
-    sure = found.probability if found.difference > 0 else 1 - found.probability
-    words = found.words.partition(" with")[0]
-    return [f"{found.difference:+.4f}\n{found.low:+.3f} to {found.high:+.3f}", f"{words}\n{sure:.3f}"]
+    ends = f"{found.low:+.3f} to {found.high:+.3f}"
+    return [f"{found.difference:+.4f}\n{ends}", f"{found.words}\n{found.sure:.3f}"]
 
 
 def differences(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:

@@ -4,13 +4,100 @@ import math
 
 import numpy as np
 
+from toolkit.competition import Competition
+from toolkit.metrics import Accuracy
+from toolkit.outcome import FEW_GROUPS
+
 PERCENTILES = (2.5, 97.5)  # of what is shown as low and high
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of resampled scores (draws,)."""
+    """The 95 % interval of resampled values (draws,), as of differences; `score_interval` is that of a score."""
     low, high = np.percentile(draws, PERCENTILES)
     return float(low), float(high)
+
+
+def score_interval(competition: Competition, confusions: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval `low`, `high` of the official metric of confusion matrices (N, C, C), also weighted ones.
+
+    groups: integers (N,) that samples of one origin share. The percentile bootstrap over groups; below FEW_GROUPS of
+    them `widened`. A class that a draw lacks is predicted as in all samples: left out, or as an IoU of 0, it would
+    move the score by itself.
+    """
+    totals = group_totals(confusions, groups)
+    whole = totals.sum(0)
+
+    def score(matrices: np.ndarray) -> np.ndarray:
+        return score_as_in(whole, matrices, competition)
+
+    draws = score(resample(totals, np.arange(len(totals))))
+    return widened(float(competition.score(whole)), draws, score(whole - totals))
+
+
+def class_intervals(
+    competition: Competition, confusions: np.ndarray, groups: np.ndarray
+) -> list[tuple[float, float] | None]:
+    """As `score_interval`, of each class (C,) alone; None for one that has no sample.
+
+    It is of the draws that hold the class, and rests on the groups that hold it: only they are left out and counted.
+    """
+    totals = group_totals(confusions, groups)
+    whole, holds = totals.sum(0), totals.sum(2) > 0
+
+    def values(matrices: np.ndarray) -> np.ndarray:
+        return competition.metric.by_class(matrices, competition.scored)
+
+    matrices = resample(totals, np.arange(len(totals)))
+    drawn, without, found = values(matrices), values(whole - totals), values(whole)
+    made: list[tuple[float, float] | None] = []
+    for at, value in enumerate(found):
+        held, known = without[holds[:, at], at], matrices[:, at].sum(1) > 0
+        held = np.where(np.isnan(held), value, held)
+        made.append(widened(float(value), drawn[known, at], held) if holds[:, at].any() else None)
+    return made
+
+
+def widened(score: float, draws: np.ndarray, without: np.ndarray) -> tuple[float, float]:
+    """The percentile interval of resampled scores (draws,); of few groups, also what the jackknife's interval holds.
+
+    without: the scores (n,) without each group in turn. The percentile interval of few groups is too narrow: here it
+    is joined with score ± t · error (the jackknife's, Student's t with n - 1 degrees of freedom) on the scale of the
+    logit, where an interval ends before 0 and 1 (Efron & Tibshirani 1993, ch. 11 to 13). Where all is right, or all
+    wrong, no draw differs: the other end is that of as many right groups (Clopper & Pearson 1934).
+    """
+    groups = len(without)
+    low, high = interval(draws)
+    if groups < 2:
+        return 0.0, 1.0
+    if not 0 < score < 1:
+        end = (PERCENTILES[0] / 100) ** (1 / groups)
+        return (min(low, end), high) if score >= 1 else (low, max(high, 1 - end))
+    if groups >= FEW_GROUPS:
+        return low, high
+    from scipy.stats import t as student
+
+    error = math.sqrt(jackknife_variance(without)) / (score * (1 - score))
+    reach, middle = float(student.ppf(PERCENTILES[1] / 100, groups - 1)) * error, math.log(score / (1 - score))
+    ends = [1 / (1 + math.exp(min(-(middle + side * reach), 700.0))) for side in (-1, 1)]
+    return min(low, ends[0]), max(high, ends[1])
+
+
+def score_as_in(whole: np.ndarray, matrices: np.ndarray, competition: Competition) -> np.ndarray:
+    """Scores (...) of parts (..., C, C) of a confusion matrix `whole` (C, C).
+
+    A class that a part lacks is predicted as in the whole; one that the whole lacks too doesn't count, as nothing is
+    known of it.
+    """
+    known = [i for i in competition.scored if whole[i].sum() > 0]
+    if not isinstance(competition.metric, Accuracy):  # which is a mean over samples, whatever their classes
+        matrices = fill_classes(matrices, whole / max(whole.sum(), 1e-12))
+    return competition.metric.score(matrices, known)
+
+
+def fill_classes(matrices: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Confusion matrices (..., C, C), whose rows without a sample are filled with `shares` of the matrix' sum."""
+    empty, sums = matrices.sum(-1, keepdims=True) == 0, matrices.sum((-2, -1), keepdims=True)
+    return np.where(empty, shares * sums, matrices)
 
 
 def jackknife_variance(without: np.ndarray) -> float:
@@ -21,17 +108,22 @@ def jackknife_variance(without: np.ndarray) -> float:
     return float((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
 
 
-def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:
-    """Sums of confusion matrices (N, ..., C, C) in random draws of the groups, float64 (draws, ..., C, C).
-
-    The bootstrap (Efron 1979) over groups (N,), integers that samples of one origin share, not over samples: the
-    `interval` of the draws' scores is what is shown as a score's low and high.
-
-    One seed and the same groups make the same draws, so that what two runs give in them can be compared.
-    """
+def group_totals(confusions: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sums of confusion matrices (N, ..., C, C) over groups (N,), float64 (groups, ..., C, C)."""
     _, inverse = np.unique(groups, return_inverse=True)
     totals = np.zeros((inverse.max() + 1, math.prod(confusions.shape[1:])))
     np.add.at(totals, inverse, confusions.reshape(len(confusions), -1))
+    return totals.reshape(-1, *confusions.shape[1:])
+
+
+def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:
+    """Sums of confusion matrices (N, ..., C, C) in random draws of the groups, float64 (draws, ..., C, C).
+
+    The bootstrap (Efron 1979) over groups (N,), integers that samples of one origin share, not over samples.
+
+    One seed and the same groups make the same draws, so that what two runs give in them can be compared.
+    """
+    totals = group_totals(confusions, groups).reshape(-1, math.prod(confusions.shape[1:]))
     rng = np.random.default_rng(seed)
     made = []
     for start in range(0, draws, 100):  # 100 draws at a time bound the memory: groups can be many

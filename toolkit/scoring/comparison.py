@@ -1,74 +1,103 @@
-"""Two runs on the same samples: is the difference of their scores real?"""
+"""Runs on the same samples: are the differences of their scores real, as many as are compared?"""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from toolkit.competition import Competition
 from toolkit.predictions import Predictions
-from toolkit.runs import Run, best_run, current_runs
-from toolkit.scoring.bootstrap import interval, resample
+from toolkit.runs import Run, current_runs, without_handicap
+from toolkit.scoring.bootstrap import group_totals, jackknife_variance, resample, score_as_in
 
 SURE = 0.95  # from this probability on a difference is called one
 DRAWS = 2000
+COMPARED = 20  # runs that are compared at once, the best ones: seconds for large masks
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """difference: score of the first less that of the second, with its 95 % interval; probability: that the first is
-    the better one. It is about these trained networks: another seed may differ more.
+    """difference: score of the first less that of the second, with its 95 % interval; sure: the probability with which
+    no difference among all that were compared with it would be as clear, were all runs equally good. It is about
+    these trained networks: another seed may differ more.
     """
 
     difference: float
     low: float
     high: float
-    probability: float
+    sure: float
 
     @property
     def words(self) -> str:
-        if self.probability >= SURE:
-            return f"better with probability {self.probability:.3f}"
-        if self.probability <= 1 - SURE:
-            return f"worse with probability {1 - self.probability:.3f}"
-        return "not distinguishable"
+        """One of `better`, `worse` and `not distinguishable`."""
+        if self.sure < SURE:
+            return "not distinguishable"
+        return "better" if self.difference > 0 else "worse"
 
     def __str__(self) -> str:
-        return f"{self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f}), {self.words}"
+        how = "" if self.sure < SURE else f" with probability {self.sure:.3f}"
+        return f"{self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f}), {self.words}{how}"
 
 
-def compare(competition: Competition, first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> Comparison:
-    """The difference of two scores from per-sample confusion matrices (N, C, C) of the same samples.
+def compare(
+    competition: Competition,
+    confusions: Sequence[np.ndarray],
+    other: np.ndarray,
+    groups: np.ndarray,
+    draws: int = DRAWS,
+) -> list[Comparison]:
+    """Each one's score against the other's, from per-sample confusion matrices (N, C, C) of the same samples.
 
-    A paired bootstrap (Efron and Tibshirani 1993) over groups (N,): samples of one origin are drawn together, and the
-    same for both.
+    A paired bootstrap (Efron & Tibshirani 1993) over groups (N,): samples of one origin are drawn together, and the
+    same for all. The best of many is the best by luck too, so a difference has to be clearer than the clearest of any
+    two in 95 % of the draws, each draw taken about what was observed (the max-T of Westfall & Young 1993 over all
+    pairs, which makes up for choosing the other as the best of them). Of reports on equal runs at most 5 % then
+    call any worse. Few groups are allowed for by Student's t.
     """
-    both = np.stack([first, second], axis=1)
-    scores = competition.score(resample(both, groups, draws=DRAWS))
-    observed = competition.score(both.sum(0))
-    return compare_draws(float(observed[0] - observed[1]), scores[:, 0] - scores[:, 1])
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
+    totals = np.stack([group_totals(one, groups) for one in (*confusions, other)], axis=1)  # (groups, runs, C, C)
+    resampled = resample(totals, np.arange(len(totals)), draws=draws)
+    scores, without, drawn = [], [], []
+    for one, made in zip(totals.swapaxes(0, 1), resampled.swapaxes(0, 1), strict=True):
+        whole = one.sum(0)
+        left, values = (score_as_in(whole, part, competition) for part in (whole - one, made))
+        scores.append(float(competition.score(whole)))
+        without.append(left)
+        drawn.append(values - values.mean())
+    clearest, freedom = np.zeros(draws), len(totals) - 1
+    for at, one in enumerate(drawn):
+        for before in drawn[:at]:
+            apart = one - before
+            clearest = np.maximum(clearest, np.abs(apart) / max(apart.std(), 1e-12))
+    limit = float(np.quantile(clearest, SURE))
+    reach = float(student.isf(norm.sf(limit), freedom)) if freedom else np.inf
+    found = []
+    for score, left, one in zip(scores[:-1], without, drawn, strict=False):
+        difference = score - scores[-1]
+        error = max(float((one - drawn[-1]).std()), jackknife_variance(left - without[-1]) ** 0.5)
+        beyond = abs(difference) / max(error, 1e-12)
+        sure = float(np.mean(clearest < norm.isf(student.sf(beyond, freedom)))) if freedom else 0.0
+        wide = reach * error if freedom else 1.0
+        found.append(Comparison(difference, difference - wide, difference + wide, sure))
+    return found
 
 
-def compare_draws(difference: float, draws: np.ndarray) -> Comparison:
-    """From an observed difference and resampled ones (draws,); a draw without difference counts half."""
-    probability = float(np.mean(draws > 0) + np.mean(draws == 0) / 2)
-    return Comparison(difference, *interval(draws), probability)
-
-
-def compare_runs(runs: Iterable[Predictions], other: Predictions) -> list[Comparison]:
-    """The clean score of each run, or blend, against that of another on the same data and folds."""
+def compare_runs(runs: Sequence[Predictions], other: Predictions) -> list[Comparison]:
+    """The clean score of each run, or blend, against that of another on the same data and folds, all at once."""
     inside, group = other.labelled.inside, other.labelled.group
-    theirs = other.confusions()[inside]
-    own = (run.confusions()[inside] for run in runs)
-    return [compare(other.labelled.competition, one, theirs, group[inside]) for one in own]
+    own = [run.confusions()[inside] for run in runs]
+    return compare(other.labelled.competition, own, other.confusions()[inside], group[inside])
 
 
 def compare_with_best(run: Run) -> str:
     """The clean score of a run against that of the best other one on the same data and folds, in words."""
-    others = [other for other in current_runs(run.labelled) if other != run]
-    best = best_run(others)
-    if best is None:
+    rivals = without_handicap([other for other in current_runs(run.labelled) if other != run])
+    others = sorted(rivals, key=lambda one: -one.score)[:COMPARED]
+    if not others:
         return f"{run.name}: the first run, so there is none to compare it with"
-    (found,) = compare_runs([run], best)
-    chosen = f", the best of {len(others)} on these very samples" if len(others) > 1 else ""
-    return f"{run.name} against {best.name}{chosen}: {found}"
+    best = others[0]
+    found = compare_runs([run, *others[1:]], best)[0]
+    among = f", among {len(others) + 1} runs" if len(others) > 1 else ""
+    return f"{run.name} against {best.name}: {found}{among}"

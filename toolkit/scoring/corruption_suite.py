@@ -53,7 +53,7 @@ from toolkit.scoring.corruptions import (
     zoom_blur,
 )
 
-VERSION = 1  # of the suite; scores under different ones are not compared
+VERSION = 2  # of the suite and of how it is scored; scores under different ones are not compared
 SEVERITIES = 5  # of each corruption, 1 the mildest
 BATCH = 128
 Moved = tuple[Tensor, Tensor | None]

@@ -20,9 +20,9 @@ from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
 from toolkit.data.labelled import Labelled, confusions
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import chunks, open_probabilities, weighted_mean, write_probabilities
+from toolkit.probabilities import Mix, chunks, open_probabilities, write_probabilities
 from toolkit.runs import Run
-from toolkit.scoring.bootstrap import interval, resample
+from toolkit.scoring.bootstrap import score_interval
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
 from toolkit.scoring.out_of_fold import predict_out_of_fold
 from toolkit.scoring.stress_sampling import SEED
@@ -94,24 +94,24 @@ class Match:
 def find_match(labelled: Labelled, seed: int = 0) -> Match:
     """What makes the validation images look like the test images."""
     rng = np.random.default_rng(seed)
-    targets, group = labelled.targets, labelled.group
+    truth, group = labelled.truth, labelled.group
     rows = np.sort(rng.permutation(np.flatnonzero(labelled.inside))[:MOST])
     test = features(labelled.test_images[np.sort(rng.permutation(len(labelled.test_images))[:MOST])])
     clean = features(labelled.images[rows])
     before, probabilities = tell_apart(clean, test, group[rows], rng)
-    untouched = Match(rows, np.full(len(rows), CLEAN), np.array(targets[rows]), np.ones(len(rows)), before, before)
+    untouched = Match(rows, np.full(len(rows), CLEAN), np.array(truth[rows]), np.ones(len(rows)), before, before)
     # of two samples of one kind (Mann and Whitney 1947)
     chance = 2 * np.sqrt((len(clean) + len(test) + 1) / (12 * len(clean) * len(test)))
     if before <= max(ALIKE, 0.5 + chance):
         return untouched
     shares = _mix(labelled, rows, clean, test, rng)
     cells = rng.permutation(np.repeat(np.arange(CLEAN, len(shares) - 1), _whole(shares, len(rows))))
-    made, masks = corrupted(labelled.images, targets if labelled.masks else None, rows, cells)
+    made, masks = corrupted(labelled.images, truth if labelled.masks else None, rows, cells)
     after, mixed = tell_apart(features(made), test, group[rows], rng)
     if after > before - GAIN:  # other scenes, not corruptions: weights alone have to do
         return replace(untouched, weights=_weights(probabilities[: len(rows)]))
-    truth = untouched.truth if masks is None else masks
-    return Match(rows, cells, truth, _weights(mixed[: len(rows)]), before, after)
+    moved = untouched.truth if masks is None else masks
+    return Match(rows, cells, moved, _weights(mixed[: len(rows)]), before, after)
 
 
 def _weights(probabilities: np.ndarray) -> np.ndarray:
@@ -234,37 +234,35 @@ def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, An
     return matched_score(run.labelled, match, open_probabilities(run.matched_folder / STORED))
 
 
-def blend_matched(match: Match, runs: Sequence[Run], weights: np.ndarray) -> dict[str, Any] | None:
-    """The test-matched score of a weighted mean of runs, from what they kept; None where one has kept nothing.
-
-    weights: (runs,) or, cross-fitted, (folds, runs).
-    """
+def blend_matched(match: Match, runs: Sequence[Run], mix: Mix) -> dict[str, Any] | None:
+    """The test-matched score of what a blend makes of its runs, from what they kept; None where one kept nothing."""
     if any(read_manifest(run.matched_folder) != {"match": match.hash} for run in runs):
         return None
     labelled = runs[0].labelled
-    share = np.broadcast_to(weights, (labelled.folds, len(runs)))[labelled.fold[match.rows]]
+    fold = labelled.fold[match.rows]
     parts = [open_probabilities(run.matched_folder / STORED) for run in runs]
-    mean = np.empty(parts[0].shape, np.float16)
-    for at in chunks(len(mean)):
-        mean[at] = weighted_mean([part[at] for part in parts], share[at])
-    return matched_score(labelled, match, mean)
+    mixed = np.empty(parts[0].shape, np.float16)
+    for at in chunks(len(mixed)):
+        mixed[at] = mix([part[at] for part in parts], fold[at])
+    return matched_score(labelled, match, mixed)
 
 
 def matched_score(labelled: Labelled, match: Match, stored: np.ndarray) -> dict[str, Any]:
     """The weighted official metric of stored probabilities (n, C, ...) of the matched images.
 
-    `score` with its 95 % interval `low` and `high` from resampling groups, `by_fold`; how it came about: `auc_before`,
+    `score` with its 95 % interval `low` and `high` from `groups`, `by_fold`; how it came about: `auc_before`,
     `auc_after`, `effective` of so many `samples`, and the `mixture`. The interval knows nothing of errors in the
     mixture.
     """
     competition = labelled.competition
     weighted = confusions(competition, match.truth, stored) * match.weights[:, None, None]
     fold, group = labelled.fold[match.rows], labelled.group[match.rows]
-    low, high = interval(competition.score(resample(weighted, group)))
+    low, high = score_interval(competition, weighted, group)
     return {
         "score": float(competition.score(weighted.sum(0))),
         "low": low,
         "high": high,
+        "groups": len(np.unique(group)),
         "by_fold": [float(competition.score(weighted[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
         "auc_before": match.auc_before,
         "auc_after": match.auc_after,

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled
+from toolkit.data.labelled import confusions as confusions_of
 from toolkit.metrics import MeanIoU
 from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.runs import Run
-from toolkit.scoring.bootstrap import interval, resample
+from toolkit.scoring.bootstrap import class_intervals, score_interval
 
 QUANTISATION = 1e-4  # of the score, that storing masks' probabilities in 8 bits may change
 BATCH = 128
@@ -43,33 +45,39 @@ def predict_out_of_fold(
 
 def score(labelled: Labelled, stored: np.ndarray) -> dict[str, Any]:
     """The official metric of out-of-fold probabilities (N, C, ...): `score`, its 95 % interval `low` and
-    `high` from resampling groups, `by_fold`, `by_class` with its `by_class_interval` [low, high] (None for a class
-    that has no sample), and for mean IoU its `readings`.
+    `high` and the number of `groups` that it rests on, `by_fold`, `by_class` with its
+    `by_class_interval` [low, high] (None for a class that has no sample), and for mean IoU its `readings`.
+
+    All on the file's labels, as those of a hidden test set are; labels that were mended by what a network predicted
+    would flatter it. Where some are relabelled, `mended` has `score`, `low`, `high` and `groups` on those.
     """
     competition = labelled.competition
     metric, scored, classes = competition.metric, competition.scored, competition.task.classes
     confusions = labelled.confusions(stored)[labelled.inside]
-    total, draws = confusions.sum(0), resample(confusions, labelled.group[labelled.inside])
-    low, high = interval(competition.score(draws))
-    by_class, class_draws = metric.by_class(total, scored), metric.by_class(draws, scored)
-    fold = labelled.fold[labelled.inside]
-    result = {
-        "score": float(competition.score(total)),
-        "low": low,
-        "high": high,
+    fold, group = labelled.fold[labelled.inside], labelled.group[labelled.inside]
+    total = confusions.sum(0)
+    by_class, ends = metric.by_class(total, scored), class_intervals(competition, confusions, group)
+    result: dict[str, Any] = {
+        **with_interval(competition, confusions, group),
         "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(labelled.folds)],
         "by_class": {classes[i]: float(np.nan_to_num(by_class[i])) for i in scored},
-        "by_class_interval": {classes[i]: _known_interval(class_draws[:, i]) for i in scored},
+        "by_class_interval": {classes[i]: list(ends[i] or ()) or None for i in scored},
     }
     if isinstance(metric, MeanIoU):
         result["readings"] = metric.readings(total, scored)
+    if len(labelled.relabels):
+        mended = confusions_of(competition, labelled.targets, stored)[labelled.inside]
+        result["mended"] = with_interval(competition, mended, group)
     return result
 
 
-def _known_interval(draws: np.ndarray) -> list[float] | None:
-    """Of the draws in which the class occurs or is predicted."""
-    known = draws[~np.isnan(draws)]
-    return list(interval(known)) if len(known) else None
+def with_interval(competition: Competition, confusions: np.ndarray, group: np.ndarray) -> dict[str, Any]:
+    """The official metric `score` of confusion matrices (n, C, C), its 95 % interval `low` and `high`, and the number
+    of `groups` (n,) that it rests on.
+    """
+    low, high = score_interval(competition, confusions, group)
+    score = float(competition.score(confusions.sum(0)))
+    return {"score": score, "low": low, "high": high, "groups": len(np.unique(group))}
 
 
 def write_oof(path: Path, values: np.ndarray, labelled: Labelled) -> dict[str, Any]:

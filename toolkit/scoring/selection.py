@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from toolkit.competition import Competition
-from toolkit.scoring.bootstrap import PERCENTILES, interval, resample
+from toolkit.scoring.bootstrap import PERCENTILES, score_interval
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,9 @@ def worth_of_best(competition: Competition, candidates: Sequence[Folds], orders:
     total = confusions.sum(1)
     naive, parts = competition.score(total), competition.score(total[:, None] - confusions).argmax(0)
     taken = [ordered[best][k] for k, best in enumerate(parts)]
-    each, score = competition.score(confusions), pooled_score(competition, taken)
-    return _selection(naive, parts, score, _interval(competition, taken), each, orders)
+    of_groups, groups = np.concatenate([f.confusions for f in taken]), np.concatenate([f.groups for f in taken])
+    ends = score_interval(competition, of_groups, groups)
+    return _selection(naive, parts, pooled_score(competition, taken), ends, competition.score(confusions), orders)
 
 
 def worth_by_fold(
@@ -177,10 +178,3 @@ def _selection(
         optimism_low=optimism - half,
         optimism_high=optimism + half,
     )
-
-
-def _interval(competition: Competition, folds: Folds) -> tuple[float, float]:
-    """The 95 % interval of the official metric over all samples of the folds, by resampling groups."""
-    confusions = np.concatenate([fold.confusions for fold in folds])
-    groups = np.concatenate([fold.groups for fold in folds])
-    return interval(competition.score(resample(confusions, groups)))

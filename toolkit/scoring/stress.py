@@ -16,7 +16,7 @@ import torch
 
 from toolkit.metrics import confusion_by_sample
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import chunks, open_probabilities, weighted_mean
+from toolkit.probabilities import Mix, chunks, open_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
 from toolkit.scoring.out_of_fold import predict_out_of_fold
@@ -34,7 +34,7 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     With `seconds` as many triples are taken as fit into them, at the speed that is measured meanwhile, and one a cell
     at least; else all.
 
-    `score` with its 95 % interval `low` and `high` from resampling groups, `by_fold`, `by_corruption`,
+    `score` with its 95 % interval `low` and `high` from `groups`, `by_fold`, `by_corruption`,
     `by_family`, `by_severity`, `cells` (corruption: five severities), `share` and number of `triples`, `error`
     (the standard error from taking a share of them), `seconds`, and the suite's `version`.
     """
@@ -73,7 +73,7 @@ class _Gathered:
         self.run, self.device, self.triples = run, device, triples
         self.networks = run.networks(device)
         labelled = run.labelled
-        classes, shape = len(labelled.competition.task.classes), labelled.targets.shape[1:]
+        classes, shape = len(labelled.competition.task.classes), labelled.truth.shape[1:]
         # memory that is reserved here is taken only where something is written
         self.kept = len(triples)
         if labelled.masks:
@@ -101,7 +101,7 @@ class _Gathered:
     def _corrupted(self, at: np.ndarray) -> tuple[np.ndarray, torch.Tensor | None]:
         labelled, rows = self.run.labelled, self.triples[at, 0]
         images = torch.from_numpy(labelled.images[rows]).to(self.device).permute(0, 3, 1, 2)
-        masks = torch.from_numpy(labelled.targets[rows]).to(self.device) if labelled.masks else None
+        masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
         images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, rows)
         return images.permute(0, 2, 3, 1).cpu().numpy(), masks
 
@@ -143,12 +143,11 @@ def read_evidence(run: Run) -> Evidence | None:
     return Evidence(**{name: open_probabilities(path) for name, path in arrays.items() if path.exists()})
 
 
-def blend_stress(runs: Sequence[Run], weights: np.ndarray) -> dict[str, Any] | None:
-    """The stress score of a weighted mean of runs, from what they kept: nothing is predicted again.
+def blend_stress(runs: Sequence[Run], mix: Mix) -> dict[str, Any] | None:
+    """The stress score of what a blend makes of its runs, from what they kept: nothing is predicted again.
 
-    weights: (runs,) or, cross-fitted, (folds, runs). It is measured on the triples for which all runs kept
-    their probabilities. Keys as in `stress_score`, but for `seconds`; None where the runs have no evidence or
-    it is of other folds, labels or corruptions.
+    It is measured on the triples for which all runs kept their probabilities. Keys as in `stress_score`, but for
+    `seconds`; None where the runs have no evidence or it is of other folds, labels or corruptions.
     """
     kept = [evidence for run in runs if (evidence := read_evidence(run)) is not None]
     if not kept or len(kept) < len(runs):
@@ -158,16 +157,16 @@ def blend_stress(runs: Sequence[Run], weights: np.ndarray) -> dict[str, Any] | N
     triples = all_triples(labelled)
     if any(not np.array_equal(evidence.triples[:count], triples[:count]) for evidence in kept):
         return None
-    share = np.broadcast_to(weights, (labelled.folds, len(runs)))[labelled.fold[triples[:count, 0]]]
+    fold = labelled.fold[triples[:count, 0]]
     classes, truth = len(competition.task.classes), kept[0].truth
     blended = np.empty((count, classes), np.float16) if truth is None else None
     confusions = np.empty((count, classes, classes), np.int64) if truth is not None else None
     for at in chunks(count):
-        mean = weighted_mean([evidence.probabilities[at] for evidence in kept], share[at])
+        mixed = mix([evidence.probabilities[at] for evidence in kept], fold[at])
         if blended is not None:
-            blended[at] = mean
+            blended[at] = mixed
         elif truth is not None and confusions is not None:
-            confusions[at] = confusion_by_sample(truth[at], competition.decode(mean), classes)
+            confusions[at] = confusion_by_sample(truth[at], competition.decode(mixed), classes)
     evidence = Evidence(
         triples[:count], blended if blended is not None else kept[0].probabilities[:0], None, confusions
     )

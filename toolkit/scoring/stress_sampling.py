@@ -3,7 +3,7 @@
 The score of a corruption is the official metric of one confusion matrix, in which its five severities weigh the
 same; the stress score is the mean over the corruptions. For accuracy that is the mean over severities; for mean IoU
 and F1 it is one matrix a corruption, because a mean over scores of few samples would be biased, and a class that no
-sample of a corruption has counts with its mean over the others.
+sample of a corruption has is taken from the others.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from toolkit.data.folds import describe
 from toolkit.data.labelled import Labelled
 from toolkit.metrics import Accuracy
 from toolkit.probabilities import probabilities
-from toolkit.scoring.bootstrap import interval, jackknife_variance
+from toolkit.scoring.bootstrap import fill_classes, jackknife_variance, widened
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, count_cells, suite
 from toolkit.task import Segmentation, Task
 
@@ -48,12 +48,12 @@ def all_triples(labelled: Labelled) -> np.ndarray:
     classes and folds alike: samples are ordered by their class (masks: their rarest) and fold, and dealt to the
     cells in turn; then again, moved on.
     """
-    fold, targets, task = labelled.fold, labelled.targets, labelled.competition.task
+    fold, truth, task = labelled.fold, labelled.truth, labelled.competition.task
     rows = np.flatnonzero(labelled.inside)
     cells = count_cells(task.image_shape[2])
     rng = np.random.default_rng(SEED)
     rows = rng.permutation(rows)
-    rows = rows[np.lexsort((fold[rows], _strata(targets[rows], task)))]
+    rows = rows[np.lexsort((fold[rows], _strata(truth[rows], task)))]
     dealt, moves = rng.permutation(cells), rng.permutation(cells)
     triples = np.empty((cells, len(rows), 3), np.int32)
     for level, move in zip(triples, moves, strict=True):
@@ -63,10 +63,10 @@ def all_triples(labelled: Labelled) -> np.ndarray:
     return triples.reshape(-1, 3)
 
 
-def _strata(targets: np.ndarray, task: Task) -> np.ndarray:
+def _strata(truth: np.ndarray, task: Task) -> np.ndarray:
     if not isinstance(task, Segmentation):
-        return targets
-    held = describe(targets, task)[:, : len(task.classes)] > 0
+        return truth
+    held = describe(truth, task)[:, : len(task.classes)] > 0
     return np.where(held, held.sum(0), len(held) + 1).argmin(1)
 
 
@@ -89,13 +89,16 @@ def score_triples(labelled: Labelled, evidence: Evidence, total: int) -> dict[st
     counted = _counted(labelled, evidence)
     by_corruption, cells = counted.scores(np.zeros(len(triples), np.int64))
     by_fold, _ = counted.scores(labelled.fold[triples[:, 0]])
-    low, high = interval(score_draws(labelled, evidence))
+    group = _groups(labelled, evidence)
+    score = _mean(by_corruption[0])
+    low, high = widened(score or 0.0, counted.draws(group), counted.without(group))
     families = dict.fromkeys(member.family for member in members)
     in_family = {family: [member.family == family for member in members] for family in families}
     return {
-        "score": _mean(by_corruption[0]),
+        "score": score,
         "low": low,
         "high": high,
+        "groups": int(group.max()) + 1,
         "by_fold": [_mean(scores) for scores in by_fold],
         "by_corruption": {m.name: _number(s) for m, s in zip(members, by_corruption[0], strict=True)},
         "by_family": {family: _mean(by_corruption[0][at]) for family, at in in_family.items()},
@@ -110,8 +113,12 @@ def score_triples(labelled: Labelled, evidence: Evidence, total: int) -> dict[st
 
 def score_draws(labelled: Labelled, evidence: Evidence) -> np.ndarray:
     """Stress scores (draws,) under resampling of groups; two runs with the same triples have the same draws."""
-    group = labelled.group[evidence.triples[:, 0]]
-    return _counted(labelled, evidence).draws(np.unique(group, return_inverse=True)[1])
+    return _counted(labelled, evidence).draws(_groups(labelled, evidence))
+
+
+def _groups(labelled: Labelled, evidence: Evidence) -> np.ndarray:
+    """Of the triples, numbered from 0."""
+    return np.unique(labelled.group[evidence.triples[:, 0]], return_inverse=True)[1]
 
 
 def _counted(labelled: Labelled, evidence: Evidence) -> "_Counted":
@@ -120,7 +127,7 @@ def _counted(labelled: Labelled, evidence: Evidence) -> "_Counted":
     if evidence.confusions is None:
         which, value = np.arange(len(triples)), np.ones(len(triples))
         predicted = competition.decode(probabilities(evidence.probabilities))
-        entry = labelled.targets[triples[:, 0]].astype(np.int64) * classes + predicted
+        entry = labelled.truth[triples[:, 0]].astype(np.int64) * classes + predicted
     else:
         flat = evidence.confusions.reshape(len(triples), -1)
         which, entry = flat.nonzero()
@@ -179,17 +186,14 @@ class _Counted:
     def _score_each(self, pooled: np.ndarray) -> np.ndarray:
         """Scores (parts, S) of the corruptions' matrices (parts, S, C, C).
 
-        Where a mean over classes lacks one, because few samples were taken, the class counts with its mean over the
-        other corruptions. Left out it would flatter the score: it is the hard classes that are rare.
+        Where a metric over classes lacks one, because few samples were taken, the class is filled in as it is
+        predicted under the other corruptions. Left out it would flatter the score: the hard classes are the rare ones.
         """
-        if isinstance(self.competition.metric, Accuracy):
-            return self.competition.score(pooled)
-        scored = list(self.competition.scored)
-        occurs = pooled.sum(-1)[..., scored] > 0
-        by_class = np.where(occurs, self.competition.metric.by_class(pooled, scored)[..., scored], 0.0)
-        elsewhere = by_class.sum(-2, keepdims=True) / np.maximum(occurs.sum(-2, keepdims=True), 1)
-        known = occurs.any(-2, keepdims=True)
-        return np.where(occurs, by_class, elsewhere).sum(-1) / np.maximum(known.sum(-1), 1)
+        if not isinstance(self.competition.metric, Accuracy):
+            sizes = pooled.sum((-2, -1))[..., None]  # (parts, S, 1)
+            of_those = (sizes * (pooled.sum(-1) > 0)).sum(-2)[..., None]  # (parts, C, 1): of those that have the class
+            pooled = fill_classes(pooled, (pooled.sum(-3) / np.maximum(of_those, 1e-12))[:, None])
+        return self.competition.score(pooled)
 
     def draws(self, group: np.ndarray, draws: int = 1000) -> np.ndarray:
         """Stress scores (draws,) under resampling of groups; the same groups make the same draws.
@@ -206,15 +210,19 @@ class _Counted:
             scores, _ = self._scores((entries.T @ times).T, (numbers.T @ times).T)
             made.append(np.nanmean(scores, axis=1))
         drawn = np.concatenate(made)
-        block = rng.permutation(groups) % BLOCKS
-        error = np.sqrt(self._jackknife(block[group]))
+        error = np.sqrt(jackknife_variance(self.without(group)))
         return drawn.mean() + (drawn - drawn.mean()) * max(1.0, error / max(drawn.std(), 1e-12))
 
-    def _jackknife(self, part: np.ndarray) -> float:
-        """The score's variance, by leaving out each part of the triples in turn."""
+    def without(self, group: np.ndarray) -> np.ndarray:
+        """Stress scores without each group in turn, or each of BLOCKS blocks of many groups."""
+        block = np.random.default_rng(0).permutation(int(group.max()) + 1) % BLOCKS
+        return self._without(block[group])
+
+    def _without(self, part: np.ndarray) -> np.ndarray:
+        """Scores without each part of the triples in turn."""
         entries, numbers = (table.toarray() for table in self.sums(part))
         scores, _ = self._scores(entries.sum(0) - entries, numbers.sum(0) - numbers)
-        return jackknife_variance(np.nanmean(scores, axis=1))
+        return np.asarray(np.nanmean(scores, axis=1))
 
     def error(self, left_out: float) -> float:
         """Standard error of the score for a share of triples: a jackknife over random parts of them.
@@ -222,4 +230,4 @@ class _Counted:
         It leaves out that they are spread evenly, so it is rather too large. left_out: share not taken.
         """
         part = np.random.default_rng(0).permutation(len(self.cell)) % PARTS
-        return float(np.sqrt(self._jackknife(part) * left_out))
+        return float(np.sqrt(jackknife_variance(self._without(part)) * left_out))

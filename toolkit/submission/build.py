@@ -12,18 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition, Rules
+from toolkit.data.known_answers import KnownAnswers, stored_answers
 from toolkit.errors import UserError
-from toolkit.outcome import Done, Outcome, Table, Warned, interval
+from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, interval, mended
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
-from toolkit.store import atomic, sha256
+from toolkit.store import atomic, hash_json, sha256
 from toolkit.submission.checks import blend_prediction, check_submission, oof_counts, score_again
+from toolkit.submission.holdout import holdout_score, holdout_words
 from toolkit.submission.ledger import Ledger, identity
 
 CHECKED = 256  # training images on which a code submission must agree with the blend
 HALF = "-fp16"  # ends the name of a submission with halved parameters
+KNOWN = "-known"  # ends the name of one that gives known answers
 SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names it
 
 
@@ -31,9 +36,9 @@ SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names i
 class Submission(Outcome):
     """A file that passed its check.
 
-    scores: of the blend, by kind; line: of the ledger; images: it was checked on so many, None where it was built and
-    checked before; remarks: what the check found odd; beside: what the scores know nothing of, such as ", chosen among
-    60 trials".
+    scores: of the blend, by kind, and `holdout`; line: of the ledger; images: it was checked on so many, None where it
+    was built and checked before; remarks: what the check found odd; beside: what the scores know nothing of, such as
+    ", chosen among 60 trials"; known: how many test images have a known answer.
     """
 
     competition: Competition
@@ -43,17 +48,29 @@ class Submission(Outcome):
     images: int | None = None
     remarks: Sequence[str | Warned] = ()
     beside: str = ""
+    known: int = 0
 
     def told(self) -> Sequence[str | Warned | Table]:
         told: list[str | Warned | Table] = [f"{self.path}: already built and checked"]
         if self.images is not None:
             title = f"{self.competition.name}: the submission's check"
             told = [*self.remarks, Table(title, ["", "here", "allowed"], self._check(self.competition.rules))]
+        metric, holdout = self.competition.metric.name, self.scores["holdout"]
         return [
             *told,
             f"{self.path} ({self.path.stat().st_size / 1e6:.1f} MB) passed its check",
-            f"out-of-fold {self.competition.metric.name}: {interval(self.scores['clean'])}{self.beside}",
+            f"out-of-fold {metric}: {interval(self.scores['clean'])}{self.beside}",
+            *(f"{MENDED}: {text}" for text in mended(self.scores["clean"])),
+            *(holdout_words(holdout, metric) if holdout else []),
+            *self._answers(),
         ]
+
+    def _answers(self) -> list[str]:
+        if self.line.get("known"):
+            return [f"{self.line['known']} test images have the answers of equal training images, not the blend's"]
+        if self.known:
+            return [f"{self.known:,} test images are equal to training images: --known-answers gives their answers"]
+        return []
 
     def as_json(self) -> dict[str, Any]:
         return {"submission": str(self.path), **self.scores, "ledger": dict(self.line)}
@@ -61,8 +78,9 @@ class Submission(Outcome):
     def _check(self, rules: Rules) -> list[list[str]]:
         line, checked = self.line, self.line["checked"]
         same = checked - round((1 - line["agreement"]) * checked)
+        blend = "the blend and the known answers" if line.get("known") else "the blend"
         rows = [
-            ["agrees with the blend", f"{same:,} of {checked:,} labels, {line['ties']} ties", "all"],
+            [f"agrees with {blend}", f"{same:,} of {checked:,} labels, {line['ties']} ties", "all"],
             ["size", f"{line['bytes'] / 1e6:.1f} MB", _megabytes(rules.submission_bytes)],
         ]
         if "seconds" in line:
@@ -86,16 +104,20 @@ def build(
     *,
     half: bool = False,
     images: int | None = None,
+    known: bool = False,
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Submission:
-    """Build, check and register; a submission of the same blend is not built twice.
+    """Build, check, score on the held-out samples and register; a submission of the same blend is not built twice.
 
     raw: the organisers' files, where their sample submission may lie. half: store a code submission's parameters as
     float16, if that doesn't change the score. images: of the training set, to run code on (default: CHECKED).
-    Raises UserError where the organisers would refuse the file, it isn't the blend, or a rule is broken.
+    known: test images that are training images get these' answers in place of the blend's. Raises UserError where the
+    organisers would refuse the file, it isn't the blend, or a rule is broken.
     """
-    competition, name, metrics = blend.labelled.competition, submission_name(blend), blend.metrics
+    answers = _answers(blend, known)
+    given = answers if known else None
+    competition, name, metrics = blend.labelled.competition, submission_name(blend, given), blend.metrics
     scores = {kind: metrics.get(kind) for kind in SCORES}
     beside = "".join(f", {one.chosen.words}" for one in blend.unseen)
     folder, suffix = ledger.folder / ledger.competition, competition.submission_suffix
@@ -103,23 +125,45 @@ def build(
     half = half and (ledger.line_of(path) is not None or _may_halve(blend, device, progress))
     if not half:
         path = folder / f"{name}{suffix}"
-    known = ledger.line_of(path)
-    if known is not None:
-        return Submission(competition, path, scores, known, beside=beside)
+    line: Mapping[str, Any] | None = ledger.line_of(path)
+    if blend.doubt:
+        progress.warn(blend.doubt)
+    if line is not None:
+        scores["holdout"] = holdout_score(blend, device, progress)
+        return Submission(competition, path, scores, line, beside=beside, known=len(answers))
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
-    prediction = blend_prediction(blend, images or CHECKED, device, half)
+    prediction = blend_prediction(blend, images or CHECKED, device, half, given)
     with atomic(path) as partial:
         competition.write_submission(prediction, partial)
         figures, remarks = check_submission(competition, prediction, partial, raw / SAMPLE, oof_counts(blend))
-    line = ledger.append(_line(blend, scores, ledger, path) | figures)
-    return Submission(competition, path, scores, line, len(prediction.images), remarks, beside)
+        scores["holdout"] = holdout_score(blend, device, progress)
+    line = ledger.append(_line(blend, scores, ledger, path) | figures | {"known": len(answers) if known else None})
+    return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, len(answers))
 
 
-def submission_name(blend: Blend) -> str:
-    """Its ID, from all that the blend was made from."""
+def _answers(blend: Blend, asked: bool) -> KnownAnswers:
+    """Those that a submission of the blend could give; UserError where it is asked for some and may give none."""
+    labelled, none = blend.labelled, KnownAnswers(np.zeros(0, np.int64), blend.labelled.targets[:0])
+    competition = labelled.competition
+    if asked and competition.try_submission is not None:
+        raise UserError(f"--known-answers is for submissions of files; {competition.name} takes code")
+    if asked and not competition.rules.unlabelled_test_images:
+        text = "the test images may not be looked at, so no answer of theirs is known; leave out --known-answers"
+        raise UserError(competition.rules.sentence("unlabelled_test_images", text))
+    possible = competition.try_submission is None and labelled.may_look_at_test_images
+    found = stored_answers(labelled) if possible else none
+    if asked and not len(found):
+        raise UserError("no test image is equal to a training image whose answer is sure; leave out --known-answers")
+    return found
+
+
+def submission_name(blend: Blend, known: KnownAnswers | None = None) -> str:
+    """Its ID, from all that the blend was made from, and the known answers that are given in its place."""
     _manifest(blend)
-    return f"{blend.name}-{blend.hash[:8]}"
+    if known is None:
+        return f"{blend.name}-{blend.hash[:8]}"
+    return f"{blend.name}-{hash_json([blend.hash, known.hash])[:8]}{KNOWN}"
 
 
 def _manifest(blend: Blend) -> dict[str, Any]:
@@ -147,6 +191,7 @@ def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -
     first, *_ = made_from["runs"].values()
     shares = [f"{run}={share:.6g}" for run, share in blend.shares.items()]
     limits = [f"--{name.replace('_', '-')}={value}" for name, value in made_from.get("limits", {}).items()]
+    limits += [f"--blender={blend.asked}"] if blend.asked else []
     views = made_from.get("views", [])  # all that were tried
     line: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -161,7 +206,7 @@ def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -
         "data": first["data"],
         "metric": competition.metric.name,
     }
-    for kind in SCORES:
+    for kind in (*SCORES, "holdout"):
         score, prefix = scores[kind], "" if kind == "clean" else f"{kind}_"
         for column, name in ((kind, "score"), (f"{prefix}low", "low"), (f"{prefix}high", "high")):
             line[column] = round(score[name], 6) if score else None
@@ -185,7 +230,9 @@ def _git(folder: Path) -> tuple[str, str]:
 def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> Done:
     """Build the submission of that ID again; UserError where the blend is another one, or the bytes are."""
     line, competition = ledger.find(name), blend.labelled.competition
-    name, now = identity(line), submission_name(blend)
+    name = identity(line)
+    known = stored_answers(blend.labelled) if name.endswith(KNOWN) else None
+    now = submission_name(blend, known)
     if now != name.removesuffix(HALF):
         shares, *options_given = line["blend"].partition(" --")
         runs = " ".join([part.rpartition("=")[0] for part in shares.split()]) + "".join(options_given)
@@ -195,7 +242,7 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{name}{competition.submission_suffix}"
-        competition.write_submission(blend_prediction(blend, 0, device, name.endswith(HALF)), path)
+        competition.write_submission(blend_prediction(blend, 0, device, name.endswith(HALF), known), path)
         made = sha256(path)
     if made != line["sha256"]:
         commit, tree = _git(competition.folder)

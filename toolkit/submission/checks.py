@@ -9,6 +9,7 @@ from torch import nn
 
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition, Member, Prediction
+from toolkit.data.known_answers import KnownAnswers
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
@@ -21,22 +22,35 @@ from toolkit.submission.readers import compare_with_sample, suspicions
 TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
 
 
-def blend_prediction(blend: Blend, images: int, device: str, half: bool = False) -> Prediction:
+def blend_prediction(
+    blend: Blend, images: int, device: str, half: bool = False, known: KnownAnswers | None = None
+) -> Prediction:
     """What a submission of the blend is made from.
 
     images: on how many training images a code submission is going to be compared; 0 where it won't be, and
-    then nothing is predicted. Raises UserError where weights of its networks are gone.
+    then nothing is predicted. known: answers that a submission of a file gives in place of the blend's. Raises
+    UserError where weights of its networks are gone.
     """
     labelled, choice, stored = blend.labelled, blend.views, blend.test
     competition, members = labelled.competition, blend_members(blend)
     views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
     if stored is not None and competition.try_submission is None:
         labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
-        return Prediction(labelled.test_images, labels, members, views, view_weights=weights)
+        if known is not None:
+            labels[known.rows] = known.targets
+        return Prediction(labelled.test_images, labelled.test_ids, labels, members, views, view_weights=weights)
     rows = np.linspace(0, len(labelled.images) - 1, min(images, len(labelled.images))).astype(int)
     biases = blend.described["biases"]
-    made = Prediction(labelled.images[rows], np.zeros(0, np.uint8), members, views, biases and tuple(biases), half)
-    made = replace(made, view_weights=weights)
+    made = Prediction(
+        labelled.images[rows],
+        labelled.ids[rows],
+        np.zeros(0, np.uint8),
+        members,
+        views,
+        biases and tuple(biases),
+        half,
+        view_weights=weights,
+    )
     return predicted(competition, made, device) if images else made
 
 
@@ -117,7 +131,7 @@ def check_submission(
         labels = ran.labels
         figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
-        labels = competition.read_submission(path, prediction.images)
+        labels = competition.read_submission(path, prediction.images, prediction.ids)
         if competition.submission_suffix == ".csv" and sample.exists():
             compare_with_sample(path, sample)
         elif competition.submission_suffix == ".csv":

@@ -22,6 +22,11 @@ from toolkit.errors import UserError
 from toolkit.store import atomic
 
 LAYOUT = 1  # raised when what is built here changes
+SYSTEM = (  # folders of any machine: libraries, devices, drivers; nothing that a user keeps
+    *(f"{above}/{name}" for above in ("", "/usr", "/usr/local") for name in ("bin", "sbin", "lib", "lib32", "lib64")),
+    *("/usr/libexec", "/usr/share", "/usr/local/share", "/usr/local/cuda", "/usr/local/nvidia"),
+    *("/etc", "/proc", "/sys", "/dev", "/nix/store", "/run/opengl-driver", "/System", "/Library"),
+)
 
 
 def clean_python(packages: Sequence[str]) -> Path:
@@ -39,6 +44,17 @@ def clean_python(packages: Sequence[str]) -> Path:
             venv.EnvBuilder(symlinks=True, with_pip=False).create(partial)
             link(chosen, _site_packages(partial))
     return python
+
+
+def readable(python: Path) -> list[Path]:
+    """What an interpreter of `clean_python` and its packages read: itself, where its links lead, and the system."""
+    folder = python.parent.parent
+    site = _site_packages(folder)
+    homes = dict.fromkeys([Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix).resolve()])
+    own = [home / name for home in homes for name in ("bin", "lib", "lib64")]
+    links = [path.resolve() for path in site.rglob("*") if path.is_symlink()]  # doesn't go into them
+    libraries = [Path(name) for name in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if name]
+    return [folder, *own, *links, *libraries, *map(Path, SYSTEM)]
 
 
 def cache_folder() -> Path:

@@ -38,8 +38,9 @@ class Grade(Outcome):
         return result | ({"readings": self.readings} if self.readings else {})
 
 
-def grade(competition: Competition, submission: Path, truth: Path) -> Grade:
-    """truth: an .npz with `targets` and, where the submission is code, the test `images`.
+def grade(competition: Competition, submission: Path, truth: Path, ids: np.ndarray | None = None) -> Grade:
+    """truth: an .npz with `targets` and, where the submission is code, the test `images`. ids: of the test images, in
+    the order of the truth; None: their rows.
 
     Raises UserError where the file isn't there, doesn't fit the task, or has another number of samples.
     """
@@ -54,7 +55,11 @@ def grade(competition: Competition, submission: Path, truth: Path) -> Grade:
     images = np.empty((len(targets), *task.image_shape), np.uint8)
     if "images" in known.keys or competition.rules.submission_packages:  # code can't be scored without
         images = image_array(known["images"], task.image_shape, f"{truth}: images")
-    labels = competition.read_submission(submission, images)
+    if ids is None:
+        ids = np.arange(len(targets))
+    elif len(ids) != len(targets):
+        raise UserError(f"{truth} has {len(targets)} targets, there are {len(ids)} test images")
+    labels = competition.read_submission(submission, images, ids)
     if labels.shape != targets.shape:
         raise UserError(f"{submission} holds {len(labels)} predictions, {truth} has {len(targets)}")
     confusion = confusion_matrix(targets, labels, classes)

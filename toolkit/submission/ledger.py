@@ -38,12 +38,16 @@ COLUMNS = (
     "matched_low",
     "matched_high",
     "chosen",  # by a search, and among how many of its trials: the scores know nothing of it
+    "holdout",  # of what is handed in on the held-out samples, where there are any
+    "holdout_low",
+    "holdout_high",
     "checked",  # labels that were compared with the blend's own
     "agreement",  # share of them that agree
     "ties",  # of those that don't: two classes were equally probable
     "seconds",  # of a code submission in the sandbox, with what it holds of memory
     "peak_bytes",
     "network",
+    "known",  # test images that have the answers of equal training images, where that was asked for
     "public",  # what the leaderboard said
     "private",
     "uploaded",  # when it was handed in
@@ -110,9 +114,9 @@ class Ledger(Outcome):
     def told(self) -> Sequence[Table]:
         lines = self.lines
         # a column of dashes would only take the width
-        more = [name for name in ("stress", "matched") if any(line[name] for line in lines)]
+        more = [name for name in ("stress", "matched", "holdout") if any(line[name] for line in lines)]
         chosen = ["chosen"] if any(line["chosen"] for line in lines) else []
-        columns = ["ID", "built", "clean", *more, *chosen, "public/private", "cost"]
+        columns = ["ID", "built", "clean", *more, *chosen, "public\nprivate", "cost"]
         title = f"{self.path}: {self.competition}, {len(lines)} submissions"
         return [Table(title, columns, [_row(line, more, chosen) for line in lines])]
 

@@ -29,7 +29,7 @@ import numpy as np
 from toolkit.competition import Rules, SandboxRun
 from toolkit.errors import UserError
 from toolkit.submission import sandbox_server
-from toolkit.submission.clean_environment import clean_python
+from toolkit.submission.clean_environment import clean_python, readable
 
 SECONDS, MEMORY = 1800.0, 16 << 30  # where the organisers publish no limit: a run that is plainly stuck
 OUTPUT = 64 << 20  # bytes that a submission may print or leave in its temporary folder
@@ -89,13 +89,14 @@ class _Place:
         for folder in (self.images.parent, self.output, self.temporary):
             folder.mkdir(parents=True)
 
-    def job(self) -> str:
+    def job(self, python: Path) -> str:
         return json.dumps(
             {
                 "code": str(self.code),
                 "images": str(self.images),
                 "labels": str(self.labels),
                 "report": str(self.report),
+                "readable": [str(path) for path in readable(python)],
                 "writable": [str(self.temporary)],
             }
         )
@@ -108,7 +109,7 @@ class _Place:
 def _run(path: Path, place: _Place, rules: Rules) -> dict[str, Any]:
     """The report of a process that came to its end; UserError for any other."""
     python = clean_python(rules.submission_packages)
-    command = [str(python), "-I", "-B", "-W", "ignore", sandbox_server.__file__, place.job()]
+    command = [str(python), "-I", "-B", "-W", "ignore", sandbox_server.__file__, place.job(python)]
     with open(place.printed, "wb") as printed, open(place.complaints, "wb") as complaints:
         process = subprocess.Popen(
             [*NAMESPACE, *command] if has_namespace() else command,
@@ -199,6 +200,8 @@ def _why(path: Path, place: _Place, rules: Rules, report: dict[str, Any], status
         return rules.sentence("submission_packages", f"{path} fails {stage}: {reason}; {allowed}")
     if kind == "FileNotFoundError":
         return f"{path} fails {stage}: {reason}; is the file in the zip, and named relative to model.py?"
+    if "Permission denied" in reason:  # by the kernel: native code, or Python by a detour
+        return f"{path} fails {stage}: {reason}; {sandbox_server.NO_SUCH_FILE}, put what it needs into the zip"
     if kind == "TypeError" and reason.startswith("predict returned"):
         printed = place.printed.stat().st_size
         note = f"; it printed {printed} bytes, but labels must be returned" if printed else ""

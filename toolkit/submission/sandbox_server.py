@@ -1,6 +1,6 @@
 """What the sandbox starts in its clean environment: it plays the organisers' server, once.
 
-    python sandbox_server.py '{"code": …, "images": …, "labels": …, "report": …, "writable": […]}'
+    python sandbox_server.py '{"code": …, "images": …, "labels": …, "report": …, "readable": […], "writable": […]}'
 
 Nothing of the toolkit may be imported here. `report` tells how far it came, whatever happens to the process:
 `stage` (import, make, predict, done), `error` (the last line of an exception), `kind` (its type),
@@ -8,6 +8,7 @@ Nothing of the toolkit may be imported here. `report` tells how far it came, wha
 """
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -17,9 +18,12 @@ import time
 from typing import Any
 
 ASKS = "asks for the network"
+NO_SUCH_FILE = "the server has no such file"
 LINE = 400  # characters of an error that are kept
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = ("mkdir", "rename", "remove", "rmdir", "link", "symlink", "truncate", "chmod", "chown", "utime")
+LISTS = ("os.listdir", "os.scandir")
+LOCAL = 1  # the family of sockets within a machine, by which the processes of a DataLoader speak
 NETWORK = ("connect", "getaddrinfo", "gethostbyname", "gethostbyaddr", "sendto", "sendmsg", "bind")
 
 
@@ -38,8 +42,9 @@ def serve(job: dict[str, Any]) -> None:
         import numpy as np
 
         images = np.load(job["images"], allow_pickle=False)
-        guard([*job["writable"], job["labels"], job["report"]])
-        lock([*job["writable"], os.path.dirname(job["report"]), "/dev", "/proc"])
+        readable = [job["code"], *job["readable"]]
+        lock(readable, [*job["writable"], os.path.dirname(job["report"]), "/dev", "/proc"])
+        guard(readable, [*job["writable"], job["labels"], job["report"]])
         os.chdir(job["code"])
         sys.path.insert(0, "")
         module: Any = __import__("model")
@@ -73,39 +78,57 @@ def peak() -> int:
         return most if sys.platform == "darwin" else most * 1024
 
 
-def guard(writable: list[str]) -> None:
-    """From now on refuse network and writes outside `writable`, as far as Python sees them."""
-    roots = tuple(os.path.realpath(path) for path in writable)
+def guard(readable: list[str], writable: list[str]) -> None:
+    """From now on refuse network, reads outside both lists and writes outside `writable`, as far as Python sees them.
 
-    def allowed(path: Any) -> bool:
+    A file that is read elsewhere is not found, as it will not be on the server.
+    """
+    written = tuple(map(os.path.realpath, [*writable, "/dev"]))
+    read = (*readable, *map(os.path.realpath, readable), *written)
+
+    def allowed(path: Any, roots: tuple[str, ...]) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return True  # a number: it was opened before
-        real = os.path.realpath(os.fsdecode(path))
-        return real.startswith("/dev/") or any(real == root or real.startswith(root + os.sep) for root in roots)
+        named = os.fsdecode(path)
+        # torch reads thousands of files through the environment's links: those are known by their names
+        return (roots is read and _below(os.path.abspath(named), roots)) or _below(os.path.realpath(named), roots)
+
+    def missing(path: Any) -> FileNotFoundError:
+        return FileNotFoundError(errno.ENOENT, NO_SUCH_FILE, os.fsdecode(path))
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
-            if isinstance(flags, int) and flags & WRITES and not allowed(path):
-                raise PermissionError(f"writes to {os.fsdecode(path)}")
+            if isinstance(flags, int) and flags & WRITES:
+                if not allowed(path, written):
+                    raise PermissionError(f"writes to {os.fsdecode(path)}")
+            elif not allowed(path, read):
+                raise missing(path)
+        elif event in LISTS and not allowed(arguments[0], read):
+            raise missing(arguments[0])
         elif event.startswith("os.") and event[3:] in CHANGES:
             for path in arguments[:2] if event in ("os.rename", "os.link", "os.symlink") else arguments[:1]:
-                if not allowed(path):
+                if not allowed(path, written):
                     raise PermissionError(f"changes {os.fsdecode(path)}")
         elif event.startswith("socket.") and event[7:] in NETWORK:
             target = next((a for a in arguments if isinstance(a, str | tuple)), "")
-            if event == "socket.bind" or (event != "socket.getaddrinfo" and isinstance(target, str) and "/" in target):
-                return  # a local socket
+            if event == "socket.bind" or getattr(arguments[0], "family", None) == LOCAL:
+                return
             host = target[0] if isinstance(target, tuple) and target else target
             raise ConnectionError(f"{ASKS}: {event[7:]} {host}")
 
     sys.addaudithook(hook)
 
 
-def lock(writable: list[str]) -> bool:
-    """Have the kernel refuse all other writes, of native code and child processes too; False where it can't.
+def _below(path: str, roots: tuple[str, ...]) -> bool:
+    return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
-    Landlock, Linux 5.13 and later: https://docs.kernel.org/userspace-api/landlock.html
+
+def lock(readable: list[str], writable: list[str]) -> bool:
+    """Have the kernel refuse all other reads and writes, of native code and child processes too; False where it can't.
+
+    `writable` may be read too; what doesn't exist is left out. Landlock, Linux 5.13 and later:
+    https://docs.kernel.org/userspace-api/landlock.html
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -114,13 +137,17 @@ def lock(writable: list[str]) -> bool:
     version = system.syscall(create, None, 0, 1)
     if version < 1:
         return False
+    read_file, read_folder = 1 << 2, 1 << 3
     # write, remove a folder or file, make anything; with later versions move between folders, and truncate
-    rights = 1 << 1 | 0b111111111 << 4 | (version >= 2) << 13 | (version >= 3) << 14
-    ruleset = system.syscall(create, struct.pack("Q", rights), 8, 0)
-    for path in writable:
-        folder = os.open(path, os.O_PATH)
-        system.syscall(add, ruleset, 1, struct.pack("=Qi", rights, folder), 0)
-        os.close(folder)
+    change = 1 << 1 | 0b111111111 << 4 | (version >= 2) << 13 | (version >= 3) << 14
+    ruleset = system.syscall(create, struct.pack("Q", read_file | read_folder | change), 8, 0)
+    rules = [*((path, 0) for path in readable), *((path, change) for path in writable)]
+    for path, rights in rules:
+        if os.path.exists(path):
+            rights |= read_file | read_folder * os.path.isdir(path)
+            there = os.open(path, os.O_PATH)
+            system.syscall(add, ruleset, 1, struct.pack("=Qi", rights, there), 0)
+            os.close(there)
     no_new_privileges = 38
     system.prctl(no_new_privileges, 1, 0, 0, 0)
     done = system.syscall(restrict, ruleset, 0) == 0

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from toolkit.errors import UserError
+
 BLOCK = 1 << 20  # bytes laid out at a time: as many as stay in a processor's cache
 
 
@@ -59,9 +61,10 @@ def _write_long(out: BinaryIO, pixels: np.ndarray) -> None:
 
 
 def write_csv(file: Path | BinaryIO, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-    """A CSV of named columns of equal length; floats with as many digits as tell them apart."""
+    """A CSV of named columns of equal length, else UserError; floats with as many digits as tell them apart."""
     import pandas as pd
 
+    _check_lengths(columns)
     with _binary(file) as out:
         pd.DataFrame(dict(columns)).to_csv(out, index=False, lineterminator="\n")
 
@@ -109,6 +112,7 @@ def write_run_lengths(
     file: Path | BinaryIO, ids: Sequence[Any], masks: np.ndarray, classes: Mapping[int, str] | None = None
 ) -> None:
     """A CSV `id,rle` of masks (M, H, W), or `id,class,rle` with a row for each image and class in `classes`."""
+    _check_lengths({"id": ids, "masks": masks})
     if classes is None:
         write_csv(file, {"id": ids, "rle": [run_lengths(mask) for mask in masks]})
         return
@@ -121,11 +125,18 @@ def write_run_lengths(
 
 
 def write_parquet(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-    """A Parquet file of named columns of equal length."""
+    """A Parquet file of named columns of equal length, else UserError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _check_lengths(columns)
     pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), path)
+
+
+def _check_lengths(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
+    if len({len(values) for values in columns.values()}) > 1:
+        found = ", ".join(f"{name} {len(values):,}" for name, values in columns.items())
+        raise UserError(f"the columns of a submission must be equally long, they have {found} rows")
 
 
 @contextmanager

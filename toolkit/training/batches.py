@@ -12,7 +12,7 @@ from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import Dataset
 from toolkit.recipe import Recipe
 
-ORDER, AUGMENT, MIX, NETWORK, PSEUDO = range(5)  # what random numbers are drawn for
+ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
 RESIDENT = 0.5  # of a GPU's free memory may hold images
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -51,13 +51,14 @@ class Batches:
             self.resident_targets = torch.from_numpy(np.array(dataset.targets)).to(device)
 
     def chosen(self, epoch: int, step: int) -> np.ndarray:
-        """The rows of a batch, sorted: a memory map is read from front to back."""
+        """The rows of a batch, in no order: neighbours are mixed, and a part of a batch has statistics of its own."""
         rng = generator(ORDER, self.recipe.seed, self.fold, epoch)
         if self.chances is None:
             order = rng.permutation(self.rows)
         else:
             order = rng.choice(self.rows, len(self.rows), p=self.chances)
-        return np.sort(order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size])
+        result: np.ndarray = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+        return result
 
     def augment_seed(self, epoch: int, step: int) -> int:
         return seed_of(AUGMENT, self.recipe.seed, self.fold, epoch, step)
@@ -68,16 +69,34 @@ class Batches:
             index = torch.from_numpy(rows).to(self.device)
             images, targets = self.resident_images[index], self.resident_targets[index]
         else:
-            images, targets = (torch.from_numpy(part[rows]).to(self.device) for part in (self.images, self.targets))
+            images, targets = (gather(part, rows).to(self.device) for part in (self.images, self.targets))
         seed = self.augment_seed(*at)
         images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed)
         return images.contiguous(memory_format=self.memory_format), targets
+
+
+def gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+    """array[rows], read in the order in which it lies: a memory map is read from front to back."""
+    order = np.argsort(rows)
+    result = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    result[order] = array[rows[order]]
+    return torch.from_numpy(result)
 
 
 def sampling_chances(targets: np.ndarray, power: float, scored: Sequence[int]) -> np.ndarray:
     """How often each row is drawn, float64 (N,), summing to 1: frequency ** -power of its (rarest) scored class.
 
     A row with none of them is drawn like one of a class that is everywhere.
+    """
+    rarest, frequency = rarest_class(targets, scored)
+    weight = np.where(rarest < 0, 1, frequency[rarest] ** -power)
+    return weight / weight.sum()
+
+
+def rarest_class(targets: np.ndarray, scored: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the scored classes in each row the fewest rows have, and the share of rows that have each.
+
+    int64 (N,), places in `scored`, -1 where a row has none of them; float64 (len(scored),), never 0.
     """
     present = np.zeros((len(targets), 256), bool)
     if targets.ndim == 1:
@@ -87,5 +106,5 @@ def sampling_chances(targets: np.ndarray, power: float, scored: Sequence[int]) -
             present[row, np.unique(mask)] = True
     present = present[:, list(scored)]
     frequency = np.maximum(present.sum(0), 1) / len(targets)
-    weight = np.where(present, frequency**-power, 1).max(1)
-    return weight / weight.sum()
+    rarity = np.where(present, 1 / frequency, 0)
+    return np.where(present.any(1), rarity.argmax(1), -1), frequency

@@ -1,6 +1,7 @@
 """How many epochs fit into the time: what a recipe costs on this machine, measured, and a plan within a budget."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,34 +14,44 @@ from toolkit.errors import UserError
 from toolkit.networks.predict import predict
 from toolkit.outcome import duration
 from toolkit.progress import SILENT, Progress
-from toolkit.recipe import Recipe, from_dict, to_dict, with_epochs
+from toolkit.recipe import Recipe, Schedule, from_dict, to_dict, with_epochs
 from toolkit.runs import Run
 from toolkit.scoring.matched_to_test import MOST
 from toolkit.scoring.stress import suite_seconds
 from toolkit.store import read_json, write_json
 from toolkit.training.cross_validation import prepare, stress_factor, train
 from toolkit.training.fold import WATCHED
+from toolkit.training.freezing import frozen_epochs
 from toolkit.training.frozen_features import VERSIONS
 from toolkit.training.loop import FoldJob, Training
 from toolkit.training.workers import turns
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
 CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
+HEAD = 0.01  # of an epoch's time is taken by one of the head alone
 WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
 
 
 @dataclass(frozen=True)
 class Cost:
     """Seconds of a training here: `epoch` of all folds, `once` however many epochs, `scores` kept back for the
-    test-matched score and, if that is asked for, the whole suite of corruptions.
+    test-matched score and, if that is asked for, the whole suite of corruptions. `freeze`: the share of the epochs
+    that are trained on features that are computed once, and cost next to nothing.
     """
 
     epoch: float
     once: float
     scores: float = 0.0
+    freeze: float = 0.0
+
+    def of(self, epochs: int) -> float:
+        frozen = frozen_epochs(Schedule(epochs=epochs, freeze=self.freeze))
+        return self.once + self.scores + self.epoch * max(epochs - frozen, HEAD * epochs)
 
     def epochs_within(self, seconds: float) -> int:
-        return int((seconds - self.once - self.scores) / self.epoch)
+        whole = (seconds - self.once - self.scores) / self.epoch
+        most = int((whole + 1) / max(1 - self.freeze, HEAD)) + 1
+        return bisect_right(range(1, most + 1), seconds, key=self.of)
 
 
 def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
@@ -50,7 +61,8 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     took = []
     for step in range(steps + 1):
         begun = time.time()
-        float(training.step(*training.batches[(0, step % training.batches.steps)], step))  # a GPU has to finish it
+        # as the last of an epoch, after which weights are updated; a GPU has to finish it
+        float(training.step(*training.batches[(0, step % training.batches.steps)], training.batches.steps - 1))
         took.append(time.time() - begun)
     images = training.dataset.images[job.valid_rows[:128]]
     for _ in range(2):  # the first warms up
@@ -75,19 +87,20 @@ def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Co
     """What a run with all its scores costs, at the speed that is measured now."""
     _, jobs = prepare(labelled, recipe, device)
     step, image = measure_speed(jobs[0])
-    cost = training_cost(jobs, step, image, len(labelled.test_images))
+    predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
+    cost = training_cost(jobs, step, image, predicted)
     epoch, once, taught = cost.epoch, cost.once, recipe.pseudo.rounds
     epoch *= 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
     once *= 1 + taught
-    if not labelled.masks and recipe.schedule.freeze:  # epochs on features that are computed once
-        epoch *= max(1 - recipe.schedule.freeze, 0.01)
+    freeze = 0.0 if labelled.masks else recipe.schedule.freeze
+    if freeze:
         once += VERSIONS * len(labelled.images) * image
     samples = int(labelled.inside.sum())
     matched = stress != "none" and labelled.may_look_at_test_images
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
         scores += suite_seconds(labelled.images, samples, image)
-    return Cost(epoch * stress_factor(stress), once, scores)
+    return Cost(epoch * stress_factor(stress), once, scores, freeze)
 
 
 def train_within(
@@ -203,8 +216,7 @@ class _Plan:
         write_json(self.labelled.workspace.plan, self.chosen)
 
     def _too_short(self, recipe: Recipe, left: float, cost: Cost) -> UserError:
-        needed = cost.epoch + cost.once + cost.scores
-        budget, rest, wanted = (duration(seconds) for seconds in (self.budget, max(0.0, left), needed))
+        budget, rest, wanted = (duration(seconds) for seconds in (self.budget, max(0.0, left), cost.of(1)))
         return UserError(
             f"the budget of {budget} is too short: {rest} are left of it, and one epoch of {recipe.name} on "
             f"{self.labelled.folds} folds takes about {wanted} here; give more (what was done is not done again)"
@@ -215,4 +227,4 @@ def trial_epochs(labelled: Labelled, recipe: Recipe, seconds: float, device: str
     """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
     _, jobs = prepare(labelled, recipe, device)
     cost = training_cost(jobs, *measure_speed(jobs[0]), 0)
-    return max(0, cost.epochs_within(seconds)), cost
+    return cost.epochs_within(seconds), cost

@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
-from toolkit.outcome import duration, interval
+from toolkit.outcome import MENDED, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Pseudo, Recipe
@@ -136,7 +135,7 @@ def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[R
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
         settings = Settings(**read_json(run.settings_path))
     else:
-        samples = (labelled.folds - 1) * int(labelled.inside.sum())
+        samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
         steps = samples // recipe.batch_size * recipe.schedule.epochs
         remembered = workspace.root / "speed.json"
         settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
@@ -145,14 +144,14 @@ def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[R
 
 def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -> FoldJob:
     labelled = run.labelled
-    trained = labelled.inside & (labelled.fold != fold)
+    rows = labelled.training_rows(fold)
     return FoldJob(
         competition=labelled.competition.folder,
         data=labelled.workspace.data,
         recipe=recipe,
         fold=fold,
-        train_rows=np.flatnonzero(trained),
-        train_groups=labelled.group[trained],
+        train_rows=rows,
+        train_groups=labelled.group[rows],
         valid_rows=labelled.rows(fold),
         relabels=labelled.relabels,
         folder=run.fold(fold).folder,
@@ -209,8 +208,9 @@ def _train_once(
     until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(stress)
     complete = _train_folds(jobs, progress, until, teacher)
     _put_together(run, recipe, complete, device, test_images, progress)
-    clean = interval(run.metrics["clean"])
-    progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {clean}{run.beside}")
+    clean = run.metrics["clean"]
+    mend = "".join(f", {MENDED} {text}" for text in mended(clean))
+    progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(clean)}{mend}{run.beside}")
     add_scores(run, stress, deadline, device, progress)
     progress.say(compare_with_best(run))
 

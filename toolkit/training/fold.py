@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from toolkit.augmentation.mixing import mix_batch
@@ -16,12 +17,12 @@ from toolkit.data.dataset import class_counts
 from toolkit.progress import Watch
 from toolkit.store import atomic
 from toolkit.training import distributed
-from toolkit.training.batches import MIX, Batch, Batches, generator
+from toolkit.training.batches import MIX, WATCH, Batch, Batches, generator, rarest_class
 from toolkit.training.freezing import thawed_from
 from toolkit.training.loop import FoldJob, Trained, Training
 
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
-WATCHED = 256  # validation samples scored now and then, for the eye alone: nothing is chosen by them
+WATCHED = 256  # validation samples scored now and then: a search may give a trial up by it, nothing else is decided
 LOOKS = 10  # how often, in a whole training
 Stop = Callable[[Sequence[dict[str, Any]]], bool]  # the epochs so far, as in history.json
 
@@ -59,6 +60,7 @@ def fit_fold(
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
     thawed = thawed_from(len(training.layers) - 1, schedule)
+    watched = watched_rows(training.dataset.targets, job.valid_rows, training.competition.scored, job.fold)
     saved_at, saved_epochs, complete = time.time(), len(history), True
 
     def save() -> None:
@@ -85,7 +87,7 @@ def fit_fold(
             if score > best:
                 best, best_epoch, best_weights = score, epoch, training.current()
         elif (epoch + 1) % max(1, schedule.epochs // LOOKS) == 0 or epoch + 1 == schedule.epochs:
-            score = distributed.first(lambda: training.score(job.valid_rows[:WATCHED]))
+            score = distributed.first(lambda: training.score(watched))
         line = {"loss": loss, "score": score, "lr": training.lr}
         history.append(line | {"train_seconds": trained, "seconds": time.time() - begun})
         if distributed.rank() == 0 and time.time() - saved_at > SAVE_SECONDS:
@@ -105,6 +107,20 @@ def fit_fold(
         complete,
         time.time() - started,
     )
+
+
+def watched_rows(targets: np.ndarray, rows: np.ndarray, scored: Sequence[int], fold: int) -> np.ndarray:
+    """WATCHED of the rows, or all if there are fewer: drawn at random, each class with its share (masks: the rarest).
+
+    They follow from the fold alone, so that the curves of all recipes are of the same samples.
+    """
+    if len(rows) <= WATCHED:
+        return rows
+    rng = generator(WATCH, fold)
+    rarest, _ = rarest_class(targets[rows], scored)
+    by_class = np.lexsort((rng.random(len(rows)), rarest))
+    evenly = (np.arange(WATCHED) + rng.random()) * len(rows) / WATCHED  # of rows that are in the order of their class
+    return np.sort(rows[by_class[evenly.astype(int)]])
 
 
 def first_batch(job: FoldJob) -> Batch:

@@ -89,7 +89,7 @@ def require_backbone(model: Network, recipe: Recipe) -> None:
     """UserError where the recipe treats a backbone apart and the model has none."""
     schedule, optimizer = recipe.schedule, recipe.optimizer
     asked = {
-        "schedule.freeze=0": frozen_epochs(schedule) > 0,
+        "schedule.freeze=0": schedule.freeze > 0,
         "schedule.unfreeze=at_once": schedule.unfreeze != "at_once",
         "schedule.freeze_norm=false": schedule.freeze_norm,
         "optimizer.backbone_factor=1": optimizer.backbone_factor != 1,
@@ -101,8 +101,10 @@ def require_backbone(model: Network, recipe: Recipe) -> None:
 
 
 def frozen_epochs(schedule: Schedule) -> int:
-    """Epochs at the start with only the head trained."""
-    return round(schedule.freeze * schedule.epochs)
+    """Epochs at the start with only the head trained: some where any are asked for, all only where all are."""
+    if schedule.freeze == 1:
+        return schedule.epochs
+    return min(ceil(round(schedule.freeze * schedule.epochs, 6)), schedule.epochs - 1)
 
 
 def frozen_layers(count: int, schedule: Schedule, epoch: int) -> int:
@@ -120,9 +122,9 @@ def frozen_layers(count: int, schedule: Schedule, epoch: int) -> int:
     return max(0, count - ceil(count * (since + 1) / half))
 
 
-def thawed_from(count: int, schedule: Schedule) -> int:
-    """First epoch in which none of `count` layers is frozen; 0 if there is none."""
-    return next((e for e in range(schedule.epochs) if not frozen_layers(count, schedule, e)), 0)
+def thawed_from(count: int, schedule: Schedule, layer: int = 0) -> int:
+    """First epoch in which this of `count` layers, 0 at the input end, is not frozen; 0 if there is none."""
+    return next((e for e in range(schedule.epochs) if frozen_layers(count, schedule, e) <= layer), 0)
 
 
 def thaw(model: Network, by_layer: Layers, recipe: Recipe, epoch: int) -> None:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ class Training:
 
     def __init__(self, job: FoldJob) -> None:
         competition, dataset = self.competition, self.dataset = job.open()
+        self.truth = open_dataset(job.data).targets
         self.job, self.recipe = job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
         keep_freed_memory()
@@ -120,7 +122,8 @@ class Training:
         distributed.check(min(self.recipe.batch_size, len(rows), self.teacher.size if self.teacher else len(rows)))
         self.ema = Average(self.model, self.recipe.schedule.ema)
         self.snapshots = Snapshots(job.place.snapshots, self.recipe.schedule.epochs)
-        self.optimizer = build_optimizer(self.model, self.recipe)
+        height, width = dataset.images.shape[1:3]
+        self.optimizer = build_optimizer(self.model, self.recipe, (height, width))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.rate = 1.0  # RESCUE once the loss was no number
         self.lr = 0.0
@@ -152,10 +155,8 @@ class Training:
         before = f"score {scores[-1]:.4f}" if scores else ""
         for step in range(steps):
             images, targets = self.batches[epoch, step] if features is None else self._featured(features, epoch, step)
-            last = step == steps - 1
-            update = last or (step + 1) % self.recipe.optimizer.accumulate == 0
-            total += self.step(images, targets, epoch * steps + step, update, features is not None)
-            if step % 10 == 0 or last:  # reading the loss makes a GPU wait
+            total += self.step(images, targets, epoch * steps + step, features is not None)
+            if step % 10 == 0 or step == steps - 1:  # reading the loss makes a GPU wait
                 mean = float(distributed.summed(total)) / (step + 1)
                 if not np.isfinite(mean):
                     raise DivergedError
@@ -168,21 +169,22 @@ class Training:
             self.snapshots.keep(epoch, self.current())
         return mean
 
-    def step(
-        self, images: torch.Tensor, targets: torch.Tensor, number: int, update: bool = True, head_only: bool = False
-    ) -> torch.Tensor:
-        """One batch, with the learning rate of step `number`; its mean loss, on the device: this process's part of it.
+    def step(self, images: torch.Tensor, targets: torch.Tensor, number: int, head_only: bool = False) -> torch.Tensor:
+        """The batch of step `number` of the training; its mean loss, on the device: this process's part of it.
 
-        images: (B, C, H, W), or with head_only a frozen backbone's features (B, F).
+        images: (B, C, H, W), or with head_only a frozen backbone's features (B, F). The weights are updated after
+        `optimizer.accumulate` batches, by their mean gradient; the last update of an epoch may have fewer.
         """
-        steps = self.batches.steps
-        self.lr = self.rate * self.recipe.optimizer.lr
-        self.lr *= lr_factor(number, steps * self.recipe.schedule.epochs, self.recipe.schedule.warmup)
+        steps, together = self.batches.steps, self.recipe.optimizer.accumulate
+        place = number % steps
+        batches = min(together, steps - place + place % together)
+        update = place % together == batches - 1
+        self.lr = self._rate(number, 0)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * group["factor"]
+            group["lr"] = self._rate(number, group["begins"]) * group["factor"]
         if head_only:
             head = self.model.body.get_submodule("head")
-            loss = self.backward(head, images, lambda logits, at: self.loss(logits, targets[at]), update)
+            loss = self.backward(head, images, lambda logits, at: self.loss(logits, targets[at]), update, batches)
         else:
             rng = generator(MIX, self.recipe.seed, self.job.fold, number)
             images, targets, others, share = mix_batch(self.recipe.augment, images, targets, rng, self.counts)
@@ -192,10 +194,10 @@ class Training:
                 return loss if share == 1 else share * loss + (1 - share) * self.loss(logits, others[at])
 
             if self.teacher is None:
-                loss = self.backward(self.model, images, mixed_loss, update)
+                loss = self.backward(self.model, images, mixed_loss, update, batches)
             else:
                 taught = self.teacher.batch(number // steps, number % steps)
-                loss = self.learn_from_both(images, mixed_loss, taught, update)
+                loss = self.learn_from_both(images, mixed_loss, taught, update, batches)
         if update:
             if self.recipe.optimizer.clip:
                 self.scaler.unscale_(self.optimizer)
@@ -206,11 +208,24 @@ class Training:
             self.ema.update()
         return loss
 
-    def backward(self, network: nn.Module, inputs: torch.Tensor, loss_of: LossOf, final: bool) -> torch.Tensor:
+    def _rate(self, number: int, begins: int) -> float:
+        """The learning rate in step `number` of what is trained from epoch `begins` on.
+
+        A mean of weights along the way wants a rate that stays (Izmailov et al. 2018); after a cosine to zero they
+        are all but one point.
+        """
+        schedule, steps = self.recipe.schedule, self.batches.steps
+        held = (self.snapshots.first + 1) * steps if schedule.average == "swa" else inf
+        factor = lr_factor(number, steps * schedule.epochs, schedule.warmup, begins * steps, held)
+        return self.rate * self.recipe.optimizer.lr * factor
+
+    def backward(
+        self, network: nn.Module, inputs: torch.Tensor, loss_of: LossOf, final: bool, batches: int = 1
+    ) -> torch.Tensor:
         """Add the batch's gradients, in parts of even size where it doesn't fit in memory; the mean loss.
 
-        A part has its own statistics of batch norm, and its own mean in a loss with weights.
-        final: the last to be added before the update. Of several processes each adds its part of the batch.
+        A part has its own statistics of batch norm, and its own mean in a loss with weights. final: the last to be
+        added before the update, which has so many batches. Of several processes each adds its part of the batch.
         """
         mean = torch.zeros((), device=self.device)
         parts = distributed.parts(len(inputs), self.settings.micro_batch or self.recipe.batch_size)
@@ -219,19 +234,22 @@ class Training:
                 with autocast(self.device, self.settings.precision):
                     logits = replica(inputs[at])
                 loss = loss_of(logits, at) * (len(logits) / len(inputs))
-                self.scaler.scale(loss * distributed.size() / self.recipe.optimizer.accumulate).backward()
+                self.scaler.scale(loss * distributed.size() / batches).backward()
             mean += loss.detach()
         return mean
 
-    def learn_from_both(self, images: torch.Tensor, loss_of: LossOf, taught: Taught, final: bool) -> torch.Tensor:
+    def learn_from_both(
+        self, images: torch.Tensor, loss_of: LossOf, taught: Taught, final: bool, batches: int
+    ) -> torch.Tensor:
         """Training and test images in turns, each with its share of the gradient."""
         share = self.recipe.pseudo.share
-        known = self.backward(self.model, images, lambda logits, at: (1 - share) * loss_of(logits, at), False)
+        known = self.backward(self.model, images, lambda logits, at: (1 - share) * loss_of(logits, at), False, batches)
         guessed = self.backward(
             self.model,
             taught.images,
             lambda logits, at: share * self.soft_loss(logits, taught.probabilities[at], taught.weight[at]),
             final,
+            batches,
         )
         return known + guessed
 
@@ -283,15 +301,13 @@ class Training:
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
     def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
-        """Official metric of the present (or other) weights on `rows`."""
+        """Official metric of the present (or other) weights on `rows`, on the file's labels."""
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
-        images, targets = self.dataset.images[rows], self.dataset.targets[rows]
+        images, truth = self.dataset.images[rows], self.truth[rows]
         probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
-        confusion = confusion_matrix(
-            targets, self.competition.decode(probabilities), len(self.competition.task.classes)
-        )
+        confusion = confusion_matrix(truth, self.competition.decode(probabilities), len(self.competition.task.classes))
         return float(self.competition.score(confusion))
 
     def state(self) -> dict[str, Any]:

@@ -1,26 +1,28 @@
 """Which optimiser updates which weights, at what rate."""
 
-from math import cos, pi
+from math import cos, inf, pi
 from typing import Any
 
 import torch
 from timm.optim import Lion, Muon
 from torch import nn
 
-from toolkit.networks.network import Network
+from toolkit.networks.network import Network, modes_kept
 from toolkit.recipe import Recipe
-from toolkit.training.freezing import Layers, layers, require_backbone
+from toolkit.training.freezing import layers, require_backbone, thawed_from
 
 
-def build_optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser. Each group's learning rate is to be set to `lr * group["factor"]` before a step.
+def build_optimizer(model: Network, recipe: Recipe, sides: tuple[int, int] = (64, 64)) -> torch.optim.Optimizer:
+    """The recipe's optimiser. Each group's learning rate is to be set before a step: `lr * group["factor"]` times the
+    `lr_factor` of weights that are trained from epoch `group["begins"]` on.
 
     `factor` is 1 for the head and backbone_factor * layer_decay ** depth in the backbone, whose last layer
     has depth 1. Norms, biases and what timm exempts have no weight decay. AdamW is PyTorch's. Lion (Chen et
     al. 2023) is timm's and wants a learning rate 3 to 10 times lower, a weight decay as much higher. Muon
-    (Jordan et al. 2024) is timm's, as PyTorch's takes no convolutions: for all matrices but the network's
-    first and last, its steps scaled to AdamW's size (Liu et al. 2025), AdamW for the rest. On a CPU an update of
-    ResNet-18 by Muon took 0.5 s, by the others 0.013 s, a batch of 32 at 96 x 96 0.35 s (bfloat16, one thread).
+    (Jordan et al. 2024) is timm's, as PyTorch's takes no convolutions: for all matrices but those of the first
+    layer and of the layers that give logits, its steps scaled to AdamW's size (Liu et al. 2025), AdamW for the rest.
+    On a CPU an update of ResNet-18 by Muon took 0.5 s, by the others 0.013 s, a batch of 32 at 96 x 96 0.35 s
+    (bfloat16, one thread). sides: height and width of an image, for a look at which layers those are.
 
     Raises UserError where the recipe treats a backbone apart and the model has none.
     """
@@ -28,22 +30,25 @@ def build_optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
     settings = recipe.optimizer
     exempt = _exempt(model)
     by_layer = layers(model)
-    hidden = _hidden(by_layer) if settings.name == "muon" else set[str]()
-    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
+    hidden = _hidden(model, sides) if settings.name == "muon" else set[nn.Parameter]()
+    groups: dict[tuple[float, int, bool, bool], list[nn.Parameter]] = {}
+    count = len(by_layer) - 1
     for depth, layer in enumerate(reversed(by_layer)):
         factor = settings.backbone_factor * settings.layer_decay**depth if depth else 1.0
+        begins = thawed_from(count, recipe.schedule, count - depth) if depth else 0
         for name, parameter in layer:
             decayed = parameter.ndim > 1 and name not in exempt
-            groups.setdefault((factor, decayed, name in hidden), []).append(parameter)
+            groups.setdefault((factor, begins, decayed, parameter in hidden), []).append(parameter)
     made: list[dict[str, Any]] = [
         {
             "params": parameters,
             "weight_decay": settings.weight_decay if decayed else 0.0,
             "factor": factor,
+            "begins": begins,
             "lr": settings.lr * factor,
         }
         | (_muon(orthogonal) if settings.name == "muon" else {})
-        for (factor, decayed, orthogonal), parameters in groups.items()
+        for (factor, begins, decayed, orthogonal), parameters in groups.items()
     ]
     if settings.name == "adamw":
         return torch.optim.AdamW(made, fused=True)
@@ -59,10 +64,41 @@ def _exempt(model: Network) -> set[str]:
     return {f"body.{model.backbone}.{name}" for name in names}
 
 
-def _hidden(by_layer: Layers) -> set[str]:
-    """Names of the matrices between the first and the last; depthwise filters and tokens are none."""
-    matrices = [name for layer in by_layer for name, p in layer if p.ndim > 1 and min(p.shape[:2]) > 1]
-    return set(matrices[1:-1])
+def _hidden(model: Network, sides: tuple[int, int]) -> set[nn.Parameter]:
+    """The matrices but for those of the ends; depthwise filters and tokens are none."""
+    ends = {p for module in _ends(model, sides) for p in module.parameters(recurse=False)}
+    return {p for p in model.parameters() if p.ndim > 1 and min(p.shape[:2]) > 1 and p not in ends}
+
+
+def _ends(model: Network, sides: tuple[int, int]) -> set[nn.Module]:
+    """The modules with matrices of their own that see the image first, or whose results no other has on the way to
+    the logits: a network may add up several such."""
+    ran: list[nn.Module] = []
+    made_by: dict[Any, list[nn.Module]] = {}  # by the node of the graph that stands for the result
+
+    def ended(module: nn.Module, _: Any, result: Any) -> None:
+        ran.append(module)
+        for each in result if isinstance(result, tuple) else (result,):
+            if isinstance(each, torch.Tensor):
+                made_by.setdefault(each.grad_fn, []).append(module)
+
+    owners = [m for m in model.modules() if any(p.ndim > 1 for p in m.parameters(recurse=False))]
+    hooks = [module.register_forward_hook(ended) for module in owners]
+    with modes_kept(model), torch.enable_grad():
+        logits = model.eval()(torch.zeros(1, model.mean.shape[1], *sides, device=model.mean.device))
+    for hook in hooks:
+        hook.remove()
+    ends, seen, waiting = set(ran[:1]), {None}, [logits.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in made_by:
+            ends.update(made_by[node])
+        else:
+            waiting += [before for before, _ in node.next_functions]
+    return ends
 
 
 def _muon(orthogonal: bool) -> dict[str, Any]:
@@ -72,9 +108,12 @@ def _muon(orthogonal: bool) -> dict[str, Any]:
     return {"use_muon": False, "nesterov": False, "betas": (0.9, 0.999), "eps": 1e-8}
 
 
-def lr_factor(step: int, total: int, warmup: float) -> float:
-    """Linear warm-up over `warmup` of all steps, then a cosine to zero."""
+def lr_factor(step: int, total: int, warmup: float, begins: int = 0, held: float = inf) -> float:
+    """Linear warm-up over `warmup` of all steps, then a cosine to zero.
+
+    begins: the step from which on the weights are trained. What thaws later warms up as long, below the same cosine:
+    its optimiser knows nothing of it yet. held: the step from which on the cosine stays as it is.
+    """
     rise = round(warmup * total)
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + cos(pi * (step - rise) / max(1, total - rise)))
+    risen = min(1.0, max(0, step - begins + 1) / (rise + 1))
+    return risen * 0.5 * (1 + cos(pi * max(0, min(step, held) - rise) / max(1, total - rise)))

@@ -22,7 +22,7 @@ from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
-from toolkit.training.batches import PSEUDO, generator, seed_of
+from toolkit.training.batches import PSEUDO, gather, generator, seed_of
 
 OUTSIDE = IGNORED  # places begin above it
 
@@ -49,9 +49,9 @@ class Teacher:
     def batch(self, epoch: int, step: int) -> Taught:
         """As many test images as make up `pseudo.share` of a batch; masks as many places as pixels."""
         rng = generator(PSEUDO, self.recipe.seed, self.fold, epoch, step)
-        rows = np.sort(rng.integers(len(self.images), size=self.size))
-        images = torch.from_numpy(self.images[rows]).to(self.device).permute(0, 3, 1, 2)
-        predicted = torch.from_numpy(probabilities(self.stored[rows])).to(self.device)
+        rows = rng.integers(len(self.images), size=self.size)
+        images = gather(self.images, rows).to(self.device).permute(0, 3, 1, 2)
+        predicted = torch.from_numpy(probabilities(gather(self.stored, rows).numpy())).to(self.device)
         # what is moved with the images is where each pixel came from, so that soft labels are never interpolated
         shape = predicted.shape[:1] + predicted.shape[2:]
         size = shape[1:].numel()

@@ -54,7 +54,7 @@ def choose_averages(run: Run) -> list[int]:
         return []
 
     def total(fold: RunFold, kind: str) -> np.ndarray:
-        truth = labelled.targets[labelled.rows(fold.number)]
+        truth = labelled.truth[labelled.rows(fold.number)]
         return confusions(labelled.competition, truth, opened(fold.variant(kind)[1])).sum(0)
 
     totals = {kind: [total(fold, kind) for fold in folds] for kind in KINDS}
@@ -81,7 +81,7 @@ def forget_variants(run: Run) -> None:
 
 def store_oof(run: Run) -> dict[str, Any]:
     """Merge the folds' predictions in the order of the data; the clean score."""
-    merged = np.zeros(run.labelled.probability_shape(len(run.labelled.targets)), np.float16)
+    merged = np.zeros(run.labelled.probability_shape(len(run.labelled.truth)), np.float16)
     for fold in run.folds:
         merged[run.labelled.rows(fold.number)] = fold.oof
     return write_oof(run.oof_path, merged, run.labelled)

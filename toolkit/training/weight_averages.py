@@ -70,6 +70,11 @@ class Snapshots(Sequence[Weights]):
         chosen = np.linspace(epochs - quarter, epochs - 1, min(quarter, MOST)).round().astype(int)
         self.paths = {int(epoch): folder / f"snapshot_{epoch}.safetensors" for epoch in chosen}
 
+    @property
+    def first(self) -> int:
+        """The first epoch that counts."""
+        return min(self.paths)
+
     def keep(self, epoch: int, weights: Weights) -> None:
         """Store them if `epoch` (from 0) is one that counts; they are complete or not there."""
         if epoch in self.paths:

@@ -46,7 +46,7 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldConfusions:
         if made_of == weights:
             return known
     if judged == "clean":
-        found = confusions(run.labelled.competition, run.labelled.targets[rows], fold.oof)
+        found = confusions(run.labelled.competition, run.labelled.truth[rows], fold.oof)
     else:
         found = _stressed_confusions(run, number, rows, device)
     made = by_group(number, run.labelled.group[rows], found)
@@ -57,7 +57,7 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldConfusions:
 
 def _stressed_confusions(run: Run, number: int, rows: np.ndarray, device: str) -> np.ndarray:
     labelled, place = run.labelled, resolve_device(device)
-    competition, truth = labelled.competition, labelled.targets[rows]
+    competition, truth = labelled.competition, labelled.truth[rows]
     images, masks = stressed(labelled.images[rows], truth if labelled.masks else None, SEED)
     truth = truth if masks is None else masks
     network = run.network(number, place)

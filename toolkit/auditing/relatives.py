@@ -1,0 +1,81 @@
+"""Relatives of test images among the training images: exact copies, copies, neighbouring tiles.
+
+What they are worth: whether folds should keep relatives together follows from how many test images have any
+(`mimicry`), and a test image that is a training image has a known answer (`toolkit.data.known_answers`).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolkit.auditing.duplicates import find_copies_across
+from toolkit.auditing.findings import REPEATS, kept, kept_pictures, vocabulary
+from toolkit.auditing.tiles import find_seams
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset, rows_of_pictures
+from toolkit.store import atomic
+
+EXACT, COPY = "exact", "copy"
+OPPOSITE = {"right": "left", "bottom": "top"}  # of the side on which a seam's right picture continues its left one
+COLUMNS = ("test", "train", "kind", "similarity")
+
+
+def may_look(competition: Competition, dataset: Dataset) -> bool:
+    """Are there test images, and do the rules let one look at them?"""
+    return competition.rules.unlabelled_test_images and len(dataset.test_images) > 0
+
+
+def stored_relatives(competition: Competition, dataset: Dataset, evidence: Path) -> pd.DataFrame | None:
+    """What the last audit found; None where it didn't look, or may not."""
+    path = evidence / "relatives.parquet"
+    return pd.read_parquet(path) if may_look(competition, dataset) and path.exists() else None
+
+
+def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
+    """A line for each pair found, with the columns COLUMNS: row of the test image, row of the training image.
+
+    distinct: rows of training images to look for, as in `Findings`. kind: `exact`, `copy`, or the side of the training
+    image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
+    it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all.
+    """
+    path = evidence / "relatives.parquet"
+    if not path.exists():
+        table = _search(dataset, distinct, evidence, jobs)
+        with atomic(path) as partial:
+            table.to_parquet(partial, index=False)
+    return pd.read_parquet(path)
+
+
+def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
+    same, known = rows_of_pictures(dataset.test_images), rows_of_pictures(dataset.images)
+    first = {int(rows[0]): rows for rows in same.values()}
+    exact = {int(rows[0]): known[picture] for picture, rows in same.items() if picture in known}
+    # a picture in more rows than that is an intruder, of which one row says enough
+    found = [
+        (test, row, EXACT, 1.0)
+        for test, rows in exact.items()
+        for row in (rows if len(rows) <= REPEATS else rows[:1]).tolist()
+    ]
+    looked_at = np.array([row for row in first if row not in exact], np.int64)
+    if len(looked_at) and len(distinct):
+        pictures = kept_pictures(dataset.images[distinct], evidence / "keypoints", jobs)
+        tests = kept_pictures(dataset.test_images[looked_at], evidence / "test_keypoints", jobs)
+        words = vocabulary(pictures, evidence)
+        vectors, test_vectors = (
+            kept(evidence / name, lambda each=each: np.stack(words.vectors(each.keypoints)))
+            for name, each in (("vectors.npy", pictures), ("test_vectors.npy", tests))
+        )
+        found += [
+            (looked_at[link.right], distinct[link.left], COPY, link.similarity)
+            for link in find_copies_across(pictures, vectors, tests, test_vectors, jobs)
+        ]
+        number = len(distinct)
+        for seam in find_seams(pictures.images, tests.images):
+            test, train, side = seam.right, seam.left, seam.side
+            if test < number:
+                test, train, side = train, test, OPPOSITE[side]
+            found.append((looked_at[test - number], distinct[train], side, 1 - seam.ratio))
+    pairs = [(row, *rest) for test, *rest in found for row in first[int(test)].tolist()]
+    types = {"test": np.int64, "train": np.int64, "kind": str, "similarity": float}
+    return pd.DataFrame(pairs, columns=list(COLUMNS)).astype(types).sort_values(["test", "train"], ignore_index=True)

@@ -1,0 +1,48 @@
+"""Test images whose answer is known, since they are training images to the last bit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.data.dataset import Dataset, hash_sample, open_dataset, rows_of_pictures
+from toolkit.data.folds import LEFT_OUT
+from toolkit.data.labelled import Labelled
+from toolkit.store import hash_json
+
+
+@dataclass(frozen=True)
+class KnownAnswers:
+    """rows: int64 (n,), of the test images; targets: (n, ...), their labels or masks."""
+
+    rows: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def hash(self) -> str:
+        return hash_json([self.rows.tolist(), hash_sample(self.targets)])
+
+
+def known_answers(dataset: Dataset, trusted: np.ndarray) -> KnownAnswers:
+    """Where all equal training images have one and the same target in the organisers' file.
+
+    trusted: bool (N,); a picture that has a target which isn't trusted has no known answer.
+    """
+    known, targets = rows_of_pictures(dataset.images), dataset.targets
+    found, taken = [], []
+    for row, image in enumerate(dataset.test_images):
+        rows = known.get(hash_sample(image))
+        if rows is not None and trusted[rows].all() and (targets[rows] == targets[rows[0]]).all():
+            found.append(row)
+            taken.append(int(rows[0]))
+    return KnownAnswers(np.array(found, np.int64), targets[np.array(taken, np.int64)])
+
+
+def stored_answers(labelled: Labelled) -> KnownAnswers:
+    """Of the workspace's data: what the cleaning list drops or relabels is not trusted."""
+    dataset = open_dataset(labelled.workspace.data)
+    trusted = labelled.fold != LEFT_OUT
+    trusted[labelled.relabels[:, 0]] &= labelled.relabels[:, 1] == dataset.targets[labelled.relabels[:, 0]]
+    return known_answers(dataset, trusted)

@@ -1,0 +1,162 @@
+"""What is handed in, scored on samples that nothing was trained on or chosen by.
+
+Out of fold each sample is judged by one network, while a submission is the mean of all; and runs, views and blends are
+chosen by the samples that they are scored on. The held-out samples meet the submission alone, and are predicted as its
+test images are. Keeping the best of several blends is a choice too, so those that were scored are counted.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from toolkit.blending.blend_folder import Blend
+from toolkit.blending.candidates import NO_LIMITS, SeedGroups, candidate, make_seed_groups
+from toolkit.blending.described import final_solution
+from toolkit.blending.solution import mixed
+from toolkit.blending.stored_views import averaged
+from toolkit.blending.view_choice import ViewChoice
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.tta import IDENTITY, predict_views
+from toolkit.outcome import Warned, interval
+from toolkit.probabilities import as_stored, chunks, open_probabilities, write_probabilities
+from toolkit.progress import SILENT, Progress
+from toolkit.runs import Run
+from toolkit.scoring.holdout import score_held_out
+from toolkit.store import hash_json, read_json, write_json
+
+PLAIN = ViewChoice((IDENTITY,), (1.0,), 0.0, 0.0)  # the image as it is
+
+
+def holdout_score(blend: Blend, device: str = "auto", progress: Progress = SILENT) -> dict[str, Any] | None:
+    """The score of a finished blend on the held-out samples, measured once; None where there are none.
+
+    As `score_held_out`, with the same of each run that has a share in `runs`, and `look` of `looks`: it is that one of
+    so many blends that were scored on these samples. It is kept in the blend's metrics.
+
+    None, too, where the blend's runs are on other folds than the present ones. UserError where their weights are gone,
+    or are others by now.
+    """
+    labelled = blend.labelled
+    if not labelled.held_out.any():
+        return None
+    runs: Mapping[str, Any] = (blend.manifest or {})["runs"]
+    if any((made["data"], made["folds"]) != (labelled.data_hash, labelled.folds_hash) for made in runs.values()):
+        progress.say(
+            "the blend's runs are on other folds than the present ones, so it isn't scored on what these hold out"
+        )
+        return None
+    found = blend.metrics.get("holdout")
+    fresh = found is None
+    found = found or _score(blend, device, progress)
+    looks = _look(labelled, blend.hash)  # before the score can be seen
+    if fresh:
+        write_json(blend.metrics_path, blend.metrics | {"holdout": found})
+    return {**found, "look": looks.index(blend.hash) + 1, "looks": len(looks)}
+
+
+def holdout_words(found: Mapping[str, Any], metric: str) -> list[str | Warned]:
+    """What is to be said of it."""
+    told: list[str | Warned] = [
+        f"held out, as it is handed in: {metric} {interval(dict(found))} on {found['samples']:,} samples in "
+        f"{found['groups']:,} groups"
+    ]
+    return [*told, *map(Warned, kinder(found))]
+
+
+def kinder(found: Mapping[str, Any]) -> list[str]:
+    """A sentence where other blends were scored, too."""
+    if found["looks"] == 1:
+        return []
+    return [
+        f"this is the {ordinal(found['look'])} of {found['looks']} blends that were scored on the held-out samples: "
+        "to choose among them by this score makes it kinder than the leaderboard will be"
+    ]
+
+
+def ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"
+
+
+def _look(labelled: Labelled, blend: str) -> list[str]:
+    """Hashes of the blends that were scored on these held-out samples, the first first, with this one among them."""
+    path = labelled.workspace.holdout
+    samples = hash_json([labelled.data_hash, labelled.ids[labelled.held_out].tolist()])
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        known = read_json(path) if path.exists() else {}
+        looks: list[str] = known.get(samples, [])
+        if blend not in looks:
+            looks = [*looks, blend]
+            write_json(path, known | {samples: looks})
+    return looks
+
+
+def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
+    labelled, shares, place = blend.labelled, blend.shares, resolve_device(device)
+    made_from = (blend.manifest or {})["runs"]
+    runs = [blend.run(name) for name, share in shares.items() if share]
+    for run in runs:
+        if run.manifest != made_from[run.name]:
+            raise UserError(f"{run.folder} isn't what was blended any more; run `python -m toolkit.ensemble` again")
+    if "seed_groups" not in blend.described:
+        raise UserError(f"{blend.folder} is of an older version; remove it and run `python -m toolkit.ensemble` again")
+    progress.say(f"predicting {int(labelled.held_out.sum()):,} held-out samples as the submission does")
+    with tempfile.TemporaryDirectory(dir=labelled.workspace.ensemble, prefix=".scratch-") as scratch:
+        paths = [Path(scratch) / f"{run.name}.npy" for run in runs]
+        for run, path in zip(runs, paths, strict=True):
+            _predict(run, blend.views or PLAIN, place, path)
+        stored = [open_probabilities(path) for path in paths]
+        _blend(blend, runs, stored, device)
+        by_run = {run.name: score_held_out(labelled, each) for run, each in zip(runs, stored, strict=True)}
+    return score_held_out(labelled, open_probabilities(blend.holdout_path)) | {"runs": by_run}
+
+
+def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> None:
+    """The mean of all folds' networks, through the views: as test images are stored, or as a server computes it."""
+    labelled, competition = run.labelled, run.labelled.competition
+    code, rows, networks = (
+        competition.try_submission is not None,
+        np.flatnonzero(labelled.held_out),
+        run.networks(place),
+    )
+    kind = np.float32 if code else run.oof.dtype.type
+
+    def mean(images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> np.ndarray:
+        scored = competition.scored
+        parts = [predict_views(each, images, scored, place, precision, views, weights, gaps=True) for each in networks]
+        return np.mean(parts, axis=0)
+
+    def parts() -> Iterator[np.ndarray]:
+        for at in chunks(len(rows)):
+            images = labelled.images[rows[at]]
+            if code:
+                yield mean(images, "float32", choice.views, choice.weights)
+            else:
+                seen = {
+                    view: as_stored(mean(images, run.recipe.precision, [view], [1]), kind) for view in choice.views
+                }
+                yield from averaged(labelled, choice, seen)
+
+    write_probabilities(path, parts(), labelled.probability_shape(len(rows)), kind)
+
+
+def _blend(blend: Blend, runs: Sequence[Run], stored: Sequence[np.ndarray], device: str) -> None:
+    """The blend of what its runs predict."""
+    labelled = blend.labelled
+    alone = [candidate(run, NO_LIMITS, device) for run in runs]
+    seen = [replace(one, test=each) for one, each in zip(alone, stored, strict=True)]
+    pool = SeedGroups(labelled, make_seed_groups(seen))
+    solution = final_solution(blend.described, blend.quantiles, labelled.competition)
+    exact = labelled.competition.try_submission is not None
+    like = blend.oof if blend.test is None else blend.test
+    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(stored[0])))
+    shape = labelled.probability_shape(len(stored[0]))
+    write_probabilities(blend.holdout_path, parts, shape, np.float32 if exact else like.dtype.type)
