@@ -81,7 +81,7 @@ def drawn(rng: np.random.Generator, trials: int, folds: int) -> tuple[list[Folds
 def test_cross_fitting_promises_what_is_there_and_the_optimism_covers_the_winners_luck(
     folds: int, blood_cells: Competition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolkit.scoring.selection._interval", lambda *_: (0.0, 1.0))  # nearly all of the time
+    monkeypatch.setattr("toolkit.scoring.selection.score_interval", lambda *_: (0.0, 1.0))  # nearly all of the time
     rng, naive, crossfitted, covered = np.random.default_rng(folds), [], [], []
     for _ in range(60):
         trials, luck = drawn(rng, 12, folds)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from toolkit.blending.blend_folder import Blend, chosen_blend, further_scores
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
@@ -66,7 +68,7 @@ class Material:
         one, names = self.choice, [run.name for run in self.candidates]
         clean = {name: getattr(one, name) for name in ("score", "low", "high", "by_fold", "naive", "optimism")}
         clean |= {"optimism_low": one.optimism_low, "optimism_high": one.optimism_high, "candidates": one.candidates}
-        clean["groups"] = self.best.metrics["clean"].get("groups")
+        clean["groups"] = len(np.unique(self.labelled.group[self.labelled.inside]))
         folds = [{"runs": {name: float(name == names[best]) for name in names}} for best in one.parts]
         return {"clean": clean, **further_scores(self.labelled, {"runs": dict.fromkeys(names), "folds": folds})}
 

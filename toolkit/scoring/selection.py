@@ -129,8 +129,7 @@ def worth_of_best(competition: Competition, candidates: Sequence[Folds], orders:
     taken = [ordered[best][k] for k, best in enumerate(parts)]
     of_groups, groups = np.concatenate([f.confusions for f in taken]), np.concatenate([f.groups for f in taken])
     ends = score_interval(competition, of_groups, groups)
-    each, score = competition.score(confusions), pooled_score(competition, taken)
-    return _selection(naive, parts, score, ends, each, orders)
+    return _selection(naive, parts, pooled_score(competition, taken), ends, competition.score(confusions), orders)
 
 
 def worth_by_fold(
