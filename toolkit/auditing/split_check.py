@@ -121,8 +121,8 @@ class Split(Outcome):
             yield f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's"
         if self.scored_alone:
             yield (
-                f"{self.scored_alone:,} dropped samples are validated and scored, but not trained on: the test set "
-                f"may hold the like; where it can't, write {UNSCORED!r} as the value of their line"
+                f"dropped samples that are validated and scored all the same: {self.scored_alone:,}; the test set may "
+                f"hold the like, and where it can't, write {UNSCORED!r} as the value of their line"
             )
 
     def _made(self) -> Iterator[str | Warned]:

@@ -61,7 +61,7 @@ def widened(score: float, draws: np.ndarray, without: np.ndarray) -> tuple[float
     """The percentile interval of resampled scores (draws,); of few groups, also what the jackknife's interval holds.
 
     without: the scores (n,) without each group in turn. The percentile interval of few groups is too narrow: here it
-    is joined with score ± t · error (the jackknife's, Student's t with n - 1 degrees of freedom) on the scale of the
+    is joined with score ± t · error (the jackknife's, Student's t with its degrees of freedom) on the scale of the
     logit, where an interval ends before 0 and 1 (Efron & Tibshirani 1993, ch. 11 to 13). Where all is right, or all
     wrong, no draw differs: the other end is that of as many right groups (Clopper & Pearson 1934).
     """
@@ -77,9 +77,20 @@ def widened(score: float, draws: np.ndarray, without: np.ndarray) -> tuple[float
     from scipy.stats import t as student
 
     error = math.sqrt(jackknife_variance(without)) / (score * (1 - score))
-    reach, middle = float(student.ppf(PERCENTILES[1] / 100, groups - 1)) * error, math.log(score / (1 - score))
+    reach = float(student.ppf(PERCENTILES[1] / 100, _freedom(without))) * error
+    middle = math.log(score / (1 - score))
     ends = [1 / (1 + math.exp(min(-(middle + side * reach), 700.0))) for side in (-1, 1)]
     return min(low, ends[0]), max(high, ends[1])
+
+
+def _freedom(without: np.ndarray) -> float:
+    """Degrees of freedom of a jackknife's error, from 1 to n - 1: as few as 2 where one group makes it all, as that
+    which holds the rare class may (Satterthwaite 1946).
+    """
+    squares = (without - without.mean()) ** 2
+    spread = float((squares**2).sum() - squares.sum() ** 2 / len(squares))
+    most = len(squares) - 1.0
+    return max(1.0, min(most, 2 * float(squares.sum()) ** 2 / spread)) if spread > 0 else most
 
 
 def score_as_in(whole: np.ndarray, matrices: np.ndarray, competition: Competition) -> np.ndarray:
