@@ -50,7 +50,7 @@ def test_every_command_in_order(competition: Competition, tmp_path: Path, capsys
 
     audited = call("audit")
     assert audited["actions"]["drop"] >= 8
-    split = call("folds", "--folds", "2")
+    split = call("folds", "--folds", "2", "--holdout", "0.2")
     table = pd.read_parquet(workspace / "folds.parquet")
     assert {"index", "fold", "group"} <= set(table.columns)
     assert split["left_out"] == audited["actions"]["drop"] == (table["fold"] == -1).sum()
@@ -62,7 +62,9 @@ def test_every_command_in_order(competition: Competition, tmp_path: Path, capsys
     assert oof.shape[:2] == (audited["samples"], len(competition.task.classes))
     assert call("train", *QUICK) == trained
     assert call("ensemble")["clean"]["score"] == pytest.approx(trained["clean"]["score"], abs=1e-3)
-    assert Path(call("submit")["submission"]).suffix == competition.submission_suffix
+    submitted = call("submit")
+    assert Path(submitted["submission"]).suffix == competition.submission_suffix
+    assert submitted["holdout"]["samples"] == split["held_out"] > 0 and submitted["holdout"]["looks"] == 1
     ledger = pd.read_csv(tmp_path / "sub" / "ledger.csv")
     assert ledger["competition"].tolist() == [workspace.name]
     assert 0 <= call("grade")["leaderboard"] <= 1

@@ -81,6 +81,7 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
         "Augmented images",
         f"held out, {held['low']:.3f} to {held['high']:.3f}: no choice has seen it",
         "Held out, as handed in",
+        ">holdout</th>",
     ):
         assert text in page, text
     assert page.count('prefers-color-scheme: dark)" srcset') >= 8

@@ -21,7 +21,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.data.loading import load as load_raw
 from toolkit.errors import UserError
 from toolkit.networks.tta import predict_views
-from toolkit.outcome import Warned
+from toolkit.outcome import Warned, interval
 from toolkit.probabilities import probabilities, write_probabilities
 from toolkit.progress import SILENT
 from toolkit.project import Project
@@ -165,9 +165,7 @@ def test_they_are_predicted_once_and_by_what_is_handed_in_alone(
     found, times = submission.scores["holdout"], len(calls)
     assert times == 3 * sum(share > 0 for share in made.shares.values()) and (found["look"], found["looks"]) == (1, 1)
     assert submission.as_json()["holdout"] == found
-    text = (
-        f"held out, as it is handed in: accuracy {found['score']:.4f} ({found['low']:.4f} to {found['high']:.4f}) on "
-    )
+    text = f"held out, as it is handed in: accuracy {interval(found)} on "
     assert submission.told()[-1] == f"{text}{found['samples']} samples in {found['groups']} groups"
     (line,) = project.ledger.lines
     assert [float(line[name]) for name in ("holdout", "holdout_low", "holdout_high")] == [
@@ -274,9 +272,9 @@ def test_they_are_scored_by_the_labels_in_the_file(tmp_path: Path) -> None:
 
 
 def test_the_words_say_the_number_of_a_blend() -> None:
-    found = {"score": 0.5, "low": 0.4, "high": 0.6, "samples": 1200, "groups": 90, "look": 1, "looks": 1}
+    found = {"score": 0.5, "low": 0.4, "high": 0.6, "samples": 1200, "groups": 900, "look": 1, "looks": 1}
     assert holdout_words(found, "accuracy") == [
-        "held out, as it is handed in: accuracy 0.5000 (0.4000 to 0.6000) on 1,200 samples in 90 groups"
+        "held out, as it is handed in: accuracy 0.5000 (0.4000 to 0.6000) on 1,200 samples in 900 groups"
     ]
     said = {number: holdout_words(found | {"look": number, "looks": 30}, "")[1] for number in (2, 3, 11, 22)}
     for number, name in ((2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd")):

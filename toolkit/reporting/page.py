@@ -268,7 +268,7 @@ def _submissions(material: Material) -> Section:
     lines, labelled = material.lines, material.labelled
     if not lines:
         return Section("Submissions", [], "Nothing was built yet: run `python -m toolkit.submit`.")
-    has = [name for name in ("stress", "matched") if any(line[name] for line in lines)]
+    has = [name for name in ("stress", "matched", "holdout") if any(line[name] for line in lines)]
     columns = ("submission", "built", "clean", *has, "public", "private")
     rows = []
     for line in reversed(lines):
