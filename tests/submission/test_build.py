@@ -213,7 +213,10 @@ def test_known_answers_are_offered_and_given_only_when_asked_for(
     assert plain.told()[-1] == "5 test images are equal to training images: --known-answers gives their answers"
     given = build(copied, ledger, tmp_path, known=True)
     assert given.path.stem.endswith("-known") and given.path.stem.split("-")[1] != plain.path.stem.split("-")[1]
-    before, after = (tiny.read_submission(made.path, copied.labelled.test_images) for made in (plain, given))
+    before, after = (
+        tiny.read_submission(made.path, copied.labelled.test_images, copied.labelled.test_ids)
+        for made in (plain, given)
+    )
     assert (after[:5] == copied.labelled.targets[:5]).all() and (after[5:] == before[5:]).all()
     assert (after != before).any()
     assert [line["known"] for line in ledger.lines] == ["", "5"]

@@ -79,7 +79,7 @@ def blended(
     for recipe in recipes:
         of_chance(labelled, recipe, kind)
     blender = Blender("drawn", True, lambda pool, folds: solution)
-    monkeypatch.setattr("toolkit.blending.blend.blenders_for", lambda pool: (blender,))
+    monkeypatch.setattr("toolkit.blending.blend.blenders_for", lambda *_: (blender,))
     monkeypatch.setattr("toolkit.blending.stored_views.choose_views", lambda *_: FLIPPED)
     return blend(labelled, views=["horizontal"], device="cpu")
 
@@ -166,7 +166,7 @@ def test_they_are_predicted_once_and_by_what_is_handed_in_alone(
     assert times == 3 * sum(share > 0 for share in made.shares.values()) and (found["look"], found["looks"]) == (1, 1)
     assert submission.as_json()["holdout"] == found
     text = f"held out, as it is handed in: accuracy {interval(found)} on "
-    assert submission.told()[-1] == f"{text}{found['samples']} samples in {found['groups']} groups"
+    assert submission.told()[-1] == f"{text}{found['samples']} samples"
     (line,) = project.ledger.lines
     assert [float(line[name]) for name in ("holdout", "holdout_low", "holdout_high")] == [
         round(found[name], 6) for name in ("score", "low", "high")
@@ -274,7 +274,7 @@ def test_they_are_scored_by_the_labels_in_the_file(tmp_path: Path) -> None:
 def test_the_words_say_the_number_of_a_blend() -> None:
     found = {"score": 0.5, "low": 0.4, "high": 0.6, "samples": 1200, "groups": 900, "look": 1, "looks": 1}
     assert holdout_words(found, "accuracy") == [
-        "held out, as it is handed in: accuracy 0.5000 (0.4000 to 0.6000) on 1,200 samples in 900 groups"
+        "held out, as it is handed in: accuracy 0.5000 (0.4000 to 0.6000) on 1,200 samples"
     ]
     said = {number: holdout_words(found | {"look": number, "looks": 30}, "")[1] for number in (2, 3, 11, 22)}
     for number, name in ((2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd")):
