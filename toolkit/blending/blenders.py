@@ -29,8 +29,9 @@ def fit_mean(pool: Pool, folds: Sequence[int]) -> Solution:
 
 def fit_single(pool: Pool, folds: Sequence[int]) -> Solution:
     """The best run alone."""
-    run, ends = pool.best_run(folds), np.cumsum([len(group.members) for group in pool.seed_groups])
-    return Solution((np.arange(len(ends)) == np.searchsorted(ends, run, "right")).astype(np.int64), run=run)
+    places = [(number, at) for number, group in enumerate(pool.seed_groups) for at in range(len(group.members))]
+    number, member = places[pool.best_run(folds)]
+    return Solution((np.arange(len(pool.seed_groups)) == number).astype(np.int64), member=member)
 
 
 def fit_best(pool: Pool, folds: Sequence[int], number: int) -> Solution:

@@ -22,7 +22,7 @@ class Solution:
     temperatures: np.ndarray | None = None  # (M,), of each seed group before it is mixed
     quantiles: np.ndarray | None = None  # (M, S, Q), by which probabilities become ranks
     smallest: int = 0  # pixels; smaller regions of a mask take their surroundings' class
-    run: int | None = None  # of the pool's runs, taken alone and not with all of its seed group
+    member: int | None = None  # of the one seed group that has a weight, taken alone: its place there
 
     @property
     def shares(self) -> np.ndarray:
@@ -33,7 +33,7 @@ class Solution:
     @property
     def only_weights(self) -> bool:
         """Nothing but a weighting of seed groups, so that the contested items alone say what it scores."""
-        others = (self.biases, self.temperatures, self.quantiles, self.run)
+        others = (self.biases, self.temperatures, self.quantiles, self.member)
         return not self.smallest and all(one is None for one in others)
 
     @property
@@ -49,10 +49,13 @@ class Solution:
 
 def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:
     """Of each of the pool's runs, that sum to 1."""
-    if solution.run is not None:
-        return [float(number == solution.run) for number in range(len(pool.runs))]
-    pairs = zip(pool.seed_groups, solution.shares, strict=True)
-    return [float(share) / len(group.members) for group, share in pairs for _ in group.members]
+    found = []
+    for group, share in zip(pool.seed_groups, solution.shares, strict=True):
+        parts = np.full(len(group.members), 1 / len(group.members))
+        if solution.member is not None:
+            parts = np.arange(len(parts)) == solution.member
+        found += [float(share * part) for part in parts]
+    return found
 
 
 def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
@@ -125,8 +128,8 @@ def fold_confusions(pool: Pool, solution: Solution, fold: int) -> np.ndarray:
     """Confusion matrices (n, C, C) of one fold's samples, in order."""
     if solution.only_weights:
         return pool.contested.confusions(solution.weights, fold)
-    if solution.run is not None:
-        return pool.run_confusions(solution.run, fold)
+    if solution.member is not None:
+        return pool.run_confusions(run_shares(pool, solution).index(1), fold)
     labelled, rows, found = pool.labelled, pool.labelled.rows(fold), []
     step = max(1, PART // (4 * pool.classes * int(np.prod(labelled.truth.shape[1:]))))
     for start in range(0, len(rows), step):
