@@ -38,13 +38,12 @@ class Solution:
 
     @property
     def of_those_with_a_share(self) -> "Solution":
-        """The same without the runs that have no share."""
+        """The same without the seed groups that have no share."""
         used = self.weights > 0
         temperatures, quantiles = (
             each if each is None else each[used] for each in (self.temperatures, self.quantiles)
         )
-        run = None if self.run is None else 0  # the only one
-        return replace(self, weights=self.weights[used], temperatures=temperatures, quantiles=quantiles, run=run)
+        return replace(self, weights=self.weights[used], temperatures=temperatures, quantiles=quantiles)
 
 
 def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:

@@ -65,8 +65,7 @@ def holdout_score(blend: Blend, device: str = "auto", progress: Progress = SILEN
 def holdout_words(found: Mapping[str, Any], metric: str) -> list[str | Warned]:
     """What is to be said of it."""
     told: list[str | Warned] = [
-        f"held out, as it is handed in: {metric} {interval(dict(found))} on {found['samples']:,} samples in "
-        f"{found['groups']:,} groups"
+        f"held out, as it is handed in: {metric} {interval(found)} on {found['samples']:,} samples"
     ]
     return [*told, *map(Warned, kinder(found))]
 
