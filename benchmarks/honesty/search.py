@@ -39,8 +39,8 @@ POINTS = 0.01 / float(norm.pdf(MIDDLE))  # of the margin, for a point of accurac
 SPREAD = LUCK = 0.4 * POINTS  # of recipes, and of trainings
 SHARED = 0.87  # of a margin's variance between samples, the same for all trials
 SHARPNESS = 2.0  # of probabilities
-REPEATS = {20: 100, 60: 40, 200: 12}  # by trials
-BLENDS = 30
+REPEATS = {20: 160, 60: 80, 200: 40}  # by trials
+BLENDS = 50
 BEST = 4
 QUICK = ("mean", "single", "best-1", "best-2", "best-4", "best-8", "greedy")  # blenders: others take most of the time
 
@@ -105,7 +105,9 @@ def draw_trial(world: World, number: int) -> Trial:
 
 def search(world: World, trials: int) -> tuple[list[Trial], float]:
     """The trials that a search leaves with all folds; and what all that were drawn owe to the world's samples."""
-    competition, finished, shared = world.competition, [], []
+    competition = world.competition
+    finished: list[Trial] = []
+    shared: list[float] = []
     best, noise = None, None
     for number in range(trials):
         trial = draw_trial(world, number)
@@ -129,9 +131,10 @@ def measure_winners(trials: int, repeats: int) -> tuple[np.ndarray, np.ndarray]:
     """What is printed less the truth, in points: (repeats, 2), the winner's own score and the search's; and whether
     intervals hold the truth: (repeats, 3), that of the winner's own score, of the search's, of the optimism.
     """
-    biases, held = [], []
-    while len(biases) < repeats:
-        world = draw_world(seed=1000 * trials + len(biases))
+    biases: list[list[float]] = []
+    held: list[list[bool]] = []
+    for repeat in range(repeats):
+        world = draw_world(seed=1000 * trials + repeat)
         finished, shared = search(world, trials)
         found = worth_of_best(world.competition, [one.folds for one in finished], [one.order for one in finished])
         winner = finished[found.winner]

@@ -99,3 +99,17 @@ def test_that_the_held_out_samples_were_shown_another_blend_is_said(tmp_path: Pa
     project.ensemble(runs[1:], views=["none"])
     page = project.report().path.read_text(encoding="utf-8")
     assert "Not scored on the held-out samples:" in page and "does not exist any more" in page
+
+
+def test_without_a_blend_the_best_of_several_runs_is_worth_what_it_is_on_the_other_folds(tmp_path: Path) -> None:
+    project = prepare(tmp_path)
+    for fields in (["seed=1"], ["seed=2"], ["schedule.epochs=6", "optimizer.lr=3e-2"]):
+        train(tmp_path, QUICK, *fields, stress="none")
+    report = project.report()
+    clean = report.scores["clean"] or {}
+    best = max(run.score for run in project.runs())
+    assert clean["naive"] == pytest.approx(best) and clean["candidates"] == 3
+    assert clean["score"] == pytest.approx(clean["naive"] - clean["optimism"]) and clean["low"] < clean["score"]
+    assert clean["optimism_low"] < clean["optimism"] < clean["optimism_high"]
+    page = report.path.read_text(encoding="utf-8")
+    assert "the best of 3 runs, chosen on the other folds" in page and f"{clean['score']:.4f}" in page

@@ -137,3 +137,12 @@ def test_two_processes_lose_no_line(ledger: Ledger) -> None:
     assert [process.wait() for process in started] == [0, 0]
     found = [line["submission"] for line in ledger.lines]
     assert len(found) == len(set(found)) == 40
+
+
+def test_what_was_chosen_among_a_searchs_trials_is_shown_where_there_is_any(ledger: Ledger) -> None:
+    shown = {"time": "2024-11-01T10:00:00", "commit": "", "tree": ""}
+    ledger.append(line("a", **shown))
+    assert "chosen" not in ledger.told()[0].columns
+    ledger.append(line("b", **shown, chosen="lite0-1a: 60 trials of study"))
+    (table,) = ledger.told()
+    assert [row[list(table.columns).index("chosen")] for row in table.rows] == ["-", "lite0-1a:\n60 trials of study"]

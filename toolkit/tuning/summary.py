@@ -169,18 +169,18 @@ def _counts(trials: Sequence[FrozenTrial]) -> dict[str, int]:
 def _choice(context: TrialContext, ranked: Sequence[FrozenTrial]) -> Selection | None:
     """What choosing the best is worth, by the trials that have all folds; None for fewer than two."""
     rivals, metric = context.rivals, context.rivals.objectives[0].metric
+    if context.folds < 2:
+        return None
     if metric == "clean":
         whole = [(trial, folds) for trial in ranked if len(folds := rivals.of(trial, "clean")) == context.folds]
-    else:
-        runs = [(trial, rivals.run(trial)) for trial in ranked]
-        scored = [(trial, run.metrics) for trial, run in runs if run.finished]
-        whole = [(trial, found) for trial, metrics in scored if (found := metrics.get(metric))]
-    if len(whole) < 2 or context.folds < 2:
+        orders = [_order(context, trial) for trial, _ in whole]
+        return worth_of_best(rivals.competition, [folds for _, folds in whole], orders) if len(whole) > 1 else None
+    assert metric is not None
+    runs = [(trial, rivals.run(trial)) for trial in ranked]
+    scored = [(trial, found) for trial, run in runs if run.finished and (found := run.metrics.get(metric))]
+    if len(scored) < 2:
         return None
-    orders = [_order(context, trial) for trial, _ in whole]
-    if metric == "clean":
-        return worth_of_best(rivals.competition, [folds for _, folds in whole], orders)
-    scores = [found for _, found in whole]
+    scores, orders = [found for _, found in scored], [_order(context, trial) for trial, _ in scored]
     ends = [(one["low"], one["high"]) for one in scores]
     by_fold = np.array([one["by_fold"] for one in scores])
     return worth_by_fold([one["score"] for one in scores], ends, by_fold, orders)
