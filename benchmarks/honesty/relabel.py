@@ -83,6 +83,7 @@ def _labelled(truth: np.ndarray, targets: np.ndarray, fold: np.ndarray, changed:
         trained=np.ones(len(truth), bool),
         ids=rows,
         test_images=np.zeros((0, 8, 8, 1), np.uint8),
+        test_ids=rows[:0],
         fold=fold,
         group=rows,
         relabels=changed,
