@@ -118,7 +118,10 @@ class Split(Outcome):
 
     def _changed(self) -> Iterator[str]:
         if self.relabelled:
-            yield f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's"
+            yield (
+                f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's. "
+                "Networks that suggested a label knew the samples that are scored, so expect less than the local score"
+            )
         if self.scored_alone:
             yield (
                 f"dropped samples that are validated and scored all the same: {self.scored_alone:,}; the test set may "
