@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from toolkit.auditing.duplicates import Link, Pictures, alignment, find_copies, find_copies_across, verify
-from toolkit.auditing.keypoints import kept_keypoints, learn_vocabulary, working_image
+from toolkit.auditing.findings import kept_pictures
+from toolkit.auditing.keypoints import learn_vocabulary, working_image
 from toolkit.data.groups import connect
 
 
@@ -34,7 +35,7 @@ def copy(image: np.ndarray, degrees: float, scale: float, flipped: bool, border:
 
 
 def pictures_of(images: np.ndarray, folder: Path) -> Pictures:
-    return Pictures(images, kept_keypoints(images, folder / "keypoints", jobs=1))
+    return kept_pictures(images, folder / "keypoints", jobs=1)
 
 
 def copies_of(pictures: Pictures) -> list[Link]:

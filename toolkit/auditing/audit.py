@@ -148,10 +148,10 @@ def audit(competition: Competition, workspace: Workspace, raw: Path, workers: in
     with atomic(workspace.audit) as partial:
         table.to_parquet(partial, index=False)
     note = _write_cleaning(workspace, proposal)
-    shift = _shift(competition, dataset, findings, table, workspace.evidence)
-    kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
-    relatives, mimics, known = None, None, 0
+    shift, relatives, mimics, known = None, None, None, 0
     if may_look(competition, dataset):
+        shift = _shift(dataset, findings, table, workspace.evidence)
+        kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
         relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs)
         whole = with_equal_pictures(dataset.groups, dataset.images)
         mimics = mimicry(relatives, findings.links, whole, kept, len(dataset.test_images))
@@ -233,13 +233,9 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
     return "edit it as you like; lines with a question mark are suggestions and not obeyed"
 
 
-def _shift(
-    competition: Competition, dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path
-) -> Shift | None:
-    """How the test images differ from the training images that are no intruders, where they may be looked at."""
+def _shift(dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path) -> Shift:
+    """How the test images differ from the training images that are no intruders."""
     train = kept_properties(dataset.images, evidence / "properties.parquet")
-    if not may_look(competition, dataset):
-        return None
     test = kept_properties(dataset.test_images, evidence / "test_properties.parquet")
     rows = findings.distinct
     return measure_shift(train.iloc[rows], test, table["group"].to_numpy()[rows])

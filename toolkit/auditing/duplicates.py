@@ -79,11 +79,7 @@ def find_copies(pictures: Pictures, vectors: Sequence[np.ndarray], jobs: int) ->
 
 
 def find_copies_across(
-    pictures: Pictures,
-    vectors: Sequence[np.ndarray],
-    others: Pictures,
-    other_vectors: Sequence[np.ndarray],
-    jobs: int,
+    pictures: Pictures, vectors: Sequence[np.ndarray], others: Pictures, other_vectors: Sequence[np.ndarray], jobs: int
 ) -> list[Link]:
     """Verified links from rows of the pictures, on the left, to rows of the others; of each of these a few."""
     most = min(FEW_ROUNDS[-1][1], len(pictures.images))

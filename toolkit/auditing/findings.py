@@ -10,7 +10,7 @@ import pandas as pd
 
 from toolkit.auditing.appearance import gradient_histograms, network_features, outlyingness, properties
 from toolkit.auditing.duplicates import Pictures, find_copies
-from toolkit.auditing.keypoints import Vocabulary, kept_keypoints, learn_vocabulary
+from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoints, save_keypoints
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
@@ -114,8 +114,10 @@ def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int
 
 
 def kept_pictures(images: np.ndarray, folder: Path, jobs: int) -> Pictures:
-    """With their keypoints, detected once."""
-    return Pictures(images, kept_keypoints(images, folder, jobs))
+    """With their keypoints, detected once and kept in `folder`."""
+    if not folder.exists():
+        save_keypoints(images, folder, jobs)
+    return Pictures(images, open_keypoints(folder))
 
 
 def vocabulary(pictures: Pictures, evidence: Path) -> Vocabulary:

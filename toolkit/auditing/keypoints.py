@@ -82,13 +82,6 @@ def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points[:MOST], descriptors[:MOST].astype(np.uint8)
 
 
-def kept_keypoints(images: np.ndarray, folder: Path, jobs: int) -> Keypoints:
-    """Those of all images (N, H, W, C), detected once and kept in `folder`."""
-    if not folder.exists():
-        save_keypoints(images, folder, jobs)
-    return open_keypoints(folder)
-
-
 def save_keypoints(images: np.ndarray, folder: Path, jobs: int) -> None:
     """Detect in all images (N, H, W, C) and write the arrays to `folder`."""
     with atomic(folder) as partial:
@@ -160,7 +153,7 @@ class Vocabulary:
         return _unit(plain) * informative, _unit(mirrored) * informative
 
 
-def learn_vocabulary(keypoints: Keypoints, seed: int = 0) -> Vocabulary:
+def learn_vocabulary(keypoints: Keypoints) -> Vocabulary:
     """Words from these very pictures, and a PCA of their vectors to DIMENSIONS.
 
     Where they hold too few keypoints for any, all vectors will be zero.
@@ -168,7 +161,7 @@ def learn_vocabulary(keypoints: Keypoints, seed: int = 0) -> Vocabulary:
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     some = np.sort(rng.permutation(len(keypoints.counts))[:2000])
     sample = np.concatenate([keypoints.of(row)[1] for row in some] or [np.zeros((0, 128), np.float32)])
     if len(sample) < WORDS:
@@ -176,7 +169,7 @@ def learn_vocabulary(keypoints: Keypoints, seed: int = 0) -> Vocabulary:
         return Vocabulary(words, np.zeros((words.size, 1), np.float32), np.zeros(1, np.float32))
     sample = sample[rng.permutation(len(sample))[:50_000]]
     with threadpool_limits(1):  # batches are small: threads wait for each other longer than they work
-        clusters = MiniBatchKMeans(WORDS, random_state=seed, n_init=1, batch_size=4096).fit(sample)
+        clusters = MiniBatchKMeans(WORDS, random_state=0, n_init=1, batch_size=4096).fit(sample)
     words = clusters.cluster_centers_.astype(np.float32)
     basis, mean = _principal_axes(np.stack([_vlad(keypoints.of(row)[1], words) for row in some]))
     return Vocabulary(words, basis, mean)

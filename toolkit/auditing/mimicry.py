@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.relatives import COPY, EXACT, stored_relatives
+from toolkit.auditing.relatives import COPY, EXACT, RELATIVES, may_look
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.folds import GROUPS, PLAIN
@@ -84,21 +84,14 @@ def stored_mimicry(
     competition: Competition, dataset: Dataset, evidence: Path, whole: np.ndarray, kept: np.ndarray, folds: int
 ) -> Mimicry | None:
     """As `mimicry`, from what the last audit left; None where it didn't look for relatives, or may not."""
-    relatives = stored_relatives(competition, dataset, evidence)
-    if relatives is None:
+    if not may_look(competition, dataset) or not (evidence / RELATIVES).exists():
         return None
-    return mimicry(
-        relatives, pd.read_parquet(evidence / "links.parquet"), whole, kept, len(dataset.test_images), folds
-    )
+    relatives, links = (pd.read_parquet(evidence / name) for name in (RELATIVES, "links.parquet"))
+    return mimicry(relatives, links, whole, kept, len(dataset.test_images), folds)
 
 
 def mimicry(
-    relatives: pd.DataFrame,
-    links: pd.DataFrame,
-    whole: np.ndarray,
-    kept: np.ndarray,
-    tests: int,
-    folds: int = FOLDS,
+    relatives: pd.DataFrame, links: pd.DataFrame, whole: np.ndarray, kept: np.ndarray, tests: int, folds: int = FOLDS
 ) -> Mimicry:
     """relatives: of `tests` test images, as `find_relatives` returns them; links: between training rows, as in
     `Findings`. whole: int64 (N,), equal for rows that even plain folds keep together, those with equal pictures among

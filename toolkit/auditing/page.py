@@ -30,8 +30,8 @@ def audit_page(
     proposal: pd.DataFrame,
     shift: Shift | None,
     evidence: Path,
-    relatives: pd.DataFrame | None = None,
-    mimicry: Mimicry | None = None,
+    relatives: pd.DataFrame | None,
+    mimicry: Mimicry | None,
 ) -> str:
     """The HTML of the whole audit. relatives: of test images, and what follows for the folds, where that is known."""
     dropped = set(proposal.loc[proposal["action"] == "drop", "index"])

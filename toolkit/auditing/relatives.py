@@ -20,17 +20,12 @@ from toolkit.store import atomic
 EXACT, COPY = "exact", "copy"
 OPPOSITE = {"right": "left", "bottom": "top"}  # of the side on which a seam's right picture continues its left one
 COLUMNS = ("test", "train", "kind", "similarity")
+RELATIVES = "relatives.parquet"  # in the evidence
 
 
 def may_look(competition: Competition, dataset: Dataset) -> bool:
     """Are there test images, and do the rules let one look at them?"""
     return competition.rules.unlabelled_test_images and len(dataset.test_images) > 0
-
-
-def stored_relatives(competition: Competition, dataset: Dataset, evidence: Path) -> pd.DataFrame | None:
-    """What the last audit found; None where it didn't look, or may not."""
-    path = evidence / "relatives.parquet"
-    return pd.read_parquet(path) if may_look(competition, dataset) and path.exists() else None
 
 
 def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
@@ -40,7 +35,7 @@ def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs:
     image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
     it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all.
     """
-    path = evidence / "relatives.parquet"
+    path = evidence / RELATIVES
     if not path.exists():
         table = _search(dataset, distinct, evidence, jobs)
         with atomic(path) as partial:

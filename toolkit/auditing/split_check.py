@@ -237,8 +237,7 @@ def split(
 
     holdout: a share of the samples; None: as in the folds that are there; `auto`: so too, and where there are none
     as `share_to_hold_out` has it. asked: of SPLITS. UserError for another one, fewer than 2 folds, no repeat, or a
-    holdout that isn't a share from 0
-    to 0.9.
+    holdout that isn't a share from 0 to 0.9.
     """
     if asked not in SPLITS:
         raise UserError(f"there is no split {asked!r}; there are {', '.join(SPLITS)}")

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from toolkit.data.dataset import hash_sample
+from toolkit.data.dataset import rows_of_pictures
 
 
 def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
@@ -29,8 +29,7 @@ def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) ->
 def with_equal_pictures(groups: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Groups, int64 (N,), of which those with pictures that are the same to the last bit are one."""
     _, number = np.unique(groups, return_inverse=True)
-    first: dict[str, int] = {}
-    pairs = [(number[first.setdefault(hash_sample(image), row)], number[row]) for row, image in enumerate(images)]
+    pairs = [(number[rows[0]], number[row]) for rows in rows_of_pictures(images).values() for row in rows]
     return connect(int(number.max()) + 1, pairs)[number]
 
 
