@@ -14,6 +14,7 @@ LAYERS = (
     "data augmentation pages screen",
     "networks predictions",
     "runs",
+    "unseen_choices",
     "auditing",
     "scoring",
     "training blending",

@@ -47,7 +47,7 @@ def test_where_samples_are_many_a_part_is_held_out_and_the_submission_scored_on_
     assert result.as_json()["holdout"] == result.report.scores["holdout"] == result.submission.scores["holdout"]
 
 
-@pytest.mark.parametrize(("option", "share"), [("0", 0), ("0.25", 18), ("auto", 9)])
+@pytest.mark.parametrize(("option", "share"), [("0", 0), ("0.25", 18)])
 def test_a_number_overrules_and_none_turns_it_off(
     option: str, share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

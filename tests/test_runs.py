@@ -11,7 +11,7 @@ from tests import tiny
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.recipe import Chosen, override, to_dict
-from toolkit.runs import Run, all_runs, best_run, current_runs, unseen_choices
+from toolkit.runs import Run, all_runs, best_run, current_runs
 from toolkit.store import write_json, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -79,19 +79,3 @@ def test_a_run_knows_by_now_among_how_many_trials_it_was_chosen(tmp_path: Path) 
     first.store_recipe(replace(first.recipe, name="by-hand", chosen=None))
     assert first.chosen is not None, "what a search has said stays where the same recipe is trained by hand"
     assert "chosen" not in first.recipe_fields
-
-
-def test_a_choice_is_seen_where_all_trials_with_all_folds_are_there(tmp_path: Path) -> None:
-    labelled = tiny.labelled(np.zeros(4, int), np.arange(4) % 2, root=tmp_path)
-    runs = [tried(labelled, number, number + 1) for number in range(3)]
-    tried(labelled, 3, 4, ended=1)  # given up
-    repeat = tried(labelled, 1, 4, seed=1)
-    assert unseen_choices(runs) == unseen_choices([*runs, repeat]) == [], "a repeat goes with its trial"
-    (found,) = unseen_choices([runs[0], repeat])
-    assert found.chosen.trials == 4 and found.runs == (runs[0], repeat)
-    assert found.sentence.startswith("2 of 3 trials of study were picked before these scores;")
-    assert found.cell({runs[0].name: 0.5, repeat.name: 0.5}) == "2 runs: 4 trials of study"
-    assert found.cell({runs[0].name: 1.0, repeat.name: 0}) == f"{runs[0].name}: 4 trials of study"
-    anew = tried(labelled, 1, 4, seed=2, judged=False)
-    (found,) = unseen_choices([*runs, anew])
-    assert found.sentence.startswith(f"{anew.name}: trained from a recipe that was chosen among 4 trials of study;")

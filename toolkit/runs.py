@@ -1,7 +1,7 @@
 """A run: one recipe trained on all folds, as it lies in its folder. File names are known here alone."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,11 @@ class Run(Predictions):
         """The recipe as it is stored, but for where it comes from: all that runs can differ in."""
         return {name: value for name, value in read_json(self.recipe_path).items() if name != "chosen"}
 
+    @property
+    def alike(self) -> str:
+        """The same for runs that differ in name or seed alone."""
+        return hash_json({name: value for name, value in self.recipe_fields.items() if name not in ("name", "seed")})
+
     @cached_property
     def recipe(self) -> Recipe:
         return read_recipe(self.recipe_path)
@@ -110,7 +115,7 @@ class Run(Predictions):
         own = stored_choice(self.recipe_path)
         if own is None:
             return None
-        others = (one.trials for _, one in _of_study(self.labelled, own.study))
+        others = (one.trials for _, one in of_study(self.labelled, own.study))
         return replace(own, trials=max(own.trials, *others))
 
     @property
@@ -278,53 +283,6 @@ def best_run(runs: Sequence[Run]) -> Run | None:
     return max(without_handicap(runs), key=lambda run: run.score, default=None)
 
 
-@dataclass(frozen=True)
-class UnseenChoice:
-    """A choice among a search's trials that made a pool of runs, and that nothing fitted on the pool can see.
-
-    runs: those of the pool that come from the search.
-    """
-
-    chosen: Chosen
-    runs: tuple[Run, ...]
-    sentence: str
-
-    def cell(self, shares: Mapping[str, float]) -> str:
-        """In a few words; shares: of runs by name."""
-        used = [run.name for run in self.runs if shares.get(run.name)]
-        names = used[0] if len(used) == 1 else f"{len(used)} runs"
-        return f"{names}: {self.chosen.trials} trials of {self.chosen.study}"
-
-
-def unseen_choices(pool: Sequence[Run]) -> list[UnseenChoice]:
-    """Of each search that runs of the pool come from, if its choice is in no score that is cross-fitted over the pool.
-
-    It is in such a score where all its trials that have all folds are there, and nothing else of the search: a recipe
-    that was trained anew, with other fields or elsewhere, had been chosen before.
-    """
-    found = []
-    for study in dict.fromkeys(run.chosen.study for run in pool if run.chosen):
-        mine = tuple(run for run in pool if run.chosen and run.chosen.study == study)
-        there = {_alike(run) for run in mine if run.searched}
-        ended = {
-            _alike(run)
-            for run, _ in _of_study(mine[0].labelled, study)
-            if run.searched and all(fold.complete for fold in run.folds)
-        }
-        chosen = mine[0].chosen
-        assert chosen is not None
-        anew = [run.name for run in mine if not run.searched]
-        if anew:
-            names = anew[0] if len(anew) == 1 else f"{len(anew)} runs"
-            sentence = f"{names}: trained from a recipe that was chosen among {chosen.trials} trials of {study}"
-        elif ended - there:
-            sentence = f"{len(there)} of {len(there | ended)} trials of {study} were picked before these scores"
-        else:
-            continue
-        found.append(UnseenChoice(chosen, mine, f"{sentence}; no score accounts for that choice, so expect less"))
-    return found
-
-
 def stored_choice(path: Path) -> Chosen | None:
     """The search that a recipe's file names."""
     return _stored_choice(path, path.stat().st_mtime_ns) if path.exists() else None
@@ -336,16 +294,11 @@ def _stored_choice(path: Path, changed: int) -> Chosen | None:
     return Chosen(**values["chosen"]) if values.get("chosen") else None
 
 
-def _of_study(labelled: Labelled, study: str) -> list[tuple[Run, Chosen]]:
-    """Finished or not, by name."""
+def of_study(labelled: Labelled, study: str) -> list[tuple[Run, Chosen]]:
+    """The runs that come from a search, finished or not, by name, and among how many trials each was chosen."""
     found = []
     for path in sorted(labelled.workspace.train.glob(f"*/{RECIPE}")):
         chosen = stored_choice(path)
         if chosen is not None and chosen.study == study:
             found.append((Run(path.parent, labelled), chosen))
     return found
-
-
-def _alike(run: Run) -> str:
-    """The same for runs that differ in seed alone."""
-    return hash_json({name: value for name, value in run.recipe_fields.items() if name not in ("name", "seed")})

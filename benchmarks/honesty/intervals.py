@@ -26,7 +26,7 @@ def measure(repeats: int | None = None) -> list[Measured]:
     truth = float(mars.score(panoramas(rng, 20_000).sum(0)))
     found = []
     for groups in SIZES:
-        held = np.array([_held(rng, groups, truth) for _ in range(repeats)])
+        held = np.array([held_by(rng, groups, truth) for _ in range(repeats)])
         what = f"95 % interval of mean IoU over {groups} groups holds the truth"
         found.append(_share(f"coverage_{groups}", what, held, "at least .85" if groups < 20 else "at least .90"))
     called = np.array([_called_worse(rng) for _ in range(max(2, repeats // 8))])  # (reports, 2, RUNS - 1)
@@ -46,19 +46,16 @@ def panoramas(rng: np.random.Generator, number: int) -> np.ndarray:
     return made
 
 
-def _held(rng: np.random.Generator, groups: int, truth: float) -> tuple[bool, bool]:
-    """By the percentile bootstrap alone, and as it is printed."""
+def held_by(rng: np.random.Generator, groups: int, truth: float) -> tuple[bool, bool]:
+    """Is the truth in the interval of so many groups? By the percentile bootstrap alone, and as it is printed."""
     each, group = panoramas(rng, groups), np.arange(groups)
     ends = interval(mars.score(resample(each, group))), score_interval(mars, each, group)
     return ends[0][0] <= truth <= ends[0][1], ends[1][0] <= truth <= ends[1][1]
 
 
-def equal_runs(rng: np.random.Generator, worse: float = 0.0) -> np.ndarray:
-    """Confusions (RUNS, SAMPLES, 2, 2) of runs that find the same samples hard, each right in 90 % of them, one of
-    them in `worse` less.
-    """
-    chance = rng.beta(1.2, 0.133, SAMPLES) - worse * (np.arange(RUNS) == 0)[:, None]
-    right = rng.random((RUNS, SAMPLES)) < chance
+def _equal_runs(rng: np.random.Generator) -> np.ndarray:
+    """Confusions (RUNS, SAMPLES, 2, 2) of runs that find the same samples hard, each right in 90 % of them."""
+    right = rng.random((RUNS, SAMPLES)) < rng.beta(1.2, 0.133, SAMPLES)
     made = np.zeros((RUNS, SAMPLES, 2, 2))
     made[:, :, 0, 0], made[:, :, 0, 1] = right, ~right
     return made
@@ -66,7 +63,7 @@ def equal_runs(rng: np.random.Generator, worse: float = 0.0) -> np.ndarray:
 
 def _called_worse(rng: np.random.Generator) -> np.ndarray:
     """bool (2, RUNS - 1): each run against the best one alone, and as a report says it."""
-    runs = equal_runs(rng)
+    runs = _equal_runs(rng)
     best = int(TWO.score(runs.sum(1)).argmax())
     others, group = [run for at, run in enumerate(runs) if at != best], np.arange(SAMPLES)
     draws = TWO.score(resample(runs.swapaxes(0, 1), group))  # (draws, RUNS)

@@ -26,7 +26,6 @@ from tests.augmentation import (
     tensor,
 )
 from toolkit.augmentation.batch import DEGRADATIONS, augment_batch
-from toolkit.augmentation.randaugment import PHOTOMETRIC
 from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment, Family
 
@@ -98,13 +97,6 @@ def test_a_degradation_moves_nothing_away_from_its_mask(degrade: Callable[..., t
     if DEGRADATIONS[degrade] == "noise":  # which hides where the disc is
         found = found.mean(0)
     assert np.abs(found).max() < 0.1
-
-
-@pytest.mark.parametrize("operation", PHOTOMETRIC)
-def test_an_operation_on_light_moves_nothing_away_from_its_mask(operation: str) -> None:
-    images = disc(32)
-    levels = np.linspace(-0.9, 0.9, len(images))
-    assert np.abs(away(PHOTOMETRIC[operation](images, levels=levels))).max() < 0.1
 
 
 @pytest.mark.parametrize(

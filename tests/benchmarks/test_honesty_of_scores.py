@@ -1,7 +1,5 @@
 """What is simulated of intervals and of obeyed suggestions is what the words say."""
 
-import numpy as np
-
 from benchmarks.honesty import intervals, relabel
 
 
@@ -11,12 +9,6 @@ def test_intervals_and_comparisons_are_measured_before_and_now() -> None:
     assert all(0 <= one.old <= 1 and 0 <= one.new <= 1 for one in found.values())
     assert found["coverage_10"].old < found["coverage_10"].new
     assert found["false_worse_20"].new < found["false_worse_20"].old
-
-
-def test_equal_runs_are_equal_and_one_may_be_worse() -> None:
-    rng = np.random.default_rng(0)
-    right = intervals.equal_runs(rng, worse=0.2)[:, :, 0, 0].mean(1)
-    assert abs(right[1:] - 0.9).max() < 0.06 and right[0] < 0.78
 
 
 def test_the_file_s_labels_praise_obeyed_suggestions_less() -> None:

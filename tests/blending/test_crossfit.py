@@ -40,11 +40,10 @@ def test_the_score_is_that_of_the_parts_and_the_naive_one_that_of_the_final_fit(
     assert 0 <= found.real <= 1 and found.score > found.single
 
 
-def of_strengths(strengths: list[float], groups: int, folds: int, samples: int = 600, seed: int = 0) -> Pool:
+def of_strengths(strengths: list[float], groups: int, folds: int) -> Pool:
     """Runs that are the more often right, the stronger they are."""
-    rng = np.random.default_rng(seed)
-    targets, group = rng.integers(3, size=samples), np.arange(samples) % groups
-    runs = [noisy(targets, 3, strength, seed=10 * seed + m) for m, strength in enumerate(strengths)]
+    targets, group = np.random.default_rng(0).integers(3, size=600), np.arange(600) % groups
+    runs = [noisy(targets, 3, strength, seed=m) for m, strength in enumerate(strengths)]
     candidates = [Candidate(f"run{m}", f"recipe{m}", values) for m, values in enumerate(runs)]
     return pool_of(LABELS, targets, candidates, group % folds, group)
 

@@ -28,11 +28,6 @@ def test_masks_must_agree_in_every_pixel() -> None:
     assert found.rows.tolist() == [1] and found.targets.shape == (1, 8, 8)
 
 
-def test_where_nothing_is_equal_nothing_is_known() -> None:
-    data = Dataset(PICTURES[:3], np.arange(3), np.arange(3), np.arange(3), PICTURES[3:])
-    assert len(known_answers(data, np.ones(3, bool))) == 0
-
-
 def test_what_the_list_drops_or_relabels_gives_no_answer(tmp_path: Path) -> None:
     tiny.copy_to_test(tmp_path, 5)
     project = tiny.prepare(tmp_path, of=tiny.looking)

@@ -10,8 +10,7 @@ import torch
 
 from tests.tiny import FIRST
 from toolkit import Dataset, Recipe, override
-from toolkit.augmentation.mixing import mix_batch
-from toolkit.training.batches import MIX, Batches, gather, generator, sampling_chances
+from toolkit.training.batches import Batches, gather, sampling_chances
 
 CPU = torch.device("cpu")
 MakeBatches = Callable[..., Batches]
@@ -93,46 +92,19 @@ def test_a_mask_is_drawn_by_its_rarest_class_that_is_scored() -> None:
     assert np.allclose(sampling_chances(masks, 1.0, (1, 2))[[0, 8, 9]] * (5 * 2 + 3 * 10 / 8 + 2), [2, 1, 1])
 
 
-@pytest.fixture
-def in_order_of_class() -> Dataset:
-    """Six classes one after the other, of 200 to 20 rows; a pixel's value is the row's class, 40 apart."""
-    targets = np.repeat(np.arange(6), [200, 120, 80, 60, 40, 20])
-    rows = np.arange(len(targets))
-    images = np.broadcast_to((40 * targets + 20).astype(np.uint8)[:, None, None, None], (len(rows), 4, 4, 1)).copy()
-    return Dataset(images, targets, rows, rows, images[:0])
-
-
-@pytest.mark.parametrize("way", ["mixup", "cutmix"])
 @pytest.mark.parametrize("sampling", [0, 1])
-def test_what_is_mixed_is_of_one_class_as_often_as_chance_has_it(
-    sampling: int, way: str, in_order_of_class: Dataset, make_batches: MakeBatches
+def test_neighbours_in_a_batch_are_of_one_class_as_often_as_chance_has_it(
+    sampling: int, make_batches: MakeBatches
 ) -> None:
-    batches = make_batches(f"augment.{way}=1", f"sampling={sampling}", "batch_size=32", data=in_order_of_class)
-    same, mixed = [], []
-    for epoch in range(8):
-        for step in range(batches.steps):
-            images, targets = batches[epoch, step]
-            images, targets, others, share = mix_batch(batches.recipe.augment, images, targets, generator(MIX, step))
-            same.append((targets == others).float().mean().item())
-            mixed.append(share)
-    frequency = np.bincount(in_order_of_class.targets) / len(in_order_of_class.targets)
-    chance = 1 / 6 if sampling else (frequency**2).sum()
-    assert np.mean(same) == pytest.approx(chance, abs=0.03) and max(mixed) < 1
-
-
-@pytest.mark.parametrize("sampling", [0, 0.5])
-def test_a_part_of_a_batch_has_as_many_classes_as_any_rows_of_it(
-    sampling: float, in_order_of_class: Dataset, make_batches: MakeBatches
-) -> None:
-    batches = make_batches(f"sampling={sampling}", "batch_size=32", data=in_order_of_class)
-    rng = np.random.default_rng(0)
-    part, chance = [], []
-    for epoch in range(5):
-        for step in range(batches.steps):
-            targets = batches[epoch, step][1].numpy()
-            part += [len(set(targets[at : at + 8])) for at in range(0, 32, 8)]
-            chance += [len(set(rng.choice(targets, 8, replace=False))) for _ in range(4)]
-    assert np.mean(part) == pytest.approx(np.mean(chance), abs=0.15)
+    """Neighbours are mixed, and a part of a batch has statistics of its own; the file is in the order of classes."""
+    targets = np.repeat(np.arange(6), [200, 120, 80, 60, 40, 20])
+    rows, images = np.arange(len(targets)), np.zeros((len(targets), 4, 4, 1), np.uint8)
+    data = Dataset(images, targets, rows, rows, images[:0])
+    batches = make_batches(f"sampling={sampling}", "batch_size=32", data=data)
+    drawn = [batches[epoch, step][1] for epoch in range(8) for step in range(batches.steps)]
+    same = torch.cat([labels == labels.roll(1) for labels in drawn]).float().mean()
+    chance = 1 / 6 if sampling else ((np.bincount(targets) / len(targets)) ** 2).sum()
+    assert same == pytest.approx(chance, abs=0.03)
 
 
 def test_rows_are_read_from_front_to_back_and_come_in_the_order_that_was_asked_for() -> None:

@@ -110,7 +110,6 @@ def test_muon_takes_all_hidden_convolutions_of_a_network_for_one_channel(network
 
 @pytest.mark.parametrize("sides", [(64, 64), (48, 80)])
 def test_looking_for_the_ends_changes_nothing_and_takes_images_of_any_size(sides: tuple[int, int]) -> None:
-    network = made().train()
     flat = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
     flat.append(nn.Linear(4 * (sides[0] - 2) * (sides[1] - 2), 6)).append(nn.ReLU(inplace=True)).append(
         nn.Linear(6, 3)

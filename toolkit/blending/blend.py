@@ -20,12 +20,12 @@ from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, cand
 from toolkit.blending.crossfit import CrossFit, cross_fit
 from toolkit.blending.described import describe, quantiles_of
 from toolkit.blending.plots import draw
-from toolkit.blending.solution import mixed, run_shares
+from toolkit.blending.solution import mixed, run_shares, write_mixed
 from toolkit.blending.stored_views import TRAINED, of_test_images, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.probabilities import CHUNK, chunks, write_probabilities
+from toolkit.probabilities import CHUNK
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
 from toolkit.scoring.out_of_fold import write_oof
@@ -123,9 +123,8 @@ def _store(
         files = Blend(partial, labelled)
         clean = write_oof(files.oof_path, _out_of_fold(pool, fitted, scratch), labelled)
         if labelled.has_test_images:
-            shape = labelled.probability_shape(len(labelled.test_images))
-            parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(shape[0]))
-            write_probabilities(files.test_path, parts, shape, candidates[0].oof.dtype.type)
+            kind = candidates[0].oof.dtype.type
+            write_mixed(files.test_path, pool, solution, len(labelled.test_images), kind)
         write_json(files.description_path, describe(pool, fitted))
         quantiles: dict[str, Any] = quantiles_of(fitted)
         if quantiles:

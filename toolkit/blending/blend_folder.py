@@ -13,14 +13,13 @@ from toolkit.data.labelled import Labelled
 from toolkit.networks.tta import IDENTITY
 from toolkit.outcome import MENDED, Table, Warned, interval, mended
 from toolkit.predictions import Predictions
-from toolkit.runs import Run, UnseenChoice, unseen_choices
+from toolkit.runs import Run
 from toolkit.scoring.matched_to_test import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
 from toolkit.store import Workspace, hash_json, read_json, write_json
+from toolkit.unseen_choices import UnseenChoice, unseen_choices
 
 CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
-
-
 FURTHER = {"stress": "stress score", "matched": "test-matched score"}
 
 

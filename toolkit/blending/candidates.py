@@ -17,7 +17,7 @@ from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
 from toolkit.probabilities import CHUNK, probabilities, read
 from toolkit.runs import Run
-from toolkit.store import hash_json, read_json, write_json
+from toolkit.store import read_json, write_json
 
 PART = 2**26  # bytes of float32 probabilities read at a time
 ITEMS = 200_000  # samples or pixels that gradient, biases and temperatures are fitted on, at most
@@ -79,10 +79,9 @@ class Candidate:
 
 
 def candidate(run: Run, limits: Limits, device: str) -> Candidate:
-    alike = hash_json({key: value for key, value in run.recipe_fields.items() if key not in ("name", "seed")})
     seconds = seconds_per_image(run, device) * (limits.test_images or 0) if limits.max_seconds is not None else 0.0
     size = sum(path.stat().st_size for path in run.weights) if limits.max_bytes is not None else 0
-    return Candidate(run.name, alike, run.oof, costs=(1.0, seconds, float(size)))
+    return Candidate(run.name, run.alike, run.oof, costs=(1.0, seconds, float(size)))
 
 
 def seconds_per_image(run: Run, device: str) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numba import njit
 from toolkit.blending.candidates import PART, Pool, SeedGroups
 from toolkit.blending.postprocessing import biased, tempered, with_labels, without_small_regions
 from toolkit.metrics import confusion_by_sample
-from toolkit.probabilities import read
+from toolkit.probabilities import chunks, read, write_probabilities
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,12 @@ def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) ->
     else:
         values = mix_parts(solution, lambda m: pool.seed_groups[m].mean(which, rows)[:, scored])
     return whole(solution, values, scored, pool.classes)
+
+
+def write_mixed(path: Path, pool: SeedGroups, solution: Solution, samples: int, dtype: type) -> None:
+    """Store what `mixed` makes of the `test` arrays, of so many samples."""
+    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(samples))
+    write_probabilities(path, parts, pool.labelled.probability_shape(samples), dtype)
 
 
 def whole(solution: Solution, values: np.ndarray, scored: Sequence[int], classes: int) -> np.ndarray:

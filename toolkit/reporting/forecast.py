@@ -13,7 +13,7 @@ them, weighted by how probable each made every submission's score when it was le
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -277,7 +277,11 @@ class Forecast:
 
 def forecast(past: Sequence[PastSubmission], local: Mapping[str, float]) -> Forecast:
     """What the public leaderboard will say of a submission with these local scores."""
-    aside = left_aside(past)
+    made = _forecast(past, local)
+    return replace(made, words=f"{made.words} {left_aside(past)}".strip())
+
+
+def _forecast(past: Sequence[PastSubmission], local: Mapping[str, float]) -> Forecast:
     chosen = forecasters(past)
     known = [one for one in past if one.public is not None and not one.elsewhere]
     if chosen is None:
@@ -285,16 +289,13 @@ def forecast(past: Sequence[PastSubmission], local: Mapping[str, float]) -> Fore
         reason = "none is" if not have else "only one is" if have == 1 else f"{have} are"
         if have >= NEEDED:
             reason = f"{have} are, but fewer have local scores beside them"
-        words = (
+        return Forecast(
             f"There is no forecast yet: it needs {NEEDED} submissions whose leaderboard score is recorded, {reason}; "
             "`submit --score` writes one down."
         )
-        return Forecast(f"{words} {aside}".strip())
     used = chosen.used(local)
     if not used:
-        return Forecast(
-            f"There is no forecast: this blend has no {' or '.join(chosen.weights)} score. {aside}".strip()
-        )
+        return Forecast(f"There is no forecast: this blend has no {' or '.join(chosen.weights)} score.")
     ranged = chosen.at(local)
     number = sum(any(name in one.local for name in used) for one in known)
     words = (
@@ -306,7 +307,7 @@ def forecast(past: Sequence[PastSubmission], local: Mapping[str, float]) -> Fore
         shares = [f"{name} ({share:.0%})" for name, share in used.items()]
         words += f"{', '.join(shares[:-1])} and {shares[-1]} scores of {number} submissions"
         words += ", each as far as it forecasts one of them from the others."
-    return Forecast(f"{words} {aside}".strip(), tuple(used), ranged)
+    return Forecast(words, tuple(used), ranged)
 
 
 def pairs(past: Sequence[PastSubmission], name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -12,10 +12,11 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, forecast, from_ledger
-from toolkit.runs import Run, UnseenChoice, all_runs, unseen_choices, without_handicap
+from toolkit.runs import Run, all_runs, without_handicap
 from toolkit.scoring.selection import FoldConfusions, Selection, by_group, worth_of_best
 from toolkit.submission.holdout import holdout_score
 from toolkit.submission.ledger import Ledger, Line
+from toolkit.unseen_choices import UnseenChoice, unseen_choices
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Material:
         if self.choice is None:
             return (self.blend or self.best).metrics
         one, names = self.choice, [run.name for run in self.candidates]
-        clean = {name: getattr(one, name) for name in ("score", "low", "high", "by_fold", "naive", "optimism")}
-        clean |= {"optimism_low": one.optimism_low, "optimism_high": one.optimism_high, "candidates": one.candidates}
+        shown = ("score", "low", "high", "by_fold", "naive", "optimism", "optimism_low", "optimism_high", "candidates")
+        clean = {name: getattr(one, name) for name in shown}
         clean["groups"] = len(np.unique(self.labelled.group[self.labelled.inside]))
         folds = [{"runs": {name: float(name == names[best]) for name in names}} for best in one.parts]
         return {"clean": clean, **further_scores(self.labelled, {"runs": dict.fromkeys(names), "folds": folds})}

@@ -22,9 +22,8 @@ from toolkit.data.labelled import Labelled, confusions
 from toolkit.networks.devices import resolve_device
 from toolkit.probabilities import Mix, chunks, open_probabilities, write_probabilities
 from toolkit.runs import Run
-from toolkit.scoring.bootstrap import score_interval
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
-from toolkit.scoring.out_of_fold import predict_out_of_fold
+from toolkit.scoring.out_of_fold import predict_out_of_fold, with_interval
 from toolkit.scoring.stress_sampling import SEED
 from toolkit.store import atomic, hash_json, read_json, read_manifest, write_json, write_manifest
 
@@ -257,12 +256,8 @@ def matched_score(labelled: Labelled, match: Match, stored: np.ndarray) -> dict[
     competition = labelled.competition
     weighted = confusions(competition, match.truth, stored) * match.weights[:, None, None]
     fold, group = labelled.fold[match.rows], labelled.group[match.rows]
-    low, high = score_interval(competition, weighted, group)
     return {
-        "score": float(competition.score(weighted.sum(0))),
-        "low": low,
-        "high": high,
-        "groups": len(np.unique(group)),
+        **with_interval(competition, weighted, group),
         "by_fold": [float(competition.score(weighted[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
         "auc_before": match.auc_before,
         "auc_after": match.auc_after,

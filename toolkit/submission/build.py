@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition, Rules
 from toolkit.data.known_answers import KnownAnswers, stored_answers
@@ -116,7 +114,7 @@ def build(
     organisers would refuse the file, it isn't the blend, or a rule is broken.
     """
     answers = _answers(blend, known)
-    given = answers if known else None
+    given, number = answers if known else None, len(answers or ())
     competition, name, metrics = blend.labelled.competition, submission_name(blend, given), blend.metrics
     scores = {kind: metrics.get(kind) for kind in SCORES}
     beside = "".join(f", {one.chosen.words}" for one in blend.unseen)
@@ -130,7 +128,7 @@ def build(
         progress.warn(blend.doubt)
     if line is not None:
         scores["holdout"] = holdout_score(blend, device, progress)
-        return Submission(competition, path, scores, line, beside=beside, known=len(answers))
+        return Submission(competition, path, scores, line, beside=beside, known=number)
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
     prediction = blend_prediction(blend, images or CHECKED, device, half, given)
@@ -138,27 +136,26 @@ def build(
         competition.write_submission(prediction, partial)
         figures, remarks = check_submission(competition, prediction, partial, raw / SAMPLE, oof_counts(blend))
         scores["holdout"] = holdout_score(blend, device, progress)
-    line = ledger.append(_line(blend, scores, ledger, path) | figures | {"known": len(answers) if known else None})
-    return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, len(answers))
+    line = ledger.append(_line(blend, scores, ledger, path) | figures | {"known": number if known else None})
+    return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, number)
 
 
-def _answers(blend: Blend, asked: bool) -> KnownAnswers:
+def _answers(blend: Blend, asked: bool) -> KnownAnswers | None:
     """Those that a submission of the blend could give; UserError where it is asked for some and may give none."""
-    labelled, none = blend.labelled, KnownAnswers(np.zeros(0, np.int64), blend.labelled.targets[:0])
-    competition = labelled.competition
+    labelled, competition = blend.labelled, blend.labelled.competition
     if asked and competition.try_submission is not None:
         raise UserError(f"--known-answers is for submissions of files; {competition.name} takes code")
     if asked and not competition.rules.unlabelled_test_images:
         text = "the test images may not be looked at, so no answer of theirs is known; leave out --known-answers"
         raise UserError(competition.rules.sentence("unlabelled_test_images", text))
     possible = competition.try_submission is None and labelled.may_look_at_test_images
-    found = stored_answers(labelled) if possible else none
-    if asked and not len(found):
+    found = stored_answers(labelled) if possible else None
+    if asked and not found:
         raise UserError("no test image is equal to a training image whose answer is sure; leave out --known-answers")
     return found
 
 
-def submission_name(blend: Blend, known: KnownAnswers | None = None) -> str:
+def submission_name(blend: Blend, known: KnownAnswers | None) -> str:
     """Its ID, from all that the blend was made from, and the known answers that are given in its place."""
     _manifest(blend)
     if known is None:

@@ -18,10 +18,10 @@ from filelock import FileLock
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.candidates import NO_LIMITS, SeedGroups, candidate, make_seed_groups
 from toolkit.blending.described import final_solution
-from toolkit.blending.solution import mixed
+from toolkit.blending.solution import write_mixed
 from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
-from toolkit.data.labelled import Labelled
+from toolkit.data.labelled import Labelled, confusions
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import IDENTITY, predict_views
@@ -29,10 +29,10 @@ from toolkit.outcome import Warned, interval
 from toolkit.probabilities import as_stored, chunks, open_probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
-from toolkit.scoring.holdout import score_held_out
+from toolkit.scoring.out_of_fold import with_interval
 from toolkit.store import hash_json, read_json, write_json
 
-PLAIN = ViewChoice((IDENTITY,), (1.0,), 0.0, 0.0)  # the image as it is
+AS_IT_IS = ViewChoice((IDENTITY,), (1.0,), 0.0, 0.0)
 
 
 def holdout_score(blend: Blend, device: str = "auto", progress: Progress = SILENT) -> dict[str, Any] | None:
@@ -111,7 +111,7 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=labelled.workspace.ensemble, prefix=".scratch-") as scratch:
         paths = [Path(scratch) / f"{run.name}.npy" for run in runs]
         for run, path in zip(runs, paths, strict=True):
-            _predict(run, blend.views or PLAIN, place, path)
+            _predict(run, blend.views or AS_IT_IS, place, path)
         stored = [open_probabilities(path) for path in paths]
         _blend(blend, runs, stored, device)
         by_run = {run.name: score_held_out(labelled, each) for run, each in zip(runs, stored, strict=True)}
@@ -121,11 +121,8 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
 def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> None:
     """The mean of all folds' networks, through the views: as test images are stored, or as a server computes it."""
     labelled, competition = run.labelled, run.labelled.competition
-    code, rows, networks = (
-        competition.try_submission is not None,
-        np.flatnonzero(labelled.held_out),
-        run.networks(place),
-    )
+    rows, networks = np.flatnonzero(labelled.held_out), run.networks(place)
+    code = competition.try_submission is not None
     kind = np.float32 if code else run.oof.dtype.type
 
     def mean(images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> np.ndarray:
@@ -139,9 +136,8 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
             if code:
                 yield mean(images, "float32", choice.views, choice.weights)
             else:
-                seen = {
-                    view: as_stored(mean(images, run.recipe.precision, [view], [1]), kind) for view in choice.views
-                }
+                means = {view: mean(images, run.recipe.precision, [view], [1]) for view in choice.views}
+                seen = {view: as_stored(part, kind) for view, part in means.items()}
                 yield from averaged(labelled, choice, seen)
 
     write_probabilities(path, parts(), labelled.probability_shape(len(rows)), kind)
@@ -154,8 +150,22 @@ def _blend(blend: Blend, runs: Sequence[Run], stored: Sequence[np.ndarray], devi
     seen = [replace(one, test=each) for one, each in zip(alone, stored, strict=True)]
     pool = SeedGroups(labelled, make_seed_groups(seen))
     solution = final_solution(blend.described, blend.quantiles, labelled.competition)
-    exact = labelled.competition.try_submission is not None
     like = blend.oof if blend.test is None else blend.test
-    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(len(stored[0])))
-    shape = labelled.probability_shape(len(stored[0]))
-    write_probabilities(blend.holdout_path, parts, shape, np.float32 if exact else like.dtype.type)
+    kind = like.dtype.type if labelled.competition.try_submission is None else np.float32
+    write_mixed(blend.holdout_path, pool, solution, len(stored[0]), kind)
+
+
+def score_held_out(labelled: Labelled, stored: np.ndarray) -> dict[str, Any]:
+    """The official metric of probabilities (H, C, ...) of the held-out samples, in their order.
+
+    As `with_interval`, with the number of `samples`, and `by_class`. Against the labels in the file: no cleaning list
+    mends those of the hidden test set.
+    """
+    competition, rows = labelled.competition, np.flatnonzero(labelled.held_out)
+    counted = confusions(competition, labelled.truth[rows], stored)
+    by_class = competition.metric.by_class(counted.sum(0), competition.scored)
+    return {
+        **with_interval(competition, counted, labelled.group[rows]),
+        "samples": len(rows),
+        "by_class": {competition.task.classes[at]: float(np.nan_to_num(by_class[at])) for at in competition.scored},
+    }
