@@ -52,9 +52,3 @@ def probabilities(stored: np.ndarray) -> np.ndarray:
 def chunks(length: int) -> Iterator[slice]:
     for start in range(0, length, CHUNK):
         yield slice(start, min(start + CHUNK, length))
-
-
-def weighted_mean(stored: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
-    """Weighted mean, float (n, C, ...), of stored parts (n, C, ...); shares: (n, parts)."""
-    parts = zip(shares.T, (probabilities(one) for one in stored), strict=True)
-    return sum((share * part.T for share, part in parts), np.zeros(1)).T

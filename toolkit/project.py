@@ -266,13 +266,7 @@ class Project:
             raise UserError("no run is named to be blended; leave `runs` out to blend all")
         names = None if given is None else [run if isinstance(run, str) else run.name for run in given]
         return blend(
-            labelled,
-            names,
-            views=views,
-            blender=blender,
-            limits=limits,
-            device=self.device,
-            progress=self.progress,
+            labelled, names, views=views, blender=blender, limits=limits, device=self.device, progress=self.progress
         )
 
     def submit(self, *, half: bool = False, images: int | None = None, known_answers: bool = False) -> "Submission":

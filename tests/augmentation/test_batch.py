@@ -101,11 +101,7 @@ def test_a_degradation_moves_nothing_away_from_its_mask(degrade: Callable[..., t
 
 @pytest.mark.parametrize(
     "augment",
-    [
-        replace(NOTHING, colour=1),
-        replace(NOTHING, augmix=1),
-        replace(NOTHING, randaugment=2, leave_out=("geometry",)),
-    ],
+    [replace(NOTHING, colour=1), replace(NOTHING, augmix=1), replace(NOTHING, randaugment=2, leave_out=("geometry",))],
     ids=["colour", "augmix", "randaugment"],
 )
 def test_what_is_drawn_of_light_and_mixtures_moves_nothing_away_from_its_mask(augment: Augment) -> None:

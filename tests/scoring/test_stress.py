@@ -14,7 +14,7 @@ from tests.scoring.test_stress_sampling import TERRAIN
 from tests.tiny import FIRST, labelled, prepare, project, train
 from toolkit.metrics import confusion_matrix
 from toolkit.networks.predict import predict
-from toolkit.probabilities import Mix, probabilities, weighted_mean
+from toolkit.probabilities import Mix, probabilities
 from toolkit.runs import Run, all_runs
 from toolkit.scoring.corruption_suite import SEVERITIES, corrupt, count_cells, suite
 from toolkit.scoring.stress import blend_stress, read_evidence, store_stress, stress_score, stressed, suite_seconds
@@ -136,7 +136,8 @@ def weighted(weights: np.ndarray) -> Mix:
     """The mean of runs by weights (runs,) or (folds, runs)."""
 
     def mix(stored: Sequence[np.ndarray], fold: np.ndarray) -> np.ndarray:
-        return weighted_mean(stored, np.broadcast_to(weights, (3, len(stored)))[fold])
+        shares = np.broadcast_to(weights, (3, len(stored)))[fold]
+        return np.einsum("nm,mn...->n...", shares, [probabilities(one) for one in stored])
 
     return mix
 

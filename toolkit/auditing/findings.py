@@ -93,24 +93,21 @@ def _distinct(number: int, same: Iterable[np.ndarray], masks: Iterable[np.ndarra
 
 def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int) -> pd.DataFrame:
     """Copies and seams among the distinct rows, with the columns LINKS."""
-    path = folder / "links.parquet"
-    if not path.exists():
+
+    def search() -> pd.DataFrame:
         kept(folder / "rows.npy", lambda: distinct)
         pictures = kept_pictures(images[distinct], folder / "keypoints", jobs)
-        vectors = kept(
-            folder / "vectors.npy", lambda: np.stack(vocabulary(pictures, folder).vectors(pictures.keypoints))
-        )
+        vectors = kept_vectors(pictures, vocabulary(pictures, folder), folder / "vectors.npy")
         rows: list[tuple[object, ...]] = [
             (link.left, link.right, "copy", link.mirrored, link.keypoints, link.similarity, link.matrix)
-            for link in find_copies(pictures, (vectors[0], vectors[1]), jobs)
+            for link in find_copies(pictures, vectors, jobs)
         ]
-        seams = find_seams(pictures.images)
-        rows += [(seam.left, seam.right, seam.side, False, 0, 1 - seam.ratio, ()) for seam in seams]
+        rows += [(s.left, s.right, s.side, False, 0, 1 - s.ratio, ()) for s in find_seams(pictures.images)]
         table = pd.DataFrame(rows, columns=list(LINKS))
         table["left"], table["right"] = (distinct[table[side].to_numpy(np.int64)] for side in ("left", "right"))
-        with atomic(path) as partial:
-            table.to_parquet(partial, index=False)
-    return pd.read_parquet(path)
+        return table
+
+    return kept_table(folder / "links.parquet", search)
 
 
 def kept_pictures(images: np.ndarray, folder: Path, jobs: int) -> Pictures:
@@ -130,11 +127,22 @@ def vocabulary(pictures: Pictures, evidence: Path) -> Vocabulary:
         return Vocabulary(**arrays)
 
 
+def kept_vectors(pictures: Pictures, words: Vocabulary, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the pictures and of their mirror images, computed once."""
+    plain, mirrored = kept(path, lambda: np.stack(words.vectors(pictures.keypoints)))
+    return plain, mirrored
+
+
 def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:
     """`appearance.properties` of images (N, H, W, C), computed once."""
+    return kept_table(path, lambda: properties(images))
+
+
+def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """A table, computed once."""
     if not path.exists():
         with atomic(path) as partial:
-            properties(images).to_parquet(partial, index=False)
+            make().to_parquet(partial, index=False)
     return pd.read_parquet(path)
 
 

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.duplicates import Pictures, find_copies_across
-from toolkit.auditing.findings import REPEATS, kept, kept_pictures, vocabulary
+from toolkit.auditing.findings import REPEATS, kept_pictures, kept_table, kept_vectors, vocabulary
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, rows_of_pictures
-from toolkit.store import atomic
 
 EXACT, COPY = "exact", "copy"
 OPPOSITE = {"right": "left", "bottom": "top"}  # of the side on which a seam's right picture continues its left one
@@ -35,12 +34,7 @@ def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs:
     image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
     it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all.
     """
-    path = evidence / RELATIVES
-    if not path.exists():
-        table = _search(dataset, distinct, evidence, jobs)
-        with atomic(path) as partial:
-            table.to_parquet(partial, index=False)
-    return pd.read_parquet(path)
+    return kept_table(evidence / RELATIVES, lambda: _search(dataset, distinct, evidence, jobs))
 
 
 def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
@@ -71,12 +65,8 @@ def _copies_and_neighbours(
 ) -> Iterator[tuple[int, int, str, float]]:
     """As COLUMNS, rows being those of tests and pictures."""
     words = vocabulary(pictures, evidence)
-
-    def vectors(name: str, of: Pictures) -> tuple[np.ndarray, np.ndarray]:
-        plain, mirrored = kept(evidence / name, lambda: np.stack(words.vectors(of.keypoints)))
-        return plain, mirrored
-
-    ours, theirs = vectors("vectors.npy", pictures), vectors("test_vectors.npy", tests)
+    ours = kept_vectors(pictures, words, evidence / "vectors.npy")
+    theirs = kept_vectors(tests, words, evidence / "test_vectors.npy")
     for link in find_copies_across(pictures, ours, tests, theirs, jobs):
         yield link.right, link.left, COPY, link.similarity
     number = len(pictures.images)

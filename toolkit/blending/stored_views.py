@@ -14,7 +14,7 @@ from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import EXACT, IDENTITY, Mean, parse_views, predict_views
 from toolkit.predictions import Predictions
-from toolkit.probabilities import chunks, open_probabilities, probabilities, weighted_mean, write_probabilities
+from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe
 from toolkit.runs import Run
@@ -231,10 +231,7 @@ def _means(runs: Sequence[Run], views: Sequence[str], scratch: Path) -> dict[str
     like, means = runs[0].oof, {}
     for view in views:  # opened one by one: runs times views may be more files than a process may have open
         stored = [open_views(run, [view])[view] for run in runs]
-        parts = (
-            weighted_mean([each[at] for each in stored], np.full((at.stop - at.start, len(stored)), 1 / len(stored)))
-            for at in chunks(len(like))
-        )
+        parts = (np.mean([probabilities(each[at]) for each in stored], axis=0) for at in chunks(len(like)))
         means[view] = _written(scratch / f"{view}.npy", parts, like.shape, like.dtype)
     return means
 

@@ -28,9 +28,8 @@ class FoldConfusions:
 
 
 Folds = Sequence[FoldConfusions]  # of one run or trial
-Orders = Sequence[
-    Sequence[int] | None
-]  # of each candidate: its folds as they came, where it could be given up between
+# of each candidate: its folds as they came, where it could be given up between
+Orders = Sequence[Sequence[int] | None]
 SURVIVORS = 5  # candidates from which on they say what surviving took
 DECISIVE = 2  # folds that decide on winners, too: they survive later ones by what they have shown (benchmarks.honesty)
 
@@ -147,12 +146,7 @@ def worth_by_fold(
 
 
 def _selection(
-    naive: np.ndarray,
-    parts: np.ndarray,
-    score: float,
-    ends: tuple[float, float],
-    each: np.ndarray,
-    orders: Orders,
+    naive: np.ndarray, parts: np.ndarray, score: float, ends: tuple[float, float], each: np.ndarray, orders: Orders
 ) -> Selection:
     """Less the luck of who survived, and with the interval of the optimism: that of a difference between two
     candidates on the same folds. each: scores (T, K).
