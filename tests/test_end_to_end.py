@@ -126,11 +126,6 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     assert "competition" in done.stdout
 
 
-def test_the_commands_are_listed() -> None:
-    done = subprocess.run([sys.executable, "-m", "toolkit"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert all(f"  {command} " in done.stdout for command in COMMANDS)
-
-
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

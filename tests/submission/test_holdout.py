@@ -22,13 +22,11 @@ from toolkit.data.loading import load as load_raw
 from toolkit.errors import UserError
 from toolkit.networks.tta import predict_views
 from toolkit.outcome import Warned, interval
-from toolkit.probabilities import write_probabilities
 from toolkit.progress import SILENT
 from toolkit.project import Project
-from toolkit.recipe import Recipe, to_dict
+from toolkit.recipe import Recipe
 from toolkit.runs import Run
-from toolkit.scoring.out_of_fold import score
-from toolkit.store import read_json, write_json, write_manifest
+from toolkit.store import read_json, write_json
 from toolkit.submission import holdout
 from toolkit.submission.checks import blend_prediction, predicted
 from toolkit.submission.holdout import holdout_score, ordinal, score_held_out
@@ -56,12 +54,8 @@ def of_chance(labelled: Labelled, recipe: Recipe, kind: type) -> Run:
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, fold.weights)
     values = np.random.default_rng(recipe.seed).random(labelled.probability_shape(len(labelled.images)))
     values[:, [at for at in range(values.shape[1]) if at not in labelled.competition.scored]] = 0
-    write_json(run.recipe_path, to_dict(recipe))
-    write_probabilities(run.oof_path, [values / values.sum(1, keepdims=True)], values.shape, kind)
+    tiny.leave_run(run, recipe, values / values.sum(1, keepdims=True), kind)
     store_test(run, "cpu")
-    write_json(run.metrics_path, {"metric": "", "clean": score(labelled, run.oof), "stress": None, "matched": None})
-    inputs = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash, "seed": recipe.seed}
-    write_manifest(run.folder, inputs | {"complete": True})
     return run
 
 
@@ -105,8 +99,6 @@ def test_held_out_labels_get_what_the_file_holds_of_the_same_test_images(
     assert found is not None and made.holdout_path.read_bytes() == made.test_path.read_bytes()
     labels, labelled = blend_prediction(made, 0, "cpu").labels, made.labelled
     assert found["score"] == (labels == labelled.targets[labelled.held_out]).mean() and found["samples"] == len(labels)
-    for name, of_run in found["runs"].items():
-        assert made.shares[name] and 0 <= of_run["low"] <= of_run["score"] <= of_run["high"] <= 1
     assert found["runs"].keys() == {name for name, share in made.shares.items() if share}
 
 

@@ -34,6 +34,7 @@ from toolkit.data.loading import load as load_raw
 from toolkit.probabilities import write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import override, to_dict
+from toolkit.scoring.out_of_fold import score
 from toolkit.store import write_json, write_manifest
 from toolkit.training.loop import FoldJob
 
@@ -204,6 +205,17 @@ def train(root: Path, *assignments: str, recipe: str | None = None, stress: str 
     """A finished run; assignments: fields such as `schedule.epochs=2`."""
     made = project(root, **more)
     return made.train(made.choose_recipe(recipe, assignments), stress=stress)
+
+
+def leave_run(run: Run, recipe: Recipe, oof: np.ndarray, kind: type = np.float16, stress: Any = None) -> None:
+    """As a training leaves it, but for weights: the recipe, what is predicted out of fold (N, C, ...), its scores."""
+    write_json(run.recipe_path, to_dict(recipe))
+    write_probabilities(run.oof_path, [oof], oof.shape, kind)
+    clean = score(run.labelled, run.oof)
+    metric = run.labelled.competition.metric.name
+    write_json(run.metrics_path, {"metric": metric, "clean": clean, "stress": stress, "matched": None})
+    made_from = {"data": run.labelled.data_hash, "folds": run.labelled.folds_hash}
+    write_manifest(run.folder, {"recipe": recipe.hash, **made_from, "seed": recipe.seed, "complete": True})
 
 
 def blend(root: Path, *runs: str) -> Blend:
