@@ -37,6 +37,12 @@ def blood_cells() -> Competition:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blends without their pictures, which take most of their time."""
+    monkeypatch.setattr("toolkit.blending.blend.draw", lambda *_: None)
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """For networks so small that waiting for more threads costs more than they give."""
     threads = torch.get_num_threads()

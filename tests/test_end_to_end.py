@@ -143,10 +143,3 @@ def test_a_wrong_training_is_refused_in_one_sentence(
     printed = capsys.readouterr().out
     assert reason in printed
     assert printed.count("\n") == 1
-
-
-def test_a_budget_too_small_for_one_epoch_says_what_it_takes(tmp_path: Path) -> None:
-    arguments = typed("run", "mars", tmp_path, "--folds", "2", "--budget", "12s")
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "left of it, and one epoch of small_unet on 2 folds takes about" in done.stdout

@@ -15,7 +15,7 @@ from tests.tiny import Heard, competition, prepare, project
 from toolkit import UserError
 from toolkit.project import Project, open
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 
 
 def test_a_submission_is_one_call_and_each_step_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from toolkit.command_line import parser
 from toolkit.pipeline import Result
 from toolkit.run import add_options, run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 QUICK = ("--folds", "3", "--stress", "none", "schedule.epochs=1")
 
 

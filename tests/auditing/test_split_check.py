@@ -121,22 +121,15 @@ def test_editing_reasons_and_suggestions_leaves_the_folds_and_a_fault_is_found_a
         project.folds()
 
 
-def test_relabelled_samples_are_counted(tmp_path: Path) -> None:
+def test_what_the_list_changes_of_training_but_not_of_scores_is_told(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
-    clean(project, "0,relabel,blue,,\n4,relabel,red,,\n")
+    dropped = "0,drop,,doubtful label: red,1\n4,drop,,,\n5,drop,unscored,,\n6,drop,,repeated picture: 9 times,1\n"
+    clean(project, dropped + "1,relabel,blue,,\n7,relabel,red,,\n")
     split = project.folds(3)
-    assert split.as_json()["relabelled"] == 2
-    assert any("2 samples are trained on under another label; they are scored" in str(part) for part in split.told())
-
-
-def test_what_is_scored_though_it_is_dropped_is_told(tmp_path: Path) -> None:
-    project = tiny.prepare(tmp_path)
-    clean(
-        project, "0,drop,,doubtful label: red,1\n4,drop,,,\n5,drop,unscored,,\n6,drop,,repeated picture: 9 times,1\n"
-    )
-    split = project.folds(3)
-    assert (split.as_json()["scored_alone"], split.as_json()["left_out"]) == (2, 2)
-    assert any("dropped samples that are validated and scored all the same: 2;" in str(part) for part in split.told())
+    shown, told = split.as_json(), "\n".join(map(str, split.told()))
+    assert (shown["scored_alone"], shown["left_out"], shown["relabelled"]) == (2, 2, 2)
+    assert "2 samples are trained on under another label; they are scored" in told
+    assert "dropped samples that are validated and scored all the same: 2;" in told
 
 
 def test_old_runs_are_mentioned_where_the_folds_come_out_otherwise(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.blending.conftest import made_runs
 from tests.tiny import Heard, prepare, train
 from toolkit.blending.blend import blend
 from toolkit.blending.blend_folder import chosen_blend
+from toolkit.blending.plots import draw
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
 from toolkit.networks.tta import predict_views
@@ -26,7 +27,7 @@ from toolkit.scoring.out_of_fold import score
 from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
 from toolkit.store import read_json, write_json, write_manifest
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 QUICK = "schedule.epochs=1"
 PLAIN = ("none",)
 BOTH = ("identity", "horizontal")
@@ -35,12 +36,6 @@ BOTH = ("identity", "horizontal")
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return prepare(tmp_path, device="cpu")
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blends without their pictures, which take most of their time."""
-    monkeypatch.setattr("toolkit.blending.blend.draw", lambda *_: None)
 
 
 def read(stored: np.ndarray | None) -> np.ndarray:
@@ -121,7 +116,10 @@ def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Projec
 EQUAL = dict.fromkeys("abcd", 2.0)
 
 
-def test_a_blend_that_gains_is_chosen_and_the_submission_follows_it(tmp_path: Path) -> None:
+def test_a_blend_that_gains_is_chosen_drawn_and_the_submission_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.blending.blend.draw", draw)
     project = made_runs(tmp_path, EQUAL, biased=True)
     made = project.ensemble(views=PLAIN)
     metrics, (mean, *_) = made.metrics, made.metrics["blenders"]
@@ -155,7 +153,6 @@ def test_where_code_is_handed_in_only_what_the_server_can_do_is_chosen(tmp_path:
         assert np.allclose(read(made.oof)[rows], mean / mean.sum(1, keepdims=True), atol=2e-3)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_is_asked_for_is_another_blend_and_a_poor_one_is_doubted_where_it_is_handed_in(tmp_path: Path) -> None:
     project = made_runs(tmp_path, {"a": 3.0} | dict.fromkeys("bcde", -1.0))
     chosen, heard = project.ensemble(views=PLAIN), Heard()
@@ -220,7 +217,6 @@ def test_views_count_in_the_time_and_are_left_out_where_no_run_has_it(
         assert (len(made.shares), made.views is not None) == (runs, views)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_blend_gets_the_score_that_its_runs_got_later_and_says_how(project: Project, tmp_path: Path) -> None:
     run = train(tmp_path, QUICK, stress="none")
     blend = project.ensemble(views=PLAIN, blender="mean")
@@ -235,7 +231,6 @@ def test_a_blend_gets_the_score_that_its_runs_got_later_and_says_how(project: Pr
     assert after["stress"]["score"] > 0 and after["clean"] == before["clean"]
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_test_images_are_predicted_for_runs_that_have_a_share_alone(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +250,6 @@ def test_test_images_are_predicted_for_runs_that_have_a_share_alone(
     assert project.submit().path.exists()
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_runs_predict_under_corruptions_is_blended_as_it_is_handed_in(tmp_path: Path) -> None:
     project = made_runs(tmp_path, EQUAL, biased=True)
     labelled = project.labelled()
@@ -281,7 +275,6 @@ def test_what_runs_predict_under_corruptions_is_blended_as_it_is_handed_in(tmp_p
         assert made.metrics["matched"] == matched_score(labelled, match, made.oof[:50])
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_runs_that_were_held_back_from_corruptions_are_blended_only_by_name(tmp_path: Path) -> None:
     project, heard = made_runs(tmp_path, EQUAL), Heard()
     recipe = project.labelled().workspace.train / "c" / "recipe.json"

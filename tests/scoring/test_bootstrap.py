@@ -51,13 +51,6 @@ def test_the_interval_is_that_of_the_binomial_for_accuracy() -> None:
     assert (low, high) == pytest.approx((share - half, share + half), abs=0.006)
 
 
-@METRICS
-def test_one_group_has_an_interval_of_no_width(metric: Metric) -> None:
-    each = some_confusions(60)
-    low, high = bootstrap(each, np.full(60, 7), metric)
-    assert low == high == pytest.approx(float(metric.score(each.sum(0), range(CLASSES))))
-
-
 @pytest.mark.parametrize("copies", [2, 3, 5])
 def test_copies_in_the_same_group_do_not_narrow_the_interval(copies: int) -> None:
     each, groups = some_confusions(60), np.arange(60)

@@ -32,16 +32,10 @@ from toolkit.submission.checks import blend_prediction, predicted
 from toolkit.submission.holdout import holdout_score, ordinal, score_held_out
 from toolkit.training.saving import store_test
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 QUICK = "schedule.epochs=1"
 PLAIN = ("none",)
 FLIPPED = ViewChoice(("identity", "horizontal"), (0.75, 0.25), 0.6, 0.5, ({"horizontal": 1.0},) * 3)
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A blend's pictures take longer than the blend."""
-    monkeypatch.setattr("toolkit.blending.blend.draw", lambda *_: None)
 
 
 def of_chance(labelled: Labelled, recipe: Recipe, kind: type) -> Run:

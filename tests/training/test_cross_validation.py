@@ -54,33 +54,25 @@ def test_jobs_leave_the_holdout_alone_and_are_small(tmp_path: Path) -> None:
         assert len(pickle.dumps(job)) < 10_000
 
 
-def test_a_sample_dropped_for_its_label_is_validated_and_never_trained_on(tmp_path: Path) -> None:
-    project = prepare(tmp_path)
-    project.workspace.cleaning.write_text("index,action,value,reason\n5,drop,,doubtful label: red\n")
-    project.folds(3)
-    labelled = project.labelled()
-    _, jobs = cross_validation.prepare(labelled, FIRST)
-    assert [5 in job.valid_rows for job in jobs].count(True) == 1 and not any(5 in job.train_rows for job in jobs)
-    run = cross_validation.train(labelled, override(FIRST, [QUICK]), stress="none")
-    assert run.score == pytest.approx((run.oof.argmax(1) == labelled.truth).mean())
-
-
-def test_training_obeys_a_relabelled_sample_its_score_does_not_and_no_edit_counts_that_comes_later(
+def test_training_obeys_the_cleaning_list_its_score_does_not_and_no_edit_counts_that_comes_later(
     tmp_path: Path,
 ) -> None:
     project = prepare(tmp_path)
     workspace, labels = project.workspace, np.array(project.labelled().targets)
     head, rows = "index,action,value\n", [3, 9]
-    workspace.cleaning.write_text(head + "".join(f"{row},relabel,{(labels[row] + 1) % 3}\n" for row in rows))
+    relabelled = "".join(f"{row},relabel,{(labels[row] + 1) % 3}\n" for row in rows)
+    workspace.cleaning.write_text(head + "5,drop,\n" + relabelled)
     project.folds(2)
     labelled = project.labelled()
-    workspace.cleaning.write_text(head + "5,drop,\n")  # by a person who looks at the list while this runs
+    workspace.cleaning.write_text(head + "7,drop,\n")  # by a person who looks at the list while this runs
     mended = labels.copy()
     mended[rows] = (labels[rows] + 1) % 3
     recipe = override(FIRST, [QUICK])
     _, jobs = cross_validation.prepare(labelled, recipe)
     for job in jobs:
         assert {tuple(line) for line in job.relabels} == {(row, mended[row]) for row in rows}
+        assert 5 not in job.train_rows and 7 in {*job.train_rows, *job.valid_rows}
+    assert sum(5 in job.valid_rows for job in jobs) == 1
     run = cross_validation.train(labelled, recipe, stress="none")
     assert run.score == pytest.approx((run.oof.argmax(1) == labels).mean())
     beside = run.metrics["clean"]["mended"]
