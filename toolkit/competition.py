@@ -185,6 +185,10 @@ class Competition:
         """Indices of the classes that the metric scores."""
         return tuple(i for i, name in enumerate(self.task.classes) if name not in self.metric.ignore)
 
+    def may_look_at(self, test_images: np.ndarray) -> bool:
+        """Are there test images at hand, and do the rules let one look at them?"""
+        return self.rules.unlabelled_test_images and len(test_images) > 0
+
     def score(self, confusion: np.ndarray) -> np.ndarray:
         """Official metric (...) of confusion matrices (..., C, C)."""
         return self.metric.score(confusion, self.scored)

@@ -30,13 +30,11 @@ def drawn(
     competition: Competition,
     rng: np.random.Generator,
     quality: float = 0.8,
-    folds: int = 3,
-    groups: int = 60,
     jitter: float = 0.0,
     truth: list[np.ndarray] | None = None,
 ) -> Folds:
     """A trial that is right with probability `quality` (give or take `jitter` a fold, as trainings differ)."""
-    truth = truth or truths(competition, rng, folds, groups)
+    truth = truth or truths(competition, rng, 3, 60)
     classes = len(competition.task.classes)
     made = []
     for k, labels in enumerate(truth):

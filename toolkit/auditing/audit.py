@@ -15,7 +15,7 @@ from toolkit.auditing.explain import picture_of_row
 from toolkit.auditing.findings import Findings, gather, kept_properties
 from toolkit.auditing.mimicry import Mimicry, mimicry
 from toolkit.auditing.page import audit_page, class_table
-from toolkit.auditing.relatives import find_relatives, may_look
+from toolkit.auditing.relatives import find_relatives
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
 from toolkit.data.cleaning import REPEATED_MASK, REPEATED_PICTURE
@@ -149,7 +149,7 @@ def audit(competition: Competition, workspace: Workspace, raw: Path, workers: in
         table.to_parquet(partial, index=False)
     note = _write_cleaning(workspace, proposal)
     shift, relatives, mimics, known = None, None, None, 0
-    if may_look(competition, dataset):
+    if competition.may_look_at(dataset.test_images):
         shift = _shift(dataset, findings, table, workspace.evidence)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
         relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs)

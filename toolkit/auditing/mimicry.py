@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.relatives import COPY, EXACT, RELATIVES, may_look
+from toolkit.auditing.relatives import COPY, EXACT, RELATIVES
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.folds import GROUPS, PLAIN
@@ -84,7 +84,7 @@ def stored_mimicry(
     competition: Competition, dataset: Dataset, evidence: Path, whole: np.ndarray, kept: np.ndarray, folds: int
 ) -> Mimicry | None:
     """As `mimicry`, from what the last audit left; None where it didn't look for relatives, or may not."""
-    if not may_look(competition, dataset) or not (evidence / RELATIVES).exists():
+    if not competition.may_look_at(dataset.test_images) or not (evidence / RELATIVES).exists():
         return None
     relatives, links = (pd.read_parquet(evidence / name) for name in (RELATIVES, "links.parquet"))
     return mimicry(relatives, links, whole, kept, len(dataset.test_images), folds)

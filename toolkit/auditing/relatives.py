@@ -13,18 +13,12 @@ import pandas as pd
 from toolkit.auditing.duplicates import Pictures, find_copies_across
 from toolkit.auditing.findings import REPEATS, kept_pictures, kept_table, kept_vectors, vocabulary
 from toolkit.auditing.tiles import find_seams
-from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, rows_of_pictures
 
 EXACT, COPY = "exact", "copy"
 OPPOSITE = {"right": "left", "bottom": "top"}  # of the side on which a seam's right picture continues its left one
 COLUMNS = ("test", "train", "kind", "similarity")
 RELATIVES = "relatives.parquet"  # in the evidence
-
-
-def may_look(competition: Competition, dataset: Dataset) -> bool:
-    """Are there test images, and do the rules let one look at them?"""
-    return competition.rules.unlabelled_test_images and len(dataset.test_images) > 0
 
 
 def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:

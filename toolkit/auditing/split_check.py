@@ -10,7 +10,6 @@ import pandas as pd
 
 from toolkit.auditing.leaks import Pair, closest_pairs, count_divided, picture_of_pairs
 from toolkit.auditing.mimicry import Mimicry, stored_mimicry
-from toolkit.auditing.relatives import may_look
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
@@ -299,7 +298,7 @@ def split(
 
 def _unknown(competition: Competition, dataset: Dataset) -> str:
     """Why nothing may be known of relatives of the test images."""
-    if may_look(competition, dataset):
+    if competition.may_look_at(dataset.test_images):
         return "the audit has not looked for relatives of the test images; run `python -m toolkit.audit`"
     if len(dataset.test_images):
         return competition.rules.sentence("unlabelled_test_images", "the test images may not be looked at")

@@ -76,8 +76,7 @@ class Labelled:
 
     @property
     def may_look_at_test_images(self) -> bool:
-        """Are there test images at hand, and do the rules let one look at them?"""
-        return self.competition.rules.unlabelled_test_images and self.has_test_images
+        return self.competition.may_look_at(self.test_images)
 
     def rows(self, fold: int) -> np.ndarray:
         """The samples that a fold validates, int64 (n,)."""

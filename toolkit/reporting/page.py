@@ -28,7 +28,7 @@ from toolkit.reporting.mistakes import mistakes_section
 from toolkit.reporting.run_table import better_elsewhere, runs_section
 from toolkit.runs import SCORES
 from toolkit.store import read_json, write_text
-from toolkit.submission.holdout import kinder, ordinal
+from toolkit.submission.holdout import ordinal, other_looks
 from toolkit.submission.ledger import Ledger, identity
 
 MEANING = {
@@ -156,7 +156,7 @@ def _expected(material: Material) -> Section:
         note += f" They rest on {groups} groups of one origin{rough}."
     if missing:
         note += f" Not measured: {' and '.join(missing)}."
-    words = [*(f"{one.sentence}." for one in material.unseen), *(kinder(held) if held else [])]
+    words = [*(f"{one.sentence}." for one in material.unseen), *(other_looks(held) if held else [])]
     words += [*better_elsewhere(material.runs, metrics), expected.words]
     if material.unscored:
         words.append(f"Not scored on the held-out samples: {material.unscored}.")

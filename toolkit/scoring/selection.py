@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from toolkit.competition import Competition
-from toolkit.scoring.bootstrap import PERCENTILES, score_interval
+from toolkit.scoring.bootstrap import PERCENTILES, group_totals, score_interval
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,8 @@ class Selection:
 
 def by_group(number: int, groups: np.ndarray, confusions: np.ndarray) -> FoldConfusions:
     """A fold from its samples' groups, int (N,), and confusions, int64 (N, C, C)."""
-    names, inverse = np.unique(groups, return_inverse=True)
-    summed = np.zeros((len(names), *confusions.shape[1:]), np.int64)
-    np.add.at(summed, inverse, confusions)
-    return FoldConfusions(number, names.astype(np.int64), summed)
+    summed = group_totals(confusions, groups).astype(np.int64)
+    return FoldConfusions(number, np.unique(groups).astype(np.int64), summed)
 
 
 def pooled_score(competition: Competition, folds: Iterable[FoldConfusions]) -> float:

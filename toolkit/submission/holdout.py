@@ -64,13 +64,11 @@ def holdout_score(blend: Blend, device: str = "auto", progress: Progress = SILEN
 
 def holdout_words(found: Mapping[str, Any], metric: str) -> list[str | Warned]:
     """What is to be said of it."""
-    told: list[str | Warned] = [
-        f"held out, as it is handed in: {metric} {interval(found)} on {found['samples']:,} samples"
-    ]
-    return [*told, *map(Warned, kinder(found))]
+    first = f"held out, as it is handed in: {metric} {interval(found)} on {found['samples']:,} samples"
+    return [first, *map(Warned, other_looks(found))]
 
 
-def kinder(found: Mapping[str, Any]) -> list[str]:
+def other_looks(found: Mapping[str, Any]) -> list[str]:
     """A sentence where other blends were scored, too."""
     if found["looks"] == 1:
         return []
