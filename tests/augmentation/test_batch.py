@@ -13,18 +13,7 @@ from hypothesis import strategies as st
 
 from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
-from tests.augmentation import (
-    CHANNELS,
-    GEOMETRY,
-    GREY,
-    NOTHING,
-    PHOTO,
-    augmented,
-    noisy,
-    pictures,
-    scenes,
-    tensor,
-)
+from tests.augmentation import CHANNELS, GEOMETRY, GREY, NOTHING, PHOTO, augmented, noisy, pictures, scenes, tensor
 from toolkit.augmentation.batch import DEGRADATIONS, augment_batch
 from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment, Family
@@ -178,13 +167,7 @@ def changes(augment: Augment, image: np.ndarray, count: int = 400) -> np.ndarray
 
 @pytest.mark.parametrize(
     ("word", "value", "share"),
-    [
-        ("rotate", 30, 0.8),
-        ("colour", 1, 0.79),
-        ("degrade", 0.3, 0.3),
-        ("erase", 0.6, 0.6),
-        ("augmix", 0.4, 0.4),
-    ],
+    [("rotate", 30, 0.8), ("colour", 1, 0.79), ("degrade", 0.3, 0.3), ("erase", 0.6, 0.6), ("augmix", 0.4, 0.4)],
 )
 def test_images_are_changed_as_often_as_the_recipe_asks(word: str, value: float, share: float) -> None:
     augment = replace(NOTHING, **{word: value})  # type: ignore[arg-type]

@@ -13,13 +13,7 @@ from tests.blending.conftest import noisy
 from tests.tiny import labelled
 from toolkit.blending import view_choice
 from toolkit.blending.stored_views import averaged, averaged_out_of_fold
-from toolkit.blending.view_choice import (
-    ViewChoice,
-    choose_views,
-    first_largest,
-    read_choice,
-    write_choice,
-)
+from toolkit.blending.view_choice import ViewChoice, choose_views, first_largest, read_choice, write_choice
 from toolkit.probabilities import probabilities
 from toolkit.scoring.out_of_fold import score
 

@@ -66,10 +66,7 @@ def member(name: str, mode: int = stat.S_IFREG | 0o644) -> zipfile.ZipInfo:
 
 LABELS = "return np.zeros(len(X), int)"
 RUN: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
-    "wrong class name": (
-        {"model.py": "class Net:\n    pass"},
-        "model.py has no class Model; it has Net",
-    ),
+    "wrong class name": ({"model.py": "class Net:\n    pass"}, "model.py has no class Model; it has Net"),
     "no predict": (
         {"model.py": "class Model:\n    pass"},
         "fails in predict: AttributeError: 'Model' object has no attribute 'predict'",
@@ -116,19 +113,10 @@ RUN: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
         "predict returned NoneType, expected a numpy array; it printed 12 bytes, but labels must be returned",
     ),
     "objects": (model("return np.array([None] * len(X))"), "returned an array of object, expected integers"),
-    "os._exit": (
-        model("import os\nos._exit(0)"),
-        "ended with exit status 0 in predict, before it returned labels",
-    ),
+    "os._exit": (model("import os\nos._exit(0)"), "ended with exit status 0 in predict, before it returned labels"),
     "sys.exit": (model("import sys\nsys.exit('bye')"), "fails in predict: SystemExit: bye"),
-    "a crash of native code": (
-        model("import ctypes\nctypes.string_at(0)"),
-        "ended by signal SIGSEGV in predict",
-    ),
-    "an exception": (
-        model("raise ValueError('first line\\nlast line')"),
-        "fails in predict: ValueError: last line",
-    ),
+    "a crash of native code": (model("import ctypes\nctypes.string_at(0)"), "ended by signal SIGSEGV in predict"),
+    "an exception": (model("raise ValueError('first line\\nlast line')"), "fails in predict: ValueError: last line"),
     "network access": (
         model("import urllib.request\nurllib.request.urlopen('http://example.org/weights')"),
         r"asks for the network: getaddrinfo example.org \(in predict\); the server has none",
@@ -170,10 +158,7 @@ RUN: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
         {"model.py": "class Model:\nreturn 1"},
         "model.py line 2 is not Python: expected an indented block",
     ),
-    "a flood of output": (
-        model("while True: print('x' * 1000000)"),
-        "prints or writes more than 1 MiB",
-    ),
+    "a flood of output": (model("while True: print('x' * 1000000)"), "prints or writes more than 1 MiB"),
 }
 LIMITED: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], Rules, str]] = {
     "endless loop": (

@@ -63,9 +63,7 @@ def test_averaged_weights_are_what_a_trial_is_judged_by(tmp_path: Path) -> None:
             assert str(stored["weights"]) == hash_file(fold.weights)
 
 
-def test_a_trial_that_fails_is_told_with_its_sentence_and_the_search_goes_on(
-    tmp_path: Path,
-) -> None:
+def test_a_trial_that_fails_is_told_with_its_sentence_and_the_search_goes_on(tmp_path: Path) -> None:
     def suggest(trial: Suggesting) -> Recipe:
         wild = trial.suggest_categorical("optimizer.lr", [1e-3, 1e30])
         return replace(FIRST, optimizer=replace(FIRST.optimizer, lr=wild), seed=0)
