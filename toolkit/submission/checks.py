@@ -40,17 +40,9 @@ def blend_prediction(
             labels[known.rows] = known.targets
         return Prediction(labelled.test_images, labelled.test_ids, labels, members, views, view_weights=weights)
     rows = np.linspace(0, len(labelled.images) - 1, min(images, len(labelled.images))).astype(int)
+    some, ids, labels = labelled.images[rows], labelled.ids[rows], np.zeros(0, np.uint8)
     biases = blend.described["biases"]
-    made = Prediction(
-        labelled.images[rows],
-        labelled.ids[rows],
-        np.zeros(0, np.uint8),
-        members,
-        views,
-        biases and tuple(biases),
-        half,
-        view_weights=weights,
-    )
+    made = Prediction(some, ids, labels, members, views, biases and tuple(biases), half, view_weights=weights)
     return predicted(competition, made, device) if images else made
 
 

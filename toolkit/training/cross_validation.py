@@ -76,12 +76,7 @@ def train(
 
 
 def train_one_fold(
-    labelled: Labelled,
-    recipe: Recipe,
-    fold: int,
-    *,
-    device: str = "auto",
-    progress: Progress = SILENT,
+    labelled: Labelled, recipe: Recipe, fold: int, *, device: str = "auto", progress: Progress = SILENT
 ) -> Run:
     """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
     if recipe.pseudo.rounds:
@@ -95,11 +90,7 @@ def train_one_fold(
 
 
 def train_without_families(
-    run: Run,
-    *,
-    device: str = "auto",
-    stress: str = "auto",
-    progress: Progress = SILENT,
+    run: Run, *, device: str = "auto", stress: str = "auto", progress: Progress = SILENT
 ) -> dict[str, dict[str, float]]:
     """Train a run's recipe anew without each family of corruptions that it trains on, and score it on that family.
 
