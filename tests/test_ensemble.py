@@ -31,7 +31,7 @@ def test_the_blend_is_shown_beside_its_runs_and_as_json(tmp_path: Path, capsys: 
         assert text in shown
     assert command(tmp_path, folder, "--json") == 0
     made, printed = chosen_blend(project.labelled()), json.loads(capsys.readouterr().out)
-    assert made is not None and printed == made.as_json()
+    assert made is not None and printed == made.as_json() and "matched" in printed
     assert printed["blend"] == str(made.folder) and printed["runs"] == [*"abcd"]
     assert printed["clean"] == made.metrics["clean"] and printed["gain"] == made.metrics["gain"]
     assert "<caption>tiny: blend</caption>" in made._repr_html_()

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from tests import tiny
-from toolkit.data.dataset import Dataset
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset, save_dataset
 from toolkit.data.known_answers import known_answers, stored_answers
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -36,3 +37,13 @@ def test_what_the_list_drops_or_relabels_gives_no_answer(tmp_path: Path) -> None
     project.workspace.cleaning.write_text("index,action,value\n0,drop,\n1,relabel,green\n2,relabel,red\n")
     project.folds(3)
     assert stored_answers(project.labelled()).rows.tolist() == [1, 3, 4]
+
+
+def test_masks_have_known_answers_though_none_is_relabelled(mars: Competition, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, *mars.task.image_shape), dtype=np.uint8)
+    masks = np.zeros((3, *images.shape[1:3]), np.uint8)
+    made = tiny.labelled(
+        masks, np.array([0, 1, -1]), of=mars, root=tmp_path, images=images[:3], test_images=images[1:]
+    )
+    save_dataset(Dataset(images[:3], masks, made.ids, made.ids, images[1:]), made.workspace.data, "")
+    assert stored_answers(made).rows.tolist() == [0], "what is left out has none"

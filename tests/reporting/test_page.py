@@ -39,12 +39,15 @@ def test_a_single_run_is_reported_and_what_is_missing_is_said(tmp_path: Path) ->
 
 def test_runs_on_other_folds_are_counted_and_not_shown(tmp_path: Path) -> None:
     prepare(tmp_path)
-    train(tmp_path, QUICK, stress="none")
+    run = train(tmp_path, QUICK, stress="none")
     project = prepare(tmp_path, seed=1)
+    write_json(project.workspace.search_summary, {"run": str(run.folder), "score": 0.5})
     with pytest.raises(UserError, match=r"no finished run to report on \(1 are on other data or folds\)"):
         write_report(project.labelled(), project.ledger)
     report = project.report()
-    assert report.runs == 1 and "1 more runs are on other data or folds" in report.path.read_text(encoding="utf-8")
+    page = report.path.read_text(encoding="utf-8")
+    assert report.runs == 1 and "1 more runs are on other data or folds" in page
+    assert "It was made on other data or folds than the present ones." in page, "the search"
 
 
 def test_all_that_is_there_is_shown(tmp_path: Path) -> None:

@@ -207,8 +207,17 @@ def test_a_blend_of_runs_that_were_trained_on_them_is_not_scored(tmp_path: Path)
     assert project.submit().scores["holdout"] is None and "held out" not in str(project.submit().told())
     heard = Heard()
     project = prepare(tmp_path, holdout=0.25, progress=heard)
-    assert project.submit().scores["holdout"] is None and "the blend's runs are on other folds" in str(heard)
+    assert project.submit().scores["holdout"] is None
+    assert "the blend's runs are on other folds" in str(heard) and "isn't scored on what these hold out" in str(heard)
     assert not project.workspace.holdout.exists()
+
+
+def test_a_blend_on_other_folds_is_handed_in_with_a_warning(tmp_path: Path) -> None:
+    project, heard = held(prepare(tmp_path)), Heard()
+    project.ensemble(views=PLAIN)
+    project.submit()
+    prepare(tmp_path, seed=1, progress=heard).submit()
+    assert "on other folds than the present ones; `python -m toolkit.ensemble`" in str(heard)
 
 
 def test_what_was_blended_must_still_be_there(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from toolkit import UserError, override
 from toolkit.data.dataset import open_dataset
 from toolkit.metrics import confusion_matrix
 from toolkit.networks.speed import Settings
+from toolkit.training.cross_validation import train_fold
 from toolkit.training.fold import WATCHED, fit_fold, watched_rows
 from toolkit.training.loop import FoldJob, Training
 from toolkit.training.weight_averages import Snapshots, uniform
@@ -71,6 +72,48 @@ def test_interrupted_in_every_epoch_it_ends_with_the_same_bits(
     assert len(stops) == len(whole.history) - 1
     assert same(whole, result)
     assert same(whole, fit_fold(job)), "finished, but killed before the result was stored"
+
+
+def _without(*names: str) -> Callable[[dict[str, Any]], None]:
+    def forget(saved: dict[str, Any]) -> None:
+        for name in names:
+            del saved[name]
+
+    return forget
+
+
+def _regroup(saved: dict[str, Any]) -> None:
+    """As an optimiser that had fewer groups, and knew nothing of when they begin."""
+    saved["optimizer"]["param_groups"].pop()
+    for group in saved["optimizer"]["param_groups"]:
+        del group["begins"]
+    del saved["layout"]
+
+
+def _decay(saved: dict[str, Any]) -> None:
+    saved["layout"]["groups"][0]["weight_decay"] = 7.0
+
+
+@pytest.mark.parametrize("change", [_without("layout", "ema"), _regroup, _decay])
+def test_what_an_older_version_saved_is_begun_anew(
+    change: Callable[[dict[str, Any]], None], make_job: MakeJob
+) -> None:
+    whole, job = fit_fold(make_job("schedule.average=swa")), make_job("schedule.average=swa")
+    fit_fold(replace(job, deadline=time.time()))
+    saved = torch.load(job.place.state, weights_only=True)
+    change(saved)
+    torch.save(saved, job.place.state)
+    told = train_fold(job, lambda fold, epoch, news: None)
+    assert "4 epochs" in told and told.endswith(", begun anew, as its saved epochs were of another version")
+    assert np.array_equal(job.place.oof, whole.main.probabilities.astype(np.float16))
+
+
+def test_what_can_not_be_read_is_begun_anew(make_job: MakeJob) -> None:
+    whole, job = fit_fold(make_job()), make_job()
+    job.place.folder.mkdir(parents=True)
+    job.place.state.touch()
+    again = fit_fold(job)
+    assert again.anew and not whole.anew and same(whole, again)
 
 
 def test_a_deadline_cuts_after_an_epoch_and_training_goes_on_from_there(make_job: MakeJob) -> None:

@@ -13,7 +13,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.networks.tta import IDENTITY
 from toolkit.outcome import MENDED, Table, Warned, interval, mended
 from toolkit.predictions import Predictions
-from toolkit.runs import Run
+from toolkit.runs import SCORES, Run
 from toolkit.scoring.matched_to_test import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
 from toolkit.store import Workspace, hash_json, read_json, write_json
@@ -107,6 +107,13 @@ class Blend(Predictions):
         return [run for run in map(self.run, (self.manifest or {"runs": {}})["runs"]) if run.finished]
 
     @property
+    def is_current(self) -> bool:
+        """Are its runs on the present data and folds?"""
+        made_from: Mapping[str, Any] = (self.manifest or {"runs": {}})["runs"]
+        present = self.labelled.data_hash, self.labelled.folds_hash
+        return all((one["data"], one["folds"]) == present for one in made_from.values())
+
+    @property
     def unseen(self) -> list[UnseenChoice]:
         """Choices among a search's trials that made its pool, of which its scores know nothing."""
         shares = self.shares
@@ -178,9 +185,10 @@ class Blend(Predictions):
     def as_json(self) -> dict[str, Any]:
         metrics, used = self.metrics, [name for name, share in self.shares.items() if share > 0]
         result = {"blend": str(self.folder), "method": self.name, "runs": used}
-        names = ("clean", "stress", "naive", "optimism", "single", "gain", "gain_is_real")
+        scores = {kind: metrics.get(kind) for kind in SCORES}
+        names = ("naive", "optimism", "single", "gain", "gain_is_real")
         further = {"gave_way": metrics.get("gave_way"), "unseen_choices": [one.sentence for one in self.unseen]}
-        return result | {name: metrics[name] for name in names} | further
+        return result | scores | {name: metrics[name] for name in names} | further
 
 
 def gave_way(blender: str) -> str:

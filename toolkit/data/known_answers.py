@@ -44,5 +44,6 @@ def stored_answers(labelled: Labelled) -> KnownAnswers:
     """Of the workspace's data: what the cleaning list drops or relabels is not trusted."""
     dataset = open_dataset(labelled.workspace.data)
     trusted = labelled.trained & (labelled.fold != LEFT_OUT)
-    trusted[labelled.relabels[:, 0]] &= labelled.relabels[:, 1] == dataset.targets[labelled.relabels[:, 0]]
+    if not labelled.masks:  # which are dropped or kept, never relabelled
+        trusted[labelled.relabels[:, 0]] &= labelled.relabels[:, 1] == dataset.targets[labelled.relabels[:, 0]]
     return known_answers(dataset, trusted)

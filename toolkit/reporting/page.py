@@ -26,7 +26,7 @@ from toolkit.reporting.forecast_charts import forecast_charts
 from toolkit.reporting.inputs import Material, gather
 from toolkit.reporting.mistakes import mistakes_section
 from toolkit.reporting.run_table import better_elsewhere, runs_section
-from toolkit.runs import SCORES
+from toolkit.runs import SCORES, Run
 from toolkit.store import read_json, write_text
 from toolkit.submission.holdout import ordinal, other_looks
 from toolkit.submission.ledger import Ledger, identity
@@ -87,7 +87,7 @@ def report_page(material: Material) -> str:
         stress_section(best),
         training_section(best),
         mistakes_section(best),
-        _search(workspace.search),
+        _search(material.labelled),
         _blend(material),
         _submissions(material),
     ]
@@ -185,7 +185,8 @@ def _without(score: Mapping[str, Any]) -> str:
     return f", without the blend's {' and '.join(score['without'])}" if "without" in score else ""
 
 
-def _search(folder: Path) -> Section:
+def _search(labelled: Labelled) -> Section:
+    folder = labelled.workspace.search
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
     pictures = sorted(folder.glob("*.png"))
     if not summary and not pictures:
@@ -203,7 +204,9 @@ def _search(folder: Path) -> Section:
         draw = chart("What decides the score", lambda: bars(importances, "share in what sets the best trials apart"))
         blocks.append(Row([draw]))
     blocks += [Chart(path.stem.replace("_", " "), path.read_bytes()) for path in pictures]
-    return Section("Search", blocks)
+    winner = Run(Path(summary["run"]), labelled) if summary.get("run") else None
+    stale = winner is not None and winner.finished and not winner.is_current
+    return Section("Search", blocks, "It was made on other data or folds than the present ones." if stale else "")
 
 
 def _blend(material: Material) -> Section:

@@ -124,6 +124,10 @@ def build(
     if not half:
         path = folder / f"{name}{suffix}"
     line: Mapping[str, Any] | None = ledger.line_of(path)
+    if not blend.is_current:
+        unscored = ", so it isn't scored on what these hold out" if blend.labelled.held_out.any() else ""
+        remedy = "`python -m toolkit.ensemble` blends those on the present ones"
+        progress.warn(f"the blend's runs are on other folds than the present ones{unscored}; {remedy}")
     if blend.doubt:
         progress.warn(blend.doubt)
     if line is not None:

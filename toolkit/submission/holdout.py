@@ -45,13 +45,7 @@ def holdout_score(blend: Blend, device: str = "auto", progress: Progress = SILEN
     or are others by now.
     """
     labelled = blend.labelled
-    if not labelled.held_out.any():
-        return None
-    runs: Mapping[str, Any] = (blend.manifest or {})["runs"]
-    if any((made["data"], made["folds"]) != (labelled.data_hash, labelled.folds_hash) for made in runs.values()):
-        progress.say(
-            "the blend's runs are on other folds than the present ones, so it isn't scored on what these hold out"
-        )
+    if not labelled.held_out.any() or not blend.is_current:
         return None
     found = blend.metrics.get("holdout")
     fresh = found is None

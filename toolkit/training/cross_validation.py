@@ -282,7 +282,8 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
     except (MemoryError, torch.OutOfMemoryError):
         raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None
     store_fold(job, result)
-    note = "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
+    note = ", begun anew, as its saved epochs were of another version" if result.anew else ""
+    note += "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
     return (
         f"{job.folder.parent.name} fold {job.fold}: {len(job.valid_rows):,} samples validated, "
         f"{len(result.history)} epochs in {duration(result.seconds)}{note}"

@@ -4,9 +4,11 @@ Every random draw follows from (seed, fold, epoch, step), never from what ran be
 job's folder until the fold is finished.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ class FoldResult:
     history: list[dict[str, Any]]
     complete: bool  # False: the deadline came first, and the state is kept to go on from
     seconds: float
+    anew: bool = False  # what was saved is of another version, and no epoch of it counts
 
 
 class StoppedError(Exception):
@@ -55,8 +58,11 @@ def fit_fold(
     training, schedule = Training(job), job.recipe.schedule
     best, best_epoch, best_weights = -1.0, -1, None
     history: list[dict[str, Any]] = []
-    if job.place.state.exists():
-        saved = torch.load(job.place.state, map_location=training.device, weights_only=True)
+    saved = _saved(training)
+    anew = saved is None and job.place.state.exists()
+    if anew and distributed.rank() == 0:
+        shutil.rmtree(job.place.snapshots, ignore_errors=True)
+    if saved is not None:
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
     thawed = thawed_from(len(training.layers) - 1, schedule)
@@ -106,7 +112,20 @@ def fit_fold(
         history,
         complete,
         time.time() - started,
+        anew,
     )
+
+
+def _saved(training: Training) -> dict[str, Any] | None:
+    """What an interrupted training goes on from; None where there is nothing, or it is of another version."""
+    path = training.job.place.state
+    if not path.exists():
+        return None
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location=training.device, weights_only=True)
+    except (UnpicklingError, EOFError):
+        return None
+    return saved if saved.get("layout") == training.layout else None
 
 
 def watched_rows(targets: np.ndarray, rows: np.ndarray, scored: Sequence[int], fold: int) -> np.ndarray:

@@ -310,8 +310,24 @@ class Training:
         confusion = confusion_matrix(truth, self.competition.decode(probabilities), len(self.competition.task.classes))
         return float(self.competition.score(confusion))
 
+    @cached_property
+    def layout(self) -> dict[str, Any]:
+        """What a saved state has to match: the network's tensors, and which of them the optimiser updates how.
+
+        An older version may have grouped them otherwise; PyTorch would refuse that, or take its options over.
+        """
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        groups = [
+            {option: value for option, value in group.items() if option not in ("params", "lr")}
+            | {"names": [names[parameter] for parameter in group["params"]]}
+            for group in self.optimizer.param_groups
+        ]
+        shapes = {name: list(value.shape) for name, value in self.model.state_dict().items()}
+        return {"model": shapes, "optimizer": type(self.optimizer).__name__, "groups": groups}
+
     def state(self) -> dict[str, Any]:
         return {
+            "layout": self.layout,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
