@@ -86,6 +86,9 @@ class Run(Predictions):
     Its `manifest` has hashes of recipe, data and folds, `seed` and `complete`.
     """
 
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}{self.beside})"
+
     @property
     def recipe_path(self) -> Path:
         return self.folder / RECIPE
@@ -321,7 +324,7 @@ def unseen_choices(pool: Sequence[Run]) -> list[UnseenChoice]:
             sentence = f"{len(there)} of {len(there | ended)} trials of {study} were picked before these scores"
         else:
             continue
-        found.append(UnseenChoice(chosen, mine, f"{sentence}; no score accounts for that choice, so expect less"))
+        found.append(UnseenChoice(chosen, mine, f"{sentence}; no score out of fold accounts for that, so expect less"))
     return found
 
 
