@@ -44,6 +44,9 @@ def test_where_samples_are_many_a_part_is_held_out_and_the_submission_scored_on_
     (table,) = result.told()
     (told,) = (row[1] for row in table.rows if row[0] == "held out, as handed in")
     assert told.startswith(f"{result.submission.scores['holdout']['score']:.4f} (")
+    (table,) = replace(result, submission=replace(result.submission, beside=", chosen among 9 trials")).told()
+    beside = [row[0] for row in table.rows if row[1].endswith(", chosen among 9 trials")]
+    assert beside == ["local score"], "the held-out samples had no part in a search"
     assert result.as_json()["holdout"] == result.report.scores["holdout"] == result.submission.scores["holdout"]
 
 

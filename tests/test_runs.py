@@ -69,6 +69,7 @@ def test_a_run_knows_by_now_among_how_many_trials_it_was_chosen(tmp_path: Path) 
     labelled = tiny.labelled(np.zeros(4, int), np.arange(4) % 2, root=tmp_path)
     first, _ = (tried(labelled, number, number + 1) for number in range(2))
     assert first.chosen == Chosen("study", 2, "clean") and first.beside == ", chosen among 2 trials"
+    assert repr(first).endswith(", chosen among 2 trials)")
     other = Run(labelled.workspace.train / "other", labelled)
     other.store_recipe(replace(tiny.FIRST, chosen=Chosen("another", 50, "clean")))
     tried(labelled, 7, 8, ended=0)

@@ -6,7 +6,8 @@
 
 Averages each run over test-time views where that gains, then tries the blenders of `blending/blenders.py` on
 out-of-fold probabilities and takes the simplest one within noise of the best.
-The printed score is cross-fitted, that choice included. Only runs on the present data and folds take part.
+The printed score is cross-fitted, the choice of the blender included; that of the views is not wholly. Only runs on
+the present data and folds take part.
 Leaves `ensemble/<blender>/`, and its name in `ensemble/chosen.json`.
 """
 

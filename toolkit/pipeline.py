@@ -34,8 +34,9 @@ class Result(Outcome):
     def told(self) -> list[Table]:
         scores = self.submission.scores
         rows = [["submission", str(self.submission.path)]]
-        beside = self.submission.beside
-        rows += [[text, interval(scores[kind]) + beside] for kind, text in SCORES.items() if scores[kind]]
+        known = {kind: text for kind, text in SCORES.items() if scores[kind]}
+        unseen = self.submission.beside
+        rows += [[text, interval(scores[kind]) + unseen * (kind != "holdout")] for kind, text in known.items()]
         rows[2:2] = [[MENDED, text] for text in mended(scores["clean"])]
         if self.grade is not None:
             rows.append(["practice leaderboard", f"{self.grade.score:.4f}"])

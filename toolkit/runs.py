@@ -86,6 +86,9 @@ class Run(Predictions):
     Its `manifest` has hashes of recipe, data and folds, `seed` and `complete`.
     """
 
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}{self.beside})"
+
     @property
     def recipe_path(self) -> Path:
         return self.folder / RECIPE

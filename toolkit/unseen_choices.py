@@ -44,5 +44,5 @@ def unseen_choices(pool: Sequence[Run]) -> list[UnseenChoice]:
             sentence = f"{len(there)} of {len(there | ended)} trials of {study} were picked before these scores"
         else:
             continue
-        found.append(UnseenChoice(chosen, mine, f"{sentence}; no score accounts for that choice, so expect less"))
+        found.append(UnseenChoice(chosen, mine, f"{sentence}; no score out of fold accounts for that, so expect less"))
     return found

@@ -16,10 +16,10 @@ from toolkit.blending.plots import draw
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.errors import UserError
 from toolkit.networks.tta import predict_views
-from toolkit.outcome import Warned
+from toolkit.outcome import Table, Warned
 from toolkit.probabilities import probabilities
 from toolkit.project import Project
-from toolkit.recipe import override, to_dict
+from toolkit.recipe import Chosen, override, to_dict
 from toolkit.runs import Run, current_runs
 from toolkit.scoring.corruption_suite import VERSION
 from toolkit.scoring.matched_to_test import ARRAYS, Match, matched_score, store_matched
@@ -283,4 +283,19 @@ def test_runs_that_were_held_back_from_corruptions_are_blended_only_by_name(tmp_
     assert set(project.ensemble(views=PLAIN).shares) == {"a", "b", "d"}
     (said,) = heard.lines
     assert said.startswith("1 runs whose `augment.leave_out` holds corruptions back are not blended unless --runs")
-    assert set(project.ensemble(["a", "c"], views=PLAIN).shares) == {"a", "c"} and len(heard.lines) == 1
+    assert set(project.ensemble(["a", "c"], views=PLAIN).shares) == {"a", "c"}
+    left_out = (
+        "2 other runs on these folds take no part: if scores had a say in that, the blend's score knows nothing of it"
+    )
+    assert heard.lines[1:] == [left_out]
+
+
+def test_the_table_of_a_blend_has_among_how_many_trials_its_runs_were_chosen(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 2, "b": 2})
+    (plain, *_) = project.ensemble(views=PLAIN).told()
+    assert isinstance(plain, Table) and plain.columns[-1] != "chosen among"
+    (run,) = (run for run in project.runs() if run.name == "a")
+    run.store_recipe(replace(run.recipe, chosen=Chosen("study", 60, "clean")))
+    (table, *_) = project.ensemble(views=PLAIN).told()
+    assert isinstance(table, Table) and table.columns[-1] == "chosen among"
+    assert [row[-1] for row in table.rows] == ["60 trials", "-", "-"]

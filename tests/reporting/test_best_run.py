@@ -1,11 +1,13 @@
 """Of the best run the report shows classes with their intervals, corruptions and learning curves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.tiny import prepare, train
 from toolkit.pages.html import Row, Section, Words
+from toolkit.recipe import Chosen
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
 from toolkit.store import write_json
 
@@ -50,3 +52,20 @@ def test_training_is_shown_as_far_as_it_is_known(tmp_path: Path) -> None:
     for fold in run.folds:
         fold.history_path.unlink()
     assert training_section(run).blocks == []
+
+
+def test_among_how_many_trials_the_run_was_chosen_stands_beside_its_scores(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    run = train(tmp_path, "schedule.epochs=1")
+    run.store_recipe(replace(run.recipe, chosen=Chosen("study", 60, "clean")))
+    (words, _) = stress_section(run).blocks
+    assert isinstance(words, Words) and words.sentences[0].startswith(f"Of {run.name}, chosen among 60 trials: ")
+    assert f"{run.name}, chosen among 60 trials. Weakest: " in classes_section(run).note
+    assert "A search may give a trial up by it; it decides nothing else." in training_section(run).note
+
+
+def test_what_decides_when_to_stop_may_end_a_trial_too(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    run = train(tmp_path, "schedule.epochs=2", "schedule.patience=1", stress="none")
+    note = training_section(run).note
+    assert note.endswith("which decides when to stop. A search may give a trial up by it.")

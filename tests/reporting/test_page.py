@@ -82,7 +82,7 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
         "<td>12</td>",
         "mean-2",
         "Augmented images",
-        f"held out, {held['low']:.3f} to {held['high']:.3f}: no choice has seen it",
+        f"held out, {held['low']:.3f} to {held['high']:.3f}: no choice on these folds has seen it",
         "Held out, as handed in",
         ">holdout</th>",
     ):
@@ -97,7 +97,7 @@ def test_that_the_held_out_samples_were_shown_another_blend_is_said(tmp_path: Pa
     project.submit()
     project.ensemble(views=["none"])
     page = project.report().path.read_text(encoding="utf-8")
-    assert "the 2nd blend scored on it" in page and "the 2nd of 2 blends" in page and "no choice has seen" not in page
+    assert "the 2nd blend scored on it" in page and "the 2nd of 2 blends" in page and "folds has seen it" not in page
     (runs[1].weights[0]).unlink()
     project.ensemble(runs[1:], views=["none"])
     page = project.report().path.read_text(encoding="utf-8")

@@ -60,7 +60,7 @@ def test_a_run_that_is_better_under_corruptions_is_named_beside_the_best_clean_o
     runs = [of("plain", 0.95, 0.66), of("hardened", 0.90, 0.79)]
     (sentence,) = better_elsewhere(runs, runs[0].metrics)
     assert sentence.startswith(
-        "By the stress score hardened is better: 0.7900 against 0.6600, with a clean score of 0.9000"
+        "By the stress score hardened is better, the best of 2: 0.7900 against 0.6600, with a clean score of 0.9000"
     )
     assert better_elsewhere(runs, runs[1].metrics) == []
     assert better_elsewhere([runs[0], of("near", 0.90, 0.69)], runs[0].metrics) == []

@@ -50,9 +50,9 @@ def test_a_search_leaves_runs_a_winner_and_pictures(tmp_path: Path) -> None:
     assert len(current_runs(found.labelled)) == len(finished) + 2, "and two repeats"
     values = found.as_json()
     assert values["naive"] == pytest.approx(max(trial.values[0] for trial in finished))
-    assert values["score"] == values["crossfitted"] and values["low"] < values["score"] < values["high"]
+    assert values["score"] == values["crossfitted"] and values["low"] <= values["score"] <= values["high"]
     assert values["optimism"] == values["naive"] - values["score"]
-    assert values["optimism_low"] < values["optimism"] < values["optimism_high"]
+    assert values["optimism_low"] <= values["optimism"] <= values["optimism_high"]
     assert values["seeds"] == 2 and values["fresh"] == list(found.best[0].values[1:])
     assert (
         f"expect {values['score']:.4f} (" in str(found.told()[-2])
@@ -105,6 +105,10 @@ def test_a_search_that_began_with_what_another_chose_counts_its_trials_too(tmp_p
     found = search(tmp_path, EPOCH, trials=2, repeats=0, recipe=str(best))
     assert found.recipe is not None and found.study.study_name != first.study.study_name
     assert read_recipe(found.labelled.workspace.best_recipe).chosen == Chosen(found.study.study_name, 4, "clean")
+    alone = search(tmp_path, EPOCH, trials=1, repeats=0, recipe=str(best), objective="clean,seconds")
+    assert alone.score is None and alone.as_json()["before"] == 2, "it was chosen among the trials of another"
+    told = " ".join(map(str, alone.told()))
+    assert "chosen among 2 trials of an earlier search; no score" in told and "nothing was chosen" not in told
 
 
 @quick
@@ -202,6 +206,15 @@ def test_a_budget_decides_on_the_epochs_once(tmp_path: Path, measured: Callable[
     measured(60)
     with pytest.raises(UserError, match="the budget of 9 min 00 s is too short for 16 trials of one epoch on 3 folds"):
         search(tmp_path, budget=540.0)
+
+
+def test_the_best_so_far_says_among_how_many(tmp_path: Path) -> None:
+    study, told = optuna.create_study(direction="maximize"), Heard()
+    board = Board(study, 3, None, told)
+    for value in (0.25, 0.5, 0.125):
+        study.tell(study.ask(), value)
+        board.ended(study.trials[-1])
+    assert ", best of 3: 0.5000 (trial 1): " in told.lines[-1]
 
 
 def test_a_trial_that_another_process_left_is_begun_by_who_waits(tmp_path: Path) -> None:

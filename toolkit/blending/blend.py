@@ -59,6 +59,10 @@ def blend(
     if not names and len(runs) < len(current):
         text = "runs whose `augment.leave_out` holds corruptions back are not blended unless --runs names them"
         progress.say(f"{len(current) - len(runs)} {text}")
+    left = sum(not run.handicapped and run not in runs for run in current)
+    if left:
+        text = "one other run on these folds takes" if left == 1 else f"{left} other runs on these folds take"
+        progress.say(f"{text} no part: if scores had a say in that, the blend's score knows nothing of it")
     limits, tried = limits.on(labelled), views_to_try(runs, views)
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
     inputs |= {"limits": limits.given} if limits.given else {}

@@ -148,16 +148,19 @@ class Blend(Predictions):
     def _shares_told(self, shares: dict[str, float], metrics: dict[str, Any]) -> Table:
         of_runs = {run.name: run.metrics for run in self.runs}
         further = [kind for kind in ("stress", "matched") if any(one.get(kind) for one in of_runs.values())]
+        chosen = {run.name: f"{run.chosen.trials} trials" for run in self.runs if run.chosen}
         rows = [
             [
                 name,
                 f"{1 if one is metrics else shares.get(name, 0):.3f}",
                 interval(one["clean"]),
                 *(f"{one[kind]['score']:.4f}" if one.get(kind) else "-" for kind in further),
+                *([chosen.get(name, "-")] if chosen else []),
             ]
             for name, one in [*of_runs.items(), (self.name, metrics)]
         ]
         columns = ["run", "share", f"out-of-fold {metrics['metric']}", *further]
+        columns += ["chosen among"] if chosen else []
         return Table(f"{self.labelled.competition.name}: blend", columns, rows, total=True)
 
     def _lacking(self, metrics: dict[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ def classes_section(run: Run) -> Section:
     row = competition.task.classes.index(weakest)
     mistaken = {competition.task.classes[at]: total[row, at] for at in scored if at != row}
     taken = max(mistaken, key=lambda name: int(mistaken[name]))
-    note = f"Of the best run, {run.name}. Weakest: {weakest}, {label} {clean['by_class'][weakest]:.3f}"
+    note = f"Of the best run, {run.name}{run.beside}. Weakest: {weakest}, {label} {clean['by_class'][weakest]:.3f}"
     if mistaken[taken]:
         note += f"; {mistaken[taken] / total[row].sum():.0%} of it is taken for {taken}"
     return Section("Classes", [Row(charts)], note + ".")
@@ -57,7 +57,7 @@ def stress_section(run: Run) -> Section:
     weak = ", ".join(f"{name.replace('_', ' ')} {scores[name]:.3f}" for name in list(scores)[:WEAK])
     of_family = _known(stress["by_family"])
     sentences = [
-        f"Of {run.name}: {clean:.3f} on images as they are, {stress['score']:.3f} under the suite, from "
+        f"Of {run.name}{run.beside}: {clean:.3f} on images as they are, {stress['score']:.3f} under the suite, from "
         f"{stress['triples']:,} corrupted images ({stress['share']:.1%} of all).",
         f"Weakest under {weak}.",
         *_remedy(run, next(iter(of_family))),
@@ -100,8 +100,8 @@ def training_section(run: Run) -> Section:
         if run.labelled.masks:
             note += " White: pixels of a mask that came from outside the picture."
         blocks.append(Chart("Augmented images", run.picture.read_bytes(), None, note))
-    watched = "a part of the training folds, which decides when to stop"
+    watched, decides = "a part of the training folds, which decides when to stop", ""
     if not run.recipe.schedule.patience:
-        watched = "a drawn part of the validation images. A search may give a trial up by it; it decides nothing else"
-    note = f"Of {run.name}. The watched score is that on {watched}."
+        watched, decides = "a drawn part of the validation images", "; it decides nothing else"
+    note = f"Of {run.name}. The watched score is that on {watched}. A search may give a trial up by it{decides}."
     return Section("Training", blocks, note)

@@ -143,7 +143,11 @@ def _expected(material: Material) -> Section:
         tiles.insert(1, (f"{mended['score']:.4f}", text))
     held = material.holdout
     if held:
-        seen = "no choice has seen it" if held["looks"] == 1 else f"the {ordinal(held['look'])} blend scored on it"
+        seen = (
+            "no choice on these folds has seen it"
+            if held["looks"] == 1
+            else f"the {ordinal(held['look'])} blend scored on it"
+        )
         tiles.append((f"{held['score']:.4f}", f"held out, {held['low']:.3f} to {held['high']:.3f}: {seen}"))
     if expected.range is not None:
         low, high = expected.range.low, expected.range.high

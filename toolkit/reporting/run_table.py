@@ -103,7 +103,8 @@ def better_elsewhere(runs: Sequence[Run], shown: Mapping[str, Any]) -> list[str]
         score, own = scores[name], shown[kind]
         if score["low"] > own["high"]:
             sentences.append(
-                f"By the {kind} score {name} is better: {score['score']:.4f} against {own['score']:.4f}, with a clean "
-                f"score of {by_name[name]['clean']['score']:.4f}. Trust it if test images are corrupted."
+                f"By the {kind} score {name} is better, the best of {len(scores)}: {score['score']:.4f} against "
+                f"{own['score']:.4f}, with a clean score of {by_name[name]['clean']['score']:.4f}. "
+                "Trust it if test images are corrupted."
             )
     return sentences

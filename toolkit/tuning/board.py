@@ -58,10 +58,10 @@ class Board:
         self.progress.say(", ".join(word for word in words if word) + f": {short(trial)}")
 
     def _rest(self) -> list[str]:
-        """The best trial, and the time that is left."""
+        """The best trial, among how many it is that, and the time that is left."""
         best = best_of(self.trials)
         left = None if self.until is None else duration(max(0.0, self.until - time.time()))
-        return [*([f"best {best}"] if best else []), *([f"{left} left"] if left else [])]
+        return [*([best] if best else []), *([f"{left} left"] if left else [])]
 
     def view(self) -> "RenderableType":
         from rich.console import Group
@@ -116,4 +116,4 @@ def best_of(trials: Sequence[FrozenTrial]) -> str:
     if not done:
         return ""
     best = max(done, key=lambda t: t.values[0])
-    return f"{best.values[0]:.4f} (trial {best.number})"
+    return f"best of {len(done)}: {best.values[0]:.4f} (trial {best.number})"

@@ -31,7 +31,8 @@ Told = str | Warned | Table
 class Search(Outcome):
     """A study's end. trials: how many were begun, finished, pruned, failed; best: the finals, the winner first;
     ranked: trials, the best first; choice: what choosing the best trial by the first objective is worth, None where
-    fewer than two have all folds; left: finished runs that are not put together; seconds: in all, and those not spent
+    fewer than two have all folds; before: trials of other searches that its first recipe was chosen among, of which no
+    score knows; left: finished runs that are not put together; seconds: in all, and those not spent
     on training.
     """
 
@@ -42,6 +43,7 @@ class Search(Outcome):
     best: tuple[Final, ...]
     ranked: tuple[FrozenTrial, ...]
     choice: Selection | None
+    before: int
     importances: dict[str, float]
     pictures: tuple[Path, ...]
     left: int
@@ -64,7 +66,8 @@ class Search(Outcome):
         that was chosen among none; None where it isn't known."""
         if self.choice is not None:
             return self.choice.score
-        return self.best[0].values[0] if self.best and self.trials["begun"] == 1 else None
+        alone = self.trials["begun"] == 1 and not self.before
+        return self.best[0].values[0] if self.best and alone else None
 
     def as_json(self) -> dict[str, Any]:
         choice, path = self.choice, self.labelled.workspace.best_recipe
@@ -72,6 +75,7 @@ class Search(Outcome):
         values: dict[str, Any] = {
             "study": self.study.study_name,
             "trials": self.trials,
+            "before": self.before,
             "score": self.score,
             "low": low,
             "high": high,
@@ -129,10 +133,13 @@ class Search(Outcome):
             winner += f"; expect {one.score:.4f} ({one.low:.4f} to {one.high:.4f})"
         elif self.score is not None:
             winner += f"; nothing was chosen, so expect its score, {self.score:.4f}"
-        else:
+        elif self.trials["begun"] > 1:
             told.append(
                 "no other trial has all folds, so what choosing it is worth is not known: expect less than its score"
             )
+        if self.before:
+            text = f"its first recipe was chosen among {self.before} trials of an earlier search"
+            told.append(Warned(f"{text}; no score out of fold accounts for that, so expect less"))
         return [*told, f"{winner}; python -m toolkit.train … --recipe {path}"]
 
 
@@ -154,7 +161,19 @@ def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search
     took = time.time() - context.clock.started
     overhead = took - context.clock.training
     found = Search(
-        labelled, settings, study, _counts(begun), tuple(best), ranked, choice, weights, pictures, left, took, overhead
+        labelled,
+        settings,
+        study,
+        _counts(begun),
+        tuple(best),
+        ranked,
+        choice,
+        context.before,
+        weights,
+        pictures,
+        left,
+        took,
+        overhead,
     )
     counts = {f"trials {state}": count for state, count in found.trials.items()}
     write_json(labelled.workspace.search_summary, counts | found.as_json() | {"importances": weights})

@@ -57,10 +57,14 @@ class TrialContext:
     def chosen(self, trials: int) -> Chosen:
         """What a recipe of this search carries, so many trials having begun; those that its first recipe was chosen
         among count, too."""
+        return Chosen(self.study.study_name, self.before + trials, self.settings.objective)
+
+    @property
+    def before(self) -> int:
+        """Trials of other searches among which the first recipe was chosen."""
         study, settings, competition = self.study.study_name, self.settings, self.rivals.competition
         earlier = [] if settings.recipe is None else [one.chosen for one in settings.first_recipes(competition)]
-        before = sum(one.trials for one in earlier if one is not None and one.study != study)
-        return Chosen(study, before + trials, settings.objective)
+        return sum(one.trials for one in earlier if one is not None and one.study != study)
 
     @property
     def needs_run(self) -> bool:
