@@ -97,6 +97,14 @@ def test_a_blend_is_made_once_and_anew_of_other_runs_each_of_which_counts_once(t
     assert project.ensemble(["a"], views=PLAIN).as_json() == before
 
 
+def test_a_blend_of_an_older_version_is_blended_again(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 2, "b": 2})
+    made = project.ensemble(views=PLAIN)
+    described = made.described
+    write_json(made.description_path, {name: value for name, value in described.items() if name != "seed_groups"})
+    assert made.is_older and project.ensemble(views=PLAIN).described == described and not made.is_older
+
+
 def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Project, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished run on the present data and folds; train one first"):
         blend(project.labelled())
@@ -166,6 +174,7 @@ def test_what_is_asked_for_is_another_blend_and_a_poor_one_is_doubted_where_it_i
     assert (
         "cross-fitted, as was asked for; in sample" in str(asked.told()) and Warned(str(asked.doubt)) in asked.told()
     )
+    assert "asked for" in str(asked.told()) and "'chosen'" not in str(asked.told())
     again = project.ensemble(views=PLAIN, blender="mean")
     assert again.hash == asked.hash and again.oof_path.stat().st_mtime_ns == written
     submission = project.submit()

@@ -264,3 +264,12 @@ def test_where_no_answer_is_known_it_says_so(blend: Blend, ledger: Ledger, tmp_p
     assert "--known-answers" not in str(build(looking, ledger, tmp_path).told())
     with pytest.raises(UserError, match="no test image is equal to a training image whose answer is sure"):
         build(looking, ledger, tmp_path, known=True)
+
+
+def test_what_the_competition_never_takes_is_refused_before_anything_is_made_for_it(tmp_path: Path) -> None:
+    project = tiny.project(tmp_path)
+    with pytest.raises(UserError, match="--half is for code submissions"):
+        project.submit(half=True)
+    with pytest.raises(UserError, match="may not be looked at"):
+        project.submit(known_answers=True)
+    assert not project.workspace.folder.exists()

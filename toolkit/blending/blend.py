@@ -68,7 +68,7 @@ def blend(
     inputs |= {"limits": limits.given} if limits.given else {}
     inputs |= {} if blender is None else {"blender": blender}
     made = chosen_blend(labelled)
-    if made is not None and made.manifest == inputs:
+    if made is not None and made.manifest == inputs and not made.is_older:
         score_anew(made)
         return made
     place = labelled.workspace.ensemble

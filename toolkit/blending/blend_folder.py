@@ -114,6 +114,11 @@ class Blend(Predictions):
         return all((one["data"], one["folds"]) == present for one in made_from.values())
 
     @property
+    def is_older(self) -> bool:
+        """Does it lack what newer versions keep of a blend? It is blended again then."""
+        return "seed_groups" not in self.described
+
+    @property
     def unseen(self) -> list[UnseenChoice]:
         """Choices among a search's trials that made its pool, of which its scores know nothing."""
         shares = self.shares
@@ -180,7 +185,8 @@ class Blend(Predictions):
         return told
 
     def _row(self, one: dict[str, Any]) -> list[str]:
-        note = "chosen" if one["name"] == self.name else "within noise of the best" if one["within"] else ""
+        taken = "asked for" if self.asked else "chosen"
+        note = taken if one["name"] == self.name else "within noise of the best" if one["within"] else ""
         note = note if one["eligible"] else "the server can't do it"
         optimism = one["naive"] - one["score"]
         return [one["name"], f"{one['score']:.4f}", f"{one['naive']:.4f}", f"{optimism:+.4f}", note]

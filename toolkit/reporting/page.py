@@ -265,7 +265,7 @@ def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:
         if not one["eligible"]:
             standing = "the server can't do it"
         elif one["name"] == blend.name:
-            standing = "chosen"
+            standing = "asked for" if blend.asked else "chosen"
         rows.append([one["name"], f"{one['score']:.4f}", f"{one['naive']:.4f}", standing])
     return Table("Ways of blending", ("way", "cross-fitted", "in sample", ""), rows, "", chosen, (0, 3))
 

@@ -113,6 +113,7 @@ def build(
     known: test images that are training images get these' answers in place of the blend's. Raises UserError where the
     organisers would refuse the file, it isn't the blend, or a rule is broken.
     """
+    check_options(blend.labelled.competition, half=half, known=known)
     answers = _answers(blend, known)
     given, number = answers if known else None, len(answers or ())
     competition, name, metrics = blend.labelled.competition, submission_name(blend, given), blend.metrics
@@ -144,14 +145,21 @@ def build(
     return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, number)
 
 
-def _answers(blend: Blend, asked: bool) -> KnownAnswers | None:
-    """Those that a submission of the blend could give; UserError where it is asked for some and may give none."""
-    labelled, competition = blend.labelled, blend.labelled.competition
-    if asked and competition.try_submission is not None:
+def check_options(competition: Competition, *, half: bool, known: bool) -> None:
+    """UserError for what no submission of the competition can have, before anything is trained for it."""
+    code = competition.try_submission is not None
+    if known and code:
         raise UserError(f"--known-answers is for submissions of files; {competition.name} takes code")
-    if asked and not competition.rules.unlabelled_test_images:
+    if known and not competition.rules.unlabelled_test_images:
         text = "the test images may not be looked at, so no answer of theirs is known; leave out --known-answers"
         raise UserError(competition.rules.sentence("unlabelled_test_images", text))
+    if half and not code:
+        raise UserError(f"--half is for code submissions; {competition.name} takes files")
+
+
+def _answers(blend: Blend, asked: bool) -> KnownAnswers | None:
+    """Those that a submission of the blend could give; UserError where it is asked for some and there are none."""
+    labelled, competition = blend.labelled, blend.labelled.competition
     possible = competition.try_submission is None and labelled.may_look_at_test_images
     found = stored_answers(labelled) if possible else None
     if asked and not found:
@@ -175,9 +183,6 @@ def _manifest(blend: Blend) -> dict[str, Any]:
 
 def _may_halve(blend: Blend, device: str, progress: Progress) -> bool:
     """May parameters be stored as float16? Only where not even the last digit of the out-of-fold score changes."""
-    competition = blend.labelled.competition
-    if competition.try_submission is None:
-        raise UserError(f"--half is for code submissions; {competition.name} takes files")
     progress.say("predicting every training image out of fold twice, once with parameters rounded to float16")
     full, score = (score_again(blend, device, half) for half in (False, True))
     if score != full:

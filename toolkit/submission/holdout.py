@@ -97,8 +97,8 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
     for run in runs:
         if run.manifest != made_from[run.name]:
             raise UserError(f"{run.folder} isn't what was blended any more; run `python -m toolkit.ensemble` again")
-    if "seed_groups" not in blend.described:
-        raise UserError(f"{blend.folder} is of an older version; remove it and run `python -m toolkit.ensemble` again")
+    if blend.is_older:
+        raise UserError(f"{blend.folder} is of an older version; run `python -m toolkit.ensemble` again")
     progress.say(f"predicting {int(labelled.held_out.sum()):,} held-out samples as the submission does")
     with tempfile.TemporaryDirectory(dir=labelled.workspace.ensemble, prefix=".scratch-") as scratch:
         paths = [Path(scratch) / f"{run.name}.npy" for run in runs]
