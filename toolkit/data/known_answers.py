@@ -44,5 +44,7 @@ def stored_answers(labelled: Labelled) -> KnownAnswers:
     """Of the workspace's data: what the cleaning list drops or relabels is not trusted."""
     dataset = open_dataset(labelled.workspace.data)
     trusted = labelled.trained & (labelled.fold != LEFT_OUT)
-    trusted[labelled.relabels[:, 0]] &= labelled.relabels[:, 1] == dataset.targets[labelled.relabels[:, 0]]
+    if len(labelled.relabels):  # never of masks
+        rows, labels = labelled.relabels.T
+        trusted[rows] &= labels == dataset.targets[rows]
     return known_answers(dataset, trusted)
