@@ -1,8 +1,11 @@
 """Known answers: those of equal training images that agree, and are to be trusted."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from tests import tiny
 from toolkit.data.dataset import Dataset
@@ -41,3 +44,17 @@ def test_what_the_list_drops_or_relabels_gives_no_answer(tmp_path: Path) -> None
     project.workspace.cleaning.write_text("index,action,value\n0,drop,\n1,relabel,green\n2,relabel,red\n")
     project.folds(3)
     assert stored_answers(project.labelled()).rows.tolist() == [1, 3, 4]
+
+
+def test_masks_are_never_relabelled_and_have_known_answers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = np.zeros((2, 4, 5), np.uint8)
+    images = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5, 1)
+    dataset = SimpleNamespace(images=images, targets=masks, test_images=images[:1])
+    monkeypatch.setattr("toolkit.data.known_answers.open_dataset", lambda folder: dataset)
+    labelled: Any = SimpleNamespace(
+        workspace=SimpleNamespace(data=None),
+        trained=np.ones(2, bool),
+        fold=np.arange(2),
+        relabels=np.empty((0, 2), np.int64),
+    )
+    assert stored_answers(labelled).rows.tolist() == [0]
