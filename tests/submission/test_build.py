@@ -254,7 +254,7 @@ def test_a_file_without_the_known_answers_fails_its_check(copied: Blend, ledger:
 
 
 def test_code_gives_no_known_answers(copied: Blend, ledger: Ledger, tmp_path: Path) -> None:
-    code = replace(tiny.looking, try_submission=lambda path, images: None)
+    code = replace(tiny.looking, try_submission=lambda path, images: pytest.fail("is not run"))
     with pytest.raises(UserError, match="--known-answers is for submissions of files; tiny takes code"):
         build(of(code, copied), ledger, tmp_path, known=True)
 
