@@ -275,10 +275,11 @@ class Project:
         half: store a code submission's parameters as float16, if the score stays. images: of the training set, to run
         code on. known_answers: in a file, test images that are training images get these' labels.
         """
+        labelled = self.labelled()
         from toolkit.submission.build import build, check_options
 
         check_options(self.competition, half=half, known=known_answers)
-        blend = self._needed_blend(self.labelled())
+        blend = self._needed_blend(labelled)
         return build(
             blend,
             self.ledger,
