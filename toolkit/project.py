@@ -275,11 +275,12 @@ class Project:
         half: store a code submission's parameters as float16, if the score stays. images: of the training set, to run
         code on. known_answers: in a file, test images that are training images get these' labels.
         """
-        labelled = self.labelled()
+        if not self.practice and read_manifest(self.workspace.data) is None:
+            self._need_files()
         from toolkit.submission.build import build, check_options
 
         check_options(self.competition, half=half, known=known_answers)
-        blend = self._needed_blend(labelled)
+        blend = self._needed_blend(self.labelled())
         return build(
             blend,
             self.ledger,
