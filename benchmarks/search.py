@@ -109,7 +109,12 @@ def measure(options: argparse.Namespace, screen: Screen) -> dict[str, Any]:
         ["time saved", "{time_saved:.0%} ({time_saved_low:.0%} to {time_saved_high:.0%})".format(**replayed)],
         ["winner kept, of 100 orders", f"{replayed['winner_kept']:.0%}"],
         ["score lost, mean and largest", f"{replayed['score_lost_mean']:.4f}, {replayed['score_lost_max']:.4f}"],
-        ["winner's score, cross-fitted", "{naive:.4f}, {crossfitted:.4f}".format(**replayed)],
+        ["the winner's own score", f"{replayed['naive']:.4f}"],
+        [
+            "chosen on the other folds",
+            "{crossfitted:.4f} ({crossfitted_low:.4f} to {crossfitted_high:.4f})".format(**replayed),
+        ],
+        ["the choice's optimism", replayed["optimism_words"]],
     ]
     title = f"{table.competition}: pruning, and replayed on the {replayed['runs']} whole runs"
     screen.table(Table(title, ["", ""], rows))

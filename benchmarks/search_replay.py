@@ -112,7 +112,10 @@ def replay(
         "score_lost_max": float(np.max(lost)),
         "naive": choice.naive,
         "crossfitted": choice.score,
+        "crossfitted_low": choice.low,
+        "crossfitted_high": choice.high,
         "optimism": choice.optimism,
+        "optimism_words": choice.words,
     }
 
 

@@ -208,13 +208,12 @@ class Project:
     ) -> "Search":
         """Look for better recipes in the competition's space, with Optuna.
 
-        trials: of the study (none: 30, or as the budget allows); budget: of this call, seconds or `40m`;
-        recipe: what is tried
-        first (none: the competition's hand-made ones); objective: `clean`, `stress`, `test-matched`, or two such as
-        `clean,seconds`; stress: as for `train`, of the best; sampler: `auto`, `tpe`, `gp`, `cmaes`, `qmc`, `random`;
-        storage: `sqlite`, `journal` or an address in PostgreSQL; repeats: other seeds for the best; until_no_gain:
-        end after so many trials without a better one. Fields, as for `recipe`, or as on the command line in
-        `assignments`, are given and not searched.
+        trials: of the study (none: 30, or as the budget allows); budget: of this call, seconds or `40m`; recipe: what
+        is tried first (none: the competition's hand-made ones); objective: `clean`, `stress`, `test-matched`, or two
+        such as `clean,seconds`; stress: as for `train`, of the best; sampler: `auto`, `tpe`, `gp`, `cmaes`, `qmc`,
+        `random`; storage: `sqlite`, `journal` or an address in PostgreSQL; repeats: other seeds for the best;
+        until_no_gain: end after so many trials without a better one. Fields, as for `recipe`, or as on the command
+        line in `assignments`, are given and not searched.
         """
         from toolkit.tuning.settings import SearchSettings
 
