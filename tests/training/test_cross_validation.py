@@ -191,3 +191,18 @@ def test_too_little_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(cross_validation, "fit_fold", full)
     with pytest.raises(UserError, match="did not fit into memory; lower batch_size"):
         train(tmp_path, QUICK)
+
+
+def test_runs_are_compared_only_where_someone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled, told = prepare(tmp_path).labelled(), Heard()
+    compared: list[Run] = []
+
+    def compare(run: Run) -> str:
+        compared.append(run)
+        return "compared"
+
+    monkeypatch.setattr(cross_validation, "compare_with_best", compare)
+    cross_validation.train(labelled, override(FIRST, [QUICK]), device="cpu", stress="none")
+    assert not compared, "it reads the predictions of all runs"
+    cross_validation.train(labelled, override(FIRST, [QUICK, "seed=1"]), device="cpu", stress="none", progress=told)
+    assert len(compared) == 1 and "compared" in str(told)

@@ -203,7 +203,8 @@ def _train_once(
     mend = "".join(f", {MENDED} {text}" for text in mended(clean))
     progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(clean)}{mend}{run.beside}")
     add_scores(run, stress, deadline, device, progress)
-    progress.say(compare_with_best(run))
+    if progress is not SILENT:  # a search, which reads no sentence, would read all runs after each trial
+        progress.say(compare_with_best(run))
 
 
 def _put_together(
