@@ -4,8 +4,8 @@ import albumentations as A
 import cv2
 
 from toolkit.augmentation.geometry import AFFINE
-from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment
+from toolkit.task import IGNORED
 
 cv2.setNumThreads(0)  # the cores belong to the network
 

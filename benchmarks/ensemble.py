@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 from toolkit.blending.contested import gather
 from toolkit.blending.greedy import greedy
-from toolkit.metrics import Accuracy, MacroF1, MeanIoU
+from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
 from toolkit.submission.sandbox_server import peak
 folder, name, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 metric = {"accuracy": Accuracy(), "macro F1": MacroF1(), "mean IoU": MeanIoU()}[name]
@@ -136,7 +136,8 @@ def _softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def scored(folder: Path, weights: list[float], metric: str) -> float:
     """The official metric of the weighted mean, computed without any kernel."""
-    from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric, confusion_matrix
+    from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_matrix
+    from toolkit.metrics.metric import Metric
 
     targets = np.load(folder / "targets.npy")
     files = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("model_*.npy"))]
@@ -148,7 +149,7 @@ def scored(folder: Path, weights: list[float], metric: str) -> float:
         total += confusion_matrix(targets[at], np.asarray(mixed).argmax(1), classes)
     known: dict[str, Metric] = {"accuracy": Accuracy(), "macro F1": MacroF1(), "mean IoU": MeanIoU()}
     made = known[metric]
-    return float(made.score(total, range(classes)))
+    return float(made.of_counts(total, range(classes)))
 
 
 def call(python: str, script: str, *arguments: str, **more: str) -> dict[str, Any]:

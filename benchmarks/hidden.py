@@ -10,7 +10,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from toolkit.metrics import IGNORED
+from toolkit.task import IGNORED
 
 CLEAN = 0.3  # share of the images that nothing happens to
 MOST = 3  # of the effects, an image

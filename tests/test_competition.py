@@ -18,7 +18,8 @@ from tests import tiny
 from tests.conftest import ROOT
 from toolkit import Classification, UserError
 from toolkit.competition import Rules, choose_recipe, load_competition
-from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric
+from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
+from toolkit.metrics.metric import Metric
 from toolkit.recipe import Recipe, override, to_dict
 
 PROBABILITIES = arrays.arrays(

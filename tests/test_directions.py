@@ -10,6 +10,7 @@ LAYERS = (
     "errors",
     "task store outcome progress",
     "metrics recipe probabilities",
+    "decisions",
     "competition search_space",
     "data augmentation pages screen",
     "networks predictions",

@@ -15,16 +15,9 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassJaccardIndex
 
-from toolkit.metrics import (
-    IGNORED,
-    Accuracy,
-    MacroF1,
-    MeanIoU,
-    Metric,
-    confusion_by_sample,
-    confusion_matrix,
-    decode,
-)
+from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_by_sample, confusion_matrix, decode
+from toolkit.metrics.metric import Metric
+from toolkit.task import IGNORED
 
 CLASSES = 5
 ALL = tuple(range(CLASSES))
@@ -92,7 +85,7 @@ def test_truth_and_prediction_must_have_one_shape() -> None:
 
 @given(LABELS)
 def test_accuracy_is_scikit_learn_s_and_torchmetrics_micro(labels: np.ndarray) -> None:
-    score = Accuracy().score(confusion(labels), ALL)
+    score = Accuracy().of_counts(confusion(labels), ALL)
     assert score == pytest.approx(accuracy_score(*labels))
     # its default average is macro, the mean recall of the classes; the competition counts samples
     assert score == pytest.approx(theirs(MulticlassAccuracy(CLASSES, average="micro"), labels), abs=1e-6)
@@ -102,7 +95,7 @@ def test_accuracy_is_scikit_learn_s_and_torchmetrics_micro(labels: np.ndarray) -
 def test_accuracy_leaves_out_truth_that_is_not_scored(labels: np.ndarray) -> None:
     kept = labels[:, labels[0] != 0]
     assume(kept.size)
-    score = Accuracy().score(confusion(labels), TERRAIN)
+    score = Accuracy().of_counts(confusion(labels), TERRAIN)
     assert score == pytest.approx(accuracy_score(*kept))
     micro = MulticlassAccuracy(CLASSES, average="micro", ignore_index=0)
     assert score == pytest.approx(theirs(micro, labels), abs=1e-6)
@@ -117,7 +110,7 @@ def test_accuracy_by_class_is_the_recall(labels: np.ndarray) -> None:
 
 @given(LABELS)
 def test_macro_f1_is_scikit_learn_s_and_torchmetrics_(labels: np.ndarray) -> None:
-    score = MacroF1().score(confusion(labels), ALL)
+    score = MacroF1().of_counts(confusion(labels), ALL)
     # by default scikit-learn gives a class that occurs nowhere, but is in `labels`, a 0
     assert score == pytest.approx(f1_score(*labels, labels=occurring(labels), average="macro"))
     assert score == pytest.approx(f1_score(*labels, labels=ALL, average="macro", zero_division=np.nan))
@@ -130,12 +123,12 @@ def test_macro_f1_of_some_classes_is_scikit_learn_s_with_labels(labels: np.ndarr
     # ignore_index drops it instead, so the two differ
     among = occurring(labels, TERRAIN)
     expected = f1_score(*labels, labels=among, average="macro") if among else 0
-    assert MacroF1().score(confusion(labels), TERRAIN) == pytest.approx(expected)
+    assert MacroF1().of_counts(confusion(labels), TERRAIN) == pytest.approx(expected)
 
 
 @given(LABELS)
 def test_mean_iou_is_scikit_learn_s_and_torchmetrics_(labels: np.ndarray) -> None:
-    score = MeanIoU().score(confusion(labels), ALL)
+    score = MeanIoU().of_counts(confusion(labels), ALL)
     # scikit-learn has only 0 or 1 for a class that occurs nowhere, so it gets the others by name
     assert score == pytest.approx(jaccard_score(*labels, labels=occurring(labels), average="macro"))
     assert score == pytest.approx(theirs(MulticlassJaccardIndex(CLASSES), labels), abs=1e-6)
@@ -145,7 +138,7 @@ def test_mean_iou_is_scikit_learn_s_and_torchmetrics_(labels: np.ndarray) -> Non
 def test_the_strict_reading_is_torchmetrics_ignore_index(labels: np.ndarray) -> None:
     kept = labels[:, labels[0] != 0]
     assume(kept.size)
-    score = MeanIoU().score(confusion(labels), TERRAIN)
+    score = MeanIoU().of_counts(confusion(labels), TERRAIN)
     assert score == pytest.approx(jaccard_score(*kept, labels=occurring(kept, TERRAIN), average="macro"))
     assert score == pytest.approx(theirs(MulticlassJaccardIndex(CLASSES, ignore_index=0), labels), abs=1e-6)
 
@@ -161,14 +154,14 @@ def test_the_kept_reading_is_scikit_learn_s_with_labels(labels: np.ndarray) -> N
 @given(labels=LABELS)
 def test_many_matrices_are_scored_at_once(metric: Metric, labels: np.ndarray) -> None:
     each = confusion_by_sample(labels[0], labels[1], CLASSES)
-    together = metric.score(each.reshape(1, -1, CLASSES, CLASSES), TERRAIN)
+    together = metric.of_counts(each.reshape(1, -1, CLASSES, CLASSES), TERRAIN)
     assert together.shape == (1, len(each))
-    assert together[0].tolist() == [float(metric.score(one, TERRAIN)) for one in each]
+    assert together[0].tolist() == [float(metric.of_counts(one, TERRAIN)) for one in each]
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_where_nothing_is_scored_the_score_is_zero_and_not_nan(metric: Metric) -> None:
-    assert metric.score(np.zeros((CLASSES, CLASSES), int), ALL) == 0
+    assert metric.of_counts(np.zeros((CLASSES, CLASSES), int), ALL) == 0
 
 
 def test_a_perfect_mask_is_perfect_in_every_reading() -> None:
@@ -201,15 +194,15 @@ def test_a_class_that_occurs_nowhere_is_left_out_of_the_mean() -> None:
     readings = MeanIoU().readings(no_rock, TERRAIN)
     assert readings["strict"] == readings["keras"] == readings["kept"] == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)
     no_rock[1, 4] = 1  # once it is predicted it counts, with nothing right
-    assert MeanIoU().score(no_rock, TERRAIN) == pytest.approx((50 / 101 + 2 / 3 + 1 + 0) / 4)
+    assert MeanIoU().of_counts(no_rock, TERRAIN) == pytest.approx((50 / 101 + 2 / 3 + 1 + 0) / 4)
 
 
 def test_the_score_is_over_the_whole_set_and_not_a_mean_over_images() -> None:
     truth = np.array([[[1, 1, 1, 2]], [[2, 2, 2, 2]]])
     predicted = np.array([[[1, 1, 1, 1]], [[2, 2, 2, 2]]])
     each = confusion_by_sample(truth, predicted, CLASSES)
-    assert MeanIoU().score(each.sum(0), TERRAIN) == pytest.approx((3 / 4 + 4 / 5) / 2)
-    assert MeanIoU().score(each, TERRAIN).mean() == pytest.approx(((3 / 4 + 0) / 2 + 1) / 2)
+    assert MeanIoU().of_counts(each.sum(0), TERRAIN) == pytest.approx((3 / 4 + 4 / 5) / 2)
+    assert MeanIoU().of_counts(each, TERRAIN).mean() == pytest.approx(((3 / 4 + 0) / 2 + 1) / 2)
 
 
 @given(PROBABILITIES)
@@ -219,7 +212,7 @@ def test_never_predicting_the_background_loses_no_right_pixel(drawn: tuple[np.nd
     decoded = confusion(np.stack([truth, decode(probabilities, TERRAIN)]))
     assert decoded[:, 0].sum() == 0
     assert (np.diagonal(decoded)[1:] >= np.diagonal(plain)[1:]).all()
-    assert Accuracy().score(decoded, TERRAIN) >= Accuracy().score(plain, TERRAIN)
+    assert Accuracy().of_counts(decoded, TERRAIN) >= Accuracy().of_counts(plain, TERRAIN)
 
 
 @given(PROBABILITIES)
@@ -247,5 +240,5 @@ def test_never_predicting_the_background_can_lose_where_the_second_guess_is_wron
     plain, decoded = (
         confusion(np.stack([truth, p])) for p in (probabilities.argmax(1), decode(probabilities, TERRAIN))
     )
-    assert MeanIoU().score(plain, TERRAIN) == 0.5
-    assert MeanIoU().score(decoded, TERRAIN) == 0.25
+    assert MeanIoU().of_counts(plain, TERRAIN) == 0.5
+    assert MeanIoU().of_counts(decoded, TERRAIN) == 0.25

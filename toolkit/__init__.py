@@ -17,7 +17,7 @@ _HOMES = {
         "data.labelled": "Labelled",
         "data.reading": "Npz image_array image_files label_array label_table mask_array",
         "errors": "UserError",
-        "metrics": "Accuracy MacroF1 MeanIoU",
+        "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "networks.network": "Network classifier from_scratch load_network segmenter",
         "networks.predict": "predict",
         "networks.pretrained": "has_weights",
@@ -31,7 +31,7 @@ _HOMES = {
         "submission.sandbox": "run_code_submission",
         "submission.torchscript": "export",
         "submission.writers": "from_run_lengths write_csv write_parquet write_pixels write_run_lengths zipped",
-        "task": "Classification Segmentation",
+        "task": "Classification Grades Heads Labels Numbers OverlappingMasks Segmentation",
     }.items()
     for name in names.split()
 }
@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.labelled import Labelled
     from toolkit.data.reading import Npz, image_array, image_files, label_array, label_table, mask_array
     from toolkit.errors import UserError
-    from toolkit.metrics import Accuracy, MacroF1, MeanIoU
+    from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
     from toolkit.networks.network import Network, classifier, from_scratch, load_network, segmenter
     from toolkit.networks.predict import predict
     from toolkit.networks.pretrained import has_weights
@@ -63,7 +63,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
         write_run_lengths,
         zipped,
     )
-    from toolkit.task import Classification, Segmentation
+    from toolkit.task import Classification, Grades, Heads, Labels, Numbers, OverlappingMasks, Segmentation
 else:
 
     def __getattr__(name: str) -> object:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError
-from toolkit.metrics import Metric, decode
+from toolkit.metrics.confusion import decode
+from toolkit.metrics.metric import CountedMetric, Metric
+from toolkit.metrics.tally import Tally
 from toolkit.task import Task
 
 if TYPE_CHECKING:
@@ -189,13 +192,30 @@ class Competition:
         """Are there test images at hand, and do the rules let one look at them?"""
         return self.rules.unlabelled_test_images and len(test_images) > 0
 
-    def score(self, confusion: np.ndarray) -> np.ndarray:
-        """Official metric (...) of confusion matrices (..., C, C)."""
-        return self.metric.score(confusion, self.scored)
+    def score(self, counts: np.ndarray) -> np.ndarray:
+        """Official metric (...) of summed counts, such as confusion matrices (..., C, C)."""
+        assert isinstance(self.metric, CountedMetric)
+        return self.metric.of_counts(counts, self.scored)
 
     def decode(self, probabilities: np.ndarray) -> np.ndarray:
         """Labels uint8 (N, ...) from probabilities (N, C, ...); an unscored class is never predicted."""
         return decode(probabilities, self.scored)
+
+    def decide(self, values: np.ndarray, decisions: Decisions = PLAIN) -> np.ndarray:
+        """What the metric needs of a network's values (N, channels, ...)."""
+        return decide(self.task, self.metric, values, self.scored, decisions)
+
+    def tally(self, truth: np.ndarray, values: np.ndarray, decisions: Decisions = PLAIN) -> Tally:
+        """What the metric counts of targets (N, ...) and a network's values (N, channels, ...), a row a sample."""
+        return self.metric.tally(self.task, truth, self.decide(values, decisions), self.scored)
+
+    def tally_of(self, arrays: Mapping[str, np.ndarray]) -> Tally:
+        """A stored one."""
+        return self.metric.tally_of(arrays, self.scored)
+
+    def better(self, one: float, other: float) -> bool:
+        """Is one score better than another?"""
+        return self.metric.sign * one > self.metric.sign * other
 
 
 def load_competition(folder: str | Path) -> Competition:

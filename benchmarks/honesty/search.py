@@ -25,7 +25,7 @@ from toolkit.blending.crossfit import cross_fit
 from toolkit.blending.solution import mixed
 from toolkit.competition import Competition, load_competition
 from toolkit.data.labelled import Labelled
-from toolkit.metrics import Accuracy
+from toolkit.metrics.confusion import Accuracy
 from toolkit.scoring.selection import FoldConfusions, Folds, pooled_score, worth_of_best
 from toolkit.store import Workspace
 from toolkit.task import Classification

@@ -15,8 +15,8 @@ from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
 from tests.augmentation import CHANNELS, GEOMETRY, GREY, NOTHING, PHOTO, augmented, noisy, pictures, scenes, tensor
 from toolkit.augmentation.batch import DEGRADATIONS, augment_batch
-from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment, Family
+from toolkit.task import IGNORED
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = st.integers(0, 2**31 - 1)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.augmentation import GREY
 from toolkit.augmentation.mixing import MARGIN, mix_batch
-from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment
+from toolkit.task import IGNORED
 
 SEEDS = st.integers(0, 2**31 - 1)
 COUNTS = np.array([1000, 3000, 900, 30, 10])  # classes 3 and 4 are rare

@@ -4,8 +4,8 @@ import numpy as np
 
 from benchmarks.hidden import CLEAN, COLOURED, LOOKS, MOVES, hide
 from tests.conftest import ROOT
-from toolkit.metrics import IGNORED
 from toolkit.scoring.corruption_suite import SUITE
+from toolkit.task import IGNORED
 
 
 def scenes(count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,11 +12,12 @@ from tests import tiny
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool
 from toolkit.blending.contested import Contested, gather
 from toolkit.competition import Competition
-from toolkit.metrics import IGNORED, MacroF1, Metric
+from toolkit.metrics.confusion import MacroF1
+from toolkit.metrics.metric import Metric
 from toolkit.probabilities import write_probabilities
 from toolkit.project import Project
 from toolkit.runs import Run
-from toolkit.task import Classification
+from toolkit.task import IGNORED, Classification
 
 SAMPLES, FOLDS = 240, 4
 FOLD = np.arange(SAMPLES) % FOLDS

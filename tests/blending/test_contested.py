@@ -8,7 +8,7 @@ import pytest
 from tests.blending.conftest import CLASSES, Whole, drawn_whole
 from toolkit.blending.contested import gather, thinned
 from toolkit.blending.greedy import HillClimb, greedy
-from toolkit.metrics import Accuracy, MeanIoU
+from toolkit.metrics.confusion import Accuracy, MeanIoU
 from toolkit.probabilities import read
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.blending.conftest import CLASSES, Whole, drawn_whole
 from toolkit.blending.greedy import HillClimb, greedy
-from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric, confusion_matrix, decode
+from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_matrix, decode
+from toolkit.metrics.metric import Metric
 
 METRICS = pytest.mark.parametrize(
     "metric",
@@ -21,7 +22,7 @@ def plain_score(whole: Whole, folds: list[int], weights: np.ndarray) -> float:
     rows = np.isin(np.arange(len(whole.targets)) % 3, folds)
     mixed = np.tensordot(weights, whole.values.astype(np.int64), 1)[rows]
     matrix = confusion_matrix(whole.targets[rows], decode(mixed, whole.scored), CLASSES)
-    return float(whole.metric.score(matrix, whole.scored))
+    return float(whole.metric.of_counts(matrix, whole.scored))
 
 
 def plain_greedy(whole: Whole, folds: list[int], steps: int) -> np.ndarray:
@@ -60,7 +61,7 @@ def test_every_step_scores_as_the_official_metric_does(metric: Metric, seed: int
         weights = weights + one[candidate] * (candidate >= 0)
         expected = [plain_score(whole, [0, 1], each) for each in weights + one]
         assert climb.scores(candidate) == pytest.approx(expected)
-    score = metric.score(contested.confusions(weights + 1, 2).sum(0), whole.scored)
+    score = metric.of_counts(contested.confusions(weights + 1, 2).sum(0), whole.scored)
     assert float(score) == pytest.approx(plain_score(whole, [2], weights + 1))
 
 

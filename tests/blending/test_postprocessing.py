@@ -14,7 +14,9 @@ from toolkit.blending.postprocessing import (
     with_labels,
     without_small_regions,
 )
-from toolkit.metrics import IGNORED, Accuracy, MacroF1, MeanIoU, Metric, confusion_matrix
+from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_matrix
+from toolkit.metrics.metric import Metric
+from toolkit.task import IGNORED
 
 
 def drawn(seed: int, samples: int = 300, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +28,7 @@ def drawn(seed: int, samples: int = 300, classes: int = 3) -> tuple[np.ndarray, 
 
 
 def scored(metric: Metric, probabilities: np.ndarray, truth: np.ndarray) -> float:
-    return float(metric.score(confusion_matrix(truth, probabilities.argmax(1), 3), range(3)))
+    return float(metric.of_counts(confusion_matrix(truth, probabilities.argmax(1), 3), range(3)))
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), MacroF1(), MeanIoU()], ids=lambda metric: metric.name)

@@ -8,7 +8,7 @@ import numpy as np
 from tests.blending.conftest import FOLD, LABELS_AND_MASKS, drawn, pool_of
 from toolkit.blending.solution import Solution, fold_confusions, mixed
 from toolkit.competition import Competition
-from toolkit.metrics import confusion_by_sample
+from toolkit.metrics.confusion import confusion_by_sample
 
 
 @LABELS_AND_MASKS

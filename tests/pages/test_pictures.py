@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from toolkit.metrics import IGNORED
 from toolkit.pages.pictures import COLOURS, batch_picture, enlarged, strip, with_mask, write_png
+from toolkit.task import IGNORED
 
 RNG = np.random.default_rng(0)
 

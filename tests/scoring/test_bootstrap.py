@@ -7,7 +7,8 @@ from benchmarks.honesty.intervals import held_by, panoramas
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
 from toolkit.competition import Competition
-from toolkit.metrics import Accuracy, MacroF1, MeanIoU, Metric, confusion_by_sample
+from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_by_sample
+from toolkit.metrics.metric import Metric
 from toolkit.scoring.bootstrap import (
     class_intervals,
     interval,
@@ -22,7 +23,7 @@ METRICS = pytest.mark.parametrize("metric", [Accuracy(), MacroF1(), MeanIoU()], 
 
 
 def bootstrap(each: np.ndarray, groups: np.ndarray, metric: Metric, **more: int) -> tuple[float, float]:
-    return interval(metric.score(resample(each, groups, **more), range(CLASSES)))
+    return interval(metric.of_counts(resample(each, groups, **more), range(CLASSES)))
 
 
 def some_confusions(samples: int) -> np.ndarray:
@@ -38,14 +39,14 @@ def test_the_interval_holds_the_score_and_narrows_with_more_samples(metric: Metr
     for samples in (50, 800):
         each = some_confusions(samples)
         low, high = bootstrap(each, np.arange(samples), metric)
-        assert 0 < low < float(metric.score(each.sum(0), range(CLASSES))) < high < 1
+        assert 0 < low < float(metric.of_counts(each.sum(0), range(CLASSES))) < high < 1
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
 
 
 def test_the_interval_is_that_of_the_binomial_for_accuracy() -> None:
     each = some_confusions(400)
-    share = float(Accuracy().score(each.sum(0), range(CLASSES)))
+    share = float(Accuracy().of_counts(each.sum(0), range(CLASSES)))
     half = 1.96 * (share * (1 - share) / 400) ** 0.5
     low, high = bootstrap(each, np.arange(400), Accuracy(), draws=4000)
     assert (low, high) == pytest.approx((share - half, share + half), abs=0.006)

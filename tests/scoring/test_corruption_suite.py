@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tests.conftest import ROOT
 from toolkit.competition import Competition
-from toolkit.metrics import IGNORED
 from toolkit.scoring.corruption_suite import SEVERITIES, SUITE, corrupt, corrupt_each, suite
+from toolkit.task import IGNORED
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 GREY = np.zeros(256, np.uint8)  # the grey value of each class in `scenes`; what comes from outside is left out

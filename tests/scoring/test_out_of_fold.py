@@ -11,7 +11,7 @@ from competitions.mars import competition as mars
 from tests.tiny import labelled
 from toolkit import Competition, Labelled
 from toolkit.data.folds import LEFT_OUT
-from toolkit.metrics import MeanIoU, confusion_matrix
+from toolkit.metrics.confusion import MeanIoU, confusion_matrix
 from toolkit.probabilities import open_probabilities
 from toolkit.scoring.out_of_fold import score, write_oof
 

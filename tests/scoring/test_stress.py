@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.scoring.test_stress_sampling import TERRAIN
 from tests.tiny import FIRST, labelled, prepare, project, train
-from toolkit.metrics import confusion_matrix
+from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.predict import predict
 from toolkit.probabilities import Mix, probabilities
 from toolkit.runs import Run, all_runs

@@ -8,7 +8,7 @@ import pytest
 
 from tests.tiny import competition, labelled
 from toolkit import Accuracy, Competition, MacroF1, MeanIoU, Segmentation
-from toolkit.metrics import confusion_matrix
+from toolkit.metrics.confusion import confusion_matrix
 from toolkit.scoring.corruption_suite import SEVERITIES, count_cells, suite
 from toolkit.scoring.stress_sampling import Evidence, all_triples, ladder, score_draws, score_triples
 

@@ -13,7 +13,7 @@ from tests.tiny import FIRST, competition
 from tests.training import same, same_weights
 from toolkit import UserError, override
 from toolkit.data.dataset import open_dataset
-from toolkit.metrics import confusion_matrix
+from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.speed import Settings
 from toolkit.training.cross_validation import train_fold
 from toolkit.training.fold import WATCHED, fit_fold, watched_rows

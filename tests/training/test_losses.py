@@ -13,7 +13,7 @@ from segmentation_models_pytorch.losses import LovaszLoss
 from torch.testing import assert_close
 
 from toolkit import Loss, LossName, UserError
-from toolkit.metrics import IGNORED
+from toolkit.task import IGNORED
 from toolkit.training.losses import LossFunction, build_loss, build_soft_loss, class_weights
 
 EVERY: tuple[LossName, ...] = ("cross_entropy", "focal", "dice", "lovasz")

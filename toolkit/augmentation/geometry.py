@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
-from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment
+from toolkit.task import IGNORED
 
 AFFINE = 0.8  # probability of rotation, scale, shift and shear where the recipe has any
 

@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import max_pool2d
 
 from toolkit.augmentation.geometry import to_device
-from toolkit.metrics import IGNORED
 from toolkit.recipe import Augment
+from toolkit.task import IGNORED
 
 MARGIN = 2  # pixels around what is copied
 RARE = 0.5  # of an even share of all pixels: a class with less is rare

@@ -13,7 +13,7 @@ from toolkit.blending.postprocessing import REGIONS, tune_biases, tune_temperatu
 from toolkit.blending.solution import Solution, mix, mixed
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.metrics import confusion_by_sample
+from toolkit.metrics.confusion import confusion_by_sample
 
 CALIBRATED = 10_000  # items that temperatures are tuned on
 BAGS = 8

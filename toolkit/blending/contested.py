@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from toolkit.metrics import IGNORED, MacroF1, Metric, confusion_by_sample
+from toolkit.metrics.confusion import MacroF1, confusion_by_sample
+from toolkit.metrics.metric import Metric
 from toolkit.probabilities import open_probabilities, read
+from toolkit.task import IGNORED
 
 AGREED = 255  # no label: the item is contested
 

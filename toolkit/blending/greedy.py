@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from toolkit.blending.contested import Contested
-from toolkit.metrics import Accuracy
+from toolkit.metrics.confusion import Accuracy
 from toolkit.probabilities import read
 
 
@@ -105,7 +105,7 @@ class HillClimb:
         confusion = np.repeat(self.base[None], many, 0)
         every = 1 if own.every is None else own.every[:, None]
         confusion[:, :, list(own.scored)] += every * (counts.transpose(2, 0, 1) + still)
-        return own.metric.score(confusion, own.scored)
+        return own.metric.of_counts(confusion, own.scored)
 
 
 def greedy(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from toolkit.blending.candidates import Pool
 from toolkit.blending.solution import Solution, mix
-from toolkit.metrics import confusion_by_sample
+from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.pages.pictures import BLUE, VERMILION
 
 SHOWN = 30  # seed groups, the heaviest ones

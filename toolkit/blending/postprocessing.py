@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from scipy.optimize import minimize_scalar
 
-from toolkit.metrics import Metric
+from toolkit.metrics.metric import Metric
 
 FLOOR = 1e-6  # probabilities below are taken for it in logarithms
 GRID = np.linspace(-3, 3, 301)  # biases that are tried, in natural logarithms
@@ -52,7 +52,7 @@ def tune_biases(
             lost = np.pad(lost, (0, (len(GRID) + 1) * classes**2 - len(lost))).reshape(-1, classes, classes)
             confusion = lost.sum(0) - lost[:-1].cumsum(0)
             confusion[:, :, scored[c]] += won.reshape(-1, classes)[:-1].cumsum(0)
-            scores = metric.score(confusion, scored)
+            scores = metric.of_counts(confusion, scored)
             equal = np.flatnonzero(scores >= scores.max() - 1e-12)
             now = int(np.abs(GRID - biases[c]).argmin())
             if scores.max() > scores[now] + 1e-12:

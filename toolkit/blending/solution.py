@@ -10,7 +10,7 @@ from numba import njit
 
 from toolkit.blending.candidates import PART, Pool, SeedGroups
 from toolkit.blending.postprocessing import biased, tempered, with_labels, without_small_regions
-from toolkit.metrics import confusion_by_sample
+from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.probabilities import chunks, read, write_probabilities
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from toolkit.data.labelled import Labelled
-from toolkit.metrics import IGNORED
 from toolkit.networks.tta import EXACT, IDENTITY
 from toolkit.probabilities import probabilities
 from toolkit.store import read_json, write_json
+from toolkit.task import IGNORED
 
 FLIPS = (IDENTITY, "horizontal", "vertical", "both")
 ROUNDS = 8  # of the greedy selection

@@ -11,10 +11,12 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import folds_hash, read_folds, relabels, trained_on
-from toolkit.metrics import confusion_by_sample
+from toolkit.decisions.decide import PLAIN, Decisions
+from toolkit.decisions.fit import fit_decisions, is_decided
+from toolkit.metrics.confusion import confusion_by_sample
+from toolkit.metrics.tally import Tally, joined
 from toolkit.probabilities import chunks, probabilities
 from toolkit.store import Workspace
-from toolkit.task import Segmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,7 @@ class Labelled:
 
     @property
     def masks(self) -> bool:
-        return isinstance(self.competition.task, Segmentation)
+        return self.competition.task.masks
 
     @property
     def has_test_images(self) -> bool:
@@ -87,8 +89,25 @@ class Labelled:
         return np.flatnonzero(self.inside & self.trained & (self.fold != fold))
 
     def probability_shape(self, samples: int) -> tuple[int, ...]:
-        """(samples, C) or, for masks, (samples, C, H, W)."""
-        return (samples, len(self.competition.task.classes), *self.truth.shape[1:])
+        """(samples, channels) or, for masks, (samples, channels, H, W)."""
+        return (samples, self.competition.task.channels, *(self.truth.shape[1:] if self.masks else ()))
+
+    def decisions(self, stored: np.ndarray) -> list[Decisions]:
+        """Of each fold, fitted on stored out-of-fold values (N, channels, ...) of the others."""
+        task, metric, scored = self.competition.task, self.competition.metric, self.competition.scored
+        if not is_decided(task, metric):
+            return [PLAIN] * self.folds
+        found = []
+        for k in range(self.folds):
+            rows = np.flatnonzero(self.inside & (self.fold != k))
+            found.append(fit_decisions(task, metric, self.truth[rows], probabilities(stored[rows]), scored))
+        return found
+
+    def tally(self, stored: np.ndarray) -> Tally:
+        """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets: a row for each
+        sample that is `inside`, in order. What has to be decided is decided by the other folds.
+        """
+        return tally(self, self.truth, stored)
 
     def confusions(self, stored: np.ndarray) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) of stored out-of-fold probabilities (N, C, ...), on the file's labels.
@@ -96,6 +115,19 @@ class Labelled:
         Those of samples in no fold mean nothing.
         """
         return confusions(self.competition, self.truth, stored)
+
+
+def tally(labelled: Labelled, targets: np.ndarray, stored: np.ndarray) -> Tally:
+    """As `Labelled.tally`, on other targets (N, ...) than the file's."""
+    rows, decisions = np.flatnonzero(labelled.inside), labelled.decisions(stored)
+    parts, places = [], []
+    for k, decided in enumerate(decisions):
+        own = np.flatnonzero(labelled.fold[rows] == k)
+        for at in (own[part] for part in chunks(len(own))):
+            chosen = rows[at]
+            parts.append(labelled.competition.tally(targets[chosen], probabilities(stored[chosen]), decided))
+            places.append(at)
+    return joined(parts)[np.argsort(np.concatenate(places))]
 
 
 def confusions(competition: Competition, truth: np.ndarray, stored: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from toolkit.metrics import IGNORED
 from toolkit.store import atomic
+from toolkit.task import IGNORED
 
 if TYPE_CHECKING:
     import torch

@@ -5,12 +5,11 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition
-from toolkit.metrics import IGNORED
 from toolkit.pages.html import Gallery, Section
 from toolkit.pages.pictures import COLOURS, enlarged, with_mask
 from toolkit.probabilities import probabilities
 from toolkit.runs import Run
-from toolkit.task import Segmentation
+from toolkit.task import IGNORED, Segmentation
 
 SHOWN = 18  # labels
 SHOWN_MASKS = 12  # four pictures each

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from toolkit.competition import Competition
-from toolkit.metrics import Accuracy
+from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.outcome import FEW_GROUPS
 
 PERCENTILES = (2.5, 97.5)  # of what is shown as low and high
@@ -99,16 +99,8 @@ def score_as_in(whole: np.ndarray, matrices: np.ndarray, competition: Competitio
     A class that a part lacks is predicted as in the whole; one that the whole lacks too doesn't count, as nothing is
     known of it.
     """
-    known = [i for i in competition.scored if whole[i].sum() > 0]
-    if not isinstance(competition.metric, Accuracy):  # which is a mean over samples, whatever their classes
-        matrices = fill_classes(matrices, whole / max(whole.sum(), 1e-12))
-    return competition.metric.score(matrices, known)
-
-
-def fill_classes(matrices: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Confusion matrices (..., C, C), whose rows without a sample are filled with `shares` of the matrix' sum."""
-    empty, sums = matrices.sum(-1, keepdims=True) == 0, matrices.sum((-2, -1), keepdims=True)
-    return np.where(empty, shares * sums, matrices)
+    assert isinstance(competition.metric, ConfusionMetric)
+    return competition.metric.as_in(whole, matrices, competition.scored)
 
 
 def jackknife_variance(without: np.ndarray) -> float:

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from toolkit.metrics import IGNORED
 from toolkit.scoring.corruptions import (
     Draws,
     brightness,
@@ -52,6 +51,7 @@ from toolkit.scoring.corruptions import (
     vignetting,
     zoom_blur,
 )
+from toolkit.task import IGNORED
 
 VERSION = 2  # of the suite and of how it is scored; scores under different ones are not compared
 SEVERITIES = 5  # of each corruption, 1 the mildest

@@ -11,7 +11,7 @@ from torch import nn
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled
 from toolkit.data.labelled import confusions as confusions_of
-from toolkit.metrics import MeanIoU
+from toolkit.metrics.confusion import MeanIoU
 from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.runs import Run

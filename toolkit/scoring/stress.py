@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from toolkit.metrics import confusion_by_sample
+from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.networks.devices import resolve_device
 from toolkit.probabilities import Mix, chunks, open_probabilities
 from toolkit.runs import Run

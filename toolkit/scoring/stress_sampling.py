@@ -15,7 +15,7 @@ from scipy.sparse import coo_array, csr_array
 from toolkit.competition import Competition
 from toolkit.data.folds import describe
 from toolkit.data.labelled import Labelled
-from toolkit.metrics import Accuracy
+from toolkit.metrics.confusion import Accuracy
 from toolkit.probabilities import probabilities
 from toolkit.scoring.bootstrap import fill_classes, jackknife_variance, widened
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, count_cells, suite

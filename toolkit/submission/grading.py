@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.competition import Competition
 from toolkit.data.reading import Npz, image_array, label_array, mask_array
 from toolkit.errors import UserError
-from toolkit.metrics import MeanIoU, confusion_matrix
+from toolkit.metrics.confusion import MeanIoU, confusion_matrix
 from toolkit.outcome import Outcome
 from toolkit.store import Workspace
 from toolkit.task import Classification

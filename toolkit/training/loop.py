@@ -19,7 +19,7 @@ from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.dataset import Dataset, class_counts, open_dataset, relabel
 from toolkit.data.folds import describe
 from toolkit.errors import UserError
-from toolkit.metrics import confusion_matrix
+from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.losses import DiceLoss
 
 from toolkit.errors import UserError
-from toolkit.metrics import IGNORED
 from toolkit.recipe import Loss
+from toolkit.task import IGNORED
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SoftLossFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]

@@ -16,12 +16,12 @@ from toolkit.augmentation.batch import augment_batch
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
-from toolkit.metrics import IGNORED
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
+from toolkit.task import IGNORED
 from toolkit.training.batches import PSEUDO, gather, generator, seed_of
 
 OUTSIDE = IGNORED  # places begin above it

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled, confusions
-from toolkit.metrics import confusion_by_sample
+from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
 from toolkit.runs import Run, RunFold

@@ -1,4 +1,4 @@
-"""Official metrics, all computed from one confusion matrix over the whole set.
+"""Metrics of one confusion matrix over the whole set: accuracy, F1, intersection over union.
 
 A confusion matrix here is int64 (C, C): rows are the truth, columns the prediction. Averaging per-image
 scores instead, as some libraries do, gives other numbers than the leaderboards show.
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-IGNORED = 255  # a mask value that belongs to no class: padding, never scored and never learnt
+from toolkit.metrics.metric import CountedMetric
+from toolkit.task import IGNORED, Task
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -42,18 +43,46 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.where(kept, values, 0.0).sum(-1) / np.maximum(kept.sum(-1), 1)
 
 
+class ConfusionMetric(CountedMetric):
+    """Of one of several classes, an image or a pixel: a sample's counts are its confusion matrix, int64 (C, C)."""
+
+    def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        return confusion_by_sample(np.asarray(truth), predicted, len(task.classes))
+
+    def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """A class that a part lacks is predicted as in the whole; one that the whole lacks too doesn't count, as
+        nothing is known of it.
+        """
+        known = [i for i in scored if whole[i].sum() > 0]
+        return self.of_counts(fill_classes(counts, whole / max(whole.sum(), 1e-12)), known)
+
+    def holds(self, counts: np.ndarray) -> np.ndarray:
+        found: np.ndarray = counts.sum(-1) > 0
+        return found
+
+
+def fill_classes(matrices: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Confusion matrices (..., C, C), whose rows without a sample are filled with `shares` of the matrix' sum."""
+    empty, sums = matrices.sum(-1, keepdims=True) == 0, matrices.sum((-2, -1), keepdims=True)
+    return np.where(empty, shares * sums, matrices)
+
+
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(ConfusionMetric):
     """Share of correct samples."""
 
     name: str = "accuracy"
     ignore: tuple[str, ...] = ()
 
-    def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Scores (...) of confusion matrices (..., C, C); truth outside `scored` is left out."""
         rows = confusion[..., list(scored), :]
         right = confusion[..., list(scored), list(scored)].sum(-1)
         return right / np.maximum(rows.sum((-2, -1)), 1)
+
+    def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """It is a mean over samples, whatever their classes."""
+        return self.of_counts(counts, [i for i in scored if whole[i].sum() > 0])
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Recall of every class (..., C)."""
@@ -61,13 +90,13 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class MacroF1:
+class MacroF1(ConfusionMetric):
     """Unweighted mean of the classes' F1, as scikit-learn's f1_score(average="macro")."""
 
     name: str = "macro F1"
     ignore: tuple[str, ...] = ()
 
-    def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         return _mean(self.by_class(confusion, scored)[..., list(scored)])
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
@@ -77,17 +106,17 @@ class MacroF1:
 
 
 @dataclass(frozen=True)
-class MeanIoU:
+class MeanIoU(ConfusionMetric):
     """Mean intersection over union of the classes that are not in `ignore`.
 
-    "Background is not scored" is read in three ways (`readings`); `score` is the strict one: pixels whose
+    "Background is not scored" is read in three ways (`readings`); the score is the strict one: pixels whose
     truth is an ignored class are dropped, and the mean runs over the other classes.
     """
 
     ignore: tuple[str, ...] = ()
     name: str = "mean IoU"
 
-    def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         return _mean(self.by_class(confusion, scored)[..., list(scored)])
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
@@ -97,18 +126,15 @@ class MeanIoU:
     def readings(self, confusion: np.ndarray, scored: Sequence[int]) -> dict[str, float]:
         """The score of one matrix in each reading of "not scored".
 
-        strict: as `score`. keras: as keras.metrics.MeanIoU(num_classes=C, ignore_class=…), where one
+        strict: as it is scored. keras: as keras.metrics.MeanIoU(num_classes=C, ignore_class=…), where one
         predicted pixel of an ignored class makes that class count with an IoU of 0. kept: pixels of
         ignored classes stay and can be false positives of the others.
         """
         return {
-            "strict": float(self.score(confusion, scored)),
+            "strict": float(self.of_counts(confusion, scored)),
             "keras": float(_mean(self.by_class(confusion, scored))),
             "kept": float(_mean(_iou(confusion)[list(scored)])),
         }
-
-
-Metric = Accuracy | MacroF1 | MeanIoU
 
 
 def _iou(confusion: np.ndarray) -> np.ndarray:

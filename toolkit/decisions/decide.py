@@ -1,0 +1,92 @@
+"""From what networks say to what is handed in: thresholds, cuts between grades, smallest regions, "none of these".
+
+What can be chosen here is fitted out of fold, never on the samples that it is scored on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.metrics.confusion import decode
+from toolkit.metrics.metric import Metric
+from toolkit.task import UNKNOWN, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
+
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """None: as one would without looking, a half everywhere; what the task has no use for is not looked at.
+
+    thresholds: of each label, from which on it is given. cuts: between the expected grades, one fewer than grades,
+    rising. smallest: of each label of overlapping masks, the pixels below which its whole mask is left empty. unknown:
+    the probability that "none of these" counts as, in a list of the likeliest.
+    """
+
+    thresholds: tuple[float, ...] | None = None
+    cuts: tuple[float, ...] | None = None
+    smallest: tuple[int, ...] | None = None
+    unknown: float | None = None
+
+
+PLAIN = Decisions()
+
+
+def decide(
+    task: Task, metric: Metric, values: np.ndarray, scored: tuple[int, ...], decisions: Decisions = PLAIN
+) -> np.ndarray:
+    """What the metric needs of values float (N, channels, ...).
+
+    `labels`: in the form of the task's targets. `values`: themselves, of grades the expected one, float (N,). `lists`:
+    places of the likeliest classes int64 (N, k), UNKNOWN for none of them.
+    """
+    if metric.needs == "lists":
+        return likeliest(values, getattr(metric, "length", 5), decisions.unknown)
+    if isinstance(task, Grades):
+        expected = values.sum(1)
+        return expected if metric.needs == "values" else grades(expected, decisions.cuts, len(task.grades))
+    if metric.needs == "values" or isinstance(task, Numbers):
+        return values
+    if isinstance(task, Heads):
+        return np.stack([values[:, span].argmax(1) for span in task.spans], axis=1)
+    if isinstance(task, Labels | OverlappingMasks):
+        given = above(values, decisions.thresholds)
+        return given.astype(np.int8) if isinstance(task, Labels) else packed(given, decisions.smallest)
+    return decode(values, scored)
+
+
+def grades(expected: np.ndarray, cuts: tuple[float, ...] | None, number: int) -> np.ndarray:
+    """Grades int64 (N,) of expected ones (N,), from 0."""
+    edges = np.arange(number - 1) + HALF if cuts is None else np.asarray(cuts)
+    return np.searchsorted(edges, expected, side="right").astype(np.int64)
+
+
+def above(values: np.ndarray, thresholds: tuple[float, ...] | None) -> np.ndarray:
+    """bool (N, L, ...): from which probability on each label is given."""
+    limits = np.full(values.shape[1], HALF) if thresholds is None else np.asarray(thresholds)
+    found: np.ndarray = values >= limits.astype(np.float32).reshape(-1, *[1] * (values.ndim - 2))
+    return found
+
+
+def packed(given: np.ndarray, smallest: tuple[int, ...] | None = None) -> np.ndarray:
+    """Overlapping masks bool (N, L, H, W) as bits, uint8 (N, H, W); a label of fewer pixels is left out."""
+    if smallest is not None:
+        given = given & (given.sum((2, 3)) >= np.asarray(smallest))[:, :, None, None]
+    bits = (1 << np.arange(given.shape[1])).astype(np.uint8).reshape(-1, 1, 1)
+    result: np.ndarray = (given * bits).sum(1, dtype=np.uint8)
+    return result
+
+
+def unpacked(masks: np.ndarray, labels: int) -> np.ndarray:
+    """bool (N, L, H, W) of masks as bits, uint8 (N, H, W)."""
+    result: np.ndarray = (masks[:, None] >> np.arange(labels, dtype=np.uint8).reshape(-1, 1, 1)) & 1 == 1
+    return result
+
+
+def likeliest(values: np.ndarray, length: int, unknown: float | None) -> np.ndarray:
+    """Places of the likeliest classes int64 (N, length), the likeliest first; UNKNOWN where `unknown` is likelier."""
+    length = min(length, values.shape[1] + (unknown is not None))
+    if unknown is not None:
+        values = np.concatenate([np.full((len(values), 1), unknown, values.dtype), values], axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :length]
+    return order if unknown is None else np.where(order == 0, UNKNOWN, order - 1)

@@ -1,0 +1,103 @@
+"""What all metrics have in common: a name, a direction, what they need, and how samples become a score."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from toolkit.metrics.tally import Counts, Samples, Tally, stored_tally
+from toolkit.task import Task
+
+# labels: decided ones, in the form of the targets. values: what the network says, (N, channels, ...): probabilities,
+# numbers; of grades the expected one (N,), from 0. lists: places of classes (N, k), the likeliest first, UNKNOWN
+# where none of them is likelier
+Needs = Literal["labels", "values", "lists"]
+
+
+class Metric:
+    """Base of all metrics, which are frozen dataclasses."""
+
+    name: str
+    ignore: tuple[str, ...] = ()  # classes that are not scored
+    needs: ClassVar[Needs] = "labels"
+    lower_is_better: bool = False
+    low: float = 0.0  # what no score is below
+    high: float = 1.0  # and above; inf: there is no end
+
+    @property
+    def sign(self) -> int:
+        """By which a score is multiplied so that more is better."""
+        return -1 if self.lower_is_better else 1
+
+    def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
+        """Of targets (N, ...) and of what is predicted in the form that it `needs`, a row a sample.
+
+        scored: places of the classes that count.
+        """
+        raise NotImplementedError
+
+    def tally_of(self, arrays: Mapping[str, np.ndarray], scored: tuple[int, ...]) -> Tally:
+        """A stored one."""
+        return stored_tally(self, arrays, scored)
+
+    def classes(self, task: Task, scored: tuple[int, ...]) -> tuple[str, ...]:
+        """Names of what `by_class` of a tally scores."""
+        return task.classes
+
+
+class CountedMetric(Metric):
+    """A metric of counts that can be summed over samples."""
+
+    def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Of each sample, (N, ...)."""
+        raise NotImplementedError
+
+    def of_counts(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """Scores (...) of summed counts (..., the shape of a sample's)."""
+        raise NotImplementedError
+
+    def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """Scores of parts of a whole, where what a part lacks is taken as in the whole."""
+        return self.of_counts(counts, scored)
+
+    def by_class(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray | None:
+        """Scores (..., C) of each class or target."""
+        return None
+
+    def holds(self, counts: np.ndarray) -> np.ndarray | None:
+        """bool (..., C): is there a sample of each class that `by_class` scores?"""
+        return None
+
+    def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
+        return Counts(self, self.counts(task, truth, predicted), scored)
+
+
+class WeighedMetric(Metric):
+    """A metric that needs the samples themselves."""
+
+    def weighted(self, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Scores (D,) with samples counted so often, weights (D, N); NaN where it isn't defined."""
+        raise NotImplementedError
+
+    def by_class(self, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Scores (D, C) of each class or target."""
+        return None
+
+    def holds(self, truth: np.ndarray) -> np.ndarray | None:
+        """bool (N, C): which samples are of each class that `by_class` scores."""
+        return None
+
+    def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
+        return Samples(self, np.asarray(truth), np.asarray(predicted), np.arange(len(truth)), len(truth))
+
+
+def score(
+    metric: Metric, task: Task, truth: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None = None
+) -> float:
+    """The metric of targets (N, ...) and of what is predicted in the form that it needs, samples weighted by (N,).
+
+    On its own, for notebooks and tests; a competition decodes what networks say by itself.
+    """
+    scored = tuple(i for i, name in enumerate(task.classes) if name not in metric.ignore)
+    made = metric.tally(task, truth, predicted, scored)
+    return made.of_counts() if weight is None else float(made.scores(np.asarray(weight, np.float64)[None])[0])

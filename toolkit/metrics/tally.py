@@ -1,0 +1,219 @@
+"""What a metric needs of N samples to score any part or weighting of them.
+
+Resampling groups, leaving some out, comparing runs and choosing among them need the score of many weightings of the
+same samples. Most metrics follow from counts that can be summed (confusion matrices, sums of squares); those of ranks need
+the samples themselves.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from toolkit.metrics.metric import CountedMetric, WeighedMetric
+
+DRAWS = 100  # scored at a time: they bound the memory
+
+
+class Tally(ABC):
+    """Rows that can be chosen, joined, summed by group and scored under any weights, the same for all metrics."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Rows: samples, or groups of them."""
+
+    @abstractmethod
+    def __getitem__(self, rows: Any) -> "Tally":
+        """Of some rows: a slice, a mask or places."""
+
+    @abstractmethod
+    def joined(self, others: "Sequence[Any]") -> "Tally":
+        """With the rows of others of the same metric after its own."""
+
+    @abstractmethod
+    def by_group(self, groups: np.ndarray) -> "Tally":
+        """A row for each group, in the order of their numbers; groups: int64 (n,), of the rows."""
+
+    @abstractmethod
+    def score(self) -> float:
+        """The official metric over all rows."""
+
+    @abstractmethod
+    def scores(self, weights: np.ndarray) -> np.ndarray:
+        """The official metric (D,) with rows counted so often, weights (D, n) not negative.
+
+        What a weighting lacks of the whole (a class without a sample) is taken as in the whole, or left out: by itself
+        it moves no score.
+        """
+
+    @abstractmethod
+    def by_class(self, weights: np.ndarray | None = None) -> np.ndarray | None:
+        """A score of each class or target, (C,), or under weights (D, n) each (D, C); NaN where there is none.
+
+        None for a metric that has none.
+        """
+
+    @abstractmethod
+    def holds(self) -> np.ndarray | None:
+        """bool (n, C): which rows have a sample of each class that `by_class` scores."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, np.ndarray]:
+        """To be stored; `Metric.tally_of` makes them a tally again."""
+
+    def without_each(self) -> np.ndarray:
+        """Scores (n,) without each row in turn, as of the jackknife."""
+        n = len(self)
+        parts = []
+        for start in range(0, n, DRAWS):
+            weights = np.ones((min(DRAWS, n - start), n))
+            weights[np.arange(len(weights)), start + np.arange(len(weights))] = 0
+            parts.append(self.scores(weights))
+        return np.concatenate(parts) if parts else np.empty(0)
+
+
+def joined(tallies: Sequence[Tally]) -> Tally:
+    """The rows of all, one after the other; at least one tally."""
+    return tallies[0] if len(tallies) == 1 else tallies[0].joined(tallies[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Counts(Tally):
+    """Counts that can be summed: counts (n, ...), whole numbers or, weighted, float64. scored: classes that count."""
+
+    metric: "CountedMetric"
+    counts: np.ndarray
+    scored: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, rows: Any) -> "Counts":
+        return replace(self, counts=self.counts[rows])
+
+    def joined(self, others: Sequence["Counts"]) -> "Counts":
+        return replace(self, counts=np.concatenate([self.counts, *(one.counts for one in others)]))
+
+    def by_group(self, groups: np.ndarray) -> "Counts":
+        _, inverse = np.unique(groups, return_inverse=True)
+        flat = self.counts.reshape(len(self.counts), -1)
+        totals = np.zeros((inverse.max() + 1 if len(inverse) else 0, flat.shape[1]))
+        np.add.at(totals, inverse, flat)
+        return replace(self, counts=totals.reshape(-1, *self.counts.shape[1:]))
+
+    @property
+    def whole(self) -> np.ndarray:
+        """(...): the sum of all rows."""
+        total: np.ndarray = self.counts.sum(0)
+        return total
+
+    def score(self) -> float:
+        return float(self.metric.of_counts(self.whole, self.scored))
+
+    def scores(self, weights: np.ndarray) -> np.ndarray:
+        return self.metric.as_in(self.whole, self._weighted(weights), self.scored)
+
+    def _weighted(self, weights: np.ndarray) -> np.ndarray:
+        flat = self.counts.reshape(len(self.counts), -1)
+        made = [weights[at : at + DRAWS] @ flat for at in range(0, len(weights), DRAWS)]
+        return np.concatenate(made).reshape(len(weights), *self.counts.shape[1:])
+
+    def without_each(self) -> np.ndarray:
+        return self.metric.as_in(self.whole, self.whole - self.counts, self.scored)
+
+    def by_class(self, weights: np.ndarray | None = None) -> np.ndarray | None:
+        counts = self.whole if weights is None else self._weighted(weights)
+        return self.metric.by_class(counts, self.scored)
+
+    def holds(self) -> np.ndarray | None:
+        return self.metric.holds(self.counts)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"counts": self.counts}
+
+
+@dataclass(frozen=True, eq=False)
+class Samples(Tally):
+    """The samples themselves, for metrics that have no counts.
+
+    truth (s, ...) and predicted (s, ...) of s samples; row: int64 (s,), the row that each belongs to, of `rows`.
+    """
+
+    metric: "WeighedMetric"
+    truth: np.ndarray
+    predicted: np.ndarray
+    row: np.ndarray
+    rows: int
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, rows: Any) -> "Samples":
+        chosen = np.arange(self.rows)[rows]
+        if self.rows == len(self.row) and np.array_equal(self.row, np.arange(self.rows)):
+            return replace(
+                self,
+                truth=self.truth[chosen],
+                predicted=self.predicted[chosen],
+                row=np.arange(len(chosen)),
+                rows=len(chosen),
+            )
+        order = np.argsort(self.row, kind="stable")
+        starts = np.searchsorted(self.row[order], np.arange(self.rows + 1))
+        picked = [order[starts[one] : starts[one + 1]] for one in chosen]
+        places = np.concatenate(picked) if picked else order[:0]
+        again = np.repeat(np.arange(len(chosen)), [len(one) for one in picked])
+        return replace(self, truth=self.truth[places], predicted=self.predicted[places], row=again, rows=len(chosen))
+
+    def joined(self, others: Sequence["Samples"]) -> "Samples":
+        every = [self, *others]
+        before = np.cumsum([0, *(one.rows for one in every)])
+        return replace(
+            self,
+            truth=np.concatenate([one.truth for one in every]),
+            predicted=np.concatenate([one.predicted for one in every]),
+            row=np.concatenate([one.row + start for one, start in zip(every, before, strict=False)]),
+            rows=int(before[-1]),
+        )
+
+    def by_group(self, groups: np.ndarray) -> "Samples":
+        names, inverse = np.unique(groups, return_inverse=True)
+        return replace(self, row=inverse[self.row], rows=len(names))
+
+    def score(self) -> float:
+        return float(self.metric.weighted(self.truth, self.predicted, np.ones((1, len(self.truth))))[0])
+
+    def scores(self, weights: np.ndarray) -> np.ndarray:
+        parts = [
+            self.metric.weighted(self.truth, self.predicted, weights[at : at + DRAWS][:, self.row])
+            for at in range(0, len(weights), DRAWS)
+        ]
+        found = np.concatenate(parts) if parts else np.empty(0)
+        # a draw without what the metric needs (both classes, of AUC) says nothing
+        return np.where(np.isnan(found), self.score(), found)
+
+    def by_class(self, weights: np.ndarray | None = None) -> np.ndarray | None:
+        every = np.ones((1, len(self.truth))) if weights is None else weights[:, self.row]
+        found = self.metric.by_class(self.truth, self.predicted, every)
+        return found if found is None or weights is not None else found[0]
+
+    def holds(self) -> np.ndarray | None:
+        sample = self.metric.holds(self.truth)
+        if sample is None:
+            return None
+        found = np.zeros((self.rows, sample.shape[1]), bool)
+        np.logical_or.at(found, self.row, sample)
+        return found
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"truth": self.truth, "predicted": self.predicted, "row": self.row, "rows": np.array(self.rows)}
+
+
+def stored_tally(metric: Any, arrays: Mapping[str, np.ndarray], scored: tuple[int, ...]) -> Tally:
+    """What `Tally.arrays` gave, of the same metric."""
+    if "counts" in arrays:
+        return Counts(metric, arrays["counts"], scored)
+    return Samples(metric, arrays["truth"], arrays["predicted"], arrays["row"], int(arrays["rows"]))
