@@ -104,8 +104,9 @@ class Labelled:
         return found
 
     def tally(self, stored: np.ndarray) -> Tally:
-        """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets: a row for each
-        sample that is `inside`, in order. What has to be decided is decided by the other folds.
+        """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets.
+
+        A row for each sample that is `inside`, in order. What has to be decided is decided by the other folds.
         """
         return tally(self, self.truth, stored)
 

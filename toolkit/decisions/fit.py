@@ -17,5 +17,5 @@ def is_decided(task: Task, metric: Metric) -> bool:
 def fit_decisions(
     task: Task, metric: Metric, truth: np.ndarray, values: np.ndarray, scored: tuple[int, ...]
 ) -> Decisions:
-    """The best decisions for targets (n, ...) and a network's values (n, channels, ...); PLAIN where none is needed."""
+    """The best for targets (n, ...) and a network's values (n, channels, ...); PLAIN where none is needed."""
     return PLAIN

@@ -1,8 +1,8 @@
 """What a metric needs of N samples to score any part or weighting of them.
 
 Resampling groups, leaving some out, comparing runs and choosing among them need the score of many weightings of the
-same samples. Most metrics follow from counts that can be summed (confusion matrices, sums of squares); those of ranks need
-the samples themselves.
+same samples. Most metrics follow from counts that can be summed (confusion matrices, sums of squares); those of ranks
+need the samples themselves.
 """
 
 from abc import ABC, abstractmethod
