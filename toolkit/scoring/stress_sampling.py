@@ -15,9 +15,9 @@ from scipy.sparse import coo_array, csr_array
 from toolkit.competition import Competition
 from toolkit.data.folds import describe
 from toolkit.data.labelled import Labelled
-from toolkit.metrics.confusion import Accuracy
+from toolkit.metrics.confusion import Accuracy, fill_classes
 from toolkit.probabilities import probabilities
-from toolkit.scoring.bootstrap import fill_classes, jackknife_variance, widened
+from toolkit.scoring.bootstrap import jackknife_variance, widened
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, count_cells, suite
 from toolkit.task import Segmentation, Task
 
