@@ -107,7 +107,9 @@ def label_quality(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray
 
     predicted = predicted.astype(np.float64)
     predicted /= predicted.sum(1, keepdims=True)
-    issue = np.asarray(find_label_issues(labels, predicted, filter_by="both", n_jobs=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few of a class: then none of it is suggested
+        issue = np.asarray(find_label_issues(labels, predicted, filter_by="both", n_jobs=1))
     return get_label_quality_scores(labels, predicted), issue
 
 

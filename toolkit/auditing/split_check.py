@@ -290,7 +290,9 @@ def split(
     }
     if table is None or table.attrs != inputs:
         table = make_folds(dataset.targets, dataset.ids, groups, competition.task, cleaning, inputs)
+    if "label_in" not in table:  # of folds that are there already an audit may have left its evidence since
         table = obey_suggestions(competition, dataset, table, cleaning, workspace.evidence)
+    if table is not known:
         with atomic(workspace.folds) as partial:
             table.to_parquet(partial, index=False)
     anew = known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table)
