@@ -144,7 +144,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -
         train_rows=rows,
         train_groups=labelled.group[rows],
         valid_rows=labelled.rows(fold),
-        relabels=labelled.relabels,
+        relabels=labelled.training_relabels(fold),
         folder=run.fold(fold).folder,
         features=labelled.workspace.features,
         settings=settings,
