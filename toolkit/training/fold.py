@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from toolkit.augmentation.mixing import mix_batch
-from toolkit.data.dataset import class_counts
+from toolkit.data.targets import class_counts
 from toolkit.progress import Watch
 from toolkit.store import atomic
 from toolkit.training import distributed

@@ -16,8 +16,8 @@ from torch import nn
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.dataset import Dataset, class_counts, open_dataset, relabel
-from toolkit.data.folds import describe
+from toolkit.data.dataset import Dataset, open_dataset, relabel
+from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.devices import autocast, resolve_device
