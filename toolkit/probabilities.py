@@ -1,6 +1,7 @@
 """Predicted probabilities on disk: `.npy` files that are memory-mapped, read and written in parts.
 
-float16 for labels; for masks uint8 (0..255 for 0..1) where that changes the score by less than a rounding.
+float16 for labels, float32 for numbers; for masks uint8 (0..255 for 0..1) where that changes the score by less than a
+rounding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.store import atomic
+from toolkit.task import Numbers, Task
 
 CHUNK = 256  # samples in memory at a time
 # of stored parts (n, C, ...), a run each, and the folds (n,) that their rows are in: probabilities (n, C, ...)
@@ -22,6 +24,11 @@ def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[in
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
             file.write(as_stored(part, dtype).tobytes())
+
+
+def value_type(task: Task) -> type:
+    """How values are stored at first: float32 for numbers, whose range nobody knows, else float16."""
+    return np.float32 if isinstance(task, Numbers) else np.float16
 
 
 def as_stored(part: np.ndarray, dtype: type) -> np.ndarray:

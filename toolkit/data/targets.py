@@ -52,14 +52,13 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
 
 def _check_form(targets: np.ndarray, task: Task, where: str) -> None:
     kinds = "iu"  # as np.dtype.kind has them
+    shape: tuple[int, ...] = (len(task.heads),) if isinstance(task, Heads) else ()
     if task.masks:
         shape, kinds = task.image_shape[:2], "u"
     elif isinstance(task, Numbers):
         shape, kinds = (len(task.targets),), "f"
     elif isinstance(task, Labels):
         shape, kinds = (len(task.labels),), "i"
-    else:
-        shape = (len(task.heads),) if isinstance(task, Heads) else ()
     if targets.dtype.kind not in kinds or (task.masks and targets.dtype != np.uint8):
         known = {"u": "masks of type uint8", "f": "numbers of type float32", "i": "whole numbers of type int8"}
         expected = known.get(kinds, "whole numbers of type int64")

@@ -32,9 +32,6 @@ class Network(nn.Module):
     to the targets' own units.
     """
 
-    outputs: tuple[Output, ...] = ()
-    scale: nn.Module | None = None
-
     def __init__(
         self,
         body: nn.Module,
@@ -48,6 +45,8 @@ class Network(nn.Module):
         self.body = body
         self.backbone = backbone
         self.input_scale, self.stride = input_scale, stride
+        self.outputs: tuple[Output, ...] = ()
+        self.scale: nn.Module | None = None
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
@@ -70,12 +69,6 @@ class Network(nn.Module):
         if logits.ndim == 4 and logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
         return logits if self.scale is None else self.scale(logits)
-
-    @property
-    def head(self) -> nn.Module:
-        """From features to what `forward` gives."""
-        head = self.body.get_submodule("head")
-        return head if self.scale is None else nn.Sequential(head, self.scale)
 
     def _input_side(self, side: int) -> int:
         return max(1, round(side * self.input_scale / self.stride)) * self.stride

@@ -58,6 +58,8 @@ def build_network(competition: Competition, recipe: Recipe) -> Any:
     task = competition.task
     network.outputs = task.outputs
     if isinstance(task, Numbers):
+        if not hasattr(network, "scale"):
+            raise UserError("build_model must give a toolkit.Network where numbers are predicted")
         bounded = "bce" in recipe.loss.names
         if bounded and (task.low is None or task.high is None):
             raise UserError("loss bce of numbers needs a lowest and a highest one: Numbers(…, low=…, high=…)")

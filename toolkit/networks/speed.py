@@ -24,6 +24,7 @@ from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
 from toolkit.networks.fast_convolution import faster_products, use_products
+from toolkit.networks.outputs import build_network
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json, read_json, write_json
 
