@@ -10,11 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.store import atomic
-from toolkit.task import Numbers, Task
+from toolkit.task import Task
 
 CHUNK = 256  # samples in memory at a time
 # of stored parts (n, C, ...), a run each, and the folds (n,) that their rows are in: probabilities (n, C, ...)
 Mix = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
+
+
+def value_type(task: Task) -> type:
+    """Of what is stored: float16 for probabilities, float32 for numbers."""
+    return np.float32 if any(output.kind == "numbers" for output in task.outputs) else np.float16
 
 
 def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> None:
@@ -24,11 +29,6 @@ def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[in
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
             file.write(as_stored(part, dtype).tobytes())
-
-
-def value_type(task: Task) -> type:
-    """How values are stored at first: float32 for numbers, whose range nobody knows, else float16."""
-    return np.float32 if isinstance(task, Numbers) else np.float16
 
 
 def as_stored(part: np.ndarray, dtype: type) -> np.ndarray:

@@ -159,7 +159,9 @@ def test_a_table_is_read_where_data_and_cleaning_list_are_those_it_was_made_from
 def test_a_class_of_one_group_is_always_trained_on_and_never_validated() -> None:
     targets = np.repeat([0, 1, 2], [6, 6, 2])
     ids, groups = np.arange(14), np.array([*range(12), 12, 12])
-    table = make_folds(targets, ids, groups, Classification(("a", "b", "c"), (8, 8, 3)), NOTHING, {"folds": 3, "seed": 0})
+    table = make_folds(
+        targets, ids, groups, Classification(("a", "b", "c"), (8, 8, 3)), NOTHING, {"folds": 3, "seed": 0}
+    )
     assert (table["fold"].to_numpy()[12:] == ALWAYS).all() and (table["fold"].to_numpy()[:12] >= 0).all()
     data = tiny.labelled(targets, table["fold"].to_numpy())
     assert all(set(data.training_rows(k)) >= {12, 13} for k in range(3)) and not data.inside[12:].any()
