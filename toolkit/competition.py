@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -133,6 +133,10 @@ class SandboxRun:
     network: str  # how it was taken away
 
 
+FLIPS = ("none", "horizontal", "both")  # each more than the one before
+SAY_SYMMETRIES = 'say which flips are right by Competition(…, symmetries="none", "horizontal" or "both")'
+
+
 def no_practice(folder: Path, seed: int, size: int) -> None:
     raise UserError("this competition draws no practice data; leave out --practice")
 
@@ -170,13 +174,43 @@ class Competition:
     files: str = ""  # the organisers' files and where they come from, as a user is told who lacks them
     page: str = ""  # where a submission is handed in by hand
     kaggle: str = ""  # the competition's name on Kaggle, as in its address
+    # flips after which an image keeps its target: `none` (text, digits, angles), `horizontal` (left and right are
+    # alike to it), `both`; None: nobody has said, a recipe's are taken, and training asks
+    symmetries: Literal["none", "horizontal", "both"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.task.classes) > 255:
             raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
+        if self.symmetries not in (None, *FLIPS):
+            raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
         for name in self.metric.ignore:
             if name not in self.task.classes:
                 raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
+
+    def check(self, recipe: "Recipe") -> None:
+        """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
+        which a target is another; called before any time is spent.
+        """
+        from toolkit.recipe import check_fits
+
+        self.rules.check(recipe)
+        check_fits(recipe, self.task)
+        flip = recipe.augment.flip
+        if self.symmetries is not None and FLIPS.index(flip) > FLIPS.index(self.symmetries):
+            raise UserError(
+                f"recipe {recipe.name} flips images ({flip}), after which a target of {self.name} is another; "
+                f"set augment.flip={self.symmetries}"
+            )
+
+    def doubt(self, recipe: "Recipe") -> str:
+        """What to ask of a recipe's flips where nobody has said which a target survives; empty where that is known."""
+        flip = recipe.augment.flip
+        if self.symmetries is not None or flip == "none":
+            return ""
+        return (
+            f"{recipe.name} flips images (augment.flip={flip}): wrong where a mirrored image has another target, as "
+            f"text, digits, angles, left and right have; {SAY_SYMMETRIES}"
+        )
 
     def without_files(self, folder: Path) -> str:
         """What to tell a user whose folder of the organisers' files isn't there, or is empty."""
@@ -263,7 +297,7 @@ def choose_recipe(
 
     named = recipe if isinstance(recipe, Recipe) else named_recipe(competition, recipe)
     chosen = override(replace(named, seed=seed or named.seed), assignments)
-    competition.rules.check(chosen)
+    competition.check(chosen)
     return chosen if chosen.pseudo.rounds else replace(chosen, pseudo=Pseudo())
 
 

@@ -14,7 +14,8 @@ from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.competition import Competition
 from toolkit.data.cleaning import DOUBTFUL_LABEL, UNLIKE
-from toolkit.data.dataset import Dataset, class_counts
+from toolkit.data.dataset import Dataset
+from toolkit.data.targets import class_counts
 from toolkit.pages.html import Gallery, Page, Table, render
 from toolkit.pages.pictures import enlarged, strip
 from toolkit.task import Segmentation

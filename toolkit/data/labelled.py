@@ -10,13 +10,14 @@ import pandas as pd
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import folds_hash, obeyed_in, read_folds, relabels, trained_on
+from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_decisions, is_decided
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
 from toolkit.probabilities import chunks, probabilities
 from toolkit.store import Workspace
+from toolkit.task import UNKNOWN, Classification
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +25,12 @@ class Labelled:
     """Images, targets and folds of N samples, and the M test images.
 
     images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them; test_ids: (M,),
-    what a submission calls them by. truth: int64 labels (N,) or uint8 masks (N, H, W) of the file, by which everything
-    is scored and chosen. targets: the same as the cleaning list relabels them, for training: `relabels`, int64 (n, 2),
-    row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all. trained: bool
-    (N,), False for what it drops, which is validated and scored all the same where it is in a fold. ids: int64 (N,),
-    the row in the raw file. fold: int64 (N,), negative for samples in none. group: int64 (N,), equal for samples of
-    one origin. data_hash, folds_hash: of the arrays and of the split that they were opened from.
+    what a submission calls them by. truth: (N, ...), the file's targets as the task has them, by which everything is
+    scored and chosen. targets: the same as the cleaning list relabels them, for training: `relabels`, int64 (n, 2),
+    row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all. trained: bool (N,), False for what it drops, which is validated and scored all the same
+    where it is in a fold. ids: int64 (N,), the row in the raw file. fold: int64 (N,), negative for samples in none.
+    group: int64 (N,), equal for samples of one origin. data_hash, folds_hash: of the arrays and of the split that they
+    were opened from.
     """
 
     competition: Competition
@@ -86,8 +87,11 @@ class Labelled:
         return np.flatnonzero(self.fold == fold)
 
     def training_rows(self, fold: int) -> np.ndarray:
-        """The samples that are trained on where a fold is validated, int64 (n,)."""
-        return np.flatnonzero(self.inside & self.trained & (self.fold != fold))
+        """The samples that are trained on where a fold is validated, int64 (n,); nothing is learnt of the unknown."""
+        used = self.trained & (self.fold != fold) & (self.inside | (self.fold == ALWAYS))
+        if isinstance(self.competition.task, Classification):
+            used = used & (self.targets != UNKNOWN)
+        return np.flatnonzero(used)
 
     def training_relabels(self, fold: int) -> np.ndarray:
         """The lines of `relabels` that are obeyed in the training where a fold is validated."""
