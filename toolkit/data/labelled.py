@@ -1,6 +1,6 @@
 """A competition's data as they are trained on and scored: what everything after `folds` takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -103,12 +103,12 @@ class Labelled:
             found.append(fit_decisions(task, metric, self.truth[rows], probabilities(stored[rows]), scored))
         return found
 
-    def tally(self, stored: np.ndarray) -> Tally:
+    def tally(self, stored: np.ndarray, decisions: Sequence[Decisions] | None = None) -> Tally:
         """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets.
 
-        A row for each sample that is `inside`, in order. What has to be decided is decided by the other folds.
+        A row for each sample that is `inside`, in order. decisions: of each fold; None: fitted on the other folds.
         """
-        return tally(self, self.truth, stored)
+        return tally(self, self.truth, stored, decisions)
 
     def confusions(self, stored: np.ndarray) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) of stored out-of-fold probabilities (N, C, ...), on the file's labels.
@@ -118,11 +118,13 @@ class Labelled:
         return confusions(self.competition, self.truth, stored)
 
 
-def tally(labelled: Labelled, targets: np.ndarray, stored: np.ndarray) -> Tally:
+def tally(
+    labelled: Labelled, targets: np.ndarray, stored: np.ndarray, decisions: Sequence[Decisions] | None = None
+) -> Tally:
     """As `Labelled.tally`, on other targets (N, ...) than the file's."""
-    rows, decisions = np.flatnonzero(labelled.inside), labelled.decisions(stored)
+    rows = np.flatnonzero(labelled.inside)
     parts, places = [], []
-    for k, decided in enumerate(decisions):
+    for k, decided in enumerate(labelled.decisions(stored) if decisions is None else decisions):
         own = np.flatnonzero(labelled.fold[rows] == k)
         for at in (own[part] for part in chunks(len(own))):
             chosen = rows[at]
