@@ -13,14 +13,23 @@ import numpy as np
 from toolkit.blending.kernels import absolute_sums, binned, log_sums, mask_tables, places, ranked_scores
 from toolkit.competition import Competition
 from toolkit.decisions.decide import HALF, Decisions
-from toolkit.task import IGNORED, MISSING
+from toolkit.metrics.columns import columns_of, weighted_mean, yes_and_said
+from toolkit.metrics.confusion import ConfusionMetric
+from toolkit.metrics.labels import SummedTables, TableMetric
+from toolkit.metrics.lists import MAP
+from toolkit.metrics.metric import Metric
+from toolkit.metrics.numbers import R2, Mae, Rmse
+from toolkit.metrics.probabilistic import LogLoss
+from toolkit.metrics.ranks import AveragePrecision, RocAuc
+from toolkit.task import IGNORED, MISSING, Classification, Grades, Labels, Numbers, OverlappingMasks, Task
 
 if TYPE_CHECKING:
     from toolkit.blending.valued import Valued
 
 BINS = 256  # of a probability, for thresholds
 GRADE_BINS = 512  # of an expected grade, for cuts
-LOOKED_AT = 32  # places of a cut that are tried at first
+LOOKED_AT = 32  # places of a cut that are tried
+LEAST_POWER = -250  # of ten, that a product of probabilities may have
 
 
 class Climb:
@@ -67,22 +76,21 @@ class Climb:
 
 
 class ByColumn(Climb):
-    """Metrics of a column's order: the mean over columns that have a score. truth of a column: 1, 0, or MISSING."""
+    """Metrics of a column's order, a label or a class each: the mean over columns that have a score."""
 
-    precision = False
-
-    def columns(self) -> list[tuple[int, np.ndarray]]:
-        """Of each that is scored, its channel and its truth (n,)."""
-        raise NotImplementedError
+    metric: RocAuc | AveragePrecision
 
     def prepare(self) -> None:
+        values = self.valued.values[:, self.rows]
+        yes, _ = yes_and_said(self.task, self.truth, values[0])
+        columns = values[:, :, -yes.shape[1] :]  # of two classes the second alone
+        self.precision = isinstance(self.metric, AveragePrecision)
         self.parts, self.labels = [], []
-        for channel, truth in self.columns():
-            known = np.flatnonzero(truth != MISSING)
-            part = self.valued.values[:, self.rows[known], channel].astype(np.float32)
+        for column in range(yes.shape[1]):
+            known = np.flatnonzero(yes[:, column] != MISSING)
             # bits of floats are in their order where none is negative
-            self.parts.append(np.abs(part - min(0, part.min(initial=0))))
-            self.labels.append((truth[known] > 0).astype(np.uint32))
+            self.parts.append(np.abs(columns[:, known, column].astype(np.float32)))
+            self.labels.append((yes[known, column] > 0).astype(np.uint32))
 
     def reset(self) -> None:
         self.count, self.total = 0, [np.zeros(part.shape[1:], np.float32) for part in self.parts]  # type: ignore[assignment]
@@ -92,56 +100,86 @@ class ByColumn(Climb):
             total += part[taken]
 
     def merits(self) -> np.ndarray:
-        found = np.full((len(self.parts), self.candidates), np.nan)
+        found = np.full((self.candidates, len(self.parts)), np.nan)
         for at, (total, part, label) in enumerate(zip(self.total, self.parts, self.labels, strict=True)):
             for m in range(self.candidates):
                 keys = ((total + part[m]).view(np.uint32) << 1) | label
                 keys.sort()
-                found[at, m] = ranked_scores(keys, self.precision)
-        return self.metric.sign * self.over_columns(found)
-
-    def over_columns(self, found: np.ndarray) -> np.ndarray:
-        """Scores (M,) from those of each column (columns, M), NaN where a column has none."""
-        known = ~np.isnan(found)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean: np.ndarray = np.where(known, found, 0).sum(0) / known.sum(0)
-        return mean
+                found[m, at] = ranked_scores(keys, self.precision)
+        columns = columns_of(found, self.valued.competition.scored)
+        return self.metric.sign * weighted_mean(found, self.metric.weights, columns)
 
 
 class ByLogarithm(Climb):
     """Log losses: what each says of the truth is all that is looked at.
 
-    parts: (M, n), the probability of what is true, those of one weight together, up to `ends` (E,).
+    parts: (M, n), the probability of what is true, those of one class or label together, up to `ends` (K,).
     """
 
-    def cells(self) -> list[tuple[np.ndarray, float]]:
-        """Probabilities (M, n) of the truth, and the weight that each has in the score."""
-        raise NotImplementedError
+    metric: LogLoss
 
     def prepare(self) -> None:
-        cells = self.cells()
-        self.parts = np.concatenate([part for part, _ in cells], axis=1).astype(np.float32)
-        self.ends = np.cumsum([part.shape[1] for part, _ in cells])
-        self.weights = np.array([weight for _, weight in cells])
+        values, truth, found = self.valued.values, self.truth, []
+        for column in range(self.task.channels):
+            own = values[:, self.rows, column]
+            if isinstance(self.task, Labels):
+                known = truth[:, column] != MISSING
+                found.append(np.where(truth[known, column] > 0, own[:, known], 1 - own[:, known]))
+            else:
+                found.append(own[:, truth == column])
+        self.parts = np.concatenate(found, axis=1).astype(np.float32)
+        self.ends = np.cumsum([part.shape[1] for part in found])
+        # of so many the product is still a normal number
+        self.multiplied = int(np.clip(-LEAST_POWER / max(-np.log10(max(self.metric.clip, 1e-300)), 1), 1, 16))
 
     def merits(self) -> np.ndarray:
         sums = np.empty((self.candidates, len(self.ends)))
-        log_sums(self.total, self.parts, self.ends, 1 / (self.count + 1), sums)
-        found: np.ndarray = -self.metric.sign * (sums @ self.weights)
+        log_sums(self.total, self.parts, self.ends, 1 / (self.count + 1), self.metric.clip, self.multiplied, sums)
+        numbers = np.broadcast_to(np.diff(self.ends, prepend=0), sums.shape)
+        counts = np.stack([numbers, -sums], axis=-1)
+        found: np.ndarray = self.metric.sign * self.metric.of_counts(counts, self.valued.competition.scored)
+        return found
+
+    def weights(self) -> np.ndarray:
+        """float64 (n,) that sum to 1: of each logarithm in the score, by what the loss does where it is doubled."""
+        numbers = np.diff(self.ends, prepend=0)
+        kept = np.flatnonzero(numbers)
+        of_column = np.zeros(len(numbers))
+        for column in kept:
+            counts = np.stack([numbers, np.arange(len(numbers)) == column], axis=-1)
+            of_column[column] = max(
+                float(np.nan_to_num(self.metric.of_counts(counts, self.valued.competition.scored))), 0
+            )
+        found = np.repeat(of_column, numbers)
+        return found / max(found.sum(), 1e-300)
+
+
+class ByNumber(Climb):
+    """Metrics of a sum of errors over each target: the last of what they count."""
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals float64 (M, T, n), 0 where the truth is missing. Grades are one column."""
+        values, truth = self.valued.values[:, self.rows].astype(np.float64), np.asarray(self.truth, np.float64)
+        values, truth = (values.sum(2, keepdims=True), truth[:, None]) if truth.ndim == 1 else (values, truth)
+        predicted = values[0, :, 0] if self.truth.ndim == 1 else values[0]
+        metric: Any = self.metric
+        self.base = metric.counts(self.task, self.truth, predicted).sum(0)
+        return np.nan_to_num(np.moveaxis(values - truth, 1, 2), nan=0.0)
+
+    def of_sums(self, sums: np.ndarray) -> np.ndarray:
+        """Merits (M,) of each target's sum of errors (M, T)."""
+        metric: Any = self.metric
+        counts = np.repeat(self.base[None].astype(np.float64), len(sums), axis=0)
+        counts[..., -1] = sums
+        found: np.ndarray = metric.sign * metric.of_counts(counts, self.valued.competition.scored)
         return found
 
 
-class BySquare(Climb):
-    """Squared errors: (w'R'Rw) / (sum of w)² with the candidates' residuals R (n, M), so no step looks at samples."""
+class BySquare(ByNumber):
+    """Squared errors are (w'RR'w) / (sum of w)² with the candidates' residuals R (M, n): no step looks at samples."""
 
     def prepare(self) -> None:
-        values, known = self.valued.values, ~np.isnan(self.truth)
-        self.known, products = known, []
-        for column in range(self.truth.shape[1]):
-            rows = known[:, column]
-            part = values[:, self.rows[rows], column].astype(np.float64) - self.truth[rows, column]
-            products.append(part @ part.T)
-        self.products = np.stack(products)  # (T, M, M)
+        self.products = np.stack([part @ part.T for part in self.columns().swapaxes(0, 1)])  # (T, M, M)
 
     def reset(self) -> None:
         self.count = 0
@@ -155,30 +193,19 @@ class BySquare(Climb):
     def merits(self) -> np.ndarray:
         own = np.diagonal(self.products, axis1=1, axis2=2)
         sums = (self.square[:, None] + 2 * self.total + own) / (self.count + 1) ** 2
-        return self.metric.sign * self.of_sums(np.maximum(sums, 0).T)
-
-    def of_sums(self, sums: np.ndarray) -> np.ndarray:
-        """Scores (M,) of each target's sum of errors (M, T)."""
-        raise NotImplementedError
+        return self.of_sums(np.maximum(sums, 0).T)
 
 
-class ByDistance(Climb):
+class ByDistance(ByNumber):
     """Absolute errors."""
 
     def prepare(self) -> None:
-        self.known = ~np.isnan(self.truth)
-        values = np.moveaxis(self.valued.values[:, self.rows], 1, 2).astype(np.float32)
-        target = np.where(self.known, self.truth, 0).T.astype(np.float32)
-        self.parts = np.ascontiguousarray(np.where(self.known.T, values - target, 0))
+        self.parts = np.ascontiguousarray(self.columns(), np.float32)
 
     def merits(self) -> np.ndarray:
         sums = np.empty(self.parts.shape[:2])
         absolute_sums(self.total, self.parts, sums)
-        return self.metric.sign * self.of_sums(sums / (self.count + 1))
-
-    def of_sums(self, sums: np.ndarray) -> np.ndarray:
-        """Scores (M,) of each target's sum of errors (M, T)."""
-        raise NotImplementedError
+        return self.of_sums(sums / (self.count + 1))
 
 
 class ByGrade(Climb):
@@ -260,24 +287,25 @@ class ByThreshold(Climb):
             total += part[taken]
 
     def merits(self) -> np.ndarray:
-        tables = np.empty((self.candidates, len(self.parts), BINS + 1, 2, 2), np.int64)
-        counts = np.empty((self.candidates, BINS, 2), np.int64)
-        for at, (total, part, label) in enumerate(zip(self.total, self.parts, self.labels, strict=True)):
-            binned(total, part, label, BINS / (self.count + 1), counts)
-            tables[:, at, 0, :, 1] = 0
-            tables[:, at, 1:, :, 1] = counts[:, ::-1].cumsum(1)
-            tables[:, at, :, :, 0] = tables[:, at, -1:, :, 1] - tables[:, at, :, :, 1]
         metric: Any = self.metric
-        labels = range(len(self.parts))
-        if not metric.apart:  # one threshold for all: where a decision's worth is the same for all, so is the best one
-            found = metric.of_counts(tables.swapaxes(1, 2), labels)
-            best: np.ndarray = (metric.sign * np.asarray(found)).max(1)
-            return best
-        each = metric.by_class(tables.swapaxes(1, 2), labels)  # (M, bins + 1, L)
-        chosen = np.nan_to_num(metric.sign * each, nan=-np.inf).argmax(1)
-        own = tables[np.arange(self.candidates)[:, None], np.arange(len(self.parts)), chosen]
-        whole: np.ndarray = metric.sign * np.asarray(metric.of_counts(own, labels))
-        return whole
+        scored = self.valued.competition.scored
+        tables = np.zeros((self.candidates, BINS + 1, self.task.channels, 2, 2), np.int64)  # from none to all given
+        counts = np.empty((self.candidates, BINS, 2), np.int64)
+        for at, total, part, label in zip(scored, self.total, self.parts, self.labels, strict=True):
+            binned(total, part, label, BINS / (self.count + 1), counts)
+            tables[:, 1:, at, :, 1] = counts[:, ::-1].cumsum(1)
+            tables[:, :, at, :, 0] = tables[:, -1:, at, :, 1] - tables[:, :, at, :, 1]
+        if metric.apart:
+            each = metric.sign * metric.by_class(tables, scored)
+            # a label that is nowhere is best given nowhere, where it has no score
+            chosen = np.nan_to_num(each, nan=np.inf).argmax(1)
+        else:  # where a label given rightly is worth the same for all, so is the best threshold
+            together = metric.sign * np.asarray(metric.of_counts(tables, scored))
+            chosen = np.repeat(together.argmax(1)[:, None], self.task.channels, axis=1)
+        self.thresholds = 1 - chosen / BINS  # of none: above all
+        own = tables[np.arange(self.candidates)[:, None], chosen, np.arange(self.task.channels)]
+        found: np.ndarray = metric.sign * np.asarray(metric.of_counts(own, scored))
+        return found
 
 
 class ByMask(Climb):
@@ -305,24 +333,50 @@ class ByMask(Climb):
 class ByPlace(Climb):
     """Lists of the likeliest classes, of which one is right."""
 
+    metric: MAP
+
     def prepare(self) -> None:
         self.parts = np.ascontiguousarray(self.valued.values[:, self.rows], np.float32)
         self.truth = self.truth.astype(np.int64)
-        decided = self.of_mean().unknown
-        self.unknown, self.length = -1.0 if decided is None else float(decided), int(getattr(self.metric, "length", 5))
+        self.decisions, self.length = self.of_mean(), int(getattr(self.metric, "length", 5))
+        self.unknown = -1.0 if self.decisions.unknown is None else self.decisions.unknown
 
     def merits(self) -> np.ndarray:
         most = min(self.length, self.task.channels + (self.unknown >= 0))
         unknown = np.float32(self.unknown * (self.count + 1))
         found = places(self.total, self.parts, self.truth, unknown, most)
         worth = np.append(1 / np.arange(1, most + 1), 0)
-        mean: np.ndarray = self.metric.sign * (found @ worth) / max(len(self.truth), 1)
-        return mean
+        counts = np.stack([found @ worth, found.sum(1)], axis=-1)
+        merits: np.ndarray = self.metric.sign * self.metric.of_counts(counts, self.valued.competition.scored)
+        return merits
 
 
 OF_ORDER, OF_LOGARITHMS, OF_SQUARES = ByColumn, ByLogarithm, BySquare
+# by what is computed: a metric that computes a part of it in its own way is asked for its score
+KNOWN: tuple[tuple[type[Climb], type[Metric], tuple[type[Task], ...], tuple[str, ...]], ...] = (
+    (ByMask, TableMetric, (OverlappingMasks,), ("counts",)),
+    (ByThreshold, SummedTables, (Labels,), ("counts", "of_tables")),
+    (ByGrade, ConfusionMetric, (Grades,), ("counts",)),
+    (ByPlace, MAP, (Classification,), ("counts",)),
+    (ByLogarithm, LogLoss, (Classification, Labels), ("counts",)),
+    (BySquare, Rmse, (Numbers, Grades), ("counts", "error")),
+    (BySquare, R2, (Numbers, Grades), ("counts",)),
+    (ByDistance, Mae, (Numbers, Grades), ("counts", "error")),
+    (ByColumn, RocAuc, (Classification, Labels), ("weighted",)),
+    (ByColumn, AveragePrecision, (Classification, Labels), ("weighted",)),
+)
 
 
 def climb_of(competition: Competition) -> type[Climb]:
     """The quickest that the metric allows."""
+    task, metric = competition.task, competition.metric
+    for climb, kind, tasks, names in KNOWN:
+        own = all(getattr(type(metric), name, None) is getattr(kind, name) for name in names)
+        if isinstance(metric, kind) and isinstance(task, tasks) and (own or kind is TableMetric) and plain(metric):
+            return climb
     return Climb
+
+
+def plain(metric: Metric) -> bool:
+    """Is it of whole columns, not of a part of the curve?"""
+    return not getattr(metric, "regions", ())

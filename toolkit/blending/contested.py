@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from toolkit.competition import Competition
-from toolkit.metrics.confusion import ConfusionMetric, MacroF1, confusion_by_sample
+from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MeanIoU, confusion_by_sample
 from toolkit.probabilities import open_probabilities, read
 from toolkit.task import IGNORED, Classification
 
@@ -93,7 +93,7 @@ def gather(
     """
     settled = np.zeros((len(fold), classes, classes), np.int64)
     counted = np.zeros(256, np.bool_)  # a truth whose row no score reads need not be followed
-    counted[list(range(classes)) if isinstance(metric, MacroF1) else list(scored)] = True
+    counted[list(scored) if isinstance(metric, Accuracy | MeanIoU) else list(range(classes))] = True
     labels = np.array([*scored], np.uint8)
     blocks: list[Block] = []
     held, candidates = 0, 0

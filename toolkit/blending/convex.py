@@ -3,7 +3,6 @@
 import numpy as np
 
 from toolkit.blending.climbs import ByLogarithm, BySquare
-from toolkit.blending.kernels import CLIP
 
 ROUNDS = 300
 CLOSE = 1e-9  # gain of the loss by which a round still counts
@@ -15,9 +14,8 @@ def least_loss(climb: ByLogarithm, allowed: np.ndarray) -> np.ndarray:
     It is the EM algorithm for the shares of a mixture (Dempster, Laird and Rubin 1977), each probability of what is
     true weighted as the metric does.
     """
-    parts = np.maximum(climb.parts[allowed], CLIP).astype(np.float64)
-    weights = np.repeat(climb.weights, np.diff(climb.ends, prepend=0))
-    weights = weights / weights.sum()
+    parts = np.maximum(climb.parts[allowed].astype(np.float64), climb.metric.clip)
+    weights = climb.weights()
     shares, loss = np.full(len(parts), 1 / len(parts)), np.inf
     for _ in range(ROUNDS):
         mixture = shares @ parts

@@ -9,7 +9,8 @@ import numpy as np
 from toolkit.blending.blenders import Blender
 from toolkit.blending.candidates import Pool
 from toolkit.blending.crossfit import CrossFit
-from toolkit.blending.solution import Solution, mix_parts, run_shares, spans_of_one, whole
+from toolkit.blending.solution import Solution, mix_parts, run_shares, whole
+from toolkit.blending.valued import spans_of_one
 from toolkit.competition import Competition
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.probabilities import Mix, probabilities

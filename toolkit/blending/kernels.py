@@ -3,9 +3,6 @@
 import numpy as np
 from numba import njit
 
-CLIP = 1e-15  # probabilities below are taken for it in logarithms
-MULTIPLIED = 16  # probabilities whose product has one logarithm: of so many CLIP it is still a normal number
-
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def ranked_scores(keys: np.ndarray, precision: bool) -> float:
@@ -33,19 +30,30 @@ def ranked_scores(keys: np.ndarray, precision: bool) -> float:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def log_sums(total: np.ndarray, own: np.ndarray, ends: np.ndarray, scale: float, sums: np.ndarray) -> None:
-    """Into sums (M, E), of logarithms of scale * (total (n,) + own (M, n)) up to each of ends (E,)."""
+def log_sums(
+    total: np.ndarray,
+    own: np.ndarray,
+    ends: np.ndarray,
+    scale: float,
+    clip: float,
+    multiplied: int,
+    sums: np.ndarray,
+) -> None:
+    """Into sums (M, E), of logarithms of scale * (total (n,) + own (M, n)), clipped, up to each of ends (E,).
+
+    So many factors have one logarithm, which is most of the work.
+    """
     for m in range(own.shape[0]):
         start = 0
         for e in range(len(ends)):
             found, at = 0.0, start
             while at < ends[e]:
                 product = 1.0
-                for i in range(at, min(at + MULTIPLIED, ends[e])):
+                for i in range(at, min(at + multiplied, ends[e])):
                     value = scale * (total[i] + own[m, i])
-                    product *= min(max(value, CLIP), 1 - CLIP)
+                    product *= min(max(value, clip), 1 - clip)
                 found += np.log(product)
-                at += MULTIPLIED
+                at += multiplied
             sums[m, e] = found
             start = ends[e]
 

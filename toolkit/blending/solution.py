@@ -10,13 +10,11 @@ from numba import njit
 
 from toolkit.blending.candidates import PART, Pool, SeedGroups
 from toolkit.blending.postprocessing import biased, sloped, tempered, with_labels, without_small_regions
+from toolkit.blending.valued import WHOLE, spans_of_one
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, Tally, joined
 from toolkit.probabilities import chunks, read, write_probabilities
-from toolkit.task import Task
-
-WHOLE = (slice(None),)  # all channels together are probabilities that sum to 1
 
 
 @dataclass(frozen=True)
@@ -51,14 +49,6 @@ class Solution:
         names = ("temperatures", "quantiles", "slopes")
         kept: dict[str, Any] = {n: each if each is None else each[used] for n in names for each in (getattr(self, n),)}
         return replace(self, weights=self.weights[used], **kept)
-
-
-def spans_of_one(task: Task) -> tuple[slice, ...]:
-    """Channels that are probabilities which sum to 1 together."""
-    if task.exclusive:
-        return WHOLE
-    pairs = zip(task.outputs, task.spans, strict=True)
-    return tuple(span for output, span in pairs if output.kind == "classes")
 
 
 def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:

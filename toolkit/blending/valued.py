@@ -12,8 +12,18 @@ from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_decisions, is_decided
 from toolkit.probabilities import chunks
+from toolkit.task import Task
 
+WHOLE = (slice(None),)  # all channels together are probabilities that sum to 1
 DECIDED = 2**28  # bytes of values that decisions are fitted on, at most
+
+
+def spans_of_one(task: Task) -> tuple[slice, ...]:
+    """Channels that are probabilities which sum to 1 together."""
+    if task.exclusive:
+        return WHOLE
+    pairs = zip(task.outputs, task.spans, strict=True)
+    return tuple(span for output, span in pairs if output.kind == "classes")
 
 
 class Candidate(Protocol):
@@ -77,12 +87,14 @@ class Valued:
 def gather_values(
     labelled: Labelled, candidates: Sequence[Candidate], channels: Sequence[int], rows: np.ndarray, dtype: np.dtype
 ) -> Valued:
-    """Out-of-fold values of some rows, read in parts."""
+    """Out-of-fold values of some rows, read in parts; of an image as a whole, classes' probabilities sum to 1."""
     pixels = labelled.truth.shape[1:] if labelled.masks else ()
     values = np.empty((len(candidates), len(rows), len(channels), *pixels), dtype)
     for number, one in enumerate(candidates):
         for at in chunks(len(rows)):
             part = one.mean("oof", rows[at])[:, list(channels)]
+            for span in () if labelled.masks else spans_of_one(labelled.competition.task):
+                part[:, span] /= np.maximum(part[:, span].sum(1, keepdims=True), 1e-30)
             values[number, at] = part if dtype.kind == "f" else np.rint(part * np.iinfo(dtype).max)
     return Valued(labelled.competition, values, np.asarray(labelled.truth[rows]), labelled.fold[rows], rows)
 
