@@ -19,6 +19,10 @@ from toolkit.metrics.labels import LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP
 from toolkit.metrics.masks import MeanDice
 from toolkit.metrics.metric import Metric
+from toolkit.metrics.numbers import R2, Mae, Pearson, Rmse
+from toolkit.metrics.probabilistic import LogLoss
+from toolkit.metrics.ranks import AveragePrecision, RocAuc
+from toolkit.metrics.single_label import QuadraticKappa
 from toolkit.probabilities import write_probabilities
 from toolkit.project import Project
 from toolkit.runs import Run
@@ -128,6 +132,18 @@ KINDS: dict[str, Competition] = {
     "micro F1": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), LabelF1("micro")),
     "samples F1": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), SamplesF1()),
     "mean Dice": of_kind(OverlappingMasks(("a", "b"), (6, 5, 1)), MeanDice()),
+    "AUC of labels": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), RocAuc(weights=(1, 2, 1))),
+    "AUC of two classes": of_kind(Classification(("a", "b"), (1, 1, 1)), RocAuc()),
+    "AUC up to a rate": of_kind(Classification(("a", "b"), (1, 1, 1)), RocAuc(most_false=0.3)),
+    "average precision": of_kind(Classification(("a", "b", "c"), (1, 1, 1)), AveragePrecision()),
+    "log loss of labels": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), LogLoss(weights=(1, 2, 1))),
+    "log loss of classes": of_kind(Classification(("a", "b", "c"), (1, 1, 1)), LogLoss(balanced=True)),
+    "RMSE": of_kind(Numbers(("a", "b"), (1, 1, 1)), Rmse()),
+    "R2": of_kind(Numbers(("a", "b"), (1, 1, 1)), R2()),
+    "MAE": of_kind(Numbers(("a", "b"), (1, 1, 1)), Mae(pooled=True)),
+    "Pearson": of_kind(Numbers(("a", "b"), (1, 1, 1)), Pearson()),
+    "kappa": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), QuadraticKappa()),
+    "RMSE of grades": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), Rmse()),
     "MAP": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1)), MAP(3)),
     "MAP with unknowns": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1), unknown="new"), MAP(3)),
 }

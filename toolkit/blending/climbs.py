@@ -13,7 +13,7 @@ import numpy as np
 from toolkit.blending.kernels import absolute_sums, binned, log_sums, mask_tables, places, ranked_scores
 from toolkit.competition import Competition
 from toolkit.decisions.decide import HALF, Decisions
-from toolkit.metrics.columns import columns_of, weighted_mean, yes_and_said
+from toolkit.metrics.columns import binary, weighted_mean, yes_and_said
 from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.metrics.labels import SummedTables, TableMetric
 from toolkit.metrics.lists import MAP
@@ -84,9 +84,10 @@ class ByColumn(Climb):
         values = self.valued.values[:, self.rows]
         yes, _ = yes_and_said(self.task, self.truth, values[0])
         columns = values[:, :, -yes.shape[1] :]  # of two classes the second alone
+        self.scored = [0] if binary(self.task) else list(self.valued.competition.scored)
         self.precision = isinstance(self.metric, AveragePrecision)
         self.parts, self.labels = [], []
-        for column in range(yes.shape[1]):
+        for column in self.scored:
             known = np.flatnonzero(yes[:, column] != MISSING)
             # bits of floats are in their order where none is negative
             self.parts.append(np.abs(columns[:, known, column].astype(np.float32)))
@@ -106,8 +107,7 @@ class ByColumn(Climb):
                 keys = ((total + part[m]).view(np.uint32) << 1) | label
                 keys.sort()
                 found[m, at] = ranked_scores(keys, self.precision)
-        columns = columns_of(found, self.valued.competition.scored)
-        return self.metric.sign * weighted_mean(found, self.metric.weights, columns)
+        return self.metric.sign * weighted_mean(found, self.metric.weights, range(len(self.scored)))
 
 
 class ByLogarithm(Climb):
@@ -147,9 +147,8 @@ class ByLogarithm(Climb):
         of_column = np.zeros(len(numbers))
         for column in kept:
             counts = np.stack([numbers, np.arange(len(numbers)) == column], axis=-1)
-            of_column[column] = max(
-                float(np.nan_to_num(self.metric.of_counts(counts, self.valued.competition.scored))), 0
-            )
+            doubled = self.metric.of_counts(counts, self.valued.competition.scored)
+            of_column[column] = abs(np.nan_to_num(float(doubled)))
         found = np.repeat(of_column, numbers)
         return found / max(found.sum(), 1e-300)
 
@@ -354,29 +353,25 @@ class ByPlace(Climb):
 OF_ORDER, OF_LOGARITHMS, OF_SQUARES = ByColumn, ByLogarithm, BySquare
 # by what is computed: a metric that computes a part of it in its own way is asked for its score
 KNOWN: tuple[tuple[type[Climb], type[Metric], tuple[type[Task], ...], tuple[str, ...]], ...] = (
-    (ByMask, TableMetric, (OverlappingMasks,), ("counts",)),
-    (ByThreshold, SummedTables, (Labels,), ("counts", "of_tables")),
+    (ByMask, TableMetric, (OverlappingMasks,), ()),
+    (ByThreshold, SummedTables, (Labels,), ("of_tables",)),
     (ByGrade, ConfusionMetric, (Grades,), ("counts",)),
     (ByPlace, MAP, (Classification,), ("counts",)),
     (ByLogarithm, LogLoss, (Classification, Labels), ("counts",)),
     (BySquare, Rmse, (Numbers, Grades), ("counts", "error")),
     (BySquare, R2, (Numbers, Grades), ("counts",)),
     (ByDistance, Mae, (Numbers, Grades), ("counts", "error")),
-    (ByColumn, RocAuc, (Classification, Labels), ("weighted",)),
-    (ByColumn, AveragePrecision, (Classification, Labels), ("weighted",)),
+    (ByColumn, RocAuc, (Classification, Labels), ("weighted", "column")),
+    (ByColumn, AveragePrecision, (Classification, Labels), ("weighted", "column")),
 )
 
 
 def climb_of(competition: Competition) -> type[Climb]:
     """The quickest that the metric allows."""
     task, metric = competition.task, competition.metric
+    part = isinstance(metric, RocAuc) and (metric.regions or metric.most_false < 1)  # of the curve
     for climb, kind, tasks, names in KNOWN:
-        own = all(getattr(type(metric), name, None) is getattr(kind, name) for name in names)
-        if isinstance(metric, kind) and isinstance(task, tasks) and (own or kind is TableMetric) and plain(metric):
+        own = all(getattr(type(metric), name) is getattr(kind, name) for name in names if isinstance(metric, kind))
+        if isinstance(metric, kind) and isinstance(task, tasks) and own and not part:
             return climb
     return Climb
-
-
-def plain(metric: Metric) -> bool:
-    """Is it of whole columns, not of a part of the curve?"""
-    return not getattr(metric, "regions", ())
