@@ -11,6 +11,7 @@ LAYERS = (
     "task store outcome progress",
     "metrics recipe probabilities",
     "decisions",
+    "answers",
     "competition search_space",
     "data augmentation pages screen",
     "networks predictions",

@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from tests import tiny
+from toolkit.answers import Member, Prediction, SandboxRun
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.view_choice import ViewChoice, write_choice
-from toolkit.competition import Competition, Member, Prediction, SandboxRun
+from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.competition import Competition, Prediction
+from toolkit.answers import Prediction
+from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, check_dataset, hash_dataset, save_dataset
 from toolkit.errors import UserError
 from toolkit.progress import Progress

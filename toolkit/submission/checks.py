@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from toolkit.answers import Member, Prediction
 from toolkit.blending.blend_folder import Blend
-from toolkit.competition import Competition, Member, Prediction
+from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
