@@ -142,6 +142,7 @@ def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
     from toolkit.answers import Prediction
     from toolkit.store import sha256
     from toolkit.submission.checks import check_submission, predicted
+    from toolkit.submission.doubts import said
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -153,7 +154,7 @@ def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
         pipeline = time.perf_counter() - begun
         building = repeat(lambda: competition.write_submission(prediction, folder / "a.zip"), 1)
         competition.write_submission(prediction, folder / "b.zip")
-        expected = np.bincount(prediction.labels, minlength=8)
+        expected = said(competition, [prediction.labels])
         checked, _ = check_submission(competition, prediction, folder / "a.zip", folder / "none", expected)
         return {
             "code_what": what,

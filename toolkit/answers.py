@@ -67,10 +67,14 @@ class Prediction:
         return tidy_values(self.task, self.stored, self.known)
 
     @property
+    def said(self) -> np.ndarray:
+        """The answer; of code, the labels."""
+        return self.labels if self.answer is None else self.answer
+
+    @property
     def decided(self) -> np.ndarray | None:
         """The answer, where it is labels, masks or lists; None where it is values."""
-        answer = self.labels if self.answer is None else self.answer
-        return None if answer.dtype.kind == "f" else answer
+        return None if self.said.dtype.kind == "f" else self.said
 
     @property
     def names(self) -> list[str]:
@@ -140,6 +144,29 @@ def likeliest_labels(
     if known is not None:
         made[known[0]] = _given(known[1], made[known[0]])
     return made, np.concatenate(margins) if margins else None
+
+
+def misfit(found: np.ndarray, answer: np.ndarray) -> str:
+    """What is wrong with the form of what was read back, in words after "the submission"; empty where it fits."""
+    if found.shape != answer.shape:
+        return f"reads back with shape {found.shape}, expected {answer.shape}"
+    if (found.dtype.kind == "f") != (answer.dtype.kind == "f"):
+        expected = "values, of type float64" if answer.dtype.kind == "f" else "whole numbers"
+        return f"reads back with type {found.dtype}, expected {expected}"
+    return ""
+
+
+def differences(found: np.ndarray, answer: np.ndarray, tolerance: float) -> np.ndarray:
+    """bool, of the answer's shape: where what was read back isn't the answer.
+
+    Labels and lists must be the same; values may differ by `tolerance`, relative to the larger of their size and the
+    mean size of their column.
+    """
+    if answer.dtype.kind != "f":
+        return np.asarray(found != answer)
+    size = np.abs(answer)
+    usual = size.mean(0, keepdims=True) if len(size) else size
+    return ~(np.abs(found - answer) <= tolerance * np.maximum(size, usual))
 
 
 def lead(values: np.ndarray) -> np.ndarray:
