@@ -95,10 +95,10 @@ def read_given(
     texts, lines = _table(path, ids, [[one] for one in map(str, ids)], titles[:1], titles[1:])
     made = np.zeros((len(ids), len(names)), np.int8)
     for row, ((text,), line) in enumerate(zip(texts, lines, strict=True)):
+        if empty and not text:
+            raise UserError(f"{path} line {line}: {titles[1]} is blank, expected {empty!r} where no label is given")
         if text != empty:
             made[row, [_place(path, one, line, names, titles[1]) for one in text.split()]] = 1
-        elif empty and not text:
-            raise UserError(f"{path} line {line}: {titles[1]} is blank, expected {empty!r} where no label is given")
     return made
 
 

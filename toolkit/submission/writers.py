@@ -79,9 +79,7 @@ def write_columns(
     """
     columns = values.reshape(len(values), -1)
     if columns.shape[1] != len(names):
-        raise UserError(
-            f"a submission of {len(names)} columns can't be written from {columns.shape[1]} values an image"
-        )
+        raise UserError(f"{columns.shape[1]} values an image don't fit into {len(names)} columns")
     write_csv(file, {title: ids, **{name: columns[:, at] for at, name in enumerate(names)}})
 
 
