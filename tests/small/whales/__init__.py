@@ -10,7 +10,7 @@ from toolkit import (
     Classification,
     Competition,
     Dataset,
-    MeanAveragePrecisionAtK,
+    MAP,
     Prediction,
     Recipe,
     label_table,
@@ -63,7 +63,7 @@ def read_submission(path: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarr
 competition = Competition(
     name="whales",
     task=TASK,
-    metric=MeanAveragePrecisionAtK(),
+    metric=MAP(),
     load=load,
     build_model=build_model,
     recipes={"first": drawing.FIRST},
