@@ -13,7 +13,7 @@ import numpy as np
 from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError
 from toolkit.metrics.confusion import decode
-from toolkit.metrics.metric import CountedMetric, Metric
+from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
 from toolkit.task import Task
 
@@ -174,9 +174,7 @@ class Competition:
     def __post_init__(self) -> None:
         if len(self.task.classes) > 255:
             raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
-        for name in self.metric.ignore:
-            if name not in self.task.classes:
-                raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
+        object.__setattr__(self, "metric", metric_of(self.metric, self.task))
 
     def without_files(self, folder: Path) -> str:
         """What to tell a user whose folder of the organisers' files isn't there, or is empty."""
