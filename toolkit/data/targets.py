@@ -193,3 +193,27 @@ def describe(targets: np.ndarray, task: Task) -> np.ndarray:
         return np.column_stack([found, targets == UNKNOWN]).astype(np.int64) if unknown else found
     lacking = np.isnan(targets) if isinstance(task, Numbers) else targets == MISSING
     return np.concatenate([found, lacking[:, lacking.any(0)]], axis=1).astype(np.int64)
+
+
+def in_words(target: np.ndarray, task: Task) -> str:
+    """What one sample's target (...) says, but for masks, which are shown."""
+    if isinstance(task, Labels):
+        given = [name for name, value in zip(task.labels, target, strict=True) if value == 1]
+        unsure = [f"{name}?" for name, value in zip(task.labels, target, strict=True) if value == MISSING]
+        return ", ".join([*given, *unsure]) or "none"
+    if isinstance(task, Numbers):
+        return ", ".join(f"{name} {value:.4g}" for name, value in zip(task.targets, target, strict=True))
+    if isinstance(task, Heads):
+        pairs = zip(task.heads, target.tolist(), strict=True)
+        return ", ".join(f"{name} {'?' if at == MISSING else classes[at]}" for (name, classes), at in pairs)
+    if isinstance(task, Classification) and task.unknown is not None and target == UNKNOWN:
+        return task.unknown
+    return "" if task.masks else task.classes[int(target)]
+
+
+def contradict(targets: np.ndarray, task: Task) -> bool:
+    """Do targets (n, ...) of one picture contradict each other? What is missing contradicts nothing."""
+    if not isinstance(task, Labels | Heads | Numbers):
+        return bool((targets != targets[:1]).any())
+    known = ~np.isnan(targets) if isinstance(task, Numbers) else targets != MISSING
+    return any(len(np.unique(column[here])) > 1 for column, here in zip(targets.T, known.T, strict=True))
