@@ -28,9 +28,7 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
     That is a wrong type or shape, a value outside what the task knows, a class without a sample, a label or number
     that is always the same.
     """
-    _check_form(targets, task, where)
-    for row, column, value, expected in _wrong(targets, task):
-        raise UserError(f"{where}: the target of {column}row {ids[row]} is {value}, expected {expected}")
+    check_values(targets, task, where, ids)
     if isinstance(task, Numbers):
         for name, column in zip(task.targets, targets.T, strict=True):
             known = column[~np.isnan(column)]
@@ -48,6 +46,13 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
         for name, column in zip(task.labels, targets.T, strict=True):
             if not (column == 0).any():
                 raise UserError(f"{where}: label {name!r} is never 0; there is nothing to be learnt, leave it out")
+
+
+def check_values(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) -> None:
+    """The part of it that holds for a hidden truth too, in which not every class need occur."""
+    _check_form(targets, task, where)
+    for row, column, value, expected in _wrong(targets, task):
+        raise UserError(f"{where}: the target of {column}row {ids[row]} is {value}, expected {expected}")
 
 
 def _check_form(targets: np.ndarray, task: Task, where: str) -> None:
