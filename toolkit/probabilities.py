@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.store import atomic
+from toolkit.task import Task
 
 CHUNK = 256  # samples in memory at a time
 # of stored parts (n, C, ...), a run each, and the folds (n,) that their rows are in: probabilities (n, C, ...)
 Mix = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
+
+
+def value_type(task: Task) -> type:
+    """Of what is stored: float16 for probabilities, float32 for numbers."""
+    return np.float32 if any(output.kind == "numbers" for output in task.outputs) else np.float16
 
 
 def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> None:

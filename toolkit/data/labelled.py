@@ -106,7 +106,8 @@ class Labelled:
     def tally(self, stored: np.ndarray, decisions: Sequence[Decisions] | None = None) -> Tally:
         """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets.
 
-        A row for each sample that is `inside`, in order. decisions: of each fold; None: fitted on the other folds.
+        A row for each sample that is `inside`, in order. What has to be decided is decided by the other folds, if no
+        decisions are given, one a fold.
         """
         return tally(self, self.truth, stored, decisions)
 

@@ -67,7 +67,7 @@ def train(
         until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
         run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device)
         _train_once(run, jobs, stress, until, best, test_images, progress)
-        if best is not None and run.score <= best.score:
+        if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
             return best
         best = run
