@@ -117,7 +117,7 @@ def train_without_families(
 
 def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[Run, list[FoldJob]]:
     """The run, which may be new, and the jobs of its folds; UserError for a recipe against the rules."""
-    labelled.competition.rules.check(recipe)
+    labelled.competition.check(recipe)
     places(device)
     workspace = labelled.workspace
     name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
@@ -144,7 +144,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -
         train_rows=rows,
         train_groups=labelled.group[rows],
         valid_rows=labelled.rows(fold),
-        relabels=labelled.relabels,
+        relabels=labelled.training_relabels(fold),
         folder=run.fold(fold).folder,
         features=labelled.workspace.features,
         settings=settings,
@@ -164,6 +164,8 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
         batch = job.recipe.batch_size
         speed = f": {batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
     progress.say(f"{run.name}: {job.settings}{speed}")
+    if doubt := run.labelled.competition.doubt(job.recipe):
+        progress.warn(doubt)
 
 
 def stress_factor(stress: str) -> float:
