@@ -60,6 +60,10 @@ class Valued:
         """Of the sums of candidates: whole numbers stay exact."""
         return np.dtype(np.float32 if self.values.dtype.kind == "f" else np.int32)
 
+    def part(self, at: np.ndarray) -> "Valued":
+        """Some of the samples."""
+        return Valued(self.competition, self.values[:, at], self.truth[at], self.fold[at], self.rows[at])
+
     def climb(self, folds: Sequence[int]) -> Climb:
         return climb_of(self.competition)(self, folds)
 
