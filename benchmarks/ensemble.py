@@ -9,8 +9,8 @@ matrix (scikit-learn's would take far longer), does `--peer-steps` of the 50 ste
 time is scaled up. The peer needs autogluon.core in an environment of its own; without --peer-python its rows are
 left out.
 
-Metrics: AUC, log loss, RMSE, kappa, F1 with thresholds and mean Dice an image, 20 models, 24,000 samples (1,000 masks of
-64x64), of which half is held out, 50 steps, once (benchmarks/ensemble_metrics.py).
+Metrics: AUC, log loss, RMSE, kappa, F1 with thresholds and mean Dice an image, 20 models, 24,000 samples (1,000 masks
+of 64x64), of which half is held out, 50 steps, once (benchmarks/ensemble_metrics.py).
 
 Bias: 200 drawn problems on which the true accuracy is known from fresh samples. The error of a score is measured
 against that of a blend of the same kind fitted on other samples: it has no bias on these, and most of their noise.

@@ -190,7 +190,7 @@ def held_out(valued: Valued, weights: np.ndarray) -> float:
 def compare(
     call: Callable[..., dict[str, Any]], folder: Path, name: str, peer: str, steps: int, samples: int, models: int
 ) -> dict[str, Any]:
-    """Seconds and held-out scores of both, and whether ours is at least as good; the peer's only with an interpreter."""
+    """Seconds and held-out scores, the peer's too where there is an interpreter for it."""
     draw(folder, name, samples, models)
     call(sys.executable, OURS, str(folder), name, "1")  # kernels are compiled and kept on disk
     ours = call(sys.executable, OURS, str(folder), name, str(steps))

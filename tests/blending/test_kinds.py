@@ -1,4 +1,4 @@
-"""Blends of every kind of output and metric: fitted without the fold they are scored on, decided there too, and told."""
+"""Blends of every kind of output and metric: fitted, and decided, without the fold they are scored on, and told."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from tests import tiny
 from tests.blending.conftest import KINDS, drawn_values
 from toolkit.blending.blenders import BLENDERS, Blender, blenders_for, with_decisions
-from toolkit.blending.candidates import Candidate, Limits, Pool, SeedGroups, make_pool, make_seed_groups
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, SeedGroups, make_pool, make_seed_groups
 from toolkit.blending.crossfit import CrossFit, cross_fit, merits
 from toolkit.blending.described import (
     describe,
@@ -30,7 +30,7 @@ EACH = pytest.mark.parametrize("of", KINDS.values(), ids=KINDS.keys())
 FOLDS = 3
 
 
-def pool_of(of: Competition, truth: np.ndarray | None = None, seed: int = 0, limits: Limits = Limits()) -> Pool:
+def pool_of(of: Competition, truth: np.ndarray | None = None, seed: int = 0, limits: Limits = NO_LIMITS) -> Pool:
     """Three seed groups, the last of them two runs."""
     targets, values = drawn_values(of, seed, samples=120)
     stored = values if values.dtype == np.uint8 or isinstance(of.task, Numbers) else values.astype(np.float16)

@@ -79,9 +79,9 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
     def out_of_fold(view: str) -> Iterator[np.ndarray]:
         for at in chunks(len(fold)):
             part = np.zeros((at.stop - at.start, *like.shape[1:]), np.float32)
-            for number in np.unique(fold[at][fold[at] >= 0]):
-                rows = np.flatnonzero(fold[at] == number)
-                part[rows] = predict(number, labelled.images[at.start + rows], view)
+            for k in np.unique(fold[at][fold[at] >= 0]):
+                rows = np.flatnonzero(fold[at] == k)
+                part[rows] = predict(k, labelled.images[at.start + rows], view)
             yield part
 
     for name in missing:
