@@ -162,7 +162,7 @@ def competition(name: str) -> Competition:
     from competitions.blood_cells import competition as cells
 
     task, metric, _ = MEASURED[name]
-    return replace(cells, name=name, task=task, metric=metric)
+    return replace(cells, name=name, task=task, metric=metric, try_submission=None)
 
 
 def draw(folder: Path, name: str, samples: int, models: int) -> None:

@@ -14,7 +14,7 @@ from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_l
 from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError
 from toolkit.metrics.confusion import decode
-from toolkit.metrics.metric import CountedMetric, Metric
+from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
 from toolkit.task import Classification, Task
 
@@ -156,9 +156,7 @@ class Competition:
             raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
         if self.symmetries not in (None, *FLIPS):
             raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
-        for name in self.metric.ignore:
-            if name not in self.task.classes:
-                raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
+        object.__setattr__(self, "metric", metric_of(self.metric, self.task))
 
     def check(self, recipe: "Recipe") -> None:
         """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
