@@ -11,6 +11,7 @@ LAYERS = (
     "task store outcome progress",
     "metrics recipe probabilities",
     "decisions",
+    "sample_losses",
     "answers",
     "competition search_space",
     "data augmentation pages screen",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -99,6 +99,10 @@ class Rules:
             raise UserError(self.sentence("team_size", text))
 
 
+FLIPS = ("none", "horizontal", "both")  # each more than the one before
+SAY_SYMMETRIES = 'say which flips are right by Competition(…, symmetries="none", "horizontal" or "both")'
+
+
 def no_practice(folder: Path, seed: int, size: int) -> None:
     raise UserError("this competition draws no practice data; leave out --practice")
 
@@ -137,6 +141,9 @@ class Competition:
     files: str = ""  # the organisers' files and where they come from, as a user is told who lacks them
     page: str = ""  # where a submission is handed in by hand
     kaggle: str = ""  # the competition's name on Kaggle, as in its address
+    # flips after which an image keeps its target: `none` (text, digits, angles), `horizontal` (left and right are
+    # alike to it), `both`; None: nobody has said, a recipe's are taken, and training asks
+    symmetries: Literal["none", "horizontal", "both"] | None = None
     tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
 
     def __post_init__(self) -> None:
@@ -147,9 +154,36 @@ class Competition:
             )
         if len(self.task.classes) > 255:
             raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
+        if self.symmetries not in (None, *FLIPS):
+            raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
         for name in self.metric.ignore:
             if name not in self.task.classes:
                 raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
+
+    def check(self, recipe: "Recipe") -> None:
+        """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
+        which a target is another; called before any time is spent.
+        """
+        from toolkit.recipe import check_fits
+
+        self.rules.check(recipe)
+        check_fits(recipe, self.task)
+        flip = recipe.augment.flip
+        if self.symmetries is not None and FLIPS.index(flip) > FLIPS.index(self.symmetries):
+            raise UserError(
+                f"recipe {recipe.name} flips images ({flip}), after which a target of {self.name} is another; "
+                f"set augment.flip={self.symmetries}"
+            )
+
+    def doubt(self, recipe: "Recipe") -> str:
+        """What to ask of a recipe's flips where nobody has said which a target survives; empty where that is known."""
+        flip = recipe.augment.flip
+        if self.symmetries is not None or flip == "none":
+            return ""
+        return (
+            f"{recipe.name} flips images (augment.flip={flip}): wrong where a mirrored image has another target, as "
+            f"text, digits, angles, left and right have; {SAY_SYMMETRIES}"
+        )
 
     @property
     def _may_be_code(self) -> bool:
@@ -263,7 +297,7 @@ def choose_recipe(
 
     named = recipe if isinstance(recipe, Recipe) else named_recipe(competition, recipe)
     chosen = override(replace(named, seed=seed or named.seed), assignments)
-    competition.rules.check(chosen)
+    competition.check(chosen)
     return chosen if chosen.pseudo.rounds else replace(chosen, pseudo=Pseudo())
 
 

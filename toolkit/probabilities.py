@@ -1,6 +1,7 @@
 """Predicted probabilities on disk: `.npy` files that are memory-mapped, read and written in parts.
 
-float16 for labels; for masks uint8 (0..255 for 0..1) where that changes the score by less than a rounding.
+float16 for labels, float32 for numbers; for masks uint8 (0..255 for 0..1) where that changes the score by less than a
+rounding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,10 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.store import atomic
+from toolkit.task import Task
 
 CHUNK = 256  # samples in memory at a time
 # of stored parts (n, C, ...), a run each, and the folds (n,) that their rows are in: probabilities (n, C, ...)
 Mix = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
+
+
+def value_type(task: Task) -> type:
+    """Of what is stored: float16 for probabilities, float32 for numbers."""
+    return np.float32 if any(output.kind == "numbers" for output in task.outputs) else np.float16
 
 
 def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> None:

@@ -60,12 +60,17 @@ def find_label_errors(
         predicted = probabilities(run.oof[rows])
     else:
         groups = connect(number, links[["left", "right"]].to_numpy())[rows]
-        if len(np.unique(groups)) < PARTS or np.bincount(targets[rows]).max() < PARTS:
+        if not enough(targets[rows], groups):
             return errors
         predicted = guessed_probabilities(features(), targets[rows], groups, len(competition.task.classes))
     errors.quality[rows], errors.issue[rows] = label_quality(np.asarray(targets[rows]), predicted)
     errors.predicted[rows] = predicted.argmax(1)
     return replace(errors, judge=judge)
+
+
+def enough(labels: np.ndarray, groups: np.ndarray) -> bool:
+    """Are labels (n,) of so many groups (n,) that each can be guessed from others?"""
+    return len(np.unique(groups)) >= PARTS and bool(np.bincount(labels).max() >= PARTS)
 
 
 def guessed_probabilities(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
@@ -102,8 +107,17 @@ def label_quality(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray
 
     predicted = predicted.astype(np.float64)
     predicted /= predicted.sum(1, keepdims=True)
-    issue = np.asarray(find_label_issues(labels, predicted, filter_by="both", n_jobs=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few of a class: then none of it is suggested
+        issue = np.asarray(find_label_issues(labels, predicted, filter_by="both", n_jobs=1))
     return get_label_quality_scores(labels, predicted), issue
+
+
+def suggested_labels(labels: np.ndarray, predicted: np.ndarray, certainty: float) -> np.ndarray:
+    """The label to have instead, int64 (N,), where a label's quality leaves at least this certainty; else -1."""
+    quality, issue = label_quality(labels, predicted)
+    other = predicted.argmax(1)
+    return np.where(issue & (1 - quality >= certainty) & (other != labels), other, -1)
 
 
 def mask_quality(masks: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
