@@ -85,7 +85,7 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
         rng = np.random.default_rng((seed, trial.number))
         drawn = surrogate.draw(trial.params, rng)
         if method.pruning == "ours":
-            score = pooled_score(competition, drawn.folds)
+            score = pooled_score(drawn.folds)
             reports: list[float] = []
             cost, done = judge.run(drawn, rng.permutation(len(drawn.folds)).tolist(), reports.append)
             for step, report in enumerate(reports):
@@ -93,7 +93,7 @@ def race(surrogate: Surrogate, method: Method, seed: int, budget: float) -> list
             stopped = len(done) < len(drawn.folds)
             known = -math.inf if not done else reports[-1] if stopped else score
         else:
-            each = [pooled_score(competition, [fold]) for fold in drawn.folds]
+            each = [pooled_score([fold]) for fold in drawn.folds]
             score, step, stopped = float(np.mean(each)), 0, False
             for step in range(len(each)):
                 trial.report(float(np.mean(each[: step + 1])), step)
@@ -131,7 +131,7 @@ def named(surrogate: Surrogate, method: Method, tried: Sequence[Tried], seed: in
         again = surrogate.draw(one.recipe, np.random.default_rng((seed, 10**6, at)))
         if again.seconds.sum() <= left:
             left -= float(again.seconds.sum())
-            scores.append(pooled_score(surrogate.competition, again.folds))
+            scores.append(pooled_score(again.folds))
     if not finals:
         return surrogate.blind
     return max(finals, key=lambda final: (len(final[1]), np.mean(final[1])))[0].true

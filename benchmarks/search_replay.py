@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.search_surrogate import Drawn, Surrogate
 from benchmarks.search_table import Table
 from toolkit.competition import Competition
-from toolkit.scoring.selection import FoldConfusions, Folds, pooled_score, worth_of_best
+from toolkit.scoring.selection import Folds, FoldTally, pooled_score, worth_of_best
 from toolkit.tuning.pruning import (
     THRESHOLD,
     Noise,
@@ -40,31 +40,31 @@ class Judge:
         What the trial is likely to have on all folds is reported after each, and where it is pruned before.
         """
         cost = 0.0
-        done: list[FoldConfusions] = []
+        done: list[FoldTally] = []
         for k in order:
             if not done:
                 for share, score in sorted(trial.curves[k].items()):
                     end = end_if_pruned(score, share, k, self.curves)
                     if end is not None:
                         self.pruned[INSIDE] += 1
-                        report(end + fold_change(self.competition, [k], [one.folds for _, one in self.finished]))
+                        report(end + fold_change([k], [one.folds for _, one in self.finished]))
                         return share * float(trial.seconds[k]), []
                 self.curves.append({})
             self.curves[-1][k] = trial.curves[k]
             cost += float(trial.seconds[k])
             done.append(trial.folds[k])
-            report(expected_score(self.competition, done, [one.folds for _, one in self.finished]))
+            report(expected_score(done, [one.folds for _, one in self.finished]))
             if self.finished:
                 best = max(self.finished, key=lambda one: one[0])[1].folds
-                if should_prune(self.competition, done, best, self.threshold, self.noise):
+                if should_prune(done, best, self.threshold, self.noise):
                     self.pruned[TEST] += 1
                     break
-                if self.median and below_median(self.competition, done, [one.folds for _, one in self.finished]):
+                if self.median and below_median(done, [one.folds for _, one in self.finished]):
                     self.pruned[MEDIAN] += 1
                     break
         if len(done) == len(trial.folds):
-            self.finished.append((pooled_score(self.competition, done), trial))
-            self.noise = fold_noise(self.competition, [one.folds for _, one in self.finished])
+            self.finished.append((pooled_score(done), trial))
+            self.noise = fold_noise([one.folds for _, one in self.finished])
         return cost, done
 
 
@@ -77,7 +77,7 @@ def replay(
     were searched; what the folds that they lack would have taken, as a share of the time of all runs with all folds.
     """
     runs = [Drawn(table.folds(run), table.seconds[run], table.curves[run]) for run in table.complete]
-    choice = worth_of_best(competition, [run.folds for run in runs])
+    choice = worth_of_best([run.folds for run in runs])
     saved, folds, lost, kept = [], [], [], 0
     pruned = dict.fromkeys(RULES, 0.0)
     for seed in range(orders):
@@ -158,21 +158,19 @@ def equals(surrogate: Surrogate, rounds: int = 300, finished: int = 8) -> dict[s
         trial, *others = (surrogate.draw(recipe, rng).folds for _ in range(finished + 1))
         noise, best = _known(competition, others)
         for name, known in (("alone", None), ("folds", replace(noise, luck=0.0)), ("ours", noise)):
-            pruned[name] += any(should_prune(competition, trial[:k], best, noise=known) for k in range(1, len(trial)))
+            pruned[name] += any(should_prune(trial[:k], best, noise=known) for k in range(1, len(trial)))
         recipes = [surrogate.random_recipe(rng) for _ in range(finished)]
         truly = recipes[int(surrogate.predict(recipes)[:, 0].argmax())]
         trial, *others = (surrogate.draw(one, rng).folds for one in (truly, *recipes))
         noise, best = _known(competition, others)
-        below = any(below_median(competition, trial[:k], others) for k in range(1, len(trial)))
+        below = any(below_median(trial[:k], others) for k in range(1, len(trial)))
         pruned["median"] += below
-        pruned["varied"] += below or any(
-            should_prune(competition, trial[:k], best, noise=noise) for k in range(1, len(trial))
-        )
+        pruned["varied"] += below or any(should_prune(trial[:k], best, noise=noise) for k in range(1, len(trial)))
     return {name: count / rounds for name, count in pruned.items()}
 
 
 def _known(competition: Competition, finished: Sequence[Folds]) -> tuple[Noise, Folds]:
     """What finished trials say of chance, and the best of them."""
-    noise = fold_noise(competition, finished)
+    noise = fold_noise(finished)
     assert noise is not None
-    return noise, max(finished, key=lambda folds: pooled_score(competition, folds))
+    return noise, max(finished, key=lambda folds: pooled_score(folds))

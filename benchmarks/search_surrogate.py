@@ -15,7 +15,7 @@ from benchmarks.search_table import Table
 from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.recipe import override
-from toolkit.scoring.selection import FoldConfusions
+from toolkit.scoring.selection import FoldTally
 from toolkit.search_space import Fixed, OutsideError, parameters
 
 TREES = 100
@@ -27,7 +27,7 @@ Params = dict[str, Any]
 class Drawn:
     """A simulated trial: on each fold its predictions, seconds and learning curve."""
 
-    folds: list[FoldConfusions]
+    folds: list[FoldTally]
     seconds: np.ndarray
     curves: list[dict[float, float]]
 
@@ -143,7 +143,8 @@ class Surrogate:
         folds, curves = [], []
         for k, effect in enumerate(self.fold_effect):
             target = float(np.clip(mean + effect + rng.choice(self.residuals), 0, 1))
-            folds.append(FoldConfusions(k, np.arange(self.table.confusions.shape[2]), self._mixture(k, target, rng)))
+            made = self.competition.tally_of({"counts": self._mixture(k, target, rng)})
+            folds.append(FoldTally(k, np.arange(self.table.confusions.shape[2]), made))
             curves.append(self._curve(k, target))
         return Drawn(folds, np.full(len(folds), seconds), curves)
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.competition import Competition
+from toolkit.competition import Competition, find_competition
 from toolkit.data.labelled import Labelled, confusions, open_labelled
 from toolkit.errors import UserError
 from toolkit.recipe import from_dict
 from toolkit.runs import Run, RunFold
-from toolkit.scoring.selection import FoldConfusions, by_group
+from toolkit.scoring.selection import FoldTally
 from toolkit.search_space import OutsideError, parameters
 from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json
 from toolkit.tuning.trials import learning_curve
@@ -44,10 +44,12 @@ class Table:
     seconds: np.ndarray
     curves: list[list[dict[float, float]]]
 
-    def folds(self, run: int) -> list[FoldConfusions]:
+    def folds(self, run: int) -> list[FoldTally]:
         blocks = self.confusions.shape[2]
         has = np.flatnonzero(self.trained[run]).tolist()
-        return [FoldConfusions(k, np.arange(blocks) + k * blocks, self.confusions[run, k]) for k in has]
+        tally_of = find_competition(self.competition).tally_of
+        made = ((k, tally_of({"counts": self.confusions[run, k]})) for k in has)
+        return [FoldTally(k, np.arange(blocks) + k * blocks, tally) for k, tally in made]
 
     @property
     def complete(self) -> np.ndarray:
@@ -84,7 +86,8 @@ def collect(workspace: Workspace, competition: Competition, blocks: int = BLOCKS
         for k, part in enumerate(parts):
             if part is not None:
                 seconds[number, k] = part[1]
-                by_block[number, k] = by_group(k, block_of[k], part[2]).confusions
+                totals = competition.tally_of({"counts": part[2]}).by_group(block_of[k])
+                by_block[number, k] = totals.arrays()["counts"]
     trained = np.array([[part is not None for part in parts] for _, _, parts in found])
     given, parameters = _parameters(competition, [values for _, values, _ in found])
     return Table(competition.name, given, parameters, by_block, trained, seconds, curves)

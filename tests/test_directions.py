@@ -11,6 +11,8 @@ LAYERS = (
     "task store outcome progress",
     "metrics recipe probabilities",
     "decisions",
+    "sample_losses",
+    "answers",
     "competition search_space",
     "data augmentation pages screen",
     "networks predictions",

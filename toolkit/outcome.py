@@ -1,5 +1,6 @@
 """What a step gives back: its numbers, and what is said of them on a screen and in a notebook."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from toolkit.errors import UserError
 
 FEW_GROUPS = 100  # below, an interval says how many groups it rests on
 MENDED = "on the mended labels"  # a score beside the one on the file's labels
+TINY = 1e-3  # below, a score of another metric than a share may be all there is: 0.0002345
 ROUGH_GROUPS = 20  # below, it is warned of: the interval itself is rough
 
 
@@ -86,6 +88,19 @@ def _row(cells: Sequence[str], tag: str) -> str:
     return f"<tr>{''.join(parts)}</tr>"
 
 
+def number(score: float, sign: str = "") -> str:
+    """A score as text: four digits behind the point, of large ones fewer, of tiny ones four that count.
+
+    sign: `+` for a difference.
+    """
+    size = abs(score)
+    if size < 100:
+        tiny = 0 < size < TINY and not sign
+        return f"{score:.4g}" if tiny else f"{score:{sign}.4f}"
+    digits = max(0, 5 - math.floor(math.log10(size))) if math.isfinite(size) else 0
+    return f"{score:{sign},.{digits}f}"
+
+
 def interval(score: Mapping[str, Any]) -> str:
     """A score with its 95 % interval, as text, the number of groups where they are few, what of a blend it is
     `without`.
@@ -93,7 +108,7 @@ def interval(score: Mapping[str, Any]) -> str:
     groups = score.get("groups", FEW_GROUPS)
     few = f", {groups} groups" if groups < FEW_GROUPS else ""
     without = f", without its {' and '.join(score['without'])}" if "without" in score else ""
-    return f"{score['score']:.4f} ({score['low']:.4f} to {score['high']:.4f}{few}){without}"
+    return f"{number(score['score'])} ({number(score['low'])} to {number(score['high'])}{few}){without}"
 
 
 def mended(clean: Mapping[str, Any]) -> list[str]:

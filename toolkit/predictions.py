@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Outcome
+from toolkit.metrics.tally import Tally
+from toolkit.outcome import Outcome, number
 from toolkit.probabilities import chunks, open_probabilities, probabilities
+from toolkit.sample_losses import in_words, plainly, sample_losses
 from toolkit.store import MANIFEST, read_json, read_manifest
+from toolkit.task import UNKNOWN, Classification, Numbers
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Predictions(OutOfFold, Outcome):
     labelled: Labelled = field(compare=False)
 
     def __repr__(self) -> str:
-        score = f"{self.score:.4f}" if self.finished else "not finished"
+        score = number(self.score) if self.finished else "not finished"
         return f"{type(self).__name__}({self.name}, {score})"
 
     @property
@@ -72,6 +75,11 @@ class Predictions(OutOfFold, Outcome):
         return float(self.metrics["clean"]["score"])
 
     @property
+    def merit(self) -> float:
+        """The score with its sign turned where the lower one is better: the better run has more of it."""
+        return self.labelled.competition.metric.sign * self.score
+
+    @property
     def test_path(self) -> Path:
         return self.folder / "test.npy"
 
@@ -80,36 +88,62 @@ class Predictions(OutOfFold, Outcome):
         """Stored probabilities (M, C, ...) of the test images, memory-mapped; None where there are none."""
         return open_probabilities(self.test_path) if self.test_path.exists() else None
 
+    def tally(self) -> Tally:
+        """What the metric counts out of fold, a row for each sample that is in a fold, in order."""
+        return self.labelled.tally(self.oof)
+
     def confusions(self) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) out of fold; those of samples in no fold mean nothing."""
         return self.labelled.confusions(self.oof)
 
     def mistakes(self, count: int = 20) -> pd.DataFrame:
-        """The samples that are most surely wrong out of fold, the worst first.
+        """The samples that are predicted worst out of fold, the worst first.
 
-        Columns row (of the data), index (in the raw file), certainty: the probability of the wrong label; of a mask
-        its mean over all pixels, right ones counted as 0. For labels also truth and predicted, as names.
+        Columns row (of the data), index (in the raw file), and where one of several classes is predicted certainty:
+        the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0. Else loss, as
+        `sample_losses` has it. Of whole images also truth and predicted, as text, without a look at thresholds or cuts
+        that were fitted.
         """
-        labelled, competition = self.labelled, self.labelled.competition
-        certainty = self._certainty()
-        order = np.argsort(-certainty, kind="stable")[: max(count, 0)]
-        order = order[certainty[order] > 0]
-        table = pd.DataFrame({"row": order, "index": labelled.ids[order], "certainty": certainty[order]})
-        if not labelled.masks:
-            names = np.array(competition.task.classes, dtype=object)
+        labelled, task = self.labelled, self.labelled.competition.task
+        wrong = self._certainty() if task.exclusive else self._losses()
+        order = np.argsort(-wrong, kind="stable")[: max(count, 0)]
+        order = order[wrong[order] > 0]
+        measure = "certainty" if task.exclusive else "loss"
+        table = pd.DataFrame({"row": order, "index": labelled.ids[order], measure: wrong[order]})
+        if task.masks:
+            return table
+        values = probabilities(self.oof[order])
+        if task.exclusive:
+            unknown = task.unknown if isinstance(task, Classification) else None
+            names = np.array([*task.classes, unknown or ""], dtype=object)  # UNKNOWN is the last one
             table["truth"] = names[labelled.truth[order]]
-            table["predicted"] = names[competition.decode(probabilities(self.oof[order]))]
+            table["predicted"] = names[labelled.competition.decode(values)]
+        else:
+            table["truth"] = [in_words(task, one) for one in labelled.truth[order]]
+            table["predicted"] = [in_words(task, one) for one in plainly(task, values)]
         return table
 
     def _certainty(self) -> np.ndarray:
-        """Of wrong labels, float64 (N,); 0 for samples in no fold."""
+        """Of wrong labels, float64 (N,); 0 for samples in no fold. A known class is wrong where none was right."""
         labelled, stored, decode = self.labelled, self.oof, self.labelled.competition.decode
-        certainty = np.zeros(len(labelled.truth))
+        certainty, counts = np.zeros(len(labelled.truth)), [*labelled.competition.scored]
+        if isinstance(labelled.competition.task, Classification) and labelled.competition.task.unknown is not None:
+            counts.append(UNKNOWN)
         for at in chunks(len(certainty)):
             part, truth = probabilities(stored[at]), labelled.truth[at]
             labels = decode(part)
             sure = np.take_along_axis(part, labels[:, None].astype(np.int64), 1)[:, 0]
-            wrong = np.where(np.isin(truth, labelled.competition.scored) & (labels != truth), sure, 0)
+            wrong = np.where(np.isin(truth, counts) & (labels != truth), sure, 0)
             certainty[at] = wrong.mean(tuple(range(1, wrong.ndim)))
         certainty[~labelled.inside] = 0
         return certainty
+
+    def _losses(self) -> np.ndarray:
+        """float64 (N,), of numbers in standard deviations of their targets; 0 for samples in no fold."""
+        labelled, task = self.labelled, self.labelled.competition.task
+        truth, losses = labelled.truth, np.zeros(len(labelled.truth))
+        scale = np.nanstd(truth[labelled.inside], axis=0) if isinstance(task, Numbers) else None
+        for at in chunks(len(losses)):
+            losses[at] = sample_losses(task, truth[at], probabilities(self.oof[at]), scale)
+        losses[~labelled.inside] = 0
+        return losses

@@ -189,7 +189,7 @@ class Project:
         """The finished runs on the present data and folds, the best first."""
         from toolkit.runs import Runs, current_runs
 
-        return Runs(sorted(current_runs(self.labelled()), key=lambda run: -run.score))
+        return Runs(sorted(current_runs(self.labelled()), key=lambda run: -run.merit))
 
     def search(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.outcome import MENDED, Table, duration, html, interval, mended
+from toolkit.outcome import MENDED, Table, duration, html, interval, mended, number
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
@@ -61,7 +61,7 @@ class RunFold(OutOfFold):
         return self.folder / f"{kind}_weights.safetensors", self.folder / f"{kind}_oof.npy"
 
     def judged(self, kind: str) -> Path:
-        """Confusions by group that a search judges the fold by."""
+        """What the metric counts of it, by group: what a search judges the fold by."""
         return self.folder / f"judged_{kind}.npz"
 
     @property
@@ -233,12 +233,10 @@ class Run(Predictions):
         scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
         clean = metrics["clean"]
         scores[1:1] = [[MENDED, text] for text in mended(clean)]
-        ends = clean["by_class_interval"]
-        of_class = [[name, f"{score:.4f}", _ends(ends[name])] for name, score in clean["by_class"].items()]
-        return [
-            Table(self.name + self.beside, ["", metric], scores),
-            Table("by class", ["", "clean", "95 % interval"], of_class),
-        ]
+        ends, known = clean["by_class_interval"], clean["by_class"].items()
+        of_class = [[name, "-" if score is None else number(score), _ends(ends[name])] for name, score in known]
+        tables = [Table(self.name + self.beside, ["", metric], scores)]
+        return [*tables, Table("by class", ["", "clean", "95 % interval"], of_class)] if of_class else tables
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -262,7 +260,7 @@ class Runs(list[Run]):
 
 
 def _ends(interval: Sequence[float] | None) -> str:
-    return f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "-"
+    return f"{number(interval[0])} to {number(interval[1])}" if interval else "-"
 
 
 def all_runs(labelled: Labelled) -> list[Run]:
@@ -283,7 +281,7 @@ def without_handicap(runs: Sequence[Run]) -> list[Run]:
 
 def best_run(runs: Sequence[Run]) -> Run | None:
     """The one of the best clean score among those without a handicap; None where there is none."""
-    return max(without_handicap(runs), key=lambda run: run.score, default=None)
+    return max(without_handicap(runs), key=lambda run: run.merit, default=None)
 
 
 def stored_choice(path: Path) -> Chosen | None:

@@ -49,7 +49,7 @@ def panoramas(rng: np.random.Generator, number: int) -> np.ndarray:
 def held_by(rng: np.random.Generator, groups: int, truth: float) -> tuple[bool, bool]:
     """Is the truth in the interval of so many groups? By the percentile bootstrap alone, and as it is printed."""
     each, group = panoramas(rng, groups), np.arange(groups)
-    ends = interval(mars.score(resample(each, group))), score_interval(mars, each, group)
+    ends = interval(mars.score(resample(each, group))), score_interval(mars.tally_of({"counts": each}), group)
     return ends[0][0] <= truth <= ends[0][1], ends[1][0] <= truth <= ends[1][1]
 
 
@@ -69,7 +69,8 @@ def _called_worse(rng: np.random.Generator) -> np.ndarray:
     draws = TWO.score(resample(runs.swapaxes(0, 1), group))  # (draws, RUNS)
     apart = np.delete(draws, best, 1) - draws[:, [best]]
     alone = (apart > 0).mean(0) + (apart == 0).mean(0) / 2 <= 0.05
-    together = [one.words == "worse" for one in compare(TWO, others, runs[best], group, draws=1000)]
+    tallies = [TWO.tally_of({"counts": run}) for run in (*others, runs[best])]
+    together = [one.words == "worse" for one in compare(tallies[:-1], tallies[-1], group, draws=1000)]
     return np.array([alone, together])
 
 

@@ -26,7 +26,7 @@ from toolkit.blending.solution import mixed
 from toolkit.competition import Competition, load_competition
 from toolkit.data.labelled import Labelled
 from toolkit.metrics.confusion import Accuracy
-from toolkit.scoring.selection import FoldConfusions, Folds, pooled_score, worth_of_best
+from toolkit.scoring.selection import Folds, FoldTally, pooled_score, worth_of_best
 from toolkit.store import Workspace
 from toolkit.task import Classification
 from toolkit.tuning.pruning import below_median, fold_noise, should_prune
@@ -99,31 +99,30 @@ def draw_trial(world: World, number: int) -> Trial:
         truth = world.targets[rows]
         confusions = np.zeros((len(rows), 2, 2), np.int64)
         confusions[np.arange(len(rows)), truth, np.where(margins[k, rows] > 0, truth, 1 - truth)] = 1
-        folds.append(FoldConfusions(k, rows, confusions))
+        folds.append(FoldTally(k, rows, world.competition.tally_of({"counts": confusions})))
     return Trial(fold_order(0, number, FOLDS), folds, float(norm.cdf(worth)), norm.cdf(trained[:, 0]), margins)
 
 
 def search(world: World, trials: int) -> tuple[list[Trial], float]:
     """The trials that a search leaves with all folds; and what all that were drawn owe to the world's samples."""
-    competition = world.competition
     finished: list[Trial] = []
     shared: list[float] = []
     best, noise = None, None
     for number in range(trials):
         trial = draw_trial(world, number)
-        shared.append(pooled_score(competition, trial.folds) - trial.truth)
+        shared.append(pooled_score(trial.folds) - trial.truth)
         known = [one.folds for one in finished]
-        done: list[FoldConfusions] = []
+        done: list[FoldTally] = []
         for k in trial.order:
             done.append(trial.folds[k])
-            if best is not None and should_prune(competition, done, best.folds, noise=noise):
+            if best is not None and should_prune(done, best.folds, noise=noise):
                 break
-            if below_median(competition, done, known):
+            if below_median(done, known):
                 break
         else:
             finished.append(trial)
-            best = max(finished, key=lambda one: pooled_score(competition, one.folds))
-            noise = fold_noise(competition, [one.folds for one in finished])
+            best = max(finished, key=lambda one: pooled_score(one.folds))
+            noise = fold_noise([one.folds for one in finished])
     return finished, float(np.mean(shared))
 
 
@@ -136,9 +135,9 @@ def measure_winners(trials: int, repeats: int) -> tuple[np.ndarray, np.ndarray]:
     for repeat in range(repeats):
         world = draw_world(seed=1000 * trials + repeat)
         finished, shared = search(world, trials)
-        found = worth_of_best(world.competition, [one.folds for one in finished], [one.order for one in finished])
+        found = worth_of_best([one.folds for one in finished], [one.order for one in finished])
         winner = finished[found.winner]
-        own = worth_of_best(world.competition, [winner.folds] * 2)  # nothing is chosen: its own interval
+        own = worth_of_best([winner.folds] * 2)  # nothing is chosen: its own interval
         luck = found.naive - winner.truth - shared
         biases.append([luck, found.score - winner.truth - shared])
         held.append(
@@ -197,7 +196,7 @@ def measure_blends(repeats: int, trials: int = 20) -> np.ndarray:
     for repeat in range(repeats):
         world = draw_world(seed=repeat)
         finished, shared = search(world, trials)
-        ranked = sorted(finished, key=lambda one: -pooled_score(world.competition, one.folds))
+        ranked = sorted(finished, key=lambda one: -pooled_score(one.folds))
         both = [blend(world, ranked[:BEST]), blend(world, finished)]
         biases.append([score - truth - shared for score, truth in both])
     return 100 * np.array(biases)

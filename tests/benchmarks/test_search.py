@@ -127,7 +127,7 @@ def test_a_drawn_trial_scores_what_the_forest_says_give_or_take_the_residuals(
     rng = np.random.default_rng(0)
     recipe = surrogate.random_recipe(rng)
     mean = surrogate.predict([recipe])[0, 0]
-    scores = [[pooled_score(mars, [fold]) for fold in surrogate.draw(recipe, rng).folds] for _ in range(100)]
+    scores = [[pooled_score([fold]) for fold in surrogate.draw(recipe, rng).folds] for _ in range(100)]
     away = np.array(scores) - mean - surrogate.fold_effect
     assert abs(away.mean()) < 4 * surrogate.residuals.std() / np.sqrt(300)
     assert away.std() == pytest.approx(surrogate.residuals.std(), rel=0.2)

@@ -14,7 +14,6 @@ from toolkit.scoring.bootstrap import (
     interval,
     jackknife_variance,
     resample,
-    score_as_in,
     score_interval,
 )
 
@@ -92,26 +91,25 @@ def test_from_a_hundred_groups_on_the_interval_is_the_percentiles(competition: C
     truth = rng.integers(classes, size=400)
     predicted = np.where(rng.random(400) < 0.8, truth, rng.integers(classes, size=400))
     each, groups = confusion_by_sample(truth, predicted, classes), np.arange(400) // 4
-    assert score_interval(competition, each, groups) == pytest.approx(
-        interval(competition.score(resample(each, groups)))
-    )
+    found = score_interval(competition.tally_of({"counts": each}), groups)
+    assert found == pytest.approx(interval(competition.score(resample(each, groups))))
     some = groups < 99
     low, high = interval(competition.score(resample(each[some], groups[some])))
-    wider_low, wider_high = score_interval(competition, each[some], groups[some])
+    wider_low, wider_high = score_interval(competition.tally_of({"counts": each[some]}), groups[some])
     assert wider_low <= low < high <= wider_high
     assert wider_high - wider_low > high - low
 
 
 def test_a_perfect_score_of_few_is_not_taken_for_certain() -> None:
     each = confusion_by_sample(np.zeros(30, np.int64), np.zeros(30, np.int64), 8)
-    low, high = score_interval(blood_cells, each, np.arange(30))
+    low, high = score_interval(blood_cells.tally_of({"counts": each}), np.arange(30))
     assert low == pytest.approx(0.025 ** (1 / 30)) and high == 1  # 30 of 30: Clopper and Pearson
     wrong = confusion_by_sample(np.zeros(30, np.int64), np.ones(30, np.int64), 8)
-    assert score_interval(blood_cells, wrong, np.arange(30)) == pytest.approx((0, 1 - low))
+    assert score_interval(blood_cells.tally_of({"counts": wrong}), np.arange(30)) == pytest.approx((0, 1 - low))
 
 
 def test_one_group_says_nothing_of_others() -> None:
-    assert score_interval(mars, some_confusions(60), np.full(60, 7)) == (0.0, 1.0)
+    assert score_interval(mars.tally_of({"counts": some_confusions(60)}), np.full(60, 7)) == (0.0, 1.0)
 
 
 def test_a_draw_without_a_class_counts_it_as_in_all_samples() -> None:
@@ -122,9 +120,11 @@ def test_a_draw_without_a_class_counts_it_as_in_all_samples() -> None:
     assert float(mars.score(alone)) == pytest.approx(0.8 / 2)  # it counts with an IoU of 0
     filled = alone.astype(float)
     filled[2] = whole[2] * 1100 / 1300
-    assert float(score_as_in(whole, alone, mars)) == pytest.approx(float(mars.score(filled)))
+    without_the_first = mars.tally_of({"counts": each}).without_each()[0]
+    assert without_the_first == pytest.approx(float(mars.score(filled)))
     assert float(mars.score(filled)) > 0.45
-    assert float(score_as_in(whole, whole, mars)) == pytest.approx(float(mars.score(whole)))
+    (as_they_are,) = mars.tally_of({"counts": each}).scores(np.ones((1, 12)))
+    assert as_they_are == pytest.approx(float(mars.score(whole)))
 
 
 def test_a_class_in_few_groups_has_an_interval_of_its_own() -> None:
@@ -133,7 +133,7 @@ def test_a_class_in_few_groups_has_an_interval_of_its_own() -> None:
     each[:, 1, 1] = rng.integers(60, 100, 200)
     each[:, 1, 2] = 100 - each[:, 1, 1]
     each[:3, 3, 3], each[:3, 3, 1], each[0, 4, 4] = [90, 40, 60], [10, 60, 40], 5
-    ends = class_intervals(mars, each, np.arange(200))
+    ends = class_intervals(mars.tally_of({"counts": each}), np.arange(200))
     (low, high), many, one = ends[3] or (0.0, 0.0), ends[1] or (0.0, 0.0), ends[4]
     drawn = mars.metric.by_class(resample(each, np.arange(200)), mars.scored)[:, 3]
     assert low < np.nanpercentile(drawn, 2.5) and high > np.nanpercentile(drawn, 97.5)  # three groups
@@ -144,4 +144,5 @@ def test_a_class_in_few_groups_has_an_interval_of_its_own() -> None:
 
 def test_weights_that_are_all_alike_change_nothing() -> None:
     each, groups = some_confusions(60), np.arange(60) // 2
-    assert score_interval(mars, each * 0.25, groups) == pytest.approx(score_interval(mars, each, groups))
+    less, whole = (mars.tally_of({"counts": one}) for one in (each * 0.25, each))
+    assert score_interval(less, groups) == pytest.approx(score_interval(whole, groups))

@@ -6,18 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competitions.blood_cells import competition as blood_cells
+from toolkit.metrics.tally import Tally
 from toolkit.scoring.comparison import Comparison, compare
 
 
-def matrices(right: np.ndarray) -> np.ndarray:
-    """Per-sample matrices (N, 8, 8) of samples of class 0 that are predicted rightly or as class 1."""
+def matrices(right: np.ndarray) -> Tally:
+    """Of samples of class 0 that are predicted rightly or as class 1."""
     made = np.zeros((len(right), 8, 8), np.int64)
     made[np.arange(len(right)), 0, np.where(right, 0, 1)] = 1
-    return made
+    return blood_cells.tally_of({"counts": made})
 
 
-def two(one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> Comparison:
-    (found,) = compare(blood_cells, [one], other, groups)
+def two(one: Tally, other: Tally, groups: np.ndarray) -> Comparison:
+    (found,) = compare([one], other, groups)
     return found
 
 
@@ -25,7 +26,7 @@ def against_best(right: np.ndarray, groups: np.ndarray) -> dict[int, Comparison]
     """Each run's, of what is right (N, runs), against the best one."""
     best = int(right.mean(0).argmax())
     others = [at for at in range(right.shape[1]) if at != best]
-    found = compare(blood_cells, [matrices(right[:, at]) for at in others], matrices(right[:, best]), groups, 300)
+    found = compare([matrices(right[:, at]) for at in others], matrices(right[:, best]), groups, 300)
     return dict(zip(others, found, strict=True))
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from toolkit.competition import Competition
+from competitions.blood_cells import competition as blood_cells
 from toolkit.scoring.selection import (
-    FoldConfusions,
     Folds,
+    FoldTally,
     by_group,
     pooled_score,
     survivors_luck,
@@ -17,11 +17,11 @@ from toolkit.scoring.selection import (
 )
 
 
-def fold(number: int, right: np.ndarray) -> FoldConfusions:
+def fold(number: int, right: np.ndarray) -> FoldTally:
     """Labels that are right or wrong, bool (n,), each a group."""
     confusions = np.zeros((len(right), 8, 8), np.int64)
     confusions[np.arange(len(right)), 0, np.where(right, 0, 1)] = 1
-    return FoldConfusions(number, np.arange(len(right)) + 1000 * number, confusions)
+    return FoldTally(number, np.arange(len(right)) + 1000 * number, blood_cells.tally_of({"counts": confusions}))
 
 
 def candidate(*right: int) -> Folds:
@@ -29,33 +29,32 @@ def candidate(*right: int) -> Folds:
     return [fold(k, np.arange(100) < number) for k, number in enumerate(right)]
 
 
-def test_a_winner_is_chosen_on_the_other_folds(blood_cells: Competition) -> None:
+def test_a_winner_is_chosen_on_the_other_folds() -> None:
     trials = [candidate(*right) for right in ([90, 70, 70], [60, 90, 60], [75, 75, 78])]
-    found = worth_of_best(blood_cells, trials)
+    found = worth_of_best(trials)
     assert found.winner == 0 and found.candidates == 3  # 230 of 300 before 228
     assert found.naive == pytest.approx(230 / 300)
     assert found.parts == (2, 0, 0), "without fold 0 the third is best, without the others the first"
     assert found.by_fold == pytest.approx([0.75, 0.7, 0.7]) and found.score == pytest.approx(215 / 300)
     assert found.optimism == pytest.approx(15 / 300) and found.low < found.score < found.high
     with pytest.raises(ValueError, match="same folds"):
-        worth_of_best(blood_cells, [trials[0], trials[1][:2]])
+        worth_of_best([trials[0], trials[1][:2]])
     with pytest.raises(ValueError, match="two or more"):
-        worth_of_best(blood_cells, trials[:1])
+        worth_of_best(trials[:1])
 
 
-def test_the_order_of_folds_and_groups_says_nothing(blood_cells: Competition) -> None:
+def test_the_order_of_folds_and_groups_says_nothing() -> None:
     rng = np.random.default_rng(0)
     trials = [[fold(k, rng.random(60) < 0.8) for k in range(3)] for _ in range(4)]
     order = rng.permutation(60)
     turned = [
-        [replace(one, groups=one.groups[order], confusions=one.confusions[order]) for one in trial][::-1]
-        for trial in trials
+        [replace(one, groups=one.groups[order], tally=one.tally[order]) for one in trial][::-1] for trial in trials
     ]
-    assert worth_of_best(blood_cells, turned) == worth_of_best(blood_cells, trials)
+    assert worth_of_best(turned) == worth_of_best(trials)
 
 
-def test_where_one_wins_everywhere_the_optimism_is_0_and_not_sure(blood_cells: Competition) -> None:
-    found = worth_of_best(blood_cells, [candidate(*right) for right in ([80, 82, 84], [78, 83, 79], [79, 78, 83])])
+def test_where_one_wins_everywhere_the_optimism_is_0_and_not_sure() -> None:
+    found = worth_of_best([candidate(*right) for right in ([80, 82, 84], [78, 83, 79], [79, 78, 83])])
     assert found.parts == (0, 0, 0) and found.optimism == 0
     assert found.optimism_low < -0.01 and found.optimism_high > 0.01
 
@@ -79,14 +78,14 @@ def drawn(rng: np.random.Generator, trials: int, folds: int) -> tuple[list[Folds
 
 @pytest.mark.parametrize("folds", [3, 5])
 def test_cross_fitting_promises_what_is_there_and_the_optimism_covers_the_winners_luck(
-    folds: int, blood_cells: Competition, monkeypatch: pytest.MonkeyPatch
+    folds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toolkit.scoring.selection.score_interval", lambda *_: (0.0, 1.0))  # nearly all of the time
     rng, naive, crossfitted, covered = np.random.default_rng(folds), [], [], []
     for _ in range(60):
         trials, luck = drawn(rng, 12, folds)
-        found = worth_of_best(blood_cells, trials)
-        each = np.mean([pooled_score(blood_cells, one) for one in trials])
+        found = worth_of_best(trials)
+        each = np.mean([pooled_score(one) for one in trials])
         naive.append(found.naive - each)
         crossfitted.append(found.score - each)
         covered.append(found.optimism_low <= luck[found.winner] <= found.optimism_high)
@@ -114,11 +113,13 @@ def test_who_goes_on_has_been_lucky_and_by_how_much_is_known(folds: int) -> None
     assert not alone[-1].any() and alone[0].any(), "it wasn't asked whether this one goes on"
 
 
-def test_a_search_that_gives_up_promises_less(blood_cells: Competition) -> None:
+def test_a_search_that_gives_up_promises_less() -> None:
     trials = [candidate(*right) for right in ([90, 70, 70], [60, 90, 60], [75, 75, 78], [80, 70, 70], [70, 80, 70])]
     orders = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [1, 0, 2]]
-    plain, less = worth_of_best(blood_cells, trials), worth_of_best(blood_cells, trials, orders)
-    luck = survivors_luck(blood_cells.score(np.array([[one.confusions.sum(0) for one in t] for t in trials])), orders)
+    plain, less = worth_of_best(trials), worth_of_best(trials, orders)
+    luck = survivors_luck(
+        blood_cells.score(np.array([[one.tally.arrays()["counts"].sum(0) for one in t] for t in trials])), orders
+    )
     lost = luck[plain.parts, range(3)].mean()
     assert lost > 0 and (less.naive, less.parts) == (plain.naive, plain.parts)
     for name in ("score", "low", "high"):
@@ -128,6 +129,6 @@ def test_a_search_that_gives_up_promises_less(blood_cells: Competition) -> None:
 
 def test_samples_are_summed_by_group() -> None:
     confusions = np.arange(3)[:, None, None] * np.ones((3, 2, 2), np.int64)
-    made = by_group(4, np.array([7, 2, 7]), confusions)
+    made = by_group(4, np.array([7, 2, 7]), blood_cells.tally_of({"counts": confusions}))
     assert made.number == 4 and made.groups.tolist() == [2, 7]
-    assert made.confusions[:, 0, 0].tolist() == [1, 2]
+    assert made.tally.arrays()["counts"][:, 0, 0].tolist() == [1, 2]

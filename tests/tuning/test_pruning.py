@@ -10,7 +10,8 @@ from scipy.stats import ttest_1samp
 
 from tests.conftest import ROOT
 from toolkit.competition import Competition, load_competition
-from toolkit.scoring.selection import FoldConfusions, Folds, pooled_score
+from toolkit.metrics.tally import joined
+from toolkit.scoring.selection import Folds, FoldTally, pooled_score
 from toolkit.tuning.pruning import (
     FINISHED,
     Noise,
@@ -42,7 +43,7 @@ def drawn(
         predicted = np.where(right, labels, rng.integers(classes, size=labels.shape))
         confusions = np.zeros((len(labels), classes, classes), np.int64)
         np.add.at(confusions, (np.arange(len(labels))[:, None], labels, predicted), 1)
-        made.append(FoldConfusions(k, np.arange(len(labels)) + 1000 * k, confusions))
+        made.append(FoldTally(k, np.arange(len(labels)) + 1000 * k, competition.tally_of({"counts": confusions})))
     return made
 
 
@@ -63,8 +64,8 @@ def truths(competition: Competition, rng: np.random.Generator, folds: int, group
 @settings(max_examples=15, deadline=None)
 def test_a_trial_like_the_best_is_never_pruned(competition: Competition, seed: int, quality: float, done: int) -> None:
     best = drawn(competition, np.random.default_rng(seed), quality)
-    assert worse(competition, best[:done], best) == 1
-    assert not should_prune(competition, best[:done], best, threshold=1)
+    assert worse(best[:done], best) == 1
+    assert not should_prune(best[:done], best, threshold=1)
 
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda one: one.name)
@@ -77,17 +78,20 @@ def test_the_order_of_folds_and_groups_says_nothing(competition: Competition, se
     order = rng.permutation(40)
 
     def turned(folds: Folds) -> Folds:
-        return [replace(one, confusions=one.confusions[order]) for one in folds][::-1]
+        return [replace(one, tally=one.tally[order]) for one in folds][::-1]
 
-    assert worse(competition, turned(trial), turned(best)) == pytest.approx(worse(competition, trial, best))
+    assert worse(turned(trial), turned(best)) == pytest.approx(worse(trial, best))
 
 
 def test_copies_in_a_group_make_nothing_surer(competition: Competition) -> None:
     rng = np.random.default_rng(0)
     truth = truths(competition, rng, 3, 60)
     trial, best = (drawn(competition, rng, quality, truth=truth) for quality in (0.75, 0.8))
-    copied = ([replace(one, confusions=one.confusions * 5) for one in folds] for folds in (trial, best))
-    assert worse(competition, next(copied), next(copied)) == pytest.approx(worse(competition, trial, best))
+    copied = (
+        [replace(one, tally=joined([one.tally] * 5).by_group(np.tile(one.groups, 5))) for one in folds]
+        for folds in (trial, best)
+    )
+    assert worse(next(copied), next(copied)) == pytest.approx(worse(trial, best))
 
 
 def test_a_p_value_by_hand(blood_cells: Competition) -> None:
@@ -96,11 +100,11 @@ def test_a_p_value_by_hand(blood_cells: Competition) -> None:
     right[:, 0, 0] = 1
     wrong = right.copy()
     wrong[:10, 0] = np.eye(8, dtype=np.int64)[1]
-    best, trial = ([FoldConfusions(0, np.arange(40), one)] for one in (right, wrong))
+    best, trial = ([FoldTally(0, np.arange(40), blood_cells.tally_of({"counts": one}))] for one in (right, wrong))
     by_hand = ttest_1samp((np.arange(40) < 10).astype(float), 0, alternative="greater").pvalue
-    assert worse(blood_cells, trial, best) == pytest.approx(by_hand)
-    few = [replace(one, groups=one.groups[:3], confusions=one.confusions[:3]) for one in (trial[0], best[0])]
-    assert worse(blood_cells, few[:1], few[1:]) == 1 / 8  # three groups, all worse: no surer than three equal signs
+    assert worse(trial, best) == pytest.approx(by_hand)
+    few = [replace(one, groups=one.groups[:3], tally=one.tally[:3]) for one in (trial[0], best[0])]
+    assert worse(few[:1], few[1:]) == 1 / 8  # three groups, all worse: no surer than three equal signs
 
 
 def test_equal_trials_are_pruned_no_more_often_than_was_asked_for(competition: Competition) -> None:
@@ -109,7 +113,7 @@ def test_equal_trials_are_pruned_no_more_often_than_was_asked_for(competition: C
     for _ in range(400):
         truth = truths(competition, rng, 3, 60)
         trial, best = (drawn(competition, rng, truth=truth) for _ in range(2))
-        pruned += any(should_prune(competition, trial[:done], best, 0.1) for done in (1, 2))
+        pruned += any(should_prune(trial[:done], best, 0.1) for done in (1, 2))
     assert pruned / 400 <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 400)
     assert pruned  # there is a rate to speak of
 
@@ -120,9 +124,9 @@ def test_seeds_that_differ_prune_too_often_unless_the_folds_are_asked(competitio
     for _ in range(150):
         truth = truths(competition, rng, 3, 150)
         best, trial, *others = (drawn(competition, rng, jitter=0.04, truth=truth) for _ in range(6))
-        noise = fold_noise(competition, [best, *others])
-        alone += any(should_prune(competition, trial[:done], best, 0.1) for done in (1, 2))
-        asked += any(should_prune(competition, trial[:done], best, 0.1, noise) for done in (1, 2))
+        noise = fold_noise([best, *others])
+        alone += any(should_prune(trial[:done], best, 0.1) for done in (1, 2))
+        asked += any(should_prune(trial[:done], best, 0.1, noise) for done in (1, 2))
     assert alone / 150 > 0.13
     assert asked / 150 <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 150)
 
@@ -133,12 +137,12 @@ def test_the_best_of_many_has_been_lucky_and_that_is_not_held_against_its_equals
     for _ in range(150):
         truth = truths(competition, rng, 3, 100)
         trial, *finished = (drawn(competition, rng, jitter=0.03, truth=truth) for _ in range(9))
-        best = max(finished, key=lambda folds: pooled_score(competition, folds))
-        noise = fold_noise(competition, finished)
+        best = max(finished, key=lambda folds: pooled_score(folds))
+        noise = fold_noise(finished)
         assert noise is not None and noise.luck > 0
-        pruned += any(should_prune(competition, trial[:done], best, 0.1, noise) for done in (1, 2))
+        pruned += any(should_prune(trial[:done], best, 0.1, noise) for done in (1, 2))
         plain = replace(noise, luck=0.0)
-        unaware += any(should_prune(competition, trial[:done], best, 0.1, plain) for done in (1, 2))
+        unaware += any(should_prune(trial[:done], best, 0.1, plain) for done in (1, 2))
     assert pruned / 150 <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 150)
     assert unaware > pruned
 
@@ -148,13 +152,13 @@ def test_a_trial_far_behind_is_pruned_after_one_fold(competition: Competition) -
     truth = truths(competition, rng, 3, 200)
     finished = [drawn(competition, rng, 0.8, jitter=0.01, truth=truth) for _ in range(6)]
     trial = drawn(competition, rng, 0.5, truth=truth)
-    best = max(finished, key=lambda folds: pooled_score(competition, folds))
+    best = max(finished, key=lambda folds: pooled_score(folds))
     for k in range(3):
-        assert should_prune(competition, [trial[k]], best)
-        assert should_prune(competition, [trial[k]], best, noise=fold_noise(competition, finished))
-    assert not should_prune(competition, trial, best)  # nothing is left to save
-    assert not should_prune(competition, [], best)
-    assert not should_prune(competition, [best[0]], [best[0], *trial[1:]])
+        assert should_prune([trial[k]], best)
+        assert should_prune([trial[k]], best, noise=fold_noise(finished))
+    assert not should_prune(trial, best)  # nothing is left to save
+    assert not should_prune([], best)
+    assert not should_prune([best[0]], [best[0], *trial[1:]])
 
 
 def test_a_trial_below_the_median_of_the_finished_ones_is_given_up_on_the_folds_it_has(
@@ -165,30 +169,30 @@ def test_a_trial_below_the_median_of_the_finished_ones_is_given_up_on_the_folds_
     finished = [drawn(competition, rng, quality, truth=truth) for quality in (0.5, 0.6, 0.7, 0.8, 0.9)]
     worse, better = (drawn(competition, rng, quality, truth=truth) for quality in (0.55, 0.85))
     for k in range(3):
-        assert below_median(competition, [worse[k]], finished)
-        assert not below_median(competition, [better[k]], finished)
-        assert not below_median(competition, [finished[2][k]], finished), "the median itself"
-    assert not below_median(competition, worse, finished)  # nothing is left to save
-    assert not below_median(competition, [], finished)
-    assert not below_median(competition, [worse[0]], finished[: FINISHED - 1])
+        assert below_median([worse[k]], finished)
+        assert not below_median([better[k]], finished)
+        assert not below_median([finished[2][k]], finished), "the median itself"
+    assert not below_median(worse, finished)  # nothing is left to save
+    assert not below_median([], finished)
+    assert not below_median([worse[0]], finished[: FINISHED - 1])
 
 
 def test_other_groups_are_an_error(blood_cells: Competition) -> None:
     best = drawn(blood_cells, np.random.default_rng(0))
     moved = [replace(best[0], groups=best[0].groups + 1)]
     with pytest.raises(ValueError, match="fold 0 of the two trials has other groups"):
-        worse(blood_cells, moved, best)
+        worse(moved, best)
 
 
 def test_the_noise_of_folds_is_what_they_disagree_on(blood_cells: Competition) -> None:
     rng = np.random.default_rng(4)
     truth = truths(blood_cells, rng, 5, 4000)
     finished = [drawn(blood_cells, rng, 0.6 + 0.02 * number, jitter=0.02, truth=truth) for number in range(12)]
-    noise = fold_noise(blood_cells, finished)
+    noise = fold_noise(finished)
     assert noise is not None and noise.freedom == 11 * 4
     assert np.sqrt(noise.variance) == pytest.approx(0.02 * 7 / 8, rel=0.5)  # an eighth of what is wrong is right
-    assert fold_noise(blood_cells, finished[:1]) is None
-    assert worse(blood_cells, finished[0][:2], finished[-1], Noise(1.0, 20)) > 0.3  # the larger p-value counts
+    assert fold_noise(finished[:1]) is None
+    assert worse(finished[0][:2], finished[-1], Noise(1.0, 20)) > 0.3  # the larger p-value counts
 
 
 def test_trainings_that_miss_a_class_now_and_then_are_noise_though_the_best_ones_did_not(
@@ -203,7 +207,7 @@ def test_trainings_that_miss_a_class_now_and_then_are_noise_though_the_best_ones
             [drawn(blood_cells, rng, 0.7 if rng.random() < 0.2 else 0.8, truth=truth)[k] for k in range(3)]
             for _ in range(8)
         ]
-        noise = fold_noise(blood_cells, finished)
+        noise = fold_noise(finished)
         assert noise is not None
         variances.append(noise.variance)
     assert np.mean(variances) == pytest.approx((7 / 8) ** 2 * 0.1**2 * 0.2 * 0.8, rel=0.25)
@@ -225,7 +229,7 @@ def test_a_training_is_pruned_where_no_peer_has_come_back_from() -> None:
 
 
 def test_learning_curves_on_other_folds_count_by_what_these_differ_by() -> None:
-    """FoldConfusions 1 is harder: by 0.1 half-way, by 0.2 in the end."""
+    """FoldTally 1 is harder: by 0.1 half-way, by 0.2 in the end."""
     both = [
         {0: curve(0.3, 0.4 + 0.01 * number, 0.5, 0.6), 1: curve(0.2, 0.3 + 0.01 * number, 0.3, 0.4)}
         for number in range(3)
@@ -239,13 +243,11 @@ def test_learning_curves_on_other_folds_count_by_what_these_differ_by() -> None:
 def test_folds_that_a_trial_lacks_are_as_they_are_for_finished_trials(competition: Competition) -> None:
     one, two = (drawn(competition, np.random.default_rng(seed), 0.7) for seed in range(2))
     for done in ([0], [0, 2], [0, 1, 2]):
-        change = fold_change(competition, done, [one])
-        assert pooled_score(competition, [one[k] for k in done]) + change == pytest.approx(
-            pooled_score(competition, one)
-        )
-        other = fold_change(competition, done, [two])
-        assert fold_change(competition, done, [one, two]) == pytest.approx((change + other) / 2)
-    assert change == 0 and fold_change(competition, [0], []) == 0
+        change = fold_change(done, [one])
+        assert pooled_score([one[k] for k in done]) + change == pytest.approx(pooled_score(one))
+        other = fold_change(done, [two])
+        assert fold_change(done, [one, two]) == pytest.approx((change + other) / 2)
+    assert change == 0 and fold_change([0], []) == 0
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -9,6 +9,7 @@ import pytest
 from tests.tiny import competition, prepare
 from tests.tuning.studies import search
 from toolkit.errors import UserError
+from toolkit.metrics.confusion import Accuracy
 from toolkit.tuning.settings import SearchSettings, read_objectives
 
 
@@ -51,4 +52,4 @@ def test_a_competition_without_a_space_says_so(tmp_path: Path) -> None:
 
 
 def test_objectives_know_their_direction() -> None:
-    assert [one.direction for one in read_objectives("clean,seconds")] == ["maximize", "minimize"]
+    assert [one.direction(Accuracy()) for one in read_objectives("clean,seconds")] == ["maximize", "minimize"]

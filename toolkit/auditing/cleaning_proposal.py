@@ -13,7 +13,9 @@ from toolkit.data.cleaning import (
     COLUMNS,
     CONTRADICTORY,
     COPY,
+    DOUBTFUL_LABEL,
     EXACT_COPY,
+    LOOKS_LIKE,
     REPEATED_MASK,
     REPEATED_PICTURE,
     TILE,
@@ -25,7 +27,7 @@ from toolkit.data.targets import contradict, in_words
 from toolkit.task import Classification, Grades, Numbers, Task
 
 OUTLYING = 8.0  # robust standard deviations from which a picture is called unlike the rest
-DOUBTFUL_LABEL, DOUBTFUL_MASK = "doubtful label", "doubtful mask"
+DOUBTFUL_MASK = "doubtful mask"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _labels(
     for row in np.flatnonzero(errors.issue & (np.nan_to_num(certainty) >= CERTAINTY)).tolist():
         given, other = in_words(dataset.targets[row], task), task.classes[int(errors.predicted[row])]
         if given != other:
-            reason = f"{DOUBTFUL_LABEL}: {given}, looks like {other}"
+            reason = f"{DOUBTFUL_LABEL}: {given}{LOOKS_LIKE}{other}"
             lines[row] = Line(row, "relabel?", other, reason, float(certainty[row]))
     for name in np.flatnonzero(np.bincount(group) > 1):
         rows = [row for row in np.flatnonzero(group == name).tolist() if row not in dropped]

@@ -58,11 +58,9 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
     near = np.zeros((len(dataset.images), nearest.shape[1]), np.int64)
     near[distinct] = distinct[nearest]
 
-    def features() -> np.ndarray:
-        make = network_features if competition.rules.pretrained else gradient_histograms
-        return kept(folder / "features.npy", lambda: make(pictures))
-
-    errors = find_label_errors(competition, dataset, distinct, features, links, run)
+    errors = find_label_errors(
+        competition, dataset, distinct, lambda: kept_features(competition, dataset, distinct, folder), links, run
+    )
     return Findings(same, masks, distinct, links, everywhere, near, errors)
 
 
@@ -131,6 +129,12 @@ def kept_vectors(pictures: Pictures, words: Vocabulary, path: Path) -> tuple[np.
     """Those of the pictures and of their mirror images, computed once."""
     plain, mirrored = kept(path, lambda: np.stack(words.vectors(pictures.keypoints)))
     return plain, mirrored
+
+
+def kept_features(competition: Competition, dataset: Dataset, distinct: np.ndarray, folder: Path) -> np.ndarray:
+    """What labels are guessed from, float32 (n, d), of the distinct rows (n,), computed once."""
+    make = network_features if competition.rules.pretrained else gradient_histograms
+    return kept(folder / "features.npy", lambda: make(dataset.images[distinct]))
 
 
 def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:

@@ -78,13 +78,18 @@ def find_label_errors(
             predicted = of_grades(predicted)
     else:
         groups = connect(number, links[["left", "right"]].to_numpy())[rows]
-        if len(np.unique(groups)) < PARTS or np.bincount(targets[rows]).max() < PARTS:
+        if not enough(targets[rows], groups):
             return errors
         made = features()
         predicted = guessed_probabilities(made[np.isin(distinct, rows)], targets[rows], groups, len(task.classes))
     errors.quality[rows], errors.issue[rows] = label_quality(np.asarray(targets[rows]), predicted)
     errors.predicted[rows] = predicted.argmax(1)
     return replace(errors, judge=judge)
+
+
+def enough(labels: np.ndarray, groups: np.ndarray) -> bool:
+    """Are labels (n,) of so many groups (n,) that each can be guessed from others?"""
+    return len(np.unique(groups)) >= PARTS and bool(np.bincount(labels).max() >= PARTS)
 
 
 def guessed_probabilities(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
@@ -121,7 +126,9 @@ def label_quality(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray
 
     predicted = predicted.astype(np.float64)
     predicted /= predicted.sum(1, keepdims=True)
-    issue = np.asarray(find_label_issues(labels, predicted, filter_by="both", n_jobs=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few of a class: then none of it is suggested
+        issue = np.asarray(find_label_issues(labels, predicted, filter_by="both", n_jobs=1))
     return get_label_quality_scores(labels, predicted), issue
 
 
@@ -168,6 +175,13 @@ def find_doubts(targets: np.ndarray, values: np.ndarray, task: Task) -> dict[int
         texts = [f"{name} is {words[given[at]]}, looks like {words[predicted[at].argmax()]}" for at in wrong]
         add(known[wrong], texts, quality[wrong])
     return found
+
+
+def suggested_labels(labels: np.ndarray, predicted: np.ndarray, certainty: float) -> np.ndarray:
+    """The label to have instead, int64 (N,), where a label's quality leaves at least this certainty; else -1."""
+    quality, issue = label_quality(labels, predicted)
+    other = predicted.argmax(1)
+    return np.where(issue & (1 - quality >= certainty) & (other != labels), other, -1)
 
 
 def mask_quality(masks: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

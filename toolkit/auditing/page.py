@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.cleaning_proposal import DOUBTFUL_LABEL, DOUBTFUL_MASK, groups_found
+from toolkit.auditing.cleaning_proposal import DOUBTFUL_MASK, groups_found
 from toolkit.auditing.explain import link_panels, panel
 from toolkit.auditing.findings import REPEATS, Findings, kept_properties
 from toolkit.auditing.mimicry import Mimicry
 from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.competition import SAY_SYMMETRIES, Competition
-from toolkit.data.cleaning import UNLIKE
+from toolkit.data.cleaning import DOUBTFUL_LABEL, UNLIKE
 from toolkit.data.dataset import Dataset
 from toolkit.data.targets import class_counts, holds, names_of
 from toolkit.pages.html import Gallery, Page, Table, render

@@ -10,6 +10,7 @@ import pandas as pd
 
 from toolkit.auditing.leaks import Pair, closest_pairs, count_divided, picture_of_pairs
 from toolkit.auditing.mimicry import Mimicry, stored_mimicry
+from toolkit.auditing.nested_labels import obey_suggestions
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
@@ -22,8 +23,10 @@ from toolkit.data.folds import (
     PLAIN,
     folds_hash,
     make_folds,
+    obeyed_in,
     relabels,
     stored_folds,
+    suggested,
     trained_on,
     whole_in_plain,
 )
@@ -44,6 +47,7 @@ class Split(Outcome):
     (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs: the most
     alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no audit
     was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of it.
+    suggested: int64 (n,), rows that are relabelled because predictions suggested it.
     """
 
     competition: Competition
@@ -59,6 +63,7 @@ class Split(Outcome):
     asked: str
     mimicry: Mimicry | None
     unknown: str
+    suggested: np.ndarray
 
     @cached_property
     def fold(self) -> np.ndarray:
@@ -98,6 +103,8 @@ class Split(Outcome):
             "held_out": self.count(HELD_OUT),
             "scored_alone": self.scored_alone,
             "relabelled": self.relabelled,
+            "suggested_by_predictions": len(self.suggested),
+            "obeyed_by_fold": obeyed_in(self.table).sum(0).tolist(),
             "uneven": max(self._uneven(counts) for _, counts, _ in self._rows()),
             "split": PLAIN if self.plain else GROUPS,
             "reason": self.reason,
@@ -116,17 +123,31 @@ class Split(Outcome):
             *self._leaks(),
         ]
 
-    def _changed(self) -> Iterator[str]:
+    def _changed(self) -> Iterator[str | Warned]:
         if self.relabelled:
-            yield (
-                f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's. "
-                "Networks that suggested a label knew the samples that are scored, so expect less than the local score"
-            )
+            yield f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's"
+        if len(self.suggested):
+            yield self._suggested()
         if self.scored_alone:
             yield (
                 f"dropped samples that are validated and scored all the same: {self.scored_alone:,}; the test set may "
                 f"hold the like, and where it can't, write {UNSCORED!r} as the value of their line"
             )
+
+    def _suggested(self) -> str | Warned:
+        count = f"predictions suggested {len(self.suggested):,} of these labels"
+        if "label_in" not in self.table:
+            return Warned(
+                f"{count}, and they knew the samples that are scored, so expect less than the local score: for judges "
+                "that don't there are too few groups, or no audit has left its evidence here"
+            )
+        own = np.isin(relabels(self.table)[:, 0], self.suggested)
+        times, folds = obeyed_in(self.table)[own].sum(1), self.folds - 1
+        return (
+            f"{count}: each is obeyed in the training of those folds whose own judge, having seen neither fold nor "
+            f"sample, is sure of it; {(times == folds).sum():,} in all, {(times == 0).sum():,} in none. To have "
+            "one obeyed in all, look at the picture and give its line a reason of your own"
+        )
 
     def _made(self) -> Iterator[str | Warned]:
         if self.anew:
@@ -278,6 +299,9 @@ def split(
     }
     if table is None or table.attrs != inputs:
         table = make_folds(dataset.targets, dataset.ids, groups, competition.task, cleaning, inputs)
+    if "label_in" not in table:  # of folds that are there already an audit may have left its evidence since
+        table = obey_suggestions(competition, dataset, table, cleaning, workspace.evidence)
+    if table is not known:
         with atomic(workspace.folds) as partial:
             table.to_parquet(partial, index=False)
     anew = known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table)
@@ -302,6 +326,7 @@ def split(
         asked=asked,
         mimicry=mimicry,
         unknown=_unknown(competition, dataset),
+        suggested=suggested(table, cleaning),
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.crossfit import UNREAL
-from toolkit.blending.described import out_of_fold_mix, runs_used
+from toolkit.blending.described import decisions_of, fold_decisions, out_of_fold_mix, runs_used
 from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
+from toolkit.decisions.decide import Decisions
 from toolkit.networks.tta import IDENTITY
 from toolkit.outcome import MENDED, Table, Warned, interval, mended
 from toolkit.predictions import Predictions
@@ -44,11 +45,21 @@ class Blend(Predictions):
 
     @property
     def described(self) -> dict[str, Any]:
-        """`method`, `runs` (their shares), `biases`, `temperatures` of the `seed_groups`, `smallest_region`, `linear`,
-        and each fold's own in `folds`.
+        """`method`, `runs` (their shares), `biases`, `temperatures` or `slopes` of the `seed_groups`,
+        `smallest_region`, `decisions`, `linear`, and each fold's own in `folds`.
         """
         found: dict[str, Any] = read_json(self.description_path)
         return found
+
+    @property
+    def decisions(self) -> Decisions:
+        """Thresholds, cuts, smallest regions, … of what is handed in."""
+        return decisions_of(self.described)
+
+    @property
+    def fold_decisions(self) -> list[Decisions]:
+        """The same of each fold, fitted without it."""
+        return fold_decisions(self.described)
 
     @property
     def holdout_path(self) -> Path:
@@ -188,7 +199,7 @@ class Blend(Predictions):
         taken = "asked for" if self.asked else "chosen"
         note = taken if one["name"] == self.name else "within noise of the best" if one["within"] else ""
         note = note if one["eligible"] else "the server can't do it"
-        optimism = one["naive"] - one["score"]
+        optimism = self.labelled.competition.metric.sign * (one["naive"] - one["score"])
         return [one["name"], f"{one['score']:.4f}", f"{one['naive']:.4f}", f"{optimism:+.4f}", note]
 
     def as_json(self) -> dict[str, Any]:

@@ -176,7 +176,12 @@ def averaged_out_of_fold(
 def _mean(
     labelled: Labelled, weights: Mapping[str, float], stored: Mapping[str, np.ndarray], rows: np.ndarray | slice
 ) -> np.ndarray:
-    mean, scored = Mean(), list(labelled.competition.scored)
+    task = labelled.competition.task
+    if not task.exclusive and not task.masks:  # all see everything: no sample is without a vote
+        parts = (np.float32(weight) * probabilities(stored[view][rows]) for view, weight in weights.items())
+        average: np.ndarray = np.sum([*parts], axis=0) / np.float32(sum(weights.values()))
+        return average
+    mean, scored = Mean(), list(labelled.competition.scored if task.exclusive else range(task.channels))
     for view, weight in weights.items():
         part = probabilities(stored[view][rows])
         mean.add(torch.from_numpy(part[:, scored]), weight)
@@ -206,7 +211,7 @@ def through_views(
     choice = choose_views(labelled, _means(runs, views, scratch))
     scores = f"{choice.plain:.4f} without, {choice.crossfitted:.4f} with"
     gain = f"{labelled.competition.metric.name} {scores}, of the mean of all runs"
-    if choice.crossfitted <= choice.plain:
+    if not labelled.competition.better(choice.crossfitted, choice.plain):
         progress.say(f"views {', '.join(views)} are not used: {gain}")
         return candidates, None
     shares = (f"{view} {weight:.2f}" for view, weight in zip(choice.views, choice.weights, strict=True))

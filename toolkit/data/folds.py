@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.cleaning import cleaning_hash, leaves_the_score, without_found_relatives
+from toolkit.data.cleaning import cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
 from toolkit.data.dataset import data_hash, relabel
 from toolkit.data.groups import merge_groups
 from toolkit.data.targets import describe, holds
@@ -109,6 +109,33 @@ def relabels(table: pd.DataFrame) -> np.ndarray:
     return np.stack([rows, table["label"].iloc[rows].to_numpy(np.int64)], axis=1)
 
 
+def suggested(table: pd.DataFrame, cleaning: pd.DataFrame) -> np.ndarray:
+    """Rows, int64 (n,), that the cleaning list relabels because predictions suggested it, and for no other reason."""
+    lines = cleaning[cleaning["action"] == "relabel"]
+    decided = lines.loc[~lines["reason"].map(was_suggested).astype(bool), "index"]
+    return np.flatnonzero(table["label"].notna() & ~table["index"].isin(decided))
+
+
+def with_obeyed(table: pd.DataFrame, rows: np.ndarray, obeyed: np.ndarray) -> pd.DataFrame:
+    """The table with `label_in`: the folds in whose training the labels of these rows (n,) are obeyed, as text such as
+    "0 2"; missing where in all. obeyed: bool (n, folds).
+    """
+    texts = pd.Series(pd.NA, index=table.index, dtype="string")
+    texts.iloc[rows] = [" ".join(map(str, np.flatnonzero(line))) for line in obeyed]
+    return table.assign(label_in=texts)
+
+
+def obeyed_in(table: pd.DataFrame) -> np.ndarray:
+    """In the training of which folds each line of `relabels` is obeyed, bool (n, folds)."""
+    rows, folds = relabels(table)[:, 0], int(table["fold"].max()) + 1
+    obeyed = np.ones((len(rows), folds), bool)
+    if "label_in" in table:
+        for line, text in enumerate(table["label_in"].iloc[rows]):
+            if not pd.isna(text):
+                obeyed[line] = np.isin(np.arange(folds), [int(fold) for fold in text.split()])
+    return obeyed
+
+
 def trained_on(table: pd.DataFrame) -> np.ndarray:
     """bool (N,): not dropped. Those that are dropped and yet in a fold are validated and scored alone."""
     if "trained" not in table:  # as folds were stored before
@@ -117,12 +144,16 @@ def trained_on(table: pd.DataFrame) -> np.ndarray:
 
 
 def folds_hash(table: pd.DataFrame) -> str:
-    """Names the split itself: which row is in which fold and group, under which label, and what is scored alone."""
+    """Names the split itself: which row is in which fold and group, under which label in the training of which folds,
+    and what is scored alone.
+    """
     changed = relabels(table).tolist()
     parts = [*(table[name].tolist() for name in ("index", "fold", "group")), changed]
     untrained = np.flatnonzero(~trained_on(table) & (table["fold"] != LEFT_OUT)).tolist()
     if changed or untrained:  # scored on the file's labels; before, these were scored on others
         parts.append(untrained)
+    if "label_in" in table:
+        parts.append(obeyed_in(table).tolist())
     return hash_json(parts)
 
 

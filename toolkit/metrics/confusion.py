@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.metrics.metric import CountedMetric
+from toolkit.metrics.metric import CountedMetric, mean_of_known, ratio
 from toolkit.task import IGNORED, Task
 
 
@@ -30,17 +30,6 @@ def confusion_by_sample(truth: np.ndarray, predicted: np.ndarray, classes: int) 
     cell += np.arange(samples)[:, None] * classes**2
     counts = np.bincount(cell[truth != IGNORED], minlength=samples * classes**2)
     return counts.reshape(samples, classes, classes)
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """numerator / denominator; NaN where a class occurs neither in truth nor in prediction."""
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN; 0 where nothing is left."""
-    kept = ~np.isnan(values)
-    return np.where(kept, values, 0.0).sum(-1) / np.maximum(kept.sum(-1), 1)
 
 
 class ConfusionMetric(CountedMetric):
@@ -86,7 +75,7 @@ class Accuracy(ConfusionMetric):
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Recall of every class (..., C)."""
-        return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1).astype(float), confusion.sum(-1))
+        return ratio(np.diagonal(confusion, axis1=-2, axis2=-1).astype(float), confusion.sum(-1))
 
 
 @dataclass(frozen=True)
@@ -97,12 +86,12 @@ class MacroF1(ConfusionMetric):
     ignore: tuple[str, ...] = ()
 
     def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return _mean(self.by_class(confusion, scored)[..., list(scored)])
+        return mean_of_known(self.by_class(confusion, scored)[..., list(scored)])
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """F1 of every class (..., C)."""
         right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-        return _ratio(2 * right, confusion.sum(-1) + confusion.sum(-2))
+        return ratio(2 * right, confusion.sum(-1) + confusion.sum(-2))
 
 
 @dataclass(frozen=True)
@@ -117,7 +106,7 @@ class MeanIoU(ConfusionMetric):
     name: str = "mean IoU"
 
     def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return _mean(self.by_class(confusion, scored)[..., list(scored)])
+        return mean_of_known(self.by_class(confusion, scored)[..., list(scored)])
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """IoU of every class (..., C) in the strict reading: the score is their mean over `scored`."""
@@ -132,14 +121,14 @@ class MeanIoU(ConfusionMetric):
         """
         return {
             "strict": float(self.of_counts(confusion, scored)),
-            "keras": float(_mean(self.by_class(confusion, scored))),
-            "kept": float(_mean(_iou(confusion)[list(scored)])),
+            "keras": float(mean_of_known(self.by_class(confusion, scored))),
+            "kept": float(mean_of_known(_iou(confusion)[list(scored)])),
         }
 
 
 def _iou(confusion: np.ndarray) -> np.ndarray:
     right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-    return _ratio(right, confusion.sum(-1) + confusion.sum(-2) - right)
+    return ratio(right, confusion.sum(-1) + confusion.sum(-2) - right)
 
 
 def _only_rows(confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:

@@ -23,6 +23,7 @@ class Metric:
     lower_is_better: bool = False
     low: float = 0.0  # what no score is below
     high: float = 1.0  # and above; inf: there is no end
+    tasks: ClassVar[tuple[type[Task], ...]] = (Task,)  # that it can score
 
     @property
     def sign(self) -> int:
@@ -91,6 +92,24 @@ class WeighedMetric(Metric):
         return Samples(self, np.asarray(truth), np.asarray(predicted), np.arange(len(truth)), len(truth))
 
 
+def scored_of(metric: Metric, task: Task) -> tuple[int, ...]:
+    """Places of the classes that the metric doesn't ignore."""
+    return tuple(i for i, name in enumerate(task.classes) if name not in metric.ignore)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator; NaN where that is 0: where a class occurs neither in truth nor in prediction."""
+    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator)
+    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
+    return np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator > 0)
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; 0 where nothing is left."""
+    kept = ~np.isnan(values)
+    return np.where(kept, values, 0.0).sum(-1) / np.maximum(kept.sum(-1), 1)
+
+
 def score(
     metric: Metric, task: Task, truth: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None = None
 ) -> float:
@@ -98,6 +117,5 @@ def score(
 
     On its own, for notebooks and tests; a competition decodes what networks say by itself.
     """
-    scored = tuple(i for i, name in enumerate(task.classes) if name not in metric.ignore)
-    made = metric.tally(task, truth, predicted, scored)
-    return made.of_counts() if weight is None else float(made.scores(np.asarray(weight, np.float64)[None])[0])
+    made = metric.tally(task, truth, predicted, scored_of(metric, task))
+    return made.score() if weight is None else float(made.scores(np.asarray(weight, np.float64)[None])[0])

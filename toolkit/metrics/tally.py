@@ -21,6 +21,8 @@ DRAWS = 100  # scored at a time: they bound the memory
 class Tally(ABC):
     """Rows that can be chosen, joined, summed by group and scored under any weights, the same for all metrics."""
 
+    metric: Any
+
     @abstractmethod
     def __len__(self) -> int:
         """Rows: samples, or groups of them."""

@@ -13,7 +13,7 @@ from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, forecast, from_ledger
 from toolkit.runs import Run, all_runs, without_handicap
-from toolkit.scoring.selection import FoldConfusions, Selection, by_group, worth_of_best
+from toolkit.scoring.selection import FoldTally, Selection, by_group, worth_of_best
 from toolkit.submission.holdout import holdout_score
 from toolkit.submission.ledger import Ledger, Line
 from toolkit.unseen_choices import UnseenChoice, unseen_choices
@@ -49,7 +49,7 @@ class Material:
         """What choosing the best run is worth; None where there is a blend, or a single run."""
         if self.blend is not None or len(self.candidates) < 2:
             return None
-        return worth_of_best(self.labelled.competition, [_folds(run) for run in self.candidates])
+        return worth_of_best([_folds(run) for run in self.candidates])
 
     @cached_property
     def candidates(self) -> list[Run]:
@@ -87,10 +87,10 @@ class Material:
         return forecast(self.past, self.local)
 
 
-def _folds(run: Run) -> list[FoldConfusions]:
-    labelled, found = run.labelled, run.confusions()
-    rows = map(labelled.rows, range(labelled.folds))
-    return [by_group(k, labelled.group[at], found[at]) for k, at in enumerate(rows)]
+def _folds(run: Run) -> list[FoldTally]:
+    labelled, found = run.labelled, run.tally()
+    fold, group = labelled.fold[labelled.inside], labelled.group[labelled.inside]
+    return [by_group(k, group[fold == k], found[fold == k]) for k in range(labelled.folds)]
 
 
 def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: Progress = SILENT) -> Material:
@@ -99,7 +99,7 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
     UserError where there is no finished run on the present data and folds.
     """
     workspace, finished = labelled.workspace, all_runs(labelled)
-    runs = sorted((run for run in finished if run.is_current), key=lambda run: (run.handicapped, -run.score))
+    runs = sorted((run for run in finished if run.is_current), key=lambda run: (run.handicapped, -run.merit))
     others = len(finished) - len(runs)
     if not runs:
         note = f" ({others} are on other data or folds)" if others else ""

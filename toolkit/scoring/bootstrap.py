@@ -1,14 +1,16 @@
 """How sure a score is: resampling of groups, and leaving them out one by one."""
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from toolkit.competition import Competition
-from toolkit.metrics.confusion import ConfusionMetric
+from toolkit.metrics.tally import Counts, Tally
 from toolkit.outcome import FEW_GROUPS
 
 PERCENTILES = (2.5, 97.5)  # of what is shown as low and high
+AT_ONCE = 100  # draws: they bound the memory, as groups can be many
+LEFT_OUT = 500  # groups of a metric without counts that are left out one by one; more of them in so many blocks
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:
@@ -17,70 +19,101 @@ def interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def score_interval(competition: Competition, confusions: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval `low`, `high` of the official metric of confusion matrices (N, C, C), also weighted ones.
+def score_interval(tally: Tally, groups: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval `low`, `high` of the official metric of a tally of n samples, also weighted ones.
 
-    groups: integers (N,) that samples of one origin share. The percentile bootstrap over groups; below FEW_GROUPS of
+    groups: integers (n,) that samples of one origin share. The percentile bootstrap over groups; below FEW_GROUPS of
     them `widened`. A class that a draw lacks is predicted as in all samples: left out, or as an IoU of 0, it would
     move the score by itself.
     """
-    totals = group_totals(confusions, groups)
-    whole = totals.sum(0)
-
-    def score(matrices: np.ndarray) -> np.ndarray:
-        return score_as_in(whole, matrices, competition)
-
-    draws = score(resample(totals, np.arange(len(totals))))
-    return widened(float(competition.score(whole)), draws, score(whole - totals))
+    totals = tally.by_group(groups)
+    draws = score_draws([totals])[0]
+    return widened(totals.score(), draws, _left_out(totals), _range(tally))
 
 
-def class_intervals(
-    competition: Competition, confusions: np.ndarray, groups: np.ndarray
-) -> list[tuple[float, float] | None]:
-    """As `score_interval`, of each class (C,) alone; None for one that has no sample.
+def class_intervals(tally: Tally, groups: np.ndarray) -> list[tuple[float, float] | None]:
+    """As `score_interval`, of each class or target (C,) alone; None for one that has no sample; empty for a metric
+    that scores none.
 
     It is of the draws that hold the class, and rests on the groups that hold it: only they are left out and counted.
     """
-    totals = group_totals(confusions, groups)
-    whole, holds = totals.sum(0), totals.sum(2) > 0
-
-    def values(matrices: np.ndarray) -> np.ndarray:
-        return competition.metric.by_class(matrices, competition.scored)
-
-    matrices = resample(totals, np.arange(len(totals)))
-    drawn, without, found = values(matrices), values(whole - totals), values(whole)
+    totals = tally.by_group(groups)
+    found = totals.by_class()
+    if found is None:
+        return []
+    holds = totals.holds()
+    if holds is None:
+        holds = np.ones((len(totals), len(found)), bool)
+    counted = holds.astype(float)
+    parts = [(totals.by_class(times), times @ counted > 0) for times in _times(len(totals))]
+    drawn, known = (np.concatenate([part[at] for part in parts]) for at in range(2))
+    few = holds.sum(0) < FEW_GROUPS
+    needed = np.flatnonzero(holds[:, few].any(1))
+    without = np.full((len(totals), len(found)), np.nan)
+    for start in range(0, len(needed), AT_ONCE):
+        out = needed[start : start + AT_ONCE]
+        times = np.ones((len(out), len(totals)))
+        times[np.arange(len(out)), out] = 0
+        without[out] = totals.by_class(times)
     made: list[tuple[float, float] | None] = []
     for at, value in enumerate(found):
-        held, known = without[holds[:, at], at], matrices[:, at].sum(1) > 0
-        held = np.where(np.isnan(held), value, held)
-        made.append(widened(float(value), drawn[known, at], held) if holds[:, at].any() else None)
+        held, mine = without[holds[:, at], at], drawn[known[:, at], at]
+        held, mine = np.where(np.isnan(held), value, held), np.where(np.isnan(mine), value, mine)
+        able = holds[:, at].any() and not np.isnan(value)
+        made.append(widened(float(value), mine, held, _range(tally)) if able else None)
     return made
 
 
-def widened(score: float, draws: np.ndarray, without: np.ndarray) -> tuple[float, float]:
+def _range(tally: Tally) -> tuple[float, float]:
+    return tally.metric.low, tally.metric.high
+
+
+def widened(
+    score: float, draws: np.ndarray, without: np.ndarray, ends: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float, float]:
     """The percentile interval of resampled scores (draws,); of few groups, also what the jackknife's interval holds.
 
-    without: the scores (n,) without each group in turn. The percentile interval of few groups is too narrow: here it
-    is joined with score ± t · error (the jackknife's, Student's t with its degrees of freedom) on the scale of the
-    logit, where an interval ends before 0 and 1 (Efron & Tibshirani 1993, ch. 11 to 13). Where all is right, or all
-    wrong, no draw differs: the other end is that of as many right groups (Clopper & Pearson 1934).
+    without: the scores (n,) without each group in turn, which from FEW_GROUPS on only have to be as many; ends:
+    between which all scores lie. The percentile interval of few groups is too narrow: here it is joined with
+    score ± t · error (the jackknife's, Student's t with its degrees of freedom) on a scale where an interval ends
+    before what no score can be: the logit between two ends, the logarithm beyond one, itself where there is none (Efron
+    & Tibshirani 1993, ch. 11 to 13). Where all is right, or all wrong, no draw differs: the other end is that of as many right groups
+    (Clopper & Pearson 1934).
     """
     groups = len(without)
     low, high = interval(draws)
+    # a metric that was declared carelessly: what is beyond an end shows that there is none
+    least = ends[0] if min(score, low) >= ends[0] else -math.inf
+    most = ends[1] if max(score, high) <= ends[1] else math.inf
     if groups < 2:
-        return 0.0, 1.0
-    if not 0 < score < 1:
-        end = (PERCENTILES[0] / 100) ** (1 / groups)
-        return (min(low, end), high) if score >= 1 else (low, max(high, 1 - end))
+        return least, most
+    bounded = math.isfinite(least) and math.isfinite(most)
+    if not least < score < most:
+        if not bounded:
+            return low, high
+        end = (most - least) * (PERCENTILES[0] / 100) ** (1 / groups)
+        return (min(low, least + end), high) if score >= most else (low, max(high, most - end))
     if groups >= FEW_GROUPS:
         return low, high
     from scipy.stats import t as student
 
-    error = math.sqrt(jackknife_variance(without)) / (score * (1 - score))
-    reach = float(student.ppf(PERCENTILES[1] / 100, _freedom(without))) * error
-    middle = math.log(score / (1 - score))
-    ends = [1 / (1 + math.exp(min(-(middle + side * reach), 700.0))) for side in (-1, 1)]
-    return min(low, ends[0]), max(high, ends[1])
+    reach, error = float(student.ppf(PERCENTILES[1] / 100, _freedom(without))), math.sqrt(jackknife_variance(without))
+    if bounded:
+        wide = most - least
+        share = (score - least) / wide
+        reach, middle = reach * (error / wide / (share * (1 - share))), math.log(share / (1 - share))
+        found = [least + wide / (1 + math.exp(min(-(middle + side * reach), 700.0))) for side in (-1, 1)]
+    elif math.isfinite(least):
+        found = [least + (score - least) * _power(side * reach * error / (score - least)) for side in (-1, 1)]
+    elif math.isfinite(most):
+        found = [most - (most - score) * _power(-side * reach * error / (most - score)) for side in (-1, 1)]
+    else:
+        found = [score - reach * error, score + reach * error]
+    return min(low, found[0]), max(high, found[1])
+
+
+def _power(exponent: float) -> float:
+    return math.exp(min(exponent, 700.0))
 
 
 def _freedom(without: np.ndarray) -> float:
@@ -93,16 +126,6 @@ def _freedom(without: np.ndarray) -> float:
     return max(1.0, min(most, 2 * float(squares.sum()) ** 2 / spread)) if spread > 0 else most
 
 
-def score_as_in(whole: np.ndarray, matrices: np.ndarray, competition: Competition) -> np.ndarray:
-    """Scores (...) of parts (..., C, C) of a confusion matrix `whole` (C, C).
-
-    A class that a part lacks is predicted as in the whole; one that the whole lacks too doesn't count, as nothing is
-    known of it.
-    """
-    assert isinstance(competition.metric, ConfusionMetric)
-    return competition.metric.as_in(whole, matrices, competition.scored)
-
-
 def jackknife_variance(without: np.ndarray) -> float:
     """A statistic's variance from its values (n,) without each group in turn (Miller 1974).
 
@@ -111,26 +134,53 @@ def jackknife_variance(without: np.ndarray) -> float:
     return float((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
 
 
+def _left_out(totals: Tally) -> np.ndarray:
+    """As many values as there are groups: scores without each in turn where they are few enough to be looked at."""
+    return totals.without_each() if len(totals) < FEW_GROUPS else np.zeros(len(totals))
+
+
+def without_groups(totals: Tally) -> np.ndarray:
+    """Scores without each row of a tally in turn, for `jackknife_variance`.
+
+    Where a metric needs the samples themselves and there are more than LEFT_OUT rows, without each of as many blocks
+    of them: the same blocks for all tallies of so many rows.
+    """
+    if isinstance(totals, Counts) or len(totals) <= LEFT_OUT:
+        return totals.without_each()
+    block = np.random.default_rng(0).permutation(len(totals)) % LEFT_OUT
+    return totals.by_group(block).without_each()
+
+
 def group_totals(confusions: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Sums of confusion matrices (N, ..., C, C) over groups (N,), float64 (groups, ..., C, C)."""
+    """Sums of counts (N, ...), such as confusion matrices, over groups (N,), float64 (groups, ...)."""
     _, inverse = np.unique(groups, return_inverse=True)
     totals = np.zeros((inverse.max() + 1, math.prod(confusions.shape[1:])))
     np.add.at(totals, inverse, confusions.reshape(len(confusions), -1))
     return totals.reshape(-1, *confusions.shape[1:])
 
 
+def _times(groups: int, seed: int = 0, draws: int = 1000) -> Iterator[np.ndarray]:
+    """How often each group is drawn, int64 (AT_ONCE, groups) at a time: the bootstrap (Efron 1979) over groups.
+
+    One seed and the same number of groups make the same draws, so that what two runs give in them can be compared.
+    """
+    rng = np.random.default_rng(seed)
+    for start in range(0, draws, AT_ONCE):
+        yield rng.multinomial(groups, np.full(groups, 1 / groups), size=min(AT_ONCE, draws - start))
+
+
+def score_draws(tallies: Sequence[Tally], seed: int = 0, draws: int = 1000) -> np.ndarray:
+    """Scores (T, draws) of tallies of the same groups, a row each, in random draws of them, the same for all."""
+    parts = [[tally.scores(times) for tally in tallies] for times in _times(len(tallies[0]), seed, draws)]
+    return np.concatenate(parts, axis=1)
+
+
 def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:
-    """Sums of confusion matrices (N, ..., C, C) in random draws of the groups, float64 (draws, ..., C, C).
+    """Sums of counts (N, ...), such as confusion matrices, in random draws of the groups, float64 (draws, ...).
 
-    The bootstrap (Efron 1979) over groups (N,), integers that samples of one origin share, not over samples.
-
-    One seed and the same groups make the same draws, so that what two runs give in them can be compared.
+    The bootstrap over groups (N,), integers that samples of one origin share, not over samples; its draws are those of
+    `score_draws`.
     """
     totals = group_totals(confusions, groups).reshape(-1, math.prod(confusions.shape[1:]))
-    rng = np.random.default_rng(seed)
-    made = []
-    for start in range(0, draws, 100):  # 100 draws at a time bound the memory: groups can be many
-        size = min(100, draws - start)
-        times = rng.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=size)
-        made.append(times @ totals)
+    made = [times @ totals for times in _times(len(totals), seed, draws)]
     return np.concatenate(made).reshape(draws, *confusions.shape[1:])

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.competition import Competition
+from toolkit.metrics.tally import Tally
 from toolkit.predictions import Predictions
 from toolkit.runs import Run, current_runs, without_handicap
-from toolkit.scoring.bootstrap import group_totals, jackknife_variance, resample, score_as_in
+from toolkit.scoring.bootstrap import jackknife_variance, score_draws, without_groups
 
 SURE = 0.95  # from this probability on a difference is called one
 DRAWS = 2000
+LEAST = 1e-12  # error of a difference: where it is none at all, rounding alone would make it real
 COMPARED = 20  # runs that are compared at once, the best ones: seconds for large masks
 
 
@@ -19,36 +20,31 @@ COMPARED = 20  # runs that are compared at once, the best ones: seconds for larg
 class Comparison:
     """difference: score of the first less that of the second, with its 95 % interval; sure: the probability with which
     no difference among all that were compared with it would be as clear, were all runs equally good. It is about
-    these trained networks: another seed may differ more.
+    these trained networks: another seed may differ more. sign: -1 where the lower score is the better one.
     """
 
     difference: float
     low: float
     high: float
     sure: float
+    sign: int = 1
 
     @property
     def words(self) -> str:
         """One of `better`, `worse` and `not distinguishable`."""
         if self.sure < SURE:
             return "not distinguishable"
-        return "better" if self.difference > 0 else "worse"
+        return "better" if self.sign * self.difference > 0 else "worse"
 
     def __str__(self) -> str:
         how = "" if self.sure < SURE else f" with probability {self.sure:.3f}"
         return f"{self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f}), {self.words}{how}"
 
 
-def compare(
-    competition: Competition,
-    confusions: Sequence[np.ndarray],
-    other: np.ndarray,
-    groups: np.ndarray,
-    draws: int = DRAWS,
-) -> list[Comparison]:
-    """Each one's score against the other's, from per-sample confusion matrices (N, C, C) of the same samples.
+def compare(tallies: Sequence[Tally], other: Tally, groups: np.ndarray, draws: int = DRAWS) -> list[Comparison]:
+    """Each one's score against the other's, from tallies of the same n samples.
 
-    A paired bootstrap (Efron & Tibshirani 1993) over groups (N,): samples of one origin are drawn together, and the
+    A paired bootstrap (Efron & Tibshirani 1993) over groups (n,): samples of one origin are drawn together, and the
     same for all. The best of many is the best by luck too, so a difference has to be clearer than the clearest of any
     two in 95 % of the draws, each draw taken about what was observed (the max-T of Westfall & Young 1993 over all
     pairs, which makes up for choosing the other as the best of them). Of reports on equal runs at most 5 % then
@@ -57,44 +53,37 @@ def compare(
     from scipy.stats import norm
     from scipy.stats import t as student
 
-    totals = np.stack([group_totals(one, groups) for one in (*confusions, other)], axis=1)  # (groups, runs, C, C)
-    resampled = resample(totals, np.arange(len(totals)), draws=draws)
-    scores, without, drawn = [], [], []
-    for one, made in zip(totals.swapaxes(0, 1), resampled.swapaxes(0, 1), strict=True):
-        whole = one.sum(0)
-        left, values = (score_as_in(whole, part, competition) for part in (whole - one, made))
-        scores.append(float(competition.score(whole)))
-        without.append(left)
-        drawn.append(values - values.mean())
-    clearest, freedom = np.zeros(draws), len(totals) - 1
+    totals = [one.by_group(groups) for one in (*tallies, other)]
+    scores, without = [one.score() for one in totals], [without_groups(one) for one in totals]
+    drawn = [one - one.mean() for one in score_draws(totals, draws=draws)]
+    clearest, freedom = np.zeros(draws), len(totals[0]) - 1
     for at, one in enumerate(drawn):
         for before in drawn[:at]:
             apart = one - before
-            clearest = np.maximum(clearest, np.abs(apart) / max(apart.std(), 1e-12))
+            clearest = np.maximum(clearest, np.abs(apart) / max(apart.std(), LEAST))
     limit = float(np.quantile(clearest, SURE))
     reach = float(student.isf(norm.sf(limit), freedom)) if freedom else np.inf
-    found = []
+    metric, found = other.metric, []
     for score, left, one in zip(scores[:-1], without, drawn, strict=False):
         difference = score - scores[-1]
         error = max(float((one - drawn[-1]).std()), jackknife_variance(left - without[-1]) ** 0.5)
-        beyond = abs(difference) / max(error, 1e-12)
+        beyond = abs(difference) / max(error, LEAST)
         sure = float(np.mean(clearest < norm.isf(student.sf(beyond, freedom)))) if freedom else 0.0
-        wide = reach * error if freedom else 1.0
-        found.append(Comparison(difference, difference - wide, difference + wide, sure))
+        wide = reach * error if freedom else metric.high - metric.low
+        found.append(Comparison(difference, difference - wide, difference + wide, sure, metric.sign))
     return found
 
 
 def compare_runs(runs: Sequence[Predictions], other: Predictions) -> list[Comparison]:
     """The clean score of each run, or blend, against that of another on the same data and folds, all at once."""
-    inside, group = other.labelled.inside, other.labelled.group
-    own = [run.confusions()[inside] for run in runs]
-    return compare(other.labelled.competition, own, other.confusions()[inside], group[inside])
+    labelled = other.labelled
+    return compare([run.tally() for run in runs], other.tally(), labelled.group[labelled.inside])
 
 
 def compare_with_best(run: Run) -> str:
     """The clean score of a run against that of the best other one on the same data and folds, in words."""
     rivals = without_handicap([other for other in current_runs(run.labelled) if other != run])
-    others = sorted(rivals, key=lambda one: -one.score)[:COMPARED]
+    others = sorted(rivals, key=lambda one: -one.merit)[:COMPARED]
     if not others:
         return f"{run.name}: the first run, so there is none to compare it with"
     best = others[0]

@@ -18,13 +18,16 @@ import pandas as pd
 
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
-from toolkit.data.labelled import Labelled, confusions
+from toolkit.data.labelled import Labelled
+from toolkit.decisions.decide import Decisions
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import Mix, chunks, open_probabilities, write_probabilities
+from toolkit.probabilities import Mix, chunks, open_probabilities, value_type, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
-from toolkit.scoring.out_of_fold import predict_out_of_fold, with_interval
+from toolkit.scoring.decided import mixed_decisions, tally_by_fold
+from toolkit.scoring.out_of_fold import defined, predict_out_of_fold, with_interval
 from toolkit.scoring.stress_sampling import SEED
+from toolkit.scoring.weighted import weigh
 from toolkit.store import atomic, hash_json, read_json, read_manifest, write_json, write_manifest
 
 MOST = 4096  # images of each side
@@ -215,9 +218,10 @@ def read_match(folder: Path) -> Match | None:
 
 
 def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:
-    """Probabilities float16 (n, C, ...) of the matched images, each by the network of its own fold."""
+    """Values (n, channels, ...) of the matched images, each by the network of its own fold."""
     made, _ = corrupted(run.labelled.images, None, match.rows, match.cells)
-    predicted = np.zeros(run.labelled.probability_shape(len(made)), np.float16)
+    kind = value_type(run.labelled.competition.task)
+    predicted: np.ndarray = np.zeros(run.labelled.probability_shape(len(made)), kind)
     for at, part in predict_out_of_fold(run, match.rows, lambda at: made[at], resolve_device(device)):
         predicted[at] = part
     return predicted
@@ -227,38 +231,48 @@ def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, An
     """Keep probabilities (n, C, ...) of the matched images in the run's folder, for blends; its test-matched score."""
     with atomic(run.matched_folder) as partial:
         partial.mkdir()
-        kept = np.uint8 if run.labelled.masks else np.float16
+        kept = np.uint8 if run.labelled.masks else value_type(run.labelled.competition.task)
         write_probabilities(partial / STORED, [predicted], predicted.shape, kept)
         write_manifest(partial, {"match": match.hash})
-    return matched_score(run.labelled, match, open_probabilities(run.matched_folder / STORED))
+    stored = open_probabilities(run.matched_folder / STORED)
+    return matched_score(run.labelled, match, stored, run.labelled.decisions(run.oof))
 
 
-def blend_matched(match: Match, runs: Sequence[Run], mix: Mix) -> dict[str, Any] | None:
-    """The test-matched score of what a blend makes of its runs, from what they kept; None where one kept nothing."""
+def blend_matched(
+    match: Match, runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] | None = None
+) -> dict[str, Any] | None:
+    """The test-matched score of what a blend makes of its runs, from what they kept; None where one kept nothing.
+
+    decisions: of each fold; fitted on what the blend makes of the runs out of fold, if there are none.
+    """
     if any(read_manifest(run.matched_folder) != {"match": match.hash} for run in runs):
         return None
     labelled = runs[0].labelled
     fold = labelled.fold[match.rows]
     parts = [open_probabilities(run.matched_folder / STORED) for run in runs]
-    mixed = np.empty(parts[0].shape, np.float16)
+    mixed: np.ndarray = np.empty(parts[0].shape, value_type(labelled.competition.task))
     for at in chunks(len(mixed)):
         mixed[at] = mix([part[at] for part in parts], fold[at])
-    return matched_score(labelled, match, mixed)
+    decided = mixed_decisions(runs, mix) if decisions is None else decisions
+    return matched_score(labelled, match, mixed, decided)
 
 
-def matched_score(labelled: Labelled, match: Match, stored: np.ndarray) -> dict[str, Any]:
-    """The weighted official metric of stored probabilities (n, C, ...) of the matched images.
+def matched_score(
+    labelled: Labelled, match: Match, stored: np.ndarray, decisions: Sequence[Decisions] = ()
+) -> dict[str, Any]:
+    """The weighted official metric of stored values (n, channels, ...) of the matched images, decided as clean ones
+    of the same fold are: decisions of each fold, none where nothing has to be decided.
 
     `score` with its 95 % interval `low` and `high` from `groups`, `by_fold`; how it came about: `auc_before`,
     `auc_after`, `effective` of so many `samples`, and the `mixture`. The interval knows nothing of errors in the
     mixture.
     """
     competition = labelled.competition
-    weighted = confusions(competition, match.truth, stored) * match.weights[:, None, None]
     fold, group = labelled.fold[match.rows], labelled.group[match.rows]
+    weighted = weigh(tally_by_fold(competition, match.truth, stored, fold, decisions), match.weights)
     return {
-        **with_interval(competition, weighted, group),
-        "by_fold": [float(competition.score(weighted[fold == k].sum(0))) for k in range(int(fold.max()) + 1)],
+        **with_interval(weighted, group),
+        "by_fold": [defined(weighted[fold == k].score()) for k in range(int(fold.max()) + 1)],
         "auc_before": match.auc_before,
         "auc_after": match.auc_after,
         "effective": match.effective,

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from toolkit.competition import Competition
-from toolkit.data.labelled import Labelled
-from toolkit.data.labelled import confusions as confusions_of
-from toolkit.metrics.confusion import MeanIoU
+from toolkit.data.labelled import Labelled, tally
+from toolkit.decisions.decide import Decisions
+from toolkit.metrics.confusion import ConfusionMetric, MeanIoU
+from toolkit.metrics.tally import Counts, Tally
 from toolkit.networks.predict import predict
-from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
+from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.bootstrap import class_intervals, score_interval
 
@@ -43,50 +44,68 @@ def predict_out_of_fold(
             yield at, predict(network, alter(at), scored, device, run.recipe.precision)
 
 
-def score(labelled: Labelled, stored: np.ndarray) -> dict[str, Any]:
-    """The official metric of out-of-fold probabilities (N, C, ...): `score`, its 95 % interval `low` and
-    `high` and the number of `groups` that it rests on, `by_fold`, `by_class` with its
-    `by_class_interval` [low, high] (None for a class that has no sample), and for mean IoU its `readings`.
+def score(labelled: Labelled, stored: np.ndarray, decisions: Sequence[Decisions] | None = None) -> dict[str, Any]:
+    """The official metric of out-of-fold values (N, channels, ...): `score`, its 95 % interval `low` and `high` and
+    the number of `groups` that it rests on, `by_fold` (None for a fold in which it isn't defined), `by_class` with its
+    `by_class_interval` [low, high] (None for a class that has no sample; both empty for a metric that scores none),
+    and for mean IoU its `readings`. What has to be decided is decided by the other folds, if no decisions are given,
+    one a fold.
 
     All on the file's labels, as those of a hidden test set are; labels that were mended by what a network predicted
     would flatter it. Where some are relabelled, `mended` has `score`, `low`, `high` and `groups` on those.
     """
-    competition = labelled.competition
-    metric, scored, classes = competition.metric, competition.scored, competition.task.classes
-    confusions = labelled.confusions(stored)[labelled.inside]
+    made = labelled.tally(stored, decisions)
     fold, group = labelled.fold[labelled.inside], labelled.group[labelled.inside]
-    total = confusions.sum(0)
-    by_class, ends = metric.by_class(total, scored), class_intervals(competition, confusions, group)
     result: dict[str, Any] = {
-        **with_interval(competition, confusions, group),
-        "by_fold": [float(competition.score(confusions[fold == k].sum(0))) for k in range(labelled.folds)],
-        "by_class": {classes[i]: float(np.nan_to_num(by_class[i])) for i in scored},
-        "by_class_interval": {classes[i]: list(ends[i] or ()) or None for i in scored},
+        **with_interval(made, group),
+        "by_fold": [defined(made[fold == k].score()) for k in range(labelled.folds)],
+        **by_class(labelled.competition, made, group),
     }
-    if isinstance(metric, MeanIoU):
-        result["readings"] = metric.readings(total, scored)
+    metric = made.metric
+    if isinstance(metric, MeanIoU) and isinstance(made, Counts):
+        result["readings"] = metric.readings(made.whole, labelled.competition.scored)
     if len(labelled.relabels):
-        mended = confusions_of(competition, labelled.targets, stored)[labelled.inside]
-        result["mended"] = with_interval(competition, mended, group)
+        result["mended"] = with_interval(tally(labelled, labelled.targets, stored, decisions), group)
     return result
 
 
-def with_interval(competition: Competition, confusions: np.ndarray, group: np.ndarray) -> dict[str, Any]:
-    """The official metric `score` of confusion matrices (n, C, C), its 95 % interval `low` and `high`, and the number
-    of `groups` (n,) that it rests on.
+def with_interval(made: Tally, group: np.ndarray) -> dict[str, Any]:
+    """The official metric `score` of a tally of n samples, its 95 % interval `low` and `high`, and the number of
+    `groups` (n,) that it rests on.
     """
-    low, high = score_interval(competition, confusions, group)
-    score = float(competition.score(confusions.sum(0)))
-    return {"score": score, "low": low, "high": high, "groups": len(np.unique(group))}
+    low, high = score_interval(made, group)
+    return {"score": made.score(), "low": low, "high": high, "groups": len(np.unique(group))}
 
 
-def write_oof(path: Path, values: np.ndarray, labelled: Labelled) -> dict[str, Any]:
-    """Store probabilities (N, C, ...) as small as the metric allows; their score as read back."""
+def by_class(competition: Competition, made: Tally, group: np.ndarray | None = None) -> dict[str, Any]:
+    """`by_class` of a tally of n samples, and with groups (n,) its `by_class_interval`."""
+    metric, found = competition.metric, made.by_class()
+    names = metric.classes(competition.task, competition.scored)
+    shown = [] if found is None else [at for at, name in enumerate(names) if name not in metric.ignore]
+    # of a class that is neither there nor predicted IoU, F1 and recall have always been stored as 0
+    missing = 0.0 if isinstance(metric, ConfusionMetric) else None
+    values = {names[at]: missing if found is None or np.isnan(found[at]) else float(found[at]) for at in shown}
+    if group is None:
+        return {"by_class": values}
+    ends = class_intervals(made, group)
+    return {"by_class": values, "by_class_interval": {names[at]: list(ends[at] or ()) or None for at in shown}}
+
+
+def defined(score: float) -> float | None:
+    """None where a part lacks what the metric needs, such as one of two classes."""
+    return None if np.isnan(score) else score
+
+
+def write_oof(
+    path: Path, values: np.ndarray, labelled: Labelled, decisions: Sequence[Decisions] | None = None
+) -> dict[str, Any]:
+    """Store values (N, channels, ...) as small as the metric allows; their score as read back, as `score` has it."""
+    kind = value_type(labelled.competition.task)
     if labelled.masks:
-        exact = score(labelled, values)
+        exact = score(labelled, values, decisions)
         write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.uint8)
-        stored = score(labelled, open_probabilities(path))
+        stored = score(labelled, open_probabilities(path), decisions)
         if abs(stored["score"] - exact["score"]) < QUANTISATION:
             return stored
-    write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.float16)
-    return score(labelled, open_probabilities(path))
+    write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, kind)
+    return score(labelled, open_probabilities(path), decisions)

@@ -21,15 +21,19 @@ from toolkit.blending.described import final_solution
 from toolkit.blending.solution import write_mixed
 from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
-from toolkit.data.labelled import Labelled, confusions
+from toolkit.data.labelled import Labelled
+from toolkit.decisions.decide import PLAIN, Decisions
+from toolkit.decisions.fit import is_decided
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import IDENTITY, predict_views
 from toolkit.outcome import Warned, interval
+from toolkit.predictions import Predictions
 from toolkit.probabilities import as_stored, chunks, open_probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
-from toolkit.scoring.out_of_fold import with_interval
+from toolkit.scoring.decided import decided_by_all, tally_by_fold
+from toolkit.scoring.out_of_fold import by_class, with_interval
 from toolkit.store import hash_json, read_json, write_json
 
 AS_IT_IS = ViewChoice((IDENTITY,), (1.0,), 0.0, 0.0)
@@ -106,8 +110,10 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
             _predict(run, blend.views or AS_IT_IS, place, path)
         stored = [open_probabilities(path) for path in paths]
         _blend(blend, runs, stored, device)
-        by_run = {run.name: score_held_out(labelled, each) for run, each in zip(runs, stored, strict=True)}
-    return score_held_out(labelled, open_probabilities(blend.holdout_path)) | {"runs": by_run}
+        by_run = {
+            run.name: score_held_out(labelled, each, _decisions(run)) for run, each in zip(runs, stored, strict=True)
+        }
+    return score_held_out(labelled, open_probabilities(blend.holdout_path), _decisions(blend)) | {"runs": by_run}
 
 
 def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> None:
@@ -147,17 +153,25 @@ def _blend(blend: Blend, runs: Sequence[Run], stored: Sequence[np.ndarray], devi
     write_mixed(blend.holdout_path, pool, solution, len(stored[0]), kind)
 
 
-def score_held_out(labelled: Labelled, stored: np.ndarray) -> dict[str, Any]:
-    """The official metric of probabilities (H, C, ...) of the held-out samples, in their order.
+def score_held_out(labelled: Labelled, stored: np.ndarray, decisions: Decisions = PLAIN) -> dict[str, Any]:
+    """The official metric of values (H, channels, ...) of the held-out samples, in their order.
 
     As `with_interval`, with the number of `samples`, and `by_class`. Against the labels in the file: no cleaning list
     mends those of the hidden test set.
     """
     competition, rows = labelled.competition, np.flatnonzero(labelled.held_out)
-    counted = confusions(competition, labelled.truth[rows], stored)
-    by_class = competition.metric.by_class(counted.sum(0), competition.scored)
-    return {
-        **with_interval(competition, counted, labelled.group[rows]),
-        "samples": len(rows),
-        "by_class": {competition.task.classes[at]: float(np.nan_to_num(by_class[at])) for at in competition.scored},
-    }
+    counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    found = with_interval(counted, labelled.group[rows])
+    return {**found, "samples": len(rows), **by_class(competition, counted)}
+
+
+def _decisions(predictions: Predictions) -> Decisions:
+    """What is decided for samples in no fold, by what was predicted out of fold; a blend's are stored with it."""
+    own: Decisions | None = getattr(predictions, "decisions", None)
+    if own is not None:
+        return own
+    labelled = predictions.labelled
+    rows = np.flatnonzero(labelled.inside)
+    if not is_decided(labelled.competition.task, labelled.competition.metric):
+        return PLAIN
+    return decided_by_all(labelled.competition, labelled.truth[rows], predictions.oof[rows])

@@ -67,7 +67,7 @@ def train(
         until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
         run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device)
         _train_once(run, jobs, stress, until, best, test_images, progress)
-        if best is not None and run.score <= best.score:
+        if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
             return best
         best = run
@@ -127,7 +127,8 @@ def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[R
         settings = Settings(**read_json(run.settings_path))
     else:
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
-        steps = samples // recipe.batch_size * recipe.schedule.epochs
+        whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
+        steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
         settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
     return run, [_job(run, recipe, fold, settings, device) for fold in range(labelled.folds)]
@@ -144,7 +145,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -
         train_rows=rows,
         train_groups=labelled.group[rows],
         valid_rows=labelled.rows(fold),
-        relabels=labelled.relabels,
+        relabels=labelled.training_relabels(fold),
         folder=run.fold(fold).folder,
         features=labelled.workspace.features,
         settings=settings,

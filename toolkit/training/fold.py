@@ -57,7 +57,7 @@ def fit_fold(
     """
     started = time.time()
     training, schedule = Training(job), job.recipe.schedule
-    best, best_epoch, best_weights = -1.0, -1, None
+    best, best_epoch, best_weights = -np.inf, -1, None
     history: list[dict[str, Any]] = []
     saved = _saved(training)
     anew = saved is None and job.place.state.exists()
@@ -66,6 +66,8 @@ def fit_fold(
     if saved is not None:
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
+        best = best if best_epoch >= 0 else -np.inf  # states of older versions began at -1
+    sign = training.competition.metric.sign
     thawed = thawed_from(len(training.layers) - 1, schedule)
     competition = training.competition
     watched = watched_rows(training.dataset.targets, job.valid_rows, competition.scored, job.fold, competition.task)
@@ -92,10 +94,12 @@ def fit_fold(
         score = None
         if schedule.patience:
             score = distributed.first(lambda: training.score(training.stop_rows))
-            if score > best:
-                best, best_epoch, best_weights = score, epoch, training.current()
+            if sign * score > best:
+                best, best_epoch, best_weights = sign * score, epoch, training.current()
         elif (epoch + 1) % max(1, schedule.epochs // LOOKS) == 0 or epoch + 1 == schedule.epochs:
             score = distributed.first(lambda: training.score(watched))
+        if score is not None and np.isnan(score):  # the metric isn't defined there, as AUC of one class
+            score = None
         line = {"loss": loss, "score": score, "lr": training.lr}
         history.append(line | {"train_seconds": trained, "seconds": time.time() - begun})
         if distributed.rank() == 0 and time.time() - saved_at > SAVE_SECONDS:

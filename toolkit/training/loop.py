@@ -25,9 +25,11 @@ from toolkit.networks.network import Network
 from toolkit.networks.outputs import Scale, build_network, check_channels
 from toolkit.networks.predict import predict
 from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
+from toolkit.outcome import number
 from toolkit.progress import Watch
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
+from toolkit.scoring.decided import tally_within
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
 from toolkit.training.freezing import frozen_epochs, layers, thaw
@@ -95,6 +97,7 @@ class Training:
         competition, dataset = self.competition, self.dataset = job.open()
         task = competition.task
         self.truth = open_dataset(job.data).targets
+        self.group_of = dict(zip(job.train_rows.tolist(), job.train_groups.tolist(), strict=True))
         self.job, self.recipe = job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
         keep_freed_memory()
@@ -164,7 +167,7 @@ class Training:
         steps = self.batches.steps
         total = torch.zeros((), device=self.device)
         scores = [line["score"] for line in history if line["score"] is not None]
-        before = f"score {scores[-1]:.4f}" if scores else ""
+        before = f"score {number(scores[-1])}" if scores else ""
         for step in range(steps):
             images, targets = self.batches[epoch, step] if features is None else self._featured(features, epoch, step)
             total += self.step(images, targets, epoch * steps + step, features is not None)
@@ -300,10 +303,7 @@ class Training:
             return None
         if kind == "swa":
             return self.refreshed(uniform(self.snapshots))
-        sign = self.competition.metric.sign
-        chosen = greedy_soup(
-            self.snapshots, lambda weights: sign * self.score(self.stop_rows, self.refreshed(weights))
-        )
+        chosen = greedy_soup(self.snapshots, lambda weights: self.merit(self.stop_rows, self.refreshed(weights)))
         return self.refreshed(chosen)
 
     def refreshed(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -321,13 +321,22 @@ class Training:
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
     def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
-        """Official metric of the present (or other) weights on `rows`, on the file's labels."""
+        """Official metric of the present (or other) weights on `rows`, on the file's labels; NaN where it has none.
+
+        What has to be decided is decided by other groups among the rows.
+        """
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
         images, truth = self.dataset.images[rows], self.truth[rows]
         values = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
-        return self.competition.tally(truth, values).score()
+        groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])
+        return tally_within(self.competition, truth, values, groups).score()
+
+    def merit(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
+        """The score, its sign turned where the lower one is better; -inf where there is none."""
+        score = self.score(rows, weights)
+        return -np.inf if np.isnan(score) else self.competition.metric.sign * score
 
     @cached_property
     def layout(self) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
-from toolkit.data.labelled import confusions
+from toolkit.competition import load_competition
+from toolkit.metrics.tally import Tally, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
-from toolkit.probabilities import chunks, write_probabilities
+from toolkit.probabilities import chunks, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
 from toolkit.runs import Run, RunFold
+from toolkit.scoring.decided import tally_within
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import MANIFEST, atomic, write_json, write_manifest
 from toolkit.training.fold import FoldResult
@@ -25,10 +27,11 @@ def store_fold(job: FoldJob, result: FoldResult) -> None:
     """Leave weights, out-of-fold probabilities and history in the fold's folder, and remove what it needed."""
     place = job.place
     (place.folder / MANIFEST).unlink(missing_ok=True)
-    _store_trained(place, result.main)
+    kept = value_type(load_competition(job.competition).task)
+    _store_trained(place, result.main, kept)
     if result.averaged is not None:
         for kind, trained in zip(KINDS, (result.main, result.averaged), strict=True):
-            _store_trained(place, trained, kind)
+            _store_trained(place, trained, kept, kind)
     write_json(place.history_path, result.history)
     write_manifest(place.folder, {"fold": job.fold, "complete": result.complete, "seconds": result.seconds})
     if result.complete:
@@ -37,9 +40,9 @@ def store_fold(job: FoldJob, result: FoldResult) -> None:
         shutil.rmtree(place.snapshots, ignore_errors=True)
 
 
-def _store_trained(place: RunFold, trained: Trained, kind: str = "") -> None:
+def _store_trained(place: RunFold, trained: Trained, kept: type, kind: str = "") -> None:
     weights, oof = place.variant(kind) if kind else (place.weights, place.oof_path)
-    write_probabilities(oof, [trained.probabilities], trained.probabilities.shape, np.float16)
+    write_probabilities(oof, [trained.probabilities], trained.probabilities.shape, kept)
     with atomic(weights) as partial:
         save_file(trained.weights, partial)
 
@@ -53,17 +56,19 @@ def choose_averages(run: Run) -> list[int]:
     if len(folds) < 2 or not all(fold.variant("averaged")[1].exists() for fold in folds):
         return []
 
-    def total(fold: RunFold, kind: str) -> np.ndarray:
-        truth = labelled.truth[labelled.rows(fold.number)]
-        return confusions(labelled.competition, truth, opened(fold.variant(kind)[1])).sum(0)
+    def counted(fold: RunFold, kind: str) -> Tally:
+        rows = labelled.rows(fold.number)
+        stored, group = opened(fold.variant(kind)[1]), labelled.group[rows]
+        made = tally_within(labelled.competition, labelled.truth[rows], stored, group)
+        return made.by_group(np.zeros(len(rows), np.int64))  # a row a fold
 
-    totals = {kind: [total(fold, kind) for fold in folds] for kind in KINDS}
+    kinds = {kind: joined([counted(fold, kind) for fold in folds]) for kind in KINDS}
     chosen = []
     for fold in folds:
-        others = {
-            kind: float(labelled.competition.score(sum(each) - each[fold.number])) for kind, each in totals.items()
-        }
-        kind = "averaged" if others["averaged"] > others["last"] else "last"
+        rest = [other.number for other in folds if other is not fold]
+        others = {kind: each[rest].score() for kind, each in kinds.items()}
+        gained = labelled.competition.better(others["averaged"], others["last"])
+        kind = "averaged" if gained else "last"
         chosen += [fold.number] if kind == "averaged" else []
         for path, source in zip((fold.weights, fold.oof_path), fold.variant(kind), strict=True):
             with atomic(path) as partial:
@@ -81,7 +86,8 @@ def forget_variants(run: Run) -> None:
 
 def store_oof(run: Run) -> dict[str, Any]:
     """Merge the folds' predictions in the order of the data; the clean score."""
-    merged = np.zeros(run.labelled.probability_shape(len(run.labelled.truth)), np.float16)
+    kind = value_type(run.labelled.competition.task)
+    merged: np.ndarray = np.zeros(run.labelled.probability_shape(len(run.labelled.truth)), kind)
     for fold in run.folds:
         merged[run.labelled.rows(fold.number)] = fold.oof
     return write_oof(run.oof_path, merged, run.labelled)

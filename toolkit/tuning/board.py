@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
-from toolkit.outcome import duration
+from toolkit.outcome import duration, number
 from toolkit.progress import Progress, Watch
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Board:
 
     def _rest(self) -> list[str]:
         """The best trial, among how many it is that, and the time that is left."""
-        best = best_of(self.trials)
+        best = best_of(self.trials, lower=self.study.directions[0] == StudyDirection.MINIMIZE)
         left = None if self.until is None else duration(max(0.0, self.until - time.time()))
         return [*([best] if best else []), *([f"{left} left"] if left else [])]
 
@@ -81,9 +81,9 @@ class Board:
 
 def scores(trial: FrozenTrial) -> str:
     if trial.values:
-        return " ".join(f"{value:.4f}" for value in trial.values)
+        return " ".join(map(number, trial.values))
     last = max(trial.intermediate_values, default=None)
-    return "" if last is None else f"{trial.intermediate_values[last]:.4f}"
+    return "" if last is None else number(trial.intermediate_values[last])
 
 
 def state(trial: FrozenTrial, why: bool = True) -> str:
@@ -111,9 +111,10 @@ def short(trial: FrozenTrial) -> str:
     )
 
 
-def best_of(trials: Sequence[FrozenTrial]) -> str:
+def best_of(trials: Sequence[FrozenTrial], lower: bool = False) -> str:
+    """lower: the lower value is the better one."""
     done = [t for t in trials if t.state.name == "COMPLETE"]
     if not done:
         return ""
-    best = max(done, key=lambda t: t.values[0])
-    return f"best of {len(done)}: {best.values[0]:.4f} (trial {best.number})"
+    best = (min if lower else max)(done, key=lambda t: t.values[0])
+    return f"best of {len(done)}: {number(best.values[0])} (trial {best.number})"

@@ -42,11 +42,12 @@ def finals(context: TrialContext) -> list[Final]:
         found = _finish(context, run.recipe)
         if found is not None:
             done.append(Final(trial.number, (run,), (found[1],)))
-    done.sort(key=lambda final: -final.mean)
+    sign = context.rivals.sign
+    done.sort(key=lambda final: -sign * final.mean)
     for repeat in range(context.settings.repeats):
         done[:REPEATED] = [_repeat(context, final, repeat) for final in done[:REPEATED]]
     shared = min((len(final.values) for final in done[:REPEATED]), default=1)
-    done = sorted(done[:REPEATED], key=lambda final: -sum(final.values[:shared])) + done[REPEATED:]
+    done = sorted(done[:REPEATED], key=lambda final: -sign * sum(final.values[:shared])) + done[REPEATED:]
     if done:
         chosen = context.chosen(len(counted(context.study.get_trials(deepcopy=False))))
         best = replace(done[0].runs[0].recipe, chosen=chosen)

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 import matplotlib.pyplot as plt
 import optuna
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
 from toolkit.store import atomic
@@ -45,7 +45,8 @@ def _asked(study: Study) -> dict[str, Any]:
     best = max(0.1, min(0.5, TOP / max(1, len(finished))))
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best)
     names = sorted(name for name, times in had.items() if times >= ENOUGH)
-    return {"evaluator": evaluator, "params": names, "target": lambda trial: -trial.values[0]}
+    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
+    return {"evaluator": evaluator, "params": names, "target": lambda trial: sign * trial.values[0]}
 
 
 def draw(study: Study, folder: Path, names: list[str], metric: str) -> list[Path]:

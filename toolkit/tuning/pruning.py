@@ -11,9 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from toolkit.competition import Competition
-from toolkit.scoring.bootstrap import jackknife_variance
-from toolkit.scoring.selection import FoldConfusions, Folds, in_order, pooled_score, residual_variance
+from toolkit.metrics.tally import Counts, Tally
+from toolkit.scoring.bootstrap import jackknife_variance, without_groups
+from toolkit.scoring.selection import (
+    Folds,
+    FoldTally,
+    in_order,
+    merits_by_fold,
+    pooled,
+    pooled_merit,
+    pooled_score,
+    residual_variance,
+)
 
 THRESHOLD = 0.1  # how likely a trial as good as the best may be pruned, all its folds together
 WARM_UP = 1 / 3  # of the epochs: before, learning curves say little of where they end
@@ -33,7 +42,7 @@ class Noise:
     luck: float = 0.0
 
 
-def worse(competition: Competition, trial: Folds, best: Folds, noise: Noise | None = None) -> float:
+def worse(trial: Folds, best: Folds, noise: Noise | None = None) -> float:
     """The p-value of "the trial is at least as good as the best", from the folds that both have; 1 without any.
 
     The difference of the two official scores is divided by its standard error from the jackknife: both scores
@@ -50,23 +59,20 @@ def worse(competition: Competition, trial: Folds, best: Folds, noise: Noise | No
     ours, theirs = _shared(trial, best)
     if not ours:
         return 1.0
-    mine, other = (np.concatenate([fold.confusions for fold in folds]) for folds in (ours, theirs))
-    difference = float(competition.score(other.sum(0)) - competition.score(mine.sum(0)))
+    mine, other = pooled(ours), pooled(theirs)
+    sign, groups = mine.metric.sign, len(mine)
+    difference = sign * (other.score() - mine.score())
     difference -= noise.luck if noise else 0.0
-    groups = len(mine)
-    if difference <= 0 or groups < 2:
+    if not difference > 0 or groups < 2:
         return 1.0
-    without = competition.score(other.sum(0) - other) - competition.score(mine.sum(0) - mine)
-    variance = jackknife_variance(without)
+    variance = jackknife_variance(_without_each(other) - _without_each(mine))
     p = max(_tail(difference, variance, groups - 1), 0.5**groups)
     if noise is None:
         return p
     return max(p, _tail(difference, 2 * noise.variance / len(ours), noise.freedom))
 
 
-def should_prune(
-    competition: Competition, trial: Folds, best: Folds, threshold: float = THRESHOLD, noise: Noise | None = None
-) -> bool:
+def should_prune(trial: Folds, best: Folds, threshold: float = THRESHOLD, noise: Noise | None = None) -> bool:
     """Is the trial, after some of the folds of `best`, likely enough worse? Asked after each fold.
 
     The threshold is shared out among the questions (Bonferroni), so a trial that is as good as the best is pruned
@@ -76,10 +82,10 @@ def should_prune(
     done = len({fold.number for fold in trial} & {fold.number for fold in best})
     if done in (0, len(best)):
         return False
-    return worse(competition, trial, best, noise) < threshold / (len(best) - 1)
+    return worse(trial, best, noise) < threshold / (len(best) - 1)
 
 
-def below_median(competition: Competition, trial: Folds, finished: Sequence[Folds]) -> bool:
+def below_median(trial: Folds, finished: Sequence[Folds]) -> bool:
     """Is the trial worse, on the folds that it has, than most finished trials are there?
 
     The median stopping rule (Golovin et al. 2017) with folds for steps. It gives up more than `should_prune` and is
@@ -89,25 +95,25 @@ def below_median(competition: Competition, trial: Folds, finished: Sequence[Fold
     done = {fold.number for fold in trial}
     if len(finished) < FINISHED or len(done) in (0, len(finished[0])):
         return False
-    there = [pooled_score(competition, [fold for fold in folds if fold.number in done]) for folds in finished]
-    return pooled_score(competition, trial) < float(np.median(there))
+    there = [pooled_merit([fold for fold in folds if fold.number in done]) for folds in finished]
+    return pooled_merit(trial) < float(np.median(there))
 
 
-def fold_change(competition: Competition, done: Collection[int], finished: Sequence[Folds]) -> float:
+def fold_change(done: Collection[int], finished: Sequence[Folds]) -> float:
     """How the score on all folds differs from that on these, in the mean of the finished trials; 0 without any."""
     changes = [
-        pooled_score(competition, folds) - pooled_score(competition, [fold for fold in folds if fold.number in done])
-        for folds in finished
+        pooled_score(folds) - pooled_score([fold for fold in folds if fold.number in done]) for folds in finished
     ]
-    return float(np.mean(changes)) if changes else 0.0
+    known = [change for change in changes if not np.isnan(change)]
+    return float(np.mean(known)) if known else 0.0
 
 
-def expected_score(competition: Competition, trial: Folds, finished: Sequence[Folds]) -> float:
+def expected_score(trial: Folds, finished: Sequence[Folds]) -> float:
     """What a trial with these folds is likely to have on all."""
-    return pooled_score(competition, trial) + fold_change(competition, [fold.number for fold in trial], finished)
+    return pooled_score(trial) + fold_change([fold.number for fold in trial], finished)
 
 
-def fold_noise(competition: Competition, finished: Sequence[Folds]) -> Noise | None:
+def fold_noise(finished: Sequence[Folds]) -> Noise | None:
     """How much folds disagree about trials: the mean square of a two-way analysis of variance's residuals.
 
     From the fold scores of all finished trials; None with fewer than two trials or folds. The better half alone would
@@ -118,19 +124,22 @@ def fold_noise(competition: Competition, finished: Sequence[Folds]) -> Noise | N
     """
     if len(finished) < 2 or len(finished[0]) < 2:
         return None
-    scores = np.array([[pooled_score(competition, [fold]) for fold in in_order(folds)] for folds in finished])
-    variance, freedom = residual_variance(scores)
-    means = scores.mean(1)
-    between = scores.shape[1] * float(means.var(ddof=1))
+    merits = merits_by_fold(finished)
+    variance, freedom = residual_variance(merits)
+    means = merits.mean(1)
+    between = merits.shape[1] * float(means.var(ddof=1))
     chance = min(1.0, variance / between) if between > 0 else 0.0
     return Noise(variance, freedom, chance * float(means.max() - means.mean()))
 
 
-def end_if_pruned(score: float, epoch_share: float, fold: int, trials: Sequence[Curves]) -> float | None:
+def end_if_pruned(
+    score: float, epoch_share: float, fold: int, trials: Sequence[Curves], sign: int = 1
+) -> float | None:
     """Where a training on its first fold is likely to end, which is pruned inside it; None: it goes on.
 
     score: that it has at this share of its epochs; trials: the learning curves of those that came before, whether they
-    went on or not. A curve on another fold is moved by what trials that have both differ by there, on average.
+    went on or not; sign: -1 where the lower score is the better one. A curve on another fold is moved by what trials
+    that have both differ by there, on average.
     Two things must hold. Even with the largest gain that any of them made from here on it would end below their
     median; and none that stood as low here ended above it. The first is the median stopping rule (Golovin et al.
     2017) for scores that are extrapolated by the peers' own gains, as freeze-thaw does with a model (Swersky et
@@ -138,14 +147,14 @@ def end_if_pruned(score: float, epoch_share: float, fold: int, trials: Sequence[
     """
     if epoch_share < WARM_UP or epoch_share >= 1:
         return None
-    known = np.array(_as_on(fold, epoch_share, trials))
+    known = sign * np.array(_as_on(fold, epoch_share, trials))
     if len(known) < PEERS:
         return None
     here, ends = known.T
-    middle = float(np.median(ends))
-    if score + float((ends - here).max()) >= middle or (ends[here <= score] >= middle).any():
+    middle, merit = float(np.median(ends)), sign * score
+    if merit + float((ends - here).max()) >= middle or (ends[here <= merit] >= middle).any():
         return None
-    return score + float(np.median(ends - here))
+    return sign * (merit + float(np.median(ends - here)))
 
 
 def _as_on(fold: int, share: float, trials: Sequence[Curves]) -> list[np.ndarray]:
@@ -159,7 +168,7 @@ def _as_on(fold: int, share: float, trials: Sequence[Curves]) -> list[np.ndarray
     return found
 
 
-def _shared(trial: Folds, best: Folds) -> tuple[list[FoldConfusions], list[FoldConfusions]]:
+def _shared(trial: Folds, best: Folds) -> tuple[list[FoldTally], list[FoldTally]]:
     of = {fold.number: fold for fold in best}
     mine = [fold for fold in in_order(trial) if fold.number in of]
     other = [of[fold.number] for fold in mine]
@@ -167,6 +176,13 @@ def _shared(trial: Folds, best: Folds) -> tuple[list[FoldConfusions], list[FoldC
         if not np.array_equal(one.groups, two.groups):
             raise ValueError(f"fold {one.number} of the two trials has other groups")
     return mine, other
+
+
+def _without_each(tally: Tally) -> np.ndarray:
+    """Scores without each group. What is compared here is the folds alone, so nothing is taken from the whole."""
+    if not isinstance(tally, Counts):
+        return without_groups(tally)
+    return np.asarray(tally.metric.of_counts(tally.whole - tally.counts, tally.scored))
 
 
 def _tail(difference: float, variance: float, freedom: int) -> float:

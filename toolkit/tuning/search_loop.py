@@ -76,9 +76,13 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     queue = _queue(labelled, settings)
     name = _study_name(labelled, settings, queue)
     sampler, words = make_sampler(settings.sampler, expected, settings.seed, len(objectives))
-    study = open_study(settings.storage, folder, name, [one.direction for one in objectives], sampler)
+    study = open_study(
+        settings.storage, folder, name, [one.direction(labelled.competition.metric) for one in objectives], sampler
+    )
     study.set_metric_names([one.name for one in objectives])
-    epochs = None if clock.per_trial is None else _epochs(labelled, settings, clock.per_trial, study, progress)
+    epochs = None
+    if clock.per_trial is not None and settings.example(labelled.competition).schedule.freeze < 1:
+        epochs = _epochs(labelled, settings, clock.per_trial, study, progress)  # a head alone takes seconds
     most = min(expected, UNPRUNED) if settings.budget else expected
     enqueue(study, folder, [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]])
     told = f"search {name}: {settings.objective} on {labelled.folds} folds, drawn {words}"
@@ -157,7 +161,8 @@ def wanted(context: TrialContext, trials: Sequence[FrozenTrial]) -> bool:
 
 def _without_gain(context: TrialContext, trials: Sequence[FrozenTrial]) -> int:
     """Ended trials since the last that was better, or with two objectives as good in its way, as all before it."""
-    signs = [1.0 if one.direction == "maximize" else -1.0 for one in context.rivals.objectives]
+    metric = context.rivals.competition.metric
+    signs = [one.sign(metric) for one in context.rivals.objectives]
     kept: list[list[float]] = []
     since = 0
     for trial in trials:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from toolkit.competition import Competition, named_recipe
 from toolkit.errors import UserError
+from toolkit.metrics.metric import Metric
 from toolkit.recipe import Recipe, override
 
 TRIALS = 30  # where neither a number nor a budget is given
@@ -20,7 +21,14 @@ class Objective:
     name: str
     metric: str | None
     judged: str | None
-    direction: Direction = "maximize"
+
+    def sign(self, metric: Metric) -> int:
+        """By which its values are multiplied so that more is better."""
+        return -1 if self.metric is None else metric.sign
+
+    def direction(self, metric: Metric) -> Direction:
+        """The study climbs or descends the official scores, as they are."""
+        return "maximize" if self.sign(metric) > 0 else "minimize"
 
 
 CLEAN = Objective("clean", "clean", "clean")
@@ -30,7 +38,7 @@ OBJECTIVES = {
         CLEAN,
         Objective("stress", "stress", "stress"),
         Objective("test-matched", "matched", "stress"),
-        Objective("seconds", None, None, "minimize"),
+        Objective("seconds", None, None),
     )
 }
 

@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Outcome, Table, Warned, duration
+from toolkit.outcome import Outcome, Table, Warned, duration, number
 from toolkit.recipe import Recipe
 from toolkit.runs import Run
 from toolkit.scoring.selection import Selection, worth_by_fold, worth_of_best
@@ -105,10 +105,10 @@ class Search(Outcome):
             told.append(f"{self.labelled.workspace.search}: {', '.join(path.name for path in self.pictures)}")
         if self.left:
             told.append(f"{self.left} finished runs are not put together for want of time: no blend takes them yet")
-        number, took = self.trials, duration(self.seconds)
-        ended = f"{number['finished']} finished, {number['pruned']} pruned, {number['failed']} failed"
+        count, took = self.trials, duration(self.seconds)
+        ended = f"{count['finished']} finished, {count['pruned']} pruned, {count['failed']} failed"
         rest = f"{self.overhead_seconds:.1f} s of them not spent on training"
-        return [*told, *self._winner(), f"{number['begun']} trials ({ended}) in {took}, {rest}"]
+        return [*told, *self._winner(), f"{count['begun']} trials ({ended}) in {took}, {rest}"]
 
     @property
     def _metric(self) -> str:
@@ -127,12 +127,12 @@ class Search(Outcome):
         if self.choice is not None:
             one = self.choice
             told.append(
-                f"best {objective} {self._metric} of {one.candidates} whole trials {one.naive:.4f}; chosen on the "
-                f"other folds {one.score:.4f}, so the choice's optimism is {one.words}"
+                f"best {objective} {self._metric} of {one.candidates} whole trials {number(one.naive)}; chosen on "
+                f"the other folds {number(one.score)}, so the choice's optimism is {one.words}"
             )
-            winner += f"; expect {one.score:.4f} ({one.low:.4f} to {one.high:.4f})"
+            winner += f"; expect {number(one.score)} ({number(one.low)} to {number(one.high)})"
         elif self.score is not None:
-            winner += f"; nothing was chosen, so expect its score, {self.score:.4f}"
+            winner += f"; nothing was chosen, so expect its score, {number(self.score)}"
         elif self.trials["begun"] > 1:
             told.append(
                 "no other trial has all folds, so what choosing it is worth is not known: expect less than its score"
@@ -144,8 +144,8 @@ class Search(Outcome):
 
 
 def _values(final: Final) -> list[str]:
-    chosen, *fresh = (f"{value:.4f}" for value in final.values)
-    return [chosen, " ".join(fresh) or "-", f"{final.mean:.4f}"]
+    chosen, *fresh = map(number, final.values)
+    return [chosen, " ".join(fresh) or "-", number(final.mean)]
 
 
 def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search:
@@ -193,7 +193,7 @@ def _choice(context: TrialContext, ranked: Sequence[FrozenTrial]) -> Selection |
     if metric == "clean":
         whole = [(trial, folds) for trial in ranked if len(folds := rivals.of(trial, "clean")) == context.folds]
         orders = [_order(context, trial) for trial, _ in whole]
-        return worth_of_best(rivals.competition, [folds for _, folds in whole], orders) if len(whole) > 1 else None
+        return worth_of_best([folds for _, folds in whole], orders) if len(whole) > 1 else None
     assert metric is not None
     runs = [(trial, rivals.run(trial)) for trial in ranked]
     scored = [(trial, found) for trial, run in runs if run.finished and (found := run.metrics.get(metric))]
@@ -201,8 +201,8 @@ def _choice(context: TrialContext, ranked: Sequence[FrozenTrial]) -> Selection |
         return None
     scores, orders = [found for _, found in scored], [_order(context, trial) for trial, _ in scored]
     ends = [(one["low"], one["high"]) for one in scores]
-    by_fold = np.array([one["by_fold"] for one in scores])
-    return worth_by_fold([one["score"] for one in scores], ends, by_fold, orders)
+    by_fold = np.array([one["by_fold"] for one in scores], float)  # NaN where a fold has none
+    return worth_by_fold([one["score"] for one in scores], ends, by_fold, orders, rivals.competition.metric.sign)
 
 
 def _order(context: TrialContext, trial: FrozenTrial) -> list[int] | None:

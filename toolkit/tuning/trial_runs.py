@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from optuna import TrialPruned
 from optuna.study import Study
 from optuna.trial import Trial
@@ -17,7 +18,7 @@ from toolkit.outcome import duration
 from toolkit.progress import Watch
 from toolkit.recipe import Chosen, Recipe, override, with_epochs
 from toolkit.runs import Run
-from toolkit.scoring.selection import FoldConfusions, pooled_score
+from toolkit.scoring.selection import FoldTally, pooled_score
 from toolkit.search_space import Fixed, Suggesting
 from toolkit.training.cross_validation import begin, prepare, train, train_fold
 from toolkit.training.fold import StoppedError
@@ -114,10 +115,10 @@ def prepared(context: TrialContext, recipe: Recipe) -> tuple[Run, list[FoldJob]]
 
 def _train_folds(
     context: TrialContext, trial: Trial, run: Run, jobs: Sequence[FoldJob], finished: bool
-) -> dict[str, list[FoldConfusions]]:
+) -> dict[str, list[FoldTally]]:
     """Train what isn't trained, in this order; each fold as it is judged. Stops where the verdict is clear."""
     study, rivals = context.study, context.rivals
-    mine: dict[str, list[FoldConfusions]] = {kind: [] for kind in rivals.kinds}
+    mine: dict[str, list[FoldTally]] = {kind: [] for kind in rivals.kinds}
     for position, job in enumerate(jobs):
         reason = partial(_reason_to_prune, context, trial, job) if position == 0 else None
         train_one(context, run, job, position, f"trial {trial.number}", context.clock.cut_at, reason)
@@ -134,7 +135,7 @@ def _train_folds(
     return mine
 
 
-def judged(context: TrialContext, run: Run) -> dict[str, list[FoldConfusions]]:
+def judged(context: TrialContext, run: Run) -> dict[str, list[FoldTally]]:
     """All folds of a run, by what they are judged by."""
     device = context.settings.device
     return {kind: [judge(run, k, kind, device) for k in range(context.folds)] for kind in context.rivals.kinds}
@@ -215,14 +216,18 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images:
 
 
 def objective_value(
-    context: TrialContext, one: Objective, run: Run, mine: dict[str, list[FoldConfusions]], finished: bool
+    context: TrialContext, one: Objective, run: Run, mine: dict[str, list[FoldTally]], finished: bool
 ) -> float:
     """An objective's, from the folds, or of a finished run; UserError where it has none."""
     if one.name == "seconds":
         return seconds(run, range(context.folds))
     if not finished:
         assert one.judged is not None
-        return pooled_score(context.rivals.competition, mine[one.judged])
+        score = pooled_score(mine[one.judged])
+        if np.isnan(score):
+            metric = context.rivals.competition.metric.name
+            raise UserError(f"{metric} isn't defined on the samples out of fold; are there some of each class?")
+        return score
     assert one.metric is not None
     found = run.metrics.get(one.metric)
     if found is None:

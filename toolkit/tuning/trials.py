@@ -14,12 +14,13 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from toolkit.competition import Competition
-from toolkit.data.labelled import Labelled, confusions
-from toolkit.metrics.confusion import confusion_by_sample
+from toolkit.data.labelled import Labelled
+from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
 from toolkit.runs import Run, RunFold
-from toolkit.scoring.selection import FoldConfusions, Folds, by_group, pooled_score
+from toolkit.scoring.decided import tally_within
+from toolkit.scoring.selection import Folds, FoldTally, by_group, pooled_score
 from toolkit.scoring.stress import stressed
 from toolkit.store import atomic, hash_file
 from toolkit.tuning.pruning import below_median, end_if_pruned, expected_score, fold_change, fold_noise, should_prune
@@ -34,48 +35,57 @@ def fold_order(seed: int, number: int, folds: int) -> list[int]:
     return np.random.default_rng([seed, number]).permutation(folds).tolist()
 
 
-def judge(run: Run, number: int, judged: str, device: str) -> FoldConfusions:
-    """A trained fold's confusions by group, from its folder or made and left there.
+def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
+    """What the metric counts of a trained fold by group, from its folder or made and left there.
 
-    Under stress each sample is seen once, under one random member of the suite, the same in all trials.
+    Under stress each sample is seen once, under one random member of the suite, the same in all trials. The other
+    folds may not be trained yet, so what has to be decided is decided within the fold, by other groups.
     """
     fold, rows = run.fold(number), run.labelled.rows(number)
     weights, path = hash_file(fold.weights), fold.judged(judged)
     if path.exists():
-        made_of, known = _read(path, path.stat().st_mtime_ns, number)
-        if made_of == weights:
-            return known
+        stored = _arrays(path, path.stat().st_mtime_ns)
+        if str(stored["weights"]) == weights:
+            return _judged(run, number, stored)
+    truth, group = run.labelled.truth[rows], run.labelled.group[rows]
     if judged == "clean":
-        found = confusions(run.labelled.competition, run.labelled.truth[rows], fold.oof)
+        found = tally_within(run.labelled.competition, truth, fold.oof, group)
     else:
-        found = _stressed_confusions(run, number, rows, device)
-    made = by_group(number, run.labelled.group[rows], found)
+        found = _stressed(run, number, rows, device)
+    made = by_group(number, group, found)
     with atomic(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, weights=np.array(weights), groups=made.groups, confusions=made.confusions)
+        arrays: dict[str, Any] = {"weights": np.array(weights), "groups": made.groups, **made.tally.arrays()}
+        np.savez_compressed(file, **arrays)
     return made
 
 
-def _stressed_confusions(run: Run, number: int, rows: np.ndarray, device: str) -> np.ndarray:
+def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
     labelled, place = run.labelled, resolve_device(device)
-    competition, truth = labelled.competition, labelled.truth[rows]
-    images, masks = stressed(labelled.images[rows], truth if labelled.masks else None, SEED)
-    truth = truth if masks is None else masks
+    competition, clean = labelled.competition, labelled.truth[rows]
+    images, masks = stressed(labelled.images[rows], clean if labelled.masks else None, SEED)
     network = run.network(number, place)
-    predicted = competition.decode(predict(network, images, competition.scored, place, run.recipe.precision))
-    return confusion_by_sample(truth, predicted, len(competition.task.classes))
+    values = predict(network, images, competition.scored, place, run.recipe.precision)
+    truth, learnt_from = clean if masks is None else masks, (clean, run.fold(number).oof)
+    return tally_within(competition, truth, values, labelled.group[rows], learnt_from)
 
 
-def judged_folds(run: Run, judged: str) -> list[FoldConfusions]:
+def judged_folds(run: Run, judged: str) -> list[FoldTally]:
     """The run's folds that were trained whole and judged."""
     paths = ((fold.number, fold.judged(judged)) for fold in run.folds if fold.complete)
-    return [_read(path, path.stat().st_mtime_ns, number)[1] for number, path in paths if path.exists()]
+    return [_judged(run, number, _arrays(path, path.stat().st_mtime_ns)) for number, path in paths if path.exists()]
+
+
+def _judged(run: Run, fold: int, stored: Mapping[str, np.ndarray]) -> FoldTally:
+    # files of older versions have confusion matrices under their own name
+    arrays = {"counts" if name == "confusions" else name: array for name, array in stored.items()}
+    return FoldTally(fold, arrays["groups"], run.labelled.competition.tally_of(arrays))
 
 
 @lru_cache(maxsize=256)
-def _read(path: Path, changed: int, fold: int) -> tuple[str, FoldConfusions]:
-    """The hash of the weights that it was made of, and what was judged."""
+def _arrays(path: Path, changed: int) -> dict[str, np.ndarray]:
+    """What was judged, and the hash of the `weights` that it was made of."""
     with np.load(path, allow_pickle=False) as stored:
-        return str(stored["weights"]), FoldConfusions(fold, stored["groups"], stored["confusions"])
+        return dict(stored)
 
 
 def seconds(run: Run, folds: Iterable[int]) -> float:
@@ -107,6 +117,11 @@ class Rivals:
         return self.labelled.competition
 
     @property
+    def sign(self) -> int:
+        """By which values of the first objective are multiplied so that more is better."""
+        return self.objectives[0].sign(self.competition.metric)
+
+    @property
     def kinds(self) -> list[str]:
         """What folds are judged by."""
         return list(dict.fromkeys(one.judged for one in self.objectives if one.judged))
@@ -114,14 +129,14 @@ class Rivals:
     def run(self, trial: FrozenTrial) -> Run:
         return Run(self.labelled.workspace.train / trial.user_attrs[RUN], self.labelled)
 
-    def of(self, trial: FrozenTrial, kind: str) -> list[FoldConfusions]:
+    def of(self, trial: FrozenTrial, kind: str) -> list[FoldTally]:
         return judged_folds(self.run(trial), kind)
 
     def _finished(self, study: Study) -> list[FrozenTrial]:
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return [t for t in done if RUN in t.user_attrs and self.run(t).folder.is_dir()]
 
-    def _whole(self, finished: Sequence[FrozenTrial], kind: str) -> dict[int, list[FoldConfusions]]:
+    def _whole(self, finished: Sequence[FrozenTrial], kind: str) -> dict[int, list[FoldTally]]:
         """The folds of those that have all of them, by the trial's number."""
         found = {trial.number: self.of(trial, kind) for trial in finished}
         return {number: folds for number, folds in found.items() if len(folds) == self.labelled.folds}
@@ -134,18 +149,17 @@ class Rivals:
         """
         finished = self._finished(study)
         whole = {kind: list(self._whole(finished, kind).values()) for kind in self.kinds}
-        noise = {kind: fold_noise(self.competition, whole[kind]) for kind in self.kinds}
-        for rival in _best(study, finished):
+        noise = {kind: fold_noise(whole[kind]) for kind in self.kinds}
+        for rival in self._best(study, finished):
             theirs = {kind: self.of(rival, kind) for kind in self.kinds}
             beaten = all(
-                len(theirs[kind]) == self.labelled.folds
-                and should_prune(self.competition, mine[kind], theirs[kind], noise=noise[kind])
+                len(theirs[kind]) == self.labelled.folds and should_prune(mine[kind], theirs[kind], noise=noise[kind])
                 for kind in self.kinds
             )
             if beaten and not self._cheaper(run, self.run(rival), mine):
                 return f"worse than trial {rival.number} on the same folds"
         for kind in self.kinds if len(self.objectives) == 1 else ():
-            if below_median(self.competition, mine[kind], whole[kind]):
+            if below_median(mine[kind], whole[kind]):
                 return f"below the median of {len(whole[kind])} finished trials on the same folds"
         return None
 
@@ -168,31 +182,31 @@ class Rivals:
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         runs = [self.run(t) for t in ended if RUN in t.user_attrs]
         curves = [{fold.number: learning_curve(fold) for fold in run.folds} for run in runs]
-        end = end_if_pruned(score, len(history) / epochs, fold, curves)
+        sign = self.competition.metric.sign
+        end = end_if_pruned(score, len(history) / epochs, fold, curves, sign)
         if end is None:
             return None
-        return end + fold_change(self.competition, [fold], list(self._whole(self._finished(study), "clean").values()))
+        return end + fold_change([fold], list(self._whole(self._finished(study), "clean").values()))
 
     def expected(self, study: Study, kind: str, mine: Folds) -> float:
         """What a trial with these folds is likely to have on all."""
-        return expected_score(self.competition, mine, list(self._whole(self._finished(study), kind).values()))
+        return expected_score(mine, list(self._whole(self._finished(study), kind).values()))
 
     def ranking(self, study: Study) -> list[tuple[FrozenTrial, float]]:
         """Finished and pruned trials that have a fold, best first, by the first objective; what a pruned one is
         expected to have, moved by what finished ones' values differ from the score that they are judged by."""
         kind, finished = self.kinds[0], self._finished(study)
         whole = self._whole(finished, kind)
-        gaps = [t.values[0] - pooled_score(self.competition, whole[t.number]) for t in finished if t.number in whole]
+        gaps = [t.values[0] - pooled_score(whole[t.number]) for t in finished if t.number in whole]
         gap = float(np.mean(gaps)) if gaps else 0.0
         ranked = [(trial, trial.values[0]) for trial in finished]
         for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
             if RUN in trial.user_attrs and (mine := self.of(trial, kind)):
-                ranked.append((trial, expected_score(self.competition, mine, list(whole.values())) + gap))
-        return sorted(ranked, key=lambda pair: -pair[1])
+                ranked.append((trial, expected_score(mine, list(whole.values())) + gap))
+        return sorted(ranked, key=lambda pair: -self.sign * pair[1])
 
-
-def _best(study: Study, finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    if len(study.directions) == 1:
-        return [max(finished, key=lambda t: t.values[0])] if finished else []
-    front = {t.number for t in study.best_trials}
-    return [t for t in finished if t.number in front]
+    def _best(self, study: Study, finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        if len(study.directions) == 1:
+            return [max(finished, key=lambda t: self.sign * t.values[0])] if finished else []
+        front = {t.number for t in study.best_trials}
+        return [t for t in finished if t.number in front]

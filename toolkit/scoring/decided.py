@@ -1,0 +1,100 @@
+"""What a metric counts of a part of the samples alone, where what has to be decided can't be learnt from other folds.
+
+A fold of a search, a part that decides when to stop: choices of thresholds and the like are cross-fitted within it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from toolkit.competition import Competition
+from toolkit.decisions.decide import PLAIN, Decisions
+from toolkit.decisions.fit import fit_decisions, is_decided
+from toolkit.metrics.tally import Tally, joined
+from toolkit.probabilities import Mix, chunks, probabilities, value_type
+from toolkit.runs import Run
+
+PARTS = 5  # of the groups: each is decided by the others
+
+
+def tally_within(
+    competition: Competition,
+    truth: np.ndarray,
+    stored: np.ndarray,
+    groups: np.ndarray,
+    learnt_from: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Tally:
+    """A row for each of n samples, of targets (n, ...) and stored values (n, channels, ...).
+
+    Decisions are fitted on other groups (n,) than those they are applied to; learnt_from: targets and stored values of
+    the same samples to fit them on, if others than these.
+    """
+    of_truth, of_stored = learnt_from or (truth, stored)
+    return _tally(competition, truth, stored, _decided(competition, of_truth, of_stored, groups))
+
+
+def tally_by_fold(
+    competition: Competition,
+    truth: np.ndarray,
+    stored: np.ndarray,
+    fold: np.ndarray,
+    decisions: Sequence[Decisions],
+) -> Tally:
+    """A row for each of n samples, of targets (n, ...) and stored values (n, channels, ...), decided as it is done in
+    the fold (n,) that each belongs to.
+    """
+    if all(one == PLAIN for one in decisions):
+        return _tally(competition, truth, stored, [(np.arange(len(truth)), PLAIN)])
+    parts = [(np.flatnonzero(fold == k), decisions[k]) for k in np.unique(fold)]
+    return _tally(competition, truth, stored, parts)
+
+
+def mixed_decisions(runs: Sequence[Run], mix: Mix) -> list[Decisions]:
+    """Of each fold, fitted on what is mixed of the runs' values out of fold in the others."""
+    labelled = runs[0].labelled
+    if not is_decided(labelled.competition.task, labelled.competition.metric):
+        return [PLAIN] * labelled.folds
+    mixed: np.ndarray = np.zeros(runs[0].oof.shape, value_type(labelled.competition.task))
+    rows, stored = np.flatnonzero(labelled.inside), [run.oof for run in runs]
+    for at in chunks(len(rows)):
+        mixed[rows[at]] = mix([one[rows[at]] for one in stored], labelled.fold[rows[at]])
+    return labelled.decisions(mixed)
+
+
+def _tally(
+    competition: Competition, truth: np.ndarray, stored: np.ndarray, decided: Sequence[tuple[np.ndarray, Decisions]]
+) -> Tally:
+    """decided: places of samples, all of them in some, and what is decided for them."""
+    parts, places = [], []
+    for rows, decisions in decided:
+        for at in chunks(len(rows)):
+            chosen = rows[at]
+            parts.append(competition.tally(truth[chosen], probabilities(stored[chosen]), decisions))
+            places.append(chosen)
+    made = joined(parts)
+    return made if len(decided) == 1 else made[np.argsort(np.concatenate(places))]
+
+
+def _decided(
+    competition: Competition, truth: np.ndarray, stored: np.ndarray, groups: np.ndarray
+) -> list[tuple[np.ndarray, Decisions]]:
+    """Places of samples, and what is decided for them by the others."""
+    task, metric, scored = competition.task, competition.metric, competition.scored
+    names, inverse = np.unique(groups, return_inverse=True)
+    if not is_decided(task, metric) or len(names) < 2:
+        return [(np.arange(len(truth)), PLAIN)]
+    part = (np.random.default_rng(0).permutation(len(names)) % PARTS)[inverse]
+    found = []
+    for one in np.unique(part):
+        others = np.flatnonzero(part != one)
+        fitted = fit_decisions(task, metric, truth[others], probabilities(stored[others]), scored)
+        found.append((np.flatnonzero(part == one), fitted))
+    return found
+
+
+def decided_by_all(competition: Competition, truth: np.ndarray, stored: np.ndarray) -> Decisions:
+    """What is decided for samples that are not among these."""
+    task, metric = competition.task, competition.metric
+    if not is_decided(task, metric):
+        return PLAIN
+    return fit_decisions(task, metric, truth, probabilities(stored), competition.scored)
