@@ -19,6 +19,15 @@ _HOMES = {
         "data.reading": "Npz image_array image_files label_array label_table mask_array",
         "errors": "UserError",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
+        "metrics.heads": "HeadAccuracy WeightedMacroRecall",
+        "metrics.labels": "LabelAccuracy LabelF1 SamplesF1",
+        "metrics.lists": "MAP",
+        "metrics.masks": "MeanDice MeanIoUPrecision",
+        "metrics.numbers": "Mae Pearson R2 Rmse Rmsle",
+        "metrics.organisers": "from_function from_grade from_score",
+        "metrics.probabilistic": "LogLoss ProbabilisticF1",
+        "metrics.ranks": "AveragePrecision RocAuc",
+        "metrics.single_label": "F1 BalancedAccuracy QuadraticKappa",
         "networks.network": "Network classifier from_scratch load_network segmenter",
         "networks.predict": "predict",
         "networks.pretrained": "has_weights",
@@ -47,6 +56,15 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.reading import Npz, image_array, image_files, label_array, label_table, mask_array
     from toolkit.errors import UserError
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
+    from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
+    from toolkit.metrics.labels import LabelAccuracy, LabelF1, SamplesF1
+    from toolkit.metrics.lists import MAP
+    from toolkit.metrics.masks import MeanDice, MeanIoUPrecision
+    from toolkit.metrics.numbers import R2, Mae, Pearson, Rmse, Rmsle
+    from toolkit.metrics.organisers import from_function, from_grade, from_score
+    from toolkit.metrics.probabilistic import LogLoss, ProbabilisticF1
+    from toolkit.metrics.ranks import AveragePrecision, RocAuc
+    from toolkit.metrics.single_label import F1, BalancedAccuracy, QuadraticKappa
     from toolkit.networks.network import Network, classifier, from_scratch, load_network, segmenter
     from toolkit.networks.predict import predict
     from toolkit.networks.pretrained import has_weights

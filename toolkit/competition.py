@@ -14,7 +14,7 @@ from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_l
 from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError
 from toolkit.metrics.confusion import decode
-from toolkit.metrics.metric import CountedMetric, Metric
+from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
 from toolkit.task import Classification, Task
 
@@ -147,6 +147,7 @@ class Competition:
     tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", metric_of(self.metric, self.task))
         if self.try_submission is not None and not self._may_be_code:
             raise ValueError(
                 "a code submission says one label an image; other outputs, and metrics of probabilities, need a file: "
@@ -156,9 +157,6 @@ class Competition:
             raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
         if self.symmetries not in (None, *FLIPS):
             raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
-        for name in self.metric.ignore:
-            if name not in self.task.classes:
-                raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
 
     def check(self, recipe: "Recipe") -> None:
         """UserError for a recipe against the rules, with words that the task has no use for, or with flips after

@@ -49,7 +49,7 @@ def _by_tables(metric: SummedTables, truth: np.ndarray, values: np.ndarray, scor
         curves[label] = sweep(values[known, label], moves, none_given)
     if metric.apart:
         for label, (tables, falling) in curves.items():
-            each = metric.sign * metric.by_class(tables[:, None], (0,))[:, 0]
+            each = metric.sign * metric.of_label(tables)
             # a label that is nowhere is best given nowhere, where it has no score
             thresholds[label] = middle_of_best(np.nan_to_num(each, nan=np.inf), falling, *ENDS)
         return thresholds

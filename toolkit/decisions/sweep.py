@@ -1,6 +1,7 @@
 """Scores of all cuts through sorted values at once, and the cut in the middle of the best."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def climbed_by_merit(
 
     def best_cut(cuts: np.ndarray, i: int) -> float:
         falling = candidates(cuts, i)
-        tried = np.concatenate([[ends[1]], [between(b, a) for a, b in zip(falling[:-1], falling[1:], strict=True)]])
+        tried = np.concatenate([[ends[1]], [between(low, high) for high, low in pairwise(falling)]])
         tried = np.append(tried, between(min(ends[0], falling[-1]), falling[-1]))
         merits = np.array([merit(np.concatenate([cuts[:i], [cut], cuts[i + 1 :]])) for cut in tried])
         if merits.max() <= merit(cuts) + SAME:

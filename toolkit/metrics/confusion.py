@@ -6,11 +6,12 @@ scores instead, as some libraries do, gives other numbers than the leaderboards 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from toolkit.metrics.metric import CountedMetric, mean_of_known, ratio
-from toolkit.task import IGNORED, Task
+from toolkit.task import IGNORED, Classification, Grades, Segmentation, Task
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -34,6 +35,8 @@ def confusion_by_sample(truth: np.ndarray, predicted: np.ndarray, classes: int) 
 
 class ConfusionMetric(CountedMetric):
     """Of one of several classes, an image or a pixel: a sample's counts are its confusion matrix, int64 (C, C)."""
+
+    tasks: ClassVar[tuple[type[Task], ...]] = (Classification, Segmentation, Grades)
 
     def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_by_sample(np.asarray(truth), predicted, len(task.classes))
@@ -67,7 +70,7 @@ class Accuracy(ConfusionMetric):
         """Scores (...) of confusion matrices (..., C, C); truth outside `scored` is left out."""
         rows = confusion[..., list(scored), :]
         right = confusion[..., list(scored), list(scored)].sum(-1)
-        return right / np.maximum(rows.sum((-2, -1)), 1)
+        return np.nan_to_num(ratio(right, rows.sum((-2, -1))))
 
     def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """It is a mean over samples, whatever their classes."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def pixel_tables(truth: np.ndarray, given: np.ndarray, labels: int) -> np.ndarra
 class TableMetric(CountedMetric):
     """Of yes/no labels, an image or a pixel: a sample's counts follow from a contingency a label."""
 
-    tasks = (Labels, OverlappingMasks)
+    tasks: ClassVar[tuple[type[Task], ...]] = (Labels, OverlappingMasks)
 
     def of_tables(self, tables: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Counts (N, ...) of samples' contingencies (N, L, 2, 2), truth in rows, no and yes."""
@@ -64,6 +64,13 @@ class SummedTables(TableMetric):
         """Is the score a mean of the labels' own, with weights that no prediction changes?"""
         return True
 
+    def of_label(self, tables: np.ndarray) -> np.ndarray:
+        """Scores (...) of one label's contingencies (..., 2, 2); NaN where it has none."""
+        raise NotImplementedError
+
+    def by_class(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        return self.of_label(counts)
+
     def of_tables(self, tables: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         return tables
 
@@ -80,11 +87,10 @@ class LabelAccuracy(SummedTables):
     ignore: tuple[str, ...] = ()
 
     def of_counts(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        tables = counts[..., list(scored), :, :].sum(-3)
-        return np.nan_to_num(ratio(tables[..., 0, 0] + tables[..., 1, 1], tables.sum((-2, -1))))
+        return np.nan_to_num(self.of_label(counts[..., list(scored), :, :].sum(-3)))
 
-    def by_class(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return ratio(counts[..., 0, 0] + counts[..., 1, 1], counts.sum((-2, -1)))
+    def of_label(self, tables: np.ndarray) -> np.ndarray:
+        return ratio(tables[..., 0, 0] + tables[..., 1, 1], tables.sum((-2, -1)))
 
 
 @dataclass(frozen=True)
@@ -116,8 +122,8 @@ class LabelF1(SummedTables):
         support = tables[..., 1, :].sum(-1)
         return np.nan_to_num(ratio((np.nan_to_num(each) * support).sum(-1), support.sum(-1)))
 
-    def by_class(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return f_beta(counts, self.beta)
+    def of_label(self, tables: np.ndarray) -> np.ndarray:
+        return f_beta(tables, self.beta)
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from toolkit.metrics.metric import CountedMetric, Needs, ratio
+from toolkit.metrics.metric import CountedMetric, ratio
 from toolkit.task import Classification, Task
+
+PAD = -2  # after the last entry of a list that is shorter than the others
 
 
 @dataclass(frozen=True)
 class MAP(CountedMetric):
     """Mean average precision at k of one right class an image: 1 / its place in the list, 0 where it isn't in it.
 
-    The first time that a class is listed counts. UNKNOWN is a class as any other.
+    The first time that a class is listed counts. UNKNOWN is a class as any other; PAD is no entry.
     """
 
     length: int = 5
     name: str = ""
-    needs: ClassVar[Needs] = "lists"
+    needs = "lists"
     tasks = (Classification,)
 
     def __post_init__(self) -> None:
