@@ -123,7 +123,7 @@ def made_runs(root: Path, quality: dict[str, float], biased: bool = False) -> Pr
 
 
 def of_kind(task: Task, metric: Metric) -> Competition:
-    return replace(cells, task=task, metric=metric)
+    return replace(cells, task=task, metric=metric, try_submission=None)
 
 
 # of each kind of output, with the metrics that greedy selection knows a quick way for, and one that it doesn't

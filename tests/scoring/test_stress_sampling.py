@@ -74,7 +74,7 @@ def test_a_class_that_few_corruptions_have_seen_counts_in_all_of_them() -> None:
 class Kappa(MacroF1):
     """Cohen's kappa, quadratically weighted: no mean over classes."""
 
-    def score(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         far = np.subtract.outer(np.arange(confusion.shape[-1]), np.arange(confusion.shape[-1])) ** 2
         chance = confusion.sum(-1)[..., :, None] * confusion.sum(-2)[..., None, :]
         expected = (far * chance).sum((-2, -1)) / np.maximum(confusion.sum((-2, -1)), 1)

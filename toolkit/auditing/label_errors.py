@@ -132,6 +132,13 @@ def label_quality(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray
     return get_label_quality_scores(labels, predicted), issue
 
 
+def suggested_labels(labels: np.ndarray, predicted: np.ndarray, certainty: float) -> np.ndarray:
+    """The label to have instead, int64 (N,), where a label's quality leaves at least this certainty; else -1."""
+    quality, issue = label_quality(labels, predicted)
+    other = predicted.argmax(1)
+    return np.where(issue & (1 - quality >= certainty) & (other != labels), other, -1)
+
+
 def of_grades(above: np.ndarray) -> np.ndarray:
     """Probabilities (N, K) of each grade, of those to be above each but the last (N, K - 1)."""
     falling = np.minimum.accumulate(above.astype(np.float64), axis=1)
@@ -175,13 +182,6 @@ def find_doubts(targets: np.ndarray, values: np.ndarray, task: Task) -> dict[int
         texts = [f"{name} is {words[given[at]]}, looks like {words[predicted[at].argmax()]}" for at in wrong]
         add(known[wrong], texts, quality[wrong])
     return found
-
-
-def suggested_labels(labels: np.ndarray, predicted: np.ndarray, certainty: float) -> np.ndarray:
-    """The label to have instead, int64 (N,), where a label's quality leaves at least this certainty; else -1."""
-    quality, issue = label_quality(labels, predicted)
-    other = predicted.argmax(1)
-    return np.where(issue & (1 - quality >= certainty) & (other != labels), other, -1)
 
 
 def mask_quality(masks: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

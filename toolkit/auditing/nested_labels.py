@@ -36,8 +36,8 @@ def obey_suggestions(
     asked = dict(relabels(table).tolist())
     obeyed = np.zeros((len(rows), int(fold.max()) + 1), bool)
     for k in range(obeyed.shape[1]):
-        usable = (fold >= 0) & (fold != k) & trained_on(table) & (labels != UNKNOWN)
-        at = np.flatnonzero(usable[distinct])
+        at = np.flatnonzero(((fold >= 0) & (fold != k) & trained_on(table))[distinct])
+        at = at[labels[distinct[at]] != UNKNOWN]
         others = distinct[at]
         if not enough(labels[others], group[others]):
             return table

@@ -25,7 +25,7 @@ from toolkit.blending.stored_views import TRAINED, of_test_images, through_views
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.probabilities import CHUNK
+from toolkit.probabilities import CHUNK, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
 from toolkit.scoring.out_of_fold import write_oof
@@ -147,7 +147,7 @@ def _store(
 def _out_of_fold(pool: Pool, fitted: CrossFit, scratch: Path) -> np.ndarray:
     """(N, channels, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
     shape = pool.labelled.probability_shape(len(pool.labelled.fold))
-    kind = np.float32 if any(one.oof.dtype == np.float32 for one in pool.runs) else np.float16
+    kind = value_type(pool.labelled.competition.task)
     values: np.ndarray = np.lib.format.open_memmap(scratch / "cross_fitted.npy", "w+", kind, shape)
     for k, (_, solution) in zip(pool.folds, fitted.parts, strict=True):
         rows = pool.labelled.rows(k)

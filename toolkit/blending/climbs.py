@@ -361,8 +361,8 @@ KNOWN: tuple[tuple[type[Climb], type[Metric], tuple[type[Task], ...], tuple[str,
     (BySquare, Rmse, (Numbers, Grades), ("counts", "error")),
     (BySquare, R2, (Numbers, Grades), ("counts",)),
     (ByDistance, Mae, (Numbers, Grades), ("counts", "error")),
-    (ByColumn, RocAuc, (Classification, Labels), ("weighted", "column")),
-    (ByColumn, AveragePrecision, (Classification, Labels), ("weighted", "column")),
+    (ByColumn, RocAuc, (Classification, Labels), ("weighted", "by_class", "column")),
+    (ByColumn, AveragePrecision, (Classification, Labels), ("weighted", "by_class", "column")),
 )
 
 

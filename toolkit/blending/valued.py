@@ -1,7 +1,7 @@
 """Values of several candidates, on which blends are fitted where no confusion matrix of classes says it all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -43,6 +43,7 @@ class Valued:
     truth: np.ndarray
     fold: np.ndarray
     rows: np.ndarray
+    remembered: dict[bytes, Decisions] = field(default_factory=dict)
 
     @property
     def candidates(self) -> int:
@@ -58,6 +59,10 @@ class Valued:
     def sums(self) -> np.dtype:
         """Of the sums of candidates: whole numbers stay exact."""
         return np.dtype(np.float32 if self.values.dtype.kind == "f" else np.int32)
+
+    def part(self, at: np.ndarray) -> "Valued":
+        """Some of the samples."""
+        return Valued(self.competition, self.values[:, at], self.truth[at], self.fold[at], self.rows[at])
 
     def climb(self, folds: Sequence[int]) -> Climb:
         return climb_of(self.competition)(self, folds)
@@ -75,7 +80,11 @@ class Valued:
         if not is_decided(task, metric):
             return PLAIN
         at = few(at, 4 * int(np.prod(self.values.shape[2:])))
-        return fit_decisions(task, metric, self.truth[at], self.mixture(weights, at), self.competition.scored)
+        key = (weights / weights.sum()).tobytes() + at.tobytes()
+        if key not in self.remembered:
+            mixture, scored = self.mixture(weights, at), self.competition.scored
+            self.remembered[key] = fit_decisions(task, metric, self.truth[at], mixture, scored)
+        return self.remembered[key]
 
     def merit(self, weights: np.ndarray, folds: Sequence[int]) -> float:
         """Of a weighted mean, in sample; NaN where it has no score."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,10 @@ from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_decisions, is_decided
 from toolkit.metrics.tally import Tally, joined
-from toolkit.networks.tta import EXACT, IDENTITY
+from toolkit.networks.tta import EXACT, IDENTITY, parse_view, seen_by
 from toolkit.probabilities import probabilities
 from toolkit.store import read_json, write_json
-from toolkit.task import IGNORED
+from toolkit.task import IGNORED, Task
 
 FLIPS = (IDENTITY, "horizontal", "vertical", "both")
 ROUNDS = 8  # of the greedy selection
@@ -140,6 +141,8 @@ class ViewTallies:
 
     def __init__(self, labelled: Labelled, stored: Mapping[str, np.ndarray]) -> None:
         self.labelled, self.stored = labelled, list(stored.values())
+        seen = [seen_where(labelled.competition.task, view) for view in stored]
+        self.seen = [np.float32(1) if one is None else one.numpy() for one in seen]
         self.known: dict[Weights, dict[tuple[int, int], Tally]] = {}
         size = 4 * labelled.competition.task.channels
         size *= int(np.prod(labelled.truth.shape[1:], dtype=int)) if labelled.masks else 1
@@ -178,11 +181,20 @@ class ViewTallies:
         for j, rows in enumerate(self.rows) if fresh else ():
             views = [probabilities(view[rows]) for view in self.stored]
             for weights in fresh:
-                mixture = sum(np.float32(w) * view for w, view in zip(weights, views, strict=True) if w)
+                shares = [np.float32(w) * seen for w, seen in zip(weights, self.seen, strict=True)]
+                total: Any = sum(share * view for share, view in zip(shares, views, strict=True))
+                mixture = total / np.maximum(np.float32(1e-30), sum(shares))
                 for k in range(self.labelled.folds) if self.decided else (j,):
                     self.known[weights][j, k] = self.labelled.competition.tally(
-                        np.asarray(self.labelled.truth[rows]), np.asarray(mixture), self.decisions[j, k]
+                        np.asarray(self.labelled.truth[rows]), mixture, self.decisions[j, k]
                     )
+
+
+def seen_where(task: Task, view: str) -> torch.Tensor | None:
+    """As `Mean.add` takes it: of one of several classes what isn't seen has 0 for all of them."""
+    if task.exclusive:
+        return None
+    return seen_by(parse_view(view), *task.image_shape[:2]) if task.masks else torch.ones(())
 
 
 def first_largest(values: torch.Tensor) -> torch.Tensor:

@@ -9,18 +9,22 @@ of the other. docs/stress.md has the suite, the definition of the score and what
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
+from toolkit.metrics.tally import Counts, joined
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import Mix, chunks, open_probabilities
+from toolkit.probabilities import Mix, as_stored, chunks, open_probabilities, value_type
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
+from toolkit.scoring.decided import mixed_decisions, tally_by_fold
 from toolkit.scoring.out_of_fold import predict_out_of_fold
-from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, ladder, score_triples
+from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, by_matrix, cells_of, ladder, score_triples
 from toolkit.store import atomic, read_manifest, write_manifest
 
 SHARE = 0.25  # of the time of a training that its stress score may take
@@ -54,7 +58,7 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
         else:
             done = count
     evidence = gathered.evidence(done)
-    result = score_triples(run.labelled, evidence, len(triples))
+    result = score_triples(run.labelled, evidence, len(triples), gathered.decisions)
     return {**result, "seconds": time.time() - begun}, evidence
 
 
@@ -73,14 +77,19 @@ class _Gathered:
         self.run, self.device, self.triples = run, device, triples
         self.networks = run.networks(device)
         labelled = run.labelled
-        classes, shape = len(labelled.competition.task.classes), labelled.truth.shape[1:]
+        competition = labelled.competition
+        self.decisions = labelled.decisions(run.oof) if run.oof_path.exists() else [PLAIN] * labelled.folds
+        self.matrices = by_matrix(competition)
+        classes, channels, shape = len(competition.task.classes), competition.task.channels, labelled.truth.shape[1:]
         # memory that is reserved here is taken only where something is written
         self.kept = len(triples)
         if labelled.masks:
-            self.kept = min(self.kept, KEPT_BYTES // (classes * math.prod(shape)))
+            self.kept = min(self.kept, KEPT_BYTES // (channels * math.prod(shape)))
             self.truth = np.empty((self.kept, *shape), np.uint8)
-            self.confusions = np.empty((len(triples), classes, classes), np.min_scalar_type(math.prod(shape)))
-        kept_as = np.uint8 if labelled.masks else np.float16
+            self.counts: np.ndarray | None = None
+            if self.matrices:
+                self.counts = np.empty((len(triples), classes, classes), np.min_scalar_type(math.prod(shape)))
+        kept_as = np.uint8 if labelled.masks else value_type(competition.task)
         self.probabilities = np.empty(labelled.probability_shape(self.kept), kept_as)
 
     def extend(self, start: int, stop: int) -> None:
@@ -110,16 +119,33 @@ class _Gathered:
             self.probabilities[at] = predicted
             return
         kept, truth, competition = at < self.kept, masks.cpu().numpy(), self.run.labelled.competition
-        classes = len(competition.task.classes)
-        self.confusions[at] = confusion_by_sample(truth, competition.decode(predicted), classes)
+        if self.matrices:
+            assert self.counts is not None
+            self.counts[at] = confusion_by_sample(truth, competition.decode(predicted), len(competition.task.classes))
+        else:
+            self._count(at, truth, predicted)
         self.truth[at[kept]] = truth[kept]
-        self.probabilities[at[kept]] = np.rint(predicted[kept] * 255)
+        self.probabilities[at[kept]] = as_stored(predicted[kept], np.uint8)
+
+    def _count(self, at: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> None:
+        """As the metric does; one without counts is scored on the triples whose predictions are kept."""
+        labelled = self.run.labelled
+        fold = labelled.fold[self.triples[at, 0]]
+        made = tally_by_fold(labelled.competition, truth, predicted, fold, self.decisions)
+        if isinstance(made, Counts):
+            if self.counts is None:
+                self.counts = np.zeros((len(self.triples), *made.counts.shape[1:]), made.counts.dtype)
+            self.counts[at] = made.counts
 
     def evidence(self, count: int) -> Evidence:
         if not self.run.labelled.masks:
             return Evidence(self.triples[:count], self.probabilities[:count])
         kept = min(count, self.kept)
-        return Evidence(self.triples[:count], self.probabilities[:kept], self.truth[:kept], self.confusions[:count])
+        count = kept if self.counts is None else count
+        found = Evidence(self.triples[:count], self.probabilities[:kept], self.truth[:kept])
+        if self.counts is None:
+            return found
+        return replace(found, **{"confusions" if self.matrices else "counts": self.counts[:count]})
 
 
 def store_stress(run: Run, device: str, seconds: float | None) -> dict[str, Any]:
@@ -143,11 +169,12 @@ def read_evidence(run: Run) -> Evidence | None:
     return Evidence(**{name: open_probabilities(path) for name, path in arrays.items() if path.exists()})
 
 
-def blend_stress(runs: Sequence[Run], mix: Mix) -> dict[str, Any] | None:
+def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] | None = None) -> dict[str, Any] | None:
     """The stress score of what a blend makes of its runs, from what they kept: nothing is predicted again.
 
     It is measured on the triples for which all runs kept their probabilities. Keys as in `stress_score`, but for
-    `seconds`; None where the runs have no evidence or it is of other folds, labels or corruptions.
+    `seconds`; None where the runs have no evidence or it is of other folds, labels or corruptions. decisions: of each
+    fold; fitted on what the blend makes of the runs out of fold, if there are none.
     """
     kept = [evidence for run in runs if (evidence := read_evidence(run)) is not None]
     if not kept or len(kept) < len(runs):
@@ -158,19 +185,24 @@ def blend_stress(runs: Sequence[Run], mix: Mix) -> dict[str, Any] | None:
     if any(not np.array_equal(evidence.triples[:count], triples[:count]) for evidence in kept):
         return None
     fold = labelled.fold[triples[:count, 0]]
-    classes, truth = len(competition.task.classes), kept[0].truth
-    blended = np.empty((count, classes), np.float16) if truth is None else None
-    confusions = np.empty((count, classes, classes), np.int64) if truth is not None else None
-    for at in chunks(count):
-        mixed = mix([evidence.probabilities[at] for evidence in kept], fold[at])
-        if blended is not None:
+    decided = mixed_decisions(runs, mix) if decisions is None else decisions
+    truth, kind = kept[0].truth, value_type(competition.task)
+    parts = ((at, mix([evidence.probabilities[at] for evidence in kept], fold[at])) for at in chunks(count))
+    if truth is None:
+        blended: np.ndarray = np.empty(kept[0].probabilities[:count].shape, kind)
+        for at, mixed in parts:
             blended[at] = mixed
-        elif truth is not None and confusions is not None:
-            confusions[at] = confusion_by_sample(truth[at], competition.decode(mixed), classes)
-    evidence = Evidence(
-        triples[:count], blended if blended is not None else kept[0].probabilities[:0], None, confusions
-    )
-    return score_triples(labelled, evidence, len(triples))
+        evidence = Evidence(triples[:count], blended)
+    elif by_matrix(competition):
+        classes = len(competition.task.classes)
+        matrices = [confusion_by_sample(truth[at], competition.decode(mixed), classes) for at, mixed in parts]
+        evidence = Evidence(triples[:count], kept[0].probabilities[:0], None, np.concatenate(matrices))
+    else:
+        made = joined([tally_by_fold(competition, truth[at], mixed, fold[at], decided) for at, mixed in parts])
+        if not isinstance(made, Counts):
+            return None
+        evidence = Evidence(triples[:count], kept[0].probabilities[:0], counts=made.counts)
+    return score_triples(labelled, evidence, len(triples), decided)
 
 
 def stressed(images: np.ndarray, masks: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray | None]:

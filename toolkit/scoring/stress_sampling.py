@@ -1,11 +1,13 @@
 """The triples (sample, corruption, severity) of the stress score: which are taken, and the score they make.
 
-The score of a corruption is the official metric of one confusion matrix, in which its five severities weigh the
-same; the stress score is the mean over the corruptions. For accuracy that is the mean over severities; for mean IoU
-and F1 it is one matrix a corruption, because a mean over scores of few samples would be biased, and a class that no
-sample of a corruption has is taken from the others.
+The score of a corruption is the official metric of its samples together, in which its five severities weigh the same;
+the stress score is the mean over the corruptions. For accuracy that is the mean over severities; for mean IoU and F1
+it is one matrix a corruption, because a mean over scores of few samples would be biased, and a class that no sample of
+a corruption has is taken from the others. What isn't decided by arg max is decided as for clean samples of the same
+fold. `_Counted` sums matrices of one of several classes, which is fast; `TalliedTriples` has all other metrics.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,30 +17,33 @@ from scipy.sparse import coo_array, csr_array
 from toolkit.competition import Competition
 from toolkit.data.folds import describe
 from toolkit.data.labelled import Labelled
-from toolkit.metrics.confusion import Accuracy, fill_classes
+from toolkit.decisions.decide import Decisions
+from toolkit.metrics.confusion import ConfusionMetric, fill_classes
+from toolkit.metrics.tally import Tally
 from toolkit.probabilities import probabilities
 from toolkit.scoring.bootstrap import jackknife_variance, widened
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, count_cells, suite
-from toolkit.task import Segmentation, Task
+from toolkit.scoring.decided import tally_by_fold
+from toolkit.scoring.stress_tallies import BLOCKS, PARTS, TalliedTriples
+from toolkit.task import Task
 
 SEED = 0  # of the suite and of the list of triples: one for all runs
-PARTS = 20  # of the triples, for the error from taking a share of them
-BLOCKS = 100  # of groups, for the jackknife
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What a stress score was made from, triple by triple.
 
-    triples: int32 (T, 3), row, corruption (its number in the suite), severity. probabilities: float16 (T, C) for
-    labels; for masks uint8 (K, C, H, W) of the first K triples, with their corrupted masks `truth`, uint8
-    (K, H, W), and `confusions` (T, C, C) of all.
+    triples: int32 (T, 3), row, corruption (its number in the suite), severity. probabilities: values of whole images
+    (T, channels); for masks uint8 (K, channels, H, W) of the first K triples, with their corrupted masks `truth`,
+    uint8 (K, H, W), and `confusions` (T, C, C) of all, or what else the metric `counts` of them (T, ...).
     """
 
     triples: np.ndarray
     probabilities: np.ndarray
     truth: np.ndarray | None = None
     confusions: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
 
 def all_triples(labelled: Labelled) -> np.ndarray:
@@ -64,9 +69,10 @@ def all_triples(labelled: Labelled) -> np.ndarray:
 
 
 def _strata(truth: np.ndarray, task: Task) -> np.ndarray:
-    if not isinstance(task, Segmentation):
+    if truth.ndim == 1:
         return truth
-    held = describe(truth, task)[:, : len(task.classes)] > 0
+    held = describe(truth, task) > 0
+    held = held[:, : len(task.classes)] if task.masks else held
     return np.where(held, held.sum(0), len(held) + 1).argmin(1)
 
 
@@ -82,16 +88,20 @@ def cells_of(triples: np.ndarray) -> np.ndarray:
     return triples[:, 1] * SEVERITIES + triples[:, 2] - 1
 
 
-def score_triples(labelled: Labelled, evidence: Evidence, total: int) -> dict[str, Any]:
-    """The scores of what was gathered, out of `total` triples."""
+def score_triples(
+    labelled: Labelled, evidence: Evidence, total: int, decisions: Sequence[Decisions] = ()
+) -> dict[str, Any]:
+    """The scores of what was gathered, out of `total` triples; decisions: of each fold, none where none are needed."""
     triples = evidence.triples
     members = suite(labelled.competition.task.image_shape[2])
-    counted = _counted(labelled, evidence)
+    counted = _counted(labelled, evidence, decisions)
     by_corruption, cells = counted.scores(np.zeros(len(triples), np.int64))
     by_fold, _ = counted.scores(labelled.fold[triples[:, 0]])
     group = _groups(labelled, evidence)
     score = _mean(by_corruption[0])
-    low, high = widened(score or 0.0, counted.draws(group), counted.without(group))
+    metric = labelled.competition.metric
+    ends = metric.low, metric.high
+    low, high = widened(score or 0.0, counted.draws(group), counted.without(group), ends)
     families = dict.fromkeys(member.family for member in members)
     in_family = {family: [member.family == family for member in members] for family in families}
     return {
@@ -111,9 +121,9 @@ def score_triples(labelled: Labelled, evidence: Evidence, total: int) -> dict[st
     }
 
 
-def score_draws(labelled: Labelled, evidence: Evidence) -> np.ndarray:
+def score_draws(labelled: Labelled, evidence: Evidence, decisions: Sequence[Decisions] = ()) -> np.ndarray:
     """Stress scores (draws,) under resampling of groups; two runs with the same triples have the same draws."""
-    return _counted(labelled, evidence).draws(_groups(labelled, evidence))
+    return _counted(labelled, evidence, decisions).draws(_groups(labelled, evidence))
 
 
 def _groups(labelled: Labelled, evidence: Evidence) -> np.ndarray:
@@ -121,9 +131,26 @@ def _groups(labelled: Labelled, evidence: Evidence) -> np.ndarray:
     return np.unique(labelled.group[evidence.triples[:, 0]], return_inverse=True)[1]
 
 
-def _counted(labelled: Labelled, evidence: Evidence) -> "_Counted":
+def by_matrix(competition: Competition) -> bool:
+    """Does the score follow from confusion matrices of one of several classes, decided by arg max?"""
+    return competition.task.exclusive and isinstance(competition.metric, ConfusionMetric)
+
+
+def tally_of(labelled: Labelled, evidence: Evidence, decisions: Sequence[Decisions]) -> Tally:
+    """A row a triple."""
+    competition, rows = labelled.competition, evidence.triples[:, 0]
+    if evidence.counts is not None:
+        return competition.tally_of({"counts": evidence.counts})
+    truth = labelled.truth[rows] if evidence.truth is None else evidence.truth
+    return tally_by_fold(competition, truth, evidence.probabilities, labelled.fold[rows], decisions)
+
+
+def _counted(labelled: Labelled, evidence: Evidence, decisions: Sequence[Decisions]) -> "_Counted | TalliedTriples":
     competition = labelled.competition
     triples, classes = evidence.triples, len(competition.task.classes)
+    if not by_matrix(competition):
+        members = len(suite(competition.task.image_shape[2]))
+        return TalliedTriples(tally_of(labelled, evidence, decisions), members, cells_of(triples))
     if evidence.confusions is None:
         which, value = np.arange(len(triples)), np.ones(len(triples))
         predicted = competition.decode(probabilities(evidence.probabilities))
@@ -189,7 +216,9 @@ class _Counted:
         Where a metric over classes lacks one, because few samples were taken, the class is filled in as it is
         predicted under the other corruptions. Left out it would flatter the score: the hard classes are the rare ones.
         """
-        if not isinstance(self.competition.metric, Accuracy):
+        if (
+            type(self.competition.metric).as_in is ConfusionMetric.as_in
+        ):  # those that aren't, take nothing from a whole
             sizes = pooled.sum((-2, -1))[..., None]  # (parts, S, 1)
             of_those = (sizes * (pooled.sum(-1) > 0)).sum(-2)[..., None]  # (parts, C, 1): of those that have the class
             pooled = fill_classes(pooled, (pooled.sum(-3) / np.maximum(of_those, 1e-12))[:, None])

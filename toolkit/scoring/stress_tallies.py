@@ -1,0 +1,104 @@
+"""The scores of corrupted samples by any metric, from a tally with a row a triple.
+
+A corruption is scored on its own triples, in which its five severities weigh the same; what these lack (a class, a
+value) is taken as in all triples, and where the metric isn't defined on them, as AUC on one class, all triples' score
+stands for them.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from toolkit.metrics.tally import Counts, Tally
+from toolkit.scoring.bootstrap import jackknife_variance
+from toolkit.scoring.corruption_suite import SEVERITIES
+
+BLOCKS = 100  # of groups, for the jackknife
+PARTS = 20  # of the triples, for the error from taking a share of them
+AT_ONCE = 50  # draws: they bound the memory
+LONG = 2e8  # weighted samples of a metric without counts, of which draws are made at most: about a minute
+DRAWS = 1000
+
+
+class TalliedTriples:
+    """A tally of T triples. members: how many corruptions there are; cell: int64 (T,), corruption and severity."""
+
+    def __init__(self, tally: Tally, members: int, cell: np.ndarray) -> None:
+        self.tally, self.members, self.cell = tally, members, cell
+        self.rows = [np.flatnonzero(cell // SEVERITIES == member) for member in range(members)]
+        self.pooled = tally.score()
+
+    def scores(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of corruptions (parts, S) and of cells (parts, S, 5); NaN where there is no triple."""
+        weights = (part == np.arange(int(part.max()) + 1)[:, None]).astype(float)
+        cells = np.stack([self._of(np.flatnonzero(self.cell == c), weights) for c in range(self.members * SEVERITIES)])
+        return self._corruptions(weights), cells.T.reshape(len(weights), self.members, SEVERITIES)
+
+    def _corruptions(self, weights: np.ndarray) -> np.ndarray:
+        """Scores (D, S) with triples counted so often, weights (D, T)."""
+        found = []
+        for rows in self.rows:
+            severity = self.cell[rows] % SEVERITIES == np.arange(SEVERITIES)[:, None]  # (5, t)
+            own = weights[:, rows]
+            numbers = own @ severity.T.astype(float)  # (D, 5)
+            seen = np.maximum((numbers > 0).sum(1, keepdims=True), 1)
+            evenly = numbers.sum(1, keepdims=True) / np.maximum(numbers, 1e-12) / seen
+            factor = np.where(numbers > 0, evenly, 0) @ severity.astype(float)
+            found.append(self._of(rows, own * factor, chosen=True))
+        return np.stack(found, axis=1)
+
+    def _of(self, rows: np.ndarray, weights: np.ndarray, chosen: bool = False) -> np.ndarray:
+        """Scores (D,) of some triples; chosen: the weights (D, ...) are of these alone."""
+        own = weights if chosen else weights[:, rows]
+        if not len(rows):
+            return np.full(len(own), np.nan)
+        if isinstance(self.tally, Counts):
+            counts = self.tally.counts[rows]
+            summed = (own @ counts.reshape(len(rows), -1)).reshape(len(own), *counts.shape[1:])
+            made = self.tally.metric.as_in(self.tally.whole, summed, self.tally.scored)
+        else:
+            made = self.tally[rows].scores(own)
+        made = np.where(np.isnan(made), self.pooled, made)
+        return np.asarray(np.where(own.sum(1) > 0, made, np.nan))
+
+    def _means(self, weights: np.ndarray) -> np.ndarray:
+        """Stress scores (D,) with triples counted so often."""
+        return np.asarray(np.nanmean(self._corruptions(weights), axis=1))
+
+    def draws(self, group: np.ndarray, draws: int = DRAWS) -> np.ndarray:
+        """Stress scores (draws,) under resampling of groups; the same groups make the same draws.
+
+        Spread to the jackknife's standard error, as few triples a cell are resampled too closely.
+        """
+        if not isinstance(self.tally, Counts):
+            draws = int(np.clip(LONG / len(self.cell), 100, draws))
+        drawn = np.concatenate([self._means(times[:, group]) for times in _times(int(group.max()) + 1, draws)])
+        error = np.sqrt(jackknife_variance(self.without(group)))
+        return drawn.mean() + (drawn - drawn.mean()) * max(1.0, error / max(drawn.std(), 1e-12))
+
+    def without(self, group: np.ndarray) -> np.ndarray:
+        """Stress scores without each group in turn, or each of BLOCKS blocks of many groups."""
+        block = np.random.default_rng(0).permutation(int(group.max()) + 1) % BLOCKS
+        return self._without(block[group])
+
+    def _without(self, part: np.ndarray) -> np.ndarray:
+        parts = int(part.max()) + 1
+        made = [self._means((part != np.arange(parts)[at, None]).astype(float)) for at in _some(parts)]
+        return np.concatenate(made)
+
+    def error(self, left_out: float) -> float:
+        """Standard error of the score for a share of triples: a jackknife over random parts of them."""
+        part = np.random.default_rng(0).permutation(len(self.cell)) % PARTS
+        return float(np.sqrt(jackknife_variance(self._without(part)) * left_out))
+
+
+def _times(groups: int, draws: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    for at in _some(draws):
+        size = at.stop - at.start
+        yield rng.multinomial(groups, np.full(groups, 1 / groups), size=size).astype(float)
+
+
+def _some(number: int) -> Iterator[slice]:
+    for start in range(0, number, AT_ONCE):
+        yield slice(start, min(start + AT_ONCE, number))
