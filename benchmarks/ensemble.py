@@ -1,6 +1,6 @@
 """How fast weights are found and how honest their score is, against AutoGluon's EnsembleSelection.
 
-    python -m benchmarks.ensemble [--json] [--peer-python PATH] [--only classification masks bias]
+    python -m benchmarks.ensemble [--json] [--peer-python PATH] [--only classification masks metrics bias]
 
 Greedy selection of 50 steps on the same drawn probabilities, ours and the peer's in turn, each in a process of its
 own; times are medians. Imports, kernels and the peer's reading of its data are left out. Classification: 12,000
@@ -8,6 +8,9 @@ samples, 8 classes. Masks: 2,500 of 64x128, 5 classes, as bytes on disk; the pee
 matrix (scikit-learn's would take far longer), does `--peer-steps` of the 50 steps, which all cost the same, and its
 time is scaled up. The peer needs autogluon.core in an environment of its own; without --peer-python its rows are
 left out.
+
+Metrics: AUC, log loss, RMSE, kappa, F1 with thresholds and mean Dice an image, 20 models, 24,000 samples (1,000 masks
+of 64x64), of which half is held out, 50 steps, once (benchmarks/ensemble_metrics.py).
 
 Bias: 200 drawn problems on which the true accuracy is known from fresh samples. The error of a score is measured
 against that of a blend of the same kind fitted on other samples: it has no bias on these, and most of their noise.
@@ -25,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import ensemble_metrics
 from toolkit.outcome import Table
 from toolkit.screen import Screen
 
@@ -284,7 +288,7 @@ def main() -> None:
     )
     made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
     made.add_argument("--peer-python", default="", metavar="PATH", help="an interpreter that has autogluon.core")
-    made.add_argument("--only", nargs="+", choices=("classification", "masks", "bias"), metavar="PART")
+    made.add_argument("--only", nargs="+", choices=("classification", "masks", "metrics", "bias"), metavar="PART")
     made.add_argument("--models", type=int, nargs="+", metavar="M", help="default: 10 20 100, masks 10 20")
     made.add_argument("--samples", type=int, metavar="N", help="default: 12,000, masks 2,500")
     made.add_argument("--repeats", type=int, default=3, metavar="R", help="default: 3; of masks 1 with a peer")
@@ -293,7 +297,7 @@ def main() -> None:
     made.add_argument("--scratch", type=Path, metavar="DIR", help="room for 2 GB of masks (default: the system's)")
     options = made.parse_args()
     screen = Screen(stderr=options.json)
-    only = options.only or ("classification", "masks", "bias")
+    only = options.only or ("classification", "masks", "metrics", "bias")
     figures: dict[str, Any] = {"skipped": {}}
     if not options.peer_python:
         figures["skipped"]["autogluon"] = "no --peer-python given"
@@ -328,6 +332,17 @@ def main() -> None:
             f"compiling the kernels, once after installation: {figures['compile_seconds']:.1f} s; reading them from "
             f"disk: {found['load_seconds']:.1f} s a process"
         )
+    if "metrics" in only:
+        lines = []
+        for name in ensemble_metrics.MEASURED:
+            with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+                number = (options.models or [20])[0]
+                count = options.samples or (1_000 if name == "mean Dice" else 24_000)
+                found = ensemble_metrics.compare(call, Path(scratch), name, options.peer_python, STEPS, count, number)
+                figures[name] = found
+                lines.append(ensemble_metrics.line(name, found))
+        columns = ["metric", "seconds", "AutoGluon", "ratio", "held out", "AutoGluon", "mean of all"]
+        screen.table(Table("Greedy selection, 50 steps", columns, lines))
     if "bias" in only:
         figures |= bias(options.problems)
         rows = [

@@ -36,8 +36,8 @@ from toolkit.competition import load_competition
 from toolkit.data.balance import assign
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.dataset import open_dataset
-from toolkit.data.folds import describe
 from toolkit.data.groups import merge_groups
+from toolkit.data.targets import describe
 from toolkit.outcome import Table
 from toolkit.screen import Screen
 from toolkit.store import Workspace

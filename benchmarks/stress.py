@@ -30,7 +30,7 @@ import toolkit
 from benchmarks.hidden import hide
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.folds import describe
+from toolkit.data.targets import describe
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.networks.predict import predict
 from toolkit.outcome import Table, duration

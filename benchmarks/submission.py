@@ -139,9 +139,10 @@ def _bare(content: bytes, path: Path) -> list[float]:
 def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
     """A blood_cells zip of ten networks: built twice, run in the sandbox, compared with the pipeline."""
     from competitions.blood_cells import competition
-    from toolkit.competition import Prediction
+    from toolkit.answers import Prediction
     from toolkit.store import sha256
     from toolkit.submission.checks import check_submission, predicted
+    from toolkit.submission.doubts import said
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -153,7 +154,7 @@ def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
         pipeline = time.perf_counter() - begun
         building = repeat(lambda: competition.write_submission(prediction, folder / "a.zip"), 1)
         competition.write_submission(prediction, folder / "b.zip")
-        expected = np.bincount(prediction.labels, minlength=8)
+        expected = said(competition, [prediction.labels])
         checked, _ = check_submission(competition, prediction, folder / "a.zip", folder / "none", expected)
         return {
             "code_what": what,
@@ -173,8 +174,8 @@ def code_figures(images: int, workspace: Path | None) -> dict[str, Any]:
 
 def _blend(competition: Any, folder: Path, images: int, workspace: Path | None) -> tuple[Any, np.ndarray, str]:
     """Members, pictures uint8 (images, 96, 96, 3), and what they are in words."""
+    from toolkit.answers import Member
     from toolkit.blending.blend_folder import chosen_blend
-    from toolkit.competition import Member
     from toolkit.data.labelled import open_labelled
     from toolkit.store import Workspace
     from toolkit.submission.checks import blend_members

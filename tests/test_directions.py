@@ -12,6 +12,7 @@ LAYERS = (
     "metrics recipe probabilities",
     "decisions",
     "sample_losses",
+    "answers",
     "competition search_space",
     "data augmentation pages screen",
     "networks predictions",

@@ -12,12 +12,22 @@ __version__ = "0.1.0"
 _HOMES = {
     name: f"toolkit.{home}"
     for home, names in {
-        "competition": "Competition Member Prediction Rules SandboxRun load_competition",
+        "answers": "Member Prediction SandboxRun",
+        "competition": "Competition Rules load_competition",
         "data.dataset": "Dataset",
         "data.labelled": "Labelled",
         "data.reading": "Npz image_array image_files label_array label_table mask_array",
         "errors": "UserError",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
+        "metrics.heads": "HeadAccuracy WeightedMacroRecall",
+        "metrics.labels": "LabelAccuracy LabelF1 SamplesF1",
+        "metrics.lists": "MAP",
+        "metrics.masks": "MeanDice MeanIoUPrecision",
+        "metrics.numbers": "Mae Pearson R2 Rmse Rmsle",
+        "metrics.organisers": "from_function from_grade from_score",
+        "metrics.probabilistic": "LogLoss ProbabilisticF1",
+        "metrics.ranks": "AveragePrecision RocAuc",
+        "metrics.single_label": "F1 BalancedAccuracy QuadraticKappa",
         "networks.network": "Network classifier from_scratch load_network segmenter",
         "networks.predict": "predict",
         "networks.pretrained": "has_weights",
@@ -28,21 +38,33 @@ _HOMES = {
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
         "submission.readers": "read_pixels",
+        "submission.tables": "read_columns read_given read_labels read_lists read_rows read_run_lengths",
         "submission.sandbox": "run_code_submission",
         "submission.torchscript": "export",
-        "submission.writers": "from_run_lengths write_csv write_parquet write_pixels write_run_lengths zipped",
+        "submission.writers": "from_run_lengths write_columns write_csv write_given write_lists write_parquet "
+        "write_pixels write_rows write_run_lengths zipped",
         "task": "Classification Grades Heads Labels Numbers OverlappingMasks Segmentation",
     }.items()
     for name in names.split()
 }
 
 if TYPE_CHECKING:  # the same for editors and mypy
-    from toolkit.competition import Competition, Member, Prediction, Rules, SandboxRun, load_competition
+    from toolkit.answers import Member, Prediction, SandboxRun
+    from toolkit.competition import Competition, Rules, load_competition
     from toolkit.data.dataset import Dataset
     from toolkit.data.labelled import Labelled
     from toolkit.data.reading import Npz, image_array, image_files, label_array, label_table, mask_array
     from toolkit.errors import UserError
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
+    from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
+    from toolkit.metrics.labels import LabelAccuracy, LabelF1, SamplesF1
+    from toolkit.metrics.lists import MAP
+    from toolkit.metrics.masks import MeanDice, MeanIoUPrecision
+    from toolkit.metrics.numbers import R2, Mae, Pearson, Rmse, Rmsle
+    from toolkit.metrics.organisers import from_function, from_grade, from_score
+    from toolkit.metrics.probabilistic import LogLoss, ProbabilisticF1
+    from toolkit.metrics.ranks import AveragePrecision, RocAuc
+    from toolkit.metrics.single_label import F1, BalancedAccuracy, QuadraticKappa
     from toolkit.networks.network import Network, classifier, from_scratch, load_network, segmenter
     from toolkit.networks.predict import predict
     from toolkit.networks.pretrained import has_weights
@@ -54,12 +76,24 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.store import Workspace
     from toolkit.submission.readers import read_pixels
     from toolkit.submission.sandbox import run_code_submission
+    from toolkit.submission.tables import (
+        read_columns,
+        read_given,
+        read_labels,
+        read_lists,
+        read_rows,
+        read_run_lengths,
+    )
     from toolkit.submission.torchscript import export
     from toolkit.submission.writers import (
         from_run_lengths,
+        write_columns,
         write_csv,
+        write_given,
+        write_lists,
         write_parquet,
         write_pixels,
+        write_rows,
         write_run_lengths,
         zipped,
     )

@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_labels
 from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError
 from toolkit.metrics.confusion import decode
-from toolkit.metrics.metric import CountedMetric, Metric
+from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
-from toolkit.task import Task
+from toolkit.task import Classification, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,39 +99,8 @@ class Rules:
             raise UserError(self.sentence("team_size", text))
 
 
-@dataclass(frozen=True)
-class Member:
-    """One trained network of a blend: its recipe, its weights, and its share of the mean."""
-
-    recipe: "Recipe"
-    weights: Path  # safetensors
-    share: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What is known when a submission is written."""
-
-    images: np.ndarray  # uint8 (M, H, W, C): the test images; for a code submission, samples to check it on
-    ids: np.ndarray  # (M,): what the images are called by, as `load` said; their rows where it didn't
-    labels: np.ndarray  # uint8 (M,) or (M, H, W): the decoded blend on those images
-    members: tuple[Member, ...]
-    views: tuple[str, ...] = ("identity",)  # of each image, as toolkit.tta names them; their probabilities averaged
-    biases: tuple[float, ...] | None = None  # (C,), added to the logarithm of the mean probabilities
-    half: bool = False  # a code submission's parameters rounded to float16, and stored so
-    margins: np.ndarray | None = None  # float32 (M,): probability of the label less that of the runner-up
-    view_weights: tuple[float, ...] | None = None  # of the views, scaled to a sum of 1; None: equal
-
-
-@dataclass(frozen=True)
-class SandboxRun:
-    """How a code submission ran in the sandbox."""
-
-    labels: np.ndarray  # uint8 (M,)
-    seconds: float  # from the start of the import to the last label
-    loading: float  # of these, until Model() was made
-    peak_bytes: int  # main memory
-    network: str  # how it was taken away
+FLIPS = ("none", "horizontal", "both")  # each more than the one before
+SAY_SYMMETRIES = 'say which flips are right by Competition(…, symmetries="none", "horizontal" or "both")'
 
 
 def no_practice(folder: Path, seed: int, size: int) -> None:
@@ -142,13 +112,14 @@ class Competition:
     """One competition. Each behaviour is a plain function that can be called and tested alone.
 
     load(folder) reads the organisers' own files. build_model(recipe) returns a toolkit.models.Network from
-    images (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, classes) or (N, classes, H, W).
-    write_submission(prediction, path) writes what the organisers ask; read_submission(path, images, ids) reads
-    it back into labels (M,) or (M, H, W), for code by running it on `images`, and raises UserError where
-    the organisers would refuse it. Both know the raw files by `prediction` and `ids` alone: these may be gone, or
-    others lie where they were. practice(folder, seed, size) draws `folder/raw/` in the organisers'
-    format and `folder/truth/truth.npz` with `targets` and, where the test set is hidden, `images`.
-    docs/competition.md has a whole one.
+    images (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, channels) or (N, channels, H, W), as the
+    task counts them. write_submission(prediction, path) writes what the organisers ask; read_submission(path, images,
+    ids) reads it back into what the metric needs (labels, masks, values or lists: toolkit/answers.py), for code by
+    running it on `images`, and raises UserError where the organisers would refuse it. What is read back may differ
+    from what was written by `tolerance`, relative to a value and the mean size of its column. Both know the raw files
+    by `prediction` and `ids` alone: these may be gone, or others lie where they were. practice(folder, seed, size)
+    draws `folder/raw/` in the organisers' format and `folder/truth/truth.npz` with `targets` and, where the test set
+    is hidden, `images`. docs/competition.md has a whole one.
     """
 
     name: str
@@ -170,13 +141,52 @@ class Competition:
     files: str = ""  # the organisers' files and where they come from, as a user is told who lacks them
     page: str = ""  # where a submission is handed in by hand
     kaggle: str = ""  # the competition's name on Kaggle, as in its address
+    # flips after which an image keeps its target: `none` (text, digits, angles), `horizontal` (left and right are
+    # alike to it), `both`; None: nobody has said, a recipe's are taken, and training asks
+    symmetries: Literal["none", "horizontal", "both"] | None = None
+    tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", metric_of(self.metric, self.task))
+        if self.try_submission is not None and not self._may_be_code:
+            raise ValueError(
+                "a code submission says one label an image; other outputs, and metrics of probabilities, need a file: "
+                "leave out try_submission"
+            )
         if len(self.task.classes) > 255:
             raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
-        for name in self.metric.ignore:
-            if name not in self.task.classes:
-                raise ValueError(f"the metric ignores {name!r}, which is not among {self.task.classes}")
+        if self.symmetries not in (None, *FLIPS):
+            raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
+
+    def check(self, recipe: "Recipe") -> None:
+        """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
+        which a target is another; called before any time is spent.
+        """
+        from toolkit.recipe import check_fits
+
+        self.rules.check(recipe)
+        check_fits(recipe, self.task)
+        flip = recipe.augment.flip
+        if self.symmetries is not None and FLIPS.index(flip) > FLIPS.index(self.symmetries):
+            raise UserError(
+                f"recipe {recipe.name} flips images ({flip}), after which a target of {self.name} is another; "
+                f"set augment.flip={self.symmetries}"
+            )
+
+    def doubt(self, recipe: "Recipe") -> str:
+        """What to ask of a recipe's flips where nobody has said which a target survives; empty where that is known."""
+        flip = recipe.augment.flip
+        if self.symmetries is not None or flip == "none":
+            return ""
+        return (
+            f"{recipe.name} flips images (augment.flip={flip}): wrong where a mirrored image has another target, as "
+            f"text, digits, angles, left and right have; {SAY_SYMMETRIES}"
+        )
+
+    @property
+    def _may_be_code(self) -> bool:
+        plain = isinstance(self.task, Classification) and self.task.unknown is None
+        return plain and self.metric.needs == "labels"
 
     def without_files(self, folder: Path) -> str:
         """What to tell a user whose folder of the organisers' files isn't there, or is empty."""
@@ -204,6 +214,28 @@ class Competition:
     def decide(self, values: np.ndarray, decisions: Decisions = PLAIN) -> np.ndarray:
         """What the metric needs of a network's values (N, channels, ...)."""
         return decide(self.task, self.metric, values, self.scored, decisions)
+
+    def prediction(
+        self,
+        images: np.ndarray,
+        ids: np.ndarray,
+        stored: np.ndarray,
+        decisions: Decisions = PLAIN,
+        known: tuple[np.ndarray, np.ndarray] | None = None,
+        **more: Any,
+    ) -> Prediction:
+        """What a submission of a file is made from, of values (M, channels, ...) as they are stored.
+
+        known: rows and targets of images whose answer is known; more: other fields of `Prediction`.
+        """
+        labels, margins = NONE, None
+        if self.task.exclusive:
+            labels, margins = likeliest_labels(self.task, self.scored, stored, known)
+        made = Prediction(images, ids, labels, (), margins=margins, stored=stored, known=known, task=self.task)
+        if self.task.exclusive and self.metric.needs == "labels":
+            return replace(made, answer=labels, **more)
+        answer = answer_of(self.task, self.metric, self.scored, stored, decisions, known)
+        return replace(made, answer=answer, **more)
 
     def tally(self, truth: np.ndarray, values: np.ndarray, decisions: Decisions = PLAIN) -> Tally:
         """What the metric counts of targets (N, ...) and a network's values (N, channels, ...), a row a sample."""
@@ -263,7 +295,7 @@ def choose_recipe(
 
     named = recipe if isinstance(recipe, Recipe) else named_recipe(competition, recipe)
     chosen = override(replace(named, seed=seed or named.seed), assignments)
-    competition.rules.check(chosen)
+    competition.check(chosen)
     return chosen if chosen.pseudo.rounds else replace(chosen, pseudo=Pseudo())
 
 

@@ -1,6 +1,7 @@
 """Predicted probabilities on disk: `.npy` files that are memory-mapped, read and written in parts.
 
-float16 for labels; for masks uint8 (0..255 for 0..1) where that changes the score by less than a rounding.
+float16 for labels, float32 for numbers; for masks uint8 (0..255 for 0..1) where that changes the score by less than a
+rounding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -10,13 +10,24 @@ from pydantic.dataclasses import dataclass
 
 from toolkit.errors import UserError
 from toolkit.store import hash_json, read_json
+from toolkit.task import Kind, Task
 
 STRICT = ConfigDict(extra="forbid")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
-LossName = Literal["cross_entropy", "focal", "dice", "lovasz"]
+LossName = Literal[
+    "cross_entropy", "focal", "dice", "lovasz", "bce", "asymmetric", "mse", "l1", "smooth_l1", "ordinal"
+]
+# by what a task puts out; the first is what cross_entropy stands for there: the natural one
+LOSSES: dict[Kind, tuple[LossName, ...]] = {
+    "classes": ("cross_entropy", "focal"),
+    "labels": ("bce", "focal", "asymmetric"),
+    "numbers": ("mse", "l1", "smooth_l1", "bce"),
+    "grades": ("ordinal", "mse", "l1", "smooth_l1"),
+}
+MASK_LOSSES: tuple[LossName, ...] = ("dice", "lovasz")
 # families of corruptions, as the suite of the stress score has them
 Family = Literal["noise", "blur", "light", "colour", "resolution", "geometry", "occlusion"]
 LIST = BeforeValidator(lambda value: [part for part in value.split(",") if part] if isinstance(value, str) else value)
@@ -51,9 +62,9 @@ class Augment:
     randaugment: Count = 0  # random operations an image (Cubuk et al. 2020)
     magnitude: Share = 0.5  # of those operations, and of AugMix's
     augmix: Share = 0.0  # probability of a mixture of chains of operations (Hendrycks et al. 2020)
-    mixup: Share = 0.0  # probability, a batch; classification only
+    mixup: Share = 0.0  # probability, a batch; not for masks
     cutmix: Share = 0.0  # probability, a batch
-    copy_paste: Share = 0.0  # probability, an image, of rare classes' pixels from another; masks only
+    copy_paste: Share = 0.0  # probability, an image, of rare classes' pixels from another; exclusive masks only
     leave_out: Annotated[tuple[Family, ...], LIST] = ()  # what is like these corruptions is not trained on
 
     def families(self, channels: int) -> tuple[Family, ...]:
@@ -81,10 +92,14 @@ class Augment:
 
 @dataclass(frozen=True, config=STRICT)
 class Loss:
+    """cross_entropy is the natural loss of whatever a task puts out: over the softmax for classes, bce for labels, mse
+    for numbers, ordinal for grades.
+    """
+
     names: LossNames = ("cross_entropy",)  # their sum
     label_smoothing: Share = 0.0
     gamma: NotNegative = 2.0  # of the focal loss
-    balance: Share = 0.0  # class weights = frequency ** -balance, from the training folds
+    balance: Share = 0.0  # weights of classes, of yes and no = frequency ** -balance, from the training folds
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -180,6 +195,33 @@ def from_dict(values: dict[str, Any]) -> Recipe:
 
 def _field(error: Mapping[str, Any]) -> str:
     return ".".join(str(part) for part in error["loc"])
+
+
+def check_fits(recipe: Recipe, task: Task) -> None:
+    """UserError for words of the recipe that the task has no use for."""
+    for output in task.outputs:
+        names = LOSSES[output.kind]
+        known = ("cross_entropy", *names, *(MASK_LOSSES if task.masks else ()))
+        for name in recipe.loss.names:
+            if name not in known:
+                which = "masks" if task.masks else output.kind
+                raise UserError(f"loss {name} is not for {which}; there are {', '.join(dict.fromkeys(known))}")
+        if output.kind == "numbers":
+            useless = {
+                "loss.balance": recipe.loss.balance,
+                "loss.label_smoothing": recipe.loss.label_smoothing,
+                "sampling": recipe.sampling,
+            }
+            for field_name, value in useless.items():
+                if value:
+                    raise UserError(f"{field_name} does nothing for numbers, which have no classes; set it to 0")
+    if recipe.augment.copy_paste and not (task.masks and task.exclusive) and not _plain(task):
+        raise UserError("augment.copy_paste is for masks that exclude each other; set it to 0")
+
+
+def _plain(task: Task) -> bool:
+    """Is it one label an image? Its recipes have always been taken with words for masks, which do nothing."""
+    return task.exclusive and not task.masks
 
 
 def read_recipe(path: Path) -> Recipe:

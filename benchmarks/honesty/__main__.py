@@ -1,6 +1,6 @@
 """Are the printed numbers true? Simulations whose truth is known, each number as it was made before and as it is now.
 
-    python -m benchmarks.honesty                 about ten minutes on one core
+    python -m benchmarks.honesty                 about a quarter of an hour on one core
     python -m benchmarks.honesty --only intervals forecast
     python -m benchmarks.honesty --json          by key: what, old, old_error, new, new_error, target
 

@@ -110,5 +110,6 @@ competition = Competition(
     folder=Path(__file__).parent,
     try_submission=try_submission,
     suggest=suggest,
+    symmetries="both",
     first_trials=FIRST_TRIALS,
 )

@@ -94,5 +94,6 @@ competition = Competition(
     files="`mars_for_students.npz` (from the Kaggle page of AN2DL's second challenge 2024-25)",
     folder=Path(__file__).parent,
     suggest=suggest,
+    symmetries="both",
     first_trials=FIRST_TRIALS,
 )

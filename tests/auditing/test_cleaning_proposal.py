@@ -7,6 +7,7 @@ import pytest
 from toolkit.auditing.cleaning_proposal import groups_found, propose
 from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, repeated_masks
 from toolkit.auditing.label_errors import LabelErrors
+from toolkit.data.cleaning import was_suggested
 from toolkit.data.dataset import Dataset
 from toolkit.task import Classification, Segmentation, Task
 
@@ -97,6 +98,7 @@ def test_label_issues_and_outliers_are_only_suggested() -> None:
     findings.label_errors.quality[3], findings.label_errors.issue[3] = 0.01, True
     findings.outlyingness[1] = 20
     assert lines(data, LABELS, findings) == [[101, "drop?", ""], [103, "relabel?", "a"]]
+    assert was_suggested(propose(data, LABELS, findings)["reason"].iloc[1])
 
 
 def test_nothing_found_is_an_empty_list() -> None:

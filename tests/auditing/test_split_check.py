@@ -132,6 +132,30 @@ def test_what_the_list_changes_of_training_but_not_of_scores_is_told(tmp_path: P
     assert "dropped samples that are validated and scored all the same: 2;" in told
 
 
+def test_labels_that_predictions_suggested_are_told_with_where_they_are_obeyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tiny.prepare(tmp_path)
+    evidence, labels = project.workspace.evidence, open_dataset(project.workspace.data).targets
+    suggested = "".join(f'{row},relabel,red,"doubtful label: blue, looks like red",1\n' for row in (2, 5))
+    clean(project, suggested + "8,relabel,red,mine,1\n")
+    assert "2 of these labels, and they knew the samples that are scored" in warnings(project.folds(3))
+    evidence.mkdir()  # as an audit leaves it that is made only now: row 2 looks red, row 5 does not
+    np.save(evidence / "rows.npy", np.arange(72))
+    seen = 3 * np.eye(3)[np.where(np.arange(72) == 2, 0, labels)]
+    noise = np.random.default_rng(0).normal(size=(72, 144))
+    np.save(evidence / "features.npy", np.repeat(seen, 48, axis=1) + noise)
+    monkeypatch.setattr("toolkit.auditing.nested_labels.SURE", 0.8)
+    split = project.folds(3)
+    assert "sure of it; 1 in all, 1 in none" in str(split.told()) and "knew the samples" not in str(split.told())
+    shown = split.as_json()
+    assert (shown["relabelled"], shown["suggested_by_predictions"]) == (3, 2)
+    own = split.fold[2]
+    assert shown["obeyed_by_fold"] == [1 if k == own else 2 for k in range(3)]
+    labelled = project.labelled()
+    assert [2 in labelled.training_relabels(k)[:, 0] for k in range(3)] == [k != own for k in range(3)]
+
+
 def test_old_runs_are_mentioned_where_the_folds_come_out_otherwise(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
     project.workspace.train.mkdir()

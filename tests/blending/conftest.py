@@ -11,13 +11,22 @@ from competitions.mars import competition as mars
 from tests import tiny
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool
 from toolkit.blending.contested import Contested, gather
+from toolkit.blending.valued import Valued
 from toolkit.competition import Competition
+from toolkit.decisions.decide import packed
 from toolkit.metrics.confusion import MacroF1
+from toolkit.metrics.labels import LabelF1, SamplesF1
+from toolkit.metrics.lists import MAP
+from toolkit.metrics.masks import MeanDice
 from toolkit.metrics.metric import Metric
+from toolkit.metrics.numbers import R2, Mae, Pearson, Rmse
+from toolkit.metrics.probabilistic import LogLoss
+from toolkit.metrics.ranks import AveragePrecision, RocAuc
+from toolkit.metrics.single_label import QuadraticKappa
 from toolkit.probabilities import write_probabilities
 from toolkit.project import Project
 from toolkit.runs import Run
-from toolkit.task import IGNORED, Classification
+from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Labels, Numbers, OverlappingMasks, Task
 
 SAMPLES, FOLDS = 240, 4
 FOLD = np.arange(SAMPLES) % FOLDS
@@ -111,3 +120,78 @@ def made_runs(root: Path, quality: dict[str, float], biased: bool = False) -> Pr
             fold.folder.mkdir()
             fold.weights.write_bytes(bytes(1000 * (seed + 1)))
     return project
+
+
+def of_kind(task: Task, metric: Metric) -> Competition:
+    return replace(cells, task=task, metric=metric, try_submission=None)
+
+
+# of each kind of output, with the metrics that greedy selection knows a quick way for, and one that it doesn't
+KINDS: dict[str, Competition] = {
+    "macro F1": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), LabelF1()),
+    "micro F1": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), LabelF1("micro")),
+    "samples F1": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), SamplesF1()),
+    "mean Dice": of_kind(OverlappingMasks(("a", "b"), (6, 5, 1)), MeanDice()),
+    "AUC of labels": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), RocAuc(weights=(1, 2, 1))),
+    "AUC of two classes": of_kind(Classification(("a", "b"), (1, 1, 1)), RocAuc()),
+    "AUC up to a rate": of_kind(Classification(("a", "b"), (1, 1, 1)), RocAuc(most_false=0.3)),
+    "average precision": of_kind(Classification(("a", "b", "c"), (1, 1, 1)), AveragePrecision()),
+    "log loss of labels": of_kind(Labels(("a", "b", "c"), (1, 1, 1)), LogLoss(weights=(1, 2, 1))),
+    "log loss of classes": of_kind(Classification(("a", "b", "c"), (1, 1, 1)), LogLoss(balanced=True)),
+    "RMSE": of_kind(Numbers(("a", "b"), (1, 1, 1)), Rmse()),
+    "R2": of_kind(Numbers(("a", "b"), (1, 1, 1)), R2()),
+    "MAE": of_kind(Numbers(("a", "b"), (1, 1, 1)), Mae(pooled=True)),
+    "Pearson": of_kind(Numbers(("a", "b"), (1, 1, 1)), Pearson()),
+    "kappa": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), QuadraticKappa()),
+    "RMSE of grades": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), Rmse()),
+    "MAP": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1)), MAP(3)),
+    "MAP with unknowns": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1), unknown="new"), MAP(3)),
+}
+
+
+def drawn_values(of: Competition, seed: int, models: int = 4, samples: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Targets (N, ...) and what models of unlike strength say of them, (models, N, channels, ...)."""
+    rng, task = np.random.default_rng(seed), of.task
+    noise = rng.uniform(0.5, 2, models).reshape(-1, *[1] * (4 if task.masks else 2))
+
+    def about(hint: np.ndarray) -> np.ndarray:
+        return hint + noise * rng.normal(size=(models, *hint.shape))
+
+    if isinstance(task, Numbers):
+        targets = rng.normal(3, 2, size=(samples, task.channels))
+        values = about(targets).astype(np.float32)
+        targets[rng.random(targets.shape) < 0.05] = np.nan
+        return targets.astype(np.float32), values
+    if isinstance(task, Grades):
+        targets = rng.integers(len(task.grades), size=samples)
+        above = targets[:, None] - np.arange(task.channels) - 0.5
+        return targets, _sigmoid(about(2 * above)).astype(np.float32)
+    if isinstance(task, Labels):
+        targets = (rng.random((samples, task.channels)) < 0.3).astype(np.int8)
+        values = _sigmoid(about(2.0 * targets - 1.5)).astype(np.float32)
+        targets[rng.random(targets.shape) < 0.05] = -1
+        return targets, values
+    if isinstance(task, OverlappingMasks):
+        given = rng.random((samples, task.channels, *task.image_shape[:2])) < 0.3
+        given &= rng.random((samples, task.channels, 1, 1)) < 0.7
+        targets = packed(given)
+        values = np.rint(255 * _sigmoid(about(2.0 * given - 1.0))).astype(np.uint8)
+        targets[rng.random(targets.shape) < 0.02] = IGNORED
+        return targets, values
+    targets = rng.integers(task.channels, size=samples)
+    powers = np.exp(about(2.0 * (targets[:, None] == np.arange(task.channels))))
+    if isinstance(task, Classification) and task.unknown is not None:
+        targets[rng.random(samples) < 0.2] = UNKNOWN
+    return targets, (powers / powers.sum(2, keepdims=True)).astype(np.float32)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    result: np.ndarray = 1 / (1 + np.exp(-logits))
+    return result
+
+
+def valued(of: Competition, seed: int) -> Valued:
+    """In three folds."""
+    targets, values = drawn_values(of, seed)
+    rows = np.arange(len(targets))
+    return Valued(of, values, targets, rows % 3, rows)

@@ -16,7 +16,8 @@ from torch import nn
 
 from competitions.blood_cells import submission
 from competitions.blood_cells.server_model import BATCH, VIEWS
-from toolkit.competition import Competition, Member, Prediction
+from toolkit.answers import Member, Prediction
+from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.networks.tta import EXACT, apply_view, parse_view
 from toolkit.recipe import Recipe, override

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.folds import describe
+from toolkit.data.targets import describe
 from toolkit.task import Classification, Segmentation
 
 LABELS = Classification(("a", "b", "c"), (8, 8, 1))

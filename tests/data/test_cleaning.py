@@ -122,3 +122,13 @@ def test_the_hash_covers_a_reason_by_which_a_sample_leaves_the_score(tmp_path: P
     assert unscored == hash_json([("1", "drop", "")])  # as it was stored before there was a difference
     assert unscored == name("1,drop,unscored,mine,1\n") == name("1,drop,,contradictory copies: 1 2,1\n")
     assert name("1,drop,,doubtful label: a,1\n") == name("1,drop,,,\n") != unscored
+
+
+def test_the_hash_covers_a_reason_by_which_a_label_is_obeyed_in_some_folds_alone(tmp_path: Path) -> None:
+    def name(lines: str) -> str | None:
+        return cleaning_hash(written(tmp_path, HEAD + lines))
+
+    decided = name("1,relabel,a,mine,1\n")
+    assert decided == hash_json([("1", "relabel", "a")])  # as it was stored before there was a difference
+    assert decided == name("1,relabel,a,doubtful label: 2 of 3 copies are a,1\n")
+    assert name('1,relabel,a,"doubtful label: b, looks like a",1\n') != decided

@@ -10,13 +10,13 @@ from toolkit.data.dataset import (
     ARRAYS,
     Dataset,
     check_dataset,
-    class_counts,
     data_hash,
     hash_sample,
     open_dataset,
     relabel,
     save_dataset,
 )
+from toolkit.data.targets import class_counts
 from toolkit.errors import UserError
 from toolkit.probabilities import CHUNK
 from toolkit.task import Classification, Segmentation

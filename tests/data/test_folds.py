@@ -1,5 +1,6 @@
 """The table of folds: the cleaning list obeyed, and never read where it is out of date."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from tests import tiny
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.folds import (
+    ALWAYS,
     AUTO,
     LEFT_OUT,
     folds_hash,
@@ -152,3 +154,31 @@ def test_a_table_is_read_where_data_and_cleaning_list_are_those_it_was_made_from
     workspace.folds.write_bytes(workspace.folds.read_bytes()[:-50])
     with pytest.raises(UserError, match=r"folds\.parquet is damaged .*; remove it and run the folds again"):
         read_folds(workspace)
+
+
+def test_a_class_of_one_group_is_always_trained_on_and_never_validated() -> None:
+    targets = np.repeat([0, 1, 2], [6, 6, 2])
+    ids, groups = np.arange(14), np.array([*range(12), 12, 12])
+    table = make_folds(
+        targets, ids, groups, Classification(("a", "b", "c"), (8, 8, 3)), NOTHING, {"folds": 3, "seed": 0}
+    )
+    assert (table["fold"].to_numpy()[12:] == ALWAYS).all() and (table["fold"].to_numpy()[:12] >= 0).all()
+    data = tiny.labelled(targets, table["fold"].to_numpy())
+    assert all(set(data.training_rows(k)) >= {12, 13} for k in range(3)) and not data.inside[12:].any()
+
+
+def test_two_groups_of_a_class_are_learnt_and_validated() -> None:
+    targets = np.repeat([0, 1], [12, 2])
+    table = make_folds(
+        targets, np.arange(14), np.arange(14), Classification(("a", "b"), (8, 8, 3)), NOTHING, {"folds": 3, "seed": 0}
+    )
+    assert len(set(table["fold"][12:])) == 2 and table["fold"].min() == 0
+
+
+def test_unknown_identities_are_validated_and_not_learnt() -> None:
+    task = Classification(("a", "b"), (8, 8, 3), unknown="new")
+    targets = np.tile([0, 1, -1], 4)
+    table = make_folds(targets, np.arange(12), np.arange(12), task, NOTHING, {"folds": 2, "seed": 0})
+    assert table.loc[targets == -1].groupby("fold").size().tolist() == [2, 2]
+    data = tiny.labelled(targets, table["fold"].to_numpy(), of=replace(tiny.competition, task=task))
+    assert data.inside.all() and sorted(targets[data.training_rows(0)]) == [0, 0, 1, 1]

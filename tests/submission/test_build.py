@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from toolkit.answers import Prediction, SandboxRun
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.view_choice import ViewChoice, write_choice
-from toolkit.competition import Competition, Prediction, Rules, SandboxRun
+from toolkit.competition import Competition, Rules
 from toolkit.errors import UserError
 from toolkit.outcome import Table, Warned
 from toolkit.store import read_json, write_json

@@ -11,14 +11,16 @@ import torch
 from safetensors.torch import save_file
 
 from tests import tiny
+from toolkit.answers import Member, Prediction, SandboxRun
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.view_choice import ViewChoice, write_choice
-from toolkit.competition import Competition, Member, Prediction, SandboxRun
+from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
 from toolkit.networks.tta import predict_views
-from toolkit.submission.checks import blend_prediction, check_submission, oof_counts, predicted, score_again
+from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, predicted, score_again
+from toolkit.submission.doubts import Said
 
 NONE = np.zeros(0, np.uint8)
 CPU = torch.device("cpu")
@@ -105,7 +107,7 @@ def code_check(blood_cells: Competition, path: Path, labels: Sequence[int], marg
     images = np.zeros((len(labels), 96, 96, 3), np.uint8)
     ids, blended = np.arange(len(labels)), np.arange(len(labels), dtype=np.uint8)
     prediction = Prediction(images, ids, blended, (), margins=np.array(margins, np.float32))
-    return check_submission(competition, prediction, path, path.parent / "none", np.ones(8, np.int64))
+    return check_submission(competition, prediction, path, path.parent / "none", Said(8, *np.ones((4, 8))))
 
 
 def test_a_code_submission_must_agree_in_every_label_but_ties(blood_cells: Competition, tmp_path: Path) -> None:
@@ -123,4 +125,5 @@ def test_samples_that_were_left_out_count_for_no_class(tmp_path: Path) -> None:
     values = np.zeros((5, 3), np.float16)
     values[[0, 3, 4], [1, 2, 2]] = 1
     np.save(blend.oof_path, values)
-    assert oof_counts(blend).tolist() == [0, 1, 2]
+    found = out_of_fold_said(blend)
+    assert found.samples == 3 and found.total.tolist() == [0, 1, 2]

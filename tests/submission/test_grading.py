@@ -36,8 +36,24 @@ def complaint(folder: Path, said: str, of: Competition = competition) -> None:
 
 
 def test_the_score_is_the_official_metric(folder: Path) -> None:
-    assert graded(folder).as_json() == {"submission": f"{folder}/sub.txt", "leaderboard": 0.75}
-    assert graded(folder).told() == [f"{folder}/sub.txt: accuracy 0.7500 on 4 test samples"]
+    made = graded(folder)
+    ends = {"low": made.low, "high": made.high}
+    assert made.as_json() == {"submission": f"{folder}/sub.txt", "leaderboard": 0.75, **ends}
+    assert 0 <= made.low < 0.75 < made.high <= 1
+    said = f"accuracy 0.7500 ({made.low:.4f} to {made.high:.4f}) on 4 test samples"
+    assert made.told() == [f"{folder}/sub.txt: {said}"]
+
+
+def test_samples_of_one_origin_make_the_interval_wider(folder: Path) -> None:
+    truth = np.tile(TRUTH, 50)
+    (folder / "sub.txt").write_text(" ".join(["0 1 2 1"] * 50))
+    np.savez(folder / "t.npz", targets=truth)
+    alone = graded(folder)
+    np.savez(folder / "t.npz", targets=truth, groups=np.arange(200) // 20 % 2 + np.arange(200) // 4 % 2 * 2)
+    together = graded(folder)
+    assert together.score == alone.score == 0.75 and together.high - together.low != alone.high - alone.low
+    np.savez(folder / "t.npz", targets=truth, groups=np.arange(3))
+    complaint(folder, "groups have shape (3,), expected (200,)")
 
 
 def test_masks_are_scored_in_every_reading(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pickle
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,14 @@ def test_training_obeys_the_cleaning_list_its_score_does_not_and_no_edit_counts_
     beside = run.metrics["clean"]["mended"]
     assert beside["score"] == pytest.approx((run.oof.argmax(1) == mended).mean()) and beside["low"] < beside["high"]
     assert "on the mended labels" in run._repr_html_()
+
+
+def test_each_fold_trains_on_the_labels_that_are_obeyed_in_it(tmp_path: Path) -> None:
+    labelled = prepare(tmp_path).labelled()
+    obeyed = np.array([[True, False, True], [False, True, True]])
+    some = replace(labelled, relabels=np.array([[3, 1], [9, 2]]), obeyed=obeyed)
+    _, jobs = cross_validation.prepare(some, FIRST)
+    assert [job.relabels.tolist() for job in jobs] == [[[3, 1]], [[9, 2]], [[3, 1], [9, 2]]]
 
 
 def test_predictions_are_out_of_fold_and_the_test_images_get_the_mean(without_row_5: Project) -> None:

@@ -17,7 +17,7 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample, rows_of_pictures
 from toolkit.runs import Run
 from toolkit.store import atomic
-from toolkit.task import Segmentation, Task
+from toolkit.task import Task
 
 REPEATS = 5  # one picture, or one patterned mask, in more samples than this is no chance
 LINKS = ("left", "right", "kind", "mirrored", "keypoints", "similarity", "matrix")
@@ -58,11 +58,9 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
     near = np.zeros((len(dataset.images), nearest.shape[1]), np.int64)
     near[distinct] = distinct[nearest]
 
-    def features() -> np.ndarray:
-        make = network_features if competition.rules.pretrained else gradient_histograms
-        return kept(folder / "features.npy", lambda: make(pictures))
-
-    errors = find_label_errors(competition, dataset, distinct, features, links, run)
+    errors = find_label_errors(
+        competition, dataset, distinct, lambda: kept_features(competition, dataset, distinct, folder), links, run
+    )
     return Findings(same, masks, distinct, links, everywhere, near, errors)
 
 
@@ -73,7 +71,7 @@ def equal_pictures(images: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:
     """Rows that share one mask with structure, more than REPEATS; masks of one class alone repeat by nature."""
-    if not isinstance(task, Segmentation):
+    if not task.masks:
         return ()
     rows: dict[str, list[int]] = defaultdict(list)
     for row, mask in enumerate(targets):
@@ -131,6 +129,12 @@ def kept_vectors(pictures: Pictures, words: Vocabulary, path: Path) -> tuple[np.
     """Those of the pictures and of their mirror images, computed once."""
     plain, mirrored = kept(path, lambda: np.stack(words.vectors(pictures.keypoints)))
     return plain, mirrored
+
+
+def kept_features(competition: Competition, dataset: Dataset, distinct: np.ndarray, folder: Path) -> np.ndarray:
+    """What labels are guessed from, float32 (n, d), of the distinct rows (n,), computed once."""
+    make = network_features if competition.rules.pretrained else gradient_histograms
+    return kept(folder / "features.npy", lambda: make(dataset.images[distinct]))
 
 
 def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:

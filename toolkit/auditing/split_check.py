@@ -10,29 +10,33 @@ import pandas as pd
 
 from toolkit.auditing.leaks import Pair, closest_pairs, count_divided, picture_of_pairs
 from toolkit.auditing.mimicry import Mimicry, stored_mimicry
+from toolkit.auditing.nested_labels import obey_suggestions
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
 from toolkit.data.dataset import Dataset, data_hash, open_dataset, relabel
 from toolkit.data.folds import (
+    ALWAYS,
     AUTO,
     GROUPS,
     LEFT_OUT,
     PLAIN,
-    describe,
     folds_hash,
     make_folds,
+    obeyed_in,
     relabels,
     stored_folds,
+    suggested,
     trained_on,
     whole_in_plain,
 )
 from toolkit.data.groups import with_equal_pictures
+from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
 from toolkit.pages.pictures import write_png
 from toolkit.store import Workspace, atomic, hash_json
-from toolkit.task import Segmentation
+from toolkit.task import Classification, Grades, Numbers
 
 SPLITS = (AUTO, GROUPS, PLAIN)
 
@@ -43,6 +47,7 @@ class Split(Outcome):
     (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs: the most
     alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no audit
     was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of it.
+    suggested: int64 (n,), rows that are relabelled because predictions suggested it.
     """
 
     competition: Competition
@@ -58,6 +63,7 @@ class Split(Outcome):
     asked: str
     mimicry: Mimicry | None
     unknown: str
+    suggested: np.ndarray
 
     @cached_property
     def fold(self) -> np.ndarray:
@@ -97,6 +103,8 @@ class Split(Outcome):
             "held_out": self.count(HELD_OUT),
             "scored_alone": self.scored_alone,
             "relabelled": self.relabelled,
+            "suggested_by_predictions": len(self.suggested),
+            "obeyed_by_fold": obeyed_in(self.table).sum(0).tolist(),
             "uneven": max(self._uneven(counts) for _, counts, _ in self._rows()),
             "split": PLAIN if self.plain else GROUPS,
             "reason": self.reason,
@@ -115,17 +123,31 @@ class Split(Outcome):
             *self._leaks(),
         ]
 
-    def _changed(self) -> Iterator[str]:
+    def _changed(self) -> Iterator[str | Warned]:
         if self.relabelled:
-            yield (
-                f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's. "
-                "Networks that suggested a label knew the samples that are scored, so expect less than the local score"
-            )
+            yield f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's"
+        if len(self.suggested):
+            yield self._suggested()
         if self.scored_alone:
             yield (
                 f"dropped samples that are validated and scored all the same: {self.scored_alone:,}; the test set may "
                 f"hold the like, and where it can't, write {UNSCORED!r} as the value of their line"
             )
+
+    def _suggested(self) -> str | Warned:
+        count = f"predictions suggested {len(self.suggested):,} of these labels"
+        if "label_in" not in self.table:
+            return Warned(
+                f"{count}, and they knew the samples that are scored, so expect less than the local score: for judges "
+                "that don't there are too few groups, or no audit has left its evidence here"
+            )
+        own = np.isin(relabels(self.table)[:, 0], self.suggested)
+        times, folds = obeyed_in(self.table)[own].sum(1), self.folds - 1
+        return (
+            f"{count}: each is obeyed in the training of those folds whose own judge, having seen neither fold nor "
+            f"sample, is sure of it; {(times == folds).sum():,} in all, {(times == 0).sum():,} in none. To have "
+            "one obeyed in all, look at the picture and give its line a reason of your own"
+        )
 
     def _made(self) -> Iterator[str | Warned]:
         if self.anew:
@@ -149,8 +171,12 @@ class Split(Outcome):
 
     def _missing(self) -> Iterator[Warned]:
         """Why classes are missing from folds, if they are."""
-        for i, name in enumerate(self.competition.task.classes):
+        task = self.competition.task
+        for i, name in enumerate(() if isinstance(task, Numbers) else task.classes):
             holds = self.contents[:, i] > 0
+            if holds.any() and (self.fold[holds] == ALWAYS).all():
+                yield Warned(f"class {name!r} lies in one group alone: every fold is trained on it, none scored on it")
+                continue
             without = [str(k) for k in range(self.folds) if not holds[self.fold == k].any()]
             if not without:
                 continue
@@ -183,13 +209,17 @@ class Split(Outcome):
         """What is counted, in each fold and the holdout, and how it is written."""
         parts = [*range(self.folds), *([HELD_OUT] if self.count(HELD_OUT) else [])]
         counts = np.array([self.contents[self.fold == k].sum(0) for k in parts])  # (parts, columns)
-        samples, classes = np.array([self.count(k) for k in parts]), self.competition.task.classes
-        sizes = counts[:, -len(classes) :]  # of the last columns: labels, or pixels
-        shares = sizes / np.maximum(sizes.sum(1, keepdims=True), 1)
+        samples, task = np.array([self.count(k) for k in parts]), self.competition.task
+        classes = names_of(task)
+        # the last columns of masks are pixels; what is not one of several classes is a share of the samples
+        sizes = counts[:, -len(classes) :] if task.masks else counts[:, : len(classes)]
+        one = task.masks or isinstance(task, Classification | Grades)
+        whole = sizes.sum(1, keepdims=True) if one else samples[:, None]
+        shares = sizes / np.maximum(whole, 1)
         yield "samples", samples, [f"{n:,}" for n in samples]
         for i, name in enumerate(classes):
             yield name, sizes[:, i], [f"{share:.2%}" for share in shares[:, i]]
-            if isinstance(self.competition.task, Segmentation):
+            if task.masks:
                 yield "  images", counts[:, i], [f"{n:,}" for n in counts[:, i]]
 
     def _uneven(self, counts: np.ndarray) -> float:
@@ -269,6 +299,9 @@ def split(
     }
     if table is None or table.attrs != inputs:
         table = make_folds(dataset.targets, dataset.ids, groups, competition.task, cleaning, inputs)
+    if "label_in" not in table:  # of folds that are there already an audit may have left its evidence since
+        table = obey_suggestions(competition, dataset, table, cleaning, workspace.evidence)
+    if table is not known:
         with atomic(workspace.folds) as partial:
             table.to_parquet(partial, index=False)
     anew = known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table)
@@ -293,6 +326,7 @@ def split(
         asked=asked,
         mimicry=mimicry,
         unknown=_unknown(competition, dataset),
+        suggested=suggested(table, cleaning),
     )
 
 

@@ -30,14 +30,14 @@ def augment_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Augmented copies of images, and of masks.
 
-    images: uint8 (B, C, H, W), channels last in memory. targets: labels int64 (B,), returned as they are, or masks
-    uint8 (B, H, W). Returns images of the same layout, float32 from 0 to 255, or uint8 where only flips were asked
-    for. Parts of a mask that come from outside the picture get the value IGNORED.
+    images: uint8 (B, C, H, W), channels last in memory. targets: masks uint8 (B, H, W), or of the images as a whole,
+    (B,) or (B, K), returned as they are. Returns images of the same layout, float32 from 0 to 255, or uint8 where only
+    flips were asked for. Parts of a mask that come from outside the picture get the value IGNORED.
     """
     count, channels, height, width = images.shape
     rng = np.random.default_rng(seed)
     augment = augment.reduced()
-    masks = targets if targets.ndim > 1 else None
+    masks = targets if targets.ndim > 2 else None
     transform = draw_transform(augment, count, height, width, rng)
     names = rng.choice(rand_augment_names(channels, augment.leave_out), (augment.randaugment, count))
     levels = augment.magnitude * rng.choice([-1, 1], names.shape)

@@ -24,12 +24,12 @@ def mix_batch(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
     """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) with the batch shifted; copy-paste (Ghiasi et al. 2021).
 
-    images: (B, C, H, W) of any type. targets: labels (B,) or masks uint8 (B, H, W). counts: (classes,), pixels of
-    each class in the training folds, needed for copy-paste, which masks alone have. Returns images, two targets and
-    the first one's share in the loss. Masks move along with their pixels, so there the share is 1. The given tensors
-    are not written.
+    images: (B, C, H, W) of any type. targets: masks uint8 (B, H, W), or whatever else, (B,) or (B, K). counts:
+    (classes,), pixels of each class in the training folds, needed for copy-paste, which exclusive masks alone have.
+    Returns images, two targets and the first one's share in the loss. Masks move along with their pixels, so there the
+    share is 1. The given tensors are not written.
     """
-    masks = targets.ndim > 1
+    masks = targets.ndim > 2
     if masks and augment.copy_paste and counts is not None:
         images, targets = copy_rare(images, targets, augment.copy_paste, counts, rng)
     choice = rng.random()

@@ -1,7 +1,7 @@
 """From finished runs to the blend that the submission follows: within limits, through views, cross-fitted, stored.
 
-Each run is averaged over test-time views where that gains; then the blenders are tried on out-of-fold probabilities
-and the simplest one within noise of the best is taken.
+Each run is averaged over test-time views where that gains; then the blenders are tried on out-of-fold values and the
+simplest one within noise of the best is taken.
 """
 
 import shutil
@@ -25,7 +25,7 @@ from toolkit.blending.stored_views import TRAINED, of_test_images, through_views
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.probabilities import CHUNK
+from toolkit.probabilities import CHUNK, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
 from toolkit.scoring.out_of_fold import write_oof
@@ -125,7 +125,8 @@ def _store(
     with atomic(made.folder) as partial:
         partial.mkdir()
         files = Blend(partial, labelled)
-        clean = write_oof(files.oof_path, _out_of_fold(pool, fitted, scratch), labelled)
+        decisions = [solution.decisions for _, solution in fitted.parts]
+        clean = write_oof(files.oof_path, _out_of_fold(pool, fitted, scratch), labelled, decisions)
         if labelled.has_test_images:
             kind = candidates[0].oof.dtype.type
             write_mixed(files.test_path, pool, solution, len(labelled.test_images), kind)
@@ -136,16 +137,18 @@ def _store(
         if choice is not None:
             write_choice(files.views_path, choice)
         scores = {"clean": clean} | further_scores(files.labelled, files.described, files.quantiles, choice)
-        write_json(files.metrics_path, {"metric": labelled.competition.metric.name, **scores} | _counted(fitted))
+        metric = labelled.competition.metric
+        write_json(files.metrics_path, {"metric": metric.name, **scores} | _counted(fitted, metric.sign))
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs)
     return made
 
 
 def _out_of_fold(pool: Pool, fitted: CrossFit, scratch: Path) -> np.ndarray:
-    """float16 (N, C, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
+    """(N, channels, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
     shape = pool.labelled.probability_shape(len(pool.labelled.fold))
-    values: np.ndarray = np.lib.format.open_memmap(scratch / "cross_fitted.npy", "w+", np.float16, shape)
+    kind = value_type(pool.labelled.competition.task)
+    values: np.ndarray = np.lib.format.open_memmap(scratch / "cross_fitted.npy", "w+", kind, shape)
     for k, (_, solution) in zip(pool.folds, fitted.parts, strict=True):
         rows = pool.labelled.rows(k)
         for start in range(0, len(rows), CHUNK):
@@ -154,12 +157,13 @@ def _out_of_fold(pool: Pool, fitted: CrossFit, scratch: Path) -> np.ndarray:
     return values
 
 
-def _counted(fitted: CrossFit) -> dict[str, Any]:
+def _counted(fitted: CrossFit, sign: int) -> dict[str, Any]:
+    """Scores are the official ones; optimism and gain are positive where better."""
     return {
         "naive": fitted.naive,
-        "optimism": fitted.naive - fitted.score,
+        "optimism": sign * (fitted.naive - fitted.score),
         "single": fitted.single,
-        "gain": fitted.score - fitted.single,
+        "gain": sign * (fitted.score - fitted.single),
         "gain_is_real": fitted.real,
         "gave_way": fitted.gave_way,
         "blenders": [asdict(line) for line in fitted.table],

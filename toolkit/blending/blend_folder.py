@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.crossfit import UNREAL
-from toolkit.blending.described import out_of_fold_mix, runs_used
+from toolkit.blending.described import decisions_of, fold_decisions, out_of_fold_mix, runs_used
 from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
+from toolkit.decisions.decide import Decisions
 from toolkit.networks.tta import IDENTITY
-from toolkit.outcome import MENDED, Table, Warned, interval, mended
+from toolkit.outcome import MENDED, Table, Warned, interval, mended, number
 from toolkit.predictions import Predictions
 from toolkit.runs import SCORES, Run
 from toolkit.scoring.matched_to_test import blend_matched, read_match
@@ -44,11 +45,21 @@ class Blend(Predictions):
 
     @property
     def described(self) -> dict[str, Any]:
-        """`method`, `runs` (their shares), `biases`, `temperatures` of the `seed_groups`, `smallest_region`, `linear`,
-        and each fold's own in `folds`.
+        """`method`, `runs` (their shares), `biases`, `temperatures` or `slopes` of the `seed_groups`,
+        `smallest_region`, `decisions`, `linear`, and each fold's own in `folds`.
         """
         found: dict[str, Any] = read_json(self.description_path)
         return found
+
+    @property
+    def decisions(self) -> Decisions:
+        """Thresholds, cuts, smallest regions, … of what is handed in."""
+        return decisions_of(self.described)
+
+    @property
+    def fold_decisions(self) -> list[Decisions]:
+        """The same of each fold, fitted without it."""
+        return fold_decisions(self.described)
 
     @property
     def holdout_path(self) -> Path:
@@ -94,7 +105,8 @@ class Blend(Predictions):
         real = metrics.get("gain_is_real", 1.0)
         if real >= UNREAL or self.name == "single":
             return None
-        text = f"the blend is {-metrics['gain']:.4f} worse than the best single run: a gain is real with probability"
+        worse = number(-metrics["gain"])
+        text = f"the blend is {worse} worse than the best single run: a gain is real with probability"
         remedy = f"; it was asked for, leave out `--blender {self.asked}` to blend otherwise" if self.asked else ""
         return f"{text} {real:.2f}{remedy}"
 
@@ -139,14 +151,14 @@ class Blend(Predictions):
             told.append(gave_way(metrics["gave_way"]))
         included = "as was asked for" if self.asked else "the choice of the blender included"
         told.append(
-            f"{self.name}: {metric} {metrics['clean']['score']:.4f} cross-fitted, {included}; "
-            f"in sample {metrics['naive']:.4f}, which is {metrics['optimism']:+.4f} of optimism"
+            f"{self.name}: {metric} {number(metrics['clean']['score'])} cross-fitted, {included}; "
+            f"in sample {number(metrics['naive'])}, which is {number(metrics['optimism'], '+')} of optimism"
         )
         told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]
         if len(self.runs) > 1:
             told.append(
-                f"the best single run, chosen in the same way: {metrics['single']:.4f}; the gain of "
-                f"{metrics['gain']:+.4f} is real with probability {metrics['gain_is_real']:.2f}"
+                f"the best single run, chosen in the same way: {number(metrics['single'])}; the gain of "
+                f"{number(metrics['gain'], '+')} is real with probability {metrics['gain_is_real']:.2f}"
             )
         return [*told, *map(Warned, [*(one.sentence for one in self.unseen), *([self.doubt] if self.doubt else [])])]
 
@@ -159,7 +171,7 @@ class Blend(Predictions):
                 name,
                 f"{1 if one is metrics else shares.get(name, 0):.3f}",
                 interval(one["clean"]),
-                *(f"{one[kind]['score']:.4f}" if one.get(kind) else "-" for kind in further),
+                *(number(one[kind]["score"]) if one.get(kind) else "-" for kind in further),
                 *([chosen.get(name, "-")] if chosen else []),
             ]
             for name, one in [*of_runs.items(), (self.name, metrics)]
@@ -188,8 +200,8 @@ class Blend(Predictions):
         taken = "asked for" if self.asked else "chosen"
         note = taken if one["name"] == self.name else "within noise of the best" if one["within"] else ""
         note = note if one["eligible"] else "the server can't do it"
-        optimism = one["naive"] - one["score"]
-        return [one["name"], f"{one['score']:.4f}", f"{one['naive']:.4f}", f"{optimism:+.4f}", note]
+        optimism = self.labelled.competition.metric.sign * (one["naive"] - one["score"])
+        return [one["name"], number(one["score"]), number(one["naive"]), number(optimism, "+"), note]
 
     def as_json(self) -> dict[str, Any]:
         metrics, used = self.metrics, [name for name, share in self.shares.items() if share > 0]
@@ -238,7 +250,9 @@ def further_scores(
     runs = [Run(labelled.workspace.train / name, labelled) for name in runs_used(described)]
     mix = out_of_fold_mix(described, quantiles or {}, labelled.competition)
     match = read_match(labelled.workspace.match)
-    found = {"stress": blend_stress(runs, mix), "matched": match and blend_matched(match, runs, mix)}
+    decisions = fold_decisions(described)
+    matched = match and blend_matched(match, runs, mix, decisions)
+    found = {"stress": blend_stress(runs, mix, decisions), "matched": matched}
     through = choice is not None and any(set(views) != {IDENTITY} for views in choice.by_fold)
     lacks = {"without": ["views"]} if through else {}
     return {kind: one and one | lacks for kind, one in found.items()}

@@ -1,6 +1,6 @@
-"""Ways to blend out-of-fold probabilities: each is fitted on some folds, and its `Solution` is applied to others."""
+"""Ways to blend out-of-fold values: each is fitted on some folds, and its `Solution` is applied to others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.candidates import STEPS, Pool
+from toolkit.blending.climbs import OF_LOGARITHMS, OF_ORDER, OF_SQUARES, climb_of
+from toolkit.blending.contested import says_all
+from toolkit.blending.convex import least_loss, least_squares
 from toolkit.blending.greedy import greedy
-from toolkit.blending.postprocessing import REGIONS, tune_biases, tune_temperature, without_small_regions
+from toolkit.blending.postprocessing import REGIONS, tune_biases, tune_slopes, tune_temperature, without_small_regions
 from toolkit.blending.solution import Solution, mix, mixed
+from toolkit.blending.valued import Valued, few
+from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled
+from toolkit.decisions.decide import PLAIN
+from toolkit.decisions.fit import fit_decisions, is_decided
 from toolkit.errors import UserError
-from toolkit.metrics.confusion import confusion_by_sample
+from toolkit.metrics.confusion import ConfusionMetric, confusion_by_sample
+from toolkit.task import MISSING, Labels
 
 CALIBRATED = 10_000  # items that temperatures are tuned on
 BAGS = 8
@@ -47,12 +55,32 @@ def fit_ranks(pool: Pool, folds: Sequence[int]) -> Solution:
 
 
 def fit_calibrated(pool: Pool, folds: Sequence[int]) -> Solution:
-    """The mean after each seed group got the temperature at which its own cross-entropy is least."""
+    """The mean after each seed group got the temperature (labels: a slope and a shift) of least cross-entropy."""
     values, truth = pool.items(folds, CALIBRATED)
+    if isinstance(pool.labelled.competition.task, Labels):
+        return Solution(pool.allowed(folds), slopes=_slopes(values, truth))
     position = pool.position[truth]
     known = position >= 0
     found = [tune_temperature(values[known, :, m], position[known]) for m in range(values.shape[2])]
     return Solution(pool.allowed(folds), temperatures=np.array(found))
+
+
+def _slopes(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(M, L, 2) of values (n, L, M) and labels (n, L)."""
+    found = np.empty((values.shape[2], values.shape[1], 2))
+    for label in range(values.shape[1]):
+        known = truth[:, label] != MISSING
+        for m in range(values.shape[2]):
+            found[m, label] = tune_slopes(values[known, label, m], truth[known, label])
+    return found
+
+
+def fit_convex(pool: Pool, folds: Sequence[int]) -> Solution:
+    """Shares of the least log loss, or of the least squared error."""
+    assert isinstance(pool.fitted, Valued)
+    allowed, climb = pool.allowed(folds), pool.fitted.climb(folds)
+    least = least_loss if isinstance(climb, OF_LOGARITHMS) else least_squares
+    return Solution(least(climb, allowed))  # type: ignore[arg-type]
 
 
 def fit_greedy(pool: Pool, folds: Sequence[int]) -> Solution:
@@ -76,6 +104,7 @@ def fit_bagged(pool: Pool, folds: Sequence[int]) -> Solution:
 def fit_with_biases(pool: Pool, folds: Sequence[int], first: Solution) -> Solution:
     values, truth = pool.items(folds)
     metric = pool.labelled.competition.metric
+    assert isinstance(metric, ConfusionMetric)
     return replace(first, biases=tune_biases(mix(first, values), truth, metric, pool.scored, pool.classes))
 
 
@@ -85,12 +114,51 @@ def fit_smallest(pool: Pool, folds: Sequence[int], first: Solution) -> Solution:
     rows = np.flatnonzero(np.isin(labelled.fold, folds))
     rows = rows[:: max(1, len(rows) // REGION_IMAGES)]
     truth, labels = np.asarray(labelled.truth[rows]), labelled.competition.decode(mixed(pool, first, "oof", rows))
-    best = (-1.0, 0)
+    best = (-np.inf, 0)
     for smallest in (0, *REGIONS):
         cleaned = without_small_regions(labels, smallest) if smallest else labels
         confusion = confusion_by_sample(truth, cleaned, pool.classes).sum(0)
-        best = max(best, (float(labelled.competition.score(confusion)), -smallest))
+        best = max(best, (labelled.competition.metric.sign * float(labelled.competition.score(confusion)), -smallest))
     return replace(first, smallest=-best[1])
+
+
+def with_decisions(pool: Pool, solution: Solution, folds: Sequence[int]) -> Solution:
+    """With the thresholds, cuts, smallest regions, … that are best for it on these folds: the last step of a fit."""
+    competition, among = pool.labelled.competition, pool.fitted
+    if not isinstance(among, Valued) or not is_decided(competition.task, competition.metric):
+        return replace(solution, decisions=PLAIN)
+    at = np.flatnonzero(np.isin(among.fold, folds))
+    if solution.only_weights:
+        return replace(solution, decisions=among.decisions(solution.weights, at))
+    at = few(at, 4 * int(np.prod(among.values.shape[2:])))
+    values = mixed(pool, solution, "oof", among.rows[at])
+    task, metric = competition.task, competition.metric
+    return replace(solution, decisions=fit_decisions(task, metric, among.truth[at], values, pool.scored))
+
+
+def always(competition: Competition) -> bool:
+    return True
+
+
+def calibratable(competition: Competition) -> bool:
+    return not competition.task.masks and (says_all(competition) or _is(competition, OF_LOGARITHMS))
+
+
+def rankable(competition: Competition) -> bool:
+    return not competition.task.masks and (says_all(competition) or _is(competition, OF_ORDER))
+
+
+def smooth(competition: Competition) -> bool:
+    return not competition.task.masks and _is(competition, OF_LOGARITHMS) | _is(competition, OF_SQUARES)
+
+
+def with_regions(competition: Competition) -> bool:
+    return competition.task.masks and says_all(competition)
+
+
+def _is(competition: Competition, climbs: Any) -> bool:
+    """Is the metric one of these kinds?"""
+    return not says_all(competition) and issubclass(climb_of(competition), climbs)
 
 
 @dataclass(frozen=True)
@@ -101,8 +169,7 @@ class Blender:
     linear: bool
     fit: Any  # (pool, folds) -> Solution
     after: str = ""  # the blender whose solution it goes on from: fit(pool, folds, that solution)
-    masks: bool = True
-    labels: bool = True
+    suits: Callable[[Competition], bool] = always
     least: int = 2  # seed groups, for it to be another blender than those before
     seeds: bool = False  # offered where seed groups have several runs only
     few: bool = False  # offered where groups are few, or folds two, too
@@ -117,14 +184,15 @@ BLENDERS = (
     Blender("best-2", True, partial(fit_best, number=2), least=3, few=True),
     Blender("best-4", True, partial(fit_best, number=4), least=5, few=True),
     Blender("best-8", True, partial(fit_best, number=8), least=9, few=True),
-    Blender("calibrated", False, fit_calibrated, masks=False),
-    Blender("ranks", False, fit_ranks, masks=False),
+    Blender("calibrated", False, fit_calibrated, suits=calibratable),
+    Blender("ranks", False, fit_ranks, suits=rankable),
+    Blender("convex", True, fit_convex, suits=smooth),
     Blender("greedy", True, fit_greedy),
     Blender("bagged", True, fit_bagged),
-    Blender("mean-biases", True, fit_with_biases, "mean", least=1),
-    Blender("mean-regions", False, fit_smallest, "mean", labels=False, least=1),
-    Blender("greedy-biases", True, fit_with_biases, "greedy"),
-    Blender("greedy-regions", False, fit_smallest, "greedy", labels=False),
+    Blender("mean-biases", True, fit_with_biases, "mean", suits=says_all, least=1),
+    Blender("mean-regions", False, fit_smallest, "mean", suits=with_regions, least=1),
+    Blender("greedy-biases", True, fit_with_biases, "greedy", suits=says_all),
+    Blender("greedy-regions", False, fit_smallest, "greedy", suits=with_regions),
 )
 
 
@@ -135,12 +203,12 @@ def blenders_for(pool: Pool, asked: str | None = None) -> tuple[Blender, ...]:
     the mean, and the best seed groups, are offered then.
     """
     labelled = pool.labelled
-    few = labelled.folds == 2 or len(np.unique(labelled.group[labelled.inside])) < FEW
+    rough = labelled.folds == 2 or len(np.unique(labelled.group[labelled.inside])) < FEW
     runs, groups = len(pool.runs), len(pool.seed_groups)
 
     def offered(one: Blender) -> bool:
         enough = groups >= one.least and (one is not SINGLE or runs > 1) and (not one.seeds or runs > groups)
-        return enough and (one.masks if labelled.masks else one.labels) and (one.few or not few)
+        return enough and one.suits(labelled.competition) and (one.few or not rough)
 
     also = {asked, *(one.after for one in BLENDERS if one.name == asked)}
     return tuple(one for one in BLENDERS if one.name in also or offered(one))
@@ -148,9 +216,10 @@ def blenders_for(pool: Pool, asked: str | None = None) -> tuple[Blender, ...]:
 
 def check_asked(labelled: Labelled, name: str) -> None:
     """UserError where a blender that is asked for doesn't exist, or not for such a competition."""
-    fitting = [one for one in BLENDERS if (one.masks if labelled.masks else one.labels)]
+    fitting = [one for one in BLENDERS if one.suits(labelled.competition)]
     code = labelled.competition.try_submission is not None
     able = [one.name for one in fitting if one.linear or not code]
     if name not in able:
         kind = f"{'a code submission of ' if code else ''}{'masks' if labelled.masks else 'labels'}"
+        kind = kind if says_all(labelled.competition) else f"{labelled.competition.metric.name} of {kind}"
         raise UserError(f"there is no blender {name!r} for {kind}; there are {', '.join(able)}")

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.blending.contested import Contested, Part, gather, thinned
-from toolkit.blending.greedy import HillClimb, greedy
+from toolkit.blending.contested import Contested, Part, gather, says_all, thinned
+from toolkit.blending.greedy import climb_from, greedy
+from toolkit.blending.valued import Valued, gather_values
 from toolkit.data.labelled import Labelled, confusions
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
@@ -23,6 +24,7 @@ PART = 2**26  # bytes of float32 probabilities read at a time
 ITEMS = 200_000  # samples or pixels that gradient, biases and temperatures are fitted on, at most
 CONTESTED = 100_000  # pixels of each class that weights are fitted on
 STEPS = 50  # of greedy selection
+VALUES = 2**29  # bytes of values that blends are fitted on where no confusion matrix says it all
 MEASURED = 64  # images whose prediction is timed
 
 
@@ -68,7 +70,7 @@ class Candidate:
 
     name: str
     seed_group: str
-    oof: np.ndarray  # uint8 or float16 (N, C, ...), memory-mapped
+    oof: np.ndarray  # uint8, float16 or float32 (N, channels, ...), memory-mapped
     test: np.ndarray | None = None  # (M, C, ...), of those that have a share, once that is known
     costs: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -116,7 +118,7 @@ class SeedGroup:
         return np.sum([member.costs for member in self.members], axis=0)
 
     def mean(self, which: str, rows: np.ndarray) -> np.ndarray:
-        """float32 (n, C, ...): the mean of the members' `oof` or `test` probabilities."""
+        """float32 (n, channels, ...): the mean of the members' `oof` or `test` values."""
         total: Any = 0.0
         for member in self.members:
             total = total + probabilities(read(getattr(member, which), rows))
@@ -138,6 +140,12 @@ class SeedGroups:
     def classes(self) -> int:
         return len(self.labelled.competition.task.classes)
 
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Those that are mixed: of one of several classes, the scored ones."""
+        task = self.labelled.competition.task
+        return self.scored if task.exclusive else tuple(range(task.channels))
+
     @cached_property
     def runs(self) -> tuple[Candidate, ...]:
         """Of all seed groups, one after the other."""
@@ -148,10 +156,10 @@ class SeedGroups:
 class Pool(SeedGroups):
     """Seed groups and all that is needed to fit a blend of them. Rows without a fold take no part."""
 
-    contested: Contested  # exact, for scores
-    fitted: Contested  # of masks a part of it, on which weights are fitted
-    values: np.ndarray  # float32 (n, S, M): the items that all but weights is fitted on
-    truth: np.ndarray  # int64 (n,)
+    contested: Contested | None  # exact, for scores; None where no confusion matrix says it all
+    fitted: Contested | Valued  # of masks and large data a part, on which weights are fitted
+    values: np.ndarray  # float32 (n, S, M): items that all but weights is fitted on; none of masks without matrix
+    truth: np.ndarray  # int64 (n,), or targets as they are (n, ...)
     item_fold: np.ndarray  # int64 (n,)
     limits: np.ndarray  # in the currencies of the candidates' costs
     remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict)
@@ -187,13 +195,31 @@ class Pool(SeedGroups):
         """int64: the seed groups that are allowed, by their own score on these folds, the first of equals first."""
         key = ("best first", *folds)
         if key not in self.remembered:
-            order = np.argsort(-HillClimb(self.fitted, folds).scores(), kind="stable")
+            order = np.argsort(-climb_from(self.fitted, folds).scores(), kind="stable")
             self.remembered[key] = order[self.allowed(folds)[order]]
         return self.remembered[key]
 
     def best_run(self, folds: Sequence[int]) -> int:
         """The place in `runs` of the one that is the best on these folds: each alone keeps the limits."""
-        return int(self.labelled.competition.score(self._totals[:, list(folds)].sum(1)).argmax())
+        competition = self.labelled.competition
+        if isinstance(self.fitted, Valued):
+            key = ("best run", *folds)
+            if key not in self.remembered:
+                self.remembered[key] = self._run_merits(folds)
+            return int(self.remembered[key].argmax())
+        merits = competition.metric.sign * competition.score(self._totals[:, list(folds)].sum(1))
+        return int(merits.argmax())
+
+    def _run_merits(self, folds: Sequence[int]) -> np.ndarray:
+        """Merits (runs,) on the rows that weights are fitted on: seed groups of one run are known there."""
+        assert isinstance(self.fitted, Valued)
+        if len(self.runs) == len(self.seed_groups):
+            return climb_from(self.fitted, folds).scores()
+        found, rows, channels = [], self.fitted.rows, list(self.channels)
+        for run in self.runs:
+            alone = gather_values(self.labelled, [SeedGroup("", (run,))], channels, rows, self.fitted.values.dtype)
+            found.append(climb_from(alone, folds).scores()[0])
+        return np.array(found)
 
     @cached_property
     def _totals(self) -> np.ndarray:
@@ -242,6 +268,8 @@ def make_pool(
 ) -> Pool:
     """One pass over the stored probabilities, in parts; what does not fit in memory goes into `scratch`."""
     competition, seed_groups = labelled.competition, make_seed_groups(candidates, limits)
+    if not says_all(competition):
+        return _valued_pool(labelled, seed_groups, limits)
     width, classes = len(competition.scored) * len(seed_groups), len(competition.task.classes)
     pixels = int(np.prod(labelled.truth.shape[1:]))
     kept = max(1, min(ITEMS, 2**28 // (4 * width)))  # 256 MiB at most
@@ -270,13 +298,33 @@ def make_pool(
     return Pool(labelled, seed_groups, contested, fitted, *joined, limits.bounds)
 
 
+def _valued_pool(labelled: Labelled, seed_groups: tuple[SeedGroup, ...], limits: Limits) -> Pool:
+    """Of any task and metric: values of all samples, or of as many in each fold as memory allows."""
+    channels = list(SeedGroups(labelled, seed_groups).channels)
+    pixels = labelled.truth.shape[1:] if labelled.masks else ()
+    dtype = np.dtype((np.uint8 if _bytes_do(seed_groups) else np.uint16) if labelled.masks else np.float32)
+    size = len(seed_groups) * len(channels) * int(np.prod(pixels)) * dtype.itemsize
+    folds = [labelled.rows(k) for k in range(labelled.folds)]
+    every = max(1, -(-sum(map(len, folds)) * size // VALUES))
+    fitted = gather_values(labelled, seed_groups, channels, np.concatenate([own[::every] for own in folds]), dtype)
+    values = np.zeros((0, len(channels), len(seed_groups)), np.float32)
+    if not labelled.masks:
+        values = np.moveaxis(fitted.values, 0, 2)
+    items = len(values)
+    return Pool(labelled, seed_groups, None, fitted, values, fitted.truth[:items], fitted.fold[:items], limits.bounds)
+
+
+def _bytes_do(seed_groups: Sequence[SeedGroup]) -> bool:
+    return all(len(group.members) == 1 and group.members[0].oof.dtype == np.uint8 for group in seed_groups)
+
+
 def read_parts(labelled: Labelled, seed_groups: tuple[SeedGroup, ...]) -> Iterator[Part]:
     """Fold, rows, values (M, n, S, ...) and targets of all rows that have a fold, as whole numbers.
 
     uint8 where all is stored so, else uint16: the rounding is then finer than that of float16 near 1.
     """
     scored, pixels = list(labelled.competition.scored), labelled.truth.shape[1:]
-    bytes_do = all(len(group.members) == 1 and group.members[0].oof.dtype == np.uint8 for group in seed_groups)
+    bytes_do = _bytes_do(seed_groups)
     dtype = np.uint8 if bytes_do else np.uint16
     step = max(1, PART // (len(seed_groups) * len(scored) * int(np.prod(pixels)) * 4))
     for k in range(labelled.folds):

@@ -8,16 +8,24 @@ are not negative; they are counted once and not looked at again. The rest are th
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from toolkit.metrics.confusion import MacroF1, confusion_by_sample
-from toolkit.metrics.metric import Metric
+from toolkit.competition import Competition
+from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MeanIoU, confusion_by_sample
 from toolkit.probabilities import open_probabilities, read
-from toolkit.task import IGNORED
+from toolkit.task import IGNORED, Classification
 
 AGREED = 255  # no label: the item is contested
+
+
+def says_all(competition: Competition) -> bool:
+    """Does the confusion matrix of labels by arg max say all that the metric asks for?"""
+    task = competition.task
+    unknown = isinstance(task, Classification) and task.unknown is not None
+    return task.exclusive and not unknown and isinstance(competition.metric, ConfusionMetric)
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Contested:
     settled: np.ndarray
     fold: np.ndarray
     scored: tuple[int, ...]
-    metric: Metric
+    metric: ConfusionMetric
     candidates: int
     every: np.ndarray | None = None  # int64 (C,); None: all are here
 
@@ -73,7 +81,7 @@ def gather(
     parts: Iterable[Part],
     fold: np.ndarray,
     classes: int,
-    metric: Metric,
+    metric: Any,
     scored: Sequence[int],
     scratch: Path | None = None,
     limit: int = 2**30,
@@ -85,7 +93,7 @@ def gather(
     """
     settled = np.zeros((len(fold), classes, classes), np.int64)
     counted = np.zeros(256, np.bool_)  # a truth whose row no score reads need not be followed
-    counted[list(range(classes)) if isinstance(metric, MacroF1) else list(scored)] = True
+    counted[list(scored) if isinstance(metric, Accuracy | MeanIoU) else list(range(classes))] = True
     labels = np.array([*scored], np.uint8)
     blocks: list[Block] = []
     held, candidates = 0, 0

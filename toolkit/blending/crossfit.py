@@ -6,16 +6,19 @@ whole procedure, the choice of the blender included (nested cross-validation; Va
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolkit.blending.blenders import SINGLE, Blender
+from toolkit.blending.blenders import SINGLE, Blender, with_decisions
 from toolkit.blending.candidates import Pool
-from toolkit.blending.solution import Solution, fold_confusions
+from toolkit.blending.solution import Solution, fold_tally
+from toolkit.metrics.confusion import ConfusionMetric
+from toolkit.metrics.tally import Counts, Tally, joined
 from toolkit.scoring.bootstrap import resample
 
 DRAWS = 200
+AT_ONCE = 100  # draws: they bound the memory, as groups can be many
 UNREAL = 0.05  # probability of a gain over the best run below which a blend gives way to it
 Key = tuple[int, ...]
 Part = tuple[Blender, Solution]
@@ -23,7 +26,7 @@ Part = tuple[Blender, Solution]
 
 @dataclass(frozen=True)
 class BlenderScore:
-    """One blender: its cross-fitted score and the score of the final fit on what it was fitted on."""
+    """One blender: its cross-fitted score and the score of the final fit on what it was fitted on, both official."""
 
     name: str
     score: float
@@ -52,15 +55,52 @@ class CrossFit:
     gave_way: str | None = None
 
 
-def simplest_within(scores: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """bool (E,): the best and those whose distance to it is no more than its standard error.
+def simplest_within(merits: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """bool (E,): the best and those whose distance to it is no more than its standard error. More is better.
 
-    draws (D, E): scores of each on the same resampled data, so that the error is that of the difference.
+    draws (D, E): merits of each on the same resampled data, so that the error is that of the difference.
     """
-    best = int(scores.argmax())
+    best = int(merits.argmax())
     noise = np.std(draws[:, [best]] - draws, axis=0)
-    within: np.ndarray = scores[best] - scores <= noise + 1e-12
+    within: np.ndarray = merits[best] - merits <= noise + 1e-12
     return within
+
+
+def merits(tallies: Sequence[Tally]) -> np.ndarray:
+    """(E,): official scores of several predictions of the same samples, times the metric's sign; none is the worst."""
+    first = tallies[0]
+    if isinstance(first, Counts) and isinstance(first.metric, ConfusionMetric):
+        total = np.stack([one.counts.sum(0, dtype=np.int64) for one in tallies])  # type: ignore[attr-defined]
+        return first.metric.sign * first.metric.of_counts(total, first.scored)
+    found = np.array([one.metric.sign * one.score() for one in tallies])
+    return np.nan_to_num(found, nan=-np.inf)
+
+
+def merit_draws(tallies: Sequence[Tally], groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:
+    """(draws, E): the same where groups are drawn with replacement, the same ones for all.
+
+    A draw in which there is no score says nothing: all have the merit that they have as a whole.
+    """
+    first = tallies[0]
+    if isinstance(first, Counts) and isinstance(first.metric, ConfusionMetric):
+        counts = np.stack([one.counts for one in tallies], axis=1)  # type: ignore[attr-defined]
+        found: np.ndarray = first.metric.of_counts(resample(counts, groups, seed, draws), first.scored)
+        return first.metric.sign * found
+    by_group = [one.by_group(groups) for one in tallies]
+    rng, number = np.random.default_rng(seed), len(by_group[0])
+    made = []
+    for start in range(0, draws, AT_ONCE):
+        size = min(AT_ONCE, draws - start)
+        times = rng.multinomial(number, np.full(number, 1 / number), size=size).astype(np.float64)
+        made.append(np.stack([one.scores(times) for one in by_group], axis=1))
+    return np.nan_to_num(first.metric.sign * np.concatenate(made), nan=-np.inf)
+
+
+def _small(tally: Tally) -> Tally:
+    """Confusion matrices in as few bytes as hold them: many blends' are kept at once."""
+    if not isinstance(tally, Counts) or tally.counts.dtype != np.int64:
+        return tally
+    return replace(tally, counts=tally.counts.astype(np.uint8 if tally.counts.max(initial=0) < 256 else np.int32))
 
 
 def cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None = None) -> CrossFit:
@@ -70,56 +110,53 @@ def cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None = None)
     probability under UNREAL gives way to `single`, all of whose numbers are then the blend's.
     """
     folds, group = pool.folds, pool.labelled.group
-    score = pool.labelled.competition.score
     may = [one for one in blenders if one.linear or pool.labelled.competition.try_submission is None]
     wanted = next((one for one in blenders if one.name == asked), None)
     solutions: dict[tuple[str, Key], Solution] = {}
-    found: dict[tuple[str, Key, int], np.ndarray] = {}
+    found: dict[tuple[str, Key, int], Tally] = {}
 
     def fit(blender: Blender, without: Key) -> Solution:
         key = (blender.name, without)
         if key not in solutions:
             rest = [k for k in folds if k not in without]
             first = [fit(one, without) for one in blenders if one.name == blender.after]
-            solutions[key] = blender.fit(pool, rest, *first)
+            solutions[key] = with_decisions(pool, blender.fit(pool, rest, *first), rest)
         return solutions[key]
 
-    def matrices(blender: Blender, without: Key, fold: int) -> np.ndarray:
+    def counted(blender: Blender, without: Key, fold: int) -> Tally:
         key = (blender.name, without, fold)
         if key not in found:
-            made = fold_confusions(pool, fit(blender, without), fold)
-            found[key] = made.astype(np.uint8 if made.max() < 256 else np.int32)
+            found[key] = _small(fold_tally(pool, fit(blender, without), fold))
         return found[key]
 
     def groups_of(some: Sequence[int]) -> np.ndarray:
         return np.concatenate([group[pool.labelled.rows(k)] for k in some])
 
-    def out_of_fold(blender: Blender, inside: Sequence[int], without: Key) -> np.ndarray:
-        """Confusion matrices of the samples of `inside`, each fold's fitted without itself and `without`.
+    def out_of_fold(blender: Blender, inside: Sequence[int], without: Key) -> Tally:
+        """Of the samples of `inside`, each fold's fitted without itself and `without`.
 
         One fold alone has no other to be fitted on: it is scored by what was fitted on it.
         """
         keys = [without if len(inside) == 1 else tuple(sorted({*without, j})) for j in inside]
-        return np.concatenate([matrices(blender, key, j) for key, j in zip(keys, inside, strict=True)])
+        return joined([counted(blender, key, j) for key, j in zip(keys, inside, strict=True)])
 
     def choose(inside: Sequence[int], without: Key) -> list[Blender]:
         """Those within noise of the best eligible one, from the simplest on."""
-        whole = np.stack([out_of_fold(blender, inside, without) for blender in may], axis=1)
-        draws = score(resample(whole, groups_of(inside), draws=DRAWS))
-        within = simplest_within(score(whole.sum(0, dtype=np.int64)), draws)
+        every = [out_of_fold(blender, inside, without) for blender in may]
+        within = simplest_within(merits(every), merit_draws(every, groups_of(inside), draws=DRAWS))
         return [blender for blender, near in zip(may, within, strict=True) if near]
 
     def naive(blender: Blender) -> float:
-        return float(score(np.sum([fold_confusions(pool, fit(blender, ()), k).sum(0) for k in folds], axis=0)))
+        return joined([fold_tally(pool, fit(blender, ()), k) for k in folds]).score()
 
     def against(parts: Sequence[Part]) -> tuple[float, float, float]:
         """The parts' score, that of the best run, and the probability that the gain is one."""
-        pairs = [[matrices(one, (k,), k) for one in (blender, SINGLE)] for k, (blender, _) in enumerate(parts)]
-        both = np.concatenate([np.stack(pair, axis=1) for pair in pairs]).astype(np.int64)
-        draws = score(resample(both, groups_of(folds), seed=1))
+        ours = joined([counted(blender, (k,), k) for k, (blender, _) in enumerate(parts)])
+        theirs = joined([counted(SINGLE, (k,), k) for k in folds])
+        draws = merit_draws([ours, theirs], groups_of(folds), seed=1)
         gain = draws[:, 0] - draws[:, 1]
-        ours, theirs = map(float, score(both.sum(0)))
-        return ours, theirs, float((gain > 0).mean() + (gain == 0).mean() / 2)
+        scores = ours.metric.sign * merits([ours, theirs])
+        return float(scores[0]), float(scores[1]), float((gain > 0).mean() + (gain == 0).mean() / 2)
 
     parts = []
     for k in folds:
@@ -139,7 +176,7 @@ def cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None = None)
     table = [
         BlenderScore(
             one.name,
-            float(score(out_of_fold(one, folds, ()).sum(0, dtype=np.int64))),
+            out_of_fold(one, folds, ()).score(),
             naive(one),
             one in may,
             one in within,

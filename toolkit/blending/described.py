@@ -1,6 +1,7 @@
 """The solutions of a blend as `blend.json` has them, and what they make of other predictions of the same runs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from toolkit.blending.blenders import Blender
 from toolkit.blending.candidates import Pool
 from toolkit.blending.crossfit import CrossFit
 from toolkit.blending.solution import Solution, mix_parts, run_shares, whole
+from toolkit.blending.valued import spans_of_one
 from toolkit.competition import Competition
+from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.probabilities import Mix, probabilities
 
 FINAL = "final"  # the solution that is handed in, beside those of the folds
@@ -26,7 +29,7 @@ def describe(pool: Pool, fitted: CrossFit) -> dict[str, Any]:
 
 def _described(pool: Pool, blender: Blender, solution: Solution) -> dict[str, Any]:
     """`runs` has every run's share, those without any too."""
-    biases, temperatures = None, solution.temperatures
+    biases, temperatures, slopes, decisions = None, solution.temperatures, solution.slopes, solution.decisions
     if solution.biases is not None:
         of_class = np.zeros(pool.classes)
         of_class[list(pool.scored)] = solution.biases
@@ -36,8 +39,22 @@ def _described(pool: Pool, blender: Blender, solution: Solution) -> dict[str, An
         "runs": {run.name: share for run, share in zip(pool.runs, run_shares(pool, solution), strict=True)},
         "biases": biases,
         "temperatures": None if temperatures is None else temperatures.tolist(),
+        "slopes": None if slopes is None else slopes.tolist(),
         "smallest_region": solution.smallest,
+        "decisions": None if decisions == PLAIN else asdict(decisions),
     }
+
+
+def decisions_of(described: Mapping[str, Any]) -> Decisions:
+    """Of what `blend.json` describes, or of one of its folds; PLAIN where nothing was to be decided."""
+    stored: Mapping[str, Any] = described.get("decisions") or {}
+    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in stored.items()}
+    return Decisions(**values)
+
+
+def fold_decisions(described: Mapping[str, Any]) -> list[Decisions]:
+    """Of each fold, fitted without it."""
+    return [decisions_of(part) for part in described["folds"]]
 
 
 def quantiles_of(fitted: CrossFit) -> dict[str, np.ndarray]:
@@ -62,13 +79,15 @@ def _solution(
     part: Mapping[str, Any], groups: Sequence[Sequence[str]], quantiles: np.ndarray | None, competition: Competition
 ) -> Solution:
     """Members of a seed group share its weight; one that has none takes no part in it."""
-    biases, temperatures = part.get("biases"), part.get("temperatures")
+    biases, temperatures, slopes = part.get("biases"), part.get("temperatures"), part.get("slopes")
     return Solution(
         weights=np.array([sum(part["runs"][name] for name in group) for group in groups]),
         biases=None if biases is None else np.array(biases)[list(competition.scored)],
         temperatures=None if temperatures is None else np.array(temperatures),
         quantiles=quantiles,
         smallest=part.get("smallest_region", 0),
+        slopes=None if slopes is None else np.array(slopes),
+        decisions=decisions_of(part),
     )
 
 
@@ -81,7 +100,8 @@ def out_of_fold_mix(
     described: Mapping[str, Any], quantiles: Mapping[str, np.ndarray], competition: Competition
 ) -> Mix:
     """What a blend makes of anything that `runs_used` predicted, in their order: each fold by its own solution."""
-    names, scored = runs_used(described), list(competition.scored)
+    names, task = runs_used(described), competition.task
+    channels = list(competition.scored if task.exclusive else range(task.channels))
     groups = _groups(described)
     solutions = [
         _solution(part, groups, quantiles.get(str(k)), competition) for k, part in enumerate(described["folds"])
@@ -95,10 +115,10 @@ def out_of_fold_mix(
             def mean(group: int, shares: Any = shares, rows: Any = rows) -> np.ndarray:
                 """Of the members that have a share, in which they are alike."""
                 members = [names.index(name) for name in groups[group] if shares[name]]
-                return np.mean([probabilities(stored[at][rows])[:, scored] for at in members], axis=0)
+                return np.mean([probabilities(stored[at][rows])[:, channels] for at in members], axis=0)
 
-            values = mix_parts(solutions[k], mean)
-            result[rows] = whole(solutions[k], values, scored, result.shape[1])
+            values = mix_parts(solutions[k], mean, spans_of_one(task))
+            result[rows] = whole(solutions[k], values, channels, result.shape[1])
         return result
 
     return mix

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
+from toolkit.blending.climbs import Climb
 from toolkit.blending.contested import Contested
+from toolkit.blending.valued import Valued
 from toolkit.metrics.confusion import Accuracy
 from toolkit.probabilities import read
 
@@ -88,10 +90,13 @@ class HillClimb:
     def __init__(self, contested: Contested, folds: Sequence[int]) -> None:
         self.contested, self.blocks = contested, contested.chosen(folds)
         self.base = contested.base(folds)
+        self.reset()
+
+    def reset(self) -> None:
         self.states = [np.zeros(block.values.shape[:2], np.int32) for block in self.blocks]
 
     def scores(self, taken: int = -1) -> np.ndarray:
-        """Scores (M,) with one added to each candidate's weight in turn, once that of `taken` was for good."""
+        """Merits (M,) with one added to each candidate's weight in turn, once that of `taken` was for good."""
         own, many = self.contested, self.contested.candidates
         counts = np.zeros((len(self.base), len(own.scored), many), np.int64)
         still = np.zeros(counts.shape[:2], np.int64)
@@ -105,11 +110,16 @@ class HillClimb:
         confusion = np.repeat(self.base[None], many, 0)
         every = 1 if own.every is None else own.every[:, None]
         confusion[:, :, list(own.scored)] += every * (counts.transpose(2, 0, 1) + still)
-        return own.metric.of_counts(confusion, own.scored)
+        return own.metric.sign * own.metric.of_counts(confusion, own.scored)
+
+
+def climb_from(among: Contested | Valued, folds: Sequence[int]) -> HillClimb | Climb:
+    """All weights 0, on these folds."""
+    return HillClimb(among, folds) if isinstance(among, Contested) else among.climb(folds)
 
 
 def greedy(
-    contested: Contested,
+    among: Contested | Valued,
     folds: Sequence[int],
     steps: int,
     allowed: np.ndarray | None = None,
@@ -119,17 +129,20 @@ def greedy(
 ) -> np.ndarray:
     """Greedy selection with replacement (Caruana et al. 2004), weights int64 (M,) that sum to at most `steps`.
 
-    The best of the steps is taken, the earliest of equals. Among candidates that are equal, one already in comes
+    The best of the steps by the metric's own direction is taken, the earliest of equals; where no step has a score,
+    the first that may be. Among candidates that are equal, one already in comes
     first, then the better one alone. Where there were such, other ones of them are tried on up to `paths` paths
     in all: with accuracy, what is drawn there made differences of .001. allowed: bool (M,). costs (L, M) of each
     candidate in several currencies, which count once however often it is taken, never exceed limits (L,).
     """
-    allowed = np.ones(contested.candidates, np.bool_) if allowed is None else allowed
-    best, found = -1.0, np.zeros(contested.candidates, np.int64)
-    alone = HillClimb(contested, folds).scores()
+    allowed = np.ones(among.candidates, np.bool_) if allowed is None else allowed
+    best, found = -np.inf, np.zeros(among.candidates, np.int64)
+    climb = climb_from(among, folds)
+    alone = climb.scores()
     for path in range(paths):
-        climb, rng, tied = HillClimb(contested, folds), np.random.default_rng(path), False
-        weights, taken = np.zeros(contested.candidates, np.int64), -1
+        climb.reset()
+        rng, tied = np.random.default_rng(path), False
+        weights, taken = np.zeros(among.candidates, np.int64), -1
         for number in range(steps):
             open_now = allowed
             if costs is not None and limits is not None:
@@ -139,13 +152,13 @@ def greedy(
             if not open_now.any():
                 break
             scores = np.where(open_now, climb.scores(taken) if number else alone, -np.inf)
-            equal = np.flatnonzero(scores == scores.max())
+            equal = np.flatnonzero(open_now & (scores == scores.max()))
             used = equal[weights[equal] > 0]
             equal = used if len(used) else equal
             tied |= len(equal) > 1
             taken = int(rng.choice(equal) if path else equal[alone[equal].argmax()])
             weights[taken] += 1
-            if scores.max() > best:
+            if scores.max() > best or not found.any():
                 best, found = float(scores.max()), weights.copy()
         if not tied:
             break

@@ -9,27 +9,33 @@ from matplotlib.figure import Figure
 
 from toolkit.blending.candidates import Pool
 from toolkit.blending.solution import Solution, mix
+from toolkit.blending.valued import Valued
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.pages.pictures import BLUE, VERMILION
 
 SHOWN = 30  # seed groups, the heaviest ones
+COMPARED = 2**22  # values of each
 REPAIRED = 60  # samples in the picture of repairs
 INK, RIGHT, WRONG = BLUE, "#dfe8ef", VERMILION
 
 
 def draw(pool: Pool, solution: Solution, name: str, folder: Path) -> None:
-    """`weights.png`, with several seed groups `correlation.png`, `gain.png` and `repairs.png` too, into `folder`."""
+    """`weights.png`, with several seed groups `correlation.png` and `gain.png`, and where labels are right or wrong by
+    arg max `repairs.png` too, into `folder`.
+    """
     shares = solution.shares
     order = np.argsort(-shares, kind="stable")[:SHOWN]
     names = [_short(pool, int(m)) for m in order]
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figures = {"weights": _weights(shares[order], names, name)}
         if len(pool.seed_groups) > 1:
-            scores, right = _right_after_each(pool, shares, order)
+            whole = isinstance(pool.fitted, Valued)
+            scores, right = (_scores_after_each if whole else _right_after_each)(pool, shares, order)
             added = [names[0], *(f"+ {one}" for one in names[1 : len(scores)])]
             figures["correlation"] = _correlation(pool, order, names)
             figures["gain"] = _gain(pool, scores, added)
-            figures["repairs"] = _repairs(pool, right, added)
+            if not whole:
+                figures["repairs"] = _repairs(pool, right, added)
         for file, figure in figures.items():
             figure.savefig(folder / f"{file}.png", dpi=110, bbox_inches="tight")
 
@@ -53,10 +59,11 @@ def _weights(weights: np.ndarray, names: Sequence[str], name: str) -> Figure:
 
 
 def _correlation(pool: Pool, order: np.ndarray, names: Sequence[str]) -> Figure:
-    """Of the out-of-fold probabilities of the true class: the lower, the more one run can repair of the other."""
-    position = pool.position[pool.truth]
-    known = position >= 0
-    own = pool.values[known, position[known]][:, order]
+    """Of the out-of-fold probabilities of the true class, or of all that is predicted: the lower, the more one run can
+    repair of the other.
+    """
+    own, what = _compared(pool)
+    own = own[:, order]
     with np.errstate(invalid="ignore"):
         alike = np.corrcoef(own, rowvar=False)
     figure = Figure(figsize=(4.5 + 0.42 * len(names), 2.8 + 0.36 * len(names)), layout="constrained")
@@ -65,13 +72,38 @@ def _correlation(pool: Pool, order: np.ndarray, names: Sequence[str]) -> Figure:
     picture = axes.imshow(alike, cmap="viridis", vmin=low, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
     axes.set_yticks(range(len(names)), names)
-    figure.suptitle("Correlation of the true class's probability", x=0.02, ha="left")
+    figure.suptitle(f"Correlation of {what}", x=0.02, ha="left")
     if len(names) <= 12:
         for (row, column), value in np.ndenumerate(alike):
             colour = "white" if value < (low + 1) / 2 else "black"
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(picture, ax=axes, shrink=0.8)
     return figure
+
+
+def _compared(pool: Pool) -> tuple[np.ndarray, str]:
+    """What seed groups are held against each other by, (n, M), and its name."""
+    if pool.labelled.competition.task.exclusive and len(pool.values) and pool.truth.ndim == 1:
+        position = np.where(pool.truth < 0, -1, pool.position[pool.truth])
+        known = position >= 0
+        return pool.values[known, position[known]], "the true class's probability"
+    assert isinstance(pool.fitted, Valued)
+    values = pool.fitted.values
+    rows = np.arange(len(values[0]))[:: max(1, values[0].size // COMPARED)]
+    flat = values[:, rows].astype(np.float32).reshape(len(values), len(rows), values.shape[2], -1)
+    # each channel about its own mean: how often a label is given isn't what runs differ in
+    return (flat - flat.mean((1, 3), keepdims=True)).reshape(len(values), -1).T, "what is predicted"
+
+
+def _scores_after_each(pool: Pool, weights: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `_right_after_each` for any task and metric; nothing is right or wrong."""
+    assert isinstance(pool.fitted, Valued)
+    scores, sign = [], pool.labelled.competition.metric.sign
+    for number in range(1, int((weights[order] > 0).sum()) + 1):
+        part = np.zeros_like(weights)
+        part[order[:number]] = weights[order[:number]]
+        scores.append(sign * pool.fitted.merit(part, pool.folds))
+    return np.array(scores), np.empty(0)
 
 
 def _right_after_each(pool: Pool, weights: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from scipy.optimize import minimize_scalar
 
-from toolkit.metrics.metric import Metric
+from toolkit.metrics.confusion import ConfusionMetric
 
 FLOOR = 1e-6  # probabilities below are taken for it in logarithms
 GRID = np.linspace(-3, 3, 301)  # biases that are tried, in natural logarithms
@@ -14,6 +14,8 @@ ROUNDS = 4  # over the classes, at most
 REGIONS = (4, 8, 16, 32, 64)  # smallest sizes that are tried, in pixels
 SURE = 0.6  # more than half, so that storing it in a byte changes nothing
 TEMPERATURES = 0.2, 5.0  # lowest and highest
+SLOPES, SHIFT = (0.2, 5.0), 5.0  # lowest and highest slope of a logit, largest shift
+ROUNDS_OF_NEWTON = 30
 
 
 def biased(probabilities: np.ndarray, biases: np.ndarray) -> np.ndarray:
@@ -24,7 +26,7 @@ def biased(probabilities: np.ndarray, biases: np.ndarray) -> np.ndarray:
 
 
 def tune_biases(
-    probabilities: np.ndarray, truth: np.ndarray, metric: Metric, scored: Sequence[int], classes: int
+    probabilities: np.ndarray, truth: np.ndarray, metric: ConfusionMetric, scored: Sequence[int], classes: int
 ) -> np.ndarray:
     """Biases (S,) that maximise the metric on items (n, S) of which `truth` (n,) is the class, one class at a time.
 
@@ -36,7 +38,7 @@ def tune_biases(
     counted = truth < classes
     logs, truth = logs[counted], truth[counted].astype(np.int64)
     columns = np.array(scored)
-    best = -1.0
+    best = -np.inf
     for _ in range(ROUNDS):
         before = best
         for c in range(len(scored)):
@@ -52,7 +54,7 @@ def tune_biases(
             lost = np.pad(lost, (0, (len(GRID) + 1) * classes**2 - len(lost))).reshape(-1, classes, classes)
             confusion = lost.sum(0) - lost[:-1].cumsum(0)
             confusion[:, :, scored[c]] += won.reshape(-1, classes)[:-1].cumsum(0)
-            scores = metric.of_counts(confusion, scored)
+            scores = metric.sign * metric.of_counts(confusion, scored)
             equal = np.flatnonzero(scores >= scores.max() - 1e-12)
             now = int(np.abs(GRID - biases[c]).argmin())
             if scores.max() > scores[now] + 1e-12:
@@ -81,6 +83,41 @@ def tune_temperature(probabilities: np.ndarray, position: np.ndarray) -> float:
     low, high = np.log(TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))
+
+
+def sloped(probabilities: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """Probabilities (n, S) of yes or no, whose logits are multiplied by slopes (S, 2)[:, 0], [:, 1] being added."""
+    return _sigmoid(_logit(probabilities) * slopes[:, 0] + slopes[:, 1]).astype(np.float32)
+
+
+def tune_slopes(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Slope and shift (2,) of the logits of least log loss (Platt 1999), for items (n,) whose truth is 0 or 1.
+
+    Both are drawn to no change as if a further sample were known, so that a label without a yes keeps its values.
+    """
+    logits, start = _logit(probabilities).astype(np.float64), np.array([1.0, 0.0])
+    found = start.copy()
+    for _ in range(ROUNDS_OF_NEWTON):
+        given = _sigmoid(found[0] * logits + found[1])
+        inputs = np.stack([logits, np.ones_like(logits)], axis=1)
+        slope = inputs.T @ (given - truth) + (found - start)
+        curve = (inputs * (given * (1 - given))[:, None]).T @ inputs + np.eye(2)
+        step = np.clip(np.linalg.solve(curve, slope), -2, 2)
+        found = found - step
+        if np.abs(step).max() < 1e-6:
+            break
+    return np.array([np.clip(found[0], *SLOPES), np.clip(found[1], -SHIFT, SHIFT)])
+
+
+def _logit(probabilities: np.ndarray) -> np.ndarray:
+    inside = np.clip(probabilities, FLOOR, 1 - FLOOR)
+    result: np.ndarray = np.log(inside / (1 - inside))
+    return result
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    result: np.ndarray = 1 / (1 + np.exp(-logits))
+    return result
 
 
 def without_small_regions(labels: np.ndarray, smallest: int) -> np.ndarray:

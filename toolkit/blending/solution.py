@@ -9,14 +9,17 @@ import numpy as np
 from numba import njit
 
 from toolkit.blending.candidates import PART, Pool, SeedGroups
-from toolkit.blending.postprocessing import biased, tempered, with_labels, without_small_regions
+from toolkit.blending.postprocessing import biased, sloped, tempered, with_labels, without_small_regions
+from toolkit.blending.valued import WHOLE, spans_of_one
+from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
+from toolkit.metrics.tally import Counts, Tally, joined
 from toolkit.probabilities import chunks, read, write_probabilities
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A fitted blend of M seed groups with S scored classes."""
+    """A fitted blend of M seed groups with S channels: scored classes, labels, numbers or grades."""
 
     weights: np.ndarray  # (M,); only their proportions matter
     biases: np.ndarray | None = None  # (S,), added to the logarithms of the mixture
@@ -24,6 +27,8 @@ class Solution:
     quantiles: np.ndarray | None = None  # (M, S, Q), by which probabilities become ranks
     smallest: int = 0  # pixels; smaller regions of a mask take their surroundings' class
     member: int | None = None  # of the one seed group that has a weight, taken alone: its place there
+    slopes: np.ndarray | None = None  # (M, S, 2), by which logits are multiplied before they are mixed, and a shift
+    decisions: Decisions = PLAIN  # what becomes of the mixture
 
     @property
     def shares(self) -> np.ndarray:
@@ -34,17 +39,16 @@ class Solution:
     @property
     def only_weights(self) -> bool:
         """Nothing but a weighting of seed groups, so that the contested items alone say what it scores."""
-        others = (self.biases, self.temperatures, self.quantiles, self.member)
+        others = (self.biases, self.temperatures, self.quantiles, self.slopes, self.member)
         return not self.smallest and all(one is None for one in others)
 
     @property
     def of_those_with_a_share(self) -> "Solution":
         """The same without the seed groups that have no share."""
         used = self.weights > 0
-        temperatures, quantiles = (
-            each if each is None else each[used] for each in (self.temperatures, self.quantiles)
-        )
-        return replace(self, weights=self.weights[used], temperatures=temperatures, quantiles=quantiles)
+        names = ("temperatures", "quantiles", "slopes")
+        kept: dict[str, Any] = {n: each if each is None else each[used] for n in names for each in (getattr(self, n),)}
+        return replace(self, weights=self.weights[used], **kept)
 
 
 def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:
@@ -59,13 +63,14 @@ def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:
 
 
 def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
-    """Blended probabilities float32 (n, C, ...) of rows of the `oof` or `test` arrays; unscored classes get 0."""
-    scored = list(pool.scored)
-    if solution.temperatures is None and solution.quantiles is None:
+    """Blended values float32 (n, channels, ...) of rows of the `oof` or `test` arrays; unscored classes get 0."""
+    channels, task = list(pool.channels), pool.labelled.competition.task
+    if solution.temperatures is None and solution.quantiles is None and solution.slopes is None:
         values = _weighted(pool, solution, which, rows)
     else:
-        values = mix_parts(solution, lambda m: pool.seed_groups[m].mean(which, rows)[:, scored])
-    return whole(solution, values, scored, pool.classes)
+        spans = spans_of_one(task)
+        values = mix_parts(solution, lambda m: pool.seed_groups[m].mean(which, rows)[:, channels], spans)
+    return whole(solution, values, channels, task.channels)
 
 
 def write_mixed(path: Path, pool: SeedGroups, solution: Solution, samples: int, dtype: type) -> None:
@@ -74,27 +79,28 @@ def write_mixed(path: Path, pool: SeedGroups, solution: Solution, samples: int, 
     write_probabilities(path, parts, pool.labelled.probability_shape(samples), dtype)
 
 
-def whole(solution: Solution, values: np.ndarray, scored: Sequence[int], classes: int) -> np.ndarray:
-    """Mixed values (n, S, ...) as they are handed in: float32 (n, C, ...), small regions of masks cleaned up."""
+def whole(solution: Solution, values: np.ndarray, channels: Sequence[int], number: int) -> np.ndarray:
+    """Mixed values (n, S, ...) as they are handed in: (n, channels, ...), small regions of masks cleaned up."""
     if solution.smallest:
         labels = without_small_regions(values.argmax(1).astype(np.uint8), solution.smallest)
         values = with_labels(values, labels)
-    result = np.zeros((len(values), classes, *values.shape[2:]), np.float32)
-    result[:, list(scored)] = values
+    result = np.zeros((len(values), number, *values.shape[2:]), np.float32)
+    result[:, list(channels)] = values
     return result
 
 
 def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """As `mix`, one stored array at a time in one pass each."""
-    shape = (len(rows), len(pool.scored), *pool.labelled.truth.shape[1:])
+    pixels = pool.labelled.truth.shape[1:] if pool.labelled.masks else ()
+    shape = (len(rows), len(pool.channels), *pixels)
     total = np.zeros((*shape[:2], int(np.prod(shape[2:]))), np.float32)
     for run, share in zip(pool.runs, run_shares(pool, solution), strict=True):
         if share:
             part = read(getattr(run, which), rows)
             scale = 255 if part.dtype == np.uint8 else 1
             part = part if part.dtype == np.uint8 else part.astype(np.float32)
-            _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.scored), np.float32(share / scale))
-    return _normalised(total.reshape(shape), solution)
+            _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.channels), np.float32(share / scale))
+    return _normalised(total.reshape(shape), solution, spans_of_one(pool.labelled.competition.task))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -105,33 +111,57 @@ def _accumulate(total: np.ndarray, part: np.ndarray, scored: np.ndarray, share: 
                 total[i, s, p] += share * part[i, scored[s], p]
 
 
-def mix(solution: Solution, values: np.ndarray) -> np.ndarray:
-    """Blended probabilities float32 (n, S, ...) of values (n, S, ..., M)."""
-    return mix_parts(solution, lambda m: values[..., m])
+def mix(solution: Solution, values: np.ndarray, spans: Sequence[slice] = WHOLE) -> np.ndarray:
+    """Blended values float32 (n, S, ...) of values (n, S, ..., M). spans: what sums to 1."""
+    return mix_parts(solution, lambda m: values[..., m], spans)
 
 
-def mix_parts(solution: Solution, part_of: Callable[[int], np.ndarray]) -> np.ndarray:
+def mix_parts(solution: Solution, part_of: Callable[[int], np.ndarray], spans: Sequence[slice] = WHOLE) -> np.ndarray:
     """As `mix`, of the values (n, S, ...) of each seed group that has a share."""
     total: Any = 0.0
     for m in np.flatnonzero(solution.weights):
         part = part_of(int(m))
         if solution.temperatures is not None:
             part = tempered(part, float(solution.temperatures[m]))
+        if solution.slopes is not None:
+            part = sloped(part, solution.slopes[m])
         if solution.quantiles is not None:
             ranks = np.linspace(0, 1, solution.quantiles.shape[2])
             part = np.stack([np.interp(part[:, s], q, ranks) for s, q in enumerate(solution.quantiles[m])], axis=1)
         total = total + part * np.float32(solution.shares[m])
-    return _normalised(total, solution).astype(np.float32)
+    return _normalised(total, solution, spans).astype(np.float32)
 
 
-def _normalised(total: np.ndarray, solution: Solution) -> np.ndarray:
-    """Sums (n, S, ...) of 1, with the solution's biases; ranks, and what was rounded, have others."""
-    total = total / np.maximum(total.sum(1, keepdims=True), 1e-30)
+def _normalised(total: np.ndarray, solution: Solution, spans: Sequence[slice]) -> np.ndarray:
+    """Sums (n, S, ...) of 1 over each span, with the solution's biases; ranks, and what was rounded, have others."""
+    if spans == WHOLE:
+        total = total / np.maximum(total.sum(1, keepdims=True), 1e-30)
+    else:
+        for span in spans:
+            total[:, span] = total[:, span] / np.maximum(total[:, span].sum(1, keepdims=True), 1e-30)
     return total if solution.biases is None else biased(total, solution.biases)
+
+
+def fold_tally(pool: Pool, solution: Solution, fold: int) -> Tally:
+    """What the metric counts of one fold's samples, in order, under the solution's own decisions."""
+    competition = pool.labelled.competition
+    if pool.contested is not None:
+        return Counts(competition.metric, fold_confusions(pool, solution, fold), pool.scored)  # type: ignore[arg-type]
+    labelled, rows = pool.labelled, pool.labelled.rows(fold)
+    pixels = int(np.prod(labelled.truth.shape[1:])) if labelled.masks else 1
+    step = max(1, PART // (4 * competition.task.channels * pixels))
+    parts = np.split(rows, range(step, len(rows), step))
+    return joined(
+        [
+            competition.tally(np.asarray(labelled.truth[at]), mixed(pool, solution, "oof", at), solution.decisions)
+            for at in parts
+        ]
+    )
 
 
 def fold_confusions(pool: Pool, solution: Solution, fold: int) -> np.ndarray:
     """Confusion matrices (n, C, C) of one fold's samples, in order."""
+    assert pool.contested is not None
     if solution.only_weights:
         return pool.contested.confusions(solution.weights, fold)
     if solution.member is not None:

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from toolkit.blending.candidates import Candidate, Limits
-from toolkit.blending.view_choice import ViewChoice, choose_views
+from toolkit.blending.view_choice import ViewChoice, choose_views, seen_where
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import EXACT, IDENTITY, Mean, parse_views, predict_views
+from toolkit.outcome import number
 from toolkit.predictions import Predictions
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
@@ -78,9 +79,9 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
     def out_of_fold(view: str) -> Iterator[np.ndarray]:
         for at in chunks(len(fold)):
             part = np.zeros((at.stop - at.start, *like.shape[1:]), np.float32)
-            for number in np.unique(fold[at][fold[at] >= 0]):
-                rows = np.flatnonzero(fold[at] == number)
-                part[rows] = predict(number, labelled.images[at.start + rows], view)
+            for k in np.unique(fold[at][fold[at] >= 0]):
+                rows = np.flatnonzero(fold[at] == k)
+                part[rows] = predict(k, labelled.images[at.start + rows], view)
             yield part
 
     for name in missing:
@@ -176,10 +177,11 @@ def averaged_out_of_fold(
 def _mean(
     labelled: Labelled, weights: Mapping[str, float], stored: Mapping[str, np.ndarray], rows: np.ndarray | slice
 ) -> np.ndarray:
-    mean, scored = Mean(), list(labelled.competition.scored)
+    task = labelled.competition.task
+    mean, scored = Mean(), list(labelled.competition.scored if task.exclusive else range(task.channels))
     for view, weight in weights.items():
         part = probabilities(stored[view][rows])
-        mean.add(torch.from_numpy(part[:, scored]), weight)
+        mean.add(torch.from_numpy(part[:, scored]), weight, seen_where(task, view))
     result = np.zeros_like(part)
     result[:, scored] = mean.result().numpy()
     return result
@@ -204,9 +206,9 @@ def through_views(
         progress.say(f"{run.name}: {len(views)} views")
         store_views(run, views, device)
     choice = choose_views(labelled, _means(runs, views, scratch))
-    scores = f"{choice.plain:.4f} without, {choice.crossfitted:.4f} with"
+    scores = f"{number(choice.plain)} without, {number(choice.crossfitted)} with"
     gain = f"{labelled.competition.metric.name} {scores}, of the mean of all runs"
-    if choice.crossfitted <= choice.plain:
+    if not labelled.competition.better(choice.crossfitted, choice.plain):
         progress.say(f"views {', '.join(views)} are not used: {gain}")
         return candidates, None
     shares = (f"{view} {weight:.2f}" for view, weight in zip(choice.views, choice.weights, strict=True))

@@ -1,17 +1,23 @@
-"""Which views of all runs to average, and with which weights: chosen on out-of-fold probabilities."""
+"""Which views of all runs to average, and with which weights: chosen on out-of-fold values."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from toolkit.blending.contested import says_all
+from toolkit.blending.valued import few
 from toolkit.data.labelled import Labelled
-from toolkit.networks.tta import EXACT, IDENTITY
+from toolkit.decisions.decide import PLAIN, Decisions
+from toolkit.decisions.fit import fit_decisions, is_decided
+from toolkit.metrics.tally import Tally, joined
+from toolkit.networks.tta import EXACT, IDENTITY, parse_view, seen_by
 from toolkit.probabilities import probabilities
 from toolkit.store import read_json, write_json
-from toolkit.task import IGNORED
+from toolkit.task import IGNORED, Task
 
 FLIPS = (IDENTITY, "horizontal", "vertical", "both")
 ROUNDS = 8  # of the greedy selection
@@ -32,7 +38,7 @@ class ViewChoice:
 
 
 def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray]) -> ViewChoice:
-    """The views to average and their weights, from out-of-fold probabilities (N, C, ...) of `identity` and others.
+    """The views to average and their weights, from out-of-fold values (N, channels, ...) of `identity` and others.
 
     Candidates: `identity`; equal weights for the flips, for all that only exchange pixels, and for all views; and
     a greedy selection with replacement (Caruana et al. 2004), its weights shrunk half-way to equal ones. The best
@@ -42,7 +48,7 @@ def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray]) -> ViewCh
     Reads every view some ten times in chunks.
     """
     names = tuple(stored)
-    table = ViewConfusions(labelled, stored)
+    table = ViewConfusions(labelled, stored) if says_all(labelled.competition) else ViewTallies(labelled, stored)
     every = np.arange(labelled.folds)
     fits = [every, *(every[every != k] for k in every)]
     plain = tuple(float(name == IDENTITY) for name in names)
@@ -53,12 +59,12 @@ def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray]) -> ViewCh
     ]
     table.measure(greedy)
     best = [
-        max(dict.fromkeys([plain, *equal, own]), key=lambda w, fit=fit: table.score(w, fit))  # type: ignore[misc]
+        max(dict.fromkeys([plain, *equal, own]), key=lambda w, fit=fit: table.merit(w, fit))  # type: ignore[misc]
         for fit, own in zip(fits, greedy, strict=True)
     ]
-    total = sum(table.known[best[1 + k]][k] for k in every)
-    crossfitted, unchanged = float(labelled.competition.score(np.asarray(total))), table.score(plain, every)
-    if crossfitted <= unchanged:
+    sign = labelled.competition.metric.sign
+    crossfitted, unchanged = table.crossfitted(best[1:]), sign * table.merit(plain, every)
+    if not labelled.competition.better(crossfitted, unchanged):
         best = [plain] * len(best)
     kept, *by_fold = ({name: w for name, w in zip(names, one, strict=True) if w} for one in best)
     return ViewChoice(tuple(kept), tuple(kept.values()), crossfitted, unchanged, tuple(by_fold))
@@ -69,7 +75,7 @@ def _shares(weights: Sequence[float]) -> Weights:
 
 
 # greedy.py counts steps to one end, on whole numbers; here each set of folds has its own
-def _greedy(table: "ViewConfusions", start: Weights, fits: Sequence[np.ndarray]) -> list[Weights]:
+def _greedy(table: "ViewConfusions | ViewTallies", start: Weights, fits: Sequence[np.ndarray]) -> list[Weights]:
     """For each set of folds: views added one at a time, with replacement, while the score on those folds gains."""
     counts = [np.array(start) for _ in fits]
     going = set(range(len(fits)))
@@ -77,11 +83,11 @@ def _greedy(table: "ViewConfusions", start: Weights, fits: Sequence[np.ndarray])
         grown = {at: [counts[at] + step for step in np.eye(len(start))] for at in going}
         table.measure([_shares(each.tolist()) for options in grown.values() for each in options])
         for at in sorted(going):
-            scores = [table.score(_shares(each.tolist()), fits[at]) for each in grown[at]]
-            if max(scores) <= table.score(_shares(counts[at].tolist()), fits[at]):
+            merits = [table.merit(_shares(each.tolist()), fits[at]) for each in grown[at]]
+            if max(merits) <= table.merit(_shares(counts[at].tolist()), fits[at]):
                 going.remove(at)
             else:
-                counts[at] = grown[at][int(np.argmax(scores))]
+                counts[at] = grown[at][int(np.argmax(merits))]
     return [_shares(each.tolist()) for each in counts]
 
 
@@ -92,8 +98,14 @@ class ViewConfusions:
         self.labelled, self.stored = labelled, list(stored.values())
         self.known: dict[Weights, np.ndarray] = {}
 
-    def score(self, weights: Weights, folds: np.ndarray) -> float:
-        return float(self.labelled.competition.score(self.known[weights][folds].sum(0)))
+    def merit(self, weights: Weights, folds: np.ndarray) -> float:
+        competition = self.labelled.competition
+        return competition.metric.sign * float(competition.score(self.known[weights][folds].sum(0)))
+
+    def crossfitted(self, chosen: Sequence[Weights]) -> float:
+        """The score where each fold is averaged with weights of its own."""
+        total = sum(self.known[weights][k] for k, weights in enumerate(chosen))
+        return float(self.labelled.competition.score(np.asarray(total)))
 
     def measure(self, candidates: Collection[Weights]) -> None:
         """All that aren't known yet, in one pass over the stored views."""
@@ -119,6 +131,70 @@ class ViewConfusions:
                 label = scored[first_largest(torch.tensordot(share, values, 1)).numpy()[kept]]
                 counts[number] += np.bincount(cell + label, minlength=cells)
         self.known |= dict(zip(fresh, counts.reshape(len(fresh), -1, classes, classes), strict=True))
+
+
+class ViewTallies:
+    """As `ViewConfusions` for any task and metric: what it counts of each fold, of masks of a part of the images.
+
+    What is to be decided is fitted on `identity`: for a fold that a choice is made on, on the others of those.
+    """
+
+    def __init__(self, labelled: Labelled, stored: Mapping[str, np.ndarray]) -> None:
+        self.labelled, self.stored = labelled, list(stored.values())
+        seen = [seen_where(labelled.competition.task, view) for view in stored]
+        self.seen = [np.float32(1) if one is None else one.numpy() for one in seen]
+        self.known: dict[Weights, dict[tuple[int, int], Tally]] = {}
+        size = 4 * labelled.competition.task.channels
+        size *= int(np.prod(labelled.truth.shape[1:], dtype=int)) if labelled.masks else 1
+        self.rows = [few(labelled.rows(k), labelled.folds * size) for k in range(labelled.folds)]
+        plain = stored[IDENTITY]
+        task, metric = labelled.competition.task, labelled.competition.metric
+        self.decided = is_decided(task, metric)
+        self.decisions: dict[tuple[int, int], Decisions] = {}
+        for k in range(labelled.folds):
+            for j in range(k, labelled.folds):
+                found = PLAIN
+                if self.decided and (rest := [i for i in range(labelled.folds) if i not in (j, k)]):
+                    rows = np.sort(np.concatenate([self.rows[i] for i in rest]))
+                    values = probabilities(plain[rows])
+                    found = fit_decisions(task, metric, labelled.truth[rows], values, labelled.competition.scored)
+                self.decisions[j, k] = self.decisions[k, j] = found
+
+    def merit(self, weights: Weights, folds: np.ndarray) -> float:
+        """Of all folds, or of all but one."""
+        left = set(range(self.labelled.folds)) - set(folds.tolist())
+        tallies = [self._tally(weights, int(j), *(left or {int(j)})) for j in folds]
+        found = self.labelled.competition.metric.sign * joined(tallies).score()
+        return -np.inf if np.isnan(found) else found
+
+    def crossfitted(self, chosen: Sequence[Weights]) -> float:
+        """The score where each fold is averaged with weights of its own."""
+        return joined([self._tally(weights, k, k) for k, weights in enumerate(chosen)]).score()
+
+    def _tally(self, weights: Weights, fold: int, without: int) -> Tally:
+        return self.known[weights][fold, without if self.decided else fold]
+
+    def measure(self, candidates: Collection[Weights]) -> None:
+        """All that aren't known yet, in one pass over the stored views."""
+        fresh = [weights for weights in dict.fromkeys(candidates) if weights not in self.known]
+        self.known |= {weights: {} for weights in fresh}
+        for j, rows in enumerate(self.rows) if fresh else ():
+            views = [probabilities(view[rows]) for view in self.stored]
+            for weights in fresh:
+                shares = [np.float32(w) * seen for w, seen in zip(weights, self.seen, strict=True)]
+                total: Any = sum(share * view for share, view in zip(shares, views, strict=True))
+                mixture = total / np.maximum(np.float32(1e-30), sum(shares))
+                for k in range(self.labelled.folds) if self.decided else (j,):
+                    self.known[weights][j, k] = self.labelled.competition.tally(
+                        np.asarray(self.labelled.truth[rows]), mixture, self.decisions[j, k]
+                    )
+
+
+def seen_where(task: Task, view: str) -> torch.Tensor | None:
+    """As `Mean.add` takes it: of one of several classes what isn't seen has 0 for all of them."""
+    if task.exclusive:
+        return None
+    return seen_by(parse_view(view), *task.image_shape[:2]) if task.masks else torch.ones(())
 
 
 def first_largest(values: torch.Tensor) -> torch.Tensor:

@@ -3,8 +3,9 @@
 `cleaning.csv` has the columns index, action, value, reason, confidence. Actions: `drop` leaves a sample out of
 training, and where it `leaves_the_score` also out of every fold; samples with `group` lines of equal value share a
 fold (in plain folds unless the reason is one of the audit's own); `relabel` gives the class `value` (its name or its
-index) to train on. With a question mark (`drop?`) a line is a suggestion: checked like the others, but not obeyed
-until a person takes the question mark away.
+index) to train on, where its reason is that predictions suggested it only if a fold's own judge does so too. With a
+question mark (`drop?`) a line is a suggestion: checked like the others, but not obeyed until a person takes the
+question mark away.
 """
 
 import csv
@@ -16,7 +17,7 @@ import pandas as pd
 
 from toolkit.errors import UserError
 from toolkit.store import Workspace, hash_json
-from toolkit.task import Classification, Task
+from toolkit.task import UNKNOWN, Classification, Grades, Task
 
 COLUMNS = ("index", "action", "value", "reason", "confidence")
 ACTIONS = ("drop", "group", "relabel")
@@ -26,6 +27,7 @@ UNSCORED = "unscored"  # the value of a `drop` line by which a person says that 
 REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
 CONTRADICTORY = "contradictory copies"
 WITHOUT_PREDICTIONS = (REPEATED_PICTURE, REPEATED_MASK, UNLIKE, CONTRADICTORY)
+DOUBTFUL_LABEL, LOOKS_LIKE = "doubtful label", ", looks like "  # the reason of a label that predictions suggest
 SHOWN = 10  # faults in one message
 # How the reasons begin that an audit gives for its `group` lines
 EXACT_COPY, COPY, TILE = FOUND = ("exact copy:", "copy:", "neighbouring tile:")
@@ -65,11 +67,13 @@ def without_found_relatives(cleaning: pd.DataFrame) -> pd.DataFrame:
 def cleaning_hash(workspace: Workspace) -> str | None:
     """Names what is obeyed: index, action and value, in any order; None where nothing is.
 
-    Confidences and suggestions don't count, nor reasons but for whether a `drop` leaves the score by them, so editing
-    them leaves folds and runs valid.
+    Confidences and suggestions don't count, nor reasons but for whether a `drop` leaves the score by them, or a
+    `relabel` is what predictions suggested, so editing them leaves folds and runs valid.
     """
 
     def obeyed(line: dict[str, Any]) -> str:
+        if line["action"] == "relabel" and was_suggested(line["reason"]):
+            return f"{line['value']} suggested"
         if line["action"] != "drop":
             return str(line["value"])
         return "" if leaves_the_score(line["value"], line["reason"]) else "scored"
@@ -82,6 +86,11 @@ def cleaning_hash(workspace: Workspace) -> str | None:
 def leaves_the_score(value: str, reason: str) -> bool:
     """Of a `drop` line: is the sample neither validated nor scored, or is it only trained on no more?"""
     return value == UNSCORED or reason.partition(":")[0].strip() in WITHOUT_PREDICTIONS
+
+
+def was_suggested(reason: str) -> bool:
+    """Of a `relabel` line: did predictions suggest the label, and not a person or the copies?"""
+    return reason.startswith(f"{DOUBTFUL_LABEL}:") and LOOKS_LIKE in reason
 
 
 def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
@@ -97,8 +106,10 @@ def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
         return f"action drop has no value but {UNSCORED!r}, not {line['value']!r}"
     if action == "group" and not line["value"]:
         return "action group needs a value, the same for all its members"
-    if action == "relabel" and not isinstance(task, Classification):
+    if action == "relabel" and task.masks:
         return "action relabel is for labels; a mask can be dropped, not relabelled"
+    if action == "relabel" and not isinstance(task, Classification | Grades):
+        return "action relabel is for one class or grade an image; drop the sample, or mend the organisers' file"
     if action == "relabel" and not _class_index(line["value"], task):
         return f"action relabel needs a class as its value, not {line['value']!r}; there are {', '.join(task.classes)}"
     return ""
@@ -106,6 +117,8 @@ def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
 
 def _class_index(value: str, task: Task) -> str:
     """The index, as text, of a class given by name or index; empty where there is no such class."""
+    if isinstance(task, Classification) and task.unknown is not None and value == task.unknown:
+        return str(UNKNOWN)
     if value in task.classes:
         return str(task.classes.index(value))
     return value if value in map(str, range(len(task.classes))) else ""

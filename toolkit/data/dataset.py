@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
-from toolkit.probabilities import chunks
 from toolkit.store import atomic, read_manifest, write_manifest
-from toolkit.task import Classification, Task
+from toolkit.task import Task
 
 
 @dataclass(frozen=True)
 class Dataset:
     """One competition's data.
 
-    images: uint8 (N, H, W, C). targets: int64 labels (N,) or uint8 masks (N, H, W). ids: int64 (N,), the
-    row in the raw training file. groups: int64 (N,), equal for samples of one origin. test_images: uint8
-    (M, H, W, C), M = 0 where the organisers keep them. test_ids: text or int64 (M,), what a submission calls the test
-    images by; None: their row, from 0.
+    images: uint8 (N, H, W, C). targets: (N, ...) of the form that the task says: int64 labels (N,), uint8 masks
+    (N, H, W), int8 (N, L) yes, no or missing, float32 numbers (N, T). ids: int64 (N,), the row in the raw training
+    file. groups: int64 (N,), equal for samples of one origin. test_images: uint8 (M, H, W, C), M = 0 where the
+    organisers keep them. test_ids: text or int64 (M,), what a submission calls the test images by; None: their row,
+    from 0.
     """
 
     images: np.ndarray
@@ -34,7 +35,7 @@ ARRAYS = ("images", "targets", "ids", "groups", "test_images")
 
 
 def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
-    """UserError if lengths differ, a class never occurs, or test images can't be told apart by their ids."""
+    """UserError if lengths differ, targets can't be learnt from, or test images can't be told apart by their ids."""
     if len(dataset.targets) != len(dataset.images):
         raise UserError(f"{where} has {len(dataset.images)} images and {len(dataset.targets)} targets; need as many")
     ids = dataset.test_ids
@@ -45,19 +46,7 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
             raise UserError(f"{where}: test_ids are of type {ids.dtype}, expected text or whole numbers")
         if len(np.unique(ids)) < len(ids):
             raise UserError(f"{where}: two test images have the same id; a submission must tell them apart")
-    counts = class_counts(dataset.targets, task)
-    for name, count in zip(task.classes, counts, strict=True):
-        if count == 0:
-            unit = "image" if isinstance(task, Classification) else "pixel"
-            raise UserError(f"{where}: class {name!r} has no {unit}; every class needs some to be learnt")
-
-
-def class_counts(targets: np.ndarray, task: Task) -> np.ndarray:
-    """Images (or pixels, for masks) of each class, int64 (C,)."""
-    counts = np.zeros(256, np.int64)
-    for at in chunks(len(targets)):
-        counts += np.bincount(targets[at].ravel(), minlength=256)
-    return counts[: len(task.classes)]
+    check_targets(dataset.targets, task, where, dataset.ids)
 
 
 def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:

@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.cleaning import cleaning_hash, leaves_the_score, without_found_relatives
+from toolkit.data.cleaning import cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
 from toolkit.data.dataset import data_hash, relabel
 from toolkit.data.groups import merge_groups
+from toolkit.data.targets import describe, holds
 from toolkit.errors import UserError
-from toolkit.probabilities import chunks
 from toolkit.store import Workspace, hash_json
-from toolkit.task import Classification, Task
+from toolkit.task import Classification, Grades, Heads, Task
 
 LEFT_OUT = -1  # the fold of a sample that the cleaning list drops from the score too
+ALWAYS = -3  # of a sample of a class that one group alone holds: every fold is trained on it, none validates it
 AUTO = "auto"  # a holdout by `share_to_hold_out`, a split by what the audit found
 HOLDOUT = 0.1  # of the samples, where there are at least so many in so many groups
 MANY, MANY_GROUPS = 5_000, 500
@@ -36,7 +37,7 @@ def make_folds(
     Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the file),
     trained (bool: False for what it drops, be it in a fold or not), and for each further repeat r of
     inputs["repeats"] one `fold_<r>` from the seed plus r. The samples of inputs["holdout"], a share or AUTO, are held
-    out of all repeats.
+    out of all repeats. A class that one group alone holds is in no fold, but ALWAYS trained on.
     """
     options: dict[str, Any] = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
     merged = merge_groups(groups, ids, cleaning)
@@ -57,11 +58,14 @@ def make_folds(
     table = pd.DataFrame({"index": ids, "fold": LEFT_OUT, "group": merged})
     table["label"] = labels[~labels.index.duplicated()].reindex(ids).array
     table["trained"] = trained
-    contents = describe(relabel(targets, relabels(table)), task)
-    left = kept.copy()
+    learnt = relabel(targets, relabels(table))
+    contents, always = describe(learnt, task), np.zeros(len(ids), bool)
+    if isinstance(task, Classification | Grades | Heads):
+        always = kept & kept_for_training(holds(learnt, task), whole, trained & kept, parts)
+    left = kept & ~always
     for repeat in range(options["repeats"]):
         holdout = options["holdout"] if repeat == 0 else 0.0
-        fold = np.where(kept, HELD_OUT, LEFT_OUT)
+        fold = np.where(always, ALWAYS, np.where(kept, HELD_OUT, LEFT_OUT))
         fold[left] = assign(contents[left], whole[left], options["folds"], options["seed"] + repeat, holdout)
         left = fold >= 0
         table[f"fold_{repeat}" if repeat else "fold"] = fold
@@ -87,22 +91,49 @@ def whole_in_plain(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) 
     return merge_groups(groups, ids, without_found_relatives(cleaning))
 
 
-def describe(targets: np.ndarray, task: Task) -> np.ndarray:
-    """What has to be even, int64 (N, K): one-hot labels; for masks, which classes occur, then pixels of each."""
-    classes = len(task.classes)
-    if isinstance(task, Classification):
-        return (targets[:, None] == np.arange(classes)).astype(np.int64)
-    pixels = np.empty((len(targets), classes), np.int64)
-    for at in chunks(len(targets)):
-        for label in range(classes):
-            pixels[at, label] = np.count_nonzero(targets[at] == label, axis=(1, 2))
-    return np.concatenate([(pixels > 0).astype(np.int64), pixels], axis=1)
+def kept_for_training(held: np.ndarray, whole: np.ndarray, used: np.ndarray, parts: int) -> np.ndarray:
+    """bool (N,): samples of groups that alone hold a class. No fold could both learn it and be asked for it.
+
+    held: bool (N, C), which classes a sample holds; whole: int64 (N,), what is never divided; used: bool (N,), samples
+    that are trained on. None, where the other groups would not fill `parts`.
+    """
+    lonely = [np.unique(whole[used & column]) for column in held.T]
+    found = np.isin(whole, [groups[0] for groups in lonely if len(groups) == 1])
+    enough = len(np.unique(whole[used & ~found])) >= parts
+    return found if enough else np.zeros(len(whole), bool)
 
 
 def relabels(table: pd.DataFrame) -> np.ndarray:
     """Rows of the dataset and the labels they get in place of the file's, int64 (n, 2)."""
     rows = np.flatnonzero(table["label"].notna())
     return np.stack([rows, table["label"].iloc[rows].to_numpy(np.int64)], axis=1)
+
+
+def suggested(table: pd.DataFrame, cleaning: pd.DataFrame) -> np.ndarray:
+    """Rows, int64 (n,), that the cleaning list relabels because predictions suggested it, and for no other reason."""
+    lines = cleaning[cleaning["action"] == "relabel"]
+    decided = lines.loc[~lines["reason"].map(was_suggested).astype(bool), "index"]
+    return np.flatnonzero(table["label"].notna() & ~table["index"].isin(decided))
+
+
+def with_obeyed(table: pd.DataFrame, rows: np.ndarray, obeyed: np.ndarray) -> pd.DataFrame:
+    """The table with `label_in`: the folds in whose training the labels of these rows (n,) are obeyed, as text such as
+    "0 2"; missing where in all. obeyed: bool (n, folds).
+    """
+    texts = pd.Series(pd.NA, index=table.index, dtype="string")
+    texts.iloc[rows] = [" ".join(map(str, np.flatnonzero(line))) for line in obeyed]
+    return table.assign(label_in=texts)
+
+
+def obeyed_in(table: pd.DataFrame) -> np.ndarray:
+    """In the training of which folds each line of `relabels` is obeyed, bool (n, folds)."""
+    rows, folds = relabels(table)[:, 0], int(table["fold"].max()) + 1
+    obeyed = np.ones((len(rows), folds), bool)
+    if "label_in" in table:
+        for line, text in enumerate(table["label_in"].iloc[rows]):
+            if not pd.isna(text):
+                obeyed[line] = np.isin(np.arange(folds), [int(fold) for fold in text.split()])
+    return obeyed
 
 
 def trained_on(table: pd.DataFrame) -> np.ndarray:
@@ -113,12 +144,16 @@ def trained_on(table: pd.DataFrame) -> np.ndarray:
 
 
 def folds_hash(table: pd.DataFrame) -> str:
-    """Names the split itself: which row is in which fold and group, under which label, and what is scored alone."""
+    """Names the split itself: which row is in which fold and group, under which label in the training of which folds,
+    and what is scored alone.
+    """
     changed = relabels(table).tolist()
     parts = [*(table[name].tolist() for name in ("index", "fold", "group")), changed]
     untrained = np.flatnonzero(~trained_on(table) & (table["fold"] != LEFT_OUT)).tolist()
     if changed or untrained:  # scored on the file's labels; before, these were scored on others
         parts.append(untrained)
+    if "label_in" in table:
+        parts.append(obeyed_in(table).tolist())
     return hash_json(parts)
 
 

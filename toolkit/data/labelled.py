@@ -10,13 +10,14 @@ import pandas as pd
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
-from toolkit.data.folds import folds_hash, read_folds, relabels, trained_on
+from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_decisions, is_decided
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
 from toolkit.probabilities import chunks, probabilities
 from toolkit.store import Workspace
+from toolkit.task import UNKNOWN, Classification
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +25,9 @@ class Labelled:
     """Images, targets and folds of N samples, and the M test images.
 
     images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them; test_ids: (M,),
-    what a submission calls them by. truth: int64 labels (N,) or uint8 masks (N, H, W) of the file, by which everything
-    is scored and chosen. targets: what is trained on, the same as the cleaning list relabels them: `relabels`, int64
-    (n, 2), row and label. trained: bool (N,), False for what it drops, which is validated and scored all the same
+    what a submission calls them by. truth: (N, ...), the file's targets as the task has them, by which everything is
+    scored and chosen. targets: the same as the cleaning list relabels them, for training: `relabels`, int64 (n, 2),
+    row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all. trained: bool (N,), False for what it drops, which is validated and scored all the same
     where it is in a fold. ids: int64 (N,), the row in the raw file. fold: int64 (N,), negative for samples in none.
     group: int64 (N,), equal for samples of one origin. data_hash, folds_hash: of the arrays and of the split that they
     were opened from.
@@ -46,6 +47,7 @@ class Labelled:
     data_hash: str
     folds_hash: str
     test_ids: np.ndarray
+    obeyed: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return (
@@ -85,8 +87,15 @@ class Labelled:
         return np.flatnonzero(self.fold == fold)
 
     def training_rows(self, fold: int) -> np.ndarray:
-        """The samples that are trained on where a fold is validated, int64 (n,)."""
-        return np.flatnonzero(self.inside & self.trained & (self.fold != fold))
+        """The samples that are trained on where a fold is validated, int64 (n,); nothing is learnt of the unknown."""
+        used = self.trained & (self.fold != fold) & (self.inside | (self.fold == ALWAYS))
+        if isinstance(self.competition.task, Classification):
+            used = used & (self.targets != UNKNOWN)
+        return np.flatnonzero(used)
+
+    def training_relabels(self, fold: int) -> np.ndarray:
+        """The lines of `relabels` that are obeyed in the training where a fold is validated."""
+        return self.relabels if self.obeyed is None else self.relabels[self.obeyed[:, fold]]
 
     def probability_shape(self, samples: int) -> tuple[int, ...]:
         """(samples, channels) or, for masks, (samples, channels, H, W)."""
@@ -106,8 +115,7 @@ class Labelled:
     def tally(self, stored: np.ndarray, decisions: Sequence[Decisions] | None = None) -> Tally:
         """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets.
 
-        A row for each sample that is `inside`, in order. What has to be decided is decided by the other folds, if no
-        decisions are given, one a fold.
+        A row for each sample that is `inside`, in order. decisions: of each fold; None: fitted on the other folds.
         """
         return tally(self, self.truth, stored, decisions)
 
@@ -164,6 +172,7 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         fold=table["fold"].to_numpy(),
         group=table["group"].to_numpy(),
         relabels=changed,
+        obeyed=obeyed_in(table),
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
         test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,

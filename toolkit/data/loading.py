@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.competition import Competition, Prediction
+from toolkit.answers import Prediction, differences, misfit, values_of
+from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, check_dataset, hash_dataset, save_dataset
 from toolkit.errors import UserError
 from toolkit.progress import Progress
@@ -50,7 +51,7 @@ def load(competition: Competition, workspace: Workspace, folder: Path) -> None:
 
 
 def _rehearse(competition: Competition, dataset: Dataset) -> None:
-    """A submission that says one class of everything, written and read back; UserError where that can't be done.
+    """A submission that says the same of every image, written and read back; UserError where that can't be done.
 
     Before hours of training, not after them. Code needs trained networks, and files need the test images.
     """
@@ -58,19 +59,36 @@ def _rehearse(competition: Competition, dataset: Dataset) -> None:
     if competition.try_submission is not None or not len(images):
         return
     ids = np.arange(len(images)) if dataset.test_ids is None else dataset.test_ids
-    labels = np.full((len(images), *dataset.targets.shape[1:]), competition.scored[0], np.uint8)
+    prediction = _alike(competition, dataset, ids)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"rehearsal{competition.submission_suffix}"
         try:
-            competition.write_submission(Prediction(images, ids, labels, ()), path)
+            competition.write_submission(prediction, path)
             found = competition.read_submission(path, images, ids)
         except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it now
             raise UserError(
                 f"a submission for the {len(images):,} test images in these files can't be written and read back "
                 f"({error}); mend write_submission or read_submission in {competition.folder / '__init__.py'}"
             ) from error
-    if found.shape != labels.shape:
+    fault, mend = misfit(found, prediction.said), "read_submission"
+    if not fault and differences(found, prediction.said, competition.tolerance).any():
+        fault, mend = "reads back as something else than what was written", "write_submission or read_submission"
+    if fault:
         raise UserError(
-            f"a submission for the {len(images):,} test images in these files reads back with shape {found.shape}, "
-            f"expected {labels.shape}; mend read_submission in {competition.folder / '__init__.py'}"
+            f"a submission for the {len(images):,} test images in these files {fault}; "
+            f"mend {mend} in {competition.folder / '__init__.py'}"
         )
+
+
+def _alike(competition: Competition, dataset: Dataset, ids: np.ndarray) -> Prediction:
+    """The first class that is scored, or else what the first sample is, said of every test image."""
+    images, task = dataset.test_images, competition.task
+    first = dataset.targets[:1]
+    if task.exclusive:
+        first = np.full(first.shape, competition.scored[0], np.uint8)
+    one = np.nan_to_num(values_of(task, first), nan=0.5)
+    stored = np.broadcast_to(one, (len(images), *one.shape[1:]))
+    if task.exclusive and competition.metric.needs == "labels":  # what follows from them takes a while for masks
+        labels = np.broadcast_to(first, (len(images), *first.shape[1:]))
+        return Prediction(images, ids, labels, (), answer=labels, stored=stored, task=task)
+    return competition.prediction(images, ids, stored)

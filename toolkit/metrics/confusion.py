@@ -6,11 +6,12 @@ scores instead, as some libraries do, gives other numbers than the leaderboards 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from toolkit.metrics.metric import CountedMetric
-from toolkit.task import IGNORED, Task
+from toolkit.metrics.metric import CountedMetric, mean_of_known, ratio
+from toolkit.task import IGNORED, Classification, Grades, Segmentation, Task
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -32,19 +33,10 @@ def confusion_by_sample(truth: np.ndarray, predicted: np.ndarray, classes: int) 
     return counts.reshape(samples, classes, classes)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """numerator / denominator; NaN where a class occurs neither in truth nor in prediction."""
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN; 0 where nothing is left."""
-    kept = ~np.isnan(values)
-    return np.where(kept, values, 0.0).sum(-1) / np.maximum(kept.sum(-1), 1)
-
-
 class ConfusionMetric(CountedMetric):
     """Of one of several classes, an image or a pixel: a sample's counts are its confusion matrix, int64 (C, C)."""
+
+    tasks: ClassVar[tuple[type[Task], ...]] = (Classification, Segmentation, Grades)
 
     def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_by_sample(np.asarray(truth), predicted, len(task.classes))
@@ -78,7 +70,7 @@ class Accuracy(ConfusionMetric):
         """Scores (...) of confusion matrices (..., C, C); truth outside `scored` is left out."""
         rows = confusion[..., list(scored), :]
         right = confusion[..., list(scored), list(scored)].sum(-1)
-        return right / np.maximum(rows.sum((-2, -1)), 1)
+        return np.nan_to_num(ratio(right, rows.sum((-2, -1))))
 
     def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """It is a mean over samples, whatever their classes."""
@@ -86,7 +78,7 @@ class Accuracy(ConfusionMetric):
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Recall of every class (..., C)."""
-        return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1).astype(float), confusion.sum(-1))
+        return ratio(np.diagonal(confusion, axis1=-2, axis2=-1).astype(float), confusion.sum(-1))
 
 
 @dataclass(frozen=True)
@@ -97,12 +89,12 @@ class MacroF1(ConfusionMetric):
     ignore: tuple[str, ...] = ()
 
     def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return _mean(self.by_class(confusion, scored)[..., list(scored)])
+        return mean_of_known(self.by_class(confusion, scored)[..., list(scored)])
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """F1 of every class (..., C)."""
         right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-        return _ratio(2 * right, confusion.sum(-1) + confusion.sum(-2))
+        return ratio(2 * right, confusion.sum(-1) + confusion.sum(-2))
 
 
 @dataclass(frozen=True)
@@ -117,7 +109,7 @@ class MeanIoU(ConfusionMetric):
     name: str = "mean IoU"
 
     def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return _mean(self.by_class(confusion, scored)[..., list(scored)])
+        return mean_of_known(self.by_class(confusion, scored)[..., list(scored)])
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """IoU of every class (..., C) in the strict reading: the score is their mean over `scored`."""
@@ -132,14 +124,14 @@ class MeanIoU(ConfusionMetric):
         """
         return {
             "strict": float(self.of_counts(confusion, scored)),
-            "keras": float(_mean(self.by_class(confusion, scored))),
-            "kept": float(_mean(_iou(confusion)[list(scored)])),
+            "keras": float(mean_of_known(self.by_class(confusion, scored))),
+            "kept": float(mean_of_known(_iou(confusion)[list(scored)])),
         }
 
 
 def _iou(confusion: np.ndarray) -> np.ndarray:
     right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-    return _ratio(right, confusion.sum(-1) + confusion.sum(-2) - right)
+    return ratio(right, confusion.sum(-1) + confusion.sum(-2) - right)
 
 
 def _only_rows(confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:

@@ -19,15 +19,26 @@ class Metric:
 
     name: str
     ignore: tuple[str, ...] = ()  # classes that are not scored
-    needs: ClassVar[Needs] = "labels"
+    needs: Needs = "labels"
     lower_is_better: bool = False
     low: float = 0.0  # what no score is below
     high: float = 1.0  # and above; inf: there is no end
+    tasks: ClassVar[tuple[type[Task], ...]] = (Task,)  # that it can score
 
     @property
     def sign(self) -> int:
         """By which a score is multiplied so that more is better."""
         return -1 if self.lower_is_better else 1
+
+    def of(self, task: Task) -> "Metric":
+        """As it is for a task. ValueError, one sentence, where it can't score that."""
+        if not isinstance(task, self.tasks):
+            kinds = " or ".join(one.__name__ for one in self.tasks)
+            raise ValueError(f"{type(self).__name__} scores {kinds}, the task is {type(task).__name__}")
+        for name in self.ignore:
+            if name not in task.classes:
+                raise ValueError(f"the metric ignores {name!r}, which is not among {task.classes}")
+        return self
 
     def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
         """Of targets (N, ...) and of what is predicted in the form that it `needs`, a row a sample.
@@ -91,6 +102,35 @@ class WeighedMetric(Metric):
         return Samples(self, np.asarray(truth), np.asarray(predicted), np.arange(len(truth)), len(truth))
 
 
+def metric_of(metric: object, task: Task) -> Metric:
+    """A metric as it is for a task. ValueError for what is none, saying how it becomes one."""
+    if isinstance(metric, Metric):
+        return metric.of(task)
+    if callable(metric) and not isinstance(metric, type):
+        how = f"pass from_function({getattr(metric, '__name__', 'it')}, needs=…, lower_is_better=…)"
+    else:
+        how = "make it a CountedMetric or ConfusionMetric (docs/metrics.md), or pass from_function(score, …)"
+    raise ValueError(f"{metric!r} is not a metric: {how}")
+
+
+def scored_of(metric: Metric, task: Task) -> tuple[int, ...]:
+    """Places of the classes that the metric doesn't ignore."""
+    return tuple(i for i, name in enumerate(task.classes) if name not in metric.ignore)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator; NaN where that is 0: where a class occurs neither in truth nor in prediction."""
+    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator)
+    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
+    return np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator > 0)
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; 0 where nothing is left."""
+    kept = ~np.isnan(values)
+    return np.where(kept, values, 0.0).sum(-1) / np.maximum(kept.sum(-1), 1)
+
+
 def score(
     metric: Metric, task: Task, truth: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None = None
 ) -> float:
@@ -98,6 +138,11 @@ def score(
 
     On its own, for notebooks and tests; a competition decodes what networks say by itself.
     """
-    scored = tuple(i for i, name in enumerate(task.classes) if name not in metric.ignore)
-    made = metric.tally(task, truth, predicted, scored)
-    return made.of_counts() if weight is None else float(made.scores(np.asarray(weight, np.float64)[None])[0])
+    metric = metric_of(metric, task)
+    made = metric.tally(task, truth, predicted, scored_of(metric, task))
+    if weight is None:
+        return made.score()
+    every = np.asarray(weight, np.float64)[None]
+    if isinstance(made, Counts):
+        return float(made.metric.of_counts(made.weighted(every)[0], made.scored))
+    return float(made.scores(every)[0])

@@ -116,9 +116,10 @@ class Counts(Tally):
         return float(self.metric.of_counts(self.whole, self.scored))
 
     def scores(self, weights: np.ndarray) -> np.ndarray:
-        return self.metric.as_in(self.whole, self._weighted(weights), self.scored)
+        return self.metric.as_in(self.whole, self.weighted(weights), self.scored)
 
-    def _weighted(self, weights: np.ndarray) -> np.ndarray:
+    def weighted(self, weights: np.ndarray) -> np.ndarray:
+        """Counts (D, ...) summed under weights (D, n)."""
         flat = self.counts.reshape(len(self.counts), -1)
         made = [weights[at : at + DRAWS] @ flat for at in range(0, len(weights), DRAWS)]
         return np.concatenate(made).reshape(len(weights), *self.counts.shape[1:])
@@ -127,7 +128,7 @@ class Counts(Tally):
         return self.metric.as_in(self.whole, self.whole - self.counts, self.scored)
 
     def by_class(self, weights: np.ndarray | None = None) -> np.ndarray | None:
-        counts = self.whole if weights is None else self._weighted(weights)
+        counts = self.whole if weights is None else self.weighted(weights)
         return self.metric.by_class(counts, self.scored)
 
     def holds(self) -> np.ndarray | None:
@@ -190,15 +191,20 @@ class Samples(Tally):
 
     def scores(self, weights: np.ndarray) -> np.ndarray:
         parts = [
-            self.metric.weighted(self.truth, self.predicted, weights[at : at + DRAWS][:, self.row])
+            self.metric.weighted(self.truth, self.predicted, self._of_samples(weights[at : at + DRAWS]))
             for at in range(0, len(weights), DRAWS)
         ]
         found = np.concatenate(parts) if parts else np.empty(0)
         # a draw without what the metric needs (both classes, of AUC) says nothing
         return np.where(np.isnan(found), self.score(), found)
 
+    def _of_samples(self, weights: np.ndarray) -> np.ndarray:
+        """Weights of rows (D, n) as those of their samples (D, s)."""
+        single = self.rows == len(self.row) and np.array_equal(self.row, np.arange(self.rows))
+        return weights if single else weights[:, self.row]
+
     def by_class(self, weights: np.ndarray | None = None) -> np.ndarray | None:
-        every = np.ones((1, len(self.truth))) if weights is None else weights[:, self.row]
+        every = np.ones((1, len(self.truth))) if weights is None else self._of_samples(weights)
         found = self.metric.by_class(self.truth, self.predicted, every)
         return found if found is None or weights is not None else found[0]
 

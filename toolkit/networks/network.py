@@ -16,8 +16,10 @@ from torch import nn
 
 from toolkit.competition import Competition
 from toolkit.errors import UserError
+from toolkit.networks.outputs import build_network
 from toolkit.networks.pretrained import from_hub, pretrained_backbone
 from toolkit.recipe import Model, Recipe
+from toolkit.task import Output
 
 
 class Network(nn.Module):
@@ -26,7 +28,8 @@ class Network(nn.Module):
     Takes images (N, C, H, W), uint8 or float on the scale 0..255, so that training, prediction and code
     submissions cannot disagree on normalisation. `backbone` names the part of the body that is frozen or
     trained at its own learning rate; empty where there is none. Images are resized by `input_scale`, each
-    side to the nearest multiple of `stride`.
+    side to the nearest multiple of `stride`. `outputs` are its task's, () where nobody said; `scale` takes numbers
+    to the targets' own units.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Network(nn.Module):
         self.body = body
         self.backbone = backbone
         self.input_scale, self.stride = input_scale, stride
+        self.outputs: tuple[Output, ...] = ()
+        self.scale: nn.Module | None = None
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
@@ -63,7 +68,7 @@ class Network(nn.Module):
         logits: torch.Tensor = self.body(self._scaled(images))
         if logits.ndim == 4 and logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
-        return logits
+        return logits if self.scale is None else self.scale(logits)
 
     def _input_side(self, side: int) -> int:
         return max(1, round(side * self.input_scale / self.stride)) * self.stride
@@ -92,7 +97,7 @@ def _refuse_unused(model: Model, what: str, *fields: str) -> None:
 
 
 def classifier(timm_name: str, model: Model, classes: int, channels: int) -> Network:
-    """A timm backbone with pooled features and the recipe's head."""
+    """A timm backbone with pooled features and the recipe's head. classes: of the head, the task's `channels`."""
     _refuse_unused(model, f"the classifier {timm_name}", "encoder", "attention")
     if model.pretrained and channels != 3:
         raise UserError(f"pretrained weights of {timm_name} need 3 channels, the images have {channels}")
@@ -118,7 +123,7 @@ def _head(model: Model, features: int, classes: int) -> nn.Module:
 
 
 def segmenter(architecture: str, model: Model, classes: int, channels: int) -> Network:
-    """An smp network (Unet, DeepLabV3Plus, Segformer) with the recipe's encoder."""
+    """An smp network (Unet, DeepLabV3Plus, Segformer) with the recipe's encoder. classes: the task's `channels`."""
     _refuse_unused(model, architecture, "head", "dropout")
     options = {"decoder_attention_type": "scse"} if model.attention == "scse" else {}
     if options and architecture != "Unet":
@@ -151,6 +156,6 @@ def from_scratch(body: nn.Module, model: Model, channels: int, stride: int) -> N
 def load_network(competition: Competition, recipe: Recipe, weights: Path, device: torch.device) -> nn.Module:
     """The recipe's network with trained weights, ready to predict."""
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # every weight is about to be replaced
-    network: nn.Module = competition.build_model(bare)
+    network: nn.Module = build_network(competition, bare)
     network.load_state_dict(load_file(weights))
     return network.to(memory_format=torch.channels_last).to(device).eval()

@@ -1,27 +1,30 @@
 """What a network predicts of images, batch by batch."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from toolkit.networks.devices import autocast
+from toolkit.networks.outputs import values_of
 
 
 @torch.inference_mode()
 def predict(
     model: nn.Module, images: np.ndarray, scored: Sequence[int], device: torch.device, precision: str, batch: int = 128
 ) -> np.ndarray:
-    """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C); classes that aren't scored get 0."""
+    """Values float32 (N, channels, ...) of uint8 images (N, H, W, C): probabilities, 0 of classes that aren't scored,
+    or numbers in their own units.
+    """
     model.eval()
+    outputs: Any = getattr(model, "outputs", ())
     parts = []
     for x in batches(images, batch, device):
         with autocast(device, precision):
             logits = model(x).float()
-        probabilities = torch.zeros_like(logits)
-        probabilities[:, list(scored)] = logits[:, list(scored)].softmax(1)
-        parts.append(probabilities.cpu().numpy())
+        parts.append(values_of(logits, outputs, scored).cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -24,6 +24,7 @@ from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
 from toolkit.networks.fast_convolution import faster_products, use_products
+from toolkit.networks.outputs import build_network
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json, read_json, write_json
 
@@ -87,7 +88,7 @@ def fastest(
     known = _read(remembered).get(key)
     if known is None:
         with torch.random.fork_rng(devices=[]):
-            competition.build_model(recipe)  # it may lack its weights: better known before a minute of measuring
+            build_network(competition, recipe)  # it may lack its weights: better known before a minute of measuring
         known = {"settings": asdict(_measure(competition, recipe, device))}
         _give_back_memory()
         _remember(remembered, key, known | {"machine": machine(device), "model": recipe.model.name})
@@ -209,7 +210,7 @@ class Race:
             return faster_products(network, images, getattr(torch, settings.precision))
 
     def _network(self, settings: Settings) -> tuple[Any, torch.Tensor]:
-        network: Any = self.competition.build_model(self.recipe)
+        network = build_network(self.competition, self.recipe)
         network = network.to(self.device).to(memory_format=settings.memory_format).train()
         use_products(network, settings.products)
         return network, self.images.float().contiguous(memory_format=settings.memory_format)

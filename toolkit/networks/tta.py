@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
+from toolkit.networks.outputs import is_softmax, values_of
 from toolkit.networks.predict import batches
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column), from the centre, to where it is seen
@@ -184,6 +186,11 @@ def undo_view(view: View, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     return _exchange(masks, inverse), _exchange(weight, inverse)
 
 
+def seen_by(view: View, height: int, width: int) -> torch.Tensor:
+    """float32 (1, 1, height, width): 1 at the pixels that the view sees, else 0."""
+    return undo_view(view, torch.ones((1, 1, height, width)))[1].expand(1, 1, height, width)
+
+
 def _exchange(x: torch.Tensor, matrix: Matrix) -> torch.Tensor:
     if matrix[0][0] == 0:
         x = x.transpose(2, 3)
@@ -238,7 +245,7 @@ def predict_views(
     gaps: bool = False,
     batch: int = 128,
 ) -> np.ndarray:
-    """Probabilities float32 (N, C, ...) of uint8 images (N, H, W, C): a weighted mean over views, as `predict`.
+    """Values float32 (N, channels, ...) of uint8 images (N, H, W, C): a weighted mean over views, as `predict`.
 
     weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). gaps:
     pixels of a mask that no view sees get 0 for all classes, as unscored classes do; else there may be none.
@@ -250,6 +257,8 @@ def predict_views(
     """
     weighted = weighted_views(views, weights, images.shape[1], images.shape[2])
     chosen, shares = [parse_view(name) for name in weighted], list(weighted.values())
+    outputs: Any = getattr(network, "outputs", ())
+    softmax = is_softmax(outputs)
     network.eval()
     parts: list[np.ndarray] = []
     for x in batches(images, batch, device):
@@ -262,11 +271,12 @@ def predict_views(
                 logits = network(torch.cat(seen) if len(seen) > 1 else seen[0]).float()
             if not gaps and not parts and first == 0 and logits.ndim == 4:
                 _check_covered(chosen, *_size(logits))
-            for number, part in enumerate(logits[:, list(scored)].split(len(x)), first):
-                mean.add_logits(chosen[number], part, shares[number])
-        probabilities = torch.zeros((len(x), *logits.shape[1:]), device=device)
-        probabilities[:, list(scored)] = mean.result()
-        parts.append(probabilities.cpu().numpy())
+            said = logits[:, list(scored)] if softmax else values_of(logits, outputs, scored)
+            for number, part in enumerate(said.split(len(x)), first):
+                (mean.add_logits if softmax else mean.add_values)(chosen[number], part, shares[number])
+        values = torch.zeros((len(x), *logits.shape[1:]), device=device)
+        values[:, list(scored) if softmax else slice(None)] = mean.result()
+        parts.append(values.cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -288,7 +298,7 @@ def _check_covered(views: Sequence[View], height: int, width: int) -> None:
 
 
 class Mean:
-    """A weighted mean of probabilities over views; classes are the second axis, and every one of them is scored."""
+    """A weighted mean of values over views; channels are the second axis, and every one of them is scored."""
 
     def __init__(self) -> None:
         self.total: torch.Tensor | float = 0.0
@@ -304,9 +314,19 @@ class Mean:
             values, weight = undo_view(view, logits.softmax(1))
             self._add(values, share * weight)
 
-    def add(self, probabilities: torch.Tensor, share: float) -> None:
-        """Probabilities (N, C, ...) that were put back; where all are 0 the view has no vote."""
-        self._add(probabilities, share * (probabilities.sum(1, keepdim=True) > 0.5))
+    def add_values(self, view: View, values: torch.Tensor, share: float) -> None:
+        """Values (N, channels, ...) of the images that `view` saw: of masks probabilities, else an image's own."""
+        if values.ndim == 2:
+            self._add(values, share)
+        else:
+            back, weight = undo_view(view, values)
+            self._add(back, share * weight)
+
+    def add(self, values: torch.Tensor, share: float, seen: torch.Tensor | None = None) -> None:
+        """Values (N, channels, ...) that were put back. seen: (1, 1, H, W), 0 where the view has no vote; None: it has
+        none where all are 0, as no probabilities of one of several classes are.
+        """
+        self._add(values, share * (values.sum(1, keepdim=True) > 0.5 if seen is None else seen))
 
     def result(self) -> torch.Tensor:
         """Probabilities (N, C, ...); 0 where no view had a vote."""

@@ -68,11 +68,11 @@ def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def batch_picture(images: "torch.Tensor", targets: "torch.Tensor", count: int = 32) -> np.ndarray:
     """The first images of a batch as a network gets it; masks in colours beside them.
 
-    images: (B, C, H, W) of 1 or 3 channels on the scale 0..255. targets: labels (B,) or masks (B, H, W).
+    images: (B, C, H, W) of 1 or 3 channels on the scale 0..255. targets: masks (B, H, W), or others, not shown.
     """
     tiles = images[:count].float().round().clamp(0, 255).byte().cpu().permute(0, 2, 3, 1).numpy()
     tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3))
-    if targets.ndim > 1:
+    if targets.ndim > 2:
         tiles = np.concatenate([tiles, COLOURS[targets[:count].cpu().numpy()]], 2)
     columns = max(1, min(8, len(tiles), 1600 // tiles.shape[2]))
     tiles = np.pad(tiles, ((0, -len(tiles) % columns), (2, 2), (2, 2), (0, 0)), constant_values=128)

@@ -5,11 +5,12 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition
+from toolkit.decisions.decide import above, packed, unpacked
 from toolkit.pages.html import Gallery, Section
 from toolkit.pages.pictures import COLOURS, enlarged, with_mask
 from toolkit.probabilities import probabilities
 from toolkit.runs import Run
-from toolkit.task import IGNORED, Segmentation
+from toolkit.task import IGNORED, OverlappingMasks
 
 SHOWN = 18  # labels
 SHOWN_MASKS = 12  # four pictures each
@@ -19,16 +20,17 @@ GAP = 4  # pixels between the four pictures of a mask
 
 def mistakes_section(run: Run) -> Section:
     labelled = run.labelled
+    title = "Confident and wrong" if labelled.competition.task.exclusive else "Worst predictions"
     mistakes = run.mistakes(SHOWN_MASKS if labelled.masks else SHOWN)
     if mistakes.empty:
-        return Section("Confident and wrong", [], "The best run is right about everything out of fold.")
+        return Section(title, [], "The best run is right about everything out of fold.")
     each = "Each: the image, the truth, the prediction, and in red where they differ and are scored. "
     advice = (
         f"Out of fold, by {run.name}. {each if labelled.masks else ''}A wrong label in the file looks like this too: "
-        "if it is one, drop or relabel it in cleaning.csv."
+        f"if it is one, drop {'or relabel it' if labelled.competition.task.exclusive else 'it'} in cleaning.csv."
     )
     gallery = Gallery("", advice, mistake_pictures(run, mistakes), legend=legend(labelled.competition))
-    return Section("Confident and wrong", [gallery])
+    return Section(title, [gallery])
 
 
 def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
@@ -36,19 +38,37 @@ def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[tuple[str, np.nda
 
     mistakes: as `Run.mistakes` gives them.
     """
-    labelled = run.labelled
+    labelled, task = run.labelled, run.labelled.competition.task
     figures = []
     for row, index, certainty, *names in mistakes.itertuples(index=False, name=None):
         image = np.asarray(labelled.images[row])
-        if labelled.masks:
-            truth, label = labelled.truth[row], labelled.competition.decode(probabilities(run.oof[row : row + 1]))[0]
-            error = (label != truth) & np.isin(truth, labelled.competition.scored)
+        if task.masks:
+            truth, label, error = _masks(run, row)
             caption = f"{index}: {error.mean():.0%} of its pixels wrong"
             figures.append((caption, _four(image, truth, label, error)))
         else:
-            caption = f"{index}: {names[0]}, said {names[1]} {certainty:.2f}"
+            sure = f" {certainty:.2f}" if task.exclusive else ""
+            caption = f"{index}: {names[0]}, said {names[1]}{sure}"
             figures.append((caption, enlarged(image)))
     return figures
+
+
+def _masks(run: Run, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth and prediction (H, W) as numbers of colours, and bool (H, W): where they differ and are scored."""
+    labelled, competition = run.labelled, run.labelled.competition
+    truth, said = np.asarray(labelled.truth[row]), probabilities(run.oof[row : row + 1])
+    if not isinstance(competition.task, OverlappingMasks):
+        label = competition.decode(said)[0]
+        return truth, label, (label != truth) & np.isin(truth, competition.scored)
+    label, labels = packed(above(said, None))[0], len(competition.task.labels)
+    return _painted(truth, labels), _painted(label, labels), (label != truth) & (truth != IGNORED)
+
+
+def _painted(bits: np.ndarray, labels: int) -> np.ndarray:
+    """Overlapping masks (H, W) as numbers of colours: one more than the label's, the last where there are several."""
+    given = unpacked(bits[None], labels)[0]
+    number = np.where(given.sum(0) > 1, labels + 1, np.where(given.any(0), given.argmax(0) + 1, 0))
+    return np.where(bits == IGNORED, IGNORED, number).astype(np.uint8)
 
 
 def _four(image: np.ndarray, truth: np.ndarray, label: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -66,7 +86,8 @@ def _four(image: np.ndarray, truth: np.ndarray, label: np.ndarray, error: np.nda
 
 def legend(competition: Competition) -> tuple[tuple[str, str], ...]:
     """Classes and the colours that `with_mask` paints them in; the first one is left as the image."""
-    if not isinstance(competition.task, Segmentation):
+    task = competition.task
+    if not task.masks:
         return ()
-    named = enumerate(competition.task.classes)
-    return tuple((name, "rgb({}, {}, {})".format(*COLOURS[at % len(COLOURS)])) for at, name in named if at)
+    names = ("", *task.classes, "several") if isinstance(task, OverlappingMasks) else task.classes
+    return tuple((name, "rgb({}, {}, {})".format(*COLOURS[at])) for at, name in enumerate(names) if at)

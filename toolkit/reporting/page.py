@@ -12,31 +12,32 @@ from typing import Any
 import numpy as np
 
 import toolkit
-from toolkit.blending.blend_folder import Blend, gave_way
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, interval
+from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, number
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.progress import SILENT, Progress
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
+from toolkit.reporting.blend_section import blend_section, ends, short
 from toolkit.reporting.final_picks import advise, public_noise
 from toolkit.reporting.forecast import forecasters
 from toolkit.reporting.forecast_charts import forecast_charts
 from toolkit.reporting.inputs import Material, gather
 from toolkit.reporting.mistakes import mistakes_section
+from toolkit.reporting.outputs import outputs_section
 from toolkit.reporting.run_table import better_elsewhere, runs_section
 from toolkit.runs import SCORES, Run
 from toolkit.store import read_json, write_text
 from toolkit.submission.holdout import ordinal, other_looks
 from toolkit.submission.ledger import Ledger, identity
+from toolkit.task import Task
 
 MEANING = {
     "clean": "out-of-fold images as they are",
     "stress": "the same under the suite of corruptions",
     "matched": "the same, corrupted as the test images are",
 }
-BLEND_PICTURES = ("weights", "correlation", "gain", "repairs")
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,12 +84,12 @@ def report_page(material: Material) -> str:
     sections = [
         _expected(material),
         runs_section(material),
-        classes_section(best),
+        outputs_section(best) or classes_section(best),
         stress_section(best),
         training_section(best),
         mistakes_section(best),
         _search(material.labelled),
-        _blend(material),
+        blend_section(material),
         _submissions(material),
     ]
     links = [("audit.html", "the audit")] if workspace.page.exists() else []
@@ -115,7 +116,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         (f"{int(dropped):,}", "dropped by the cleaning list"),
         (f"{len(np.unique(labelled.group[inside])):,}", "groups of one origin"),
         (f"{labelled.folds}", "folds"),
-        (f"{len(competition.scored)}", "classes that are scored"),
+        (f"{len(competition.scored)}", f"{_noun(competition.task)} that are scored"),
         (f"{len(labelled.test_images):,}", "test images at hand"),
         (f"{len(material.runs):,}", "runs"),
     ]
@@ -126,21 +127,26 @@ def _facts(material: Material) -> list[tuple[str, str]]:
     return [*facts, *((f"{number:,}", text) for number, text in changed if number)]
 
 
+def _noun(task: Task) -> str:
+    kinds = {output.kind for output in task.outputs}
+    return kinds.pop() if len(kinds) == 1 else "outputs"
+
+
 def _expected(material: Material) -> Section:
     """The scores of what would be handed in, and what the leaderboard will say of it."""
     metrics, expected = material.metrics, material.forecast
     beside = "".join(f", {one.chosen.words}" for one in material.unseen)
     tiles = [
         (
-            f"{score['score']:.4f}",
-            f"{name}, {score['low']:.3f} to {score['high']:.3f}: {text}{_without(score)}{beside}",
+            number(score["score"]),
+            f"{name}, {ends(score)}: {text}{_without(score)}{beside}",
         )
         for name, text in MEANING.items()
         if (score := metrics.get(name))
     ]
     if mended := metrics["clean"].get("mended"):
-        text = f"clean, {MENDED}: {mended['low']:.3f} to {mended['high']:.3f}; no test set is mended"
-        tiles.insert(1, (f"{mended['score']:.4f}", text))
+        text = f"clean, {MENDED}: {ends(mended)}; no test set is mended"
+        tiles.insert(1, (number(mended["score"]), text))
     held = material.holdout
     if held:
         seen = (
@@ -148,10 +154,10 @@ def _expected(material: Material) -> Section:
             if held["looks"] == 1
             else f"the {ordinal(held['look'])} blend scored on it"
         )
-        tiles.append((f"{held['score']:.4f}", f"held out, {held['low']:.3f} to {held['high']:.3f}: {seen}"))
+        tiles.append((number(held["score"]), f"held out, {ends(held)}: {seen}"))
     if expected.range is not None:
-        low, high = expected.range.low, expected.range.high
-        tiles.append((f"{expected.range.mean:.3f}", f"leaderboard, likely; {low:.3f} to {high:.3f}"))
+        low, high = (short(end) for end in (expected.range.low, expected.range.high))
+        tiles.append((short(expected.range.mean), f"leaderboard, likely; {low} to {high}"))
     missing = [name for name in MEANING if not metrics.get(name)]
     note = f"{material.metric} of {_handed_in(material)}. With 95 % intervals."
     groups = metrics["clean"].get("groups", FEW_GROUPS)
@@ -180,7 +186,7 @@ def _handed_in(material: Material) -> str:
     one = material.choice
     return (
         f"the best of {one.candidates} runs, chosen on the other folds; on all of them it is {material.best.name} "
-        f"with {one.naive:.4f}, so the choice's optimism is {one.words}. There is no blend of them yet"
+        f"with {number(one.naive)}, so the choice's optimism is {one.words}. There is no blend of them yet"
     )
 
 
@@ -211,63 +217,6 @@ def _search(labelled: Labelled) -> Section:
     winner = Run(Path(summary["run"]), labelled) if summary.get("run") else None
     stale = winner is not None and winner.finished and not winner.is_current
     return Section("Search", blocks, "It was made on other data or folds than the present ones." if stale else "")
-
-
-def _blend(material: Material) -> Section:
-    blend = material.blend
-    if blend is None:
-        return Section("Blend", [], "There is no blend of the present runs yet: run `python -m toolkit.ensemble`.")
-    metrics = blend.metrics
-    clean = metrics["clean"]
-    included = "as it was asked for" if blend.asked else "the choice of the way included"
-    words = [
-        f"{blend.name}: {material.metric} {interval(clean)}, cross-fitted, {included}; in sample "
-        f"{metrics['naive']:.4f}, {metrics['optimism']:+.4f} of optimism."
-    ]
-    if len(blend.shares) > 1:
-        words.append(
-            f"The best single run, chosen alike: {metrics['single']:.4f}; the gain of {metrics['gain']:+.4f} "
-            f"is real with probability {metrics['gain_is_real']:.2f}."
-        )
-    if metrics.get("gave_way"):
-        words.append(f"{gave_way(metrics['gave_way'])}.")
-    drawn = {
-        name: Chart("", path.read_bytes(), alt=name)
-        for name in BLEND_PICTURES
-        if (path := blend.folder / f"{name}.png").exists()
-    }
-    wide = [drawn.pop("repairs")] if "repairs" in drawn else []
-    ways = [_ways(blend, metrics["blenders"])] if len(metrics["blenders"]) > 1 else []
-    held = [_held_out(material, blend)] if material.holdout else []
-    return Section("Blend", [Words(words), Row(list(drawn.values())), *wide, *ways, *held])
-
-
-def _held_out(material: Material, blend: Blend) -> Table:
-    """Runs and blend on the held-out samples, beside what they were out of fold."""
-    held, shares = material.holdout or {}, blend.shares
-    runs = ((name, shares[name], blend.run(name).score, score) for name, score in held["runs"].items())
-    rows = [
-        [name, f"{share:.3f}", f"{clean:.4f}", f"{score['score']:.4f}\n{score['low']:.3f} to {score['high']:.3f}"]
-        for name, share, clean, score in [*runs, (blend.name, 1, blend.score, held)]
-    ]
-    note = (
-        f"{held['samples']:,} samples in {held['groups']:,} groups, each judged by all networks; out of fold by one."
-    )
-    return Table("Held out, as handed in", ("run", "share", "out of fold", "held out"), rows, note)
-
-
-def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:
-    ways = sorted(blenders, key=lambda one: -one["score"])
-    chosen = next((at for at, one in enumerate(ways) if one["name"] == blend.name), None)
-    rows = []
-    for one in ways:
-        standing = "within noise of the best" if one["within"] else ""
-        if not one["eligible"]:
-            standing = "the server can't do it"
-        elif one["name"] == blend.name:
-            standing = "asked for" if blend.asked else "chosen"
-        rows.append([one["name"], f"{one['score']:.4f}", f"{one['naive']:.4f}", standing])
-    return Table("Ways of blending", ("way", "cross-fitted", "in sample", ""), rows, "", chosen, (0, 3))
 
 
 def _submissions(material: Material) -> Section:

@@ -20,7 +20,7 @@ from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, interval, mend
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
 from toolkit.store import atomic, hash_json, sha256
-from toolkit.submission.checks import blend_prediction, check_submission, oof_counts, score_again
+from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, score_again
 from toolkit.submission.holdout import holdout_score, holdout_words
 from toolkit.submission.ledger import Ledger, identity
 
@@ -77,8 +77,10 @@ class Submission(Outcome):
         line, checked = self.line, self.line["checked"]
         same = checked - round((1 - line["agreement"]) * checked)
         blend = "the blend and the known answers" if line.get("known") else "the blend"
+        of = {"labels": "labels", "values": "values", "lists": "places of lists"}[self.competition.metric.needs]
+        tied = f", {line['ties']} ties" if self.competition.metric.needs == "labels" else ""
         rows = [
-            [f"agrees with {blend}", f"{same:,} of {checked:,} labels, {line['ties']} ties", "all"],
+            [f"agrees with {blend}", f"{same:,} of {checked:,} {of}{tied}", "all"],
             ["size", f"{line['bytes'] / 1e6:.1f} MB", _megabytes(rules.submission_bytes)],
         ]
         if "seconds" in line:
@@ -136,10 +138,10 @@ def build(
         return Submission(competition, path, scores, line, beside=beside, known=number)
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
-    prediction = blend_prediction(blend, images or CHECKED, device, half, given)
+    prediction = blend_prediction(blend, images or CHECKED, device, half, given, raw)
     with atomic(path) as partial:
         competition.write_submission(prediction, partial)
-        figures, remarks = check_submission(competition, prediction, partial, raw / SAMPLE, oof_counts(blend))
+        figures, remarks = check_submission(competition, prediction, partial, raw / SAMPLE, out_of_fold_said(blend))
         scores["holdout"] = holdout_score(blend, device, progress)
     line = ledger.append(_line(blend, scores, ledger, path) | figures | {"known": number if known else None})
     return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, number)

@@ -1,5 +1,6 @@
 """What a submission is made from, and whether the file that was made is it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from toolkit.answers import Member, Prediction, differences, lead, misfit
 from toolkit.blending.blend_folder import Blend
-from toolkit.competition import Competition, Member, Prediction
+from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
+from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
@@ -17,28 +20,36 @@ from toolkit.networks.tta import predict_views
 from toolkit.outcome import Warned
 from toolkit.probabilities import chunks, probabilities
 from toolkit.scoring.out_of_fold import score
-from toolkit.submission.readers import compare_with_sample, suspicions
+from toolkit.submission.doubts import Said, doubts, said
+from toolkit.submission.readers import compare_with_sample
 
 TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
 
 
 def blend_prediction(
-    blend: Blend, images: int, device: str, half: bool = False, known: KnownAnswers | None = None
+    blend: Blend,
+    images: int,
+    device: str,
+    half: bool = False,
+    known: KnownAnswers | None = None,
+    folder: Path | None = None,
 ) -> Prediction:
     """What a submission of the blend is made from.
 
     images: on how many training images a code submission is going to be compared; 0 where it won't be, and
-    then nothing is predicted. known: answers that a submission of a file gives in place of the blend's. Raises
-    UserError where weights of its networks are gone.
+    then nothing is predicted. known: answers that a submission of a file gives in place of the blend's; folder: of the
+    organisers' files. Raises UserError where weights of its networks are gone.
     """
     labelled, choice, stored = blend.labelled, blend.views, blend.test
     competition, members = labelled.competition, blend_members(blend)
     views, weights = (choice.views, choice.weights) if choice else (("identity",), None)
     if stored is not None and competition.try_submission is None:
-        labels = np.concatenate([competition.decode(probabilities(stored[at])) for at in chunks(len(stored))])
-        if known is not None:
-            labels[known.rows] = known.targets
-        return Prediction(labelled.test_images, labelled.test_ids, labels, members, views, view_weights=weights)
+        given = None if known is None else (known.rows, known.targets)
+        more: dict[str, Any] = {"members": members, "views": views, "view_weights": weights, "folder": folder}
+        test, decisions = (labelled.test_images, labelled.test_ids), _decisions(blend)
+        return competition.prediction(*test, stored, decisions, given, **more)
+    if competition.try_submission is None:
+        raise UserError(f"there are no test images of {competition.name}, so no file can be handed in")
     rows = np.linspace(0, len(labelled.images) - 1, min(images, len(labelled.images))).astype(int)
     some, ids, labels = labelled.images[rows], labelled.ids[rows], np.zeros(0, np.uint8)
     biases = blend.described["biases"]
@@ -76,8 +87,7 @@ def predicted(competition: Competition, prediction: Prediction, device_name: str
         total = total + member.share * part
     if prediction.biases is not None:
         total = total * np.exp(np.array(prediction.biases, np.float32))
-    ranked = np.sort(total, axis=1)
-    return replace(prediction, labels=competition.decode(total), margins=ranked[:, -1] - ranked[:, -2])
+    return replace(prediction, labels=competition.decode(total), margins=lead(total))
 
 
 def _rounded(network: nn.Module) -> nn.Module:
@@ -108,53 +118,71 @@ def score_again(blend: Blend, device_name: str, half: bool) -> float:
 
 
 def check_submission(
-    competition: Competition, prediction: Prediction, path: Path, sample: Path, expected: np.ndarray
+    competition: Competition, prediction: Prediction, path: Path, sample: Path, expected: Said
 ) -> tuple[dict[str, Any], list[str | Warned]]:
     """Figures for the ledger, and what else there is to say.
 
-    sample: the organisers' sample submission, if the file exists; expected: how often each class is predicted
-    out of fold, int64 (C,). Raises UserError where the organisers would refuse the file, or it isn't the blend.
+    sample: the organisers' sample submission, if the file exists; expected: what is said out of fold. Raises UserError
+    where the organisers would refuse the file, or it isn't the blend.
     """
     competition.rules.check_size(path)
     figures: dict[str, Any] = {}
     remarks: list[str | Warned] = []
     if competition.try_submission is not None:
         ran = competition.try_submission(path, prediction.images)
-        labels = ran.labels
+        found, margins = ran.labels, prediction.margins
         figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
-        labels = competition.read_submission(path, prediction.images, prediction.ids)
+        found, margins = competition.read_submission(path, prediction.images, prediction.ids), None
         if competition.submission_suffix == ".csv" and sample.exists():
             compare_with_sample(path, sample)
         elif competition.submission_suffix == ".csv":
             text = f"there is no {sample}, so the ids were not compared with the organisers'; --data says where"
             remarks.append(text)
-    if labels.shape != prediction.labels.shape:
-        raise UserError(f"read back, the submission has shape {labels.shape}, expected {prediction.labels.shape}")
-    differs = labels != prediction.labels
-    ties = np.zeros_like(differs) if prediction.margins is None else differs & (prediction.margins < TIE)
-    wrong = int((differs & ~ties).sum())
-    if wrong:
-        raise UserError(
-            f"read back, the submission differs from the blend in {wrong:,} of {labels.size:,} labels "
-            f"(and in {int(ties.sum()):,} ties)"
-        )
+    answer = prediction.said
+    if fault := misfit(found, answer):
+        raise UserError(f"the submission {fault}")
+    differs = differences(found, answer, competition.tolerance)
+    ties = np.zeros_like(differs) if margins is None else differs & (margins < TIE)
+    if (differs & ~ties).any():
+        raise UserError(_difference(competition, prediction, found, differs, ties))
     figures |= {
-        "checked": labels.size,
-        "agreement": 1 - float(differs.mean()) if labels.size else 1.0,
+        "checked": found.size,
+        "agreement": 1 - float(differs.mean()) if found.size else 1.0,
         "ties": int(ties.sum()),
     }
-    classes = competition.task.classes
-    doubts = suspicions(np.bincount(labels.ravel(), minlength=len(classes)), expected, classes)
-    return figures, [*remarks, *map(Warned, doubts)]
+    return figures, [*remarks, *map(Warned, doubts(competition, said(competition, [found]), expected))]
 
 
-def oof_counts(blend: Blend) -> np.ndarray:
-    """How often each class is predicted out of fold, int64 (C,)."""
-    competition, stored = blend.labelled.competition, blend.oof
-    counts = np.zeros(len(competition.task.classes), np.int64)
-    for at in chunks(len(stored)):
-        part = probabilities(stored[at])
-        part = part[part.reshape(len(part), -1).any(1)]  # a sample that is left out has no prediction
-        counts += np.bincount(competition.decode(part).ravel(), minlength=len(counts))
-    return counts
+def _difference(
+    competition: Competition, prediction: Prediction, found: np.ndarray, differs: np.ndarray, ties: np.ndarray
+) -> str:
+    wrong, answer = int((differs & ~ties).sum()), prediction.said
+    if answer.dtype.kind != "f":
+        what = "places of lists" if competition.metric.needs == "lists" else "labels"
+        tied = f" (and in {int(ties.sum()):,} ties)"
+        return f"read back, the submission differs from the blend in {wrong:,} of {found.size:,} {what}{tied}"
+    place = tuple(np.argwhere(differs)[0].tolist())
+    return (
+        f"read back, the submission differs from the blend in {wrong:,} of {found.size:,} values: for "
+        f"{prediction.ids[place[0]]} it says {found[place]:.6g}, the blend {answer[place]:.6g}; write more digits, or "
+        f"set `tolerance` in {competition.folder / '__init__.py'} above {competition.tolerance:g}"
+    )
+
+
+def out_of_fold_said(blend: Blend) -> Said:
+    """What the blend says of the samples that it predicts out of fold, by the decisions that are handed in."""
+    competition, stored, decisions = blend.labelled.competition, blend.oof, _decisions(blend)
+
+    def parts() -> Iterator[np.ndarray]:
+        for at in chunks(len(stored)):
+            part = probabilities(stored[at])
+            part = part[part.reshape(len(part), -1).any(1)]  # a sample that is left out has no prediction
+            yield competition.decide(part, decisions)
+
+    return said(competition, parts())
+
+
+def _decisions(blend: Blend) -> Decisions:
+    found: Decisions = getattr(blend, "decisions", PLAIN)
+    return found

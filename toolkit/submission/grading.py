@@ -9,49 +9,56 @@ import numpy as np
 
 from toolkit.competition import Competition
 from toolkit.data.reading import Npz, image_array, label_array, mask_array
+from toolkit.data.targets import check_values
 from toolkit.errors import UserError
-from toolkit.metrics.confusion import MeanIoU, confusion_matrix
-from toolkit.outcome import Outcome
+from toolkit.metrics.confusion import MeanIoU
+from toolkit.metrics.tally import Counts, Tally, joined
+from toolkit.outcome import Outcome, number
+from toolkit.probabilities import chunks
+from toolkit.scoring.bootstrap import score_interval
 from toolkit.store import Workspace
-from toolkit.task import Classification
+from toolkit.task import Grades, Labels, Numbers, OverlappingMasks, Task
 
 
 @dataclass(frozen=True, repr=False)
 class Grade(Outcome):
-    """The official metric of a submission. readings: for mean IoU, of what is not scored."""
+    """The official metric of a submission, and its 95 % interval: what another such test set may say.
+
+    readings: for mean IoU, of what is not scored.
+    """
 
     submission: Path
     metric: str
     score: float
     samples: int
     readings: Mapping[str, float]
+    low: float
+    high: float
 
     def told(self) -> Sequence[str]:
-        told = [f"{self.submission}: {self.metric} {self.score:.4f} on {self.samples:,} test samples"]
+        score = f"{number(self.score)} ({number(self.low)} to {number(self.high)})"
+        told = [f"{self.submission}: {self.metric} {score} on {self.samples:,} test samples"]
         if self.readings:
             text = ", ".join(f"{name} {value:.4f}" for name, value in self.readings.items())
             told.append(f"readings of what is not scored: {text}")
         return told
 
     def as_json(self) -> dict[str, Any]:
-        result = {"submission": str(self.submission), "leaderboard": self.score}
+        result = {"submission": str(self.submission), "leaderboard": self.score, "low": self.low, "high": self.high}
         return result | ({"readings": self.readings} if self.readings else {})
 
 
 def grade(competition: Competition, submission: Path, truth: Path, ids: np.ndarray | None = None) -> Grade:
-    """truth: an .npz with `targets` and, where the submission is code, the test `images`. ids: of the test images, in
-    the order of the truth; None: their rows.
+    """truth: an .npz with `targets`, in the form of the training targets, and, where the submission is code, the test
+    `images`; `groups` (M,), where several are of one origin. ids: of the test images, in the order of the truth; None:
+    their rows.
 
     Raises UserError where the file isn't there, doesn't fit the task, or has another number of samples.
     """
     if not truth.exists():
         raise UserError(f"{truth} does not exist; check --truth")
     task, metric, known = competition.task, competition.metric, Npz(truth)
-    classes, where = len(task.classes), f"{truth}: targets"
-    if isinstance(task, Classification):
-        targets = label_array(known["targets"], classes, where)
-    else:
-        targets = mask_array(known["targets"], task.image_shape, classes, where)
+    targets = truth_array(task, known["targets"], f"{truth}: targets")
     images = np.empty((len(targets), *task.image_shape), np.uint8)
     if "images" in known.keys or competition.rules.submission_packages:  # code can't be scored without
         images = image_array(known["images"], task.image_shape, f"{truth}: images")
@@ -59,12 +66,42 @@ def grade(competition: Competition, submission: Path, truth: Path, ids: np.ndarr
         ids = np.arange(len(targets))
     elif len(ids) != len(targets):
         raise UserError(f"{truth} has {len(targets)} targets, there are {len(ids)} test images")
-    labels = competition.read_submission(submission, images, ids)
-    if labels.shape != targets.shape:
-        raise UserError(f"{submission} holds {len(labels)} predictions, {truth} has {len(targets)}")
-    confusion = confusion_matrix(targets, labels, classes)
-    readings = metric.readings(confusion, competition.scored) if isinstance(metric, MeanIoU) else {}
-    return Grade(submission, metric.name, float(competition.score(confusion)), len(targets), readings)
+    said = competition.read_submission(submission, images, ids)
+    if len(said) != len(targets) or (metric.needs == "labels" and said.shape != targets.shape):
+        raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(targets)}")
+    groups = known["groups"] if "groups" in known.keys else np.arange(len(targets))
+    if groups.shape != (len(targets),):
+        raise UserError(f"{truth}: groups have shape {groups.shape}, expected ({len(targets)},)")
+    tally = answers_tally(competition, targets, said)
+    readings = {}
+    if isinstance(metric, MeanIoU) and isinstance(tally, Counts):
+        readings = metric.readings(tally.whole, competition.scored)
+    low, high = score_interval(tally, groups)
+    return Grade(submission, metric.name, tally.score(), len(targets), readings, low, high)
+
+
+def answers_tally(competition: Competition, targets: np.ndarray, said: np.ndarray) -> Tally:
+    """What the metric counts of targets (M, ...) and of what a submission says in the form that it needs."""
+    task, metric, scored = competition.task, competition.metric, competition.scored
+    return joined([metric.tally(task, targets[at], said[at], scored) for at in chunks(len(targets))])
+
+
+def truth_array(task: Task, array: np.ndarray, where: str) -> np.ndarray:
+    """Targets in the form of the training targets; UserError, with row and column, for what the task doesn't know."""
+    if task.masks and not isinstance(task, OverlappingMasks):
+        return mask_array(array, task.image_shape, len(task.classes), where)
+    if isinstance(task, Grades) or (task.exclusive and getattr(task, "unknown", None) is None):
+        return label_array(array, len(task.classes), where)
+    if array.dtype.kind not in "uif":
+        raise UserError(f"{where} has type {array.dtype}, expected numbers")
+    kind: type = np.float32 if isinstance(task, Numbers) else np.int8 if isinstance(task, Labels) else np.int64
+    kind = np.uint8 if task.masks else kind
+    with np.errstate(invalid="ignore"):
+        made = array.astype(kind)
+    if not isinstance(task, Numbers) and not np.array_equal(made, array):
+        made = array  # what can't be told in that type is named as it is
+    check_values(made, task, where, np.arange(len(made)))
+    return made
 
 
 def practice_truth(workspace: Workspace) -> Path:

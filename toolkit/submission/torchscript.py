@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from toolkit.competition import Member, load_competition
+from toolkit.answers import Member
+from toolkit.competition import load_competition
 from toolkit.errors import UserError
 from toolkit.recipe import from_dict, to_dict
 

@@ -1,4 +1,4 @@
-"""Writers of submission files: pixel and table CSV, zipped CSV, run lengths, Parquet.
+"""Writers of submission files: a CSV of pixels, columns, rows, lists or run lengths; zipped CSV; Parquet.
 
 Building blocks for a competition's `write_submission`. The same values make the same bytes.
 """
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from toolkit.errors import UserError
+from toolkit.task import UNKNOWN
 
 BLOCK = 1 << 20  # bytes laid out at a time: as many as stay in a processor's cache
 
@@ -69,6 +70,62 @@ def write_csv(file: Path | BinaryIO, columns: Mapping[str, Sequence[Any] | np.nd
         pd.DataFrame(dict(columns)).to_csv(out, index=False, lineterminator="\n")
 
 
+def write_columns(
+    file: Path | BinaryIO, ids: Sequence[Any] | np.ndarray, values: np.ndarray, names: Sequence[str], title: str = "id"
+) -> None:
+    """A CSV `id,name,name,…` with a row an image and a column a class, label or number; NaN is left blank.
+
+    values: (M, len(names)), or (M,) of one name.
+    """
+    columns = values.reshape(len(values), -1)
+    if columns.shape[1] != len(names):
+        raise UserError(f"{columns.shape[1]} values an image don't fit into {len(names)} columns")
+    write_csv(file, {title: ids, **{name: columns[:, at] for at, name in enumerate(names)}})
+
+
+def write_rows(
+    file: Path | BinaryIO,
+    ids: Sequence[Any] | np.ndarray,
+    values: np.ndarray,
+    names: Sequence[str],
+    titles: tuple[str, str] = ("id", "value"),
+) -> None:
+    """A CSV with a row an image and class, label or number: `image_name,value`; values: (M, len(names))."""
+    _check_lengths({"ids": ids, "values": values})
+    rows = [f"{one}_{name}" for one in ids for name in names]
+    write_csv(file, {titles[0]: rows, titles[1]: values.reshape(-1)})
+
+
+def write_lists(
+    file: Path | BinaryIO,
+    ids: Sequence[Any] | np.ndarray,
+    lists: np.ndarray,
+    names: Sequence[str],
+    titles: tuple[str, str] = ("id", "label"),
+    unknown: str | None = None,
+) -> None:
+    """A CSV `id,label` of blank-separated names, the likeliest first; lists: places of them (M, k).
+
+    unknown: what "none of these" is called, if it may be said.
+    """
+    called = dict(enumerate(names)) | ({} if unknown is None else {UNKNOWN: unknown})
+    texts = [" ".join(called[at] for at in each if at in called) for each in np.asarray(lists).tolist()]
+    write_csv(file, {titles[0]: ids, titles[1]: texts})
+
+
+def write_given(
+    file: Path | BinaryIO,
+    ids: Sequence[Any] | np.ndarray,
+    given: np.ndarray,
+    names: Sequence[str],
+    titles: tuple[str, str] = ("id", "labels"),
+    empty: str = "",
+) -> None:
+    """A CSV `id,labels` of blank-separated names of the labels that are given, (M, L) of 0 and 1; empty: none is."""
+    texts = [" ".join(name for name, one in zip(names, each, strict=True) if one > 0) or empty for each in given]
+    write_csv(file, {titles[0]: ids, titles[1]: texts})
+
+
 @contextmanager
 def zipped(path: Path, name: str) -> Iterator[BinaryIO]:
     """A file to write into, packed as `name` at the top of the zip at `path`."""
@@ -109,19 +166,33 @@ def from_run_lengths(text: str, shape: tuple[int, int]) -> np.ndarray:
 
 
 def write_run_lengths(
-    file: Path | BinaryIO, ids: Sequence[Any], masks: np.ndarray, classes: Mapping[int, str] | None = None
+    file: Path | BinaryIO,
+    ids: Sequence[Any],
+    masks: np.ndarray,
+    classes: Mapping[int, str] | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    titles: Sequence[str] | None = None,
+    empty: str = "",
 ) -> None:
-    """A CSV `id,rle` of masks (M, H, W), or `id,class,rle` with a row for each image and class in `classes`."""
+    """A CSV `id,rle` of masks (M, H, W), or `id,class,rle` with a row for each image and class in `classes`.
+
+    labels: of masks that may overlap, bit l of a pixel being label l: `id,class,rle` with a row for each image and
+    label. titles: other names of the columns. empty: what is written of an empty mask, `-` for one.
+    """
     _check_lengths({"id": ids, "masks": masks})
-    if classes is None:
-        write_csv(file, {"id": ids, "rle": [run_lengths(mask) for mask in masks]})
+    if classes is None and labels is None:
+        named = titles or ("id", "rle")
+        write_csv(file, {named[0]: ids, named[1]: [run_lengths(mask) or empty for mask in masks]})
         return
+    bits = {1 << at: name for at, name in enumerate(labels or ())}
     rows = [
-        (name, label, run_lengths(mask == value))
+        (name, label, run_lengths(mask & value if labels else mask == value) or empty)
         for name, mask in zip(ids, masks, strict=True)
-        for value, label in classes.items()
+        for value, label in (bits if labels else classes or {}).items()
     ]
-    write_csv(file, {title: [row[i] for row in rows] for i, title in enumerate(("id", "class", "rle"))})
+    named = titles or ("id", "class", "rle")
+    write_csv(file, {title: [row[i] for row in rows] for i, title in enumerate(named)})
 
 
 def write_parquet(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:

@@ -10,7 +10,9 @@ import torch
 
 from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import Dataset
+from toolkit.data.targets import holds
 from toolkit.recipe import Recipe
+from toolkit.task import Numbers, Task
 
 ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
 RESIDENT = 0.5  # of a GPU's free memory may hold images
@@ -37,11 +39,14 @@ class Batches:
         device: torch.device,
         scored: Sequence[int],
         memory_format: torch.memory_format = torch.channels_last,
+        task: Task | None = None,
     ) -> None:
         self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
         # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
         self.steps = max(1, len(rows) // recipe.batch_size)
-        self.chances = sampling_chances(dataset.targets[rows], recipe.sampling, scored) if recipe.sampling else None
+        self.chances: np.ndarray | None = None
+        if recipe.sampling:
+            self.chances = sampling_chances(dataset.targets[rows], recipe.sampling, scored, task)
         self.images, self.targets = dataset.images, dataset.targets
         size = dataset.images.nbytes + dataset.targets.nbytes
         # on a CPU the memory map is as near as memory gets
@@ -83,28 +88,35 @@ def gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(result)
 
 
-def sampling_chances(targets: np.ndarray, power: float, scored: Sequence[int]) -> np.ndarray:
+def sampling_chances(targets: np.ndarray, power: float, scored: Sequence[int], task: Task | None = None) -> np.ndarray:
     """How often each row is drawn, float64 (N,), summing to 1: frequency ** -power of its (rarest) scored class.
 
     A row with none of them is drawn like one of a class that is everywhere.
     """
-    rarest, frequency = rarest_class(targets, scored)
+    rarest, frequency = rarest_class(targets, scored, task)
     weight = np.where(rarest < 0, 1, frequency[rarest] ** -power)
     return weight / weight.sum()
 
 
-def rarest_class(targets: np.ndarray, scored: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def rarest_class(
+    targets: np.ndarray, scored: Sequence[int], task: Task | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Which of the scored classes in each row the fewest rows have, and the share of rows that have each.
 
-    int64 (N,), places in `scored`, -1 where a row has none of them; float64 (len(scored),), never 0.
+    int64 (N,), places in `scored`, -1 where a row has none of them; float64 (len(scored),), never 0. Of numbers the
+    bins are classes. task: None where it is one class, an image or a pixel.
     """
-    present = np.zeros((len(targets), 256), bool)
-    if targets.ndim == 1:
-        present[np.arange(len(targets)), targets] = True
+    if task is not None and not task.exclusive:
+        present = holds(targets, task)
+        present = present if isinstance(task, Numbers) else present[:, list(scored)]
     else:
-        for row, mask in enumerate(targets):
-            present[row, np.unique(mask)] = True
-    present = present[:, list(scored)]
+        present = np.zeros((len(targets), 256), bool)
+        if targets.ndim == 1:
+            present[np.arange(len(targets)), targets] = True
+        else:
+            for row, mask in enumerate(targets):
+                present[row, np.unique(mask)] = True
+        present = present[:, list(scored)]
     frequency = np.maximum(present.sum(0), 1) / len(targets)
     rarity = np.where(present, 1 / frequency, 0)
     return np.where(present.any(1), rarity.argmax(1), -1), frequency

@@ -117,7 +117,7 @@ def train_without_families(
 
 def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[Run, list[FoldJob]]:
     """The run, which may be new, and the jobs of its folds; UserError for a recipe against the rules."""
-    labelled.competition.rules.check(recipe)
+    labelled.competition.check(recipe)
     places(device)
     workspace = labelled.workspace
     name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
@@ -127,7 +127,8 @@ def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[R
         settings = Settings(**read_json(run.settings_path))
     else:
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
-        steps = samples // recipe.batch_size * recipe.schedule.epochs
+        whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
+        steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
         settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
     return run, [_job(run, recipe, fold, settings, device) for fold in range(labelled.folds)]
@@ -144,7 +145,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -
         train_rows=rows,
         train_groups=labelled.group[rows],
         valid_rows=labelled.rows(fold),
-        relabels=labelled.relabels,
+        relabels=labelled.training_relabels(fold),
         folder=run.fold(fold).folder,
         features=labelled.workspace.features,
         settings=settings,
@@ -164,6 +165,8 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
         batch = job.recipe.batch_size
         speed = f": {batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
     progress.say(f"{run.name}: {job.settings}{speed}")
+    if doubt := run.labelled.competition.doubt(job.recipe):
+        progress.warn(doubt)
 
 
 def stress_factor(stress: str) -> float:

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from toolkit.augmentation.mixing import mix_batch
-from toolkit.data.dataset import class_counts
+from toolkit.data.targets import class_counts
 from toolkit.progress import Watch
 from toolkit.store import atomic
+from toolkit.task import Task
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, WATCH, Batch, Batches, generator, rarest_class
 from toolkit.training.freezing import thawed_from
@@ -68,7 +69,8 @@ def fit_fold(
         best = best if best_epoch >= 0 else -np.inf  # states of older versions began at -1
     sign = training.competition.metric.sign
     thawed = thawed_from(len(training.layers) - 1, schedule)
-    watched = watched_rows(training.dataset.targets, job.valid_rows, training.competition.scored, job.fold)
+    competition = training.competition
+    watched = watched_rows(training.dataset.targets, job.valid_rows, competition.scored, job.fold, competition.task)
     saved_at, saved_epochs, complete = time.time(), len(history), True
 
     def save() -> None:
@@ -132,7 +134,9 @@ def _saved(training: Training) -> dict[str, Any] | None:
     return saved if saved.get("layout") == training.layout else None
 
 
-def watched_rows(targets: np.ndarray, rows: np.ndarray, scored: Sequence[int], fold: int) -> np.ndarray:
+def watched_rows(
+    targets: np.ndarray, rows: np.ndarray, scored: Sequence[int], fold: int, task: Task | None = None
+) -> np.ndarray:
     """WATCHED of the rows, or all if there are fewer: drawn at random, each class with its share (masks: the rarest).
 
     They follow from the fold alone, so that the curves of all recipes are of the same samples.
@@ -140,7 +144,7 @@ def watched_rows(targets: np.ndarray, rows: np.ndarray, scored: Sequence[int], f
     if len(rows) <= WATCHED:
         return rows
     rng = generator(WATCH, fold)
-    rarest, _ = rarest_class(targets[rows], scored)
+    rarest, _ = rarest_class(targets[rows], scored, task)
     by_class = np.lexsort((rng.random(len(rows)), rarest))
     evenly = (np.arange(WATCHED) + rng.random()) * len(rows) / WATCHED  # of rows that are in the order of their class
     return np.sort(rows[by_class[evenly.astype(int)]])
@@ -149,8 +153,9 @@ def watched_rows(targets: np.ndarray, rows: np.ndarray, scored: Sequence[int], f
 def first_batch(job: FoldJob) -> Batch:
     """Images and targets as the network sees them first: augmented and mixed."""
     competition, dataset = job.open()
-    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, torch.device("cpu"), competition.scored)
-    counts = class_counts(dataset.targets[job.train_rows], competition.task)
+    scored, task = competition.scored, competition.task
+    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, torch.device("cpu"), scored, task=task)
+    counts = class_counts(dataset.targets[job.train_rows], task) if task.exclusive else None
     rng = generator(MIX, job.recipe.seed, job.fold, 0)
     images, targets, _, _ = mix_batch(job.recipe.augment, *batches[(0, 0)], rng, counts)
     return images, targets

@@ -16,12 +16,13 @@ from torch import nn
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.dataset import Dataset, class_counts, open_dataset, relabel
-from toolkit.data.folds import describe
+from toolkit.data.dataset import Dataset, open_dataset, relabel
+from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network
+from toolkit.networks.outputs import Scale, build_network, check_channels
 from toolkit.networks.predict import predict
 from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
 from toolkit.outcome import number
@@ -33,9 +34,10 @@ from toolkit.training import distributed
 from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
 from toolkit.training.freezing import frozen_epochs, layers, thaw
 from toolkit.training.frozen_features import VERSIONS, frozen_features
-from toolkit.training.losses import LossFunction, build_loss, build_soft_loss
+from toolkit.training.losses import LossFunction
 from toolkit.training.optimizers import build_optimizer, lr_factor
 from toolkit.training.pseudo_labels import Taught, Teacher
+from toolkit.training.task_losses import build_soft_task_loss, build_task_loss
 from toolkit.training.weight_averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
 
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
@@ -76,7 +78,9 @@ class FoldJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: the network's tensors; probabilities: float32 (n, C, ...) of the validation rows."""
+    """weights: the network's tensors; probabilities: or other values, float32 (n, channels, ...) of the validation
+    rows.
+    """
 
     weights: dict[str, torch.Tensor]
     probabilities: np.ndarray
@@ -91,6 +95,7 @@ class Training:
 
     def __init__(self, job: FoldJob) -> None:
         competition, dataset = self.competition, self.dataset = job.open()
+        task = competition.task
         self.truth = open_dataset(job.data).targets
         self.group_of = dict(zip(job.train_rows.tolist(), job.train_groups.tolist(), strict=True))
         self.job, self.recipe = job, job.recipe
@@ -101,25 +106,33 @@ class Training:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, job.fold))
-        model: Any = distributed.common_norm(competition.build_model(self.recipe), self.device)
+        model: Any = distributed.common_norm(build_network(competition, self.recipe), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         use_products(model, self.settings.products)
         self.layers = layers(self.model)
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
         if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
             # whole groups; on the validation fold the score would be chosen, not measured
-            contents = describe(dataset.targets[rows], competition.task)
+            contents = describe(dataset.targets[rows], task)
             part = assign(contents, job.train_groups, 1, job.fold, STOP_SHARE)
             rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
         self.batches = Batches(
-            dataset, rows, self.recipe, job.fold, self.device, competition.scored, self.settings.memory_format
+            dataset, rows, self.recipe, job.fold, self.device, competition.scored, self.settings.memory_format, task
         )
-        self.counts = class_counts(dataset.targets[rows], competition.task)
-        self.loss: LossFunction = build_loss(
-            self.recipe.loss, self.counts, competition.scored, masks=dataset.targets.ndim > 1
+        # of rare classes, for copy-paste
+        self.counts = class_counts(dataset.targets[rows], task) if task.exclusive else None
+        scale: Scale | None = getattr(self.model, "scale", None)
+        if scale is not None:
+            scale.learn(dataset.targets[rows])
+        if not task.exclusive:
+            check_channels(self.model, competition, self.device)
+        self.loss: LossFunction = build_task_loss(
+            task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
-        self.teacher = Teacher(dataset, job.teacher, self.recipe, job.fold, self.device) if job.teacher else None
-        self.soft_loss = build_soft_loss(competition.scored)
+        self.teacher = (
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, task.outputs) if job.teacher else None
+        )
+        self.soft_loss = build_soft_task_loss(task, competition.scored, scale)
         self.replica = distributed.Replica()
         distributed.check(min(self.recipe.batch_size, len(rows), self.teacher.size if self.teacher else len(rows)))
         self.ema = Average(self.model, self.recipe.schedule.ema)
@@ -185,8 +198,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(number, group["begins"]) * group["factor"]
         if head_only:
-            head = self.model.body.get_submodule("head")
-            loss = self.backward(head, images, lambda logits, at: self.loss(logits, targets[at]), update, batches)
+            loss = self.backward(self.head, images, lambda logits, at: self.loss(logits, targets[at]), update, batches)
         else:
             rng = generator(MIX, self.recipe.seed, self.job.fold, number)
             images, targets, others, share = mix_batch(self.recipe.augment, images, targets, rng, self.counts)
@@ -256,9 +268,15 @@ class Training:
         return known + guessed
 
     @cached_property
+    def head(self) -> nn.Module:
+        """From a backbone's features to what the network says."""
+        head = self.model.body.get_submodule("head")
+        return head if self.model.scale is None else nn.Sequential(head, self.model.scale)
+
+    @cached_property
     def features(self) -> np.ndarray | None:
         """The frozen backbone's, of all images; None where they aren't kept, or a head takes more than those."""
-        if self.job.features is None or self.dataset.targets.ndim > 1 or not hasattr(self.model.body, "head"):
+        if self.job.features is None or self.competition.task.masks or not hasattr(self.model.body, "head"):
             return None
         images = self.dataset.images
         return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features)
@@ -310,10 +328,10 @@ class Training:
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
         images, truth = self.dataset.images[rows], self.truth[rows]
-        probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
+        values = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
         groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])
-        return tally_within(self.competition, truth, probabilities, groups).score()
+        return tally_within(self.competition, truth, values, groups).score()
 
     def merit(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
         """The score, its sign turned where the lower one is better; -inf where there is none."""

@@ -5,7 +5,7 @@ student's score on fold k stays out of fold. A teacher of all folds, as is commo
 fold k into it (pseudo-labels: Lee 2013; soft ones: Xie et al. 2020).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,18 +18,21 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
-from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
+from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
-from toolkit.task import IGNORED
+from toolkit.task import IGNORED, Output
 from toolkit.training.batches import PSEUDO, gather, generator, seed_of
+from toolkit.training.task_losses import sureness
 
 OUTSIDE = IGNORED  # places begin above it
 
 
 @dataclass(frozen=True)
 class Taught:
-    """images (B, C, H, W); probabilities float32 (B, K, ...); weight float32 (B, ...), 0: not learnt from."""
+    """images (B, C, H, W); probabilities, or other values, float32 (B, channels, ...); weight float32 (B, ...), where
+    it is not one of several classes (B, channels, ...), 0: not learnt from.
+    """
 
     images: torch.Tensor
     probabilities: torch.Tensor
@@ -39,7 +42,16 @@ class Taught:
 class Teacher:
     """Batches of test images with a teacher's probabilities, augmented like the training images."""
 
-    def __init__(self, dataset: Dataset, taught: Path, recipe: Recipe, fold: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        taught: Path,
+        recipe: Recipe,
+        fold: int,
+        device: torch.device,
+        outputs: Sequence[Output] = (),
+    ) -> None:
+        self.outputs = outputs
         self.images, self.stored = dataset.test_images, open_probabilities(taught)
         self.recipe, self.fold, self.device = recipe, fold, device
         self.augment = replace(recipe.augment, copy_paste=0.0)
@@ -72,12 +84,14 @@ class Teacher:
         inside = places > OUTSIDE
         index = torch.where(inside, places - OUTSIDE - 1, 0).long()
         found = predicted.movedim(1, -1).reshape(-1, predicted.shape[1])[index].movedim(-1, 1)
-        confidence = found.amax(1)
+        confidence = sureness(found, self.outputs)
+        if confidence.ndim == found.ndim:
+            inside = inside.unsqueeze(1)
         return found, confidence * inside * (confidence >= self.recipe.pseudo.confidence)
 
 
 def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: torch.device, path: Path) -> None:
-    """Write once what a fold's network predicts of all test images: float16 (M, K), for masks uint8 (M, K, H, W)."""
+    """Write once what a fold's network predicts of all test images: (M, channels), for masks uint8 (M, K, H, W)."""
     if path.exists():
         return
     recipe = teacher.recipe
@@ -87,5 +101,6 @@ def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: 
         for at in chunks(len(dataset.test_images)):
             yield predict(network, dataset.test_images[at], competition.scored, device, recipe.precision)
 
-    shape = (len(dataset.test_images), len(competition.task.classes), *dataset.targets.shape[1:])
-    write_probabilities(path, parts(), shape, np.uint8 if dataset.targets.ndim > 1 else np.float16)
+    task = competition.task
+    shape = (len(dataset.test_images), task.channels, *(dataset.targets.shape[1:] if task.masks else ()))
+    write_probabilities(path, parts(), shape, np.uint8 if task.masks else value_type(task))

@@ -1,0 +1,6 @@
+"""Seven small competitions on drawn data, one of each kind of output, in the organisers' own files."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+NAMES = ("nodules", "retina", "scans", "buds", "spots", "glyphs", "whales")

@@ -1,0 +1,145 @@
+"""What greedy selection does with each sample, compiled: sums of single metrics under every next step."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def ranked_scores(keys: np.ndarray, precision: bool) -> float:
+    """Area under the ROC curve, or average precision, of sorted keys uint32 (n,): a value's order, then its label."""
+    n = len(keys)
+    positive = 0
+    for i in range(n):
+        positive += keys[i] & 1
+    if positive == 0 or (not precision and positive == n):
+        return np.nan
+    found, above, i = 0.0, 0, n
+    while i > 0:
+        key, hits, start = keys[i - 1] >> 1, 0, i
+        while i > 0 and keys[i - 1] >> 1 == key:
+            hits += keys[i - 1] & 1
+            i -= 1
+        misses = start - i - hits
+        if precision:
+            above += hits
+            found += hits * (above / (n - i))
+        else:
+            found += misses * (above + 0.5 * hits)
+            above += hits
+    return found / positive if precision else found / (positive * np.float64(n - positive))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def log_sums(
+    total: np.ndarray,
+    own: np.ndarray,
+    ends: np.ndarray,
+    scale: float,
+    clip: float,
+    multiplied: int,
+    sums: np.ndarray,
+) -> None:
+    """Into sums (M, E), of logarithms of scale * (total (n,) + own (M, n)), clipped, up to each of ends (E,).
+
+    So many factors have one logarithm, which is most of the work.
+    """
+    for m in range(own.shape[0]):
+        start = 0
+        for e in range(len(ends)):
+            found, at = 0.0, start
+            while at < ends[e]:
+                product = 1.0
+                for i in range(at, min(at + multiplied, ends[e])):
+                    value = scale * (total[i] + own[m, i])
+                    product *= min(max(value, clip), 1 - clip)
+                found += np.log(product)
+                at += multiplied
+            sums[m, e] = found
+            start = ends[e]
+
+
+@njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+def absolute_sums(total: np.ndarray, errors: np.ndarray, sums: np.ndarray) -> None:
+    """Into sums (M, T), of absolute values of total (T, n) + errors (M, T, n)."""
+    for m in range(errors.shape[0]):
+        for t in range(errors.shape[1]):
+            found = 0.0
+            for i in range(errors.shape[2]):
+                found += abs(total[t, i] + errors[m, t, i])
+            sums[m, t] = found
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def binned(total: np.ndarray, values: np.ndarray, truth: np.ndarray, scale: float, counts: np.ndarray) -> None:
+    """Into counts (M, bins, K), how often each truth (n,) has scale * (total (n,) + values (M, n)) in each bin."""
+    counts[:] = 0
+    last = counts.shape[1] - 1
+    for m in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            at = int(scale * (total[i] + values[m, i]))
+            counts[m, max(0, min(at, last)), truth[i]] += 1
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def mask_tables(
+    total: np.ndarray, values: np.ndarray, truth: np.ndarray, least: np.ndarray, smallest: np.ndarray, ignored: int
+) -> np.ndarray:
+    """Contingencies int64 (M, n, L, 2, 2) of masks in whole numbers, total (n, L, P) + values (M, n, L, P).
+
+    A pixel is given where that is `least` (L,) or more; a mask of fewer than `smallest` (L,) pixels is left empty.
+    truth: uint8 (n, P), labels as bits.
+    """
+    candidates, samples, labels, pixels = values.shape
+    found = np.zeros((candidates, samples, labels, 2, 2), np.int64)
+    for n in range(samples):
+        for c in range(labels):
+            for m in range(candidates):
+                given, both, size, known = 0, 0, 0, 0
+                given_ignored = 0
+                for p in range(pixels):
+                    above = np.int64(total[n, c, p]) + np.int64(values[m, n, c, p]) >= least[c]
+                    there = truth[n, p] != ignored
+                    mark = (truth[n, p] >> c) & 1
+                    given += above & there
+                    given_ignored += above & (not there)
+                    both += above & there & mark
+                    size += there & mark
+                    known += there
+                if given + given_ignored < smallest[c]:
+                    given, both = 0, 0
+                found[m, n, c, 1, 1] = both
+                found[m, n, c, 0, 1] = given - both
+                found[m, n, c, 1, 0] = size - both
+                found[m, n, c, 0, 0] = known - size - given + both
+    return found
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def places(total: np.ndarray, values: np.ndarray, truth: np.ndarray, unknown: float, most: int) -> np.ndarray:
+    """int64 (M, most + 1): how often the truth (n,) has which place among total (n, C) + values (M, n, C).
+
+    Of equal ones the first class comes first. A truth of -1 is likelier than what is not above `unknown`, the least
+    of which every other class has to beat; without it (negative) it has no place. The last number counts the rest.
+    """
+    candidates, samples, classes = values.shape
+    found = np.zeros((candidates, most + 1), np.int64)
+    for m in range(candidates):
+        for i in range(samples):
+            own, before = truth[i], 0
+            if own < 0:
+                before = most if unknown < 0 else 0
+                limit = unknown
+                for c in range(classes):
+                    if before >= most:
+                        break
+                    before += total[i, c] + values[m, i, c] > limit
+            else:
+                limit = total[i, own] + values[m, i, own]
+                before = 1 if unknown >= 0 and unknown >= limit else 0
+                for c in range(classes):
+                    if before >= most:
+                        break
+                    value = total[i, c] + values[m, i, c]
+                    before += value > limit or (value == limit and c < own)
+            found[m, min(before, most)] += 1
+    return found

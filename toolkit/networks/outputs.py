@@ -1,0 +1,109 @@
+"""From what a network says to values: probabilities, or numbers in their own units."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from toolkit.competition import Competition
+from toolkit.errors import UserError
+from toolkit.recipe import Recipe
+from toolkit.task import Numbers, Output
+
+SMALLEST = 1e-6  # of a number's spread over the training rows: it is no constant, but a part of the rows may be
+
+
+class Scale(nn.Module):
+    """From a network's own numbers (N, T), of about unit size, to those of the targets.
+
+    Mean and spread of the training rows are buffers, stored with the weights. bounded: the numbers are a share of the
+    way from low to high, by a sigmoid; else what is predicted is only cut off there.
+    """
+
+    def __init__(self, targets: int, low: float | None, high: float | None, bounded: bool) -> None:
+        super().__init__()
+        self.low, self.high, self.bounded = low, high, bounded
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("mean", torch.zeros(targets))
+        self.register_buffer("std", torch.ones(targets))
+
+    def learn(self, targets: np.ndarray) -> None:
+        """From numbers (n, T) that are trained on; NaN where there is none."""
+        known = np.where(np.isnan(targets).all(0), 0, targets).astype(np.float64)
+        mean, std = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.std.copy_(torch.from_numpy(np.where(std > SMALLEST * (1 + abs(mean)), std, 1)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.bounded:
+            assert self.low is not None and self.high is not None
+            return self.low + (self.high - self.low) * torch.sigmoid(x.float())
+        x = x.float() * self.std + self.mean
+        return x if self.training else x.clamp(self.low, self.high) if self.limited else x
+
+    @property
+    def limited(self) -> bool:
+        return self.low is not None or self.high is not None
+
+
+Scale.__module__ = "toolkit"  # as Network's
+
+
+def build_network(competition: Competition, recipe: Recipe) -> Any:
+    """The competition's network, which from then on knows what its channels mean, `outputs`."""
+    network: Any = competition.build_model(recipe)
+    task = competition.task
+    network.outputs = task.outputs
+    if isinstance(task, Numbers):
+        if not hasattr(network, "scale"):
+            raise UserError("build_model must give a toolkit.Network where numbers are predicted")
+        bounded = "bce" in recipe.loss.names
+        if bounded and (task.low is None or task.high is None):
+            raise UserError("loss bce of numbers needs a lowest and a highest one: Numbers(…, low=…, high=…)")
+        network.scale = Scale(len(task.targets), task.low, task.high, bounded)
+    return network
+
+
+def check_channels(network: nn.Module, competition: Competition, device: torch.device) -> None:
+    """UserError unless the network says as much as the task asks; one black image goes through it."""
+    task = competition.task
+    height, width, channels = task.image_shape
+    training = network.training
+    with torch.no_grad():
+        found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
+    network.train(training)
+    wanted = (task.channels, *((height, width) if task.masks else ()))
+    if tuple(found) != wanted:
+        raise UserError(
+            f"the network gives {tuple(found)} numbers an image, the task needs {wanted}; "
+            "build_model must give the network TASK.channels"
+        )
+
+
+def is_softmax(outputs: Sequence[Output]) -> bool:
+    """Is it one of several classes alone, as also of a network that says nothing of its outputs?"""
+    return not outputs or (len(outputs) == 1 and outputs[0].kind == "classes")
+
+
+def values_of(logits: torch.Tensor, outputs: Sequence[Output], scored: Sequence[int]) -> torch.Tensor:
+    """Values (N, channels, ...) of float32 logits of the same shape; classes that aren't scored get 0.
+
+    scored: places among the classes of all outputs.
+    """
+    if is_softmax(outputs):
+        values = torch.zeros_like(logits)
+        values[:, list(scored)] = logits[:, list(scored)].softmax(1)
+        return values
+    parts, first = [], 0
+    for output in outputs:
+        part = logits[:, first : first + output.channels]
+        if output.kind == "classes":
+            own = [at - first for at in scored if first <= at < first + output.channels]
+            parts.append(values_of(part, (), own or range(output.channels)))
+        else:
+            parts.append(part if output.kind == "numbers" else part.sigmoid())
+        first += output.channels
+    return torch.cat(parts, 1)

@@ -1,0 +1,80 @@
+"""The blend in the report: its gain over a single run, the ways that were tried, its runs on the held-out samples."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolkit.blending.blend_folder import Blend, gave_way
+from toolkit.outcome import interval, number
+from toolkit.pages.html import Chart, Row, Section, Table, Words
+from toolkit.reporting.inputs import Material
+
+BLEND_PICTURES = ("weights", "correlation", "gain", "repairs")
+
+
+def short(score: float) -> str:
+    """With three digits, of large ones fewer."""
+    return f"{score:.3f}" if abs(score) < 100 else number(score)
+
+
+def ends(score: Mapping[str, Any]) -> str:
+    """Of its interval."""
+    return f"{short(score['low'])} to {short(score['high'])}"
+
+
+def blend_section(material: Material) -> Section:
+    """How the blend was made, and what it is worth beside its runs."""
+    blend = material.blend
+    if blend is None:
+        return Section("Blend", [], "There is no blend of the present runs yet: run `python -m toolkit.ensemble`.")
+    metrics = blend.metrics
+    clean = metrics["clean"]
+    included = "as it was asked for" if blend.asked else "the choice of the way included"
+    words = [
+        f"{blend.name}: {material.metric} {interval(clean)}, cross-fitted, {included}; in sample "
+        f"{number(metrics['naive'])}, {metrics['optimism']:+.4f} of optimism."
+    ]
+    if len(blend.shares) > 1:
+        words.append(
+            f"The best single run, chosen alike: {number(metrics['single'])}; the gain of {metrics['gain']:+.4f} "
+            f"is real with probability {metrics['gain_is_real']:.2f}."
+        )
+    if metrics.get("gave_way"):
+        words.append(f"{gave_way(metrics['gave_way'])}.")
+    drawn = {
+        name: Chart("", path.read_bytes(), alt=name)
+        for name in BLEND_PICTURES
+        if (path := blend.folder / f"{name}.png").exists()
+    }
+    wide = [drawn.pop("repairs")] if "repairs" in drawn else []
+    ways = [_ways(blend, metrics["blenders"])] if len(metrics["blenders"]) > 1 else []
+    held = [_held_out(material, blend)] if material.holdout else []
+    return Section("Blend", [Words(words), Row(list(drawn.values())), *wide, *ways, *held])
+
+
+def _held_out(material: Material, blend: Blend) -> Table:
+    """Runs and blend on the held-out samples, beside what they were out of fold."""
+    held, shares = material.holdout or {}, blend.shares
+    runs = ((name, shares[name], blend.run(name).score, score) for name, score in held["runs"].items())
+    rows = [
+        [name, f"{share:.3f}", number(clean), f"{number(score['score'])}\n{ends(score)}"]
+        for name, share, clean, score in [*runs, (blend.name, 1, blend.score, held)]
+    ]
+    note = (
+        f"{held['samples']:,} samples in {held['groups']:,} groups, each judged by all networks; out of fold by one."
+    )
+    return Table("Held out, as handed in", ("run", "share", "out of fold", "held out"), rows, note)
+
+
+def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:
+    sign = blend.labelled.competition.metric.sign
+    ways = sorted(blenders, key=lambda one: -sign * one["score"])
+    chosen = next((at for at, one in enumerate(ways) if one["name"] == blend.name), None)
+    rows = []
+    for one in ways:
+        standing = "within noise of the best" if one["within"] else ""
+        if not one["eligible"]:
+            standing = "the server can't do it"
+        elif one["name"] == blend.name:
+            standing = "asked for" if blend.asked else "chosen"
+        rows.append([one["name"], number(one["score"]), number(one["naive"]), standing])
+    return Table("Ways of blending", ("way", "cross-fitted", "in sample", ""), rows, "", chosen, (0, 3))
