@@ -15,6 +15,7 @@ from toolkit.blending.valued import Valued
 from toolkit.competition import Competition
 from toolkit.decisions.decide import packed
 from toolkit.metrics.confusion import MacroF1
+from toolkit.metrics.heads import WeightedMacroRecall
 from toolkit.metrics.labels import LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP
 from toolkit.metrics.masks import MeanDice
@@ -26,7 +27,18 @@ from toolkit.metrics.single_label import QuadraticKappa
 from toolkit.probabilities import write_probabilities
 from toolkit.project import Project
 from toolkit.runs import Run
-from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Labels, Numbers, OverlappingMasks, Task
+from toolkit.task import (
+    IGNORED,
+    UNKNOWN,
+    Classification,
+    Grades,
+    Heads,
+    Labels,
+    Numbers,
+    OverlappingMasks,
+    Segmentation,
+    Task,
+)
 
 SAMPLES, FOLDS = 240, 4
 FOLD = np.arange(SAMPLES) % FOLDS
@@ -144,6 +156,8 @@ KINDS: dict[str, Competition] = {
     "Pearson": of_kind(Numbers(("a", "b"), (1, 1, 1)), Pearson()),
     "kappa": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), QuadraticKappa()),
     "RMSE of grades": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), Rmse()),
+    "heads": of_kind(Heads((("x", ("a", "b")), ("y", ("c", "d", "e"))), (1, 1, 1)), WeightedMacroRecall()),
+    "Dice of classes": of_kind(Segmentation(("a", "b", "c"), (6, 5, 1)), MeanDice()),
     "MAP": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1)), MAP(3)),
     "MAP with unknowns": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1), unknown="new"), MAP(3)),
 }
@@ -178,6 +192,19 @@ def drawn_values(of: Competition, seed: int, models: int = 4, samples: int = 90)
         values = np.rint(255 * _sigmoid(about(2.0 * given - 1.0))).astype(np.uint8)
         targets[rng.random(targets.shape) < 0.02] = IGNORED
         return targets, values
+    if isinstance(task, Heads):
+        parts = [
+            drawn_values(replace(of, task=Classification(names, (1, 1, 1)), metric=MacroF1()), seed, models, samples)
+            for _, names in task.heads
+        ]
+        targets = np.stack([part for part, _ in parts], axis=1)
+        targets[rng.random(targets.shape) < 0.05] = -1
+        return targets, np.concatenate([part for _, part in parts], axis=2)
+    if isinstance(task, Segmentation):
+        targets = rng.integers(task.channels, size=(samples, *task.image_shape[:2])).astype(np.uint8)
+        hint = 1.5 * (targets[:, None] == np.arange(task.channels).reshape(-1, 1, 1))
+        powers = np.exp(about(hint))
+        return targets, np.rint(255 * powers / powers.sum(2, keepdims=True)).astype(np.uint8)
     targets = rng.integers(task.channels, size=samples)
     powers = np.exp(about(2.0 * (targets[:, None] == np.arange(task.channels))))
     if isinstance(task, Classification) and task.unknown is not None:

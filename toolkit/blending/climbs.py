@@ -313,14 +313,20 @@ class ByMask(Climb):
     def prepare(self) -> None:
         self.decisions, labels = self.of_mean(), self.task.channels
         values = self.valued.values[:, self.rows]
-        self.parts = values.reshape(*values.shape[:3], -1)
+        self.parts = np.ascontiguousarray(np.moveaxis(values.reshape(*values.shape[:3], -1), 0, -1))
         self.pixels = self.truth.reshape(len(self.truth), -1)
         given = self.decisions
         self.thresholds = np.full(labels, HALF) if given.thresholds is None else np.array(given.thresholds)
         self.smallest = np.zeros(labels, np.int64) if given.smallest is None else np.array(given.smallest, np.int64)
 
+    def reset(self) -> None:
+        self.count, self.total = 0, np.zeros(self.parts.shape[:3], np.int32)
+
+    def add(self, taken: int) -> None:
+        self.total = self.total + self.parts[..., taken]
+
     def merits(self) -> np.ndarray:
-        least = np.ceil(self.thresholds / self.valued.scale * (self.count + 1) - 1e-6)
+        least = np.ceil(self.thresholds / self.valued.scale * (self.count + 1) - 1e-6).astype(np.int64)
         found = mask_tables(self.total, self.parts, self.pixels, least, self.smallest, IGNORED)
         metric: Any = self.metric
         scored = self.valued.competition.scored
