@@ -1,4 +1,4 @@
-"""The comparison of greedy selection is of the same models, in a process of its own, and scored on held-out samples."""
+"""Greedy selection is compared on the same models, in a process of its own, and scored on held-out samples."""
 
 from pathlib import Path
 

@@ -9,12 +9,13 @@ import pytest
 from competitions.blood_cells import competition as cells
 from competitions.mars import competition as mars
 from tests import tiny
-from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits
 from toolkit.blending.contested import Contested, gather
+from toolkit.blending.pool import Pool, make_pool
 from toolkit.blending.valued import Valued
 from toolkit.competition import Competition
 from toolkit.decisions.decide import packed
-from toolkit.metrics.confusion import MacroF1
+from toolkit.metrics.confusion import ConfusionMetric, MacroF1
 from toolkit.metrics.heads import WeightedMacroRecall
 from toolkit.metrics.labels import LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP
@@ -81,7 +82,7 @@ class Whole:
 
     values: np.ndarray
     targets: np.ndarray
-    metric: Metric
+    metric: ConfusionMetric
 
     @property
     def scored(self) -> list[int]:
@@ -94,7 +95,9 @@ class Whole:
         return gather(parts, fold, CLASSES, self.metric, self.scored)
 
 
-def drawn_whole(seed: int, metric: Metric, models: int = 4, pixels: tuple[int, ...] = (), levels: int = 255) -> Whole:
+def drawn_whole(
+    seed: int, metric: ConfusionMetric, models: int = 4, pixels: tuple[int, ...] = (), levels: int = 255
+) -> Whole:
     """24 samples; few levels make many ties."""
     rng = np.random.default_rng(seed)
     targets = rng.integers(CLASSES, size=(24, *pixels))
@@ -172,10 +175,10 @@ def drawn_values(of: Competition, seed: int, models: int = 4, samples: int = 90)
         return hint + noise * rng.normal(size=(models, *hint.shape))
 
     if isinstance(task, Numbers):
-        targets = rng.normal(3, 2, size=(samples, task.channels))
-        values = about(targets).astype(np.float32)
-        targets[rng.random(targets.shape) < 0.05] = np.nan
-        return targets.astype(np.float32), values
+        numbers = rng.normal(3, 2, size=(samples, task.channels))
+        values = about(numbers).astype(np.float32)
+        numbers[rng.random(numbers.shape) < 0.05] = np.nan
+        return numbers.astype(np.float32), values
     if isinstance(task, Grades):
         targets = rng.integers(len(task.grades), size=samples)
         above = targets[:, None] - np.arange(task.channels) - 0.5

@@ -9,7 +9,7 @@ import pytest
 from tests import tiny
 from tests.blending.conftest import KINDS, drawn_values
 from toolkit.blending.blenders import BLENDERS, Blender, with_decisions
-from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, SeedGroups, make_pool, make_seed_groups
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, SeedGroups, make_seed_groups
 from toolkit.blending.crossfit import cross_fit, merits
 from toolkit.blending.described import (
     describe,
@@ -20,6 +20,7 @@ from toolkit.blending.described import (
     runs_used,
 )
 from toolkit.blending.plots import draw
+from toolkit.blending.pool import Pool, make_pool
 from toolkit.blending.solution import Solution, fold_tally, mixed
 from toolkit.blending.valued import Valued
 from toolkit.competition import Competition
