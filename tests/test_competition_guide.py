@@ -17,13 +17,13 @@ from toolkit.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 GUIDE = Path(__file__).parent.parent / "docs" / "competition.md"
+CODE, *OTHERS = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 
 @pytest.fixture
 def leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Competition:
     """The guide's competition with 36 leaves, sick ones darker, and 6 to be told."""
-    (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert len(code.splitlines()) < 60
+    assert len(CODE.splitlines()) < 60
     folder = tmp_path / "competitions" / "leaves"
     rng = np.random.default_rng(0)
     for part, number in (("train", 36), ("test", 6)):
@@ -36,7 +36,7 @@ def leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Competition:
     (folder / "data" / "sample_submission.csv").write_text(
         "\n".join(["image,label", *(f"{at:02}.png,healthy" for at in range(6))])
     )
-    (folder / "__init__.py").write_text(code)
+    (folder / "__init__.py").write_text(CODE)
     monkeypatch.delitem(sys.modules, "competitions.leaves", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     return load_competition(folder)
@@ -73,6 +73,29 @@ def test_a_writer_that_cannot_write_is_found_out_before_training(leaves: Competi
     with pytest.raises(UserError, match=r"reads back with shape \(5,\), expected \(6,\); mend read_submission"):
         made.audit()
     assert not made.workspace.data.exists()
+
+
+@pytest.mark.parametrize(("example", "header"), [(0, "image,sick"), (1, "image,rust,scab")])
+def test_the_other_examples_write_values_that_read_back(
+    example: int, header: str, leaves: Competition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = CODE.index("competition = Competition(")
+    end = CODE[start:].replace("metric=Accuracy()", "metric=METRIC")
+    (leaves.folder / "__init__.py").write_text("\n".join([CODE[:start], OTHERS[example], end]))
+    if example == 1:
+        lines = [f"{at:02}.png,p{at // 3},{at % 2},{'' if at % 5 == 0 else at % 3 // 2}" for at in range(36)]
+        (leaves.folder / "data" / "train.csv").write_text("\n".join(["image,plant,rust,scab", *lines]))
+    monkeypatch.delitem(sys.modules, "competitions.leaves", raising=False)
+    made = load_competition(leaves.folder)
+    data = made.load(leaves.folder / "data")
+    stored = np.random.default_rng(0).dirichlet((1, 1), 6).astype(np.float16)
+    prediction = made.prediction(data.test_images, data.test_ids, stored)
+    made.write_submission(prediction, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_text().splitlines()[0] == header
+    found = made.read_submission(tmp_path / "s.csv", data.test_images, data.test_ids)
+    assert found.dtype == np.float64 and np.allclose(found, prediction.answer, rtol=1e-12)
+    assert example == 1 or np.allclose(found.sum(1), 1, rtol=0, atol=1e-15)
+    assert len(np.unique(data.groups)) == (12 if example else 36)
 
 
 def test_without_practice_data_it_says_so(leaves: Competition, tmp_path: Path) -> None:

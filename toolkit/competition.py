@@ -147,6 +147,7 @@ class Competition:
     tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", metric_of(self.metric, self.task))
         if self.try_submission is not None and not self._may_be_code:
             raise ValueError(
                 "a code submission says one label an image; other outputs, and metrics of probabilities, need a file: "
@@ -156,7 +157,6 @@ class Competition:
             raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
         if self.symmetries not in (None, *FLIPS):
             raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
-        object.__setattr__(self, "metric", metric_of(self.metric, self.task))
 
     def check(self, recipe: "Recipe") -> None:
         """UserError for a recipe against the rules, with words that the task has no use for, or with flips after

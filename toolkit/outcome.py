@@ -88,17 +88,17 @@ def _row(cells: Sequence[str], tag: str) -> str:
     return f"<tr>{''.join(parts)}</tr>"
 
 
-def number(score: float, sign: str = "") -> str:
-    """A score as text: four digits behind the point, of large ones fewer, of tiny ones four that count.
+def number(score: float, sign: str = "", digits: int = 4) -> str:
+    """A score as text: so many digits behind the point, of large ones fewer, of tiny ones as many that count.
 
     sign: `+` for a difference.
     """
     size = abs(score)
-    if size < 100:
+    if not size >= 100:
         tiny = 0 < size < TINY and not sign
-        return f"{score:.4g}" if tiny else f"{score:{sign}.4f}"
-    digits = max(0, 5 - math.floor(math.log10(size))) if math.isfinite(size) else 0
-    return f"{score:{sign},.{digits}f}"
+        return f"{score:.{digits}g}" if tiny else f"{score:{sign}.{digits}f}"
+    left = max(0, digits + 1 - math.floor(math.log10(size))) if math.isfinite(size) else 0
+    return f"{score:{sign},.{left}f}"
 
 
 def interval(score: Mapping[str, Any]) -> str:

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from toolkit import Augment, Model, Network, Optimizer, Recipe, Schedule, Suggesting, from_scratch, image_files
+from toolkit import Augment, Model, Network, Optimizer, Recipe, Rules, Schedule, Suggesting, from_scratch, image_files
 
 SIDE = 16
 SHAPE = (SIDE, SIDE, 3)
-TEST = 300  # images, whatever the number of training images
+TEST = 150  # images, whatever the number of training images
+UNSEEN = Rules(unlabelled_test_images=False)  # what they look like is found out in seconds: two of the seven do
 # precision: measured settings could differ from one workspace to the next
 FIRST = Recipe(
     name="first",

@@ -14,7 +14,7 @@ from toolkit.auditing.cleaning_proposal import groups_found, propose
 from toolkit.auditing.explain import picture_of_row
 from toolkit.auditing.findings import Findings, gather, kept_properties
 from toolkit.auditing.mimicry import Mimicry, mimicry
-from toolkit.auditing.page import audit_page, class_table
+from toolkit.auditing.page import ASK_SYMMETRIES, audit_page, class_table
 from toolkit.auditing.relatives import find_relatives
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
@@ -92,6 +92,8 @@ class Audit(Outcome):
         if self.mimicry is not None:
             yield self.mimicry.counted
             yield self.mimicry.words
+        if self.competition.symmetries is None:
+            yield ASK_SYMMETRIES
         if self.known:
             yield f"the answers of {self.known:,} test images are known: `submit --known-answers` hands them in"
         actions = ", ".join(f"{n} to {name}" for name, n in self.actions.items()) or "nothing to do"

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.findings import REPEATS, Findings
+from toolkit.auditing.label_errors import CERTAINTY
 from toolkit.auditing.tiles import FALSE_SHARE
 from toolkit.data.cleaning import (
     COLUMNS,
@@ -20,13 +21,13 @@ from toolkit.data.cleaning import (
     TILE,
     UNLIKE,
 )
-from toolkit.data.dataset import Dataset, hash_sample
+from toolkit.data.dataset import Dataset
 from toolkit.data.groups import connect
-from toolkit.task import Classification, Task
+from toolkit.data.targets import contradict, in_words
+from toolkit.task import Classification, Grades, Numbers, Task
 
 OUTLYING = 8.0  # robust standard deviations from which a picture is called unlike the rest
 DOUBTFUL_MASK = "doubtful mask"
-CERTAINTY = 0.98  # less sure label issues are not worth a look
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,16 @@ def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
     A reason is a kind of finding, a colon, and the details.
     """
     group = groups_found(dataset, findings)
-    lines = _repeats(dataset, findings)
-    dropped = {line.row for line in lines}
+    lines = _repeats(dataset, task, findings)
+    dropped = {line.row for line in lines if line.action == "drop"}
     lines += [line for line in _groups(dataset, findings, group) if line.row not in dropped]
     lines += _outliers(findings)
-    if isinstance(task, Classification):
+    if isinstance(task, Classification | Grades):
         lines += _labels(dataset, task, findings, group, dropped)
-    else:
+    elif task.masks:
         lines += _masks(findings, dropped)
+    else:
+        lines += _doubts(findings, dropped)
     table = pd.DataFrame([asdict(line) for line in lines], columns=["row", *COLUMNS[1:]])
     table.insert(0, "index", dataset.ids[table.pop("row").to_numpy(np.int64)])
     return table.sort_values(["index", "action"], ignore_index=True).round({"confidence": 3})
@@ -67,14 +70,17 @@ def groups_found(dataset: Dataset, findings: Findings) -> np.ndarray:
     return connect(len(dataset.images), np.concatenate([np.array(pairs, np.int64).reshape(-1, 2), links]))
 
 
-def _repeats(dataset: Dataset, findings: Findings) -> list[Line]:
-    """Intruders, and equal pictures whose targets contradict each other: which is right can't be known."""
-    lines = []
+def _repeats(dataset: Dataset, task: Task, findings: Findings) -> list[Line]:
+    """Intruders, and equal pictures whose targets contradict each other: which is right can't be known.
+
+    Of numbers that is only suggested: what was measured twice differs.
+    """
+    lines, action = [], "drop?" if isinstance(task, Numbers) else "drop"
     for rows in findings.same:
         if len(rows) > REPEATS:
             lines += [Line(int(row), "drop", "", f"{REPEATED_PICTURE}: {len(rows)} times", 1.0) for row in rows]
-        elif len({hash_sample(dataset.targets[row]) for row in rows}) > 1:
-            lines += [Line(int(row), "drop", "", f"{CONTRADICTORY}: {_ids(dataset, rows)}", 1.0) for row in rows]
+        elif contradict(dataset.targets[rows], task):
+            lines += [Line(int(row), action, "", f"{CONTRADICTORY}: {_ids(dataset, rows)}", 1.0) for row in rows]
     for rows in findings.masks:
         lines += [Line(int(row), "drop", "", f"{REPEATED_MASK}: under {len(rows)} pictures", 1.0) for row in rows]
     return lines
@@ -108,13 +114,13 @@ def _outliers(findings: Findings) -> list[Line]:
 
 
 def _labels(
-    dataset: Dataset, task: Classification, findings: Findings, group: np.ndarray, dropped: set[int]
+    dataset: Dataset, task: Classification | Grades, findings: Findings, group: np.ndarray, dropped: set[int]
 ) -> list[Line]:
     """Labels that contradict those of their copies, or what was learnt from all others."""
     lines: dict[int, Line] = {}
     errors, certainty = findings.label_errors, 1 - findings.label_errors.quality
     for row in np.flatnonzero(errors.issue & (np.nan_to_num(certainty) >= CERTAINTY)).tolist():
-        given, other = task.classes[int(dataset.targets[row])], task.classes[int(errors.predicted[row])]
+        given, other = in_words(dataset.targets[row], task), task.classes[int(errors.predicted[row])]
         if given != other:
             reason = f"{DOUBTFUL_LABEL}: {given}{LOOKS_LIKE}{other}"
             lines[row] = Line(row, "relabel?", other, reason, float(certainty[row]))
@@ -123,11 +129,22 @@ def _labels(
         labels = Counter(int(dataset.targets[row]) for row in rows)
         if len(labels) > 1:
             common, times = labels.most_common(1)[0]
-            reason = f"{DOUBTFUL_LABEL}: {times} of {len(rows)} copies are {task.classes[common]}"
+            name_of_common = in_words(np.array(common), task)
+            reason = f"{DOUBTFUL_LABEL}: {times} of {len(rows)} copies are {name_of_common}"
             for row in rows:
                 if dataset.targets[row] != common:
-                    lines[row] = Line(row, "relabel?", task.classes[common], reason, times / len(rows))
+                    lines[row] = Line(row, "relabel?", name_of_common, reason, times / len(rows))
     return [line for row, line in lines.items() if row not in dropped]
+
+
+def _doubts(findings: Findings, dropped: set[int]) -> list[Line]:
+    """What contradicts the predictions, and can't be put right by one class."""
+    errors = findings.label_errors
+    return [
+        Line(row, "drop?", "", f"{DOUBTFUL_LABEL}: {text}", 1 - float(errors.quality[row]))
+        for row, text in errors.doubts.items()
+        if row not in dropped
+    ]
 
 
 def _masks(findings: Findings, dropped: set[int]) -> list[Line]:

@@ -9,8 +9,9 @@ from toolkit.auditing.findings import Findings
 from toolkit.auditing.keypoints import working_image
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
+from toolkit.data.targets import in_words
 from toolkit.pages.pictures import stacked, strip, with_mask
-from toolkit.task import Segmentation
+from toolkit.task import IGNORED, MOST_MASKS
 
 
 def picture_of_row(competition: Competition, dataset: Dataset, findings: Findings, row: int) -> np.ndarray:
@@ -32,9 +33,19 @@ def picture_of_row(competition: Competition, dataset: Dataset, findings: Finding
 
 def panel(competition: Competition, dataset: Dataset, row: int) -> tuple[str, np.ndarray]:
     """The id of a row and its picture, with its label or under its mask."""
-    if isinstance(competition.task, Segmentation):
-        return str(dataset.ids[row]), with_mask(dataset.images[row], dataset.targets[row])
-    return f"{dataset.ids[row]} {competition.task.classes[int(dataset.targets[row])]}", dataset.images[row]
+    target, task = dataset.targets[row], competition.task
+    if task.masks:
+        return str(dataset.ids[row]), with_mask(
+            dataset.images[row], target if task.exclusive else _first_label(target)
+        )
+    return f"{dataset.ids[row]} {in_words(target, task)}", dataset.images[row]
+
+
+def _first_label(mask: np.ndarray) -> np.ndarray:
+    """Of overlapping masks, the first label at each pixel, from 1, uint8 (H, W); 0 where there is none."""
+    given = (mask[..., None] >> np.arange(MOST_MASKS)) & 1
+    first = np.where(given.any(-1), given.argmax(-1) + 1, 0)
+    return np.where(mask == IGNORED, IGNORED, first).astype(np.uint8)
 
 
 def link_panels(dataset: Dataset, link: Any) -> list[tuple[str, np.ndarray]]:

@@ -17,7 +17,7 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample, rows_of_pictures
 from toolkit.runs import Run
 from toolkit.store import atomic
-from toolkit.task import Segmentation, Task
+from toolkit.task import Task
 
 REPEATS = 5  # one picture, or one patterned mask, in more samples than this is no chance
 LINKS = ("left", "right", "kind", "mirrored", "keypoints", "similarity", "matrix")
@@ -71,7 +71,7 @@ def equal_pictures(images: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:
     """Rows that share one mask with structure, more than REPEATS; masks of one class alone repeat by nature."""
-    if not isinstance(task, Segmentation):
+    if not task.masks:
         return ()
     rows: dict[str, list[int]] = defaultdict(list)
     for row, mask in enumerate(targets):

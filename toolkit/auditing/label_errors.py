@@ -1,8 +1,8 @@
 """Labels and masks that contradict what was learnt from the others, as cleanlab finds them."""
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,11 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.groups import connect
 from toolkit.probabilities import chunks, probabilities
 from toolkit.runs import Run
-from toolkit.task import Segmentation
+from toolkit.task import MISSING, UNKNOWN, Grades, Heads, Labels, Numbers, OverlappingMasks, Segmentation, Task
 
 PARTS = 3  # in which labels are guessed, each from the others
+CERTAINTY = 0.98  # less sure label issues are not worth a look
+FAR = 8.0  # robust standard deviations from which a number is doubtful
 MASK_SHARE = 0.5  # of a mask's pixels that contradict the predictions: then the mask does
 
 
@@ -22,13 +24,14 @@ MASK_SHARE = 0.5  # of a mask's pixels that contradict the predictions: then the
 class LabelErrors:
     """quality: cleanlab's score of each label, float (N,) from 0 to 1, NaN where unknown. issue: bool (N,), labels
     that are probably wrong. predicted: int64 (N,), the label to have instead (classes only). judge: what the labels
-    were held against.
+    were held against. doubts: in words, of rows where more than one class is asked.
     """
 
     quality: np.ndarray
     issue: np.ndarray
     predicted: np.ndarray
     judge: str = "nothing yet"
+    doubts: Mapping[int, str] = field(default_factory=dict)
 
 
 def find_label_errors(
@@ -39,7 +42,9 @@ def find_label_errors(
     links: pd.DataFrame,
     run: Run | None,
 ) -> LabelErrors:
-    """Labels held against a run's out-of-fold probabilities; without one, class labels against a first guess.
+    """Labels held against a run's out-of-fold probabilities; without one, classes and grades against a first guess.
+
+    Overlapping masks are not judged.
 
     features: makes those (n, d) of the distinct rows, where they are needed.
     """
@@ -49,20 +54,34 @@ def find_label_errors(
         rows, judge = np.flatnonzero(run.labelled.inside), f"out-of-fold predictions of {run.name}"
     else:
         rows, judge = distinct, "a first guess; run the audit again after a training, it is sharper then"
-    if isinstance(competition.task, Segmentation):
+    task = competition.task
+    if isinstance(task, OverlappingMasks):
+        return replace(errors, judge="nothing: overlapping masks are not held against predictions")
+    if isinstance(task, Labels | Heads | Numbers):
+        if run is None:
+            return replace(errors, judge="nothing yet; run the audit again after a training")
+        doubts = find_doubts(np.asarray(targets[rows]), probabilities(run.oof[rows]), task)
+        for at, (_, quality) in doubts.items():
+            errors.quality[rows[at]], errors.issue[rows[at]] = quality, True
+        return replace(errors, judge=judge, doubts={int(rows[at]): text for at, (text, _) in doubts.items()})
+    if isinstance(task, Segmentation):
         if run is None:
             return errors
         for part in (rows[at] for at in chunks(len(rows))):
             found = mask_quality(targets[part], probabilities(run.oof[part]), competition.scored)
             errors.quality[part], errors.issue[part] = found
         return replace(errors, judge=judge)
+    rows = rows[np.asarray(targets[rows]) != UNKNOWN]
     if run is not None:
         predicted = probabilities(run.oof[rows])
+        if isinstance(task, Grades):
+            predicted = of_grades(predicted)
     else:
         groups = connect(number, links[["left", "right"]].to_numpy())[rows]
         if not enough(targets[rows], groups):
             return errors
-        predicted = guessed_probabilities(features(), targets[rows], groups, len(competition.task.classes))
+        made = features()
+        predicted = guessed_probabilities(made[np.isin(distinct, rows)], targets[rows], groups, len(task.classes))
     errors.quality[rows], errors.issue[rows] = label_quality(np.asarray(targets[rows]), predicted)
     errors.predicted[rows] = predicted.argmax(1)
     return replace(errors, judge=judge)
@@ -118,6 +137,51 @@ def suggested_labels(labels: np.ndarray, predicted: np.ndarray, certainty: float
     quality, issue = label_quality(labels, predicted)
     other = predicted.argmax(1)
     return np.where(issue & (1 - quality >= certainty) & (other != labels), other, -1)
+
+
+def of_grades(above: np.ndarray) -> np.ndarray:
+    """Probabilities (N, K) of each grade, of those to be above each but the last (N, K - 1)."""
+    falling = np.minimum.accumulate(above.astype(np.float64), axis=1)
+    edges = np.column_stack([np.ones(len(above)), falling, np.zeros(len(above))])
+    found: np.ndarray = np.maximum(-np.diff(edges, axis=1), 1e-6)
+    return found
+
+
+def find_doubts(targets: np.ndarray, values: np.ndarray, task: Task) -> dict[int, tuple[str, float]]:
+    """Of each row with a doubtful target: what is doubtful in words, and its quality from 0 to 1.
+
+    targets (n, ...) and out-of-fold values (n, channels) of labels, heads or numbers. Each label and head is judged
+    alone, as `label_quality` does; a number by how many robust standard deviations it is off.
+    """
+    found: dict[int, tuple[str, float]] = {}
+
+    def add(rows: np.ndarray, texts: Sequence[str], qualities: np.ndarray) -> None:
+        for row, text, quality in zip(rows.tolist(), texts, qualities.tolist(), strict=True):
+            before, least = found.get(row, ("", 1.0))
+            found[row] = (f"{before}; {text}" if before else text, min(least, quality))
+
+    for number, column in enumerate(targets.T):
+        known = np.flatnonzero(~np.isnan(column) if isinstance(task, Numbers) else column != MISSING)
+        name, given = task.classes[number], column[known]
+        if isinstance(task, Numbers):
+            off = np.abs(values[known, number] - given)
+            spread = max(1.4826 * float(np.median(off)), 1e-12) if len(off) else 1.0
+            far = np.flatnonzero(off > FAR * spread)
+            texts = [f"{name} is {given[at]:.4g}, looks like {values[known[at], number]:.4g}" for at in far]
+            add(known[far], texts, spread / off[far])
+            continue
+        if isinstance(task, Heads):
+            (name, words), predicted = task.heads[number], values[known][:, task.spans[number]]
+        else:
+            words, yes = ("no", "yes"), values[known, number]
+            predicted = np.stack([1 - yes, yes], axis=1)
+        if len(np.unique(given)) < 2:
+            continue
+        quality, issue = label_quality(given.astype(np.int64), np.maximum(predicted, 1e-6))
+        wrong = np.flatnonzero(issue & (quality <= 1 - CERTAINTY) & (predicted.argmax(1) != given))
+        texts = [f"{name} is {words[given[at]]}, looks like {words[predicted[at].argmax()]}" for at in wrong]
+        add(known[wrong], texts, quality[wrong])
+    return found
 
 
 def mask_quality(masks: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

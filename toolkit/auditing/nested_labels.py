@@ -10,6 +10,7 @@ from toolkit.auditing.label_errors import enough, guessed_probabilities, suggest
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.folds import relabels, suggested, trained_on, with_obeyed
+from toolkit.task import UNKNOWN
 
 # More than a line needs to get on the list (`CERTAINTY`): the list knows the scored fold, so what is obeyed must not
 # hang on whether it is on the list. With the same certainty a fifth of what obeying flatters the score by was left.
@@ -36,6 +37,7 @@ def obey_suggestions(
     obeyed = np.zeros((len(rows), int(fold.max()) + 1), bool)
     for k in range(obeyed.shape[1]):
         at = np.flatnonzero(((fold >= 0) & (fold != k) & trained_on(table))[distinct])
+        at = at[labels[distinct[at]] != UNKNOWN]
         others = distinct[at]
         if not enough(labels[others], group[others]):
             return table

@@ -12,14 +12,17 @@ from toolkit.auditing.findings import REPEATS, Findings, kept_properties
 from toolkit.auditing.mimicry import Mimicry
 from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
-from toolkit.competition import Competition
+from toolkit.competition import SAY_SYMMETRIES, Competition
 from toolkit.data.cleaning import DOUBTFUL_LABEL, UNLIKE
 from toolkit.data.dataset import Dataset
-from toolkit.data.targets import class_counts
+from toolkit.data.targets import class_counts, holds, names_of
 from toolkit.pages.html import Gallery, Page, Table, render
 from toolkit.pages.pictures import enlarged, strip
-from toolkit.task import Segmentation
+from toolkit.task import MISSING, UNKNOWN, Classification, Heads, Labels, Numbers
 
+ASK_SYMMETRIES = (
+    f"has a mirrored image the same target, or is it text, a digit, an angle, left or right? {SAY_SYMMETRIES}"
+)
 SHOWN = 18  # findings of a kind with pictures
 MEMBERS = 6  # of a group
 
@@ -61,6 +64,8 @@ def audit_page(
         *(_relatives(competition, dataset, relatives, mimicry) if relatives is not None and mimicry else []),
     ]
     todo = [*_todo(proposal, shift), *([f"{mimicry.words}."] if mimicry else [])]
+    if competition.symmetries is None:
+        todo.append(f"{ASK_SYMMETRIES}.")
     return render(Page(f"Audit of {competition.name}", facts, todo, list(sections)))
 
 
@@ -87,26 +92,53 @@ def _todo(proposal: pd.DataFrame, shift: Shift | None) -> list[str]:
 
 
 def class_table(competition: Competition, dataset: Dataset, keep: np.ndarray) -> Table:
-    """Images of each class, or pixels and the images that hold any, among the rows to keep."""
-    targets = dataset.targets[keep]
-    counts = class_counts(targets, competition.task)
+    """Images of each class, or pixels and the images that hold any, of the rows to keep; of numbers their spread."""
+    targets, task = dataset.targets[keep], competition.task
+    if isinstance(task, Numbers):
+        return _number_table(task, targets)
+    if isinstance(task, Labels | Heads):
+        return _label_table(task, targets)
+    counts = class_counts(targets, task)
     shares = [f"{n / max(counts.sum(), 1):.2%}" for n in counts]
-    if isinstance(competition.task, Segmentation):
-        within = [int((targets == i).any((1, 2)).sum()) for i in range(len(counts))]
-        columns = zip(competition.task.classes, counts, shares, within, strict=True)
+    if task.masks:
+        within = holds(targets, task).sum(0)
+        columns = zip(task.classes, counts, shares, within, strict=True)
         rows = [[name, f"{n:,}", share, f"{w:,}"] for name, n, share, w in columns]
         return Table("Classes", ("class", "pixels", "share", "images with it"), rows)
-    rows = [[name, f"{n:,}", share] for name, n, share in zip(competition.task.classes, counts, shares, strict=True)]
+    rows = [[name, f"{n:,}", share] for name, n, share in zip(task.classes, counts, shares, strict=True)]
+    if isinstance(task, Classification) and task.unknown is not None:
+        rows.append([task.unknown, f"{(targets == UNKNOWN).sum():,}", "none of the known"])
     return Table("Classes", ("class", "images", "share"), rows)
+
+
+def _label_table(task: Labels | Heads, targets: np.ndarray) -> Table:
+    """Images of each label, or of each class of each head, and for how many it is not known."""
+    sizes = [1] * len(task.labels) if isinstance(task, Labels) else [len(classes) for _, classes in task.heads]
+    missing = np.repeat((targets == MISSING).sum(0), sizes)
+    counts = class_counts(targets, task)
+    rows = [
+        [name, f"{n:,}", f"{n / max(len(targets) - lacking, 1):.2%}", f"{lacking:,}"]
+        for name, n, lacking in zip(task.classes, counts, missing, strict=True)
+    ]
+    return Table("Classes", ("class", "images", "share of the known", "not known"), rows)
+
+
+def _number_table(task: Numbers, targets: np.ndarray) -> Table:
+    rows = []
+    for name, column in zip(task.targets, targets.T, strict=True):
+        known = column[~np.isnan(column)]
+        figures = (known.mean(), known.std(), known.min(), np.median(known), known.max()) if len(known) else ()
+        rows.append([name, f"{len(known):,}", *(f"{figure:.4g}" for figure in figures or ["-"] * 5)])
+    columns = ("number", "images", "mean", "standard deviation", "least", "median", "most")
+    return Table("Numbers", columns, rows)
 
 
 def _class_properties(competition: Competition, dataset: Dataset, keep: np.ndarray, evidence: Path) -> Table:
     table = kept_properties(dataset.images, evidence / "properties.parquet")
     rows = []
-    for number, name in enumerate(competition.task.classes):
-        has = dataset.targets == number
-        has = (has.any((1, 2)) if has.ndim > 1 else has) & keep
-        rows.append([name, *(f"{value:.1f}" for value in table[has].mean())])
+    held = holds(dataset.targets, competition.task)
+    for name, has in zip(names_of(competition.task), held.T, strict=True):
+        rows.append([name, *(f"{value:.1f}" for value in table[has & keep].mean())])
     note = "Means over the images of a class, or that hold it. A class that differs in light is easily learnt by it."
     return Table("Pictures by class", ("class", *table.columns), rows, note)
 

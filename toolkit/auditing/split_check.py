@@ -16,11 +16,11 @@ from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
 from toolkit.data.dataset import Dataset, data_hash, open_dataset, relabel
 from toolkit.data.folds import (
+    ALWAYS,
     AUTO,
     GROUPS,
     LEFT_OUT,
     PLAIN,
-    describe,
     folds_hash,
     make_folds,
     obeyed_in,
@@ -31,11 +31,12 @@ from toolkit.data.folds import (
     whole_in_plain,
 )
 from toolkit.data.groups import with_equal_pictures
+from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
 from toolkit.pages.pictures import write_png
 from toolkit.store import Workspace, atomic, hash_json
-from toolkit.task import Segmentation
+from toolkit.task import Classification, Grades, Numbers
 
 SPLITS = (AUTO, GROUPS, PLAIN)
 
@@ -170,8 +171,12 @@ class Split(Outcome):
 
     def _missing(self) -> Iterator[Warned]:
         """Why classes are missing from folds, if they are."""
-        for i, name in enumerate(self.competition.task.classes):
+        task = self.competition.task
+        for i, name in enumerate(() if isinstance(task, Numbers) else task.classes):
             holds = self.contents[:, i] > 0
+            if holds.any() and (self.fold[holds] == ALWAYS).all():
+                yield Warned(f"class {name!r} lies in one group alone: every fold is trained on it, none scored on it")
+                continue
             without = [str(k) for k in range(self.folds) if not holds[self.fold == k].any()]
             if not without:
                 continue
@@ -204,13 +209,17 @@ class Split(Outcome):
         """What is counted, in each fold and the holdout, and how it is written."""
         parts = [*range(self.folds), *([HELD_OUT] if self.count(HELD_OUT) else [])]
         counts = np.array([self.contents[self.fold == k].sum(0) for k in parts])  # (parts, columns)
-        samples, classes = np.array([self.count(k) for k in parts]), self.competition.task.classes
-        sizes = counts[:, -len(classes) :]  # of the last columns: labels, or pixels
-        shares = sizes / np.maximum(sizes.sum(1, keepdims=True), 1)
+        samples, task = np.array([self.count(k) for k in parts]), self.competition.task
+        classes = names_of(task)
+        # the last columns of masks are pixels; what is not one of several classes is a share of the samples
+        sizes = counts[:, -len(classes) :] if task.masks else counts[:, : len(classes)]
+        one = task.masks or isinstance(task, Classification | Grades)
+        whole = sizes.sum(1, keepdims=True) if one else samples[:, None]
+        shares = sizes / np.maximum(whole, 1)
         yield "samples", samples, [f"{n:,}" for n in samples]
         for i, name in enumerate(classes):
             yield name, sizes[:, i], [f"{share:.2%}" for share in shares[:, i]]
-            if isinstance(self.competition.task, Segmentation):
+            if task.masks:
                 yield "  images", counts[:, i], [f"{n:,}" for n in counts[:, i]]
 
     def _uneven(self, counts: np.ndarray) -> float:

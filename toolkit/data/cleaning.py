@@ -17,7 +17,7 @@ import pandas as pd
 
 from toolkit.errors import UserError
 from toolkit.store import Workspace, hash_json
-from toolkit.task import Classification, Task
+from toolkit.task import UNKNOWN, Classification, Grades, Task
 
 COLUMNS = ("index", "action", "value", "reason", "confidence")
 ACTIONS = ("drop", "group", "relabel")
@@ -106,8 +106,10 @@ def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
         return f"action drop has no value but {UNSCORED!r}, not {line['value']!r}"
     if action == "group" and not line["value"]:
         return "action group needs a value, the same for all its members"
-    if action == "relabel" and not isinstance(task, Classification):
+    if action == "relabel" and task.masks:
         return "action relabel is for labels; a mask can be dropped, not relabelled"
+    if action == "relabel" and not isinstance(task, Classification | Grades):
+        return "action relabel is for one class or grade an image; drop the sample, or mend the organisers' file"
     if action == "relabel" and not _class_index(line["value"], task):
         return f"action relabel needs a class as its value, not {line['value']!r}; there are {', '.join(task.classes)}"
     return ""
@@ -115,6 +117,8 @@ def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
 
 def _class_index(value: str, task: Task) -> str:
     """The index, as text, of a class given by name or index; empty where there is no such class."""
+    if isinstance(task, Classification) and task.unknown is not None and value == task.unknown:
+        return str(UNKNOWN)
     if value in task.classes:
         return str(task.classes.index(value))
     return value if value in map(str, range(len(task.classes))) else ""

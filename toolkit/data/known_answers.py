@@ -8,6 +8,7 @@ from toolkit.data.dataset import Dataset, hash_sample, open_dataset, rows_of_pic
 from toolkit.data.folds import LEFT_OUT
 from toolkit.data.labelled import Labelled
 from toolkit.store import hash_json
+from toolkit.task import MISSING
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,18 @@ class KnownAnswers:
 
 
 def known_answers(dataset: Dataset, trusted: np.ndarray) -> KnownAnswers:
-    """Where all equal training images have one and the same target in the organisers' file.
+    """Where all equal training images have one and the same target in the organisers' file, and nothing of it missing.
 
     trusted: bool (N,); a picture that has a target which isn't trusted has no known answer.
     """
     known, targets = rows_of_pictures(dataset.images), dataset.targets
+    missing = MISSING if targets.ndim == 2 else None  # of labels and heads; a number that is NaN equals nothing
     found, taken = [], []
     for row, image in enumerate(dataset.test_images):
         rows = known.get(hash_sample(image))
-        if rows is not None and trusted[rows].all() and (targets[rows] == targets[rows[0]]).all():
+        if rows is None or not trusted[rows].all() or (missing is not None and (targets[rows[0]] == missing).any()):
+            continue
+        if (targets[rows] == targets[rows[0]]).all():
             found.append(row)
             taken.append(int(rows[0]))
     return KnownAnswers(np.array(found, np.int64), targets[np.array(taken, np.int64)])
@@ -44,6 +48,6 @@ def stored_answers(labelled: Labelled) -> KnownAnswers:
     """Of the workspace's data: what the cleaning list drops or relabels is not trusted."""
     dataset = open_dataset(labelled.workspace.data)
     trusted = labelled.trained & (labelled.fold != LEFT_OUT)
-    if not labelled.masks:  # which are dropped or kept, never relabelled
+    if len(labelled.relabels):  # one class or grade an image: all others are dropped or kept
         trusted[labelled.relabels[:, 0]] &= labelled.relabels[:, 1] == dataset.targets[labelled.relabels[:, 0]]
     return known_answers(dataset, trusted)

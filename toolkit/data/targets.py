@@ -28,9 +28,7 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
     That is a wrong type or shape, a value outside what the task knows, a class without a sample, a label or number
     that is always the same.
     """
-    _check_form(targets, task, where)
-    for row, column, value, expected in _wrong(targets, task):
-        raise UserError(f"{where}: the target of {column}row {ids[row]} is {value}, expected {expected}")
+    check_values(targets, task, where, ids)
     if isinstance(task, Numbers):
         for name, column in zip(task.targets, targets.T, strict=True):
             known = column[~np.isnan(column)]
@@ -48,6 +46,13 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
         for name, column in zip(task.labels, targets.T, strict=True):
             if not (column == 0).any():
                 raise UserError(f"{where}: label {name!r} is never 0; there is nothing to be learnt, leave it out")
+
+
+def check_values(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) -> None:
+    """The part of it that holds for a hidden truth too, in which not every class need occur."""
+    _check_form(targets, task, where)
+    for row, column, value, expected in _wrong(targets, task):
+        raise UserError(f"{where}: the target of {column}row {ids[row]} is {value}, expected {expected}")
 
 
 def _check_form(targets: np.ndarray, task: Task, where: str) -> None:
@@ -193,3 +198,27 @@ def describe(targets: np.ndarray, task: Task) -> np.ndarray:
         return np.column_stack([found, targets == UNKNOWN]).astype(np.int64) if unknown else found
     lacking = np.isnan(targets) if isinstance(task, Numbers) else targets == MISSING
     return np.concatenate([found, lacking[:, lacking.any(0)]], axis=1).astype(np.int64)
+
+
+def in_words(target: np.ndarray, task: Task) -> str:
+    """What one sample's target (...) says, but for masks, which are shown."""
+    if isinstance(task, Labels):
+        given = [name for name, value in zip(task.labels, target, strict=True) if value == 1]
+        unsure = [f"{name}?" for name, value in zip(task.labels, target, strict=True) if value == MISSING]
+        return ", ".join([*given, *unsure]) or "none"
+    if isinstance(task, Numbers):
+        return ", ".join(f"{name} {value:.4g}" for name, value in zip(task.targets, target, strict=True))
+    if isinstance(task, Heads):
+        pairs = zip(task.heads, target.tolist(), strict=True)
+        return ", ".join(f"{name} {'?' if at == MISSING else classes[at]}" for (name, classes), at in pairs)
+    if isinstance(task, Classification) and task.unknown is not None and target == UNKNOWN:
+        return task.unknown
+    return "" if task.masks else task.classes[int(target)]
+
+
+def contradict(targets: np.ndarray, task: Task) -> bool:
+    """Do targets (n, ...) of one picture contradict each other? What is missing contradicts nothing."""
+    if not isinstance(task, Labels | Heads | Numbers):
+        return bool((targets != targets[:1]).any())
+    known = ~np.isnan(targets) if isinstance(task, Numbers) else targets != MISSING
+    return any(len(np.unique(column[here])) > 1 for column, here in zip(targets.T, known.T, strict=True))

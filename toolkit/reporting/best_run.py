@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.outcome import number
 from toolkit.pages.charts import by_class, chart, confusion, curves, heat
 from toolkit.pages.html import Block, Chart, Row, Section, Table, Words
 from toolkit.runs import Run
@@ -24,25 +25,29 @@ TRAINED_BY = {  # fields of a recipe that make training images like those of a f
 
 
 def classes_section(run: Run) -> Section:
-    """Scores by class and which classes are mistaken for each other."""
+    """Scores by class and, of one of several classes, which are mistaken for each other."""
     competition, clean = run.labelled.competition, run.metrics["clean"]
-    total = run.confusions()[run.labelled.inside].sum(0)
-    scored = list(competition.scored)
     label = OF_CLASS.get(competition.metric.name, "score")
-    intervals = clean.get("by_class_interval")
-    names = [competition.task.classes[at] for at in scored]
-    charts = [
-        chart(f"{label} by class", lambda: by_class(clean["by_class"], intervals, label)),
-        chart("Truth and prediction", lambda: confusion(total[np.ix_(scored, scored)], names)),
-    ]
-    weakest = min(clean["by_class"], key=lambda name: clean["by_class"][name])
-    row = competition.task.classes.index(weakest)
-    mistaken = {competition.task.classes[at]: total[row, at] for at in scored if at != row}
-    taken = max(mistaken, key=lambda name: int(mistaken[name]))
-    note = f"Of the best run, {run.name}{run.beside}. Weakest: {weakest}, {label} {clean['by_class'][weakest]:.3f}"
-    if mistaken[taken]:
-        note += f"; {mistaken[taken] / total[row].sum():.0%} of it is taken for {taken}"
-    return Section("Classes", [Row(charts)], note + ".")
+    known = {name: score for name, score in clean["by_class"].items() if score is not None}
+    charts, sentences = [], [f"Of the best run, {run.name}{run.beside}."]
+    if known:
+        intervals = clean.get("by_class_interval")
+        charts.append(chart(f"{label} by class", lambda: by_class(known, intervals, label)))
+    if competition.task.exclusive:
+        total, scored = run.confusions()[run.labelled.inside].sum(0), list(competition.scored)
+        names = [competition.task.classes[at] for at in scored]
+        charts.append(chart("Truth and prediction", lambda: confusion(total[np.ix_(scored, scored)], names)))
+    if known:
+        weakest = min(known, key=lambda name: competition.metric.sign * known[name])
+        text = f"Weakest: {weakest}, {label} {number(known[weakest], digits=3)}"
+        if competition.task.exclusive and weakest in names:
+            row = competition.task.classes.index(weakest)
+            mistaken = {competition.task.classes[at]: total[row, at] for at in scored if at != row}
+            taken = max(mistaken, key=lambda name: int(mistaken[name]))
+            if mistaken[taken]:
+                text += f"; {mistaken[taken] / total[row].sum():.0%} of it is taken for {taken}"
+        sentences.append(f"{text}.")
+    return Section("Classes", [Row(charts)] if charts else [], " ".join(sentences))
 
 
 def stress_section(run: Run) -> Section:
@@ -53,25 +58,28 @@ def stress_section(run: Run) -> Section:
         return Section("Stress", [], "No stress score was measured for the best run: train without `--stress none`.")
     clean = metrics["clean"]["score"]
     families = {member.name: member.family for member in suite(run.labelled.images.shape[3])}
-    scores = _known(stress["by_corruption"])
-    weak = ", ".join(f"{name.replace('_', ' ')} {scores[name]:.3f}" for name in list(scores)[:WEAK])
-    of_family = _known(stress["by_family"])
+    sign = run.labelled.competition.metric.sign
+    scores = _known(stress["by_corruption"], sign)
+    weak = ", ".join(f"{name.replace('_', ' ')} {number(scores[name], digits=3)}" for name in list(scores)[:WEAK])
+    of_family = _known(stress["by_family"], sign)
+    as_they_are, under = (number(one, digits=3) for one in (clean, stress["score"]))
     sentences = [
-        f"Of {run.name}{run.beside}: {clean:.3f} on images as they are, {stress['score']:.3f} under the suite, from "
+        f"Of {run.name}{run.beside}: {as_they_are} on images as they are, {under} under the suite, from "
         f"{stress['triples']:,} corrupted images ({stress['share']:.1%} of all).",
         f"Weakest under {weak}.",
         *_remedy(run, next(iter(of_family))),
     ]
-    rows = [[name, f"{score:.4f}", f"{score - clean:+.4f}"] for name, score in of_family.items()]
+    rows = [[name, number(score), number(score - clean, "+")] for name, score in of_family.items()]
     table = Table("Families", ("family", "score", "to clean"), rows)
     cells = {name: stress["cells"][name] for name in families if name in stress["cells"]}
     drawing = chart("Corruption and severity", lambda: heat(cells, families, clean))
     return Section("Stress", [Words(sentences), Row([drawing, table])])
 
 
-def _known(scores: dict[str, float | None]) -> dict[str, float]:
-    """Those that were measured, the lowest first."""
-    return dict(sorted(((name, score) for name, score in scores.items() if score is not None), key=lambda one: one[1]))
+def _known(scores: dict[str, float | None], sign: int) -> dict[str, float]:
+    """Those that were measured, the worst first."""
+    known = {name: score for name, score in scores.items() if score is not None}
+    return dict(sorted(known.items(), key=lambda one: sign * one[1]))
 
 
 def _remedy(run: Run, family: str) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from toolkit.outcome import number
 from toolkit.reporting.forecast import GRID, LOCAL, NEEDED, PastSubmission, forecasters
 
 COMMON = 0.5  # correlation of two scores under resampled images; assumed
@@ -50,41 +51,56 @@ def advise(past: Sequence[PastSubmission], noise: float) -> Advice:
     chosen = forecasters(past)
     if chosen is None:
         return Advice(f"Which two to keep can be said once {NEEDED} leaderboard scores are recorded.")
+    sign = past[0].span.sign
     private = {one.name: one.private for one in past if one.private is not None}
     if private:
-        best, value = max(private.items(), key=lambda item: item[1])
-        return Advice(f"The private leaderboard is known: {best} is the best there, {value:.4f}.")
+        best, value = max(private.items(), key=lambda item: sign * item[1])
+        return Advice(f"The private leaderboard is known: {best} is the best there, {number(value)}.")
     known = [one for one in past if one.public is not None and chosen.used(one.local)]
     board = np.array([one.public for one in known], float)
     fitted = np.array([chosen.at(one.local).mean for one in known])
     own = noise * np.sqrt(1 - COMMON)
-    reliable = np.maximum(0, 1 - (own / GRID) ** 2)
-    trust = sum(share * float(chosen.fits[name].weight @ reliable) for name, share in chosen.weights.items())
+    trust = sum(
+        share * float(chosen.fits[name].weight @ _reliable(own, chosen.fits[name].unit))
+        for name, share in chosen.weights.items()
+    )
     expected = trust * board + (1 - trust) * fitted  # trust: in the public score
     sd = np.full(len(known), np.sqrt(trust) * own)
-    first = int(expected.argmax())
-    better = np.array([_better(expected, sd, first, at, _shared(known[first], one)) for at, one in enumerate(known)])
+    merit = sign * expected
+    first = int(merit.argmax())
+    better = np.array([_better(merit, sd, first, at, _shared(known[first], one)) for at, one in enumerate(known)])
     better[first] = -np.inf
     second = int(better.argmax())
     tops = [name for name in LOCAL if _is_top(known, second, name)]
     best_by = f", and has the best {' and '.join(tops)} score" if tops else ""
     reasons = (
-        f"has the best expected private score, {expected[first]:.3f}: the leaderboard said {board[first]:.3f}, of "
-        f"such local scores it says {fitted[first]:.3f}.",
-        f"is expected at {expected[second]:.3f} and shares {_shared(known[first], known[second]):.0%} of the first "
+        f"has the best expected private score, {short(expected[first])}: the leaderboard said {short(board[first])}, "
+        f"of such local scores it says {short(fitted[first])}.",
+        f"is expected at {short(expected[second])} and shares {_shared(known[first], known[second]):.0%} of the first "
         f"one's runs{best_by}: the better of the two is "
-        f"expected at {better[second]:.3f}.",
+        f"expected at {short(sign * better[second])}.",
     )
     picks = tuple(
         Pick(known[at].name, float(expected[at]), float(sd[at]), reason)
         for at, reason in zip((first, second), reasons, strict=True)
     )
     words = f"Keep {picks[0].name} and {picks[1].name} for the private leaderboard."
-    higher = [one for one in past if one.elsewhere and one.public is not None and one.public > board.max()]
+    most = (sign * board).max()
+    higher = [one for one in past if one.elsewhere and one.public is not None and sign * one.public > most]
     if higher:
-        names = ", ".join(f"{one.name} ({one.public:.4f})" for one in higher)
-        words += f" Higher there, but not judged here, as their local scores can't be held against these: {names}."
+        names = ", ".join(f"{one.name} ({number(one.public)})" for one in higher if one.public is not None)
+        where = "Higher" if sign > 0 else "Lower"
+        words += f" {where} there, but not judged here, as their local scores can't be held against these: {names}."
     return Advice(words, picks)
+
+
+def short(score: float) -> str:
+    return number(score, digits=3)
+
+
+def _reliable(own: float, unit: float) -> np.ndarray:
+    """How much of what the leaderboard said is no noise, for each s of the grid."""
+    return np.asarray(np.maximum(0, 1 - (own / (GRID * unit)) ** 2))
 
 
 def _better(expected: np.ndarray, sd: np.ndarray, first: int, second: int, correlation: float) -> float:
@@ -100,5 +116,5 @@ def _shared(one: PastSubmission, other: PastSubmission) -> float:
 
 
 def _is_top(known: Sequence[PastSubmission], at: int, name: str) -> bool:
-    values = [one.local.get(name, -np.inf) for one in known]
-    return bool(np.isfinite(values[at]) and values[at] == max(values))
+    values = [one.span.sign * one.local.get(name, np.nan) for one in known]
+    return bool(np.isfinite(values[at]) and values[at] == np.nanmax(values))

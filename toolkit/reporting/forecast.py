@@ -5,7 +5,8 @@ The model, for each local score x (clean, stress, matched) by itself:
     leaderboard = x + shift + (slope - 1) (x - mean of x) + noise,    noise ~ N(0, s)
 
 with the priors shift ~ N(0, 0.5), slope ~ N(1, 0.5), s ~ half-Cauchy(0.04): with three or four submissions the slope
-stays near 1, and only many of them, far apart, move it. Given s the posterior is normal (Bayesian linear regression,
+stays near 1, and only many of them, far apart, move it. That is for scores from 0 to 1; others are measured in the
+`Span.unit` of their metric. Given s the posterior is normal (Bayesian linear regression,
 Gelman et al., "Bayesian Data Analysis", 2013, chapter 14); s is summed out on a grid, which makes the prediction
 wide-tailed like Student's t. Which local score the leaderboard follows isn't known: the forecast is a mixture over
 them, weighted by how probable each made every submission's score when it was left out.
@@ -22,6 +23,8 @@ from scipy.special import logsumexp, ndtr, softmax
 from scipy.stats import permutation_test
 
 from toolkit.errors import UserError
+from toolkit.metrics.metric import Metric
+from toolkit.outcome import number
 
 LOCAL = ("matched", "stress", "clean")  # local scores in the ledger; of equally good forecasters the first is taken
 NEEDED = 3  # submissions with a leaderboard score, for a forecast
@@ -32,8 +35,33 @@ FLIPS = 4096  # of signs, in a permutation test: all there are for up to twelve 
 
 
 @dataclass(frozen=True)
+class Span:
+    """Between which a metric's scores lie; sign: -1 where the lower one is the better one."""
+
+    low: float = 0.0
+    high: float = 1.0
+    sign: int = 1
+
+    @classmethod
+    def of(cls, metric: Metric) -> "Span":
+        return cls(metric.low, metric.high, metric.sign)
+
+    def unit(self, board: np.ndarray) -> float:
+        """What counts as far: the whole span, and where it has no end, what these scores are away from the other one,
+        or from 0.
+        """
+        if np.isfinite([self.low, self.high]).all():
+            return self.high - self.low
+        end = self.low if np.isfinite(self.low) else self.high if np.isfinite(self.high) else 0.0
+        return float(np.median(np.abs(board - end))) or 1.0
+
+
+SHARES = Span()
+
+
+@dataclass(frozen=True)
 class PastSubmission:
-    """A line of the ledger in numbers.
+    """A line of the ledger in numbers. span: of the metric that they are in.
 
     local: the local scores that can be held against the present ones; none where it was made `elsewhere`, which says
     on what. blend: the shares of its runs.
@@ -45,9 +73,12 @@ class PastSubmission:
     private: float | None = None
     blend: Mapping[str, float] | None = None
     elsewhere: str = ""
+    span: Span = SHARES
 
 
-def from_ledger(lines: Sequence[Mapping[str, str]], folds: str, data: str) -> list[PastSubmission]:
+def from_ledger(
+    lines: Sequence[Mapping[str, str]], folds: str, data: str, span: Span = SHARES
+) -> list[PastSubmission]:
     """The ledger's lines in numbers, the newest of each submission; UserError where one is none.
 
     folds, data: hashes of what the present scores are measured on, the cleaning list in that of the folds.
@@ -67,7 +98,7 @@ def from_ledger(lines: Sequence[Mapping[str, str]], folds: str, data: str) -> li
         elif line.get("known"):
             elsewhere = "with known answers, which no local score knows of"
         kept = {} if elsewhere else local
-        found[name] = PastSubmission(name, kept, public, private, _shares(line["blend"]), elsewhere)
+        found[name] = PastSubmission(name, kept, public, private, _shares(line["blend"]), elsewhere, span)
     return list(found.values())
 
 
@@ -139,7 +170,8 @@ class Normals:
 @dataclass(frozen=True)
 class Fit:
     """The posterior given each s of the grid: its weight (S,), means (S, 2) and covariances (S, 2, 2) of shift and
-    slope - 1; `centre` is the mean of the local scores, `bounds` are those of the leaderboard's scores.
+    slope - 1, in units of `unit`; `centre` is the mean of the local scores in them, `bounds` are those of the
+    leaderboard's scores.
     """
 
     weight: np.ndarray
@@ -147,23 +179,27 @@ class Fit:
     covariance: np.ndarray
     centre: float
     bounds: tuple[float, float]
+    unit: float = 1.0
 
     @property
     def slope(self) -> float:
         return 1 + float(self.weight @ self.mean[:, 1])
 
     def predict(self, local: float) -> Normals:
-        row = np.array([1.0, local - self.centre])
+        row = np.array([1.0, local / self.unit - self.centre])
         sds = np.sqrt(GRID**2 + np.einsum("i,sij,j", row, self.covariance, row))
-        return Normals(self.weight, local + self.mean @ row, sds)
+        return Normals(self.weight, local + self.unit * (self.mean @ row), self.unit * sds)
 
     def at(self, local: float) -> Range:
         """What the leaderboard says of a submission with this local score."""
         return self.predict(local).range(self.bounds)
 
 
-def fit(local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float = NOISE) -> Fit:
+def fit(local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float = NOISE, span: Span = SHARES) -> Fit:
     """The model fitted to local scores (n,) and what the leaderboard said (n,), n >= 1; slope, noise: their priors."""
+    # a leaderboard that shows its scores on another scale is not cut off
+    bounds, unit = (min(span.low, float(board.min())), max(span.high, float(board.max()))), span.unit(board)
+    local, board = local / unit, board / unit
     centre = float(local.mean())
     rows = np.stack([np.ones(len(local)), local - centre], axis=1)
     rest = board - local
@@ -174,15 +210,16 @@ def fit(local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float
     missed = ((rest - mean @ rows.T) ** 2).sum(1) / GRID**2 + np.einsum("si,ij,sj->s", mean, prior, mean)
     likelihood = -len(local) * np.log(GRID) - (np.linalg.slogdet(precision)[1] + missed) / 2
     log = likelihood + np.log(GRID) - np.log1p((GRID / noise) ** 2)  # half-Cauchy, on a logarithmic grid
-    # metrics lie from 0 to 1; a leaderboard that shows them on another scale is not cut off
-    bounds = min(0.0, float(board.min())), max(1.0, float(board.max()))
-    return Fit(softmax(log), mean, covariance, centre, bounds)
+    return Fit(softmax(log), mean, covariance, centre, bounds, unit)
 
 
-def left_out(local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float = NOISE) -> list[Normals]:
+def left_out(
+    local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float = NOISE, span: Span = SHARES
+) -> list[Normals]:
     """The forecast of each submission from all others; slope, noise: as of `fit`."""
     keep = ~np.eye(len(local), dtype=bool)
-    return [fit(local[at], board[at], slope, noise).predict(float(x)) for at, x in zip(keep, local, strict=True)]
+    fits = [fit(local[at], board[at], slope, noise, span) for at in keep]
+    return [one.predict(float(x)) for one, x in zip(fits, local, strict=True)]
 
 
 def weights(densities: np.ndarray) -> np.ndarray:
@@ -233,28 +270,29 @@ def forecasters(past: Sequence[PastSubmission]) -> Forecasters | None:
         names.remove(min(names, key=lambda name: sum(name in one.local for one in known)))
     if not names:
         return None
-    board = np.array([one.public for one in common], float)
+    board, span = np.array([one.public for one in common], float), common[0].span
     errors, densities = {}, []
     for name in names:
-        made = left_out(np.array([one.local[name] for one in common]), board)
+        made = left_out(np.array([one.local[name] for one in common]), board, span=span)
         errors[name] = abs(np.array([one.weight @ one.mean for one in made]) - board)
         densities.append([one.log_density(value) for one, value in zip(made, board, strict=True)])
     counts = dict(zip(names, map(float, weights(np.array(densities).T)), strict=True))
     counts = dict(sorted(counts.items(), key=lambda item: -item[1]))
     errors = dict(sorted(errors.items(), key=lambda item: float(np.median(item[1]))))
-    return Forecasters(counts, {name: fit(*pairs(past, name)) for name in counts}, _comparison(errors, len(common)))
+    fits = {name: fit(*pairs(past, name), span=span) for name in counts}
+    return Forecasters(counts, fits, _comparison(errors, len(common)))
 
 
-def _comparison(errors: dict[str, np.ndarray], number: int) -> str:
+def _comparison(errors: dict[str, np.ndarray], count: int) -> str:
     (best, least), *others = errors.items()
-    words = f"the {best} score was the best forecaster: half of its errors are below {np.median(least):.4f}"
+    words = f"the {best} score was the best forecaster: half of its errors are below {number(np.median(least))}"
     if not others:
-        tried = f"Over {number} submissions the {best} score alone could be tried"
-        return f"{tried}: half of its errors are below {np.median(least):.4f}."
-    rest = ", ".join(f"{name} {np.median(values):.4f}" for name, values in others)
+        tried = f"Over {count} submissions the {best} score alone could be tried"
+        return f"{tried}: half of its errors are below {number(np.median(least))}."
+    rest = ", ".join(f"{name} {number(np.median(values))}" for name, values in others)
     alike = [name for name, values in others if permutation_p_value(values - least) >= 0.05 / len(others)]
     closing = f"not distinguishable from {' and '.join(alike)}" if alike else "a difference beyond chance"
-    return f"Over {number} submissions, each forecast from the others, {words} ({rest}); {closing}."
+    return f"Over {count} submissions, each forecast from the others, {words} ({rest}); {closing}."
 
 
 def permutation_p_value(differences: np.ndarray) -> float:
@@ -297,15 +335,14 @@ def _forecast(past: Sequence[PastSubmission], local: Mapping[str, float]) -> For
     if not used:
         return Forecast(f"There is no forecast: this blend has no {' or '.join(chosen.weights)} score.")
     ranged = chosen.at(local)
-    number = sum(any(name in one.local for name in used) for one in known)
-    words = (
-        f"The leaderboard will likely say {ranged.mean:.3f} ({ranged.low:.3f} to {ranged.high:.3f}), judged by the "
-    )
+    count = sum(any(name in one.local for name in used) for one in known)
+    mean, low, high = (number(one, digits=3) for one in (ranged.mean, ranged.low, ranged.high))
+    words = f"The leaderboard will likely say {mean} ({low} to {high}), judged by the "
     if len(used) == 1:
-        words += f"{next(iter(used))} scores of {number} submissions."
+        words += f"{next(iter(used))} scores of {count} submissions."
     else:
         shares = [f"{name} ({share:.0%})" for name, share in used.items()]
-        words += f"{', '.join(shares[:-1])} and {shares[-1]} scores of {number} submissions"
+        words += f"{', '.join(shares[:-1])} and {shares[-1]} scores of {count} submissions"
         words += ", each as far as it forecasts one of them from the others."
     return Forecast(words, tuple(used), ranged)
 
@@ -320,4 +357,4 @@ def pairs(past: Sequence[PastSubmission], name: str) -> tuple[np.ndarray, np.nda
 def fit_to(past: Sequence[PastSubmission], name: str) -> Fit | None:
     """The model for one local score; None with fewer than three submissions."""
     local, board = pairs(past, name)
-    return fit(local, board) if len(local) >= NEEDED else None
+    return fit(local, board, span=past[0].span) if len(local) >= NEEDED else None

@@ -11,7 +11,7 @@ from toolkit.blending.blend_folder import Blend, chosen_blend, further_scores
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
-from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, forecast, from_ledger
+from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, Span, forecast, from_ledger
 from toolkit.runs import Run, all_runs, without_handicap
 from toolkit.scoring.selection import FoldTally, Selection, by_group, worth_of_best
 from toolkit.submission.holdout import holdout_score
@@ -114,5 +114,6 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
         holdout = None if blend is None else holdout_score(blend, device, progress)
     except UserError as error:
         unscored = str(error)
-    past = from_ledger(lines, labelled.folds_hash, labelled.data_hash)
+    span = Span.of(labelled.competition.metric)
+    past = from_ledger(lines, labelled.folds_hash, labelled.data_hash, span)
     return Material(labelled, runs, others, blend, lines, past, holdout, unscored)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from toolkit.outcome import number
 from toolkit.pages.html import Section, Table
 from toolkit.reporting.inputs import Material
 from toolkit.runs import Run
@@ -51,15 +52,18 @@ def _note(runs: int, others: int) -> str:
 
 
 def _two_lines(score: Mapping[str, Any] | None) -> str:
-    return f"{score['score']:.4f}\n{score['low']:.3f} to {score['high']:.3f}" if score else "-"
+    if not score:
+        return "-"
+    low, high = (number(score[end], digits=3) for end in ("low", "high"))
+    return f"{number(score['score'])}\n{low} to {high}"
 
 
 def _held_against(found: Comparison | None, best: bool) -> list[str]:
     """Cells of how a run stands to the best one; None: not compared."""
     if found is None:
         return ["the best" if best else "-", ""]
-    ends = f"{found.low:+.3f} to {found.high:+.3f}"
-    return [f"{found.difference:+.4f}\n{ends}", f"{found.words}\n{found.sure:.3f}"]
+    low, high = (number(end, "+", 3) for end in (found.low, found.high))
+    return [f"{number(found.difference, '+')}\n{low} to {high}", f"{found.words}\n{found.sure:.3f}"]
 
 
 def differences(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
@@ -93,18 +97,18 @@ def better_elsewhere(runs: Sequence[Run], shown: Mapping[str, Any]) -> list[str]
 
     shown: metrics, as of a run or a blend.
     """
-    sentences = []
+    sentences, sign = [], runs[0].labelled.competition.metric.sign if runs else 1
     by_name = {run.name: run.metrics for run in runs}
     for kind in ("stress", "matched"):
         scores = {name: metrics[kind] for name, metrics in by_name.items() if metrics.get(kind)}
         if not scores or not shown.get(kind):
             continue
-        name = max(scores, key=lambda name: scores[name]["score"])
+        name = max(scores, key=lambda name: sign * scores[name]["score"])
         score, own = scores[name], shown[kind]
-        if score["low"] > own["high"]:
+        if score["low"] > own["high"] if sign > 0 else score["high"] < own["low"]:
             sentences.append(
-                f"By the {kind} score {name} is better, the best of {len(scores)}: {score['score']:.4f} against "
-                f"{own['score']:.4f}, with a clean score of {by_name[name]['clean']['score']:.4f}. "
+                f"By the {kind} score {name} is better, the best of {len(scores)}: {number(score['score'])} against "
+                f"{number(own['score'])}, with a clean score of {number(by_name[name]['clean']['score'])}. "
                 "Trust it if test images are corrupted."
             )
     return sentences

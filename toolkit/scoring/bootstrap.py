@@ -77,8 +77,8 @@ def widened(
     between which all scores lie. The percentile interval of few groups is too narrow: here it is joined with
     score ± t · error (the jackknife's, Student's t with its degrees of freedom) on a scale where an interval ends
     before what no score can be: the logit between two ends, the logarithm beyond one, itself where there is none
-    (Efron & Tibshirani 1993, ch. 11 to 13). Where all is right, or all wrong, no draw differs: the other end is that of
-    as many right groups (Clopper & Pearson 1934).
+    (Efron & Tibshirani 1993, ch. 11 to 13). Where all is right, or all wrong, no draw differs: the other end is that
+    of as many right groups (Clopper & Pearson 1934).
     """
     groups = len(without)
     low, high = interval(draws)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.metrics.tally import Tally
+from toolkit.outcome import number
 from toolkit.predictions import Predictions
 from toolkit.runs import Run, current_runs, without_handicap
 from toolkit.scoring.bootstrap import jackknife_variance, score_draws, without_groups
@@ -38,7 +39,8 @@ class Comparison:
 
     def __str__(self) -> str:
         how = "" if self.sure < SURE else f" with probability {self.sure:.3f}"
-        return f"{self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f}), {self.words}{how}"
+        difference, low, high = (number(one, "+") for one in (self.difference, self.low, self.high))
+        return f"{difference} ({low} to {high}), {self.words}{how}"
 
 
 def compare(tallies: Sequence[Tally], other: Tally, groups: np.ndarray, draws: int = DRAWS) -> list[Comparison]:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from toolkit.metrics.tally import Tally, joined
+from toolkit.outcome import number
 from toolkit.scoring.bootstrap import PERCENTILES, score_interval
 
 
@@ -62,7 +63,8 @@ class Selection:
     @property
     def words(self) -> str:
         """The optimism with its interval."""
-        return f"{self.optimism:.4f} ({self.optimism_low:+.4f} to {self.optimism_high:+.4f})"
+        low, high = (number(one, "+") for one in (self.optimism_low, self.optimism_high))
+        return f"{number(self.optimism, '-')} ({low} to {high})"
 
 
 def by_group(number: int, groups: np.ndarray, tally: Tally) -> FoldTally:

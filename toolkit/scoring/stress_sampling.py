@@ -1,9 +1,9 @@
 """The triples (sample, corruption, severity) of the stress score: which are taken, and the score they make.
 
 The score of a corruption is the official metric of its samples together, in which its five severities weigh the same;
-the stress score is the mean over the corruptions. For accuracy that is the mean over severities; for mean IoU and F1 it
-is one matrix a corruption, because a mean over scores of few samples would be biased, and a class that no sample of a
-corruption has is taken from the others. All that isn't decided by arg max is decided as for clean samples of the same
+the stress score is the mean over the corruptions. For accuracy that is the mean over severities; for mean IoU and F1
+it is one matrix a corruption, because a mean over scores of few samples would be biased, and a class that no sample of
+a corruption has is taken from the others. What isn't decided by arg max is decided as for clean samples of the same
 fold. `_Counted` sums matrices of one of several classes, which is fast; `TalliedTriples` has all other metrics.
 """
 
@@ -35,8 +35,8 @@ class Evidence:
     """What a stress score was made from, triple by triple.
 
     triples: int32 (T, 3), row, corruption (its number in the suite), severity. probabilities: values of whole images
-    (T, channels); for masks uint8 (K, channels, H, W) of the first K triples, with their corrupted masks `truth`, uint8
-    (K, H, W), and `confusions` (T, C, C) of all, or what else the metric `counts` of them (T, ...).
+    (T, channels); for masks uint8 (K, channels, H, W) of the first K triples, with their corrupted masks `truth`,
+    uint8 (K, H, W), and `confusions` (T, C, C) of all, or what else the metric `counts` of them (T, ...).
     """
 
     triples: np.ndarray

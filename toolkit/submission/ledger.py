@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome, Table
+from toolkit.outcome import Outcome, Table, number
 from toolkit.store import sha256, write_text
 
 COLUMNS = (
@@ -200,4 +200,7 @@ def _row(line: Line, more: Sequence[str], chosen: Sequence[str]) -> list[str]:
 
 
 def _interval(line: Line, score: str, low: str, high: str) -> str:
-    return f"{float(line[score]):.4f}\n{float(line[low]):.3f} to {float(line[high]):.3f}" if line[score] else "-"
+    if not line[score]:
+        return "-"
+    ends = [number(float(line[name]), digits=3) for name in (low, high)]
+    return f"{number(float(line[score]))}\n{' to '.join(ends)}"

@@ -127,7 +127,8 @@ def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[R
         settings = Settings(**read_json(run.settings_path))
     else:
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
-        steps = samples // recipe.batch_size * recipe.schedule.epochs
+        whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
+        steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
         settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
     return run, [_job(run, recipe, fold, settings, device) for fold in range(labelled.folds)]

@@ -80,7 +80,9 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
         settings.storage, folder, name, [one.direction(labelled.competition.metric) for one in objectives], sampler
     )
     study.set_metric_names([one.name for one in objectives])
-    epochs = None if clock.per_trial is None else _epochs(labelled, settings, clock.per_trial, study, progress)
+    epochs = None
+    if clock.per_trial is not None and settings.example(labelled.competition).schedule.freeze < 1:
+        epochs = _epochs(labelled, settings, clock.per_trial, study, progress)  # a head alone takes seconds
     most = min(expected, UNPRUNED) if settings.budget else expected
     enqueue(study, folder, [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]])
     told = f"search {name}: {settings.objective} on {labelled.folds} folds, drawn {words}"

@@ -67,6 +67,7 @@ competition = Competition(
     name="glyphs",
     task=TASK,
     metric=WeightedMacroRecall(weights=(2, 1, 1)),
+    rules=drawing.UNSEEN,
     load=load,
     build_model=build_model,
     recipes={"first": drawing.FIRST},
@@ -74,7 +75,7 @@ competition = Competition(
     read_submission=read_submission,
     submission_suffix=".csv",
     practice=practice,
-    practice_size=240,
+    practice_size=180,
     folder=Path(__file__).parent,
     suggest=drawing.suggest,
 )

@@ -49,6 +49,7 @@ competition = Competition(
     name="nodules",
     task=TASK,
     metric=LogLoss(),
+    rules=drawing.UNSEEN,
     load=load,
     build_model=build_model,
     recipes={"first": drawing.FIRST},
@@ -56,7 +57,7 @@ competition = Competition(
     read_submission=read_submission,
     submission_suffix=".csv",
     practice=practice,
-    practice_size=240,
+    practice_size=180,
     folder=Path(__file__).parent,
     suggest=drawing.suggest,
 )

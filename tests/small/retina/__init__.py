@@ -57,6 +57,7 @@ competition = Competition(
     name="retina",
     task=TASK,
     metric=QuadraticKappa(),
+    rules=drawing.UNSEEN,
     load=load,
     build_model=build_model,
     recipes={"first": drawing.FIRST},
@@ -64,7 +65,7 @@ competition = Competition(
     read_submission=read_submission,
     submission_suffix=".csv",
     practice=practice,
-    practice_size=300,
+    practice_size=180,
     folder=Path(__file__).parent,
     suggest=drawing.suggest,
 )

@@ -61,6 +61,7 @@ competition = Competition(
     name="spots",
     task=TASK,
     metric=MeanDice(),
+    rules=drawing.UNSEEN,
     load=load,
     build_model=build_model,
     recipes={"first": drawing.FIRST},

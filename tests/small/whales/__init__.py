@@ -7,10 +7,10 @@ from torch import nn
 
 from tests.small import drawing
 from toolkit import (
+    MAP,
     Classification,
     Competition,
     Dataset,
-    MAP,
     Prediction,
     Recipe,
     label_table,
@@ -64,6 +64,7 @@ competition = Competition(
     name="whales",
     task=TASK,
     metric=MAP(),
+    rules=drawing.UNSEEN,
     load=load,
     build_model=build_model,
     recipes={"first": drawing.FIRST},
@@ -71,7 +72,7 @@ competition = Competition(
     read_submission=read_submission,
     submission_suffix=".csv",
     practice=practice,
-    practice_size=300,
+    practice_size=180,
     folder=Path(__file__).parent,
     suggest=drawing.suggest,
 )
