@@ -4,7 +4,7 @@
 
 On 2 cores (AMD EPYC), in use by other work: of scikit-learn's functions all but two (accuracy, RMSE) took longer than
 ours for one score, up to five times as long; for 1,000 draws all did, 8 to 880 times as long (ROC AUC of two classes
-107 s, ours 2.6 s). Plain numpy is faster for one score of the three without a peer: ours keeps what each sample counts.
+107 s, ours 2.6 s). Of the three without a peer plain numpy is faster for one score: ours keeps what a sample counts.
 
 Each case is drawn; both get the same arrays and the same weights, one after the other in one process. A score of ours
 is counted from the arrays, nothing kept (the fastest of three, of both); a draw weighs samples by how often they were
