@@ -88,5 +88,20 @@ def likeliest(values: np.ndarray, length: int, unknown: float | None) -> np.ndar
     length = min(length, values.shape[1] + (unknown is not None))
     if unknown is not None:
         values = np.concatenate([np.full((len(values), 1), unknown, values.dtype), values], axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")[:, :length]
+    order = highest(np.asarray(values, np.float32), length)
     return order if unknown is None else np.where(order == 0, UNKNOWN, order - 1)
+
+
+def highest(values: np.ndarray, length: int) -> np.ndarray:
+    """Places int64 (N, length) of the highest of float32 values (N, C), the first of equal ones first.
+
+    Values and places are joined to whole numbers that differ, so that a partition finds them without sorting all: of
+    thousands of classes five are wanted.
+    """
+    bits = np.ascontiguousarray(values + np.float32(0)).view(np.int32)  # + 0: there is a negative zero
+    rising = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))  # floats' order, as whole numbers
+    keys = (-rising.astype(np.int64) << 32) + np.arange(values.shape[1])
+    if length < keys.shape[1]:
+        keys = np.partition(keys, length - 1, axis=1)[:, :length]
+    found: np.ndarray = np.sort(keys, axis=1)[:, :length] & 0xFFFFFFFF
+    return found
