@@ -12,6 +12,7 @@ from toolkit.data.loading import draw_practice, load
 from toolkit.errors import UserError
 from toolkit.progress import Progress
 from toolkit.store import Workspace
+from toolkit.task import Segmentation
 
 FILES = {"mars": "mars_for_students.npz", "blood_cells": "training_set.npz"}
 RNG = np.random.default_rng(0)
@@ -112,7 +113,8 @@ def test_a_competition_that_reads_otherwise_is_refused_and_one_that_only_says_it
     before = data_hash(workspace.data)
     load(replace(mars, load=lambda folder: mars.load(folder)), workspace, raw)
     assert data_hash(workspace.data) == before
-    turned = replace(mars, task=replace(mars.task, classes=mars.task.classes[::-1]), load=load_otherwise)
+    other = Segmentation(mars.task.classes[::-1], mars.task.image_shape)
+    turned = replace(mars, task=other, load=load_otherwise)
     with pytest.raises(UserError, match="mars reads the files otherwise than when"):
         load(turned, workspace, raw)
     assert data_hash(workspace.data) == before
