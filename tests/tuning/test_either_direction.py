@@ -19,7 +19,10 @@ def searched(root: Path, of: Competition) -> Search:
 
 
 def test_a_turned_sign_changes_no_trial_no_order_and_no_winner(tmp_path: Path) -> None:
-    plain, turned = searched(tmp_path / "plain", tiny.competition), searched(tmp_path / "turned", tiny_flipped.competition)
+    plain, turned = (
+        searched(tmp_path / "plain", tiny.competition),
+        searched(tmp_path / "turned", tiny_flipped.competition),
+    )
     assert turned.study.directions[0].name == "MINIMIZE" and plain.study.directions[0].name == "MAXIMIZE"
     assert turned.trials == plain.trials and plain.trials["pruned"] > 0
     pairs = list(zip(plain.study.trials, turned.study.trials, strict=True))

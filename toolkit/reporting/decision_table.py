@@ -11,7 +11,7 @@ from toolkit.task import Task
 
 def fold_decisions(run: Run) -> Sequence[Decisions]:
     """Of each fold, fitted on the others."""
-    return run.labelled.decisions(run.oof)
+    return run.fold_decisions
 
 
 def decision_table(run: Run) -> Table | None:

@@ -78,7 +78,7 @@ class _Gathered:
         self.networks = run.networks(device)
         labelled = run.labelled
         competition = labelled.competition
-        self.decisions = labelled.decisions(run.oof) if run.oof_path.exists() else [PLAIN] * labelled.folds
+        self.decisions = run.fold_decisions if run.oof_path.exists() else [PLAIN] * labelled.folds
         self.matrices = by_matrix(competition)
         classes, channels, shape = len(competition.task.classes), competition.task.channels, labelled.truth.shape[1:]
         # memory that is reserved here is taken only where something is written
