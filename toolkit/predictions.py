@@ -99,10 +99,11 @@ class Predictions(OutOfFold, Outcome):
         clean = self.metrics["clean"] if self.metrics_path.exists() else {}
         if "decisions" not in clean:
             return self.labelled.decisions(self.oof)
-        return [
-            Decisions(**{name: tuple(one) if isinstance(one, list) else one for name, one in each.items()})
-            for each in clean["decisions"]
-        ]
+        found = []
+        for each in clean["decisions"]:
+            fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in each.items()}
+            found.append(Decisions(**fields))
+        return found
 
     def confusions(self) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) out of fold; those of samples in no fold mean nothing."""

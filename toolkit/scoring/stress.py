@@ -90,7 +90,7 @@ class _Gathered:
             if self.matrices:
                 self.counts = np.empty((len(triples), classes, classes), np.min_scalar_type(math.prod(shape)))
         kept_as = np.uint8 if labelled.masks else value_type(competition.task)
-        self.probabilities = np.empty(labelled.probability_shape(self.kept), kept_as)
+        self.probabilities: np.ndarray = np.empty(labelled.probability_shape(self.kept), kept_as)
 
     def extend(self, start: int, stop: int) -> None:
         """Predict triples start..stop, fold by fold, alike ones together."""
