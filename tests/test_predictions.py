@@ -53,7 +53,7 @@ def test_of_masks_the_share_of_surely_wrong_pixels_counts_and_unscored_ones_do_n
 
 
 def of_kind(task: Task, folder: Path, values: list[object], targets: np.ndarray) -> tuple[list[int], pd.DataFrame]:
-    run = predicted(replace(tiny, task=task), folder, np.array(values, np.float32), targets)
+    run = predicted(replace(tiny, task=task, metric=RootMeanSquare()), folder, np.array(values, np.float32), targets)
     found = run.mistakes()
     return found["row"].tolist(), found
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from toolkit.metrics.metric import CountedMetric, Metric, Needs, WeighedMetric
+from toolkit.metrics.metric import CountedMetric, Metric, WeighedMetric
 from toolkit.task import Task
 
 M = TypeVar("M", bound=Metric)
@@ -17,7 +17,7 @@ class RootMeanSquare(CountedMetric):
     """Of numbers, all targets together: the lower the better, without an end."""
 
     name: str = "RMSE"
-    needs: ClassVar[Needs] = "values"
+    needs = "values"
     lower_is_better = True
     high = np.inf
 
@@ -34,7 +34,7 @@ class Area(WeighedMetric):
     """Under the receiver operating characteristic, of the first label."""
 
     name: str = "AUC"
-    needs: ClassVar[Needs] = "values"
+    needs = "values"
 
     def weighted(self, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
         values, place = np.unique(predicted[:, 0], return_inverse=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.labelled import Labelled
+from toolkit.decisions.decide import Decisions
 from toolkit.metrics.tally import Tally
 from toolkit.outcome import Outcome, number
 from toolkit.probabilities import chunks, open_probabilities, probabilities
@@ -90,7 +91,19 @@ class Predictions(OutOfFold, Outcome):
 
     def tally(self) -> Tally:
         """What the metric counts out of fold, a row for each sample that is in a fold, in order."""
-        return self.labelled.tally(self.oof)
+        return self.labelled.tally(self.oof, self.fold_decisions)
+
+    @property
+    def fold_decisions(self) -> list[Decisions]:
+        """Of each fold, fitted on what was predicted in the others; kept with the clean score."""
+        clean = self.metrics["clean"] if self.metrics_path.exists() else {}
+        if "decisions" not in clean:
+            return self.labelled.decisions(self.oof)
+        found = []
+        for each in clean["decisions"]:
+            fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in each.items()}
+            found.append(Decisions(**fields))
+        return found
 
     def confusions(self) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) out of fold; those of samples in no fold mean nothing."""

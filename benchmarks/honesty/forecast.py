@@ -9,6 +9,7 @@ priors) and as it is printed.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from toolkit.reporting.forecast import LOCAL, PastSubmission, Range, fit, foreca
 SLOPES = (0.0, 0.4, 1.0, 2.0)
 REPEATS = 250  # of each slope
 SPREAD, ERROR, NOISE = 0.05, 0.03, 0.02  # of qualities, of a local score about them, of the leaderboard
-BEFORE = {"slope": 0.3, "noise": 0.02}  # widths of the priors
+BEFORE: dict[str, Any] = {"slope": 0.3, "noise": 0.02}  # widths of the priors
 
 
 def draw(rng: np.random.Generator, number: int, slope: float, noise: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,13 @@
 """Two submissions to keep: good, unlike each other, and not merely lucky on the public leaderboard."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from tests.reporting.test_forecast import submissions
+from tests.reporting.test_forecast import spanning, submissions
 from toolkit.reporting.final_picks import advise, public_noise
-from toolkit.reporting.forecast import PastSubmission
+from toolkit.reporting.forecast import PastSubmission, Span
 
 
 def test_of_too_few_scores_none_is_picked() -> None:
@@ -37,6 +40,19 @@ def test_a_submission_on_other_folds_is_not_picked_but_named_where_it_is_higher(
     plain, beside = advise(known, 0.01), advise([*known, other], 0.01)
     assert beside.picks == plain.picks and beside.words.startswith(plain.words)
     assert beside.words.endswith("be held against these: other (0.9000).") and "Higher" not in plain.words
+
+
+def test_of_errors_the_lowest_are_kept() -> None:
+    board, clean = [15.0, 17.8, 15.2, 19.0], [14.0, 17.0, 14.1, 18.0]
+    lower, higher = Span(0, np.inf, -1), Span(-np.inf, 0)
+    known = spanning(submissions(board, clean=clean), 1.0, lower)
+    advice, turned = advise(known, 0.4), advise(spanning(submissions(board, clean=clean), -1.0, higher), 0.4)
+    assert [pick.name for pick in advice.picks] == [pick.name for pick in turned.picks] == ["s0", "s2"]
+    assert [pick.expected for pick in advice.picks] == pytest.approx([-pick.expected for pick in turned.picks])
+    other = replace(known[0], name="other", local={}, public=12.0, elsewhere="on other data")
+    assert advise([*known, other], 0.4).words.endswith("other (12.0000).")
+    private = [replace(one, private=value) for one, value in zip(known, (15.0, 14.0, 16.0, 20.0), strict=True)]
+    assert advise(private, 0.4).words == "The private leaderboard is known: s1 is the best there, 14.0000."
 
 
 def test_when_the_private_leaderboard_is_known_it_decides() -> None:

@@ -1,5 +1,7 @@
 """The forecast finds what ties local scores to the leaderboard, and says how sure it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from toolkit.reporting.forecast import (
     SHIFT,
     SLOPE,
     PastSubmission,
+    Span,
     fit,
     fit_to,
     forecast,
@@ -34,6 +37,37 @@ def submissions(board: ArrayLike, **local: ArrayLike) -> list[PastSubmission]:
         )
         for at, (row, public) in enumerate(zip(rows, np.array(board, float), strict=True))
     ]
+
+
+def spanning(past: list[PastSubmission], factor: float, span: Span) -> list[PastSubmission]:
+    """The same with all scores times a factor."""
+    return [
+        replace(one, local={k: factor * v for k, v in one.local.items()}, public=factor * (one.public or 0), span=span)
+        for one in past
+    ]
+
+
+@pytest.mark.parametrize(
+    ("factor", "span"),
+    [(25.0, Span(0, np.inf, -1)), (-25.0, Span(-np.inf, 0)), (1e-4, Span(0, np.inf, -1))],
+    ids=["large errors", "with their sign turned", "tiny errors"],
+)
+def test_errors_of_any_size_are_forecast_alike(factor: float, span: Span) -> None:
+    made = submissions([0.62, 0.7, 0.74, 0.8], clean=[0.6, 0.7, 0.72, 0.83], stress=[0.5, 0.56, 0.6, 0.66])
+    past = spanning(made, 1.0, Span(0, np.inf, -1))
+    plain = forecast(past, {"clean": 0.75, "stress": 0.6}).range
+    scaled = forecast(spanning(made, factor, span), {"clean": 0.75 * factor, "stress": 0.6 * factor}).range
+    assert plain is not None and scaled is not None and plain.low < 0.72 < plain.high
+    assert scaled.mean == pytest.approx(factor * plain.mean)
+    assert sorted([scaled.low, scaled.high]) == pytest.approx(sorted([factor * plain.low, factor * plain.high]))
+    assert min(factor * 0.75, 0) < scaled.high and scaled.low >= span.low and scaled.high <= span.high
+
+
+def test_an_error_above_1_is_not_cut_off() -> None:
+    past = spanning(submissions([17.8, 18.1, 16.9], clean=[17.0, 17.5, 16.2]), 1.0, Span(0, np.inf, -1))
+    made = forecast(past, {"clean": 15.0})
+    assert made.range is not None and 14 < made.range.low < made.range.mean < made.range.high < 19
+    assert f"{made.range.mean:.3f}" in made.words
 
 
 @given(st.floats(0.4, 1.3), st.floats(-0.4, -0.3), st.integers(5, 12))

@@ -7,8 +7,7 @@ from benchmarks.honesty.intervals import held_by, panoramas
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
 from toolkit.competition import Competition
-from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_by_sample
-from toolkit.metrics.metric import Metric
+from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MacroF1, MeanIoU, confusion_by_sample
 from toolkit.scoring.bootstrap import (
     class_intervals,
     interval,
@@ -21,7 +20,7 @@ CLASSES = 5
 METRICS = pytest.mark.parametrize("metric", [Accuracy(), MacroF1(), MeanIoU()], ids=lambda metric: metric.name)
 
 
-def bootstrap(each: np.ndarray, groups: np.ndarray, metric: Metric, **more: int) -> tuple[float, float]:
+def bootstrap(each: np.ndarray, groups: np.ndarray, metric: ConfusionMetric, **more: int) -> tuple[float, float]:
     return interval(metric.of_counts(resample(each, groups, **more), range(CLASSES)))
 
 
@@ -33,7 +32,7 @@ def some_confusions(samples: int) -> np.ndarray:
 
 
 @METRICS
-def test_the_interval_holds_the_score_and_narrows_with_more_samples(metric: Metric) -> None:
+def test_the_interval_holds_the_score_and_narrows_with_more_samples(metric: ConfusionMetric) -> None:
     widths = []
     for samples in (50, 800):
         each = some_confusions(samples)
@@ -135,6 +134,7 @@ def test_a_class_in_few_groups_has_an_interval_of_its_own() -> None:
     each[:3, 3, 3], each[:3, 3, 1], each[0, 4, 4] = [90, 40, 60], [10, 60, 40], 5
     ends = class_intervals(mars.tally_of({"counts": each}), np.arange(200))
     (low, high), many, one = ends[3] or (0.0, 0.0), ends[1] or (0.0, 0.0), ends[4]
+    assert isinstance(mars.metric, MeanIoU)
     drawn = mars.metric.by_class(resample(each, np.arange(200)), mars.scored)[:, 3]
     assert low < np.nanpercentile(drawn, 2.5) and high > np.nanpercentile(drawn, 97.5)  # three groups
     assert many[1] - many[0] < 0.05 < high - low

@@ -10,6 +10,7 @@ from tests.tiny import competition as tiny
 from tests.tiny import labelled
 from tests.tiny_metrics import flipped
 from toolkit.competition import Competition
+from toolkit.data.labelled import Labelled
 from toolkit.scoring.corruption_suite import SEVERITIES, suite
 from toolkit.scoring.stress_sampling import Evidence, all_triples, by_matrix, score_draws, score_triples, tally_of
 
@@ -17,9 +18,10 @@ SAMPLES = 48
 MEMBERS = len(suite(3))
 
 
-def gathered(of: Competition, share: int = 4) -> tuple[object, Evidence]:
+def gathered(of: Competition, share: int = 4) -> tuple[Labelled, Evidence]:
     """Samples in two folds, and values for the first part of their triples, worse at high severities."""
     rng = np.random.default_rng(1)
+    targets: np.ndarray
     if of is NUMBERS:
         targets = rng.normal(40, 10, (SAMPLES, 2)).astype(np.float32)
     elif of is LABELS:

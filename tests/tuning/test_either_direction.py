@@ -19,14 +19,17 @@ def searched(root: Path, of: Competition) -> Search:
 
 
 def test_a_turned_sign_changes_no_trial_no_order_and_no_winner(tmp_path: Path) -> None:
-    plain, turned = searched(tmp_path / "plain", tiny.competition), searched(tmp_path / "turned", tiny_flipped.competition)
+    plain, turned = (
+        searched(tmp_path / "plain", tiny.competition),
+        searched(tmp_path / "turned", tiny_flipped.competition),
+    )
     assert turned.study.directions[0].name == "MINIMIZE" and plain.study.directions[0].name == "MAXIMIZE"
     assert turned.trials == plain.trials and plain.trials["pruned"] > 0
     pairs = list(zip(plain.study.trials, turned.study.trials, strict=True))
     assert [one.state for one, _ in pairs] == [other.state for _, other in pairs]
     assert [one.params for one, _ in pairs] == [other.params for _, other in pairs]
     values = [[t.value for t in pair] for pair in pairs if pair[0].state.name == "COMPLETE"]
-    assert [one for one, _ in values] == pytest.approx([-other for _, other in values])
+    assert [one for one, _ in values] == pytest.approx([-(other or np.nan) for _, other in values])
     assert [t.number for t in turned.ranked] == [t.number for t in plain.ranked]
     assert [final.trial for final in turned.best] == [final.trial for final in plain.best]
     assert turned.choice is not None and plain.choice is not None

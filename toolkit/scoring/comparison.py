@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.metrics.tally import Tally
+from toolkit.metrics.tally import Counts, Tally
 from toolkit.outcome import number
 from toolkit.predictions import Predictions
 from toolkit.runs import Run, current_runs, without_handicap
@@ -13,6 +13,7 @@ from toolkit.scoring.bootstrap import jackknife_variance, score_draws, without_g
 
 SURE = 0.95  # from this probability on a difference is called one
 DRAWS = 2000
+LONG, FEWEST = 2e8, 400  # weighted samples of a metric without counts, about a minute; draws at least
 LEAST = 1e-12  # error of a difference: where it is none at all, rounding alone would make it real
 COMPARED = 20  # runs that are compared at once, the best ones: seconds for large masks
 
@@ -56,6 +57,8 @@ def compare(tallies: Sequence[Tally], other: Tally, groups: np.ndarray, draws: i
     from scipy.stats import t as student
 
     totals = [one.by_group(groups) for one in (*tallies, other)]
+    if not isinstance(other, Counts):
+        draws = int(np.clip(LONG / (len(other) * len(totals)), FEWEST, draws))
     scores, without = [one.score() for one in totals], [without_groups(one) for one in totals]
     drawn = [one - one.mean() for one in score_draws(totals, draws=draws)]
     clearest, freedom = np.zeros(draws), len(totals[0]) - 1

@@ -14,7 +14,7 @@ from toolkit.metrics.tally import Tally, joined
 from toolkit.probabilities import Mix, chunks, probabilities, value_type
 from toolkit.runs import Run
 
-PARTS = 5  # of the groups: each is decided by the others
+PARTS = 5  # of the groups, where nothing is said
 
 
 def tally_within(
@@ -23,14 +23,15 @@ def tally_within(
     stored: np.ndarray,
     groups: np.ndarray,
     learnt_from: tuple[np.ndarray, np.ndarray] | None = None,
+    parts: int = PARTS,
 ) -> Tally:
     """A row for each of n samples, of targets (n, ...) and stored values (n, channels, ...).
 
     Decisions are fitted on other groups (n,) than those they are applied to; learnt_from: targets and stored values of
-    the same samples to fit them on, if others than these.
+    the same samples to fit them on, if others than these; parts: of the groups, each decided by the others.
     """
     of_truth, of_stored = learnt_from or (truth, stored)
-    return _tally(competition, truth, stored, _decided(competition, of_truth, of_stored, groups))
+    return _tally(competition, truth, stored, _decided(competition, of_truth, of_stored, groups, parts))
 
 
 def tally_by_fold(
@@ -76,14 +77,14 @@ def _tally(
 
 
 def _decided(
-    competition: Competition, truth: np.ndarray, stored: np.ndarray, groups: np.ndarray
+    competition: Competition, truth: np.ndarray, stored: np.ndarray, groups: np.ndarray, parts: int
 ) -> list[tuple[np.ndarray, Decisions]]:
     """Places of samples, and what is decided for them by the others."""
     task, metric, scored = competition.task, competition.metric, competition.scored
     names, inverse = np.unique(groups, return_inverse=True)
     if not is_decided(task, metric) or len(names) < 2:
         return [(np.arange(len(truth)), PLAIN)]
-    part = (np.random.default_rng(0).permutation(len(names)) % PARTS)[inverse]
+    part = (np.random.default_rng(0).permutation(len(names)) % parts)[inverse]
     found = []
     for one in np.unique(part):
         others = np.flatnonzero(part != one)

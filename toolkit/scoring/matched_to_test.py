@@ -235,7 +235,7 @@ def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, An
         write_probabilities(partial / STORED, [predicted], predicted.shape, kept)
         write_manifest(partial, {"match": match.hash})
     stored = open_probabilities(run.matched_folder / STORED)
-    return matched_score(run.labelled, match, stored, run.labelled.decisions(run.oof))
+    return matched_score(run.labelled, match, stored, run.fold_decisions)
 
 
 def blend_matched(

@@ -1,6 +1,7 @@
 """Out-of-fold predictions: made on whatever becomes of a sample, scored, and stored with their score."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled, tally
-from toolkit.decisions.decide import Decisions
+from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import ConfusionMetric, MeanIoU
 from toolkit.metrics.tally import Counts, Tally
 from toolkit.networks.predict import predict
@@ -53,8 +54,10 @@ def score(labelled: Labelled, stored: np.ndarray, decisions: Sequence[Decisions]
 
     All on the file's labels, as those of a hidden test set are; labels that were mended by what a network predicted
     would flatter it. Where some are relabelled, `mended` has `score`, `low`, `high` and `groups` on those.
+    `decisions`: those of each fold that were fitted here, if there are any.
     """
-    made = labelled.tally(stored, decisions)
+    decided = labelled.decisions(stored) if decisions is None else decisions
+    made = labelled.tally(stored, decided)
     fold, group = labelled.fold[labelled.inside], labelled.group[labelled.inside]
     result: dict[str, Any] = {
         **with_interval(made, group),
@@ -65,7 +68,9 @@ def score(labelled: Labelled, stored: np.ndarray, decisions: Sequence[Decisions]
     if isinstance(metric, MeanIoU) and isinstance(made, Counts):
         result["readings"] = metric.readings(made.whole, labelled.competition.scored)
     if len(labelled.relabels):
-        result["mended"] = with_interval(tally(labelled, labelled.targets, stored, decisions), group)
+        result["mended"] = with_interval(tally(labelled, labelled.targets, stored, decided), group)
+    if decisions is None and any(one != PLAIN for one in decided):
+        result["decisions"] = [asdict(one) for one in decided]
     return result
 
 

@@ -78,7 +78,7 @@ class _Gathered:
         self.networks = run.networks(device)
         labelled = run.labelled
         competition = labelled.competition
-        self.decisions = labelled.decisions(run.oof) if run.oof_path.exists() else [PLAIN] * labelled.folds
+        self.decisions = run.fold_decisions if run.oof_path.exists() else [PLAIN] * labelled.folds
         self.matrices = by_matrix(competition)
         classes, channels, shape = len(competition.task.classes), competition.task.channels, labelled.truth.shape[1:]
         # memory that is reserved here is taken only where something is written
@@ -90,7 +90,7 @@ class _Gathered:
             if self.matrices:
                 self.counts = np.empty((len(triples), classes, classes), np.min_scalar_type(math.prod(shape)))
         kept_as = np.uint8 if labelled.masks else value_type(competition.task)
-        self.probabilities = np.empty(labelled.probability_shape(self.kept), kept_as)
+        self.probabilities: np.ndarray = np.empty(labelled.probability_shape(self.kept), kept_as)
 
     def extend(self, start: int, stop: int) -> None:
         """Predict triples start..stop, fold by fold, alike ones together."""

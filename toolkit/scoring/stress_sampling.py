@@ -15,8 +15,8 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from toolkit.competition import Competition
-from toolkit.data.folds import describe
 from toolkit.data.labelled import Labelled
+from toolkit.data.targets import describe
 from toolkit.decisions.decide import Decisions
 from toolkit.metrics.confusion import ConfusionMetric, fill_classes
 from toolkit.metrics.tally import Tally
@@ -155,8 +155,8 @@ def _counted(labelled: Labelled, evidence: Evidence, decisions: Sequence[Decisio
     competition = labelled.competition
     triples, classes = evidence.triples, len(competition.task.classes)
     if not by_matrix(competition):
-        members = len(suite(competition.task.image_shape[2]))
-        return TalliedTriples(tally_of(labelled, evidence, decisions), members, cells_of(triples))
+        kinds = len(suite(competition.task.image_shape[2]))
+        return TalliedTriples(tally_of(labelled, evidence, decisions), kinds, cells_of(triples))
     if evidence.confusions is None:
         which, value = np.arange(len(triples)), np.ones(len(triples))
         predicted = competition.decode(probabilities(evidence.probabilities))
@@ -222,9 +222,9 @@ class _Counted:
         Where a metric over classes lacks one, because few samples were taken, the class is filled in as it is
         predicted under the other corruptions. Left out it would flatter the score: the hard classes are the rare ones.
         """
-        if (
-            type(self.competition.metric).as_in is ConfusionMetric.as_in
-        ):  # those that aren't, take nothing from a whole
+        metric = self.competition.metric
+        # accuracy has a way of its own, and takes nothing from a whole
+        if isinstance(metric, ConfusionMetric) and type(metric).as_in is ConfusionMetric.as_in:
             sizes = pooled.sum((-2, -1))[..., None]  # (parts, S, 1)
             of_those = (sizes * (pooled.sum(-1) > 0)).sum(-2)[..., None]  # (parts, C, 1): of those that have the class
             pooled = fill_classes(pooled, (pooled.sum(-3) / np.maximum(of_those, 1e-12))[:, None])

@@ -331,7 +331,7 @@ class Training:
         values = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
         groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])
-        return tally_within(self.competition, truth, values, groups).score()
+        return tally_within(self.competition, truth, values, groups, parts=2).score()
 
     def merit(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
         """The score, its sign turned where the lower one is better; -inf where there is none."""
