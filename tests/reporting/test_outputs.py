@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score, roc_auc_score
-from toolkit.metrics.labels import LabelF1
 
 from tests import tiny
 from tests.small import NAMES, drawing
 from toolkit.decisions.decide import PLAIN, Decisions
+from toolkit.metrics.labels import LabelF1
 from toolkit.pages.html import Chart, Page, Row, Section, Table, render
 from toolkit.reporting.mistakes import legend, mistakes_section
 from toolkit.reporting.outputs import outputs_section, seen

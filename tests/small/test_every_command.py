@@ -17,7 +17,7 @@ from toolkit.outcome import Outcome
 from toolkit.progress import SILENT
 from toolkit.project import Project
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 
 
 def silly(competition: Competition, targets: np.ndarray, right: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -48,9 +48,9 @@ def test_every_command_in_order(name: str, tmp_path: Path) -> None:
 
     shown(project.audit())
     shown(project.folds(3))
-    runs = [project.train("first"), project.train("first", seed=1)]
+    runs = [project.train("first"), project.train("first", seed=1, stress="none")]
     assert all(shown(run)["clean"] for run in runs)
-    found = project.search(trials=2, repeats=0)
+    found = project.search(trials=2, repeats=0, stress="none")
     assert found.told()
     blend = project.ensemble()
     shown(blend)

@@ -5,18 +5,11 @@ from itertools import pairwise
 
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.pages.html import Table
-from toolkit.runs import Run
 from toolkit.task import Task
 
 
-def fold_decisions(run: Run) -> Sequence[Decisions]:
-    """Of each fold, fitted on the others."""
-    return run.labelled.decisions(run.oof)
-
-
-def decision_table(run: Run) -> Table | None:
-    """Thresholds, cuts, smallest regions and the unknown as each fold has them, fitted on the others."""
-    task, found = run.labelled.competition.task, fold_decisions(run)
+def decision_table(task: Task, found: Sequence[Decisions]) -> Table | None:
+    """As each fold has them, fitted on the others; None where nothing is decided."""
     if all(one == PLAIN for one in found):
         return None
     rows = [

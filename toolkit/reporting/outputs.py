@@ -1,11 +1,12 @@
 """What the best run says out of fold, as its kind of output asks for: curves, calibration, residuals, confusions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from toolkit.answers import values_of
+from toolkit.decisions.decide import Decisions
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.outcome import number
 from toolkit.pages.charts import chart, confusion
@@ -13,7 +14,7 @@ from toolkit.pages.diagrams import MOST, against, by_grade, calibration, lines, 
 from toolkit.pages.html import Block, Chart, Row, Section, Table
 from toolkit.probabilities import probabilities, read
 from toolkit.reporting.curves import precision_recall, reliability, roc
-from toolkit.reporting.decision_table import decision_table, fold_decisions
+from toolkit.reporting.decision_table import decision_table
 from toolkit.runs import Run
 from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Heads, Numbers
 
@@ -28,16 +29,17 @@ def outputs_section(run: Run) -> Section | None:
     task, needs = competition.task, competition.metric.needs
     if task.exclusive and needs == "labels":
         return None
+    decisions = run.labelled.decisions(run.oof)
     if isinstance(task, Numbers):
         title, blocks = "Numbers", _numbers(run, task)
     elif isinstance(task, Grades):
-        title, blocks = "Grades", _grades(run, task)
+        title, blocks = "Grades", _grades(run, task, decisions)
     elif isinstance(task, Heads):
         title, blocks = "Heads", _heads(run, task)
     else:
         title, blocks = ("Classes" if task.exclusive else "Labels"), _labels(run)
-        blocks += _places(run) if needs == "lists" else []
-    decided = decision_table(run)
+        blocks += _places(run, decisions) if needs == "lists" else []
+    decided = decision_table(task, decisions)
     note = f"Of the best run, {run.name}{run.beside}, out of fold."
     return Section(title, [*blocks, *([decided] if decided else [])], note)
 
@@ -166,10 +168,10 @@ def _numbers(run: Run, task: Numbers) -> list[Block]:
     return [*blocks, Table("", columns, rows, "Bias: the mean of predicted less truth.")]
 
 
-def _grades(run: Run, task: Grades) -> list[Block]:
+def _grades(run: Run, task: Grades, decisions: Sequence[Decisions]) -> list[Block]:
     labelled = run.labelled
     truth, values = seen(run)
-    expected, decisions = values.sum(1), fold_decisions(run)
+    expected = values.sum(1)
     cuts = [one.cuts for one in decisions if one.cuts is not None]
     middle = np.mean(cuts, axis=0) if cuts else np.arange(len(task.grades) - 1) + 0.5
     given = np.empty(len(truth), np.int64)
@@ -224,13 +226,13 @@ def _heads(run: Run, task: Heads) -> list[Block]:
     return [*([Row(charts)] if charts else []), Table("", columns, rows, text=(0, 5))]
 
 
-def _places(run: Run) -> list[Block]:
+def _places(run: Run, decisions: Sequence[Decisions]) -> list[Block]:
     """Where in the lists the right class stands."""
     competition, labelled = run.labelled.competition, run.labelled
     truth, values = seen(run)
     fold, lists = labelled.fold[labelled.inside], {}
-    for k, decisions in enumerate(fold_decisions(run)):
-        for row, one in zip(np.flatnonzero(fold == k), competition.decide(values[fold == k], decisions), strict=True):
+    for k, decided in enumerate(decisions):
+        for row, one in zip(np.flatnonzero(fold == k), competition.decide(values[fold == k], decided), strict=True):
             lists[row] = one
     right = np.stack([lists[row] for row in range(len(truth))]) == truth[:, None]
     length = right.shape[1]

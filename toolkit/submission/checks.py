@@ -12,7 +12,6 @@ from toolkit.answers import Member, Prediction, differences, lead, misfit
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
-from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
@@ -46,7 +45,7 @@ def blend_prediction(
     if stored is not None and competition.try_submission is None:
         given = None if known is None else (known.rows, known.targets)
         more: dict[str, Any] = {"members": members, "views": views, "view_weights": weights, "folder": folder}
-        test, decisions = (labelled.test_images, labelled.test_ids), _decisions(blend)
+        test, decisions = (labelled.test_images, labelled.test_ids), blend.decisions
         return competition.prediction(*test, stored, decisions, given, **more)
     if competition.try_submission is None:
         raise UserError(f"there are no test images of {competition.name}, so no file can be handed in")
@@ -172,7 +171,7 @@ def _difference(
 
 def out_of_fold_said(blend: Blend) -> Said:
     """What the blend says of the samples that it predicts out of fold, by the decisions that are handed in."""
-    competition, stored, decisions = blend.labelled.competition, blend.oof, _decisions(blend)
+    competition, stored, decisions = blend.labelled.competition, blend.oof, blend.decisions
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(stored)):
@@ -181,8 +180,3 @@ def out_of_fold_said(blend: Blend) -> Said:
             yield competition.decide(part, decisions)
 
     return said(competition, parts())
-
-
-def _decisions(blend: Blend) -> Decisions:
-    found: Decisions = getattr(blend, "decisions", PLAIN)
-    return found

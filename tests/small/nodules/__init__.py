@@ -13,7 +13,7 @@ TASK = Classification(("none", "nodule"), drawing.SHAPE)
 
 def draw(rng: np.random.Generator, number: int) -> drawing.Drawn:
     strength = rng.normal(0, 1, number)
-    sure = 1 / (1 + np.exp(-2.5 * strength))
+    sure = 1 / (1 + np.exp(-6 * strength))
     images = drawing.plain(rng, number)
     images[:, 4:12, 4:12, 0] += 20 * strength[:, None, None]
     return images, (rng.random(number) < sure).astype(np.int64), np.stack([1 - sure, sure], 1)
@@ -57,7 +57,7 @@ competition = Competition(
     read_submission=read_submission,
     submission_suffix=".csv",
     practice=practice,
-    practice_size=180,
+    practice_size=144,
     folder=Path(__file__).parent,
     suggest=drawing.suggest,
 )

@@ -64,7 +64,7 @@ competition = Competition(
     read_submission=read_submission,
     submission_suffix=".csv",
     practice=practice,
-    practice_size=180,
+    practice_size=144,
     folder=Path(__file__).parent,
     suggest=drawing.suggest,
 )
