@@ -2,6 +2,10 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.metrics [--samples 100000] [--draws 1000] [--only AUC] [--json]
 
+On 2 cores (AMD EPYC), in use by other work: of scikit-learn's functions all but two (accuracy, RMSE) took longer than
+ours for one score, up to five times as long; for 1,000 draws all did, 8 to 880 times as long (ROC AUC of two classes
+107 s, ours 2.6 s). Of the three without a peer plain numpy is faster for one score: ours keeps what a sample counts.
+
 Each case is drawn; both get the same arrays and the same weights, one after the other in one process. A score of ours
 is counted from the arrays, nothing kept (the fastest of three, of both); a draw weighs samples by how often they were
 drawn. Their draws are measured on a few and multiplied: the cost of one does not depend on another. `off` is the

@@ -1,8 +1,11 @@
 """What is said where a metric doesn't fit its task, and rules that no other library has."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tests import tiny
 from tests.metrics.cases import CLASSES, GRADES, HEADS, LABELS, MASKS, NUMBERS, PEOPLE, TWO
 from toolkit.metrics.confusion import Accuracy, MacroF1
 from toolkit.metrics.heads import WeightedMacroRecall
@@ -10,6 +13,7 @@ from toolkit.metrics.labels import LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP, PAD
 from toolkit.metrics.metric import metric_of, score
 from toolkit.metrics.numbers import R2, Rmse, Rmsle
+from toolkit.metrics.organisers import Function, from_function
 from toolkit.metrics.probabilistic import LogLoss
 from toolkit.metrics.ranks import RocAuc
 from toolkit.metrics.single_label import F1
@@ -54,6 +58,14 @@ def test_what_is_no_metric_is_told_how_to_become_one() -> None:
 
 def log_loss(truth: np.ndarray, said: np.ndarray) -> float:
     return 0.0
+
+
+def test_a_competition_is_not_made_with_a_metric_that_does_not_fit() -> None:
+    for metric in (Old(), RocAuc((1, 2, 3, 4)), LabelF1()):
+        with pytest.raises(ValueError, match=r"is not a metric|has 4 weights|scores Labels"):
+            replace(tiny.competition, metric=metric)  # type: ignore[arg-type]
+    bound = replace(tiny.competition, metric=from_function(log_loss, needs="labels", lower_is_better=True)).metric
+    assert isinstance(bound, Function) and bound.task == tiny.competition.task
 
 
 def test_regions_of_the_roc_curve_are_shares() -> None:

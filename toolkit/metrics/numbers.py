@@ -23,6 +23,8 @@ def _known(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.nda
     if truth.shape != said.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {said.shape}")
     known = ~np.isnan(truth)
+    if known.all():
+        return known, truth, said
     return known, np.where(known, truth, 0), np.where(known, said, 0)
 
 

@@ -39,17 +39,17 @@ class RankMetric(WeighedMetric):
 
     @abstractmethod
     def column(self, weights: np.ndarray, order: np.ndarray, yes: np.ndarray, last: np.ndarray) -> np.ndarray:
-        """Scores (D,) of one column, as in `rank_sums`."""
+        """Scores (D,) of one column under weights (N, D), as in `rank_sums`."""
 
     def by_class(self, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        weights = np.ascontiguousarray(weights, np.float64)
+        by_sample = np.ascontiguousarray(weights.T, np.float64)
         found = np.empty((len(weights), truth.shape[1]))
         for k in range(truth.shape[1]):
             known = np.flatnonzero(truth[:, k] != MISSING)
             order = known[np.argsort(-predicted[known, k], kind="stable")]
             falling = predicted[order, k]
             last = np.append(falling[1:] != falling[:-1], True) if len(order) else np.empty(0, bool)
-            found[:, k] = self.column(weights, order, truth[order, k] == 1, last)
+            found[:, k] = self.column(by_sample, order, truth[order, k] == 1, last)
         return found
 
     def weighted(self, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
