@@ -9,11 +9,11 @@ import torch
 
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
-from tests.blending.conftest import noisy
+from tests.blending.conftest import KINDS, drawn_values, noisy
 from tests.tiny import labelled
 from toolkit.blending import view_choice
 from toolkit.blending.stored_views import averaged, averaged_out_of_fold
-from toolkit.blending.view_choice import ViewChoice, choose_views, first_largest, read_choice, write_choice
+from toolkit.blending.view_choice import ViewChoice, choose_views, first_largest, read_choice, seen_where, write_choice
 from toolkit.probabilities import probabilities
 from toolkit.scoring.out_of_fold import score
 
@@ -115,3 +115,35 @@ def test_a_choice_is_kept_beside_the_blend(tmp_path: Path) -> None:
     choice = ViewChoice(("identity", "rot90"), (0.75, 0.25), 0.9, 0.8, ({"identity": 1.0},))
     write_choice(tmp_path / "views.json", choice)
     assert read_choice(tmp_path / "views.json") == choice
+
+
+@pytest.mark.parametrize("name", ["RMSE", "macro F1", "AUC of two classes", "mean Dice"])
+def test_views_of_any_kind_are_chosen_by_merit_and_without_the_fold_that_they_serve(name: str) -> None:
+    of = KINDS[name]
+    targets, values = drawn_values(of, 0, models=3, samples=24 if of.task.masks else 240)
+    here = labelled(targets, np.arange(len(targets)) % 3, of=of)
+    merits = [of.metric.sign * of.tally(targets, probabilities(one)).score() for one in values]
+    ranked = [values[at] for at in np.argsort(merits)]  # the worst is what is seen without a view
+    stored = dict(zip(("identity", "horizontal", "vertical"), ranked, strict=True))
+    choice = choose_views(here, stored)
+    assert of.better(choice.crossfitted, choice.plain) and sum(choice.weights) == pytest.approx(1)
+    own = here.fold == 1
+    out_of_fold = np.concatenate(list(averaged_out_of_fold(here, choice, stored)))
+    assert out_of_fold.dtype == np.float32 and out_of_fold.shape == values[0].shape
+    other = np.array(targets)
+    other[own] = np.roll(other[own], 1, axis=0)
+    again = choose_views(replace(here, truth=other), stored)
+    if again.views != ("identity",):  # that is chosen by all folds
+        assert again.by_fold[1] == choice.by_fold[1]
+    assert again.crossfitted != choice.crossfitted
+
+
+def test_a_pixel_that_a_view_does_not_see_of_overlapping_masks_is_not_its_vote() -> None:
+    of = KINDS["mean Dice"]
+    targets, values = drawn_values(of, 0, models=2, samples=12)
+    stored = {"identity": values[0], "scale0.8": np.where(np.arange(5) == 0, 0, values[1]).astype(np.uint8)}
+    choice = ViewChoice(("identity", "scale0.8"), (0.5, 0.5), 0.6, 0.5)
+    found = np.concatenate(list(averaged(labelled(targets, np.arange(12) % 3, of=of), choice, stored)))
+    unseen = (seen_where(of.task, "scale0.8").numpy() == 0)[0, 0]  # type: ignore[union-attr]
+    assert unseen.any()
+    assert np.allclose(found[..., unseen], probabilities(stored["identity"])[..., unseen], atol=1e-6)

@@ -136,7 +136,8 @@ class ViewConfusions:
 class ViewTallies:
     """As `ViewConfusions` for any task and metric: what it counts of each fold, of masks of a part of the images.
 
-    What is to be decided is fitted on `identity`: for a fold that a choice is made on, on the others of those.
+    What is to be decided is fitted for `identity`, and once for all that isn't it alone, for the mean of all views:
+    for a fold that a choice is made on, on the others of those.
     """
 
     def __init__(self, labelled: Labelled, stored: Mapping[str, np.ndarray]) -> None:
@@ -147,18 +148,29 @@ class ViewTallies:
         size = 4 * labelled.competition.task.channels
         size *= int(np.prod(labelled.truth.shape[1:], dtype=int)) if labelled.masks else 1
         self.rows = [few(labelled.rows(k), labelled.folds * size) for k in range(labelled.folds)]
-        plain = stored[IDENTITY]
-        task, metric = labelled.competition.task, labelled.competition.metric
-        self.decided = is_decided(task, metric)
-        self.decisions: dict[tuple[int, int], Decisions] = {}
-        for k in range(labelled.folds):
-            for j in range(k, labelled.folds):
-                found = PLAIN
-                if self.decided and (rest := [i for i in range(labelled.folds) if i not in (j, k)]):
+        self.plain = tuple(float(name == IDENTITY) for name in stored)
+        self.decided = is_decided(labelled.competition.task, labelled.competition.metric)
+        self.decisions = [self._fitted(self.plain), self._fitted((1.0,) * len(stored))]
+
+    def _fitted(self, weights: Weights) -> dict[tuple[int, int], Decisions]:
+        """Without every two folds, and without every one."""
+        competition, found = self.labelled.competition, {}
+        for k in range(self.labelled.folds):
+            for j in range(k, self.labelled.folds):
+                made = PLAIN
+                if self.decided and (rest := [i for i in range(self.labelled.folds) if i not in (j, k)]):
                     rows = np.sort(np.concatenate([self.rows[i] for i in rest]))
-                    values = probabilities(plain[rows])
-                    found = fit_decisions(task, metric, labelled.truth[rows], values, labelled.competition.scored)
-                self.decisions[j, k] = self.decisions[k, j] = found
+                    values = self._mixture(weights, [probabilities(view[rows]) for view in self.stored])
+                    truth = np.asarray(self.labelled.truth[rows])
+                    made = fit_decisions(competition.task, competition.metric, truth, values, competition.scored)
+                found[j, k] = found[k, j] = made
+        return found
+
+    def _mixture(self, weights: Weights, views: Sequence[np.ndarray]) -> np.ndarray:
+        shares = [np.float32(w) * seen for w, seen in zip(weights, self.seen, strict=True)]
+        total: Any = sum(share * view for share, view in zip(shares, views, strict=True))
+        mixture: np.ndarray = total / np.maximum(np.float32(1e-30), sum(shares))
+        return mixture
 
     def merit(self, weights: Weights, folds: np.ndarray) -> float:
         """Of all folds, or of all but one."""
@@ -181,12 +193,10 @@ class ViewTallies:
         for j, rows in enumerate(self.rows) if fresh else ():
             views = [probabilities(view[rows]) for view in self.stored]
             for weights in fresh:
-                shares = [np.float32(w) * seen for w, seen in zip(weights, self.seen, strict=True)]
-                total: Any = sum(share * view for share, view in zip(shares, views, strict=True))
-                mixture = total / np.maximum(np.float32(1e-30), sum(shares))
+                mixture, decisions = self._mixture(weights, views), self.decisions[weights != self.plain]
                 for k in range(self.labelled.folds) if self.decided else (j,):
                     self.known[weights][j, k] = self.labelled.competition.tally(
-                        np.asarray(self.labelled.truth[rows]), mixture, self.decisions[j, k]
+                        np.asarray(self.labelled.truth[rows]), mixture, decisions[j, k]
                     )
 
 
