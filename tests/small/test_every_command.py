@@ -38,8 +38,10 @@ def half(score: dict[str, float]) -> float:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_in_order(name: str, tmp_path: Path) -> None:
     competition = load_competition(FOLDER / name)
-    metric, places = competition.metric, {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
-    project = Project(competition, practice=True, progress=SILENT, workers=0, **places)
+    metric, handed_in = competition.metric, tmp_path / "submissions"
+    project = Project(
+        competition, practice=True, progress=SILENT, workers=0, workspace=tmp_path, submissions=handed_in
+    )
 
     def shown(outcome: Outcome) -> dict[str, object]:
         assert all(outcome.told())
