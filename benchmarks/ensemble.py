@@ -140,8 +140,7 @@ def _softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def scored(folder: Path, weights: list[float], metric: str) -> float:
     """The official metric of the weighted mean, computed without any kernel."""
-    from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_matrix
-    from toolkit.metrics.metric import Metric
+    from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MacroF1, MeanIoU, confusion_matrix
 
     targets = np.load(folder / "targets.npy")
     files = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("model_*.npy"))]
@@ -151,7 +150,7 @@ def scored(folder: Path, weights: list[float], metric: str) -> float:
         at = slice(start, start + 250)
         mixed = sum(w * file[at].astype(np.float64) for w, file in zip(weights, files, strict=True) if w)
         total += confusion_matrix(targets[at], np.asarray(mixed).argmax(1), classes)
-    known: dict[str, Metric] = {"accuracy": Accuracy(), "macro F1": MacroF1(), "mean IoU": MeanIoU()}
+    known: dict[str, ConfusionMetric] = {"accuracy": Accuracy(), "macro F1": MacroF1(), "mean IoU": MeanIoU()}
     made = known[metric]
     return float(made.of_counts(total, range(classes)))
 
@@ -219,8 +218,9 @@ def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 
     """Of the cross-fitted and of the naive score, on one drawn problem."""
     from competitions.blood_cells import competition
     from toolkit.blending.blenders import BLENDERS, Blender
-    from toolkit.blending.candidates import Candidate, make_pool
+    from toolkit.blending.candidates import Candidate
     from toolkit.blending.crossfit import cross_fit
+    from toolkit.blending.pool import make_pool
     from toolkit.blending.solution import Solution, mixed
     from toolkit.data.labelled import Labelled
     from toolkit.store import Workspace

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from torch import nn
@@ -28,7 +27,7 @@ from toolkit import (
     Segmentation,
 )
 from toolkit.data.dataset import save_dataset
-from toolkit.metrics.metric import CountedMetric, Needs
+from toolkit.metrics.metric import CountedMetric
 from toolkit.recipe import override
 from toolkit.task import IGNORED, Task
 from toolkit.training.loop import FoldJob
@@ -51,9 +50,10 @@ Targets = Callable[[np.ndarray], np.ndarray]  # of colours float (N, 3) from 0 t
 class Far(CountedMetric):
     """How far the first channel is from a half: any score of any values."""
 
+    needs = "values"
+
     name: str = "far"
     ignore: tuple[str, ...] = ()
-    needs: ClassVar[Needs] = "values"
     lower_is_better: bool = True
 
     def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from toolkit.outcome import Outcome, Table, Warned, duration, interval
+from toolkit.outcome import Outcome, Table, Warned, duration, interval, number
 
 
 class Told(Outcome):
@@ -31,3 +31,12 @@ def test_scores_and_times_are_short() -> None:
     assert interval(few) == "0.5000 (0.4000 to 0.6000, 99 groups)"
     assert interval(few | {"groups": 100}) == "0.5000 (0.4000 to 0.6000)"
     assert [duration(s) for s in (0.4, 59.4, 59.6, 3600)] == ["0 s", "59 s", "1 min 00 s", "60 min 00 s"]
+
+
+def test_scores_of_any_size_have_the_digits_that_count() -> None:
+    assert [number(one) for one in (0.88241, 17.8312, 99.99999, 178.312, 1234.567, 1e6)] == [
+        *("0.8824", "17.8312", "100.0000", "178.312", "1,234.57", "1,000,000")
+    ]
+    assert [number(one) for one in (0.0, 0.00023456, -0.5)] == ["0.0000", "0.0002346", "-0.5000"]
+    assert [number(one, "+") for one in (0.00023456, -12.5)] == ["+0.0002", "-12.5000"]
+    assert number(0.66666, digits=3) == "0.667" and number(float("inf")) == "inf"

@@ -20,8 +20,9 @@ from scipy.stats import norm
 
 from benchmarks.honesty.measured import Measured
 from toolkit.blending.blenders import blenders_for
-from toolkit.blending.candidates import Candidate, SeedGroup, make_pool
+from toolkit.blending.candidates import Candidate, SeedGroup
 from toolkit.blending.crossfit import cross_fit
+from toolkit.blending.pool import make_pool
 from toolkit.blending.solution import mixed
 from toolkit.competition import Competition, load_competition
 from toolkit.data.labelled import Labelled

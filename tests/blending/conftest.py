@@ -9,12 +9,14 @@ import pytest
 from competitions.blood_cells import competition as cells
 from competitions.mars import competition as mars
 from tests import tiny
-from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, make_pool
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits
 from toolkit.blending.contested import Contested, gather
+from toolkit.blending.pool import Pool, make_pool
 from toolkit.blending.valued import Valued
 from toolkit.competition import Competition
 from toolkit.decisions.decide import packed
-from toolkit.metrics.confusion import MacroF1
+from toolkit.metrics.confusion import ConfusionMetric, MacroF1
+from toolkit.metrics.heads import WeightedMacroRecall
 from toolkit.metrics.labels import LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP
 from toolkit.metrics.masks import MeanDice
@@ -26,7 +28,18 @@ from toolkit.metrics.single_label import QuadraticKappa
 from toolkit.probabilities import write_probabilities
 from toolkit.project import Project
 from toolkit.runs import Run
-from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Labels, Numbers, OverlappingMasks, Task
+from toolkit.task import (
+    IGNORED,
+    UNKNOWN,
+    Classification,
+    Grades,
+    Heads,
+    Labels,
+    Numbers,
+    OverlappingMasks,
+    Segmentation,
+    Task,
+)
 
 SAMPLES, FOLDS = 240, 4
 FOLD = np.arange(SAMPLES) % FOLDS
@@ -69,7 +82,7 @@ class Whole:
 
     values: np.ndarray
     targets: np.ndarray
-    metric: Metric
+    metric: ConfusionMetric
 
     @property
     def scored(self) -> list[int]:
@@ -82,7 +95,9 @@ class Whole:
         return gather(parts, fold, CLASSES, self.metric, self.scored)
 
 
-def drawn_whole(seed: int, metric: Metric, models: int = 4, pixels: tuple[int, ...] = (), levels: int = 255) -> Whole:
+def drawn_whole(
+    seed: int, metric: ConfusionMetric, models: int = 4, pixels: tuple[int, ...] = (), levels: int = 255
+) -> Whole:
     """24 samples; few levels make many ties."""
     rng = np.random.default_rng(seed)
     targets = rng.integers(CLASSES, size=(24, *pixels))
@@ -144,6 +159,8 @@ KINDS: dict[str, Competition] = {
     "Pearson": of_kind(Numbers(("a", "b"), (1, 1, 1)), Pearson()),
     "kappa": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), QuadraticKappa()),
     "RMSE of grades": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), Rmse()),
+    "heads": of_kind(Heads((("x", ("a", "b")), ("y", ("c", "d", "e"))), (1, 1, 1)), WeightedMacroRecall()),
+    "Dice of classes": of_kind(Segmentation(("a", "b", "c"), (6, 5, 1)), MeanDice()),
     "MAP": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1)), MAP(3)),
     "MAP with unknowns": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1), unknown="new"), MAP(3)),
 }
@@ -158,10 +175,10 @@ def drawn_values(of: Competition, seed: int, models: int = 4, samples: int = 90)
         return hint + noise * rng.normal(size=(models, *hint.shape))
 
     if isinstance(task, Numbers):
-        targets = rng.normal(3, 2, size=(samples, task.channels))
-        values = about(targets).astype(np.float32)
-        targets[rng.random(targets.shape) < 0.05] = np.nan
-        return targets.astype(np.float32), values
+        numbers = rng.normal(3, 2, size=(samples, task.channels))
+        values = about(numbers).astype(np.float32)
+        numbers[rng.random(numbers.shape) < 0.05] = np.nan
+        return numbers.astype(np.float32), values
     if isinstance(task, Grades):
         targets = rng.integers(len(task.grades), size=samples)
         above = targets[:, None] - np.arange(task.channels) - 0.5
@@ -178,6 +195,19 @@ def drawn_values(of: Competition, seed: int, models: int = 4, samples: int = 90)
         values = np.rint(255 * _sigmoid(about(2.0 * given - 1.0))).astype(np.uint8)
         targets[rng.random(targets.shape) < 0.02] = IGNORED
         return targets, values
+    if isinstance(task, Heads):
+        parts = [
+            drawn_values(replace(of, task=Classification(names, (1, 1, 1)), metric=MacroF1()), seed, models, samples)
+            for _, names in task.heads
+        ]
+        targets = np.stack([part for part, _ in parts], axis=1)
+        targets[rng.random(targets.shape) < 0.05] = -1
+        return targets, np.concatenate([part for _, part in parts], axis=2)
+    if isinstance(task, Segmentation):
+        targets = rng.integers(task.channels, size=(samples, *task.image_shape[:2])).astype(np.uint8)
+        hint = 1.5 * (targets[:, None] == np.arange(task.channels).reshape(-1, 1, 1))
+        powers = np.exp(about(hint))
+        return targets, np.rint(255 * powers / powers.sum(2, keepdims=True)).astype(np.uint8)
     targets = rng.integers(task.channels, size=samples)
     powers = np.exp(about(2.0 * (targets[:, None] == np.arange(task.channels))))
     if isinstance(task, Classification) and task.unknown is not None:

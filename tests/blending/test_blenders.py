@@ -8,7 +8,8 @@ import pytest
 from tests import tiny
 from tests.blending.conftest import FOLD, LABELS, LABELS_AND_MASKS, SAMPLES, drawn, pool_of
 from toolkit.blending.blenders import BLENDERS, Blender, blenders_for, check_asked
-from toolkit.blending.candidates import Limits, Pool
+from toolkit.blending.candidates import Limits
+from toolkit.blending.pool import Pool
 from toolkit.blending.solution import Solution, fold_confusions, mix, mixed, run_shares
 from toolkit.competition import Competition
 from toolkit.errors import UserError

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.blending.conftest import KINDS, drawn_values, valued
-from toolkit.blending.climbs import GRADE_BINS, ByGrade, ByMask, ByPlace, ByThreshold, Climb
+from toolkit.blending.climb import Climb
+from toolkit.blending.climbs_of_decided import GRADE_BINS, ByGrade, ByMask, ByPlace, ByThreshold
 from toolkit.blending.greedy import greedy
 from toolkit.blending.valued import Valued
 from toolkit.competition import Competition
@@ -62,7 +63,7 @@ def test_a_metric_negated_with_its_direction_turned_chooses_the_same(of: Competi
 
     names = [name for name in ("of_counts", "by_class") if hasattr(kind, name)]
     turned_kind = type(f"Negated{kind.__name__}", (kind,), {name: negated(name) for name in names})
-    turned = object.__new__(turned_kind)
+    turned: Any = object.__new__(turned_kind)
     for name, value in vars(own).items():
         object.__setattr__(turned, name, value)
     object.__setattr__(turned, "lower_is_better", not own.lower_is_better)

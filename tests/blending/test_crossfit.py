@@ -8,8 +8,9 @@ import pytest
 from benchmarks.ensemble import bias
 from tests.blending.conftest import FOLD, LABELS, drawn, noisy, pool_of
 from toolkit.blending.blenders import BLENDERS, blenders_for
-from toolkit.blending.candidates import Candidate, Pool
+from toolkit.blending.candidates import Candidate
 from toolkit.blending.crossfit import UNREAL, CrossFit, cross_fit, simplest_within
+from toolkit.blending.pool import Pool
 from toolkit.blending.solution import fold_confusions
 from toolkit.scoring.out_of_fold import score
 

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from tests.blending.conftest import CLASSES, Whole, drawn_whole
 from toolkit.blending.greedy import HillClimb, greedy
-from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_matrix, decode
-from toolkit.metrics.metric import Metric
+from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MacroF1, MeanIoU, confusion_matrix, decode
 
 METRICS = pytest.mark.parametrize(
     "metric",
@@ -43,7 +42,7 @@ def plain_greedy(whole: Whole, folds: list[int], steps: int) -> np.ndarray:
 @given(seed=st.integers(0, 999), pixels=st.sampled_from([(), (3, 2)]), levels=st.sampled_from([2, 9, 255]))
 @settings(max_examples=15)
 def test_selection_equals_a_plain_one_to_the_last_choice(
-    metric: Metric, seed: int, pixels: tuple[int, ...], levels: int
+    metric: ConfusionMetric, seed: int, pixels: tuple[int, ...], levels: int
 ) -> None:
     whole = drawn_whole(seed, metric, pixels=pixels, levels=levels)
     found = greedy(whole.contested(), [0, 2], 8, paths=1)
@@ -53,7 +52,7 @@ def test_selection_equals_a_plain_one_to_the_last_choice(
 @METRICS
 @given(seed=st.integers(0, 999), taken=st.lists(st.integers(0, 3), max_size=9))
 @settings(max_examples=15)
-def test_every_step_scores_as_the_official_metric_does(metric: Metric, seed: int, taken: list[int]) -> None:
+def test_every_step_scores_as_the_official_metric_does(metric: ConfusionMetric, seed: int, taken: list[int]) -> None:
     whole = drawn_whole(seed, metric, pixels=(2, 2), levels=9)
     contested, one = whole.contested(), np.eye(4, dtype=np.int64)
     climb, weights = HillClimb(contested, [0, 1]), 0 * one[0]

@@ -14,8 +14,7 @@ from toolkit.blending.postprocessing import (
     with_labels,
     without_small_regions,
 )
-from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_matrix
-from toolkit.metrics.metric import Metric
+from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MacroF1, MeanIoU, confusion_matrix
 from toolkit.task import IGNORED
 
 
@@ -27,12 +26,12 @@ def drawn(seed: int, samples: int = 300, classes: int = 3) -> tuple[np.ndarray, 
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32), truth
 
 
-def scored(metric: Metric, probabilities: np.ndarray, truth: np.ndarray) -> float:
+def scored(metric: ConfusionMetric, probabilities: np.ndarray, truth: np.ndarray) -> float:
     return float(metric.of_counts(confusion_matrix(truth, probabilities.argmax(1), 3), range(3)))
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), MacroF1(), MeanIoU()], ids=lambda metric: metric.name)
-def test_biases_gain_in_the_metric_they_are_tuned_for(metric: Metric) -> None:
+def test_biases_gain_in_the_metric_they_are_tuned_for(metric: ConfusionMetric) -> None:
     probabilities, truth = drawn(0)
     biases = tune_biases(probabilities, truth, metric, range(3), 3)
     before, after = scored(metric, probabilities, truth), scored(metric, biased(probabilities, biases), truth)

@@ -1,8 +1,6 @@
 """Decisions are the best there are on what they are fitted on, in the middle of a plateau, never worse than none."""
 
-from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,8 +15,8 @@ from toolkit.metrics.confusion import Accuracy, MacroF1
 from toolkit.metrics.labels import LabelAccuracy, LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP
 from toolkit.metrics.masks import MeanDice, MeanIoUPrecision
-from toolkit.metrics.metric import Metric, Needs, score
-from toolkit.metrics.tally import Tally
+from toolkit.metrics.metric import Metric, score
+from toolkit.metrics.organisers import from_function
 from toolkit.task import Classification, Grades, Labels, OverlappingMasks, Segmentation, Task
 
 SHAPE = (4, 4, 3)
@@ -57,7 +55,7 @@ EVERY_CUT = [one / 10 - 0.05 for one in range(12)]
 
 
 @pytest.mark.parametrize("metric", ONE_BY_ONE, ids=repr)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(labelled())
 def test_no_thresholds_score_better_than_the_fitted(metric: Metric, drawn: tuple[np.ndarray, np.ndarray]) -> None:
     found = merit(LABELS, metric, *drawn, fitted(LABELS, metric, *drawn))
@@ -67,7 +65,7 @@ def test_no_thresholds_score_better_than_the_fitted(metric: Metric, drawn: tuple
 
 
 @pytest.mark.parametrize("metric", TOGETHER, ids=repr)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(labelled())
 def test_no_other_threshold_of_one_label_scores_better_where_labels_are_scored_together(
     metric: Metric, drawn: tuple[np.ndarray, np.ndarray]
@@ -91,7 +89,7 @@ def graded(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), MacroF1()], ids=repr)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(graded())
 def test_no_cuts_score_better_than_the_fitted(metric: Metric, drawn: tuple[np.ndarray, np.ndarray]) -> None:
     decisions = fitted(GRADES, metric, *drawn)
@@ -111,7 +109,7 @@ def masked(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("metric", [MeanDice(), MeanDice(0), MeanIoUPrecision(), LabelF1()], ids=repr)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(masked())
 def test_no_threshold_with_a_smallest_region_scores_better_than_the_fitted(
     metric: Metric, drawn: tuple[np.ndarray, np.ndarray]
@@ -149,35 +147,22 @@ def test_masks_of_another_label_s_scores_come_together_in_one_score() -> None:
 )
 def test_no_probability_of_somebody_new_scores_better(drawn: tuple[np.ndarray, np.ndarray], length: int) -> None:
     found = merit(PEOPLE, MAP(length), *drawn, fitted(PEOPLE, MAP(length), *drawn))
-    tried = [None, *(np.float32(one / 10 + shift) for one in range(11) for shift in (-0.05, 0, 0.05))]
+    tried = [None, *(float(np.float32(one / 10 + shift)) for one in range(11) for shift in (-0.05, 0, 0.05))]
     best = max(merit(PEOPLE, MAP(length), *drawn, Decisions(unknown=one)) for one in tried)
     assert found == pytest.approx(best, abs=1e-9)
 
 
-@dataclass(frozen=True)
-class Foreign(Metric):
-    """A metric of which nothing is known but what it scores: how far apart given and true ones are."""
-
-    name: str = "foreign"
-    lower_is_better: bool = True
-    needs: ClassVar[Needs] = "labels"
-
-    def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
-        counted = (truth.astype(float) != predicted).reshape(len(truth), -1).mean(1)
-        return _Mean(counted)
+def wrong(truth: np.ndarray, said: np.ndarray) -> float:
+    return float((truth != said).mean())
 
 
-class _Mean:
-    def __init__(self, each: np.ndarray) -> None:
-        self.each = each
-
-    def score(self) -> float:
-        return float(self.each.mean())
+FOREIGN = from_function(wrong, needs="labels", lower_is_better=True)  # of which nothing is known but what it scores
 
 
 @pytest.mark.parametrize("task", [LABELS, GRADES, MASKS], ids=lambda task: type(task).__name__)
 def test_a_metric_that_is_only_a_score_is_decided_too(task: Task) -> None:
     rng = np.random.default_rng(0)
+    truth: np.ndarray
     if task is LABELS:
         truth = (rng.random((300, 2)) < 0.3).astype(np.int8)
         values = truth * 0.2 + rng.random((300, 2)) * 0.25
@@ -188,8 +173,8 @@ def test_a_metric_that_is_only_a_score_is_decided_too(task: Task) -> None:
         truth = rng.integers(0, 4, (20, 6, 6)).astype(np.uint8)
         values = np.stack([(truth >> one & 1) * 0.25 + rng.random(truth.shape) * 0.2 for one in range(2)], axis=1)
     drawn = (truth, values.astype(np.float32))
-    decisions = fit_decisions(task, Foreign(), *drawn, (0, 1))
-    assert merit(task, Foreign(), *drawn, decisions) > merit(task, Foreign(), *drawn, PLAIN) + 0.2
+    decisions = fit_decisions(task, FOREIGN, *drawn, (0, 1))
+    assert merit(task, FOREIGN, *drawn, decisions) > merit(task, FOREIGN, *drawn, PLAIN) + 0.2
 
 
 def test_a_plateau_s_middle_is_taken() -> None:

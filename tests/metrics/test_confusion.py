@@ -15,14 +15,21 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassJaccardIndex
 
-from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU, confusion_by_sample, confusion_matrix, decode
-from toolkit.metrics.metric import Metric
+from toolkit.metrics.confusion import (
+    Accuracy,
+    ConfusionMetric,
+    MacroF1,
+    MeanIoU,
+    confusion_by_sample,
+    confusion_matrix,
+    decode,
+)
 from toolkit.task import IGNORED
 
 CLASSES = 5
 ALL = tuple(range(CLASSES))
 TERRAIN = (1, 2, 3, 4)  # class 0, the background, is not scored
-METRICS = [Accuracy(), MacroF1(), MeanIoU()]
+METRICS: list[ConfusionMetric] = [Accuracy(), MacroF1(), MeanIoU()]
 LABELS = arrays.arrays(np.int64, st.tuples(st.just(2), st.integers(1, 24)), elements=st.integers(0, CLASSES - 1))
 PROBABILITIES = st.integers(1, 24).flatmap(
     lambda n: st.tuples(
@@ -152,7 +159,7 @@ def test_the_kept_reading_is_scikit_learn_s_with_labels(labels: np.ndarray) -> N
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 @given(labels=LABELS)
-def test_many_matrices_are_scored_at_once(metric: Metric, labels: np.ndarray) -> None:
+def test_many_matrices_are_scored_at_once(metric: ConfusionMetric, labels: np.ndarray) -> None:
     each = confusion_by_sample(labels[0], labels[1], CLASSES)
     together = metric.of_counts(each.reshape(1, -1, CLASSES, CLASSES), TERRAIN)
     assert together.shape == (1, len(each))
@@ -160,7 +167,7 @@ def test_many_matrices_are_scored_at_once(metric: Metric, labels: np.ndarray) ->
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_where_nothing_is_scored_the_score_is_zero_and_not_nan(metric: Metric) -> None:
+def test_where_nothing_is_scored_the_score_is_zero_and_not_nan(metric: ConfusionMetric) -> None:
     assert metric.of_counts(np.zeros((CLASSES, CLASSES), int), ALL) == 0
 
 

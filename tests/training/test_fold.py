@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests import tiny, tiny_flipped
 from tests.tiny import FIRST, competition
 from tests.training import same, same_weights
-from toolkit import UserError, override
+from toolkit import Competition, UserError, override
 from toolkit.data.dataset import open_dataset
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.speed import Settings
@@ -180,6 +181,30 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(
     monkeypatch.setattr(Training, "score", score)
     result = fit_fold(make_job("schedule.patience=2", "schedule.epochs=10", f"schedule.freeze={freeze}"))
     assert [line["score"] for line in result.history] == scores and result.complete
+    assert same_weights(result.main.weights, seen[best])
+
+
+@pytest.mark.parametrize(
+    ("of", "scores", "best"),
+    [
+        pytest.param(tiny.competition, [-74.0, -61.0, -62.5, -61.0], 1, id="below -1"),
+        pytest.param(tiny_flipped.competition, [17.8, 15.2, 16.0, 15.2], 1, id="the lower the better"),
+        pytest.param(tiny.competition, [np.nan, 0.3, np.nan, np.nan], 1, id="not always defined"),
+    ],
+)
+def test_early_stopping_keeps_the_best_epoch_in_either_direction(
+    of: Competition, scores: list[float], best: int, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def score(training: Training, rows: np.ndarray, weights: object = None) -> float:
+        seen.append(training.current())
+        return [*scores, 0.0][len(seen) - 1]
+
+    monkeypatch.setattr(Training, "score", score)
+    job = replace(make_job("schedule.patience=2", "schedule.epochs=10"), competition=of.folder)
+    result = fit_fold(job)
+    assert [line["score"] for line in result.history] == [None if np.isnan(one) else one for one in scores]
     assert same_weights(result.main.weights, seen[best])
 
 

@@ -66,6 +66,7 @@ def test_words_for_more_than_the_plain_loss_fit_each_kind(kind: str, tmp_path: P
     assert len(images) == len(targets) == 16
 
 
+@pytest.mark.filterwarnings("ignore")  # of what traces them
 @pytest.mark.parametrize("kind", ["numbers", "shares", "labels", "heads"])
 def test_stored_weights_predict_the_same(kind: str, tmp_path: Path) -> None:
     job = kinds.make_job(kind, tmp_path, "schedule.epochs=1")
@@ -77,6 +78,13 @@ def test_stored_weights_predict_the_same(kind: str, tmp_path: Path) -> None:
     example = torch.from_numpy(images[:2]).permute(0, 3, 1, 2).float()
     traced = torch.jit.trace(network, example)
     torch.testing.assert_close(traced(example), network(example))
+
+
+@pytest.mark.parametrize("kind", ["numbers", "labels", "grades", "heads"])
+def test_a_head_alone_is_learnt_from_stored_features(kind: str, tmp_path: Path) -> None:
+    job = kinds.make_job(kind, tmp_path, "schedule.freeze=1", "schedule.epochs=4")
+    losses = [line["loss"] for line in fit_fold(replace(job, features=tmp_path / "features")).history]
+    assert list((tmp_path / "features").glob("*.npy")) and losses[-1] < losses[0]
 
 
 def test_numbers_are_predicted_in_their_own_units_between_their_bounds(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ import numpy as np
 
 from toolkit.blending.blend_folder import Blend, choose, chosen_blend, further_scores, score_anew
 from toolkit.blending.blenders import blenders_for, check_asked
-from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, Pool, candidate, make_pool, with_test
+from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, candidate
 from toolkit.blending.crossfit import CrossFit, cross_fit
 from toolkit.blending.described import describe, quantiles_of
 from toolkit.blending.plots import draw
+from toolkit.blending.pool import Pool, make_pool, with_test
 from toolkit.blending.solution import mixed, run_shares, write_mixed
 from toolkit.blending.stored_views import TRAINED, of_test_images, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice

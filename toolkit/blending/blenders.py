@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.blending.candidates import STEPS, Pool
 from toolkit.blending.climbs import OF_LOGARITHMS, OF_ORDER, OF_SQUARES, climb_of
 from toolkit.blending.contested import says_all
 from toolkit.blending.convex import least_loss, least_squares
 from toolkit.blending.greedy import greedy
+from toolkit.blending.pool import STEPS, Pool
 from toolkit.blending.postprocessing import REGIONS, tune_biases, tune_slopes, tune_temperature, without_small_regions
 from toolkit.blending.solution import Solution, mix, mixed
 from toolkit.blending.valued import Valued, few

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from toolkit.blending.climbs import ByLogarithm, BySquare
+from toolkit.blending.climbs_of_values import ByLogarithm, BySquare
 
 ROUNDS = 300
 CLOSE = 1e-9  # gain of the loss by which a round still counts

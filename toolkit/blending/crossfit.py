@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from toolkit.blending.blenders import SINGLE, Blender, with_decisions
-from toolkit.blending.candidates import Pool
+from toolkit.blending.pool import Pool
 from toolkit.blending.solution import Solution, fold_tally
 from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.metrics.tally import Counts, Tally, joined

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.blenders import Blender
-from toolkit.blending.candidates import Pool
 from toolkit.blending.crossfit import CrossFit
+from toolkit.blending.pool import Pool
 from toolkit.blending.solution import Solution, mix_parts, run_shares, whole
 from toolkit.blending.valued import spans_of_one
 from toolkit.competition import Competition

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from toolkit.blending.climbs import Climb
+from toolkit.blending.climb import Climb
 from toolkit.blending.contested import Contested
 from toolkit.blending.valued import Valued
 from toolkit.metrics.confusion import Accuracy

@@ -84,33 +84,38 @@ def binned(total: np.ndarray, values: np.ndarray, truth: np.ndarray, scale: floa
 def mask_tables(
     total: np.ndarray, values: np.ndarray, truth: np.ndarray, least: np.ndarray, smallest: np.ndarray, ignored: int
 ) -> np.ndarray:
-    """Contingencies int64 (M, n, L, 2, 2) of masks in whole numbers, total (n, L, P) + values (M, n, L, P).
+    """Contingencies int64 (M, n, L, 2, 2) of masks in whole numbers, total (n, L, P) + values (n, L, P, M).
 
     A pixel is given where that is `least` (L,) or more; a mask of fewer than `smallest` (L,) pixels is left empty.
-    truth: uint8 (n, P), labels as bits.
+    truth: uint8 (n, P), labels as bits. A pixel that no candidate can turn is counted once for all: as more are taken,
+    those are nearly all.
     """
-    candidates, samples, labels, pixels = values.shape
+    samples, labels, pixels, candidates = values.shape
+    reach = 255 if values.itemsize == 1 else 65535
     found = np.zeros((candidates, samples, labels, 2, 2), np.int64)
+    turned = np.empty((3, candidates), np.int32)  # by truth: no, yes, not known
     for n in range(samples):
         for c in range(labels):
+            turned[:] = 0
+            still, number = np.zeros(3, np.int64), np.zeros(3, np.int64)
+            for p in range(pixels):
+                kind = 2 if truth[n, p] == ignored else (truth[n, p] >> c) & 1
+                number[kind] += 1
+                needed = least[c] - total[n, c, p]
+                if needed <= 0:
+                    still[kind] += 1
+                elif needed <= reach:
+                    limit, counts = np.int32(needed), turned[kind]
+                    for m in range(candidates):
+                        counts[m] += np.int32(values[n, c, p, m]) >= limit
             for m in range(candidates):
-                given, both, size, known = 0, 0, 0, 0
-                given_ignored = 0
-                for p in range(pixels):
-                    above = np.int64(total[n, c, p]) + np.int64(values[m, n, c, p]) >= least[c]
-                    there = truth[n, p] != ignored
-                    mark = (truth[n, p] >> c) & 1
-                    given += above & there
-                    given_ignored += above & (not there)
-                    both += above & there & mark
-                    size += there & mark
-                    known += there
-                if given + given_ignored < smallest[c]:
-                    given, both = 0, 0
-                found[m, n, c, 1, 1] = both
-                found[m, n, c, 0, 1] = given - both
-                found[m, n, c, 1, 0] = size - both
-                found[m, n, c, 0, 0] = known - size - given + both
+                no, yes, unknown = still[0] + turned[0, m], still[1] + turned[1, m], still[2] + turned[2, m]
+                if no + yes + unknown < smallest[c]:
+                    no, yes = 0, 0
+                found[m, n, c, 0, 0] = number[0] - no
+                found[m, n, c, 0, 1] = no
+                found[m, n, c, 1, 0] = number[1] - yes
+                found[m, n, c, 1, 1] = yes
     return found
 
 

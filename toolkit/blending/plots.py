@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from toolkit.blending.candidates import Pool
+from toolkit.blending.pool import Pool
 from toolkit.blending.solution import Solution, mix
 from toolkit.blending.valued import Valued
 from toolkit.metrics.confusion import confusion_by_sample

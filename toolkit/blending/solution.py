@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from toolkit.blending.candidates import PART, Pool, SeedGroups
+from toolkit.blending.candidates import SeedGroups
+from toolkit.blending.pool import PART, Pool
 from toolkit.blending.postprocessing import biased, sloped, tempered, with_labels, without_small_regions
 from toolkit.blending.valued import WHOLE, spans_of_one
 from toolkit.decisions.decide import PLAIN, Decisions

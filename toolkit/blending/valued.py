@@ -6,7 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from toolkit.blending.climbs import Climb, climb_of
+from toolkit.blending.climb import Climb
+from toolkit.blending.climbs import climb_of
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN, Decisions

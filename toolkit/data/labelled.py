@@ -27,8 +27,9 @@ class Labelled:
     images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them; test_ids: (M,),
     what a submission calls them by. truth: (N, ...), the file's targets as the task has them, by which everything is
     scored and chosen. targets: the same as the cleaning list relabels them, for training: `relabels`, int64 (n, 2),
-    row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all. trained: bool (N,), False for what it drops, which is validated and scored all the same
-    where it is in a fold. ids: int64 (N,), the row in the raw file. fold: int64 (N,), negative for samples in none.
+    row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all. trained: bool
+    (N,), False for what it drops, which is validated and scored all the same where it is in a fold. ids: int64 (N,),
+    the row in the raw file. fold: int64 (N,), negative for samples in none.
     group: int64 (N,), equal for samples of one origin. data_hash, folds_hash: of the arrays and of the split that they
     were opened from.
     """
@@ -89,8 +90,9 @@ class Labelled:
     def training_rows(self, fold: int) -> np.ndarray:
         """The samples that are trained on where a fold is validated, int64 (n,); nothing is learnt of the unknown."""
         used = self.trained & (self.fold != fold) & (self.inside | (self.fold == ALWAYS))
-        if isinstance(self.competition.task, Classification):
-            used = used & (self.targets != UNKNOWN)
+        task = self.competition.task
+        if isinstance(task, Classification) and task.unknown is not None:
+            used = used & (relabel(self.truth, self.training_relabels(fold)) != UNKNOWN)
         return np.flatnonzero(used)
 
     def training_relabels(self, fold: int) -> np.ndarray:

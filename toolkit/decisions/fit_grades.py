@@ -1,6 +1,7 @@
 """Where the expected grade is cut into grades."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.metrics.metric import Metric
 from toolkit.task import Task
 
-STARTS = 12  # drawn, beside the plain cuts and those that give each grade as often as it is true
+MOVES = 50
+STARTS = 6  # drawn, beside the plain cuts and those that give each grade as often as it is true
 
 
 def fit_cuts(
@@ -48,75 +50,83 @@ def _as_often(truth: np.ndarray, rising: np.ndarray, number: int) -> np.ndarray:
 def _by_confusion(
     metric: ConfusionMetric, truth: np.ndarray, expected: np.ndarray, number: int, scored: tuple[int, ...]
 ) -> tuple[float, ...]:
-    """Cuts are moved one by one between the distinct expected grades; each place's confusion is a difference of sums.
+    """Cuts are moved one by one between the distinct expected grades.
 
-    On a grid from several starts, the best then on all places near it.
+    On a grid from several starts at once, the best then on all places near it.
     """
     levels, inverse = np.unique(expected, return_inverse=True)
     seen = np.zeros((len(levels), number))
     np.add.at(seen, (inverse, truth), 1)
-    below = np.concatenate([np.zeros((1, number)), np.cumsum(seen, axis=0)])  # (m + 1, grades), below each place
-    last = len(levels)
+    below = np.concatenate([np.zeros((1, number)), np.cumsum(seen, axis=0)])
+    cuts = _Cuts(metric, scored, below)
 
-    def merits(places: np.ndarray) -> np.ndarray:
-        """Of places int64 (..., number - 1)."""
+    grid = thinned(np.arange(len(levels) + 1), GRID)
+    rng = np.random.default_rng(0)
+    plain = np.searchsorted(levels, np.arange(number - 1) + HALF)
+    often = np.searchsorted(levels, _as_often(truth, np.sort(expected), number))
+    starts = np.sort([plain, often, *(rng.choice(grid, number - 1) for _ in range(STARTS))], axis=1)
+    climbed = cuts.climbed(starts, lambda places: np.append(np.tile(grid, (len(places), 1)), places[:, None], axis=1))
+    best = climbed[[int(np.argmax(cuts.merits(climbed)))]]
+    step = 2 * (-(-len(levels) // GRID)) + 1
+    best = cuts.climbed(best, lambda places: places[:, None] + np.arange(-step, step + 1))
+    return cuts.in_the_middle(best[0], levels)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cuts:
+    """Places of cuts between distinct expected grades: how many of these are below each.
+
+    below: (m + 1, grades), how often each grade is true below each place; a confusion matrix is their differences.
+    """
+
+    metric: ConfusionMetric
+    scored: tuple[int, ...]
+    below: np.ndarray
+
+    def merits(self, places: np.ndarray) -> np.ndarray:
+        """Of places int64 (..., cuts)."""
         ends = np.zeros((*places.shape[:-1], 1), np.int64)
-        sums = below[np.concatenate([ends, places, ends + last], axis=-1)]
-        return metric.sign * np.asarray(metric.of_counts(np.swapaxes(np.diff(sums, axis=-2), -1, -2), scored))
+        sums = self.below[np.concatenate([ends, places, ends + len(self.below) - 1], axis=-1)]
+        confusions = np.swapaxes(np.diff(sums, axis=-2), -1, -2)
+        return self.metric.sign * np.asarray(self.metric.of_counts(confusions, self.scored))
 
-    def bounds(places: np.ndarray, i: int) -> tuple[int, int]:
-        return (int(places[i - 1]) if i else 0), (int(places[i + 1]) if i + 1 < len(places) else last)
+    def tried(self, places: np.ndarray, i: int, at: np.ndarray) -> np.ndarray:
+        """Merits (s, k) of places (s, cuts) with the i-th at each of `at` (s, k); -inf where it would pass another."""
+        low = places[:, [i - 1]] if i else 0
+        high = places[:, [i + 1]] if i + 1 < places.shape[1] else len(self.below) - 1
+        every = np.repeat(places[:, None], at.shape[1], axis=1)
+        every[:, :, i] = np.clip(at, low, high)
+        return np.where((at < low) | (at > high), -np.inf, self.merits(every))
 
-    def tried(places: np.ndarray, i: int, at: np.ndarray) -> np.ndarray:
-        every = np.repeat(places[None], len(at), axis=0)
-        every[:, i] = at
-        return merits(every)
+    def climbed(self, places: np.ndarray, around: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Places (s, cuts) after each cut was moved to its best in turn, until none moves.
 
-    def climb(places: np.ndarray, step: int) -> np.ndarray:
-        """step: how far a cut looks; 0: at the grid, all over."""
-        for _ in range(50):
+        around(the i-th places (s,)): where it may move, (s, k), itself among them.
+        """
+        places = places.astype(np.int64)
+        for _ in range(MOVES):
             before = places.copy()
-            for i in range(len(places)):
-                low, high = bounds(places, i)
-                if step:
-                    at = np.arange(max(low, places[i] - step), min(high, places[i] + step) + 1)
-                else:
-                    at = np.append(grid[(grid >= low) & (grid <= high)], places[i])
-                found = tried(places, i, at)
-                if found.max() > merits(places) + SAME:
-                    places[i] = at[np.argmax(found)]
+            for i in range(places.shape[1]):
+                at = around(places[:, i])
+                merits, rows = self.tried(places, i, at), np.arange(len(places))
+                now = merits[rows, np.argmax(at == places[:, [i]], axis=1)]
+                best = np.argmax(merits, axis=1)
+                places[:, i] = np.where(merits[rows, best] > now + SAME, at[rows, best], places[:, i])
             if (places == before).all():
                 break
         return places
 
-    grid = thinned(np.arange(last + 1), GRID)
-    rng = np.random.default_rng(0)
-    plain = np.searchsorted(levels, np.arange(number - 1) + HALF)
-    starts = [plain, np.searchsorted(levels, _as_often(truth, np.sort(expected), number))]
-    starts += [np.sort(rng.choice(grid, number - 1)) for _ in range(STARTS)]
-    best = max((climb(np.sort(start).astype(np.int64), 0) for start in starts), key=lambda found: float(merits(found)))
-    best = climb(best, 2 * (-(-last // GRID)) + 1)
-    return _in_the_middle(best, levels, number, bounds, tried)
-
-
-def _in_the_middle(
-    places: np.ndarray,
-    levels: np.ndarray,
-    number: int,
-    bounds: Callable[[np.ndarray, int], tuple[int, int]],
-    tried: Callable[[np.ndarray, int, np.ndarray], np.ndarray],
-) -> tuple[float, ...]:
-    """Each cut in the middle of the places around it that score as well, the others as they are."""
-    above_all = float(np.nextafter(max(np.float32(number - 1), levels[-1]), np.float32(np.inf)))
-    rising = np.concatenate([[min(0.0, float(levels[0]))], levels, [above_all]])  # a cut at place p is in (p, p + 1]
-    cuts: list[float] = []
-    for i, place in enumerate(places):
-        low, high = bounds(places, i)
-        merits = tried(places, i, np.arange(low, high + 1))
-        worse = np.flatnonzero(merits < merits[place - low] - SAME) + low
-        first = int(worse[worse < place].max(initial=low - 1)) + 1
-        last = int(worse[worse > place].min(initial=high + 1)) - 1
-        cuts.append(between(float(rising[first]), float(rising[last + 1])))
-        places = places.copy()
-        places[i] = np.searchsorted(levels, cuts[-1])
-    return tuple(float(one) for one in np.maximum.accumulate(cuts))
+    def in_the_middle(self, places: np.ndarray, levels: np.ndarray) -> tuple[float, ...]:
+        """Each of the cuts (cuts,) in the middle of the places that score as well, the others as they are."""
+        above_all = float(np.nextafter(max(np.float32(len(places)), levels[-1]), np.float32(np.inf)))
+        rising = np.concatenate([[min(0.0, float(levels[0]))], levels, [above_all]])  # place p is in (p, p + 1]
+        found: list[float] = []
+        for i, place in enumerate(places):
+            merits = self.tried(places[None], i, np.arange(len(rising) - 1)[None])[0]
+            worse = np.flatnonzero(merits < merits[place] - SAME)
+            first = int(worse[worse < place].max(initial=-1)) + 1
+            last = int(worse[worse > place].min(initial=len(merits))) - 1
+            found.append(between(float(rising[first]), float(rising[last + 1])))
+            places = places.copy()
+            places[i] = np.searchsorted(levels, found[-1])
+        return tuple(float(one) for one in np.maximum.accumulate(found))

@@ -17,6 +17,7 @@ SCORED = 1 << 24  # of a metric of which nothing is known
 FEWEST = 64  # images, however large they are
 TRIED = 12
 ROUNDS = 3
+TOGETHER = 1 << 22  # cells of contingencies in memory at a time
 
 
 def fit_masks(task: Task, metric: Metric, truth: np.ndarray, values: np.ndarray, scored: tuple[int, ...]) -> Decisions:
@@ -61,9 +62,16 @@ class _Areas:
         labels = range(self.yes.shape[1])
         return np.stack([self.table(one, steps[one], smallest[one]) for one in labels], axis=1)
 
-    def size(self, label: int, step: int) -> np.ndarray:
-        sizes: np.ndarray = self.yes[:, label, step] + self.no[:, label, step] + self.ignored[:, label, step]
-        return sizes
+    def full(self, label: int, steps: np.ndarray) -> np.ndarray:
+        """Contingencies (s, n, 2, 2) of one label at each step, none left empty."""
+        yes, no = self.yes[:, label].T, self.no[:, label].T
+        cells = [no[:1] - no[steps], no[steps], yes[:1] - yes[steps], yes[steps]]
+        return np.stack(cells, axis=-1).reshape(len(steps), -1, 2, 2)
+
+    def size(self, label: int, step: "int | np.ndarray") -> np.ndarray:
+        """Pixels (n,), or of each step (s, n)."""
+        every = self.yes[:, label] + self.no[:, label] + self.ignored[:, label]
+        return every[:, step].T
 
 
 def _areas(truth: np.ndarray, values: np.ndarray, chosen: np.ndarray) -> _Areas:
@@ -97,20 +105,41 @@ def _best(
     tables = areas.tables(steps, smallest)
     tables[:, label] = areas.table(label, 0, int(pixels) + 1)
     empty = metric.of_tables(tables, scored).astype(np.float64)
-    merits, found = np.full(STEPS + 1, -np.inf), np.zeros(STEPS + 1, np.int64)
-    for step in range(1, STEPS + 1):
-        tables[:, label] = areas.table(label, step, 0)
-        changes = metric.of_tables(tables, scored) - empty
-        sums, falling = sweep(areas.size(label, step), changes, empty.sum(0).astype(np.float64))
-        each = metric.sign * np.asarray(metric.of_counts(sums, scored))
-        merits[step] = each.max()
-        found[step] = np.ceil(middle_of_best(each, falling, 0.0, pixels))
+
+    def changes(tried: np.ndarray) -> np.ndarray:
+        """What counts become more by, (s, n, ...), once a mask of each step isn't left empty."""
+        every = np.repeat(tables[None], len(tried), axis=0)
+        every[:, :, label] = areas.full(label, tried)
+        counts = metric.of_tables(every.reshape(-1, *tables.shape[1:]), scored)
+        return counts.reshape(len(tried), *empty.shape) - empty
+
+    merits = np.full(STEPS + 1, -np.inf)
+    at_a_time = max(TOGETHER // max(tables.size, 1), 1)
+    for first in range(1, STEPS + 1, at_a_time):
+        tried = np.arange(first, min(first + at_a_time, STEPS + 1))
+        merits[tried] = _highest(metric, areas.size(label, tried), changes(tried), empty.sum(0), scored)
     best = merits >= merits.max() - SAME
     edges = np.diff(np.concatenate([[0], best.astype(np.int8), [0]]))
-    first, after = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    widest = int(np.argmax(after - first))
-    step = int(first[widest] + after[widest] - 1) // 2
-    return step, int(found[step])
+    starts, after = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    widest = int(np.argmax(after - starts))
+    step = np.array([int(starts[widest] + after[widest] - 1) // 2])
+    sums, falling = sweep(areas.size(label, step)[0], changes(step)[0], empty.sum(0))
+    each = metric.sign * np.asarray(metric.of_counts(sums, scored))
+    return int(step[0]), int(np.ceil(middle_of_best(each, falling, 0.0, pixels)))
+
+
+def _highest(
+    metric: TableMetric, sizes: np.ndarray, changes: np.ndarray, start: np.ndarray, scored: tuple[int, ...]
+) -> np.ndarray:
+    """Of each step (s,) the highest merit of all smallest regions: sizes (s, n), changes (s, n, ...)."""
+    order = np.argsort(-sizes, axis=1, kind="stable")
+    falling = np.take_along_axis(sizes, order, axis=1)
+    sums = np.cumsum(changes[np.arange(len(sizes))[:, None], order], axis=1)
+    last = np.append(falling[:, 1:] != falling[:, :-1], np.ones((len(sizes), 1), bool), axis=1)
+    found = metric.sign * np.asarray(metric.of_counts(start + sums, scored))
+    none = metric.sign * float(metric.of_counts(start, scored))
+    highest: np.ndarray = np.maximum(np.where(last, found, -np.inf).max(1), none)
+    return highest
 
 
 def _by_score(task: Task, metric: Metric, truth: np.ndarray, values: np.ndarray, scored: tuple[int, ...]) -> Decisions:

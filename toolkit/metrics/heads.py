@@ -50,30 +50,25 @@ class WeightedMacroRecall(WeighedMetric):
 
 def _recalls(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Macro recall (D,) of one head under weights (D, N)."""
-    from scipy.sparse import csr_array
-
-    known = np.flatnonzero(truth != MISSING)
-    truth, predicted = truth[known], predicted[known]
-    classes = int(max(truth.max(initial=-1), predicted.max(initial=-1))) + 1
-    parts = weights[:, known].T
+    known = truth != MISSING
+    if not known.all():
+        truth, predicted, weights = truth[known], predicted[known], weights[:, known]
+    if not len(truth):
+        return np.full(len(weights), np.nan)
+    classes, right = int(max(truth.max(), predicted.max())) + 1, truth == predicted
 
     def summed(labels: np.ndarray, counted: np.ndarray) -> np.ndarray:
-        """Weights (classes, D) of the samples with each label that are `counted`."""
-        made = csr_array((counted.astype(np.float64), (labels, np.arange(len(labels)))), (classes, len(labels)))
-        found: np.ndarray = made @ parts
-        return found
+        """Weights (D, classes) of the samples with each label that are `counted`."""
+        return np.stack([np.bincount(labels, row * counted, classes) for row in weights])
 
-    every = np.ones(len(truth), bool)
-    true, right = summed(truth, every), summed(truth, truth == predicted)
-    whole = ratio(
-        np.bincount(truth, weights=(truth == predicted).astype(np.float64), minlength=classes),
-        np.bincount(truth, minlength=classes),
-    )
-    recalls = np.where(true > 0, right / np.maximum(true, 1e-300), whole[:, None])
-    only_predicted = np.isnan(whole)[:, None] & (summed(predicted, every) > 0)
-    recalls = np.where(only_predicted, 0, recalls)
+    whole = ratio(np.bincount(truth[right], minlength=classes), np.bincount(truth, minlength=classes))
+    true = summed(truth, np.ones(1))
+    recalls = np.where(true > 0, summed(truth, right) / np.where(true > 0, true, 1), whole)
+    never_true = np.isnan(whole) & (np.bincount(predicted, minlength=classes) > 0)
+    if never_true.any():
+        recalls[never_true & (summed(predicted, np.ones(1)) > 0)] = 0
     kept = ~np.isnan(recalls)
-    return ratio(np.where(kept, recalls, 0).sum(0), kept.sum(0))
+    return ratio(np.where(kept, recalls, 0).sum(1), kept.sum(1))
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,9 @@ class Function(WeighedMetric):
     def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
         bound = self if self.task is not None else self.of(task)
         assert isinstance(bound, Function)
-        return Called(bound, np.asarray(truth), np.asarray(predicted), np.arange(len(truth)), len(truth))
+        said = np.asarray(predicted)
+        said = said.astype(np.float64) if said.dtype.kind == "f" else said  # as it would be read from a file
+        return Called(bound, np.asarray(truth), said, np.arange(len(truth)), len(truth))
 
     def tally_of(self, arrays: Mapping[str, np.ndarray], scored: tuple[int, ...]) -> Tally:
         return Called(self, arrays["truth"], arrays["predicted"], arrays["row"], int(arrays["rows"]))

@@ -63,6 +63,12 @@ class F1(ConfusionMetric):
         support = tables[..., 1, :].sum(-1)
         return np.nan_to_num(ratio((np.nan_to_num(each) * support).sum(-1), support.sum(-1)))
 
+    def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """Of all decisions together no class can be left out."""
+        if self.average == "micro":
+            return self.of_counts(counts, scored)
+        return super().as_in(whole, counts, scored)
+
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """F-beta of every class (..., C)."""
         return f_beta(one_against_rest(confusion), self.beta)
@@ -86,6 +92,10 @@ class QuadraticKappa(ConfusionMetric):
         by_chance = ((rows @ apart) * columns).sum(-1)
         observed = (part * apart).sum((-2, -1)) * part.sum((-2, -1))
         return np.nan_to_num(1 - ratio(observed, by_chance))
+
+    def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """It is a ratio of sums over samples, whatever their classes."""
+        return self.of_counts(counts, scored)
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Recall of every grade (..., C)."""
