@@ -245,9 +245,9 @@ def _places(run: Run, decisions: Sequence[Decisions]) -> list[Block]:
         chart("The right one", lambda: shares(found.tolist(), names, "share of the images")),
     ]
     if (truth == UNKNOWN).any():
-        rows = []
+        counted = []
         for name, which in (("known", truth != UNKNOWN), ("unknown", truth == UNKNOWN)):
             first, listed = (places[which] == 0).mean(), (places[which] < length).mean()
-            rows.append([name, f"{int(which.sum()):,}", f"{first:.1%}", f"{listed:.1%}"])
-        charts.append(Table("Known and unknown", ("", "images", "first", "listed"), rows))
+            counted.append([name, f"{int(which.sum()):,}", f"{first:.1%}", f"{listed:.1%}"])
+        charts.append(Table("Known and unknown", ("", "images", "first", "listed"), counted))
     return [Row(charts)]
