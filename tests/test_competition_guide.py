@@ -88,6 +88,7 @@ def test_the_other_examples_write_values_that_read_back(
     monkeypatch.delitem(sys.modules, "competitions.leaves", raising=False)
     made = load_competition(leaves.folder)
     data = made.load(leaves.folder / "data")
+    assert data.test_ids is not None
     stored = np.random.default_rng(0).dirichlet((1, 1), 6).astype(np.float16)
     prediction = made.prediction(data.test_images, data.test_ids, stored)
     made.write_submission(prediction, tmp_path / "s.csv")

@@ -51,7 +51,7 @@ class Prediction:
     # float32 (M,): probability of the label less that of the runner-up; None for masks, and where labels are none
     margins: np.ndarray | None = None
     view_weights: tuple[float, ...] | None = None  # of the views, scaled to a sum of 1; None: equal
-    answer: np.ndarray | None = None  # in the form that the metric needs; None for code, whose labels are it
+    answered: np.ndarray | None = None  # what `answer` is; None: the labels
     stored: np.ndarray | None = None  # (M, channels, ...): the blend's values as their file holds them
     known: Known | None = None
     task: Task | None = None
@@ -67,14 +67,14 @@ class Prediction:
         return tidy_values(self.task, self.stored, self.known)
 
     @property
-    def said(self) -> np.ndarray:
-        """The answer; of code, the labels."""
-        return self.labels if self.answer is None else self.answer
+    def answer(self) -> np.ndarray:
+        """In the form that the metric needs."""
+        return self.labels if self.answered is None else self.answered
 
     @property
     def decided(self) -> np.ndarray | None:
         """The answer, where it is labels, masks or lists; None where it is values."""
-        return None if self.said.dtype.kind == "f" else self.said
+        return None if self.answer.dtype.kind == "f" else self.answer
 
     @property
     def names(self) -> list[str]:

@@ -233,9 +233,9 @@ class Competition:
             labels, margins = likeliest_labels(self.task, self.scored, stored, known)
         made = Prediction(images, ids, labels, (), margins=margins, stored=stored, known=known, task=self.task)
         if self.task.exclusive and self.metric.needs == "labels":
-            return replace(made, answer=labels, **more)
+            return replace(made, **more)
         answer = answer_of(self.task, self.metric, self.scored, stored, decisions, known)
-        return replace(made, answer=answer, **more)
+        return replace(made, answered=answer, **more)
 
     def tally(self, truth: np.ndarray, values: np.ndarray, decisions: Decisions = PLAIN) -> Tally:
         """What the metric counts of targets (N, ...) and a network's values (N, channels, ...), a row a sample."""

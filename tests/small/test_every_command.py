@@ -38,8 +38,10 @@ def half(score: dict[str, float]) -> float:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_in_order(name: str, tmp_path: Path) -> None:
     competition = load_competition(FOLDER / name)
-    metric, places = competition.metric, {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
-    project = Project(competition, practice=True, progress=SILENT, workers=0, **places)
+    metric, handed_in = competition.metric, tmp_path / "submissions"
+    project = Project(
+        competition, practice=True, progress=SILENT, workers=0, workspace=tmp_path, submissions=handed_in
+    )
 
     def shown(outcome: Outcome) -> dict[str, object]:
         assert all(outcome.told())
@@ -75,4 +77,7 @@ def test_every_command_in_order(name: str, tmp_path: Path) -> None:
         assert metric.sign * blend.score > merit(values), what
     clean, board = blend.metrics["clean"], {"low": graded.low, "high": graded.high}
     assert clean["low"] <= clean["score"] <= clean["high"] and graded.low <= graded.score <= graded.high
-    assert abs(clean["score"] - graded.score) <= math.hypot(half(clean), half(board))
+    promised = metric.sign * (clean["score"] - graded.score)
+    # out of fold each sample is judged by one network, a test image by the mean of all: it may be better than promised
+    reach = math.hypot(half(clean), half(board))
+    assert -2 * reach <= promised <= reach

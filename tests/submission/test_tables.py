@@ -34,6 +34,7 @@ from toolkit.task import UNKNOWN
 IDS = np.array(["007", "8", "b c"])
 NAMES = ("cat", "dog", "new cow")
 ONE_WORD = ("cat", "dog", "cow")
+Reader = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -109,8 +110,8 @@ def test_a_missing_value_is_left_blank(path: Path) -> None:
 
 COLUMNS = (read_columns, (("p",),), {"low": 0, "high": 1})
 ROWS = (read_rows, (("p",),), {"whole": True})
-LABELS = (read_labels, (ONE_WORD,), {})
-LISTS = (read_lists, (ONE_WORD, 2), {})
+LABELS: Reader = (read_labels, (ONE_WORD,), {})
+LISTS: Reader = (read_lists, (ONE_WORD, 2), {})
 GIVEN = (read_given, (ONE_WORD,), {"empty": "none"})
 MASKS = (read_run_lengths, ((2, 2),), {"empty": "-"})
 
@@ -139,9 +140,7 @@ MASKS = (read_run_lengths, ((2, 2),), {"empty": "-"})
         (MASKS, "id,rle\n007,-\n8,1 x\nb c,1 1", "line 3: rle: "),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(
-    reader: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]], text: str, reason: str, path: Path
-) -> None:
+def test_what_is_wrong_is_named_with_its_line(reader: Reader, text: str, reason: str, path: Path) -> None:
     read, places, options = reader
     path.write_text(text)
     with pytest.raises(UserError, match=reason) as caught:

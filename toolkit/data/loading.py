@@ -70,8 +70,8 @@ def _rehearse(competition: Competition, dataset: Dataset) -> None:
                 f"a submission for the {len(images):,} test images in these files can't be written and read back "
                 f"({error}); mend write_submission or read_submission in {competition.folder / '__init__.py'}"
             ) from error
-    fault, mend = misfit(found, prediction.said), "read_submission"
-    if not fault and differences(found, prediction.said, competition.tolerance).any():
+    fault, mend = misfit(found, prediction.answer), "read_submission"
+    if not fault and differences(found, prediction.answer, competition.tolerance).any():
         fault, mend = "reads back as something else than what was written", "write_submission or read_submission"
     if fault:
         raise UserError(
@@ -90,5 +90,5 @@ def _alike(competition: Competition, dataset: Dataset, ids: np.ndarray) -> Predi
     stored = np.broadcast_to(one, (len(images), *one.shape[1:]))
     if task.exclusive and competition.metric.needs == "labels":  # what follows from them takes a while for masks
         labels = np.broadcast_to(first, (len(images), *first.shape[1:]))
-        return Prediction(images, ids, labels, (), answer=labels, stored=stored, task=task)
+        return Prediction(images, ids, labels, (), stored=stored, task=task)
     return competition.prediction(images, ids, stored)

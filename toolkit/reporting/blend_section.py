@@ -70,8 +70,10 @@ def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:
     ways = sorted(blenders, key=lambda one: -sign * one["score"])
     chosen = next((at for at, one in enumerate(ways) if one["name"] == blend.name), None)
     rows = []
+    best = next((one["name"] for one in ways if one["eligible"]), None)
     for one in ways:
         standing = "within noise of the best" if one["within"] else ""
+        standing = "the best" if one["name"] == best else standing
         if not one["eligible"]:
             standing = "the server can't do it"
         elif one["name"] == blend.name:

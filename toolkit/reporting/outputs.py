@@ -1,6 +1,7 @@
 """What the best run says out of fold, as its kind of output asks for: curves, calibration, residuals, confusions."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -145,8 +146,8 @@ def _numbers(run: Run, task: Numbers) -> list[Block]:
         off, spread = said - wanted, float(wanted.var()) if len(wanted) else 0.0
         if at < FIRST:
             drawn = [
-                chart(name, lambda wanted=wanted, said=said, name=name: against(wanted, said, name)),
-                chart(f"{name}: residuals", lambda off=off, name=name: residuals(off, name)),
+                chart(name, partial(against, wanted, said, name)),
+                chart(f"{name}: residuals", partial(residuals, off, name)),
             ]
             blocks.append(Row(drawn))
         if not len(wanted):
@@ -173,7 +174,7 @@ def _grades(run: Run, task: Grades, decisions: Sequence[Decisions]) -> list[Bloc
     truth, values = seen(run)
     expected = values.sum(1)
     cuts = [one.cuts for one in decisions if one.cuts is not None]
-    middle = np.mean(cuts, axis=0) if cuts else np.arange(len(task.grades) - 1) + 0.5
+    middle: np.ndarray = np.mean(cuts, axis=0) if cuts else np.arange(len(task.grades) - 1) + 0.5
     given = np.empty(len(truth), np.int64)
     fold = labelled.fold[labelled.inside]
     for k, one in enumerate(decisions):
@@ -183,7 +184,7 @@ def _grades(run: Run, task: Grades, decisions: Sequence[Decisions]) -> list[Bloc
     by_truth = [expected[truth == grade] for grade in range(len(task.grades))]
     charts = [
         chart("Truth and prediction", lambda: confusion(total, task.grades)),
-        chart("Expected grades", lambda: by_grade(by_truth, task.grades, middle)),
+        chart("Expected grades", lambda: by_grade(by_truth, task.grades, middle.tolist())),
     ]
     counts = total.sum(1)
     rows = [
@@ -208,7 +209,7 @@ def _heads(run: Run, task: Heads) -> list[Block]:
         kept = truth[:, head] >= 0
         total = confusion_matrix(truth[kept, head], values[kept, span].argmax(1), len(classes))
         if head < FIRST and len(classes) <= LARGE:
-            charts.append(chart(name, lambda total=total, classes=classes: confusion(total, classes)))
+            charts.append(chart(name, partial(confusion, total, classes)))
         counts = total.sum(1)
         recalls = np.diagonal(total)[counts > 0] / counts[counts > 0]
         weakest = classes[int(np.flatnonzero(counts > 0)[recalls.argmin()])] if len(recalls) else "-"
@@ -230,10 +231,11 @@ def _places(run: Run, decisions: Sequence[Decisions]) -> list[Block]:
     """Where in the lists the right class stands."""
     competition, labelled = run.labelled.competition, run.labelled
     truth, values = seen(run)
-    fold, lists = labelled.fold[labelled.inside], {}
+    fold = labelled.fold[labelled.inside]
+    lists: dict[int, np.ndarray] = {}
     for k, decided in enumerate(decisions):
-        for row, one in zip(np.flatnonzero(fold == k), competition.decide(values[fold == k], decided), strict=True):
-            lists[row] = one
+        rows = np.flatnonzero(fold == k)
+        lists |= dict(zip(rows.tolist(), competition.decide(values[rows], decided), strict=True))
     right = np.stack([lists[row] for row in range(len(truth))]) == truth[:, None]
     length = right.shape[1]
     places = np.where(right.any(1), right.argmax(1), length)
@@ -243,9 +245,9 @@ def _places(run: Run, decisions: Sequence[Decisions]) -> list[Block]:
         chart("The right one", lambda: shares(found.tolist(), names, "share of the images")),
     ]
     if (truth == UNKNOWN).any():
-        rows = []
+        counted = []
         for name, which in (("known", truth != UNKNOWN), ("unknown", truth == UNKNOWN)):
             first, listed = (places[which] == 0).mean(), (places[which] < length).mean()
-            rows.append([name, f"{int(which.sum()):,}", f"{first:.1%}", f"{listed:.1%}"])
-        charts.append(Table("Known and unknown", ("", "images", "first", "listed"), rows))
+            counted.append([name, f"{int(which.sum()):,}", f"{first:.1%}", f"{listed:.1%}"])
+        charts.append(Table("Known and unknown", ("", "images", "first", "listed"), counted))
     return [Row(charts)]

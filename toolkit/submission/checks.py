@@ -138,7 +138,7 @@ def check_submission(
         elif competition.submission_suffix == ".csv":
             text = f"there is no {sample}, so the ids were not compared with the organisers'; --data says where"
             remarks.append(text)
-    answer = prediction.said
+    answer = prediction.answer
     if fault := misfit(found, answer):
         raise UserError(f"the submission {fault}")
     differs = differences(found, answer, competition.tolerance)
@@ -156,7 +156,7 @@ def check_submission(
 def _difference(
     competition: Competition, prediction: Prediction, found: np.ndarray, differs: np.ndarray, ties: np.ndarray
 ) -> str:
-    wrong, answer = int((differs & ~ties).sum()), prediction.said
+    wrong, answer = int((differs & ~ties).sum()), prediction.answer
     if answer.dtype.kind != "f":
         what = "places of lists" if competition.metric.needs == "lists" else "labels"
         tied = f" (and in {int(ties.sum()):,} ties)"

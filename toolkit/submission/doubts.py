@@ -77,8 +77,9 @@ def _columns(
     """Samples, their sums by column (C,) and those of squares, and the least and largest."""
     task = competition.task
     if competition.metric.needs == "values":
-        flat = np.moveaxis(answer.reshape(len(answer), answer.shape[1] if answer.ndim > 1 else 1, -1), 2, 1)
-        flat = flat.reshape(-1, flat.shape[2]).astype(np.float64)
+        channels = answer.shape[1] if answer.ndim > 1 else 1
+        split = np.moveaxis(answer.reshape(len(answer), channels, -1), 2, 1)
+        flat = split.reshape(-1, channels).astype(np.float64)
         return len(flat), flat.sum(0), (flat**2).sum(0), (flat.min(0), flat.max(0))
     if isinstance(task, Labels):
         given = answer == 1

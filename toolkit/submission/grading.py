@@ -97,7 +97,7 @@ def truth_array(task: Task, array: np.ndarray, where: str) -> np.ndarray:
     kind: type = np.float32 if isinstance(task, Numbers) else np.int8 if isinstance(task, Labels) else np.int64
     kind = np.uint8 if task.masks else kind
     with np.errstate(invalid="ignore"):
-        made = array.astype(kind)
+        made: np.ndarray = array.astype(kind)
     if not isinstance(task, Numbers) and not np.array_equal(made, array):
         made = array  # what can't be told in that type is named as it is
     check_values(made, task, where, np.arange(len(made)))

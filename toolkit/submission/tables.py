@@ -145,8 +145,9 @@ def _table(
     except ValueError as error:  # an empty file, a line with more columns, bytes that are no UTF-8
         raise UserError(f"{path} can't be read: {str(error).strip().splitlines()[0]}") from None
     wanted = [*keys, *columns]
-    if list(table) != wanted:
-        raise UserError(f"{path}: the first line is {_shown(list(table))}, expected {_shown(wanted)}")
+    found = [str(name) for name in table.columns]
+    if found != wanted:
+        raise UserError(f"{path}: the first line is {_shown(found)}, expected {_shown(wanted)}")
     rows = table.to_numpy()
     place = {tuple(key): at for at, key in enumerate(expected)}
     texts: list[list[str]] = [[]] * len(expected)
@@ -178,7 +179,7 @@ def _numbers(
         found = np.array([[_number(text) for text in row] for row in texts])
     for wrong, what in _faults(found, low, high):
         if wrong.any():
-            row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
+            row, column = np.argwhere(wrong)[0].tolist()
             raise UserError(f"{path} line {lines[row]}: {names[column]} is {texts[row][column]!r}, expected {what}")
     return found
 

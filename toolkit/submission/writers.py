@@ -167,7 +167,7 @@ def from_run_lengths(text: str, shape: tuple[int, int]) -> np.ndarray:
 
 def write_run_lengths(
     file: Path | BinaryIO,
-    ids: Sequence[Any],
+    ids: Sequence[Any] | np.ndarray,
     masks: np.ndarray,
     classes: Mapping[int, str] | None = None,
     *,

@@ -69,7 +69,7 @@ competition = Competition(
     read_submission=read_submission,
     submission_suffix=".csv",
     practice=practice,
-    practice_size=72,
+    practice_size=120,
     folder=Path(__file__).parent,
     suggest=drawing.suggest,
 )
