@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.tiny import competition as tiny
 from tests.tiny import labelled
 from tests.tiny_metrics import RootMeanSquare
-from tests.tiny import competition as tiny
 from toolkit import Competition, Run
 from toolkit.probabilities import value_type, write_probabilities
 from toolkit.runs import best_run

@@ -30,7 +30,7 @@ def outputs_section(run: Run) -> Section | None:
     task, needs = competition.task, competition.metric.needs
     if task.exclusive and needs == "labels":
         return None
-    decisions = run.labelled.decisions(run.oof)
+    decisions = run.fold_decisions
     if isinstance(task, Numbers):
         title, blocks = "Numbers", _numbers(run, task)
     elif isinstance(task, Grades):
