@@ -21,6 +21,7 @@ from toolkit.data.folds import (
     stored_folds,
     trained_on,
 )
+from toolkit.metrics.lists import MAP
 from toolkit.errors import UserError
 from toolkit.store import hash_json
 from toolkit.task import Classification
@@ -180,5 +181,5 @@ def test_unknown_identities_are_validated_and_not_learnt() -> None:
     targets = np.tile([0, 1, -1], 4)
     table = make_folds(targets, np.arange(12), np.arange(12), task, NOTHING, {"folds": 2, "seed": 0})
     assert table.loc[targets == -1].groupby("fold").size().tolist() == [2, 2]
-    data = tiny.labelled(targets, table["fold"].to_numpy(), of=replace(tiny.competition, task=task))
+    data = tiny.labelled(targets, table["fold"].to_numpy(), of=replace(tiny.competition, task=task, metric=MAP(1)))
     assert data.inside.all() and sorted(targets[data.training_rows(0)]) == [0, 0, 1, 1]

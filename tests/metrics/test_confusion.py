@@ -24,7 +24,7 @@ from toolkit.metrics.confusion import (
     confusion_matrix,
     decode,
 )
-from toolkit.task import IGNORED
+from toolkit.task import IGNORED, UNKNOWN
 
 CLASSES = 5
 ALL = tuple(range(CLASSES))
@@ -83,6 +83,11 @@ def test_pixels_of_no_class_are_left_out_of_the_sample_they_are_in() -> None:
     counts = confusion_by_sample(truth, predicted, CLASSES)
     assert counts.sum((1, 2)).tolist() == [1, 0, 2]
     assert counts[0, 0, 0] == counts[2, 4, 4] == counts[2, 4, 3] == 1
+
+
+def test_an_unknown_truth_is_left_out_and_no_other_sample_s() -> None:
+    found = confusion_by_sample(np.array([UNKNOWN, 1, UNKNOWN]), np.array([0, 1, 2]), 3)
+    assert found.sum((1, 2)).tolist() == [0, 1, 0] and found[1, 1, 1] == 1
 
 
 def test_truth_and_prediction_must_have_one_shape() -> None:

@@ -32,6 +32,7 @@ from toolkit.task import UNKNOWN, Task
         (Rmse(weights=(1, 1)), NUMBERS, "RMSE has 2 weights for 3 columns"),
         (WeightedMacroRecall((1, 1, 1)), HEADS, "weighted macro recall has 3 weights for 2 columns"),
         (F1("binary"), CLASSES, "binary F1 is of two classes, the task has 4"),
+        (Accuracy(), PEOPLE, "accuracy has no place for images that show 'new'"),
         (Accuracy(ignore=("e",)), CLASSES, "the metric ignores 'e', which is not among"),
     ],
 )

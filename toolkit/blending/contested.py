@@ -16,16 +16,14 @@ from numba import njit
 from toolkit.competition import Competition
 from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MeanIoU, confusion_by_sample
 from toolkit.probabilities import open_probabilities, read
-from toolkit.task import IGNORED, Classification
+from toolkit.task import IGNORED
 
 AGREED = 255  # no label: the item is contested
 
 
 def says_all(competition: Competition) -> bool:
     """Does the confusion matrix of labels by arg max say all that the metric asks for?"""
-    task = competition.task
-    unknown = isinstance(task, Classification) and task.unknown is not None
-    return task.exclusive and not unknown and isinstance(competition.metric, ConfusionMetric)
+    return competition.task.exclusive and isinstance(competition.metric, ConfusionMetric)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from toolkit.metrics.metric import CountedMetric, mean_of_known, ratio
-from toolkit.task import IGNORED, Classification, Grades, Segmentation, Task
+from toolkit.metrics.metric import CountedMetric, Metric, mean_of_known, ratio
+from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Segmentation, Task
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -20,7 +20,10 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> 
 
 
 def confusion_by_sample(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """One confusion matrix a sample, int64 (N, C, C), of labels (N,) or masks (N, H, W)."""
+    """One confusion matrix a sample, int64 (N, C, C), of labels (N,) or masks (N, H, W).
+
+    Truth equal to IGNORED or UNKNOWN is left out.
+    """
     if truth.shape != predicted.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {predicted.shape}")
     if predicted.size and predicted.max() >= classes:
@@ -29,7 +32,7 @@ def confusion_by_sample(truth: np.ndarray, predicted: np.ndarray, classes: int) 
     truth = truth.reshape(samples, -1).astype(np.int64)
     cell = truth * classes + predicted.reshape(samples, -1)
     cell += np.arange(samples)[:, None] * classes**2
-    counts = np.bincount(cell[truth != IGNORED], minlength=samples * classes**2)
+    counts = np.bincount(cell[(truth != IGNORED) & (truth != UNKNOWN)], minlength=samples * classes**2)
     return counts.reshape(samples, classes, classes)
 
 
@@ -37,6 +40,15 @@ class ConfusionMetric(CountedMetric):
     """Of one of several classes, an image or a pixel: a sample's counts are its confusion matrix, int64 (C, C)."""
 
     tasks: ClassVar[tuple[type[Task], ...]] = (Classification, Segmentation, Grades)
+
+    def of(self, task: Task) -> Metric:
+        super().of(task)
+        if isinstance(task, Classification) and task.unknown is not None:
+            raise ValueError(
+                f"{self.name} has no place for images that show {task.unknown!r}: take MAP, a metric of values, or leave "
+                "out unknown="
+            )
+        return self
 
     def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_by_sample(np.asarray(truth), predicted, len(task.classes))

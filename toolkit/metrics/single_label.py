@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.metrics.labels import f_beta
 from toolkit.metrics.masks import one_against_rest
-from toolkit.metrics.metric import mean_of_known, ratio
+from toolkit.metrics.metric import Metric, mean_of_known, ratio
 from toolkit.task import Task
 
 
@@ -44,7 +44,7 @@ class F1(ConfusionMetric):
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or f"{self.average} F{self.beta:g}")
 
-    def of(self, task: Task) -> "F1":
+    def of(self, task: Task) -> Metric:
         super().of(task)
         if self.average == "binary" and len(task.classes) != 2:
             raise ValueError(f"{self.name} is of two classes, the task has {len(task.classes)}")
