@@ -161,6 +161,9 @@ KINDS: dict[str, Competition] = {
     "RMSE of grades": of_kind(Grades(("a", "b", "c", "d"), (1, 1, 1)), Rmse()),
     "heads": of_kind(Heads((("x", ("a", "b")), ("y", ("c", "d", "e"))), (1, 1, 1)), WeightedMacroRecall()),
     "Dice of classes": of_kind(Segmentation(("a", "b", "c"), (6, 5, 1)), MeanDice()),
+    "Dice but of one class": of_kind(Segmentation(("a", "b", "c"), (6, 5, 1)), MeanDice(ignore=("a",))),
+    "AUC but of one class": of_kind(Classification(("a", "b", "c"), (1, 1, 1)), RocAuc(ignore=("a",))),
+    "log loss but of one class": of_kind(Classification(("a", "b", "c"), (1, 1, 1)), LogLoss(ignore=("b",))),
     "MAP": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1)), MAP(3)),
     "MAP with unknowns": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1), unknown="new"), MAP(3)),
 }

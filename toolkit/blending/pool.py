@@ -84,9 +84,9 @@ class Pool(SeedGroups):
         assert isinstance(self.fitted, Valued)
         if len(self.runs) == len(self.seed_groups):
             return climb_from(self.fitted, folds).scores()
-        found, rows, channels = [], self.fitted.rows, list(self.channels)
+        found, among = [], self.fitted
         for run in self.runs:
-            alone = gather_values(self.labelled, [SeedGroup("", (run,))], channels, rows, self.fitted.values.dtype)
+            alone = gather_values(self.labelled, [SeedGroup("", (run,))], self.channels, among.rows, among.values.dtype)
             found.append(climb_from(alone, folds).scores()[0])
         return np.array(found)
 
@@ -156,16 +156,16 @@ def make_pool(
 
 def _valued_pool(labelled: Labelled, seed_groups: tuple[SeedGroup, ...], limits: Limits) -> Pool:
     """Of any task and metric: values of all samples, or of as many in each fold as memory allows."""
-    channels = list(SeedGroups(labelled, seed_groups).channels)
+    channels, width = SeedGroups(labelled, seed_groups).channels, labelled.competition.task.channels
     pixels = labelled.truth.shape[1:] if labelled.masks else ()
     dtype = np.dtype((np.uint8 if _bytes_do(seed_groups) else np.uint16) if labelled.masks else np.float32)
-    size = len(seed_groups) * len(channels) * int(np.prod(pixels)) * dtype.itemsize
+    size = len(seed_groups) * width * int(np.prod(pixels)) * dtype.itemsize
     folds = [labelled.rows(k) for k in range(labelled.folds)]
     every = max(1, -(-sum(map(len, folds)) * size // VALUES))
     fitted = gather_values(labelled, seed_groups, channels, np.concatenate([own[::every] for own in folds]), dtype)
     values = np.zeros((0, len(channels), len(seed_groups)), np.float32)
     if not labelled.masks:
-        values = np.moveaxis(fitted.values, 0, 2)
+        values = np.moveaxis(fitted.values[:, :, list(channels)], 0, 2)
     items = len(values)
     return Pool(labelled, seed_groups, None, fitted, values, fitted.truth[:items], fitted.fold[:items], limits.bounds)
 

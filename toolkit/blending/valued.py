@@ -97,15 +97,17 @@ class Valued:
 def gather_values(
     labelled: Labelled, candidates: Sequence[Candidate], channels: Sequence[int], rows: np.ndarray, dtype: np.dtype
 ) -> Valued:
-    """Out-of-fold values of some rows, read in parts; of an image as a whole, classes' probabilities sum to 1."""
-    pixels = labelled.truth.shape[1:] if labelled.masks else ()
-    values = np.empty((len(candidates), len(rows), len(channels), *pixels), dtype)
+    """Out-of-fold values of some rows, read in parts; of an image as a whole, classes' probabilities sum to 1.
+
+    All of the task's channels are there, as metrics and decisions number them; those that aren't mixed are 0.
+    """
+    values = np.zeros((len(candidates), *labelled.probability_shape(len(rows))), dtype)
     for number, one in enumerate(candidates):
         for at in chunks(len(rows)):
             part = one.mean("oof", rows[at])[:, list(channels)]
             for span in () if labelled.masks else spans_of_one(labelled.competition.task):
                 part[:, span] /= np.maximum(part[:, span].sum(1, keepdims=True), 1e-30)
-            values[number, at] = part if dtype.kind == "f" else np.rint(part * np.iinfo(dtype).max)
+            values[number, at][:, list(channels)] = part if dtype.kind == "f" else np.rint(part * np.iinfo(dtype).max)
     return Valued(labelled.competition, values, np.asarray(labelled.truth[rows]), labelled.fold[rows], rows)
 
 
