@@ -12,7 +12,7 @@ from toolkit.metrics.heads import WeightedMacroRecall
 from toolkit.metrics.labels import LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP, PAD
 from toolkit.metrics.metric import metric_of, score
-from toolkit.metrics.numbers import R2, Rmse, Rmsle
+from toolkit.metrics.numbers import R2, Pearson, Rmse, Rmsle
 from toolkit.metrics.organisers import Function, from_function
 from toolkit.metrics.probabilistic import LogLoss
 from toolkit.metrics.ranks import RocAuc
@@ -92,6 +92,13 @@ def test_what_is_predicted_below_zero_counts_as_zero_in_rmsle() -> None:
 def test_numbers_without_spread_have_no_r2() -> None:
     truth = np.full((4, 3), 5.0, np.float32)
     assert np.isnan(score(R2(), NUMBERS, truth, truth + 1))
+
+
+def test_a_number_that_is_predicted_alike_for_all_counts_as_no_correlation() -> None:
+    truth = np.arange(12, dtype=np.float32).reshape(4, 3)
+    said = truth.copy()
+    said[:, 1] = 7
+    assert score(Pearson(), NUMBERS, truth, said) == pytest.approx(2 / 3)
 
 
 def test_an_ignored_class_or_label_does_not_count() -> None:

@@ -155,7 +155,10 @@ def _spread(counts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pearson(NumberMetric):
-    """Pearson's correlation, the mean over targets."""
+    """Pearson's correlation, the mean over targets; of what is predicted alike for all it is 0.
+
+    NaN there, as in scipy, would leave the target out of the mean.
+    """
 
     weights: tuple[float, ...] | None = None
     name: str = "Pearson correlation"
@@ -171,4 +174,5 @@ class Pearson(NumberMetric):
         number, first, second, squared, other, product = (counts[..., i] for i in range(6))
         spreads = [_spread(np.stack([number, *pair], axis=-1)) for pair in ((first, squared), (second, other))]
         together = product - np.nan_to_num(ratio(first * second, number))
-        return np.clip(ratio(together, np.sqrt(spreads[0] * spreads[1])), -1, 1)
+        found = np.clip(np.nan_to_num(ratio(together, np.sqrt(spreads[0] * spreads[1]))), -1, 1)
+        return np.where(spreads[0] > 0, found, np.nan)
