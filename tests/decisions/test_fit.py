@@ -1,5 +1,7 @@
 """Decisions are the best there are on what they are fitted on, in the middle of a plateau, never worse than none."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
 
 import numpy as np
@@ -15,7 +17,7 @@ from toolkit.metrics.confusion import Accuracy, MacroF1
 from toolkit.metrics.labels import LabelAccuracy, LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP
 from toolkit.metrics.masks import MeanDice, MeanIoUPrecision
-from toolkit.metrics.metric import Metric, score
+from toolkit.metrics.metric import CountedMetric, Metric, ratio, score
 from toolkit.metrics.organisers import from_function
 from toolkit.task import Classification, Grades, Labels, OverlappingMasks, Segmentation, Task
 
@@ -215,3 +217,38 @@ def test_many_samples_are_decided_on_all_of_them() -> None:
         found = merit(task, metric, truth, values, fit_decisions(task, metric, truth, values, (0, 1, 2)))
         grid = product(np.arange(0.2, 0.45, 0.05), repeat=3)
         assert found >= max(merit(task, metric, truth, values, Decisions(thresholds=one)) for one in grid)
+
+
+@pytest.mark.parametrize("fails", [ZeroDivisionError, None])
+def test_a_score_that_is_not_defined_where_nothing_is_given_is_no_best_one(fails: type[Exception] | None) -> None:
+    def precision(truth: np.ndarray, given: np.ndarray) -> float:
+        right, all_given = int((truth & given).sum()), int(given.sum())
+        if fails is not None:
+            return right / all_given
+        return right / all_given if all_given else float("nan")
+
+    rng = np.random.default_rng(0)
+    truth = (rng.random((60, 2)) < 0.3).astype(np.int8)
+    values = (0.3 * truth + 0.1 * rng.random((60, 2))).astype(np.float32)  # none is above a half
+    metric = from_function(precision, needs="labels", lower_is_better=False).of(LABELS)
+    found = fit_decisions(LABELS, metric, truth, values, (0, 1))
+    assert merit(LABELS, metric, truth, values, found) == 1
+
+
+@dataclass(frozen=True)
+class Precision(CountedMetric):
+    """NaN where nothing is given."""
+
+    name: str = "precision"
+
+    def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        return np.stack([(truth & predicted).sum(1), predicted.sum(1)], axis=1)
+
+    def of_counts(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        return ratio(counts[..., 0], counts[..., 1])
+
+
+def test_neither_is_it_where_counts_are_summed() -> None:
+    truth, values = np.array([[1, 0], [0, 1]], np.int8), np.array([[0.4, 0.1], [0.1, 0.3]], np.float32)
+    found = fit_decisions(LABELS, Precision(), truth, values, (0, 1))
+    assert merit(LABELS, Precision(), truth, values, found) == 1

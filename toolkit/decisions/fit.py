@@ -12,7 +12,7 @@ from toolkit.decisions.decide import PLAIN, Decisions, decide, likeliest
 from toolkit.decisions.fit_grades import fit_cuts
 from toolkit.decisions.fit_labels import fit_thresholds
 from toolkit.decisions.fit_masks import fit_masks
-from toolkit.decisions.sweep import climbed_by_merit, middle_of_best, sweep, thinned
+from toolkit.decisions.sweep import climbed_by_merit, merit_of, merits_of, middle_of_best, sweep, thinned
 from toolkit.metrics.metric import CountedMetric, Metric
 from toolkit.task import UNKNOWN, Classification, Grades, Labels, OverlappingMasks, Task
 
@@ -47,7 +47,7 @@ def fit_decisions(
 
     def merit(decisions: Decisions) -> float:
         predicted = decide(task, metric, values, scored, decisions)
-        return metric.sign * metric.tally(task, truth, predicted, scored).score()
+        return merit_of(task, metric, truth, predicted, scored)
 
     return fitted if merit(fitted) >= merit(PLAIN) else PLAIN
 
@@ -67,13 +67,12 @@ def _unknown(
         tried = thinned(np.unique(highest)[::-1], TRIED)
 
         def merit(unknown: np.ndarray) -> float:
-            predicted = likeliest(values, length, float(unknown[0]))
-            return metric.sign * metric.tally(task, truth, predicted, scored).score()
+            return merit_of(task, metric, truth, likeliest(values, length, float(unknown[0])), scored)
 
         return float(climbed_by_merit(merit, [tried[:1]], lambda cuts, i: tried, (0.0, 1.0), 1)[0])
     counts = [np.asarray(metric.counts(task, truth, one), np.float64) for one in lists]
     # "values from the cut on are above" it, so that the unknown is listed after them: before those that equal it
     changes = np.concatenate([after - before for before, after in pairwise(counts)])
     sums, falling = sweep(highest.T.ravel(), changes, counts[0].sum(0))
-    cut = middle_of_best(metric.sign * np.asarray(metric.of_counts(sums, scored)), falling, 0.0, 1.0)
+    cut = middle_of_best(merits_of(metric, sums, scored), falling, 0.0, 1.0)
     return float(np.nextafter(np.float32(cut), np.float32(-np.inf)))

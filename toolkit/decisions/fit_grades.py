@@ -7,7 +7,7 @@ import numpy as np
 
 from toolkit.decisions.decide import HALF, grades
 from toolkit.decisions.fit_labels import SCORED, TRIED, some
-from toolkit.decisions.sweep import GRID, SAME, between, climbed_by_merit, thinned
+from toolkit.decisions.sweep import GRID, SAME, between, climbed_by_merit, merit_of, merits_of, thinned
 from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.metrics.metric import Metric
 from toolkit.task import Task
@@ -29,7 +29,7 @@ def fit_cuts(
     falling = thinned(np.unique(expected)[::-1], 4 * TRIED)
 
     def merit(cuts: np.ndarray) -> float:
-        return metric.sign * metric.tally(task, truth, grades(expected, tuple(cuts), number), scored).score()
+        return merit_of(task, metric, truth, grades(expected, tuple(cuts), number), scored)
 
     def candidates(cuts: np.ndarray, i: int) -> np.ndarray:
         low, high = (cuts[i - 1] if i else -np.inf), (cuts[i + 1] if i + 1 < len(cuts) else np.inf)
@@ -88,7 +88,7 @@ class _Cuts:
         ends = np.zeros((*places.shape[:-1], 1), np.int64)
         sums = self.below[np.concatenate([ends, places, ends + len(self.below) - 1], axis=-1)]
         confusions = np.swapaxes(np.diff(sums, axis=-2), -1, -2)
-        return self.metric.sign * np.asarray(self.metric.of_counts(confusions, self.scored))
+        return merits_of(self.metric, confusions, self.scored)
 
     def tried(self, places: np.ndarray, i: int, at: np.ndarray) -> np.ndarray:
         """Merits (s, k) of places (s, cuts) with the i-th at each of `at` (s, k); -inf where it would pass another."""

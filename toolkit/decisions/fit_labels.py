@@ -3,7 +3,16 @@
 import numpy as np
 
 from toolkit.decisions.decide import HALF, above
-from toolkit.decisions.sweep import GRID, climbed, climbed_by_merit, middle_of_best, sweep, thinned
+from toolkit.decisions.sweep import (
+    GRID,
+    climbed,
+    climbed_by_merit,
+    merit_of,
+    merits_of,
+    middle_of_best,
+    sweep,
+    thinned,
+)
 from toolkit.metrics.labels import SamplesF1, SummedTables
 from toolkit.metrics.metric import CountedMetric, Metric
 from toolkit.task import MISSING, Task
@@ -75,7 +84,7 @@ def _together(
     def merits(cuts: np.ndarray, label: int, places: np.ndarray) -> np.ndarray:
         every = np.repeat(tables(cuts)[None], len(places), axis=0)
         every[:, label] = curves[label][0][places]
-        return metric.sign * metric.of_counts(every, scored)
+        return merits_of(metric, every, scored)
 
     def best_cut(cuts: np.ndarray, label: int) -> float:
         """The best of an even grid, then of all that are as near to it as its neighbours."""
@@ -92,7 +101,7 @@ def _together(
         return middle_of_best(near, falling[first:last], low, high)
 
     starts = [np.where(np.isin(np.arange(len(thresholds)), scored), one, HALF) for one in EVERYWHERE]
-    start = max(starts, key=lambda cuts: metric.sign * float(metric.of_counts(tables(cuts), scored)))
+    start = max(starts, key=lambda cuts: float(merits_of(metric, tables(cuts), scored)))
     return climbed(start, best_cut)
 
 
@@ -106,7 +115,7 @@ def _by_samples(
 
     def merit(chosen: np.ndarray, cuts: np.ndarray) -> float:
         counts = metric.counts(task, truth[chosen], above(values[chosen], tuple(cuts)).astype(np.int8))
-        return metric.sign * float(metric.of_counts(counts.sum(0), scored))
+        return float(merits_of(metric, counts.sum(0), scored))
 
     def switched(part: np.ndarray, said: np.ndarray, cuts: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
         """Counts of samples without a label and with it."""
@@ -132,7 +141,7 @@ def _by_samples(
                 return float(cuts[label])
             without, given = switched(part, said, cuts, label)
             sums, falling = sweep(said[:, label], given - without, without.sum(0).astype(np.float64))
-            return middle_of_best(metric.sign * np.asarray(metric.of_counts(sums, scored)), falling, *ENDS)
+            return middle_of_best(merits_of(metric, sums, scored), falling, *ENDS)
 
         return climbed(cuts, best_cut, rounds)
 
@@ -157,8 +166,7 @@ def _by_score(
     truth, values = truth[chosen], values[chosen]
 
     def merit(cuts: np.ndarray) -> float:
-        given = above(values, tuple(cuts)).astype(np.int8)
-        return metric.sign * metric.tally(task, truth, given, scored).score()
+        return merit_of(task, metric, truth, above(values, tuple(cuts)).astype(np.int8), scored)
 
     grids = [thinned(np.unique(column)[::-1], TRIED) for column in values.T]
     starts = [np.full(values.shape[1], one) for one in EVERYWHERE]

@@ -6,7 +6,7 @@ import numpy as np
 
 from toolkit.decisions.decide import HALF, PLAIN, Decisions, above, packed
 from toolkit.decisions.fit_labels import some
-from toolkit.decisions.sweep import SAME, climbed_by_merit, middle_of_best, sweep, thinned
+from toolkit.decisions.sweep import SAME, climbed_by_merit, merit_of, merits_of, middle_of_best, sweep, thinned
 from toolkit.metrics.labels import TableMetric
 from toolkit.metrics.metric import Metric
 from toolkit.task import IGNORED, Task
@@ -89,7 +89,7 @@ def _areas(truth: np.ndarray, values: np.ndarray, chosen: np.ndarray) -> _Areas:
 
 
 def _merit(metric: TableMetric, tables: np.ndarray, scored: tuple[int, ...]) -> float:
-    return metric.sign * float(metric.of_counts(metric.of_tables(tables, scored).sum(0), scored))
+    return float(merits_of(metric, metric.of_tables(tables, scored).sum(0), scored))
 
 
 def _best(
@@ -124,8 +124,7 @@ def _best(
     widest = int(np.argmax(after - starts))
     step = np.array([int(starts[widest] + after[widest] - 1) // 2])
     sums, falling = sweep(areas.size(label, step)[0], changes(step)[0], empty.sum(0))
-    each = metric.sign * np.asarray(metric.of_counts(sums, scored))
-    return int(step[0]), int(np.ceil(middle_of_best(each, falling, 0.0, pixels)))
+    return int(step[0]), int(np.ceil(middle_of_best(merits_of(metric, sums, scored), falling, 0.0, pixels)))
 
 
 def _highest(
@@ -136,8 +135,8 @@ def _highest(
     falling = np.take_along_axis(sizes, order, axis=1)
     sums = np.cumsum(changes[np.arange(len(sizes))[:, None], order], axis=1)
     last = np.append(falling[:, 1:] != falling[:, :-1], np.ones((len(sizes), 1), bool), axis=1)
-    found = metric.sign * np.asarray(metric.of_counts(start + sums, scored))
-    none = metric.sign * float(metric.of_counts(start, scored))
+    found = merits_of(metric, start + sums, scored)
+    none = float(merits_of(metric, start, scored))
     highest: np.ndarray = np.maximum(np.where(last, found, -np.inf).max(1), none)
     return highest
 
@@ -148,7 +147,7 @@ def _by_score(task: Task, metric: Metric, truth: np.ndarray, values: np.ndarray,
 
     def merit(thresholds: np.ndarray, smallest: np.ndarray) -> float:
         masks = packed(above(values, tuple(thresholds)), tuple(int(np.ceil(one)) for one in smallest))
-        return metric.sign * metric.tally(task, truth, masks, scored).score()
+        return merit_of(task, metric, truth, masks, scored)
 
     grid, none = np.arange(TRIED, 0, -1) / (TRIED + 1), np.zeros(labels)
     starts = [np.full(labels, one) for one in (HALF, 0.3, 0.4, 0.6, 0.7)]

@@ -5,8 +5,27 @@ from itertools import pairwise
 
 import numpy as np
 
+from toolkit.errors import UserError
+from toolkit.metrics.metric import CountedMetric, Metric
+from toolkit.task import Task
+
 SAME = 1e-12  # scores that differ by less are equal: sums round
 GRID = 256  # cuts that are tried at first where decisions depend on each other
+
+
+def merit_of(task: Task, metric: Metric, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> float:
+    """Of what is decided; more is better, -inf where there is no score, as a precision where nothing is given."""
+    try:
+        found = metric.sign * metric.tally(task, truth, predicted, scored).score()
+    except UserError:  # an organisers' function fails on what is only tried; where it always does, scoring says so
+        return -np.inf
+    return -np.inf if np.isnan(found) else found
+
+
+def merits_of(metric: CountedMetric, counts: np.ndarray, scored: tuple[int, ...]) -> np.ndarray:
+    """As `merit_of`, (...) of summed counts."""
+    found = metric.sign * np.asarray(metric.of_counts(counts, scored), np.float64)
+    return np.where(np.isnan(found), -np.inf, found)
 
 
 def sweep(values: np.ndarray, changes: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
