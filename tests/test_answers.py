@@ -11,13 +11,14 @@ from hypothesis.extra import numpy as arrays
 
 from competitions.blood_cells import competition as blood_cells
 from tests.small import NAMES
-from toolkit.answers import differences, misfit, tidy_values, values_of
+from toolkit.answers import answer_of, differences, likeliest_labels, misfit, tidy_values, values_of
 from toolkit.competition import Competition
 from toolkit.decisions.decide import Decisions
 from toolkit.errors import UserError
+from toolkit.metrics.masks import MeanDice
 from toolkit.submission.doubts import doubts, said
 from toolkit.submission.grading import answers_tally, truth_array
-from toolkit.task import Classification, Heads, Labels, Numbers
+from toolkit.task import IGNORED, Classification, Heads, Labels, Numbers, OverlappingMasks, Segmentation
 
 SHAPE = (2, 2, 1)
 CLASSES = Classification(("a", "b", "c"), SHAPE)
@@ -123,3 +124,15 @@ def test_code_is_for_one_label_an_image() -> None:
     scans = small("scans")
     with pytest.raises(ValueError, match="a code submission says one label an image; other outputs"):
         type(scans)(**{**vars(scans), "try_submission": blood_cells.try_submission})
+
+
+def test_pixels_of_a_known_mask_that_belong_to_nothing_stay_as_predicted() -> None:
+    known = (np.array([0]), np.array([[[IGNORED, 2], [0, 1]]], np.uint8))
+    stored = np.zeros((1, 2, 2, 2), np.float32)
+    stored[0, 0] = 0.75
+    masks = OverlappingMasks(("a", "b"), SHAPE)
+    assert answer_of(masks, MeanDice().of(masks), (0, 1), stored, known=known).tolist() == [[[1, 2], [0, 1]]]
+    assert tidy_values(masks, stored, known)[0, :, 0].tolist() == [[0.75, 0], [0, 1]]
+    classes = Segmentation(("a", "b"), SHAPE)
+    given = (known[0], np.array([[[IGNORED, 0], [0, 1]]], np.uint8))
+    assert likeliest_labels(classes, (0, 1), stored, given)[0].tolist() == [[[0, 0], [0, 1]]]

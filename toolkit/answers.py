@@ -15,12 +15,11 @@ from toolkit.decisions.decide import PLAIN, Decisions, decide, unpacked
 from toolkit.metrics.confusion import decode
 from toolkit.metrics.metric import Metric
 from toolkit.probabilities import chunks, probabilities
-from toolkit.task import UNKNOWN, Classification, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
+from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
 
 if TYPE_CHECKING:
     from toolkit.recipe import Recipe
 
-PAD = -2  # ends a list that is shorter than it may be
 NONE = np.zeros(0, np.uint8)
 Known = tuple[np.ndarray, np.ndarray]  # rows (n,) and targets (n, ...) of images whose answer is known
 
@@ -178,7 +177,7 @@ def lead(values: np.ndarray) -> np.ndarray:
 
 def _given(targets: np.ndarray, answer: np.ndarray) -> np.ndarray:
     """The targets where there are any, else what was answered."""
-    return np.where(targets < 0, answer, targets).astype(answer.dtype)
+    return np.where((targets < 0) | (targets == IGNORED), answer, targets).astype(answer.dtype)
 
 
 def _in_front(targets: np.ndarray, lists: np.ndarray) -> np.ndarray:
@@ -196,7 +195,8 @@ def values_of(task: Task, targets: np.ndarray) -> np.ndarray:
     if isinstance(task, Labels):
         return np.where(targets < 0, np.nan, targets).astype(np.float32)
     if isinstance(task, OverlappingMasks):
-        return unpacked(targets, len(task.labels)).astype(np.float32)
+        given = unpacked(targets, len(task.labels)).astype(np.float32)
+        return np.where(targets[:, None] == IGNORED, np.float32(np.nan), given)
     if isinstance(task, Grades):
         return (targets[:, None] > np.arange(task.channels)).astype(np.float32)
     if isinstance(task, Heads):
@@ -209,6 +209,6 @@ def values_of(task: Task, targets: np.ndarray) -> np.ndarray:
 
 
 def _one_hot(targets: np.ndarray, classes: int) -> np.ndarray:
-    """float32 (n, classes, ...) of targets (n, ...); NaN where one is negative."""
+    """float32 (n, classes, ...) of targets (n, ...); NaN where one is negative or IGNORED."""
     made = (targets[:, None] == np.arange(classes).reshape(-1, *[1] * (targets.ndim - 1))).astype(np.float32)
-    return np.where(targets[:, None] < 0, np.float32(np.nan), made)
+    return np.where((targets[:, None] < 0) | (targets[:, None] == IGNORED), np.float32(np.nan), made)

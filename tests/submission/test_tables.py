@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from toolkit.answers import PAD
 from toolkit.errors import UserError
 from toolkit.submission.tables import (
     read_columns,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.answers import PAD
 from toolkit.decisions.decide import packed
 from toolkit.errors import UserError
+from toolkit.metrics.lists import PAD
 from toolkit.submission.writers import from_run_lengths
 from toolkit.task import UNKNOWN
 
