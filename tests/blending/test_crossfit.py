@@ -1,6 +1,7 @@
 """Nothing is counted twice: neither weights, nor the choice of the blender, nor the best run it is held against."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from benchmarks.ensemble import bias
 from tests.blending.conftest import FOLD, LABELS, drawn, noisy, pool_of
 from toolkit.blending.blenders import BLENDERS, blenders_for
 from toolkit.blending.candidates import Candidate
-from toolkit.blending.crossfit import UNREAL, CrossFit, cross_fit, simplest_within
+from toolkit.blending.crossfit import UNREAL, CrossFit, _small, cross_fit, simplest_within
 from toolkit.blending.pool import Pool
 from toolkit.blending.solution import fold_confusions
+from toolkit.metrics.metric import CountedMetric
+from toolkit.metrics.tally import Counts
 from toolkit.scoring.out_of_fold import score
 
 
@@ -106,3 +109,18 @@ def test_the_score_has_no_bias_where_the_truth_is_known() -> None:
     found = bias(4, samples=300, models=8)
     assert abs(found["crossfit_bias"]) < 4 * found["crossfit_bias_error"] + 0.5
     assert found["problems"] == 4
+
+
+@dataclass(frozen=True)
+class Bias(CountedMetric):
+    """How far counts are from even, from counts of both signs."""
+
+    name: str = "bias"
+
+    def of_counts(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        return np.asarray(-np.abs(counts[..., 0]))
+
+
+def test_counts_that_may_be_negative_are_kept_as_they_are() -> None:
+    counted = Counts(Bias(), np.array([[-3], [4]]))
+    assert _small(counted).score() == counted.score() == -1

@@ -21,8 +21,8 @@ from toolkit.data.folds import (
     stored_folds,
     trained_on,
 )
-from toolkit.metrics.lists import MAP
 from toolkit.errors import UserError
+from toolkit.metrics.lists import MAP
 from toolkit.store import hash_json
 from toolkit.task import Classification
 

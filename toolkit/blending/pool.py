@@ -86,7 +86,9 @@ class Pool(SeedGroups):
             return climb_from(self.fitted, folds).scores()
         found, among = [], self.fitted
         for run in self.runs:
-            alone = gather_values(self.labelled, [SeedGroup("", (run,))], self.channels, among.rows, among.values.dtype)
+            alone = gather_values(
+                self.labelled, [SeedGroup("", (run,))], self.channels, among.rows, among.values.dtype
+            )
             found.append(climb_from(alone, folds).scores()[0])
         return np.array(found)
 
