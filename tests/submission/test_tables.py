@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from toolkit.errors import UserError
+from toolkit.metrics.lists import PAD
 from toolkit.submission.tables import (
     read_columns,
     read_given,

@@ -98,11 +98,8 @@ def merit_draws(tallies: Sequence[Tally], groups: np.ndarray, seed: int = 0, dra
 
 def _small(tally: Tally) -> Tally:
     """Confusion matrices in as few bytes as hold them: many blends' are kept at once."""
-    if (
-        not isinstance(tally, Counts)
-        or not isinstance(tally.metric, ConfusionMetric)
-        or tally.counts.dtype != np.int64
-    ):
+    whole = isinstance(tally, Counts) and tally.counts.dtype == np.int64
+    if not whole or not isinstance(tally.metric, ConfusionMetric):
         return tally
     return replace(tally, counts=tally.counts.astype(np.uint8 if tally.counts.max(initial=0) < 256 else np.int32))
 

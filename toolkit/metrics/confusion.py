@@ -45,8 +45,8 @@ class ConfusionMetric(CountedMetric):
         super().of(task)
         if isinstance(task, Classification) and task.unknown is not None:
             raise ValueError(
-                f"{self.name} has no place for images that show {task.unknown!r}: take MAP, a metric of values, or leave "
-                "out unknown="
+                f"{self.name} has no place for images that show {task.unknown!r}: take MAP, a metric of values, or "
+                "leave out unknown="
             )
         return self
 
