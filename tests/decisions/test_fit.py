@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from toolkit.decisions.decide import PLAIN, Decisions, decide
-from toolkit.decisions.fit import fit_decisions
+from toolkit.decisions.fit import fit_decisions, fit_stored
 from toolkit.decisions.sweep import middle_of_best
 from toolkit.metrics.confusion import Accuracy, MacroF1
 from toolkit.metrics.labels import LabelAccuracy, LabelF1, SamplesF1
@@ -19,6 +19,7 @@ from toolkit.metrics.lists import MAP
 from toolkit.metrics.masks import MeanDice, MeanIoUPrecision
 from toolkit.metrics.metric import CountedMetric, Metric, ratio, score
 from toolkit.metrics.organisers import from_function
+from toolkit.probabilities import probabilities
 from toolkit.task import Classification, Grades, Labels, OverlappingMasks, Segmentation, Task
 
 SHAPE = (4, 4, 3)
@@ -252,3 +253,21 @@ def test_neither_is_it_where_counts_are_summed() -> None:
     truth, values = np.array([[1, 0], [0, 1]], np.int8), np.array([[0.4, 0.1], [0.1, 0.3]], np.float32)
     found = fit_decisions(LABELS, Precision(), truth, values, (0, 1))
     assert merit(LABELS, Precision(), truth, values, found) == 1
+
+
+def test_of_stored_masks_no_more_are_read_than_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.decisions.fit_masks.VALUES", 1)
+    monkeypatch.setattr("toolkit.decisions.fit_masks.FEWEST", 4)
+    read: list[int] = []
+
+    def counted(stored: np.ndarray) -> np.ndarray:
+        read.append(len(stored))
+        return probabilities(stored)
+
+    monkeypatch.setattr("toolkit.decisions.fit.probabilities", counted)
+    rng, rows = np.random.default_rng(0), np.arange(1, 12)
+    truth = rng.integers(4, size=(12, 4, 4), dtype=np.uint8)
+    stored = rng.integers(256, size=(12, 2, 4, 4)).astype(np.uint8)
+    found = fit_stored(MASKS, MeanDice(), truth, stored, rows, (0, 1))
+    assert found == fit_decisions(MASKS, MeanDice(), truth[1:], probabilities(stored[1:]), (0, 1))
+    assert read == [4]

@@ -12,7 +12,7 @@ from tests.tiny import labelled
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.metric import CountedMetric
 from toolkit.runs import Run
-from toolkit.scoring.decided import decided_by_all, mixed_decisions, tally_by_fold, tally_within
+from toolkit.scoring.decided import mixed_decisions, tally_by_fold, tally_within
 from toolkit.task import Labels, Task
 
 
@@ -40,8 +40,7 @@ def by_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
     def fitted(task: Task, metric: Any, truth: np.ndarray, values: np.ndarray, scored: Any) -> Decisions:
         return Decisions(thresholds=tuple(truth.mean(0).tolist()))
 
-    for place in ("toolkit.scoring.decided", "toolkit.data.labelled"):
-        monkeypatch.setattr(f"{place}.fit_decisions", fitted)
+    monkeypatch.setattr("toolkit.decisions.fit.fit_decisions", fitted)
 
 
 def given_out(truth: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -64,7 +63,6 @@ def test_decisions_may_be_learnt_from_the_same_samples_as_they_were() -> None:
     groups, truth = np.arange(40), np.zeros((40, 2), np.int8)
     found = tally_within(OF, truth, VALUES, groups, (np.ones_like(truth), VALUES)).arrays()["counts"]
     assert found[:, 1].sum() == 2 and (found[:, 2] == 2).all()  # a threshold of 1: the last sample alone
-    assert decided_by_all(OF, np.ones((4, 2)), VALUES[:4]) == Decisions(thresholds=(1.0, 1.0))
 
 
 def test_each_fold_has_its_own_decisions_and_rows_keep_their_order() -> None:

@@ -15,10 +15,9 @@ from toolkit.blending.pool import Pool
 from toolkit.blending.solution import Solution, fold_tally
 from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.metrics.tally import Counts, Tally, joined
-from toolkit.scoring.bootstrap import resample
+from toolkit.scoring.bootstrap import resample, score_draws
 
 DRAWS = 200
-AT_ONCE = 100  # draws: they bound the memory, as groups can be many
 UNREAL = 0.05  # probability of a gain over the best run below which a blend gives way to it
 Key = tuple[int, ...]
 Part = tuple[Blender, Solution]
@@ -86,20 +85,15 @@ def merit_draws(tallies: Sequence[Tally], groups: np.ndarray, seed: int = 0, dra
         counts = np.stack([one.counts for one in tallies], axis=1)  # type: ignore[attr-defined]
         found: np.ndarray = first.metric.of_counts(resample(counts, groups, seed, draws), first.scored)
         return first.metric.sign * found
-    by_group = [one.by_group(groups) for one in tallies]
-    rng, number = np.random.default_rng(seed), len(by_group[0])
-    made = []
-    for start in range(0, draws, AT_ONCE):
-        size = min(AT_ONCE, draws - start)
-        times = rng.multinomial(number, np.full(number, 1 / number), size=size).astype(np.float64)
-        made.append(np.stack([one.scores(times) for one in by_group], axis=1))
-    return np.nan_to_num(first.metric.sign * np.concatenate(made), nan=-np.inf)
+    made = score_draws([one.by_group(groups) for one in tallies], seed, draws)
+    return np.nan_to_num(first.metric.sign * made.T, nan=-np.inf)
 
 
 def _small(tally: Tally) -> Tally:
     """Confusion matrices in as few bytes as hold them: many blends' are kept at once."""
-    whole = isinstance(tally, Counts) and tally.counts.dtype == np.int64
-    if not whole or not isinstance(tally.metric, ConfusionMetric):
+    if not isinstance(tally, Counts) or not isinstance(tally.metric, ConfusionMetric):
+        return tally
+    if tally.counts.dtype != np.int64:
         return tally
     return replace(tally, counts=tally.counts.astype(np.uint8 if tally.counts.max(initial=0) < 256 else np.int32))
 

@@ -11,8 +11,8 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
-from toolkit.decisions.decide import PLAIN, Decisions
-from toolkit.decisions.fit import fit_decisions, is_decided
+from toolkit.decisions.decide import Decisions
+from toolkit.decisions.fit import fit_stored
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
 from toolkit.probabilities import chunks, probabilities
@@ -106,13 +106,8 @@ class Labelled:
     def decisions(self, stored: np.ndarray) -> list[Decisions]:
         """Of each fold, fitted on stored out-of-fold values (N, channels, ...) of the others."""
         task, metric, scored = self.competition.task, self.competition.metric, self.competition.scored
-        if not is_decided(task, metric):
-            return [PLAIN] * self.folds
-        found = []
-        for k in range(self.folds):
-            rows = np.flatnonzero(self.inside & (self.fold != k))
-            found.append(fit_decisions(task, metric, self.truth[rows], probabilities(stored[rows]), scored))
-        return found
+        others = [np.flatnonzero(self.inside & (self.fold != k)) for k in range(self.folds)]
+        return [fit_stored(task, metric, self.truth, stored, rows, scored) for rows in others]
 
     def tally(self, stored: np.ndarray, decisions: Sequence[Decisions] | None = None) -> Tally:
         """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets.
@@ -133,15 +128,24 @@ def tally(
     labelled: Labelled, targets: np.ndarray, stored: np.ndarray, decisions: Sequence[Decisions] | None = None
 ) -> Tally:
     """As `Labelled.tally`, on other targets (N, ...) than the file's."""
-    rows = np.flatnonzero(labelled.inside)
+    found = labelled.decisions(stored) if decisions is None else decisions
+    return decided_tally(labelled.competition, targets, stored, [(labelled.rows(k), d) for k, d in enumerate(found)])
+
+
+def decided_tally(
+    competition: Competition, truth: np.ndarray, stored: np.ndarray, decided: Sequence[tuple[np.ndarray, Decisions]]
+) -> Tally:
+    """A row for each sample that is in one of the parts, in order: rows of targets (N, ...) and of stored values
+    (N, channels, ...), and what is decided for them.
+    """
     parts, places = [], []
-    for k, decided in enumerate(labelled.decisions(stored) if decisions is None else decisions):
-        own = np.flatnonzero(labelled.fold[rows] == k)
-        for at in (own[part] for part in chunks(len(own))):
+    for rows, decisions in decided:
+        for at in chunks(len(rows)):
             chosen = rows[at]
-            parts.append(labelled.competition.tally(targets[chosen], probabilities(stored[chosen]), decided))
-            places.append(at)
-    return joined(parts)[np.argsort(np.concatenate(places))]
+            parts.append(competition.tally(truth[chosen], probabilities(stored[chosen]), decisions))
+            places.append(chosen)
+    made = joined(parts)
+    return made if len(decided) == 1 else made[np.argsort(np.concatenate(places))]
 
 
 def confusions(competition: Competition, truth: np.ndarray, stored: np.ndarray) -> np.ndarray:

@@ -11,9 +11,10 @@ import numpy as np
 from toolkit.decisions.decide import PLAIN, Decisions, decide, likeliest
 from toolkit.decisions.fit_grades import fit_cuts
 from toolkit.decisions.fit_labels import fit_thresholds
-from toolkit.decisions.fit_masks import fit_masks
+from toolkit.decisions.fit_masks import fit_masks, looked_at
 from toolkit.decisions.sweep import climbed_by_merit, merit_of, merits_of, middle_of_best, sweep, thinned
 from toolkit.metrics.metric import CountedMetric, Metric
+from toolkit.probabilities import probabilities
 from toolkit.task import UNKNOWN, Classification, Grades, Labels, OverlappingMasks, Task
 
 TRIED = 32  # for a metric of which nothing is known
@@ -50,6 +51,20 @@ def fit_decisions(
         return merit_of(task, metric, truth, predicted, scored)
 
     return fitted if merit(fitted) >= merit(PLAIN) else PLAIN
+
+
+def fit_stored(
+    task: Task, metric: Metric, truth: np.ndarray, stored: np.ndarray, rows: np.ndarray, scored: tuple[int, ...]
+) -> Decisions:
+    """As `fit_decisions`, on some rows of targets (N, ...) and of stored values (N, channels, ...).
+
+    Of masks no more are read than are looked at: all together as float32 would not fit in memory.
+    """
+    if not is_decided(task, metric):
+        return PLAIN
+    if task.masks:
+        rows = rows[looked_at(metric, len(rows), int(np.prod(stored.shape[1:])))]
+    return fit_decisions(task, metric, np.asarray(truth[rows]), probabilities(stored[rows]), scored)
 
 
 def _unknown(

@@ -20,11 +20,15 @@ ROUNDS = 3
 TOGETHER = 1 << 22  # cells of contingencies in memory at a time
 
 
+def looked_at(metric: Metric, samples: int, size: int) -> np.ndarray:
+    """Places int64 of the samples, each so many values, that decisions are fitted on."""
+    most = max((VALUES if isinstance(metric, TableMetric) else SCORED) // max(size, 1), FEWEST)
+    return some(samples, most)
+
+
 def fit_masks(task: Task, metric: Metric, truth: np.ndarray, values: np.ndarray, scored: tuple[int, ...]) -> Decisions:
     """Thresholds and smallest regions for masks as bits (n, H, W) and probabilities (n, L, H, W)."""
-    known = isinstance(metric, TableMetric)
-    most = max((VALUES if known else SCORED) // max(values[0].size, 1), FEWEST)
-    chosen = some(len(truth), most)
+    chosen = looked_at(metric, len(truth), values[0].size)
     if not isinstance(metric, TableMetric):
         return _by_score(task, metric, truth[chosen], values[chosen], scored)
     areas = _areas(truth, values, chosen)

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from toolkit.competition import Competition
+from toolkit.data.labelled import decided_tally
 from toolkit.decisions.decide import PLAIN, Decisions
-from toolkit.decisions.fit import fit_decisions, is_decided
-from toolkit.metrics.tally import Tally, joined
-from toolkit.probabilities import Mix, chunks, probabilities, value_type
+from toolkit.decisions.fit import fit_stored, is_decided
+from toolkit.metrics.tally import Tally
+from toolkit.probabilities import Mix, chunks, value_type
 from toolkit.runs import Run
 
 PARTS = 5  # of the groups, where nothing is said
@@ -31,7 +32,7 @@ def tally_within(
     the same samples to fit them on, if others than these; parts: of the groups, each decided by the others.
     """
     of_truth, of_stored = learnt_from or (truth, stored)
-    return _tally(competition, truth, stored, _decided(competition, of_truth, of_stored, groups, parts))
+    return decided_tally(competition, truth, stored, _decided(competition, of_truth, of_stored, groups, parts))
 
 
 def tally_by_fold(
@@ -45,9 +46,9 @@ def tally_by_fold(
     the fold (n,) that each belongs to.
     """
     if all(one == PLAIN for one in decisions):
-        return _tally(competition, truth, stored, [(np.arange(len(truth)), PLAIN)])
+        return decided_tally(competition, truth, stored, [(np.arange(len(truth)), PLAIN)])
     parts = [(np.flatnonzero(fold == k), decisions[k]) for k in np.unique(fold)]
-    return _tally(competition, truth, stored, parts)
+    return decided_tally(competition, truth, stored, parts)
 
 
 def mixed_decisions(runs: Sequence[Run], mix: Mix) -> list[Decisions]:
@@ -62,20 +63,6 @@ def mixed_decisions(runs: Sequence[Run], mix: Mix) -> list[Decisions]:
     return labelled.decisions(mixed)
 
 
-def _tally(
-    competition: Competition, truth: np.ndarray, stored: np.ndarray, decided: Sequence[tuple[np.ndarray, Decisions]]
-) -> Tally:
-    """decided: places of samples, all of them in some, and what is decided for them."""
-    parts, places = [], []
-    for rows, decisions in decided:
-        for at in chunks(len(rows)):
-            chosen = rows[at]
-            parts.append(competition.tally(truth[chosen], probabilities(stored[chosen]), decisions))
-            places.append(chosen)
-    made = joined(parts)
-    return made if len(decided) == 1 else made[np.argsort(np.concatenate(places))]
-
-
 def _decided(
     competition: Competition, truth: np.ndarray, stored: np.ndarray, groups: np.ndarray, parts: int
 ) -> list[tuple[np.ndarray, Decisions]]:
@@ -88,14 +75,6 @@ def _decided(
     found = []
     for one in np.unique(part):
         others = np.flatnonzero(part != one)
-        fitted = fit_decisions(task, metric, truth[others], probabilities(stored[others]), scored)
+        fitted = fit_stored(task, metric, truth, stored, others, scored)
         found.append((np.flatnonzero(part == one), fitted))
     return found
-
-
-def decided_by_all(competition: Competition, truth: np.ndarray, stored: np.ndarray) -> Decisions:
-    """What is decided for samples that are not among these."""
-    task, metric = competition.task, competition.metric
-    if not is_decided(task, metric):
-        return PLAIN
-    return fit_decisions(task, metric, truth, probabilities(stored), competition.scored)

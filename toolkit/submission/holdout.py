@@ -23,7 +23,7 @@ from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN, Decisions
-from toolkit.decisions.fit import is_decided
+from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import IDENTITY, predict_views
@@ -32,7 +32,7 @@ from toolkit.predictions import Predictions
 from toolkit.probabilities import as_stored, chunks, open_probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
-from toolkit.scoring.decided import decided_by_all, tally_by_fold
+from toolkit.scoring.decided import tally_by_fold
 from toolkit.scoring.out_of_fold import by_class, with_interval
 from toolkit.store import hash_json, read_json, write_json
 
@@ -170,8 +170,6 @@ def _decisions(predictions: Predictions) -> Decisions:
     own: Decisions | None = getattr(predictions, "decisions", None)
     if own is not None:
         return own
-    labelled = predictions.labelled
+    labelled, of = predictions.labelled, predictions.labelled.competition
     rows = np.flatnonzero(labelled.inside)
-    if not is_decided(labelled.competition.task, labelled.competition.metric):
-        return PLAIN
-    return decided_by_all(labelled.competition, labelled.truth[rows], predictions.oof[rows])
+    return fit_stored(of.task, of.metric, labelled.truth, predictions.oof, rows, of.scored)
