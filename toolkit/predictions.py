@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.labelled import Labelled
-from toolkit.decisions.decide import Decisions
+from toolkit.data.targets import in_words
+from toolkit.decisions.decide import Decisions, as_targets
 from toolkit.metrics.tally import Tally
 from toolkit.outcome import Outcome, number
 from toolkit.probabilities import chunks, open_probabilities, probabilities
-from toolkit.sample_losses import in_words, plainly, sample_losses
+from toolkit.sample_losses import sample_losses
 from toolkit.store import MANIFEST, read_json, read_manifest
 from toolkit.task import UNKNOWN, Classification, Numbers
 
@@ -99,11 +100,7 @@ class Predictions(OutOfFold, Outcome):
         clean = self.metrics["clean"] if self.metrics_path.exists() else {}
         if "decisions" not in clean:
             return self.labelled.decisions(self.oof)
-        found = []
-        for each in clean["decisions"]:
-            fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in each.items()}
-            found.append(Decisions(**fields))
-        return found
+        return [Decisions.stored(each) for each in clean["decisions"]]
 
     def confusions(self) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) out of fold; those of samples in no fold mean nothing."""
@@ -132,8 +129,8 @@ class Predictions(OutOfFold, Outcome):
             table["truth"] = names[labelled.truth[order]]
             table["predicted"] = names[labelled.competition.decode(values)]
         else:
-            table["truth"] = [in_words(task, one) for one in labelled.truth[order]]
-            table["predicted"] = [in_words(task, one) for one in plainly(task, values)]
+            table["truth"] = [in_words(one, task) for one in labelled.truth[order]]
+            table["predicted"] = [in_words(one, task) for one in as_targets(task, values, labelled.competition.scored)]
         return table
 
     def _certainty(self) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from toolkit.decisions.decide import above, grades, unpacked
+from toolkit.decisions.decide import unpacked
 from toolkit.task import IGNORED, MISSING, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
 
 LEAST = 1e-6  # a stored probability of 0 is no proof
@@ -41,30 +41,3 @@ def _negative_log(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _mean(losses: np.ndarray, known: np.ndarray) -> np.ndarray:
     total: np.ndarray = np.where(known, losses, 0).sum(1, dtype=np.float64)
     return total / np.maximum(known.sum(1), 1)
-
-
-def in_words(task: Task, target: np.ndarray) -> str:
-    """One sample's target, or a decided prediction in its form, as text."""
-    if isinstance(task, Labels):
-        given = [name for name, label in zip(task.labels, target, strict=True) if label == 1]
-        unknown = [f"{name}?" for name, label in zip(task.labels, target, strict=True) if label == MISSING]
-        return ", ".join([*given, *unknown]) or "none"
-    if isinstance(task, Heads):
-        named = zip(task.heads, target, strict=True)
-        return ", ".join(f"{name} {classes[at] if at != MISSING else '?'}" for (name, classes), at in named)
-    if isinstance(task, Numbers):
-        named_numbers = zip(task.targets, np.asarray(target, float), strict=True)
-        parts = [f"{name} {value:.6g}" if len(task.targets) > 1 else f"{value:.6g}" for name, value in named_numbers]
-        return ", ".join("?" if "nan" in part else part for part in parts)
-    return task.classes[int(target)]
-
-
-def plainly(task: Task, values: np.ndarray) -> np.ndarray:
-    """Values (n, channels) of whole images in the form of the targets, decided as one would without looking."""
-    if isinstance(task, Labels):
-        return above(values, None).astype(np.int8)
-    if isinstance(task, Grades):
-        return grades(values.sum(1), None, len(task.grades))
-    if isinstance(task, Heads):
-        return np.stack([values[:, span].argmax(1) for span in task.spans], axis=1)
-    return values

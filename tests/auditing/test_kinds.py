@@ -124,7 +124,8 @@ def test_what_is_missing_contradicts_nothing() -> None:
         ("identities", -1, "new"),
         ("labels", [1, 0, -1], "a, c?"),
         ("labels", [0, 0, 0], "none"),
-        ("numbers", [1.5, 1234.56], "x 1.5, y 1235"),
+        ("numbers", [1.5, 1234.56], "x 1.5, y 1234.56"),
+        ("numbers", [np.nan, 2], "x ?, y 2"),
         ("heads", [1, -1], "x b, y ?"),
     ],
 )

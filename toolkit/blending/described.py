@@ -47,9 +47,7 @@ def _described(pool: Pool, blender: Blender, solution: Solution) -> dict[str, An
 
 def decisions_of(described: Mapping[str, Any]) -> Decisions:
     """Of what `blend.json` describes, or of one of its folds; PLAIN where nothing was to be decided."""
-    stored: Mapping[str, Any] = described.get("decisions") or {}
-    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in stored.items()}
-    return Decisions(**values)
+    return Decisions.stored(described.get("decisions") or {})
 
 
 def fold_decisions(described: Mapping[str, Any]) -> list[Decisions]:

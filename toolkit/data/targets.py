@@ -201,13 +201,14 @@ def describe(targets: np.ndarray, task: Task) -> np.ndarray:
 
 
 def in_words(target: np.ndarray, task: Task) -> str:
-    """What one sample's target (...) says, but for masks, which are shown."""
+    """What one sample's target (...) says, or what is predicted in its form; but for masks, which are shown."""
     if isinstance(task, Labels):
         given = [name for name, value in zip(task.labels, target, strict=True) if value == 1]
         unsure = [f"{name}?" for name, value in zip(task.labels, target, strict=True) if value == MISSING]
         return ", ".join([*given, *unsure]) or "none"
     if isinstance(task, Numbers):
-        return ", ".join(f"{name} {value:.4g}" for name, value in zip(task.targets, target, strict=True))
+        texts = ["?" if np.isnan(value) else f"{value:.6g}" for value in np.asarray(target, float)]
+        return ", ".join(f"{name} {text}" for name, text in zip(task.targets, texts, strict=True))
     if isinstance(task, Heads):
         pairs = zip(task.heads, target.tolist(), strict=True)
         return ", ".join(f"{name} {'?' if at == MISSING else classes[at]}" for (name, classes), at in pairs)

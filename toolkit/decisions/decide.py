@@ -3,7 +3,9 @@
 What can be chosen here is fitted out of fold, never on the samples that it is scored on.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,12 @@ class Decisions:
     smallest: tuple[int, ...] | None = None
     unknown: float | None = None
 
+    @classmethod
+    def stored(cls, fields: Mapping[str, Any]) -> "Decisions":
+        """From JSON, in which tuples are lists."""
+        made: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in fields.items()}
+        return cls(**made)
+
 
 PLAIN = Decisions()
 
@@ -43,10 +51,16 @@ def decide(
     """
     if metric.needs == "lists":
         return likeliest(values, getattr(metric, "length", 5), decisions.unknown)
+    if metric.needs == "values":
+        return values.sum(1) if isinstance(task, Grades) else values
+    return as_targets(task, values, scored, decisions)
+
+
+def as_targets(task: Task, values: np.ndarray, scored: tuple[int, ...], decisions: Decisions = PLAIN) -> np.ndarray:
+    """Values float (N, channels, ...) in the form of the task's targets."""
     if isinstance(task, Grades):
-        expected = values.sum(1)
-        return expected if metric.needs == "values" else grades(expected, decisions.cuts, len(task.grades))
-    if metric.needs == "values" or isinstance(task, Numbers):
+        return grades(values.sum(1), decisions.cuts, len(task.grades))
+    if isinstance(task, Numbers):
         return values
     if isinstance(task, Heads):
         return np.stack([values[:, span].argmax(1) for span in task.spans], axis=1)
