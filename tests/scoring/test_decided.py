@@ -11,9 +11,11 @@ from tests.tiny import competition as tiny
 from tests.tiny import labelled
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.metric import CountedMetric
+from toolkit.metrics.organisers import from_function
 from toolkit.runs import Run
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold, tally_within
-from toolkit.task import Labels, Task
+from toolkit.scoring.selection import by_group
+from toolkit.task import Labels, Numbers, Task
 
 
 @dataclass(frozen=True)
@@ -82,3 +84,15 @@ def test_what_is_mixed_is_decided_by_its_own_values_of_the_other_folds(tmp_path:
     found = mixed_decisions([run, run], lambda parts, fold: np.mean(parts, axis=0))
     assert [one.thresholds for one in found] == [(0.0, 0.0), (1.0, 1.0)]
     assert run.tally().arrays()["counts"][:2, 1].tolist() == [2, 0]
+
+
+def test_a_part_of_which_an_organisers_function_says_nothing_has_no_score() -> None:
+    def first_of_each(truth: np.ndarray, said: np.ndarray) -> float:
+        return float(said[truth == 1][0] - said[truth == 0][0])
+
+    metric = from_function(first_of_each, needs="values", lower_is_better=False)
+    of = replace(tiny, task=Numbers(("x",), (8, 8, 3)), metric=metric)
+    part = tally_within(of, np.zeros((4, 1)), np.ones((4, 1), np.float32), np.arange(4))
+    assert np.isnan(part.score())
+    stored = of.tally_of(by_group(0, np.arange(4), part).tally.arrays())
+    assert np.isnan(by_group(0, np.arange(4), stored).tally.score())

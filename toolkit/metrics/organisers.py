@@ -105,6 +105,9 @@ class Called(Samples):
         made = super().__getitem__(rows)
         return replace(made, part=self.part or len(made) < len(self))  # type: ignore[call-arg]
 
+    def as_part(self) -> "Called":
+        return replace(self, part=True)
+
     def score(self) -> float:
         assert isinstance(self.metric, Function)
         try:

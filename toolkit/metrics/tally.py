@@ -66,6 +66,10 @@ class Tally(ABC):
     def arrays(self) -> dict[str, np.ndarray]:
         """To be stored; `Metric.tally_of` makes them a tally again."""
 
+    def as_part(self) -> "Tally":
+        """As of a part of the samples, which may have no score: NaN, where of all of them it is an error."""
+        return self
+
     def without_each(self) -> np.ndarray:
         """Scores (n,) without each row in turn, as of the jackknife."""
         n = len(self)

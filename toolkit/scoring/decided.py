@@ -32,7 +32,8 @@ def tally_within(
     the same samples to fit them on, if others than these; parts: of the groups, each decided by the others.
     """
     of_truth, of_stored = learnt_from or (truth, stored)
-    return decided_tally(competition, truth, stored, _decided(competition, of_truth, of_stored, groups, parts))
+    decided = _decided(competition, of_truth, of_stored, groups, parts)
+    return decided_tally(competition, truth, stored, decided).as_part()
 
 
 def tally_by_fold(

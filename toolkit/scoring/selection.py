@@ -69,7 +69,7 @@ class Selection:
 
 def by_group(number: int, groups: np.ndarray, tally: Tally) -> FoldTally:
     """A fold from its samples' groups, int (N,), and their tally."""
-    return FoldTally(number, np.unique(groups).astype(np.int64), tally.by_group(groups))
+    return FoldTally(number, np.unique(groups).astype(np.int64), tally.by_group(groups).as_part())
 
 
 def pooled(folds: Iterable[FoldTally]) -> Tally:

@@ -78,7 +78,7 @@ def judged_folds(run: Run, judged: str) -> list[FoldTally]:
 def _judged(run: Run, fold: int, stored: Mapping[str, np.ndarray]) -> FoldTally:
     # files of older versions have confusion matrices under their own name
     arrays = {"counts" if name == "confusions" else name: array for name, array in stored.items()}
-    return FoldTally(fold, arrays["groups"], run.labelled.competition.tally_of(arrays))
+    return FoldTally(fold, arrays["groups"], run.labelled.competition.tally_of(arrays).as_part())
 
 
 @lru_cache(maxsize=256)
