@@ -169,11 +169,7 @@ class Samples(Tally):
                 row=np.arange(len(chosen)),
                 rows=len(chosen),
             )
-        order = np.argsort(self.row, kind="stable")
-        starts = np.searchsorted(self.row[order], np.arange(self.rows + 1))
-        picked = [order[starts[one] : starts[one + 1]] for one in chosen]
-        places = np.concatenate(picked) if picked else order[:0]
-        again = np.repeat(np.arange(len(chosen)), [len(one) for one in picked])
+        places, again = samples_of(chosen, self.row, self.rows)
         return replace(self, truth=self.truth[places], predicted=self.predicted[places], row=again, rows=len(chosen))
 
     def joined(self, others: Sequence["Samples"]) -> "Samples":
@@ -214,15 +210,28 @@ class Samples(Tally):
         return found if found is None or weights is not None else found[0]
 
     def holds(self) -> np.ndarray | None:
-        sample = self.metric.holds(self.truth)
-        if sample is None:
-            return None
-        found = np.zeros((self.rows, sample.shape[1]), bool)
-        np.logical_or.at(found, self.row, sample)
-        return found
+        return held_by_row(self.metric.holds(self.truth), self.row, self.rows)
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"truth": self.truth, "predicted": self.predicted, "row": self.row, "rows": np.array(self.rows)}
+
+
+def samples_of(chosen: np.ndarray, row: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the samples (s,) that belong to the chosen (n,) of so many rows, and which of the n they belong to."""
+    order = np.argsort(row, kind="stable")
+    starts = np.searchsorted(row[order], np.arange(rows + 1))
+    picked = [order[starts[one] : starts[one + 1]] for one in chosen]
+    places = np.concatenate(picked) if picked else order[:0]
+    return places, np.repeat(np.arange(len(chosen)), [len(one) for one in picked])
+
+
+def held_by_row(sample: np.ndarray | None, row: np.ndarray, rows: int) -> np.ndarray | None:
+    """bool (rows, C) of what samples hold, (s, C)."""
+    if sample is None:
+        return None
+    found = np.zeros((rows, sample.shape[1]), bool)
+    np.logical_or.at(found, row, sample)
+    return found
 
 
 def stored_tally(metric: Any, arrays: Mapping[str, np.ndarray], scored: tuple[int, ...]) -> Tally:

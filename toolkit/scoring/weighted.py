@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.metrics.tally import Counts, Tally
+from toolkit.metrics.tally import Counts, Tally, held_by_row, samples_of
 
 
 def weigh(tally: Tally, weights: np.ndarray) -> Tally:
@@ -36,11 +36,7 @@ class Weighted(Tally):
 
     def __getitem__(self, rows: Any) -> "Weighted":
         chosen = np.arange(self.rows)[rows]
-        order = np.argsort(self.row, kind="stable")
-        starts = np.searchsorted(self.row[order], np.arange(self.rows + 1))
-        picked = [order[starts[one] : starts[one + 1]] for one in chosen]
-        places = np.concatenate(picked) if picked else order[:0]
-        again = np.repeat(np.arange(len(chosen)), [len(one) for one in picked])
+        places, again = samples_of(chosen, self.row, self.rows)
         return Weighted(self.each[places], self.weight[places], again, len(chosen))
 
     def joined(self, others: Sequence["Weighted"]) -> "Weighted":
@@ -70,12 +66,7 @@ class Weighted(Tally):
         return found if found is None or weights is not None else found[0]
 
     def holds(self) -> np.ndarray | None:
-        sample = self.each.holds()
-        if sample is None:
-            return None
-        found = np.zeros((self.rows, sample.shape[1]), bool)
-        np.logical_or.at(found, self.row, sample)
-        return found
+        return held_by_row(self.each.holds(), self.row, self.rows)
 
     def arrays(self) -> dict[str, np.ndarray]:
         raise NotImplementedError("weighted tallies are made anew, not stored")
