@@ -116,7 +116,7 @@ def _labels(run: Run) -> list[Block]:
             ]
         )
     unit = "pixels looked at" if task.masks else "known"
-    columns = ("label", unit, "of these so", *_metric_column(run), "AUC", "average precision")
+    columns = ("label", unit, "of these yes", *_metric_column(run), "AUC", "average precision")
     return [Row(charts), Table("", columns, rows)]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import toolkit
+from toolkit.competition import Competition
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
 from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, number
@@ -116,7 +117,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         (f"{int(dropped):,}", "dropped by the cleaning list"),
         (f"{len(np.unique(labelled.group[inside])):,}", "groups of one origin"),
         (f"{labelled.folds}", "folds"),
-        (f"{len(competition.scored)}", f"{_noun(competition.task)} that are scored"),
+        (f"{len(competition.scored)}", _scored(competition)),
         (f"{len(labelled.test_images):,}", "test images at hand"),
         (f"{len(material.runs):,}", "runs"),
     ]
@@ -125,6 +126,13 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         (int((inside & ~labelled.trained).sum()), "of those dropped are still scored"),
     ]
     return [*facts, *((f"{number:,}", text) for number, text in changed if number)]
+
+
+def _scored(competition: Competition) -> str:
+    noun = _noun(competition.task)
+    if len(competition.scored) > 1:
+        return f"{noun} that are scored"
+    return f"{noun.removesuffix('es' if noun == 'classes' else 's')} that is scored"
 
 
 def _noun(task: Task) -> str:
@@ -228,7 +236,8 @@ def _submissions(material: Material) -> Section:
     columns = ("submission", "built", "clean", *has, "public", "private")
     rows = []
     for line in reversed(lines):
-        scores = [line[name] or "-" for name in ("clean", *has, "public", "private")]
+        found = [line[name] for name in ("clean", *has, "public", "private")]
+        scores = [number(float(one)) if one else "-" for one in found]
         rows.append([identity(line), line["time"][:16].replace("T", " "), *scores])
     blocks: list[Block] = [Table("", columns, rows, "Newest first.")]
     charts = forecast_charts(material.past, material.forecast, material.local)
