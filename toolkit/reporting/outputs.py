@@ -166,6 +166,8 @@ def _numbers(run: Run, task: Numbers) -> list[Block]:
             ]
         )
     columns = ("number", "known", *_metric_column(run), "RMSE", "MAE", "bias", "R2")
+    once = [at for at, name in enumerate(columns) if name not in columns[:at]]  # the metric may be one of them
+    columns, rows = tuple(columns[at] for at in once), [[row[at] for at in once] for row in rows]
     return [*blocks, Table("", columns, rows, "Bias: the mean of predicted less truth.")]
 
 

@@ -15,7 +15,7 @@ import toolkit
 from toolkit.competition import Competition
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, number
+from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, duration, number
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.progress import SILENT, Progress
@@ -203,6 +203,12 @@ def _without(score: Mapping[str, Any]) -> str:
     return f", without the blend's {' and '.join(score['without'])}" if "without" in score else ""
 
 
+def _value(name: str, value: str | int | float) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return duration(value) if name.endswith("seconds") else number(value)
+
+
 def _search(labelled: Labelled) -> Section:
     folder = labelled.workspace.search
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
@@ -211,7 +217,7 @@ def _search(labelled: Labelled) -> Section:
         return Section("Search", [], "No search was made: the recipes are hand-made.")
     blocks: list[Block] = []
     rows = [
-        [name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)]
+        [name.replace("_", " "), _value(name, value)]
         for name, value in summary.items()
         if isinstance(value, str | int | float)
     ]
