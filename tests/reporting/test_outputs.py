@@ -136,7 +136,7 @@ def test_numbers_have_their_errors_beside_them(tmp_path: Path) -> None:
 def test_grades_are_counted_by_the_cuts_of_their_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = left("retina", tmp_path)
     found = [Decisions(cuts=(0.1, 0.2, 0.3, 0.4)), PLAIN, Decisions(cuts=(9, 9, 9, 9))]
-    monkeypatch.setattr(type(run.labelled), "decisions", lambda self, stored: found)
+    monkeypatch.setattr(type(run), "fold_decisions", found)
     section = outputs_section(run)
     assert section is not None
     grades, decided = tables(section)
@@ -165,7 +165,7 @@ def test_pixels_that_are_ignored_are_not_looked_at(tmp_path: Path) -> None:
 def test_thresholds_and_smallest_regions_are_shown_by_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = left("spots", tmp_path)
     found = [Decisions(thresholds=(0.25, 0.5), smallest=(0, 1200))] * 3
-    monkeypatch.setattr(type(run.labelled), "decisions", lambda self, stored: found)
+    monkeypatch.setattr(type(run), "fold_decisions", found)
     section = outputs_section(run)
     assert section is not None
     assert tables(section)[-1].rows == [
