@@ -186,7 +186,8 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
     prediction = predicted(blood_cells, given, "cpu")
     assert len(set(prediction.labels)) > 2
     blood_cells.write_submission(prediction, tmp_path / "s.zip")
-    figures, _ = check_submission(blood_cells, prediction, tmp_path / "s.zip", tmp_path / "none", Said(30, *np.ones((4, 8))))
+    said = Said(30, *np.ones((4, 8)))
+    figures, _ = check_submission(blood_cells, prediction, tmp_path / "s.zip", tmp_path / "none", said)
     assert figures["agreement"] == 1 or figures["ties"] > 0
     assert figures["checked"] == 30 and figures["peak_bytes"] > 1e8
 
