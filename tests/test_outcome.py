@@ -39,4 +39,5 @@ def test_scores_of_any_size_have_the_digits_that_count() -> None:
     ]
     assert [number(one) for one in (0.0, 0.00023456, -0.5)] == ["0.0000", "0.0002346", "-0.5000"]
     assert [number(one, "+") for one in (0.00023456, -12.5)] == ["+0.0002", "-12.5000"]
+    assert number(-1e-9, "+") == "+0.0000" and number(-0.0) == "0.0000"
     assert number(0.66666, digits=3) == "0.667" and number(float("inf")) == "inf"

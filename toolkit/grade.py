@@ -23,7 +23,13 @@ def grade(project: Project, options: argparse.Namespace) -> "Grade":
 
 def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--submission", type=Path, metavar="FILE", help="default: the newest in the ledger")
-    made.add_argument("--truth", type=Path, metavar="FILE", help="default: the practice data's truth")
+    made.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="an .npz with `targets`, a row a test image, in the form and order of the competition's `load`, and for "
+        "code the test `images` (default: the practice data's truth)",
+    )
 
 
 if __name__ == "__main__":

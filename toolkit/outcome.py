@@ -96,7 +96,7 @@ def number(score: float, sign: str = "", digits: int = 4) -> str:
     size = abs(score)
     if not size >= 100:
         tiny = 0 < size < TINY and not sign
-        return f"{score:.{digits}g}" if tiny else f"{score:{sign}.{digits}f}"
+        return f"{score:.{digits}g}" if tiny else f"{score:{sign}z.{digits}f}"  # z: no -0.0000
     left = max(0, digits + 1 - math.floor(math.log10(size))) if math.isfinite(size) else 0
     return f"{score:{sign},.{left}f}"
 

@@ -1,6 +1,7 @@
 """The audit: what it proposes, what it leaves on disk, and that it never overwrites."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from tests.conftest import real_data
 from toolkit.auditing.audit import Audit, audit, explain
 from toolkit.auditing.label_errors import label_quality
 from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset
 from toolkit.probabilities import probabilities
 from toolkit.store import Workspace
 
@@ -37,6 +39,22 @@ def test_what_it_leaves_and_tells(competition: Competition, drawn: dict[str, Pat
     assert told["groups"] == table["group"].nunique() and (told["shift_auc"] is None) == (not told["test_images"])
     shown = found._repr_html_()
     assert f"{competition.name}: " in shown and "repeated " in shown and str(found.workspace.page) in shown
+
+
+def test_groups_of_the_competition_are_counted_on_the_page(
+    mars: Competition, drawn: dict[str, Path], tmp_path: Path
+) -> None:
+    def load(folder: Path) -> Dataset:
+        dataset = mars.load(folder)
+        return replace(dataset, groups=np.arange(len(dataset.images)) // 4)
+
+    found = look(replace(mars, load=load), drawn, tmp_path)
+    dropped = found.proposal.loc[found.proposal["action"] == "drop", "index"]
+    groups = found.table.loc[~found.table["index"].isin(dropped), "group"].nunique()
+    assert (
+        groups <= -(-len(found.table) // 4)
+        and f"<b>{groups}</b>groups of one origin" in found.workspace.page.read_text()
+    )
 
 
 def test_a_second_look_finds_the_same_and_keeps_an_edited_list(

@@ -63,7 +63,9 @@ def test_tiles_two_apart_are_no_relatives_and_what_stays_whole_counts_once() -> 
     assert mimicry(none, links, whole, kept, 9).plain.share == pytest.approx(np.mean([0.8, 0.8, 0.8, 0]))
     kept[1] = False
     alone = mimicry(none, links, rows, kept, 9)
-    assert alone.plain.share == 0 and alone.verdict == GROUPS and "no relatives among each other" in alone.words
+    assert (
+        alone.plain.share == 0 and alone.verdict == GROUPS and "no relatives among the training images" in alone.words
+    )
 
 
 def test_relatives_that_are_dropped_do_not_count_and_exact_copies_are_left_out_of_the_comparison() -> None:

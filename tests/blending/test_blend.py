@@ -233,7 +233,8 @@ def test_a_blend_gets_the_score_that_its_runs_got_later_and_says_how(project: Pr
     train(tmp_path, QUICK, recipe="second")
     blend = project.ensemble(views=PLAIN, blender="mean")
     before = blend.metrics
-    missing = f"the blend has no stress score, as not all of its runs have one: `train --recipe {run.recipe_path}`"
+    missing = "the blend has no stress score, as not all runs of its cross-fitting have one"
+    missing += f": `train --recipe {run.recipe_path}`"
     assert before["stress"] is None and any(str(told).startswith(missing) for told in blend.told())
     train(tmp_path, recipe=str(run.recipe_path))
     after = project.ensemble(views=PLAIN, blender="mean").metrics

@@ -23,6 +23,7 @@ from toolkit.networks.tta import EXACT, apply_view, parse_view
 from toolkit.recipe import Recipe, override
 from toolkit.store import hash_file
 from toolkit.submission.checks import check_submission, predicted
+from toolkit.submission.doubts import Said
 from toolkit.submission.torchscript import export
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")  # docs/design.md says why it is used all the same
@@ -185,7 +186,8 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
     prediction = predicted(blood_cells, given, "cpu")
     assert len(set(prediction.labels)) > 2
     blood_cells.write_submission(prediction, tmp_path / "s.zip")
-    figures, _ = check_submission(blood_cells, prediction, tmp_path / "s.zip", tmp_path / "none", np.ones(8, int))
+    said = Said(30, *np.ones((4, 8)))
+    figures, _ = check_submission(blood_cells, prediction, tmp_path / "s.zip", tmp_path / "none", said)
     assert figures["agreement"] == 1 or figures["ties"] > 0
     assert figures["checked"] == 30 and figures["peak_bytes"] > 1e8
 

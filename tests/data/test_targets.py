@@ -66,7 +66,7 @@ def test_numbers_are_kept_even_by_their_quantiles() -> None:
     found = describe(values, NUMBERS)
     assert found.shape == (6, BINS + 1) and found[2].tolist() == [0] * BINS + [1]
     assert found[:, :BINS].argmax(1)[[1, 4, 3, 0, 5]].tolist() == list(range(BINS))
-    assert names_of(NUMBERS)[0] == "speed, 1 of 5"
+    assert names_of(NUMBERS)[0] == "speed, fifth 1"
 
 
 @pytest.mark.parametrize(

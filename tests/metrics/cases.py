@@ -1,5 +1,6 @@
 """Every metric with what it is drawn from, and what a second implementation says."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -57,7 +58,8 @@ class Case:
     reference: Reference
 
     def __repr__(self) -> str:
-        return f"{type(self.task).__name__}-{self.metric}"
+        """Its name as a test, the same in every process."""
+        return re.sub(" at 0x[0-9a-f]+", "", f"{type(self.task).__name__}-{self.metric}")
 
 
 def classes_of(number: int) -> Draw:

@@ -64,7 +64,12 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
     search = project.workspace.search
     search.mkdir()
     (search / "history.png").write_bytes(PIXEL)
-    summary = {"trials": 12, "importances": {"optimizer.lr": 0.7, "model.dropout": 0.3}}
+    summary = {
+        "trials": 12,
+        "naive": 17.6266,
+        "seconds": 81.67,
+        "importances": {"optimizer.lr": 0.7, "model.dropout": 0.3},
+    }
     write_json(search / "summary.json", summary)
     report = project.report()
     page = report.path.read_text(encoding="utf-8")
@@ -80,6 +85,8 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
         "The weakest family is",
         "What decides the score",
         "<td>12</td>",
+        "<td>17.6266</td>",
+        "<td>1 min 22 s</td>",
         "mean-2",
         "Augmented images",
         f"held out, {held['low']:.3f} to {held['high']:.3f}: no choice on these folds has seen it",

@@ -86,7 +86,7 @@ class Audit(Outcome):
             first = self.shift.by_property.iloc[0]
             more = "more" if first["auc"] > 0.5 else "less"
             yield (
-                f"train against test images: AUC {self.shift.auc:.2f} (0.5: alike); most telling: "
+                f"train against test images: AUC {self.shift.auc:.2f} (up to 0.5: alike); most telling: "
                 f"{first['property']}, {more} of it in the test images (AUC {first['auc']:.2f} alone)"
             )
         if self.mimicry is not None:
@@ -159,7 +159,8 @@ def audit(competition: Competition, workspace: Workspace, raw: Path, workers: in
         mimics = mimicry(relatives, findings.links, whole, kept, len(dataset.test_images))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))
-    page = audit_page(competition, dataset, findings, proposal, shift, workspace.evidence, relatives, mimics)
+    whole = table["group"].to_numpy()
+    page = audit_page(competition, dataset, whole, findings, proposal, shift, workspace.evidence, relatives, mimics)
     write_text(workspace.page, page)
     return Audit(competition, workspace, dataset, table, proposal, shift, mimics, known, note)
 

@@ -67,7 +67,10 @@ class Mimicry:
     @property
     def words(self) -> str:
         if not self.plain.share:
-            return "training images have no relatives among each other: group folds and plain folds are the same"
+            return (
+                "no relatives among the training images were found that the competition's own groups don't keep "
+                "together: group folds and plain folds are the same"
+            )
         held_against = (
             f"{self.test.share:.1%} ({self.test.low:.1%} to {self.test.high:.1%}) of the test images have a relative "
             f"in training, {self.plain.share:.1%} of the validation images would have one in {self.folds} plain folds"

@@ -30,6 +30,7 @@ MEMBERS = 6  # of a group
 def audit_page(
     competition: Competition,
     dataset: Dataset,
+    whole: np.ndarray,
     findings: Findings,
     proposal: pd.DataFrame,
     shift: Shift | None,
@@ -37,14 +38,18 @@ def audit_page(
     relatives: pd.DataFrame | None,
     mimicry: Mimicry | None,
 ) -> str:
-    """The HTML of the whole audit. relatives: of test images, and what follows for the folds, where that is known."""
+    """The HTML of the whole audit.
+
+    whole: group of each sample, the competition's own included. relatives: of test images, and what follows for the
+    folds, where that is known.
+    """
     dropped = set(proposal.loc[proposal["action"] == "drop", "index"])
     keep = np.array([int(name) not in dropped for name in dataset.ids])
     group = groups_found(dataset, findings)
     facts = [
         (f"{len(dataset.images):,}", "training samples"),
         (f"{len(dataset.ids) - keep.sum():,}", "to drop"),
-        (f"{len(np.unique(group[keep])):,}", "groups of one origin"),
+        (f"{len(np.unique(whole[keep])):,}", "groups of one origin"),
         (f"{int((proposal['action'] == 'relabel?').sum()):,}", "labels to look at"),
         (f"{len(dataset.test_images):,}", "test images"),
     ]
@@ -63,10 +68,14 @@ def audit_page(
         *(_shift(competition, dataset, shift) if shift is not None else []),
         *(_relatives(competition, dataset, relatives, mimicry) if relatives is not None and mimicry else []),
     ]
-    todo = [*_todo(proposal, shift), *([f"{mimicry.words}."] if mimicry else [])]
+    todo = [*_todo(proposal, shift), *([_sentence(mimicry.words)] if mimicry else [])]
     if competition.symmetries is None:
-        todo.append(f"{ASK_SYMMETRIES}.")
+        todo.append(_sentence(ASK_SYMMETRIES))
     return render(Page(f"Audit of {competition.name}", facts, todo, list(sections)))
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _todo(proposal: pd.DataFrame, shift: Shift | None) -> list[str]:
@@ -120,7 +129,8 @@ def _label_table(task: Labels | Heads, targets: np.ndarray) -> Table:
         [name, f"{n:,}", f"{n / max(len(targets) - lacking, 1):.2%}", f"{lacking:,}"]
         for name, n, lacking in zip(task.classes, counts, missing, strict=True)
     ]
-    return Table("Classes", ("class", "images", "share of the known", "not known"), rows)
+    title, name = ("Labels", "label") if isinstance(task, Labels) else ("Classes", "class")
+    return Table(title, (name, "images", "share of the known", "not known"), rows)
 
 
 def _number_table(task: Numbers, targets: np.ndarray) -> Table:
@@ -231,7 +241,7 @@ def _shift(competition: Competition, dataset: Dataset, shift: Shift) -> list[Tab
     ]
     note = (
         f"A classifier that sees these properties tells test from training images with an AUC of {shift.auc:.2f} "
-        "(0.5: not at all, 1: always). Below, medians, and the AUC of each property alone."
+        "(up to 0.5: not at all, 1: always). Below, medians, and the AUC of each property alone."
     )
     order = np.argsort(-shift.probabilities)[:SHOWN]
     figures = [(f"test image {row}", _alone(dataset.test_images[row])) for row in order]
@@ -250,7 +260,7 @@ def _relatives(
         "none": mimicry.tests - mimicry.related,
     }
     rows = [[name, f"{count:,}", f"{count / mimicry.tests:.1%}"] for name, count in counts.items()]
-    note = f"{mimicry.words}. An image is counted by its surest relative."
+    note = f"{_sentence(mimicry.words)} An image is counted by its surest relative."
     table = Table("Test images by their relatives in training", ("relative", "test images", "share"), rows, note)
     each = relatives.sort_values("similarity", ascending=False, kind="stable").drop_duplicates("test")
     if each.empty:

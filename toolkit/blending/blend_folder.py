@@ -155,7 +155,7 @@ class Blend(Predictions):
             f"in sample {number(metrics['naive'])}, which is {number(metrics['optimism'], '+')} of optimism"
         )
         told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]
-        if len(self.runs) > 1:
+        if len(self.runs) > 1 and self.name != "single":
             told.append(
                 f"the best single run, chosen in the same way: {number(metrics['single'])}; the gain of "
                 f"{number(metrics['gain'], '+')} is real with probability {metrics['gain_is_real']:.2f}"
@@ -193,7 +193,9 @@ class Blend(Predictions):
                 missing[name] = " and ".join(f"`train --recipe {path}`" for path in lacking)
         for recipes in dict.fromkeys(filter(None, missing.values())):
             names = " and no ".join(name for name, each in missing.items() if each == recipes)
-            told.append(f"the blend has no {names}, as not all of its runs have one: {recipes}, then `ensemble`")
+            told.append(
+                f"the blend has no {names}, as not all runs of its cross-fitting have one: {recipes}, then `ensemble`"
+            )
         return told
 
     def _row(self, one: dict[str, Any]) -> list[str]:

@@ -172,7 +172,7 @@ def _in_bins(column: np.ndarray) -> np.ndarray:
 def names_of(task: Task) -> tuple[str, ...]:
     """What the columns of `holds` are called."""
     if isinstance(task, Numbers):
-        return tuple(f"{name}, {at + 1} of {BINS}" for name in task.targets for at in range(BINS))
+        return tuple(f"{name}, fifth {at + 1}" for name in task.targets for at in range(BINS))
     return task.classes
 
 

@@ -55,7 +55,9 @@ def stress_section(run: Run) -> Section:
     metrics = run.metrics
     stress = metrics.get("stress")
     if not stress:
-        return Section("Stress", [], "No stress score was measured for the best run: train without `--stress none`.")
+        return Section(
+            "Stress", [], f"No stress score was measured for the best run: `train --recipe {run.recipe_path}`."
+        )
     clean = metrics["clean"]["score"]
     families = {member.name: member.family for member in suite(run.labelled.images.shape[3])}
     sign = run.labelled.competition.metric.sign

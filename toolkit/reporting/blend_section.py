@@ -31,12 +31,12 @@ def blend_section(material: Material) -> Section:
     included = "as it was asked for" if blend.asked else "the choice of the way included"
     words = [
         f"{blend.name}: {material.metric} {interval(clean)}, cross-fitted, {included}; in sample "
-        f"{number(metrics['naive'])}, {metrics['optimism']:+.4f} of optimism."
+        f"{number(metrics['naive'])}, {number(metrics['optimism'], '+')} of optimism."
     ]
-    if len(blend.shares) > 1:
+    if len(blend.shares) > 1 and blend.name != "single":
         words.append(
-            f"The best single run, chosen alike: {number(metrics['single'])}; the gain of {metrics['gain']:+.4f} "
-            f"is real with probability {metrics['gain_is_real']:.2f}."
+            f"The best single run, chosen alike: {number(metrics['single'])}; the gain of "
+            f"{number(metrics['gain'], '+')} is real with probability {metrics['gain_is_real']:.2f}."
         )
     if metrics.get("gave_way"):
         words.append(f"{gave_way(metrics['gave_way'])}.")

@@ -116,7 +116,7 @@ def _labels(run: Run) -> list[Block]:
             ]
         )
     unit = "pixels looked at" if task.masks else "known"
-    columns = ("label", unit, "of these so", *_metric_column(run), "AUC", "average precision")
+    columns = ("label", unit, "of these yes", *_metric_column(run), "AUC", "average precision")
     return [Row(charts), Table("", columns, rows)]
 
 
@@ -166,6 +166,8 @@ def _numbers(run: Run, task: Numbers) -> list[Block]:
             ]
         )
     columns = ("number", "known", *_metric_column(run), "RMSE", "MAE", "bias", "R2")
+    once = [at for at, name in enumerate(columns) if name not in columns[:at]]  # the metric may be one of them
+    columns, rows = tuple(columns[at] for at in once), [[row[at] for at in once] for row in rows]
     return [*blocks, Table("", columns, rows, "Bias: the mean of predicted less truth.")]
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 import toolkit
+from toolkit.competition import Competition
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, number
+from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, duration, number
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.progress import SILENT, Progress
@@ -116,7 +117,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         (f"{int(dropped):,}", "dropped by the cleaning list"),
         (f"{len(np.unique(labelled.group[inside])):,}", "groups of one origin"),
         (f"{labelled.folds}", "folds"),
-        (f"{len(competition.scored)}", f"{_noun(competition.task)} that are scored"),
+        (f"{len(competition.scored)}", _scored(competition)),
         (f"{len(labelled.test_images):,}", "test images at hand"),
         (f"{len(material.runs):,}", "runs"),
     ]
@@ -125,6 +126,13 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         (int((inside & ~labelled.trained).sum()), "of those dropped are still scored"),
     ]
     return [*facts, *((f"{number:,}", text) for number, text in changed if number)]
+
+
+def _scored(competition: Competition) -> str:
+    noun = _noun(competition.task)
+    if len(competition.scored) > 1:
+        return f"{noun} that are scored"
+    return f"{noun.removesuffix('es' if noun == 'classes' else 's')} that is scored"
 
 
 def _noun(task: Task) -> str:
@@ -195,6 +203,12 @@ def _without(score: Mapping[str, Any]) -> str:
     return f", without the blend's {' and '.join(score['without'])}" if "without" in score else ""
 
 
+def _value(name: str, value: str | int | float) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return duration(value) if name.endswith("seconds") else number(value)
+
+
 def _search(labelled: Labelled) -> Section:
     folder = labelled.workspace.search
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
@@ -203,7 +217,7 @@ def _search(labelled: Labelled) -> Section:
         return Section("Search", [], "No search was made: the recipes are hand-made.")
     blocks: list[Block] = []
     rows = [
-        [name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)]
+        [name.replace("_", " "), _value(name, value)]
         for name, value in summary.items()
         if isinstance(value, str | int | float)
     ]
@@ -228,7 +242,8 @@ def _submissions(material: Material) -> Section:
     columns = ("submission", "built", "clean", *has, "public", "private")
     rows = []
     for line in reversed(lines):
-        scores = [line[name] or "-" for name in ("clean", *has, "public", "private")]
+        found = [line[name] for name in ("clean", *has, "public", "private")]
+        scores = [number(float(one)) if one else "-" for one in found]
         rows.append([identity(line), line["time"][:16].replace("T", " "), *scores])
     blocks: list[Block] = [Table("", columns, rows, "Newest first.")]
     charts = forecast_charts(material.past, material.forecast, material.local)

@@ -57,6 +57,8 @@ def grade(competition: Competition, submission: Path, truth: Path, ids: np.ndarr
     """
     if not truth.exists():
         raise UserError(f"{truth} does not exist; check --truth")
+    if truth.suffix != ".npz":
+        raise UserError(f"{truth}: the truth is an .npz with `targets`, in the form that `load` returns (--help)")
     task, metric, known = competition.task, competition.metric, Npz(truth)
     targets = truth_array(task, known["targets"], f"{truth}: targets")
     images = np.empty((len(targets), *task.image_shape), np.uint8)
