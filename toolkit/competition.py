@@ -12,7 +12,7 @@ import numpy as np
 
 from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_labels
 from toolkit.decisions.decide import PLAIN, Decisions, decide
-from toolkit.errors import UserError
+from toolkit.errors import UserError, said_by
 from toolkit.metrics.confusion import decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
@@ -253,7 +253,7 @@ class Competition:
 def load_competition(folder: str | Path) -> Competition:
     """Import the package at `folder` and return its `competition`.
 
-    Raises UserError if there is none.
+    Raises UserError if there is none, or if its code fails.
     """
     path = Path(folder).resolve()
     if not (path / "__init__.py").exists():
@@ -261,7 +261,12 @@ def load_competition(folder: str | Path) -> Competition:
     root = str(path.parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)
-    module: Any = importlib.import_module(f"{path.parent.name}.{path.name}")
+    try:
+        module: Any = importlib.import_module(f"{path.parent.name}.{path.name}")
+    except UserError:
+        raise
+    except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it
+        raise UserError(f"the competition {folder} can't be read: {said_by(error, path)}") from error
     if not isinstance(getattr(module, "competition", None), Competition):
         raise UserError(f"{path / '__init__.py'} defines no `competition = Competition(…)`")
     competition: Competition = module.competition

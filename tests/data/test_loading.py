@@ -130,3 +130,11 @@ def test_practice_data_are_drawn_once(mars: Competition, tmp_path: Path) -> None
     folders = [draw_practice(mars, workspace, 0, 24, Listening()) for _ in range(2)]
     assert folders == [workspace.practice / "raw"] * 2 and (folders[0] / FILES["mars"]).exists()
     assert drawn == [f"drew practice data in {workspace.practice}"]
+
+
+def test_a_load_that_fails_is_named_with_its_line(mars: Competition, tmp_path: Path) -> None:
+    def of_the_wrong_column(folder: Path) -> Dataset:
+        raise KeyError("level")
+
+    wrong = replace(mars, load=of_the_wrong_column)
+    refused(wrong, write(tmp_path / "raw", "mars"), "can't load", "test_loading.py, line ", ": KeyError: 'level'")
