@@ -16,7 +16,7 @@ from toolkit.errors import UserError, said_by
 from toolkit.metrics.confusion import decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
-from toolkit.task import Classification, Task
+from toolkit.task import Classification, Task, check_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -147,6 +147,7 @@ class Competition:
     tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
 
     def __post_init__(self) -> None:
+        check_task(self.task)
         object.__setattr__(self, "metric", metric_of(self.metric, self.task))
         if self.try_submission is not None and not self._may_be_code:
             raise ValueError(

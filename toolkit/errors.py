@@ -17,7 +17,7 @@ class UserError(Exception):
 
 
 def said_by(error: BaseException, folder: Path) -> str:
-    """What went wrong in code that isn't ours, as one line: the file under `folder`, its line, the kind, the reason."""
+    """What went wrong in code that isn't ours, as one line: file under `folder`, its line, kind, reason."""
     reason = " ".join(str(error).split()) or "no reason given"
     if isinstance(error, SyntaxError):  # has the line itself, no frame
         return f"{error.filename}, line {error.lineno}: {error.msg}"

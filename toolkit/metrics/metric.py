@@ -1,7 +1,8 @@
 """What all metrics have in common: a name, a direction, what they need, and how samples become a score."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from dataclasses import fields, is_dataclass
+from typing import ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 
@@ -35,6 +36,11 @@ class Metric:
         if not isinstance(task, self.tasks):
             kinds = " or ".join(one.__name__ for one in self.tasks)
             raise ValueError(f"{type(self).__name__} scores {kinds}, the task is {type(task).__name__}")
+        for each in fields(self) if is_dataclass(self) else ():
+            words, value = get_args(each.type), getattr(self, each.name)
+            if get_origin(each.type) is Literal and value not in words:  # it would be taken for another one of them
+                known = ", ".join(map(repr, words))
+                raise ValueError(f"{type(self).__name__} has {each.name}={value!r}, expected one of {known}")
         for name in self.ignore:
             if name not in task.classes:
                 raise ValueError(f"the metric ignores {name!r}, which is not among {task.classes}")
