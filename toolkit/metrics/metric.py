@@ -21,6 +21,7 @@ class Metric:
     name: str
     ignore: tuple[str, ...] = ()  # classes that are not scored
     needs: Needs = "labels"
+    tidy: ClassVar[bool] = False  # are values refused of which a row's sum isn't 1 to the last digit?
     lower_is_better: bool = False
     low: float = 0.0  # what no score is below
     high: float = 1.0  # and above; inf: there is no end
