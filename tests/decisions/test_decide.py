@@ -63,11 +63,11 @@ def test_packed_masks_are_unpacked_again(masks: np.ndarray) -> None:
 
 def test_an_organisers_function_gets_rows_whose_sum_is_one() -> None:
     """They check it, to 1e-8 and more closely, where values in 16 bits miss it."""
-    task, values = Classification(("a", "b", "c"), SHAPE), np.float32([[0.1, 0.2, 0.6997], [0, 0.5, 0.5001]])
+    task, values = Classification(("a", "b", "c"), SHAPE), np.array([[0.1, 0.2, 0.6997], [0, 0.5, 0.5001]], np.float32)
     metric = from_function(lambda truth, said: 0.0, needs="values", lower_is_better=True)
     said = decide(task, metric, values, (0, 1, 2))
     assert said.dtype == np.float64 and np.abs(said.sum(1) - 1).max() < 1e-12
     heads = Heads((("x", ("a", "b")), ("y", ("c", "d"))), SHAPE)
-    values = np.float32([[0.3, 0.6999, 0.2, 0.8002]])
+    values = np.array([[0.3, 0.6999, 0.2, 0.8002]], np.float32)
     said = decide(heads, metric, values, ())
     assert np.abs(said.reshape(2, 2).sum(1) - 1).max() < 1e-12

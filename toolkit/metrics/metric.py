@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 
@@ -37,14 +37,14 @@ class Metric:
         if not isinstance(task, self.tasks):
             kinds = " or ".join(one.__name__ for one in self.tasks)
             raise ValueError(f"{type(self).__name__} scores {kinds}, the task is {type(task).__name__}")
-        for each in fields(self) if is_dataclass(self) else ():
-            words, value = get_args(each.type), getattr(self, each.name)
-            if get_origin(each.type) is Literal and value not in words:  # it would be taken for another one of them
+        for name, words in _words(self):
+            value = getattr(self, name)
+            if value not in words:  # it would be taken for another of them
                 known = ", ".join(map(repr, words))
-                raise ValueError(f"{type(self).__name__} has {each.name}={value!r}, expected one of {known}")
-        for name in self.ignore:
-            if name not in task.classes:
-                raise ValueError(f"the metric ignores {name!r}, which is not among {task.classes}")
+                raise ValueError(f"{type(self).__name__} has {name}={value!r}, expected one of {known}")
+        for ignored in self.ignore:
+            if ignored not in task.classes:
+                raise ValueError(f"the metric ignores {ignored!r}, which is not among {task.classes}")
         return self
 
     def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
@@ -61,6 +61,14 @@ class Metric:
     def classes(self, task: Task, scored: tuple[int, ...]) -> tuple[str, ...]:
         """Names of what `by_class` of a tally scores."""
         return task.classes
+
+
+def _words(metric: Any) -> list[tuple[str, tuple[Any, ...]]]:
+    """Fields that take one of a few words, and these."""
+    if not is_dataclass(metric):
+        return []
+    kinds: list[tuple[str, Any]] = [(one.name, one.type) for one in fields(metric)]
+    return [(name, get_args(kind)) for name, kind in kinds if get_origin(kind) is Literal]
 
 
 class CountedMetric(Metric):
