@@ -156,3 +156,18 @@ def test_a_recipe_from_a_file_keeps_its_seed_takes_fields_and_obeys_the_rules(tm
     strict = replace(tiny.competition, rules=replace(tiny.competition.rules, pretrained=False))
     with pytest.raises(UserError, match="recipe found asks for pretrained weights"):
         choose_recipe(strict, str(path), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\nraise ValueError('no\\nsuch')", "__init__.py, line 2: ValueError: no such"),
+        ("import pandas\nfrom pandas import nothing", "__init__.py, line 2: ImportError: "),
+        ("x = 1\nx = = 2", "__init__.py, line 2: invalid syntax"),
+    ],
+)
+def test_code_that_fails_is_named_with_its_line(text: str, said: str, tmp_path: Path) -> None:
+    name = f"fails{sum(map(ord, text))}"  # modules of one name are imported once
+    with pytest.raises(UserError) as caught:
+        load_competition(package(tmp_path / name / "fails", text))
+    assert said in str(caught.value) and "\n" not in str(caught.value)

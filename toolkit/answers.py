@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toolkit.decisions.decide import PLAIN, Decisions, decide, unpacked
+from toolkit.decisions.decide import PLAIN, Decisions, decide, tidy, unpacked
 from toolkit.metrics.confusion import decode
 from toolkit.metrics.metric import Metric
 from toolkit.probabilities import chunks, probabilities
@@ -95,19 +95,13 @@ class SandboxRun:
 
 
 def tidy_values(task: Task, stored: np.ndarray, known: Known | None = None) -> np.ndarray:
-    """As `Prediction.values` has them: rows stored in 16 bits miss a sum of 1 by up to 3e-4, which graders refuse."""
-    made = probabilities(stored).astype(np.float32 if task.masks else np.float64)
+    """As `Prediction.values` has them."""
+    made = probabilities(stored)
     if known is not None:
         rows, targets = known
         said = values_of(task, targets)
         made[rows] = np.where(np.isnan(said), made[rows], said)
-    for output, span in zip(task.outputs, task.spans, strict=True):
-        if output.kind != "numbers":
-            np.clip(made[:, span], 0, 1, out=made[:, span])
-        if output.kind == "classes":
-            sums = made[:, span].sum(1, keepdims=True)
-            np.divide(made[:, span], sums, out=made[:, span], where=sums > 0)
-    return made
+    return tidy(task, made)
 
 
 def answer_of(

@@ -12,11 +12,11 @@ import numpy as np
 
 from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_labels
 from toolkit.decisions.decide import PLAIN, Decisions, decide
-from toolkit.errors import UserError
+from toolkit.errors import UserError, said_by
 from toolkit.metrics.confusion import decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
-from toolkit.task import Classification, Task
+from toolkit.task import Classification, Task, check_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -147,6 +147,7 @@ class Competition:
     tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
 
     def __post_init__(self) -> None:
+        check_task(self.task)
         object.__setattr__(self, "metric", metric_of(self.metric, self.task))
         if self.try_submission is not None and not self._may_be_code:
             raise ValueError(
@@ -253,7 +254,7 @@ class Competition:
 def load_competition(folder: str | Path) -> Competition:
     """Import the package at `folder` and return its `competition`.
 
-    Raises UserError if there is none.
+    Raises UserError if there is none, or if its code fails.
     """
     path = Path(folder).resolve()
     if not (path / "__init__.py").exists():
@@ -261,7 +262,12 @@ def load_competition(folder: str | Path) -> Competition:
     root = str(path.parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)
-    module: Any = importlib.import_module(f"{path.parent.name}.{path.name}")
+    try:
+        module: Any = importlib.import_module(f"{path.parent.name}.{path.name}")
+    except UserError:
+        raise
+    except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it
+        raise UserError(f"the competition {folder} can't be read: {said_by(error, path)}") from error
     if not isinstance(getattr(module, "competition", None), Competition):
         raise UserError(f"{path / '__init__.py'} defines no `competition = Competition(…)`")
     competition: Competition = module.competition

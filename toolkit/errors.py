@@ -1,5 +1,8 @@
 """The one exception that a user is meant to read."""
 
+import traceback
+from pathlib import Path
+
 
 class UserError(Exception):
     """What the user gave cannot be used.
@@ -11,3 +14,17 @@ class UserError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, and not where in the toolkit it was said."""
         return [f"error: {self}"]
+
+
+def said_by(error: BaseException, folder: Path) -> str:
+    """What went wrong in code that isn't ours, as one line: file under `folder`, its line, kind, reason."""
+    reason = " ".join(str(error).split()) or "no reason given"
+    if isinstance(error, SyntaxError):  # has the line itself, no frame
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _within(frame.filename, folder)]
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    return f"{where}{type(error).__name__}: {reason}"
+
+
+def _within(name: str, folder: Path) -> bool:
+    return Path(name).is_relative_to(folder)

@@ -211,3 +211,23 @@ class Heads(Task):
     @property
     def classes(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(f"{name} {one}" for name, classes in self.heads for one in classes)
+
+
+def check_task(task: Task) -> None:
+    """ValueError, one sentence, for a task whose outputs can't be told apart, or that leaves nothing to predict."""
+    kind = type(task).__name__
+    if isinstance(task, Heads) and task.weights and len(task.weights) != len(task.heads):
+        raise ValueError(f"{kind} has {len(task.weights)} weights for {len(task.heads)} heads")
+    if isinstance(task, Numbers) and None not in (task.low, task.high) and not task.low < task.high:  # type: ignore[operator]
+        raise ValueError(f"{kind} has low={task.low:g} and high={task.high:g}, expected low below high")
+    if not task.outputs:
+        raise ValueError(f"{kind} has no outputs, so there is nothing to predict")
+    for output in task.outputs:
+        if isinstance(output.names, str):
+            raise ValueError(f"{kind} has the text {output.names!r} for names, expected several: ({output.names!r},)")
+        least = 2 if output.kind in ("classes", "grades") else 1
+        if len(output.names) < least:
+            raise ValueError(f"{kind} has {len(output.names)} {output.kind}, expected at least {least}")
+        twice = next((name for at, name in enumerate(output.names) if name in output.names[:at]), None)
+        if twice is not None:
+            raise ValueError(f"{kind} has the name {twice!r} twice; a submission couldn't tell the two apart")

@@ -1,9 +1,12 @@
 """Arrays are checked, and the same from disk, memory-mapped."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from toolkit.data.dataset import (
@@ -115,3 +118,9 @@ def test_one_changed_value_changes_the_hash_of_the_data(field: str, tmp_path: Pa
         save_dataset(which, tmp_path / folder, "abc")
     a, b, c = (data_hash(tmp_path / folder) for folder in "abc")
     assert a == b != c
+
+
+@pytest.mark.parametrize("kind", [list, pd.Series])
+def test_what_is_no_array_is_named(kind: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match=r"^there: targets are of type \w+, expected a numpy array"):
+        check_dataset(replace(LABELLED, targets=kind(LABELLED.targets)), LABELS, "there")

@@ -10,6 +10,7 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, data_hash
 from toolkit.data.loading import draw_practice, load
 from toolkit.errors import UserError
+from toolkit.metrics.organisers import from_function
 from toolkit.progress import Progress
 from toolkit.store import Workspace
 from toolkit.task import Segmentation
@@ -130,3 +131,21 @@ def test_practice_data_are_drawn_once(mars: Competition, tmp_path: Path) -> None
     folders = [draw_practice(mars, workspace, 0, 24, Listening()) for _ in range(2)]
     assert folders == [workspace.practice / "raw"] * 2 and (folders[0] / FILES["mars"]).exists()
     assert drawn == [f"drew practice data in {workspace.practice}"]
+
+
+def test_a_load_that_fails_is_named_with_its_line(mars: Competition, tmp_path: Path) -> None:
+    def of_the_wrong_column(folder: Path) -> Dataset:
+        raise KeyError("level")
+
+    wrong = replace(mars, load=of_the_wrong_column)
+    refused(wrong, write(tmp_path / "raw", "mars"), "can't load", "test_loading.py, line ", ": KeyError: 'level'")
+
+
+def test_an_organisers_function_that_fails_is_found_when_the_files_are_read(
+    blood_cells: Competition, tmp_path: Path
+) -> None:
+    def score(truth: np.ndarray, prediction: np.ndarray) -> float:
+        raise KeyError("label")
+
+    wrong = replace(blood_cells, metric=from_function(score, needs="labels", lower_is_better=False))
+    refused(wrong, write(tmp_path / "raw", "blood_cells"), "the metric's function", "score fails: KeyError: 'label'")

@@ -11,6 +11,7 @@ from toolkit.metrics.confusion import Accuracy, MacroF1
 from toolkit.metrics.heads import WeightedMacroRecall
 from toolkit.metrics.labels import LabelF1, SamplesF1
 from toolkit.metrics.lists import MAP, PAD
+from toolkit.metrics.masks import MeanDice
 from toolkit.metrics.metric import metric_of, score
 from toolkit.metrics.numbers import R2, Pearson, Rmse, Rmsle
 from toolkit.metrics.organisers import Function, from_function
@@ -123,3 +124,21 @@ def test_grades_count_by_how_far_they_are_apart() -> None:
 
 def test_lower_is_better_turns_the_sign() -> None:
     assert (LogLoss().sign, Rmse().sign, RocAuc().sign) == (-1, -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "task", "said"),
+    [
+        (F1("maco"), CLASSES, "F1 has average='maco', expected one of 'macro', 'micro', 'weighted', 'binary'"),  # type: ignore[arg-type]
+        (R2("columnwise"), NUMBERS, "R2 has average='columnwise'"),  # type: ignore[arg-type]
+        (MeanDice(both_empty=2), MASKS, "MeanDice has both_empty=2, expected one of 1, 0, 'skip'"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_word_that_a_metric_does_not_know_is_not_taken_for_another(metric: object, task: Task, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        metric_of(metric, task)
+
+
+def test_a_list_of_no_class_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one class"):
+        MAP(0)

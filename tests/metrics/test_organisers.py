@@ -156,3 +156,15 @@ def test_a_table_of_another_form_is_made_by_a_function() -> None:
     masks = np.zeros((2, 2, 2), np.uint8)
     masks[0, 0, 0] = 1
     assert score(metric, MASKS, masks, masks) == 1 and score(metric, MASKS, masks, masks[::-1]) == 0
+
+
+def test_a_function_is_not_called_for_no_sample() -> None:
+    sizes = []
+
+    def counting(truth: np.ndarray, prediction: np.ndarray) -> float:
+        sizes.append(len(truth))
+        return 1.0
+
+    truth = np.array([0, 1, 1])
+    made = from_function(counting, needs="labels", lower_is_better=False).tally(TWO, truth, truth, (0, 1))
+    assert np.isnan(made[:0].score()) and made.scores(np.zeros((2, 3))).tolist() == [1, 1] and set(sizes) == {3}

@@ -11,8 +11,11 @@ from tests.tiny import labelled
 from tests.tiny_metrics import flipped
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled
+from toolkit.metrics.organisers import from_function
 from toolkit.scoring.corruption_suite import SEVERITIES, suite
 from toolkit.scoring.stress_sampling import Evidence, all_triples, by_matrix, score_draws, score_triples, tally_of
+from toolkit.scoring.stress_tallies import TalliedTriples
+from toolkit.task import Classification
 
 SAMPLES = 48
 MEMBERS = len(suite(3))
@@ -82,3 +85,18 @@ def test_a_turned_sign_turns_the_stress_score(of: Competition) -> None:
     assert back["score"] == pytest.approx(-there["score"])
     assert (back["low"], back["high"]) == pytest.approx((-there["high"], -there["low"]))
     assert back["error"] == pytest.approx(there["error"])
+
+
+def test_an_organisers_function_is_called_for_few_draws() -> None:
+    """A score of two tables takes milliseconds, and a draw has one of every corruption: a thousand are minutes."""
+    called = []
+
+    def score(truth: np.ndarray, prediction: np.ndarray) -> float:
+        called.append(len(truth))
+        return float((truth == prediction).mean())
+
+    truth, said = np.arange(60) % 2, np.arange(60) // 2 % 2
+    metric = from_function(score, needs="labels", lower_is_better=False)
+    tally = metric.tally(Classification(("a", "b"), (2, 2, 1)), truth, said, (0, 1))
+    drawn = TalliedTriples(tally, 2, np.arange(60) % 2 * 5).draws(np.arange(60) // 6)
+    assert drawn.shape == (100,) and len(called) < 300

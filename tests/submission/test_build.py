@@ -274,3 +274,29 @@ def test_what_the_competition_never_takes_is_refused_before_anything_is_made_for
     with pytest.raises(UserError, match="may not be looked at"):
         project.submit(known_answers=True)
     assert not project.workspace.folder.exists()
+
+
+def test_a_writer_sees_the_suffix_by_which_it_compresses(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    seen = []
+
+    def write(prediction: Prediction, path: Path) -> None:
+        seen.append(path.name)
+        tiny.write_submission(prediction, path)
+
+    packed = replace(tiny.competition, write_submission=write, submission_suffix=".csv.gz")
+    made = build(of(packed, blend), ledger, tmp_path)
+    assert seen == [made.path.name] and [made.path] == list(made.path.parent.glob("[!.]*"))
+
+
+def nothing(prediction: Prediction, path: Path) -> None:
+    """Forgets to write."""
+
+
+def failing(prediction: Prediction, path: Path) -> None:
+    raise KeyError("level")
+
+
+@pytest.mark.parametrize(("write", "said"), [(nothing, "wrote no file"), (failing, "fails: .*KeyError: 'level'")])
+def test_a_writer_that_fails_is_named(write: Any, said: str, blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"tiny's write_submission {said}"):
+        build(of(replace(tiny.competition, write_submission=write), blend), ledger, tmp_path)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import torch
 from safetensors.torch import save_file
 
 from tests import tiny
+from tests.small import FOLDER
 from toolkit.answers import Member, Prediction, SandboxRun
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.view_choice import ViewChoice, write_choice
-from toolkit.competition import Competition
+from toolkit.competition import Competition, load_competition
+from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.errors import UserError
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
@@ -120,10 +123,23 @@ def test_a_code_submission_must_agree_in_every_label_but_ties(blood_cells: Compe
         code_check(blood_cells, path, [0, 1, 5, 7], [0.5, 0.5, 1e-3, 1e-6])
 
 
-def test_samples_that_were_left_out_count_for_no_class(tmp_path: Path) -> None:
-    blend = tiny.blend(tmp_path, "one")
+def said_of(competition: Competition, values: np.ndarray, rows: list[list[int]], decisions: list[Decisions]) -> Said:
+    """By a blend of so many folds, whose rows are given."""
+    labelled = SimpleNamespace(competition=competition, folds=len(rows), rows=lambda k: np.array(rows[k]))
+    blend = SimpleNamespace(labelled=labelled, oof=values, fold_decisions=decisions)
+    return out_of_fold_said(cast(Blend, blend))
+
+
+def test_samples_that_were_left_out_count_for_no_class() -> None:
     values = np.zeros((5, 3), np.float16)
     values[[0, 3, 4], [1, 2, 2]] = 1
-    np.save(blend.oof_path, values)
-    found = out_of_fold_said(blend)
+    found = said_of(tiny.competition, values, [[0, 4], [3]], [PLAIN, PLAIN])
     assert found.samples == 3 and found.total.tolist() == [0, 1, 2]
+
+
+def test_what_is_said_out_of_fold_is_decided_as_it_was_there() -> None:
+    """The blend of a fold may be of other runs than the one that is handed in, and its values lie elsewhere."""
+    spots = load_competition(FOLDER / "spots")
+    values = np.full((2, 2, 16, 16), 0.5, np.float16)
+    never, always = Decisions(thresholds=(0.9, 0.9)), Decisions(thresholds=(0.1, 0.1))
+    assert said_of(spots, values, [[0], [1]], [never, always]).mean.tolist() == [0.5, 0.5]

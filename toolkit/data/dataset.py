@@ -36,6 +36,11 @@ ARRAYS = ("images", "targets", "ids", "groups", "test_images")
 
 def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
     """UserError if lengths differ, targets can't be learnt from, or test images can't be told apart by their ids."""
+    for name in (*ARRAYS, "test_ids"):
+        array = getattr(dataset, name)
+        if not isinstance(array, np.ndarray) and (array is not None or name != "test_ids"):
+            kind = type(array).__name__
+            raise UserError(f"{where}: {name} are of type {kind}, expected a numpy array: np.array(…) makes one")
     if len(dataset.targets) != len(dataset.images):
         raise UserError(f"{where} has {len(dataset.images)} images and {len(dataset.targets)} targets; need as many")
     ids = dataset.test_ids

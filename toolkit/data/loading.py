@@ -9,7 +9,8 @@ import numpy as np
 from toolkit.answers import Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, check_dataset, hash_dataset, save_dataset
-from toolkit.errors import UserError
+from toolkit.errors import UserError, said_by
+from toolkit.metrics.organisers import Function
 from toolkit.progress import Progress
 from toolkit.store import Workspace, atomic, hash_file, hash_json, read_manifest
 
@@ -39,8 +40,9 @@ def load(competition: Competition, workspace: Workspace, folder: Path) -> None:
             f"choose another --workspace for these, or remove {workspace.folder}"
         )
     if known is None or known.get("reader") != reader:
-        dataset = competition.load(folder)
+        dataset = _loaded(competition, folder)
         check_dataset(dataset, competition.task, str(folder))
+        _try_metric(competition, dataset.targets)
         _rehearse(competition, dataset)
         if known is not None and known["hash"] != hash_dataset(dataset):
             raise UserError(
@@ -48,6 +50,28 @@ def load(competition: Competition, workspace: Workspace, folder: Path) -> None:
                 f"choose another --workspace, or remove {workspace.folder}"
             )
         save_dataset(dataset, workspace.data, source, reader)
+
+
+def _loaded(competition: Competition, folder: Path) -> Dataset:
+    """What the competition's `load` makes of the files; UserError, one sentence, for whatever goes wrong in it."""
+    try:
+        return competition.load(folder)
+    except UserError:
+        raise
+    except Exception as error:  # of code that isn't ours, or a file that it can't read
+        code = getsourcefile(competition.load)
+        home = Path(code).parent if code else competition.folder
+        raise UserError(f"{competition.name} can't load {folder}: {said_by(error, home)}") from error
+
+
+def _try_metric(competition: Competition, targets: np.ndarray) -> None:
+    """An organisers' function scores what is right of every sample; UserError where it fails, not hours later.
+
+    Of masks it isn't tried: their values can be larger than memory.
+    """
+    task = competition.task
+    if isinstance(competition.metric, Function) and not task.masks:
+        competition.tally(targets, np.nan_to_num(values_of(task, targets), nan=0.5)).score()
 
 
 def _rehearse(competition: Competition, dataset: Dataset) -> None:

@@ -24,6 +24,8 @@ class MAP(CountedMetric):
     tasks = (Classification,)
 
     def __post_init__(self) -> None:
+        if self.length < 1:
+            raise ValueError(f"MAP at {self.length}: at least one class has to be listed")
         object.__setattr__(self, "name", self.name or f"MAP@{self.length}")
 
     def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """What all metrics have in common: a name, a direction, what they need, and how samples become a score."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from dataclasses import fields, is_dataclass
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class Metric:
     name: str
     ignore: tuple[str, ...] = ()  # classes that are not scored
     needs: Needs = "labels"
+    tidy: ClassVar[bool] = False  # are values refused of which a row's sum isn't 1 to the last digit?
     lower_is_better: bool = False
     low: float = 0.0  # what no score is below
     high: float = 1.0  # and above; inf: there is no end
@@ -35,9 +37,14 @@ class Metric:
         if not isinstance(task, self.tasks):
             kinds = " or ".join(one.__name__ for one in self.tasks)
             raise ValueError(f"{type(self).__name__} scores {kinds}, the task is {type(task).__name__}")
-        for name in self.ignore:
-            if name not in task.classes:
-                raise ValueError(f"the metric ignores {name!r}, which is not among {task.classes}")
+        for name, words in _words(self):
+            value = getattr(self, name)
+            if value not in words:  # it would be taken for another of them
+                known = ", ".join(map(repr, words))
+                raise ValueError(f"{type(self).__name__} has {name}={value!r}, expected one of {known}")
+        for ignored in self.ignore:
+            if ignored not in task.classes:
+                raise ValueError(f"the metric ignores {ignored!r}, which is not among {task.classes}")
         return self
 
     def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
@@ -54,6 +61,14 @@ class Metric:
     def classes(self, task: Task, scored: tuple[int, ...]) -> tuple[str, ...]:
         """Names of what `by_class` of a tally scores."""
         return task.classes
+
+
+def _words(metric: Any) -> list[tuple[str, tuple[Any, ...]]]:
+    """Fields that take one of a few words, and these."""
+    if not is_dataclass(metric):
+        return []
+    kinds: list[tuple[str, Any]] = [(one.name, one.type) for one in fields(metric)]
+    return [(name, get_args(kind)) for name, kind in kinds if get_origin(kind) is Literal]
 
 
 class CountedMetric(Metric):

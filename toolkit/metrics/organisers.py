@@ -38,6 +38,7 @@ class Function(WeighedMetric):
     high: float = INFINITE
     task: Task | None = None
     ignore: tuple[str, ...] = ()
+    tidy = True  # published functions check it
 
     def of(self, task: Task) -> Metric:
         super().of(task)
@@ -74,6 +75,8 @@ class Function(WeighedMetric):
         """NaN where the function fails: a draw may lack what it needs."""
         found = np.full(len(weights), np.nan)
         for d, row in enumerate(weights):
+            if not row.any():  # of no sample many functions answer with a warning
+                continue
             try:
                 if self.weight is not None:
                     found[d] = self.call(truth, predicted, row)
@@ -110,6 +113,8 @@ class Called(Samples):
 
     def score(self) -> float:
         assert isinstance(self.metric, Function)
+        if self.part and not len(self.truth):
+            return float("nan")
         try:
             return self.metric.checked(self.truth, self.predicted)
         except UserError:

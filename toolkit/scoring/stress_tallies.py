@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from toolkit.metrics.organisers import Called
 from toolkit.metrics.tally import Counts, Tally
 from toolkit.scoring.bootstrap import jackknife_variance
 from toolkit.scoring.corruption_suite import SEVERITIES
@@ -18,6 +19,7 @@ PARTS = 20  # of the triples, for the error from taking a share of them
 AT_ONCE = 50  # draws: they bound the memory
 LONG = 2e8  # weighted samples of a metric without counts, of which draws are made at most: about a minute
 DRAWS = 1000
+FEW = 100
 
 
 class TalliedTriples:
@@ -71,7 +73,9 @@ class TalliedTriples:
         Spread to the jackknife's standard error, as few triples a cell are resampled too closely.
         """
         if not isinstance(self.tally, Counts):
-            draws = int(np.clip(LONG / len(self.cell), 100, draws))
+            draws = int(np.clip(LONG / len(self.cell), FEW, draws))
+        if isinstance(self.tally, Called):  # a table's score takes milliseconds, and each draw one of every corruption
+            draws = FEW
         drawn = np.concatenate([self._means(times[:, group]) for times in _times(int(group.max()) + 1, draws)])
         error = np.sqrt(jackknife_variance(self.without(group)))
         return drawn.mean() + (drawn - drawn.mean()) * max(1.0, error / max(drawn.std(), 1e-12))

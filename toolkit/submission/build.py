@@ -4,6 +4,7 @@ A submission is `<competition>/<blend>-<hash>.<csv|zip>` beside the ledger, the 
 from. A file that fails its check is never put there.
 """
 
+import os
 import subprocess
 import tempfile
 import time
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.answers import Prediction
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition, Rules
 from toolkit.data.known_answers import KnownAnswers, stored_answers
-from toolkit.errors import UserError
+from toolkit.errors import UserError, said_by
 from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, interval, mended
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
@@ -139,12 +141,33 @@ def build(
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
     prediction = blend_prediction(blend, images or CHECKED, device, half, given, raw)
-    with atomic(path) as partial:
-        competition.write_submission(prediction, partial)
-        figures, remarks = check_submission(competition, prediction, partial, raw / SAMPLE, out_of_fold_said(blend))
+    folder.mkdir(parents=True, exist_ok=True)
+    # under its own name: what writes a file may add a suffix that it misses, or compress it by that
+    with tempfile.TemporaryDirectory(".partial", f".{path.name}.", folder) as scratch:
+        written = Path(scratch) / path.name
+        _write(competition, prediction, written)
+        figures, remarks = check_submission(competition, prediction, written, raw / SAMPLE, out_of_fold_said(blend))
         scores["holdout"] = holdout_score(blend, device, progress)
+        with atomic(path) as partial:
+            os.replace(written, partial)
     line = ledger.append(_line(blend, scores, ledger, path) | figures | {"known": number if known else None})
     return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, number)
+
+
+def _write(competition: Competition, prediction: Prediction, path: Path) -> None:
+    """UserError, one sentence, for whatever goes wrong in the competition's own code, or if it leaves no file."""
+    try:
+        competition.write_submission(prediction, path)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{competition.name}'s write_submission fails: {said_by(error, competition.folder)}"
+        ) from error
+    if not path.is_file():
+        raise UserError(
+            f"{competition.name}'s write_submission wrote no file {path.name}; it has to write to its path"
+        )
 
 
 def check_options(competition: Competition, *, half: bool, known: bool) -> None:
@@ -250,7 +273,7 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{name}{competition.submission_suffix}"
-        competition.write_submission(blend_prediction(blend, 0, device, name.endswith(HALF), known), path)
+        _write(competition, blend_prediction(blend, 0, device, name.endswith(HALF), known), path)
         made = sha256(path)
     if made != line["sha256"]:
         commit, tree = _git(competition.folder)

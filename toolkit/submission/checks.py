@@ -170,13 +170,16 @@ def _difference(
 
 
 def out_of_fold_said(blend: Blend) -> Said:
-    """What the blend says of the samples that it predicts out of fold, by the decisions that are handed in."""
-    competition, stored, decisions = blend.labelled.competition, blend.oof, blend.decisions
+    """What the blend says of the samples that it predicts out of fold, each by its fold's decisions.
+
+    Those that are handed in belong to the runs that are: in a fold others may be blended, whose values lie elsewhere.
+    """
+    labelled, stored, decisions = blend.labelled, blend.oof, blend.fold_decisions
 
     def parts() -> Iterator[np.ndarray]:
-        for at in chunks(len(stored)):
-            part = probabilities(stored[at])
-            part = part[part.reshape(len(part), -1).any(1)]  # a sample that is left out has no prediction
-            yield competition.decide(part, decisions)
+        for k in range(labelled.folds):
+            rows = labelled.rows(k)
+            for at in chunks(len(rows)):
+                yield labelled.competition.decide(probabilities(stored[rows[at]]), decisions[k])
 
-    return said(competition, parts())
+    return said(labelled.competition, parts())
