@@ -52,7 +52,8 @@ def decide(
     if metric.needs == "lists":
         return likeliest(values, getattr(metric, "length", 5), decisions.unknown)
     if metric.needs == "values":
-        values = values.sum(1) if isinstance(task, Grades) else values
+        if isinstance(task, Grades):
+            return values.sum(1)
         return tidy(task, values) if metric.tidy else values
     return as_targets(task, values, scored, decisions)
 
