@@ -1,5 +1,6 @@
 """Organisers' functions become metrics as they are; what goes wrong in them is one sentence."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -168,3 +169,13 @@ def test_a_function_is_not_called_for_no_sample() -> None:
     truth = np.array([0, 1, 1])
     made = from_function(counting, needs="labels", lower_is_better=False).tally(TWO, truth, truth, (0, 1))
     assert np.isnan(made[:0].score()) and made.scores(np.zeros((2, 3))).tolist() == [1, 1] and set(sizes) == {3}
+
+
+def test_what_a_function_warns_of_in_a_draw_is_not_told(recwarn: pytest.WarningsRecorder) -> None:
+    def warning(truth: np.ndarray, prediction: np.ndarray) -> float:
+        warnings.warn("one class alone", stacklevel=1)
+        return 1.0
+
+    truth = np.array([0, 1, 1])
+    metric = from_function(warning, needs="labels", lower_is_better=False)
+    assert metric.weighted(truth, truth, np.ones((3, 3))).tolist() == [1, 1, 1] and not len(recwarn)

@@ -4,6 +4,7 @@ A function that knows no weights is scored under weightings by repeating rows.
 """
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -78,11 +79,13 @@ class Function(WeighedMetric):
             if not row.any():  # of no sample many functions answer with a warning
                 continue
             try:
-                if self.weight is not None:
-                    found[d] = self.call(truth, predicted, row)
-                else:
-                    places = repeated(row)
-                    found[d] = self.call(truth[places], predicted[places], None)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of a draw's own gaps, a thousand times
+                    if self.weight is not None:
+                        found[d] = self.call(truth, predicted, row)
+                    else:
+                        places = repeated(row)
+                        found[d] = self.call(truth[places], predicted[places], None)
             except Exception:
                 continue
         return found
