@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from toolkit.decisions.decide import Decisions, above, decide, grades, highest, likeliest, packed, unpacked
 from toolkit.metrics.labels import LabelF1
+from toolkit.metrics.lists import PAD
 from toolkit.metrics.masks import MeanDice
 from toolkit.metrics.organisers import from_function
 from toolkit.task import UNKNOWN, Classification, Heads, Labels, OverlappingMasks
@@ -30,7 +31,7 @@ def test_somebody_new_is_listed_before_whoever_is_not_likelier() -> None:
     assert likeliest(values, 3, None).tolist() == [[1, 2, 0]]
     assert likeliest(values, 3, 0.4).tolist() == [[1, UNKNOWN, 2]]
     assert likeliest(values, 2, float(np.float32(0.3))).tolist() == [[1, UNKNOWN]]
-    assert likeliest(values, 9, 0.0).tolist() == [[1, 2, 0, UNKNOWN]]
+    assert likeliest(values, 6, 0.0).tolist() == [[1, 2, 0, UNKNOWN, PAD, PAD]]
 
 
 def test_a_cut_belongs_to_the_grade_above_it() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.metrics.confusion import decode
+from toolkit.metrics.lists import PAD
 from toolkit.metrics.metric import Metric
 from toolkit.task import UNKNOWN, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
 
@@ -115,12 +116,15 @@ def unpacked(masks: np.ndarray, labels: int) -> np.ndarray:
 
 
 def likeliest(values: np.ndarray, length: int, unknown: float | None) -> np.ndarray:
-    """Places of the likeliest classes int64 (N, length), the likeliest first; UNKNOWN where `unknown` is likelier."""
-    length = min(length, values.shape[1] + (unknown is not None))
+    """Places of the likeliest classes int64 (N, length), the likeliest first; UNKNOWN where `unknown` is likelier.
+
+    Of fewer classes than that the list ends with PAD.
+    """
     if unknown is not None:
         values = np.concatenate([np.full((len(values), 1), unknown, values.dtype), values], axis=1)
-    order = highest(np.asarray(values, np.float32), length)
-    return order if unknown is None else np.where(order == 0, UNKNOWN, order - 1)
+    order = highest(np.asarray(values, np.float32), min(length, values.shape[1]))
+    order = order if unknown is None else np.where(order == 0, UNKNOWN, order - 1)
+    return np.pad(order, ((0, 0), (0, length - order.shape[1])), constant_values=PAD)
 
 
 def highest(values: np.ndarray, length: int) -> np.ndarray:

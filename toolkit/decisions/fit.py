@@ -75,7 +75,7 @@ def _unknown(
     The more probable it is, the fewer classes are listed before it; each sample has as many lists as they are long.
     """
     length = min(int(getattr(metric, "length", 5)), values.shape[1] + 1)
-    known = likeliest(values, length, None)
+    known = likeliest(values, min(length, values.shape[1]), None)
     highest = np.take_along_axis(values, known, axis=1)
     lists = [np.insert(known, place, UNKNOWN, axis=1)[:, :length] for place in range(known.shape[1] + 1)]
     if not isinstance(metric, CountedMetric):
