@@ -13,7 +13,7 @@ import numpy as np
 from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_labels
 from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError, said_by
-from toolkit.metrics.confusion import decode
+from toolkit.metrics.confusion import ConfusionMetric, decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
 from toolkit.task import Classification, Task, check_task
@@ -249,6 +249,11 @@ class Competition:
     def better(self, one: float, other: float) -> bool:
         """Is one score better than another?"""
         return self.metric.sign * one > self.metric.sign * other
+
+
+def by_matrix(competition: Competition) -> bool:
+    """Does the score follow from confusion matrices of one of several classes, decided by arg max?"""
+    return competition.task.exclusive and isinstance(competition.metric, ConfusionMetric)
 
 
 def load_competition(folder: str | Path) -> Competition:

@@ -9,11 +9,11 @@ from tests.scoring.test_either_direction import LABELS, NUMBERS, predicted
 from tests.tiny import competition as tiny
 from tests.tiny import labelled
 from tests.tiny_metrics import flipped
-from toolkit.competition import Competition
+from toolkit.competition import Competition, by_matrix
 from toolkit.data.labelled import Labelled
 from toolkit.metrics.organisers import from_function
 from toolkit.scoring.corruption_suite import SEVERITIES, suite
-from toolkit.scoring.stress_sampling import Evidence, all_triples, by_matrix, score_draws, score_triples, tally_of
+from toolkit.scoring.stress_sampling import Evidence, all_triples, score_draws, score_triples, tally_of
 from toolkit.scoring.stress_tallies import TalliedTriples
 from toolkit.task import Classification
 

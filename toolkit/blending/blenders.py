@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.climbs import OF_LOGARITHMS, OF_ORDER, OF_SQUARES, climb_of
-from toolkit.blending.contested import says_all
 from toolkit.blending.convex import least_loss, least_squares
 from toolkit.blending.greedy import greedy
 from toolkit.blending.pool import STEPS, Pool
 from toolkit.blending.postprocessing import REGIONS, tune_biases, tune_slopes, tune_temperature, without_small_regions
 from toolkit.blending.solution import Solution, mix, mixed
 from toolkit.blending.valued import Valued, few
-from toolkit.competition import Competition
+from toolkit.competition import Competition, by_matrix
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN
 from toolkit.decisions.fit import fit_decisions, is_decided
@@ -141,11 +140,11 @@ def always(competition: Competition) -> bool:
 
 
 def calibratable(competition: Competition) -> bool:
-    return not competition.task.masks and (says_all(competition) or _is(competition, OF_LOGARITHMS))
+    return not competition.task.masks and (by_matrix(competition) or _is(competition, OF_LOGARITHMS))
 
 
 def rankable(competition: Competition) -> bool:
-    return not competition.task.masks and (says_all(competition) or _is(competition, OF_ORDER))
+    return not competition.task.masks and (by_matrix(competition) or _is(competition, OF_ORDER))
 
 
 def smooth(competition: Competition) -> bool:
@@ -153,12 +152,12 @@ def smooth(competition: Competition) -> bool:
 
 
 def with_regions(competition: Competition) -> bool:
-    return competition.task.masks and says_all(competition)
+    return competition.task.masks and by_matrix(competition)
 
 
 def _is(competition: Competition, climbs: Any) -> bool:
     """Is the metric one of these kinds?"""
-    return not says_all(competition) and issubclass(climb_of(competition), climbs)
+    return not by_matrix(competition) and issubclass(climb_of(competition), climbs)
 
 
 @dataclass(frozen=True)
@@ -189,9 +188,9 @@ BLENDERS = (
     Blender("convex", True, fit_convex, suits=smooth),
     Blender("greedy", True, fit_greedy),
     Blender("bagged", True, fit_bagged),
-    Blender("mean-biases", True, fit_with_biases, "mean", suits=says_all, least=1),
+    Blender("mean-biases", True, fit_with_biases, "mean", suits=by_matrix, least=1),
     Blender("mean-regions", False, fit_smallest, "mean", suits=with_regions, least=1),
-    Blender("greedy-biases", True, fit_with_biases, "greedy", suits=says_all),
+    Blender("greedy-biases", True, fit_with_biases, "greedy", suits=by_matrix),
     Blender("greedy-regions", False, fit_smallest, "greedy", suits=with_regions),
 )
 
@@ -221,5 +220,5 @@ def check_asked(labelled: Labelled, name: str) -> None:
     able = [one.name for one in fitting if one.linear or not code]
     if name not in able:
         kind = f"{'a code submission of ' if code else ''}{'masks' if labelled.masks else 'labels'}"
-        kind = kind if says_all(labelled.competition) else f"{labelled.competition.metric.name} of {kind}"
+        kind = kind if by_matrix(labelled.competition) else f"{labelled.competition.metric.name} of {kind}"
         raise UserError(f"there is no blender {name!r} for {kind}; there are {', '.join(able)}")

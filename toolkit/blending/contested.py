@@ -13,17 +13,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from toolkit.competition import Competition
 from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MeanIoU, confusion_by_sample
 from toolkit.probabilities import open_probabilities, read
 from toolkit.task import IGNORED
 
 AGREED = 255  # no label: the item is contested
-
-
-def says_all(competition: Competition) -> bool:
-    """Does the confusion matrix of labels by arg max say all that the metric asks for?"""
-    return competition.task.exclusive and isinstance(competition.metric, ConfusionMetric)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, SeedGroup, SeedGroups, make_seed_groups
-from toolkit.blending.contested import Contested, Part, gather, says_all, thinned
+from toolkit.blending.contested import Contested, Part, gather, thinned
 from toolkit.blending.greedy import climb_from, greedy
 from toolkit.blending.valued import Valued, gather_values
+from toolkit.competition import by_matrix
 from toolkit.data.labelled import Labelled, confusions
 from toolkit.probabilities import CHUNK, read
 
@@ -126,7 +127,7 @@ def make_pool(
 ) -> Pool:
     """One pass over the stored probabilities, in parts; what does not fit in memory goes into `scratch`."""
     competition, seed_groups = labelled.competition, make_seed_groups(candidates, limits)
-    if not says_all(competition):
+    if not by_matrix(competition):
         return _valued_pool(labelled, seed_groups, limits)
     width, classes = len(competition.scored) * len(seed_groups), len(competition.task.classes)
     pixels = int(np.prod(labelled.truth.shape[1:]))

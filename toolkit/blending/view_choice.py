@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from toolkit.blending.contested import says_all
 from toolkit.blending.valued import few
+from toolkit.competition import by_matrix
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_decisions, is_decided
@@ -48,7 +48,7 @@ def choose_views(labelled: Labelled, stored: Mapping[str, np.ndarray]) -> ViewCh
     Reads every view some ten times in chunks.
     """
     names = tuple(stored)
-    table = ViewConfusions(labelled, stored) if says_all(labelled.competition) else ViewTallies(labelled, stored)
+    table = ViewConfusions(labelled, stored) if by_matrix(labelled.competition) else ViewTallies(labelled, stored)
     every = np.arange(labelled.folds)
     fits = [every, *(every[every != k] for k in every)]
     plain = tuple(float(name == IDENTITY) for name in names)

@@ -45,7 +45,7 @@ def class_intervals(tally: Tally, groups: np.ndarray) -> list[tuple[float, float
     if holds is None:
         holds = np.ones((len(totals), len(found)), bool)
     counted = holds.astype(float)
-    parts = [(totals.by_class(times), times @ counted > 0) for times in _times(len(totals))]
+    parts = [(totals.by_class(times), times @ counted > 0) for times in drawn_times(len(totals))]
     drawn, known = (np.concatenate([part[at] for part in parts]) for at in range(2))
     few = holds.sum(0) < FEW_GROUPS
     needed = np.flatnonzero(holds[:, few].any(1))
@@ -159,7 +159,7 @@ def group_totals(confusions: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return totals.reshape(-1, *confusions.shape[1:])
 
 
-def _times(groups: int, seed: int = 0, draws: int = 1000) -> Iterator[np.ndarray]:
+def drawn_times(groups: int, seed: int = 0, draws: int = 1000) -> Iterator[np.ndarray]:
     """How often each group is drawn, int64 (AT_ONCE, groups) at a time: the bootstrap (Efron 1979) over groups.
 
     One seed and the same number of groups make the same draws, so that what two runs give in them can be compared.
@@ -171,7 +171,7 @@ def _times(groups: int, seed: int = 0, draws: int = 1000) -> Iterator[np.ndarray
 
 def score_draws(tallies: Sequence[Tally], seed: int = 0, draws: int = 1000) -> np.ndarray:
     """Scores (T, draws) of tallies of the same groups, a row each, in random draws of them, the same for all."""
-    parts = [[tally.scores(times) for tally in tallies] for times in _times(len(tallies[0]), seed, draws)]
+    parts = [[tally.scores(times) for tally in tallies] for times in drawn_times(len(tallies[0]), seed, draws)]
     return np.concatenate(parts, axis=1)
 
 
@@ -182,5 +182,5 @@ def resample(confusions: np.ndarray, groups: np.ndarray, seed: int = 0, draws: i
     `score_draws`.
     """
     totals = group_totals(confusions, groups).reshape(-1, math.prod(confusions.shape[1:]))
-    made = [times @ totals for times in _times(len(totals), seed, draws)]
+    made = [times @ totals for times in drawn_times(len(totals), seed, draws)]
     return np.concatenate(made).reshape(draws, *confusions.shape[1:])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from toolkit.competition import by_matrix
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, joined
@@ -24,7 +25,7 @@ from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold
 from toolkit.scoring.out_of_fold import predict_out_of_fold
-from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, by_matrix, cells_of, ladder, score_triples
+from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, ladder, score_triples
 from toolkit.store import atomic, read_manifest, write_manifest
 
 SHARE = 0.25  # of the time of a training that its stress score may take

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
-from toolkit.competition import Competition
+from toolkit.competition import Competition, by_matrix
 from toolkit.data.labelled import Labelled
 from toolkit.data.targets import describe
 from toolkit.decisions.decide import Decisions
@@ -135,11 +135,6 @@ def score_draws(labelled: Labelled, evidence: Evidence, decisions: Sequence[Deci
 def _groups(labelled: Labelled, evidence: Evidence) -> np.ndarray:
     """Of the triples, numbered from 0."""
     return np.unique(labelled.group[evidence.triples[:, 0]], return_inverse=True)[1]
-
-
-def by_matrix(competition: Competition) -> bool:
-    """Does the score follow from confusion matrices of one of several classes, decided by arg max?"""
-    return competition.task.exclusive and isinstance(competition.metric, ConfusionMetric)
 
 
 def tally_of(labelled: Labelled, evidence: Evidence, decisions: Sequence[Decisions]) -> Tally:

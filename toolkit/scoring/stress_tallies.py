@@ -11,7 +11,7 @@ import numpy as np
 
 from toolkit.metrics.organisers import Called
 from toolkit.metrics.tally import Counts, Tally
-from toolkit.scoring.bootstrap import jackknife_variance
+from toolkit.scoring.bootstrap import drawn_times, jackknife_variance
 from toolkit.scoring.corruption_suite import SEVERITIES
 
 BLOCKS = 100  # of groups, for the jackknife
@@ -76,7 +76,9 @@ class TalliedTriples:
             draws = int(np.clip(LONG / len(self.cell), FEW, draws))
         if isinstance(self.tally, Called):  # a table's score takes milliseconds, and each draw one of every corruption
             draws = FEW
-        drawn = np.concatenate([self._means(times[:, group]) for times in _times(int(group.max()) + 1, draws)])
+        drawn = np.concatenate(
+            [self._means(times[:, group].astype(float)) for times in drawn_times(int(group.max()) + 1, draws=draws)]
+        )
         error = np.sqrt(jackknife_variance(self.without(group)))
         return drawn.mean() + (drawn - drawn.mean()) * max(1.0, error / max(drawn.std(), 1e-12))
 
@@ -94,13 +96,6 @@ class TalliedTriples:
         """Standard error of the score for a share of triples: a jackknife over random parts of them."""
         part = np.random.default_rng(0).permutation(len(self.cell)) % PARTS
         return float(np.sqrt(jackknife_variance(self._without(part)) * left_out))
-
-
-def _times(groups: int, draws: int) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(0)
-    for at in _some(draws):
-        size = at.stop - at.start
-        yield rng.multinomial(groups, np.full(groups, 1 / groups), size=size).astype(float)
 
 
 def _some(number: int) -> Iterator[slice]:
