@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -100,6 +101,24 @@ def test_a_competition_is_loaded_by_its_folder_which_may_be_relative(monkeypatch
     assert load_competition("competitions/mars/") is mars
     monkeypatch.chdir(ROOT / "competitions" / "mars")
     assert load_competition(".") is mars
+
+
+def test_competitions_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    text = "from dataclasses import replace\nfrom competitions.mars import competition as mars\n"
+    text += "from pairs.one.words import NAME\ncompetition = replace(mars, name=NAME)"
+    for place in ("here", "there"):
+        folder = package(tmp_path / place / "pairs" / "one", text)
+        (folder / "words.py").write_text(f"NAME = {place!r}")
+        assert load_competition(folder).name == place
+    assert load_competition(tmp_path / "here" / "pairs" / "one").name == "here"
+
+
+def test_a_competition_is_found_whatever_else_is_imported_under_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "odd", ModuleType("odd"))
+    folder = package(tmp_path / "odd" / "one", "nothing = 1")
+    complaint(folder, ["defines no `competition"])
 
 
 def complaint(folder: str | Path, expected: Sequence[str]) -> None:

@@ -1,11 +1,12 @@
 """What a competition is: task, metric, rules, and the few functions that are special to it."""
 
-import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -264,11 +265,8 @@ def load_competition(folder: str | Path) -> Competition:
     path = Path(folder).resolve()
     if not (path / "__init__.py").exists():
         raise UserError(f"{folder} is not a competition: it has no __init__.py; existing ones: {_known(path.parent)}")
-    root = str(path.parent.parent)
-    if root not in sys.path:
-        sys.path.insert(0, root)
     try:
-        module: Any = importlib.import_module(f"{path.parent.name}.{path.name}")
+        module: Any = _module_at(path)
     except UserError:
         raise
     except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it
@@ -277,6 +275,28 @@ def load_competition(folder: str | Path) -> Competition:
         raise UserError(f"{path / '__init__.py'} defines no `competition = Competition(…)`")
     competition: Competition = module.competition
     return competition
+
+
+def _module_at(path: Path) -> ModuleType:
+    """The package in a folder, as `import competitions.mars` has it, whatever other folders have one of that name."""
+    name, file, root = f"{path.parent.name}.{path.name}", path / "__init__.py", str(path.parent.parent)
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ and Path(known.__file__).resolve() == file:
+        return known
+    for other in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
+        del sys.modules[other]
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    importlib.invalidate_caches()
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=[str(path)])
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 def find_competition(name: str | Path) -> Competition:
