@@ -14,7 +14,8 @@ _HOMES = {
     for home, names in {
         "answers": "Member Prediction SandboxRun",
         "competition": "Competition Rules load_competition",
-        "data.dataset": "Dataset",
+        "data.dataset": "Dataset Samples",
+        "data.image_files": "ImageFiles",
         "data.labelled": "Labelled",
         "data.reading": "Npz image_array image_files label_array label_table mask_array",
         "errors": "UserError",
@@ -33,7 +34,7 @@ _HOMES = {
         "networks.pretrained": "has_weights",
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
-        "recipe": "Augment Loss LossName Model Optimizer Pseudo Recipe Schedule override",
+        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule override",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
@@ -51,7 +52,8 @@ _HOMES = {
 if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.answers import Member, Prediction, SandboxRun
     from toolkit.competition import Competition, Rules, load_competition
-    from toolkit.data.dataset import Dataset
+    from toolkit.data.dataset import Dataset, Samples
+    from toolkit.data.image_files import ImageFiles
     from toolkit.data.labelled import Labelled
     from toolkit.data.reading import Npz, image_array, image_files, label_array, label_table, mask_array
     from toolkit.errors import UserError
@@ -70,7 +72,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.networks.pretrained import has_weights
     from toolkit.networks.tta import predict_views, weighted_views
     from toolkit.project import Project, open
-    from toolkit.recipe import Augment, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
+    from toolkit.recipe import Augment, Images, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
     from toolkit.runs import Run
     from toolkit.search_space import Suggesting, choose, strength
     from toolkit.store import Workspace

@@ -22,7 +22,7 @@ from toolkit.task import Classification, Task, check_task
 if TYPE_CHECKING:
     from torch import nn
 
-    from toolkit.data.dataset import Dataset
+    from toolkit.data.dataset import Dataset, Samples
     from toolkit.recipe import Recipe
     from toolkit.search_space import Suggesting
 
@@ -112,21 +112,21 @@ def no_practice(folder: Path, seed: int, size: int) -> None:
 class Competition:
     """One competition. Each behaviour is a plain function that can be called and tested alone.
 
-    load(folder) reads the organisers' own files. build_model(recipe) returns a toolkit.models.Network from
-    images (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, channels) or (N, channels, H, W), as the
-    task counts them. write_submission(prediction, path) writes what the organisers ask; read_submission(path, images,
-    ids) reads it back into what the metric needs (labels, masks, values or lists: toolkit/answers.py), for code by
-    running it on `images`, and raises UserError where the organisers would refuse it. What is read back may differ
-    from what was written by `tolerance`, relative to a value and the mean size of its column. Both know the raw files
-    by `prediction` and `ids` alone: these may be gone, or others lie where they were. practice(folder, seed, size)
-    draws `folder/raw/` in the organisers' format and `folder/truth/truth.npz` with `targets` and, where the test set
-    is hidden, `images`. docs/competition.md has a whole one.
+    load(folder) reads the organisers' own files, or says in which the images lie. build_model(recipe) returns a
+    toolkit.models.Network from images (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, channels) or
+    (N, channels, H, W), as the task counts them. write_submission(prediction, path) writes what the organisers ask;
+    read_submission(path, images, ids) reads it back into what the metric needs (labels, masks, values or lists:
+    toolkit/answers.py), for code by running it on `images`, and raises UserError where the organisers would refuse
+    it. What is read back may differ from what was written by `tolerance`, relative to a value and the mean size of
+    its column. Both know the raw files by `prediction` and `ids` alone: these may be gone, or others lie where they
+    were. practice(folder, seed, size) draws `folder/raw/` in the organisers' format and `folder/truth/truth.npz`
+    with `targets` and, where the test set is hidden, `images`. docs/competition.md has a whole one.
     """
 
     name: str
     task: Task
     metric: Metric
-    load: "Callable[[Path], Dataset]"
+    load: "Callable[[Path], Dataset | Samples]"
     build_model: "Callable[[Recipe], nn.Module]"
     recipes: "Mapping[str, Recipe]"  # the first is the default
     write_submission: Callable[[Prediction, Path], None]

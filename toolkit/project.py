@@ -103,7 +103,7 @@ class Project:
         raw = self._need_files()
         from toolkit.auditing.audit import audit
 
-        return audit(self.competition, self.workspace, raw, self.workers)
+        return audit(self.competition, self.workspace, raw, self.workers, self.progress)
 
     def explain(self, index: int) -> "Explanation":
         """Why a row of the raw file is in the cleaning list, as a picture."""
@@ -113,7 +113,7 @@ class Project:
         raw = self._need_files()
         from toolkit.auditing.audit import explain
 
-        return explain(self.competition, self.workspace, raw, index, self.workers)
+        return explain(self.competition, self.workspace, raw, index, self.workers, self.progress)
 
     def folds(
         self, folds: int = 5, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"

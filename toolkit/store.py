@@ -44,6 +44,11 @@ class Workspace:
         return self.folder / "data"
 
     @property
+    def files(self) -> Path:
+        """The organisers' files: sizes, times and hashes."""
+        return self.folder / "files.parquet"
+
+    @property
     def audit(self) -> Path:
         return self.folder / "audit.parquet"
 

@@ -28,6 +28,7 @@ from toolkit.data.loading import load
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
 from toolkit.pages.pictures import write_png
+from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, best_run, current_runs
 from toolkit.store import Workspace, atomic, hash_file, read_json, write_json, write_text
 
@@ -138,14 +139,20 @@ class Explanation(Outcome):
         return f'{super()._repr_html_()}<img src="data:image/png;base64,{picture}">'
 
 
-def audit(competition: Competition, workspace: Workspace, raw: Path, workers: int | None = None) -> Audit:
+def audit(
+    competition: Competition,
+    workspace: Workspace,
+    raw: Path,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+) -> Audit:
     """Load the files in `raw`, find what is wrong with them, propose the cleaning; all on `workers` processes
     (None: as many as there are cores).
 
     Leaves `audit.parquet`, `cleaning.csv` unless a person changed the one there, and `audit.html`.
     """
     jobs = _jobs(workers)
-    dataset, findings, proposal = _inspect(competition, workspace, raw, jobs)
+    dataset, findings, proposal = _inspect(competition, workspace, raw, jobs, progress)
     table = sample_table(dataset, proposal, findings)
     with atomic(workspace.audit) as partial:
         table.to_parquet(partial, index=False)
@@ -166,10 +173,15 @@ def audit(competition: Competition, workspace: Workspace, raw: Path, workers: in
 
 
 def explain(
-    competition: Competition, workspace: Workspace, raw: Path, index: int, workers: int | None = None
+    competition: Competition,
+    workspace: Workspace,
+    raw: Path,
+    index: int,
+    workers: int | None = None,
+    progress: Progress = SILENT,
 ) -> Explanation:
     """Write the pictures behind what an audit finds about the row `index` of the raw file."""
-    dataset, findings, proposal = _inspect(competition, workspace, raw, _jobs(workers))
+    dataset, findings, proposal = _inspect(competition, workspace, raw, _jobs(workers), progress)
     rows = np.flatnonzero(dataset.ids == index)
     if not len(rows):
         raise UserError(f"--explain {index}: the training file has no row {index}, it has {len(dataset.ids):,}")
@@ -183,10 +195,10 @@ def _jobs(workers: int | None) -> int:
 
 
 def _inspect(
-    competition: Competition, workspace: Workspace, raw: Path, jobs: int
+    competition: Competition, workspace: Workspace, raw: Path, jobs: int, progress: Progress
 ) -> tuple[Dataset, Findings, pd.DataFrame]:
     """The data, what is found in them, and the cleaning list to propose."""
-    load(competition, workspace, raw)
+    load(competition, workspace, raw, progress, jobs)
     dataset = open_dataset(workspace.data)
     run = _judge(competition, workspace)
     findings = gather(competition, dataset, workspace.evidence, run, jobs)

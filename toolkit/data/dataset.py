@@ -1,14 +1,19 @@
 """A competition's data as arrays on disk: checked, saved, then memory-mapped by everything else."""
 
 import hashlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from toolkit.data.cache import fill
+from toolkit.data.fitting import Fit
+from toolkit.data.image_files import ImageFiles
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
-from toolkit.store import atomic, read_manifest, write_manifest
+from toolkit.progress import SILENT, Progress
+from toolkit.store import atomic, hash_json, read_manifest, write_manifest
 from toolkit.task import Task
 
 
@@ -20,7 +25,8 @@ class Dataset:
     (N, H, W), int8 (N, L) yes, no or missing, float32 numbers (N, T). ids: int64 (N,), the row in the raw training
     file. groups: int64 (N,), equal for samples of one origin. test_images: uint8 (M, H, W, C), M = 0 where the
     organisers keep them. test_ids: text or int64 (M,), what a submission calls the test images by; None: their row,
-    from 0.
+    from 0. names: text (N,), what people call the samples; None: their files' names, or else their ids.
+    Images of more than 8 bits are float16 on the scale 0..255.
     """
 
     images: np.ndarray
@@ -29,16 +35,56 @@ class Dataset:
     groups: np.ndarray
     test_images: np.ndarray
     test_ids: np.ndarray | None = None
+    names: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """One competition's data whose images lie in files: what `load` returns where they aren't arrays yet.
+
+    As in `Dataset`. ids, groups: None where each row is one of its own. test_images: None where the organisers keep
+    them. test_ids: None for the names of their files, without folder and suffix.
+    """
+
+    images: ImageFiles
+    targets: np.ndarray
+    ids: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    test_images: ImageFiles | None = None
+    test_ids: np.ndarray | None = None
+
+    @property
+    def files(self) -> dict[str, ImageFiles]:
+        """Both kinds of images, by the names of their arrays."""
+        return {"images": self.images, "test_images": self.test_images or replace(self.images, paths=[], rows=None)}
+
+    def as_dataset(self, folder: Path) -> Dataset:
+        """All but the images, which are empty, (N, 0, 0, 0); `folder`: of the organisers' files, for names."""
+        rows, files = np.arange(len(self.images)), self.files
+        ids = self.test_ids
+        if ids is None and len(files["test_images"]):
+            ids = np.array([Path(path).stem for path in files["test_images"].paths])
+        return Dataset(
+            np.empty((len(rows), 0, 0, 0), np.uint8),
+            self.targets,
+            rows if self.ids is None else self.ids,
+            rows if self.groups is None else self.groups,
+            np.empty((len(files["test_images"]), 0, 0, 0), np.uint8),
+            ids,
+            self.images.named(folder),
+        )
 
 
 ARRAYS = ("images", "targets", "ids", "groups", "test_images")
+OPTIONAL = ("test_ids", "names")
+FIT: Fit = "letterbox"  # how images come to the size of the task, at which they are audited
 
 
 def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
     """UserError if lengths differ, targets can't be learnt from, or test images can't be told apart by their ids."""
-    for name in (*ARRAYS, "test_ids"):
+    for name in (*ARRAYS, *OPTIONAL):
         array = getattr(dataset, name)
-        if not isinstance(array, np.ndarray) and (array is not None or name != "test_ids"):
+        if not isinstance(array, np.ndarray) and (array is not None or name not in OPTIONAL):
             kind = type(array).__name__
             raise UserError(f"{where}: {name} are of type {kind}, expected a numpy array: np.array(…) makes one")
     if len(dataset.targets) != len(dataset.images):
@@ -63,7 +109,7 @@ def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:
 
 
 def _stored(dataset: Dataset) -> tuple[str, ...]:
-    return ARRAYS if dataset.test_ids is None else (*ARRAYS, "test_ids")
+    return (*ARRAYS, *(name for name in OPTIONAL if getattr(dataset, name) is not None))
 
 
 def hash_sample(sample: np.ndarray) -> str:
@@ -79,21 +125,48 @@ def rows_of_pictures(images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def hash_dataset(dataset: Dataset) -> str:
+    """Of all that is trained on and scored by; what samples are called is no part of it."""
     digest = hashlib.sha256()
     for name in _stored(dataset):
-        array = getattr(dataset, name)
-        digest.update(f"{name} {array.shape} {array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        if name != "names":
+            array = getattr(dataset, name)
+            digest.update(f"{name} {array.shape} {array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:12]
 
 
-def save_dataset(dataset: Dataset, folder: Path, source: str, reader: str = "") -> None:
-    """Write the arrays as .npy files. source: the hash of the raw files; reader: that of the code that read them."""
+def save_dataset(
+    data: Dataset | Samples,
+    folder: Path,
+    source: str,
+    reader: str = "",
+    shape: tuple[int, int, int] = (0, 0, 0),
+    raw: Path = Path(),
+    progress: Progress = SILENT,
+    jobs: int = 1,
+) -> None:
+    """Write the arrays as .npy files, images in files decoded to `shape`.
+
+    source: the hash of the raw files, which lie in `raw`; reader: that of the code that read them. What was decoded
+    before a kill is kept beside `folder`.
+    """
+    dataset = data.as_dataset(raw) if isinstance(data, Samples) else data
+    decoding = folder.with_name(f"decoding-{hash_json([source, reader, shape])}")
+    if isinstance(data, Samples):
+        decoding.mkdir(parents=True, exist_ok=True)
+        for name, files in data.files.items():
+            fill(files, shape, decoding / f"{name}.npy", FIT, progress, jobs)
     with atomic(folder) as partial:
         partial.mkdir()
         for name in _stored(dataset):
             np.save(partial / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
-        write_manifest(partial, {"source": source, "hash": hash_dataset(dataset), "reader": reader})
+        value = hash_dataset(dataset)
+        if isinstance(data, Samples):
+            for name in data.files:
+                os.replace(decoding / f"{name}.npy", partial / f"{name}.npy")
+            decoding.rmdir()
+            value = hash_json([value, source, shape])  # decoded images follow from the files
+        write_manifest(partial, {"source": source, "hash": value, "reader": reader, "raw": str(raw.resolve())})
 
 
 def open_dataset(folder: Path) -> Dataset:
@@ -101,7 +174,7 @@ def open_dataset(folder: Path) -> Dataset:
     if read_manifest(folder) is None:
         raise UserError(f"there is no data in {folder} yet; run `python -m toolkit.audit` first")
     arrays = {}
-    for name in [*ARRAYS, *(["test_ids"] if (folder / "test_ids.npy").exists() else [])]:
+    for name in [*ARRAYS, *(name for name in OPTIONAL if (folder / f"{name}.npy").exists())]:
         try:
             arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError):

@@ -8,10 +8,11 @@ import numpy as np
 
 from toolkit.answers import Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, check_dataset, hash_dataset, save_dataset
+from toolkit.data.dataset import Dataset, Samples, check_dataset, hash_dataset, save_dataset
+from toolkit.data.raw_files import listed, source_of
 from toolkit.errors import UserError, said_by
 from toolkit.metrics.organisers import Function
-from toolkit.progress import Progress
+from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, atomic, hash_file, hash_json, read_manifest
 
 
@@ -25,12 +26,17 @@ def draw_practice(competition: Competition, workspace: Workspace, seed: int, siz
     return workspace.practice / "raw"
 
 
-def load(competition: Competition, workspace: Workspace, folder: Path) -> None:
-    """Raw files → `data/`; nothing is done where the same files were loaded before, by the same code."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    if not files:
+def load(
+    competition: Competition, workspace: Workspace, folder: Path, progress: Progress = SILENT, jobs: int = 1
+) -> None:
+    """Raw files → `data/`, images decoded by `jobs` processes.
+
+    Nothing is done where the same files were loaded before, by the same code.
+    """
+    files = listed(folder, workspace.files, progress)
+    if not len(files):
         raise UserError(competition.without_files(folder))
-    source = hash_json({path.relative_to(folder).as_posix(): hash_file(path) for path in files})
+    source = source_of(files)
     code = getsourcefile(competition.load)
     reader = hash_json([repr(competition.task), hash_file(Path(code)) if code else None])
     known = read_manifest(workspace.data)
@@ -40,19 +46,21 @@ def load(competition: Competition, workspace: Workspace, folder: Path) -> None:
             f"choose another --workspace for these, or remove {workspace.folder}"
         )
     if known is None or known.get("reader") != reader:
-        dataset = _loaded(competition, folder)
+        data = _loaded(competition, folder)
+        shape = competition.task.image_shape
+        dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
         check_dataset(dataset, competition.task, str(folder))
         _try_metric(competition, dataset.targets)
         _rehearse(competition, dataset)
-        if known is not None and known["hash"] != hash_dataset(dataset):
+        if known is not None and isinstance(data, Dataset) and known["hash"] != hash_dataset(dataset):
             raise UserError(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
                 f"choose another --workspace, or remove {workspace.folder}"
             )
-        save_dataset(dataset, workspace.data, source, reader)
+        save_dataset(data, workspace.data, source, reader, shape, folder, progress, jobs)
 
 
-def _loaded(competition: Competition, folder: Path) -> Dataset:
+def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
     """What the competition's `load` makes of the files; UserError, one sentence, for whatever goes wrong in it."""
     try:
         return competition.load(folder)
