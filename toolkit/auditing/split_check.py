@@ -43,7 +43,7 @@ SPLITS = (AUTO, GROUPS, PLAIN)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split(Outcome):
-    """What each fold holds. contents: int64 (N, K), as `describe` returns them; ids: of the raw file; whole: int64
+    """What each fold holds. contents: int64 (N, K), as `describe` returns them; names: of the samples; whole: int64
     (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs: the most
     alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no audit
     was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of it.
@@ -54,7 +54,7 @@ class Split(Outcome):
     workspace: Workspace
     table: pd.DataFrame
     contents: np.ndarray
-    ids: np.ndarray
+    names: np.ndarray
     whole: np.ndarray
     anew: bool
     suggestions: int
@@ -231,12 +231,12 @@ class Split(Outcome):
         if self.leaks is None:
             yield "no leak report: the audit has left no evidence here; run `python -m toolkit.audit` first"
             return
-        columns = ["validated", "row", "trained on", "cosine", "verified as"]
+        columns = ["", "validated", "trained on", "cosine", "verified as"]
         rows = [
             [
                 f"fold {pair.fold}",
-                f"{self.ids[pair.validated]}",
-                f"{self.ids[pair.trained_on]}",
+                f"{self.names[pair.validated]}",
+                f"{self.names[pair.trained_on]}",
                 f"{pair.cosine:.2f}",
                 "one origin" if pair.leak else "different",
             ]
@@ -317,7 +317,7 @@ def split(
         workspace=workspace,
         table=table,
         contents=contents,
-        ids=dataset.ids,
+        names=dataset.called,
         whole=whole if kind == PLAIN else table["group"].to_numpy(),
         anew=anew,
         suggestions=suggestions,

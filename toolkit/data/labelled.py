@@ -183,5 +183,5 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
         test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
-        names=dataset.ids.astype(str) if dataset.names is None else dataset.names,
+        names=dataset.called,
     )
