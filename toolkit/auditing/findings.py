@@ -14,7 +14,8 @@ from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoi
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, hash_sample, rows_of_pictures
+from toolkit.data.dataset import Dataset, hash_sample, pictures_of
+from toolkit.data.pictures import rows_of
 from toolkit.runs import Run
 from toolkit.store import atomic
 from toolkit.task import Task
@@ -48,7 +49,7 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
 
     run: a finished run on these data, whose out-of-fold probabilities judge the labels.
     """
-    same, masks = equal_pictures(dataset.images), repeated_masks(dataset.targets, competition.task)
+    same, masks = equal_pictures(pictures_of(dataset)[0]), repeated_masks(dataset.targets, competition.task)
     distinct = _distinct(len(dataset.images), same, masks)
     links = find_links(dataset.images, distinct, folder, jobs)
     pictures = dataset.images[distinct]
@@ -64,9 +65,9 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
     return Findings(same, masks, distinct, links, everywhere, near, errors)
 
 
-def equal_pictures(images: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Rows of pictures (N, H, W, C) that are the same to the last bit, two or more each."""
-    return tuple(rows for rows in rows_of_pictures(images).values() if len(rows) > 1)
+def equal_pictures(pictures: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rows of images that are the same to the last bit, two or more each, by their hashes (N,)."""
+    return tuple(rows_of(pictures, least=2).values())
 
 
 def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:
