@@ -109,8 +109,8 @@ class Predictions(OutOfFold, Outcome):
     def mistakes(self, count: int = 20) -> pd.DataFrame:
         """The samples that are predicted worst out of fold, the worst first.
 
-        Columns row (of the data), index (in the raw file), name, and where one of several classes is predicted certainty:
-        the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0. Else loss, as
+        Columns row (of the data), index (in the raw file), name, and where one of several classes is predicted
+        certainty: the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0. Else loss, as
         `sample_losses` has it. Of whole images also truth and predicted, as text, without a look at thresholds or cuts
         that were fitted.
         """

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.keypoints import content, working_image
-from toolkit.auditing.parts import Images, by_parts
+from toolkit.auditing.parts import by_parts
+from toolkit.data.image_rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 BATCH = 128
@@ -13,7 +14,7 @@ NEAREST = 5  # others that a picture is held against
 EXACT = 50_000  # up to so many vectors are compared exactly; beyond, by an HNSW graph (Malkov and Yashunin 2016)
 
 
-def network_features(images: Images, progress: Progress = SILENT) -> np.ndarray:
+def network_features(images: ImageRows, progress: Progress = SILENT) -> np.ndarray:
     """Pooled features of an ImageNet EfficientNet-Lite0, float32 (N, 1280), of images uint8 (N, H, W, C)."""
     import torch
 
@@ -31,7 +32,7 @@ def network_features(images: Images, progress: Progress = SILENT) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def gradient_histograms(images: Images, jobs: int = 1, progress: Progress = SILENT) -> np.ndarray:
+def gradient_histograms(images: ImageRows, jobs: int = 1, progress: Progress = SILENT) -> np.ndarray:
     """Unit vectors float32 (N, 144) of images (N, H, W, C): where which edges are, and the grey values.
 
     Histograms of gradients (Dalal and Triggs 2005). For finding outliers they did better than features of a
@@ -94,7 +95,7 @@ def outlyingness(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (distance - middle) / max(spread, 1e-9), near
 
 
-def properties(images: Images, jobs: int = 1, progress: Progress = SILENT) -> pd.DataFrame:
+def properties(images: ImageRows, jobs: int = 1, progress: Progress = SILENT) -> pd.DataFrame:
     """Named properties of images uint8 (N, H, W, C), a row each; of colour only where there is any."""
     return pd.DataFrame(list(by_parts(_properties, images, "light, noise and colours", jobs, progress)))
 

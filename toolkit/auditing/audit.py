@@ -19,7 +19,7 @@ from toolkit.auditing.relatives import find_relatives, tests_looked_at
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
 from toolkit.data.cleaning import NAME, REPEATED_MASK, REPEATED_PICTURE
-from toolkit.data.dataset import Dataset, data_hash, open_dataset
+from toolkit.data.dataset import Dataset, data_hash, open_dataset, pictures_of
 from toolkit.data.folds import stored_folds
 from toolkit.data.groups import merge_groups, with_equal_pictures
 from toolkit.data.known_answers import known_answers
@@ -178,7 +178,7 @@ def audit(
         shift = _shift(dataset, findings, table, workspace.evidence, jobs, progress)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
         relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs, progress)
-        whole = with_equal_pictures(dataset.groups, dataset.images)
+        whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
         mimics = mimicry(relatives, findings.links, whole, kept, tests_looked_at(dataset))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))

@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from toolkit.auditing.appearance import look_up, nearest
 from toolkit.auditing.keypoints import FEWEST, Keypoints, content, working_image
-from toolkit.auditing.parts import Images
 from toolkit.data.groups import connect
+from toolkit.data.image_rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image
@@ -37,7 +37,7 @@ Pairs = Sequence[tuple[int, int, bool]]  # rows left and right, and is the right
 class Pictures:
     """images: uint8 (N, H, W, C), and their keypoints."""
 
-    images: Images
+    images: ImageRows
     keypoints: Keypoints
 
 

@@ -13,10 +13,12 @@ from toolkit.auditing.duplicates import Pictures, alignment, find_copies
 from toolkit.auditing.fingerprints import alike, fingerprints
 from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoints, save_keypoints, working_image
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors
-from toolkit.auditing.parts import Images, Rows, drawn
+from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, hash_sample, rows_of_pictures
+from toolkit.data.dataset import Dataset, hash_sample, pictures_of
+from toolkit.data.image_rows import Chosen, ImageRows
+from toolkit.data.pictures import rows_of
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
 from toolkit.store import atomic
@@ -74,14 +76,14 @@ def gather(
 
     run: a finished run on these data, whose out-of-fold probabilities judge the labels.
     """
-    same = equal_pictures(dataset.images)
+    same = equal_pictures(pictures_of(dataset)[0])
     masks = tuple(
         rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(dataset.images, rows)
     )
     whole = _distinct(len(dataset.images), same, masks)
     distinct = np.asarray(kept(folder / "rows.npy", lambda: _looked_at(competition, dataset, whole, jobs, progress)))
     links = find_links(dataset.images, distinct, folder, jobs, progress)
-    pictures = Rows(dataset.images, distinct)
+    pictures = Chosen(dataset.images, distinct)
     score, nearest = outlyingness(
         kept(folder / "appearance.npy", lambda: gradient_histograms(pictures, jobs, progress))
     )
@@ -106,18 +108,18 @@ def _looked_at(
     """
     if len(distinct) <= LOOKED_AT:
         return distinct
-    prints = fingerprints(Rows(dataset.images, distinct), jobs, progress)
+    prints = fingerprints(Chosen(dataset.images, distinct), jobs, progress)
     tests = np.zeros(0, np.uint64)
     if competition.may_look_at(dataset.test_images):
-        tests = fingerprints(Rows(dataset.test_images, drawn(len(dataset.test_images), LOOKED_AT)), jobs, progress)
+        tests = fingerprints(Chosen(dataset.test_images, drawn(len(dataset.test_images), LOOKED_AT)), jobs, progress)
     first = alike(np.concatenate([prints, tests]))[: len(prints)]
     order = np.random.default_rng(0).permutation(len(distinct))
     return np.sort(distinct[order[np.argsort(~first[order], kind="stable")][:LOOKED_AT]])
 
 
-def equal_pictures(images: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Rows of pictures (N, H, W, C) that are the same to the last bit, two or more each."""
-    return tuple(rows for rows in rows_of_pictures(images).values() if len(rows) > 1)
+def equal_pictures(pictures: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rows of images that are the same to the last bit, two or more each, by their hashes (N,)."""
+    return tuple(rows_of(pictures, least=2).values())
 
 
 def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:
@@ -134,7 +136,7 @@ def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:
     return tuple(np.array(found) for found in rows.values() if len(found) > REPEATS)
 
 
-def _one_scene(images: Images, rows: np.ndarray) -> bool:
+def _one_scene(images: ImageRows, rows: np.ndarray) -> bool:
     """Do these pictures show the same, in another light, noise or moment? Then their masks are the same by right."""
     first, *others = (working_image(images[row]) for row in rows[: REPEATS + 1].tolist())
     still = np.eye(2, 3)
@@ -151,12 +153,12 @@ def _distinct(number: int, same: Iterable[np.ndarray], masks: Iterable[np.ndarra
 
 
 def find_links(
-    images: Images, distinct: np.ndarray, folder: Path, jobs: int, progress: Progress = SILENT
+    images: ImageRows, distinct: np.ndarray, folder: Path, jobs: int, progress: Progress = SILENT
 ) -> pd.DataFrame:
     """Copies and seams among the distinct rows, with the columns LINKS."""
 
     def search() -> pd.DataFrame:
-        pictures = kept_pictures(Rows(images, distinct), folder / "keypoints", jobs, progress)
+        pictures = kept_pictures(Chosen(images, distinct), folder / "keypoints", jobs, progress)
         vectors = kept_vectors(pictures, vocabulary(pictures, folder), folder / "vectors.npy")
         rows: list[tuple[object, ...]] = [
             (link.left, link.right, "copy", link.mirrored, link.keypoints, link.similarity, link.matrix)
@@ -165,7 +167,7 @@ def find_links(
         some = drawn(len(distinct), SEAMS_AMONG)
         rows += [
             (int(some[seam.left]), int(some[seam.right]), seam.side, False, 0, 1 - seam.ratio, ())
-            for seam in find_seams(Rows(pictures.images, some), progress=progress)
+            for seam in find_seams(Chosen(pictures.images, some), progress=progress)
         ]
         table = pd.DataFrame(rows, columns=list(LINKS))
         table["left"], table["right"] = (distinct[table[side].to_numpy(np.int64)] for side in ("left", "right"))
@@ -174,7 +176,7 @@ def find_links(
     return kept_table(folder / "links.parquet", search)
 
 
-def kept_pictures(images: Images, folder: Path, jobs: int, progress: Progress = SILENT) -> Pictures:
+def kept_pictures(images: ImageRows, folder: Path, jobs: int, progress: Progress = SILENT) -> Pictures:
     """With their keypoints, detected once and kept in `folder`."""
     if not folder.exists():
         save_keypoints(images, folder, jobs, progress)
@@ -206,7 +208,7 @@ def kept_features(
     progress: Progress = SILENT,
 ) -> np.ndarray:
     """What labels are guessed from, float32 (n, d), of the distinct rows (n,), computed once."""
-    pictures = Rows(dataset.images, distinct)
+    pictures = Chosen(dataset.images, distinct)
 
     def make() -> np.ndarray:
         if competition.rules.pretrained:
@@ -217,13 +219,13 @@ def kept_features(
 
 
 def kept_properties(
-    images: Images, path: Path, jobs: int = 1, progress: Progress = SILENT
+    images: ImageRows, path: Path, jobs: int = 1, progress: Progress = SILENT
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Rows, int64 (n,), all of them or DESCRIBED that were drawn, and their `appearance.properties`, computed once."""
 
     def make() -> pd.DataFrame:
         rows = drawn(len(images), DESCRIBED)
-        return properties(Rows(images, rows), jobs, progress).assign(row=rows)
+        return properties(Chosen(images, rows), jobs, progress).assign(row=rows)
 
     table = kept_table(path, make)
     if "row" not in table:  # of an earlier version: all

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from toolkit.auditing.keypoints import working_image
-from toolkit.auditing.parts import Images, by_parts
+from toolkit.auditing.parts import by_parts
+from toolkit.data.image_rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 APART = 3  # bits by which pictures of one origin may differ; of one more bands one agrees
@@ -22,7 +23,7 @@ def fingerprint(image: np.ndarray) -> int:
     return int.from_bytes(np.packbits(waves > np.median(waves)).tobytes(), "big")
 
 
-def fingerprints(images: Images, jobs: int = 1, progress: Progress = SILENT) -> np.ndarray:
+def fingerprints(images: ImageRows, jobs: int = 1, progress: Progress = SILENT) -> np.ndarray:
     """uint64 (N,)."""
     found = by_parts(fingerprint, images, "first look at all pictures", jobs, progress)
     return np.fromiter(found, np.uint64, len(images))

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
-from toolkit.auditing.parts import Images, parts_of
+from toolkit.auditing.parts import parts_of
+from toolkit.data.image_rows import ImageRows
 from toolkit.progress import SILENT, Progress
 from toolkit.store import atomic
 
@@ -82,7 +83,7 @@ def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points[:MOST], descriptors[:MOST].astype(np.uint8)
 
 
-def save_keypoints(images: Images, folder: Path, jobs: int, progress: Progress = SILENT) -> None:
+def save_keypoints(images: ImageRows, folder: Path, jobs: int, progress: Progress = SILENT) -> None:
     """Detect in all images (N, H, W, C) and write the arrays to `folder`."""
     with atomic(folder) as partial:
         partial.mkdir()

@@ -9,8 +9,8 @@ import pandas as pd
 from toolkit.auditing.appearance import nearest
 from toolkit.auditing.duplicates import Pictures, verify
 from toolkit.auditing.keypoints import open_keypoints
-from toolkit.auditing.parts import Rows
 from toolkit.data.dataset import Dataset
+from toolkit.data.image_rows import Chosen
 from toolkit.pages.pictures import stacked, strip
 
 LOOKED_AT = 3  # most alike pairs of each fold that are verified
@@ -37,7 +37,7 @@ def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pa
         return []
     rows = np.load(evidence / "rows.npy", allow_pickle=False)
     vectors = np.load(evidence / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    pictures = Pictures(Rows(dataset.images, rows), open_keypoints(evidence / "keypoints"))
+    pictures = Pictures(Chosen(dataset.images, rows), open_keypoints(evidence / "keypoints"))
     sides = fold[rows]
     found = []
     looked = [(flipped, *nearest(vectors[0], vectors[flipped], min(NEIGHBOURS, len(rows) - 1))) for flipped in (0, 1)]

@@ -1,47 +1,17 @@
 """Pictures that may be larger than memory: read part by part, looked at by several processes, with a bar."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
+from toolkit.data.image_rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 PART = 256  # pictures in memory at a time
 T = TypeVar("T")
-
-
-class Images(Protocol):
-    """(N, H, W, C), an array or what reads like one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, at: Any, /) -> Any: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Some rows, int64 (n,), of images (N, H, W, C), each read when it is asked for: `images[rows]` would read all."""
-
-    images: Images
-    rows: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.rows), *self.images.shape[1:])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, at: Any) -> np.ndarray:
-        found: np.ndarray = self.images[self.rows[at]]
-        return found
 
 
 def drawn(number: int, most: int) -> np.ndarray:
@@ -56,7 +26,7 @@ def parts_of(number: int) -> Iterator[slice]:
 
 
 def by_parts(
-    work: Callable[[np.ndarray], T], images: Images, what: str, jobs: int = 1, progress: Progress = SILENT
+    work: Callable[[np.ndarray], T], images: ImageRows, what: str, jobs: int = 1, progress: Progress = SILENT
 ) -> Iterator[T]:
     """What `work`, a function of a module, says of each picture, in order, on so many processes."""
     with progress.counting(what, len(images)) as done:
@@ -67,7 +37,7 @@ def by_parts(
             done(len(found))
 
 
-def _work(work: Callable[[np.ndarray], T], images: Images, at: slice) -> list[T]:
+def _work(work: Callable[[np.ndarray], T], images: ImageRows, at: slice) -> list[T]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # each process has its own core
     found = [work(image) for image in images[at]]

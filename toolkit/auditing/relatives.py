@@ -20,9 +20,11 @@ from toolkit.auditing.findings import (
     kept_vectors,
     vocabulary,
 )
-from toolkit.auditing.parts import Rows, drawn
+from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
-from toolkit.data.dataset import Dataset, rows_of_pictures
+from toolkit.data.dataset import Dataset, pictures_of
+from toolkit.data.image_rows import Chosen
+from toolkit.data.pictures import rows_of
 from toolkit.progress import SILENT, Progress
 
 EXACT, COPY = "exact", "copy"
@@ -49,10 +51,10 @@ def find_relatives(
 
 
 def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, progress: Progress) -> pd.DataFrame:
+    known, same = map(rows_of, pictures_of(dataset))
     among = np.zeros(len(dataset.test_images), bool)
     among[drawn(len(among), LOOKED_AT)] = True
-    some = {picture: rows[among[rows]] for picture, rows in rows_of_pictures(dataset.test_images).items()}
-    same, known = {picture: rows for picture, rows in some.items() if len(rows)}, rows_of_pictures(dataset.images)
+    same = {picture: rows[among[rows]] for picture, rows in same.items() if among[rows].any()}
     first = {int(rows[0]): rows for rows in same.values()}
     exact = {int(rows[0]): known[picture] for picture, rows in same.items() if picture in known}
     # a picture in more rows than that is an intruder, of which one row says enough
@@ -63,8 +65,8 @@ def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, p
     ]
     looked_at = np.array([row for row in first if row not in exact], np.int64)
     if len(looked_at) and len(distinct):
-        pictures = kept_pictures(Rows(dataset.images, distinct), evidence / "keypoints", jobs, progress)
-        tests = kept_pictures(Rows(dataset.test_images, looked_at), evidence / "test_keypoints", jobs, progress)
+        pictures = kept_pictures(Chosen(dataset.images, distinct), evidence / "keypoints", jobs, progress)
+        tests = kept_pictures(Chosen(dataset.test_images, looked_at), evidence / "test_keypoints", jobs, progress)
         found += [
             (int(looked_at[test]), int(distinct[train]), kind, similarity)
             for test, train, kind, similarity in _copies_and_neighbours(pictures, tests, evidence, jobs, progress)
@@ -84,7 +86,7 @@ def _copies_and_neighbours(
     for link in find_copies_across(pictures, ours, tests, theirs, jobs, progress):
         yield link.right, link.left, COPY, link.similarity
     trains, others = (drawn(len(part.images), SEAMS_AMONG) for part in (pictures, tests))
-    for seam in find_seams(Rows(pictures.images, trains), Rows(tests.images, others), progress):
+    for seam in find_seams(Chosen(pictures.images, trains), Chosen(tests.images, others), progress):
         left, right, side = seam.left, seam.right, seam.side
         if right < len(trains):
             left, right, side = right, left, OPPOSITE[side]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.auditing.parts import Images, parts_of
+from toolkit.auditing.parts import parts_of
+from toolkit.data.image_rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 SIDES = (("right", "left"), ("bottom", "top"))
@@ -29,7 +30,7 @@ class Seam:
     ratio: float
 
 
-def find_seams(images: Images, others: Images | None = None, progress: Progress = SILENT) -> list[Seam]:
+def find_seams(images: ImageRows, others: ImageRows | None = None, progress: Progress = SILENT) -> list[Seam]:
     """Rows of images (N, H, W, C) that are each other's best neighbour, by far enough to be no chance.
 
     others: images (M, H, W, C), rows from N on; then seams between the two sets alone, held against chance by
@@ -55,7 +56,7 @@ def find_seams(images: Images, others: Images | None = None, progress: Progress 
     return seams
 
 
-def _edges(images: Images) -> dict[str, np.ndarray]:
+def _edges(images: ImageRows) -> dict[str, np.ndarray]:
     """Pixel values along each side, (N, length, C), of one pass through the images."""
     places = {"left": np.s_[:, :, 0], "right": np.s_[:, :, -1], "top": np.s_[:, 0], "bottom": np.s_[:, -1]}
     found: dict[str, list[np.ndarray]] = {side: [] for side in places}
