@@ -110,9 +110,9 @@ class Predictions(OutOfFold, Outcome):
         """The samples that are predicted worst out of fold, the worst first.
 
         Columns row (of the data), index (in the raw file), name, and where one of several classes is predicted
-        certainty: the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0. Else loss, as
-        `sample_losses` has it. Of whole images also truth and predicted, as text, without a look at thresholds or cuts
-        that were fitted.
+        certainty: the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0.
+        Else loss, as `sample_losses` has it. Of whole images also truth and predicted, as text, without a look at
+        thresholds or cuts that were fitted.
         """
         labelled, task = self.labelled, self.labelled.competition.task
         wrong = self._certainty() if task.exclusive else self._losses()

@@ -26,6 +26,7 @@ from toolkit.data.known_answers import known_answers
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
 from toolkit.data.naming import Naming
+from toolkit.data.preview import previewed
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned, counted
 from toolkit.pages.pictures import write_png
@@ -174,16 +175,17 @@ def audit(
         table.to_parquet(partial, index=False)
     note = _write_cleaning(workspace, proposal)
     shift, relatives, mimics, known = None, None, None, 0
+    shown = previewed(dataset, competition.rgb)
     if competition.may_look_at(dataset.test_images):
-        shift = _shift(dataset, findings, table, workspace.evidence, jobs, progress)
+        shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
-        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs, progress)
+        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
         whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
         mimics = mimicry(relatives, findings.links, whole, kept, tests_looked_at(dataset))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))
     whole = table["group"].to_numpy()
-    page = audit_page(competition, workspace, dataset, whole, findings, proposal, shift, relatives, mimics)
+    page = audit_page(competition, workspace, shown, whole, findings, proposal, shift, relatives, mimics)
     write_text(workspace.page, page)
     return Audit(competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits)
 
@@ -204,7 +206,8 @@ def explain(
         raise UserError(f"--explain {sample}: {error}") from None
     index = int(dataset.ids[row])
     path = workspace.evidence / f"explain_{index}.png"
-    write_png(path, picture_of_row(competition, dataset, findings, row))
+    shown = previewed(dataset, competition.rgb)
+    write_png(path, picture_of_row(competition, shown, findings, row))
     return Explanation(index, str(dataset.called[row]), proposal[proposal["index"] == index], path)
 
 
@@ -274,7 +277,7 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
 def _shift(
     dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path, jobs: int, progress: Progress
 ) -> Shift:
-    """How the test images differ from the training images that are no intruders."""
+    """How the test images differ from the training images that are no intruders; dataset: as pictures."""
     described, train = kept_properties(dataset.images, evidence / "properties.parquet", jobs, progress)
     rows_of_tests, test = kept_properties(dataset.test_images, evidence / "test_properties.parquet", jobs, progress)
     rows, at, _ = np.intersect1d(described, findings.distinct, assume_unique=True, return_indices=True)

@@ -112,7 +112,7 @@ def _repeats(dataset: Dataset, task: Task, findings: Findings) -> list[Line]:
     lines, action = [], "drop?" if isinstance(task, Numbers) else "drop"
     for rows in findings.same:
         if len(rows) > REPEATS:
-            how = "drop" if np.std(dataset.images[rows[0]]) >= FLAT else "drop?"
+            how = "drop" if np.std(dataset.images[rows[0]].astype(np.float32)) >= FLAT else "drop?"
             lines += [Line(int(row), how, "", f"{REPEATED_PICTURE}: {len(rows)} times", 1.0) for row in rows]
         elif contradict(dataset.targets[rows], task):
             lines += [Line(int(row), action, "", f"{CONTRADICTORY}: {_listed(dataset, rows)}", 1.0) for row in rows]

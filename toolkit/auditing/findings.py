@@ -19,6 +19,7 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
 from toolkit.data.image_rows import Chosen, ImageRows
 from toolkit.data.pictures import rows_of
+from toolkit.data.preview import previewed
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
 from toolkit.store import atomic
@@ -76,14 +77,15 @@ def gather(
 
     run: a finished run on these data, whose out-of-fold probabilities judge the labels.
     """
+    shown = previewed(dataset, competition.rgb)
     same = equal_pictures(pictures_of(dataset)[0])
     masks = tuple(
-        rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(dataset.images, rows)
+        rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(shown.images, rows)
     )
     whole = _distinct(len(dataset.images), same, masks)
-    distinct = np.asarray(kept(folder / "rows.npy", lambda: _looked_at(competition, dataset, whole, jobs, progress)))
-    links = find_links(dataset.images, distinct, folder, jobs, progress)
-    pictures = Chosen(dataset.images, distinct)
+    distinct = np.asarray(kept(folder / "rows.npy", lambda: _looked_at(competition, shown, whole, jobs, progress)))
+    links = find_links(shown.images, distinct, folder, jobs, progress)
+    pictures = Chosen(shown.images, distinct)
     score, nearest = outlyingness(
         kept(folder / "appearance.npy", lambda: gradient_histograms(pictures, jobs, progress))
     )
@@ -95,7 +97,7 @@ def gather(
     def features() -> np.ndarray:
         return kept_features(competition, dataset, distinct, folder, jobs, progress)
 
-    kept_properties(dataset.images, folder / "properties.parquet", jobs, progress)
+    kept_properties(shown.images, folder / "properties.parquet", jobs, progress)
     errors = find_label_errors(competition, dataset, distinct, features, links, run)
     return Findings(same, masks, distinct, links, everywhere, near, errors, len(whole) - len(distinct))
 
@@ -208,7 +210,7 @@ def kept_features(
     progress: Progress = SILENT,
 ) -> np.ndarray:
     """What labels are guessed from, float32 (n, d), of the distinct rows (n,), computed once."""
-    pictures = Chosen(dataset.images, distinct)
+    pictures = Chosen(previewed(dataset, competition.rgb).images, distinct)
 
     def make() -> np.ndarray:
         if competition.rules.pretrained:
@@ -221,7 +223,7 @@ def kept_features(
 def kept_properties(
     images: ImageRows, path: Path, jobs: int = 1, progress: Progress = SILENT
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Rows, int64 (n,), all of them or DESCRIBED that were drawn, and their `appearance.properties`, computed once."""
+    """Rows, int64 (n,), all or DESCRIBED that were drawn, and the properties of these pictures, computed once."""
 
     def make() -> pd.DataFrame:
         rows = drawn(len(images), DESCRIBED)

@@ -39,8 +39,8 @@ def audit_page(
 ) -> str:
     """The HTML of the whole audit.
 
-    whole: group of each sample, the competition's own included. relatives: of test images, and what follows for the
-    folds, where that is known.
+    dataset: as pictures. whole: group of each sample, the competition's own included. relatives: of test images, and
+    what follows for the folds, where that is known.
     """
     keep = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
     group = groups_found(dataset, findings)

@@ -25,7 +25,9 @@ from toolkit.auditing.tiles import find_seams
 from toolkit.data.dataset import Dataset, pictures_of
 from toolkit.data.image_rows import Chosen
 from toolkit.data.pictures import rows_of
+from toolkit.data.preview import previewed
 from toolkit.progress import SILENT, Progress
+from toolkit.task import Rgb
 
 EXACT, COPY = "exact", "copy"
 OPPOSITE = {"right": "left", "bottom": "top"}  # of the side on which a seam's right picture continues its left one
@@ -39,7 +41,7 @@ def tests_looked_at(dataset: Dataset) -> int:
 
 
 def find_relatives(
-    dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, progress: Progress = SILENT
+    dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, rgb: Rgb, progress: Progress = SILENT
 ) -> pd.DataFrame:
     """A line for each pair found, with the columns COLUMNS: row of the test image, row of the training image.
 
@@ -47,10 +49,12 @@ def find_relatives(
     image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
     it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all.
     """
-    return kept_table(evidence / RELATIVES, lambda: _search(dataset, distinct, evidence, jobs, progress))
+    return kept_table(evidence / RELATIVES, lambda: _search(dataset, distinct, evidence, jobs, rgb, progress))
 
 
-def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, progress: Progress) -> pd.DataFrame:
+def _search(
+    dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, rgb: Rgb, progress: Progress
+) -> pd.DataFrame:
     known, same = map(rows_of, pictures_of(dataset))
     among = np.zeros(len(dataset.test_images), bool)
     among[drawn(len(among), LOOKED_AT)] = True
@@ -65,8 +69,9 @@ def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, p
     ]
     looked_at = np.array([row for row in first if row not in exact], np.int64)
     if len(looked_at) and len(distinct):
-        pictures = kept_pictures(Chosen(dataset.images, distinct), evidence / "keypoints", jobs, progress)
-        tests = kept_pictures(Chosen(dataset.test_images, looked_at), evidence / "test_keypoints", jobs, progress)
+        shown = previewed(dataset, rgb)
+        pictures = kept_pictures(Chosen(shown.images, distinct), evidence / "keypoints", jobs, progress)
+        tests = kept_pictures(Chosen(shown.test_images, looked_at), evidence / "test_keypoints", jobs, progress)
         found += [
             (int(looked_at[test]), int(distinct[train]), kind, similarity)
             for test, train, kind, similarity in _copies_and_neighbours(pictures, tests, evidence, jobs, progress)

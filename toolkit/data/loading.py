@@ -14,6 +14,7 @@ from toolkit.data.dataset import (
     Dataset,
     Samples,
     check_dataset,
+    check_images,
     hash_dataset,
     hash_samples,
     save_dataset,
@@ -58,6 +59,15 @@ def load(
     shape = competition.task.image_shape
     dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
     check_dataset(dataset, competition.task, str(folder))
+    for name in ("images", "test_images"):
+        images: np.ndarray = getattr(dataset, name)
+        if isinstance(data, Dataset) and (name == "images" or len(images)):
+            check_images(images, shape, f"{folder}: {name}")
+        if competition.try_submission is not None and images.dtype != np.uint8:
+            raise UserError(
+                f"{folder}: {name} are {images.dtype} on the scale 0..255, and a code submission is given what "
+                "lies in the files: let load give 8-bit images, or hand in a file and leave out try_submission"
+            )
     _try_metric(competition, dataset.targets)
     _rehearse(competition, dataset)
     described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}

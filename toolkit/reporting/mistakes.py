@@ -6,6 +6,7 @@ import pandas as pd
 
 from toolkit.competition import Competition
 from toolkit.data.naming import with_addresses
+from toolkit.data.preview import find_preview
 from toolkit.decisions.decide import above, packed, unpacked
 from toolkit.pages.html import Figure, Gallery, Section
 from toolkit.pages.pictures import COLOURS, enlarged, with_mask
@@ -40,9 +41,10 @@ def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[Figure]:
     mistakes: as `Run.mistakes` gives them.
     """
     labelled, task = run.labelled, run.labelled.competition.task
+    preview = find_preview(labelled.images, labelled.competition.rgb)
     figures = []
     for row, _, name, certainty, *names in mistakes.itertuples(index=False, name=None):
-        image, files = np.asarray(labelled.images[row]), with_addresses([name], labelled.workspace)
+        image, files = preview(np.asarray(labelled.images[row])), with_addresses([name], labelled.workspace)
         if task.masks:
             truth, label, error = _masks(run, row)
             caption = f"{error.mean():.0%} of its pixels wrong"

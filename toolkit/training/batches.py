@@ -15,7 +15,7 @@ from toolkit.data.image_rows import picked
 from toolkit.data.targets import holds
 from toolkit.probabilities import chunks
 from toolkit.recipe import Recipe
-from toolkit.task import Numbers, Task
+from toolkit.task import Numbers, Rgb, Task
 
 ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
 RESIDENT = 0.5  # of a GPU's free memory may hold images
@@ -31,7 +31,7 @@ def seed_of(purpose: int, *numbers: int) -> int:
 
 
 class Batches:
-    """Batches of `rows`: images (B, C, H, W), uint8 or float32 on the scale 0..255, and targets, on `device`."""
+    """Batches of `rows`: images (B, C, H, W), uint8 or floats on the scale 0..255, and targets, on `device`."""
 
     def __init__(
         self,
@@ -43,8 +43,10 @@ class Batches:
         scored: Sequence[int],
         memory_format: torch.memory_format = torch.channels_last,
         task: Task | None = None,
+        rgb: Rgb = (),
     ) -> None:
         self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
+        self.rgb = rgb
         # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
         self.steps = max(1, len(rows) // recipe.batch_size)
         self.chances: np.ndarray | None = None
@@ -78,7 +80,7 @@ class Batches:
     def __getitem__(self, at: tuple[int, int]) -> Batch:
         images, targets = (part.to(self.device, non_blocking=True) for part in self._read(at))
         seed = self.augment_seed(*at)
-        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed)
+        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed, self.rgb)
         return images.contiguous(memory_format=self.memory_format), targets
 
     def _read(self, at: tuple[int, int]) -> Batch:

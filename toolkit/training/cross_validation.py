@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from toolkit.data.labelled import Labelled
+from toolkit.data.preview import find_preview
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
@@ -99,7 +100,7 @@ def train_without_families(
     network as weak as that.
     """
     labelled, recipe = run.labelled, run.recipe
-    trained = recipe.augment.families(labelled.images.shape[3])
+    trained = recipe.augment.families(labelled.competition.rgb)
     if not trained or stress == "none":
         raise UserError(f"{recipe.name} trains on no family of corruptions, or --stress none leaves them unscored")
     held_out: dict[str, float] = {}
@@ -157,7 +158,8 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
     """Leave the recipe, how it is trained here, and a picture of its first batch."""
     run.store_recipe(job.recipe)
     if not run.picture.exists():
-        write_png(run.picture, batch_picture(*first_batch(job)))
+        preview = find_preview(run.labelled.images, run.labelled.competition.rgb)
+        write_png(run.picture, batch_picture(*first_batch(job), preview))
     if not run.settings_path.exists():
         write_json(run.settings_path, asdict(job.settings))
     speed = ""
