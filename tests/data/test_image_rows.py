@@ -1,5 +1,6 @@
 """Rows of images from memory, from the disk and from files are the same, and hold no memory."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from toolkit.data.image_rows import LEAST, Chosen, Undecoded, picked
 from toolkit.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(256, size=(9, 40, 40, 3), dtype=np.uint8)
-assert IMAGES[0].nbytes > LEAST
+assert IMAGES[0].nbytes > LEAST > IMAGES[0, :2].nbytes
 
 
 def stored(folder: Path, array: np.ndarray) -> np.ndarray:
@@ -44,6 +45,18 @@ def test_picked_rows_are_those_of_the_array(
     part = Chosen(array, np.arange(9)[::-1])
     assert (picked(part, rows) == np.array(array)[::-1][rows]).all() and part.shape == array.shape
     assert (part[-1] == array[0]).all() and (np.asarray(part) == array[::-1]).all() and part.dtype == array.dtype
+
+
+def test_a_disk_is_read_from_front_to_back(on_disk: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    places, read = [], os.preadv
+
+    def reading(file: int, buffers: list[np.ndarray], place: int) -> int:
+        places.append((place - on_disk["bytes"].offset) // IMAGES[0].nbytes)
+        return read(file, buffers, place)
+
+    monkeypatch.setattr(os, "preadv", reading)
+    assert (picked(on_disk["bytes"], np.array([7, 3, 8, 3, 0])) == IMAGES[[7, 3, 8, 3, 0]]).all()
+    assert places == [0, 3, 3, 7, 8]
 
 
 def test_a_part_of_a_map_is_not_taken_for_the_file(on_disk: dict[str, np.ndarray]) -> None:
