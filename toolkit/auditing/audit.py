@@ -222,7 +222,7 @@ def _inspect(
     load(competition, workspace, raw, progress, jobs)
     dataset = open_dataset(workspace.data)
     run = _judge(competition, workspace)
-    findings = gather(competition, dataset, workspace.evidence, run, jobs, progress)
+    findings = gather(competition, dataset, workspace, run, jobs, progress)
     return dataset, findings, propose(dataset, competition.task, findings)
 
 

@@ -22,6 +22,7 @@ from toolkit.data.cleaning import (
     REPEATED_PICTURE,
     TILE,
     UNLIKE,
+    UNREADABLE,
 )
 from toolkit.data.dataset import Dataset
 from toolkit.data.groups import connect, shared
@@ -59,6 +60,7 @@ def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
     lines = _repeats(dataset, task, findings)
     if _too_many(lines, findings, len(dataset.ids)):
         lines = [replace(line, action="drop?") for line in lines]
+    lines += [Line(row, "drop", "", f"{UNREADABLE}: {why}", 1.0) for row, why in findings.unreadable.items()]
     dropped = {line.row for line in lines if line.action == "drop"}
     lines += [line for line in _groups(dataset, findings, group) if line.row not in dropped]
     lines += _outliers(findings)

@@ -1,8 +1,8 @@
 """What an audit finds in a dataset; what took long to compute is kept on disk, with the evidence for it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,14 @@ from toolkit.auditing.label_errors import LabelErrors, find_label_errors
 from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
+from toolkit.data.cache import unreadable
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
 from toolkit.data.image_rows import Chosen, ImageRows
-from toolkit.data.pictures import rows_of
+from toolkit.data.pictures import READ, rows_of
 from toolkit.data.preview import previewed
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
-from toolkit.store import atomic
+from toolkit.store import Workspace, atomic
 from toolkit.task import IGNORED, Task
 
 REPEATS = 5  # one picture, or one patterned mask, in more samples than this is no chance
@@ -42,6 +43,7 @@ class Findings:
     are. links: pairs of distinct rows of one origin; kind is `copy`, or the side on which the right picture continues
     the left one. outlyingness: float (N,), robust standard deviations from the typical distance to the nearest
     pictures, NaN where not looked at; near: int64 (N, k), those nearest. label_errors: which labels may be wrong.
+    unreadable: of rows whose image can't be read, why.
     """
 
     same: tuple[np.ndarray, ...]
@@ -52,11 +54,17 @@ class Findings:
     near: np.ndarray
     label_errors: LabelErrors
     unseen: int = 0
+    unreadable: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def limits(self) -> list[str]:
         """In sentences, what was not looked at."""
         told = []
+        if self.unreadable:
+            verb = "image" if len(self.unreadable) == 1 else "images"
+            told.append(
+                f"{len(self.unreadable):,} {verb} can't be read (unreadable.csv): neither trained on nor scored"
+            )
         if self.unseen:
             told.append(
                 f"copies, outliers and doubtful labels were looked for among {len(self.distinct):,} of "
@@ -71,23 +79,29 @@ class Findings:
 
 
 def gather(
-    competition: Competition, dataset: Dataset, folder: Path, run: Run | None, jobs: int, progress: Progress = SILENT
+    competition: Competition,
+    dataset: Dataset,
+    workspace: Workspace,
+    run: Run | None,
+    jobs: int,
+    progress: Progress = SILENT,
 ) -> Findings:
-    """All findings, with the evidence in `folder`.
+    """All findings, with the evidence in the workspace.
 
     run: a finished run on these data, whose out-of-fold probabilities judge the labels.
     """
-    shown = previewed(dataset, competition.rgb)
-    same = equal_pictures(pictures_of(dataset)[0])
+    folder, shown, pictures = workspace.evidence, previewed(dataset, competition.rgb), pictures_of(dataset)[0]
+    black, same = np.flatnonzero(pictures < READ), equal_pictures(pictures)
+    why = unreadable(workspace).query("part == 'images'").set_index("row")["reason"].to_dict()
     masks = tuple(
         rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(shown.images, rows)
     )
-    whole = _distinct(len(dataset.images), same, masks)
+    whole = np.setdiff1d(_distinct(len(dataset.images), same, masks), black, assume_unique=True)
     distinct = np.asarray(kept(folder / "rows.npy", lambda: _looked_at(competition, shown, whole, jobs, progress)))
     links = find_links(shown.images, distinct, folder, jobs, progress)
-    pictures = Chosen(shown.images, distinct)
+    looked_at = Chosen(shown.images, distinct)
     score, nearest = outlyingness(
-        kept(folder / "appearance.npy", lambda: gradient_histograms(pictures, jobs, progress))
+        kept(folder / "appearance.npy", lambda: gradient_histograms(looked_at, jobs, progress))
     )
     everywhere = np.full(len(dataset.images), np.nan)
     everywhere[distinct] = score
@@ -99,7 +113,8 @@ def gather(
 
     kept_properties(shown.images, folder / "properties.parquet", jobs, progress)
     errors = find_label_errors(competition, dataset, distinct, features, links, run)
-    return Findings(same, masks, distinct, links, everywhere, near, errors, len(whole) - len(distinct))
+    left_out = {int(row): str(why.get(row, "")) for row in black}
+    return Findings(same, masks, distinct, links, everywhere, near, errors, len(whole) - len(distinct), left_out)
 
 
 def _looked_at(

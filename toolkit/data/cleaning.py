@@ -29,8 +29,8 @@ UNSCORED = "unscored"  # the value of a `drop` line by which a person says that 
 # reasons of the audit to drop a sample that no prediction has a part in; a sample dropped for its doubtful label would
 # leave the score better for its having been predicted wrongly
 REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
-CONTRADICTORY = "contradictory copies"
-WITHOUT_PREDICTIONS = (REPEATED_PICTURE, REPEATED_MASK, UNLIKE, CONTRADICTORY)
+CONTRADICTORY, UNREADABLE = "contradictory copies", "unreadable file"
+WITHOUT_PREDICTIONS = (REPEATED_PICTURE, REPEATED_MASK, UNLIKE, CONTRADICTORY, UNREADABLE)
 DOUBTFUL_LABEL, LOOKS_LIKE = "doubtful label", ", looks like "  # the reason of a label that predictions suggest
 SHOWN = 10  # faults in one message
 # How the reasons begin that an audit gives for its `group` lines
