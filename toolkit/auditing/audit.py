@@ -116,7 +116,7 @@ class Audit(Outcome):
             f"{self.competition.name}: {keep.sum():,} of {counted(len(keep), 'sample')} kept, "
             f"{height}x{width}x{channels}, {counted(len(self.dataset.test_images), 'test image')}"
         )
-        return Table(title, made.columns, made.rows)
+        return Table(f"{title}\n{made.note}" if made.note else title, made.columns, made.rows)
 
     def _found(self) -> Table:
         kind = self.proposal["reason"].str.partition(":")[0]

@@ -21,6 +21,7 @@ from toolkit.data.dataset import Dataset, hash_sample, pictures_of
 from toolkit.data.image_rows import Chosen, ImageRows
 from toolkit.data.pictures import READ, rows_of
 from toolkit.data.preview import previewed
+from toolkit.outcome import counted
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
 from toolkit.store import Workspace, atomic
@@ -61,10 +62,8 @@ class Findings:
         """In sentences, what was not looked at."""
         told = []
         if self.unreadable:
-            verb = "image" if len(self.unreadable) == 1 else "images"
-            told.append(
-                f"{len(self.unreadable):,} {verb} can't be read (unreadable.csv): neither trained on nor scored"
-            )
+            images = counted(len(self.unreadable), "image")
+            told.append(f"{images} can't be read (unreadable.csv): neither trained on nor scored")
         if self.unseen:
             told.append(
                 f"copies, outliers and doubtful labels were looked for among {len(self.distinct):,} of "

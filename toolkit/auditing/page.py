@@ -23,7 +23,7 @@ from toolkit.task import MISSING, UNKNOWN, Classification, Heads, Labels, Number
 ASK_SYMMETRIES = (
     f"has a mirrored image the same target, or is it text, a digit, an angle, left or right? {SAY_SYMMETRIES}"
 )
-ROWS = 30  # of a table of classes: of more the commonest and the rarest
+MANY, SHOWN = 100, 15  # classes: of more, so many of the commonest and as many of the rarest have a row
 
 
 def audit_page(
@@ -126,16 +126,21 @@ def class_table(competition: Competition, dataset: Dataset, keep: np.ndarray) ->
     rows = [[task.classes[at], f"{counts[at]:,}", shares[at]] for at in _shown(counts)]
     if isinstance(task, Classification) and task.unknown is not None:
         rows.append([task.unknown, f"{(targets == UNKNOWN).sum():,}", "none of the known"])
-    title = "Classes" if len(counts) <= ROWS else f"Classes, the commonest and the rarest of {len(counts):,}"
-    return Table(title, ("class", "images", "share"), rows)
+    note = ""
+    if len(counts) > MANY:
+        note = (
+            f"The commonest and the rarest of {len(counts):,} classes. They have {np.median(counts):,.0f} images in the "
+            f"median, {int((counts == 1).sum()):,} of them one image and {int((counts == 0).sum()):,} none."
+        )
+    return Table("Classes", ("class", "images", "share"), rows, note)
 
 
 def _shown(counts: np.ndarray) -> Sequence[int]:
-    """Classes that have a row in a table: all in their order, or of very many the commonest and the rarest."""
-    if len(counts) <= ROWS:
+    """Classes that have a row in a table: all in their order, or of MANY the commonest and the rarest."""
+    if len(counts) <= MANY:
         return range(len(counts))
     order = np.argsort(-counts, kind="stable")
-    return [*order[: ROWS // 2].tolist(), *order[-ROWS // 2 :].tolist()]
+    return [*order[:SHOWN].tolist(), *order[-SHOWN:].tolist()]
 
 
 def _label_table(task: Labels | Heads, targets: np.ndarray) -> Table:
