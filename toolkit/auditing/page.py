@@ -129,8 +129,8 @@ def class_table(competition: Competition, dataset: Dataset, keep: np.ndarray) ->
     note = ""
     if len(counts) > MANY:
         note = (
-            f"The commonest and the rarest of {len(counts):,} classes. They have {np.median(counts):,.0f} images in the "
-            f"median, {int((counts == 1).sum()):,} of them one image and {int((counts == 0).sum()):,} none."
+            f"The commonest and the rarest of {len(counts):,} classes, which have {np.median(counts):,.0f} images in "
+            f"the median, {int((counts == 1).sum()):,} of them one image and {int((counts == 0).sum()):,} none."
         )
     return Table("Classes", ("class", "images", "share"), rows, note)
 
