@@ -93,7 +93,9 @@ def test_to_drop_more_than_a_tenth_is_a_question() -> None:
     data = dataset(masks)
     listed = propose(data, MASKS, found(data, MASKS))
     assert set(listed["action"]) == {"drop?"} and len(listed) == 26
-    assert too_many_to_drop(listed).startswith("26 samples not left out (repeated mask), as there may be a good reason")
+    assert too_many_to_drop(listed).startswith(
+        "26 samples not left out (repeated mask), as there may be a good reason"
+    )
     data = dataset(masks[1:])
     assert set(propose(data, MASKS, found(data, MASKS))["action"]) == {"drop?"}
     data = dataset(masks[2:])  # 24 of 248
@@ -120,7 +122,9 @@ def test_an_empty_picture_may_repeat_for_a_reason() -> None:
 def test_what_cannot_be_read_is_dropped_and_leaves_the_score() -> None:
     data = dataset(np.arange(30) % 2)
     listed = propose(data, LABELS, replace(found(data, LABELS), unreadable={3: "is cut short"}))
-    assert listed[["index", "action", "reason"]].to_numpy().tolist() == [[103, "drop", "unreadable file: is cut short"]]
+    assert listed[["index", "action", "reason"]].to_numpy().tolist() == [
+        [103, "drop", "unreadable file: is cut short"]
+    ]
     assert leaves_the_score("", listed["reason"][0])
 
 

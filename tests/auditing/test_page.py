@@ -43,9 +43,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     project = tiny.project(root, competition, workers=1)
-    project = Project(
-        competition, data=root / "raw", workspace=root / "work", progress=tiny.SILENT, workers=1
-    )
+    project = Project(competition, data=root / "raw", workspace=root / "work", progress=tiny.SILENT, workers=1)
     project.audit()
     return project
 
@@ -72,7 +70,9 @@ def test_pictures_lead_to_their_files(audited: Project) -> None:
 @pytest.mark.parametrize("text", ["train/green/3.png", "green/3.png", "3", "ä 9"])
 def test_a_sample_is_explained_by_its_name(audited: Project, text: str) -> None:
     if text == "green/3.png":
-        with pytest.raises(UserError, match="--explain green/3.png: no sample is called 'green/3.png'; names are such as"):
+        with pytest.raises(
+            UserError, match="--explain green/3.png: no sample is called 'green/3.png'; names are such as"
+        ):
             audited.explain(text)
         return
     why = audited.explain(text)

@@ -61,15 +61,15 @@ def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
     if _too_many(lines, findings, len(dataset.ids)):
         lines = [replace(line, action="drop?") for line in lines]
     lines += [Line(row, "drop", "", f"{UNREADABLE}: {why}", 1.0) for row, why in findings.unreadable.items()]
-    dropped = {line.row for line in lines if line.action == "drop"}
+    dropped, settled = {line.row for line in lines if line.action == "drop"}, {line.row for line in lines}
     lines += [line for line in _groups(dataset, findings, group) if line.row not in dropped]
     lines += _outliers(findings)
     if isinstance(task, Classification | Grades):
-        lines += _labels(dataset, task, findings, group, dropped)
+        lines += _labels(dataset, task, findings, group, settled)
     elif task.masks:
-        lines += _masks(findings, dropped)
+        lines += _masks(findings, settled)
     else:
-        lines += _doubts(findings, dropped)
+        lines += _doubts(findings, settled)
     table = pd.DataFrame([asdict(line) for line in lines], columns=["row", *COLUMNS[1:]])
     rows = table.pop("row").to_numpy(np.int64)
     table.insert(0, "index", dataset.ids[rows])
@@ -95,7 +95,7 @@ def _too_many(lines: Sequence[Line], findings: Findings, samples: int) -> bool:
 
 def too_many_to_drop(proposal: pd.DataFrame) -> str:
     """A sentence where what would be left out for being repeated or contradictory is a question; else nothing."""
-    kinds = proposal.loc[proposal["action"] == "drop?", "reason"].str.partition(":")[0]
+    kinds = proposal.loc[proposal["action"] == "drop?", "reason"].str.split(":").str[0]
     asked = kinds[kinds.isin((REPEATED_PICTURE, REPEATED_MASK, CONTRADICTORY))]
     if asked.empty:
         return ""
@@ -156,7 +156,7 @@ def _outliers(findings: Findings) -> list[Line]:
 
 
 def _labels(
-    dataset: Dataset, task: Classification | Grades, findings: Findings, group: np.ndarray, dropped: set[int]
+    dataset: Dataset, task: Classification | Grades, findings: Findings, group: np.ndarray, settled: set[int]
 ) -> list[Line]:
     """Labels that contradict those of their copies, or what was learnt from all others."""
     lines: dict[int, Line] = {}
@@ -167,7 +167,7 @@ def _labels(
             reason = f"{DOUBTFUL_LABEL}: {given}{LOOKS_LIKE}{other}"
             lines[row] = Line(row, "relabel?", other, reason, float(certainty[row]))
     for members in shared(group):
-        rows = [row for row in members.tolist() if row not in dropped]
+        rows = [row for row in members.tolist() if row not in settled]
         labels = Counter(int(dataset.targets[row]) for row in rows)
         if len(labels) > 1:
             common, times = labels.most_common(1)[0]
@@ -176,21 +176,21 @@ def _labels(
             for row in rows:
                 if dataset.targets[row] != common:
                     lines[row] = Line(row, "relabel?", name_of_common, reason, times / len(rows))
-    return [line for row, line in lines.items() if row not in dropped]
+    return [line for row, line in lines.items() if row not in settled]
 
 
-def _doubts(findings: Findings, dropped: set[int]) -> list[Line]:
+def _doubts(findings: Findings, settled: set[int]) -> list[Line]:
     """What contradicts the predictions, and can't be put right by one class."""
     errors = findings.label_errors
     return [
         Line(row, "drop?", "", f"{DOUBTFUL_LABEL}: {text}", 1 - float(errors.quality[row]))
         for row, text in errors.doubts.items()
-        if row not in dropped
+        if row not in settled
     ]
 
 
-def _masks(findings: Findings, dropped: set[int]) -> list[Line]:
+def _masks(findings: Findings, settled: set[int]) -> list[Line]:
     errors = findings.label_errors
     reason = f"{DOUBTFUL_MASK}: most of it contradicts the predictions"
-    wrong = [row for row in np.flatnonzero(errors.issue).tolist() if row not in dropped]
+    wrong = [row for row in np.flatnonzero(errors.issue).tolist() if row not in settled]
     return [Line(row, "drop?", "", reason, 1 - float(errors.quality[row])) for row in wrong]

@@ -15,7 +15,10 @@ from toolkit.runs import Run
 from toolkit.task import MISSING, UNKNOWN, Grades, Heads, Labels, Numbers, OverlappingMasks, Segmentation, Task
 
 PARTS = 3  # in which labels are guessed, each from the others
-WORTH = 0.8  # of the labels that a first guess must have right for its doubts to be worth a look
+# Of the labels that a first guess must have right for its doubts to be worth a look. Of 1,797 digits under more and
+# more noise, 1 % of them labelled wrongly, .71 of the doubts were right where it had .89 of the labels right, .56 of
+# them at .82, .27 at .71, .17 at .56
+WORTH = 0.8
 GUESSED = 1_000  # classes, more of which aren't guessed: what a logistic regression takes grows with them
 CERTAINTY = 0.98  # less sure label issues are not worth a look
 FAR = 8.0  # robust standard deviations from which a number is doubtful
