@@ -26,7 +26,8 @@ class Dataset:
     labels (N,), uint8 masks (N, H, W), int8 (N, L) yes, no or missing, float32 numbers (N, T). ids: int64 (N,), the
     row in the raw training file. groups: int64 (N,), equal for samples of one origin. test_images: (M, H, W, C), of
     the same type, M = 0 where the organisers keep them. test_ids: text or int64 (M,), what a submission calls the test
-    images by; None: their row, from 0. names: text (N,), what people call the samples; None: their files' names, or else their ids.
+    images by; None: their row, from 0. names: text (N,), what people call the samples; None: their files' names, or
+    else their ids.
     """
 
     images: np.ndarray
