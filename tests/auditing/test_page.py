@@ -71,7 +71,7 @@ def test_pictures_lead_to_their_files(audited: Project) -> None:
 def test_a_sample_is_explained_by_its_name(audited: Project, text: str) -> None:
     if text == "green/3.png":
         with pytest.raises(
-            UserError, match="--explain green/3.png: no sample is called 'green/3.png'; names are such as"
+            UserError, match=r"--explain green/3.png: no sample is called 'green/3.png'; names are such as"
         ):
             audited.explain(text)
         return
