@@ -13,8 +13,6 @@ from hypothesis.extra import numpy as arrays
 
 from toolkit.submission.readers import read_pixels
 from toolkit.submission.writers import (
-    from_run_lengths,
-    run_lengths,
     write_csv,
     write_parquet,
     write_pixels,
