@@ -1,6 +1,7 @@
 """DICOM: greys in their own units, inverted ones turned over, colours as RGB; what has no image is named."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ RNG = np.random.default_rng(0)
 STORED = RNG.integers(0, 4096, (9, 12), np.uint16)
 
 
-def packed(image: np.ndarray, preamble: bool = True, **tags: object) -> bytes:
+def packed(image: np.ndarray, preamble: bool = True, **tags: Any) -> bytes:
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -56,7 +57,7 @@ def test_inverted_greys_are_turned_over_within_the_range_of_the_file() -> None:
 
 
 def test_a_files_own_window_gives_8_bits() -> None:
-    tags = {"RescaleSlope": 1, "RescaleIntercept": -1000, "WindowCenter": 500, "WindowWidth": 1000}
+    tags: dict[str, Any] = {"RescaleSlope": 1, "RescaleIntercept": -1000, "WindowCenter": 500, "WindowWidth": 1000}
     found = decoded(packed(STORED, **tags), window=True)
     expected = np.rint(((STORED.astype(float) - 1000) / 1000 * 255).clip(0, 255))
     assert found.dtype == np.uint8 and np.abs(found - expected).max() <= 1

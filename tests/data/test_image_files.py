@@ -15,7 +15,7 @@ def drawn(folder: Path, names: Sequence[str]) -> Path:
     """Files, each a picture of one grey: its place in the list."""
     for at, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(cv2.imencode(".png", np.full((4, 5), at, np.uint8))[1])
+        (folder / name).write_bytes(cv2.imencode(".png", np.full((4, 5), at, np.uint8))[1].tobytes())
     return folder
 
 

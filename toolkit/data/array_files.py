@@ -161,7 +161,8 @@ class _Parquet:
         self.columns = _pixel_columns(path, self.file.schema_arrow.names, key)
         sizes = [self.file.metadata.row_group(group).num_rows for group in range(self.file.num_row_groups)]
         self.ends = np.cumsum(sizes)
-        self.group, self.table = -1, None
+        self.group = -1
+        self.table: Any = None
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0

@@ -7,7 +7,7 @@ import numpy as np
 
 def is_dicom(data: bytes) -> bool:
     """Also where the preamble is missing, as it is in some collections."""
-    return data[128:132] == b"DICM" or data[:4] in (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
+    return data[128:132] == b"DICM" or (data[:2] == b"\x08\0" and data[3:4] == b"\0")
 
 
 def read_dicom(data: bytes, row: int, window: bool) -> np.ndarray:
@@ -17,13 +17,16 @@ def read_dicom(data: bytes, row: int, window: bool) -> np.ndarray:
     window: greys as uint8, as the file says that they be shown. ValueError for what can't be read.
     """
     try:
-        import pydicom
+        from pydicom import dcmread, uid
         from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
     except ImportError:
         raise ValueError("is a DICOM file, which needs `pip install pydicom`") from None
-    header = pydicom.dcmread(io.BytesIO(data), force=True)
+    header = dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in header:
         raise ValueError("is a DICOM file without an image")
+    if "TransferSyntaxUID" not in header.file_meta:  # as in files without a preamble
+        implicit, _ = header.original_encoding
+        header.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
     frames = int(header.get("NumberOfFrames", 1) or 1)
     if row >= frames or (row < 0 and frames > 1):
         raise ValueError(f"has {frames} frames: say by `rows` which of them is the image, counted from 0")

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Literal
 
-import cv2
 import numpy as np
 
 # letterbox: whole, its aspect kept, the rest filled; crop: its middle, aspect kept; stretch: whole, aspect not kept
@@ -12,6 +11,8 @@ Fit = Literal["letterbox", "crop", "stretch"]
 
 def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(height, width, channels): by area where it gets smaller, cubic where it gets larger."""
+    import cv2  # only once images are read
+
     smaller = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     found = cv2.resize(image, (width, height), interpolation=how)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.data.image_reading import read_image
+from toolkit.data.image_reading import Values, read_image
 from toolkit.errors import UserError
 
 # Of a path, the row in a file that holds several (-1: it holds one), and a length: an image may come at reduced scale
@@ -25,7 +25,8 @@ class ImageFiles:
 
     paths: a file each, in which image `rows` int64 (N,) is meant where it holds several (pages, rows of an array);
     None: each its whole file. read: a function of a module, as it is called in other processes; uint8 (h, w) or
-    (h, w, channels), or with `values` numbers of any type, of which these two become 0 and 255. names: text (N,), what
+    (h, w, channels), or with `values` numbers of any type, of which these two become 0 and 255, for all channels or a
+    number for each. names: text (N,), what
     people call them; None: by their paths, within the folder of the organisers' files. options: further arguments of
     `read`, by name: text, numbers, None.
     """
@@ -33,7 +34,7 @@ class ImageFiles:
     paths: Sequence[Path]
     rows: np.ndarray | None = None
     read: Reader = read_image
-    values: tuple[float, float] | None = None
+    values: Values | None = None
     names: np.ndarray | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -41,7 +42,7 @@ class ImageFiles:
         for what, given in (("rows", self.rows), ("names", self.names)):
             if given is not None and len(given) != len(self.paths):
                 raise UserError(f"ImageFiles: {len(self.paths):,} paths and {len(given):,} {what}; need as many")
-        if self.values is not None and not np.isfinite(np.subtract(*self.values)) | (self.values[0] == self.values[1]):
+        if self.values is not None and not (np.isfinite(apart := np.subtract(*self.values)) & (apart != 0)).all():
             raise UserError(
                 f"ImageFiles: values={self.values}, expected two different numbers: what becomes 0 and 255"
             )
@@ -84,7 +85,7 @@ class ImageFiles:
         """Text (N,): the names of their files, without suffix and folder."""
         return np.array([Path(path).stem for path in self.paths], dtype=str)
 
-    def chosen(self, names: Sequence[str]) -> "ImageFiles":
+    def chosen(self, names: Sequence[str] | np.ndarray) -> "ImageFiles":
         """Those that are called so, in that order: `1`, `1.png`, or with as many folders as it takes, `cat/1.png`.
 
         UserError for names that none has, or two have.

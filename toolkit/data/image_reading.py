@@ -8,7 +8,6 @@ import re
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -23,6 +22,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # of tags that are damaged; 
 # libjpeg reads on after each of its warnings; after these, nothing of the picture is missing
 HARMLESS = re.compile(r"extraneous bytes before marker 0xd9|unknown JFIF revision|Unknown Adobe color")
 DAMAGED = re.compile(r"corrupt|premature|bad .* code|inconsistent|SOS parameters", re.IGNORECASE)
+# what becomes 0, and what 255: for all channels, or a number a channel
+Values = tuple[float | tuple[float, ...], float | tuple[float, ...]]
 # the first bytes of what is found in the place of pictures
 OTHERS = {b"version https://git-lfs": "is a pointer of Git LFS, not the file itself", b"<": "is a web page or XML"}
 
@@ -111,6 +112,8 @@ def _is_cut(opened: Image.Image, data: bytes) -> bool:
 
 def _by_opencv(data: bytes) -> Stored:
     """What Pillow doesn't read, or only in part."""
+    import cv2
+
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None:
         what = next((said for start, said in OTHERS.items() if data.lstrip().startswith(start)), None)
@@ -132,6 +135,8 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     if image.shape[2] == channels:
         return image
     if image.shape[2] == 3 and channels == 1:
+        import cv2
+
         known = image if image.dtype in (np.uint8, np.uint16) else image.astype(np.float32)
         return cv2.cvtColor(known, cv2.COLOR_RGB2GRAY)[..., None]
     if image.shape[2] == 1 and channels == 3:
@@ -139,8 +144,8 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     raise ValueError(f"has {image.shape[2]} channels, expected {channels}, the last number of image_shape")
 
 
-def scaled(image: np.ndarray, values: tuple[float, float] | None) -> np.ndarray:
-    """On the scale 0..255: uint8 as it is, or float32 where `values` says what becomes 0 and 255.
+def scaled(image: np.ndarray, values: Values | None) -> np.ndarray:
+    """(h, w, channels) on the scale 0..255: uint8 as it is, or float32 where `values` says what becomes 0 and 255.
 
     ValueError for more than 8 bits without `values`, and for what is no number.
     """
@@ -151,10 +156,12 @@ def scaled(image: np.ndarray, values: tuple[float, float] | None) -> np.ndarray:
     if image.dtype.kind == "f" and np.isnan(image).any():
         raise ValueError("has NaN among its values; a `read` of your own says what stands for it")
     if values is None:
-        low, high = image.min(initial=0), image.max(initial=0)
+        least, most = image.min(), image.max()
         raise ValueError(
-            f"has values of type {image.dtype} from {low:g} to {high:g}, not 8 bits; say which become 0 and 255, the "
-            f"same for all images: values=({low:g}, {high:g})"
+            f"has values of type {image.dtype} from {least:g} to {most:g}, not 8 bits; say which become 0 and 255, "
+            f"the same for all images: values=({least:g}, {most:g})"
         )
-    low, high = values
+    low, high = (np.asarray(end, np.float32) for end in values)
+    if {low.size, high.size} - {1, image.shape[-1]}:
+        raise ValueError(f"has {image.shape[-1]} channels, `values` are for {max(low.size, high.size)}")
     return ((image.astype(np.float32) - low) * (255 / (high - low))).clip(0, 255)

@@ -34,7 +34,8 @@ class Masks:
         """uint8 (N, H, W), brought to a shape (H, W, …) as the images are, by nearest pixels; IGNORED beside them."""
         made = np.empty((self.number, *shape[:2]), np.uint8)
         for row in range(self.number):
-            made[row] = fitted(self.read(row)[..., None], *shape[:2], fit, nearest, IGNORED)[..., 0]
+            mask = self.read(row)[..., None]
+            made[row] = fitted(mask, shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
         return made
 
 
@@ -69,11 +70,12 @@ def label_mask_files(paths: Sequence[Mapping[str, Path | Sequence[Path]]], task:
     """
 
     def read(row: int) -> np.ndarray:
-        parts = []
+        parts: list[tuple[str, np.ndarray, str]] = []
         for name, given in paths[row].items():
             for path in [given] if isinstance(given, str | Path) else given:
                 pixels = _pixels(path)
-                parts.append((name, (pixels > 0).any(2) if pixels.ndim == 3 else pixels > 0, f"{path}"))
+                shown = np.asarray(pixels > 0)
+                parts.append((name, shown if shown.ndim == 2 else np.asarray(shown.any(2)), str(path)))
         if not parts:
             raise UserError(f"image {row} has no mask, so that its size isn't known; leave it out")
         return together(parts, task)
@@ -83,7 +85,7 @@ def label_mask_files(paths: Sequence[Mapping[str, Path | Sequence[Path]]], task:
 
 def run_length_masks(
     path: Path,
-    names: Sequence[str],
+    names: Sequence[str] | np.ndarray,
     task: MaskTask,
     size: tuple[int, int] | ImageFiles,
     columns: Sequence[str] = ("id", "rle"),
@@ -101,7 +103,7 @@ def run_length_masks(
     table = read_table(path)
     missing = [name for name in columns if name not in table]
     if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, it has {', '.join(table)}")
+        raise UserError(f"{path} has no column {missing[0]!r}, it has {', '.join(map(str, table))}")
     rows: dict[str, list[tuple[int, str, str]]] = {name: [] for name in names}
     alone = task.classes[-1]  # where no column says which
     for line, (name, *said, text) in enumerate(table[list(columns)].itertuples(index=False), start=2):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import cv2
 import numpy as np
 
 By = Literal["columns", "rows"]  # pixels are counted down the first column, then the next; or along rows
@@ -45,6 +44,8 @@ def from_run_lengths(text: str, shape: tuple[int, int], by: By = "columns", firs
 
 def from_polygons(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """bool (H, W), what lies in any of the polygons: corners (n, 2), x and y, pixels from 0 to 1."""
+    import cv2
+
     mask = np.zeros(shape, np.uint8)
     for polygon in polygons:
         corners = np.asarray(polygon, np.float64).reshape(-1, 2)

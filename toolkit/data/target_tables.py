@@ -23,10 +23,11 @@ def target_table(path: Path, task: Task, columns: Sequence[str] | None = None) -
     Classes may be given by name or, throughout a column, by place. UserError names the line of what doesn't fit.
     """
     table = read_table(path)
-    given = list(columns or [next(iter(table)), *_own_columns(table, task)])
-    missing = [name for name in given if name not in table]
+    titles = [str(name) for name in table.columns]
+    given = list(columns or [*titles[:1], *_own_columns(titles, task)])
+    missing = [name for name in given if name not in titles]
     if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, it has {_shown(list(table))}")
+        raise UserError(f"{path} has no column {missing[0]!r}, it has {_shown(titles)}")
     names, cells = table[given[0]], table[given[1:]]
     twice = names.duplicated()
     if twice.any():
@@ -65,12 +66,12 @@ def labels_in_names(images: ImageFiles, pattern: str, classes: Sequence[str]) ->
     return labels
 
 
-def _own_columns(table: pd.DataFrame, task: Task) -> list[str]:
-    if isinstance(task, Labels) and not set(task.labels) <= set(table):
-        return list(table)[1:2]
+def _own_columns(titles: list[str], task: Task) -> list[str]:
+    if isinstance(task, Labels) and not set(task.labels) <= set(titles):
+        return titles[1:2]
     if isinstance(task, Labels | Numbers):
         return list(task.classes)
-    return [name for name, _ in task.heads] if isinstance(task, Heads) else list(table)[1:2]
+    return [name for name, _ in task.heads] if isinstance(task, Heads) else titles[1:2]
 
 
 def _targets(path: Path, task: Task, cells: pd.DataFrame) -> np.ndarray:
