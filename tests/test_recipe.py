@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -46,7 +46,7 @@ loss.names=focal,dice loss.label_smoothing=0.1 loss.gamma=0.5 loss.balance=0.3 o
 optimizer.layer_decay=0.8 optimizer.accumulate=2 optimizer.backbone_factor=0.1 optimizer.weight_decay=0
 optimizer.clip=0 schedule.epochs=3 schedule.warmup=0 schedule.freeze=0.3 schedule.unfreeze=gradual
 schedule.freeze_norm=true schedule.average=soup pseudo.rounds=2 pseudo.share=0.2 pseudo.confidence=0.9 sampling=0.5
-schedule.ema=0 schedule.patience=5 batch_size=8 precision=float32 seed=1
+schedule.ema=0 schedule.patience=5 batch_size=8 precision=float32 seed=1 images.size=48 images.fit=crop images.grow=0.5
 """
 OTHER = dict(field.split("=") for field in FIELDS.split())
 
@@ -60,7 +60,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def test_every_field_is_among_them() -> None:
-    assert set(OTHER) == {name for name, _ in leaves(to_dict(BASE))}
+    assert set(OTHER) == {name for name, _ in leaves(to_dict(override(BASE, ["images.size=48"])))}
 
 
 @pytest.mark.parametrize("field", [name for name in OTHER if name != "name"])
@@ -106,7 +106,7 @@ def test_a_dictionary_that_does_not_fit_is_refused_by_field(values: dict[str, An
 
 @pytest.mark.parametrize("field", OTHER)
 def test_an_override_sets_that_field_and_no_other(field: str) -> None:
-    before, after = dict(leaves(to_dict(BASE))), dict(leaves(to_dict(override(BASE, [f"{field}={OTHER[field]}"]))))
+    before, after = dict(leaves(asdict(BASE))), dict(leaves(asdict(override(BASE, [f"{field}={OTHER[field]}"]))))
     assert {name for name in before if before[name] != after[name]} == {field}
 
 

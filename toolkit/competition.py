@@ -17,12 +17,12 @@ from toolkit.errors import UserError, said_by
 from toolkit.metrics.confusion import ConfusionMetric, decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
-from toolkit.task import Classification, Task, check_task
+from toolkit.task import Classification, Rgb, Task, check_task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from toolkit.data.dataset import Dataset
+    from toolkit.data.dataset import Dataset, Samples
     from toolkit.recipe import Recipe
     from toolkit.search_space import Suggesting
 
@@ -112,21 +112,21 @@ def no_practice(folder: Path, seed: int, size: int) -> None:
 class Competition:
     """One competition. Each behaviour is a plain function that can be called and tested alone.
 
-    load(folder) reads the organisers' own files. build_model(recipe) returns a toolkit.models.Network from
-    images (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, channels) or (N, channels, H, W), as the
-    task counts them. write_submission(prediction, path) writes what the organisers ask; read_submission(path, images,
-    ids) reads it back into what the metric needs (labels, masks, values or lists: toolkit/answers.py), for code by
-    running it on `images`, and raises UserError where the organisers would refuse it. What is read back may differ
-    from what was written by `tolerance`, relative to a value and the mean size of its column. Both know the raw files
-    by `prediction` and `ids` alone: these may be gone, or others lie where they were. practice(folder, seed, size)
-    draws `folder/raw/` in the organisers' format and `folder/truth/truth.npz` with `targets` and, where the test set
-    is hidden, `images`. docs/competition.md has a whole one.
+    load(folder) reads the organisers' own files, or says in which the images lie. build_model(recipe) returns a
+    toolkit.models.Network from images (N, C, H, W), uint8 or float on the scale 0..255, to logits (N, channels) or
+    (N, channels, H, W), as the task counts them. write_submission(prediction, path) writes what the organisers ask;
+    read_submission(path, images, ids) reads it back into what the metric needs (labels, masks, values or lists:
+    toolkit/answers.py), for code by running it on `images`, and raises UserError where the organisers would refuse
+    it. What is read back may differ from what was written by `tolerance`, relative to a value and the mean size of
+    its column. Both know the raw files by `prediction` and `ids` alone: these may be gone, or others lie where they
+    were. practice(folder, seed, size) draws `folder/raw/` in the organisers' format and `folder/truth/truth.npz`
+    with `targets` and, where the test set is hidden, `images`. docs/competition.md has a whole one.
     """
 
     name: str
     task: Task
     metric: Metric
-    load: "Callable[[Path], Dataset]"
+    load: "Callable[[Path], Dataset | Samples]"
     build_model: "Callable[[Recipe], nn.Module]"
     recipes: "Mapping[str, Recipe]"  # the first is the default
     write_submission: Callable[[Prediction, Path], None]
@@ -146,6 +146,8 @@ class Competition:
     # alike to it), `both`; None: nobody has said, a recipe's are taken, and training asks
     symmetries: Literal["none", "horizontal", "both"] | None = None
     tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
+    # which channels are red, green and blue; () for none; None: all where there are three, else none
+    colour: Rgb | None = None
 
     def __post_init__(self) -> None:
         check_task(self.task)
@@ -159,6 +161,12 @@ class Competition:
             raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
         if self.symmetries not in (None, *FLIPS):
             raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
+        channels = range(self.task.image_shape[2])
+        if self.colour and (len(set(self.colour)) != 3 or len(self.colour) != 3 or not {*self.colour} <= {*channels}):
+            raise ValueError(
+                f"colour is {self.colour!r}, expected three different channels of 0 to {channels[-1]}: those that are "
+                "red, green and blue"
+            )
 
     def check(self, recipe: "Recipe") -> None:
         """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
@@ -184,6 +192,13 @@ class Competition:
             f"{recipe.name} flips images (augment.flip={flip}): wrong where a mirrored image has another target, as "
             f"text, digits, angles, left and right have; {SAY_SYMMETRIES}"
         )
+
+    @property
+    def rgb(self) -> Rgb:
+        """The channels that are red, green and blue."""
+        if self.colour is None:
+            return (0, 1, 2) if self.task.image_shape[2] == 3 else ()
+        return self.colour
 
     @property
     def _may_be_code(self) -> bool:

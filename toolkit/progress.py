@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Watch = Callable[[int, float, str], None]  # fold, epochs done (with a fraction), news; no news: the fold is stored
+Done = Callable[[int], None]  # so many more
 
 
 class Progress:
@@ -28,6 +29,11 @@ class Progress:
     def training(self, folds: int, epochs: int) -> Iterator[Watch]:
         """A bar over all folds of a run and one for each that is trained now; yields what is called after a step."""
         yield lambda fold, epoch, news: None
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Done]:
+        """A bar over `total` things with the time left; yields what is told how many more are done."""
+        yield lambda more: None
 
     @contextmanager
     def live(self, view: "Callable[[], RenderableType]") -> Iterator[bool]:

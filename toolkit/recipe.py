@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from toolkit.errors import UserError
 from toolkit.store import hash_json, read_json
-from toolkit.task import Kind, Task
+from toolkit.task import Kind, Rgb, Task
 
 STRICT = ConfigDict(extra="forbid")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -50,6 +50,15 @@ class Model:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Images:
+    """How images in files are decoded for this recipe; of arrays there is one size, and `model.input_scale`."""
+
+    size: Annotated[int, Field(ge=0, le=4096)] = 0  # of the longer side, the task's aspect kept; 0: as the task has it
+    fit: Literal["letterbox", "crop", "stretch"] = "letterbox"  # of another aspect than the task's
+    grow: Share = 0.0  # of the epochs, at the start, in which images grow from half their size (Howard 2018)
+
+
+@dataclass(frozen=True, config=STRICT)
 class Augment:
     flip: Literal["none", "horizontal", "both"] = "horizontal"
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees, either way
@@ -67,7 +76,7 @@ class Augment:
     copy_paste: Share = 0.0  # probability, an image, of rare classes' pixels from another; exclusive masks only
     leave_out: Annotated[tuple[Family, ...], LIST] = ()  # what is like these corruptions is not trained on
 
-    def families(self, channels: int) -> tuple[Family, ...]:
+    def families(self, rgb: Rgb) -> tuple[Family, ...]:
         """The families of corruptions that it trains on, in a form of its own."""
         policies = self.randaugment > 0 or self.augmix > 0
         moved = self.rotate or self.scale or self.shift or self.shear
@@ -75,7 +84,7 @@ class Augment:
             "noise": self.degrade > 0,
             "blur": self.degrade > 0 or self.randaugment > 0,
             "light": self.colour > 0 or policies,
-            "colour": channels == 3 and (self.colour > 0 or self.randaugment > 0),
+            "colour": bool(rgb) and (self.colour > 0 or self.randaugment > 0),
             "resolution": self.degrade > 0,
             "geometry": moved > 0 or policies,
             "occlusion": self.erase > 0,
@@ -158,6 +167,7 @@ class Recipe:
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     pseudo: Pseudo = Pseudo()
+    images: Images = Images()
     batch_size: Annotated[int, Field(ge=2)] = 32
     sampling: Share = 0.0  # rows are drawn by frequency ** -sampling of their class, masks by their rarest class
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the fastest, measured
@@ -172,10 +182,12 @@ class Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """All fields, but for `chosen` where no search chose it."""
+    """All fields, but for `chosen` where no search chose it, and `images` where they are as the task has them."""
     values = asdict(recipe)
     if recipe.chosen is None:
         del values["chosen"]
+    if recipe.images == Images():
+        del values["images"]
     return values
 
 
@@ -251,7 +263,7 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         for parent in parents:
             _expect(parent, part, name)
             part = getattr(part, parent)
-            target = target[parent]
+            target = target.setdefault(parent, {})  # left out where all of it is as usual
         _expect(leaf, part, name)
         if is_dataclass(getattr(part, leaf)):
             known = ", ".join(f"{name}.{f.name}" for f in fields(getattr(part, leaf)))

@@ -8,12 +8,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from toolkit.outcome import Outcome, Table, Warned, duration
-from toolkit.progress import Progress, Watch
+from toolkit.progress import Done, Progress, Watch
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 EVERY = 0.5  # seconds between two drawings of a notebook's bar
+PIPED = 60.0  # seconds between two lines of a count in a pipe
 
 
 def here() -> Progress:
@@ -109,6 +110,36 @@ class Screen(Progress):
             yield watch
 
     @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Done]:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+        )
+        begun = told = time.monotonic()
+        with Bars(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
+            row, done = bars.add_task(what, total=total), 0
+
+            def more(number: int) -> None:
+                nonlocal done, told
+                done += number
+                bars.update(row, completed=done)
+                now = time.monotonic()
+                # a pipe gets a line a minute instead of a redrawn bar
+                if not self.console.is_terminal and now - told > PIPED and done < total:
+                    told = now
+                    left = duration((now - begun) / done * (total - done))
+                    self.say(f"{what}: {done:,} of {total:,}, {left} left")
+
+            yield more
+
+    @contextmanager
     def live(self, view: "Callable[[], RenderableType]") -> Iterator[bool]:
         if not self.console.is_terminal:
             yield False
@@ -154,5 +185,29 @@ class Notebook(Progress):
 
         try:
             yield watch
+        finally:
+            bar.update(HTML(""))
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Done]:
+        from IPython.display import HTML, display
+
+        bar = display(HTML(""), display_id=True)
+        begun = drawn = time.monotonic()
+        done = 0
+
+        def more(number: int) -> None:
+            nonlocal done, drawn
+            done += number
+            now = time.monotonic()
+            if now - drawn < EVERY:
+                return
+            drawn = now
+            left = duration((now - begun) / done * (total - done))
+            text = f"{what}: {done:,} of {total:,}, {left} left"
+            bar.update(HTML(f'<progress value="{done / total:.3f}"></progress> {escape(text)}'))
+
+        try:
+            yield more
         finally:
             bar.update(HTML(""))

@@ -141,6 +141,7 @@ def labelled(
         data_hash="data",
         folds_hash="folds",
         test_ids=np.arange(len(test_images)),
+        names=rows.astype(str),
     )
 
 
