@@ -2,7 +2,6 @@
 
 import io
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -58,6 +57,8 @@ def _pixels(data: bytes, part, page, row: int) -> np.ndarray:  # type: ignore[no
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
+    import cv2
+
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if row <= 0 else None
     if found is None or found.dtype != page.dtype or found.size != np.prod(part.shape):
         raise ValueError(f"is compressed by {page.compression.name}, which needs `pip install imagecodecs`")
