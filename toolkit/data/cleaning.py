@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, listed
 from toolkit.store import Workspace, hash_json
 from toolkit.task import UNKNOWN, Classification, Grades, Task
 
@@ -111,7 +111,7 @@ def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
     if action == "relabel" and not isinstance(task, Classification | Grades):
         return "action relabel is for one class or grade an image; drop the sample, or mend the organisers' file"
     if action == "relabel" and not _class_index(line["value"], task):
-        return f"action relabel needs a class as its value, not {line['value']!r}; there are {', '.join(task.classes)}"
+        return f"action relabel needs a class as its value, not {line['value']!r}; there are {listed(task.classes)}"
     return ""
 
 
@@ -121,7 +121,8 @@ def _class_index(value: str, task: Task) -> str:
         return str(UNKNOWN)
     if value in task.classes:
         return str(task.classes.index(value))
-    return value if value in map(str, range(len(task.classes))) else ""
+    is_number = value.isascii() and value.isdecimal() and str(int(value)) == value
+    return value if is_number and int(value) < len(task.classes) else ""
 
 
 def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
