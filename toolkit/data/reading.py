@@ -7,7 +7,7 @@ from tokenize import TokenError
 
 import numpy as np
 
-from toolkit.errors import UserError, listed
+from toolkit.errors import UserError
 from toolkit.probabilities import chunks
 
 
