@@ -13,6 +13,7 @@ from toolkit.data.groups import connect
 from toolkit.probabilities import chunks, probabilities
 from toolkit.runs import Run
 from toolkit.task import MISSING, UNKNOWN, Grades, Heads, Labels, Numbers, OverlappingMasks, Segmentation, Task
+from toolkit.top_k import ALL
 
 PARTS = 3  # in which labels are guessed, each from the others
 # Of the labels that a first guess must have right for its doubts to be worth a look. Of 1,797 digits under more and
@@ -78,6 +79,8 @@ def find_label_errors(
             found = mask_quality(targets[part], probabilities(run.oof[part]), competition.scored)
             errors.quality[part], errors.issue[part] = found
         return replace(errors, judge=judge)
+    if len(task.classes) > ALL:
+        return replace(errors, judge=f"nothing: labels of more than {ALL:,} classes are not held against predictions")
     rows = rows[np.asarray(targets[rows]) != UNKNOWN]
     if run is not None:
         predicted = probabilities(run.oof[rows])

@@ -18,7 +18,7 @@ import pandas as pd
 
 from toolkit.data.dataset import open_dataset
 from toolkit.data.naming import Naming
-from toolkit.errors import UserError
+from toolkit.errors import UserError, listed
 from toolkit.store import MANIFEST, Workspace, hash_json
 from toolkit.task import UNKNOWN, Classification, Grades, Task
 
@@ -116,7 +116,7 @@ def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
     if action == "relabel" and not isinstance(task, Classification | Grades):
         return "action relabel is for one class or grade an image; drop the sample, or mend the organisers' file"
     if action == "relabel" and not _class_index(line["value"], task):
-        return f"action relabel needs a class as its value, not {line['value']!r}; there are {', '.join(task.classes)}"
+        return f"action relabel needs a class as its value, not {line['value']!r}; there are {listed(task.classes)}"
     return ""
 
 
@@ -126,7 +126,8 @@ def _class_index(value: str, task: Task) -> str:
         return str(UNKNOWN)
     if value in task.classes:
         return str(task.classes.index(value))
-    return value if value in map(str, range(len(task.classes))) else ""
+    is_number = value.isascii() and value.isdecimal() and str(int(value)) == value
+    return value if is_number and int(value) < len(task.classes) else ""
 
 
 def _lines(workspace: Workspace) -> list[tuple[int, dict[str, Any]]]:

@@ -27,6 +27,7 @@ from toolkit.networks.outputs import Scale, build_network, check_channels
 from toolkit.networks.predict import predict
 from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
 from toolkit.outcome import number
+from toolkit.probabilities import value_type
 from toolkit.progress import Watch
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
@@ -80,7 +81,7 @@ class FoldJob:
 @dataclass(frozen=True)
 class Trained:
     """weights: the network's tensors; probabilities: or other values, float32 (n, channels, ...) of the validation
-    rows.
+    rows, of many classes as they are stored.
     """
 
     weights: dict[str, torch.Tensor]
@@ -319,8 +320,9 @@ class Training:
     def trained(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""
         self.model.load_state_dict(weights)
-        images = Chosen(self.dataset.images, rows)
-        probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
+        images, kept = Chosen(self.dataset.images, rows), value_type(self.competition.task)
+        scored, precision = self.competition.scored, self.recipe.precision
+        probabilities = predict(self.model, images, scored, self.device, precision, kept=kept)
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
     def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
