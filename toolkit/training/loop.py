@@ -17,6 +17,7 @@ from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.dataset import Dataset, open_dataset, relabel
+from toolkit.data.image_rows import Chosen
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
@@ -26,6 +27,7 @@ from toolkit.networks.outputs import Scale, build_network, check_channels
 from toolkit.networks.predict import predict
 from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
 from toolkit.outcome import number
+from toolkit.probabilities import value_type
 from toolkit.progress import Watch
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
@@ -79,7 +81,7 @@ class FoldJob:
 @dataclass(frozen=True)
 class Trained:
     """weights: the network's tensors; probabilities: or other values, float32 (n, channels, ...) of the validation
-    rows.
+    rows, of many classes as they are stored.
     """
 
     weights: dict[str, torch.Tensor]
@@ -318,8 +320,9 @@ class Training:
     def trained(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""
         self.model.load_state_dict(weights)
-        images = self.dataset.images[rows]
-        probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
+        images, kept = Chosen(self.dataset.images, rows), value_type(self.competition.task)
+        scored, precision = self.competition.scored, self.recipe.precision
+        probabilities = predict(self.model, images, scored, self.device, precision, kept=kept)
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
     def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
@@ -329,7 +332,7 @@ class Training:
         """
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
-        images, truth = self.dataset.images[rows], self.truth[rows]
+        images, truth = Chosen(self.dataset.images, rows), self.truth[rows]
         values = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
         groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])
