@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.data import image_rows
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import MENDED, Table, duration, html, interval, mended, number
@@ -14,6 +15,7 @@ from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -192,6 +194,12 @@ class Run(Predictions):
     @property
     def folds(self) -> list[RunFold]:
         return [self.fold(number) for number in range(self.labelled.folds)]
+
+    def oof_of(self, fold: int) -> "np.ndarray":
+        """What a fold predicts of its rows: its own file, or its part of all once a run of masks is complete."""
+        place = self.fold(fold)
+        mine: Any = place.oof if place.oof_path.exists() else image_rows.Chosen(self.oof, self.labelled.rows(fold))
+        return mine  # type: ignore[no-any-return]
 
     @property
     def history(self) -> list[list[dict[str, Any]]]:
