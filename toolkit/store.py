@@ -49,6 +49,11 @@ class Workspace:
         return self.folder / "files.parquet"
 
     @property
+    def decoded(self) -> Path:
+        """Images that lie in files, as arrays: a folder for each size and fit."""
+        return self.folder / "decoded"
+
+    @property
     def audit(self) -> Path:
         return self.folder / "audit.parquet"
 

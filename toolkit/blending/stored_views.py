@@ -81,7 +81,7 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
             part = np.zeros((at.stop - at.start, *like.shape[1:]), np.float32)
             for k in np.unique(fold[at][fold[at] >= 0]):
                 rows = np.flatnonzero(fold[at] == k)
-                part[rows] = predict(k, labelled.images[at.start + rows], view)
+                part[rows] = predict(k, run.images[at.start + rows], view)
             yield part
 
     for name in missing:
@@ -93,7 +93,7 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
 
 def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
     """As `store_views`, which comes first, of the test images: the mean of all folds' networks."""
-    images = run.labelled.test_images
+    images = run.test_images
     missing = [view for view in views if view != IDENTITY and _through(run, view).test is None]
     if not missing:
         return

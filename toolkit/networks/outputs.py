@@ -1,16 +1,20 @@
 """From what a network says to values: probabilities, or numbers in their own units."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from toolkit.competition import Competition
+from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
+from toolkit.networks.growth import sides
 from toolkit.recipe import Recipe
-from toolkit.task import Numbers, Output
+from toolkit.task import Numbers, Output, Task
 
 SMALLEST = 1e-6  # of a number's spread over the training rows: it is no constant, but a part of the rows may be
 
@@ -53,10 +57,14 @@ Scale.__module__ = "toolkit"  # as Network's
 
 
 def build_network(competition: Competition, recipe: Recipe) -> Any:
-    """The competition's network, which from then on knows what its channels mean, `outputs`."""
+    """The competition's network, which from then on knows what its channels mean, `outputs`, and the `mask_size`
+    (height, width) at which they are stored and scored, whatever that of its images.
+    """
     network: Any = competition.build_model(recipe)
     task = competition.task
     network.outputs = task.outputs
+    if task.masks:
+        network.mask_size = task.image_shape[:2]
     if isinstance(task, Numbers):
         if not hasattr(network, "scale"):
             raise UserError("build_model must give a toolkit.Network where numbers are predicted")
@@ -67,10 +75,9 @@ def build_network(competition: Competition, recipe: Recipe) -> Any:
     return network
 
 
-def check_channels(network: nn.Module, competition: Competition, device: torch.device) -> None:
+def check_channels(network: nn.Module, recipe: Recipe, task: Task, device: torch.device) -> None:
     """UserError unless the network says as much as the task asks; one black image goes through it."""
-    task = competition.task
-    height, width, channels = task.image_shape
+    height, width, channels = image_shape(recipe.images, task)
     training = network.training
     with torch.no_grad():
         found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
@@ -81,6 +88,22 @@ def check_channels(network: nn.Module, competition: Competition, device: torch.d
             f"the network gives {tuple(found)} numbers an image, the task needs {wanted}; "
             "build_model must give the network TASK.channels"
         )
+
+
+def check_sides(competition: Competition, recipe: Recipe) -> None:
+    """UserError where the network can't take images as large as the recipe has them; black ones go through it."""
+    *whole, channels = image_shape(recipe.images, competition.task)
+    network = build_network(competition, replace(recipe, model=replace(recipe.model, pretrained=False))).eval()
+    smallest = sides(recipe.images.grow, (whole[0], whole[1]), recipe.schedule.epochs, 0)
+    for height, width in {(whole[0], whole[1]), smallest}:
+        try:
+            with torch.no_grad():
+                network(torch.zeros((1, channels, height, width)))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{recipe.model.name} can't take images of {height}x{width} pixels ({error}); "
+                "set another images.size, or images.grow=0"
+            ) from None
 
 
 def is_softmax(outputs: Sequence[Output]) -> bool:
@@ -107,3 +130,13 @@ def values_of(logits: torch.Tensor, outputs: Sequence[Output], scored: Sequence[
             parts.append(part if output.kind == "numbers" else part.sigmoid())
         first += output.channels
     return torch.cat(parts, 1)
+
+
+def resized(values: torch.Tensor, size: tuple[int, int] | None) -> torch.Tensor:
+    """Values (N, channels, h, w) of masks at another size: means of pixels where it is smaller, else bilinear.
+
+    A mean of logits is none of their mean, so they must be values. None, and values of whole images: as they are.
+    """
+    if size is None or values.ndim < 4 or tuple(values.shape[2:]) == size:
+        return values
+    return F.interpolate(values, size, mode="bilinear", antialias=True)

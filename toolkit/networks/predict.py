@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from toolkit.networks.devices import autocast
-from toolkit.networks.outputs import values_of
+from toolkit.networks.outputs import resized, values_of
+
+PIXELS = 256 * 256  # of an image, from which on fewer are predicted at once
 
 
 @torch.inference_mode()
@@ -16,16 +18,24 @@ def predict(
     model: nn.Module, images: np.ndarray, scored: Sequence[int], device: torch.device, precision: str, batch: int = 128
 ) -> np.ndarray:
     """Values float32 (N, channels, ...) of uint8 images (N, H, W, C): probabilities, 0 of classes that aren't scored,
-    or numbers in their own units.
+    or numbers in their own units. Masks have the task's size, whatever that of the images.
+
+    batch: images in a forward pass, fewer of them where they are large (`at_once`).
     """
     model.eval()
     outputs: Any = getattr(model, "outputs", ())
+    size = getattr(model, "mask_size", None)
     parts = []
-    for x in batches(images, batch, device):
+    for x in batches(images, at_once(images, batch), device):
         with autocast(device, precision):
             logits = model(x).float()
-        parts.append(values_of(logits, outputs, scored).cpu().numpy())
+        parts.append(resized(values_of(logits, outputs, scored), size).cpu().numpy())
     return np.concatenate(parts)
+
+
+def at_once(images: np.ndarray, most: int) -> int:
+    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take."""
+    return max(1, min(most, most * PIXELS // (images.shape[1] * images.shape[2])))
 
 
 def batches(images: np.ndarray, size: int, device: torch.device) -> Iterator[torch.Tensor]:

@@ -17,9 +17,8 @@ everywhere), a flip would need flipped kernels, and brightness, linear until the
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +27,8 @@ from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
-from toolkit.networks.outputs import is_softmax, values_of
-from toolkit.networks.predict import batches
+from toolkit.networks.outputs import is_softmax, resized, values_of
+from toolkit.networks.predict import at_once, batches
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column), from the centre, to where it is seen
 SAME: Matrix = ((1, 0), (0, 1))
@@ -137,6 +136,14 @@ def parse_views(names: Iterable[str], height: int, width: int) -> tuple[View, ..
         if sum(view == other for other in views) > 1:
             raise UserError(f"view {view.name!r} is named twice; give it more weight instead")
     return views
+
+
+def at_size(view: View, sides: Sequence[int], size: tuple[int, int] | None) -> View:
+    """The view of images with these sides (height, width) that does what it does at another size; None: at theirs."""
+    if size is None or tuple(sides) == size:
+        return view
+    shift = (view.shift[0] * sides[0] / size[0], view.shift[1] * sides[1] / size[1])
+    return replace(view, shift=shift)
 
 
 def apply_view(view: View, images: torch.Tensor) -> torch.Tensor:
@@ -250,17 +257,22 @@ def predict_views(
     weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). gaps:
     pixels of a mask that no view sees get 0 for all classes, as unscored classes do; else there may be none.
 
-    At most `batch` images are in one forward pass. Where fewer images are left, views share a pass: on 2 cores
-    passes of 8 images cost 20 to 30 % more an image than passes of 32, and beyond those a pass gains nothing.
+    Masks have the task's size, whatever that of the images; shifts are in pixels of that size then.
+
+    At most `batch` images are in one forward pass, fewer where they are large. Where fewer images are left, views
+    share a pass: on 2 cores passes of 8 images cost 20 to 30 % more an image than passes of 32, and beyond those a
+    pass gains nothing.
 
     Raises UserError for views that don't fit the images, weights that don't fit the views, and gaps.
     """
     weighted = weighted_views(views, weights, images.shape[1], images.shape[2])
-    chosen, shares = [parse_view(name) for name in weighted], list(weighted.values())
-    outputs: Any = getattr(network, "outputs", ())
+    outputs, size = getattr(network, "outputs", ()), getattr(network, "mask_size", None)
+    chosen = [at_size(parse_view(name), images.shape[1:3], size) for name in weighted]
+    shares = list(weighted.values())
     softmax = is_softmax(outputs)
     network.eval()
     parts: list[np.ndarray] = []
+    batch = at_once(images, batch)
     for x in batches(images, batch, device):
         mean, together = Mean(), max(1, batch // len(x))
         for first in range(0, len(chosen), together):
@@ -274,8 +286,9 @@ def predict_views(
             said = logits[:, list(scored)] if softmax else values_of(logits, outputs, scored)
             for number, part in enumerate(said.split(len(x)), first):
                 (mean.add_logits if softmax else mean.add_values)(chosen[number], part, shares[number])
-        values = torch.zeros((len(x), *logits.shape[1:]), device=device)
-        values[:, list(scored) if softmax else slice(None)] = mean.result()
+        found = mean.result(size)
+        values = torch.zeros((len(x), logits.shape[1], *found.shape[2:]), device=device)
+        values[:, list(scored) if softmax else slice(None)] = found
         parts.append(values.cpu().numpy())
     return np.concatenate(parts)
 
@@ -328,10 +341,12 @@ class Mean:
         """
         self._add(values, share * (values.sum(1, keepdim=True) > 0.5 if seen is None else seen))
 
-    def result(self) -> torch.Tensor:
-        """Probabilities (N, C, ...); 0 where no view had a vote."""
-        weight = torch.as_tensor(self.weight)
-        return torch.as_tensor(self.total) / torch.where(weight > 0, weight, 1)
+    def result(self, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """Probabilities (N, C, ...), of masks at this size; 0 where no view had a vote."""
+        total, weight = resized(torch.as_tensor(self.total), size), torch.as_tensor(self.weight)
+        if weight.ndim and weight.shape[2:].numel() > 1:
+            weight = resized(weight, size)
+        return total / torch.where(weight > 0, weight, 1)
 
     def _add(self, values: torch.Tensor, weight: torch.Tensor | float) -> None:
         self.total = self.total + weight * values

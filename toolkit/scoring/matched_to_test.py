@@ -141,13 +141,17 @@ def features(images: np.ndarray) -> np.ndarray:
 
 
 def corrupted(
-    images: np.ndarray, masks: np.ndarray | None, rows: np.ndarray, cells: np.ndarray
+    images: np.ndarray,
+    masks: np.ndarray | None,
+    rows: np.ndarray,
+    cells: np.ndarray,
+    size: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell."""
+    """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell; size: as for `corrupt`."""
     made, moved = np.array(images[rows]), None if masks is None else np.array(masks[rows])
     touched = cells != CLEAN
     mask = None if moved is None else moved[touched]
-    made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rows[touched])
+    made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rows[touched], size)
     if moved is not None:
         moved[touched] = mask
     return made, moved
@@ -219,10 +223,13 @@ def read_match(folder: Path) -> Match | None:
 
 def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:
     """Values (n, channels, ...) of the matched images, each by the network of its own fold."""
-    made, _ = corrupted(run.labelled.images, None, match.rows, match.cells)
-    kind = value_type(run.labelled.competition.task)
-    predicted: np.ndarray = np.zeros(run.labelled.probability_shape(len(made)), kind)
-    for at, part in predict_out_of_fold(run, match.rows, lambda at: made[at], resolve_device(device)):
+    task = run.labelled.competition.task
+
+    def made(at: np.ndarray) -> np.ndarray:
+        return corrupted(run.images, None, match.rows[at], match.cells[at], task.image_shape[:2])[0]
+
+    predicted: np.ndarray = np.zeros(run.labelled.probability_shape(len(match.rows)), value_type(task))
+    for at, part in predict_out_of_fold(run, match.rows, made, resolve_device(device)):
         predicted[at] = part
     return predicted
 

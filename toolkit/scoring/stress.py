@@ -20,6 +20,7 @@ from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, joined
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.predict import at_once
 from toolkit.probabilities import Mix, as_stored, chunks, open_probabilities, value_type
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
@@ -66,9 +67,10 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
 def suite_seconds(images: np.ndarray, samples: int, image: float) -> float:
     """Seconds that so many samples take under the whole suite, a prediction taking `image` seconds; measured."""
     begun = time.time()
-    some = np.resize(images[:BATCH], (BATCH, *images.shape[1:]))
+    together = at_once(images, BATCH)
+    some = np.resize(images[:together], (together, *images.shape[1:]))
     stressed(some, None, SEED)
-    return samples * count_cells(images.shape[3]) * (image + (time.time() - begun) / BATCH)
+    return samples * count_cells(images.shape[3]) * (image + (time.time() - begun) / together)
 
 
 class _Gathered:
@@ -110,9 +112,10 @@ class _Gathered:
 
     def _corrupted(self, at: np.ndarray) -> tuple[np.ndarray, torch.Tensor | None]:
         labelled, rows = self.run.labelled, self.triples[at, 0]
-        images = torch.from_numpy(labelled.images[rows]).to(self.device).permute(0, 3, 1, 2)
+        images = torch.from_numpy(self.run.images[rows]).to(self.device).permute(0, 3, 1, 2)
         masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
-        images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, rows)
+        size = labelled.competition.task.image_shape[:2]
+        images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, rows, size)
         return images.permute(0, 2, 3, 1).cpu().numpy(), masks
 
     def _keep(self, at: np.ndarray, predicted: np.ndarray, masks: torch.Tensor | None) -> None:
@@ -206,11 +209,14 @@ def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] |
     return score_triples(labelled, evidence, len(triples), decided)
 
 
-def stressed(images: np.ndarray, masks: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def stressed(
+    images: np.ndarray, masks: np.ndarray | None, seed: int, size: tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Each sample under one random member of the suite at a random severity, for stopping by the stress score.
 
-    images: uint8 (N, H, W, C); masks: uint8 (N, H, W). What happens to a sample follows from (seed, its place).
+    images: uint8 (N, H, W, C); masks: uint8 (N, H, W); size: of the masks, as for `corrupt`. What happens to a sample
+    follows from (seed, its place).
     """
     cells = count_cells(images.shape[3])
     chosen = np.array([np.random.default_rng([seed, at]).integers(cells) for at in range(len(images))], np.int64)
-    return corrupt_arrays(images, masks, chosen, seed, np.arange(len(images)))
+    return corrupt_arrays(images, masks, chosen, seed, np.arange(len(images)), size)

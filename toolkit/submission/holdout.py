@@ -130,7 +130,7 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(rows)):
-            images = labelled.images[rows[at]]
+            images = run.images[rows[at]]
             if code:
                 yield mean(images, "float32", choice.views, choice.weights)
             else:

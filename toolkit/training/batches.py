@@ -11,8 +11,10 @@ import torch
 from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import Dataset
 from toolkit.data.targets import holds
+from toolkit.networks.growth import sides
 from toolkit.recipe import Recipe
 from toolkit.task import Numbers, Task
+from toolkit.training.resizing import nearest, shrunk
 
 ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
 RESIDENT = 0.5  # of a GPU's free memory may hold images
@@ -28,7 +30,10 @@ def seed_of(purpose: int, *numbers: int) -> int:
 
 
 class Batches:
-    """Batches of `rows`: images (B, C, H, W), uint8 or float32 on the scale 0..255, and targets, on `device`."""
+    """Batches of `rows`: images (B, C, H, W), uint8 or float32 on the scale 0..255, and targets, on `device`.
+
+    Masks come at the size of their images, which grow from epoch to epoch where the recipe says so.
+    """
 
     def __init__(
         self,
@@ -69,15 +74,28 @@ class Batches:
         return seed_of(AUGMENT, self.recipe.seed, self.fold, epoch, step)
 
     def __getitem__(self, at: tuple[int, int]) -> Batch:
-        rows = self.chosen(*at)
+        return self.batch(*at)
+
+    def batch(self, epoch: int, step: int, whole: bool = False) -> Batch:
+        """`whole`: the images don't have to grow first."""
+        rows = self.chosen(epoch, step)
         if self.resident:
             index = torch.from_numpy(rows).to(self.device)
             images, targets = self.resident_images[index], self.resident_targets[index]
         else:
             images, targets = (gather(part, rows).to(self.device) for part in (self.images, self.targets))
-        seed = self.augment_seed(*at)
-        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed)
+        images, targets = sized(self.recipe, images.permute(0, 3, 1, 2), targets, epoch, whole)
+        seed = self.augment_seed(epoch, step)
+        images, targets = augment_batch(self.recipe.augment, images, targets, seed)
         return images.contiguous(memory_format=self.memory_format), targets
+
+
+def sized(recipe: Recipe, images: torch.Tensor, targets: torch.Tensor, epoch: int, whole: bool = False) -> Batch:
+    """Images (B, C, H, W) as large as they are in an epoch, and masks (B, h, w) of any type with them."""
+    if not whole:
+        height, width = images.shape[2:]
+        images = shrunk(images, *sides(recipe.images.grow, (height, width), recipe.schedule.epochs, epoch))
+    return images, nearest(targets, *images.shape[2:]) if targets.ndim > 2 else targets
 
 
 def gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:

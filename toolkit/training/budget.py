@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from toolkit.data.labelled import Labelled
+from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
+from toolkit.networks.contention import quietest
+from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import predict
 from toolkit.outcome import duration
 from toolkit.progress import SILENT, Progress
@@ -29,6 +32,7 @@ from toolkit.training.workers import turns
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
 CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
 HEAD = 0.01  # of an epoch's time is taken by one of the head alone
+WHOLE = (256, 256)  # sides of an image, where nobody says
 WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
 
 
@@ -36,21 +40,25 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 class Cost:
     """Seconds of a training here: `epoch` of all folds, `once` however many epochs, `scores` kept back for the
     test-matched score and, if that is asked for, the whole suite of corruptions. `freeze`: the share of the epochs
-    that are trained on features that are computed once, and cost next to nothing.
+    that are trained on features that are computed once, and cost next to nothing. `grow`: the share in which
+    images grow to sides of `whole` pixels.
     """
 
     epoch: float
     once: float
     scores: float = 0.0
     freeze: float = 0.0
+    grow: float = 0.0
+    whole: tuple[int, int] = WHOLE
 
     def of(self, epochs: int) -> float:
         frozen = frozen_epochs(Schedule(epochs=epochs, freeze=self.freeze))
-        return self.once + self.scores + self.epoch * max(epochs - frozen, HEAD * epochs)
+        trained = pixels(self.grow, self.whole, epochs, frozen)
+        return self.once + self.scores + self.epoch * max(trained, HEAD * epochs)
 
     def epochs_within(self, seconds: float) -> int:
         whole = (seconds - self.once - self.scores) / self.epoch
-        most = int((whole + 1) / max(1 - self.freeze, HEAD)) + 1
+        most = int((whole + 1) / max((1 - self.freeze) * LEAST, HEAD)) + 1
         return bisect_right(range(1, most + 1), seconds, key=self.of)
 
 
@@ -62,7 +70,8 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     for step in range(steps + 1):
         begun = time.time()
         # as the last of an epoch, after which weights are updated; a GPU has to finish it
-        float(training.step(*training.batches[(0, step % training.batches.steps)], training.batches.steps - 1))
+        batch = training.batches.batch(0, step % training.batches.steps, whole=True)
+        float(training.step(*batch, training.batches.steps - 1))
         took.append(time.time() - begun)
     images = training.dataset.images[job.valid_rows[:128]]
     for _ in range(2):  # the first warms up
@@ -71,8 +80,10 @@ def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
     return float(np.mean(took[1:])), (time.time() - begun) / len(images)
 
 
-def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_images: int) -> Cost:
-    """What the folds alone cost; step, image: seconds as measured.
+def training_cost(
+    jobs: Sequence[FoldJob], step: float, image: float, test_images: int, whole: tuple[int, int] = WHOLE
+) -> Cost:
+    """What the folds alone cost; step, image: seconds as measured, of images with sides of `whole` pixels.
 
     A fold over several devices is counted as if it had one: what they gain isn't measured.
     """
@@ -80,15 +91,16 @@ def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_image
     watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
     epoch = (steps * step + watched * image) * turns(jobs[0].device, len(jobs)) / len(jobs)
     predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
-    return Cost(epoch, predicted * image)
+    return Cost(epoch, predicted * image, grow=jobs[0].recipe.images.grow, whole=whole)
 
 
-def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Cost:
+def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str, progress: Progress = SILENT) -> Cost:
     """What a run with all its scores costs, at the speed that is measured now."""
-    _, jobs = prepare(labelled, recipe, device)
-    step, image = measure_speed(jobs[0])
+    whole = image_shape(recipe.images, labelled.competition.task)[:2]
+    _, jobs = prepare(labelled, recipe, device, progress)
+    step, image = quietest(lambda: measure_speed(jobs[0]))
     predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
-    cost = training_cost(jobs, step, image, predicted)
+    cost = training_cost(jobs, step, image, predicted, whole)
     epoch, once, taught = cost.epoch, cost.once, recipe.pseudo.rounds
     epoch *= 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
     once *= 1 + taught
@@ -99,8 +111,8 @@ def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Co
     matched = stress != "none" and labelled.may_look_at_test_images
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
-        scores += suite_seconds(labelled.images, samples, image)
-    return Cost(epoch * stress_factor(stress), once, scores, freeze)
+        scores += suite_seconds(jobs[0].open()[1].images, samples, image)
+    return Cost(epoch * stress_factor(stress), once, scores, freeze, recipe.images.grow, whole)
 
 
 def train_within(
@@ -186,7 +198,7 @@ class _Plan:
             self._skip(recipe, "too little time is left")
             return None
         try:
-            cost = run_cost(self.labelled, recipe, self.stress, self.device)
+            cost = run_cost(self.labelled, recipe, self.stress, self.device, self.progress)
         except UserError as error:
             if not further:
                 raise
@@ -226,5 +238,6 @@ class _Plan:
 def trial_epochs(labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto") -> tuple[int, Cost]:
     """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
     _, jobs = prepare(labelled, recipe, device)
-    cost = training_cost(jobs, *measure_speed(jobs[0]), 0)
+    whole = image_shape(recipe.images, labelled.competition.task)[:2]
+    cost = training_cost(jobs, *quietest(lambda: measure_speed(jobs[0])), 0, whole)
     return cost.epochs_within(seconds), cost

@@ -14,13 +14,15 @@ from typing import Any
 import torch
 
 from toolkit.data.labelled import Labelled
+from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.outputs import check_sides
 from toolkit.networks.speed import Settings, fastest
 from toolkit.outcome import MENDED, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
-from toolkit.recipe import Pseudo, Recipe
+from toolkit.recipe import Images, Pseudo, Recipe
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
@@ -65,7 +67,7 @@ def train(
     for number in range(rounds + 1):
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
         until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
-        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device)
+        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
         _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
@@ -81,7 +83,7 @@ def train_one_fold(
     """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
     if recipe.pseudo.rounds:
         raise UserError("a fold alone has no teacher to learn from; leave out --fold, or set pseudo.rounds=0")
-    run, jobs = prepare(labelled, recipe, device)
+    run, jobs = prepare(labelled, recipe, device, progress)
     if not 0 <= fold < len(jobs):
         raise UserError(f"there is no fold {fold}; folds go from 0 to {len(jobs) - 1}")
     begin(run, jobs[0], progress)
@@ -115,10 +117,15 @@ def train_without_families(
     return scores
 
 
-def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[Run, list[FoldJob]]:
-    """The run, which may be new, and the jobs of its folds; UserError for a recipe against the rules."""
+def prepare(
+    labelled: Labelled, recipe: Recipe, device: str = "auto", progress: Progress = SILENT
+) -> tuple[Run, list[FoldJob]]:
+    """The run, which may be new, and the jobs of its folds; images of the recipe's own size are decoded where they
+    aren't yet. UserError for a recipe against the rules.
+    """
     labelled.competition.check(recipe)
     places(device)
+    images = decoded(labelled.competition, labelled.workspace, recipe.images, progress)
     workspace = labelled.workspace
     name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
     existing = list(workspace.train.glob(f"*-{name}"))
@@ -126,15 +133,17 @@ def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[R
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
         settings = Settings(**read_json(run.settings_path))
     else:
+        if recipe.images != Images():
+            check_sides(labelled.competition, recipe)
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
         whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
         steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
         settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
-    return run, [_job(run, recipe, fold, settings, device) for fold in range(labelled.folds)]
+    return run, [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
 
 
-def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -> FoldJob:
+def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, images: Path | None) -> FoldJob:
     labelled = run.labelled
     rows = labelled.training_rows(fold)
     return FoldJob(
@@ -147,6 +156,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -
         valid_rows=labelled.rows(fold),
         relabels=labelled.training_relabels(fold),
         folder=run.fold(fold).folder,
+        images=images,
         features=labelled.workspace.features,
         settings=settings,
         device=device,
@@ -284,7 +294,7 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
     try:
         result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
     except (MemoryError, torch.OutOfMemoryError):
-        raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None
+        raise UserError("it did not fit into memory; lower batch_size, images.size or model.input_scale") from None
     store_fold(job, result)
     note = ", begun anew, as its saved epochs were of another version" if result.anew else ""
     note += "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"

@@ -17,6 +17,7 @@ from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.dataset import Dataset, open_dataset, relabel
+from toolkit.data.sizes import open_decoded
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
@@ -58,6 +59,7 @@ class FoldJob:
     train_groups: np.ndarray  # int64, their groups
     valid_rows: np.ndarray
     folder: Path  # where the state lies between epochs
+    images: Path | None = None  # folder of images at the recipe's own size; None: the data's
     features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
     settings: Settings = UNMEASURED  # how to train here
     teacher: Path | None = None  # what this fold's teacher predicts of the test images
@@ -71,8 +73,11 @@ class FoldJob:
         return RunFold(self.folder)
 
     def open(self) -> tuple[Competition, Dataset]:
-        """The competition, and its data with the job's labels."""
+        """The competition, and its data with the job's labels and images of the recipe's size."""
         dataset = open_dataset(self.data)
+        if self.images is not None:
+            images, tests = open_decoded(self.images)
+            dataset = replace(dataset, images=images, test_images=tests)
         return load_competition(self.competition), replace(dataset, targets=relabel(dataset.targets, self.relabels))
 
 
@@ -125,7 +130,7 @@ class Training:
         if scale is not None:
             scale.learn(dataset.targets[rows])
         if not task.exclusive:
-            check_channels(self.model, competition, self.device)
+            check_channels(self.model, self.recipe, task, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
@@ -310,7 +315,8 @@ class Training:
         """Mean weights with statistics of batch norm that fit them."""
         self.model.load_state_dict(weights)
         self.thaw(self.recipe.schedule.epochs - 1)
-        refresh_norm(self.model, (self.batches[(0, step)][0] for step in range(min(REFRESH, self.batches.steps))))
+        some = range(min(REFRESH, self.batches.steps))
+        refresh_norm(self.model, (self.batches.batch(0, step, whole=True)[0] for step in some))
         return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def trained(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:

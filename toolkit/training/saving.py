@@ -100,7 +100,7 @@ def store_test(run: Run, device_name: str) -> None:
 
     def averages() -> Iterator[np.ndarray]:
         for at in chunks(len(labelled.test_images)):
-            images = labelled.test_images[at]
+            images = run.test_images[at]
             parts = [predict(network, images, scored, device, run.recipe.precision) for network in networks]
             yield np.mean(parts, axis=0)
 
