@@ -14,6 +14,7 @@ UNKNOWN = -1  # of an identity: none of those that are known
 MOST_MASKS = 7  # labels of overlapping masks, a bit of a byte each, so that IGNORED stays apart
 
 Kind = Literal["classes", "labels", "numbers", "grades"]
+Rgb = tuple[int, ...]  # the channels of an image that are red, green and blue; () where none are
 
 
 @dataclass(frozen=True)

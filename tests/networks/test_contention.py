@@ -36,9 +36,7 @@ def test_the_system_is_asked_without_a_fault_and_threads_that_end_count_nothing(
 @pytest.mark.parametrize(
     ("shares", "taken"), [([0.0], 0), ([0.5, 0.05], 1), ([0.5, 0.2, 0.4], 1), ([0.3, 0.4, 0.5], 0)]
 )
-def test_the_quietest_of_a_few_tries_counts(
-    shares: list[float], taken: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_quietest_of_a_few_tries_counts(shares: list[float], taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = iter(enumerate(shares))
     measured: list[int] = []
 

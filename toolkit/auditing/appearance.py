@@ -12,7 +12,7 @@ EXACT = 50_000  # up to so many vectors are compared exactly; beyond, by an HNSW
 
 
 def network_features(images: np.ndarray) -> np.ndarray:
-    """Pooled features of an ImageNet EfficientNet-Lite0, float32 (N, 1280), of images uint8 (N, H, W, C)."""
+    """Pooled features of an ImageNet EfficientNet-Lite0, float32 (N, 1280), of images uint8 (N, H, W, 1 or 3)."""
     import torch
 
     from toolkit.networks.predict import batches
@@ -29,7 +29,7 @@ def network_features(images: np.ndarray) -> np.ndarray:
 
 
 def gradient_histograms(images: np.ndarray) -> np.ndarray:
-    """Unit vectors float32 (N, 144) of images (N, H, W, C): where which edges are, and the grey values.
+    """Unit vectors float32 (N, 144) of images uint8 (N, H, W, 1 or 3): where which edges are, and the grey values.
 
     Histograms of gradients (Dalal and Triggs 2005). For finding outliers they did better than features of a
     network: of 800 real blood cells and two drawings, the drawings were 21 and 25 robust standard deviations
@@ -92,7 +92,7 @@ def outlyingness(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def properties(images: np.ndarray) -> pd.DataFrame:
-    """Named properties of images uint8 (N, H, W, C), a row each; of colour only where there is any."""
+    """Named properties of images uint8 (N, H, W, 1 or 3), a row each; of colour only where there is any."""
     return pd.DataFrame([_properties(image) for image in images])
 
 

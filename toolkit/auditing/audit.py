@@ -25,6 +25,7 @@ from toolkit.data.groups import merge_groups, with_equal_pictures
 from toolkit.data.known_answers import known_answers
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
+from toolkit.data.preview import previewed
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
 from toolkit.pages.pictures import write_png
@@ -158,16 +159,17 @@ def audit(
         table.to_parquet(partial, index=False)
     note = _write_cleaning(workspace, proposal)
     shift, relatives, mimics, known = None, None, None, 0
+    shown = previewed(dataset, competition.rgb)
     if competition.may_look_at(dataset.test_images):
-        shift = _shift(dataset, findings, table, workspace.evidence)
+        shift = _shift(shown, findings, table, workspace.evidence)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
-        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs)
+        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs, competition.rgb)
         whole = with_equal_pictures(dataset.groups, dataset.images)
         mimics = mimicry(relatives, findings.links, whole, kept, len(dataset.test_images))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))
     whole = table["group"].to_numpy()
-    page = audit_page(competition, dataset, whole, findings, proposal, shift, workspace.evidence, relatives, mimics)
+    page = audit_page(competition, shown, whole, findings, proposal, shift, workspace.evidence, relatives, mimics)
     write_text(workspace.page, page)
     return Audit(competition, workspace, dataset, table, proposal, shift, mimics, known, note)
 
@@ -186,7 +188,8 @@ def explain(
     if not len(rows):
         raise UserError(f"--explain {index}: the training file has no row {index}, it has {len(dataset.ids):,}")
     path = workspace.evidence / f"explain_{index}.png"
-    write_png(path, picture_of_row(competition, dataset, findings, int(rows[0])))
+    shown = previewed(dataset, competition.rgb)
+    write_png(path, picture_of_row(competition, shown, findings, int(rows[0])))
     return Explanation(index, proposal[proposal["index"] == index], path)
 
 
@@ -249,7 +252,7 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
 
 
 def _shift(dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path) -> Shift:
-    """How the test images differ from the training images that are no intruders."""
+    """How the test images differ from the training images that are no intruders; dataset: as pictures."""
     train = kept_properties(dataset.images, evidence / "properties.parquet")
     test = kept_properties(dataset.test_images, evidence / "test_properties.parquet")
     rows = findings.distinct

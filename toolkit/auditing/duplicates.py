@@ -33,7 +33,7 @@ Pairs = Sequence[tuple[int, int, bool]]  # rows left and right, and is the right
 
 @dataclass(frozen=True)
 class Pictures:
-    """images: uint8 (N, H, W, C), and their keypoints."""
+    """images: uint8 (N, H, W, 1 or 3), and their keypoints."""
 
     images: np.ndarray
     keypoints: Keypoints

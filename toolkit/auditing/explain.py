@@ -15,7 +15,10 @@ from toolkit.task import IGNORED, MOST_MASKS
 
 
 def picture_of_row(competition: Competition, dataset: Dataset, findings: Findings, row: int) -> np.ndarray:
-    """The pictures behind all that was found about a row, uint8 (h, w, 3); itself and its nearest if nothing was."""
+    """The pictures behind all that was found about a row, uint8 (h, w, 3); itself and its nearest if nothing was.
+
+    dataset: as pictures.
+    """
     strips = []
     for rows in (*findings.same, *findings.masks):
         if row in rows:

@@ -15,6 +15,7 @@ from toolkit.auditing.label_errors import LabelErrors, find_label_errors
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample, rows_of_pictures
+from toolkit.data.preview import previewed
 from toolkit.runs import Run
 from toolkit.store import atomic
 from toolkit.task import Task
@@ -50,8 +51,9 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
     """
     same, masks = equal_pictures(dataset.images), repeated_masks(dataset.targets, competition.task)
     distinct = _distinct(len(dataset.images), same, masks)
-    links = find_links(dataset.images, distinct, folder, jobs)
-    pictures = dataset.images[distinct]
+    shown = previewed(dataset, competition.rgb).images
+    links = find_links(shown, distinct, folder, jobs)
+    pictures = shown[distinct]
     score, nearest = outlyingness(kept(folder / "appearance.npy", lambda: gradient_histograms(pictures)))
     everywhere = np.full(len(dataset.images), np.nan)
     everywhere[distinct] = score
@@ -90,7 +92,7 @@ def _distinct(number: int, same: Iterable[np.ndarray], masks: Iterable[np.ndarra
 
 
 def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int) -> pd.DataFrame:
-    """Copies and seams among the distinct rows, with the columns LINKS."""
+    """Copies and seams among the distinct rows of pictures uint8 (N, H, W, 1 or 3), with the columns LINKS."""
 
     def search() -> pd.DataFrame:
         kept(folder / "rows.npy", lambda: distinct)
@@ -134,11 +136,11 @@ def kept_vectors(pictures: Pictures, words: Vocabulary, path: Path) -> tuple[np.
 def kept_features(competition: Competition, dataset: Dataset, distinct: np.ndarray, folder: Path) -> np.ndarray:
     """What labels are guessed from, float32 (n, d), of the distinct rows (n,), computed once."""
     make = network_features if competition.rules.pretrained else gradient_histograms
-    return kept(folder / "features.npy", lambda: make(dataset.images[distinct]))
+    return kept(folder / "features.npy", lambda: make(previewed(dataset, competition.rgb).images[distinct]))
 
 
 def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:
-    """`appearance.properties` of images (N, H, W, C), computed once."""
+    """`appearance.properties` of pictures (N, H, W, 1 or 3), computed once."""
     return kept_table(path, lambda: properties(images))
 
 

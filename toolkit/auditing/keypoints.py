@@ -50,7 +50,7 @@ class Keypoints:
 
 
 def working_image(image: np.ndarray) -> np.ndarray:
-    """Grey uint8 (h, w) of a picture (H, W, C), at the size that keypoints and alignments refer to."""
+    """Grey uint8 (h, w) of a picture uint8 (H, W, 1 or 3), at the size that keypoints and alignments refer to."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.shape[-1] == 3 else np.ascontiguousarray(image[..., 0])
     longer = max(grey.shape)
     factor = min(SIDES[1] / longer, max(1.0, SIDES[0] / longer))
@@ -83,7 +83,7 @@ def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def save_keypoints(images: np.ndarray, folder: Path, jobs: int) -> None:
-    """Detect in all images (N, H, W, C) and write the arrays to `folder`."""
+    """Detect in all pictures (N, H, W, 1 or 3) and write the arrays to `folder`."""
     with atomic(folder) as partial:
         partial.mkdir()
         arrays = {

@@ -30,7 +30,7 @@ class Pair:
 def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pair]:
     """The most alike pictures on two sides of each fold's boundary; none where there is no evidence of an audit.
 
-    fold: int64 (N,), negative where a sample is in none. evidence: the folder that an audit left.
+    dataset: as pictures. fold: int64 (N,), negative where a sample is in none. evidence: what an audit left.
     """
     if not (evidence / "links.parquet").exists():
         return []

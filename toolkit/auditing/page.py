@@ -40,8 +40,8 @@ def audit_page(
 ) -> str:
     """The HTML of the whole audit.
 
-    whole: group of each sample, the competition's own included. relatives: of test images, and what follows for the
-    folds, where that is known.
+    dataset: as pictures. whole: group of each sample, the competition's own included. relatives: of test images, and
+    what follows for the folds, where that is known.
     """
     dropped = set(proposal.loc[proposal["action"] == "drop", "index"])
     keep = np.array([int(name) not in dropped for name in dataset.ids])

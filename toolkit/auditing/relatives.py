@@ -14,6 +14,8 @@ from toolkit.auditing.duplicates import Pictures, find_copies_across
 from toolkit.auditing.findings import REPEATS, kept_pictures, kept_table, kept_vectors, vocabulary
 from toolkit.auditing.tiles import find_seams
 from toolkit.data.dataset import Dataset, rows_of_pictures
+from toolkit.data.preview import previewed
+from toolkit.task import Rgb
 
 EXACT, COPY = "exact", "copy"
 OPPOSITE = {"right": "left", "bottom": "top"}  # of the side on which a seam's right picture continues its left one
@@ -21,17 +23,17 @@ COLUMNS = ("test", "train", "kind", "similarity")
 RELATIVES = "relatives.parquet"  # in the evidence
 
 
-def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
+def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, rgb: Rgb) -> pd.DataFrame:
     """A line for each pair found, with the columns COLUMNS: row of the test image, row of the training image.
 
     distinct: rows of training images to look for, as in `Findings`. kind: `exact`, `copy`, or the side of the training
     image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
     it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all.
     """
-    return kept_table(evidence / RELATIVES, lambda: _search(dataset, distinct, evidence, jobs))
+    return kept_table(evidence / RELATIVES, lambda: _search(dataset, distinct, evidence, jobs, rgb))
 
 
-def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
+def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, rgb: Rgb) -> pd.DataFrame:
     same, known = rows_of_pictures(dataset.test_images), rows_of_pictures(dataset.images)
     first = {int(rows[0]): rows for rows in same.values()}
     exact = {int(rows[0]): known[picture] for picture, rows in same.items() if picture in known}
@@ -43,8 +45,9 @@ def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -
     ]
     looked_at = np.array([row for row in first if row not in exact], np.int64)
     if len(looked_at) and len(distinct):
-        pictures = kept_pictures(dataset.images[distinct], evidence / "keypoints", jobs)
-        tests = kept_pictures(dataset.test_images[looked_at], evidence / "test_keypoints", jobs)
+        shown = previewed(dataset, rgb)
+        pictures = kept_pictures(shown.images[distinct], evidence / "keypoints", jobs)
+        tests = kept_pictures(shown.test_images[looked_at], evidence / "test_keypoints", jobs)
         found += [
             (int(looked_at[test]), int(distinct[train]), kind, similarity)
             for test, train, kind, similarity in _copies_and_neighbours(pictures, tests, evidence, jobs)

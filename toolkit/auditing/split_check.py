@@ -31,6 +31,7 @@ from toolkit.data.folds import (
     whole_in_plain,
 )
 from toolkit.data.groups import with_equal_pictures
+from toolkit.data.preview import previewed
 from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
@@ -308,9 +309,10 @@ def split(
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())
     fold, leaks = table["fold"].to_numpy(), None
-    pairs = closest_pairs(dataset, fold, workspace.evidence)
+    shown = previewed(dataset, competition.rgb)
+    pairs = closest_pairs(shown, fold, workspace.evidence)
     if pairs:
-        write_png(workspace.leaks, picture_of_pairs(dataset, pairs))
+        write_png(workspace.leaks, picture_of_pairs(shown, pairs))
         leaks = count_divided(fold, pairs, workspace.evidence)
     return Split(
         competition=competition,

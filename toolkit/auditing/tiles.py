@@ -27,7 +27,7 @@ class Seam:
 
 
 def find_seams(images: np.ndarray, others: np.ndarray | None = None) -> list[Seam]:
-    """Rows of images (N, H, W, C) that are each other's best neighbour, by far enough to be no chance.
+    """Rows of images uint8 (N, H, W, 1 or 3) that are each other's best neighbour, by far enough to be no chance.
 
     others: images (M, H, W, C), rows from N on; then seams between the two sets alone, held against chance by
     themselves. All compete: a tile's true neighbour may lie in its own set.

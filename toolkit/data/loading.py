@@ -8,7 +8,7 @@ import numpy as np
 
 from toolkit.answers import Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, Samples, check_dataset, hash_dataset, save_dataset
+from toolkit.data.dataset import Dataset, Samples, check_dataset, check_images, hash_dataset, save_dataset
 from toolkit.data.raw_files import listed, source_of
 from toolkit.errors import UserError, said_by
 from toolkit.metrics.organisers import Function
@@ -50,6 +50,15 @@ def load(
         shape = competition.task.image_shape
         dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
         check_dataset(dataset, competition.task, str(folder))
+        for name in ("images", "test_images"):
+            images: np.ndarray = getattr(dataset, name)
+            if isinstance(data, Dataset) and (name == "images" or len(images)):
+                check_images(images, shape, f"{folder}: {name}")
+            if competition.try_submission is not None and images.dtype != np.uint8:
+                raise UserError(
+                    f"{folder}: {name} are {images.dtype} on the scale 0..255, and a code submission is given what "
+                    "lies in the files: let load give 8-bit images, or hand in a file and leave out try_submission"
+                )
         _try_metric(competition, dataset.targets)
         _rehearse(competition, dataset)
         if known is not None and isinstance(data, Dataset) and known["hash"] != hash_dataset(dataset):

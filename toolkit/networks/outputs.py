@@ -1,7 +1,6 @@
 """From what a network says to values: probabilities, or numbers in their own units."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,11 +75,29 @@ def build_network(competition: Competition, recipe: Recipe) -> Any:
 
 
 def check_channels(network: nn.Module, recipe: Recipe, task: Task, device: torch.device) -> None:
-    """UserError unless the network says as much as the task asks; one black image goes through it."""
-    height, width, channels = image_shape(recipe.images, task)
+    """UserError unless the network takes the recipe's images, and where they grow the smallest ones, and says as much
+    as the task asks; it is shown black ones.
+    """
+    *whole, channels = image_shape(recipe.images, task)
+    smallest = sides(recipe.images.grow, (whole[0], whole[1]), recipe.schedule.epochs, 0)
+    for height, width in dict.fromkeys(((whole[0], whole[1]), smallest)):
+        _check_channels(network, (height, width, channels), task, device)
+
+
+def _check_channels(network: nn.Module, shape: tuple[int, int, int], task: Task, device: torch.device) -> None:
+    height, width, channels = shape
     training = network.training
-    with torch.no_grad():
-        found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
+    try:
+        with torch.no_grad():
+            found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
+    except (AssertionError, RuntimeError, ValueError) as error:
+        mend = "build_model must make it for TASK.image_shape"
+        if (height, width) != task.image_shape[:2]:
+            mend = "build_model must make it for images of any size, or leave images.size=0 images.grow=0"
+        raise UserError(
+            f"the network can't take images of {height}x{width} with {channels} channels "
+            f"({str(error).partition(chr(10))[0]}); {mend}"
+        ) from None
     network.train(training)
     wanted = (task.channels, *((height, width) if task.masks else ()))
     if tuple(found) != wanted:
@@ -88,22 +105,6 @@ def check_channels(network: nn.Module, recipe: Recipe, task: Task, device: torch
             f"the network gives {tuple(found)} numbers an image, the task needs {wanted}; "
             "build_model must give the network TASK.channels"
         )
-
-
-def check_sides(competition: Competition, recipe: Recipe) -> None:
-    """UserError where the network can't take images as large as the recipe has them; black ones go through it."""
-    *whole, channels = image_shape(recipe.images, competition.task)
-    network = build_network(competition, replace(recipe, model=replace(recipe.model, pretrained=False))).eval()
-    smallest = sides(recipe.images.grow, (whole[0], whole[1]), recipe.schedule.epochs, 0)
-    for height, width in {(whole[0], whole[1]), smallest}:
-        try:
-            with torch.no_grad():
-                network(torch.zeros((1, channels, height, width)))
-        except (AssertionError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"{recipe.model.name} can't take images of {height}x{width} pixels ({error}); "
-                "set another images.size, or images.grow=0"
-            ) from None
 
 
 def is_softmax(outputs: Sequence[Output]) -> bool:

@@ -17,8 +17,8 @@ PIXELS = 256 * 256  # of an image, from which on fewer are predicted at once
 def predict(
     model: nn.Module, images: np.ndarray, scored: Sequence[int], device: torch.device, precision: str, batch: int = 128
 ) -> np.ndarray:
-    """Values float32 (N, channels, ...) of uint8 images (N, H, W, C): probabilities, 0 of classes that aren't scored,
-    or numbers in their own units. Masks have the task's size, whatever that of the images.
+    """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
+    aren't scored, or numbers in their own units. Masks have the task's size, whatever that of the images.
 
     batch: images in a forward pass, fewer of them where they are large (`at_once`).
     """
@@ -39,6 +39,6 @@ def at_once(images: np.ndarray, most: int) -> int:
 
 
 def batches(images: np.ndarray, size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Images uint8 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
+    """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
     for start in range(0, len(images), size):
         yield torch.from_numpy(np.array(images[start : start + size])).to(device).permute(0, 3, 1, 2)

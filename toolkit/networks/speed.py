@@ -26,7 +26,7 @@ from toolkit.errors import UserError
 from toolkit.networks.contention import BUSY, TRIES, contention
 from toolkit.networks.devices import autocast
 from toolkit.networks.fast_convolution import faster_products, use_products
-from toolkit.networks.outputs import build_network
+from toolkit.networks.outputs import build_network, check_channels
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json, read_json, write_json
 
@@ -92,7 +92,9 @@ def fastest(
     known = _read(remembered).get(key)
     if known is None or (known["waited"] > BUSY and known["tries"] < TRIES):
         with torch.random.fork_rng(devices=[]):
-            build_network(competition, recipe)  # it may lack its weights: better known before a minute of measuring
+            # it may lack its weights, or be for other images: better known before a minute of measuring
+            network = build_network(competition, recipe)
+            check_channels(network, recipe, competition.task, torch.device("cpu"))
         with contention() as waited:
             found = asdict(_measure(competition, recipe, device))
         _give_back_memory()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from toolkit.data.preview import Preview
 from toolkit.store import atomic
 from toolkit.task import IGNORED
 
@@ -52,7 +53,7 @@ def stacked(pictures: list[np.ndarray], gap: int = 0) -> np.ndarray:
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
-    """An image (H, W, C) as colours, at a size that a person can look at."""
+    """A picture (H, W, 1 or 3) as colours, at a size that a person can look at."""
     colour = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image)
     factor = max(1, round(SHOWN / min(colour.shape[:2])))
     return np.asarray(cv2.resize(colour, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST))
@@ -65,12 +66,13 @@ def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where((mask > 0)[..., None], colour // 2 + painted // 2, colour).astype(np.uint8)
 
 
-def batch_picture(images: "torch.Tensor", targets: "torch.Tensor", count: int = 32) -> np.ndarray:
+def batch_picture(images: "torch.Tensor", targets: "torch.Tensor", preview: Preview, count: int = 32) -> np.ndarray:
     """The first images of a batch as a network gets it; masks in colours beside them.
 
-    images: (B, C, H, W) of 1 or 3 channels on the scale 0..255. targets: masks (B, H, W), or others, not shown.
+    images: (B, C, H, W) on the scale 0..255, of any type. targets: masks (B, H, W), or others, not shown. preview: of
+    the images that they were made from.
     """
-    tiles = images[:count].float().round().clamp(0, 255).byte().cpu().permute(0, 2, 3, 1).numpy()
+    tiles = preview(images[:count].float().cpu().permute(0, 2, 3, 1).numpy())
     tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3))
     if targets.ndim > 2:
         tiles = np.concatenate([tiles, COLOURS[targets[:count].cpu().numpy()]], 2)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition
+from toolkit.data.preview import find_preview
 from toolkit.decisions.decide import above, packed, unpacked
 from toolkit.pages.html import Gallery, Section
 from toolkit.pages.pictures import COLOURS, enlarged, with_mask
@@ -39,9 +40,10 @@ def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[tuple[str, np.nda
     mistakes: as `Run.mistakes` gives them.
     """
     labelled, task = run.labelled, run.labelled.competition.task
+    preview = find_preview(labelled.images, labelled.competition.rgb)
     figures = []
     for row, index, certainty, *names in mistakes.itertuples(index=False, name=None):
-        image = np.asarray(labelled.images[row])
+        image = preview(np.asarray(labelled.images[row]))
         if task.masks:
             truth, label, error = _masks(run, row)
             caption = f"{index}: {error.mean():.0%} of its pixels wrong"

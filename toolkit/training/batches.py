@@ -13,7 +13,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.targets import holds
 from toolkit.networks.growth import sides
 from toolkit.recipe import Recipe
-from toolkit.task import Numbers, Task
+from toolkit.task import Numbers, Rgb, Task
 from toolkit.training.resizing import nearest, shrunk
 
 ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
@@ -30,7 +30,7 @@ def seed_of(purpose: int, *numbers: int) -> int:
 
 
 class Batches:
-    """Batches of `rows`: images (B, C, H, W), uint8 or float32 on the scale 0..255, and targets, on `device`.
+    """Batches of `rows`: images (B, C, H, W), uint8 or floats on the scale 0..255, and targets, on `device`.
 
     Masks come at the size of their images, which grow from epoch to epoch where the recipe says so.
     """
@@ -45,8 +45,10 @@ class Batches:
         scored: Sequence[int],
         memory_format: torch.memory_format = torch.channels_last,
         task: Task | None = None,
+        rgb: Rgb = (),
     ) -> None:
         self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
+        self.rgb = rgb
         # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
         self.steps = max(1, len(rows) // recipe.batch_size)
         self.chances: np.ndarray | None = None
@@ -86,7 +88,7 @@ class Batches:
             images, targets = (gather(part, rows).to(self.device) for part in (self.images, self.targets))
         images, targets = sized(self.recipe, images.permute(0, 3, 1, 2), targets, epoch, whole)
         seed = self.augment_seed(epoch, step)
-        images, targets = augment_batch(self.recipe.augment, images, targets, seed)
+        images, targets = augment_batch(self.recipe.augment, images, targets, seed, self.rgb)
         return images.contiguous(memory_format=self.memory_format), targets
 
 

@@ -111,7 +111,7 @@ def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str, progr
     matched = stress != "none" and labelled.may_look_at_test_images
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
-        scores += suite_seconds(jobs[0].open()[1].images, samples, image)
+        scores += suite_seconds(jobs[0].open()[1].images, samples, image, labelled.competition.rgb)
     return Cost(epoch * stress_factor(stress), once, scores, freeze, recipe.images.grow, whole)
 
 

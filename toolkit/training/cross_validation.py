@@ -14,15 +14,15 @@ from typing import Any
 import torch
 
 from toolkit.data.labelled import Labelled
+from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.outputs import check_sides
 from toolkit.networks.speed import Settings, fastest
 from toolkit.outcome import MENDED, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
-from toolkit.recipe import Images, Pseudo, Recipe
+from toolkit.recipe import Pseudo, Recipe
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
@@ -101,7 +101,7 @@ def train_without_families(
     network as weak as that.
     """
     labelled, recipe = run.labelled, run.recipe
-    trained = recipe.augment.families(labelled.images.shape[3])
+    trained = recipe.augment.families(labelled.competition.rgb)
     if not trained or stress == "none":
         raise UserError(f"{recipe.name} trains on no family of corruptions, or --stress none leaves them unscored")
     held_out: dict[str, float] = {}
@@ -133,8 +133,6 @@ def prepare(
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
         settings = Settings(**read_json(run.settings_path))
     else:
-        if recipe.images != Images():
-            check_sides(labelled.competition, recipe)
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
         whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
         steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
@@ -167,7 +165,8 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
     """Leave the recipe, how it is trained here, and a picture of its first batch."""
     run.store_recipe(job.recipe)
     if not run.picture.exists():
-        write_png(run.picture, batch_picture(*first_batch(job)))
+        preview = find_preview(run.labelled.images, run.labelled.competition.rgb)
+        write_png(run.picture, batch_picture(*first_batch(job), preview))
     if not run.settings_path.exists():
         write_json(run.settings_path, asdict(job.settings))
     speed = ""

@@ -121,21 +121,23 @@ class Training:
             contents = describe(dataset.targets[rows], task)
             part = assign(contents, job.train_groups, 1, job.fold, STOP_SHARE)
             rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
+        memory, rgb = self.settings.memory_format, competition.rgb
         self.batches = Batches(
-            dataset, rows, self.recipe, job.fold, self.device, competition.scored, self.settings.memory_format, task
+            dataset, rows, self.recipe, job.fold, self.device, competition.scored, memory, task, rgb
         )
         # of rare classes, for copy-paste
         self.counts = class_counts(dataset.targets[rows], task) if task.exclusive else None
         scale: Scale | None = getattr(self.model, "scale", None)
         if scale is not None:
             scale.learn(dataset.targets[rows])
-        if not task.exclusive:
-            check_channels(self.model, self.recipe, task, self.device)
+        check_channels(self.model, self.recipe, task, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
         self.teacher = (
-            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, task.outputs) if job.teacher else None
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs)
+            if job.teacher
+            else None
         )
         self.soft_loss = build_soft_task_loss(task, competition.scored, scale)
         self.replica = distributed.Replica()
@@ -283,8 +285,8 @@ class Training:
         """The frozen backbone's, of all images; None where they aren't kept, or a head takes more than those."""
         if self.job.features is None or self.competition.task.masks or not hasattr(self.model.body, "head"):
             return None
-        images = self.dataset.images
-        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features)
+        images, rgb = self.dataset.images, self.competition.rgb
+        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features, rgb)
 
     def _featured(self, features: np.ndarray, epoch: int, step: int) -> Batch:
         """A batch of features in place of images, each row in one of its versions."""

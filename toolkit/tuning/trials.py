@@ -62,8 +62,8 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
 def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
     labelled, place = run.labelled, resolve_device(device)
     competition, clean = labelled.competition, labelled.truth[rows]
-    size = competition.task.image_shape[:2]
-    images, masks = stressed(run.images[rows], clean if labelled.masks else None, SEED, size)
+    masks, size = clean if labelled.masks else None, competition.task.image_shape[:2]
+    images, masks = stressed(run.images[rows], masks, SEED, competition.rgb, size)
     network = run.network(number, place)
     values = predict(network, images, competition.scored, place, run.recipe.precision)
     truth, learnt_from = clean if masks is None else masks, (clean, run.fold(number).oof)
