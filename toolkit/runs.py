@@ -6,8 +6,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.data.dataset import open_decoded
 from toolkit.data.labelled import Labelled
-from toolkit.data.sizes import decoded, open_decoded
+from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.outcome import MENDED, Table, duration, html, interval, mended, number
 from toolkit.predictions import OutOfFold, Predictions
@@ -191,8 +192,11 @@ class Run(Predictions):
     @cached_property
     def _own_images(self) -> "tuple[np.ndarray, np.ndarray]":
         labelled = self.labelled
-        folder = decoded(labelled.competition, labelled.workspace, self.recipe.images)
-        return (labelled.images, labelled.test_images) if folder is None else open_decoded(folder)
+        folder = decoded(labelled.workspace, self.recipe.images, labelled.competition.task)
+        if folder is None:
+            return labelled.images, labelled.test_images
+        opened = open_decoded(labelled.workspace.data, folder)
+        return opened["images"], opened["test_images"]
 
     @property
     def images(self) -> "np.ndarray":

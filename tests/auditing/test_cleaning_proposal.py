@@ -9,6 +9,7 @@ from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, 
 from toolkit.auditing.label_errors import LabelErrors
 from toolkit.data.cleaning import was_suggested
 from toolkit.data.dataset import Dataset
+from toolkit.data.pictures import hash_pictures
 from toolkit.task import Classification, Segmentation, Task
 
 LABELS = Classification(("a", "b"), (8, 8, 1))
@@ -25,7 +26,7 @@ def found(data: Dataset, task: Task, links: list[tuple[object, ...]] | None = No
     """What is found in the pictures and masks alone, with the given links."""
     number = len(data.images)
     return Findings(
-        same=equal_pictures(data.images),
+        same=equal_pictures(hash_pictures(data.images)),
         masks=repeated_masks(data.targets, task),
         distinct=np.arange(number),
         links=pd.DataFrame(links or [], columns=list(LINKS)),

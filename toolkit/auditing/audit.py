@@ -19,7 +19,7 @@ from toolkit.auditing.relatives import find_relatives
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
 from toolkit.data.cleaning import REPEATED_MASK, REPEATED_PICTURE
-from toolkit.data.dataset import Dataset, data_hash, open_dataset
+from toolkit.data.dataset import Dataset, data_hash, open_dataset, pictures_of
 from toolkit.data.folds import stored_folds
 from toolkit.data.groups import merge_groups, with_equal_pictures
 from toolkit.data.known_answers import known_answers
@@ -164,7 +164,7 @@ def audit(
         shift = _shift(shown, findings, table, workspace.evidence)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
         relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs, competition.rgb)
-        whole = with_equal_pictures(dataset.groups, dataset.images)
+        whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
         mimics = mimicry(relatives, findings.links, whole, kept, len(dataset.test_images))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))

@@ -14,7 +14,8 @@ from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoi
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, hash_sample, rows_of_pictures
+from toolkit.data.dataset import Dataset, hash_sample, pictures_of
+from toolkit.data.pictures import rows_of
 from toolkit.data.preview import previewed
 from toolkit.runs import Run
 from toolkit.store import atomic
@@ -49,7 +50,7 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
 
     run: a finished run on these data, whose out-of-fold probabilities judge the labels.
     """
-    same, masks = equal_pictures(dataset.images), repeated_masks(dataset.targets, competition.task)
+    same, masks = equal_pictures(pictures_of(dataset)[0]), repeated_masks(dataset.targets, competition.task)
     distinct = _distinct(len(dataset.images), same, masks)
     shown = previewed(dataset, competition.rgb).images
     links = find_links(shown, distinct, folder, jobs)
@@ -66,9 +67,9 @@ def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | 
     return Findings(same, masks, distinct, links, everywhere, near, errors)
 
 
-def equal_pictures(images: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Rows of pictures (N, H, W, C) that are the same to the last bit, two or more each."""
-    return tuple(rows for rows in rows_of_pictures(images).values() if len(rows) > 1)
+def equal_pictures(pictures: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rows of images that are the same to the last bit, two or more each, by their hashes (N,)."""
+    return tuple(rows_of(pictures, least=2).values())
 
 
 def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:

@@ -13,7 +13,8 @@ import pandas as pd
 from toolkit.auditing.duplicates import Pictures, find_copies_across
 from toolkit.auditing.findings import REPEATS, kept_pictures, kept_table, kept_vectors, vocabulary
 from toolkit.auditing.tiles import find_seams
-from toolkit.data.dataset import Dataset, rows_of_pictures
+from toolkit.data.dataset import Dataset, pictures_of
+from toolkit.data.pictures import rows_of
 from toolkit.data.preview import previewed
 from toolkit.task import Rgb
 
@@ -34,7 +35,7 @@ def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs:
 
 
 def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, rgb: Rgb) -> pd.DataFrame:
-    same, known = rows_of_pictures(dataset.test_images), rows_of_pictures(dataset.images)
+    known, same = map(rows_of, pictures_of(dataset))
     first = {int(rows[0]): rows for rows in same.values()}
     exact = {int(rows[0]): known[picture] for picture, rows in same.items() if picture in known}
     # a picture in more rows than that is an intruder, of which one row says enough

@@ -14,7 +14,7 @@ from toolkit.auditing.nested_labels import obey_suggestions
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
-from toolkit.data.dataset import Dataset, data_hash, open_dataset, relabel
+from toolkit.data.dataset import Dataset, data_hash, open_dataset, pictures_of, relabel
 from toolkit.data.folds import (
     ALWAYS,
     AUTO,
@@ -282,7 +282,7 @@ def split(
         raise UserError(f"the holdout must be a share from 0 to 0.9, such as 0.1, got {holdout!r}")
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
-    groups = with_equal_pictures(dataset.groups, dataset.images)
+    groups = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
     kept = ~np.isin(dataset.ids, cleaning.loc[cleaning["action"] == "drop", "index"])
     whole = whole_in_plain(groups, dataset.ids, cleaning)
     mimicry = stored_mimicry(competition, dataset, workspace.evidence, whole, kept, folds)

@@ -1,20 +1,24 @@
 """A competition's data as arrays on disk: checked, saved, then memory-mapped by everything else."""
 
 import hashlib
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from toolkit.data.cache import fill
+from toolkit.data.cache import PICTURES, decode_all
+from toolkit.data.file_list import TABLE, file_table, open_files
 from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
+from toolkit.data.image_rows import Undecoded
+from toolkit.data.pictures import READ, hash_pictures
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
 from toolkit.probabilities import chunks
 from toolkit.progress import SILENT, Progress
-from toolkit.store import atomic, hash_json, read_manifest, write_manifest
+from toolkit.store import Workspace, atomic, hash_json, read_manifest, write_manifest
 from toolkit.task import Task
 
 
@@ -27,7 +31,8 @@ class Dataset:
     row in the raw training file. groups: int64 (N,), equal for samples of one origin. test_images: (M, H, W, C), of
     the same type, M = 0 where the organisers keep them. test_ids: text or int64 (M,), what a submission calls the test
     images by; None: their row, from 0. names: text (N,), what people call the samples; None: their files' names, or
-    else their ids.
+    else their ids. pictures, test_pictures: uint64 (N,), (M,), hashes that the toolkit makes; take them by
+    `pictures_of`.
     """
 
     images: np.ndarray
@@ -37,6 +42,8 @@ class Dataset:
     test_images: np.ndarray
     test_ids: np.ndarray | None = None
     names: np.ndarray | None = None
+    pictures: np.ndarray | None = None
+    test_pictures: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +51,8 @@ class Samples:
     """One competition's data whose images lie in files: what `load` returns where they aren't arrays yet.
 
     As in `Dataset`. ids, groups: None where each row is one of its own. test_images: None where the organisers keep
-    them. test_ids: None for the names of their files, without folder and suffix.
+    them. test_ids: None for the names of their files, without folder and suffix. skip_unreadable: images that can't be
+    read are black, and training images among them are neither trained on nor scored; otherwise they end the audit.
     """
 
     images: ImageFiles
@@ -53,6 +61,7 @@ class Samples:
     groups: np.ndarray | None = None
     test_images: ImageFiles | None = None
     test_ids: np.ndarray | None = None
+    skip_unreadable: bool = False
 
     @property
     def files(self) -> dict[str, ImageFiles]:
@@ -77,7 +86,8 @@ class Samples:
 
 
 ARRAYS = ("images", "targets", "ids", "groups", "test_images")
-OPTIONAL = ("test_ids", "names")
+OPTIONAL = ("test_ids", "names", *PICTURES.values())
+UNHASHED = ("names", *PICTURES.values())
 FIT: Fit = "letterbox"  # how images come to the size of the task, at which they are audited
 
 
@@ -135,78 +145,137 @@ def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:
     return targets
 
 
-def _stored(dataset: Dataset) -> tuple[str, ...]:
-    return (*ARRAYS, *(name for name in OPTIONAL if getattr(dataset, name) is not None))
+def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of images and test images, uint64 (N,), (M,): equal where these are equal to the last bit."""
+    ours, theirs = dataset.pictures, dataset.test_pictures
+    return (
+        hash_pictures(dataset.images) if ours is None else ours,
+        hash_pictures(dataset.test_images) if theirs is None else theirs,
+    )
 
 
 def hash_sample(sample: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(sample).data).hexdigest()
 
 
-def rows_of_pictures(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows, int64, of each picture among images (N, H, W, C), by its hash: those that are the same to the last bit."""
-    rows: dict[str, list[int]] = {}
-    for row, image in enumerate(images):
-        rows.setdefault(hash_sample(image), []).append(row)
-    return {picture: np.array(found) for picture, found in rows.items()}
-
-
 def hash_dataset(dataset: Dataset) -> str:
     """Of all that is trained on and scored by; what samples are called is no part of it."""
     digest = hashlib.sha256()
     for name in _stored(dataset):
-        if name != "names":
+        if name not in UNHASHED:
             array = getattr(dataset, name)
             digest.update(f"{name} {array.shape} {array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:12]
 
 
-def save_dataset(
-    data: Dataset | Samples,
-    folder: Path,
-    source: str,
-    reader: str = "",
-    shape: tuple[int, int, int] = (0, 0, 0),
-    raw: Path = Path(),
-    progress: Progress = SILENT,
-    jobs: int = 1,
-) -> None:
-    """Write the arrays as .npy files, images in files decoded to `shape`.
+def _stored(dataset: Dataset) -> tuple[str, ...]:
+    return (*ARRAYS, *(name for name in OPTIONAL if getattr(dataset, name) is not None))
 
-    source: the hash of the raw files, which lie in `raw`; reader: that of the code that read them. What was decoded
-    before a kill is kept beside `folder`.
+
+def save_dataset(dataset: Dataset, folder: Path, source: str, reader: str = "", raw: Path = Path()) -> None:
+    """Write the arrays as .npy files. source: the hash of the raw files, which lie in `raw`; reader: that of the code
+    that read them.
     """
-    dataset = data.as_dataset(raw) if isinstance(data, Samples) else data
-    decoding = folder.with_name(f"decoding-{hash_json([source, reader, shape])}")
-    if isinstance(data, Samples):
-        decoding.mkdir(parents=True, exist_ok=True)
-        for name, files in data.files.items():
-            fill(files, shape, decoding / f"{name}.npy", FIT, progress, jobs)
+    ours, theirs = pictures_of(dataset)
+    dataset = replace(dataset, pictures=ours, test_pictures=theirs)
     with atomic(folder) as partial:
         partial.mkdir()
         for name in _stored(dataset):
             np.save(partial / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
-        value = hash_dataset(dataset)
-        if isinstance(data, Samples):
-            for name in data.files:
-                os.replace(decoding / f"{name}.npy", partial / f"{name}.npy")
-            decoding.rmdir()
-            value = hash_json([value, source, shape])  # decoded images follow from the files
-        write_manifest(partial, {"source": source, "hash": value, "reader": reader, "raw": str(raw.resolve())})
+        made_from = {"source": source, "hash": hash_dataset(dataset), "reader": reader, "raw": str(raw.resolve())}
+        write_manifest(partial, made_from)
+
+
+def hash_samples(dataset: Dataset, described: Mapping[str, Any], shape: tuple[int, int, int]) -> str:
+    """As `hash_dataset`, of `Samples.as_dataset` and what `describe_files` says of the images."""
+    return hash_json([hash_dataset(dataset), described["key"], shape, FIT])
+
+
+def save_samples(
+    samples: Samples,
+    described: Mapping[str, Any],
+    workspace: Workspace,
+    source: str,
+    reader: str,
+    raw: Path,
+    shape: tuple[int, int, int],
+    progress: Progress = SILENT,
+    jobs: int = 1,
+) -> None:
+    """As `save_dataset`, of images in files: they are decoded to `shape` in a folder of their own, beside `data/`.
+
+    described: by `describe_files`. UserError as of `decode_all`.
+    """
+    skip = samples.skip_unreadable
+    decoded = decode_all(samples.files, described["key"], workspace, shape, FIT, progress, jobs, skip)
+    dataset = samples.as_dataset(raw)
+    with atomic(workspace.data) as partial:
+        partial.mkdir()
+        for name in _stored(dataset):
+            if name not in PICTURES:
+                np.save(partial / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
+        file_table(samples.files, raw).to_parquet(partial / TABLE, index=False)
+        made_from = {"source": source, "hash": hash_samples(dataset, described, shape), "reader": reader}
+        where = {"raw": str(raw.resolve()), "decoded": decoded.name, "skip": skip}
+        write_manifest(partial, made_from | where | dict(described))
+
+
+def decoded_at(
+    workspace: Workspace, shape: tuple[int, int, int], fit: Fit, progress: Progress = SILENT, jobs: int = 1
+) -> Path:
+    """The folder of the workspace's images at another size, for `open_decoded`; they are decoded on first use.
+
+    UserError where images were given as arrays, or their files are gone.
+    """
+    manifest = read_manifest(workspace.data)
+    folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
+    made = read_manifest(folder)
+    if manifest is None or made is None or made["key"] != manifest.get("key") or made["kept"] < workspace.keeps_images:
+        files = open_files(workspace.data)
+        assert manifest is not None
+        return decode_all(files, manifest["key"], workspace, shape, fit, progress, jobs, manifest["skip"])
+    return folder
+
+
+def open_decoded(data: Path, folder: Path) -> dict[str, Any]:
+    """The images that `decode_all` left in `folder`, and their hashes, by the names of `Dataset`; data: the folder of
+    the list of their files.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UserError(f"{folder} is gone or was not finished; run `python -m toolkit.audit` again")
+    pictures = {name: _opened(folder / f"{PICTURES[name]}.npy") for name in PICTURES}
+    if manifest["kept"]:
+        images: dict[str, Any] = {name: _opened(folder / f"{name}.npy") for name in PICTURES}
+    else:
+        images = {}
+        for name, files in open_files(data).items():
+            black = np.flatnonzero(pictures[name] < READ)
+            images[name] = Undecoded(files, (len(files), *manifest["shape"]), manifest["fit"], black)
+    return images | {PICTURES[name]: array for name, array in pictures.items()}
 
 
 def open_dataset(folder: Path) -> Dataset:
     """The saved arrays, memory-mapped read-only; UserError if there are none."""
-    if read_manifest(folder) is None:
+    manifest = read_manifest(folder)
+    if manifest is None:
         raise UserError(f"there is no data in {folder} yet; run `python -m toolkit.audit` first")
     arrays = {}
-    for name in [*ARRAYS, *(name for name in OPTIONAL if (folder / f"{name}.npy").exists())]:
-        try:
-            arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
-            raise UserError(f"{folder / name}.npy is damaged; remove {folder} and run the audit again") from None
+    if "decoded" in manifest:
+        arrays = open_decoded(folder, folder.parent / "decoded" / manifest["decoded"])
+    needed = [name for name in ARRAYS if name not in arrays]
+    for name in [*needed, *(name for name in OPTIONAL if (folder / f"{name}.npy").exists())]:
+        arrays[name] = _opened(folder / f"{name}.npy")
     return Dataset(**arrays)
+
+
+def _opened(path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise UserError(f"{path} is damaged; remove {path.parent} and run the audit again") from None
+    return array
 
 
 def data_hash(folder: Path) -> str:

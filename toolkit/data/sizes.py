@@ -1,12 +1,8 @@
-"""Images at a recipe's own size: decoded once for each size and fit, then memory-mapped as the task's own are."""
+"""The size at which a recipe's network sees images: the task's, or its own."""
 
 from pathlib import Path
 
-import numpy as np
-
-from toolkit.competition import Competition
-from toolkit.data.cache import decode_all
-from toolkit.data.dataset import FIT, open_files
+from toolkit.data.dataset import FIT, decoded_at
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Images
 from toolkit.store import Workspace
@@ -28,24 +24,13 @@ def is_own(images: Images, task: Task) -> bool:
 
 
 def decoded(
-    competition: Competition, workspace: Workspace, images: Images, progress: Progress = SILENT, jobs: int = -1
+    workspace: Workspace, images: Images, task: Task, progress: Progress = SILENT, jobs: int = -1
 ) -> Path | None:
-    """The folder of `images.npy` and `test_images.npy` as a recipe wants them; they are decoded where they aren't yet.
+    """The folder of images as a recipe wants them, for `open_decoded`; they are decoded where they aren't yet.
 
     None where it wants them as they are audited. jobs: processes, -1: one a core. UserError where the files are gone,
-    or the competition has arrays.
+    or images were given as arrays.
     """
-    task = competition.task
     if not is_own(images, task):
         return None
-    files = open_files(workspace.data)
-    return decode_all(files, workspace.decoded, image_shape(images, task), images.fit, progress, jobs)
-
-
-def open_decoded(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images and test images, memory-mapped read-only."""
-    images, tests = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in NAMES)
-    return images, tests
-
-
-NAMES = ("images", "test_images")
+    return decoded_at(workspace, image_shape(images, task), images.fit, progress, jobs)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.data.image_rows import ImageRows, picked
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import resized, values_of
 
@@ -15,7 +16,7 @@ PIXELS = 256 * 256  # of an image, from which on fewer are predicted at once
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, images: np.ndarray, scored: Sequence[int], device: torch.device, precision: str, batch: int = 128
+    model: nn.Module, images: ImageRows, scored: Sequence[int], device: torch.device, precision: str, batch: int = 128
 ) -> np.ndarray:
     """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
     aren't scored, or numbers in their own units. Masks have the task's size, whatever that of the images.
@@ -33,12 +34,12 @@ def predict(
     return np.concatenate(parts)
 
 
-def at_once(images: np.ndarray, most: int) -> int:
+def at_once(images: ImageRows, most: int) -> int:
     """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take."""
     return max(1, min(most, most * PIXELS // (images.shape[1] * images.shape[2])))
 
 
-def batches(images: np.ndarray, size: int, device: torch.device) -> Iterator[torch.Tensor]:
+def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torch.Tensor]:
     """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
     for start in range(0, len(images), size):
-        yield torch.from_numpy(np.array(images[start : start + size])).to(device).permute(0, 3, 1, 2)
+        yield torch.from_numpy(np.array(picked(images, np.s_[start : start + size]))).to(device).permute(0, 3, 1, 2)

@@ -125,7 +125,7 @@ def prepare(
     """
     labelled.competition.check(recipe)
     places(device)
-    images = decoded(labelled.competition, labelled.workspace, recipe.images, progress)
+    images = decoded(labelled.workspace, recipe.images, labelled.competition.task, progress)
     workspace = labelled.workspace
     name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
     existing = list(workspace.train.glob(f"*-{name}"))

@@ -16,8 +16,8 @@ from torch import nn
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.dataset import Dataset, open_dataset, relabel
-from toolkit.data.sizes import open_decoded
+from toolkit.data.dataset import Dataset, open_dataset, open_decoded, relabel
+from toolkit.data.image_rows import Chosen
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
@@ -76,8 +76,7 @@ class FoldJob:
         """The competition, and its data with the job's labels and images of the recipe's size."""
         dataset = open_dataset(self.data)
         if self.images is not None:
-            images, tests = open_decoded(self.images)
-            dataset = replace(dataset, images=images, test_images=tests)
+            dataset = replace(dataset, **open_decoded(self.data, self.images))
         return load_competition(self.competition), replace(dataset, targets=relabel(dataset.targets, self.relabels))
 
 
@@ -324,7 +323,7 @@ class Training:
     def trained(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""
         self.model.load_state_dict(weights)
-        images = self.dataset.images[rows]
+        images = Chosen(self.dataset.images, rows)
         probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
@@ -335,7 +334,7 @@ class Training:
         """
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
-        images, truth = self.dataset.images[rows], self.truth[rows]
+        images, truth = Chosen(self.dataset.images, rows), self.truth[rows]
         values = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
         groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])
