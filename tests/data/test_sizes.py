@@ -79,3 +79,10 @@ def test_arrays_have_one_size(tmp_path: Path) -> None:
     load(competition, made.workspace, made.raw)
     with pytest.raises(UserError, match=r"given as arrays of one size.*leave images\.size=0.*model\.input_scale"):
         decoded(made.workspace, Images(size=16), TASK)
+
+
+def test_a_size_is_never_decoded_from_other_files_than_those_that_were_audited(workspace: Workspace) -> None:
+    raw = workspace.practice / "raw" / "train"
+    shutil.copyfile(raw / "001.png", raw / "000.png")
+    with pytest.raises(UserError, match=r"other files than those in .* \(1 changed: train/000\.png\)"):
+        decoded(workspace, Images(size=16), TASK)

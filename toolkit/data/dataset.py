@@ -14,6 +14,7 @@ from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_rows import Undecoded
 from toolkit.data.pictures import READ, hash_pictures
+from toolkit.data.raw_files import listed
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
 from toolkit.probabilities import chunks
@@ -226,7 +227,7 @@ def decoded_at(
 ) -> Path:
     """The folder of the workspace's images at another size, for `open_decoded`; they are decoded on first use.
 
-    UserError where images were given as arrays, or their files are gone.
+    UserError where images were given as arrays, or their files are gone or others.
     """
     manifest = read_manifest(workspace.data)
     folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
@@ -234,6 +235,9 @@ def decoded_at(
     if manifest is None or made is None or made["key"] != manifest.get("key") or made["kept"] < workspace.keeps_images:
         files = open_files(workspace.data)
         assert manifest is not None
+        listed(
+            Path(manifest["raw"]), workspace.files, progress, manifest["source"]
+        )  # still the ones that were audited
         return decode_all(files, manifest["key"], workspace, shape, fit, progress, jobs, manifest["skip"])
     return folder
 

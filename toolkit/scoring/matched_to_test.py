@@ -18,6 +18,7 @@ import pandas as pd
 
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
+from toolkit.data.image_rows import picked
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import Preview, find_preview
 from toolkit.decisions.decide import Decisions
@@ -153,7 +154,7 @@ def corrupted(
     size: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell; size: as for `corrupt`."""
-    made, moved = np.array(images[rows]), None if masks is None else np.array(masks[rows])
+    made, moved = picked(images, rows), None if masks is None else np.array(masks[rows])
     touched = cells != CLEAN
     mask = None if moved is None else moved[touched]
     made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rgb, rows[touched], size)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from toolkit.competition import by_matrix
+from toolkit.data.image_rows import picked
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, joined
@@ -113,7 +114,7 @@ class _Gathered:
 
     def _corrupted(self, at: np.ndarray) -> tuple[np.ndarray, torch.Tensor | None]:
         labelled, rows = self.run.labelled, self.triples[at, 0]
-        images = torch.from_numpy(self.run.images[rows]).to(self.device).permute(0, 3, 1, 2)
+        images = torch.from_numpy(picked(self.run.images, rows)).to(self.device).permute(0, 3, 1, 2)
         masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
         cells, size = cells_of(self.triples[at]), labelled.competition.task.image_shape[:2]
         images, masks = corrupt_each(images, masks, cells, SEED, labelled.competition.rgb, rows, size)

@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from toolkit.competition import load_competition
+from toolkit.data.image_rows import picked
 from toolkit.metrics.tally import Tally, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
@@ -100,7 +101,7 @@ def store_test(run: Run, device_name: str) -> None:
 
     def averages() -> Iterator[np.ndarray]:
         for at in chunks(len(labelled.test_images)):
-            images = run.test_images[at]
+            images = picked(run.test_images, at)
             parts = [predict(network, images, scored, device, run.recipe.precision) for network in networks]
             yield np.mean(parts, axis=0)
 
