@@ -235,9 +235,11 @@ class _Plan:
         )
 
 
-def trial_epochs(labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto") -> tuple[int, Cost]:
+def trial_epochs(
+    labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto", progress: Progress = SILENT
+) -> tuple[int, Cost]:
     """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
-    _, jobs = prepare(labelled, recipe, device)
+    _, jobs = prepare(labelled, recipe, device, progress)
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
     cost = training_cost(jobs, *quietest(lambda: measure_speed(jobs[0])), 0, whole)
     return cost.epochs_within(seconds), cost
