@@ -169,6 +169,7 @@ def fill(
     faults: list[Fault] = []
     if not todo:
         return faults
+    jobs = min(jobs, len(todo))
     work = partial(_fill_part, shape=shape, fit=fit, path=path, offset=offset)
     waiting: list[tuple[int, np.ndarray]] = []
 

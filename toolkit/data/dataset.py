@@ -195,6 +195,7 @@ def hash_samples(dataset: Dataset, described: Mapping[str, Any], shape: tuple[in
 
 def save_samples(
     samples: Samples,
+    dataset: Dataset,
     described: Mapping[str, Any],
     workspace: Workspace,
     source: str,
@@ -206,11 +207,10 @@ def save_samples(
 ) -> None:
     """As `save_dataset`, of images in files: they are decoded to `shape` in a folder of their own, beside `data/`.
 
-    described: by `describe_files`. UserError as of `decode_all`.
+    dataset: by `as_dataset`; described: by `describe_files`. UserError as of `decode_all`.
     """
     skip = samples.skip_unreadable
     decoded = decode_all(samples.files, described["key"], workspace, shape, FIT, progress, jobs, skip)
-    dataset = samples.as_dataset(raw)
     with atomic(workspace.data) as partial:
         partial.mkdir()
         for name in _stored(dataset):

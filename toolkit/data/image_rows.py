@@ -16,7 +16,7 @@ from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
 from toolkit.errors import UserError
 
-LEAST = 4096  # bytes of a row that is worth a call of its own
+LEAST = 512  # bytes of a row that is worth a call of its own
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

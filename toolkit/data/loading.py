@@ -78,7 +78,7 @@ def load(
             f"choose another --workspace, or remove {workspace.folder}"
         )
     if isinstance(data, Samples):
-        save_samples(data, described, workspace, source, reader, folder, shape, progress, jobs)
+        save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
     else:
         save_dataset(data, workspace.data, source, reader, folder)
 
