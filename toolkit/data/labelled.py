@@ -24,7 +24,7 @@ from toolkit.task import UNKNOWN, Classification
 class Labelled:
     """Images, targets and folds of N samples, and the M test images.
 
-    images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them; test_ids:
+    images: (N, H, W, C), uint8 or float16; test_images: (M, H, W, C), M = 0 where the organisers keep them; test_ids:
     (M,), what a submission calls them by. truth: (N, ...), the file's targets as the task has them, by which
     everything is scored and chosen. targets: the same as the cleaning list relabels them, for training: `relabels`,
     int64 (n, 2), row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all.

@@ -59,15 +59,7 @@ def load(
     shape = competition.task.image_shape
     dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
     check_dataset(dataset, competition.task, str(folder))
-    for name in ("images", "test_images"):
-        images: np.ndarray = getattr(dataset, name)
-        if isinstance(data, Dataset) and (name == "images" or len(images)):
-            check_images(images, shape, f"{folder}: {name}")
-        if competition.try_submission is not None and images.dtype != np.uint8:
-            raise UserError(
-                f"{folder}: {name} are {images.dtype} on the scale 0..255, and a code submission is given what "
-                "lies in the files: let load give 8-bit images, or hand in a file and leave out try_submission"
-            )
+    _check_images(competition, data, dataset, str(folder))
     _try_metric(competition, dataset.targets)
     _rehearse(competition, dataset)
     described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
@@ -109,6 +101,19 @@ def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
         code = getsourcefile(competition.load)
         home = Path(code).parent if code else competition.folder
         raise UserError(f"{competition.name} can't load {folder}: {said_by(error, home)}") from error
+
+
+def _check_images(competition: Competition, data: Dataset | Samples, dataset: Dataset, where: str) -> None:
+    """UserError for arrays that aren't as the task says, or for more than 8 bits where code is handed in."""
+    for name in ("images", "test_images"):
+        images: np.ndarray = getattr(dataset, name)
+        if isinstance(data, Dataset) and (name == "images" or len(images)):
+            check_images(images, competition.task.image_shape, f"{where}: {name}")
+        if competition.try_submission is not None and images.dtype != np.uint8:
+            raise UserError(
+                f"{where}: {name} are {images.dtype} on the scale 0..255, and a code submission is given what lies in "
+                "the files: let load give 8-bit images, or hand in a file and leave out try_submission"
+            )
 
 
 def _try_metric(competition: Competition, targets: np.ndarray) -> None:
