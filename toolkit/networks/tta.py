@@ -275,7 +275,7 @@ def predict_views(
     parts: list[np.ndarray] = []
     batch = at_once(images, batch)
     for x in batches(images, batch, device):
-        mean, together = Mean(), max(1, batch // len(x))
+        mean, together = Mean(size), max(1, batch // len(x))
         for first in range(0, len(chosen), together):
             seen = [apply_view(view, x) for view in chosen[first : first + together]]
             if len({part.dtype for part in seen}) > 1:
@@ -287,7 +287,7 @@ def predict_views(
             said = logits[:, list(scored)] if softmax else values_of(logits, outputs, scored)
             for number, part in enumerate(said.split(len(x)), first):
                 (mean.add_logits if softmax else mean.add_values)(chosen[number], part, shares[number])
-        found = mean.result(size)
+        found = mean.result()
         values = torch.zeros((len(x), logits.shape[1], *found.shape[2:]), device=device)
         values[:, list(scored) if softmax else slice(None)] = found
         parts.append(values.cpu().numpy())
@@ -314,7 +314,9 @@ def _check_covered(views: Sequence[View], height: int, width: int) -> None:
 class Mean:
     """A weighted mean of values over views; channels are the second axis, and every one of them is scored."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: tuple[int, int] | None = None) -> None:
+        """size: of the masks (height, width), where views are of images of another; None: of these."""
+        self.size = size
         self.total: torch.Tensor | float = 0.0
         self.weight: torch.Tensor | float = 0.0
 
@@ -323,18 +325,16 @@ class Mean:
         if logits.ndim == 2:
             self._add(logits.softmax(1), share)
         elif not view.resampled:
-            self._add(undo_view(view, logits)[0].softmax(1), share)
+            self._add(resized(undo_view(view, logits)[0].softmax(1), self.size), share)
         else:
-            values, weight = undo_view(view, logits.softmax(1))
-            self._add(values, share * weight)
+            self._vote(*undo_view(view, logits.softmax(1)), share)
 
     def add_values(self, view: View, values: torch.Tensor, share: float) -> None:
         """Values (N, channels, ...) of the images that `view` saw: of masks probabilities, else an image's own."""
         if values.ndim == 2:
             self._add(values, share)
         else:
-            back, weight = undo_view(view, values)
-            self._add(back, share * weight)
+            self._vote(*undo_view(view, values), share)
 
     def add(self, values: torch.Tensor, share: float, seen: torch.Tensor | None = None) -> None:
         """Values (N, channels, ...) that were put back. seen: (1, 1, H, W), 0 where the view has no vote; None: it has
@@ -342,12 +342,18 @@ class Mean:
         """
         self._add(values, share * (values.sum(1, keepdim=True) > 0.5 if seen is None else seen))
 
-    def result(self, size: tuple[int, int] | None = None) -> torch.Tensor:
-        """Probabilities (N, C, ...), of masks at this size; 0 where no view had a vote."""
-        total, weight = resized(torch.as_tensor(self.total), size), torch.as_tensor(self.weight)
-        if weight.ndim and weight.shape[2:].numel() > 1:
-            weight = resized(weight, size)
-        return total / torch.where(weight > 0, weight, 1)
+    def result(self) -> torch.Tensor:
+        """Probabilities (N, C, ...); 0 where no view had a vote."""
+        weight = torch.as_tensor(self.weight)
+        return torch.as_tensor(self.total) / torch.where(weight > 0, weight, 1)
+
+    def _vote(self, values: torch.Tensor, seen: torch.Tensor, share: float) -> None:
+        """What was put back by `undo_view`; of pixels of another size, those that it saw the most of have a vote."""
+        if self.size is not None and tuple(values.shape[2:]) != self.size:
+            part = resized(seen.expand(1, 1, *values.shape[2:]), self.size)
+            values, seen = resized(values, self.size), (part > 0.5).to(values.dtype)
+            values = torch.where(seen > 0, values / part.clamp_min(0.5), 0)
+        self._add(values, share * seen)
 
     def _add(self, values: torch.Tensor, weight: torch.Tensor | float) -> None:
         self.total = self.total + weight * values
