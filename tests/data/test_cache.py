@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import START
+from tests.data.drawn_files import SHAPE, broken, drawn, drawn_slowly, stopped
 from tests.tiny import Heard
 from toolkit.data import cache
 from toolkit.data.cache import PART, decode, decode_all, fill, unreadable
@@ -18,29 +19,6 @@ from toolkit.data.image_files import ImageFiles
 from toolkit.data.pictures import READ, hash_picture
 from toolkit.errors import UserError
 from toolkit.store import Workspace
-
-SHAPE = (4, 6, 3)
-
-
-def drawn(path: Path, row: int, least: int) -> np.ndarray:
-    """An image that follows from its row; a line in the file `path` for each that is read."""
-    with open(path, "a") as log:
-        log.write(f"{row}\n")
-    return np.random.default_rng(row).integers(256, size=(8, 9, 3), dtype=np.uint8)
-
-
-def drawn_slowly(path: Path, row: int, least: int) -> np.ndarray:
-    time.sleep(0.001)
-    return drawn(path, row, least)
-
-
-def stopped(path: Path, row: int, least: int) -> np.ndarray:
-    raise KeyboardInterrupt
-
-
-def broken(path: Path, row: int, least: int) -> np.ndarray:
-    drawn(path, row, least)
-    raise KeyError("PixelData")
 
 
 def files(log: Path, number: int, read: Callable[[Path, int, int], np.ndarray] = drawn, begin: int = 0) -> ImageFiles:
@@ -157,7 +135,7 @@ def test_all_files_that_cant_be_read_are_named_at_once_and_can_be_left_out(tmp_p
 
     heard = Heard()
     folder = decode_all(given, "key", workspace, SHAPE, progress=heard, skip=True)
-    assert "13 of 102 images can't be read: left out" in str(heard) and len(unreadable(workspace)) == 13
+    assert "13 of 102 images can't be read: they are left out" in str(heard) and len(unreadable(workspace)) == 13
     found, pictures = np.load(folder / "images.npy"), np.load(folder / "pictures.npy")
     assert found[:, 0, 0, 0].tolist() == [0 if row == 3 or 70 <= row <= 80 else row + 1 for row in range(100)]
     assert np.flatnonzero(pictures < READ).tolist() == [3, *range(70, 81)] and len(set(pictures)) == 100

@@ -19,9 +19,9 @@ from toolkit.errors import UserError
 READ: list[int] = []
 
 
-def train_row(path: Path, row: int, least: int) -> np.ndarray:
+def train_row(path: Path, row: int, least: int, of: str = "") -> np.ndarray:
     READ.append(row)
-    return Npz(path)["images"][row]
+    return Npz(path)[of][row]
 
 
 def test_row(path: Path, row: int, least: int) -> np.ndarray:
@@ -35,7 +35,7 @@ def load_files(folder: Path) -> Samples:
     """As `tiny.load`, but that the images aren't read."""
     targets, tests = Npz(folder / "data.npz")["targets"], len(np.load(folder / "test.npy"))
     rows = np.arange(len(targets))
-    images = ImageFiles([folder / "data.npz"] * len(rows), rows, train_row)
+    images = ImageFiles([folder / "data.npz"] * len(rows), rows, train_row, options={"of": "images"})
     test_images = ImageFiles([folder / "test.npy"] * tests, np.arange(tests), test_row)
     return Samples(images, targets, groups=rows // 3, test_images=test_images, test_ids=np.arange(tests))
 
@@ -119,11 +119,11 @@ def test_arrays_have_no_other_size(tmp_path: Path) -> None:
 
 def test_a_reader_that_other_processes_cant_find_is_refused(tmp_path: Path) -> None:
     def inside(path: Path, row: int, least: int) -> np.ndarray:
-        return train_row(path, row, least)
+        return train_row(path, row, least, "images")
 
     def of_a_local(folder: Path) -> Samples:
         samples = load_files(folder)
-        return replace(samples, images=replace(samples.images, read=inside))
+        return replace(samples, images=replace(samples.images, read=inside, options={}))
 
     project = tiny.project(tmp_path, replace(IN_FILES, load=of_a_local))
     with pytest.raises(UserError, match=r"inside.* is no function of a module, and other processes can't find it"):

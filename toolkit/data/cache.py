@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from filelock import FileLock
@@ -46,16 +45,15 @@ class Fault:
 def decode(images: ImageFiles, row: int, shape: Shape, fit: Fit) -> np.ndarray:
     """One image (H, W, C) of `images.dtype`; UserError, naming its file, whatever is wrong with it."""
     height, width, channels = shape
-    path, place = Path(images.paths[row]), -1 if images.rows is None else int(images.rows[row])
     try:
-        found = scaled(with_channels(images.read(path, place, max(height, width)), channels), images.values)
+        found = scaled(with_channels(images.stored(row, max(height, width)), channels), images.values)
         return fitted(found, height, width, fit).astype(images.dtype)
     except UserError:
         raise
     except Exception as error:  # of a library or a function that isn't ours: it is a fault of that file
         reason = " ".join(str(error).split())
         kind = "" if isinstance(error, ValueError) and reason else f"can't be read: {type(error).__name__}: "
-        raise UserError(f"{path} {kind}{reason}") from error
+        raise UserError(f"{images.paths[row]} {kind}{reason}") from error
 
 
 def decode_all(
@@ -226,6 +224,8 @@ def _fill_part(
     images: ImageFiles, begin: int, shape: Shape, fit: Fit, path: Path, offset: int
 ) -> tuple[int, np.ndarray, list[Fault]]:
     """Decode a part that begins in row `begin`; its hashes, and what can't be read. offset -1: pixels aren't kept."""
+    import cv2
+
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # as many processes as cores decode already
     pictures, faults = np.zeros(len(images), np.uint64), []

@@ -67,7 +67,10 @@ class Samples:
     @property
     def files(self) -> dict[str, ImageFiles]:
         """Both kinds of images, by the names of their arrays."""
-        return {"images": self.images, "test_images": self.test_images or replace(self.images, paths=[], rows=None)}
+        return {
+            "images": self.images,
+            "test_images": self.test_images or replace(self.images, paths=[], rows=None, names=None),
+        }
 
     def as_dataset(self, folder: Path) -> Dataset:
         """All but the images, which are empty, (N, 0, 0, 0); `folder`: of the organisers' files, for names."""

@@ -47,8 +47,8 @@ class NamedReader:
             found = getattr(found, part)
         return found
 
-    def __call__(self, path: Path, row: int, least: int) -> np.ndarray:
-        return self.function(path, row, least)
+    def __call__(self, path: Path, row: int, least: int, **options: Any) -> np.ndarray:
+        return self.function(path, row, least, **options)
 
 
 def describe_files(files: Mapping[str, ImageFiles], raw: Path, source: str) -> dict[str, Any]:
@@ -69,7 +69,8 @@ def describe_files(files: Mapping[str, ImageFiles], raw: Path, source: str) -> d
                 f"ImageFiles(read={reader.name.partition(':')[2]}) is no function of a module, and other processes "
                 "can't find it: define it outside of other functions"
             )
-        parts[name] = {"read": reader.name, "values": images.values}
+        values = images.values and [np.asarray(end, float).tolist() for end in images.values]
+        parts[name] = {"read": reader.name, "values": values, "options": dict(images.options)}
         digest.update("\n".join([_code(images.read), *_texts(images, raw)]).encode())
         digest.update(b"" if images.rows is None else np.ascontiguousarray(images.rows).tobytes())
     return {"parts": parts, "key": hash_json([source, parts, digest.hexdigest()])}
@@ -108,7 +109,8 @@ def open_files(folder: Path, raw: Path | None = None) -> dict[str, ImageFiles]:
                 f"{paths[0]} is gone; put the organisers' files back, or run the audit with --data where they are now"
             )
         values = part["values"] and tuple(tuple(end) if isinstance(end, list) else end for end in part["values"])
-        made[name] = ImageFiles(paths, None if (rows < 0).all() else rows, NamedReader(part["read"]), values)
+        read, options = NamedReader(part["read"]), part["options"]
+        made[name] = ImageFiles(paths, None if (rows < 0).all() else rows, read, values, options=options)
     return made
 
 

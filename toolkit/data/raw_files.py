@@ -18,9 +18,9 @@ SHOWN = 3  # files of each kind in one sentence
 
 def found_files(folder: Path) -> pd.DataFrame:
     """Path, size and modification time of each file below the folder, in the order of their paths; hidden ones are not
-    the organisers'.
+    the organisers'. None where there is no folder.
     """
-    rows = sorted(_files(str(folder), len(str(folder)) + 1))
+    rows = sorted(_files(str(folder), len(str(folder)) + 1)) if folder.is_dir() else []
     return pd.DataFrame(rows, columns=list(COLUMNS[:3]))
 
 
