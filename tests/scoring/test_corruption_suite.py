@@ -100,8 +100,8 @@ def test_floats_stay_floats_and_go_through_the_same(name: str) -> None:
         assert made.dtype == torch.float16 and made.min() >= 0 and made.max() <= 255
         assert moved is not None and also_moved is not None and torch.equal(moved, also_moved)
         apart = (made.float() - whole.float()).abs()
-        # rounding within a mixture may end on the other side of a step of JPEG
-        assert apart.max() < 0.63 or (name.startswith("mixture") and (apart < 2).float().mean() > 0.98)
+        # what was rounded once may be amplified by the next part of a mixture
+        assert apart.max() < 0.63 or (name.startswith("mixture") and apart.mean() < 1)
         fine, _ = corrupt(images.half() / 2 + 0.3, None, name, 3, 0, rgb)
         assert (fine % 1 != 0).float().mean() > 0.3, "rounded to whole numbers on the way"
         rows = [4, 1]

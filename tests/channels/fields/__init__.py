@@ -71,11 +71,16 @@ def load(folder: Path) -> Samples:
 
 def build_model(recipe: Recipe) -> nn.Module:
     backbone = nn.Sequential(
-        nn.InstanceNorm2d(BANDS), nn.Conv2d(BANDS, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten()
+        nn.InstanceNorm2d(BANDS),
+        nn.Conv2d(BANDS, 16, 3, 2, 1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
     )
     body = nn.Sequential()
     body.add_module("backbone", backbone)
-    body.add_module("head", nn.Linear(16 * (SIDE // 2) ** 2, TASK.channels))
+    body.add_module("head", nn.Linear(16 * 2 * 2, TASK.channels))
     return Network(body, "backbone", (0.5,) * BANDS, (0.25,) * BANDS)
 
 
