@@ -163,7 +163,8 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
     speed = ""
     if job.settings.seconds and job.settings.plain_seconds:
         batch = job.recipe.batch_size
-        speed = f": {batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
+        of = "features of " if job.recipe.schedule.freeze == 1 else ""
+        speed = f": {of}{batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
     progress.say(f"{run.name}: {job.settings}{speed}")
     if doubt := run.labelled.competition.doubt(job.recipe):
         progress.warn(doubt)
