@@ -36,7 +36,7 @@ def predict_features(
     precision: str,
 ) -> np.ndarray:
     """The same values of float32 features (N, F), which the backbone gave; head: the model's, see `head_of`."""
-    parts = (torch.from_numpy(features[at : at + BATCH]).to(device) for at in range(0, len(features), BATCH))
+    parts = (torch.from_numpy(np.array(features[at : at + BATCH])).to(device) for at in range(0, len(features), BATCH))
     return _values(model, head, parts, scored, device, precision)
 
 
