@@ -8,7 +8,8 @@ from tests.conftest import ROOT
 
 LAYERS = (
     "errors",
-    "task store outcome progress",
+    "task store outcome progress top_k",
+    "disk",
     "metrics recipe probabilities",
     "decisions",
     "sample_losses",

@@ -105,9 +105,14 @@ def test_of_a_head_alone_the_features_it_is_trained_on_are_measured(
         gradients.append(torch.is_grad_enabled() or network.training)
         return features(network, images)
 
+    def refuse(network: Network, images: torch.Tensor) -> torch.Tensor:
+        assert not images.any(), "a black one, of which the channels are counted"
+        return forward(network, images)
+
     choose(tmp_path)
+    forward = Network.forward
     monkeypatch.setattr(Network, "features", watched)
-    monkeypatch.setattr(Network, "forward", None)
+    monkeypatch.setattr(Network, "forward", refuse)
     found = choose(tmp_path, override(RECIPE, ["schedule.freeze=1"]))
     assert found.seconds and gradients and not any(gradients) and not found.products
     assert len(read_json(tmp_path / "speed.json")) == 2

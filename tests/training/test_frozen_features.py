@@ -146,7 +146,7 @@ def test_the_head_sees_several_versions_and_the_network_rests(
     forward = Network.forward
 
     def watched(network: Network, images: torch.Tensor) -> torch.Tensor:
-        if images.shape[2] == 8:  # else it is asked for the order of its layers
+        if images.any():  # else it is asked for the order of its layers
             seen.append(network.training)
         return forward(network, images)
 
@@ -183,7 +183,7 @@ def test_a_run_of_a_head_predicts_test_images_from_features_too(
         return features(network, images)
 
     def refuse(network: Network, images: torch.Tensor) -> torch.Tensor:
-        assert images.shape[2] == 64, "of the order of its layers alone"
+        assert not images.any(), "of the order of its layers alone"
         return forward(network, images)
 
     monkeypatch.setattr(Network, "features", counted)

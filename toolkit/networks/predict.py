@@ -7,24 +7,29 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.data.image_rows import ImageRows, picked
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import values_of
+from toolkit.probabilities import as_stored
+from toolkit.top_k import TopK
 
 BATCH = 128  # images at a time
 
 
 def predict(
     model: nn.Module,
-    images: np.ndarray,
+    images: ImageRows,
     scored: Sequence[int],
     device: torch.device,
     precision: str,
     batch: int = BATCH,
+    kept: np.dtype | None = None,
 ) -> np.ndarray:
-    """Values float32 (N, channels, ...) of uint8 images (N, H, W, C): probabilities, 0 of classes that aren't scored,
-    or numbers in their own units.
+    """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
+    aren't scored, or numbers in their own units. kept: the type that they are stored in, as they are then where
+    classes are many.
     """
-    return _values(model, model, batches(images, batch, device), scored, device, precision)
+    return _values(model, model, batches(images, batch, device), scored, device, precision, kept)
 
 
 def predict_features(
@@ -34,10 +39,11 @@ def predict_features(
     scored: Sequence[int],
     device: torch.device,
     precision: str,
+    kept: np.dtype | None = None,
 ) -> np.ndarray:
     """The same values of float32 features (N, F), which the backbone gave; head: the model's, see `head_of`."""
     parts = (torch.from_numpy(np.array(features[at : at + BATCH])).to(device) for at in range(0, len(features), BATCH))
-    return _values(model, head, parts, scored, device, precision)
+    return _values(model, head, parts, scored, device, precision, kept)
 
 
 @torch.inference_mode()
@@ -48,6 +54,7 @@ def _values(
     scored: Sequence[int],
     device: torch.device,
     precision: str,
+    kept: np.dtype | None,
 ) -> np.ndarray:
     model.eval()
     outputs: Any = getattr(model, "outputs", ())
@@ -55,11 +62,25 @@ def _values(
     for x in inputs:
         with autocast(device, precision):
             logits = called(x).float()
-        parts.append(values_of(logits, outputs, scored).cpu().numpy())
+        parts.append(of_kind(values_of(logits, outputs, scored).cpu().numpy(), kept))
+    return joined_parts(parts)
+
+
+def of_kind(part: np.ndarray, kept: np.dtype | None) -> np.ndarray:
+    """Values of a batch, float32 (n, channels, ...), of many classes as they are stored: all of them are too many."""
+    return as_stored(part, kept) if kept is not None and kept.names else part
+
+
+def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Values (N, channels, ...) of batches, one after the other."""
+    if isinstance(parts[0], TopK):
+        joined: Any = TopK(np.concatenate([part.records for part in parts]))  # type: ignore[attr-defined]
+        found: np.ndarray = joined
+        return found
     return np.concatenate(parts)
 
 
-def batches(images: np.ndarray, size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Images uint8 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
+def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
     for start in range(0, len(images), size):
-        yield torch.from_numpy(np.array(images[start : start + size])).to(device).permute(0, 3, 1, 2)
+        yield torch.from_numpy(np.array(picked(images, np.s_[start : start + size]))).to(device).permute(0, 3, 1, 2)

@@ -25,7 +25,7 @@ from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
 from toolkit.networks.fast_convolution import faster_products, use_products
 from toolkit.networks.network import head_of
-from toolkit.networks.outputs import build_network
+from toolkit.networks.outputs import build_network, check_channels
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json, read_json, write_json
 
@@ -93,7 +93,9 @@ def fastest(
     known = _read(remembered).get(key)
     if known is None:
         with torch.random.fork_rng(devices=[]):
-            network = build_network(competition, recipe)  # it may lack its weights: better known before measuring
+            network = build_network(competition, recipe)
+            # it may lack its weights, or be for other images: better known before a minute of measuring
+            check_channels(network, competition, torch.device("cpu"))
         forward = recipe.schedule.freeze == 1 and head_of(network, competition.task) is not None
         known = {"settings": asdict(_measure(competition, recipe, device, forward))}
         _give_back_memory()

@@ -18,6 +18,7 @@ from toolkit.networks.speed import Settings
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json
+from toolkit.task import Rgb
 
 DRAWS = 3  # of the recipe's augmentation, of each image
 VERSIONS = 1 + DRAWS  # with the image as it is
@@ -50,11 +51,12 @@ def frozen_features(
     settings: Settings,
     device: torch.device,
     folder: Path,
+    rgb: Rgb = (),
 ) -> Features:
-    """What a head is trained on, of images uint8 (N, H, W, C); source: see `plain_features`."""
+    """What a head is trained on, of images (N, H, W, C); source: see `plain_features`; rgb: of the augmentation."""
     alone = replace(recipe.augment, mixup=0.0, cutmix=0.0, copy_paste=0.0)
-    how = [settings.precision, settings.channels_last, device.type, asdict(alone), recipe.seed, DRAWS]
-    versions = _augmented(images, recipe, device)
+    how = [settings.precision, settings.channels_last, device.type, asdict(alone), recipe.seed, rgb, DRAWS]
+    versions = _augmented(images, recipe, device, rgb)
     return Features(
         plain_features(network, images, source, recipe.precision, device, folder),
         _kept(network, versions, (DRAWS, len(images)), [*source, *how], settings.precision, device, folder),
@@ -108,12 +110,12 @@ def _computed(
             yield network.features(chunk).float().cpu().numpy()
 
 
-def _augmented(images: np.ndarray, recipe: Recipe, device: torch.device) -> Iterator[torch.Tensor]:
+def _augmented(images: np.ndarray, recipe: Recipe, device: torch.device, rgb: Rgb) -> Iterator[torch.Tensor]:
     for version in range(1, VERSIONS):
         for number, chunk in enumerate(batches(images, CHUNK, device)):
             labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
             seed = recipe.seed + version * len(images) + number * CHUNK
-            yield augment_batch(recipe.augment, chunk, labels, seed)[0]
+            yield augment_batch(recipe.augment, chunk, labels, seed, rgb)[0]
 
 
 def _digest(network: Network) -> str:

@@ -18,6 +18,7 @@ from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.dataset import Dataset, data_hash, open_dataset, relabel
+from toolkit.data.image_rows import Chosen
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
@@ -27,6 +28,7 @@ from toolkit.networks.outputs import Scale, build_network, check_channels
 from toolkit.networks.predict import predict, predict_features
 from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
 from toolkit.outcome import number
+from toolkit.probabilities import value_type
 from toolkit.progress import Watch
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
@@ -80,7 +82,7 @@ class FoldJob:
 @dataclass(frozen=True)
 class Trained:
     """weights: the network's tensors; probabilities: or other values, float32 (n, channels, ...) of the validation
-    rows.
+    rows, of many classes as they are stored.
     """
 
     weights: dict[str, torch.Tensor]
@@ -110,35 +112,37 @@ class Training:
         model: Any = distributed.common_norm(build_network(competition, self.recipe), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         use_products(model, self.settings.products)
-        self.layers = layers(self.model)
+        height, width = dataset.images.shape[1:3]
+        self.layers = layers(self.model, (height, width))
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
         if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
             # whole groups; on the validation fold the score would be chosen, not measured
             contents = describe(dataset.targets[rows], task)
             part = assign(contents, job.train_groups, 1, job.fold, STOP_SHARE)
             rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
+        memory, rgb = self.settings.memory_format, competition.rgb
         self.batches = Batches(
-            dataset, rows, self.recipe, job.fold, self.device, competition.scored, self.settings.memory_format, task
+            dataset, rows, self.recipe, job.fold, self.device, competition.scored, memory, task, rgb
         )
         # of rare classes, for copy-paste
         self.counts = class_counts(dataset.targets[rows], task) if task.exclusive else None
         scale: Scale | None = getattr(self.model, "scale", None)
         if scale is not None:
             scale.learn(dataset.targets[rows])
-        if not task.exclusive:
-            check_channels(self.model, competition, self.device)
+        check_channels(self.model, competition, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
         self.teacher = (
-            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, task.outputs) if job.teacher else None
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs)
+            if job.teacher
+            else None
         )
         self.soft_loss = build_soft_task_loss(task, competition.scored, scale)
         self.replica = distributed.Replica()
         distributed.check(min(self.recipe.batch_size, len(rows), self.teacher.size if self.teacher else len(rows)))
         self.ema = Average(self.model, self.recipe.schedule.ema)
         self.snapshots = Snapshots(job.place.snapshots, self.recipe.schedule.epochs)
-        height, width = dataset.images.shape[1:3]
         self.optimizer = build_optimizer(self.model, self.recipe, (height, width))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.frozen = False  # is the head alone trained?
@@ -284,10 +288,10 @@ class Training:
     @cached_property
     def features(self) -> Features:
         """The frozen backbone's, of all images."""
-        images, recipe = self.dataset.images, self.recipe
-        assert self.job.features is not None
+        images, recipe, rgb, folder = self.dataset.images, self.recipe, self.competition.rgb, self.job.features
+        assert folder is not None
         source = images_source(data_hash(self.job.data), "images", recipe, images)
-        return frozen_features(self.model, images, source, recipe, self.settings, self.device, self.job.features)
+        return frozen_features(self.model, images, source, recipe, self.settings, self.device, folder, rgb)
 
     @property
     def stored(self) -> Features | None:
@@ -346,17 +350,17 @@ class Training:
 
     def trained(self, weights: Weights, rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""
-        return Trained(
-            {name: value.contiguous().cpu() for name, value in weights.items()}, self.predicted(weights, rows)
-        )
+        probabilities = self.predicted(weights, rows, value_type(self.competition.task))
+        return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
-    def predicted(self, weights: Weights, rows: np.ndarray) -> np.ndarray:
-        """Values float32 (n, channels, ...) of `rows`; from their features while the backbone is frozen."""
-        scored, device, precision = self.competition.scored, self.device, self.recipe.precision
+    def predicted(self, weights: Weights, rows: np.ndarray, kept: np.dtype | None = None) -> np.ndarray:
+        """Values (n, channels, ...) of `rows`, see `predict`; from their features while the backbone is frozen."""
+        how: Any = (self.competition.scored, self.device, self.recipe.precision)
+        features, images = self.stored, Chosen(self.dataset.images, rows)
         with self._holding(weights):
-            if self.stored is not None:
-                return predict_features(self.model, self.head, self.stored.plain[rows], scored, device, precision)
-            return predict(self.model, self.dataset.images[rows], scored, device, precision)
+            if features is not None:
+                return predict_features(self.model, self.head, features.plain[rows], *how, kept=kept)
+            return predict(self.model, images, *how, kept=kept)
 
     def score(self, rows: np.ndarray, weights: Weights) -> float:
         """Official metric of the weights on `rows`, on the file's labels; NaN where it has none.
