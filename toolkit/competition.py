@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,7 @@ from toolkit.errors import UserError, said_by
 from toolkit.metrics.confusion import ConfusionMetric, decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
-from toolkit.task import Classification, Rgb, Task, check_task
+from toolkit.task import IGNORED, Classification, Rgb, Task, check_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -157,8 +158,8 @@ class Competition:
                 "a code submission says one label an image; other outputs, and metrics of probabilities, need a file: "
                 "leave out try_submission"
             )
-        if len(self.task.classes) > 255:
-            raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
+        if self.task.masks and len(self.task.classes) > IGNORED:
+            raise ValueError(f"{len(self.task.classes)} classes of masks; at most {IGNORED} are supported")
         if self.symmetries not in (None, *FLIPS):
             raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
         channels = range(self.task.image_shape[2])
@@ -211,7 +212,7 @@ class Competition:
         what, files = "is empty" if folder.is_dir() else "is not a folder", self.files or "the organisers' files"
         return f"{folder} {what}; put {files} there, point --data at another folder, or try --practice"
 
-    @property
+    @cached_property
     def scored(self) -> tuple[int, ...]:
         """Indices of the classes that the metric scores."""
         return tuple(i for i, name in enumerate(self.task.classes) if name not in self.metric.ignore)
@@ -226,7 +227,9 @@ class Competition:
         return self.metric.of_counts(counts, self.scored)
 
     def decode(self, probabilities: np.ndarray) -> np.ndarray:
-        """Labels uint8 (N, ...) from probabilities (N, C, ...); an unscored class is never predicted."""
+        """Labels uint8 (N, ...), of more than 256 classes int32, from probabilities (N, C, ...); an unscored class is
+        never predicted.
+        """
         return decode(probabilities, self.scored)
 
     def decide(self, values: np.ndarray, decisions: Decisions = PLAIN) -> np.ndarray:
@@ -268,9 +271,15 @@ class Competition:
         return self.metric.sign * one > self.metric.sign * other
 
 
-def by_matrix(competition: Competition) -> bool:
-    """Does the score follow from confusion matrices of one of several classes, decided by arg max?"""
+def by_argmax(competition: Competition) -> bool:
+    """Does the score follow from which one of several classes is the likeliest?"""
     return competition.task.exclusive and isinstance(competition.metric, ConfusionMetric)
+
+
+def by_matrix(competition: Competition) -> bool:
+    """Does it, and are classes so few that samples are counted in confusion matrices?"""
+    metric = competition.metric
+    return by_argmax(competition) and not metric.without_matrices(competition.task)  # type: ignore[attr-defined]
 
 
 def load_competition(folder: str | Path) -> Competition:

@@ -15,6 +15,7 @@ from tests.tiny import FIRST, competition
 from toolkit.errors import UserError
 from toolkit.networks import speed
 from toolkit.networks.contention import BUSY, Contention
+from toolkit.networks.network import Network
 from toolkit.networks.speed import GAIN, GIVE_UP, SMALL, Race, Settings, fastest
 from toolkit.recipe import Recipe, override
 from toolkit.store import read_json
@@ -105,6 +106,29 @@ def test_a_network_that_can_not_be_built_is_not_measured(tmp_path: Path, pretend
     with pytest.raises(UserError, match="not on this machine"):
         fastest(replace(competition, build_model=without_weights), recipe, CPU, tmp_path / "speed.json")
     assert tried == []
+
+
+def test_of_a_head_alone_the_features_it_is_trained_on_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients: list[bool] = []
+    features = Network.features
+
+    def watched(network: Network, images: torch.Tensor) -> torch.Tensor:
+        gradients.append(torch.is_grad_enabled() or network.training)
+        return features(network, images)
+
+    def refuse(network: Network, images: torch.Tensor) -> torch.Tensor:
+        assert not images.any(), "a black one, of which the channels are counted"
+        return forward(network, images)
+
+    choose(tmp_path)
+    forward = Network.forward
+    monkeypatch.setattr(Network, "features", watched)
+    monkeypatch.setattr(Network, "forward", refuse)
+    found = choose(tmp_path, override(RECIPE, ["schedule.freeze=1"]))
+    assert found.seconds and gradients and not any(gradients) and not found.products
+    assert len(read_json(tmp_path / "speed.json")) == 2
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

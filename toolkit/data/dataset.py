@@ -46,6 +46,11 @@ class Dataset:
     pictures: np.ndarray | None = None
     test_pictures: np.ndarray | None = None
 
+    @property
+    def called(self) -> np.ndarray:
+        """Text (N,): the samples' names, or else their ids."""
+        return self.ids.astype(str) if self.names is None else self.names
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:

@@ -15,7 +15,7 @@ from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
-from toolkit.probabilities import chunks, probabilities
+from toolkit.probabilities import chunks, decidable, probabilities
 from toolkit.store import Workspace
 from toolkit.task import UNKNOWN, Classification
 
@@ -143,7 +143,7 @@ def decided_tally(
     for rows, decisions in decided:
         for at in chunks(len(rows)):
             chosen = rows[at]
-            parts.append(competition.tally(truth[chosen], probabilities(stored[chosen]), decisions))
+            parts.append(competition.tally(truth[chosen], decidable(stored[chosen]), decisions))
             places.append(chosen)
     made = joined(parts)
     return made if len(decided) == 1 else made[np.argsort(np.concatenate(places))]
@@ -183,5 +183,5 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
         test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
-        names=dataset.ids.astype(str) if dataset.names is None else dataset.names,
+        names=dataset.called,
     )

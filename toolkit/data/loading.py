@@ -121,8 +121,12 @@ def _try_metric(competition: Competition, targets: np.ndarray) -> None:
 
     Of masks it isn't tried: their values can be larger than memory.
     """
-    task = competition.task
-    if isinstance(competition.metric, Function) and not task.masks:
+    task, metric = competition.task, competition.metric
+    if not isinstance(metric, Function) or task.masks:
+        return
+    if task.exclusive and metric.needs == "labels":
+        metric.tally(task, targets, targets, competition.scored).score()
+    else:
         competition.tally(targets, np.nan_to_num(values_of(task, targets), nan=0.5)).score()
 
 
@@ -161,7 +165,7 @@ def _alike(competition: Competition, dataset: Dataset, ids: np.ndarray) -> Predi
     images, task = dataset.test_images, competition.task
     first = dataset.targets[:1]
     if task.exclusive:
-        first = np.full(first.shape, competition.scored[0], np.uint8)
+        first = np.full(first.shape, competition.scored[0], first.dtype)
     one = np.nan_to_num(values_of(task, first), nan=0.5)
     stored = np.broadcast_to(one, (len(images), *one.shape[1:]))
     if task.exclusive and competition.metric.needs == "labels":  # what follows from them takes a while for masks

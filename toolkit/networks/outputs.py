@@ -118,6 +118,8 @@ def values_of(logits: torch.Tensor, outputs: Sequence[Output], scored: Sequence[
     scored: places among the classes of all outputs.
     """
     if is_softmax(outputs):
+        if logits.ndim == 2 and len(scored) == logits.shape[1]:
+            return logits.softmax(1)
         values = torch.zeros_like(logits)
         values[:, list(scored)] = logits[:, list(scored)].softmax(1)
         return values

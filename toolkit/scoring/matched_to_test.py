@@ -23,7 +23,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.data.preview import Preview, find_preview
 from toolkit.decisions.decide import Decisions
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import Mix, chunks, open_probabilities, value_type, write_probabilities
+from toolkit.probabilities import Mix, chunks, no_values, open_probabilities, value_type, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold
@@ -241,7 +241,7 @@ def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:
     def made(at: np.ndarray) -> np.ndarray:
         return corrupted(run.images, None, match.rows[at], match.cells[at], rgb, task.image_shape[:2])[0]
 
-    predicted: np.ndarray = np.zeros(run.labelled.probability_shape(len(match.rows)), value_type(task))
+    predicted = no_values(run.labelled.probability_shape(len(match.rows)), value_type(task))
     for at, part in predict_out_of_fold(run, match.rows, made, resolve_device(device)):
         predicted[at] = part
     return predicted
@@ -251,7 +251,7 @@ def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, An
     """Keep probabilities (n, C, ...) of the matched images in the run's folder, for blends; its test-matched score."""
     with atomic(run.matched_folder) as partial:
         partial.mkdir()
-        kept = np.uint8 if run.labelled.masks else value_type(run.labelled.competition.task)
+        kept = np.dtype(np.uint8) if run.labelled.masks else value_type(run.labelled.competition.task)
         write_probabilities(partial / STORED, [predicted], predicted.shape, kept)
         write_manifest(partial, {"match": match.hash})
     stored = open_probabilities(run.matched_folder / STORED)
@@ -270,7 +270,7 @@ def blend_matched(
     labelled = runs[0].labelled
     fold = labelled.fold[match.rows]
     parts = [open_probabilities(run.matched_folder / STORED) for run in runs]
-    mixed: np.ndarray = np.empty(parts[0].shape, value_type(labelled.competition.task))
+    mixed = no_values(parts[0].shape, value_type(labelled.competition.task))
     for at in chunks(len(mixed)):
         mixed[at] = mix([part[at] for part in parts], fold[at])
     decided = mixed_decisions(runs, mix) if decisions is None else decisions

@@ -22,7 +22,7 @@ from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import at_once
-from toolkit.probabilities import Mix, as_stored, chunks, open_probabilities, value_type
+from toolkit.probabilities import Mix, as_stored, chunks, no_values, open_probabilities, value_type
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold
@@ -30,6 +30,7 @@ from toolkit.scoring.out_of_fold import predict_out_of_fold
 from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, ladder, score_triples
 from toolkit.store import atomic, read_manifest, write_manifest
 from toolkit.task import Rgb
+from toolkit.top_k import TopK
 
 SHARE = 0.25  # of the time of a training that its stress score may take
 GROWTH = 8  # times as many triples at most before the speed is measured anew
@@ -94,8 +95,8 @@ class _Gathered:
             self.counts: np.ndarray | None = None
             if self.matrices:
                 self.counts = np.empty((len(triples), classes, classes), np.min_scalar_type(math.prod(shape)))
-        kept_as = np.uint8 if labelled.masks else value_type(competition.task)
-        self.probabilities: np.ndarray = np.empty(labelled.probability_shape(self.kept), kept_as)
+        kept_as = np.dtype(np.uint8) if labelled.masks else value_type(competition.task)
+        self.probabilities = no_values(labelled.probability_shape(self.kept), kept_as)
 
     def extend(self, start: int, stop: int) -> None:
         """Predict triples start..stop, fold by fold, alike ones together."""
@@ -161,7 +162,8 @@ def store_stress(run: Run, device: str, seconds: float | None) -> dict[str, Any]
         partial.mkdir()
         for name, array in vars(evidence).items():
             if array is not None:
-                np.save(partial / f"{name}.npy", array, allow_pickle=False)
+                stored = array.records if isinstance(array, TopK) else array
+                np.save(partial / f"{name}.npy", stored, allow_pickle=False)
         write_manifest(partial, {"version": VERSION})
     return result
 
@@ -195,7 +197,7 @@ def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] |
     truth, kind = kept[0].truth, value_type(competition.task)
     parts = ((at, mix([evidence.probabilities[at] for evidence in kept], fold[at])) for at in chunks(count))
     if truth is None:
-        blended: np.ndarray = np.empty(kept[0].probabilities[:count].shape, kind)
+        blended = no_values((count, *kept[0].probabilities.shape[1:]), kind)
         for at, mixed in parts:
             blended[at] = mixed
         evidence = Evidence(triples[:count], blended)

@@ -152,16 +152,19 @@ def rarest_class(
     int64 (N,), places in `scored`, -1 where a row has none of them; float64 (len(scored),), never 0. Of numbers the
     bins are classes. task: None where it is one class, an image or a pixel.
     """
+    if targets.ndim == 1 and (task is None or task.exclusive):
+        position = np.full(max(int(targets.max(initial=0)), *scored) + 1, -1)
+        position[list(scored)] = np.arange(len(scored))
+        place = np.where(targets < 0, -1, position[targets])
+        counts = np.bincount(place[place >= 0], minlength=len(scored))
+        return place, np.maximum(counts, 1) / len(targets)
     if task is not None and not task.exclusive:
         present = holds(targets, task)
         present = present if isinstance(task, Numbers) else present[:, list(scored)]
     else:
         present = np.zeros((len(targets), 256), bool)
-        if targets.ndim == 1:
-            present[np.arange(len(targets)), targets] = True
-        else:
-            for row, mask in enumerate(targets):
-                present[row, np.unique(mask)] = True
+        for row, mask in enumerate(targets):
+            present[row, np.unique(mask)] = True
         present = present[:, list(scored)]
     frequency = np.maximum(present.sum(0), 1) / len(targets)
     rarity = np.where(present, 1 / frequency, 0)

@@ -30,6 +30,7 @@ from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json,
 from toolkit.training import distributed
 from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.loop import FoldJob
+from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_scores import add_scores
 from toolkit.training.saving import choose_averages, forget_variants, store_fold, store_oof, store_test
@@ -121,7 +122,7 @@ def prepare(
     labelled: Labelled, recipe: Recipe, device: str = "auto", progress: Progress = SILENT
 ) -> tuple[Run, list[FoldJob]]:
     """The run, which may be new, and the jobs of its folds; images of the recipe's own size are decoded where they
-    aren't yet. UserError for a recipe against the rules.
+    aren't yet. UserError for a recipe against the rules, or where the disk has no room for it.
     """
     labelled.competition.check(recipe)
     places(device)
@@ -130,6 +131,8 @@ def prepare(
     name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
     existing = list(workspace.train.glob(f"*-{name}"))
     run = Run(existing[0] if existing else workspace.train / f"{recipe.name}-{name}", labelled)
+    if not run.complete:
+        ask_for_room(run, recipe, progress)
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
         settings = Settings(**read_json(run.settings_path))
     else:
@@ -172,7 +175,8 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
     speed = ""
     if job.settings.seconds and job.settings.plain_seconds:
         batch = job.recipe.batch_size
-        speed = f": {batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
+        of = "features of " if job.recipe.schedule.freeze == 1 else ""
+        speed = f": {of}{batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
     progress.say(f"{run.name}: {job.settings}{speed}")
     if doubt := run.labelled.competition.doubt(job.recipe):
         progress.warn(doubt)

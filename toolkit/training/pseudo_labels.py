@@ -22,6 +22,7 @@ from toolkit.probabilities import chunks, open_probabilities, probabilities, val
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
 from toolkit.task import IGNORED, Output, Rgb
+from toolkit.top_k import TopK
 from toolkit.training.batches import PSEUDO, gather, generator, seed_of, sized
 from toolkit.training.task_losses import sureness
 
@@ -64,7 +65,8 @@ class Teacher:
         rng = generator(PSEUDO, self.recipe.seed, self.fold, epoch, step)
         rows = rng.integers(len(self.images), size=self.size)
         images = gather(self.images, rows).to(self.device).permute(0, 3, 1, 2)
-        predicted = torch.from_numpy(probabilities(gather(self.stored, rows).numpy())).to(self.device)
+        stored = self.stored[rows] if isinstance(self.stored, TopK) else gather(self.stored, rows).numpy()
+        predicted = torch.from_numpy(probabilities(stored)).to(self.device)
         # what is moved with the images is where each pixel came from, so that soft labels are never interpolated
         shape = predicted.shape[:1] + predicted.shape[2:]
         size = shape[1:].numel()
