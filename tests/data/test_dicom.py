@@ -79,5 +79,5 @@ def test_colours_frames_and_missing_preambles() -> None:
 def test_a_file_without_an_image_or_cut_short_is_refused() -> None:
     with pytest.raises(ValueError, match="is a DICOM file without an image"):
         decoded(packed(STORED)[:300])
-    with pytest.raises(ValueError, match=r"cut short|bytes"):
+    with pytest.raises(ValueError, match="can't be read: The number of bytes"):
         decoded(packed(STORED)[:-40])

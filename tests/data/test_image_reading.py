@@ -300,5 +300,5 @@ def test_arrays_are_images_as_well(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", SIX)
     assert (read_image(tmp_path / "a.npy") == SIX).all()
     np.save(tmp_path / "b.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(UserError, match=r"b.npy Object arrays cannot be loaded"):
+    with pytest.raises(UserError, match=r"b.npy can't be read: Object arrays cannot be loaded"):
         read_image(tmp_path / "b.npy")

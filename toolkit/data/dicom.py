@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 
+from toolkit.data.pixels import Unreadable
+
 
 def is_dicom(data: bytes) -> bool:
     """Also where the preamble is missing, as it is in some collections."""
@@ -14,23 +16,24 @@ def read_dicom(data: bytes, row: int, window: bool) -> np.ndarray:
     """Frame `row`, or the only one where it is -1: uint8 (h, w, 3), or greys (h, w) in their own units, the darkest
     lowest: MONOCHROME1 is turned over.
 
-    window: greys as uint8, as the file says that they be shown. ValueError for what can't be read.
+    window: greys as uint8, as the file says that they be shown. Unreadable for what can't be read.
     """
     try:
         from pydicom import dcmread, uid
         from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
     except ImportError:
-        raise ValueError("is a DICOM file, which needs `pip install pydicom`") from None
+        raise Unreadable("is a DICOM file, which needs `pip install pydicom`") from None
     header = dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in header:
-        raise ValueError("is a DICOM file without an image")
+        raise Unreadable("is a DICOM file without an image")
     if "TransferSyntaxUID" not in header.file_meta:  # as in files without a preamble
         implicit, _ = header.original_encoding
         header.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
     frames = int(header.get("NumberOfFrames", 1) or 1)
     if row >= frames or (row < 0 and frames > 1):
-        raise ValueError(f"has {frames} frames: say by `rows` which of them is the image, counted from 0")
+        raise Unreadable(f"has {frames} frames: say by `rows` which of them is the image, counted from 0")
     image = pixel_array(header, index=max(row, 0))
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
     kind = header.PhotometricInterpretation
     if kind == "PALETTE COLOR":
         image = apply_color_lut(image, header)

@@ -13,7 +13,7 @@ import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from toolkit.data.dicom import is_dicom, read_dicom
-from toolkit.data.pixels import Stored, laid_on, pixels_of, turned
+from toolkit.data.pixels import Stored, Unreadable, laid_on, pixels_of, turned
 from toolkit.data.tiff import is_tiff, read_tiff
 from toolkit.errors import UserError
 
@@ -22,6 +22,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # of tags that are damaged; 
 # libjpeg reads on after each of its warnings; after these, nothing of the picture is missing
 HARMLESS = re.compile(r"extraneous bytes before marker 0xd9|unknown JFIF revision|Unknown Adobe color")
 DAMAGED = re.compile(r"corrupt|premature|bad .* code|inconsistent|SOS parameters", re.IGNORECASE)
+SHOWN = 200  # characters of what a decoder says
 # what becomes 0, and what 255: for all channels, or a number a channel
 Values = tuple[float | tuple[float, ...], float | tuple[float, ...]]
 # the first bytes of what is found in the place of pictures
@@ -42,24 +43,25 @@ def read_image(path: Path, row: int = -1, least: int = 0, ground: int | None = 0
         return decoded(Path(path).read_bytes(), row, least, ground, window)
     except OSError as error:
         raise UserError(f"{path} {'is missing' if not Path(path).exists() else f'is not read: {error}'}") from None
-    except ValueError as error:
+    except Unreadable as error:
         raise UserError(f"{path} {error}") from None
 
 
 def decoded(data: bytes, row: int = -1, least: int = 0, ground: int | None = 0, window: bool = False) -> np.ndarray:
-    """As `read_image`, of the bytes of a file; ValueError with the rest of a sentence that begins with its name."""
+    """As `read_image`, of the bytes of a file; Unreadable for one that isn't whole."""
     if not data:
-        raise ValueError("is empty")
+        raise Unreadable("is empty")
     try:
         if is_dicom(data):
             return read_dicom(data, row, window)
         if data.startswith(b"\x93NUMPY"):
             return np.load(io.BytesIO(data), allow_pickle=False)
         image, transparent = read_tiff(data, row) if is_tiff(data) else _by_pillow(data, row, least)
-    except (ValueError, MemoryError):
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever they come across
-        raise ValueError(f"can't be read: {' '.join(str(error).split()) or type(error).__name__}") from None
+        reason = " ".join(str(error).split())[:SHOWN] or type(error).__name__
+        raise Unreadable(f"can't be read: {reason}") from None
     return laid_on(image, ground) if transparent and ground is not None else image
 
 
@@ -72,7 +74,7 @@ def _by_pillow(data: bytes, row: int, least: int) -> Stored:
         if row >= 0:
             frames = getattr(opened, "n_frames", 1)
             if row >= frames:
-                raise ValueError(f"has no picture {row}, it has {frames}, counted from 0")
+                raise Unreadable(f"has no picture {row}, it has {frames}, counted from 0")
             opened.seek(row)
         if opened.format in ("JPEG", "MPO") and opened.mode in ("L", "RGB") and row <= 0:
             stored: Stored | None = _by_libjpeg(data, opened.mode, least)
@@ -86,13 +88,13 @@ def _by_pillow(data: bytes, row: int, least: int) -> Stored:
 
 
 def _by_libjpeg(data: bytes, mode: str, least: int) -> Stored | None:
-    """A JPEG, (h, w) or (h, w, 3); None where Pillow has to look at it. ValueError where a part of it is missing."""
+    """A JPEG, (h, w) or (h, w, 3); None where Pillow has to look at it. Unreadable where a part of it is missing."""
     space = "GRAY" if mode == "L" else "RGB"
     try:  # scales between 1/2 and 1 take longer than the whole
         image = simplejpeg.decode_jpeg(data, space, min_height=least, min_width=least, min_factor=2)
     except ValueError as error:
         if DAMAGED.search(str(error)) and not HARMLESS.search(str(error)):
-            raise ValueError(f"is damaged or cut short: {error}") from None
+            raise Unreadable(f"is damaged or cut short: {error}") from None
         return None
     return (image[..., 0] if mode == "L" else image), False
 
@@ -118,7 +120,7 @@ def _by_opencv(data: bytes) -> Stored:
     if found is None:
         what = next((said for start, said in OTHERS.items() if data.lstrip().startswith(start)), None)
         start = "".join(chr(one) if 32 <= one < 127 else "·" for one in data[:16])
-        raise ValueError(what or f"is no picture of a known kind: it begins with {start!r}")
+        raise Unreadable(what or f"is no picture of a known kind: it begins with {start!r}")
     if found.ndim == 3 and found.shape[2] >= 3:
         found[..., :3] = found[..., 2::-1].copy()
     return found, found.ndim == 3 and found.shape[2] == 4
@@ -127,11 +129,11 @@ def _by_opencv(data: bytes) -> Stored:
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """(h, w, channels) of an image (h, w) or (h, w, c): grey from colour, colour from grey.
 
-    ValueError where there is no way from c to `channels`.
+    Unreadable where there is no way from c to `channels`.
     """
     image = image[..., None] if image.ndim == 2 else image
     if image.ndim != 3:
-        raise ValueError(f"has the shape {image.shape}, expected (height, width, {channels})")
+        raise Unreadable(f"has the shape {image.shape}, expected (height, width, {channels})")
     if image.shape[2] == channels:
         return image
     if image.shape[2] == 3 and channels == 1:
@@ -141,27 +143,27 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
         return cv2.cvtColor(known, cv2.COLOR_RGB2GRAY)[..., None]
     if image.shape[2] == 1 and channels == 3:
         return np.repeat(image, 3, axis=2)
-    raise ValueError(f"has {image.shape[2]} channels, expected {channels}, the last number of image_shape")
+    raise Unreadable(f"has {image.shape[2]} channels, expected {channels}, the last number of image_shape")
 
 
 def scaled(image: np.ndarray, values: Values | None) -> np.ndarray:
     """(h, w, channels) on the scale 0..255: uint8 as it is, or float32 where `values` says what becomes 0 and 255.
 
-    ValueError for more than 8 bits without `values`, and for what is no number.
+    Unreadable for more than 8 bits without `values`, and for what is no number.
     """
     if values is None and image.dtype == np.uint8:
         return image
     if image.dtype.kind not in "buif":
-        raise ValueError(f"has values of type {image.dtype}, expected numbers")
+        raise Unreadable(f"has values of type {image.dtype}, expected numbers")
     if image.dtype.kind == "f" and np.isnan(image).any():
-        raise ValueError("has NaN among its values; a `read` of your own says what stands for it")
+        raise Unreadable("has NaN among its values; a `read` of your own says what stands for it")
     if values is None:
         least, most = image.min(), image.max()
-        raise ValueError(
+        raise Unreadable(
             f"has values of type {image.dtype} from {least:g} to {most:g}, not 8 bits; say which become 0 and 255, "
             f"the same for all images: values=({least:g}, {most:g})"
         )
     low, high = (np.asarray(end, np.float32) for end in values)
     if {low.size, high.size} - {1, image.shape[-1]}:
-        raise ValueError(f"has {image.shape[-1]} channels, `values` are for {max(low.size, high.size)}")
+        raise Unreadable(f"has {image.shape[-1]} channels, `values` are for {max(low.size, high.size)}")
     return ((image.astype(np.float32) - low) * (255 / (high - low))).clip(0, 255)

@@ -7,6 +7,10 @@ KEPT = ("L", "LA", "RGB", "RGBA", "I", "F")  # modes of Pillow whose pixels are 
 Stored = tuple[np.ndarray, bool]  # (h, w) or (h, w, channels), and whether the last channel is transparency
 
 
+class Unreadable(ValueError):
+    """What is wrong with a file: the rest of a sentence that begins with its name."""
+
+
 def pixels_of(opened: Image.Image) -> Stored:
     """Of what Pillow has loaded."""
     if "transparency" in opened.info or opened.mode in ("PA", "La", "RGBa"):

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from toolkit.data.pixels import Stored, pixels_of, turned
+from toolkit.data.pixels import Stored, Unreadable, pixels_of, turned
 
 
 def is_tiff(data: bytes) -> bool:
@@ -13,7 +13,7 @@ def is_tiff(data: bytes) -> bool:
 
 
 def read_tiff(data: bytes, row: int) -> Stored:
-    """Page `row`, or where it is -1 the only image there is; ValueError where there are several, or none.
+    """Page `row`, or where it is -1 the only image there is; Unreadable where there are several, or none.
 
     Channels may lie within the pixels, in planes or in pages.
     """
@@ -21,19 +21,19 @@ def read_tiff(data: bytes, row: int) -> Stored:
 
     with TiffFile(io.BytesIO(data)) as file:
         if row >= len(file.pages):
-            raise ValueError(f"has no page {row}, it has {len(file.pages)}, counted from 0")
+            raise Unreadable(f"has no page {row}, it has {len(file.pages)}, counted from 0")
         whole = file.series[0]
         page = file.pages[max(row, 0)].aspage()
         images = int(np.prod([size for axis, size in zip(whole.axes, whole.shape, strict=True) if axis not in "YXSC"]))
         if row < 0 and images > 1:
-            raise ValueError(f"has {images} pages: say by `rows` which of them is the image, counted from 0")
+            raise Unreadable(f"has {images} pages: say by `rows` which of them is the image, counted from 0")
         plain = page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) and page.bitspersample >= 8
         if not plain:  # palettes, CMYK, bits, inverted greys
             with Image.open(io.BytesIO(data)) as opened:
                 opened.seek(max(row, 0))
                 opened.load()
                 if len(opened.getbands()) != page.samplesperpixel:
-                    raise ValueError(f"has {page.samplesperpixel} channels of kind {page.photometric.name}")
+                    raise Unreadable(f"has {page.samplesperpixel} channels of kind {page.photometric.name}")
                 return pixels_of(opened)
         part = whole if row < 0 else page
         image = _pixels(data, part, page, row)
@@ -61,7 +61,7 @@ def _pixels(data: bytes, part, page, row: int) -> np.ndarray:  # type: ignore[no
 
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if row <= 0 else None
     if found is None or found.dtype != page.dtype or found.size != np.prod(part.shape):
-        raise ValueError(f"is compressed by {page.compression.name}, which needs `pip install imagecodecs`")
+        raise Unreadable(f"is compressed by {page.compression.name}, which needs `pip install imagecodecs`")
     if found.ndim == 3:
         found[..., :3] = found[..., 2::-1].copy()
     return found if "S" not in part.axes or part.axes.endswith("S") else np.moveaxis(found, -1, 0)
