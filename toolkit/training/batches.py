@@ -61,7 +61,9 @@ class Batches:
         size = dataset.images.nbytes + dataset.targets.nbytes
         self.resident = device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
         if self.resident:
-            self.images, self.targets = (_on_device(part, device) for part in (dataset.images, dataset.targets))
+            self.resident_images, self.resident_targets = (
+                _on_device(part, device) for part in (dataset.images, dataset.targets)
+            )
         self.reader = ThreadPoolExecutor(1)
         self.ahead: dict[tuple[int, int], Future[Batch]] = {}  # what is read while the batch before is trained on
         self.order: tuple[int, np.ndarray] = (-1, rows)  # of an epoch
@@ -97,7 +99,7 @@ class Batches:
         """Images and targets of a batch as they are; those of the next one are read meanwhile."""
         if self.resident:
             index = torch.from_numpy(self.chosen(*at)).to(self.device)
-            return self.images[index], self.targets[index]
+            return self.resident_images[index], self.resident_targets[index]
         waited = self.ahead.pop(at, None)
         found = self._gather(at) if waited is None else waited.result()
         epoch, step = at
