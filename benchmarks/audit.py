@@ -26,6 +26,7 @@ from competitions.mars.practice import HEIGHT, WIDTH, panorama
 from toolkit.auditing.findings import REPEATS, equal_pictures, find_links
 from toolkit.auditing.tiles import find_seams
 from toolkit.data.groups import connect
+from toolkit.data.pictures import hash_pictures
 
 JOBS = os.cpu_count() or 1
 
@@ -68,7 +69,7 @@ def measure_copies(images: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     mixed = np.concatenate([images, strange])[order]
     intruder = (np.arange(len(mixed)) >= len(images))[order]
     begun = time.perf_counter()
-    same = equal_pictures(mixed)
+    same = equal_pictures(hash_pictures(mixed))
     said = np.zeros(len(mixed), bool)
     for rows in same:
         said[rows] = len(rows) > REPEATS
@@ -124,7 +125,7 @@ def run(data: Path | None, scale: bool) -> dict[str, Any]:
     if data is not None:
         with np.load(data / "training_set.npz", allow_pickle=False) as arrays:
             real = arrays["images"]
-        repeated = {int(row) for rows in equal_pictures(real) for row in rows}
+        repeated = {int(row) for rows in equal_pictures(hash_pictures(real)) for row in rows}
         real = real[[row for row in range(len(real)) if row not in repeated]]
         for number in (1470, 3720, 13759) if scale else (1470, 3720):
             parts = [copies(real, min(number, 3000), seed=seed) for seed in range(-(-number // 3000))]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import toolkit
-from toolkit import Competition, Prediction, UserError, load_competition, write_csv
+from toolkit import Competition, Prediction, Samples, UserError, load_competition, write_csv
 from toolkit.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,7 +57,7 @@ def test_the_guide_takes_pictures_and_a_table_to_a_submission(leaves: Competitio
         with pytest.raises(UserError, match=said) if said else nullcontext():
             assert 0 <= made.grade(truth=tmp_path / "truth.npz").score <= 1
     (tmp_path / "short.csv").write_text("\n".join(lines[:-1]))
-    with pytest.raises(UserError, match="needs a line for each test image"):
+    with pytest.raises(UserError, match=r"has no line for 05\.png; 1 of 6 are missing"):
         leaves.read_submission(tmp_path / "short.csv", np.zeros(6), np.array([f"0{i}.png" for i in range(6)]))
 
 
@@ -87,7 +87,9 @@ def test_the_other_examples_write_values_that_read_back(
         (leaves.folder / "data" / "train.csv").write_text("\n".join(["image,plant,rust,scab", *lines]))
     monkeypatch.delitem(sys.modules, "competitions.leaves", raising=False)
     made = load_competition(leaves.folder)
-    data = made.load(leaves.folder / "data")
+    samples = made.load(leaves.folder / "data")
+    assert isinstance(samples, Samples)
+    data = samples.as_dataset(leaves.folder)
     assert data.test_ids is not None
     stored = np.random.default_rng(0).dirichlet((1, 1), 6).astype(np.float16)
     prediction = made.prediction(data.test_images, data.test_ids, stored)

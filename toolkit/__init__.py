@@ -14,10 +14,16 @@ _HOMES = {
     for home, names in {
         "answers": "Member Prediction SandboxRun",
         "competition": "Competition Rules load_competition",
+        "data.array_files": "array_files",
+        "data.coco": "coco_masks",
         "data.dataset": "Dataset Samples",
-        "data.image_files": "ImageFiles",
+        "data.image_files": "ImageFiles class_folders image_folder",
+        "data.image_reading": "read_image",
         "data.labelled": "Labelled",
-        "data.reading": "Npz image_array image_files label_array label_table mask_array",
+        "data.masks": "Masks label_mask_files mask_files run_length_masks",
+        "data.reading": "Npz image_array label_array mask_array",
+        "data.run_lengths": "from_polygons from_run_lengths",
+        "data.target_tables": "labels_in_names target_table",
         "errors": "UserError",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
@@ -42,7 +48,7 @@ _HOMES = {
         "submission.tables": "read_columns read_given read_labels read_lists read_rows read_run_lengths",
         "submission.sandbox": "run_code_submission",
         "submission.torchscript": "export",
-        "submission.writers": "from_run_lengths write_columns write_csv write_given write_lists write_parquet "
+        "submission.writers": "write_columns write_csv write_given write_lists write_parquet "
         "write_pixels write_rows write_run_lengths zipped",
         "task": "Classification Grades Heads Labels Numbers OverlappingMasks Segmentation",
     }.items()
@@ -52,10 +58,16 @@ _HOMES = {
 if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.answers import Member, Prediction, SandboxRun
     from toolkit.competition import Competition, Rules, load_competition
+    from toolkit.data.array_files import array_files
+    from toolkit.data.coco import coco_masks
     from toolkit.data.dataset import Dataset, Samples
-    from toolkit.data.image_files import ImageFiles
+    from toolkit.data.image_files import ImageFiles, class_folders, image_folder
+    from toolkit.data.image_reading import read_image
     from toolkit.data.labelled import Labelled
-    from toolkit.data.reading import Npz, image_array, image_files, label_array, label_table, mask_array
+    from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
+    from toolkit.data.reading import Npz, image_array, label_array, mask_array
+    from toolkit.data.run_lengths import from_polygons, from_run_lengths
+    from toolkit.data.target_tables import labels_in_names, target_table
     from toolkit.errors import UserError
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
     from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
@@ -88,7 +100,6 @@ if TYPE_CHECKING:  # the same for editors and mypy
     )
     from toolkit.submission.torchscript import export
     from toolkit.submission.writers import (
-        from_run_lengths,
         write_columns,
         write_csv,
         write_given,

@@ -41,7 +41,7 @@ class Prediction:
     `answer` is what it has to say; `values` is what the blend's networks say, whatever the metric needs.
     """
 
-    images: np.ndarray  # uint8 (M, H, W, C): the test images; for a code submission, samples to check it on
+    images: np.ndarray  # (M, H, W, C): the test images; for a code submission, samples to check it on
     ids: np.ndarray  # (M,): what the images are called by, as `load` said; their rows where it didn't
     # uint8 (M,) or (M, H, W), int32 of more than 256 classes: the likeliest one; where several outputs may be, empty
     labels: np.ndarray

@@ -19,7 +19,10 @@ from toolkit.screen import Screen
 if TYPE_CHECKING:
     from toolkit.store import Workspace
 
-SHARED = ("data", "practice", "practice_size", "workspace", "submissions", "seed", "device", "workers")
+SHARED = (
+    *("data", "practice", "practice_size", "workspace", "submissions"),
+    *("seed", "device", "workers", "cache", "max_disk"),
+)
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
 
@@ -50,6 +53,13 @@ def parser(command: str, text: str, overrides: bool = False, several: bool = Fal
     shared.add_argument("--submissions", type=Path, default=Path("submissions"), metavar="DIR")
     shared.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
     shared.add_argument("--workers", type=int, metavar="N", help="processes that audit (default: one a core)")
+    shared.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="decode images each time they are looked at, for want of room on the disk: slower",
+    )
+    shared.add_argument("--max-disk", metavar="SIZE", help="what the workspace may take, such as 50GB (default: all)")
     device = "auto, cpu, cuda, …; cuda:0,cuda:1: folds side by side; cuda:0+cuda:1: a fold over both (default: auto)"
     shared.add_argument("--device", default="auto", metavar="NAME", help=device)
     shared.add_argument("--seed", type=int, default=0, metavar="N")

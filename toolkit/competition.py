@@ -17,7 +17,7 @@ from toolkit.errors import UserError, said_by
 from toolkit.metrics.confusion import ConfusionMetric, decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
-from toolkit.task import IGNORED, Classification, Task, check_task
+from toolkit.task import IGNORED, Classification, Rgb, Task, check_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -146,6 +146,8 @@ class Competition:
     # alike to it), `both`; None: nobody has said, a recipe's are taken, and training asks
     symmetries: Literal["none", "horizontal", "both"] | None = None
     tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
+    # which channels are red, green and blue; () for none; None: all where there are three, else none
+    colour: Rgb | None = None
 
     def __post_init__(self) -> None:
         check_task(self.task)
@@ -159,6 +161,12 @@ class Competition:
             raise ValueError(f"{len(self.task.classes)} classes of masks; at most {IGNORED} are supported")
         if self.symmetries not in (None, *FLIPS):
             raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
+        channels = range(self.task.image_shape[2])
+        if self.colour and (len(set(self.colour)) != 3 or len(self.colour) != 3 or not {*self.colour} <= {*channels}):
+            raise ValueError(
+                f"colour is {self.colour!r}, expected three different channels of 0 to {channels[-1]}: those that are "
+                "red, green and blue"
+            )
 
     def check(self, recipe: "Recipe") -> None:
         """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
@@ -184,6 +192,13 @@ class Competition:
             f"{recipe.name} flips images (augment.flip={flip}): wrong where a mirrored image has another target, as "
             f"text, digits, angles, left and right have; {SAY_SYMMETRIES}"
         )
+
+    @property
+    def rgb(self) -> Rgb:
+        """The channels that are red, green and blue."""
+        if self.colour is None:
+            return (0, 1, 2) if self.task.image_shape[2] == 3 else ()
+        return self.colour
 
     @property
     def _may_be_code(self) -> bool:

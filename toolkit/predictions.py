@@ -120,17 +120,18 @@ class Predictions(OutOfFold, Outcome):
     def mistakes(self, count: int = 20) -> pd.DataFrame:
         """The samples that are predicted worst out of fold, the worst first.
 
-        Columns row (of the data), index (in the raw file), and where one of several classes is predicted certainty:
-        the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0. Else loss, as
-        `sample_losses` has it. Of whole images also truth and predicted, as text, without a look at thresholds or cuts
-        that were fitted.
+        Columns row (of the data), index (in the raw file), name, and where one of several classes is predicted
+        certainty: the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0.
+        Else loss, as `sample_losses` has it. Of whole images also truth and predicted, as text, without a look at
+        thresholds or cuts that were fitted.
         """
         labelled, task = self.labelled, self.labelled.competition.task
         wrong = self._certainty() if task.exclusive else self._losses()
         order = np.argsort(-wrong, kind="stable")[: max(count, 0)]
         order = order[wrong[order] > 0]
         measure = "certainty" if task.exclusive else "loss"
-        table = pd.DataFrame({"row": order, "index": labelled.ids[order], measure: wrong[order]})
+        known = {"row": order, "index": labelled.ids[order], "name": labelled.names[order]}
+        table = pd.DataFrame({**known, measure: wrong[order]})
         if task.masks:
             return table
         values = probabilities(self.oof[order])

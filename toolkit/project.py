@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.disk import bytes_of
 from toolkit.errors import UserError
 from toolkit.outcome import ROUGH_GROUPS, seconds
 from toolkit.progress import Progress
@@ -59,19 +60,23 @@ class Project:
         seed: int = 0,
         device: str = "auto",
         workers: int | None = None,
+        cache: bool = True,
+        max_disk: int | str | None = None,
         progress: Progress | None = None,
     ) -> None:
         """A competition, its folder (`competitions/mars`) or its name (`mars`).
 
         data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead,
-        practice_size samples. workspace, submissions: folders of what is made. progress: where steps tell what they do
-        (default: the screen, or the notebook).
+        practice_size samples. workspace, submissions: folders of what is made. cache: images that lie in files are
+        decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. progress: where
+        steps tell what they do (default: the screen, or the notebook).
         """
         from toolkit.competition import find_competition
 
         found = find_competition(competition) if isinstance(competition, str | Path) else competition
         self.competition = found
-        self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""))
+        most = None if max_disk is None else bytes_of(max_disk)
+        self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
         self.data = found.folder / "data" if data is None else Path(data)
         self.submissions = Path(submissions)
         self.practice, self.practice_size = practice, practice_size or found.practice_size
@@ -105,15 +110,15 @@ class Project:
 
         return audit(self.competition, self.workspace, raw, self.workers, self.progress)
 
-    def explain(self, index: int) -> "Explanation":
-        """Why a row of the raw file is in the cleaning list, as a picture."""
+    def explain(self, sample: int | str) -> "Explanation":
+        """Why a sample, by its name or its row in the raw file, is in the cleaning list, as a picture."""
         self._need_data()
         if not self.workspace.audit.exists():
             self._audit_first()
         raw = self._need_files()
         from toolkit.auditing.audit import explain
 
-        return explain(self.competition, self.workspace, raw, index, self.workers, self.progress)
+        return explain(self.competition, self.workspace, raw, str(sample), self.workers, self.progress)
 
     def folds(
         self, folds: int = 5, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"

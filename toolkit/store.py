@@ -26,10 +26,15 @@ STALE_SECONDS = 3600  # a partial file this old belongs to a process that was ki
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of one competition's artefacts: `<root>/<name>/`."""
+    """The folder of one competition's artefacts: `<root>/<name>/`.
+
+    max_disk: bytes that it may take, None: no limit; keeps_images: those that lie in files are decoded once and kept.
+    """
 
     root: Path
     name: str
+    max_disk: int | None = None
+    keeps_images: bool = True
 
     @property
     def folder(self) -> Path:
@@ -42,6 +47,16 @@ class Workspace:
     @property
     def data(self) -> Path:
         return self.folder / "data"
+
+    @property
+    def decoded(self) -> Path:
+        """Images that lay in files, a folder for each size."""
+        return self.folder / "decoded"
+
+    @property
+    def unreadable(self) -> Path:
+        """The files of images that can't be read, and why."""
+        return self.folder / "unreadable.csv"
 
     @property
     def files(self) -> Path:
@@ -150,6 +165,22 @@ def atomic(path: Path) -> Iterator[Path]:
             os.replace(partial, path)
     finally:
         _remove(partial)
+
+
+@contextmanager
+def resumed(path: Path, key: str) -> Iterator[Path]:
+    """As `atomic`, of a directory, but what a kill leaves in it is there the next time for the same `key`.
+
+    What was begun for other keys is removed.
+    """
+    partial = path.with_name(f"{path.name}-{key}.partial")
+    for other in path.parent.glob(f"{path.name}-*.partial"):
+        if other != partial:
+            _remove(other)
+    partial.mkdir(parents=True, exist_ok=True)
+    yield partial
+    _remove(path)
+    os.replace(partial, path)
 
 
 def _remove(path: Path) -> None:

@@ -16,6 +16,7 @@ MATRICES = 20  # classes of an image up to which a sample is counted in a confus
 MOST_MASKS = 7  # labels of overlapping masks, a bit of a byte each, so that IGNORED stays apart
 
 Kind = Literal["classes", "labels", "numbers", "grades"]
+Rgb = tuple[int, ...]  # the channels of an image that are red, green and blue; () where none are
 
 
 @dataclass(frozen=True)

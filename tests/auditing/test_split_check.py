@@ -14,10 +14,11 @@ from toolkit.auditing.findings import equal_pictures
 from toolkit.auditing.split_check import Split
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
-from toolkit.data.dataset import open_dataset
+from toolkit.data.dataset import open_dataset, pictures_of
 from toolkit.data.folds import read_folds
 from toolkit.data.groups import with_equal_pictures
 from toolkit.data.loading import load
+from toolkit.data.pictures import hash_pictures
 from toolkit.errors import UserError
 from toolkit.outcome import Warned
 from toolkit.progress import SILENT
@@ -63,7 +64,9 @@ def test_a_class_in_too_few_groups_is_named_with_their_number(cells: Project) ->
 
 def test_repeats_that_cannot_differ_are_said_to_be_the_same(cells: Project) -> None:
     images = open_dataset(cells.workspace.data).images
-    groups = with_equal_pictures(np.arange(len(images)), images)  # these stay together whatever the list says
+    groups = with_equal_pictures(
+        np.arange(len(images)), hash_pictures(images)
+    )  # these stay together whatever the list says
     clean(cells, "".join(f"{row},group,{group % 3},,\n" for row, group in enumerate(groups)))
     assert "the 4 splits are only 1 different ones" in warnings(cells.folds(3, repeats=4))
 
@@ -72,7 +75,7 @@ def test_repeats_that_cannot_differ_are_said_to_be_the_same(cells: Project) -> N
 def test_equal_pictures_share_a_fold_though_the_list_was_emptied(split: str, cells: Project) -> None:
     clean(cells, "")
     fold = cells.folds(3, split=split).table["fold"].to_numpy()
-    same = equal_pictures(open_dataset(cells.workspace.data).images)
+    same = equal_pictures(pictures_of(open_dataset(cells.workspace.data))[0])
     assert sum(len(rows) for rows in same) > 2
     assert all(len(set(fold[rows])) == 1 for rows in same)
 

@@ -1,14 +1,13 @@
-"""The organisers' files: faults are one sentence that names their place, good input is the same whatever its type."""
+"""The organisers' arrays: faults are one sentence that names their place, good input is the same whatever its type."""
 
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from toolkit.data.reading import Npz, image_array, image_files, label_array, label_table, mask_array
+from toolkit.data.reading import Npz, image_array, label_array, mask_array
 from toolkit.errors import UserError
 from toolkit.probabilities import CHUNK
 
@@ -163,37 +162,3 @@ def test_pickled_objects_are_never_run(tmp_path: Path) -> None:
     np.savez(tmp_path / "trap.npz", allow_pickle=True, pairs=np.array([Trap()], dtype=object))
     refused(tmp_path / "trap.npz", "array 'pairs' holds pickled objects")
     assert not (tmp_path / "it ran").exists()
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_image_files_are_read_in_their_order_and_resized(channels: int, tmp_path: Path) -> None:
-    colours = [(10, 20, 30), (200, 100, 50)]
-    paths = [tmp_path / "b.png", tmp_path / "a.png"]
-    for path, (red, green, blue), size in zip(paths, colours, (8, 16), strict=True):
-        cv2.imwrite(str(path), np.full((size, size, 3), (blue, green, red), np.uint8))
-    images = image_files(paths, (8, 8, channels))
-    assert images.shape == (2, 8, 8, channels) and images.dtype == np.uint8
-    means = images.mean((1, 2))
-    assert (means == colours).all() if channels == 3 else means[0] < 30 < 100 < means[1]
-    assert image_files([], (8, 8, channels)).shape == (0, 8, 8, channels)
-    (tmp_path / "a.png").write_text("not a picture")
-    with pytest.raises(UserError, match=r"a.png is not an image that can be read"):
-        image_files(paths, (8, 8, channels))
-    with pytest.raises(UserError, match=r"c.png does not exist"):
-        image_files([tmp_path / "c.png"], (8, 8, channels))
-
-
-def test_a_table_of_labels_is_read_and_a_fault_named_by_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "train.csv"
-    path.write_text("image,who,label\n1.png,x,None\n2.png,y,1\n")
-    names, found = label_table(path, ("image", "label"), ("1", "None"))
-    assert names == ["1.png", "2.png"] and found.tolist() == [1, 0] and found.dtype == np.int64
-    with pytest.raises(UserError, match=r"train.csv line 2: label is 'None', expected 1, 2"):
-        label_table(path, ("image", "label"), ("1", "2"))
-    with pytest.raises(UserError, match=r"has no column 'id', it has image, who, label"):
-        label_table(path, ("id", "label"), ("1", "2"))
-    with pytest.raises(UserError, match=r"test.csv does not exist"):
-        label_table(tmp_path / "test.csv", ("image", "label"), ("1", "2"))
-    path.write_text("")
-    with pytest.raises(UserError, match=r"train.csv can't be read: No columns"):
-        label_table(path, ("image", "label"), ("1", "2"))

@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from toolkit import Augment, Model, Network, Optimizer, Recipe, Rules, Schedule, Suggesting, from_scratch, image_files
+from toolkit import (
+    Augment,
+    Model,
+    Network,
+    Optimizer,
+    Recipe,
+    Rules,
+    Samples,
+    Schedule,
+    Suggesting,
+    from_scratch,
+    image_folder,
+)
 
 SIDE = 16
 SHAPE = (SIDE, SIDE, 3)
@@ -63,10 +75,10 @@ def names(number: int) -> list[str]:
     return [f"{row:04}" for row in range(number)]
 
 
-def pictures(folder: Path) -> tuple[list[str], np.ndarray]:
-    """Names and images of a folder of PNG files."""
-    files = sorted(folder.glob("*.png"))
-    return [file.stem for file in files], image_files(files, SHAPE)
+def samples(folder: Path, targets: np.ndarray, groups: np.ndarray | None = None) -> Samples:
+    """The pictures in a folder's `train` and `test`, in their names' order."""
+    images, tests = (image_folder(folder / name) for name in ("train", "test"))
+    return Samples(images, targets, groups=groups, test_images=tests)
 
 
 def table(folder: Path) -> pd.DataFrame:

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from toolkit.data.run_lengths import from_run_lengths, run_lengths
 from toolkit.submission.readers import read_pixels
 from toolkit.submission.writers import (
-    from_run_lengths,
-    run_lengths,
     write_csv,
     write_parquet,
     write_pixels,

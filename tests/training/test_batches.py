@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.tiny import FIRST
-from toolkit import Dataset, Recipe, override
-from toolkit.training.batches import Batches, gather, sampling_chances
+from toolkit import Dataset, Recipe, UserError, override
+from toolkit.training.batches import Batches, sampling_chances
 
 CPU = torch.device("cpu")
 MakeBatches = Callable[..., Batches]
@@ -107,18 +107,31 @@ def test_neighbours_in_a_batch_are_of_one_class_as_often_as_chance_has_it(
     assert same == pytest.approx(chance, abs=0.03)
 
 
-def test_rows_are_read_from_front_to_back_and_come_in_the_order_that_was_asked_for() -> None:
-    asked = []
+def test_batches_that_are_read_ahead_are_the_ones_that_are_asked_for(make_batches: MakeBatches) -> None:
+    one, other = make_batches("schedule.epochs=2"), make_batches("schedule.epochs=2")
+    asked = [(epoch, step) for epoch in (0, 1) for step in range(one.steps)]
+    in_order = [one[at] for at in asked]
+    assert not one.ahead, "nothing is read after the last batch"
+    jumping = {at: other[at] for at in (asked[3], asked[0], asked[1], *asked[4:], asked[2])}
+    assert all(same(batch, jumping[at]) for at, batch in zip(asked, in_order, strict=True))
 
-    class Array(np.ndarray):
+
+def test_a_fault_in_reading_ahead_is_raised_by_the_batch_that_has_it(
+    make_batches: MakeBatches, dataset: Dataset
+) -> None:
+    class Failing(np.ndarray):
         def __getitem__(self, at: Any) -> Any:
-            asked.append(at)
+            if 34 in np.atleast_1d(at):
+                raise UserError("row 34 can't be read")
             return super().__getitem__(at)
 
-    values = np.arange(40).reshape(20, 2).view(Array)
-    rows = np.array([7, 3, 19, 3, 0])
-    assert gather(values, rows).tolist() == [[2 * row, 2 * row + 1] for row in rows]
-    assert [at.tolist() for at in asked] == [[0, 3, 3, 7, 19]]
+    batches = make_batches(data=replace(dataset, images=dataset.images.view(Failing)))
+    failing = next(step for step in range(batches.steps) if 34 in batches.chosen(1, step))
+    for step in range(batches.steps):
+        if step < failing:
+            batches[1, step]
+    with pytest.raises(UserError, match="row 34"):
+        batches[1, failing]
 
 
 def test_a_memory_map_is_neither_written_nor_held(make_batches: MakeBatches, dataset: Dataset) -> None:

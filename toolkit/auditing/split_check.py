@@ -15,7 +15,7 @@ from toolkit.auditing.nested_labels import obey_suggestions
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
-from toolkit.data.dataset import Dataset, data_hash, open_dataset, relabel
+from toolkit.data.dataset import Dataset, data_hash, open_dataset, pictures_of, relabel
 from toolkit.data.folds import (
     ALWAYS,
     AUTO,
@@ -32,6 +32,7 @@ from toolkit.data.folds import (
     whole_in_plain,
 )
 from toolkit.data.groups import with_equal_pictures
+from toolkit.data.preview import previewed
 from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
@@ -45,7 +46,7 @@ SHOWN, LARGEST = 100, 20  # classes that are all shown, and how many of more
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split(Outcome):
-    """What each fold holds. contents: int64 (N, K), sparse or not, as `describe` returns them; ids: of the raw file;
+    """What each fold holds. contents: int64 (N, K), sparse or not, as `describe` returns them; names: of the samples;
     whole: int64 (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs:
     the most alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no
     audit was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of
@@ -56,7 +57,7 @@ class Split(Outcome):
     workspace: Workspace
     table: pd.DataFrame
     contents: np.ndarray | csr_array
-    ids: np.ndarray
+    names: np.ndarray
     whole: np.ndarray
     anew: bool
     suggestions: int
@@ -257,12 +258,12 @@ class Split(Outcome):
         if self.leaks is None:
             yield "no leak report: the audit has left no evidence here; run `python -m toolkit.audit` first"
             return
-        columns = ["validated", "row", "trained on", "cosine", "verified as"]
+        columns = ["", "validated", "trained on", "cosine", "verified as"]
         rows = [
             [
                 f"fold {pair.fold}",
-                f"{self.ids[pair.validated]}",
-                f"{self.ids[pair.trained_on]}",
+                f"{self.names[pair.validated]}",
+                f"{self.names[pair.trained_on]}",
                 f"{pair.cosine:.2f}",
                 "one origin" if pair.leak else "different",
             ]
@@ -307,7 +308,7 @@ def split(
         raise UserError(f"the holdout must be a share from 0 to 0.9, such as 0.1, got {holdout!r}")
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
-    groups = with_equal_pictures(dataset.groups, dataset.images)
+    groups = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
     kept = ~np.isin(dataset.ids, cleaning.loc[cleaning["action"] == "drop", "index"])
     whole = whole_in_plain(groups, dataset.ids, cleaning)
     mimicry = stored_mimicry(competition, dataset, workspace.evidence, whole, kept, folds)
@@ -334,16 +335,17 @@ def split(
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())
     fold, leaks = table["fold"].to_numpy(), None
-    pairs = closest_pairs(dataset, fold, workspace.evidence)
+    shown = previewed(dataset, competition.rgb)
+    pairs = closest_pairs(shown, fold, workspace.evidence)
     if pairs:
-        write_png(workspace.leaks, picture_of_pairs(dataset, pairs))
+        write_png(workspace.leaks, picture_of_pairs(shown, pairs))
         leaks = count_divided(fold, pairs, workspace.evidence)
     return Split(
         competition=competition,
         workspace=workspace,
         table=table,
         contents=contents,
-        ids=dataset.ids,
+        names=dataset.called,
         whole=whole if kind == PLAIN else table["group"].to_numpy(),
         anew=anew,
         suggestions=suggestions,

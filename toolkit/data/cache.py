@@ -1,94 +1,253 @@
-"""Decoded images as one array on disk, memory-mapped by everything that looks at them.
+"""Decoded images as arrays on disk, a folder for each size, memory-mapped by everything that looks at them.
 
-The array is filled by several processes, in parts that are marked once they are on the disk: what was killed goes on
-where it was.
+An array is filled by several processes. A hash of each image is kept beside it, which says which images are equal and
+which are on the disk already: what was killed goes on where it was.
 """
 
 import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
+import pandas as pd
+from filelock import FileLock
 from joblib import Parallel, delayed
 
 from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_reading import scaled, with_channels
+from toolkit.data.pictures import READ, hash_picture
+from toolkit.disk import bytes_in, in_bytes, need
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
+from toolkit.store import Workspace, atomic, read_manifest, resumed, write_manifest
 
-PART = 64  # images that are marked together
+PART = 64  # images that a process decodes at a time
+MARKED = 5.0  # seconds between two times that what is done is marked, once it is on the disk
 SHOWN = 10  # files that can't be read, in one message
-Fault = tuple[int, str]  # row, and what is wrong with its file
+PICTURES = {"images": "pictures", "test_images": "test_pictures"}  # names of the hashes of images
+WORDS = {"images": "training", "test_images": "test"}
+Shape = tuple[int, int, int]
 
 
-def decode(images: ImageFiles, row: int, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:
-    """One image (H, W, C) of `images.dtype`; UserError, naming its file, where there is none."""
+@dataclass(frozen=True)
+class Fault:
+    """An image that can't be read, and why."""
+
+    row: int
+    file: str
+    reason: str
+
+
+def decode(images: ImageFiles, row: int, shape: Shape, fit: Fit) -> np.ndarray:
+    """One image (H, W, C) of `images.dtype`; UserError, naming its file, whatever is wrong with it."""
     height, width, channels = shape
-    path, place = Path(images.paths[row]), -1 if images.rows is None else int(images.rows[row])
     try:
-        found = scaled(with_channels(images.read(path, place, max(height, width)), channels), images.values)
+        found = scaled(with_channels(images.stored(row, max(height, width)), channels), images.values)
         return fitted(found, height, width, fit).astype(images.dtype)
-    except ValueError as error:
-        raise UserError(f"{path} {error}") from None
+    except UserError:
+        raise
+    except Exception as error:  # of a library or a function that isn't ours: it is a fault of that file
+        reason = " ".join(str(error).split())
+        kind = "" if isinstance(error, ValueError) and reason else f"can't be read: {type(error).__name__}: "
+        raise UserError(f"{images.paths[row]} {kind}{reason}") from error
+
+
+def decode_all(
+    files: Mapping[str, ImageFiles],
+    key: str,
+    workspace: Workspace,
+    shape: Shape,
+    fit: Fit = "letterbox",
+    progress: Progress = SILENT,
+    jobs: int = 1,
+    skip: bool = False,
+) -> Path:
+    """The folder of all images at one size, in `workspace.decoded`: decoded on first use, by so many processes.
+
+    files: by the names of their arrays, as in `Samples.files`; key: names the files and what is in them. The folder
+    holds an .npy file (N, H, W, C) for each (but where the workspace keeps no decoded images) and its hashes, uint64
+    (N,). UserError that names images that can't be read, once all others are done, unless they are to be skipped,
+    black; and where the disk has no room.
+    """
+    folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # of two processes that want it one waits
+        made, kept = read_manifest(folder), workspace.keeps_images
+        if made is not None and made["key"] == key and (made["kept"] or not kept):
+            return folder
+        with resumed(folder, key if kept else f"{key}-hashes") as partial_folder:
+            _ask_for_room(files, workspace, partial_folder, shape, progress)
+            faults: dict[str, list[Fault]] = {}
+            for name, images in files.items():
+                path = partial_folder / f"{name}.npy"
+                what = f"decoding {WORDS[name]} images"
+                faults[name] = fill(images, shape, path, fit, what, progress, jobs, skip, kept)
+            _tell(files, faults, workspace, progress, skip)
+            write_manifest(partial_folder, {"key": key, "shape": shape, "fit": fit, "kept": kept})
+    return folder
+
+
+def _ask_for_room(
+    files: Mapping[str, ImageFiles], workspace: Workspace, folder: Path, shape: Shape, progress: Progress
+) -> None:
+    if not workspace.keeps_images:
+        return
+    total = sum(bytes_of(len(images), shape, images.dtype) for images in files.values())
+    number, size = sum(map(len, files.values())), "x".join(map(str, shape))
+    others = [place for place in workspace.decoded.iterdir() if place.is_dir() and place != folder]
+    held = f", remove {workspace.decoded} ({in_bytes(bytes_in(workspace.decoded))}) of other sizes" if others else ""
+    instead = f"{held}, a smaller size, or --no-cache, which decodes images each time they are looked at"
+    left = max(0, total - bytes_in(folder))
+    text = need(workspace, left, f"decoding {number:,} images to {size}", instead)
+    if left:
+        progress.say(text)
+
+
+def _tell(
+    files: Mapping[str, ImageFiles],
+    faults: Mapping[str, list[Fault]],
+    workspace: Workspace,
+    progress: Progress,
+    skip: bool,
+) -> None:
+    """Faults as a file, and as a sentence: a warning where they are skipped, else a UserError."""
+    rows = [(WORDS[name], f.row, f.file, f.reason) for name, found in faults.items() for f in found]
+    if not rows:
+        workspace.unreadable.unlink(missing_ok=True)
+        return
+    with atomic(workspace.unreadable) as partial_file:
+        pd.DataFrame(rows, columns=["part", "row", "name", "reason"]).to_csv(partial_file, index=False)
+    lines = [f"{file} {reason}" for _, _, file, reason in rows[:SHOWN]]
+    more = [f"… and {len(rows) - SHOWN:,} more, all of them in {workspace.unreadable}"] if len(rows) > SHOWN else []
+    text = f"{len(rows):,} of {sum(map(len, files.values())):,} images can't be read:"
+    if skip:
+        progress.warn("\n".join([f"{text} they are left out of training and scores, test images are black", *lines]))
+        return
+    mend = "put whole files in their place, or leave them out: Samples(…, skip_unreadable=True) in the competition"
+    raise UserError("\n".join([text, *lines, *more, mend]))
+
+
+def unreadable(workspace: Workspace) -> pd.DataFrame:
+    """Images that can't be read: part (`training` or `test`), row, name, reason."""
+    if not workspace.unreadable.exists():
+        return pd.DataFrame({"part": [], "row": np.array([], np.int64), "name": [], "reason": []})
+    return pd.read_csv(workspace.unreadable, keep_default_na=False)
 
 
 def fill(
     images: ImageFiles,
-    shape: tuple[int, int, int],
+    shape: Shape,
     path: Path,
     fit: Fit = "letterbox",
+    what: str = "decoding images",
     progress: Progress = SILENT,
     jobs: int = 1,
-) -> None:
-    """Decode all images into the .npy file `path`, (N, H, W, C) of `images.dtype`, on so many processes.
+    skip: bool = False,
+    kept: bool = True,
+) -> list[Fault]:
+    """Decode all images into the .npy file `path`, (N, H, W, C) of `images.dtype`; those that can't be read are black.
 
-    `path` and, until all is done, `path`.parts beside it belong to these images alone: what is there already is kept.
-    UserError that names the files that can't be read, once all others are done.
+    Beside it the hash of each, uint64 (N,): 0 where there is none yet, below READ where there will be none; not
+    `kept`: hashes alone. Both files belong to these images: what is there already stays. UserError at once where not
+    one of the first can be read.
     """
-    marks = path.with_name(f"{path.name}.parts")
-    whole = (len(images), *shape)
-    number = -(-len(images) // PART)
-    if not (marks.exists() and path.exists()):
-        np.lib.format.open_memmap(path, "w+", images.dtype, whole).flush()
-        marks.write_bytes(bytes(number))
-    todo = [part for part, mark in enumerate(marks.read_bytes()) if not mark]
+    hashes = path.with_name(f"{PICTURES.get(path.stem, f'{path.stem}_pictures')}.npy")
+    if not (hashes.exists() and (path.exists() or not kept)):
+        if kept:
+            _allocate(path, (len(images), *shape), images.dtype)
+        with atomic(hashes) as partial_file, open(partial_file, "wb") as file:
+            np.save(file, np.zeros(len(images), np.uint64))
+    pictures = np.load(hashes, mmap_mode="r+", allow_pickle=False)
+    offset = np.load(path, mmap_mode="r", allow_pickle=False).offset if kept else -1
+    todo = [at for at in range(0, len(images), PART) if (pictures[at : at + PART] < READ).any()]
     faults: list[Fault] = []
-    with progress.counting("decoding images", len(images)) as done, open(marks, "r+b") as marked:
-        done(min(PART * (number - len(todo)), len(images)))
+    if not todo:
+        return faults
+    jobs = min(jobs, len(todo))
+    work = partial(_fill_part, shape=shape, fit=fit, path=path, offset=offset)
+    waiting: list[tuple[int, np.ndarray]] = []
+
+    def mark() -> None:
+        if kept:
+            with open(path, "r+b") as file:
+                os.fsync(file.fileno())
+        for at, found in waiting:
+            pictures[at : at + PART] = found
+        pictures.flush()
+        waiting.clear()
+
+    marked = time.monotonic()
+    with progress.counting(what, len(images)) as done:
+        done(len(images) - sum(min(PART, len(images) - at) for at in todo))
         made = Parallel(jobs, return_as="generator_unordered")(
-            delayed(_fill_part)(images[part * PART : (part + 1) * PART], part, shape, fit, path) for part in todo
+            delayed(work)(images[at : at + PART], at) for at in todo
         )
-        for part, found in made:
-            faults += found
-            if not found:  # those with a fault are tried again the next time
-                os.pwrite(marked.fileno(), b"\1", part)
-            done(min(PART, len(images) - PART * part))
-    if faults:
-        names = [text for _, text in sorted(faults)]
-        more = [f"… and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
-        raise UserError("\n".join([*names[:SHOWN], *more]))
-    marks.unlink()
+        try:
+            for at, found, wrong in made:
+                faults += wrong
+                waiting.append((at, found))
+                done(len(found))
+                if len(faults) >= PART and not pictures.any() and not any(found.any() for _, found in waiting):
+                    first = min(faults, key=lambda fault: fault.row)
+                    raise UserError(
+                        f"not one of the first {len(faults):,} images can be read: {first.file} {first.reason}"
+                    )
+                if time.monotonic() - marked > MARKED:
+                    mark()
+                    marked = time.monotonic()
+        except OSError as error:
+            raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
+        finally:
+            made.close()
+            mark()
+    faults.sort(key=lambda fault: fault.row)
+    if skip:
+        for fault in faults:
+            pictures[fault.row] = fault.row + 1  # no two are equal pictures
+        pictures.flush()
+    return faults
+
+
+def _allocate(path: Path, shape: tuple[int, ...], dtype: type) -> None:
+    """An array of zeros that has its place on the disk, so that this isn't full in the middle of the work."""
+    made = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate") and made.nbytes:
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, made.offset + made.nbytes)
 
 
 def _fill_part(
-    images: ImageFiles, part: int, shape: tuple[int, int, int], fit: Fit, path: Path
-) -> tuple[int, list[Fault]]:
+    images: ImageFiles, begin: int, shape: Shape, fit: Fit, path: Path, offset: int
+) -> tuple[int, np.ndarray, list[Fault]]:
+    """Decode a part that begins in row `begin`; its hashes, and what can't be read. offset -1: pixels aren't kept."""
+    import cv2
+
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # as many processes as cores decode already
-    array = np.load(path, mmap_mode="r+", allow_pickle=False)
-    faults = []
-    for place in range(len(images)):
-        row = part * PART + place
-        try:
-            array[row] = decode(images, place, shape, fit)
-        except UserError as error:
-            faults.append((row, str(error)))
-    array.flush()
-    cv2.setNumThreads(threads)
-    return part, faults
+    pictures, faults = np.zeros(len(images), np.uint64), []
+    file = os.open(path, os.O_WRONLY) if offset >= 0 else -1
+    try:
+        for place in range(len(images)):
+            try:
+                image = np.ascontiguousarray(decode(images, place, shape, fit))
+            except UserError as error:
+                name = str(images.paths[place])
+                faults.append(Fault(begin + place, name, str(error).removeprefix(f"{name} ")))
+                continue
+            if file >= 0:
+                os.pwrite(file, image.data, offset + (begin + place) * image.nbytes)
+            pictures[place] = hash_picture(image)
+    finally:
+        if file >= 0:
+            os.close(file)
+        cv2.setNumThreads(threads)
+    return begin, pictures, faults
 
 
-def bytes_of(number: int, shape: tuple[int, int, int], dtype: type) -> int:
+def bytes_of(number: int, shape: Shape, dtype: type) -> int:
     """Of the file that so many images fill, but for its header."""
     return int(number * np.prod(shape) * np.dtype(dtype).itemsize)

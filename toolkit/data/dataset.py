@@ -1,19 +1,24 @@
 """A competition's data as arrays on disk: checked, saved, then memory-mapped by everything else."""
 
 import hashlib
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from toolkit.data.cache import fill
+from toolkit.data.cache import PICTURES, decode_all
+from toolkit.data.file_list import TABLE, file_table, open_files
 from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
+from toolkit.data.image_rows import Undecoded
+from toolkit.data.pictures import READ, hash_pictures
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
+from toolkit.probabilities import chunks
 from toolkit.progress import SILENT, Progress
-from toolkit.store import atomic, hash_json, read_manifest, write_manifest
+from toolkit.store import Workspace, atomic, hash_json, read_manifest, write_manifest
 from toolkit.task import Task
 
 
@@ -21,12 +26,13 @@ from toolkit.task import Task
 class Dataset:
     """One competition's data.
 
-    images: uint8 (N, H, W, C). targets: (N, ...) of the form that the task says: int64 labels (N,), uint8 masks
-    (N, H, W), int8 (N, L) yes, no or missing, float32 numbers (N, T). ids: int64 (N,), the row in the raw training
-    file. groups: int64 (N,), equal for samples of one origin. test_images: uint8 (M, H, W, C), M = 0 where the
-    organisers keep them. test_ids: text or int64 (M,), what a submission calls the test images by; None: their row,
-    from 0. names: text (N,), what people call the samples; None: their files' names, or else their ids.
-    Images of more than 8 bits are float16 on the scale 0..255.
+    images: uint8 (N, H, W, C), or float16 on the scale 0..255. targets: (N, ...) of the form that the task says: int64
+    labels (N,), uint8 masks (N, H, W), int8 (N, L) yes, no or missing, float32 numbers (N, T). ids: int64 (N,), the
+    row in the raw training file. groups: int64 (N,), equal for samples of one origin. test_images: (M, H, W, C), of
+    the same type, M = 0 where the organisers keep them. test_ids: text or int64 (M,), what a submission calls the test
+    images by; None: their row, from 0. names: text (N,), what people call the samples; None: their files' names, or
+    else their ids. pictures, test_pictures: uint64 (N,), (M,), hashes that the toolkit makes; take them by
+    `pictures_of`.
     """
 
     images: np.ndarray
@@ -36,6 +42,13 @@ class Dataset:
     test_images: np.ndarray
     test_ids: np.ndarray | None = None
     names: np.ndarray | None = None
+    pictures: np.ndarray | None = None
+    test_pictures: np.ndarray | None = None
+
+    @property
+    def called(self) -> np.ndarray:
+        """Text (N,): the samples' names, or else their ids."""
+        return self.ids.astype(str) if self.names is None else self.names
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +56,8 @@ class Samples:
     """One competition's data whose images lie in files: what `load` returns where they aren't arrays yet.
 
     As in `Dataset`. ids, groups: None where each row is one of its own. test_images: None where the organisers keep
-    them. test_ids: None for the names of their files, without folder and suffix.
+    them. test_ids: None for the names of their files, without folder and suffix. skip_unreadable: images that can't be
+    read are black, and training images among them are neither trained on nor scored; otherwise they end the audit.
     """
 
     images: ImageFiles
@@ -52,11 +66,15 @@ class Samples:
     groups: np.ndarray | None = None
     test_images: ImageFiles | None = None
     test_ids: np.ndarray | None = None
+    skip_unreadable: bool = False
 
     @property
     def files(self) -> dict[str, ImageFiles]:
         """Both kinds of images, by the names of their arrays."""
-        return {"images": self.images, "test_images": self.test_images or replace(self.images, paths=[], rows=None)}
+        return {
+            "images": self.images,
+            "test_images": self.test_images or replace(self.images, paths=[], rows=None, names=None),
+        }
 
     def as_dataset(self, folder: Path) -> Dataset:
         """All but the images, which are empty, (N, 0, 0, 0); `folder`: of the organisers' files, for names."""
@@ -65,18 +83,19 @@ class Samples:
         if ids is None and len(files["test_images"]):
             ids = np.array([Path(path).stem for path in files["test_images"].paths])
         return Dataset(
-            np.empty((len(rows), 0, 0, 0), np.uint8),
+            np.empty((len(rows), 0, 0, 0), self.images.dtype),
             self.targets,
             rows if self.ids is None else self.ids,
             rows if self.groups is None else self.groups,
-            np.empty((len(files["test_images"]), 0, 0, 0), np.uint8),
+            np.empty((len(files["test_images"]), 0, 0, 0), files["test_images"].dtype),
             ids,
             self.images.named(folder),
         )
 
 
 ARRAYS = ("images", "targets", "ids", "groups", "test_images")
-OPTIONAL = ("test_ids", "names")
+OPTIONAL = ("test_ids", "names", *PICTURES.values())
+UNHASHED = ("names", *PICTURES.values())
 FIT: Fit = "letterbox"  # how images come to the size of the task, at which they are audited
 
 
@@ -100,6 +119,32 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
     check_targets(dataset.targets, task, where, dataset.ids)
 
 
+def check_images(images: np.ndarray, shape: tuple[int, int, int], where: str) -> None:
+    """UserError unless images are (N, *shape), uint8, or float16 on the scale 0..255."""
+    if images.shape[1:] != shape:
+        raise UserError(
+            f"{where} have shape {images.shape}, expected (n, {', '.join(map(str, shape))}) as the task says"
+        )
+    if images.dtype not in (np.uint8, np.float16):
+        raise UserError(
+            f"{where} are of type {images.dtype}, expected uint8, or float16 on the scale 0..255: "
+            "((images - low) * (255 / (high - low))).astype(np.float16)"
+        )
+    brightest = 0.0
+    for at in chunks(len(images) if images.dtype == np.float16 else 0):
+        part = images[at]
+        wrong = ~((part >= 0) & (part <= 255)).all((1, 2, 3))  # of what is not a number too
+        if wrong.any():
+            row = int(wrong.argmax())
+            low, high = part[row].min(), part[row].max()
+            raise UserError(
+                f"{where}: image {at.start + row} has values from {low:g} to {high:g}, expected the scale 0..255"
+            )
+        brightest = max(brightest, float(part.max(initial=0)))
+    if len(images) and images.dtype == np.float16 and brightest <= 1:
+        raise UserError(f"{where}: no value is above 1, expected the scale 0..255; multiply by 255")
+
+
 def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:
     """Targets with the labels of `relabels`, int64 (n, 2): row, label. A copy, where there are any."""
     if len(relabels):
@@ -108,78 +153,139 @@ def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:
     return targets
 
 
-def _stored(dataset: Dataset) -> tuple[str, ...]:
-    return (*ARRAYS, *(name for name in OPTIONAL if getattr(dataset, name) is not None))
+def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of images and test images, uint64 (N,), (M,): equal where these are equal to the last bit."""
+    ours, theirs = dataset.pictures, dataset.test_pictures
+    return (
+        hash_pictures(dataset.images) if ours is None else ours,
+        hash_pictures(dataset.test_images) if theirs is None else theirs,
+    )
 
 
 def hash_sample(sample: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(sample).data).hexdigest()
 
 
-def rows_of_pictures(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows, int64, of each picture among images (N, H, W, C), by its hash: those that are the same to the last bit."""
-    rows: dict[str, list[int]] = {}
-    for row, image in enumerate(images):
-        rows.setdefault(hash_sample(image), []).append(row)
-    return {picture: np.array(found) for picture, found in rows.items()}
-
-
 def hash_dataset(dataset: Dataset) -> str:
     """Of all that is trained on and scored by; what samples are called is no part of it."""
     digest = hashlib.sha256()
     for name in _stored(dataset):
-        if name != "names":
+        if name not in UNHASHED:
             array = getattr(dataset, name)
             digest.update(f"{name} {array.shape} {array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:12]
 
 
-def save_dataset(
-    data: Dataset | Samples,
-    folder: Path,
-    source: str,
-    reader: str = "",
-    shape: tuple[int, int, int] = (0, 0, 0),
-    raw: Path = Path(),
-    progress: Progress = SILENT,
-    jobs: int = 1,
-) -> None:
-    """Write the arrays as .npy files, images in files decoded to `shape`.
+def _stored(dataset: Dataset) -> tuple[str, ...]:
+    return (*ARRAYS, *(name for name in OPTIONAL if getattr(dataset, name) is not None))
 
-    source: the hash of the raw files, which lie in `raw`; reader: that of the code that read them. What was decoded
-    before a kill is kept beside `folder`.
+
+def save_dataset(dataset: Dataset, folder: Path, source: str, reader: str = "", raw: Path = Path()) -> None:
+    """Write the arrays as .npy files. source: the hash of the raw files, which lie in `raw`; reader: that of the code
+    that read them.
     """
-    dataset = data.as_dataset(raw) if isinstance(data, Samples) else data
-    decoding = folder.with_name(f"decoding-{hash_json([source, reader, shape])}")
-    if isinstance(data, Samples):
-        decoding.mkdir(parents=True, exist_ok=True)
-        for name, files in data.files.items():
-            fill(files, shape, decoding / f"{name}.npy", FIT, progress, jobs)
+    ours, theirs = pictures_of(dataset)
+    dataset = replace(dataset, pictures=ours, test_pictures=theirs)
     with atomic(folder) as partial:
         partial.mkdir()
         for name in _stored(dataset):
             np.save(partial / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
-        value = hash_dataset(dataset)
-        if isinstance(data, Samples):
-            for name in data.files:
-                os.replace(decoding / f"{name}.npy", partial / f"{name}.npy")
-            decoding.rmdir()
-            value = hash_json([value, source, shape])  # decoded images follow from the files
-        write_manifest(partial, {"source": source, "hash": value, "reader": reader, "raw": str(raw.resolve())})
+        made_from = {"source": source, "hash": hash_dataset(dataset), "reader": reader, "raw": str(raw.resolve())}
+        write_manifest(partial, made_from)
+
+
+def hash_samples(dataset: Dataset, described: Mapping[str, Any], shape: tuple[int, int, int]) -> str:
+    """As `hash_dataset`, of `Samples.as_dataset` and what `describe_files` says of the images."""
+    return hash_json([hash_dataset(dataset), described["key"], shape, FIT])
+
+
+def save_samples(
+    samples: Samples,
+    dataset: Dataset,
+    described: Mapping[str, Any],
+    workspace: Workspace,
+    source: str,
+    reader: str,
+    raw: Path,
+    shape: tuple[int, int, int],
+    progress: Progress = SILENT,
+    jobs: int = 1,
+) -> None:
+    """As `save_dataset`, of images in files: they are decoded to `shape` in a folder of their own, beside `data/`.
+
+    dataset: by `as_dataset`; described: by `describe_files`. UserError as of `decode_all`.
+    """
+    skip = samples.skip_unreadable
+    decoded = decode_all(samples.files, described["key"], workspace, shape, FIT, progress, jobs, skip)
+    with atomic(workspace.data) as partial:
+        partial.mkdir()
+        for name in _stored(dataset):
+            if name not in PICTURES:
+                np.save(partial / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
+        file_table(samples.files, raw).to_parquet(partial / TABLE, index=False)
+        made_from = {"source": source, "hash": hash_samples(dataset, described, shape), "reader": reader}
+        where = {"raw": str(raw.resolve()), "decoded": decoded.name, "skip": skip}
+        write_manifest(partial, made_from | where | dict(described))
+
+
+def images_at(
+    workspace: Workspace, shape: tuple[int, int, int], fit: Fit, progress: Progress = SILENT, jobs: int = 1
+) -> dict[str, Any]:
+    """`images` and `test_images` of the workspace's data at another size, decoded on first use; an array (N, H, W, C)
+    each, or where the workspace keeps none what is like one.
+
+    UserError where images were given as arrays, or their files are gone.
+    """
+    manifest = read_manifest(workspace.data)
+    folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
+    made = read_manifest(folder)
+    if manifest is None or made is None or made["key"] != manifest.get("key") or made["kept"] < workspace.keeps_images:
+        files = open_files(workspace.data)
+        assert manifest is not None
+        folder = decode_all(files, manifest["key"], workspace, shape, fit, progress, jobs, manifest["skip"])
+    opened = open_decoded(workspace.data, folder)
+    return {name: opened[name] for name in PICTURES}
+
+
+def open_decoded(data: Path, folder: Path) -> dict[str, Any]:
+    """The images that `decode_all` left in `folder`, and their hashes, by the names of `Dataset`; data: the folder of
+    the list of their files.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UserError(f"{folder} is gone or was not finished; run `python -m toolkit.audit` again")
+    pictures = {name: _opened(folder / f"{PICTURES[name]}.npy") for name in PICTURES}
+    if manifest["kept"]:
+        images: dict[str, Any] = {name: _opened(folder / f"{name}.npy") for name in PICTURES}
+    else:
+        images = {}
+        for name, files in open_files(data).items():
+            black = np.flatnonzero(pictures[name] < READ)
+            images[name] = Undecoded(files, (len(files), *manifest["shape"]), manifest["fit"], black)
+    return images | {PICTURES[name]: array for name, array in pictures.items()}
 
 
 def open_dataset(folder: Path) -> Dataset:
     """The saved arrays, memory-mapped read-only; UserError if there are none."""
-    if read_manifest(folder) is None:
+    manifest = read_manifest(folder)
+    if manifest is None:
         raise UserError(f"there is no data in {folder} yet; run `python -m toolkit.audit` first")
     arrays = {}
-    for name in [*ARRAYS, *(name for name in OPTIONAL if (folder / f"{name}.npy").exists())]:
-        try:
-            arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
-            raise UserError(f"{folder / name}.npy is damaged; remove {folder} and run the audit again") from None
+    if "decoded" in manifest:
+        arrays = open_decoded(folder, folder.parent / "decoded" / manifest["decoded"])
+    needed = [name for name in ARRAYS if name not in arrays]
+    for name in [*needed, *(name for name in OPTIONAL if (folder / f"{name}.npy").exists())]:
+        arrays[name] = _opened(folder / f"{name}.npy")
     return Dataset(**arrays)
+
+
+def _opened(path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise UserError(f"{path} is damaged; remove {path.parent} and run the audit again") from None
+    return array
 
 
 def data_hash(folder: Path) -> str:

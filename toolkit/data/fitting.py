@@ -1,16 +1,33 @@
 """How a picture of any size comes to the size that a network takes."""
 
+from collections.abc import Callable
 from typing import Literal
 
-import cv2
 import numpy as np
 
 # letterbox: whole, its aspect kept, the rest filled; crop: its middle, aspect kept; stretch: whole, aspect not kept
 Fit = Literal["letterbox", "crop", "stretch"]
 
 
-def fitted(image: np.ndarray, height: int, width: int, fit: Fit) -> np.ndarray:
-    """(height, width, channels) of an image (h, w, channels), uint8 or float32; black beside what doesn't fill it."""
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width, channels): by area where it gets smaller, cubic where it gets larger."""
+    import cv2  # only once images are read
+
+    smaller = height * width < image.shape[0] * image.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    found = cv2.resize(image, (width, height), interpolation=how)
+    return found.reshape(height, width, image.shape[2])
+
+
+def fitted(
+    image: np.ndarray,
+    height: int,
+    width: int,
+    fit: Fit,
+    resize: Callable[[np.ndarray, int, int], np.ndarray] = resized,
+    beside: int = 0,
+) -> np.ndarray:
+    """(height, width, channels) of an image (h, w, channels), uint8 or float32; `beside` where it doesn't reach."""
     old_height, old_width, channels = image.shape
     if (old_height, old_width) == (height, width):
         return image
@@ -22,16 +39,8 @@ def fitted(image: np.ndarray, height: int, width: int, fit: Fit) -> np.ndarray:
     elif fit == "letterbox":
         share = min(height / old_height, width / old_width)
         tall, wide = max(1, round(old_height * share)), max(1, round(old_width * share))
-        result = np.zeros((height, width, channels), image.dtype)
+        result = np.full((height, width, channels), beside, image.dtype)
         top, left = (height - tall) // 2, (width - wide) // 2
-        result[top : top + tall, left : left + wide] = resized(image, tall, wide)
+        result[top : top + tall, left : left + wide] = resize(image, tall, wide)
         return result
-    return resized(image, height, width)
-
-
-def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width, channels): by area where it gets smaller, cubic where it gets larger."""
-    smaller = height * width < image.shape[0] * image.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    found = cv2.resize(image, (width, height), interpolation=how)
-    return found.reshape(height, width, image.shape[2])
+    return resize(image, height, width)

@@ -6,8 +6,6 @@ from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from toolkit.data.dataset import rows_of_pictures
-
 
 def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
     """Groups after the cleaning list's `group` lines: lines of equal value become one, chains too.
@@ -26,11 +24,18 @@ def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) ->
     return pd.factorize(joined)[0].astype(np.int64)
 
 
-def with_equal_pictures(groups: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Groups, int64 (N,), of which those with pictures that are the same to the last bit are one."""
+def with_equal_pictures(groups: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """Groups, int64 (N,), of which those with equal pictures, by their hashes (N,), are one."""
     _, number = np.unique(groups, return_inverse=True)
-    pairs = [(number[rows[0]], number[row]) for rows in rows_of_pictures(images).values() for row in rows]
-    return connect(int(number.max()) + 1, pairs)[number]
+    _, first, picture = np.unique(pictures, return_index=True, return_inverse=True)
+    return connect(int(number.max()) + 1, np.stack([number[first[picture]], number], axis=1))[number]
+
+
+def shared(group: np.ndarray) -> list[np.ndarray]:
+    """Rows, int64, of each group (N,) that has several, in the order of the groups' numbers."""
+    order = np.argsort(group, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    return [rows for rows in parts if len(rows) > 1]
 
 
 def connect(number: int, pairs: ArrayLike) -> np.ndarray:

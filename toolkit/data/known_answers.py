@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.data.dataset import Dataset, hash_sample, open_dataset, rows_of_pictures
+from toolkit.data.dataset import Dataset, hash_sample, open_dataset, pictures_of
 from toolkit.data.folds import LEFT_OUT
 from toolkit.data.labelled import Labelled
+from toolkit.data.pictures import rows_of
 from toolkit.store import hash_json
 from toolkit.task import MISSING
 
@@ -31,11 +32,13 @@ def known_answers(dataset: Dataset, trusted: np.ndarray) -> KnownAnswers:
 
     trusted: bool (N,); a picture that has a target which isn't trusted has no known answer.
     """
-    known, targets = rows_of_pictures(dataset.images), dataset.targets
+    ours, theirs = pictures_of(dataset)
+    shared, targets = np.isin(ours, theirs), dataset.targets
+    known = {picture: np.flatnonzero(shared)[rows] for picture, rows in rows_of(ours[shared]).items()}
     missing = MISSING if targets.ndim == 2 else None  # of labels and heads; a number that is NaN equals nothing
     found, taken = [], []
-    for row, image in enumerate(dataset.test_images):
-        rows = known.get(hash_sample(image))
+    for row, picture in enumerate(theirs.tolist()):
+        rows = known.get(picture)
         if rows is None or not trusted[rows].all() or (missing is not None and (targets[rows[0]] == missing).any()):
             continue
         if (targets[rows] == targets[rows[0]]).all():

@@ -24,7 +24,7 @@ from toolkit.task import UNKNOWN, Classification
 class Labelled:
     """Images, targets and folds of N samples, and the M test images.
 
-    images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them; test_ids:
+    images: (N, H, W, C), uint8 or float16; test_images: (M, H, W, C), M = 0 where the organisers keep them; test_ids:
     (M,), what a submission calls them by. truth: (N, ...), the file's targets as the task has them, by which
     everything is scored and chosen. targets: the same as the cleaning list relabels them, for training: `relabels`,
     int64 (n, 2), row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all.
@@ -183,5 +183,5 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
         test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
-        names=dataset.ids.astype(str) if dataset.names is None else dataset.names,
+        names=dataset.called,
     )

@@ -1,19 +1,31 @@
 """From the organisers' files to arrays on disk: read once, drawn where practice is asked for."""
 
 import tempfile
+from collections.abc import Mapping
 from inspect import getsourcefile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from toolkit.answers import Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, Samples, check_dataset, hash_dataset, save_dataset
+from toolkit.data.dataset import (
+    Dataset,
+    Samples,
+    check_dataset,
+    check_images,
+    hash_dataset,
+    hash_samples,
+    save_dataset,
+    save_samples,
+)
+from toolkit.data.file_list import describe_files
 from toolkit.data.raw_files import listed, source_of
 from toolkit.errors import UserError, said_by
 from toolkit.metrics.organisers import Function
 from toolkit.progress import SILENT, Progress
-from toolkit.store import Workspace, atomic, hash_file, hash_json, read_manifest
+from toolkit.store import MANIFEST, Workspace, atomic, hash_file, hash_json, read_json, read_manifest, write_json
 
 
 def draw_practice(competition: Competition, workspace: Workspace, seed: int, size: int, progress: Progress) -> Path:
@@ -33,31 +45,50 @@ def load(
 
     Nothing is done where the same files were loaded before, by the same code.
     """
-    files = listed(folder, workspace.files, progress)
+    known = read_manifest(workspace.data)
+    files = listed(folder, workspace.files, progress, known and known["source"])
     if not len(files):
         raise UserError(competition.without_files(folder))
     source = source_of(files)
     code = getsourcefile(competition.load)
     reader = hash_json([repr(competition.task), hash_file(Path(code)) if code else None])
-    known = read_manifest(workspace.data)
-    if known is not None and known["source"] != source:
+    if known is not None and known.get("reader") == reader and _is_there(workspace, known):
+        _keep_place(workspace, folder)
+        return
+    data = _loaded(competition, folder)
+    shape = competition.task.image_shape
+    dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
+    check_dataset(dataset, competition.task, str(folder))
+    _check_images(competition, data, dataset, str(folder))
+    _try_metric(competition, dataset.targets)
+    _rehearse(competition, dataset)
+    described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
+    value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
+    if known is not None and known["hash"] != value:
         raise UserError(
-            f"{workspace.folder} was made from other files than those in {folder}; "
-            f"choose another --workspace for these, or remove {workspace.folder}"
+            f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
+            f"choose another --workspace, or remove {workspace.folder}"
         )
-    if known is None or known.get("reader") != reader:
-        data = _loaded(competition, folder)
-        shape = competition.task.image_shape
-        dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
-        check_dataset(dataset, competition.task, str(folder))
-        _try_metric(competition, dataset.targets)
-        _rehearse(competition, dataset)
-        if known is not None and isinstance(data, Dataset) and known["hash"] != hash_dataset(dataset):
-            raise UserError(
-                f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
-                f"choose another --workspace, or remove {workspace.folder}"
-            )
-        save_dataset(data, workspace.data, source, reader, shape, folder, progress, jobs)
+    if isinstance(data, Samples):
+        save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
+    else:
+        save_dataset(data, workspace.data, source, reader, folder)
+
+
+def _is_there(workspace: Workspace, manifest: Mapping[str, Any]) -> bool:
+    """Are images that lie in files decoded, as far as the workspace keeps them?"""
+    if "decoded" not in manifest:
+        return True
+    decoded = read_manifest(workspace.decoded / manifest["decoded"])
+    return decoded is not None and (decoded["kept"] or not workspace.keeps_images)
+
+
+def _keep_place(workspace: Workspace, folder: Path) -> None:
+    """Note where the organisers' files lie, should they have been moved."""
+    path = workspace.data / MANIFEST
+    manifest, place = read_json(path), str(folder.resolve())
+    if manifest["inputs"].get("raw") != place:
+        write_json(path, manifest | {"inputs": manifest["inputs"] | {"raw": place}})
 
 
 def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
@@ -70,6 +101,19 @@ def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
         code = getsourcefile(competition.load)
         home = Path(code).parent if code else competition.folder
         raise UserError(f"{competition.name} can't load {folder}: {said_by(error, home)}") from error
+
+
+def _check_images(competition: Competition, data: Dataset | Samples, dataset: Dataset, where: str) -> None:
+    """UserError for arrays that aren't as the task says, or for more than 8 bits where code is handed in."""
+    for name in ("images", "test_images"):
+        images: np.ndarray = getattr(dataset, name)
+        if isinstance(data, Dataset) and (name == "images" or len(images)):
+            check_images(images, competition.task.image_shape, f"{where}: {name}")
+        if competition.try_submission is not None and images.dtype != np.uint8:
+            raise UserError(
+                f"{where}: {name} are {images.dtype} on the scale 0..255, and a code submission is given what lies in "
+                "the files: let load give 8-bit images, or hand in a file and leave out try_submission"
+            )
 
 
 def _try_metric(competition: Competition, targets: np.ndarray) -> None:

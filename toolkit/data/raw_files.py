@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 from toolkit.store import atomic, hash_file, hash_json
 
 COLUMNS = ("path", "size", "modified", "hash")  # within the folder; bytes; nanoseconds since 1970; of the content
+TOGETHER = 10_000  # files whose hashes are kept together
+SHOWN = 3  # files of each kind in one sentence
 
 
 def found_files(folder: Path) -> pd.DataFrame:
     """Path, size and modification time of each file below the folder, in the order of their paths; hidden ones are not
-    the organisers'.
+    the organisers'. None where there is no folder.
     """
-    rows = sorted(_files(str(folder), len(str(folder)) + 1))
+    rows = sorted(_files(str(folder), len(str(folder)) + 1)) if folder.is_dir() else []
     return pd.DataFrame(rows, columns=list(COLUMNS[:3]))
 
 
@@ -33,26 +36,57 @@ def _files(folder: str, cut: int) -> Iterator[tuple[str, int, int]]:
                 yield entry.path[cut:].replace(os.sep, "/"), stat.st_size, stat.st_mtime_ns
 
 
-def listed(folder: Path, kept: Path, progress: Progress = SILENT) -> pd.DataFrame:
+def listed(folder: Path, kept: Path, progress: Progress = SILENT, source: str | None = None) -> pd.DataFrame:
     """The files below the folder with the hash of their content, which is kept in the table `kept`.
 
-    A file is read again where its size or its modification time is another than in the table.
+    A file is read again where its size or its modification time is another than in the table. source: what
+    `source_of` has to say of them; UserError, naming files, where it says something else.
     """
     files = found_files(folder)
     known = pd.read_parquet(kept) if kept.exists() else pd.DataFrame(columns=list(COLUMNS))
     files = files.merge(known, how="left", on=list(COLUMNS[:3]))
+    if not len(files):
+        return files
     new = files.index[files["hash"].isna()]
-    if len(new):
-        with progress.counting("reading files", len(new)) as done, ThreadPoolExecutor() as readers:
-            hashes = []
-            for value in readers.map(lambda name: hash_file(folder / name), files["path"][new]):
+    with progress.counting("reading files", len(new)) as done, ThreadPoolExecutor() as readers:
+        for begin in range(0, len(new), TOGETHER):
+            rows, hashes = new[begin : begin + TOGETHER], []
+            for value in readers.map(lambda name: hash_file(folder / name), files["path"][rows]):
                 hashes.append(value)
                 done(1)
-        files.loc[new, "hash"] = hashes
+            files.loc[rows, "hash"] = hashes
+            if source is None:  # a kill costs no more than these
+                _keep(files.dropna(), kept)
+    if source is not None and source_of(files) != source:
+        raise UserError(
+            f"{kept.parent} was made from other files than those in {folder}{differences(known, files)}; bring the "
+            f"old ones back, choose another --workspace for these, or remove {kept.parent}"
+        )
     if len(new) or len(files) != len(known):
-        with atomic(kept) as partial:
-            files.to_parquet(partial, index=False)
+        _keep(files, kept)
     return files
+
+
+def _keep(files: pd.DataFrame, kept: Path) -> None:
+    with atomic(kept) as partial:
+        files.to_parquet(partial, index=False)
+
+
+def differences(before: pd.DataFrame, now: pd.DataFrame) -> str:
+    """What became of files, such as ` (1 changed: a.jpg; 2 are new: b.jpg, c.jpg)`; nothing where none has stayed."""
+    both = before.merge(now, how="outer", on="path", suffixes=("", "_now"))
+    there, here = both["hash"].notna(), both["hash_now"].notna()
+    same = both["hash"] == both["hash_now"]
+    if not same.any():
+        return ""
+    kinds = {"changed": there & here & ~same, "new": ~there, "missing": ~here}
+    parts = [f"{found.sum():,} {kind}: {_some(both['path'][found])}" for kind, found in kinds.items() if found.any()]
+    return f" ({'; '.join(parts)})"
+
+
+def _some(paths: pd.Series) -> str:
+    names = paths.head(SHOWN).tolist()
+    return ", ".join([*names, "…"] if len(paths) > SHOWN else names)
 
 
 def source_of(files: pd.DataFrame) -> str:

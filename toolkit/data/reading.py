@@ -1,14 +1,13 @@
-"""The organisers' files: arrays, images and tables, checked; each fault is one sentence that names its place."""
+"""The organisers' arrays, checked; each fault is one sentence that names its place."""
 
 import zipfile
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
 
 import numpy as np
 
-from toolkit.errors import UserError, listed
+from toolkit.errors import UserError
 from toolkit.probabilities import chunks
 
 
@@ -77,50 +76,6 @@ def label_array(array: np.ndarray, classes: int, where: str) -> np.ndarray:
     if array.ndim != 1:
         raise UserError(f"{where} has shape {array.shape}, expected (n,) or (n, 1)")
     return _to_type(np.int64, array, classes - 1, where, "label", whole=True)
-
-
-def image_files(paths: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarray:
-    """uint8 (N, H, W, C) of image files, C 1 (grey) or 3 (RGB); those of another size are resized, by area.
-
-    UserError for a file that can't be read.
-    """
-    import cv2
-
-    height, width, channels = shape
-    images = np.empty((len(paths), *shape), np.uint8)
-    for image, path in zip(images, paths, strict=True):
-        read = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
-        if read is None:
-            reason = "is not an image that can be read" if path.exists() else "does not exist"
-            raise UserError(f"{path} {reason}; download the organisers' files again")
-        if read.shape[:2] != (height, width):
-            read = cv2.resize(read, (width, height), interpolation=cv2.INTER_AREA)
-        image[:] = read.reshape(shape)
-    return images
-
-
-def label_table(path: Path, columns: tuple[str, str], classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Names, and labels int64 (N,), of a CSV with a column of names and one of class names.
-
-    UserError, naming the line, where a class isn't known.
-    """
-    import pandas as pd
-
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; put the organisers' file there or point --data at its folder")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:
-        raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, it has {', '.join(map(str, table))}")
-    names, given = (table[name] for name in columns)
-    unknown = ~given.isin(classes)
-    if unknown.any():
-        row = int(unknown.to_numpy().argmax())
-        raise UserError(f"{path} line {row + 2}: {columns[1]} is {given[row]!r}, expected {listed(classes)}")
-    return names.tolist(), pd.Index(classes).get_indexer(pd.Index(given)).astype(np.int64)
 
 
 def _to_type(kind: type, array: np.ndarray, top: int, where: str, noun: str, whole: bool) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.data.image_rows import ImageRows, picked
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import values_of
 from toolkit.probabilities import as_stored
@@ -16,15 +17,16 @@ from toolkit.top_k import TopK
 @torch.inference_mode()
 def predict(
     model: nn.Module,
-    images: np.ndarray,
+    images: ImageRows,
     scored: Sequence[int],
     device: torch.device,
     precision: str,
     batch: int = 128,
     kept: np.dtype | None = None,
 ) -> np.ndarray:
-    """Values float32 (N, channels, ...) of uint8 images (N, H, W, C): probabilities, 0 of classes that aren't scored,
-    or numbers in their own units. kept: the type that they are stored in, as they are then where classes are many.
+    """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
+    aren't scored, or numbers in their own units. kept: the type that they are stored in, as they are then where
+    classes are many.
     """
     model.eval()
     outputs: Any = getattr(model, "outputs", ())
@@ -50,7 +52,7 @@ def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def batches(images: np.ndarray, size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Images uint8 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
+def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
     for start in range(0, len(images), size):
-        yield torch.from_numpy(np.array(images[start : start + size])).to(device).permute(0, 3, 1, 2)
+        yield torch.from_numpy(np.array(picked(images, np.s_[start : start + size]))).to(device).permute(0, 3, 1, 2)

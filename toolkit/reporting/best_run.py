@@ -82,7 +82,7 @@ def stress_section(run: Run) -> Section:
             "Stress", [], f"No stress score was measured for the best run: `train --recipe {run.recipe_path}`."
         )
     clean = metrics["clean"]["score"]
-    families = {member.name: member.family for member in suite(run.labelled.images.shape[3])}
+    families = {member.name: member.family for member in suite(run.labelled.competition.rgb)}
     sign = run.labelled.competition.metric.sign
     scores = _known(stress["by_corruption"], sign)
     weak = ", ".join(f"{name.replace('_', ' ')} {number(scores[name], digits=3)}" for name in list(scores)[:WEAK])

@@ -34,7 +34,7 @@ def predict_out_of_fold(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Places `at` in `rows` and the probabilities float32 (n, C, ...) there, each by the network of its own fold.
 
-    rows: of the data, any of them any number of times, all in a fold. alter(at): images uint8 (n, H, W, C) in place of
+    rows: of the data, any of them any number of times, all in a fold. alter(at): images (n, H, W, C) in place of
     those of rows[at]; BATCH of them are asked for at a time, fold by fold, in the order of `rows`. networks: of the
     folds, where they are loaded already.
     """

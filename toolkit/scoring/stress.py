@@ -27,6 +27,7 @@ from toolkit.scoring.decided import mixed_decisions, tally_by_fold
 from toolkit.scoring.out_of_fold import predict_out_of_fold
 from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, ladder, score_triples
 from toolkit.store import atomic, read_manifest, write_manifest
+from toolkit.task import Rgb
 from toolkit.top_k import TopK
 
 SHARE = 0.25  # of the time of a training that its stress score may take
@@ -46,7 +47,7 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     """
     begun = time.time()
     triples = all_triples(run.labelled)
-    counts = ladder(len(triples), count_cells(run.labelled.images.shape[3]))
+    counts = ladder(len(triples), count_cells(run.labelled.competition.rgb))
     gathered = _Gathered(run, device, triples)
     done, count = 0, counts[-1] if seconds is not None else len(triples)
     while count > done:
@@ -64,12 +65,12 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     return {**result, "seconds": time.time() - begun}, evidence
 
 
-def suite_seconds(images: np.ndarray, samples: int, image: float) -> float:
+def suite_seconds(images: np.ndarray, samples: int, image: float, rgb: Rgb) -> float:
     """Seconds that so many samples take under the whole suite, a prediction taking `image` seconds; measured."""
     begun = time.time()
     some = np.resize(images[:BATCH], (BATCH, *images.shape[1:]))
-    stressed(some, None, SEED)
-    return samples * count_cells(images.shape[3]) * (image + (time.time() - begun) / BATCH)
+    stressed(some, None, SEED, rgb)
+    return samples * count_cells(rgb) * (image + (time.time() - begun) / BATCH)
 
 
 class _Gathered:
@@ -113,7 +114,7 @@ class _Gathered:
         labelled, rows = self.run.labelled, self.triples[at, 0]
         images = torch.from_numpy(labelled.images[rows]).to(self.device).permute(0, 3, 1, 2)
         masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
-        images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, rows)
+        images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, labelled.competition.rgb, rows)
         return images.permute(0, 2, 3, 1).cpu().numpy(), masks
 
     def _keep(self, at: np.ndarray, predicted: np.ndarray, masks: torch.Tensor | None) -> None:
@@ -208,11 +209,14 @@ def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] |
     return score_triples(labelled, evidence, len(triples), decided)
 
 
-def stressed(images: np.ndarray, masks: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def stressed(
+    images: np.ndarray, masks: np.ndarray | None, seed: int, rgb: Rgb
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Each sample under one random member of the suite at a random severity, for stopping by the stress score.
 
-    images: uint8 (N, H, W, C); masks: uint8 (N, H, W). What happens to a sample follows from (seed, its place).
+    images: uint8 or float16 (N, H, W, C); masks: uint8 (N, H, W). What happens to a sample follows from (seed, its
+    place).
     """
-    cells = count_cells(images.shape[3])
+    cells = count_cells(rgb)
     chosen = np.array([np.random.default_rng([seed, at]).integers(cells) for at in range(len(images))], np.int64)
-    return corrupt_arrays(images, masks, chosen, seed, np.arange(len(images)))
+    return corrupt_arrays(images, masks, chosen, seed, rgb, np.arange(len(images)))

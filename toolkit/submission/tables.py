@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.data.run_lengths import from_run_lengths
 from toolkit.decisions.decide import packed
 from toolkit.errors import UserError
 from toolkit.metrics.lists import PAD
-from toolkit.submission.writers import from_run_lengths
 from toolkit.task import UNKNOWN
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from toolkit.data.run_lengths import run_lengths
 from toolkit.errors import UserError
 from toolkit.task import UNKNOWN
 
@@ -135,34 +136,6 @@ def zipped(path: Path, name: str) -> Iterator[BinaryIO]:
         member.external_attr = 0o644 << 16
         with archive.open(member, "w", force_zip64=True) as packed, io.BufferedWriter(packed, 1 << 20) as file:
             yield file
-
-
-def run_lengths(mask: np.ndarray) -> str:
-    """`start length start length …` of the true pixels of a mask (H, W), as Kaggle's competitions ask.
-
-    Pixels are counted from 1, down the first column, then the next; an empty mask gives an empty text.
-    """
-    flat = np.concatenate([[False], mask.astype(bool).ravel(order="F"), [False]])
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    edges[1::2] -= edges[::2]
-    return " ".join(map(str, edges))
-
-
-def from_run_lengths(text: str, shape: tuple[int, int]) -> np.ndarray:
-    """The mask bool (H, W) of `run_lengths`; ValueError where runs overlap, are out of order or leave the image."""
-    numbers = np.array(text.split(), np.int64)
-    if len(numbers) % 2:
-        raise ValueError(f"{len(numbers)} numbers are no pairs of start and length")
-    starts, lengths = numbers[::2] - 1, numbers[1::2]
-    ends = starts + lengths
-    if (lengths < 1).any() or (starts < np.concatenate([[0], ends[:-1]])).any():
-        raise ValueError("runs must be longer than 0, in order, and not overlap")
-    if len(ends) and ends[-1] > shape[0] * shape[1]:
-        raise ValueError(f"a run ends at pixel {ends[-1]}, the image has {shape[0] * shape[1]}")
-    flat = np.zeros(shape[0] * shape[1] + 1, np.int8)
-    flat[starts] += 1
-    np.add.at(flat, ends, -1)
-    return np.cumsum(flat[:-1]).astype(bool).reshape(shape, order="F")
 
 
 def write_run_lengths(

@@ -4,15 +4,18 @@ Every draw follows from (seed, fold, epoch, step), so a batch is the same whenev
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 
 from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import Dataset
+from toolkit.data.image_rows import picked
 from toolkit.data.targets import holds
+from toolkit.probabilities import chunks
 from toolkit.recipe import Recipe
-from toolkit.task import Numbers, Task
+from toolkit.task import Numbers, Rgb, Task
 
 ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
 RESIDENT = 0.5  # of a GPU's free memory may hold images
@@ -28,7 +31,7 @@ def seed_of(purpose: int, *numbers: int) -> int:
 
 
 class Batches:
-    """Batches of `rows`: images (B, C, H, W), uint8 or float32 on the scale 0..255, and targets, on `device`."""
+    """Batches of `rows`: images (B, C, H, W), uint8 or floats on the scale 0..255, and targets, on `device`."""
 
     def __init__(
         self,
@@ -40,8 +43,10 @@ class Batches:
         scored: Sequence[int],
         memory_format: torch.memory_format = torch.channels_last,
         task: Task | None = None,
+        rgb: Rgb = (),
     ) -> None:
         self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
+        self.rgb = rgb
         # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
         self.steps = max(1, len(rows) // recipe.batch_size)
         self.chances: np.ndarray | None = None
@@ -49,19 +54,23 @@ class Batches:
             self.chances = sampling_chances(dataset.targets[rows], recipe.sampling, scored, task)
         self.images, self.targets = dataset.images, dataset.targets
         size = dataset.images.nbytes + dataset.targets.nbytes
-        # on a CPU the memory map is as near as memory gets
         self.resident = device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
         if self.resident:
-            self.resident_images = torch.from_numpy(np.array(dataset.images)).to(device)
-            self.resident_targets = torch.from_numpy(np.array(dataset.targets)).to(device)
+            self.images, self.targets = (_on_device(part, device) for part in (dataset.images, dataset.targets))
+        self.reader = ThreadPoolExecutor(1)
+        self.ahead: dict[tuple[int, int], Future[Batch]] = {}  # what is read while the batch before is trained on
+        self.order: tuple[int, np.ndarray] = (-1, rows)  # of an epoch
 
     def chosen(self, epoch: int, step: int) -> np.ndarray:
         """The rows of a batch, in no order: neighbours are mixed, and a part of a batch has statistics of its own."""
-        rng = generator(ORDER, self.recipe.seed, self.fold, epoch)
-        if self.chances is None:
-            order = rng.permutation(self.rows)
-        else:
-            order = rng.choice(self.rows, len(self.rows), p=self.chances)
+        of, order = self.order
+        if of != epoch:
+            rng = generator(ORDER, self.recipe.seed, self.fold, epoch)
+            if self.chances is None:
+                order = rng.permutation(self.rows)
+            else:
+                order = rng.choice(self.rows, len(self.rows), p=self.chances)
+            self.order = epoch, order
         result: np.ndarray = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
         return result
 
@@ -69,23 +78,42 @@ class Batches:
         return seed_of(AUGMENT, self.recipe.seed, self.fold, epoch, step)
 
     def __getitem__(self, at: tuple[int, int]) -> Batch:
-        rows = self.chosen(*at)
-        if self.resident:
-            index = torch.from_numpy(rows).to(self.device)
-            images, targets = self.resident_images[index], self.resident_targets[index]
-        else:
-            images, targets = (gather(part, rows).to(self.device) for part in (self.images, self.targets))
+        images, targets = (part.to(self.device, non_blocking=True) for part in self._read(at))
         seed = self.augment_seed(*at)
-        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed)
+        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed, self.rgb)
         return images.contiguous(memory_format=self.memory_format), targets
+
+    def _read(self, at: tuple[int, int]) -> Batch:
+        """Images and targets of a batch as they are; those of the next one are read meanwhile."""
+        if self.resident:
+            index = torch.from_numpy(self.chosen(*at)).to(self.device)
+            return self.images[index], self.targets[index]
+        waited = self.ahead.pop(at, None)
+        found = self._gather(at) if waited is None else waited.result()
+        epoch, step = at
+        following = (epoch, step + 1) if step + 1 < self.steps else (epoch + 1, 0)
+        if following[0] < self.recipe.schedule.epochs:
+            self.ahead = {following: self.reader.submit(self._gather, following)}
+        return found
+
+    def _gather(self, at: tuple[int, int]) -> Batch:
+        rows = self.chosen(*at)
+        images, targets = (gather(part, rows) for part in (self.images, self.targets))
+        return (images.pin_memory(), targets.pin_memory()) if self.device.type == "cuda" else (images, targets)
 
 
 def gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-    """array[rows], read in the order in which it lies: a memory map is read from front to back."""
-    order = np.argsort(rows)
-    result = np.empty((len(rows), *array.shape[1:]), array.dtype)
-    result[order] = array[rows[order]]
-    return torch.from_numpy(result)
+    """array[rows], of what may lie on the disk."""
+    return torch.from_numpy(picked(array, rows))
+
+
+def _on_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """All of it, though it may be larger than the memory that isn't the device's."""
+    first = torch.from_numpy(picked(array, np.s_[:0]))
+    made = torch.empty(array.shape, dtype=first.dtype, device=device)
+    for at in chunks(len(array)):
+        made[at] = torch.from_numpy(picked(array, at))
+    return made
 
 
 def sampling_chances(targets: np.ndarray, power: float, scored: Sequence[int], task: Task | None = None) -> np.ndarray:

@@ -17,6 +17,7 @@ from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.dataset import Dataset, open_dataset, relabel
+from toolkit.data.image_rows import Chosen
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
@@ -117,21 +118,23 @@ class Training:
             contents = describe(dataset.targets[rows], task)
             part = assign(contents, job.train_groups, 1, job.fold, STOP_SHARE)
             rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
+        memory, rgb = self.settings.memory_format, competition.rgb
         self.batches = Batches(
-            dataset, rows, self.recipe, job.fold, self.device, competition.scored, self.settings.memory_format, task
+            dataset, rows, self.recipe, job.fold, self.device, competition.scored, memory, task, rgb
         )
         # of rare classes, for copy-paste
         self.counts = class_counts(dataset.targets[rows], task) if task.exclusive else None
         scale: Scale | None = getattr(self.model, "scale", None)
         if scale is not None:
             scale.learn(dataset.targets[rows])
-        if not task.exclusive:
-            check_channels(self.model, competition, self.device)
+        check_channels(self.model, competition, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
         self.teacher = (
-            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, task.outputs) if job.teacher else None
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs)
+            if job.teacher
+            else None
         )
         self.soft_loss = build_soft_task_loss(task, competition.scored, scale)
         self.replica = distributed.Replica()
@@ -279,8 +282,8 @@ class Training:
         """The frozen backbone's, of all images; None where they aren't kept, or a head takes more than those."""
         if self.job.features is None or self.competition.task.masks or not hasattr(self.model.body, "head"):
             return None
-        images = self.dataset.images
-        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features)
+        images, rgb = self.dataset.images, self.competition.rgb
+        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features, rgb)
 
     def _featured(self, features: np.ndarray, epoch: int, step: int) -> Batch:
         """A batch of features in place of images, each row in one of its versions."""
@@ -317,7 +320,7 @@ class Training:
     def trained(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""
         self.model.load_state_dict(weights)
-        images, kept = self.dataset.images[rows], value_type(self.competition.task)
+        images, kept = Chosen(self.dataset.images, rows), value_type(self.competition.task)
         scored, precision = self.competition.scored, self.recipe.precision
         probabilities = predict(self.model, images, scored, self.device, precision, kept=kept)
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
@@ -329,7 +332,7 @@ class Training:
         """
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights or self.current())
-        images, truth = self.dataset.images[rows], self.truth[rows]
+        images, truth = Chosen(self.dataset.images, rows), self.truth[rows]
         values = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
         self.model.load_state_dict(before)
         groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])

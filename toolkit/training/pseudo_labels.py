@@ -21,7 +21,7 @@ from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
-from toolkit.task import IGNORED, Output
+from toolkit.task import IGNORED, Output, Rgb
 from toolkit.top_k import TopK
 from toolkit.training.batches import PSEUDO, gather, generator, seed_of
 from toolkit.training.task_losses import sureness
@@ -50,9 +50,10 @@ class Teacher:
         recipe: Recipe,
         fold: int,
         device: torch.device,
+        rgb: Rgb = (),
         outputs: Sequence[Output] = (),
     ) -> None:
-        self.outputs = outputs
+        self.rgb, self.outputs = rgb, outputs
         self.images, self.stored = dataset.test_images, open_probabilities(taught)
         self.recipe, self.fold, self.device = recipe, fold, device
         self.augment = replace(recipe.augment, copy_paste=0.0)
@@ -71,7 +72,7 @@ class Teacher:
         size = shape[1:].numel()
         places = torch.arange(size, dtype=torch.int32, device=self.device).reshape(shape[1:]).expand(shape)
         seed = seed_of(PSEUDO, self.recipe.seed, self.fold, epoch, step, 1)
-        images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed)
+        images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed, self.rgb)
         # only now, as a warp takes numbers below 2 ** 24, which the places of a whole batch may exceed
         first_places = torch.arange(0, shape.numel(), size, dtype=torch.int32, device=self.device)
         places = places + first_places.reshape(-1, *(1,) * (places.ndim - 1)) * (places > OUTSIDE)

@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from tests.small import drawing
-from toolkit import Competition, Dataset, Numbers, Prediction, Recipe, Rmse, read_columns, write_columns
+from toolkit import Competition, Numbers, Prediction, Recipe, Rmse, Samples, read_columns, target_table, write_columns
 
 TASK = Numbers(("weight", "length"), drawing.SHAPE)
 
@@ -27,10 +27,8 @@ def practice(folder: Path, seed: int, size: int) -> None:
     drawing.practice_data(folder, seed, size, draw, write)
 
 
-def load(folder: Path) -> Dataset:
-    (_, images), (ids, tests) = drawing.pictures(folder / "train"), drawing.pictures(folder / "test")
-    rows, targets = np.arange(len(images)), drawing.table(folder)[list(TASK.targets)].to_numpy(np.float32)
-    return Dataset(images, targets, rows, rows, tests, np.array(ids))
+def load(folder: Path) -> Samples:
+    return drawing.samples(folder, target_table(folder / "train.csv", TASK)[1])
 
 
 def build_model(recipe: Recipe) -> nn.Module:

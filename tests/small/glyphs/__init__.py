@@ -8,12 +8,13 @@ from torch import nn
 from tests.small import drawing
 from toolkit import (
     Competition,
-    Dataset,
     Heads,
     Prediction,
     Recipe,
+    Samples,
     WeightedMacroRecall,
     read_rows,
+    target_table,
     write_csv,
     write_rows,
 )
@@ -45,10 +46,8 @@ def practice(folder: Path, seed: int, size: int) -> None:
     drawing.practice_data(folder, seed, size, draw, write)
 
 
-def load(folder: Path) -> Dataset:
-    (_, images), (ids, tests) = drawing.pictures(folder / "train"), drawing.pictures(folder / "test")
-    rows = np.arange(len(images))
-    return Dataset(images, drawing.table(folder)[list(PARTS)].to_numpy(), rows, rows, tests, np.array(ids))
+def load(folder: Path) -> Samples:
+    return drawing.samples(folder, target_table(folder / "train.csv", TASK)[1])
 
 
 def build_model(recipe: Recipe) -> nn.Module:

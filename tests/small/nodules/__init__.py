@@ -6,7 +6,17 @@ import numpy as np
 from torch import nn
 
 from tests.small import drawing
-from toolkit import Classification, Competition, Dataset, LogLoss, Prediction, Recipe, read_columns, write_columns
+from toolkit import (
+    Classification,
+    Competition,
+    LogLoss,
+    Prediction,
+    Recipe,
+    Samples,
+    read_columns,
+    target_table,
+    write_columns,
+)
 
 TASK = Classification(("none", "nodule"), drawing.SHAPE)
 
@@ -26,10 +36,8 @@ def practice(folder: Path, seed: int, size: int) -> None:
     drawing.practice_data(folder, seed, size, draw, write)
 
 
-def load(folder: Path) -> Dataset:
-    (_, images), (ids, tests) = drawing.pictures(folder / "train"), drawing.pictures(folder / "test")
-    rows = np.arange(len(images))
-    return Dataset(images, drawing.table(folder)["target"].to_numpy(), rows, rows, tests, np.array(ids))
+def load(folder: Path) -> Samples:
+    return drawing.samples(folder, target_table(folder / "train.csv", TASK)[1])
 
 
 def build_model(recipe: Recipe) -> nn.Module:

@@ -6,7 +6,17 @@ import numpy as np
 from torch import nn
 
 from tests.small import drawing
-from toolkit import Competition, Dataset, Grades, Prediction, QuadraticKappa, Recipe, read_labels, write_csv
+from toolkit import (
+    Competition,
+    Grades,
+    Prediction,
+    QuadraticKappa,
+    Recipe,
+    Samples,
+    read_labels,
+    target_table,
+    write_csv,
+)
 
 TASK = Grades(("0", "1", "2", "3", "4"), drawing.SHAPE)
 SHARES = (0.4, 0.1, 0.25, 0.1, 0.15)  # as uneven as they are in such data
@@ -35,10 +45,8 @@ def practice(folder: Path, seed: int, size: int) -> None:
     drawing.practice_data(folder, seed, size, draw, write)
 
 
-def load(folder: Path) -> Dataset:
-    (_, images), (ids, tests) = drawing.pictures(folder / "train"), drawing.pictures(folder / "test")
-    rows = np.arange(len(images))
-    return Dataset(images, drawing.table(folder)["level"].to_numpy(), rows, rows, tests, np.array(ids))
+def load(folder: Path) -> Samples:
+    return drawing.samples(folder, target_table(folder / "train.csv", TASK)[1])
 
 
 def build_model(recipe: Recipe) -> nn.Module:

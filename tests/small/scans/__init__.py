@@ -6,8 +6,18 @@ import numpy as np
 from torch import nn
 
 from tests.small import drawing
-from toolkit import Competition, Dataset, Labels, Prediction, Recipe, RocAuc, read_columns, write_columns, write_csv
-from toolkit.task import MISSING
+from toolkit import (
+    Competition,
+    Labels,
+    Prediction,
+    Recipe,
+    RocAuc,
+    Samples,
+    read_columns,
+    target_table,
+    write_columns,
+    write_csv,
+)
 
 TASK = Labels(("oedema", "nodule", "mass"), drawing.SHAPE)
 EACH = 3  # scans of a patient
@@ -34,11 +44,9 @@ def practice(folder: Path, seed: int, size: int) -> None:
     drawing.practice_data(folder, seed, size, draw, write)
 
 
-def load(folder: Path) -> Dataset:
-    (_, images), (ids, tests) = drawing.pictures(folder / "train"), drawing.pictures(folder / "test")
-    table = drawing.table(folder)
-    targets = table[list(TASK.labels)].fillna(MISSING).to_numpy(np.int8)
-    return Dataset(images, targets, np.arange(len(images)), table["patient"].to_numpy(), tests, np.array(ids))
+def load(folder: Path) -> Samples:
+    _, targets = target_table(folder / "train.csv", TASK)
+    return drawing.samples(folder, targets, drawing.table(folder)["patient"].to_numpy())
 
 
 def build_model(recipe: Recipe) -> nn.Module:

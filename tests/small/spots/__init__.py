@@ -8,12 +8,14 @@ from torch import nn
 from tests.small import drawing
 from toolkit import (
     Competition,
-    Dataset,
     MeanDice,
     OverlappingMasks,
     Prediction,
     Recipe,
+    Samples,
+    image_folder,
     read_run_lengths,
+    run_length_masks,
     write_run_lengths,
 )
 
@@ -38,11 +40,10 @@ def practice(folder: Path, seed: int, size: int) -> None:
     drawing.practice_data(folder, seed, size, draw, write)
 
 
-def load(folder: Path) -> Dataset:
-    (names, images), (ids, tests) = drawing.pictures(folder / "train"), drawing.pictures(folder / "test")
-    rows = np.arange(len(images))
-    targets = read_run_lengths(folder / "train.csv", names, drawing.SHAPE[:2], TASK.labels)
-    return Dataset(images, targets, rows, rows, tests, np.array(ids))
+def load(folder: Path) -> Samples:
+    images, tests = image_folder(folder / "train"), image_folder(folder / "test")
+    masks = run_length_masks(folder / "train.csv", images.stems, TASK, images, ("id", "class", "rle"))
+    return Samples(images, masks.fitted(TASK.image_shape), test_images=tests)
 
 
 def build_model(recipe: Recipe) -> nn.Module:

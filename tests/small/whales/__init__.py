@@ -10,11 +10,11 @@ from toolkit import (
     MAP,
     Classification,
     Competition,
-    Dataset,
     Prediction,
     Recipe,
-    label_table,
+    Samples,
     read_lists,
+    target_table,
     write_csv,
     write_lists,
 )
@@ -41,11 +41,8 @@ def practice(folder: Path, seed: int, size: int) -> None:
     drawing.practice_data(folder, seed, size, draw, write)
 
 
-def load(folder: Path) -> Dataset:
-    (_, images), (ids, tests) = drawing.pictures(folder / "train"), drawing.pictures(folder / "test")
-    _, whose = label_table(folder / "train.csv", ("id", "whale"), (*TASK.classes, NEW))
-    rows, known = np.arange(len(images)), whose < len(TASK.classes)
-    return Dataset(images, np.where(known, whose, UNKNOWN), rows, rows, tests, np.array(ids))
+def load(folder: Path) -> Samples:
+    return drawing.samples(folder, target_table(folder / "train.csv", TASK)[1])
 
 
 def build_model(recipe: Recipe) -> nn.Module:

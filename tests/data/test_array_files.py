@@ -1,0 +1,134 @@
+"""Rows of one file are images, whatever the file; what isn't there is named."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from toolkit.data.array_files import array_files, opened, read_row
+from toolkit.data.image_files import ImageFiles
+from toolkit.errors import UserError
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (7, 4, 5, 3), np.uint8)
+GREYS = RNG.integers(0, 256, (7, 4, 5), np.uint8)
+FILES = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in IMAGES]
+
+
+def hdf5(path: Path, **arrays: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name.replace("__", "/")] = array
+
+
+def one_each(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for at, data in enumerate(FILES):
+            file[f"ISIC_{at}"] = np.void(data)
+
+
+def pixel_columns(path: Path) -> None:
+    frame = pd.DataFrame(GREYS.reshape(7, -1), columns=[f"pixel{at}" for at in range(20)]).assign(label=1)
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path, row_group_size=3)
+
+
+def as_text(path: Path) -> None:
+    texts = [" ".join(map(str, image.ravel())) for image in GREYS]
+    pd.DataFrame({"emotion": 0, "pixels": texts}).to_csv(path, index=False)
+
+
+def as_bytes(path: Path) -> None:
+    pd.DataFrame({"image": [{"bytes": data, "path": "x"} for data in FILES]}).to_parquet(path, row_group_size=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "given", "expected"),
+    [
+        ("a.npy", lambda path: np.save(path, IMAGES), {}, IMAGES),
+        ("a.npz", lambda path: np.savez(path, x=IMAGES), {}, IMAGES),
+        ("a.npz", lambda path: np.savez(path, x=IMAGES, y=GREYS), {"key": "y"}, GREYS),
+        ("a.npz", lambda path: np.savez(path, x=np.asfortranarray(IMAGES)), {}, IMAGES),
+        ("a.npz", lambda path: np.savez_compressed(path, x=IMAGES.astype(np.int64)), {}, IMAGES),
+        ("a.h5", lambda path: hdf5(path, x=IMAGES), {}, IMAGES),
+        (
+            "a.hdf5",
+            lambda path: hdf5(path, x=IMAGES, part__y=GREYS.reshape(7, 20)),
+            {"key": "part/y", "shape": (4, 5)},
+            GREYS,
+        ),
+        ("a.hdf5", one_each, {}, IMAGES),
+        ("a.csv", pixel_columns, {"key": "pixel", "shape": (4, 5)}, GREYS),
+        ("a.parquet", pixel_columns, {"key": "pixel", "shape": (4, 5)}, GREYS),
+        ("a.csv", as_text, {"key": "pixels", "shape": (4, 5)}, GREYS),
+        ("a.parquet", as_bytes, {"key": "image"}, IMAGES),
+    ],
+)
+def test_rows_of_a_file_are_its_images(
+    name: str, write: Callable[[Path], object], given: dict[str, object], expected: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    write(path)
+    images = array_files(path, **given)  # type: ignore[arg-type]
+    assert len(images) == 7 and images.read is read_row
+    for at in (3, 0, 6, 5):
+        found = images.stored(at)
+        assert found.dtype == np.uint8 and (found == expected[at]).all()
+    assert (images[2:4].stored(1) == expected[3]).all()
+
+
+def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", IMAGES)
+    np.savez(tmp_path / "b.npz", x=IMAGES)
+    assert all(isinstance(opened(tmp_path / name, ""), np.memmap) for name in ("a.npy", "b.npz"))
+
+
+def test_a_file_that_changes_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    for images in (IMAGES, IMAGES[:3]):
+        np.save(path, images)
+        assert len(array_files(path)) == len(images) and (read_row(path, 2) == images[2]).all()
+
+
+def test_images_of_a_group_are_chosen_by_their_names(tmp_path: Path) -> None:
+    one_each(tmp_path / "a.h5")
+    found: ImageFiles = array_files(tmp_path / "a.h5").chosen(["ISIC_5", "ISIC_2"])
+    assert (found.stored(0) == IMAGES[5]).all() and (found.stored(1) == IMAGES[2]).all()
+
+
+def test_deep_arrays_stay_deep(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", GREYS.astype(np.int64) + 200)
+    assert array_files(tmp_path / "a.npy", values=(0, 500)).stored(0).dtype == np.int64
+    np.save(tmp_path / "b.npy", GREYS.astype(np.float32))
+    assert array_files(tmp_path / "b.npy").stored(0).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "given", "said"),
+    [
+        ("a.npz", lambda path: np.savez(path, x=IMAGES, y=GREYS), {}, "has x, y: say by `key`"),
+        ("a.npz", lambda path: np.savez(path, x=IMAGES), {"key": "z"}, "has no array 'z', it has x"),
+        ("a.h5", lambda path: hdf5(path, x=IMAGES, y=GREYS[:, 0, 0]), {}, "has x, y: say by `key`"),
+        ("a.h5", lambda path: hdf5(path, x=IMAGES), {"key": "z"}, "has no 'z', it has x"),
+        ("a.h5", lambda path: path.write_bytes(b"x" * 99), {}, "a.h5 can't be read: "),
+        ("a.npy", lambda path: path.write_bytes(b""), {}, "a.npy can't be read: "),
+        ("a.csv", pixel_columns, {}, "has the columns pixel0, .*: say by `key`"),
+        ("a.dat", lambda path: path.write_bytes(b"x"), {}, "a.dat has no known suffix, expected .npy"),
+        ("a.npy", lambda path: None, {}, "a.npy does not exist, expected a file of images"),
+    ],
+)
+def test_a_file_that_lacks_what_is_asked_for_is_refused(
+    name: str, write: Callable[[Path], object], given: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    with pytest.raises(UserError, match=said):
+        array_files(tmp_path / name, **given)  # type: ignore[arg-type]
+
+
+def test_a_row_of_another_number_of_pixels_is_refused(tmp_path: Path) -> None:
+    as_text(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="row 2 has 20 pixels, expected 4 x 6"):
+        read_row(tmp_path / "a.csv", 2, key="pixels", shape=(4, 6))

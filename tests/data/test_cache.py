@@ -1,0 +1,180 @@
+"""Images in files become arrays on disk: once, whatever comes between, and not without a word where that can't be."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import START
+from tests.data.drawn_files import SHAPE, broken, drawn, drawn_slowly, stopped
+from tests.tiny import Heard
+from toolkit.data import cache
+from toolkit.data.cache import PART, decode, decode_all, fill, unreadable
+from toolkit.data.image_files import ImageFiles
+from toolkit.data.pictures import READ, hash_picture
+from toolkit.errors import UserError
+from toolkit.store import Workspace
+
+
+def files(log: Path, number: int, read: Callable[[Path, int, int], np.ndarray] = drawn, begin: int = 0) -> ImageFiles:
+    return ImageFiles([log] * number, np.arange(begin, begin + number), read)
+
+
+def both(log: Path, number: int, read: Callable[[Path, int, int], np.ndarray] = drawn) -> dict[str, ImageFiles]:
+    return {"images": files(log, number, read), "test_images": files(log, 3, begin=10_000)}
+
+
+def in_files(folder: Path, number: int) -> ImageFiles:
+    folder.mkdir()
+    paths = [folder / f"{row:03}.png" for row in range(number)]
+    for row, path in enumerate(paths):
+        cv2.imwrite(str(path), np.full((4, 6, 3), row + 1, np.uint8))
+    return ImageFiles(paths)
+
+
+def read_of(log: Path) -> list[int]:
+    return [int(line) for line in log.read_text().split()] if log.exists() else []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_all_images_are_there_with_their_hashes(jobs: int, tmp_path: Path) -> None:
+    images = files(tmp_path / "log", PART + 5)
+    assert fill(images, SHAPE, tmp_path / "images.npy", "crop", jobs=jobs) == []
+    found, pictures = np.load(tmp_path / "images.npy"), np.load(tmp_path / "pictures.npy")
+    wanted = np.stack([decode(images, row, SHAPE, "crop") for row in range(len(images))])
+    assert (found == wanted).all() and pictures.tolist() == list(map(hash_picture, wanted))
+
+
+def decode_marking_at_once(log: Path, workspace: Workspace, number: int) -> None:
+    """What a process does until it is killed."""
+    cache.MARKED = 0.0
+    decode_all(both(log, number, drawn_slowly), "key", workspace, SHAPE)
+
+
+def test_what_was_decoded_before_a_kill_is_not_decoded_again(tmp_path: Path) -> None:
+    log, workspace, number = tmp_path / "log", Workspace(tmp_path, "killed"), 12 * PART
+    process = START.Process(target=decode_marking_at_once, args=(log, workspace, number))
+    process.start()
+    while len(read_of(log)) < 5 * PART:
+        time.sleep(0.002)
+    assert process.pid is not None
+    os.kill(process.pid, 9)
+    process.join()
+    before = len(read_of(log))
+    assert before < number
+    folder = decode_all(both(log, number), "key", workspace, SHAPE)
+    again = read_of(log)[before:]
+    assert len(again) <= number + 3 - before + 2 * PART and 10_000 in again
+    whole = decode_all(both(tmp_path / "other", number), "key", Workspace(tmp_path, "whole"), SHAPE)
+    for name in ("images", "test_images", "pictures", "test_pictures"):
+        assert (folder / f"{name}.npy").read_bytes() == (whole / f"{name}.npy").read_bytes(), name
+    assert [path.name for path in workspace.decoded.iterdir() if path.is_dir()] == [folder.name]
+
+
+def test_one_kind_of_images_is_done_though_the_other_was_stopped(tmp_path: Path) -> None:
+    log, workspace = tmp_path / "log", Workspace(tmp_path, "stopped")
+    with pytest.raises(KeyboardInterrupt):
+        decode_all(both(log, 9) | {"test_images": files(log, 3, stopped)}, "key", workspace, SHAPE)
+    decode_all(both(log, 9), "key", workspace, SHAPE)
+    assert sorted(read_of(log)) == [*range(9), 10_000, 10_001, 10_002]
+
+
+def test_what_is_there_is_taken_and_what_is_of_other_files_is_not(tmp_path: Path) -> None:
+    log, workspace = tmp_path / "log", Workspace(tmp_path, "there")
+    folders = {decode_all(both(log, 2), "key", workspace, SHAPE) for _ in range(2)}
+    assert len(folders) == 1 and len(read_of(log)) == 5
+    decode_all(both(log, 3), "other", workspace, SHAPE)
+    decode_all(both(log, 3), "other", workspace, SHAPE, "stretch")
+    assert len(read_of(log)) == 5 + 6 + 6 and len(list(workspace.decoded.glob("*/images.npy"))) == 2
+
+
+def test_two_processes_that_want_one_size_decode_it_once(tmp_path: Path) -> None:
+    log, workspace = tmp_path / "log", Workspace(tmp_path, "two")
+    processes = [START.Process(target=decode_marking_at_once, args=(log, workspace, 64)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len(read_of(log)) == 64 + 3
+
+
+def test_hashes_alone_are_kept_where_the_disk_has_no_room_for_images(tmp_path: Path) -> None:
+    log, heard = tmp_path / "log", Heard()
+    frugal = Workspace(tmp_path, "frugal", keeps_images=False)
+    folder = decode_all(both(log, 9), "key", frugal, SHAPE, progress=heard)
+    assert not (folder / "images.npy").exists() and not str(heard)
+    hashes = (folder / "pictures.npy").read_bytes()
+    again = decode_all(both(log, 9), "key", Workspace(tmp_path, "frugal"), SHAPE)
+    assert again == folder and (folder / "images.npy").exists() and (folder / "pictures.npy").read_bytes() == hashes
+    assert decode_all(both(log, 9), "key", frugal, SHAPE) == folder and (folder / "images.npy").exists()
+
+
+def test_all_files_that_cant_be_read_are_named_at_once_and_can_be_left_out(tmp_path: Path) -> None:
+    images, tests = in_files(tmp_path / "train", 100), in_files(tmp_path / "test", 2)
+    for row in (3, *range(70, 81)):
+        images.paths[row].write_bytes(b"no picture")
+    tests.paths[1].unlink()
+    workspace, given = Workspace(tmp_path, "broken"), {"images": images, "test_images": tests}
+    with pytest.raises(UserError) as caught:
+        decode_all(given, "key", workspace, SHAPE)
+    first, *lines = str(caught.value).split("\n")
+    assert first == "13 of 102 images can't be read:"
+    assert lines[0].startswith(f"{images.paths[3]} ") and lines[9].startswith(f"{images.paths[78]} ")
+    assert lines[10] == f"… and 3 more, all of them in {workspace.unreadable}"
+    assert "skip_unreadable=True" in lines[11] and len(lines) == 12
+    listed = unreadable(workspace)
+    assert listed["row"].tolist() == [3, *range(70, 81), 1]
+    assert listed["part"].tolist() == ["training"] * 12 + ["test"]
+    assert listed["name"].iloc[-1] == str(tests.paths[1]) and listed["reason"].str.len().min() > 5
+
+    heard = Heard()
+    folder = decode_all(given, "key", workspace, SHAPE, progress=heard, skip=True)
+    assert "13 of 102 images can't be read: they are left out" in str(heard) and len(unreadable(workspace)) == 13
+    found, pictures = np.load(folder / "images.npy"), np.load(folder / "pictures.npy")
+    assert found[:, 0, 0, 0].tolist() == [0 if row == 3 or 70 <= row <= 80 else row + 1 for row in range(100)]
+    assert np.flatnonzero(pictures < READ).tolist() == [3, *range(70, 81)] and len(set(pictures)) == 100
+
+    for path in (*images.paths, *tests.paths):
+        cv2.imwrite(str(path), np.full((4, 6, 3), 9, np.uint8))
+    decode_all(given, "mended", workspace, SHAPE)
+    assert not workspace.unreadable.exists() and not len(unreadable(workspace))
+
+
+def test_where_no_file_can_be_read_that_is_said_at_once(tmp_path: Path) -> None:
+    log, workspace = tmp_path / "log", Workspace(tmp_path, "none")
+    images = {"images": files(log, 50 * PART, broken)}
+    with pytest.raises(UserError, match=r"^not one of the first 64 images can be read: .*log can't be read: KeyError"):
+        decode_all(images, "key", workspace, SHAPE)
+    assert len(read_of(log)) < 10 * PART
+
+
+def test_room_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, heard = tmp_path / "log", Heard()
+    one = 4 * 6 * 3 / 1e6
+    decode_all(both(log, 9), "key", Workspace(tmp_path, "room"), SHAPE, progress=heard)
+    assert str(heard).startswith(f"decoding 12 images to 4x6x3 takes {12 * one:.1f} MB in {tmp_path / 'room'}, ")
+    begun = len(read_of(log))
+    limited = Workspace(tmp_path, "room", max_disk=1000)
+    with pytest.raises(UserError, match=r"--max-disk is 0\.0 MB; give more, remove .* of other sizes, .*--no-cache"):
+        decode_all(both(log, 9), "key", limited, SHAPE, "crop")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
+    with pytest.raises(UserError, match=r"where 1\.0 GB are free and 1\.0 GB stay so; make room, or choose another"):
+        decode_all(both(log, 9), "key", Workspace(tmp_path, "room"), SHAPE, "crop")
+    assert len(read_of(log)) == begun
+    decode_all(both(log, 9), "key", Workspace(tmp_path, "room"), SHAPE)  # what is there takes nothing
+
+
+def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(UserError, match=r"images\.npy can't be written: No space left on device; make room"):
+        fill(files(tmp_path / "log", 9), SHAPE, tmp_path / "images.npy")

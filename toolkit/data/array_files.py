@@ -1,0 +1,200 @@
+"""Images that are rows of one file: of .npy, .npz, HDF5, Parquet or CSV; none is read before it is needed."""
+
+import zipfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from toolkit.data.image_files import ImageFiles
+from toolkit.data.image_reading import decoded
+from toolkit.data.reading import Npz
+from toolkit.errors import UserError
+
+
+class Rows(Protocol):
+    """N images: an array (h, w) or (h, w, channels) each, a row of pixels, their text, or the bytes of a file."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> Any: ...
+
+
+def array_files(path: Path, key: str = "", shape: Sequence[int] | None = None, **given: Any) -> ImageFiles:
+    """The images in a file, by their rows; given: other fields of ImageFiles.
+
+    key: of .npz and .h5 the array, which may be left out where there is one; of an .h5 that has a dataset for each
+    image the group they are in. Of .csv and .parquet the column that holds pixels as text or the bytes of a file, or
+    what the names of the columns of pixels begin with. shape: (h, w) or (h, w, channels) of pixels that lie in one
+    row. UserError for a file that doesn't have them.
+    """
+    options = {"key": key} | ({} if shape is None else {"shape": list(shape)})
+    rows = opened(path, key)
+    names = np.array(rows.names) if isinstance(rows, _Group) else given.pop("names", None)
+    return ImageFiles([path] * len(rows), np.arange(len(rows)), read_row, names=names, options=options, **given)
+
+
+def read_row(path: Path, row: int, least: int = 0, key: str = "", shape: Sequence[int] | None = None) -> np.ndarray:
+    """Image `row` of a file as it is stored; whole numbers wider than they need be as uint8.
+
+    ValueError where it has another number of pixels.
+    """
+    found = opened(path, key)[row]
+    if isinstance(found, dict):  # as data sets of Hugging Face have it
+        found = found["bytes"]
+    if isinstance(found, str):
+        found = np.array(found.split(), np.float64 if "." in found else np.int64)
+    if isinstance(found, bytes):
+        return decoded(found, least=least)
+    image = np.asarray(found)
+    if image.dtype.kind in "SV" and image.ndim == 0:
+        return decoded(bytes(image), least=least)
+    if image.ndim == 1 and shape is None and image.dtype == np.uint8:
+        return decoded(image.tobytes(), least=least)
+    if shape is not None:
+        if image.size != np.prod(shape):
+            raise ValueError(f"row {row} has {image.size} pixels, expected {' x '.join(map(str, shape))}")
+        image = image.reshape(shape)
+    if (
+        image.dtype in (np.int32, np.int64, np.uint32, np.uint64)
+        and 0 <= image.min(initial=0) <= image.max(initial=0) <= 255
+    ):
+        return image.astype(np.uint8)
+    return image
+
+
+def opened(path: Path, key: str) -> Rows:
+    if not path.is_file():
+        raise UserError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}, expected a file of images")
+    stat = path.stat()
+    return _opened(path, key, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, key: str, changed: int, size: int) -> Rows:
+    """Kept open, as opening costs more than a row."""
+    kinds = {
+        ".npy": _npy,
+        ".npz": _npz,
+        ".h5": _hdf5,
+        ".hdf5": _hdf5,
+        ".hdf": _hdf5,
+        ".parquet": _Parquet,
+        ".csv": _csv,
+    }
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(f"{path} has no known suffix, expected {', '.join(kinds)}")
+    try:
+        return kind(path, key)
+    except UserError:
+        raise
+    except Exception as error:  # of libraries that read it
+        raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from None
+
+
+def _npy(path: Path, key: str) -> Rows:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _npz(path: Path, key: str) -> Rows:
+    """In memory where it is packed, else from the disk."""
+    file = Npz(path)
+    key = key or _only(path, file.keys)
+    with zipfile.ZipFile(path) as archive:
+        member = archive.NameToInfo.get(f"{key}.npy")
+    if member is None or member.compress_type != zipfile.ZIP_STORED:
+        return file[key]
+    with open(path, "rb") as raw:
+        raw.seek(member.header_offset + 26)  # of a zip's local header: the lengths of name and extra field
+        lengths = np.frombuffer(raw.read(4), "<u2")
+        raw.seek(int(lengths.sum()), 1)
+        version = np.lib.format.read_magic(raw)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(raw)
+        if dtype.hasobject:
+            return file[key]
+        return np.memmap(path, dtype, "r", raw.tell(), shape, "F" if fortran else "C")
+
+
+class _Group:
+    """A dataset for each image, by their names."""
+
+    def __init__(self, group: Any) -> None:
+        self.group, self.names = group, sorted(group)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, row: int, /) -> Any:
+        return self.group[self.names[row]][()]
+
+
+def _hdf5(path: Path, key: str) -> Rows:
+    try:
+        import h5py
+    except ImportError:
+        raise UserError(f"{path} is an HDF5 file, which needs `pip install h5py`") from None
+    file = h5py.File(path, "r")
+    if key and key not in file:
+        raise UserError(f"{path} has no {key!r}, it has {', '.join(sorted(file)[:10])}")
+    found = file[key] if key else file
+    if not key and len(file) == 1:
+        found = file[_only(path, sorted(file))]
+    if isinstance(found, h5py.Dataset):
+        return found
+    kinds = {found[name].ndim for name in sorted(found)[:100] if isinstance(found[name], h5py.Dataset)}
+    if not key and kinds - {0, 1}:  # arrays side by side, such as images and labels, and not encoded images
+        raise UserError(f"{path} has {', '.join(sorted(file)[:10])}: say by `key` where the images are")
+    return _Group(found)
+
+
+class _Parquet:
+    """Rows of a Parquet file, one of its row groups in memory at a time."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        import pyarrow.parquet as parquet
+
+        self.file = parquet.ParquetFile(path)
+        self.columns = _pixel_columns(path, self.file.schema_arrow.names, key)
+        sizes = [self.file.metadata.row_group(group).num_rows for group in range(self.file.num_row_groups)]
+        self.ends = np.cumsum(sizes)
+        self.group = -1
+        self.table: Any = None
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def __getitem__(self, row: int, /) -> Any:
+        group = int(np.searchsorted(self.ends, row, side="right"))
+        if group != self.group:
+            table = self.file.read_row_group(group, self.columns)
+            whole = [column.to_numpy() for column in table.columns] if len(self.columns) > 1 else None
+            self.group, self.table = group, table.column(0) if whole is None else np.stack(whole, axis=1)
+        at = row - (int(self.ends[group - 1]) if group else 0)
+        return self.table[at] if len(self.columns) > 1 else self.table[at].as_py()
+
+
+def _csv(path: Path, key: str) -> Rows:
+    """In memory."""
+    import pandas as pd
+
+    columns = _pixel_columns(path, list(pd.read_csv(path, nrows=0).columns), key)
+    table = pd.read_csv(path, usecols=columns)
+    return table[columns[0]].to_numpy() if len(columns) == 1 else table[columns].to_numpy()
+
+
+def _pixel_columns(path: Path, names: list[str], key: str) -> list[str]:
+    found = [key] if key in names else [name for name in names if key and name.startswith(key)]
+    if not found:
+        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        raise UserError(f"{path} has the columns {shown}: say by `key` which hold the pixels")
+    return found
+
+
+def _only(path: Path, keys: list[str]) -> str:
+    if len(keys) != 1:
+        raise UserError(f"{path} has {', '.join(keys[:10]) or 'nothing'}: say by `key` where the images are")
+    return keys[0]

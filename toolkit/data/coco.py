@@ -1,0 +1,57 @@
+"""Masks in COCO's JSON: polygons and run lengths (https://cocodataset.org/#format-data)."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.data.masks import Masks, MaskTask, together
+from toolkit.errors import UserError
+
+
+def coco_masks(path: Path, task: MaskTask) -> tuple[list[str], Masks]:
+    """File names of the images, in the file's order, and their masks; categories are the task's classes or labels.
+
+    What no annotation covers is 0. UserError for categories that the task doesn't know, and annotations without masks.
+    """
+    try:
+        from pycocotools import mask as coding
+    except ImportError:
+        raise UserError(f"{path} has COCO's annotations, which need `pip install pycocotools`") from None
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; put the organisers' file there or point --data at its folder")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        categories = {one["id"]: one["name"] for one in content["categories"]}
+        images, annotations = content["images"], content["annotations"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} isn't COCO's JSON of images, annotations and categories: {error!r}") from None
+    of_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for one in annotations:
+        of_image[one["image_id"]].append(one)
+    unknown = {categories.get(one["category_id"], one["category_id"]) for one in annotations} - set(task.classes)
+    if unknown:
+        known = ", ".join(task.classes)
+        raise UserError(f"{path} has the category {sorted(map(str, unknown))[0]!r}, expected {known}")
+
+    def read(row: int) -> np.ndarray:
+        shape = (images[row]["height"], images[row]["width"])
+        parts = [("", np.zeros(shape, bool), "")]
+        for one in of_image[images[row]["id"]]:
+            where = f"{path}, annotation {one.get('id')}"
+            try:
+                given = one["segmentation"]
+                coded = coding.frPyObjects(given, *shape) if isinstance(given, list) or _plain(given) else given
+                mask = coding.decode(coding.merge(coded) if isinstance(coded, list) else coded).astype(bool)
+            except (KeyError, TypeError, ValueError, IndexError) as error:
+                raise UserError(f"{where} has no mask that can be read: {error!r}") from None
+            parts.append((categories[one["category_id"]], mask, where))
+        return together(parts, task)
+
+    return [one["file_name"] for one in images], Masks(len(images), read)
+
+
+def _plain(given: dict[str, Any]) -> bool:
+    return isinstance(given["counts"], list)

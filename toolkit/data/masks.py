@@ -1,0 +1,199 @@
+"""Masks that lie in files or tables: read one at a time, each as large as its image, in the form of the task."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image
+
+from toolkit.data.fitting import Fit, fitted
+from toolkit.data.image_files import ImageFiles
+from toolkit.data.image_reading import decoded, read_image
+from toolkit.data.run_lengths import By, from_run_lengths
+from toolkit.data.target_tables import read_table
+from toolkit.errors import UserError
+from toolkit.task import IGNORED, OverlappingMasks, Segmentation
+
+MaskTask = Segmentation | OverlappingMasks
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """N masks. read: of a row, the mask uint8 (h, w) of image `row`, in the form that the task's targets have."""
+
+    number: int
+    read: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        return self.number
+
+    def fitted(self, shape: Sequence[int], fit: Fit = "letterbox") -> np.ndarray:
+        """uint8 (N, H, W), brought to a shape (H, W, …) as the images are, by nearest pixels; IGNORED beside them."""
+        made = np.empty((self.number, *shape[:2]), np.uint8)
+        for row in range(self.number):
+            mask = self.read(row)[..., None]
+            made[row] = fitted(mask, shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
+        return made
+
+
+def nearest(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width, 1) of a mask (h, w, 1)."""
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).reshape(height, width, 1)
+
+
+def mask_files(paths: Sequence[Path], task: MaskTask, values: Mapping[Any, int] | None = None) -> Masks:
+    """A picture of each mask, whose pixels, or places in the palette, are those of the task's targets.
+
+    values: which greys or colours (red, green, blue) mean which class (of overlapping masks: which bits), such as
+    {255: 1}, 255 as class: not scored; a colour that isn't there is an error, a grey that isn't there is itself.
+    """
+
+    def read(row: int) -> np.ndarray:
+        pixels = _pixels(paths[row])
+        if pixels.ndim == 3 and not (values and isinstance(next(iter(values)), tuple)):
+            if (pixels != pixels[..., :1]).any():
+                raise UserError(f"{paths[row]} has colours: say which is which class, values={{(255, 0, 0): 1, …}}")
+            pixels = pixels[..., 0]
+        return _mapped(pixels, values or {}, _most(task), paths[row])
+
+    return Masks(len(paths), read)
+
+
+def label_mask_files(paths: Sequence[Mapping[str, Path | Sequence[Path]]], task: MaskTask) -> Masks:
+    """A picture for each label of an image, or several, in which all but black is that label.
+
+    paths: of each image, by the names of the task's labels or classes; what none of them shows is 0, of classes that
+    overlap the later counts. UserError where they differ in size.
+    """
+
+    def read(row: int) -> np.ndarray:
+        parts: list[tuple[str, np.ndarray, str]] = []
+        for name, given in paths[row].items():
+            for path in [given] if isinstance(given, str | Path) else given:
+                pixels = _pixels(path)
+                shown = np.asarray(pixels > 0)
+                parts.append((name, shown if shown.ndim == 2 else np.asarray(shown.any(2)), str(path)))
+        if not parts:
+            raise UserError(f"image {row} has no mask, so that its size isn't known; leave it out")
+        return together(parts, task)
+
+    return Masks(len(paths), read)
+
+
+def run_length_masks(
+    path: Path,
+    names: Sequence[str] | np.ndarray,
+    task: MaskTask,
+    size: tuple[int, int] | ImageFiles,
+    columns: Sequence[str] = ("id", "rle"),
+    *,
+    by: By = "columns",
+    first: int = 1,
+    empty: str = "",
+) -> Masks:
+    """Masks of the images `names`, from a table with rows of runs `start length …`, none, one or several an image.
+
+    columns: of the image, (of the class or label, if there are several,) and of the runs. size: height and width of
+    the images, or the images themselves. by, first: as of `from_run_lengths`. empty: what stands for an empty mask.
+    UserError names the line; a row of no image of these is an error.
+    """
+    table = read_table(path)
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}, it has {', '.join(map(str, table))}")
+    rows: dict[str, list[tuple[int, str, str]]] = {name: [] for name in names}
+    alone = task.classes[-1]  # where no column says which
+    for line, (name, *said, text) in enumerate(table[list(columns)].itertuples(index=False), start=2):
+        if name not in rows:
+            raise UserError(f"{path} line {line}: there is no image {name!r}")
+        if text != empty and text:
+            rows[name].append((line, said[0] if said else alone, text))
+
+    def read(row: int) -> np.ndarray:
+        shape = size if isinstance(size, tuple) else size_of(size, row)
+        parts = [("", np.zeros(shape, bool), "")]
+        for line, label, text in rows[names[row]]:
+            try:
+                parts.append((label, from_run_lengths(text, shape, by, first), f"{path} line {line}"))
+            except ValueError as error:
+                raise UserError(f"{path} line {line}: {error}") from None
+        return together(parts, task)
+
+    return Masks(len(names), read)
+
+
+def together(parts: Sequence[tuple[str, np.ndarray, str]], task: MaskTask) -> np.ndarray:
+    """uint8 (h, w) of masks bool (h, w), each with its class and where it was found; 0 where none of them is.
+
+    Of classes that claim one pixel, the later counts. UserError where one isn't known, or sizes differ.
+    """
+    made = np.zeros(parts[0][1].shape, np.uint8)
+    overlapping = isinstance(task, OverlappingMasks)
+    for name, mask, where in parts:
+        if mask.shape != made.shape:
+            raise UserError(f"{where} has the size {mask.shape}, expected {made.shape} as of the image's other masks")
+        if not mask.any():
+            continue
+        if name not in task.classes:
+            raise UserError(f"{where}: the class is {name!r}, expected {', '.join(task.classes)}")
+        at = task.classes.index(name)
+        made[mask] = made[mask] | (1 << at) if overlapping else at
+    return made
+
+
+def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
+    """Height and width of an image, turned as EXIF says; of most pictures their files' heads are enough."""
+    if images.read is read_image:
+        try:
+            with Image.open(images.paths[row]) as opened:
+                width, height = opened.size
+                lying = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+                return (width, height) if lying else (height, width)
+        except OSError:
+            pass  # of a kind that Pillow doesn't know
+    height, width = images.stored(row).shape[:2]
+    return height, width
+
+
+def _pixels(path: Path) -> np.ndarray:
+    """Of a mask, (h, w) or (h, w, 3): of palettes the places in it."""
+    try:
+        with Image.open(path) as opened:
+            if opened.mode == "P":
+                return np.array(opened)
+        return decoded(Path(path).read_bytes())
+    except OSError as error:
+        what = "does not exist" if not Path(path).exists() else f"is no mask that can be read: {error}"
+        raise UserError(f"{path} {what}") from None
+    except ValueError as error:
+        raise UserError(f"{path} {error}") from None
+
+
+def _most(task: MaskTask) -> int:
+    return 2 ** len(task.labels) - 1 if isinstance(task, OverlappingMasks) else len(task.classes) - 1
+
+
+def _mapped(pixels: np.ndarray, values: Mapping[Any, int], most: int, path: Path) -> np.ndarray:
+    if pixels.ndim == 3:
+        made = np.full(pixels.shape[:2], -1, np.int64)
+        for colour, value in values.items():
+            made[(pixels == np.array(colour)).all(2)] = value
+        if (made < 0).any():
+            row, column = np.argwhere(made < 0)[0].tolist()
+            raise UserError(
+                f"{path} has the colour {tuple(pixels[row, column].tolist())}, which `values` doesn't know"
+            )
+    else:
+        made = pixels.astype(np.int64)
+        for grey, value in values.items():
+            made[pixels == grey] = value
+    known = (made >= 0) & (made <= most)
+    known |= (made == IGNORED) & (IGNORED in values.values())
+    if not known.all():
+        odd = int(made[~known][0])
+        hint = f"values={{{odd}: 1}} makes it class 1, values={{{odd}: {IGNORED}}} what isn't scored"
+        raise UserError(f"{path} has the value {odd}, expected 0 to {most}; {hint}")
+    return made.astype(np.uint8)
