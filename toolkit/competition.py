@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -212,9 +211,11 @@ class Competition:
         what, files = "is empty" if folder.is_dir() else "is not a folder", self.files or "the organisers' files"
         return f"{folder} {what}; put {files} there, point --data at another folder, or try --practice"
 
-    @cached_property
+    @property
     def scored(self) -> tuple[int, ...]:
         """Indices of the classes that the metric scores."""
+        if not self.metric.ignore:
+            return tuple(range(len(self.task.classes)))
         return tuple(i for i, name in enumerate(self.task.classes) if name not in self.metric.ignore)
 
     def may_look_at(self, test_images: np.ndarray) -> bool:

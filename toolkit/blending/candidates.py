@@ -116,7 +116,7 @@ class SeedGroup:
         if isinstance(self.members[0].oof, TopK):
             parts: Any = [read(getattr(member, which), rows) for member in self.members]
             total = mixed_top(parts, [1 / len(parts)] * len(parts))
-            return total  # type: ignore[no-any-return]
+            return total
         for member in self.members:
             total = total + probabilities(read(getattr(member, which), rows))
         return total / len(self.members)

@@ -79,7 +79,7 @@ def of_kind(part: np.ndarray, kept: np.dtype | None) -> np.ndarray:
 def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Values (N, channels, ...) of batches, one after the other."""
     if isinstance(parts[0], TopK):
-        joined: Any = TopK(np.concatenate([part.records for part in parts]))  # type: ignore[attr-defined]
+        joined: Any = TopK(np.concatenate([part.records for part in parts]))
         found: np.ndarray = joined
         return found
     return np.concatenate(parts)
