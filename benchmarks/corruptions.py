@@ -35,15 +35,16 @@ def speed(name: str, batch: int, repeats: int = 3) -> dict[str, float]:
     """
     images, _ = _practice(name, max(24, batch))
     tensor = torch.from_numpy(np.resize(images, (batch, *images.shape[1:]))).permute(0, 3, 1, 2)
+    rgb = load_competition(ROOT / "competitions" / name).rgb
     took = {}
     busy = 0.0
-    for corruption in suite(tensor.shape[1]):
-        corrupt(tensor, None, corruption.name, 3, 0)
+    for corruption in suite(rgb):
+        corrupt(tensor, None, corruption.name, 3, 0, rgb)
         times, before = [], time.process_time()
         for _ in range(repeats):
             begun = time.perf_counter()
             for severity in range(1, 6):
-                corrupt(tensor, None, corruption.name, severity, 0)
+                corrupt(tensor, None, corruption.name, severity, 0, rgb)
             times.append(time.perf_counter() - begun)
         took[corruption.name] = float(np.median(times)) / 5 / batch
         busy += (time.process_time() - before) / repeats / 5 / batch
@@ -69,7 +70,9 @@ def draw(path: Path) -> None:
             if corruption.colour and images.shape[3] == 1:
                 continue
             image = torch.from_numpy(images[row % len(images)][None]).permute(0, 3, 1, 2)
-            made = [image, *(corrupt(image, None, corruption.name, severity, 0, [row])[0] for severity in range(1, 6))]
+            rgb = (0, 1, 2) if images.shape[3] == 3 else ()
+            each = (corrupt(image, None, corruption.name, severity, 0, rgb, [row])[0] for severity in range(1, 6))
+            made = [image, *each]
             for column, one in enumerate(made, start=first):
                 left = LABEL + column * (CELL + GAP)
                 sheet[top : top + CELL, left : left + CELL] = _shown(one[0].permute(1, 2, 0).numpy())

@@ -241,7 +241,8 @@ def _corrupted(images: np.ndarray, targets: np.ndarray, triples: np.ndarray) -> 
     for start in range(0, len(order), 128):
         at = order[start : start + 128]
         truth = targets[rows[at]]
-        made, masks = corrupt_arrays(images[rows[at]], truth if truth.ndim > 1 else None, cells[at], SEED, rows[at])
+        mask, rgb = truth if truth.ndim > 1 else None, (0, 1, 2) if images.shape[3] == 3 else ()
+        made, masks = corrupt_arrays(images[rows[at]], mask, cells[at], SEED, rgb, rows[at])
         parts.append(_shrunk(made, truth if masks is None else masks))
     back = np.argsort(order)
     made, moved = (np.concatenate(each)[back] for each in zip(*parts, strict=True))

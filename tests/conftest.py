@@ -13,12 +13,18 @@ from toolkit.competition import Competition, load_competition
 hypothesis.settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 ROOT = Path(__file__).parent.parent
 NAMES = ("blood_cells", "mars")
+RGB = (0, 1, 2)
 # each process is a copy of one that has imported everything, so that a start costs no seconds; there is one server for
 # all tests, and of two lists of what it imports the last would win
 START = multiprocessing.get_context("forkserver")
 START.set_forkserver_preload(
     ["tests.test_kill", "tests.tuning.test_claims", "tests.tuning.test_search_loop", "tests.tuning.test_study"]
 )
+
+
+def rgb_of(channels: int) -> tuple[int, ...]:
+    """Which of so many channels are red, green and blue, where no competition says."""
+    return RGB if channels == 3 else ()
 
 
 @pytest.fixture(params=NAMES)

@@ -41,9 +41,9 @@ def test_what_is_found_and_why(
         *("related_test_images", "mimicked_by", "known_answers", "cleaning", "page"),
     ]
     assert run_command(made, audit, [*place, "--json", "--explain", "3"]) == 0
-    assert list(json.loads(capsys.readouterr().out)) == ["index", "actions", "reasons", "png"]
+    assert list(json.loads(capsys.readouterr().out)) == ["index", "name", "actions", "reasons", "png"]
     assert run_command(made, audit, [*place, "--explain", "99999"]) == 1
-    assert "error: --explain 99999: the training file has no row 99999" in capsys.readouterr().out
+    assert "error: --explain 99999: no sample is called '99999'; names are such as '0'" in capsys.readouterr().out
 
 
 def test_without_data_one_sentence_says_where_they_come_from_before_torch_is_loaded(

@@ -64,6 +64,16 @@ def test_a_metric_cannot_ignore_a_class_that_does_not_exist(metric: Metric) -> N
         replace(mars, metric=metric)
 
 
+def test_colour_is_what_the_competition_says_or_all_of_three_channels() -> None:
+    four = replace(mars, task=replace(mars.task, image_shape=(8, 8, 4)))
+    three = replace(mars, task=replace(mars.task, image_shape=(8, 8, 3)))
+    assert (mars.rgb, four.rgb, three.rgb) == ((), (), (0, 1, 2))
+    assert replace(four, colour=(3, 1, 0)).rgb == (3, 1, 0) and replace(three, colour=()).rgb == ()
+    for wrong in ((0, 1), (0, 1, 1), (1, 2, 4), (-1, 0, 1)):
+        with pytest.raises(ValueError, match=r"colour is .*, expected three different channels of 0 to 3"):
+            replace(four, colour=wrong)
+
+
 def test_the_scored_classes_are_those_that_the_metric_does_not_ignore() -> None:
     assert mars.scored == (1, 2, 3, 4) and blood_cells.scored == tuple(range(8))
     assert replace(mars, metric=MeanIoU(ignore=("sand", "background"))).scored == (1, 2, 4)

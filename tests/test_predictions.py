@@ -23,7 +23,8 @@ def predicted(
     """A run that predicts `values` (N, C, ...) of black images out of fold; row n of the raw file is 100 + n."""
     fold = np.zeros(len(targets), np.int64) if fold is None else fold
     made = labelled(targets, fold, of=competition, root=folder)
-    run = Run(folder / "run", replace(made, ids=100 + made.ids))
+    ids = 100 + made.ids
+    run = Run(folder / "run", replace(made, ids=ids, names=ids.astype(str)))
     write_probabilities(run.oof_path, [values], values.shape, value_type(competition.task))
     return run
 

@@ -39,7 +39,7 @@ def test_results_are_numbers_and_arrays_and_show_themselves(tmp_path: Path) -> N
     labelled = opened.labelled()
     assert (run.recipe.name, run.recipe.schedule.epochs, run.recipe.augment.mixup) == ("second", 2, 0.1)
     assert run.oof.shape == (len(labelled.images), 3) and [len(epochs) for epochs in run.history] == [2, 2, 2]
-    assert set(run.mistakes(3)) == {"row", "index", "certainty", "truth", "predicted"}
+    assert set(run.mistakes(3)) == {"row", "index", "name", "certainty", "truth", "predicted"}
     dotted: dict[str, Any] = {"optimizer.lr": 3e-2}
     better = opened.train(schedule__epochs=3, stress="none", **dotted)
     runs = opened.runs()

@@ -14,8 +14,9 @@ import numpy as np
 from toolkit.decisions.decide import PLAIN, Decisions, decide, tidy, unpacked
 from toolkit.metrics.confusion import decode
 from toolkit.metrics.metric import Metric
-from toolkit.probabilities import chunks, probabilities
+from toolkit.probabilities import chunks, decidable, probabilities
 from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
+from toolkit.top_k import TopK
 
 if TYPE_CHECKING:
     from toolkit.recipe import Recipe
@@ -40,9 +41,10 @@ class Prediction:
     `answer` is what it has to say; `values` is what the blend's networks say, whatever the metric needs.
     """
 
-    images: np.ndarray  # uint8 (M, H, W, C): the test images; for a code submission, samples to check it on
+    images: np.ndarray  # (M, H, W, C): the test images; for a code submission, samples to check it on
     ids: np.ndarray  # (M,): what the images are called by, as `load` said; their rows where it didn't
-    labels: np.ndarray  # uint8 (M,) or (M, H, W): the likeliest class; where several outputs may be, empty
+    # uint8 (M,) or (M, H, W), int32 of more than 256 classes: the likeliest one; where several outputs may be, empty
+    labels: np.ndarray
     members: tuple[Member, ...]
     views: tuple[str, ...] = ("identity",)  # of each image, as toolkit.tta names them; their probabilities averaged
     biases: tuple[float, ...] | None = None  # (C,), added to the logarithm of the mean probabilities
@@ -115,27 +117,30 @@ def answer_of(
     """What stored values (M, channels, ...) say, in the form that the metric needs."""
     if metric.needs == "values":
         return decide(task, metric, tidy_values(task, stored, known), scored, decisions)
-    parts = [decide(task, metric, probabilities(stored[at]), scored, decisions) for at in chunks(len(stored))]
+    parts = [decide(task, metric, decidable(stored[at]), scored, decisions) for at in chunks(len(stored))]
     answer = np.concatenate(parts)
     if known is not None:
         rows, targets = known
-        answer[rows] = _in_front(targets, answer[rows]) if metric.needs == "lists" else _given(targets, answer[rows])
+        lists = metric.needs == "lists"
+        answer[rows] = _in_front(targets, answer[rows]) if lists else _given(task, targets, answer[rows])
     return answer
 
 
 def likeliest_labels(
     task: Task, scored: tuple[int, ...], stored: np.ndarray, known: Known | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """uint8 (M, ...) of stored probabilities (M, C, ...) of one of several classes; of images also their margins."""
+    """(M, ...) as `decode` has them, of stored probabilities (M, C, ...) of one of several classes; of images also
+    their margins.
+    """
     labels, margins = [], []
     for at in chunks(len(stored)):
-        part = probabilities(stored[at])
+        part = decidable(stored[at])
         labels.append(decode(part, scored))
         if not task.masks:
             margins.append(lead(part))
     made = np.concatenate(labels)
     if known is not None:
-        made[known[0]] = _given(known[1], made[known[0]])
+        made[known[0]] = _given(task, known[1], made[known[0]])
     return made, np.concatenate(margins) if margins else None
 
 
@@ -164,14 +169,22 @@ def differences(found: np.ndarray, answer: np.ndarray, tolerance: float) -> np.n
 
 def lead(values: np.ndarray) -> np.ndarray:
     """Of the likeliest class over the runner-up (N,), of probabilities (N, C)."""
+    if isinstance(values, TopK):
+        best = values.values
+        return best[:, 0] - best[:, 1]
     ranked = np.sort(values, axis=1)
     first: np.ndarray = ranked[:, -1] - (ranked[:, -2] if values.shape[1] > 1 else 0)
     return first
 
 
-def _given(targets: np.ndarray, answer: np.ndarray) -> np.ndarray:
+def _given(task: Task, targets: np.ndarray, answer: np.ndarray) -> np.ndarray:
     """The targets where there are any, else what was answered."""
-    return np.where((targets < 0) | (targets == IGNORED), answer, targets).astype(answer.dtype)
+    return np.where(_missing(task, targets), answer, targets).astype(answer.dtype)
+
+
+def _missing(task: Task, targets: np.ndarray) -> np.ndarray:
+    found: np.ndarray = targets == IGNORED if task.masks else targets < 0
+    return found
 
 
 def _in_front(targets: np.ndarray, lists: np.ndarray) -> np.ndarray:
@@ -194,15 +207,15 @@ def values_of(task: Task, targets: np.ndarray) -> np.ndarray:
     if isinstance(task, Grades):
         return (targets[:, None] > np.arange(task.channels)).astype(np.float32)
     if isinstance(task, Heads):
-        parts = [_one_hot(targets[:, head], span.stop - span.start) for head, span in enumerate(task.spans)]
+        parts = [_one_hot(task, targets[:, head], span.stop - span.start) for head, span in enumerate(task.spans)]
         return np.concatenate(parts, axis=1)
-    made = _one_hot(targets, len(task.classes))
+    made = _one_hot(task, targets, len(task.classes))
     if isinstance(task, Classification) and task.unknown is not None:
         made[targets == UNKNOWN] = 1 / len(task.classes)
     return made
 
 
-def _one_hot(targets: np.ndarray, classes: int) -> np.ndarray:
-    """float32 (n, classes, ...) of targets (n, ...); NaN where one is negative or IGNORED."""
+def _one_hot(task: Task, targets: np.ndarray, classes: int) -> np.ndarray:
+    """float32 (n, classes, ...) of targets (n, ...); NaN where one is missing."""
     made = (targets[:, None] == np.arange(classes).reshape(-1, *[1] * (targets.ndim - 1))).astype(np.float32)
-    return np.where((targets[:, None] < 0) | (targets[:, None] == IGNORED), np.float32(np.nan), made)
+    return np.where(_missing(task, targets[:, None]), np.float32(np.nan), made)

@@ -2,6 +2,7 @@
 
     python -m toolkit.audit competitions/mars --data folder/with/the/organisers/files
     python -m toolkit.audit competitions/mars --explain 123
+    python -m toolkit.audit competitions/leaves --explain train/0123.jpg
 
 Leaves `data/`, `audit.parquet`, `cleaning.csv` and `audit.html`. Run it again after a training: labels are then
 held against out-of-fold predictions. A `cleaning.csv` that was edited is never overwritten.
@@ -22,7 +23,8 @@ def audit(project: Project, options: argparse.Namespace) -> "Audit | Explanation
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--explain", type=int, metavar="ID", help="write a PNG that shows why this row is in the list")
+    text = "write a PNG that shows why this sample, by its name or its row, is in the list"
+    made.add_argument("--explain", metavar="NAME", help=text)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,7 @@ from toolkit.errors import UserError, said_by
 from toolkit.metrics.confusion import ConfusionMetric, decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
-from toolkit.task import Classification, Task, check_task
+from toolkit.task import IGNORED, Classification, Rgb, Task, check_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -146,6 +147,8 @@ class Competition:
     # alike to it), `both`; None: nobody has said, a recipe's are taken, and training asks
     symmetries: Literal["none", "horizontal", "both"] | None = None
     tolerance: float = 1e-4  # of values that are read back from a submission; labels and lists must be the same
+    # which channels are red, green and blue; () for none; None: all where there are three, else none
+    colour: Rgb | None = None
 
     def __post_init__(self) -> None:
         check_task(self.task)
@@ -155,10 +158,16 @@ class Competition:
                 "a code submission says one label an image; other outputs, and metrics of probabilities, need a file: "
                 "leave out try_submission"
             )
-        if len(self.task.classes) > 255:
-            raise ValueError(f"{len(self.task.classes)} classes; at most 255 are supported")
+        if self.task.masks and len(self.task.classes) > IGNORED:
+            raise ValueError(f"{len(self.task.classes)} classes of masks; at most {IGNORED} are supported")
         if self.symmetries not in (None, *FLIPS):
             raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
+        channels = range(self.task.image_shape[2])
+        if self.colour and (len(set(self.colour)) != 3 or len(self.colour) != 3 or not {*self.colour} <= {*channels}):
+            raise ValueError(
+                f"colour is {self.colour!r}, expected three different channels of 0 to {channels[-1]}: those that are "
+                "red, green and blue"
+            )
 
     def check(self, recipe: "Recipe") -> None:
         """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
@@ -186,6 +195,13 @@ class Competition:
         )
 
     @property
+    def rgb(self) -> Rgb:
+        """The channels that are red, green and blue."""
+        if self.colour is None:
+            return (0, 1, 2) if self.task.image_shape[2] == 3 else ()
+        return self.colour
+
+    @property
     def _may_be_code(self) -> bool:
         plain = isinstance(self.task, Classification) and self.task.unknown is None
         return plain and self.metric.needs == "labels"
@@ -195,7 +211,7 @@ class Competition:
         what, files = "is empty" if folder.is_dir() else "is not a folder", self.files or "the organisers' files"
         return f"{folder} {what}; put {files} there, point --data at another folder, or try --practice"
 
-    @property
+    @cached_property
     def scored(self) -> tuple[int, ...]:
         """Indices of the classes that the metric scores."""
         return tuple(i for i, name in enumerate(self.task.classes) if name not in self.metric.ignore)
@@ -210,7 +226,9 @@ class Competition:
         return self.metric.of_counts(counts, self.scored)
 
     def decode(self, probabilities: np.ndarray) -> np.ndarray:
-        """Labels uint8 (N, ...) from probabilities (N, C, ...); an unscored class is never predicted."""
+        """Labels uint8 (N, ...), of more than 256 classes int32, from probabilities (N, C, ...); an unscored class is
+        never predicted.
+        """
         return decode(probabilities, self.scored)
 
     def decide(self, values: np.ndarray, decisions: Decisions = PLAIN) -> np.ndarray:
@@ -252,9 +270,15 @@ class Competition:
         return self.metric.sign * one > self.metric.sign * other
 
 
-def by_matrix(competition: Competition) -> bool:
-    """Does the score follow from confusion matrices of one of several classes, decided by arg max?"""
+def by_argmax(competition: Competition) -> bool:
+    """Does the score follow from which one of several classes is the likeliest?"""
     return competition.task.exclusive and isinstance(competition.metric, ConfusionMetric)
+
+
+def by_matrix(competition: Competition) -> bool:
+    """Does it, and are classes so few that samples are counted in confusion matrices?"""
+    metric = competition.metric
+    return by_argmax(competition) and not metric.without_matrices(competition.task)  # type: ignore[attr-defined]
 
 
 def load_competition(folder: str | Path) -> Competition:

@@ -116,6 +116,11 @@ def mended(clean: Mapping[str, Any]) -> list[str]:
     return [interval(clean["mended"])] if clean.get("mended") else []
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 sample`, `1,000 samples`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
+
+
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -58,4 +58,4 @@ def prepare(labelled: Labelled, stress: str, progress: Progress) -> None:
     if packages:
         clean_python(packages)
     if stress != "none" and labelled.may_look_at_test_images:
-        progress.say(open_match(labelled).words(labelled.images.shape[3]))
+        progress.say(open_match(labelled).words(labelled.competition.rgb))

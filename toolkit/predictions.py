@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.data.labelled import Labelled
+from toolkit.data.labelled import Labelled, confusions
 from toolkit.data.targets import in_words
 from toolkit.decisions.decide import Decisions, as_targets
 from toolkit.metrics.tally import Tally
 from toolkit.outcome import Outcome, number
-from toolkit.probabilities import chunks, open_probabilities, probabilities
+from toolkit.probabilities import chunks, decidable, open_probabilities, probabilities
 from toolkit.sample_losses import sample_losses
 from toolkit.store import MANIFEST, read_json, read_manifest
 from toolkit.task import UNKNOWN, Classification, Numbers
+from toolkit.top_k import TopK
 
 
 @dataclass(frozen=True)
@@ -106,20 +107,31 @@ class Predictions(OutOfFold, Outcome):
         """Confusion matrices int64 (N, C, C) out of fold; those of samples in no fold mean nothing."""
         return self.labelled.confusions(self.oof)
 
+    def confusion(self) -> np.ndarray:
+        """Their sum over the samples in the folds, int64 (C, C)."""
+        labelled, stored = self.labelled, self.oof
+        rows, classes = np.flatnonzero(labelled.inside), len(labelled.competition.task.classes)
+        total = np.zeros((classes, classes), np.int64)
+        for at in chunks(len(rows)):
+            some = rows[at]
+            total += confusions(labelled.competition, labelled.truth[some], stored[some]).sum(0)
+        return total
+
     def mistakes(self, count: int = 20) -> pd.DataFrame:
         """The samples that are predicted worst out of fold, the worst first.
 
-        Columns row (of the data), index (in the raw file), and where one of several classes is predicted certainty:
-        the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0. Else loss, as
-        `sample_losses` has it. Of whole images also truth and predicted, as text, without a look at thresholds or cuts
-        that were fitted.
+        Columns row (of the data), index (in the raw file), name, and where one of several classes is predicted
+        certainty: the probability of the wrong label; of a mask its mean over all pixels, right ones counted as 0.
+        Else loss, as `sample_losses` has it. Of whole images also truth and predicted, as text, without a look at
+        thresholds or cuts that were fitted.
         """
         labelled, task = self.labelled, self.labelled.competition.task
         wrong = self._certainty() if task.exclusive else self._losses()
         order = np.argsort(-wrong, kind="stable")[: max(count, 0)]
         order = order[wrong[order] > 0]
         measure = "certainty" if task.exclusive else "loss"
-        table = pd.DataFrame({"row": order, "index": labelled.ids[order], measure: wrong[order]})
+        known = {"row": order, "index": labelled.ids[order], "name": labelled.names[order]}
+        table = pd.DataFrame({**known, measure: wrong[order]})
         if task.masks:
             return table
         values = probabilities(self.oof[order])
@@ -140,9 +152,10 @@ class Predictions(OutOfFold, Outcome):
         if isinstance(labelled.competition.task, Classification) and labelled.competition.task.unknown is not None:
             counts.append(UNKNOWN)
         for at in chunks(len(certainty)):
-            part, truth = probabilities(stored[at]), labelled.truth[at]
+            part, truth = decidable(stored[at]), labelled.truth[at]
             labels = decode(part)
-            sure = np.take_along_axis(part, labels[:, None].astype(np.int64), 1)[:, 0]
+            place = labels[:, None].astype(np.int64)
+            sure = (part.at(place) if isinstance(part, TopK) else np.take_along_axis(part, place, 1))[:, 0]
             wrong = np.where(np.isin(truth, counts) & (labels != truth), sure, 0)
             certainty[at] = wrong.mean(tuple(range(1, wrong.ndim)))
         certainty[~labelled.inside] = 0

@@ -1,50 +1,79 @@
 """Predicted probabilities on disk: `.npy` files that are memory-mapped, read and written in parts.
 
 float16 for labels, float32 for numbers; for masks uint8 (0..255 for 0..1) where that changes the score by less than a
-rounding.
+rounding. Of many classes an image the likeliest alone are stored (`TopK`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from toolkit.store import atomic
-from toolkit.task import Task
+from toolkit.task import Classification, Task
+from toolkit.top_k import ALL, TopK, record_type, top
 
 CHUNK = 256  # samples in memory at a time
 # of stored parts (n, C, ...), a run each, and the folds (n,) that their rows are in: probabilities (n, C, ...)
 Mix = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 
 
-def value_type(task: Task) -> type:
-    """Of what is stored: float16 for probabilities, float32 for numbers."""
-    return np.float32 if any(output.kind == "numbers" for output in task.outputs) else np.float16
+def value_type(task: Task) -> np.dtype:
+    """Of what is stored: float16 for probabilities, float32 for numbers, records of the likeliest of many classes."""
+    if isinstance(task, Classification) and task.channels > ALL:
+        return record_type(task.channels)
+    return np.dtype(np.float32 if any(output.kind == "numbers" for output in task.outputs) else np.float16)
 
 
-def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type) -> None:
-    """Write float parts (n, C, ...), in order, into one .npy file of `shape` (N, C, ...)."""
+def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    """Write parts (n, C, ...), in order, into one .npy file of `shape` (N, C, ...): float, or as they are stored."""
+    kind = np.dtype(dtype)
+    rows = shape[:1] if kind.names else shape
     with atomic(path) as partial, open(partial, "wb") as file:
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": rows}
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            file.write(as_stored(part, dtype).tobytes())
+            stored: Any = as_stored(part, kind)
+            file.write((stored.records if isinstance(stored, TopK) else stored).tobytes())
 
 
-def as_stored(part: np.ndarray, dtype: type) -> np.ndarray:
+def as_stored(part: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     """Float probabilities as a file of that dtype holds them."""
-    stored: np.ndarray = (np.rint(part * 255) if dtype is np.uint8 else part).astype(dtype)
+    kind = np.dtype(dtype)
+    made: Any = part
+    if kind.names:
+        made = top(part, kind)
+    elif part.dtype != kind:
+        made = (np.rint(part * 255) if kind == np.uint8 else part).astype(kind)
+    stored: np.ndarray = made
     return stored
+
+
+def no_values(shape: tuple[int, ...], dtype: DTypeLike, path: Path | None = None) -> np.ndarray:
+    """Zeros (N, C, ...) as a file of that dtype holds them, whose rows can be set; in a file where there is a path."""
+    kind = np.dtype(dtype)
+    rows = shape[:1] if kind.names else shape
+    made: Any = np.zeros(rows, kind) if path is None else np.lib.format.open_memmap(path, "w+", kind, rows)
+    return _opened(made)
 
 
 def open_probabilities(path: Path) -> np.ndarray:
     """The file's own array, memory-mapped; read it with `probabilities`."""
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    return _opened(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _opened(array: Any) -> np.ndarray:
+    made: Any = TopK(array) if array.dtype.names else array
+    opened: np.ndarray = made  # a TopK has all of an array that is asked for
+    return opened
 
 
 def read(stored: np.ndarray, rows: np.ndarray | slice = np.s_[:]) -> np.ndarray:
     """Rows of a memory-mapped array through a map of their own: pages once read would count as memory held."""
+    if isinstance(stored, TopK):
+        return _opened(read(stored.records, rows))
     if isinstance(stored, np.memmap) and stored.filename is not None:
         again: np.memmap = np.memmap(stored.filename, stored.dtype, "r", stored.offset, stored.shape)
         return np.array(again[rows])
@@ -53,7 +82,14 @@ def read(stored: np.ndarray, rows: np.ndarray | slice = np.s_[:]) -> np.ndarray:
 
 def probabilities(stored: np.ndarray) -> np.ndarray:
     """float32 probabilities of a stored part."""
+    if isinstance(stored, TopK):
+        return stored.dense()
     return stored.astype(np.float32) / 255 if stored.dtype == np.uint8 else stored.astype(np.float32)
+
+
+def decidable(stored: np.ndarray) -> np.ndarray:
+    """As `probabilities`, but for a TopK, by which labels, lists and tallies are made as well."""
+    return stored if isinstance(stored, TopK) else probabilities(stored)
 
 
 def chunks(length: int) -> Iterator[slice]:

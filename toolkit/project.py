@@ -110,15 +110,15 @@ class Project:
 
         return audit(self.competition, self.workspace, raw, self.workers, self.progress)
 
-    def explain(self, index: int) -> "Explanation":
-        """Why a row of the raw file is in the cleaning list, as a picture."""
+    def explain(self, sample: int | str) -> "Explanation":
+        """Why a sample, by its name or its row in the raw file, is in the cleaning list, as a picture."""
         self._need_data()
         if not self.workspace.audit.exists():
             self._audit_first()
         raw = self._need_files()
         from toolkit.auditing.audit import explain
 
-        return explain(self.competition, self.workspace, raw, index, self.workers, self.progress)
+        return explain(self.competition, self.workspace, raw, str(sample), self.workers, self.progress)
 
     def folds(
         self, folds: int = 5, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from toolkit.errors import UserError
 from toolkit.store import hash_json, read_json
-from toolkit.task import Kind, Task
+from toolkit.task import Kind, Rgb, Task
 
 STRICT = ConfigDict(extra="forbid")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -76,7 +76,7 @@ class Augment:
     copy_paste: Share = 0.0  # probability, an image, of rare classes' pixels from another; exclusive masks only
     leave_out: Annotated[tuple[Family, ...], LIST] = ()  # what is like these corruptions is not trained on
 
-    def families(self, channels: int) -> tuple[Family, ...]:
+    def families(self, rgb: Rgb) -> tuple[Family, ...]:
         """The families of corruptions that it trains on, in a form of its own."""
         policies = self.randaugment > 0 or self.augmix > 0
         moved = self.rotate or self.scale or self.shift or self.shear
@@ -84,7 +84,7 @@ class Augment:
             "noise": self.degrade > 0,
             "blur": self.degrade > 0 or self.randaugment > 0,
             "light": self.colour > 0 or policies,
-            "colour": channels == 3 and (self.colour > 0 or self.randaugment > 0),
+            "colour": bool(rgb) and (self.colour > 0 or self.randaugment > 0),
             "resolution": self.degrade > 0,
             "geometry": moved > 0 or policies,
             "occlusion": self.erase > 0,

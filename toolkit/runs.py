@@ -236,7 +236,8 @@ class Run(Predictions):
         ends, known = clean["by_class_interval"], clean["by_class"].items()
         of_class = [[name, "-" if score is None else number(score), _ends(ends[name])] for name, score in known]
         tables = [Table(self.name + self.beside, ["", metric], scores)]
-        return [*tables, Table("by class", ["", "clean", "95 % interval"], of_class)] if of_class else tables
+        title = f"the {len(of_class)} worst of {clean['classes']:,} classes" if "classes" in clean else "by class"
+        return [*tables, Table(title, ["", "clean", "95 % interval"], of_class)] if of_class else tables
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ A task says what its outputs are. The network's head, the loss, what is stored, 
 keep even follow from it.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -11,9 +12,11 @@ from typing import Literal
 IGNORED = 255  # a mask value that belongs to no class: padding, never scored and never learnt
 MISSING = -1  # a label that nobody gave: neither learnt nor scored; of numbers that is NaN
 UNKNOWN = -1  # of an identity: none of those that are known
+MATRICES = 20  # classes of an image up to which a sample is counted in a confusion matrix of its own
 MOST_MASKS = 7  # labels of overlapping masks, a bit of a byte each, so that IGNORED stays apart
 
 Kind = Literal["classes", "labels", "numbers", "grades"]
+Rgb = tuple[int, ...]  # the channels of an image that are red, green and blue; () where none are
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,6 @@ def check_task(task: Task) -> None:
         least = 2 if output.kind in ("classes", "grades") else 1
         if len(output.names) < least:
             raise ValueError(f"{kind} has {len(output.names)} {output.kind}, expected at least {least}")
-        twice = next((name for at, name in enumerate(output.names) if name in output.names[:at]), None)
-        if twice is not None:
+        twice, times = Counter(output.names).most_common(1)[0]
+        if times > 1:
             raise ValueError(f"{kind} has the name {twice!r} twice; a submission couldn't tell the two apart")

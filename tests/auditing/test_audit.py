@@ -79,7 +79,7 @@ def test_a_decision_is_explained_by_its_pictures(
     clean = int(np.setdiff1d(np.arange(100), proposal["index"])[0])
     place = Workspace(tmp_path, "blood_cells"), drawn["blood_cells"] / "raw"
     for index, begins in ((grouped, f"{grouped}: group"), (clean, f"{clean}: nothing was found about it")):
-        why = explain(blood_cells, *place, index, 1)
+        why = explain(blood_cells, *place, str(index), 1)
         picture = cv2.imread(str(why.png))
         assert picture is not None and picture.shape[1] > 300
         assert why.told()[0].startswith(begins) and why.told()[-1] == why.as_json()["png"] == str(why.png)

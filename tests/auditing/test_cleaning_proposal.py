@@ -1,16 +1,18 @@
 """The cleaning list that follows from findings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit.auditing.cleaning_proposal import groups_found, propose
+from toolkit.auditing.cleaning_proposal import groups_found, propose, too_many_to_drop
 from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, repeated_masks
 from toolkit.auditing.label_errors import LabelErrors
-from toolkit.data.cleaning import was_suggested
+from toolkit.data.cleaning import leaves_the_score, was_suggested
 from toolkit.data.dataset import Dataset
 from toolkit.data.pictures import hash_pictures
-from toolkit.task import Classification, Segmentation, Task
+from toolkit.task import IGNORED, Classification, Segmentation, Task
 
 LABELS = Classification(("a", "b"), (8, 8, 1))
 MASKS = Segmentation(("a", "b"), (8, 8, 1))
@@ -69,6 +71,72 @@ def test_one_patterned_mask_under_many_pictures_is_dropped_but_a_plain_mask_is_n
     masks[: REPEATS + 1, :4] = 1
     data = dataset(masks)
     assert lines(data, MASKS, found(data, MASKS)) == [[100 + row, "drop", ""] for row in range(REPEATS + 1)]
+
+
+def test_a_mask_is_plain_where_all_but_what_is_ignored_is_of_one_class() -> None:
+    masks = np.zeros((30, 8, 8), np.uint8)
+    masks[:, :2] = IGNORED  # as beside a picture that doesn't fill its frame
+    assert repeated_masks(masks, MASKS) == ()
+
+
+def test_several_masks_that_repeat_have_a_reason_that_a_person_knows() -> None:
+    masks = np.zeros((30, 8, 8), np.uint8)
+    for number in range(3):
+        masks[number * 6 : number * 6 + 6, : number + 1] = 1
+    data = dataset(masks)
+    assert {action for _, action, _ in lines(data, MASKS, found(data, MASKS))} == {"drop?"}
+
+
+def test_to_drop_more_than_a_tenth_is_a_question() -> None:
+    masks = np.zeros((250, 8, 8), np.uint8)
+    masks[:26, :4] = 1
+    data = dataset(masks)
+    listed = propose(data, MASKS, found(data, MASKS))
+    assert set(listed["action"]) == {"drop?"} and len(listed) == 26
+    assert too_many_to_drop(listed).startswith(
+        "26 samples not left out (repeated mask), as there may be a good reason"
+    )
+    data = dataset(masks[1:])
+    assert set(propose(data, MASKS, found(data, MASKS))["action"]) == {"drop?"}
+    data = dataset(masks[2:])  # 24 of 248
+    listed = propose(data, MASKS, found(data, MASKS))
+    assert set(listed["action"]) == {"drop"} and too_many_to_drop(listed) == ""
+
+
+def test_one_picture_is_lost_however_often_it_repeats() -> None:
+    data = dataset(np.arange(100) % 2)
+    data.images[:50] = data.images[0]
+    listed = propose(data, LABELS, found(data, LABELS))
+    assert set(listed["action"]) == {"drop"} and len(listed) == 50
+
+
+def test_an_empty_picture_may_repeat_for_a_reason() -> None:
+    data = dataset(np.arange(100) % 2)
+    data.images[:10] = 0
+    listed = propose(data, LABELS, found(data, LABELS))
+    asked = listed[listed["action"] == "drop?"]
+    assert asked["index"].tolist() == list(range(100, 110)) and set(listed["action"]) == {"drop?", "group"}
+    assert listed["reason"].str.len().max() < 100  # not all are listed in each line
+
+
+def test_what_cannot_be_read_is_dropped_and_leaves_the_score() -> None:
+    data = dataset(np.arange(30) % 2)
+    listed = propose(data, LABELS, replace(found(data, LABELS), unreadable={3: "is cut short"}))
+    assert listed[["index", "action", "reason"]].to_numpy().tolist() == [
+        [103, "drop", "unreadable file: is cut short"]
+    ]
+    assert leaves_the_score("", listed["reason"][0])
+
+
+def test_lines_have_the_names_of_samples_that_have_any() -> None:
+    names = np.array([f"train/{row}.jpg" for row in range(10)])
+    data = replace(dataset(np.arange(10) % 2), names=names)
+    data.images[7] = data.images[1] = data.images[5]
+    listed = propose(data, LABELS, found(data, LABELS))
+    assert list(listed.columns) == ["index", "name", "action", "value", "reason", "confidence"]
+    assert listed["name"].tolist() == ["train/1.jpg", "train/5.jpg", "train/7.jpg"]
+    assert listed["value"].tolist() == ["101"] * 3
+    assert set(listed["reason"]) == {"exact copy: train/1.jpg, train/5.jpg, train/7.jpg"}
 
 
 def test_links_make_groups_in_chains_with_the_surest_reason() -> None:

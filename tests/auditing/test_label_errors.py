@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from toolkit.auditing.label_errors import find_label_errors, guessed_probabilities, label_quality, mask_quality
 from toolkit.competition import Competition
@@ -53,3 +54,23 @@ def test_labels_of_too_few_groups_are_not_guessed(blood_cells: Competition) -> N
     links = pd.DataFrame({"left": rows[:-2], "right": rows[2:]})  # two groups
     found = find_label_errors(blood_cells, dataset, rows, lambda: np.zeros((12, 4)), links, None)
     assert found.judge == "nothing yet" and not found.issue.any() and np.isnan(found.quality).all()
+
+
+@pytest.mark.parametrize(("spread", "shown"), [(0.5, True), (6.0, False)])
+def test_a_first_guess_that_is_wrong_too_often_shows_no_doubts(
+    blood_cells: Competition, spread: float, shown: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.arange(400) % 8
+    features = (np.eye(8)[truth] * 4 + rng.normal(size=(400, 8)) * spread).astype(np.float32)
+    labels, rows = truth.copy(), np.arange(400)
+    labels[[5, 90, 200]] = (labels[[5, 90, 200]] + 3) % 8
+    dataset = Dataset(np.zeros((400, 1, 1, 3), np.uint8), labels, rows, rows, np.zeros((0, 1, 1, 3), np.uint8))
+    links = pd.DataFrame({"left": [], "right": []})
+    found = find_label_errors(blood_cells, dataset, rows, lambda: features, links, None)
+    assert found.judge.startswith("a first guess, which has ") and "of the labels right" in found.judge
+    assert bool(found.issue.any()) == shown == (found.unshown == "") and not np.isnan(found.quality).any()
+    if shown:
+        assert found.issue[[5, 90, 200]].sum() >= 2
+    else:
+        assert "too few for its doubts to be shown; run the audit again after a training" in found.unshown

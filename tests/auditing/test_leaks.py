@@ -20,6 +20,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     rows = np.arange(len(images))
     data = Dataset(np.stack(images), rows % 2, rows + 100, rows, np.stack(images)[:0])
     evidence = tmp_path_factory.mktemp("evidence")
+    np.save(evidence / "rows.npy", rows)
     find_links(data.images, rows, evidence, jobs=1)
     return data, evidence
 

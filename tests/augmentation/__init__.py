@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import rgb_of
 from toolkit.augmentation.batch import augment_batch
 from toolkit.recipe import Augment
 
@@ -16,7 +17,7 @@ GREY = np.zeros(256, np.uint8)  # the grey value of each class in `pictures`; wh
 GREY[:4] = 60, 120, 180, 240
 PHOTO = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (80, 104, 3), np.uint8), (0, 0), 1.5)
 PHOTO = cv2.normalize(PHOTO, None, 0, 255, cv2.NORM_MINMAX)
-CHANNELS = pytest.mark.parametrize("channels", [1, 3])
+CHANNELS = pytest.mark.parametrize("channels", [1, 3, 6])
 
 
 def scenes(seed: int, count: int = 3) -> np.ndarray:
@@ -50,5 +51,5 @@ def changed(operation: Callable[[torch.Tensor], torch.Tensor], image: np.ndarray
 
 def augmented(augment: Augment, images: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """images (B, H, W, C), labels (B,) or masks (B, H, W), augmented as one batch."""
-    made, changed = augment_batch(augment, tensor(images), torch.from_numpy(targets), seed)
+    made, changed = augment_batch(augment, tensor(images), torch.from_numpy(targets), seed, rgb_of(images.shape[3]))
     return array(made), changed.numpy()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
 from tests.augmentation import CHANNELS, GEOMETRY, GREY, NOTHING, PHOTO, augmented, noisy, pictures, scenes, tensor
+from tests.conftest import RGB, rgb_of
 from toolkit.augmentation.batch import DEGRADATIONS, augment_batch
 from toolkit.recipe import Augment, Family
 from toolkit.task import IGNORED
@@ -29,12 +30,12 @@ FAMILIES = get_args(Family)
 def test_the_seed_alone_decides(augment: Augment, channels: int) -> None:
     images, labels = tensor(noisy(channels)), torch.arange(3)
     for seed in range(10):
-        once, _ = augment_batch(augment, images, labels, seed)
+        once, _ = augment_batch(augment, images, labels, seed, rgb_of(channels))
         np.random.seed(seed)  # noqa: NPY002 - the global state must not matter
         torch.manual_seed(seed)
-        augment_batch(EVERYTHING, images, labels, seed + 100)
-        assert torch.equal(once, augment_batch(augment, images, labels, seed)[0])
-    assert not torch.equal(augment_batch(augment, images, labels, 1)[0], once)
+        augment_batch(EVERYTHING, images, labels, seed + 100, rgb_of(channels))
+        assert torch.equal(once, augment_batch(augment, images, labels, seed, rgb_of(channels))[0])
+    assert not torch.equal(augment_batch(augment, images, labels, 1, rgb_of(channels))[0], once)
 
 
 @CHANNELS
@@ -44,7 +45,7 @@ def test_shape_and_layout_stay_and_the_given_tensors_are_not_written(channels: i
     images = tensor(pictures(masks.numpy(), channels))
     before = images.clone(), masks.clone()
     for seed in range(10):
-        made, targets = augment_batch(EVERYTHING, images, masks, seed)
+        made, targets = augment_batch(EVERYTHING, images, masks, seed, rgb_of(channels))
         assert made.shape == images.shape and made.dtype == torch.float32
         assert made.is_contiguous(memory_format=torch.channels_last)
         assert made.isfinite().all() and made.min() > -0.001 and made.max() < 255.001
@@ -57,8 +58,8 @@ def test_shape_and_layout_stay_and_the_given_tensors_are_not_written(channels: i
 def test_a_gpu_makes_of_a_batch_what_a_cpu_makes(augment: Augment) -> None:
     masks = torch.from_numpy(scenes(0, 16))
     images = tensor(np.stack([cv2.blur(image, (5, 5)) for image in pictures(masks.numpy(), 3)]))
-    here, truth = augment_batch(augment, images, masks, 0)
-    there, moved = augment_batch(augment, images.cuda(), masks.cuda(), 0)
+    here, truth = augment_batch(augment, images, masks, 0, RGB)
+    there, moved = augment_batch(augment, images.cuda(), masks.cuda(), 0, RGB)
     assert there.is_cuda and there.is_contiguous(memory_format=torch.channels_last)
     assert ((here - there.cpu()).abs() < 1).float().mean() > 0.99  # a coefficient may be rounded the other way
     assert (truth == moved.cpu()).float().mean() > 0.999
@@ -82,7 +83,7 @@ def disc(count: int) -> torch.Tensor:
 def test_a_degradation_moves_nothing_away_from_its_mask(degrade: Callable[..., torch.Tensor]) -> None:
     images = disc(64)
     assert np.abs(away(images.roll(1, -1)) - [0, 1]).max() < 0.02
-    found = away(degrade(images, rng=np.random.default_rng(0)))
+    found = away(degrade(images, rgb=RGB, rng=np.random.default_rng(0)))
     if DEGRADATIONS[degrade] == "noise":  # which hides where the disc is
         found = found.mean(0)
     assert np.abs(found).max() < 0.1
@@ -95,14 +96,38 @@ def test_a_degradation_moves_nothing_away_from_its_mask(degrade: Callable[..., t
 )
 def test_what_is_drawn_of_light_and_mixtures_moves_nothing_away_from_its_mask(augment: Augment) -> None:
     images, masks = disc(64).to(torch.uint8), torch.zeros(64, 48, 64, dtype=torch.uint8)
-    assert np.abs(away(augment_batch(augment, images, masks, 0)[0])).max() < 0.1
+    assert np.abs(away(augment_batch(augment, images, masks, 0, RGB)[0])).max() < 0.1
 
 
 def test_the_type_follows_from_the_recipe_not_from_the_draw() -> None:
     image = tensor(noisy(1, 1))
-    turned = [augment_batch(Augment(rotate=5), image, torch.zeros(1), seed)[0] for seed in range(20)]
+    turned = [augment_batch(Augment(rotate=5), image, torch.zeros(1), seed, ())[0] for seed in range(20)]
     assert any((made % 1 == 0).all() for made in turned), "some image was not turned"
     assert {made.dtype for made in turned} == {torch.float32}
+
+
+def test_colours_are_augmented_as_without_other_channels() -> None:
+    images, labels = tensor(noisy(4, 12)), torch.zeros(12)
+    made, _ = augment_batch(EVERYTHING, images, labels, 3, RGB)
+    colours, _ = augment_batch(EVERYTHING, images[:, :3], labels, 3, RGB)
+    assert (made[:, :3] - colours).abs().max() < 0.01
+
+
+def test_hue_and_saturation_leave_other_channels() -> None:
+    images, labels, augment = tensor(noisy(5, 40)), torch.zeros(40), replace(NOTHING, colour=1, leave_out=("light",))
+    made, _ = augment_batch(augment, images, labels, 0, (4, 0, 2))
+    changed = (made != images).flatten(2).any(2)
+    assert 0.3 < changed[:, [0, 2, 4]].all(1).float().mean() < 0.7 and not changed[:, [1, 3]].any()
+
+
+@CHANNELS
+def test_floats_are_augmented_as_whole_numbers_are_and_keep_what_lies_between(channels: int) -> None:
+    images, labels, rgb = tensor(noisy(channels)), torch.zeros(3), rgb_of(channels)
+    for augment in (EVERYTHING, Augment(flip="both")):
+        made, _ = augment_batch(augment, images, labels, 5, rgb)
+        assert torch.equal(augment_batch(augment, images.half(), labels, 5, rgb)[0], made.to(torch.float32))
+    between, _ = augment_batch(Augment(flip="both"), images.half() / 2 + 0.25, labels, 5, rgb)
+    assert between.dtype == torch.float16 and ((between % 1 == 0.25) | (between % 1 == 0.75)).all()
 
 
 def test_the_images_of_a_batch_are_augmented_differently_and_labels_are_left_alone() -> None:
@@ -197,7 +222,7 @@ def test_what_is_erased_is_black_and_the_rest_stays() -> None:
 @CHANNELS
 def test_with_every_family_left_out_nothing_changes(channels: int) -> None:
     every = replace(EVERYTHING, flip="none", leave_out=FAMILIES)
-    assert every.families(channels) == () and set(EVERYTHING.families(3)) == set(FAMILIES)
+    assert every.families(rgb_of(channels)) == () and set(EVERYTHING.families(RGB)) == set(FAMILIES)
     for image in noisy(channels):
         assert changes(every, image, 20).max() < 0.001
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.augmentation import PHOTO, changed
+from tests.conftest import RGB
 from toolkit.augmentation import pixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,7 +38,7 @@ def test_a_loss_of_resolution_is_that_of_opencv(scale: float) -> None:
 @pytest.mark.parametrize("grey", [True, False])
 def test_compression_is_that_of_jpeg(quality: int, grey: bool) -> None:
     photo = PHOTO[..., :1] if grey else PHOTO
-    ours = changed(lambda images: pixels.compress(images, np.array([quality])), photo)
+    ours = changed(lambda images: pixels.compress(images, np.array([quality]), () if grey else RGB), photo)
     _, file = cv2.imencode(".jpg", photo[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
     theirs = np.asarray(cv2.imdecode(file, cv2.IMREAD_UNCHANGED), np.float32).reshape(photo.shape)[..., ::-1]
     loss = np.abs(theirs - photo).mean()

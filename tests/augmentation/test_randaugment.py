@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.augmentation import PHOTO, changed
+from tests.conftest import RGB
 from toolkit.augmentation.randaugment import PHOTOMETRIC, aug_mix
 from toolkit.recipe import Augment
 
@@ -34,7 +35,7 @@ def test_the_operations_of_randaugment_are_those_of_opencv(way: float) -> None:
     }
     assert expected.keys() == PHOTOMETRIC.keys()
     for name, image in expected.items():
-        ours = changed(partial(PHOTOMETRIC[name], levels=level))
+        ours = changed(partial(PHOTOMETRIC[name], levels=level, rgb=RGB))
         assert np.abs(ours - np.clip(image, 0, 255)).max() < 0.6, name
         assert np.abs(ours - PHOTO).mean() > (0.1 if name == "autocontrast" else 0.4), name
 
@@ -43,13 +44,13 @@ def test_the_operations_of_randaugment_are_those_of_opencv(way: float) -> None:
 def test_an_even_image_stays_as_it_is_where_its_range_is_stretched(value: int) -> None:
     even = np.full((9, 9, 3), value, np.uint8)
     for name in ("autocontrast", "equalize"):
-        assert (changed(partial(PHOTOMETRIC[name], levels=np.ones(1)), even) == value).all()
+        assert (changed(partial(PHOTOMETRIC[name], levels=np.ones(1), rgb=RGB), even) == value).all()
 
 
 def test_augmix_is_a_mixture() -> None:
     ramp = torch.arange(256.0).reshape(1, 1, 16, 16).expand(40, 3, 16, 16).contiguous()
-    same = aug_mix(ramp, Augment(magnitude=0), False, np.random.default_rng(0))
+    same = aug_mix(ramp, Augment(magnitude=0), False, RGB, np.random.default_rng(0))
     torch.testing.assert_close(same, ramp, atol=0.01, rtol=0)  # weights sum to one; at level 0 a ramp doesn't change
-    strong = aug_mix(ramp, Augment(magnitude=1), False, np.random.default_rng(0))
+    strong = aug_mix(ramp, Augment(magnitude=1), False, RGB, np.random.default_rng(0))
     assert strong.min() >= 0 and strong.max() <= 255.001
     assert ((strong - ramp).abs().mean((1, 2, 3)) > 1).float().mean() > 0.8

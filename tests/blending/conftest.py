@@ -164,6 +164,8 @@ KINDS: dict[str, Competition] = {
     "Dice but of one class": of_kind(Segmentation(("a", "b", "c"), (6, 5, 1)), MeanDice(ignore=("a",))),
     "AUC but of one class": of_kind(Classification(("a", "b", "c"), (1, 1, 1)), RocAuc(ignore=("a",))),
     "log loss but of one class": of_kind(Classification(("a", "b", "c"), (1, 1, 1)), LogLoss(ignore=("b",))),
+    "macro F1 of many classes": of_kind(Classification(tuple("abcdefghijklmnopqrstuvw"), (1, 1, 1)), MacroF1()),
+    "log loss of many classes": of_kind(Classification(tuple("abcdefghijklmnopqrstuvw"), (1, 1, 1)), LogLoss()),
     "MAP": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1)), MAP(3)),
     "MAP with unknowns": of_kind(Classification(tuple("abcdefgh"), (1, 1, 1), unknown="new"), MAP(3)),
 }

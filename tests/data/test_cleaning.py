@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from toolkit.data.cleaning import cleaning_hash, read_cleaning
+from toolkit.data.dataset import Dataset, save_dataset
 from toolkit.errors import UserError
 from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Segmentation
@@ -25,6 +26,44 @@ def written(folder: Path, text: str, encoding: str = "utf-8") -> Workspace:
 
 def read(folder: Path, lines: str) -> pd.DataFrame:
     return read_cleaning(written(folder, HEAD + lines), np.arange(5), LABELS)
+
+
+def named(folder: Path) -> Workspace:
+    """A workspace whose five samples have names."""
+    workspace, rows = Workspace(folder, "x"), np.arange(5)
+    images, names = np.zeros((5, 8, 8, 1), np.uint8), np.array(["a/1.png", "b/1.png", "b/2.png", "b/3.png", "b/4.png"])
+    save_dataset(Dataset(images, rows % 3, rows, rows, images[:0], names=names), workspace.data, "")
+    return workspace
+
+
+def test_a_line_may_have_a_name_in_place_of_its_index(tmp_path: Path) -> None:
+    named(tmp_path)
+    by_index = written(tmp_path, HEAD + "1,drop,,x,1\n2,group,g,x,1\n3,group,g,x,1\n")
+    table, value = read_cleaning(by_index, np.arange(5), LABELS), cleaning_hash(by_index)
+    for text in (
+        "index,name,action,value,reason,confidence\n1,b/1.png,drop,,x,1\n,b/2.png,group,g,x,1\n3,,group,g,x,1\n",
+        "name,action,value,reason,confidence\nb/1.png,drop,,x,1\n2,group,g,x,1\nb/3.png,group,g,x,1\n",
+    ):
+        workspace = written(tmp_path, text)
+        assert read_cleaning(workspace, np.arange(5), LABELS).equals(table)
+        assert cleaning_hash(workspace) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (",1.png,drop,", "line 2: 2 samples are called '1.png'"),
+        (",c.png,drop,", "line 2: no sample is called 'c.png'; names are such as 'a/1.png'"),
+        ("2,b/3.png,drop,", "line 2: row 2 is called 'b/2.png', not 'b/3.png'; keep index or name"),
+        (",,drop,", "line 2: it has neither an index nor a name"),
+        ("9,b/3.png,drop,", "line 2: the training file has no row '9'"),
+    ],
+)
+def test_a_wrong_name_is_told(tmp_path: Path, line: str, reason: str) -> None:
+    named(tmp_path)
+    workspace = written(tmp_path, f"index,name,action,value\n{line}\n")
+    with pytest.raises(UserError, match=reason):
+        read_cleaning(workspace, np.arange(5), LABELS)
 
 
 def test_there_may_be_no_list(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from toolkit.data.dataset import (
     ARRAYS,
     Dataset,
     check_dataset,
+    check_images,
     data_hash,
     hash_sample,
     open_dataset,
@@ -44,6 +45,25 @@ def test_as_many_targets_as_images_and_some_of_each_class_are_needed() -> None:
         check_dataset(replace(LABELLED, targets=ROWS % 2), LABELS, "there")
     with pytest.raises(UserError, match=r"^there: class 'b' has no pixel"):
         check_dataset(replace(MASKED, targets=MASKED.targets // 2 * 2), MASKS, "there")
+
+
+def test_images_are_bytes_or_floats_of_the_size_that_the_task_says() -> None:
+    for images in (IMAGES, IMAGES.astype(np.float16), IMAGES[:0]):
+        check_images(images, (2, 2, 1), "there: images")
+    nan = IMAGES.astype(np.float16)
+    nan[3, 1, 1] = np.nan
+    for images, said in (
+        (IMAGES[..., 0], r"^there: images have shape \(6, 2, 2\), expected \(n, 2, 2, 1\) as the task says"),
+        (IMAGES.repeat(6, 3), r"have shape \(6, 2, 2, 6\), expected"),
+        (IMAGES.astype(np.uint16), r"are of type uint16, expected uint8, or float16 on the scale 0..255"),
+        (IMAGES.astype(np.float32), r"are of type float32, expected"),
+        (nan, r"image 3 has values from nan to nan, expected the scale 0..255"),
+        (20 * IMAGES.astype(np.float16), r"image 3 has values from 240 to 300, expected the scale 0..255"),
+        (IMAGES.astype(np.float16) - 1, r"image 0 has values from -1 to 2, expected the scale 0..255"),
+        (IMAGES.astype(np.float16) / 255, r"no value is above 1, expected the scale 0..255; multiply by 255"),
+    ):
+        with pytest.raises(UserError, match=said):
+            check_images(images, (2, 2, 1), "there: images")
 
 
 def test_test_images_are_told_apart_by_their_ids() -> None:

@@ -149,3 +149,28 @@ def test_an_organisers_function_that_fails_is_found_when_the_files_are_read(
 
     wrong = replace(blood_cells, metric=from_function(score, needs="labels", lower_is_better=False))
     refused(wrong, write(tmp_path / "raw", "blood_cells"), "the metric's function", "score fails: KeyError: 'label'")
+
+
+def test_images_of_other_channels_are_refused_before_anything_is_made_of_them(
+    blood_cells: Competition, tmp_path: Path
+) -> None:
+    def load_otherwise(folder: Path) -> Dataset:
+        found = blood_cells.load(folder)
+        return replace(found, images=found.images.repeat(2, 3))
+
+    raw = write(tmp_path / "raw", "blood_cells")
+    refused(
+        replace(blood_cells, load=load_otherwise),
+        raw,
+        "raw: images have shape (8, 96, 96, 6), expected (n, 96, 96, 3)",
+    )
+
+
+def test_code_is_given_bytes(blood_cells: Competition, tmp_path: Path) -> None:
+    def load_otherwise(folder: Path) -> Dataset:
+        found = blood_cells.load(folder)
+        half = [images.astype(np.float16) for images in (found.images, found.test_images)]
+        return replace(found, images=half[0], test_images=half[1])
+
+    raw = write(tmp_path / "raw", "blood_cells")
+    refused(replace(blood_cells, load=load_otherwise), raw, "images are float16", "a code submission is given what")

@@ -1,21 +1,25 @@
 """Every network builds, and gives logits of the right shape."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from competitions.blood_cells import competition as blood_cells
 from competitions.blood_cells.models import TIMM_NAMES
 from competitions.mars import competition as mars
-from competitions.mars.models import SMP_NAMES, UNETS
+from competitions.mars.models import SMP_NAMES, UNETS, build
 from toolkit.competition import Competition
 from toolkit.errors import UserError
-from toolkit.networks.network import Network, classifier
+from toolkit.networks.network import Network, classifier, segmenter
+from toolkit.networks.outputs import build_network, check_channels
 from toolkit.recipe import Recipe, override
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LITE0 = blood_cells.recipes["efficientnet_lite0"]
 SMALL_UNET = mars.recipes["small_unet"]
 UNET = mars.recipes["unet_resnet18"]
+SCRATCH = blood_cells.recipes["resnet18"].model
 REFINED = mars.recipes["refined_attention_unet"]
 ALL = [(competition, recipe) for competition in (blood_cells, mars) for recipe in competition.recipes.values()]
 
@@ -86,6 +90,37 @@ def test_what_a_network_does_not_have_is_refused_in_one_sentence(
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_grey_images_get_no_weights_that_were_trained_on_colour() -> None:
-    with pytest.raises(UserError, match="need 3 channels, the images have 1"):
-        classifier("tf_efficientnet_lite0", LITE0.model, 8, 1)
+@torch.no_grad()
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 13])
+def test_networks_take_any_number_of_channels(channels: int) -> None:
+    images = torch.randint(256, (2, channels, 64, 64), dtype=torch.uint8)
+    for network in (
+        classifier("resnet18", replace(LITE0.model, pretrained=False), 5, channels),
+        segmenter("Unet", UNET.model, 5, channels),
+        build(SMALL_UNET.model, 5, channels),
+    ):
+        said = network.eval()(images)
+        assert said.shape[:2] == (2, 5) and said.isfinite().all()
+        assert network.mean.shape == network.std.shape == (1, channels, 1, 1) and (network.std > 0).all()
+        assert torch.equal(said, network(images.half()))
+
+
+def test_pretrained_filters_are_summed_for_grey_and_repeated_for_others() -> None:
+    def filters(channels: int) -> torch.Tensor:
+        weight = classifier("tf_efficientnet_lite0", LITE0.model, 8, channels).get_parameter
+        return weight("body.backbone.conv_stem.weight").detach()
+
+    three = filters(3)
+    assert torch.allclose(filters(1), three.sum(1, keepdim=True), atol=1e-6)
+    assert torch.allclose(filters(5), three[:, [0, 1, 2, 0, 1]] * 3 / 5, atol=1e-6)
+
+
+def test_a_network_for_other_images_is_named_before_anything_is_trained() -> None:
+    task = replace(blood_cells.task, image_shape=(96, 96, 6))
+    other = replace(blood_cells, task=task, build_model=lambda _: classifier("resnet18", SCRATCH, 8, 3))
+    network = build_network(other, blood_cells.recipes["resnet18"])
+    with pytest.raises(
+        UserError, match=r"can't take images of 96x96 with 6 channels .* build_model must make it for"
+    ) as e:
+        check_channels(network, other, torch.device("cpu"))
+    assert "\n" not in str(e.value)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from toolkit.data.preview import Preview
 from toolkit.pages.pictures import COLOURS, batch_picture, enlarged, strip, with_mask, write_png
 from toolkit.task import IGNORED
 
@@ -49,7 +50,7 @@ def test_the_picture_of_a_batch_shows_every_image_with_its_mask(masks: bool, cha
     images = torch.from_numpy(RNG.integers(0, 256, (10, channels, 48, 96)).astype(np.float32))
     truth = torch.from_numpy(RNG.integers(0, 4, (10, 48, 96), dtype=np.uint8))
     truth[:, :5] = IGNORED
-    picture = batch_picture(images, truth if masks else torch.arange(10))
+    picture = batch_picture(images, truth if masks else torch.arange(10), Preview())
     assert picture.shape == (2 * 52, 8 * ((192 if masks else 96) + 4), 3)
     assert (picture[2:50, 2:98] == images[0].permute(1, 2, 0).numpy()).all()
     if masks:

@@ -15,7 +15,7 @@ def test_a_label_is_shown_with_what_it_was_taken_for(blood_cells: Competition, t
     values = np.full((3, 8), 0.01, np.float32)
     values[[0, 1, 2], [0, 1, 0]] = 0.8
     run = predicted(blood_cells, tmp_path, values, np.zeros(3, np.int64))
-    assert mistake_pictures(run, run.mistakes())[0][0] == "101: basophil, said eosinophil 0.80"
+    assert mistake_pictures(run, run.mistakes())[0].text == "101: basophil, said eosinophil 0.80"
 
 
 def test_wrong_pixels_are_red_where_they_are_scored(mars: Competition, tmp_path: Path) -> None:
@@ -27,9 +27,9 @@ def test_wrong_pixels_are_red_where_they_are_scored(mars: Competition, tmp_path:
     run = predicted(mars, tmp_path, values, targets)
     mistakes = run.mistakes()
     assert mistakes["row"].tolist() == [0] and mistakes["certainty"][0] == pytest.approx(0.5)
-    ((caption, picture),) = mistake_pictures(run, mistakes)
-    assert caption == "100: 50% of its pixels wrong"
-    error = picture[-128:, -256:]
+    (shown,) = mistake_pictures(run, mistakes)
+    assert shown.text == "100: 50% of its pixels wrong"
+    error = shown.picture[-128:, -256:]
     assert (error[:64] == RED).all() and (error[64:] == 0).all()
     colours = dict(legend(mars))
     assert "background" not in colours and colours["soil"] == "rgb({}, {}, {})".format(*COLOURS[1])

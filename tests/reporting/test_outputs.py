@@ -191,10 +191,10 @@ def test_the_worst_predictions_are_shown_with_truth_and_what_was_said(name: str,
     section = mistakes_section(run)
     (gallery,) = section.blocks
     assert 0 < len(gallery.figures) <= 18  # type: ignore[union-attr]
-    for caption, picture in gallery.figures:  # type: ignore[union-attr]
-        assert picture.dtype == np.uint8 and picture.ndim == 3
-        assert ("pixels wrong" if name == "spots" else ", said ") in caption
+    for figure in gallery.figures:  # type: ignore[union-attr]
+        assert figure.picture.dtype == np.uint8 and figure.picture.ndim == 3
+        assert ("pixels wrong" if name == "spots" else ", said ") in figure.caption
     assert [label for label, _ in legend(run.labelled.competition)] == (
         ["rust", "mildew", "several"] if name == "spots" else []
     )
-    assert not re.search(r"\bnan\b", " ".join(caption for caption, _ in gallery.figures))  # type: ignore[union-attr]
+    assert not re.search(r"\bnan\b", " ".join(figure.text for figure in gallery.figures))  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import labelled
+from tests.tiny import competition, labelled
 from toolkit import Competition, Labelled
 from toolkit.scoring.corruption_suite import SEVERITIES, corrupt_arrays, suite
 from toolkit.scoring.matched_to_test import (
@@ -22,6 +22,7 @@ from toolkit.scoring.matched_to_test import (
 )
 
 SAMPLES = 360
+GREY = replace(competition, colour=())
 
 
 def textures(seed: int, count: int) -> np.ndarray:
@@ -36,22 +37,22 @@ def textures(seed: int, count: int) -> np.ndarray:
 def with_test_images(test: np.ndarray, images: np.ndarray | None = None, root: Path = Path("nowhere")) -> Labelled:
     rows = np.arange(SAMPLES)
     images = textures(0, SAMPLES) if images is None else images
-    return labelled(rows % 2, rows % 3, images=images, test_images=test, root=root)
+    return labelled(rows % 2, rows % 3, of=GREY, images=images, test_images=test, root=root)
 
 
 def under(images: np.ndarray, *families: str) -> np.ndarray:
     """Each image under a random corruption of these families, at severity 2 to 5."""
     rng = np.random.default_rng(0)
-    members = [at for at, member in enumerate(suite(1)) if member.family in families]
+    members = [at for at, member in enumerate(suite(())) if member.family in families]
     cells = rng.choice(members, len(images)) * SEVERITIES + rng.integers(1, 5, len(images))
-    return corrupt_arrays(images, None, cells, 9, np.arange(len(images)))[0]
+    return corrupt_arrays(images, None, cells, 9, (), np.arange(len(images)))[0]
 
 
 def shares(match: Match) -> dict[str, float]:
     """By family."""
-    families = {member.name: member.family for member in suite(1)}
+    families = {member.name: member.family for member in suite(())}
     found: dict[str, float] = {}
-    for name, share in match.mixture(1).items():
+    for name, share in match.mixture(()).items():
         family = families.get(name, name)
         found[family] = found.get(family, 0) + share
     return found
@@ -65,7 +66,7 @@ def test_where_the_test_images_look_like_the_others_the_clean_score_stands() -> 
     match = found(textures(1, 300))
     assert match.alike and (match.cells == CLEAN).all() and (match.weights == 1).all()
     assert match.effective == pytest.approx(SAMPLES)
-    assert "alike" in match.words(1)
+    assert "alike" in match.words(())
 
 
 def test_what_happened_to_the_test_images_is_found_whatever_the_labels() -> None:
@@ -74,7 +75,7 @@ def test_what_happened_to_the_test_images_is_found_whatever_the_labels() -> None
     assert other.cells.tolist() == match.cells.tolist() and other.weights.tolist() == match.weights.tolist()
     assert match.auc_before > 0.95 and match.auc_after < 0.6
     assert shares(match)["noise"] > 0.8
-    assert "noise" in match.words(1)
+    assert "noise" in match.words(())
 
 
 def test_half_corrupted_is_not_taken_for_wholly_corrupted() -> None:
@@ -98,11 +99,11 @@ def test_other_scenes_are_weighed_and_not_taken_for_corruptions() -> None:
 
 
 def test_masks_move_as_their_images_do() -> None:
-    rotation = 5 * [member.name for member in suite(1)].index("rotation") + 4
+    rotation = 5 * [member.name for member in suite(())].index("rotation") + 4
     images = np.full((1, 32, 32, 1), 40, np.uint8)
     images[:, 16:] = 220
     masks = (images[..., 0] > 100).astype(np.uint8)
-    made, moved = corrupted(images, masks, np.array([0]), np.array([rotation]))
+    made, moved = corrupted(images, masks, np.array([0]), np.array([rotation]), ())
     assert moved is not None and (moved != masks).any()
     inside = moved < 2
     assert ((made[..., 0] > 130) == (moved == 1))[inside].mean() > 0.97

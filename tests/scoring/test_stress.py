@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.conftest import RGB
 from tests.scoring.test_stress_sampling import TERRAIN
 from tests.tiny import FIRST, labelled, prepare, project, train
 from toolkit.metrics.confusion import confusion_matrix
@@ -23,7 +24,7 @@ from toolkit.scoring.stress_sampling import SEED, ladder
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 LEVELS = range(1, SEVERITIES + 1)
-CELLS = count_cells(3)
+CELLS = count_cells(RGB)
 
 
 class Threshold(nn.Module):
@@ -60,14 +61,14 @@ def terrain(tmp_path: Path) -> Run:
 def naive(run: Run) -> dict[str, float]:
     """The score of every corruption over the whole suite, one severity and fold after the other."""
     given, of, found = run.labelled, run.labelled.competition, {}
-    for corruption in suite(given.images.shape[3]):
+    for corruption in suite(of.rgb):
         total = np.zeros((len(of.task.classes),) * 2, int)
         for severity in LEVELS:
             for fold, network in enumerate(run.networks(CPU)):
                 rows = given.rows(fold)
                 part = torch.from_numpy(given.images[rows]).permute(0, 3, 1, 2)
                 masks = torch.from_numpy(given.targets[rows]) if given.masks else None
-                part, moved = corrupt(part, masks, corruption.name, severity, SEED, rows.tolist())
+                part, moved = corrupt(part, masks, corruption.name, severity, SEED, of.rgb, rows.tolist())
                 seen = part.permute(0, 2, 3, 1).numpy()
                 labels = of.decode(predict(network, seen, of.scored, CPU, "auto").astype(np.float16))
                 truth = given.targets[rows] if moved is None else moved.numpy()
@@ -107,12 +108,12 @@ def test_the_score_of_masks_is_the_plain_definition(terrain: Run) -> None:
     assert stress["score"] == pytest.approx(np.mean(list(expected.values())), abs=1e-3)
     assert 0.3 < stress["score"] < 0.99
     assert evidence.truth is not None and evidence.confusions is not None
-    assert evidence.probabilities.dtype == np.uint8 and len(evidence.probabilities) == 29 * 5 * len(suite(1))
-    at = int(np.flatnonzero(evidence.triples[:, 1] == [c.name for c in suite(1)].index("rotation"))[3])
+    assert evidence.probabilities.dtype == np.uint8 and len(evidence.probabilities) == 29 * 5 * len(suite(()))
+    at = int(np.flatnonzero(evidence.triples[:, 1] == [c.name for c in suite(())].index("rotation"))[3])
     row, _, severity = evidence.triples[at].tolist()
     given = terrain.labelled
     image, mask = torch.from_numpy(given.images[[row]]).permute(0, 3, 1, 2), torch.from_numpy(given.targets[[row]])
-    made, moved = corrupt(image, mask, "rotation", severity, SEED, [row])
+    made, moved = corrupt(image, mask, "rotation", severity, SEED, (), [row])
     assert moved is not None and np.array_equal(evidence.truth[at], moved[0].numpy())
     network = terrain.networks(CPU)[given.fold[row]]
     alone = predict(network, made.permute(0, 2, 3, 1).numpy(), TERRAIN.scored, CPU, "auto")[0]
@@ -161,7 +162,7 @@ def test_a_blend_is_the_metric_of_the_mean_on_what_the_runs_share(two_runs: tupl
         right = mean.astype(np.float16).argmax(1) == given.targets[triples[:, 0]]
         expected = [  # severities weigh the same
             np.mean([right[at & (triples[:, 2] == s)].mean() for s in LEVELS if (at & (triples[:, 2] == s)).any()])
-            for number in range(len(suite(3)))
+            for number in range(len(suite(RGB)))
             if (at := triples[:, 1] == number).any()
         ]
         blended = blend_stress(two_runs, weighted(weights))
@@ -213,16 +214,16 @@ def test_a_finished_run_gets_what_it_lacks_and_is_not_trained_again(tmp_path: Pa
 
 def test_each_sample_under_one_member_of_the_suite(terrain: Run) -> None:
     images, masks = terrain.labelled.images, terrain.labelled.targets
-    made, moved = stressed(images, masks, 5)
-    again, _ = stressed(images, masks, 5)
-    assert np.array_equal(made, again) and not np.array_equal(made, stressed(images, masks, 6)[0])
-    few, fewer = stressed(images[:4], masks[:4], 5)
+    made, moved = stressed(images, masks, 5, ())
+    again, _ = stressed(images, masks, 5, ())
+    assert np.array_equal(made, again) and not np.array_equal(made, stressed(images, masks, 6, ())[0])
+    few, fewer = stressed(images[:4], masks[:4], 5, ())
     assert moved is not None and fewer is not None
     assert np.array_equal(few, made[:4]) and np.array_equal(fewer, moved[:4])
     assert (made != images).any((1, 2, 3)).mean() > 0.9 and 0 < (moved != masks).any((1, 2)).mean() < 0.6
-    assert stressed(images, None, 5)[1] is None
+    assert stressed(images, None, 5, ())[1] is None
 
 
 def test_the_time_of_the_whole_suite_is_at_least_that_of_its_predictions() -> None:
     images = np.zeros((3, 8, 8, 3), np.uint8)
-    assert 100 * CELLS * 0.5 < suite_seconds(images, 100, 0.5) < 100 * CELLS * 0.6
+    assert 100 * CELLS * 0.5 < suite_seconds(images, 100, 0.5, RGB) < 100 * CELLS * 0.6

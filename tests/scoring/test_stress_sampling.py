@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from tests.conftest import RGB
 from tests.tiny import competition, labelled
 from toolkit import Accuracy, Competition, MacroF1, MeanIoU, Segmentation
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.scoring.corruption_suite import SEVERITIES, count_cells, suite
 from toolkit.scoring.stress_sampling import Evidence, all_triples, ladder, score_draws, score_triples
 
-CELLS = count_cells(3)
+CELLS = count_cells(RGB)
 TASK = Segmentation(classes=("none", "low", "high"), image_shape=(12, 16, 1))
 TERRAIN = replace(competition, name="terrain", task=TASK, metric=MeanIoU(ignore=("none",)))
 
@@ -24,7 +25,7 @@ def test_any_beginning_of_the_triples_is_balanced() -> None:
     rows = np.flatnonzero(fold >= 0)
     assert len(np.unique(triples, axis=0)) == len(triples) == len(rows) * CELLS
     assert set(triples[:, 0]) == set(rows)
-    assert set(triples[:, 1]) == set(range(len(suite(3)))) and set(triples[:, 2]) == set(range(1, SEVERITIES + 1))
+    assert set(triples[:, 1]) == set(range(len(suite(RGB)))) and set(triples[:, 2]) == set(range(1, SEVERITIES + 1))
     for count in ladder(len(triples), 2 * CELLS):
         part = triples[:count]
         samples = np.bincount(part[:, 0], minlength=1000)[rows]
@@ -58,7 +59,7 @@ def test_the_steps_of_the_ladder() -> None:
 
 def test_a_class_that_few_corruptions_have_seen_counts_in_all_of_them() -> None:
     """Left out where no sample shows it, the hard rare class would lift the score of most corruptions."""
-    members, classes = len(suite(1)), len(TERRAIN.task.classes)
+    members, classes = len(suite(())), len(TERRAIN.task.classes)
     triples = np.stack([np.arange(4 * members), np.arange(4 * members) % members, np.full(4 * members, 3)], 1)
     confusions = np.zeros((len(triples), classes, classes), int)
     confusions[:, 1, 1] = 9  # low: right in all samples
@@ -90,7 +91,7 @@ def test_the_score_of_a_corruption_is_the_official_metric_of_its_predictions(met
     triples = all_triples(given)
     probabilities = rng.dirichlet(np.ones(3), len(triples)).astype(np.float16)
     found = score_triples(given, Evidence(triples, probabilities), len(triples))
-    for number, member in enumerate(suite(3)):
+    for number, member in enumerate(suite(RGB)):
         own = triples[:, 1] == number
         counted = confusion_matrix(targets[triples[own, 0]], probabilities[own].argmax(1), 3)
         assert found["by_corruption"][member.name] == pytest.approx(float(of.score(counted)))
@@ -100,7 +101,7 @@ def test_the_score_of_a_corruption_is_the_official_metric_of_its_predictions(met
 def test_intervals_of_few_triples_a_cell_hold_the_truth(mars: Competition) -> None:
     """A bootstrap that is not widened holds it in 42 of these 50."""
     rng, no_images = np.random.default_rng(0), np.empty((0, 1, 1, 1), np.uint8)
-    cells, share, right_share = 5 * len(suite(1)), np.array([0.4, 0.3, 0.25, 0.05]), 2 / 3
+    cells, share, right_share = 5 * len(suite(())), np.array([0.4, 0.3, 0.25, 0.05]), 2 / 3
     expected = share * right_share / (share + np.roll(share, 1) * (1 - right_share))
     held = 0
     for _ in range(50):

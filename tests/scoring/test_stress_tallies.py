@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.conftest import RGB
 from tests.scoring.test_either_direction import LABELS, NUMBERS, predicted
 from tests.tiny import competition as tiny
 from tests.tiny import labelled
@@ -18,7 +19,7 @@ from toolkit.scoring.stress_tallies import TalliedTriples
 from toolkit.task import Classification
 
 SAMPLES = 48
-MEMBERS = len(suite(3))
+MEMBERS = len(suite(RGB))
 
 
 def gathered(of: Competition, share: int = 4) -> tuple[Labelled, Evidence]:
@@ -56,7 +57,7 @@ def test_the_error_of_numbers_is_theirs_in_each_corruption_where_severities_weig
     given, evidence = gathered(NUMBERS)
     found, squares = score_triples(given, evidence, 10**5), []
     apart = ((evidence.probabilities - given.truth[evidence.triples[:, 0]]) ** 2).mean(1)
-    for number, member in enumerate(suite(3)):
+    for number, member in enumerate(suite(RGB)):
         of = [(evidence.triples[:, 1] == number) & (evidence.triples[:, 2] == s + 1) for s in range(SEVERITIES)]
         squares.append(np.mean([apart[at].mean() for at in of if at.any()]))
         assert found["by_corruption"][member.name] == pytest.approx(squares[-1] ** 0.5)
@@ -71,7 +72,7 @@ def test_cells_and_corruptions_of_one_class_have_the_area_of_all() -> None:
     assert any(alone) and not all(alone)
     found = score_triples(given, evidence, 10**5)
     pooled = tally_of(given, evidence, ()).score()
-    for member, one_class in zip(suite(3), alone, strict=True):
+    for member, one_class in zip(suite(RGB), alone, strict=True):
         if one_class and found["by_corruption"][member.name] is not None:
             assert found["by_corruption"][member.name] == pytest.approx(pooled)
     assert 0.5 < found["score"] < 1 and np.isfinite([found["low"], found["high"], found["error"]]).all()

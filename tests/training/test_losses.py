@@ -246,3 +246,12 @@ def test_what_is_not_scored_is_not_learnt_from_a_teacher() -> None:
 def test_a_loss_for_masks_refuses_labels(name: LossName) -> None:
     with pytest.raises(UserError, match=f"loss {name} is for masks; for labels use cross_entropy or focal"):
         made(Loss(names=("focal", name)), masks=False)
+
+
+def test_of_hundreds_of_classes_the_two_hundred_and_fifty_sixth_is_learnt_as_any_other() -> None:
+    targets = torch.tensor([255, 299, 0, 255])
+    logits = torch.randn(4, 300, generator=torch.Generator().manual_seed(0))
+    loss = build_loss(Loss(), np.ones(300), range(300), masks=False)
+    assert_close(loss(logits, targets), F.cross_entropy(logits, targets))
+    others = build_loss(Loss(), np.ones(300), range(1, 300), masks=False)
+    assert_close(others(logits, targets), F.cross_entropy(logits[[0, 1, 3], 1:], targets[[0, 1, 3]] - 1))

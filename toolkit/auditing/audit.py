@@ -10,23 +10,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.cleaning_proposal import groups_found, propose
+from toolkit.auditing.cleaning_proposal import groups_found, propose, too_many_to_drop
 from toolkit.auditing.explain import picture_of_row
 from toolkit.auditing.findings import Findings, gather, kept_properties
 from toolkit.auditing.mimicry import Mimicry, mimicry
 from toolkit.auditing.page import ASK_SYMMETRIES, audit_page, class_table
-from toolkit.auditing.relatives import find_relatives
+from toolkit.auditing.relatives import find_relatives, tests_looked_at
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
-from toolkit.data.cleaning import REPEATED_MASK, REPEATED_PICTURE
+from toolkit.data.cleaning import NAME, REPEATED_MASK, REPEATED_PICTURE
 from toolkit.data.dataset import Dataset, data_hash, open_dataset, pictures_of
 from toolkit.data.folds import stored_folds
 from toolkit.data.groups import merge_groups, with_equal_pictures
 from toolkit.data.known_answers import known_answers
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
+from toolkit.data.naming import Naming
+from toolkit.data.preview import previewed
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome, Table, Warned
+from toolkit.outcome import Outcome, Table, Warned, counted
 from toolkit.pages.pictures import write_png
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, best_run, current_runs
@@ -39,7 +41,8 @@ LARGE = 0.2  # of the samples in one group: then the folds can't be even
 class Audit(Outcome):
     """What was found. table: one line a sample, as `sample_table` returns it; proposal: the lines of a cleaning list;
     shift, and mimicry of the test by folds: None where there are no test images or they may not be looked at; known:
-    of how many a submission of a file can give a known answer; note: what became of the list on disk.
+    of how many a submission of a file can give a known answer; note: what became of the list on disk; limits: what was
+    not looked at or isn't shown, in sentences.
     """
 
     competition: Competition
@@ -51,6 +54,7 @@ class Audit(Outcome):
     mimicry: Mimicry | None
     known: int
     note: str
+    limits: Sequence[str]
 
     @property
     def actions(self) -> dict[str, int]:
@@ -80,6 +84,10 @@ class Audit(Outcome):
         yield self._classes(keep)
         if len(self.proposal):
             yield self._found()
+        asked = too_many_to_drop(self.proposal)
+        if asked:
+            yield Warned(asked)
+        yield from self.limits
         largest = self.table["group"][keep].value_counts().max()
         if largest > LARGE * keep.sum():
             yield Warned(f"one group holds {largest:,} of {keep.sum():,} samples; look at audit.html before you split")
@@ -105,10 +113,10 @@ class Audit(Outcome):
         height, width, channels = self.competition.task.image_shape
         made = class_table(self.competition, self.dataset, keep)
         title = (
-            f"{self.competition.name}: {keep.sum():,} of {len(keep):,} samples kept, {height}x{width}x{channels}, "
-            f"{len(self.dataset.test_images):,} test images"
+            f"{self.competition.name}: {keep.sum():,} of {counted(len(keep), 'sample')} kept, "
+            f"{height}x{width}x{channels}, {counted(len(self.dataset.test_images), 'test image')}"
         )
-        return Table(title, made.columns, made.rows)
+        return Table(f"{title}\n{made.note}" if made.note else title, made.columns, made.rows)
 
     def _found(self) -> Table:
         kind = self.proposal["reason"].str.partition(":")[0]
@@ -119,19 +127,28 @@ class Audit(Outcome):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Outcome):
-    """Why a row of the raw file is in the cleaning list, if it is. lines: those that propose it; png: the pictures."""
+    """Why a sample is in the cleaning list, if it is. index: its row in the raw file; name: what it is called; lines:
+    those that propose it; png: the pictures.
+    """
 
     index: int
+    name: str
     lines: pd.DataFrame
     png: Path
 
     def as_json(self) -> dict[str, Any]:
         actions, reasons = (self.lines[name].tolist() for name in ("action", "reason"))
-        return {"index": self.index, "actions": actions, "reasons": reasons, "png": str(self.png)}
+        return {
+            "index": self.index,
+            "name": self.name,
+            "actions": actions,
+            "reasons": reasons,
+            "png": str(self.png),
+        }
 
     def told(self) -> Sequence[str]:
-        lines = [f"{self.index}: {line.action} {line.value} ({line.reason})" for line in self.lines.itertuples()]
-        nothing = f"{self.index}: nothing was found about it; beside it the pictures most like it"
+        lines = [f"{self.name}: {line.action} {line.value} ({line.reason})" for line in self.lines.itertuples()]
+        nothing = f"{self.name}: nothing was found about it; beside it the pictures most like it"
         return [*(lines or [nothing]), f"{self.png}"]
 
     def _repr_html_(self) -> str:
@@ -158,36 +175,40 @@ def audit(
         table.to_parquet(partial, index=False)
     note = _write_cleaning(workspace, proposal)
     shift, relatives, mimics, known = None, None, None, 0
+    shown = previewed(dataset, competition.rgb)
     if competition.may_look_at(dataset.test_images):
-        shift = _shift(dataset, findings, table, workspace.evidence)
+        shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
-        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs)
+        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
         whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
-        mimics = mimicry(relatives, findings.links, whole, kept, len(dataset.test_images))
+        mimics = mimicry(relatives, findings.links, whole, kept, tests_looked_at(dataset))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))
     whole = table["group"].to_numpy()
-    page = audit_page(competition, dataset, whole, findings, proposal, shift, workspace.evidence, relatives, mimics)
+    page = audit_page(competition, workspace, shown, whole, findings, proposal, shift, relatives, mimics)
     write_text(workspace.page, page)
-    return Audit(competition, workspace, dataset, table, proposal, shift, mimics, known, note)
+    return Audit(competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits)
 
 
 def explain(
     competition: Competition,
     workspace: Workspace,
     raw: Path,
-    index: int,
+    sample: str,
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> Explanation:
-    """Write the pictures behind what an audit finds about the row `index` of the raw file."""
+    """Write the pictures behind what an audit finds about the sample of that name, or that row of the raw file."""
     dataset, findings, proposal = _inspect(competition, workspace, raw, _jobs(workers), progress)
-    rows = np.flatnonzero(dataset.ids == index)
-    if not len(rows):
-        raise UserError(f"--explain {index}: the training file has no row {index}, it has {len(dataset.ids):,}")
+    try:
+        row = Naming(np.asarray(dataset.ids), dataset.called).row_or_id(sample)
+    except UserError as error:
+        raise UserError(f"--explain {sample}: {error}") from None
+    index = int(dataset.ids[row])
     path = workspace.evidence / f"explain_{index}.png"
-    write_png(path, picture_of_row(competition, dataset, findings, int(rows[0])))
-    return Explanation(index, proposal[proposal["index"] == index], path)
+    shown = previewed(dataset, competition.rgb)
+    write_png(path, picture_of_row(competition, shown, findings, row))
+    return Explanation(index, str(dataset.called[row]), proposal[proposal["index"] == index], path)
 
 
 def _jobs(workers: int | None) -> int:
@@ -201,7 +222,7 @@ def _inspect(
     load(competition, workspace, raw, progress, jobs)
     dataset = open_dataset(workspace.data)
     run = _judge(competition, workspace)
-    findings = gather(competition, dataset, workspace.evidence, run, jobs)
+    findings = gather(competition, dataset, workspace, run, jobs, progress)
     return dataset, findings, propose(dataset, competition.task, findings)
 
 
@@ -215,14 +236,16 @@ def _judge(competition: Competition, workspace: Workspace) -> Run | None:
 
 
 def sample_table(dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> pd.DataFrame:
-    """One line a sample: index, group, intruder, label_suspect (0 to 1, NaN: not known), reason."""
+    """One line a sample: index, where samples have names name, group, intruder, label_suspect (0 to 1, NaN: not
+    known), reason.
+    """
     found = pd.DataFrame(
         {"index": dataset.ids, "action": "group", "value": groups_found(dataset, findings).astype(str)}
     )
     repeated = proposal["reason"].str.startswith((REPEATED_PICTURE, REPEATED_MASK))
     dropped = proposal[(proposal["action"] == "drop") & repeated]
     reasons = proposal.groupby("index")["reason"].agg("; ".join).reindex(dataset.ids).fillna("")
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "index": dataset.ids,
             "group": merge_groups(dataset.groups, dataset.ids, found),
@@ -231,6 +254,9 @@ def sample_table(dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -
             "reason": reasons.to_numpy(),
         }
     )
+    if dataset.names is not None:
+        table.insert(1, NAME, dataset.names)
+    return table
 
 
 def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
@@ -248,9 +274,11 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
     return "edit it as you like; lines with a question mark are suggestions and not obeyed"
 
 
-def _shift(dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path) -> Shift:
-    """How the test images differ from the training images that are no intruders."""
-    train = kept_properties(dataset.images, evidence / "properties.parquet")
-    test = kept_properties(dataset.test_images, evidence / "test_properties.parquet")
-    rows = findings.distinct
-    return measure_shift(train.iloc[rows], test, table["group"].to_numpy()[rows])
+def _shift(
+    dataset: Dataset, findings: Findings, table: pd.DataFrame, evidence: Path, jobs: int, progress: Progress
+) -> Shift:
+    """How the test images differ from the training images that are no intruders; dataset: as pictures."""
+    described, train = kept_properties(dataset.images, evidence / "properties.parquet", jobs, progress)
+    rows_of_tests, test = kept_properties(dataset.test_images, evidence / "test_properties.parquet", jobs, progress)
+    rows, at, _ = np.intersect1d(described, findings.distinct, assume_unique=True, return_indices=True)
+    return measure_shift(train.iloc[at], test, table["group"].to_numpy()[rows], rows_of_tests)

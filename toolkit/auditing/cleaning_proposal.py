@@ -1,7 +1,8 @@
 """The cleaning list that follows from what an audit found: one line a proposed action, for a person to edit."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,17 +17,24 @@ from toolkit.data.cleaning import (
     DOUBTFUL_LABEL,
     EXACT_COPY,
     LOOKS_LIKE,
+    NAME,
     REPEATED_MASK,
     REPEATED_PICTURE,
     TILE,
     UNLIKE,
+    UNREADABLE,
 )
 from toolkit.data.dataset import Dataset
-from toolkit.data.groups import connect
+from toolkit.data.groups import connect, shared
 from toolkit.data.targets import contradict, in_words
+from toolkit.outcome import counted
 from toolkit.task import Classification, Grades, Numbers, Task
 
 OUTLYING = 8.0  # robust standard deviations from which a picture is called unlike the rest
+TOO_MANY, HANDFUL = 0.1, 20  # of the pictures: to leave out more, and more than a handful, is for a person to say
+MASKS = 2  # that repeat: an intruder has one; of more there is a reason, such as a template
+FLAT = 2.0  # grey levels of spread below which a picture is empty, which any number may be
+LISTED = 10  # names in one reason
 DOUBTFUL_MASK = "doubtful mask"
 
 
@@ -44,22 +52,29 @@ class Line:
 def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
     """The list, with the columns of a cleaning list, by index.
 
-    What is certain or does no harm is to be obeyed (`drop`, `group`), the rest only suggested (`drop?`, `relabel?`).
-    A reason is a kind of finding, a colon, and the details.
+    What is certain or does no harm is to be obeyed (`drop`, `group`), the rest only suggested (`drop?`, `relabel?`);
+    so is each `drop` where they are TOO_MANY. A reason is a kind of finding, a colon, and the details. Where samples
+    have names, the list has a column of them.
     """
     group = groups_found(dataset, findings)
     lines = _repeats(dataset, task, findings)
-    dropped = {line.row for line in lines if line.action == "drop"}
+    if _too_many(lines, findings, len(dataset.ids)):
+        lines = [replace(line, action="drop?") for line in lines]
+    lines += [Line(row, "drop", "", f"{UNREADABLE}: {why}", 1.0) for row, why in findings.unreadable.items()]
+    dropped, settled = {line.row for line in lines if line.action == "drop"}, {line.row for line in lines}
     lines += [line for line in _groups(dataset, findings, group) if line.row not in dropped]
     lines += _outliers(findings)
     if isinstance(task, Classification | Grades):
-        lines += _labels(dataset, task, findings, group, dropped)
+        lines += _labels(dataset, task, findings, group, settled)
     elif task.masks:
-        lines += _masks(findings, dropped)
+        lines += _masks(findings, settled)
     else:
-        lines += _doubts(findings, dropped)
+        lines += _doubts(findings, settled)
     table = pd.DataFrame([asdict(line) for line in lines], columns=["row", *COLUMNS[1:]])
-    table.insert(0, "index", dataset.ids[table.pop("row").to_numpy(np.int64)])
+    rows = table.pop("row").to_numpy(np.int64)
+    table.insert(0, "index", dataset.ids[rows])
+    if dataset.names is not None:
+        table.insert(1, NAME, dataset.names[rows])
     return table.sort_values(["index", "action"], ignore_index=True).round({"confidence": 3})
 
 
@@ -70,41 +85,68 @@ def groups_found(dataset: Dataset, findings: Findings) -> np.ndarray:
     return connect(len(dataset.images), np.concatenate([np.array(pairs, np.int64).reshape(-1, 2), links]))
 
 
+def _too_many(lines: Sequence[Line], findings: Findings, samples: int) -> bool:
+    """Would more than TOO_MANY of the pictures be dropped? One that repeats counts once, as it is one that is lost."""
+    lost = {line.row for line in lines if line.action == "drop"}
+    again = sum(len(rows) - 1 for rows in findings.same)
+    once = sum(max(0, sum(row in lost for row in rows.tolist()) - 1) for rows in findings.same)
+    return len(lost) - once > max(HANDFUL, TOO_MANY * (samples - again))
+
+
+def too_many_to_drop(proposal: pd.DataFrame) -> str:
+    """A sentence where what would be left out for being repeated or contradictory is a question; else nothing."""
+    kinds = proposal.loc[proposal["action"] == "drop?", "reason"].str.split(":").str[0]
+    asked = kinds[kinds.isin((REPEATED_PICTURE, REPEATED_MASK, CONTRADICTORY))]
+    if asked.empty:
+        return ""
+    return (
+        f"{counted(len(asked), 'sample')} not left out ({', '.join(sorted(set(asked)))}), as there may be a good "
+        "reason: look at audit.html, and where there is none take away the question marks in cleaning.csv"
+    )
+
+
 def _repeats(dataset: Dataset, task: Task, findings: Findings) -> list[Line]:
     """Intruders, and equal pictures whose targets contradict each other: which is right can't be known.
 
-    Of numbers that is only suggested: what was measured twice differs.
+    Of numbers that is only suggested: what was measured twice differs. So is it of what may repeat for a good reason:
+    an empty picture, one of several masks.
     """
     lines, action = [], "drop?" if isinstance(task, Numbers) else "drop"
     for rows in findings.same:
         if len(rows) > REPEATS:
-            lines += [Line(int(row), "drop", "", f"{REPEATED_PICTURE}: {len(rows)} times", 1.0) for row in rows]
+            how = "drop" if np.std(dataset.images[rows[0]].astype(np.float32)) >= FLAT else "drop?"
+            lines += [Line(int(row), how, "", f"{REPEATED_PICTURE}: {len(rows)} times", 1.0) for row in rows]
         elif contradict(dataset.targets[rows], task):
-            lines += [Line(int(row), action, "", f"{CONTRADICTORY}: {_ids(dataset, rows)}", 1.0) for row in rows]
+            lines += [Line(int(row), action, "", f"{CONTRADICTORY}: {_listed(dataset, rows)}", 1.0) for row in rows]
+    how = "drop" if len(findings.masks) <= MASKS else "drop?"
     for rows in findings.masks:
-        lines += [Line(int(row), "drop", "", f"{REPEATED_MASK}: under {len(rows)} pictures", 1.0) for row in rows]
+        lines += [Line(int(row), how, "", f"{REPEATED_MASK}: under {len(rows)} pictures", 1.0) for row in rows]
     return lines
 
 
 def _groups(dataset: Dataset, findings: Findings, group: np.ndarray) -> list[Line]:
     """A line for each member of a group, with its surest relation as the reason; a group is named by its first id."""
     first = {int(name): str(dataset.ids[row]) for row, name in reversed(list(enumerate(group)))}
-    lines: dict[int, Line] = {}
+    called, lines = dataset.called, dict[int, Line]()
     for left, right, kind, _, count, similarity, _ in findings.links.sort_values("similarity").itertuples(index=False):
         for row, other in ((left, right), (right, left)):
-            text = f"{COPY} of {dataset.ids[other]}, {count} keypoints agree, similarity {similarity:.2f}"
+            text = f"{COPY} of {called[other]}, {count} keypoints agree, similarity {similarity:.2f}"
             sure = float(similarity)
             if kind != "copy":
-                text, sure = f"{TILE} of {dataset.ids[other]}", 1 - FALSE_SHARE
+                text, sure = f"{TILE} of {called[other]}", 1 - FALSE_SHARE
             lines[row] = Line(row, "group", first[int(group[row])], text, sure)
     for rows in findings.same:
-        reason = f"{EXACT_COPY} {_ids(dataset, rows)}"
+        reason = f"{EXACT_COPY} {_listed(dataset, rows)}"
         lines |= {int(row): Line(int(row), "group", first[int(group[row])], reason, 1.0) for row in rows}
     return list(lines.values())
 
 
-def _ids(dataset: Dataset, rows: np.ndarray) -> str:
-    return " ".join(str(dataset.ids[row]) for row in rows)
+def _listed(dataset: Dataset, rows: np.ndarray) -> str:
+    """What those rows are called; names may hold blanks."""
+    some, more = rows[:LISTED], f" and {len(rows) - LISTED:,} more" if len(rows) > LISTED else ""
+    if dataset.names is None:
+        return " ".join(str(name) for name in dataset.ids[some]) + more
+    return ", ".join(dataset.names[some].tolist()) + more
 
 
 def _outliers(findings: Findings) -> list[Line]:
@@ -114,7 +156,7 @@ def _outliers(findings: Findings) -> list[Line]:
 
 
 def _labels(
-    dataset: Dataset, task: Classification | Grades, findings: Findings, group: np.ndarray, dropped: set[int]
+    dataset: Dataset, task: Classification | Grades, findings: Findings, group: np.ndarray, settled: set[int]
 ) -> list[Line]:
     """Labels that contradict those of their copies, or what was learnt from all others."""
     lines: dict[int, Line] = {}
@@ -124,8 +166,8 @@ def _labels(
         if given != other:
             reason = f"{DOUBTFUL_LABEL}: {given}{LOOKS_LIKE}{other}"
             lines[row] = Line(row, "relabel?", other, reason, float(certainty[row]))
-    for name in np.flatnonzero(np.bincount(group) > 1):
-        rows = [row for row in np.flatnonzero(group == name).tolist() if row not in dropped]
+    for members in shared(group):
+        rows = [row for row in members.tolist() if row not in settled]
         labels = Counter(int(dataset.targets[row]) for row in rows)
         if len(labels) > 1:
             common, times = labels.most_common(1)[0]
@@ -134,21 +176,21 @@ def _labels(
             for row in rows:
                 if dataset.targets[row] != common:
                     lines[row] = Line(row, "relabel?", name_of_common, reason, times / len(rows))
-    return [line for row, line in lines.items() if row not in dropped]
+    return [line for row, line in lines.items() if row not in settled]
 
 
-def _doubts(findings: Findings, dropped: set[int]) -> list[Line]:
+def _doubts(findings: Findings, settled: set[int]) -> list[Line]:
     """What contradicts the predictions, and can't be put right by one class."""
     errors = findings.label_errors
     return [
         Line(row, "drop?", "", f"{DOUBTFUL_LABEL}: {text}", 1 - float(errors.quality[row]))
         for row, text in errors.doubts.items()
-        if row not in dropped
+        if row not in settled
     ]
 
 
-def _masks(findings: Findings, dropped: set[int]) -> list[Line]:
+def _masks(findings: Findings, settled: set[int]) -> list[Line]:
     errors = findings.label_errors
     reason = f"{DOUBTFUL_MASK}: most of it contradicts the predictions"
-    wrong = [row for row in np.flatnonzero(errors.issue).tolist() if row not in dropped]
+    wrong = [row for row in np.flatnonzero(errors.issue).tolist() if row not in settled]
     return [Line(row, "drop?", "", reason, 1 - float(errors.quality[row])) for row in wrong]

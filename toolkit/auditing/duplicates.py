@@ -16,6 +16,8 @@ from threadpoolctl import threadpool_limits
 from toolkit.auditing.appearance import look_up, nearest
 from toolkit.auditing.keypoints import FEWEST, Keypoints, content, working_image
 from toolkit.data.groups import connect
+from toolkit.data.image_rows import ImageRows
+from toolkit.progress import SILENT, Progress
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image
 ROUNDS = ((0, 2), (2, 5), (5, NEIGHBOURS))  # ranks looked at together; pairs already joined need no later look
@@ -33,9 +35,9 @@ Pairs = Sequence[tuple[int, int, bool]]  # rows left and right, and is the right
 
 @dataclass(frozen=True)
 class Pictures:
-    """images: uint8 (N, H, W, C), and their keypoints."""
+    """images: uint8 (N, H, W, 1 or 3), and their keypoints."""
 
-    images: np.ndarray
+    images: ImageRows
     keypoints: Keypoints
 
 
@@ -55,7 +57,9 @@ class Link:
     matrix: tuple[float, ...]
 
 
-def find_copies(pictures: Pictures, vectors: Sequence[np.ndarray], jobs: int) -> list[Link]:
+def find_copies(
+    pictures: Pictures, vectors: Sequence[np.ndarray], jobs: int, progress: Progress = SILENT
+) -> list[Link]:
     """Verified links between rows of the pictures; vectors: `keypoints.Vocabulary.vectors` of them.
 
     Not every pair of a group is linked, but every group is connected.
@@ -64,7 +68,7 @@ def find_copies(pictures: Pictures, vectors: Sequence[np.ndarray], jobs: int) ->
     number = len(pictures.images)
     group = np.arange(number)
     links: list[Link] = []
-    with Parallel(n_jobs=jobs) as pool:
+    with Parallel(n_jobs=jobs, return_as="generator") as pool:
         for low, high in ROUNDS:
             pairs = {
                 (min(row, other), max(row, other), flipped)
@@ -73,19 +77,24 @@ def find_copies(pictures: Pictures, vectors: Sequence[np.ndarray], jobs: int) ->
                 for other in table[row, low:high].tolist()
                 if other >= 0 and group[row] != group[other]
             }
-            links += _verify_in_parts(pool, pictures, pictures, sorted(pairs))
+            links += _verify_in_parts(pool, pictures, pictures, sorted(pairs), progress)
             group = connect(number, [(link.left, link.right) for link in links])
     return links
 
 
 def find_copies_across(
-    pictures: Pictures, vectors: Sequence[np.ndarray], others: Pictures, other_vectors: Sequence[np.ndarray], jobs: int
+    pictures: Pictures,
+    vectors: Sequence[np.ndarray],
+    others: Pictures,
+    other_vectors: Sequence[np.ndarray],
+    jobs: int,
+    progress: Progress = SILENT,
 ) -> list[Link]:
     """Verified links from rows of the pictures, on the left, to rows of the others; of each of these a few."""
     most = min(FEW_ROUNDS[-1][1], len(pictures.images))
     near, mirrored = (look_up(vectors[0], query, most)[1] for query in other_vectors)
     links: list[Link] = []
-    with Parallel(n_jobs=jobs) as pool:
+    with Parallel(n_jobs=jobs, return_as="generator") as pool:
         for low, high in FEW_ROUNDS:
             linked = {link.right for link in links}
             pairs = {
@@ -96,13 +105,20 @@ def find_copies_across(
                 for row in table[other, low:high].tolist()
                 if row >= 0
             }
-            links += _verify_in_parts(pool, pictures, others, sorted(pairs))
+            links += _verify_in_parts(pool, pictures, others, sorted(pairs), progress)
     return links
 
 
-def _verify_in_parts(pool: Parallel, pictures: Pictures, others: Pictures, pairs: Pairs) -> list[Link]:
-    parts = [pairs[start : start + 500] for start in range(0, len(pairs), 500)]
-    return [link for found in pool(delayed(_verify_all)(pictures, others, part) for part in parts) for link in found]
+def _verify_in_parts(
+    pool: Parallel, pictures: Pictures, others: Pictures, pairs: Pairs, progress: Progress
+) -> list[Link]:
+    parts, links = [pairs[start : start + 500] for start in range(0, len(pairs), 500)], []
+    with progress.counting("comparing pictures with those most like them", len(pairs)) as done:
+        found = pool(delayed(_verify_all)(pictures, others, part) for part in parts)
+        for part, verified in zip(parts, found, strict=True):
+            links += verified
+            done(len(part))
+    return links
 
 
 def _verify_all(pictures: Pictures, others: Pictures, pairs: Pairs) -> list[Link]:

@@ -10,12 +10,15 @@ from toolkit.auditing.keypoints import working_image
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.targets import in_words
-from toolkit.pages.pictures import stacked, strip, with_mask
+from toolkit.pages.pictures import short, side_by_side, stacked, strip, with_mask
 from toolkit.task import IGNORED, MOST_MASKS
 
 
 def picture_of_row(competition: Competition, dataset: Dataset, findings: Findings, row: int) -> np.ndarray:
-    """The pictures behind all that was found about a row, uint8 (h, w, 3); itself and its nearest if nothing was."""
+    """The pictures behind all that was found about a row, uint8 (h, w, 3); itself and its nearest if nothing was.
+
+    dataset: as pictures.
+    """
     strips = []
     for rows in (*findings.same, *findings.masks):
         if row in rows:
@@ -32,13 +35,16 @@ def picture_of_row(competition: Competition, dataset: Dataset, findings: Finding
 
 
 def panel(competition: Competition, dataset: Dataset, row: int) -> tuple[str, np.ndarray]:
-    """The id of a row and its picture, with its label or under its mask."""
-    target, task = dataset.targets[row], competition.task
+    """What a row is called and its picture, with its label or under its mask."""
+    target, task, name = dataset.targets[row], competition.task, panel_name(dataset, row)
     if task.masks:
-        return str(dataset.ids[row]), with_mask(
-            dataset.images[row], target if task.exclusive else _first_label(target)
-        )
-    return f"{dataset.ids[row]} {in_words(target, task)}", dataset.images[row]
+        return name, with_mask(dataset.images[row], target if task.exclusive else _first_label(target))
+    return f"{name} {in_words(target, task)}", dataset.images[row]
+
+
+def panel_name(dataset: Dataset, row: int) -> str:
+    """What a row is called, as it fits above a picture."""
+    return str(dataset.ids[row]) if dataset.names is None else short(str(dataset.names[row]))
 
 
 def _first_label(mask: np.ndarray) -> np.ndarray:
@@ -51,10 +57,9 @@ def _first_label(mask: np.ndarray) -> np.ndarray:
 def link_panels(dataset: Dataset, link: Any) -> list[tuple[str, np.ndarray]]:
     """The two pictures of a row of `Findings.links`, and the second laid onto the first or set beside it."""
     left, right = dataset.images[link.left], dataset.images[link.right]
-    panels = [(str(dataset.ids[link.left]), left), (str(dataset.ids[link.right]), right)]
+    panels = [(panel_name(dataset, link.left), left), (panel_name(dataset, link.right), right)]
     if link.kind != "copy":
-        joined = np.concatenate([left, right], axis=1 if link.kind == "right" else 0)
-        return [*panels, ("side by side", joined)]
+        return [*panels, ("side by side", side_by_side(left, right, 1 if link.kind == "right" else 0))]
     scale = working_image(left).shape[1] / left.shape[1]
     matrix = np.array(link.matrix, np.float64).reshape(2, 3)
     matrix[:, 2] /= scale

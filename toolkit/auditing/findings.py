@@ -1,27 +1,38 @@
 """What an audit finds in a dataset; what took long to compute is kept on disk, with the evidence for it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from toolkit.auditing.appearance import gradient_histograms, network_features, outlyingness, properties
-from toolkit.auditing.duplicates import Pictures, find_copies
-from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoints, save_keypoints
+from toolkit.auditing.duplicates import Pictures, alignment, find_copies
+from toolkit.auditing.fingerprints import alike, fingerprints
+from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoints, save_keypoints, working_image
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors
+from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
+from toolkit.data.cache import unreadable
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
-from toolkit.data.pictures import rows_of
+from toolkit.data.image_rows import Chosen, ImageRows
+from toolkit.data.pictures import READ, rows_of
+from toolkit.data.preview import previewed
+from toolkit.outcome import counted
+from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
-from toolkit.store import atomic
-from toolkit.task import Task
+from toolkit.store import Workspace, atomic
+from toolkit.task import IGNORED, Task
 
 REPEATS = 5  # one picture, or one patterned mask, in more samples than this is no chance
+LOOKED_AT = 50_000  # pictures that are compared with each other; of more, those that look alike and a drawn rest
+SEAMS_AMONG = 20_000  # pictures, as each edge is compared with all others
+DESCRIBED = 20_000  # pictures whose properties are measured
 LINKS = ("left", "right", "kind", "mirrored", "keypoints", "similarity", "matrix")
+SAME_SCENE = 0.72  # similarity of the detail of two pictures, as they are, from which they show the same
 
 
 @dataclass(frozen=True)
@@ -29,10 +40,11 @@ class Findings:
     """Rows are those of the dataset, N in all.
 
     same: rows of equal pictures, two or more each. masks: rows under one patterned mask, more than REPEATS.
-    distinct: one row of each picture that is not repeated so often. links: pairs of distinct rows of one origin;
-    kind is `copy`, or the side on which the right picture continues the left one. outlyingness: float (N,),
-    robust standard deviations from the typical distance to the nearest pictures, NaN where not looked at; near:
-    int64 (N, k), those nearest. label_errors: which labels may be wrong.
+    distinct: one row of each picture that is not repeated so often, LOOKED_AT at most; unseen: how many more there
+    are. links: pairs of distinct rows of one origin; kind is `copy`, or the side on which the right picture continues
+    the left one. outlyingness: float (N,), robust standard deviations from the typical distance to the nearest
+    pictures, NaN where not looked at; near: int64 (N, k), those nearest. label_errors: which labels may be wrong.
+    unreadable: of rows whose image can't be read, why.
     """
 
     same: tuple[np.ndarray, ...]
@@ -42,27 +54,83 @@ class Findings:
     outlyingness: np.ndarray
     near: np.ndarray
     label_errors: LabelErrors
+    unseen: int = 0
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def limits(self) -> list[str]:
+        """In sentences, what was not looked at."""
+        told = []
+        if self.unreadable:
+            images = counted(len(self.unreadable), "image")
+            told.append(f"{images} can't be read (unreadable.csv): neither trained on nor scored")
+        if self.unseen:
+            told.append(
+                f"copies, outliers and doubtful labels were looked for among {len(self.distinct):,} of "
+                f"{len(self.distinct) + self.unseen:,} pictures, first those that look alike; only what is the same "
+                "to the last bit was looked for among all"
+            )
+        if len(self.distinct) > SEAMS_AMONG:
+            told.append(f"neighbouring tiles were looked for among {SEAMS_AMONG:,} drawn pictures")
+        if self.label_errors.unshown:
+            told.append(self.label_errors.unshown)
+        return told
 
 
-def gather(competition: Competition, dataset: Dataset, folder: Path, run: Run | None, jobs: int) -> Findings:
-    """All findings, with the evidence in `folder`.
+def gather(
+    competition: Competition,
+    dataset: Dataset,
+    workspace: Workspace,
+    run: Run | None,
+    jobs: int,
+    progress: Progress = SILENT,
+) -> Findings:
+    """All findings, with the evidence in the workspace.
 
     run: a finished run on these data, whose out-of-fold probabilities judge the labels.
     """
-    same, masks = equal_pictures(pictures_of(dataset)[0]), repeated_masks(dataset.targets, competition.task)
-    distinct = _distinct(len(dataset.images), same, masks)
-    links = find_links(dataset.images, distinct, folder, jobs)
-    pictures = dataset.images[distinct]
-    score, nearest = outlyingness(kept(folder / "appearance.npy", lambda: gradient_histograms(pictures)))
+    folder, shown, pictures = workspace.evidence, previewed(dataset, competition.rgb), pictures_of(dataset)[0]
+    black, same = np.flatnonzero(pictures < READ), equal_pictures(pictures)
+    why = unreadable(workspace).query("part == 'images'").set_index("row")["reason"].to_dict()
+    masks = tuple(
+        rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(shown.images, rows)
+    )
+    whole = np.setdiff1d(_distinct(len(dataset.images), same, masks), black, assume_unique=True)
+    distinct = np.asarray(kept(folder / "rows.npy", lambda: _looked_at(competition, shown, whole, jobs, progress)))
+    links = find_links(shown.images, distinct, folder, jobs, progress)
+    looked_at = Chosen(shown.images, distinct)
+    score, nearest = outlyingness(
+        kept(folder / "appearance.npy", lambda: gradient_histograms(looked_at, jobs, progress))
+    )
     everywhere = np.full(len(dataset.images), np.nan)
     everywhere[distinct] = score
     near = np.zeros((len(dataset.images), nearest.shape[1]), np.int64)
     near[distinct] = distinct[nearest]
 
-    errors = find_label_errors(
-        competition, dataset, distinct, lambda: kept_features(competition, dataset, distinct, folder), links, run
-    )
-    return Findings(same, masks, distinct, links, everywhere, near, errors)
+    def features() -> np.ndarray:
+        return kept_features(competition, dataset, distinct, folder, jobs, progress)
+
+    kept_properties(shown.images, folder / "properties.parquet", jobs, progress)
+    errors = find_label_errors(competition, dataset, distinct, features, links, run)
+    left_out = {int(row): str(why.get(row, "")) for row in black}
+    return Findings(same, masks, distinct, links, everywhere, near, errors, len(whole) - len(distinct), left_out)
+
+
+def _looked_at(
+    competition: Competition, dataset: Dataset, distinct: np.ndarray, jobs: int, progress: Progress
+) -> np.ndarray:
+    """Those of the distinct rows that are compared with each other: all, or LOOKED_AT, first those that look like
+    another one, or like a test image.
+    """
+    if len(distinct) <= LOOKED_AT:
+        return distinct
+    prints = fingerprints(Chosen(dataset.images, distinct), jobs, progress)
+    tests = np.zeros(0, np.uint64)
+    if competition.may_look_at(dataset.test_images):
+        tests = fingerprints(Chosen(dataset.test_images, drawn(len(dataset.test_images), LOOKED_AT)), jobs, progress)
+    first = alike(np.concatenate([prints, tests]))[: len(prints)]
+    order = np.random.default_rng(0).permutation(len(distinct))
+    return np.sort(distinct[order[np.argsort(~first[order], kind="stable")][:LOOKED_AT]])
 
 
 def equal_pictures(pictures: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -71,14 +139,24 @@ def equal_pictures(pictures: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:
-    """Rows that share one mask with structure, more than REPEATS; masks of one class alone repeat by nature."""
+    """Rows that share one mask with structure, more than REPEATS; masks of one class alone, but for what is ignored,
+    repeat by nature.
+    """
     if not task.masks:
         return ()
     rows: dict[str, list[int]] = defaultdict(list)
     for row, mask in enumerate(targets):
-        if mask.min() != mask.max():
+        given = mask[mask != IGNORED] if (mask == IGNORED).any() else mask
+        if given.size and given.min() != given.max():
             rows[hash_sample(mask)].append(row)
     return tuple(np.array(found) for found in rows.values() if len(found) > REPEATS)
+
+
+def _one_scene(images: ImageRows, rows: np.ndarray) -> bool:
+    """Do these pictures show the same, in another light, noise or moment? Then their masks are the same by right."""
+    first, *others = (working_image(images[row]) for row in rows[: REPEATS + 1].tolist())
+    still = np.eye(2, 3)
+    return float(np.median([alignment(first, other, still) for other in others])) >= SAME_SCENE
 
 
 def _distinct(number: int, same: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> np.ndarray:
@@ -90,18 +168,23 @@ def _distinct(number: int, same: Iterable[np.ndarray], masks: Iterable[np.ndarra
     return np.flatnonzero(kept)
 
 
-def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int) -> pd.DataFrame:
+def find_links(
+    images: ImageRows, distinct: np.ndarray, folder: Path, jobs: int, progress: Progress = SILENT
+) -> pd.DataFrame:
     """Copies and seams among the distinct rows, with the columns LINKS."""
 
     def search() -> pd.DataFrame:
-        kept(folder / "rows.npy", lambda: distinct)
-        pictures = kept_pictures(images[distinct], folder / "keypoints", jobs)
+        pictures = kept_pictures(Chosen(images, distinct), folder / "keypoints", jobs, progress)
         vectors = kept_vectors(pictures, vocabulary(pictures, folder), folder / "vectors.npy")
         rows: list[tuple[object, ...]] = [
             (link.left, link.right, "copy", link.mirrored, link.keypoints, link.similarity, link.matrix)
-            for link in find_copies(pictures, vectors, jobs)
+            for link in find_copies(pictures, vectors, jobs, progress)
         ]
-        rows += [(s.left, s.right, s.side, False, 0, 1 - s.ratio, ()) for s in find_seams(pictures.images)]
+        some = drawn(len(distinct), SEAMS_AMONG)
+        rows += [
+            (int(some[seam.left]), int(some[seam.right]), seam.side, False, 0, 1 - seam.ratio, ())
+            for seam in find_seams(Chosen(pictures.images, some), progress=progress)
+        ]
         table = pd.DataFrame(rows, columns=list(LINKS))
         table["left"], table["right"] = (distinct[table[side].to_numpy(np.int64)] for side in ("left", "right"))
         return table
@@ -109,10 +192,10 @@ def find_links(images: np.ndarray, distinct: np.ndarray, folder: Path, jobs: int
     return kept_table(folder / "links.parquet", search)
 
 
-def kept_pictures(images: np.ndarray, folder: Path, jobs: int) -> Pictures:
+def kept_pictures(images: ImageRows, folder: Path, jobs: int, progress: Progress = SILENT) -> Pictures:
     """With their keypoints, detected once and kept in `folder`."""
     if not folder.exists():
-        save_keypoints(images, folder, jobs)
+        save_keypoints(images, folder, jobs, progress)
     return Pictures(images, open_keypoints(folder))
 
 
@@ -132,15 +215,38 @@ def kept_vectors(pictures: Pictures, words: Vocabulary, path: Path) -> tuple[np.
     return plain, mirrored
 
 
-def kept_features(competition: Competition, dataset: Dataset, distinct: np.ndarray, folder: Path) -> np.ndarray:
+def kept_features(
+    competition: Competition,
+    dataset: Dataset,
+    distinct: np.ndarray,
+    folder: Path,
+    jobs: int = 1,
+    progress: Progress = SILENT,
+) -> np.ndarray:
     """What labels are guessed from, float32 (n, d), of the distinct rows (n,), computed once."""
-    make = network_features if competition.rules.pretrained else gradient_histograms
-    return kept(folder / "features.npy", lambda: make(dataset.images[distinct]))
+    pictures = Chosen(previewed(dataset, competition.rgb).images, distinct)
+
+    def make() -> np.ndarray:
+        if competition.rules.pretrained:
+            return network_features(pictures, progress)
+        return gradient_histograms(pictures, jobs, progress)
+
+    return kept(folder / "features.npy", make)
 
 
-def kept_properties(images: np.ndarray, path: Path) -> pd.DataFrame:
-    """`appearance.properties` of images (N, H, W, C), computed once."""
-    return kept_table(path, lambda: properties(images))
+def kept_properties(
+    images: ImageRows, path: Path, jobs: int = 1, progress: Progress = SILENT
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Rows, int64 (n,), all or DESCRIBED that were drawn, and the properties of these pictures, computed once."""
+
+    def make() -> pd.DataFrame:
+        rows = drawn(len(images), DESCRIBED)
+        return properties(Chosen(images, rows), jobs, progress).assign(row=rows)
+
+    table = kept_table(path, make)
+    if "row" not in table:  # of an earlier version: all
+        return np.arange(len(table)), table
+    return table.pop("row").to_numpy(), table
 
 
 def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 Needs no learnt weights, so it may be used where the rules forbid them, and works on colour and grey alike.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,9 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
+from toolkit.auditing.parts import parts_of
+from toolkit.data.image_rows import ImageRows
+from toolkit.progress import SILENT, Progress
 from toolkit.store import atomic
 
 MOST = 100  # keypoints a picture, the strongest first
@@ -19,7 +21,6 @@ SIDES = (96, 192)  # pictures are scaled so that their longer side lies between 
 BLACK = 8  # values up to this, connected to the picture's edge, are a border and not content
 WORDS = 32  # of the visual vocabulary
 DIMENSIONS = 256  # of the vector of a picture
-CHUNK = 1024
 
 _MIRRORED_BINS = (-np.arange(8)) % 8
 
@@ -50,7 +51,7 @@ class Keypoints:
 
 
 def working_image(image: np.ndarray) -> np.ndarray:
-    """Grey uint8 (h, w) of a picture (H, W, C), at the size that keypoints and alignments refer to."""
+    """Grey uint8 (h, w) of a picture uint8 (H, W, 1 or 3), at the size that keypoints and alignments refer to."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.shape[-1] == 3 else np.ascontiguousarray(image[..., 0])
     longer = max(grey.shape)
     factor = min(SIDES[1] / longer, max(1.0, SIDES[0] / longer))
@@ -82,8 +83,8 @@ def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points[:MOST], descriptors[:MOST].astype(np.uint8)
 
 
-def save_keypoints(images: np.ndarray, folder: Path, jobs: int) -> None:
-    """Detect in all images (N, H, W, C) and write the arrays to `folder`."""
+def save_keypoints(images: ImageRows, folder: Path, jobs: int, progress: Progress = SILENT) -> None:
+    """Detect in all pictures (N, H, W, 1 or 3) and write the arrays to `folder`."""
     with atomic(folder) as partial:
         partial.mkdir()
         arrays = {
@@ -95,13 +96,15 @@ def save_keypoints(images: np.ndarray, folder: Path, jobs: int) -> None:
             name: np.lib.format.open_memmap(partial / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
             for name, (shape, dtype) in arrays.items()
         }
-        for at in _chunks(len(images)):
-            # OpenCV lets go of the interpreter, so threads are enough
-            results = Parallel(n_jobs=jobs, prefer="threads")(delayed(detect)(image) for image in images[at])
-            for row, (points, descriptors) in enumerate(results, start=at.start):
-                made["counts"][row] = len(points)
-                made["points"][row, : len(points)] = points
-                made["descriptors"][row, : len(points)] = descriptors
+        with progress.counting("finding keypoints", len(images)) as done:
+            for at in parts_of(len(images)):
+                # OpenCV lets go of the interpreter, so threads are enough
+                results = Parallel(n_jobs=jobs, prefer="threads")(delayed(detect)(image) for image in images[at])
+                for row, (points, descriptors) in enumerate(results, start=at.start):
+                    made["counts"][row] = len(points)
+                    made["points"][row, : len(points)] = points
+                    made["descriptors"][row, : len(points)] = descriptors
+                done(at.stop - at.start)
         for array in made.values():
             array.flush()
 
@@ -145,7 +148,7 @@ class Vocabulary:
         """
         number = len(keypoints.counts)
         plain, mirrored = (np.empty((number, len(self.mean)), np.float32) for _ in range(2))
-        for at in _chunks(number):
+        for at in parts_of(number):
             roots = [keypoints.of(row)[1] for row in range(at.start, at.stop)]
             plain[at] = np.stack([_vlad(root, self.words) for root in roots]) @ self.basis - self.mean
             mirrored[at] = np.stack([_vlad(mirror(root), self.words) for root in roots]) @ self.basis - self.mean
@@ -196,8 +199,3 @@ def _principal_axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     result: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return result
-
-
-def _chunks(length: int) -> Iterator[slice]:
-    for start in range(0, length, CHUNK):
-        yield slice(start, min(start + CHUNK, length))

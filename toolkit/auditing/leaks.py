@@ -10,6 +10,7 @@ from toolkit.auditing.appearance import nearest
 from toolkit.auditing.duplicates import Pictures, verify
 from toolkit.auditing.keypoints import open_keypoints
 from toolkit.data.dataset import Dataset
+from toolkit.data.image_rows import Chosen
 from toolkit.pages.pictures import stacked, strip
 
 LOOKED_AT = 3  # most alike pairs of each fold that are verified
@@ -30,13 +31,13 @@ class Pair:
 def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pair]:
     """The most alike pictures on two sides of each fold's boundary; none where there is no evidence of an audit.
 
-    fold: int64 (N,), negative where a sample is in none. evidence: the folder that an audit left.
+    dataset: as pictures. fold: int64 (N,), negative where a sample is in none. evidence: what an audit left.
     """
     if not (evidence / "links.parquet").exists():
         return []
     rows = np.load(evidence / "rows.npy", allow_pickle=False)
     vectors = np.load(evidence / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    pictures = Pictures(dataset.images[rows], open_keypoints(evidence / "keypoints"))
+    pictures = Pictures(Chosen(dataset.images, rows), open_keypoints(evidence / "keypoints"))
     sides = fold[rows]
     found = []
     looked = [(flipped, *nearest(vectors[0], vectors[flipped], min(NEIGHBOURS, len(rows) - 1))) for flipped in (0, 1)]
@@ -69,10 +70,10 @@ def count_divided(fold: np.ndarray, pairs: list[Pair], evidence: Path) -> int:
 
 def picture_of_pairs(dataset: Dataset, pairs: list[Pair]) -> np.ndarray:
     """The pairs below each other, uint8 (h, w, 3)."""
-    strips = []
+    strips, called = [], dataset.called
     for pair in pairs:
         verdict = "ONE ORIGIN" if pair.leak else "different"
-        first = f"fold {pair.fold}: {dataset.ids[pair.validated]}"
-        second = f"trained on: {dataset.ids[pair.trained_on]}, {verdict}"
+        first = f"fold {pair.fold}: {called[pair.validated]}"
+        second = f"trained on: {called[pair.trained_on]}, {verdict}"
         strips.append(strip([(first, dataset.images[pair.validated]), (second, dataset.images[pair.trained_on])]))
     return stacked(strips, gap=8)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.relatives import COPY, EXACT, RELATIVES
+from toolkit.auditing.relatives import COPY, EXACT, RELATIVES, tests_looked_at
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.folds import GROUPS, PLAIN
@@ -90,7 +90,7 @@ def stored_mimicry(
     if not competition.may_look_at(dataset.test_images) or not (evidence / RELATIVES).exists():
         return None
     relatives, links = (pd.read_parquet(evidence / name) for name in (RELATIVES, "links.parquet"))
-    return mimicry(relatives, links, whole, kept, len(dataset.test_images), folds)
+    return mimicry(relatives, links, whole, kept, tests_looked_at(dataset), folds)
 
 
 def mimicry(

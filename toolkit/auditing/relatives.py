@@ -11,10 +11,23 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.duplicates import Pictures, find_copies_across
-from toolkit.auditing.findings import REPEATS, kept_pictures, kept_table, kept_vectors, vocabulary
+from toolkit.auditing.findings import (
+    LOOKED_AT,
+    REPEATS,
+    SEAMS_AMONG,
+    kept_pictures,
+    kept_table,
+    kept_vectors,
+    vocabulary,
+)
+from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
 from toolkit.data.dataset import Dataset, pictures_of
+from toolkit.data.image_rows import Chosen
 from toolkit.data.pictures import rows_of
+from toolkit.data.preview import previewed
+from toolkit.progress import SILENT, Progress
+from toolkit.task import Rgb
 
 EXACT, COPY = "exact", "copy"
 OPPOSITE = {"right": "left", "bottom": "top"}  # of the side on which a seam's right picture continues its left one
@@ -22,18 +35,30 @@ COLUMNS = ("test", "train", "kind", "similarity")
 RELATIVES = "relatives.parquet"  # in the evidence
 
 
-def find_relatives(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
+def tests_looked_at(dataset: Dataset) -> int:
+    """How many test images relatives are looked for of: all, or LOOKED_AT that are drawn."""
+    return min(len(dataset.test_images), LOOKED_AT)
+
+
+def find_relatives(
+    dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, rgb: Rgb, progress: Progress = SILENT
+) -> pd.DataFrame:
     """A line for each pair found, with the columns COLUMNS: row of the test image, row of the training image.
 
     distinct: rows of training images to look for, as in `Findings`. kind: `exact`, `copy`, or the side of the training
     image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
     it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all.
     """
-    return kept_table(evidence / RELATIVES, lambda: _search(dataset, distinct, evidence, jobs))
+    return kept_table(evidence / RELATIVES, lambda: _search(dataset, distinct, evidence, jobs, rgb, progress))
 
 
-def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -> pd.DataFrame:
+def _search(
+    dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int, rgb: Rgb, progress: Progress
+) -> pd.DataFrame:
     known, same = map(rows_of, pictures_of(dataset))
+    among = np.zeros(len(dataset.test_images), bool)
+    among[drawn(len(among), LOOKED_AT)] = True
+    same = {picture: rows[among[rows]] for picture, rows in same.items() if among[rows].any()}
     first = {int(rows[0]): rows for rows in same.values()}
     exact = {int(rows[0]): known[picture] for picture, rows in same.items() if picture in known}
     # a picture in more rows than that is an intruder, of which one row says enough
@@ -44,11 +69,12 @@ def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -
     ]
     looked_at = np.array([row for row in first if row not in exact], np.int64)
     if len(looked_at) and len(distinct):
-        pictures = kept_pictures(dataset.images[distinct], evidence / "keypoints", jobs)
-        tests = kept_pictures(dataset.test_images[looked_at], evidence / "test_keypoints", jobs)
+        shown = previewed(dataset, rgb)
+        pictures = kept_pictures(Chosen(shown.images, distinct), evidence / "keypoints", jobs, progress)
+        tests = kept_pictures(Chosen(shown.test_images, looked_at), evidence / "test_keypoints", jobs, progress)
         found += [
             (int(looked_at[test]), int(distinct[train]), kind, similarity)
-            for test, train, kind, similarity in _copies_and_neighbours(pictures, tests, evidence, jobs)
+            for test, train, kind, similarity in _copies_and_neighbours(pictures, tests, evidence, jobs, progress)
         ]
     pairs = [(row, *rest) for test, *rest in found for row in first[test].tolist()]
     types = {"test": np.int64, "train": np.int64, "kind": str, "similarity": float}
@@ -56,17 +82,17 @@ def _search(dataset: Dataset, distinct: np.ndarray, evidence: Path, jobs: int) -
 
 
 def _copies_and_neighbours(
-    pictures: Pictures, tests: Pictures, evidence: Path, jobs: int
+    pictures: Pictures, tests: Pictures, evidence: Path, jobs: int, progress: Progress
 ) -> Iterator[tuple[int, int, str, float]]:
     """As COLUMNS, rows being those of tests and pictures."""
     words = vocabulary(pictures, evidence)
     ours = kept_vectors(pictures, words, evidence / "vectors.npy")
     theirs = kept_vectors(tests, words, evidence / "test_vectors.npy")
-    for link in find_copies_across(pictures, ours, tests, theirs, jobs):
+    for link in find_copies_across(pictures, ours, tests, theirs, jobs, progress):
         yield link.right, link.left, COPY, link.similarity
-    number = len(pictures.images)
-    for seam in find_seams(pictures.images, tests.images):
-        if seam.right >= number:
-            yield seam.right - number, seam.left, seam.side, 1 - seam.ratio
-        else:
-            yield seam.left - number, seam.right, OPPOSITE[seam.side], 1 - seam.ratio
+    trains, others = (drawn(len(part.images), SEAMS_AMONG) for part in (pictures, tests))
+    for seam in find_seams(Chosen(pictures.images, trains), Chosen(tests.images, others), progress):
+        left, right, side = seam.left, seam.right, seam.side
+        if right < len(trains):
+            left, right, side = right, left, OPPOSITE[side]
+        yield int(others[right - len(trains)]), int(trains[left]), side, 1 - seam.ratio

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array, issparse
 
 from toolkit.auditing.leaks import Pair, closest_pairs, count_divided, picture_of_pairs
 from toolkit.auditing.mimicry import Mimicry, stored_mimicry
@@ -31,6 +32,7 @@ from toolkit.data.folds import (
     whole_in_plain,
 )
 from toolkit.data.groups import with_equal_pictures
+from toolkit.data.preview import previewed
 from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned
@@ -39,22 +41,23 @@ from toolkit.store import Workspace, atomic, hash_json
 from toolkit.task import Classification, Grades, Numbers
 
 SPLITS = (AUTO, GROUPS, PLAIN)
+SHOWN, LARGEST = 100, 20  # classes that are all shown, and how many of more
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split(Outcome):
-    """What each fold holds. contents: int64 (N, K), as `describe` returns them; ids: of the raw file; whole: int64
-    (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs: the most
-    alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no audit
-    was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of it.
-    suggested: int64 (n,), rows that are relabelled because predictions suggested it.
+    """What each fold holds. contents: int64 (N, K), sparse or not, as `describe` returns them; names: of the samples;
+    whole: int64 (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs:
+    the most alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no
+    audit was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of
+    it. suggested: int64 (n,), rows that are relabelled because predictions suggested it.
     """
 
     competition: Competition
     workspace: Workspace
     table: pd.DataFrame
-    contents: np.ndarray
-    ids: np.ndarray
+    contents: np.ndarray | csr_array
+    names: np.ndarray
     whole: np.ndarray
     anew: bool
     suggestions: int
@@ -172,6 +175,9 @@ class Split(Outcome):
     def _missing(self) -> Iterator[Warned]:
         """Why classes are missing from folds, if they are."""
         task = self.competition.task
+        if issparse(self.contents):
+            yield from self._many_missing()
+            return
         for i, name in enumerate(() if isinstance(task, Numbers) else task.classes):
             holds = self.contents[:, i] > 0
             if holds.any() and (self.fold[holds] == ALWAYS).all():
@@ -188,6 +194,22 @@ class Split(Outcome):
             else:
                 yield Warned(f"{where}, though {groups} {noun} hold it: they also hold what other folds need")
 
+    def _many_missing(self) -> Iterator[Warned]:
+        """The same of so many classes that each can't have its sentence."""
+        counts = np.array([self.contents[self.fold == k].sum(0) for k in [*range(self.folds), ALWAYS]])
+        inside, always = counts[:-1], counts[-1]
+        lonely = int(((always > 0) & (inside.sum(0) == 0)).sum())
+        if lonely:
+            yield Warned(
+                f"{lonely:,} classes lie in one group each: every fold is trained on them, none is scored on them"
+            )
+        lacking = (inside == 0).any(0) & (inside.sum(0) > 0)
+        if lacking.any():
+            yield Warned(
+                f"{int(lacking.sum()):,} of {len(lacking):,} classes are missing from some fold: too few "
+                f"{'pictures' if self.plain else 'groups'} hold them"
+            )
+
     def _sizes(self) -> Table:
         held, left = self.count(HELD_OUT), self.count(LEFT_OUT)
         groups = self.table.loc[self.fold >= 0, "group"].nunique()
@@ -195,6 +217,8 @@ class Split(Outcome):
         title = f"{self.competition.name}: {self.folds} {kind}, {groups:,} groups, {left:,} samples left out"
         columns = ["", *(f"fold {k}" for k in range(self.folds)), *(["holdout"] if held else []), "uneven by"]
         rows = [[name, *texts, f"{self._uneven(counts):.1%}"] for name, counts, texts in self._rows()]
+        number = len(names_of(self.competition.task))
+        title += f"; the {LARGEST} largest of {number:,} classes" if number > SHOWN else ""
         return Table(title + (f", {held:,} held out" if held else ""), columns, rows)
 
     def _held_out(self) -> Iterator[str]:
@@ -217,7 +241,10 @@ class Split(Outcome):
         whole = sizes.sum(1, keepdims=True) if one else samples[:, None]
         shares = sizes / np.maximum(whole, 1)
         yield "samples", samples, [f"{n:,}" for n in samples]
-        for i, name in enumerate(classes):
+        shown = np.arange(len(classes))
+        if len(classes) > SHOWN:
+            shown = np.argsort(-sizes[: self.folds].sum(0), kind="stable")[:LARGEST]
+        for i, name in ((at, classes[at]) for at in shown):
             yield name, sizes[:, i], [f"{share:.2%}" for share in shares[:, i]]
             if task.masks:
                 yield "  images", counts[:, i], [f"{n:,}" for n in counts[:, i]]
@@ -231,12 +258,12 @@ class Split(Outcome):
         if self.leaks is None:
             yield "no leak report: the audit has left no evidence here; run `python -m toolkit.audit` first"
             return
-        columns = ["validated", "row", "trained on", "cosine", "verified as"]
+        columns = ["", "validated", "trained on", "cosine", "verified as"]
         rows = [
             [
                 f"fold {pair.fold}",
-                f"{self.ids[pair.validated]}",
-                f"{self.ids[pair.trained_on]}",
+                f"{self.names[pair.validated]}",
+                f"{self.names[pair.trained_on]}",
                 f"{pair.cosine:.2f}",
                 "one origin" if pair.leak else "different",
             ]
@@ -308,16 +335,17 @@ def split(
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())
     fold, leaks = table["fold"].to_numpy(), None
-    pairs = closest_pairs(dataset, fold, workspace.evidence)
+    shown = previewed(dataset, competition.rgb)
+    pairs = closest_pairs(shown, fold, workspace.evidence)
     if pairs:
-        write_png(workspace.leaks, picture_of_pairs(dataset, pairs))
+        write_png(workspace.leaks, picture_of_pairs(shown, pairs))
         leaks = count_divided(fold, pairs, workspace.evidence)
     return Split(
         competition=competition,
         workspace=workspace,
         table=table,
         contents=contents,
-        ids=dataset.ids,
+        names=dataset.called,
         whole=whole if kind == PLAIN else table["group"].to_numpy(),
         anew=anew,
         suggestions=suggestions,

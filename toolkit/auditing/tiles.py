@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolkit.auditing.parts import parts_of
+from toolkit.data.image_rows import ImageRows
+from toolkit.progress import SILENT, Progress
+
 SIDES = (("right", "left"), ("bottom", "top"))
 FALSE_SHARE = 0.02  # of the links may be chance, as the decoy estimates it
 BLACK = 3  # values up to this belong to a border, where nothing continues
@@ -26,8 +30,8 @@ class Seam:
     ratio: float
 
 
-def find_seams(images: np.ndarray, others: np.ndarray | None = None) -> list[Seam]:
-    """Rows of images (N, H, W, C) that are each other's best neighbour, by far enough to be no chance.
+def find_seams(images: ImageRows, others: ImageRows | None = None, progress: Progress = SILENT) -> list[Seam]:
+    """Rows of images uint8 (N, H, W, 1 or 3) that are each other's best neighbour, by far enough to be no chance.
 
     others: images (M, H, W, C), rows from N on; then seams between the two sets alone, held against chance by
     themselves. All compete: a tile's true neighbour may lie in its own set.
@@ -38,20 +42,29 @@ def find_seams(images: np.ndarray, others: np.ndarray | None = None) -> list[Sea
         return [pair for pair in pairs if others is None or (pair[0] < number) != (pair[1] < number)]
 
     seams: list[Seam] = []
-    for side, opposite in SIDES:
-        edge, other = (np.concatenate([_edges(part, at) for part in sets]) for at in (side, opposite))
-        found, decoy = (
-            sorted(wanted(_best_buddies(edge, values)), key=lambda pair: pair[2]) for values in (other, other[:, ::-1])
-        )
-        limit = _limit([ratio for *_, ratio in found], [ratio for *_, ratio in decoy], int(others is None))
-        seams += [Seam(left, right, side, ratio) for left, right, ratio in found if ratio <= limit]
+    edges = [_edges(part) for part in sets]
+    with progress.counting("comparing the edges of pictures", 2 * len(SIDES)) as done:
+        for side, opposite in SIDES:
+            edge, other = (np.concatenate([part[at] for part in edges]).astype(np.float32) for at in (side, opposite))
+            ratios = []
+            for values in (other, other[:, ::-1]):
+                ratios.append(sorted(wanted(_best_buddies(edge, values)), key=lambda pair: pair[2]))
+                done(1)
+            found, decoy = ratios
+            limit = _limit([ratio for *_, ratio in found], [ratio for *_, ratio in decoy], int(others is None))
+            seams += [Seam(left, right, side, ratio) for left, right, ratio in found if ratio <= limit]
     return seams
 
 
-def _edges(images: np.ndarray, side: str) -> np.ndarray:
-    """Pixel values along one side, float32 (N, length, C)."""
-    at = {"left": np.s_[:, :, 0], "right": np.s_[:, :, -1], "top": np.s_[:, 0], "bottom": np.s_[:, -1]}[side]
-    return images[at].astype(np.float32)
+def _edges(images: ImageRows) -> dict[str, np.ndarray]:
+    """Pixel values along each side, (N, length, C), of one pass through the images."""
+    places = {"left": np.s_[:, :, 0], "right": np.s_[:, :, -1], "top": np.s_[:, 0], "bottom": np.s_[:, -1]}
+    found: dict[str, list[np.ndarray]] = {side: [] for side in places}
+    for at in [*parts_of(len(images))] or [slice(0)]:
+        part = images[at]
+        for side, place in places.items():
+            found[side].append(np.array(part[place]))
+    return {side: np.concatenate(values) for side, values in found.items()}
 
 
 def _best_buddies(edge: np.ndarray, other: np.ndarray) -> list[tuple[int, int, float]]:

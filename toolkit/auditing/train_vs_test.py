@@ -11,16 +11,21 @@ MOST = 5_000  # images of each side that are looked at
 @dataclass(frozen=True)
 class Shift:
     """auc: 0.5 where the sets can't be told apart, 1 where always. by_property: the same for each property alone,
-    with the sign of the test set's difference. probabilities: float (M,), that each test image is one.
+    with the sign of the test set's difference. probabilities: float (M,), that each test image is one; rows: int64
+    (M,), which those are.
     """
 
     auc: float
     by_property: pd.DataFrame
     probabilities: np.ndarray
+    rows: np.ndarray
 
 
-def measure_shift(train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, seed: int = 0) -> Shift:
-    """Adversarial validation: properties of training (N rows, of these groups) against test images (M rows).
+def measure_shift(
+    train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, tests: np.ndarray | None = None, seed: int = 0
+) -> Shift:
+    """Adversarial validation: properties of training (N rows, of these groups) against test images (M rows, which are
+    `tests` of all; None: all).
 
     The classifier is that of `tell_apart`.
     """
@@ -42,7 +47,8 @@ def measure_shift(train: pd.DataFrame, test: pd.DataFrame, groups: np.ndarray, s
         }
     )
     order = by_property["auc"].sub(0.5).abs().sort_values(ascending=False).index
-    return Shift(auc, by_property.loc[order], probabilities[len(train) :])
+    which = np.arange(len(test)) if tests is None else tests
+    return Shift(auc, by_property.loc[order], probabilities[len(train) :], which)
 
 
 def tell_apart(

@@ -19,6 +19,7 @@ from toolkit.augmentation.randaugment import (
     rand_augment_names,
 )
 from toolkit.recipe import Augment, Family
+from toolkit.task import Rgb
 
 # fields after which pixels are no whole numbers
 FLOATING = ("rotate", "scale", "shift", "shear", "colour", "degrade", "erase", "randaugment", "augmix")
@@ -26,20 +27,21 @@ FLOATING = ("rotate", "scale", "shift", "shear", "colour", "degrade", "erase", "
 
 @torch.no_grad()
 def augment_batch(
-    augment: Augment, images: torch.Tensor, targets: torch.Tensor, seed: int
+    augment: Augment, images: torch.Tensor, targets: torch.Tensor, seed: int, rgb: Rgb
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Augmented copies of images, and of masks.
 
-    images: uint8 (B, C, H, W), channels last in memory. targets: masks uint8 (B, H, W), or of the images as a whole,
-    (B,) or (B, K), returned as they are. Returns images of the same layout, float32 from 0 to 255, or uint8 where only
-    flips were asked for. Parts of a mask that come from outside the picture get the value IGNORED.
+    images: uint8 or float16 (B, C, H, W), channels last in memory. targets: masks uint8 (B, H, W), or of the images as
+    a whole, (B,) or (B, K), returned as they are. rgb: the channels that hue, saturation and JPEG touch; light, noise,
+    blur and moves touch all. Returns images of the same layout, float32 from 0 to 255, or as they were given where
+    only flips were asked for. Parts of a mask that come from outside the picture get the value IGNORED.
     """
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     rng = np.random.default_rng(seed)
     augment = augment.reduced()
     masks = targets if targets.ndim > 2 else None
     transform = draw_transform(augment, count, height, width, rng)
-    names = rng.choice(rand_augment_names(channels, augment.leave_out), (augment.randaugment, count))
+    names = rng.choice(rand_augment_names(rgb, augment.leave_out), (augment.randaugment, count))
     levels = augment.magnitude * rng.choice([-1, 1], names.shape)
     for drawn, level in zip(names, levels, strict=True):
         transform.matrices[:] = geometric_matrices(drawn, level, height, width) @ transform.matrices
@@ -49,25 +51,29 @@ def augment_batch(
     if any(getattr(augment, name) for name in FLOATING):
         images = images.to(torch.float32, memory_format=torch.contiguous_format)
         if augment.colour:
-            _colour(images, augment, rng)
+            _colour(images, augment, rgb, rng)
         for drawn, level in zip(names, levels, strict=True):
-            apply_photometric(images, drawn, level)
+            apply_photometric(images, drawn, level, rgb)
         mixed = np.flatnonzero(rng.random(count) < augment.augmix)
-        pixels.change(images, mixed, lambda part: aug_mix(part, augment, masks is not None, rng))
+        pixels.change(images, mixed, lambda part: aug_mix(part, augment, masks is not None, rgb, rng))
         if augment.degrade:
-            _degrade(images, augment, rng)
+            _degrade(images, augment, rgb, rng)
         if augment.erase:
             _erase(images, augment.erase, rng)
     return images.contiguous(memory_format=torch.channels_last), targets if masks is None else masks
 
 
-def _colour(images: torch.Tensor, augment: Augment, rng: np.random.Generator) -> None:
+def _colour(images: torch.Tensor, augment: Augment, rgb: Rgb, rng: np.random.Generator) -> None:
     if "light" not in augment.leave_out:
         _light(images, augment.colour, rng)
-    if images.shape[1] == 3 and "colour" not in augment.leave_out:
+    if rgb and "colour" not in augment.leave_out:
         chosen = np.flatnonzero(rng.random(len(images)) < 0.5)
         shifts = rng.uniform(-augment.colour, augment.colour, (3, len(chosen))) * [[60], [60], [30]]
-        pixels.change(images, chosen, lambda part: pixels.shift_hsv(part, *shifts))
+
+        def shifted(part: torch.Tensor) -> torch.Tensor:
+            return pixels.on_colour(part, rgb, lambda colours: pixels.shift_hsv(colours, *shifts))
+
+        pixels.change(images, chosen, shifted)
 
 
 def _light(images: torch.Tensor, strength: float, rng: np.random.Generator) -> None:
@@ -79,27 +85,27 @@ def _light(images: torch.Tensor, strength: float, rng: np.random.Generator) -> N
     pixels.change(images, chosen, lambda part: pixels.adjust_gamma(part, gamma))
 
 
-def gaussian_blur(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def gaussian_blur(images: torch.Tensor, rgb: Rgb, rng: np.random.Generator) -> torch.Tensor:
     sigma = rng.uniform(0.5, 2.5, len(images))
     return pixels.separable(
         images, *(pixels.gaussian_matrices(sigma, side, images.device) for side in images.shape[2:])
     )
 
 
-def motion_blur(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def motion_blur(images: torch.Tensor, rgb: Rgb, rng: np.random.Generator) -> torch.Tensor:
     lengths, angles = rng.uniform(1, 8, len(images)), rng.uniform(0, np.pi, len(images))
     return pixels.blur_by_kernel(images, pixels.motion_kernels(lengths, angles))
 
 
-def noise(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def noise(images: torch.Tensor, rgb: Rgb, rng: np.random.Generator) -> torch.Tensor:
     return pixels.add_noise(images, 255 * rng.uniform(0.02, 0.2, len(images)), rng)
 
 
-def compression(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    return pixels.compress(images, rng.integers(15, 80, len(images), endpoint=True))
+def compression(images: torch.Tensor, rgb: Rgb, rng: np.random.Generator) -> torch.Tensor:
+    return pixels.compress(images, rng.integers(15, 80, len(images), endpoint=True), rgb)
 
 
-def low_resolution(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def low_resolution(images: torch.Tensor, rgb: Rgb, rng: np.random.Generator) -> torch.Tensor:
     scale = rng.uniform(0.3, 0.7, len(images))
     matrices = (
         np.stack([pixels.resolution_matrix(side, max(1, round(side * s))) for s in scale]) for side in images.shape[2:]
@@ -117,14 +123,14 @@ DEGRADATIONS: dict[Callable[..., torch.Tensor], Family] = {
 }
 
 
-def _degrade(images: torch.Tensor, augment: Augment, rng: np.random.Generator) -> None:
+def _degrade(images: torch.Tensor, augment: Augment, rgb: Rgb, rng: np.random.Generator) -> None:
     """One of the degradations, of those that aren't left out, on a share of the images."""
     allowed = [degrade for degrade, family in DEGRADATIONS.items() if family not in augment.leave_out]
     if not allowed:
         return
     degraded, which = rng.random(len(images)) < augment.degrade, rng.integers(len(allowed), size=len(images))
     for number, degrade in enumerate(allowed):
-        pixels.change(images, np.flatnonzero(degraded & (which == number)), partial(degrade, rng=rng))
+        pixels.change(images, np.flatnonzero(degraded & (which == number)), partial(degrade, rgb=rgb, rng=rng))
 
 
 def _erase(images: torch.Tensor, probability: float, rng: np.random.Generator) -> None:

@@ -1,16 +1,18 @@
 """What happens to the values of pixels, for whole batches of float32 images (n, C, H, W) on the scale 0..255.
 
 Each function changes the images it is given, or returns new ones where it must. Parameters have one entry an image.
+What is said of colours is for (n, 3, H, W), red first; `on_colour` finds them among other channels.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
 from toolkit.augmentation.geometry import to_device
+from toolkit.task import Rgb
 
 BLUR = 8  # pixels: the longest reach of a Gaussian blur
 GREY = (0.299, 0.587, 0.114)  # of red, green, blue in luma (ITU-R BT.601)
@@ -41,10 +43,16 @@ def change(images: torch.Tensor, chosen: np.ndarray, operation: Callable[[torch.
         images.index_copy_(0, rows, operation(images.index_select(0, rows)))
 
 
+def on_colour(images: torch.Tensor, rgb: Rgb, operation: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Images (n, C, H, W) whose red, green and blue went through `operation`; other channels stay."""
+    if images.shape[1] == 3 and rgb == (0, 1, 2):
+        return operation(images)
+    images[:, rgb] = operation(images[:, rgb])
+    return images
+
+
 def grey(images: torch.Tensor) -> torch.Tensor:
-    """(n, 1, H, W)"""
-    if images.shape[1] != 3:
-        return images.mean(1, keepdim=True)
+    """(n, 1, H, W) of colours."""
     red, green, blue = images.split(1, 1)
     return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
 
@@ -152,18 +160,27 @@ def _noise(count: int, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).standard_normal(count, np.float32)).to(device)
 
 
-def compress(images: torch.Tensor, quality: np.ndarray) -> torch.Tensor:
-    """What JPEG does to images at a quality of 1 to 100: blocks of 8, chroma at half the resolution."""
-    channels, height, width = images.shape[1:]
+def compress(images: torch.Tensor, quality: np.ndarray, rgb: Rgb) -> torch.Tensor:
+    """What JPEG does to images at a quality of 1 to 100: blocks of 8, chroma at half the resolution.
+
+    Where there is colour, to that alone; else to each channel as to a grey image.
+    """
+    if rgb:
+        return on_colour(images, rgb, partial(_compressed, quality=quality, colour=True))
+    return _compressed(images, quality, False)
+
+
+def _compressed(images: torch.Tensor, quality: np.ndarray, colour: bool) -> torch.Tensor:
+    height, width = images.shape[2:]
     images = pad(images, (0, -width % 16, 0, -height % 16), "replicate")
-    if channels == 3:
+    if colour:
         red, _, blue = images.unbind(1)
         luma = grey(images)[:, 0]
-        colour = torch.stack([(blue - luma).mul_(0.564), (red - luma).mul_(0.713)], 1)
-        colour = _quantise(avg_pool2d(colour, 2), JPEG_CHROMA, quality)
-        colour = interpolate(colour, scale_factor=2.0, mode="bilinear")
+        chroma = torch.stack([(blue - luma).mul_(0.564), (red - luma).mul_(0.713)], 1)
+        chroma = _quantise(avg_pool2d(chroma, 2), JPEG_CHROMA, quality)
+        chroma = interpolate(chroma, scale_factor=2.0, mode="bilinear")
         luma = _quantise(luma[:, None].sub_(128), np.array(JPEG_LUMA), quality)[:, 0].add_(128)
-        blue, red = colour[:, 0].mul_(1.773).add_(luma), colour[:, 1].mul_(1.403).add_(luma)
+        blue, red = chroma[:, 0].mul_(1.773).add_(luma), chroma[:, 1].mul_(1.403).add_(luma)
         luma.sub_(red, alpha=GREY[0]).sub_(blue, alpha=GREY[2]).div_(GREY[1])
         images = torch.stack([red, luma, blue], 1)
     else:

@@ -12,8 +12,9 @@ import torch
 from torch.nn.functional import conv2d, pad
 
 from toolkit.augmentation.geometry import affine_matrices, identity_transform, to_device, warp_batch
-from toolkit.augmentation.pixels import change, grey, per_image
+from toolkit.augmentation.pixels import change, grey, on_colour, per_image
 from toolkit.recipe import Augment
+from toolkit.task import Rgb
 
 ROTATE = 30.0  # degrees at level 1
 SHEAR = 0.3  # tangent
@@ -35,19 +36,23 @@ def geometric_matrices(names: np.ndarray, levels: np.ndarray, height: int, width
     )
 
 
-def brightness(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+def brightness(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor:
     return images.mul_(per_image(1 + ENHANCE * levels, images)).clamp_(0, 255)
 
 
-def contrast(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
-    return _away_from(grey(images).mean((1, 2, 3), keepdim=True), images, levels)
+def contrast(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor:
+    """Away from the mean of each channel, colours from that of their grey."""
+    centre = images.mean((2, 3), keepdim=True)
+    if rgb:
+        centre[:, rgb] = grey(images[:, rgb]).mean((1, 2, 3), keepdim=True)
+    return _away_from(centre, images, levels)
 
 
-def colour(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
-    return _away_from(grey(images), images, levels)
+def colour(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor:
+    return on_colour(images, rgb, lambda part: _away_from(grey(part), part, levels))
 
 
-def sharpness(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+def sharpness(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor:
     channels = images.shape[1]
     kernel = torch.ones(channels, 1, 3, 3, device=images.device)
     kernel[:, :, 1, 1] = 5
@@ -55,21 +60,21 @@ def sharpness(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
     return _away_from(smooth, images, levels)
 
 
-def posterize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+def posterize(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor:
     step = per_image(2.0 ** np.rint(POSTERIZE * abs(levels)), images)
     return images.round_().div_(step).floor_().mul_(step)
 
 
-def solarize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+def solarize(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor:
     return torch.where(images >= per_image(256 * (1 - abs(levels)), images), 255 - images, images)
 
 
-def autocontrast(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+def autocontrast(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor:
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     return torch.where(high > low, (images - low) * (255 / (high - low).clamp(min=1e-6)), images)
 
 
-def equalize(images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+def equalize(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor:
     """Each channel's values by their rank, as OpenCV's equalizeHist does."""
     planes, pixels = images.shape[0] * images.shape[1], images.shape[2] * images.shape[3]
     values = images.round().long().view(planes, pixels)
@@ -102,17 +107,17 @@ AUGMIX = ("posterize", "solarize", "autocontrast", "equalize")
 FAMILIES = dict.fromkeys(GEOMETRIC, "geometry") | {"colour": "colour", "sharpness": "blur"}
 
 
-def rand_augment_names(channels: int, leave_out: Collection[str] = ()) -> tuple[str, ...]:
+def rand_augment_names(rgb: Rgb, leave_out: Collection[str] = ()) -> tuple[str, ...]:
     """The operations but for those of the families that are left out; always one that changes nothing."""
-    names = (*GEOMETRIC, *(name for name in PHOTOMETRIC if channels == 3 or name != "colour"))
+    names = (*GEOMETRIC, *(name for name in PHOTOMETRIC if rgb or name != "colour"))
     return ("identity", *(name for name in names if FAMILIES.get(name, "light") not in leave_out))
 
 
-def apply_photometric(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
+def apply_photometric(images: torch.Tensor, names: np.ndarray, levels: np.ndarray, rgb: Rgb) -> None:
     """One operation an image, in place; a name that isn't in PHOTOMETRIC does nothing."""
     for name, operation in PHOTOMETRIC.items():
         chosen = np.flatnonzero(names == name)
-        change(images, chosen, partial(operation, levels=levels[chosen]))
+        change(images, chosen, partial(operation, levels=levels[chosen], rgb=rgb))
 
 
 def apply_geometric(images: torch.Tensor, names: np.ndarray, levels: np.ndarray) -> None:
@@ -124,14 +129,14 @@ def apply_geometric(images: torch.Tensor, names: np.ndarray, levels: np.ndarray)
     change(images, chosen, lambda part: warp_batch(transform, part, None)[0])
 
 
-def aug_mix(images: torch.Tensor, augment: Augment, masks: bool, rng: np.random.Generator) -> torch.Tensor:
+def aug_mix(images: torch.Tensor, augment: Augment, masks: bool, rgb: Rgb, rng: np.random.Generator) -> torch.Tensor:
     """Each image mixed with a mixture of three chains of one to three operations.
 
     images: float32 (n, C, H, W), contiguous. Where there are masks nothing is moved: a mixture of moved images has
     no one mask.
     """
     count = len(images)
-    allowed = rand_augment_names(images.shape[1], augment.leave_out)
+    allowed = rand_augment_names(rgb, augment.leave_out)
     weights = rng.dirichlet(np.ones(CHAINS), count)
     mixed = rng.beta(1, 1, count)
     depth = rng.integers(1, 4, (count, CHAINS)).ravel()
@@ -141,7 +146,7 @@ def aug_mix(images: torch.Tensor, augment: Augment, masks: bool, rng: np.random.
         drawn = np.where(step < depth, rng.choice(names, count * CHAINS), "identity")
         levels = rng.uniform(0.1, 1, len(drawn)) * augment.magnitude * rng.choice([-1, 1], len(drawn))
         apply_geometric(chains, drawn, levels)
-        apply_photometric(chains, drawn, levels)
+        apply_photometric(chains, drawn, levels, rgb)
     shares = to_device((weights * mixed[:, None]).astype(np.float32), images).view(count, CHAINS, 1, 1, 1)
     mixture = (chains.view(count, CHAINS, *images.shape[1:]) * shares).sum(1)
     return mixture.addcmul_(images, per_image(1 - mixed, images))

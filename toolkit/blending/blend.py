@@ -26,7 +26,7 @@ from toolkit.blending.stored_views import TRAINED, of_test_images, through_views
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.probabilities import CHUNK, value_type
+from toolkit.probabilities import CHUNK, no_values, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
 from toolkit.scoring.out_of_fold import write_oof
@@ -129,7 +129,7 @@ def _store(
         decisions = [solution.decisions for _, solution in fitted.parts]
         clean = write_oof(files.oof_path, _out_of_fold(pool, fitted, scratch), labelled, decisions)
         if labelled.has_test_images:
-            kind = candidates[0].oof.dtype.type
+            kind = candidates[0].oof.dtype
             write_mixed(files.test_path, pool, solution, len(labelled.test_images), kind)
         write_json(files.description_path, describe(pool, fitted))
         quantiles: dict[str, Any] = quantiles_of(fitted)
@@ -149,7 +149,7 @@ def _out_of_fold(pool: Pool, fitted: CrossFit, scratch: Path) -> np.ndarray:
     """(N, channels, ...) on disk: each fold as it was predicted by the blend that was fitted without it."""
     shape = pool.labelled.probability_shape(len(pool.labelled.fold))
     kind = value_type(pool.labelled.competition.task)
-    values: np.ndarray = np.lib.format.open_memmap(scratch / "cross_fitted.npy", "w+", kind, shape)
+    values = no_values(shape, kind, scratch / "cross_fitted.npy")
     for k, (_, solution) in zip(pool.folds, fitted.parts, strict=True):
         rows = pool.labelled.rows(k)
         for start in range(0, len(rows), CHUNK):

@@ -14,14 +14,16 @@ from toolkit.blending.pool import STEPS, Pool
 from toolkit.blending.postprocessing import REGIONS, tune_biases, tune_slopes, tune_temperature, without_small_regions
 from toolkit.blending.solution import Solution, mix, mixed
 from toolkit.blending.valued import Valued, few
-from toolkit.competition import Competition, by_matrix
+from toolkit.competition import Competition, by_argmax, by_matrix
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN
 from toolkit.decisions.fit import fit_decisions, is_decided
 from toolkit.errors import UserError
 from toolkit.metrics.confusion import ConfusionMetric, confusion_by_sample
+from toolkit.probabilities import value_type
 from toolkit.task import MISSING, Labels
 
+BIASED = 255  # classes that biases are tuned for
 CALIBRATED = 10_000  # items that temperatures are tuned on
 BAGS = 8
 BAG_STEPS = 20
@@ -140,11 +142,20 @@ def always(competition: Competition) -> bool:
 
 
 def calibratable(competition: Competition) -> bool:
-    return not competition.task.masks and (by_matrix(competition) or _is(competition, OF_LOGARITHMS))
+    return _whole(competition) and (by_argmax(competition) or _is(competition, OF_LOGARITHMS))
 
 
 def rankable(competition: Competition) -> bool:
-    return not competition.task.masks and (by_matrix(competition) or _is(competition, OF_ORDER))
+    return _whole(competition) and (by_argmax(competition) or _is(competition, OF_ORDER))
+
+
+def biasable(competition: Competition) -> bool:
+    return by_argmax(competition) and (competition.task.masks or len(competition.task.classes) <= BIASED)
+
+
+def _whole(competition: Competition) -> bool:
+    """Is it of images, and are all of its values stored?"""
+    return not competition.task.masks and value_type(competition.task).names is None
 
 
 def smooth(competition: Competition) -> bool:
@@ -157,7 +168,7 @@ def with_regions(competition: Competition) -> bool:
 
 def _is(competition: Competition, climbs: Any) -> bool:
     """Is the metric one of these kinds?"""
-    return not by_matrix(competition) and issubclass(climb_of(competition), climbs)
+    return not by_argmax(competition) and issubclass(climb_of(competition), climbs)
 
 
 @dataclass(frozen=True)
@@ -188,9 +199,9 @@ BLENDERS = (
     Blender("convex", True, fit_convex, suits=smooth),
     Blender("greedy", True, fit_greedy),
     Blender("bagged", True, fit_bagged),
-    Blender("mean-biases", True, fit_with_biases, "mean", suits=by_matrix, least=1),
+    Blender("mean-biases", True, fit_with_biases, "mean", suits=biasable, least=1),
     Blender("mean-regions", False, fit_smallest, "mean", suits=with_regions, least=1),
-    Blender("greedy-biases", True, fit_with_biases, "greedy", suits=by_matrix),
+    Blender("greedy-biases", True, fit_with_biases, "greedy", suits=biasable),
     Blender("greedy-regions", False, fit_smallest, "greedy", suits=with_regions),
 )
 
@@ -220,5 +231,5 @@ def check_asked(labelled: Labelled, name: str) -> None:
     able = [one.name for one in fitting if one.linear or not code]
     if name not in able:
         kind = f"{'a code submission of ' if code else ''}{'masks' if labelled.masks else 'labels'}"
-        kind = kind if by_matrix(labelled.competition) else f"{labelled.competition.metric.name} of {kind}"
+        kind = kind if by_argmax(labelled.competition) else f"{labelled.competition.metric.name} of {kind}"
         raise UserError(f"there is no blender {name!r} for {kind}; there are {', '.join(able)}")

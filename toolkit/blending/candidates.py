@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.blending.top_mix import mixed_top
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
@@ -15,6 +16,7 @@ from toolkit.networks.predict import predict
 from toolkit.probabilities import probabilities, read
 from toolkit.runs import Run
 from toolkit.store import read_json, write_json
+from toolkit.top_k import TopK
 
 MEASURED = 64  # images whose prediction is timed
 
@@ -109,8 +111,12 @@ class SeedGroup:
         return np.sum([member.costs for member in self.members], axis=0)
 
     def mean(self, which: str, rows: np.ndarray) -> np.ndarray:
-        """float32 (n, channels, ...): the mean of the members' `oof` or `test` values."""
+        """float32 (n, channels, ...): the mean of the members' `oof` or `test` values; of many classes a TopK."""
         total: Any = 0.0
+        if isinstance(self.members[0].oof, TopK):
+            parts: Any = [read(getattr(member, which), rows) for member in self.members]
+            total = mixed_top(parts, [1 / len(parts)] * len(parts))
+            return total  # type: ignore[no-any-return]
         for member in self.members:
             total = total + probabilities(read(getattr(member, which), rows))
         return total / len(self.members)

@@ -1,7 +1,7 @@
 """Which climb is the quickest that a metric allows."""
 
 from toolkit.blending.climb import Climb
-from toolkit.blending.climbs_of_decided import ByGrade, ByMask, ByPlace, ByThreshold
+from toolkit.blending.climbs_of_decided import ByClass, ByGrade, ByMask, ByPlace, ByThreshold
 from toolkit.blending.climbs_of_values import ByColumn, ByDistance, ByLogarithm, BySquare
 from toolkit.competition import Competition
 from toolkit.metrics.confusion import ConfusionMetric
@@ -13,6 +13,7 @@ from toolkit.metrics.probabilistic import LogLoss
 from toolkit.metrics.ranks import AveragePrecision, RocAuc
 from toolkit.task import Classification, Grades, Labels, Numbers, OverlappingMasks, Task
 
+OF_FEW = ByClass, ByPlace, ByLogarithm  # that look at the likeliest classes and the true one alone
 OF_ORDER, OF_LOGARITHMS, OF_SQUARES = ByColumn, ByLogarithm, BySquare
 # by what is computed: a metric that computes a part of it in its own way is asked for its score
 KNOWN: tuple[tuple[type[Climb], type[Metric], tuple[type[Task], ...], tuple[str, ...]], ...] = (
@@ -32,6 +33,8 @@ KNOWN: tuple[tuple[type[Climb], type[Metric], tuple[type[Task], ...], tuple[str,
 def climb_of(competition: Competition) -> type[Climb]:
     """The quickest that the metric allows."""
     task, metric = competition.task, competition.metric
+    if isinstance(metric, ConfusionMetric) and metric.without_matrices(task):
+        return ByClass
     part = isinstance(metric, RocAuc) and (metric.regions or metric.most_false < 1)  # of the curve
     for climb, kind, tasks, names in KNOWN:
         own = all(getattr(type(metric), name) is getattr(kind, name) for name in names if isinstance(metric, kind))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.climb import Climb
-from toolkit.blending.kernels import binned, mask_tables, places
+from toolkit.blending.kernels import binned, likeliest_labels, mask_tables, places
 from toolkit.decisions.decide import HALF
+from toolkit.metrics.confusion import ConfusionMetric, Sums
 from toolkit.metrics.lists import MAP
 from toolkit.task import IGNORED, MISSING
 
@@ -155,7 +156,7 @@ class ByPlace(Climb):
 
     def prepare(self) -> None:
         self.parts = np.ascontiguousarray(self.valued.values[:, self.rows], np.float32)
-        self.truth = self.truth.astype(np.int64)
+        self.truth = self.valued.slots(self.rows)
         self.decisions, self.length = self.of_mean(), int(getattr(self.metric, "length", 5))
         self.unknown = -1.0 if self.decisions.unknown is None else self.decisions.unknown
 
@@ -166,4 +167,24 @@ class ByPlace(Climb):
         worth = np.append(1 / np.arange(1, most + 1), 0)
         counts = np.stack([found @ worth, found.sum(1)], axis=-1)
         merits: np.ndarray = self.metric.sign * self.metric.of_counts(counts, self.valued.competition.scored)
+        return merits
+
+
+class ByClass(Climb):
+    """The likeliest of many classes: which are right and which are said is all that is counted."""
+
+    metric: ConfusionMetric
+
+    def prepare(self) -> None:
+        self.parts = np.ascontiguousarray(self.valued.values[:, self.rows], np.float32)
+        self.classes, self.truth = self.valued.classes_of(self.rows), self.truth.astype(np.int64)
+        self.true = np.bincount(self.truth, minlength=len(self.task.classes))
+
+    def merits(self) -> np.ndarray:
+        labels = np.empty(self.parts.shape[:2], np.int64)
+        likeliest_labels(self.total, self.parts, self.classes, labels)
+        right = [np.bincount(self.truth[each == self.truth], minlength=len(self.true)) for each in labels]
+        said = [np.bincount(each, minlength=len(self.true)) for each in labels]
+        sums = Sums(np.stack(right), self.true, np.stack(said))
+        merits: np.ndarray = self.metric.sign * self.metric.of_sums(sums, self.valued.competition.scored)
         return merits

@@ -62,15 +62,18 @@ class ByLogarithm(Climb):
 
     def prepare(self) -> None:
         values, truth, found = self.valued.values, self.truth, []
-        for column in range(self.task.channels):
+        for column in range(self.task.channels if isinstance(self.task, Labels) else 0):
             own = values[:, self.rows, column]
-            if isinstance(self.task, Labels):
-                known = truth[:, column] != MISSING
-                found.append(np.where(truth[known, column] > 0, own[:, known], 1 - own[:, known]))
-            else:
-                found.append(own[:, truth == column])
-        self.parts = np.concatenate(found, axis=1).astype(np.float32)
-        self.ends = np.cumsum([part.shape[1] for part in found])
+            known = truth[:, column] != MISSING
+            found.append(np.where(truth[known, column] > 0, own[:, known], 1 - own[:, known]))
+        if isinstance(self.task, Labels):
+            self.parts = np.concatenate(found, axis=1).astype(np.float32)
+            self.ends = np.cumsum([part.shape[1] for part in found])
+        else:
+            order = np.argsort(truth, kind="stable")
+            order = order[truth[order] >= 0]  # those of one class together
+            self.parts = values[:, self.rows[order], self.valued.slots(self.rows[order])].astype(np.float32)
+            self.ends = np.cumsum(np.bincount(truth[order], minlength=self.task.channels))
         # of so many the product is still a normal number
         self.multiplied = int(np.clip(-LEAST_POWER / max(-np.log10(max(self.metric.clip, 1e-300)), 1), 1, 16))
 

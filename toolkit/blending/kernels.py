@@ -148,3 +148,16 @@ def places(total: np.ndarray, values: np.ndarray, truth: np.ndarray, unknown: fl
                     before += value > limit or (value == limit and c < own)
             found[m, min(before, most)] += 1
     return found
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def likeliest_labels(total: np.ndarray, values: np.ndarray, classes: np.ndarray, labels: np.ndarray) -> None:
+    """Into labels int64 (M, n), of classes (n, L) the one of the largest total (n, L) + values (M, n, L)."""
+    for m in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            best, place = total[i, 0] + values[m, i, 0], 0
+            for j in range(1, values.shape[2]):
+                value = total[i, j] + values[m, i, j]
+                if value > best:
+                    best, place = value, j
+            labels[m, i] = classes[i, place]

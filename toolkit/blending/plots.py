@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from toolkit.blending.pool import Pool
 from toolkit.blending.solution import Solution, mix
-from toolkit.blending.valued import Valued
+from toolkit.blending.valued import Valued, ValuedTop
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.pages.pictures import BLUE, VERMILION
 
@@ -89,6 +89,9 @@ def _compared(pool: Pool) -> tuple[np.ndarray, str]:
         return pool.values[known, position[known]], "the true class's probability"
     assert isinstance(pool.fitted, Valued)
     values = pool.fitted.values
+    if isinstance(pool.fitted, ValuedTop):
+        known = np.flatnonzero(pool.fitted.place >= 0)
+        return values[:, known, pool.fitted.place[known]].T, "the true class's probability"
     rows = np.arange(len(values[0]))[:: max(1, values[0].size // COMPARED)]
     flat = values[:, rows].astype(np.float32).reshape(len(values), len(rows), values.shape[2], -1)
     # each channel about its own mean: how often a label is given isn't what runs differ in

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, SeedGroup, SeedGroups, make_seed_groups
+from toolkit.blending.climbs import OF_FEW, climb_of
 from toolkit.blending.contested import Contested, Part, gather, thinned
 from toolkit.blending.greedy import climb_from, greedy
-from toolkit.blending.valued import Valued, gather_values
+from toolkit.blending.valued import Valued, ValuedTop, gather_top, gather_values
 from toolkit.competition import by_matrix
 from toolkit.data.labelled import Labelled, confusions
 from toolkit.probabilities import CHUNK, read
+from toolkit.top_k import TopK
 
 PART = 2**26  # bytes of float32 probabilities read at a time
 ITEMS = 200_000  # samples or pixels that gradient, biases and temperatures are fitted on, at most
 CONTESTED = 100_000  # pixels of each class that weights are fitted on
 STEPS = 50  # of greedy selection
+FITTED = 50_000  # samples of many classes that weights are fitted on
 VALUES = 2**29  # bytes of values that blends are fitted on where no confusion matrix says it all
 
 
@@ -40,8 +43,8 @@ class Pool(SeedGroups):
 
     @cached_property
     def position(self) -> np.ndarray:
-        """int64 (256,): a class's place among the scored ones; -1 for one that isn't scored."""
-        position = np.full(256, -1)
+        """int64 (256 or more,): a class's place among the scored ones; -1 for one that isn't scored."""
+        position = np.full(max(256, self.classes), -1)
         position[list(self.scored)] = np.arange(len(self.scored))
         return position
 
@@ -87,9 +90,11 @@ class Pool(SeedGroups):
             return climb_from(self.fitted, folds).scores()
         found, among = [], self.fitted
         for run in self.runs:
-            alone = gather_values(
-                self.labelled, [SeedGroup("", (run,))], self.channels, among.rows, among.values.dtype
-            )
+            one = [SeedGroup("", (run,))]
+            if isinstance(among, ValuedTop):
+                alone: Valued = gather_top(self.labelled, one, among.rows)
+            else:
+                alone = gather_values(self.labelled, one, self.channels, among.rows, among.values.dtype)
             found.append(climb_from(alone, folds).scores()[0])
         return np.array(found)
 
@@ -164,9 +169,13 @@ def _valued_pool(labelled: Labelled, seed_groups: tuple[SeedGroup, ...], limits:
     dtype = np.dtype((np.uint8 if _bytes_do(seed_groups) else np.uint16) if labelled.masks else np.float32)
     size = len(seed_groups) * width * int(np.prod(pixels)) * dtype.itemsize
     folds = [labelled.rows(k) for k in range(labelled.folds)]
+    values = np.zeros((0, len(channels), len(seed_groups)), np.float32)
+    if isinstance(seed_groups[0].members[0].oof, TopK) and issubclass(climb_of(labelled.competition), OF_FEW):
+        every = max(1, -(-sum(map(len, folds)) // FITTED))
+        few = gather_top(labelled, seed_groups, np.concatenate([own[::every] for own in folds]))
+        return Pool(labelled, seed_groups, None, few, values, few.truth[:0], few.fold[:0], limits.bounds)
     every = max(1, -(-sum(map(len, folds)) * size // VALUES))
     fitted = gather_values(labelled, seed_groups, channels, np.concatenate([own[::every] for own in folds]), dtype)
-    values = np.zeros((0, len(channels), len(seed_groups)), np.float32)
     if not labelled.masks:
         values = np.moveaxis(fitted.values[:, :, list(channels)], 0, 2)
     items = len(values)

@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import DTypeLike
 
 from toolkit.blending.candidates import SeedGroups
 from toolkit.blending.pool import PART, Pool
 from toolkit.blending.postprocessing import biased, sloped, tempered, with_labels, without_small_regions
+from toolkit.blending.top_mix import mixed_top
 from toolkit.blending.valued import WHOLE, spans_of_one
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, Tally, joined
 from toolkit.probabilities import chunks, read, write_probabilities
+from toolkit.top_k import ALL, TopK
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,15 @@ def run_shares(pool: SeedGroups, solution: Solution) -> list[float]:
 
 
 def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
-    """Blended values float32 (n, channels, ...) of rows of the `oof` or `test` arrays; unscored classes get 0."""
+    """Blended values float32 (n, channels, ...) of rows of the `oof` or `test` arrays; unscored classes get 0.
+
+    Of many classes a TopK, of the runs' own.
+    """
+    if isinstance(pool.runs[0].oof, TopK):
+        used = [(run, share) for run, share in zip(pool.runs, run_shares(pool, solution), strict=True) if share]
+        parts: Any = [read(getattr(run, which), rows) for run, _ in used]
+        top: Any = mixed_top(parts, [share for _, share in used])
+        return top  # type: ignore[no-any-return]
     channels, task = list(pool.channels), pool.labelled.competition.task
     if solution.temperatures is None and solution.quantiles is None and solution.slopes is None:
         values = _weighted(pool, solution, which, rows)
@@ -74,7 +85,7 @@ def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) ->
     return whole(solution, values, channels, task.channels)
 
 
-def write_mixed(path: Path, pool: SeedGroups, solution: Solution, samples: int, dtype: type) -> None:
+def write_mixed(path: Path, pool: SeedGroups, solution: Solution, samples: int, dtype: DTypeLike) -> None:
     """Store what `mixed` makes of the `test` arrays, of so many samples."""
     parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(samples))
     write_probabilities(path, parts, pool.labelled.probability_shape(samples), dtype)
@@ -150,7 +161,7 @@ def fold_tally(pool: Pool, solution: Solution, fold: int) -> Tally:
         return Counts(competition.metric, fold_confusions(pool, solution, fold), pool.scored)  # type: ignore[arg-type]
     labelled, rows = pool.labelled, pool.labelled.rows(fold)
     pixels = int(np.prod(labelled.truth.shape[1:])) if labelled.masks else 1
-    step = max(1, PART // (4 * competition.task.channels * pixels))
+    step = max(1, PART // (4 * min(competition.task.channels, ALL) * pixels))
     parts = np.split(rows, range(step, len(rows), step))
     return joined(
         [

@@ -239,5 +239,5 @@ def _means(runs: Sequence[Run], views: Sequence[str], scratch: Path) -> dict[str
 
 
 def _written(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    write_probabilities(path, parts, shape, dtype.type)
+    write_probabilities(path, parts, shape, dtype)
     return open_probabilities(path)

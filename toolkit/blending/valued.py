@@ -1,20 +1,23 @@
 """Values of several candidates, on which blends are fitted where no confusion matrix of classes says it all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from toolkit.blending.climb import Climb
 from toolkit.blending.climbs import climb_of
+from toolkit.blending.top_mix import common_classes
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_decisions, is_decided
-from toolkit.probabilities import chunks
+from toolkit.probabilities import chunks, value_type
 from toolkit.task import Task
+from toolkit.top_k import TopK
 
+LENGTH = 32  # classes of a sample that are looked at, of many: five models' first five are 25 at most
 WHOLE = (slice(None),)  # all channels together are probabilities that sum to 1
 DECIDED = 2**28  # bytes of values that decisions are fitted on, at most
 
@@ -46,6 +49,16 @@ class Valued:
     rows: np.ndarray
     remembered: dict[bytes, Decisions] = field(default_factory=dict)
 
+    def slots(self, at: np.ndarray) -> np.ndarray:
+        """Where in the second axis of the values the truth of some samples stands; negative where nowhere."""
+        found: np.ndarray = self.truth[at].astype(np.int64)
+        return found
+
+    def classes_of(self, at: np.ndarray) -> np.ndarray:
+        """(n, L): the classes of the second axis."""
+        channels = self.values.shape[2]
+        return np.broadcast_to(np.arange(channels), (len(at), channels))
+
     @property
     def candidates(self) -> int:
         return len(self.values)
@@ -63,7 +76,8 @@ class Valued:
 
     def part(self, at: np.ndarray) -> "Valued":
         """Some of the samples."""
-        return Valued(self.competition, self.values[:, at], self.truth[at], self.fold[at], self.rows[at])
+        values, truth, fold, rows = self.values[:, at], self.truth[at], self.fold[at], self.rows[at]
+        return replace(self, values=values, truth=truth, fold=fold, rows=rows, remembered={})
 
     def climb(self, folds: Sequence[int]) -> Climb:
         return climb_of(self.competition)(self, folds)
@@ -92,6 +106,47 @@ class Valued:
         at = np.flatnonzero(np.isin(self.fold, folds))
         tally = self.competition.tally(self.truth[at], self.mixture(weights, at), self.decisions(weights, at))
         return self.competition.metric.sign * tally.score()
+
+
+@dataclass(frozen=True, eq=False)
+class ValuedTop(Valued):
+    """Of many classes: of each sample those alone that decide, the true one and the likeliest ones.
+
+    values: (M, n, L); classes: int32 (n, L), which those are, rising; place: int64 (n,), of the truth among them.
+    """
+
+    classes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    place: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def slots(self, at: np.ndarray) -> np.ndarray:
+        return self.place[at]
+
+    def classes_of(self, at: np.ndarray) -> np.ndarray:
+        return self.classes[at]
+
+    def part(self, at: np.ndarray) -> "ValuedTop":
+        found: Any = super().part(at)
+        return replace(found, classes=self.classes[at], place=self.place[at])
+
+    def mixture(self, weights: np.ndarray, at: np.ndarray) -> np.ndarray:
+        values = super().mixture(weights, at)
+        order = np.argsort(-values, axis=1, kind="stable")
+        made: Any = TopK(np.zeros(len(at), value_type(self.competition.task)))
+        length = order.shape[1]
+        made.records["value"][:, :length] = np.take_along_axis(values, order, axis=1)
+        made.places[:, :length] = np.take_along_axis(self.classes[at], order, axis=1)
+        return made  # type: ignore[no-any-return]
+
+
+def gather_top(labelled: Labelled, candidates: Sequence[Candidate], rows: np.ndarray) -> ValuedTop:
+    """As `gather_values`, of candidates of which the likeliest of many classes are stored."""
+    truth = np.asarray(labelled.truth[rows])
+    classes = np.zeros((len(rows), LENGTH), np.int32)
+    values, place = np.zeros((len(candidates), *classes.shape), np.float32), np.zeros(len(rows), np.int64)
+    for at in chunks(len(rows)):
+        parts: Any = [one.mean("oof", rows[at]) for one in candidates]
+        classes[at], values[:, at], place[at] = common_classes(parts, truth[at], LENGTH)
+    return ValuedTop(labelled.competition, values, truth, labelled.fold[rows], rows, classes=classes, place=place)
 
 
 def gather_values(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from scipy.sparse import csr_array, issparse
 from scipy.spatial.distance import cdist
 
 HELD_OUT = -2  # the fold of a sample of the holdout: only what is handed in is scored on it
@@ -17,7 +18,9 @@ SWEEPS = 20  # over all pairs of folds, at most: they end with the first that le
 WORTHWHILE = 0.999
 
 
-def assign(contents: np.ndarray, groups: np.ndarray, folds: int, seed: int, holdout: float = 0.0) -> np.ndarray:
+def assign(
+    contents: np.ndarray | csr_array, groups: np.ndarray, folds: int, seed: int, holdout: float = 0.0
+) -> np.ndarray:
     """Fold of every sample, int64 (N,), groups kept whole; HELD_OUT for about the share `holdout` of them.
 
     What is even: each column of contents, counts (N, K), and the number of samples. The objective: as few
@@ -29,7 +32,13 @@ def assign(contents: np.ndarray, groups: np.ndarray, folds: int, seed: int, hold
 
     Depends on the seed alone, on any machine: shares are whole numbers so small that sums and products are
     exact in float64, in whatever order a library adds them up, and the effort is bounded in steps, not seconds.
+    Sparse contents, of thousands of classes, are assigned greedily, as `assign_sparse` does.
     """
+    if issparse(contents):
+        from toolkit.data.balance_sparse import assign_sparse
+
+        part = assign_sparse(contents, groups, folds, seed, holdout)
+        return np.where(part == folds, HELD_OUT, part)
     names, inverse = np.unique(groups, return_inverse=True)
     columns = np.column_stack([np.ones(len(contents)), contents])
     totals = np.stack([np.bincount(inverse, column, len(names)) for column in columns.T], axis=1)

@@ -1,6 +1,7 @@
 """The cleaning list: what a person decided about single samples. Nothing is deleted; folds leave out or join.
 
-`cleaning.csv` has the columns index, action, value, reason, confidence. Actions: `drop` leaves a sample out of
+`cleaning.csv` has the columns index, action, value, reason, confidence and, where samples have names, name, which may
+stand in place of the index. Actions: `drop` leaves a sample out of
 training, and where it `leaves_the_score` also out of every fold; samples with `group` lines of equal value share a
 fold (in plain folds unless the reason is one of the audit's own); `relabel` gives the class `value` (its name or its
 index) to train on, where its reason is that predictions suggested it only if a fold's own judge does so too. With a
@@ -15,18 +16,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.errors import UserError
-from toolkit.store import Workspace, hash_json
+from toolkit.data.dataset import open_dataset
+from toolkit.data.naming import Naming
+from toolkit.errors import UserError, listed
+from toolkit.store import MANIFEST, Workspace, hash_json
 from toolkit.task import UNKNOWN, Classification, Grades, Task
 
 COLUMNS = ("index", "action", "value", "reason", "confidence")
+NAME, FAULT = "name", "fault"
 ACTIONS = ("drop", "group", "relabel")
 UNSCORED = "unscored"  # the value of a `drop` line by which a person says that the test set can't hold the like
 # reasons of the audit to drop a sample that no prediction has a part in; a sample dropped for its doubtful label would
 # leave the score better for its having been predicted wrongly
 REPEATED_PICTURE, REPEATED_MASK, UNLIKE = "repeated picture", "repeated mask", "unlike the rest"
-CONTRADICTORY = "contradictory copies"
-WITHOUT_PREDICTIONS = (REPEATED_PICTURE, REPEATED_MASK, UNLIKE, CONTRADICTORY)
+CONTRADICTORY, UNREADABLE = "contradictory copies", "unreadable file"
+WITHOUT_PREDICTIONS = (REPEATED_PICTURE, REPEATED_MASK, UNLIKE, CONTRADICTORY, UNREADABLE)
 DOUBTFUL_LABEL, LOOKS_LIKE = "doubtful label", ", looks like "  # the reason of a label that predictions suggest
 SHOWN = 10  # faults in one message
 # How the reasons begin that an audit gives for its `group` lines
@@ -36,14 +40,15 @@ EXACT_COPY, COPY, TILE = FOUND = ("exact copy:", "copy:", "neighbouring tile:")
 def read_cleaning(workspace: Workspace, ids: np.ndarray, task: Task) -> pd.DataFrame:
     """The whole list, suggestions too, checked; empty where there is none.
 
-    Columns as in the file: index int64, the others text, but the value of a relabel line is its class's index.
+    Columns as in the file but for names: index int64, the others text, but the value of a relabel line is its class's
+    index.
     UserError with one sentence for each faulty line.
     """
     known = {str(name) for name in ids}
     labels: dict[str, tuple[str, int]] = {}
     faults, rows = [], []
-    for number, line in _lines(workspace.cleaning):
-        fault = _fault(line, known, task)
+    for number, line in _lines(workspace):
+        fault = line.pop(FAULT, "") or _fault(line, known, task)
         if not fault and line["action"] == "relabel":
             line["value"] = _class_index(line["value"], task)
             value, before = labels.setdefault(line["index"], (line["value"], number))
@@ -78,7 +83,7 @@ def cleaning_hash(workspace: Workspace) -> str | None:
             return str(line["value"])
         return "" if leaves_the_score(line["value"], line["reason"]) else "scored"
 
-    lines = {(line["index"], line["action"], obeyed(line)) for _, line in _lines(workspace.cleaning)}
+    lines = {(line["index"], line["action"], obeyed(line)) for _, line in _lines(workspace)}
     kept = sorted(line for line in lines if line[1] in ACTIONS)
     return hash_json(kept) if kept else None
 
@@ -96,8 +101,8 @@ def was_suggested(reason: str) -> bool:
 def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
     """What is wrong with the line, or nothing."""
     action = line["action"].removesuffix("?")
-    if "" in line:
-        return f"it has {line['']} fields, the head of the file has another number; quote a text that holds a comma"
+    if not line["index"]:
+        return "it has neither an index nor a name"
     if line["index"] not in known:
         return f"the training file has no row {line['index']!r}"
     if action not in ACTIONS:
@@ -111,7 +116,7 @@ def _fault(line: dict[str, str], known: set[str], task: Task) -> str:
     if action == "relabel" and not isinstance(task, Classification | Grades):
         return "action relabel is for one class or grade an image; drop the sample, or mend the organisers' file"
     if action == "relabel" and not _class_index(line["value"], task):
-        return f"action relabel needs a class as its value, not {line['value']!r}; there are {', '.join(task.classes)}"
+        return f"action relabel needs a class as its value, not {line['value']!r}; there are {listed(task.classes)}"
     return ""
 
 
@@ -121,11 +126,34 @@ def _class_index(value: str, task: Task) -> str:
         return str(UNKNOWN)
     if value in task.classes:
         return str(task.classes.index(value))
-    return value if value in map(str, range(len(task.classes))) else ""
+    is_number = value.isascii() and value.isdecimal() and str(int(value)) == value
+    return value if is_number and int(value) < len(task.classes) else ""
 
 
-def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The file's lines by number; a line with too many or too few fields has their number under the key ""."""
+def _lines(workspace: Workspace) -> list[tuple[int, dict[str, Any]]]:
+    """The file's lines by number, with the index of those that have a name alone; what is wrong with one: FAULT."""
+    lines = _parsed(workspace.cleaning)
+    named = [line for _, line in lines if line.get(NAME) and FAULT not in line]
+    if not named or not (workspace.data / MANIFEST).exists():
+        return lines
+    dataset = open_dataset(workspace.data)
+    ids, names = np.asarray(dataset.ids), dataset.called
+    row_of = {str(name): row for row, name in enumerate(ids)}
+    naming = Naming(ids, names)
+    for line in named:
+        name, row = line[NAME], row_of.get(line["index"])
+        if row is not None and names[row] != name:
+            line[FAULT] = f"row {line['index']} is called {str(names[row])!r}, not {name!r}; keep index or name"
+        elif not line["index"]:
+            try:
+                line["index"] = str(ids[naming.row(name)])
+            except UserError as error:
+                line[FAULT] = str(error)
+    return lines
+
+
+def _parsed(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """As `_lines`, with the names that are in the file."""
     if not path.exists():
         return []
     try:
@@ -139,10 +167,15 @@ def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
                     line = dict.fromkeys(COLUMNS, "") | {
                         name: text.strip() for name, text in zip(head, fields, strict=False)
                     }
-                    found.append((start, line if len(fields) == len(head) else line | {"": str(len(fields))}))
+                    if len(fields) != len(head):
+                        line[FAULT] = (
+                            f"it has {len(fields)} fields, the head of the file has another number; "
+                            "quote a text that holds a comma"
+                        )
+                    found.append((start, line))
                 start = reader.line_num + 1
     except (csv.Error, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} can't be read ({error}); mend it, or remove it and run the audit again") from None
-    if not {"index", "action", "value"} <= set(head):
+    if not ({"action", "value"} <= set(head) and {"index", NAME} & set(head)):
         raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}, it has {', '.join(head) or 'none'}")
     return found

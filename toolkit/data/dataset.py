@@ -16,6 +16,7 @@ from toolkit.data.image_rows import Undecoded
 from toolkit.data.pictures import READ, hash_pictures
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
+from toolkit.probabilities import chunks
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, atomic, hash_json, read_manifest, write_manifest
 from toolkit.task import Task
@@ -25,13 +26,13 @@ from toolkit.task import Task
 class Dataset:
     """One competition's data.
 
-    images: uint8 (N, H, W, C). targets: (N, ...) of the form that the task says: int64 labels (N,), uint8 masks
-    (N, H, W), int8 (N, L) yes, no or missing, float32 numbers (N, T). ids: int64 (N,), the row in the raw training
-    file. groups: int64 (N,), equal for samples of one origin. test_images: uint8 (M, H, W, C), M = 0 where the
-    organisers keep them. test_ids: text or int64 (M,), what a submission calls the test images by; None: their row,
-    from 0. names: text (N,), what people call the samples; None: their files' names, or else their ids.
-    Images of more than 8 bits are float16 on the scale 0..255. pictures, test_pictures: uint64 (N,), (M,), hashes that
-    the toolkit makes; take them by `pictures_of`.
+    images: uint8 (N, H, W, C), or float16 on the scale 0..255. targets: (N, ...) of the form that the task says: int64
+    labels (N,), uint8 masks (N, H, W), int8 (N, L) yes, no or missing, float32 numbers (N, T). ids: int64 (N,), the
+    row in the raw training file. groups: int64 (N,), equal for samples of one origin. test_images: (M, H, W, C), of
+    the same type, M = 0 where the organisers keep them. test_ids: text or int64 (M,), what a submission calls the test
+    images by; None: their row, from 0. names: text (N,), what people call the samples; None: their files' names, or
+    else their ids. pictures, test_pictures: uint64 (N,), (M,), hashes that the toolkit makes; take them by
+    `pictures_of`.
     """
 
     images: np.ndarray
@@ -43,6 +44,11 @@ class Dataset:
     names: np.ndarray | None = None
     pictures: np.ndarray | None = None
     test_pictures: np.ndarray | None = None
+
+    @property
+    def called(self) -> np.ndarray:
+        """Text (N,): the samples' names, or else their ids."""
+        return self.ids.astype(str) if self.names is None else self.names
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +83,11 @@ class Samples:
         if ids is None and len(files["test_images"]):
             ids = np.array([Path(path).stem for path in files["test_images"].paths])
         return Dataset(
-            np.empty((len(rows), 0, 0, 0), np.uint8),
+            np.empty((len(rows), 0, 0, 0), self.images.dtype),
             self.targets,
             rows if self.ids is None else self.ids,
             rows if self.groups is None else self.groups,
-            np.empty((len(files["test_images"]), 0, 0, 0), np.uint8),
+            np.empty((len(files["test_images"]), 0, 0, 0), files["test_images"].dtype),
             ids,
             self.images.named(folder),
         )
@@ -111,6 +117,32 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
         if len(np.unique(ids)) < len(ids):
             raise UserError(f"{where}: two test images have the same id; a submission must tell them apart")
     check_targets(dataset.targets, task, where, dataset.ids)
+
+
+def check_images(images: np.ndarray, shape: tuple[int, int, int], where: str) -> None:
+    """UserError unless images are (N, *shape), uint8, or float16 on the scale 0..255."""
+    if images.shape[1:] != shape:
+        raise UserError(
+            f"{where} have shape {images.shape}, expected (n, {', '.join(map(str, shape))}) as the task says"
+        )
+    if images.dtype not in (np.uint8, np.float16):
+        raise UserError(
+            f"{where} are of type {images.dtype}, expected uint8, or float16 on the scale 0..255: "
+            "((images - low) * (255 / (high - low))).astype(np.float16)"
+        )
+    brightest = 0.0
+    for at in chunks(len(images) if images.dtype == np.float16 else 0):
+        part = images[at]
+        wrong = ~((part >= 0) & (part <= 255)).all((1, 2, 3))  # of what is not a number too
+        if wrong.any():
+            row = int(wrong.argmax())
+            low, high = part[row].min(), part[row].max()
+            raise UserError(
+                f"{where}: image {at.start + row} has values from {low:g} to {high:g}, expected the scale 0..255"
+            )
+        brightest = max(brightest, float(part.max(initial=0)))
+    if len(images) and images.dtype == np.float16 and brightest <= 1:
+        raise UserError(f"{where}: no value is above 1, expected the scale 0..255; multiply by 255")
 
 
 def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:

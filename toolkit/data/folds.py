@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array, issparse
 
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.cleaning import cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
@@ -61,7 +62,8 @@ def make_folds(
     learnt = relabel(targets, relabels(table))
     contents, always = describe(learnt, task), np.zeros(len(ids), bool)
     if isinstance(task, Classification | Grades | Heads):
-        always = kept & kept_for_training(holds(learnt, task), whole, trained & kept, parts)
+        held = contents[:, : len(task.classes)] if issparse(contents) else holds(learnt, task)
+        always = kept & kept_for_training(held, whole, trained & kept, parts)
     left = kept & ~always
     for repeat in range(options["repeats"]):
         holdout = options["holdout"] if repeat == 0 else 0.0
@@ -91,14 +93,16 @@ def whole_in_plain(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) 
     return merge_groups(groups, ids, without_found_relatives(cleaning))
 
 
-def kept_for_training(held: np.ndarray, whole: np.ndarray, used: np.ndarray, parts: int) -> np.ndarray:
+def kept_for_training(held: np.ndarray | csr_array, whole: np.ndarray, used: np.ndarray, parts: int) -> np.ndarray:
     """bool (N,): samples of groups that alone hold a class. No fold could both learn it and be asked for it.
 
-    held: bool (N, C), which classes a sample holds; whole: int64 (N,), what is never divided; used: bool (N,), samples
-    that are trained on. None, where the other groups would not fill `parts`.
+    held: (N, C), also sparse: which classes a sample holds; whole: int64 (N,), what is never divided; used: bool (N,),
+    samples that are trained on. None, where the other groups would not fill `parts`.
     """
-    lonely = [np.unique(whole[used & column]) for column in held.T]
-    found = np.isin(whole, [groups[0] for groups in lonely if len(groups) == 1])
+    rows, classes = held.nonzero()
+    pairs = np.unique(np.stack([classes[used[rows]], whole[rows][used[rows]]]), axis=1)  # a class and a group each
+    lonely = np.bincount(pairs[0], minlength=held.shape[1])[pairs[0]] == 1
+    found = np.isin(whole, pairs[1, lonely])
     enough = len(np.unique(whole[used & ~found])) >= parts
     return found if enough else np.zeros(len(whole), bool)
 

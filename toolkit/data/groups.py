@@ -31,6 +31,13 @@ def with_equal_pictures(groups: np.ndarray, pictures: np.ndarray) -> np.ndarray:
     return connect(int(number.max()) + 1, np.stack([number[first[picture]], number], axis=1))[number]
 
 
+def shared(group: np.ndarray) -> list[np.ndarray]:
+    """Rows, int64, of each group (N,) that has several, in the order of the groups' numbers."""
+    order = np.argsort(group, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    return [rows for rows in parts if len(rows) > 1]
+
+
 def connect(number: int, pairs: ArrayLike) -> np.ndarray:
     """Group of each of `number` rows, int64: rows joined by a chain of pairs (M, 2) share theirs."""
     left, right = np.array(pairs, np.int64).reshape(-1, 2).T

@@ -15,7 +15,7 @@ from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
-from toolkit.probabilities import chunks, probabilities
+from toolkit.probabilities import chunks, decidable, probabilities
 from toolkit.store import Workspace
 from toolkit.task import UNKNOWN, Classification
 
@@ -24,7 +24,7 @@ from toolkit.task import UNKNOWN, Classification
 class Labelled:
     """Images, targets and folds of N samples, and the M test images.
 
-    images: uint8 (N, H, W, C); test_images: uint8 (M, H, W, C), M = 0 where the organisers keep them; test_ids:
+    images: (N, H, W, C), uint8 or float16; test_images: (M, H, W, C), M = 0 where the organisers keep them; test_ids:
     (M,), what a submission calls them by. truth: (N, ...), the file's targets as the task has them, by which
     everything is scored and chosen. targets: the same as the cleaning list relabels them, for training: `relabels`,
     int64 (n, 2), row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all.
@@ -143,7 +143,7 @@ def decided_tally(
     for rows, decisions in decided:
         for at in chunks(len(rows)):
             chosen = rows[at]
-            parts.append(competition.tally(truth[chosen], probabilities(stored[chosen]), decisions))
+            parts.append(competition.tally(truth[chosen], decidable(stored[chosen]), decisions))
             places.append(chosen)
     made = joined(parts)
     return made if len(decided) == 1 else made[np.argsort(np.concatenate(places))]
@@ -183,5 +183,5 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
         test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
-        names=dataset.ids.astype(str) if dataset.names is None else dataset.names,
+        names=dataset.called,
     )

@@ -14,6 +14,7 @@ from toolkit.data.dataset import (
     Dataset,
     Samples,
     check_dataset,
+    check_images,
     hash_dataset,
     hash_samples,
     save_dataset,
@@ -58,6 +59,7 @@ def load(
     shape = competition.task.image_shape
     dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
     check_dataset(dataset, competition.task, str(folder))
+    _check_images(competition, data, dataset, str(folder))
     _try_metric(competition, dataset.targets)
     _rehearse(competition, dataset)
     described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
@@ -101,13 +103,30 @@ def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
         raise UserError(f"{competition.name} can't load {folder}: {said_by(error, home)}") from error
 
 
+def _check_images(competition: Competition, data: Dataset | Samples, dataset: Dataset, where: str) -> None:
+    """UserError for arrays that aren't as the task says, or for more than 8 bits where code is handed in."""
+    for name in ("images", "test_images"):
+        images: np.ndarray = getattr(dataset, name)
+        if isinstance(data, Dataset) and (name == "images" or len(images)):
+            check_images(images, competition.task.image_shape, f"{where}: {name}")
+        if competition.try_submission is not None and images.dtype != np.uint8:
+            raise UserError(
+                f"{where}: {name} are {images.dtype} on the scale 0..255, and a code submission is given what lies in "
+                "the files: let load give 8-bit images, or hand in a file and leave out try_submission"
+            )
+
+
 def _try_metric(competition: Competition, targets: np.ndarray) -> None:
     """An organisers' function scores what is right of every sample; UserError where it fails, not hours later.
 
     Of masks it isn't tried: their values can be larger than memory.
     """
-    task = competition.task
-    if isinstance(competition.metric, Function) and not task.masks:
+    task, metric = competition.task, competition.metric
+    if not isinstance(metric, Function) or task.masks:
+        return
+    if task.exclusive and metric.needs == "labels":
+        metric.tally(task, targets, targets, competition.scored).score()
+    else:
         competition.tally(targets, np.nan_to_num(values_of(task, targets), nan=0.5)).score()
 
 
@@ -146,7 +165,7 @@ def _alike(competition: Competition, dataset: Dataset, ids: np.ndarray) -> Predi
     images, task = dataset.test_images, competition.task
     first = dataset.targets[:1]
     if task.exclusive:
-        first = np.full(first.shape, competition.scored[0], np.uint8)
+        first = np.full(first.shape, competition.scored[0], first.dtype)
     one = np.nan_to_num(values_of(task, first), nan=0.5)
     stored = np.broadcast_to(one, (len(images), *one.shape[1:]))
     if task.exclusive and competition.metric.needs == "labels":  # what follows from them takes a while for masks

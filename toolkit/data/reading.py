@@ -59,14 +59,14 @@ def image_array(array: np.ndarray, shape: tuple[int, int, int], where: str) -> n
         raise UserError(f"{where} has shape {array.shape}, expected (n, {height}, {width}, {channels})")
     if len(array) == 0:
         raise UserError(f"{where} holds no image")
-    return _to_uint8(array, 255, where, "image", whole=False)
+    return _to_type(np.uint8, array, 255, where, "image", whole=False)
 
 
 def mask_array(array: np.ndarray, shape: tuple[int, int, int], classes: int, where: str) -> np.ndarray:
     """uint8 (N, H, W) from whole numbers in 0..classes-1."""
     if array.ndim != 3 or array.shape[1:] != shape[:2]:
         raise UserError(f"{where} has shape {array.shape}, expected (n, {shape[0]}, {shape[1]})")
-    return _to_uint8(array, classes - 1, where, "mask", whole=True)
+    return _to_type(np.uint8, array, classes - 1, where, "mask", whole=True)
 
 
 def label_array(array: np.ndarray, classes: int, where: str) -> np.ndarray:
@@ -75,13 +75,13 @@ def label_array(array: np.ndarray, classes: int, where: str) -> np.ndarray:
         array = array[:, 0]
     if array.ndim != 1:
         raise UserError(f"{where} has shape {array.shape}, expected (n,) or (n, 1)")
-    return _to_uint8(array, classes - 1, where, "label", whole=True).astype(np.int64)
+    return _to_type(np.int64, array, classes - 1, where, "label", whole=True)
 
 
-def _to_uint8(array: np.ndarray, top: int, where: str, noun: str, whole: bool) -> np.ndarray:
+def _to_type(kind: type, array: np.ndarray, top: int, where: str, noun: str, whole: bool) -> np.ndarray:
     if array.dtype.kind not in "uif":
         raise UserError(f"{where} has type {array.dtype}, expected numbers from 0 to {top}")
-    result = np.empty(array.shape, np.uint8)
+    result = np.empty(array.shape, kind)
     brightest = 0.0
     for at in chunks(len(array)):  # so that a float64 file is never held twice
         chunk, start = array[at], at.start

@@ -1,5 +1,7 @@
 """What is known of samples, whatever the kind of task: checked, counted, and said in columns that folds keep even."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from toolkit.errors import UserError
@@ -18,6 +20,10 @@ from toolkit.task import (
     Task,
 )
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+COLUMNS = 500  # from which on what is nearly always 0 is not held in memory
 BINS = 5  # of even size, into which folds and draws sort numbers
 Wrong = tuple[int, str, str, str]  # a value's row and column, itself, and what was expected
 
@@ -129,10 +135,11 @@ def class_counts(targets: np.ndarray, task: Task) -> np.ndarray:
         return found
     if isinstance(task, Labels | Heads):
         return holds(targets, task).sum(0)
+    if not task.masks:
+        return np.bincount(targets[targets >= 0], minlength=len(task.classes))
     counts = np.zeros(256, np.int64)
     for at in chunks(len(targets)):
-        part = targets[at].ravel()
-        counts += np.bincount(part[part >= 0], minlength=256)
+        counts += np.bincount(targets[at].ravel(), minlength=256)
     if isinstance(task, OverlappingMasks):
         bits = np.arange(IGNORED)[:, None] >> np.arange(len(task.labels)) & 1
         return counts[:IGNORED] @ bits
@@ -176,12 +183,19 @@ def names_of(task: Task) -> tuple[str, ...]:
     return task.classes
 
 
-def describe(targets: np.ndarray, task: Task) -> np.ndarray:
+def describe(targets: np.ndarray, task: Task) -> "np.ndarray | csr_array":
     """What has to be even, int64 (N, K): the columns of `holds`, and what the task knows beside them.
 
     Masks: pixels of each class. Labels, heads and numbers: a column for each that some samples lack. Identities:
-    which samples show none that is known.
+    which samples show none that is known. Of more than COLUMNS classes an image it is sparse.
     """
+    if isinstance(task, Classification) and len(task.classes) > COLUMNS:
+        from scipy.sparse import csr_array
+
+        unknown = task.unknown is not None
+        columns = np.where(targets == UNKNOWN, len(task.classes), targets)
+        shape = len(targets), len(task.classes) + unknown
+        return csr_array((np.ones(len(targets), np.int64), columns, np.arange(len(targets) + 1)), shape=shape)
     if task.masks:
         classes = len(task.classes)
         pixels = np.empty((len(targets), classes), np.int64)

@@ -13,9 +13,9 @@ from toolkit.metrics.confusion import decode
 from toolkit.metrics.lists import PAD
 from toolkit.metrics.metric import Metric
 from toolkit.task import UNKNOWN, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
+from toolkit.top_k import TopK, highest
 
 HALF = 0.5
-IN_CACHE = 1 << 16  # values that are looked at together
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def decide(
     if metric.needs == "values":
         if isinstance(task, Grades):
             return values.sum(1)
-        return tidy(task, values) if metric.tidy else values
+        return tidy(task, np.asarray(values)) if metric.tidy else values
     return as_targets(task, values, scored, decisions)
 
 
@@ -120,6 +120,12 @@ def likeliest(values: np.ndarray, length: int, unknown: float | None) -> np.ndar
 
     Of fewer classes than that the list ends with PAD.
     """
+    if isinstance(values, TopK):
+        order, known = values.places[:, :length].astype(np.int64), values.values[:, :length]
+        if unknown is None:
+            return np.pad(order, ((0, 0), (0, length - order.shape[1])), constant_values=PAD)
+        # few columns, in the order of their values already
+        return _with_unknown(order, known, length, unknown)
     if unknown is not None:
         values = np.concatenate([np.full((len(values), 1), unknown, values.dtype), values], axis=1)
     order = highest(np.asarray(values, np.float32), min(length, values.shape[1]))
@@ -127,20 +133,10 @@ def likeliest(values: np.ndarray, length: int, unknown: float | None) -> np.ndar
     return np.pad(order, ((0, 0), (0, length - order.shape[1])), constant_values=PAD)
 
 
-def highest(values: np.ndarray, length: int) -> np.ndarray:
-    """Places int64 (N, length) of the highest of float32 values (N, C), the first of equal ones first.
-
-    Values and places are joined to whole numbers that differ, so that a partition finds them without sorting all: of
-    thousands of classes five are wanted.
-    """
-    found = np.empty((len(values), length), np.int64)
-    rows, places = max(IN_CACHE // max(values.shape[1], 1), 1), np.arange(values.shape[1])
-    for start in range(0, len(values), rows):
-        part = np.ascontiguousarray(values[start : start + rows] + np.float32(0))  # + 0: there is a negative zero
-        bits = part.view(np.int32)
-        rising = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))  # floats' order, as whole numbers
-        keys = (-rising.astype(np.int64) << 32) + places
-        if length < keys.shape[1]:
-            keys = np.partition(keys, length - 1, axis=1)[:, :length]
-        found[start : start + rows] = np.sort(keys, axis=1) & 0xFFFFFFFF
-    return found
+def _with_unknown(order: np.ndarray, values: np.ndarray, length: int, unknown: float) -> np.ndarray:
+    """Lists (N, length) of classes (N, k), by falling values, with UNKNOWN before the first that isn't likelier."""
+    before = (values > np.float32(unknown)).sum(1)[:, None]
+    places = np.arange(order.shape[1] + 1)
+    shifted = np.take_along_axis(order, np.maximum(places - (places > before), 0), axis=1)
+    lists = np.where(places == before, UNKNOWN, shifted)[:, :length]
+    return np.pad(lists, ((0, 0), (0, length - lists.shape[1])), constant_values=PAD)

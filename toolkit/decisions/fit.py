@@ -14,8 +14,9 @@ from toolkit.decisions.fit_labels import fit_thresholds
 from toolkit.decisions.fit_masks import fit_masks, looked_at
 from toolkit.decisions.sweep import climbed_by_merit, merit_of, merits_of, middle_of_best, sweep, thinned
 from toolkit.metrics.metric import CountedMetric, Metric
-from toolkit.probabilities import probabilities
+from toolkit.probabilities import decidable
 from toolkit.task import UNKNOWN, Classification, Grades, Labels, OverlappingMasks, Task
+from toolkit.top_k import TopK
 
 TRIED = 32  # for a metric of which nothing is known
 
@@ -64,7 +65,7 @@ def fit_stored(
         return PLAIN
     if task.masks:
         rows = rows[looked_at(metric, len(rows), int(np.prod(stored.shape[1:])))]
-    return fit_decisions(task, metric, np.asarray(truth[rows]), probabilities(stored[rows]), scored)
+    return fit_decisions(task, metric, np.asarray(truth[rows]), decidable(stored[rows]), scored)
 
 
 def _unknown(
@@ -76,7 +77,7 @@ def _unknown(
     """
     length = min(int(getattr(metric, "length", 5)), values.shape[1] + 1)
     known = likeliest(values, min(length, values.shape[1]), None)
-    highest = np.take_along_axis(values, known, axis=1)
+    highest = values.at(known) if isinstance(values, TopK) else np.take_along_axis(values, known, axis=1)
     lists = [np.insert(known, place, UNKNOWN, axis=1)[:, :length] for place in range(known.shape[1] + 1)]
     if not isinstance(metric, CountedMetric):
         tried = thinned(np.unique(highest)[::-1], TRIED)

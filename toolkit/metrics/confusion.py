@@ -10,8 +10,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from toolkit.metrics.many_classes import ManyClasses
 from toolkit.metrics.metric import CountedMetric, Metric, mean_of_known, ratio
-from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Segmentation, Task
+from toolkit.metrics.tally import Tally
+from toolkit.task import IGNORED, MATRICES, UNKNOWN, Classification, Grades, Segmentation, Task
+from toolkit.top_k import TopK
+
+MOST_IN_MATRICES = 255  # classes of a metric that asks for whole matrices
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -36,10 +41,92 @@ def confusion_by_sample(truth: np.ndarray, predicted: np.ndarray, classes: int) 
     return counts.reshape(samples, classes, classes)
 
 
+@dataclass(frozen=True)
+class Sums:
+    """How often each class is right, is true and is said, (..., C) each: all that most metrics ask of a matrix."""
+
+    right: np.ndarray
+    true: np.ndarray
+    said: np.ndarray
+
+
+def sums_of(confusion: np.ndarray) -> Sums:
+    """Of confusion matrices (..., C, C)."""
+    return Sums(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1), confusion.sum(-2))
+
+
+def sums_of_labels(truth: np.ndarray, said: np.ndarray, weights: np.ndarray, classes: int) -> Sums:
+    """Of labels (n,) under weights (D, n), (D, classes) each: no matrix is made."""
+    hit = truth == said
+
+    def counted(labels: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return np.stack([np.bincount(labels, each, classes) for each in of])
+
+    return Sums(counted(truth[hit], weights[:, hit]), counted(truth, weights), counted(said, weights))
+
+
 class ConfusionMetric(CountedMetric):
-    """Of one of several classes, an image or a pixel: a sample's counts are its confusion matrix, int64 (C, C)."""
+    """Of one of several classes, an image or a pixel: a sample's counts are its confusion matrix, int64 (C, C).
+
+    It defines `of_counts` and `by_class` of matrices, or `of_sums` and `by_class_of_sums` in their place: then images
+    of more than MATRICES classes are scored without matrices, which would not fit in memory.
+    """
 
     tasks: ClassVar[tuple[type[Task], ...]] = (Classification, Segmentation, Grades)
+
+    @property
+    def fills(self) -> bool:
+        """Is a class that a part lacks predicted as in the whole? It is where classes are scored one by one."""
+        return True
+
+    def of_sums(self, sums: Sums, scored: Sequence[int]) -> np.ndarray:
+        """Scores (...) of what is counted of each class."""
+        raise NotImplementedError
+
+    def by_class_of_sums(self, sums: Sums) -> np.ndarray | None:
+        """Scores (..., C)."""
+        return None
+
+    def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        return self.of_sums(sums_of(confusion), scored)
+
+    def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray | None:
+        return self.by_class_of_sums(sums_of(confusion))
+
+    @property
+    def has_sums(self) -> bool:
+        """Does its score follow from `of_sums`, and not from what a class derived from it does with matrices?"""
+        defines = {"of_sums", "of_counts", "by_class", "counts"}
+        last = next(kind for kind in type(self).__mro__ if defines & vars(kind).keys())
+        return last is not ConfusionMetric and "of_sums" in vars(last)
+
+    def without_matrices(self, task: Task) -> bool:
+        """Is a sample's label kept in place of its matrix?"""
+        return isinstance(task, Classification) and len(task.classes) > MATRICES and self.has_sums
+
+    def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
+        if self.without_matrices(task):
+            return ManyClasses.of(self, truth, predicted, len(task.classes), scored)
+        return super().tally(task, truth, predicted, scored)
+
+    def of_all(self, many: ManyClasses, weights: np.ndarray) -> float:
+        sums = sums_of_labels(many.truth, many.predicted, weights[None], many.classes)
+        return float(self.of_sums(sums, many.scored)[0])
+
+    def of_many(self, many: ManyClasses, weights: np.ndarray) -> np.ndarray:
+        """Scores (D,) under weights (D, s), of a class that lacks there as `as_in`."""
+        sums = sums_of_labels(many.truth, many.predicted, weights, many.classes)
+        held = np.bincount(many.truth, minlength=many.classes) > 0
+        known = [at for at in many.scored if held[at]] if self.fills else many.scored
+        lacking = (sums.true == 0) & held
+        if self.fills and lacking.any():
+            share = weights.sum(1, keepdims=True) / max(len(many.truth), 1)
+            weights = np.where(lacking[:, many.truth], share, weights)
+            sums = sums_of_labels(many.truth, many.predicted, weights, many.classes)
+        return self.of_sums(sums, known)
+
+    def by_class_of_many(self, many: ManyClasses, weights: np.ndarray) -> np.ndarray | None:
+        return self.by_class_of_sums(sums_of_labels(many.truth, many.predicted, weights, many.classes))
 
     def of(self, task: Task) -> Metric:
         super().of(task)
@@ -47,6 +134,11 @@ class ConfusionMetric(CountedMetric):
             raise ValueError(
                 f"{self.name} has no place for images that show {task.unknown!r}: take MAP, a metric of values, or "
                 "leave out unknown="
+            )
+        if len(task.classes) > MOST_IN_MATRICES and not self.without_matrices(task):
+            raise ValueError(
+                f"{self.name} needs a confusion matrix an image, which {len(task.classes):,} classes have no room "
+                f"for: at most {MOST_IN_MATRICES} are supported, or define of_sums in its class (docs/metrics.md)"
             )
         return self
 
@@ -77,6 +169,15 @@ class Accuracy(ConfusionMetric):
 
     name: str = "accuracy"
     ignore: tuple[str, ...] = ()
+    fills: ClassVar[bool] = False  # type: ignore[misc]
+
+    def of_sums(self, sums: Sums, scored: Sequence[int]) -> np.ndarray:
+        chosen = list(scored)
+        return np.nan_to_num(ratio(sums.right[..., chosen].sum(-1), sums.true[..., chosen].sum(-1)))
+
+    def by_class_of_sums(self, sums: Sums) -> np.ndarray:
+        """Recall of every class (..., C)."""
+        return ratio(sums.right.astype(float), sums.true)
 
     def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Scores (...) of confusion matrices (..., C, C); truth outside `scored` is left out."""
@@ -88,10 +189,6 @@ class Accuracy(ConfusionMetric):
         """It is a mean over samples, whatever their classes."""
         return self.of_counts(counts, [i for i in scored if whole[i].sum() > 0])
 
-    def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        """Recall of every class (..., C)."""
-        return ratio(np.diagonal(confusion, axis1=-2, axis2=-1).astype(float), confusion.sum(-1))
-
 
 @dataclass(frozen=True)
 class MacroF1(ConfusionMetric):
@@ -100,13 +197,12 @@ class MacroF1(ConfusionMetric):
     name: str = "macro F1"
     ignore: tuple[str, ...] = ()
 
-    def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return mean_of_known(self.by_class(confusion, scored)[..., list(scored)])
+    def of_sums(self, sums: Sums, scored: Sequence[int]) -> np.ndarray:
+        return mean_of_known(self.by_class_of_sums(sums)[..., list(scored)])
 
-    def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    def by_class_of_sums(self, sums: Sums) -> np.ndarray:
         """F1 of every class (..., C)."""
-        right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-        return ratio(2 * right, confusion.sum(-1) + confusion.sum(-2))
+        return ratio(2 * sums.right.astype(float), sums.true + sums.said)
 
 
 @dataclass(frozen=True)
@@ -153,12 +249,15 @@ def _only_rows(confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
 
 
 def decode(probabilities: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-    """Class of highest probability among the scored ones, uint8 (N, ...) from (N, C, ...).
+    """Class of highest probability among the scored ones, uint8 (N, ...) from (N, C, ...); int32 of more than 256.
 
     A class that is not scored is never right: pixels of that class are not counted, and for any other pixel
     it is wrong. On mars, teams gained 11 to 18 points of mean IoU by never predicting it.
     """
-    labels = np.asarray(scored, dtype=np.uint8)
+    kind = np.uint8 if probabilities.shape[1] <= 256 else np.int32
+    labels = np.asarray(scored, dtype=kind)
+    if isinstance(probabilities, TopK):
+        return probabilities.best(labels)
     if len(scored) == probabilities.shape[1]:
-        return probabilities.argmax(1).astype(np.uint8)
+        return probabilities.argmax(1).astype(kind)
     return labels[probabilities[:, list(scored)].argmax(1)]

@@ -6,8 +6,11 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 
-from toolkit.metrics.tally import Counts, Samples, Tally, stored_tally
-from toolkit.task import Task
+from toolkit.errors import listed
+from toolkit.metrics.many_classes import ManyClasses
+from toolkit.metrics.tally import Counts, Samples, Tally
+from toolkit.task import Classification, Task
+from toolkit.top_k import ALL
 
 # labels: decided ones, in the form of the targets. values: what the network says, (N, channels, ...): probabilities,
 # numbers; of grades the expected one (N,), from 0. lists: places of classes (N, k), the likeliest first, UNKNOWN
@@ -42,9 +45,20 @@ class Metric:
             if value not in words:  # it would be taken for another of them
                 known = ", ".join(map(repr, words))
                 raise ValueError(f"{type(self).__name__} has {name}={value!r}, expected one of {known}")
+        classes = len(task.classes)
+        if (
+            isinstance(task, Classification)
+            and classes > ALL
+            and self.needs == "values"
+            and not hasattr(self, "of_many")
+        ):
+            raise ValueError(
+                f"{self.name} needs all probabilities of all images, which {classes:,} classes have no room for: "
+                f"at most {ALL:,} are supported"
+            )
         for ignored in self.ignore:
             if ignored not in task.classes:
-                raise ValueError(f"the metric ignores {ignored!r}, which is not among {task.classes}")
+                raise ValueError(f"the metric ignores {ignored!r}, which is not among {listed(task.classes)}")
         return self
 
     def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
@@ -56,7 +70,13 @@ class Metric:
 
     def tally_of(self, arrays: Mapping[str, np.ndarray], scored: tuple[int, ...]) -> Tally:
         """A stored one."""
-        return stored_tally(self, arrays, scored)
+        metric: Any = self
+        if "counts" in arrays:
+            return Counts(metric, arrays["counts"], scored)
+        samples = arrays["truth"], arrays["predicted"], arrays["row"], int(arrays["rows"])
+        if "classes" in arrays:
+            return ManyClasses(metric, *samples, int(arrays["classes"]), scored)
+        return Samples(metric, *samples)
 
     def classes(self, task: Task, scored: tuple[int, ...]) -> tuple[str, ...]:
         """Names of what `by_class` of a tally scores."""

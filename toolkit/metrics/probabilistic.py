@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.metrics.columns import ColumnMetric, binary, yes_and_said
+from toolkit.metrics.many_classes import ManyClasses
 from toolkit.metrics.metric import ratio
-from toolkit.task import MISSING, Classification, Labels, Task
+from toolkit.metrics.tally import Tally
+from toolkit.task import MATRICES, MISSING, Classification, Labels, Task
+from toolkit.top_k import TopK
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,23 @@ class LogLoss(ColumnMetric):
         losses = -np.log(np.clip(right, self.clip, 1 - self.clip))
         return np.stack([known, np.where(known, losses, 0)], axis=-1)
 
+    def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
+        if not isinstance(task, Classification) or len(task.classes) <= MATRICES:
+            return super().tally(task, truth, predicted, scored)
+        truth = np.asarray(truth)
+        losses = -np.log(np.clip(_of_truth(truth, predicted), self.clip, 1 - self.clip))
+        return ManyClasses.of(self, truth, losses, len(task.classes), scored)
+
+    def of_all(self, many: ManyClasses, weights: np.ndarray) -> float:
+        return float(self.of_counts(_summed(many, weights[None])[0], many.scored))
+
+    def of_many(self, many: ManyClasses, weights: np.ndarray) -> np.ndarray:
+        whole = _summed(many, np.ones((1, len(many.truth))))[0]
+        return self.as_in(whole, _summed(many, weights), many.scored)
+
+    def by_class_of_many(self, many: ManyClasses, weights: np.ndarray) -> np.ndarray:
+        return self.each(_summed(many, weights))
+
     def each(self, counts: np.ndarray) -> np.ndarray:
         return ratio(counts[..., 1], counts[..., 0])
 
@@ -53,6 +73,24 @@ class LogLoss(ColumnMetric):
         shares = np.ones(len(chosen)) if self.weights is None else np.asarray(self.weights, np.float64)[chosen]
         part = counts[..., chosen, :]
         return ratio((part[..., 1] * shares).sum(-1), (part[..., 0] * shares).sum(-1))
+
+
+def _of_truth(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """float64 (n,): what is said of the true class, of probabilities (n, C) that are divided by their sum."""
+    if isinstance(said, TopK):
+        found: np.ndarray = said.at(truth[:, None])[:, 0].astype(np.float64)
+        return found
+    right = np.take_along_axis(said, np.maximum(truth, 0)[:, None], axis=1)[:, 0].astype(np.float64)
+    sums = said.sum(1, dtype=np.float64)
+    return np.divide(right, sums, out=np.full_like(right, 1 / said.shape[1]), where=sums > 0)
+
+
+def _summed(many: ManyClasses, weights: np.ndarray) -> np.ndarray:
+    """(D, C, 2): how often each class is true, and its losses, under weights (D, s), without the unknown."""
+    known = many.truth >= 0
+    truth, losses = many.truth[known], many.predicted[known]
+    sums = [[np.bincount(truth, each * by, many.classes) for by in (1, losses)] for each in weights[:, known]]
+    return np.moveaxis(np.array(sums), 1, 2)
 
 
 @dataclass(frozen=True)

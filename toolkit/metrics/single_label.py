@@ -6,9 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from toolkit.metrics.confusion import ConfusionMetric
+from toolkit.metrics.confusion import ConfusionMetric, Sums
 from toolkit.metrics.labels import f_beta
-from toolkit.metrics.masks import one_against_rest
 from toolkit.metrics.metric import Metric, mean_of_known, ratio
 from toolkit.task import Task
 
@@ -20,12 +19,12 @@ class BalancedAccuracy(ConfusionMetric):
     name: str = "balanced accuracy"
     ignore: tuple[str, ...] = ()
 
-    def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        return mean_of_known(self.by_class(confusion, scored)[..., list(scored)])
+    def of_sums(self, sums: Sums, scored: Sequence[int]) -> np.ndarray:
+        return mean_of_known(self.by_class_of_sums(sums)[..., list(scored)])
 
-    def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    def by_class_of_sums(self, sums: Sums) -> np.ndarray:
         """Recall of every class (..., C)."""
-        return ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1))
+        return ratio(sums.right, sums.true)
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,12 @@ class F1(ConfusionMetric):
             raise ValueError(f"{self.name} is of two classes, the task has {len(task.classes)}")
         return self
 
-    def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        tables = one_against_rest(confusion)
+    @property
+    def fills(self) -> bool:
+        return self.average != "micro"
+
+    def of_sums(self, sums: Sums, scored: Sequence[int]) -> np.ndarray:
+        tables = _against_rest(sums)
         if self.average == "binary":
             return np.nan_to_num(f_beta(tables[..., 1, :, :], self.beta))
         tables = tables[..., list(scored), :, :]
@@ -65,13 +68,17 @@ class F1(ConfusionMetric):
 
     def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Of all decisions together no class can be left out."""
-        if self.average == "micro":
-            return self.of_counts(counts, scored)
-        return super().as_in(whole, counts, scored)
+        return super().as_in(whole, counts, scored) if self.fills else self.of_counts(counts, scored)
 
-    def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    def by_class_of_sums(self, sums: Sums) -> np.ndarray:
         """F-beta of every class (..., C)."""
-        return f_beta(one_against_rest(confusion), self.beta)
+        return f_beta(_against_rest(sums), self.beta)
+
+
+def _against_rest(sums: Sums) -> np.ndarray:
+    """Contingencies (..., C, 2, 2) of each class against the rest, without what is neither: F-beta ignores it."""
+    wrong, missed = sums.said - sums.right, sums.true - sums.right
+    return np.stack([np.zeros_like(wrong), wrong, missed, sums.right], axis=-1).reshape(*wrong.shape, 2, 2)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ need the samples themselves.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -61,6 +61,11 @@ class Tally(ABC):
     @abstractmethod
     def holds(self) -> np.ndarray | None:
         """bool (n, C): which rows have a sample of each class that `by_class` scores."""
+
+    def held(self, classes: np.ndarray) -> np.ndarray:
+        """bool (n, len(classes)): the same of some classes; all true for a metric that doesn't know."""
+        found = self.holds()
+        return np.ones((len(self), len(classes)), bool) if found is None else found[:, classes]
 
     @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
@@ -225,6 +230,10 @@ def samples_of(chosen: np.ndarray, row: np.ndarray, rows: int) -> tuple[np.ndarr
     return places, np.repeat(np.arange(len(chosen)), [len(one) for one in picked])
 
 
+@overload
+def held_by_row(sample: np.ndarray, row: np.ndarray, rows: int) -> np.ndarray: ...
+@overload
+def held_by_row(sample: None, row: np.ndarray, rows: int) -> None: ...
 def held_by_row(sample: np.ndarray | None, row: np.ndarray, rows: int) -> np.ndarray | None:
     """bool (rows, C) of what samples hold, (s, C)."""
     if sample is None:
@@ -232,10 +241,3 @@ def held_by_row(sample: np.ndarray | None, row: np.ndarray, rows: int) -> np.nda
     found = np.zeros((rows, sample.shape[1]), bool)
     np.logical_or.at(found, row, sample)
     return found
-
-
-def stored_tally(metric: Any, arrays: Mapping[str, np.ndarray], scored: tuple[int, ...]) -> Tally:
-    """What `Tally.arrays` gave, of the same metric."""
-    if "counts" in arrays:
-        return Counts(metric, arrays["counts"], scored)
-    return Samples(metric, arrays["truth"], arrays["predicted"], arrays["row"], int(arrays["rows"]))

@@ -97,17 +97,21 @@ def _refuse_unused(model: Model, what: str, *fields: str) -> None:
 
 
 def classifier(timm_name: str, model: Model, classes: int, channels: int) -> Network:
-    """A timm backbone with pooled features and the recipe's head. classes: of the head, the task's `channels`."""
+    """A timm backbone with pooled features and the recipe's head. classes: of the head, the task's `channels`.
+
+    channels: of the images; pretrained filters of the first layer are for red, green and blue, and are summed for grey
+    and repeated for others, as timm does.
+    """
     _refuse_unused(model, f"the classifier {timm_name}", "encoder", "attention")
-    if model.pretrained and channels != 3:
-        raise UserError(f"pretrained weights of {timm_name} need 3 channels, the images have {channels}")
-    backbone: Any = (
-        pretrained_backbone(timm_name) if model.pretrained else timm.create_model(timm_name, in_chans=channels)
-    )
+    if model.pretrained:
+        backbone: Any = pretrained_backbone(timm_name, channels)
+    else:
+        backbone = timm.create_model(timm_name, in_chans=channels)
     backbone.reset_classifier(0)
-    mean, std = backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"]
-    if channels != 3:
-        mean, std = mean[:1] * channels, std[:1] * channels
+    # over and over, as the pretrained filters of red, green and blue are repeated
+    mean, std = (
+        [backbone.pretrained_cfg[name][channel % 3] for channel in range(channels)] for name in ("mean", "std")
+    )
     body = nn.Sequential(OrderedDict(backbone=backbone, head=_head(model, backbone.head_hidden_size, classes)))
     return Network(body, "backbone", mean, std, model.input_scale)
 
@@ -123,7 +127,10 @@ def _head(model: Model, features: int, classes: int) -> nn.Module:
 
 
 def segmenter(architecture: str, model: Model, classes: int, channels: int) -> Network:
-    """An smp network (Unet, DeepLabV3Plus, Segformer) with the recipe's encoder. classes: the task's `channels`."""
+    """An smp network (Unet, DeepLabV3Plus, Segformer) with the recipe's encoder. classes: the task's `channels`.
+
+    channels: of the images, as for `classifier`.
+    """
     _refuse_unused(model, architecture, "head", "dropout")
     options = {"decoder_attention_type": "scse"} if model.attention == "scse" else {}
     if options and architecture != "Unet":

@@ -68,12 +68,18 @@ def build_network(competition: Competition, recipe: Recipe) -> Any:
 
 
 def check_channels(network: nn.Module, competition: Competition, device: torch.device) -> None:
-    """UserError unless the network says as much as the task asks; one black image goes through it."""
+    """UserError unless the network takes the task's images and says as much as it asks; it is shown a black one."""
     task = competition.task
     height, width, channels = task.image_shape
     training = network.training
-    with torch.no_grad():
-        found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
+    try:
+        with torch.no_grad():
+            found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
+    except RuntimeError as error:
+        raise UserError(
+            f"the network can't take images of {height}x{width} with {channels} channels "
+            f"({str(error).partition(chr(10))[0]}); build_model must make it for TASK.image_shape"
+        ) from None
     network.train(training)
     wanted = (task.channels, *((height, width) if task.masks else ()))
     if tuple(found) != wanted:
@@ -94,6 +100,8 @@ def values_of(logits: torch.Tensor, outputs: Sequence[Output], scored: Sequence[
     scored: places among the classes of all outputs.
     """
     if is_softmax(outputs):
+        if logits.ndim == 2 and len(scored) == logits.shape[1]:
+            return logits.softmax(1)
         values = torch.zeros_like(logits)
         values[:, list(scored)] = logits[:, list(scored)].softmax(1)
         return values

@@ -6,10 +6,12 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import huggingface_hub
 import timm
 import torch
+from timm.models import adapt_input_conv
 from torch import nn
 
 from toolkit.errors import UserError
@@ -21,15 +23,16 @@ INSTALLED_WEIGHTS = {
 HUB = ("huggingface.co", 443)
 
 
-def pretrained_backbone(timm_name: str) -> nn.Module:
-    """A timm model with its ImageNet weights; UserError where they can't be had."""
+def pretrained_backbone(timm_name: str, channels: int = 3) -> nn.Module:
+    """A timm model with its ImageNet weights, for images of so many channels; UserError where they can't be had."""
     if timm_name in INSTALLED_WEIGHTS:
-        return _from_package(timm_name)
+        return _from_package(timm_name, channels)
     cached = _cached(timm_name)
     if cached:
-        return timm.create_model(timm_name, pretrained=True, pretrained_cfg_overlay={"file": cached})
+        overlay = {"file": cached}
+        return timm.create_model(timm_name, pretrained=True, pretrained_cfg_overlay=overlay, in_chans=channels)
     with from_hub(timm_name):
-        return timm.create_model(timm_name, pretrained=True)
+        return timm.create_model(timm_name, pretrained=True, in_chans=channels)
 
 
 def has_weights(timm_name: str) -> bool:
@@ -82,7 +85,7 @@ def _answers() -> bool:
     return True
 
 
-def _from_package(timm_name: str) -> nn.Module:
+def _from_package(timm_name: str, channels: int) -> nn.Module:
     """Weights of another port of the same network, mapped by position: order, names' ends and shapes agree."""
     module_name, class_name = INSTALLED_WEIGHTS[timm_name]
     try:
@@ -90,8 +93,8 @@ def _from_package(timm_name: str) -> nn.Module:
     except ImportError:
         raise UserError(f"the weights of {timm_name} come with the package {module_name}; install it") from None
     source = torch.load(getattr(package, class_name)().get_model_file_path(), map_location="cpu", weights_only=True)
-    model: nn.Module = timm.create_model(timm_name)
-    target = model.state_dict()
+    model: Any = timm.create_model(timm_name, in_chans=channels)
+    target = timm.create_model(timm_name).state_dict()
     if len(source) != len(target):
         raise UserError(f"{module_name} holds {len(source)} tensors, {timm_name} has {len(target)}; is it another?")
     mapped = {}
@@ -99,5 +102,7 @@ def _from_package(timm_name: str) -> nn.Module:
         if tensor.shape != value.shape or name.rsplit(".", 1)[-1] != theirs.rsplit(".", 1)[-1]:
             raise UserError(f"{module_name}: {theirs} {tuple(value.shape)} is not {name} {tuple(tensor.shape)}")
         mapped[name] = value
+    first = f"{model.pretrained_cfg['first_conv']}.weight"
+    mapped[first] = adapt_input_conv(channels, mapped[first])
     model.load_state_dict(mapped)
     return model

@@ -24,7 +24,7 @@ from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
 from toolkit.networks.fast_convolution import faster_products, use_products
-from toolkit.networks.outputs import build_network
+from toolkit.networks.outputs import build_network, check_channels
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json, read_json, write_json
 
@@ -88,7 +88,8 @@ def fastest(
     known = _read(remembered).get(key)
     if known is None:
         with torch.random.fork_rng(devices=[]):
-            build_network(competition, recipe)  # it may lack its weights: better known before a minute of measuring
+            # it may lack its weights, or be for other images: better known before a minute of measuring
+            check_channels(build_network(competition, recipe), competition, torch.device("cpu"))
         known = {"settings": asdict(_measure(competition, recipe, device))}
         _give_back_memory()
         _remember(remembered, key, known | {"machine": machine(device), "model": recipe.model.name})

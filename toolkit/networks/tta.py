@@ -245,7 +245,8 @@ def predict_views(
     gaps: bool = False,
     batch: int = 128,
 ) -> np.ndarray:
-    """Values float32 (N, channels, ...) of uint8 images (N, H, W, C): a weighted mean over views, as `predict`.
+    """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: a weighted mean over views,
+    as `predict`.
 
     weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). gaps:
     pixels of a mask that no view sees get 0 for all classes, as unscored classes do; else there may be none.

@@ -7,6 +7,7 @@ import base64
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,13 +25,26 @@ class Table:
     text: tuple[int, ...] = (0,)  # columns of words; the others are numbers
 
 
+class Figure(NamedTuple):
+    """A picture uint8 (h, w, 3). files: names of what is shown, and their addresses; an empty one for no file."""
+
+    caption: str
+    picture: np.ndarray
+    files: Sequence[tuple[str, str]] = ()
+
+    @property
+    def text(self) -> str:
+        """All that stands below it."""
+        return ": ".join(part for part in (", ".join(name for name, _ in self.files), self.caption) if part)
+
+
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures uint8 (h, w, 3) with captions, and one sentence on what to do about them."""
+    """Pictures with captions, and one sentence on what to do about them."""
 
     title: str
     advice: str
-    figures: list[tuple[str, np.ndarray]]
+    figures: Sequence[Figure]
     more: int = 0  # how many were found beyond those shown
     listed: str = "cleaning.csv"  # where those are
     legend: tuple[tuple[str, str], ...] = ()  # names and their colours, as CSS has them

@@ -1,11 +1,12 @@
 """Pictures, uint8 (h, w, 3): strips with captions, masks in colours, the first images of a batch; and PNG files."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from toolkit.data.preview import Preview
 from toolkit.store import atomic
 from toolkit.task import IGNORED
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 SHOWN = 160  # pixels, the shorter side of a shown picture at least
+LONGEST = 24  # letters of a name below a picture
 # Okabe and Ito 2008: told apart by the colour-blind
 HUES = ("#56b4e9", "#e69f00", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
 SKY, ORANGE, YELLOW, PURPLE, GREEN, VERMILION, BLUE = HUES
@@ -29,19 +31,32 @@ def write_png(path: Path, picture: np.ndarray) -> None:
         partial.write_bytes(data.tobytes())
 
 
+def short(name: str) -> str:
+    """The name of a file without its folders, as it fits below a picture."""
+    last = PurePosixPath(name).name
+    return last if len(last) <= LONGEST else f"..{last[2 - LONGEST :]}"
+
+
 def strip(panels: list[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Captioned pictures side by side, uint8 (h, w, 3)."""
-    columns = []
+    """Captioned pictures side by side, uint8 (h, w, 3); without room for captions where all are empty."""
+    columns, top = [], 24 if any(caption for caption, _ in panels) else 2
     for caption, image in panels:
         picture = enlarged(image)
         width = max(picture.shape[1], 7 * len(caption) + 8)
-        column = np.full((picture.shape[0] + 26, width + 8, 3), 255, np.uint8)
-        column[24 : 24 + picture.shape[0], 4 : 4 + picture.shape[1]] = picture
-        cv2.putText(column, caption, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
+        column = np.full((picture.shape[0] + top + 2, width + 8, 3), 255, np.uint8)
+        column[top : top + picture.shape[0], 4 : 4 + picture.shape[1]] = picture
+        drawn = caption.encode("ascii", "replace").decode()  # OpenCV has no other letters
+        cv2.putText(column, drawn, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
         columns.append(column)
     height = max(column.shape[0] for column in columns)
     padded = [np.pad(c, ((0, height - len(c)), (0, 0), (0, 0)), constant_values=255) for c in columns]
     return np.concatenate(padded, axis=1)
+
+
+def side_by_side(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
+    """Two images (H, W, C) with a thin white line between them, below (axis 0) or beside (1) each other."""
+    line = np.full_like(np.take(first, [0], axis), 255)
+    return np.concatenate([first, line, second], axis=axis)
 
 
 def stacked(pictures: list[np.ndarray], gap: int = 0) -> np.ndarray:
@@ -52,7 +67,7 @@ def stacked(pictures: list[np.ndarray], gap: int = 0) -> np.ndarray:
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
-    """An image (H, W, C) as colours, at a size that a person can look at."""
+    """A picture (H, W, 1 or 3) as colours, at a size that a person can look at."""
     colour = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image)
     factor = max(1, round(SHOWN / min(colour.shape[:2])))
     return np.asarray(cv2.resize(colour, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST))
@@ -65,12 +80,13 @@ def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where((mask > 0)[..., None], colour // 2 + painted // 2, colour).astype(np.uint8)
 
 
-def batch_picture(images: "torch.Tensor", targets: "torch.Tensor", count: int = 32) -> np.ndarray:
+def batch_picture(images: "torch.Tensor", targets: "torch.Tensor", preview: Preview, count: int = 32) -> np.ndarray:
     """The first images of a batch as a network gets it; masks in colours beside them.
 
-    images: (B, C, H, W) of 1 or 3 channels on the scale 0..255. targets: masks (B, H, W), or others, not shown.
+    images: (B, C, H, W) on the scale 0..255, of any type. targets: masks (B, H, W), or others, not shown. preview: of
+    the images that they were made from.
     """
-    tiles = images[:count].float().round().clamp(0, 255).byte().cpu().permute(0, 2, 3, 1).numpy()
+    tiles = preview(images[:count].float().cpu().permute(0, 2, 3, 1).numpy())
     tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3))
     if targets.ndim > 2:
         tiles = np.concatenate([tiles, COLOURS[targets[:count].cpu().numpy()]], 2)

@@ -4,13 +4,16 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.metrics.many_classes import ManyClasses
 from toolkit.outcome import number
 from toolkit.pages.charts import by_class, chart, confusion, curves, heat
 from toolkit.pages.html import Block, Chart, Row, Section, Table, Words
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import suite
+from toolkit.scoring.out_of_fold import SHOWN
 
 OF_CLASS = {"mean IoU": "IoU", "accuracy": "recall", "macro F1": "F1"}  # what a metric says of one class
+MISTAKEN = 20  # pairs of classes that are shown where classes are many
 WEAK = 5  # corruptions that are named
 TRAINED_BY = {  # fields of a recipe that make training images like those of a family of corruptions
     "noise": "augment.degrade",
@@ -29,18 +32,23 @@ def classes_section(run: Run) -> Section:
     competition, clean = run.labelled.competition, run.metrics["clean"]
     label = OF_CLASS.get(competition.metric.name, "score")
     known = {name: score for name, score in clean["by_class"].items() if score is not None}
-    charts, sentences = [], [f"Of the best run, {run.name}{run.beside}."]
+    charts: list[Chart | Table] = []
+    sentences = [f"Of the best run, {run.name}{run.beside}."]
+    few = len(competition.scored) <= SHOWN
     if known:
         intervals = clean.get("by_class_interval")
-        charts.append(chart(f"{label} by class", lambda: by_class(known, intervals, label)))
-    if competition.task.exclusive:
-        total, scored = run.confusions()[run.labelled.inside].sum(0), list(competition.scored)
+        title = f"{label} by class" if few else f"{label} of the {len(known)} worst of {clean['classes']:,} classes"
+        charts.append(chart(title, lambda: by_class(known, intervals, label)))
+    if competition.task.exclusive and not few:
+        charts.append(_mistaken(run))
+    elif competition.task.exclusive:
+        total, scored = run.confusion(), list(competition.scored)
         names = [competition.task.classes[at] for at in scored]
         charts.append(chart("Truth and prediction", lambda: confusion(total[np.ix_(scored, scored)], names)))
     if known:
         weakest = min(known, key=lambda name: competition.metric.sign * known[name])
         text = f"Weakest: {weakest}, {label} {number(known[weakest], digits=3)}"
-        if competition.task.exclusive and weakest in names:
+        if few and competition.task.exclusive and weakest in names:
             row = competition.task.classes.index(weakest)
             mistaken = {competition.task.classes[at]: total[row, at] for at in scored if at != row}
             taken = max(mistaken, key=lambda name: int(mistaken[name]))
@@ -48,6 +56,21 @@ def classes_section(run: Run) -> Section:
                 text += f"; {mistaken[taken] / total[row].sum():.0%} of it is taken for {taken}"
         sentences.append(f"{text}.")
     return Section("Classes", [Row(charts)] if charts else [], " ".join(sentences))
+
+
+def _mistaken(run: Run) -> Table:
+    """Which classes are mistaken for which, of too many for a picture of all."""
+    tally, names = run.tally(), run.labelled.competition.task.classes
+    assert isinstance(tally, ManyClasses)
+    wrong = tally.truth != tally.predicted
+    pairs, counts = np.unique(np.stack([tally.truth, tally.predicted])[:, wrong], axis=1, return_counts=True)
+    of_class = np.bincount(tally.truth, minlength=len(names))
+    first = np.argsort(-counts, kind="stable")[:MISTAKEN]
+    rows = [
+        [names[truth], names[said], f"{number:,}", f"{number / of_class[truth]:.0%}"]
+        for (truth, said), number in zip(pairs.T[first].tolist(), counts[first].tolist(), strict=True)
+    ]
+    return Table("Most often mistaken", ("truth", "said", "images", "of the class"), rows, text=(0, 1))
 
 
 def stress_section(run: Run) -> Section:
@@ -59,7 +82,7 @@ def stress_section(run: Run) -> Section:
             "Stress", [], f"No stress score was measured for the best run: `train --recipe {run.recipe_path}`."
         )
     clean = metrics["clean"]["score"]
-    families = {member.name: member.family for member in suite(run.labelled.images.shape[3])}
+    families = {member.name: member.family for member in suite(run.labelled.competition.rgb)}
     sign = run.labelled.competition.metric.sign
     scores = _known(stress["by_corruption"], sign)
     weak = ", ".join(f"{name.replace('_', ' ')} {number(scores[name], digits=3)}" for name in list(scores)[:WEAK])

@@ -5,8 +5,10 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition
+from toolkit.data.naming import with_addresses
+from toolkit.data.preview import find_preview
 from toolkit.decisions.decide import above, packed, unpacked
-from toolkit.pages.html import Gallery, Section
+from toolkit.pages.html import Figure, Gallery, Section
 from toolkit.pages.pictures import COLOURS, enlarged, with_mask
 from toolkit.probabilities import probabilities
 from toolkit.runs import Run
@@ -33,23 +35,23 @@ def mistakes_section(run: Run) -> Section:
     return Section(title, [gallery])
 
 
-def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
-    """Captions and pictures uint8 (h, w, 3): the image; of masks also the truth, the prediction and the error.
+def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[Figure]:
+    """Pictures with their files: the image; of masks also the truth, the prediction and the error.
 
     mistakes: as `Run.mistakes` gives them.
     """
     labelled, task = run.labelled, run.labelled.competition.task
+    preview = find_preview(labelled.images, labelled.competition.rgb)
     figures = []
-    for row, index, certainty, *names in mistakes.itertuples(index=False, name=None):
-        image = np.asarray(labelled.images[row])
+    for row, _, name, certainty, *names in mistakes.itertuples(index=False, name=None):
+        image, files = preview(np.asarray(labelled.images[row])), with_addresses([name], labelled.workspace)
         if task.masks:
             truth, label, error = _masks(run, row)
-            caption = f"{index}: {error.mean():.0%} of its pixels wrong"
-            figures.append((caption, _four(image, truth, label, error)))
+            caption = f"{error.mean():.0%} of its pixels wrong"
+            figures.append(Figure(caption, _four(image, truth, label, error), files))
         else:
             sure = f" {certainty:.2f}" if task.exclusive else ""
-            caption = f"{index}: {names[0]}, said {names[1]}{sure}"
-            figures.append((caption, enlarged(image)))
+            figures.append(Figure(f"{names[0]}, said {names[1]}{sure}", enlarged(image), files))
     return figures
 
 

@@ -13,11 +13,13 @@ from toolkit.outcome import number
 from toolkit.pages.charts import chart, confusion
 from toolkit.pages.diagrams import MOST, against, by_grade, calibration, lines, residuals, shares
 from toolkit.pages.html import Block, Chart, Row, Section, Table
-from toolkit.probabilities import probabilities, read
+from toolkit.probabilities import chunks, decidable, probabilities, read
 from toolkit.reporting.curves import precision_recall, reliability, roc
 from toolkit.reporting.decision_table import decision_table
 from toolkit.runs import Run
+from toolkit.scoring.out_of_fold import SHOWN, WORST
 from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Heads, Numbers
+from toolkit.top_k import TopK
 
 PIXELS = 200_000  # of masks that curves are drawn from
 LARGE = 12  # classes whose confusion fits on a screen
@@ -38,7 +40,8 @@ def outputs_section(run: Run) -> Section | None:
     elif isinstance(task, Heads):
         title, blocks = "Heads", _heads(run, task)
     else:
-        title, blocks = ("Classes" if task.exclusive else "Labels"), _labels(run)
+        many = isinstance(task, Classification) and len(task.classes) > SHOWN
+        title, blocks = ("Classes" if task.exclusive else "Labels"), (_likeliest if many else _labels)(run)
         blocks += _places(run, decisions) if needs == "lists" else []
     decided = decision_table(task, decisions)
     note = f"Of the best run, {run.name}{run.beside}, out of fold."
@@ -63,6 +66,27 @@ def seen(run: Run) -> tuple[np.ndarray, np.ndarray]:
         truths.append(values_of(task, mask).reshape(task.channels, -1)[:, at].T)
         values.append(said.reshape(task.channels, -1)[:, at].T)
     return np.concatenate(truths), np.concatenate(values)
+
+
+def _likeliest(run: Run) -> list[Block]:
+    """Of more classes than can be shown: how sure the likeliest one is, and the worst ones by the metric."""
+    labelled, stored, clean = run.labelled, run.oof, run.metrics["clean"]
+    rows, said, right = np.flatnonzero(labelled.inside), [], []
+    for at in chunks(len(rows)):
+        part = decidable(read(stored, rows[at]))
+        place = labelled.competition.decode(part)[:, None].astype(np.int64)
+        said.append((part.at(place) if isinstance(part, TopK) else np.take_along_axis(part, place, 1))[:, 0])
+        right.append(place[:, 0] == labelled.truth[rows[at]])
+    sure = reliability(np.concatenate(right).astype(np.float32), np.concatenate(said))
+    note = f"Of the likeliest class; on average {sure.error:.3f} off."
+    blocks: list[Block] = [
+        Row([chart("Calibration", lambda: calibration(sure.said, sure.came, sure.counts), note)]),
+    ]
+    if clean.get("by_class"):
+        worst = [[name, *_of_class(run, name)] for name in clean["by_class"]]
+        title = f"The {len(worst)} worst of {clean['classes']:,} classes"
+        blocks.append(Table(title, ("class", labelled.competition.metric.name), worst))
+    return blocks
 
 
 def _labels(run: Run) -> list[Block]:
@@ -103,7 +127,10 @@ def _labels(run: Run) -> list[Block]:
     note = f"All labels together; on average {sure.error:.3f} off."
     charts.append(chart("Calibration", lambda: calibration(sure.said, sure.came, sure.counts), note))
     rows = []
-    for at, name in enumerate(names):
+    shown = list(names)
+    if len(names) > SHOWN:
+        shown = sorted(both, key=lambda name: both[name][0].area)[:WORST]
+    for at, name in ((at, name) for at, name in enumerate(names) if name in shown):
         kept, (one, other) = known[:, at], found[name]
         rows.append(
             [
@@ -117,7 +144,7 @@ def _labels(run: Run) -> list[Block]:
         )
     unit = "pixels looked at" if task.masks else "known"
     columns = ("label", unit, "of these yes", *_metric_column(run), "AUC", "average precision")
-    return [Row(charts), Table("", columns, rows)]
+    return [Row(charts), Table(f"The {WORST} hardest" if len(names) > SHOWN else "", columns, rows)]
 
 
 def _metric_column(run: Run) -> tuple[str, ...]:
@@ -232,13 +259,14 @@ def _heads(run: Run, task: Heads) -> list[Block]:
 def _places(run: Run, decisions: Sequence[Decisions]) -> list[Block]:
     """Where in the lists the right class stands."""
     competition, labelled = run.labelled.competition, run.labelled
-    truth, values = seen(run)
-    fold = labelled.fold[labelled.inside]
-    lists: dict[int, np.ndarray] = {}
-    for k, decided in enumerate(decisions):
-        rows = np.flatnonzero(fold == k)
-        lists |= dict(zip(rows.tolist(), competition.decide(values[rows], decided), strict=True))
-    right = np.stack([lists[row] for row in range(len(truth))]) == truth[:, None]
+    rows, fold, stored = np.flatnonzero(labelled.inside), labelled.fold[labelled.inside], run.oof
+    truth, places = np.asarray(labelled.truth[rows]), []
+    own = [np.flatnonzero(fold == k) for k in range(len(decisions))]
+    for decided, part in zip(decisions, own, strict=True):
+        for at in chunks(len(part)):
+            places.append(competition.decide(decidable(read(stored, rows[part[at]])), decided))
+    lists = np.concatenate(places)
+    right = lists[np.argsort(np.concatenate(own))] == truth[:, None]
     length = right.shape[1]
     places = np.where(right.any(1), right.argmax(1), length)
     found = np.bincount(places, minlength=length + 1) / len(places)

@@ -10,6 +10,7 @@ from toolkit.outcome import FEW_GROUPS
 
 PERCENTILES = (2.5, 97.5)  # of what is shown as low and high
 AT_ONCE = 100  # draws: they bound the memory, as groups can be many
+DRAWN = 10_000_000  # groups in all draws together, beyond which fewer draws are made at once
 LEFT_OUT = 500  # groups of a metric without counts that are left out one by one; more of them in so many blocks
 
 
@@ -31,9 +32,11 @@ def score_interval(tally: Tally, groups: np.ndarray) -> tuple[float, float]:
     return widened(totals.score(), draws, _left_out(totals), _range(tally))
 
 
-def class_intervals(tally: Tally, groups: np.ndarray) -> list[tuple[float, float] | None]:
-    """As `score_interval`, of each class or target (C,) alone; None for one that has no sample; empty for a metric
-    that scores none.
+def class_intervals(
+    tally: Tally, groups: np.ndarray, classes: np.ndarray | None = None
+) -> list[tuple[float, float] | None]:
+    """As `score_interval`, of each class or target (C,) alone, or of some of them; None for one that has no sample;
+    empty for a metric that scores none.
 
     It is of the draws that hold the class, and rests on the groups that hold it: only they are left out and counted.
     """
@@ -41,11 +44,16 @@ def class_intervals(tally: Tally, groups: np.ndarray) -> list[tuple[float, float
     found = totals.by_class()
     if found is None:
         return []
-    holds = totals.holds()
-    if holds is None:
-        holds = np.ones((len(totals), len(found)), bool)
+    every = np.arange(len(found)) if classes is None else classes
+    found, holds = found[every], totals.held(every)
     counted = holds.astype(float)
-    parts = [(totals.by_class(times), times @ counted > 0) for times in drawn_times(len(totals))]
+
+    def scores(times: np.ndarray) -> np.ndarray:
+        made = totals.by_class(times)
+        assert made is not None
+        return made[:, every]
+
+    parts = [(scores(times), times @ counted > 0) for times in drawn_times(len(totals))]
     drawn, known = (np.concatenate([part[at] for part in parts]) for at in range(2))
     few = holds.sum(0) < FEW_GROUPS
     needed = np.flatnonzero(holds[:, few].any(1))
@@ -54,7 +62,7 @@ def class_intervals(tally: Tally, groups: np.ndarray) -> list[tuple[float, float
         out = needed[start : start + AT_ONCE]
         times = np.ones((len(out), len(totals)))
         times[np.arange(len(out)), out] = 0
-        without[out] = totals.by_class(times)
+        without[out] = scores(times)
     made: list[tuple[float, float] | None] = []
     for at, value in enumerate(found):
         held, mine = without[holds[:, at], at], drawn[known[:, at], at]
@@ -160,13 +168,14 @@ def group_totals(confusions: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def drawn_times(groups: int, seed: int = 0, draws: int = 1000) -> Iterator[np.ndarray]:
-    """How often each group is drawn, int64 (AT_ONCE, groups) at a time: the bootstrap (Efron 1979) over groups.
+    """How often each group is drawn, int64 (d, groups), at most AT_ONCE times in one go: the bootstrap over groups.
 
-    One seed and the same number of groups make the same draws, so that what two runs give in them can be compared.
+    It is Efron's (1979). One seed and the same number of groups make the same draws, so that what two runs give in
+    them can be compared.
     """
-    rng = np.random.default_rng(seed)
-    for start in range(0, draws, AT_ONCE):
-        yield rng.multinomial(groups, np.full(groups, 1 / groups), size=min(AT_ONCE, draws - start))
+    rng, step = np.random.default_rng(seed), int(np.clip(DRAWN // groups, 1, AT_ONCE))
+    for start in range(0, draws, step):
+        yield rng.multinomial(groups, np.full(groups, 1 / groups), size=min(step, draws - start))
 
 
 def score_draws(tallies: Sequence[Tally], seed: int = 0, draws: int = 1000) -> np.ndarray:

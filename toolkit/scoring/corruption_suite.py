@@ -51,65 +51,74 @@ from toolkit.scoring.corruptions import (
     vignetting,
     zoom_blur,
 )
-from toolkit.task import IGNORED
+from toolkit.task import IGNORED, Rgb
 
 VERSION = 2  # of the suite and of how it is scored; scores under different ones are not compared
 SEVERITIES = 5  # of each corruption, 1 the mildest
 BATCH = 128
 Moved = tuple[Tensor, Tensor | None]
-Apply = Callable[[Tensor, Tensor | None, Any, Draws], Moved]
+Apply = Callable[[Tensor, Tensor | None, Any, Draws, Rgb], Moved]
 Change = Callable[[Tensor, Any, Draws], Tensor]
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """apply(images, masks, level, draws) corrupts a batch; `levels` are its five, `unit` says of what."""
+    """apply(images, masks, level, draws, rgb) corrupts a batch; `levels` are its five, `unit` says of what."""
 
     name: str
     family: str
     apply: Apply
     levels: tuple[Any, ...]
     unit: str
-    colour: bool = False  # for colour images alone
+    colour: bool = False  # for images that have some
 
 
-def suite(channels: int) -> tuple[Corruption, ...]:
-    """The corruptions that images with so many channels can go through."""
-    return tuple(corruption for corruption in SUITE if channels == 3 or not corruption.colour)
+def suite(rgb: Rgb) -> tuple[Corruption, ...]:
+    """The corruptions that images can go through of which these channels are red, green and blue."""
+    return tuple(corruption for corruption in SUITE if rgb or not corruption.colour)
 
 
-def count_cells(channels: int) -> int:
+def count_cells(rgb: Rgb) -> int:
     """How many pairs of a corruption and a severity there are: cells, numbered corruption * SEVERITIES + severity - 1.
 
     corruption: its number in `suite`.
     """
-    return len(suite(channels)) * SEVERITIES
+    return len(suite(rgb)) * SEVERITIES
 
 
 def corrupt(
-    images: Tensor, masks: Tensor | None, name: str, severity: int, seed: int, samples: Sequence[int] | None = None
+    images: Tensor,
+    masks: Tensor | None,
+    name: str,
+    severity: int,
+    seed: int,
+    rgb: Rgb,
+    samples: Sequence[int] | None = None,
 ) -> Moved:
-    """Images under one corruption, uint8 (N, C, H, W) with C 1 or 3, and masks uint8 (N, H, W) moved along.
+    """Images under one corruption, uint8 or float16 (N, C, H, W), of that type, and masks uint8 (N, H, W) moved along.
 
-    samples: what each one's random numbers follow from, with the seed; 0..N-1 if not given. Parts of a mask
-    that come from outside the picture get IGNORED. ValueError for a name or severity that there is not.
+    rgb: the channels that corruptions of colour touch, and JPEG, which without any takes each channel for a grey
+    picture; all others touch all channels. samples: what each one's random numbers follow from, with the seed; 0..N-1
+    if not given. Parts of a mask that come from outside the picture get IGNORED. ValueError for a name or severity
+    that there is not.
     """
-    known = [corruption.name for corruption in suite(images.shape[1])]
+    known = [corruption.name for corruption in suite(rgb)]
     if name not in known:
-        raise ValueError(f"{name!r} is no corruption of {images.shape[1]} channels; there are {', '.join(known)}")
+        what = "colour" if rgb else "images without colour"
+        raise ValueError(f"{name!r} is no corruption of {what}; there are {', '.join(known)}")
     if not 1 <= severity <= SEVERITIES:
         raise ValueError(f"severity {severity} is not in 1..{SEVERITIES}")
     corruption = SUITE[[c.name for c in SUITE].index(name)]
     samples = range(len(images)) if samples is None else samples
     draws = [np.random.default_rng([seed, zlib.crc32(name.encode()), int(sample)]) for sample in samples]
-    return corruption.apply(images, masks, corruption.levels[severity - 1], draws)
+    return corruption.apply(images, masks, corruption.levels[severity - 1], draws, rgb)
 
 
 def corrupt_each(
-    images: Tensor, masks: Tensor | None, cells: np.ndarray, seed: int, samples: np.ndarray | None = None
+    images: Tensor, masks: Tensor | None, cells: np.ndarray, seed: int, rgb: Rgb, samples: np.ndarray | None = None
 ) -> Moved:
     """As `corrupt`, each sample under a cell of its own (see `count_cells`)."""
-    members = suite(images.shape[1])
+    members = suite(rgb)
     samples = np.arange(len(images)) if samples is None else samples
     images, masks = images.clone(), None if masks is None else masks.clone()
     for cell in np.unique(cells):
@@ -117,22 +126,23 @@ def corrupt_each(
         part = None if masks is None else masks[at]
         member, severity = divmod(int(cell), SEVERITIES)
         own = samples[cells == cell].tolist()
-        images[at], moved = corrupt(images[at], part, members[member].name, severity + 1, seed, own)
+        images[at], moved = corrupt(images[at], part, members[member].name, severity + 1, seed, rgb, own)
         if masks is not None and moved is not None:
             masks[at] = moved
     return images, masks
 
 
 def corrupt_arrays(
-    images: np.ndarray, masks: np.ndarray | None, cells: np.ndarray, seed: int, samples: np.ndarray
+    images: np.ndarray, masks: np.ndarray | None, cells: np.ndarray, seed: int, rgb: Rgb, samples: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """As `corrupt_each`, of any number of images uint8 (N, H, W, C) and masks uint8 (N, H, W)."""
+    """As `corrupt_each`, of any number of images uint8 or float16 (N, H, W, C) and masks uint8 (N, H, W)."""
     made, moved = np.empty_like(images), None if masks is None else np.empty_like(masks)
     order = np.argsort(cells, kind="stable")  # alike ones together
     for start in range(0, len(order), BATCH):
         at = order[start : start + BATCH]
         mask = None if masks is None else torch.from_numpy(masks[at])
-        part, mask = corrupt_each(torch.from_numpy(images[at]).permute(0, 3, 1, 2), mask, cells[at], seed, samples[at])
+        part = torch.from_numpy(images[at]).permute(0, 3, 1, 2)
+        part, mask = corrupt_each(part, mask, cells[at], seed, rgb, samples[at])
         made[at] = part.permute(0, 2, 3, 1).numpy()
         if moved is not None and mask is not None:
             moved[at] = mask.numpy()
@@ -142,10 +152,28 @@ def corrupt_arrays(
 def _still(change: Change) -> Apply:
     """What leaves pixels in their places: `change` gets and returns floats on the scale 0..255."""
 
-    def apply(images: Tensor, masks: Tensor | None, level: Any, draws: Draws) -> Moved:
-        return _to_bytes(change(images.float(), level, draws)), masks
+    def apply(images: Tensor, masks: Tensor | None, level: Any, draws: Draws, rgb: Rgb) -> Moved:
+        return _stored(change(images.float(), level, draws), images), masks
 
     return apply
+
+
+def _coloured(change: Change) -> Apply:
+    """As `_still`, where `change` is for colours: other channels stay, but where there is no colour, each is grey."""
+
+    def apply(images: Tensor, masks: Tensor | None, level: Any, draws: Draws, rgb: Rgb) -> Moved:
+        if not rgb:
+            planes = change(images.flatten(0, 1)[:, None].float(), level, draws)
+            return _stored(planes.reshape(images.shape), images), masks
+        made = images.clone()
+        made[:, rgb] = _stored(change(images[:, rgb].float(), level, draws), images)
+        return made, masks
+
+    return apply
+
+
+def _contrast(images: Tensor, masks: Tensor | None, level: float, draws: Draws, rgb: Rgb) -> Moved:
+    return _stored(contrast(images.float(), level, draws, rgb), images), masks
 
 
 def _moving(place: Change) -> Apply:
@@ -154,7 +182,7 @@ def _moving(place: Change) -> Apply:
     Outside lies, by lot, the edge drawn out, the mean colour of the edges, or black.
     """
 
-    def apply(images: Tensor, masks: Tensor | None, level: Any, draws: Draws) -> Moved:
+    def apply(images: Tensor, masks: Tensor | None, level: Any, draws: Draws, rgb: Rgb) -> Moved:
         size = torch.tensor([images.shape[3], images.shape[2]], device=images.device)
         source = place(images, level, draws)
         outside = ((source < -0.5) | (source > size - 0.5)).any(-1)
@@ -166,18 +194,20 @@ def _moving(place: Change) -> Apply:
         if masks is not None:
             moved = functional.grid_sample(masks[:, None].float(), grid, "nearest", "border", align_corners=False)
             masks = moved[:, 0].to(torch.uint8).masked_fill(outside, IGNORED)
-        return _to_bytes(made), masks
+        return _stored(made, images), masks
 
     return apply
 
 
-def _to_bytes(values: Tensor) -> Tensor:
-    return round_up_ties(values).clamp(0, 255).to(torch.uint8)
+def _stored(values: Tensor, like: Tensor) -> Tensor:
+    """Values on the scale 0..255 in the type of the images that they were made from."""
+    whole = round_up_ties(values) if like.dtype == torch.uint8 else values
+    return whole.clamp(0, 255).to(like.dtype)
 
 
-def _mixture(images: Tensor, masks: Tensor | None, level: tuple[int, ...], draws: Draws) -> Moved:
+def _mixture(images: Tensor, masks: Tensor | None, level: tuple[int, ...], draws: Draws, rgb: Rgb) -> Moved:
     """Corruptions of different families, drawn for each sample, one after the other at the severities of `level`."""
-    single = [corruption for corruption in suite(images.shape[1]) if corruption.family != "mixture"]
+    single = [corruption for corruption in suite(rgb) if corruption.family != "mixture"]
     families = list(dict.fromkeys(corruption.family for corruption in single))
     members = [[at for at, c in enumerate(single) if c.family == family] for family in families]
     chosen = np.array(
@@ -190,7 +220,7 @@ def _mixture(images: Tensor, masks: Tensor | None, level: tuple[int, ...], draws
             at = torch.from_numpy(rows).to(images.device)
             corruption, part = single[member], None if masks is None else masks[at]
             own = [draws[int(row)] for row in rows]
-            images[at], moved = corruption.apply(images[at], part, corruption.levels[severity - 1], own)
+            images[at], moved = corruption.apply(images[at], part, corruption.levels[severity - 1], own, rgb)
             if masks is not None and moved is not None:
                 masks[at] = moved
     return images, masks
@@ -205,21 +235,21 @@ SUITE = (
     Corruption("motion_blur", "blur", _still(motion_blur), (0.06, 0.1, 0.14, 0.19, 0.25), "length, sides"),
     Corruption("zoom_blur", "blur", _still(zoom_blur), (0.08, 0.15, 0.22, 0.3, 0.4), "range of zooms"),
     Corruption("brightness", "light", _still(brightness), (0.12, 0.24, 0.36, 0.48, 0.6), "more or less, share"),
-    Corruption("contrast", "light", _still(contrast), (1.25, 1.6, 2.0, 2.7, 3.8), "factor or divisor"),
+    Corruption("contrast", "light", _contrast, (1.25, 1.6, 2.0, 2.7, 3.8), "factor or divisor"),
     Corruption("gamma", "light", _still(gamma), (1.25, 1.5, 1.85, 2.3, 3.0), "exponent or its reciprocal"),
     Corruption("illumination", "light", _still(illumination), (0.15, 0.3, 0.45, 0.6, 0.75), "more and less, share"),
     Corruption("vignetting", "light", _still(vignetting), (0.3, 0.5, 0.65, 0.8, 0.95), "loss in the corner, share"),
     Corruption(
         "saturation",
         "colour",
-        _still(saturation),
+        _coloured(saturation),
         ((0.7, 1.4), (0.5, 1.8), (0.3, 2.3), (0.15, 2.9), (0.0, 3.6)),
         "factor, one of two",
         colour=True,
     ),
-    Corruption("hue", "colour", _still(hue), (12, 24, 38, 55, 75), "degrees", colour=True),
-    Corruption("stain", "colour", _still(stain), (0.15, 0.3, 0.45, 0.6, 0.8), "share of each stain", colour=True),
-    Corruption("jpeg", "resolution", _still(jpeg), (40, 25, 15, 10, 6), "quality"),
+    Corruption("hue", "colour", _coloured(hue), (12, 24, 38, 55, 75), "degrees", colour=True),
+    Corruption("stain", "colour", _coloured(stain), (0.15, 0.3, 0.45, 0.6, 0.8), "share of each stain", colour=True),
+    Corruption("jpeg", "resolution", _coloured(jpeg), (40, 25, 15, 10, 6), "quality"),
     Corruption("pixelate", "resolution", _still(pixelate), (0.6, 0.45, 0.35, 0.27, 0.2), "share of the pixels' rows"),
     Corruption("scaling", "resolution", _still(scaling), (0.5, 0.38, 0.3, 0.23, 0.18), "scale down and up"),
     Corruption("rotation", "geometry", _moving(rotation), (6, 12, 20, 30, 45), "degrees"),

@@ -2,7 +2,8 @@
 
 Each takes float images (N, C, H, W) on the scale 0..255, a level, and a random generator a sample; most return the
 changed images, those that move pixels where each pixel comes from, (N, H, W, 2), x and y in pixels. Lengths are
-shares of the shorter side. Forms follow ImageNet-C (Hendrycks and Dietterich 2019) unless a source is named.
+shares of the shorter side. What changes colours takes red, green and blue, (N, 3, H, W). Forms follow ImageNet-C
+(Hendrycks and Dietterich 2019) unless a source is named.
 """
 
 import math
@@ -14,6 +15,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
+
+from toolkit.task import Rgb
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in JPEG's Y and in grey
 # optical density of haematoxylin, eosin and DAB in red, green and blue (Ruifrok and Johnston 2001)
@@ -42,7 +45,7 @@ def round_up_ties(values: Tensor) -> Tensor:
 def edge_colour(images: Tensor) -> Tensor:
     """Mean of the outermost pixels, (N, C, 1, 1)."""
     edges = (images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1])
-    total = torch.stack([edge.sum(-1, dtype=torch.int64) for edge in edges]).sum(0)
+    total = torch.stack([edge.sum(-1, dtype=torch.float64) for edge in edges]).sum(0)
     return (total / sum(edge.shape[-1] for edge in edges)).float()[..., None, None]
 
 
@@ -161,9 +164,12 @@ def brightness(images: Tensor, level: float, draws: Draws) -> Tensor:
     return images * (1 + level * _signs(draws, images))
 
 
-def contrast(images: Tensor, level: float, draws: Draws) -> Tensor:
-    """Distances from the picture's mean, divided or multiplied by `level`."""
-    mean = images.long().sum((1, 2, 3), keepdim=True).double() / images[0].numel()
+def contrast(images: Tensor, level: float, draws: Draws, rgb: Rgb) -> Tensor:
+    """Distances from each channel's mean, of colours from that of all three, divided or multiplied by `level`."""
+    total, pixels = images.sum((2, 3), keepdim=True, dtype=torch.float64), images[0, 0].numel()
+    mean = total / pixels
+    if rgb:
+        mean[:, rgb] = total[:, rgb].sum(1, keepdim=True) / (3 * pixels)
     return mean + (images - mean) * _either_way(level, draws, images)
 
 

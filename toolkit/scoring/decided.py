@@ -12,7 +12,7 @@ from toolkit.data.labelled import decided_tally
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_stored, is_decided
 from toolkit.metrics.tally import Tally
-from toolkit.probabilities import Mix, chunks, value_type
+from toolkit.probabilities import Mix, chunks, no_values, value_type
 from toolkit.runs import Run
 
 PARTS = 5  # of the groups, where nothing is said
@@ -57,7 +57,7 @@ def mixed_decisions(runs: Sequence[Run], mix: Mix) -> list[Decisions]:
     labelled = runs[0].labelled
     if not is_decided(labelled.competition.task, labelled.competition.metric):
         return [PLAIN] * labelled.folds
-    mixed: np.ndarray = np.zeros(runs[0].oof.shape, value_type(labelled.competition.task))
+    mixed = no_values(runs[0].oof.shape, value_type(labelled.competition.task))
     rows, stored = np.flatnonzero(labelled.inside), [run.oof for run in runs]
     for at in chunks(len(rows)):
         mixed[rows[at]] = mix([one[rows[at]] for one in stored], labelled.fold[rows[at]])

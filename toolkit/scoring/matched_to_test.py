@@ -19,9 +19,10 @@ import pandas as pd
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
 from toolkit.data.labelled import Labelled
+from toolkit.data.preview import Preview, find_preview
 from toolkit.decisions.decide import Decisions
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import Mix, chunks, open_probabilities, value_type, write_probabilities
+from toolkit.probabilities import Mix, chunks, no_values, open_probabilities, value_type, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold
@@ -29,6 +30,7 @@ from toolkit.scoring.out_of_fold import defined, predict_out_of_fold, with_inter
 from toolkit.scoring.stress_sampling import SEED
 from toolkit.scoring.weighted import weigh
 from toolkit.store import atomic, hash_json, read_json, read_manifest, write_json, write_manifest
+from toolkit.task import Rgb
 
 MOST = 4096  # images of each side
 EACH = 8, 40  # images that show what a corruption at a severity looks like, at least and at most
@@ -74,14 +76,14 @@ class Match:
     def hash(self) -> str:
         return hash_json([zlib.crc32(getattr(self, name).tobytes()) for name in ARRAYS])
 
-    def mixture(self, channels: int) -> dict[str, float]:
+    def mixture(self, rgb: Rgb) -> dict[str, float]:
         """Share of each corruption, at any severity, largest first."""
-        members = suite(channels)
+        members = suite(rgb)
         names = ["clean" if cell == CLEAN else members[cell // SEVERITIES].name for cell in self.cells]
         shares = pd.Series(names).value_counts(normalize=True)
         return {str(name): float(share) for name, share in shares.items()}
 
-    def words(self, channels: int) -> str:
+    def words(self, rgb: Rgb) -> str:
         """What was found, for the user."""
         told = f"test images can be told from validation images with an AUC of {self.auc_before:.2f}"
         size = f"the weighted images count as {self.effective:,.0f} of {len(self.rows):,}"
@@ -89,7 +91,7 @@ class Match:
             return f"{told}: they look alike, so the clean score stands for the test-matched one"
         if (self.cells == CLEAN).all():
             return f"{told}; no mixture of corruptions explains it, so images are weighted alone; {size}"
-        shares = [f"{name} {share:.0%}" for name, share in list(self.mixture(channels).items())[:5]]
+        shares = [f"{name} {share:.0%}" for name, share in list(self.mixture(rgb).items())[:5]]
         return f"{told}, of {self.auc_after:.2f} once matched ({', '.join(shares)}, …); {size}"
 
 
@@ -98,18 +100,20 @@ def find_match(labelled: Labelled, seed: int = 0) -> Match:
     rng = np.random.default_rng(seed)
     truth, group = labelled.truth, labelled.group
     rows = np.sort(rng.permutation(np.flatnonzero(labelled.inside))[:MOST])
-    test = features(labelled.test_images[np.sort(rng.permutation(len(labelled.test_images))[:MOST])])
-    clean = features(labelled.images[rows])
+    rgb = labelled.competition.rgb
+    preview = find_preview(labelled.images, rgb)
+    test = features(preview(labelled.test_images[np.sort(rng.permutation(len(labelled.test_images))[:MOST])]))
+    clean = features(preview(labelled.images[rows]))
     before, probabilities = tell_apart(clean, test, group[rows], rng)
     untouched = Match(rows, np.full(len(rows), CLEAN), np.array(truth[rows]), np.ones(len(rows)), before, before)
     # of two samples of one kind (Mann and Whitney 1947)
     chance = 2 * np.sqrt((len(clean) + len(test) + 1) / (12 * len(clean) * len(test)))
     if before <= max(ALIKE, 0.5 + chance):
         return untouched
-    shares = _mix(labelled, rows, clean, test, rng)
+    shares = _mix(labelled, rows, clean, test, preview, rng)
     cells = rng.permutation(np.repeat(np.arange(CLEAN, len(shares) - 1), _whole(shares, len(rows))))
-    made, masks = corrupted(labelled.images, truth if labelled.masks else None, rows, cells)
-    after, mixed = tell_apart(features(made), test, group[rows], rng)
+    made, masks = corrupted(labelled.images, truth if labelled.masks else None, rows, cells, rgb)
+    after, mixed = tell_apart(features(preview(made)), test, group[rows], rng)
     if after > before - GAIN:  # other scenes, not corruptions: weights alone have to do
         return replace(untouched, weights=_weights(probabilities[: len(rows)]))
     moved = untouched.truth if masks is None else masks
@@ -125,7 +129,7 @@ def _weights(probabilities: np.ndarray) -> np.ndarray:
 
 
 def features(images: np.ndarray) -> np.ndarray:
-    """What a corruption changes in images uint8 (N, H, W, C): float64 (N, F)."""
+    """What a corruption changes in pictures uint8 (N, H, W, 1 or 3): float64 (N, F)."""
     grey = images.astype(np.float32).mean(-1)
     grey -= grey.mean((1, 2), keepdims=True)
     height, width = grey.shape[1:]
@@ -141,28 +145,34 @@ def features(images: np.ndarray) -> np.ndarray:
 
 
 def corrupted(
-    images: np.ndarray, masks: np.ndarray | None, rows: np.ndarray, cells: np.ndarray
+    images: np.ndarray, masks: np.ndarray | None, rows: np.ndarray, cells: np.ndarray, rgb: Rgb
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell."""
     made, moved = np.array(images[rows]), None if masks is None else np.array(masks[rows])
     touched = cells != CLEAN
     mask = None if moved is None else moved[touched]
-    made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rows[touched])
+    made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rgb, rows[touched])
     if moved is not None:
         moved[touched] = mask
     return made, moved
 
 
 def _mix(
-    labelled: Labelled, rows: np.ndarray, clean: np.ndarray, test: np.ndarray, rng: np.random.Generator
+    labelled: Labelled,
+    rows: np.ndarray,
+    clean: np.ndarray,
+    test: np.ndarray,
+    preview: Preview,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Shares (1 + cells,) of clean images and of each cell, whose mean embedding is nearest to the test images'."""
     from scipy.optimize import nnls
     from scipy.spatial.distance import pdist
 
     each = int(np.clip(len(rows) // 30, *EACH))
-    cells = np.repeat(np.arange(count_cells(labelled.images.shape[3])), each)
-    shown = features(corrupted(labelled.images, None, rng.choice(rows, len(cells)), cells)[0])
+    rgb = labelled.competition.rgb
+    cells = np.repeat(np.arange(count_cells(rgb)), each)
+    shown = features(preview(corrupted(labelled.images, None, rng.choice(rows, len(cells)), cells, rgb)[0]))
     # ranks: a few extreme images must not set the scale
     scale = np.sort(np.concatenate([clean, test]), axis=0)
 
@@ -219,9 +229,9 @@ def read_match(folder: Path) -> Match | None:
 
 def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:
     """Values (n, channels, ...) of the matched images, each by the network of its own fold."""
-    made, _ = corrupted(run.labelled.images, None, match.rows, match.cells)
+    made, _ = corrupted(run.labelled.images, None, match.rows, match.cells, run.labelled.competition.rgb)
     kind = value_type(run.labelled.competition.task)
-    predicted: np.ndarray = np.zeros(run.labelled.probability_shape(len(made)), kind)
+    predicted = no_values(run.labelled.probability_shape(len(made)), kind)
     for at, part in predict_out_of_fold(run, match.rows, lambda at: made[at], resolve_device(device)):
         predicted[at] = part
     return predicted
@@ -231,7 +241,7 @@ def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, An
     """Keep probabilities (n, C, ...) of the matched images in the run's folder, for blends; its test-matched score."""
     with atomic(run.matched_folder) as partial:
         partial.mkdir()
-        kept = np.uint8 if run.labelled.masks else value_type(run.labelled.competition.task)
+        kept = np.dtype(np.uint8) if run.labelled.masks else value_type(run.labelled.competition.task)
         write_probabilities(partial / STORED, [predicted], predicted.shape, kept)
         write_manifest(partial, {"match": match.hash})
     stored = open_probabilities(run.matched_folder / STORED)
@@ -250,7 +260,7 @@ def blend_matched(
     labelled = runs[0].labelled
     fold = labelled.fold[match.rows]
     parts = [open_probabilities(run.matched_folder / STORED) for run in runs]
-    mixed: np.ndarray = np.empty(parts[0].shape, value_type(labelled.competition.task))
+    mixed = no_values(parts[0].shape, value_type(labelled.competition.task))
     for at in chunks(len(mixed)):
         mixed[at] = mix([part[at] for part in parts], fold[at])
     decided = mixed_decisions(runs, mix) if decisions is None else decisions
@@ -277,6 +287,6 @@ def matched_score(
         "auc_after": match.auc_after,
         "effective": match.effective,
         "samples": len(match.rows),
-        "mixture": match.mixture(competition.task.image_shape[2]),
+        "mixture": match.mixture(competition.rgb),
         "match": match.hash,
     }

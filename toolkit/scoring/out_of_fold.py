@@ -13,14 +13,16 @@ from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled, tally
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import ConfusionMetric, MeanIoU
+from toolkit.metrics.many_classes import ManyClasses
 from toolkit.metrics.tally import Counts, Tally
 from toolkit.networks.predict import predict
-from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
+from toolkit.probabilities import chunks, decidable, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.bootstrap import class_intervals, score_interval
 
 QUANTISATION = 1e-4  # of the score, that storing masks' probabilities in 8 bits may change
 BATCH = 128
+SHOWN, WORST = 100, 30  # classes whose scores are all kept, and how many of more
 
 
 def predict_out_of_fold(
@@ -32,7 +34,7 @@ def predict_out_of_fold(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Places `at` in `rows` and the probabilities float32 (n, C, ...) there, each by the network of its own fold.
 
-    rows: of the data, any of them any number of times, all in a fold. alter(at): images uint8 (n, H, W, C) in place of
+    rows: of the data, any of them any number of times, all in a fold. alter(at): images (n, H, W, C) in place of
     those of rows[at]; BATCH of them are asked for at a time, fold by fold, in the order of `rows`. networks: of the
     folds, where they are loaded already.
     """
@@ -49,8 +51,8 @@ def score(labelled: Labelled, stored: np.ndarray, decisions: Sequence[Decisions]
     """The official metric of out-of-fold values (N, channels, ...): `score`, its 95 % interval `low` and `high` and
     the number of `groups` that it rests on, `by_fold` (None for a fold in which it isn't defined), `by_class` with its
     `by_class_interval` [low, high] (None for a class that has no sample; both empty for a metric that scores none),
-    and for mean IoU its `readings`. What has to be decided is decided by the other folds, if no decisions are given,
-    one a fold.
+    and for mean IoU its `readings`. Of more than SHOWN classes the worst are kept (`by_class`). What has to be
+    decided is decided by the other folds, if no decisions are given, one a fold.
 
     All on the file's labels, as those of a hidden test set are; labels that were mended by what a network predicted
     would flatter it. Where some are relabelled, `mended` has `score`, `low`, `high` and `groups` on those.
@@ -83,17 +85,33 @@ def with_interval(made: Tally, group: np.ndarray) -> dict[str, Any]:
 
 
 def by_class(competition: Competition, made: Tally, group: np.ndarray | None = None) -> dict[str, Any]:
-    """`by_class` of a tally of n samples, and with groups (n,) its `by_class_interval`."""
+    """`by_class` of a tally of n samples, and with groups (n,) its `by_class_interval`.
+
+    Of more than SHOWN classes those WORST that have samples, the worst first, and `classes`: how many there are.
+    """
     metric, found = competition.metric, made.by_class()
     names = metric.classes(competition.task, competition.scored)
     shown = [] if found is None else [at for at, name in enumerate(names) if name not in metric.ignore]
+    many = {}
+    if found is not None and len(shown) > SHOWN:
+        many = {"classes": len(shown)}
+        shown = worst_classes(made, found, np.array(shown)).tolist()
     # of a class that is neither there nor predicted IoU, F1 and recall have always been stored as 0
     missing = 0.0 if isinstance(metric, ConfusionMetric) else None
     values = {names[at]: missing if found is None or np.isnan(found[at]) else float(found[at]) for at in shown}
     if group is None:
-        return {"by_class": values}
-    ends = class_intervals(made, group)
-    return {"by_class": values, "by_class_interval": {names[at]: list(ends[at] or ()) or None for at in shown}}
+        return {"by_class": values, **many}
+    each = class_intervals(made, group, np.array(shown) if many else None)
+    ends = dict(zip(shown, each, strict=True)) if many else dict(enumerate(each))
+    return {"by_class": values, **many, "by_class_interval": {names[at]: list(ends[at] or ()) or None for at in shown}}
+
+
+def worst_classes(made: Tally, found: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Places (WORST,) of the classes with the worst scores (C,), of equal ones those with the most samples first."""
+    counts = np.bincount(made.truth, minlength=len(found)) if isinstance(made, ManyClasses) else np.ones(len(found))
+    kept = among[(counts[among] > 0) & ~np.isnan(found[among])]
+    worst: np.ndarray = kept[np.lexsort((-counts[kept], made.metric.sign * found[kept]))][:WORST]
+    return worst
 
 
 def defined(score: float) -> float | None:
@@ -112,5 +130,5 @@ def write_oof(
         stored = score(labelled, open_probabilities(path), decisions)
         if abs(stored["score"] - exact["score"]) < QUANTISATION:
             return stored
-    write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, kind)
+    write_probabilities(path, (decidable(values[at]) for at in chunks(len(values))), values.shape, kind)
     return score(labelled, open_probabilities(path), decisions)

@@ -20,13 +20,15 @@ from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, joined
 from toolkit.networks.devices import resolve_device
-from toolkit.probabilities import Mix, as_stored, chunks, open_probabilities, value_type
+from toolkit.probabilities import Mix, as_stored, chunks, no_values, open_probabilities, value_type
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold
 from toolkit.scoring.out_of_fold import predict_out_of_fold
 from toolkit.scoring.stress_sampling import SEED, Evidence, all_triples, cells_of, ladder, score_triples
 from toolkit.store import atomic, read_manifest, write_manifest
+from toolkit.task import Rgb
+from toolkit.top_k import TopK
 
 SHARE = 0.25  # of the time of a training that its stress score may take
 GROWTH = 8  # times as many triples at most before the speed is measured anew
@@ -45,7 +47,7 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     """
     begun = time.time()
     triples = all_triples(run.labelled)
-    counts = ladder(len(triples), count_cells(run.labelled.images.shape[3]))
+    counts = ladder(len(triples), count_cells(run.labelled.competition.rgb))
     gathered = _Gathered(run, device, triples)
     done, count = 0, counts[-1] if seconds is not None else len(triples)
     while count > done:
@@ -63,12 +65,12 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     return {**result, "seconds": time.time() - begun}, evidence
 
 
-def suite_seconds(images: np.ndarray, samples: int, image: float) -> float:
+def suite_seconds(images: np.ndarray, samples: int, image: float, rgb: Rgb) -> float:
     """Seconds that so many samples take under the whole suite, a prediction taking `image` seconds; measured."""
     begun = time.time()
     some = np.resize(images[:BATCH], (BATCH, *images.shape[1:]))
-    stressed(some, None, SEED)
-    return samples * count_cells(images.shape[3]) * (image + (time.time() - begun) / BATCH)
+    stressed(some, None, SEED, rgb)
+    return samples * count_cells(rgb) * (image + (time.time() - begun) / BATCH)
 
 
 class _Gathered:
@@ -90,8 +92,8 @@ class _Gathered:
             self.counts: np.ndarray | None = None
             if self.matrices:
                 self.counts = np.empty((len(triples), classes, classes), np.min_scalar_type(math.prod(shape)))
-        kept_as = np.uint8 if labelled.masks else value_type(competition.task)
-        self.probabilities: np.ndarray = np.empty(labelled.probability_shape(self.kept), kept_as)
+        kept_as = np.dtype(np.uint8) if labelled.masks else value_type(competition.task)
+        self.probabilities = no_values(labelled.probability_shape(self.kept), kept_as)
 
     def extend(self, start: int, stop: int) -> None:
         """Predict triples start..stop, fold by fold, alike ones together."""
@@ -112,7 +114,7 @@ class _Gathered:
         labelled, rows = self.run.labelled, self.triples[at, 0]
         images = torch.from_numpy(labelled.images[rows]).to(self.device).permute(0, 3, 1, 2)
         masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
-        images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, rows)
+        images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, labelled.competition.rgb, rows)
         return images.permute(0, 2, 3, 1).cpu().numpy(), masks
 
     def _keep(self, at: np.ndarray, predicted: np.ndarray, masks: torch.Tensor | None) -> None:
@@ -156,7 +158,8 @@ def store_stress(run: Run, device: str, seconds: float | None) -> dict[str, Any]
         partial.mkdir()
         for name, array in vars(evidence).items():
             if array is not None:
-                np.save(partial / f"{name}.npy", array, allow_pickle=False)
+                stored = array.records if isinstance(array, TopK) else array
+                np.save(partial / f"{name}.npy", stored, allow_pickle=False)
         write_manifest(partial, {"version": VERSION})
     return result
 
@@ -190,7 +193,7 @@ def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] |
     truth, kind = kept[0].truth, value_type(competition.task)
     parts = ((at, mix([evidence.probabilities[at] for evidence in kept], fold[at])) for at in chunks(count))
     if truth is None:
-        blended: np.ndarray = np.empty(kept[0].probabilities[:count].shape, kind)
+        blended = no_values((count, *kept[0].probabilities.shape[1:]), kind)
         for at, mixed in parts:
             blended[at] = mixed
         evidence = Evidence(triples[:count], blended)
@@ -206,11 +209,14 @@ def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] |
     return score_triples(labelled, evidence, len(triples), decided)
 
 
-def stressed(images: np.ndarray, masks: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def stressed(
+    images: np.ndarray, masks: np.ndarray | None, seed: int, rgb: Rgb
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Each sample under one random member of the suite at a random severity, for stopping by the stress score.
 
-    images: uint8 (N, H, W, C); masks: uint8 (N, H, W). What happens to a sample follows from (seed, its place).
+    images: uint8 or float16 (N, H, W, C); masks: uint8 (N, H, W). What happens to a sample follows from (seed, its
+    place).
     """
-    cells = count_cells(images.shape[3])
+    cells = count_cells(rgb)
     chosen = np.array([np.random.default_rng([seed, at]).integers(cells) for at in range(len(images))], np.int64)
-    return corrupt_arrays(images, masks, chosen, seed, np.arange(len(images)))
+    return corrupt_arrays(images, masks, chosen, seed, rgb, np.arange(len(images)))

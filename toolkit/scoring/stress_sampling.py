@@ -55,7 +55,7 @@ def all_triples(labelled: Labelled) -> np.ndarray:
     """
     fold, truth, task = labelled.fold, labelled.truth, labelled.competition.task
     rows = np.flatnonzero(labelled.inside)
-    cells = count_cells(task.image_shape[2])
+    cells = count_cells(labelled.competition.rgb)
     rng = np.random.default_rng(SEED)
     rows = rng.permutation(rows)
     rows = rows[np.lexsort((fold[rows], _strata(truth[rows], task)))]
@@ -99,7 +99,7 @@ def score_triples(
 ) -> dict[str, Any]:
     """The scores of what was gathered, out of `total` triples; decisions: of each fold, none where none are needed."""
     triples = evidence.triples
-    members = suite(labelled.competition.task.image_shape[2])
+    members = suite(labelled.competition.rgb)
     counted = _counted(labelled, evidence, decisions)
     by_corruption, cells = counted.scores(np.zeros(len(triples), np.int64))
     by_fold, _ = counted.scores(labelled.fold[triples[:, 0]])
@@ -150,7 +150,7 @@ def _counted(labelled: Labelled, evidence: Evidence, decisions: Sequence[Decisio
     competition = labelled.competition
     triples, classes = evidence.triples, len(competition.task.classes)
     if not by_matrix(competition):
-        kinds = len(suite(competition.task.image_shape[2]))
+        kinds = len(suite(competition.rgb))
         return TalliedTriples(tally_of(labelled, evidence, decisions), kinds, cells_of(triples))
     if evidence.confusions is None:
         which, value = np.arange(len(triples)), np.ones(len(triples))
@@ -160,7 +160,7 @@ def _counted(labelled: Labelled, evidence: Evidence, decisions: Sequence[Decisio
         flat = evidence.confusions.reshape(len(triples), -1)
         which, entry = flat.nonzero()
         value = flat[which, entry].astype(float)
-    members = suite(competition.task.image_shape[2])
+    members = suite(competition.rgb)
     return _Counted(competition, len(members), cells_of(triples), which, entry, value)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.metrics.many_classes import ManyClasses
 from toolkit.metrics.tally import Counts, Tally, held_by_row, samples_of
 
 
@@ -54,6 +55,8 @@ class Weighted(Tally):
         return Weighted(self.each, self.weight, inverse[self.row], len(names))
 
     def score(self) -> float:
+        if isinstance(self.each, ManyClasses):
+            return self.each.weighted_score(self.weight)
         return float(self.each.scores(self.weight[None])[0])
 
     def scores(self, weights: np.ndarray) -> np.ndarray:
@@ -67,6 +70,9 @@ class Weighted(Tally):
 
     def holds(self) -> np.ndarray | None:
         return held_by_row(self.each.holds(), self.row, self.rows)
+
+    def held(self, classes: np.ndarray) -> np.ndarray:
+        return held_by_row(self.each.held(classes), self.row, self.rows)
 
     def arrays(self) -> dict[str, np.ndarray]:
         raise NotImplementedError("weighted tallies are made anew, not stored")

@@ -40,17 +40,23 @@ class Said:
 
 def said(competition: Competition, parts: Iterable[np.ndarray]) -> Said:
     """Of answers (n, ...), part by part."""
-    found = [_columns(competition, part) for part in parts if len(part)]
-    if not found:
-        nothing = np.zeros(0)
-        return Said(0, nothing, nothing, nothing, nothing)
-    return Said(
-        sum(samples for samples, _, _, _ in found),
-        np.sum([total for _, total, _, _ in found], axis=0),
-        np.sum([squares for _, _, squares, _ in found], axis=0),
-        np.min([ends[0] for _, _, _, ends in found], axis=0),
-        np.max([ends[1] for _, _, _, ends in found], axis=0),
-    )
+    nothing = np.zeros(0)
+    found = Said(0, nothing, nothing, nothing, nothing)
+    for part in parts:
+        if not len(part):
+            continue
+        samples, total, squares, (low, high) = _columns(competition, part)
+        if not found.samples:
+            found = Said(samples, total, squares, low, high)
+        else:
+            found = Said(
+                found.samples + samples,
+                found.total + total,
+                found.squares + squares,
+                np.minimum(found.low, low),
+                np.maximum(found.high, high),
+            )
+    return found
 
 
 def doubts(competition: Competition, ours: Said, expected: Said) -> list[str]:

@@ -121,7 +121,7 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
     labelled, competition = run.labelled, run.labelled.competition
     rows, networks = np.flatnonzero(labelled.held_out), run.networks(place)
     code = competition.try_submission is not None
-    kind = np.float32 if code else run.oof.dtype.type
+    kind: Any = np.float32 if code else run.oof.dtype
 
     def mean(images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> np.ndarray:
         scored = competition.scored
@@ -149,7 +149,7 @@ def _blend(blend: Blend, runs: Sequence[Run], stored: Sequence[np.ndarray], devi
     pool = SeedGroups(labelled, make_seed_groups(seen))
     solution = final_solution(blend.described, blend.quantiles, labelled.competition)
     like = blend.oof if blend.test is None else blend.test
-    kind = like.dtype.type if labelled.competition.try_submission is None else np.float32
+    kind: Any = like.dtype if labelled.competition.try_submission is None else np.float32
     write_mixed(blend.holdout_path, pool, solution, len(stored[0]), kind)
 
 

@@ -14,6 +14,7 @@ from toolkit.errors import UserError
 
 BLOCK = 16 << 20  # bytes parsed at a time: 1 MiB took five times as long, more takes more memory
 MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+NAMED = 10  # classes that are never predicted
 FAR = 0.2  # share of the predictions that would have to change class
 
 
@@ -140,9 +141,11 @@ def suspicions(counts: np.ndarray, expected: np.ndarray, classes: Sequence[str])
         return [f"every prediction is {classes[int(counts.argmax())]!r}"]
     found = []
     ours, theirs = counts / counts.sum(), expected / expected.sum()
-    for i, name in enumerate(classes):
-        if counts[i] == 0 and theirs[i] * counts.sum() >= 5:  # fewer may be missing by chance
-            found.append(f"class {name!r} is never predicted; out of fold it has {theirs[i]:.2%}")
+    never = np.flatnonzero((counts == 0) & (theirs * counts.sum() >= 5))  # fewer may be missing by chance
+    for i in never[np.argsort(-theirs[never], kind="stable")][:NAMED] if len(never) > NAMED else never:
+        found.append(f"class {classes[i]!r} is never predicted; out of fold it has {theirs[i]:.2%}")
+    if len(never) > NAMED:
+        found.append(f"{len(never) - NAMED:,} more classes are never predicted, of which some are expected")
     if np.abs(ours - theirs).sum() / 2 > FAR:
         i = int(np.abs(ours - theirs).argmax())
         found.append(

@@ -226,7 +226,7 @@ def _labels(path: Path, labels: np.ndarray, images: int, classes: int) -> np.nda
         raise UserError(
             f"{path}: predict returned labels {labels.min()} to {labels.max()}, expected 0 to {classes - 1}"
         )
-    return labels.astype(np.uint8)
+    return labels.astype(np.uint8 if classes <= 256 else np.int32)
 
 
 def _snapshot(folder: Path) -> dict[str, tuple[int, int]]:

@@ -15,7 +15,7 @@ from toolkit.data.image_rows import picked
 from toolkit.data.targets import holds
 from toolkit.probabilities import chunks
 from toolkit.recipe import Recipe
-from toolkit.task import Numbers, Task
+from toolkit.task import Numbers, Rgb, Task
 
 ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
 RESIDENT = 0.5  # of a GPU's free memory may hold images
@@ -31,7 +31,7 @@ def seed_of(purpose: int, *numbers: int) -> int:
 
 
 class Batches:
-    """Batches of `rows`: images (B, C, H, W), uint8 or float32 on the scale 0..255, and targets, on `device`."""
+    """Batches of `rows`: images (B, C, H, W), uint8 or floats on the scale 0..255, and targets, on `device`."""
 
     def __init__(
         self,
@@ -43,8 +43,10 @@ class Batches:
         scored: Sequence[int],
         memory_format: torch.memory_format = torch.channels_last,
         task: Task | None = None,
+        rgb: Rgb = (),
     ) -> None:
         self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
+        self.rgb = rgb
         # an incomplete last batch is left to the next epochs: batch norm can't learn from one sample
         self.steps = max(1, len(rows) // recipe.batch_size)
         self.chances: np.ndarray | None = None
@@ -78,7 +80,7 @@ class Batches:
     def __getitem__(self, at: tuple[int, int]) -> Batch:
         images, targets = (part.to(self.device, non_blocking=True) for part in self._read(at))
         seed = self.augment_seed(*at)
-        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed)
+        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed, self.rgb)
         return images.contiguous(memory_format=self.memory_format), targets
 
     def _read(self, at: tuple[int, int]) -> Batch:
@@ -132,16 +134,19 @@ def rarest_class(
     int64 (N,), places in `scored`, -1 where a row has none of them; float64 (len(scored),), never 0. Of numbers the
     bins are classes. task: None where it is one class, an image or a pixel.
     """
+    if targets.ndim == 1 and (task is None or task.exclusive):
+        position = np.full(max(int(targets.max(initial=0)), *scored) + 1, -1)
+        position[list(scored)] = np.arange(len(scored))
+        place = np.where(targets < 0, -1, position[targets])
+        counts = np.bincount(place[place >= 0], minlength=len(scored))
+        return place, np.maximum(counts, 1) / len(targets)
     if task is not None and not task.exclusive:
         present = holds(targets, task)
         present = present if isinstance(task, Numbers) else present[:, list(scored)]
     else:
         present = np.zeros((len(targets), 256), bool)
-        if targets.ndim == 1:
-            present[np.arange(len(targets)), targets] = True
-        else:
-            for row, mask in enumerate(targets):
-                present[row, np.unique(mask)] = True
+        for row, mask in enumerate(targets):
+            present[row, np.unique(mask)] = True
         present = present[:, list(scored)]
     frequency = np.maximum(present.sum(0), 1) / len(targets)
     rarity = np.where(present, 1 / frequency, 0)

@@ -99,7 +99,7 @@ def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Co
     matched = stress != "none" and labelled.may_look_at_test_images
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
-        scores += suite_seconds(labelled.images, samples, image)
+        scores += suite_seconds(labelled.images, samples, image, labelled.competition.rgb)
     return Cost(epoch * stress_factor(stress), once, scores, freeze)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from toolkit.data.labelled import Labelled
+from toolkit.data.preview import find_preview
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
@@ -28,6 +29,7 @@ from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json,
 from toolkit.training import distributed
 from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.loop import FoldJob
+from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_scores import add_scores
 from toolkit.training.saving import choose_averages, forget_variants, store_fold, store_oof, store_test
@@ -65,7 +67,7 @@ def train(
     for number in range(rounds + 1):
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
         until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
-        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device)
+        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
         _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
@@ -81,7 +83,7 @@ def train_one_fold(
     """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
     if recipe.pseudo.rounds:
         raise UserError("a fold alone has no teacher to learn from; leave out --fold, or set pseudo.rounds=0")
-    run, jobs = prepare(labelled, recipe, device)
+    run, jobs = prepare(labelled, recipe, device, progress)
     if not 0 <= fold < len(jobs):
         raise UserError(f"there is no fold {fold}; folds go from 0 to {len(jobs) - 1}")
     begin(run, jobs[0], progress)
@@ -99,7 +101,7 @@ def train_without_families(
     network as weak as that.
     """
     labelled, recipe = run.labelled, run.recipe
-    trained = recipe.augment.families(labelled.images.shape[3])
+    trained = recipe.augment.families(labelled.competition.rgb)
     if not trained or stress == "none":
         raise UserError(f"{recipe.name} trains on no family of corruptions, or --stress none leaves them unscored")
     held_out: dict[str, float] = {}
@@ -115,14 +117,20 @@ def train_without_families(
     return scores
 
 
-def prepare(labelled: Labelled, recipe: Recipe, device: str = "auto") -> tuple[Run, list[FoldJob]]:
-    """The run, which may be new, and the jobs of its folds; UserError for a recipe against the rules."""
+def prepare(
+    labelled: Labelled, recipe: Recipe, device: str = "auto", progress: Progress = SILENT
+) -> tuple[Run, list[FoldJob]]:
+    """The run, which may be new, and the jobs of its folds; UserError for a recipe against the rules, or where the
+    disk has no room for it.
+    """
     labelled.competition.check(recipe)
     places(device)
     workspace = labelled.workspace
     name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
     existing = list(workspace.train.glob(f"*-{name}"))
     run = Run(existing[0] if existing else workspace.train / f"{recipe.name}-{name}", labelled)
+    if not run.complete:
+        ask_for_room(run, recipe, progress)
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
         settings = Settings(**read_json(run.settings_path))
     else:
@@ -157,7 +165,8 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
     """Leave the recipe, how it is trained here, and a picture of its first batch."""
     run.store_recipe(job.recipe)
     if not run.picture.exists():
-        write_png(run.picture, batch_picture(*first_batch(job)))
+        preview = find_preview(run.labelled.images, run.labelled.competition.rgb)
+        write_png(run.picture, batch_picture(*first_batch(job), preview))
     if not run.settings_path.exists():
         write_json(run.settings_path, asdict(job.settings))
     speed = ""

@@ -154,7 +154,8 @@ def first_batch(job: FoldJob) -> Batch:
     """Images and targets as the network sees them first: augmented and mixed."""
     competition, dataset = job.open()
     scored, task = competition.scored, competition.task
-    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, torch.device("cpu"), scored, task=task)
+    cpu = torch.device("cpu")
+    batches = Batches(dataset, job.train_rows, job.recipe, job.fold, cpu, scored, task=task, rgb=competition.rgb)
     counts = class_counts(dataset.targets[job.train_rows], task) if task.exclusive else None
     rng = generator(MIX, job.recipe.seed, job.fold, 0)
     images, targets, _, _ = mix_batch(job.recipe.augment, *batches[(0, 0)], rng, counts)

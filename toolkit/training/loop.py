@@ -27,6 +27,7 @@ from toolkit.networks.outputs import Scale, build_network, check_channels
 from toolkit.networks.predict import predict
 from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
 from toolkit.outcome import number
+from toolkit.probabilities import value_type
 from toolkit.progress import Watch
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
@@ -80,7 +81,7 @@ class FoldJob:
 @dataclass(frozen=True)
 class Trained:
     """weights: the network's tensors; probabilities: or other values, float32 (n, channels, ...) of the validation
-    rows.
+    rows, of many classes as they are stored.
     """
 
     weights: dict[str, torch.Tensor]
@@ -117,21 +118,23 @@ class Training:
             contents = describe(dataset.targets[rows], task)
             part = assign(contents, job.train_groups, 1, job.fold, STOP_SHARE)
             rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
+        memory, rgb = self.settings.memory_format, competition.rgb
         self.batches = Batches(
-            dataset, rows, self.recipe, job.fold, self.device, competition.scored, self.settings.memory_format, task
+            dataset, rows, self.recipe, job.fold, self.device, competition.scored, memory, task, rgb
         )
         # of rare classes, for copy-paste
         self.counts = class_counts(dataset.targets[rows], task) if task.exclusive else None
         scale: Scale | None = getattr(self.model, "scale", None)
         if scale is not None:
             scale.learn(dataset.targets[rows])
-        if not task.exclusive:
-            check_channels(self.model, competition, self.device)
+        check_channels(self.model, competition, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
         self.teacher = (
-            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, task.outputs) if job.teacher else None
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs)
+            if job.teacher
+            else None
         )
         self.soft_loss = build_soft_task_loss(task, competition.scored, scale)
         self.replica = distributed.Replica()
@@ -279,8 +282,8 @@ class Training:
         """The frozen backbone's, of all images; None where they aren't kept, or a head takes more than those."""
         if self.job.features is None or self.competition.task.masks or not hasattr(self.model.body, "head"):
             return None
-        images = self.dataset.images
-        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features)
+        images, rgb = self.dataset.images, self.competition.rgb
+        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features, rgb)
 
     def _featured(self, features: np.ndarray, epoch: int, step: int) -> Batch:
         """A batch of features in place of images, each row in one of its versions."""
@@ -317,8 +320,9 @@ class Training:
     def trained(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""
         self.model.load_state_dict(weights)
-        images = Chosen(self.dataset.images, rows)
-        probabilities = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
+        images, kept = Chosen(self.dataset.images, rows), value_type(self.competition.task)
+        scored, precision = self.competition.scored, self.recipe.precision
+        probabilities = predict(self.model, images, scored, self.device, precision, kept=kept)
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
     def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:

@@ -23,11 +23,13 @@ SoftLossFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Te
 def build_loss(loss: Loss, counts: np.ndarray, scored: Sequence[int], masks: bool) -> LossFunction:
     """The sum of the named losses, from logits (N, C, ...) and uint8 or int64 targets (N, ...) to a scalar.
 
-    counts: images or pixels of each class (C,) in the training folds, for loss.balance.
+    counts: images or pixels of each class (C,) in the training folds, for loss.balance. Targets that are `ignored_of`
+    so many classes are not learnt.
     """
     weights = class_weights(counts[list(scored)], loss.balance)
-    parts = [_part(name, loss, weights, masks) for name in loss.names]
-    positions = _table(np.arange(len(scored)), scored, IGNORED)
+    ignored = ignored_of(len(counts))
+    parts = [_part(name, loss, weights, masks, ignored) for name in loss.names]
+    positions = _table(np.arange(len(scored)), scored, ignored, ignored)
     everything = list(scored) == list(range(len(counts)))
 
     def total(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -38,6 +40,11 @@ def build_loss(loss: Loss, counts: np.ndarray, scored: Sequence[int], masks: boo
         return torch.stack([part(logits, targets) for part in parts]).sum()
 
     return total
+
+
+def ignored_of(classes: int) -> int:
+    """The target that belongs to no class: IGNORED, and the number after the last of more classes than that."""
+    return max(IGNORED, classes)
 
 
 def build_soft_loss(scored: Sequence[int]) -> SoftLossFunction:
@@ -66,13 +73,15 @@ def class_weights(counts: np.ndarray, balance: float) -> np.ndarray:
 def _scored_channels(values: torch.Tensor, scored: Sequence[int]) -> torch.Tensor:
     """Channels of the scored classes in float32; a view where they lie side by side."""
     first, last = scored[0], scored[-1]
-    side_by_side = list(scored) == list(range(first, last + 1))
+    side_by_side = last - first + 1 == len(scored)  # they rise
     return (values[:, first : last + 1] if side_by_side else values[:, list(scored)]).float()
 
 
-def _table(values: np.ndarray, at: Sequence[int], rest: float) -> Callable[[torch.device], torch.Tensor]:
-    """A value for each target 0..255: `values` of those in `at`, else `rest`. Copied to a device only once."""
-    table = np.full(256, rest, np.int64 if values.dtype.kind == "i" else np.float32)
+def _table(
+    values: np.ndarray, at: Sequence[int], rest: float, last: int = IGNORED
+) -> Callable[[torch.device], torch.Tensor]:
+    """A value for each target 0..last: `values` of those in `at`, else `rest`. Copied to a device only once."""
+    table = np.full(last + 1, rest, np.int64 if values.dtype.kind == "i" else np.float32)
     table[list(at)] = values
     return cache(torch.from_numpy(table).to)
 
@@ -82,11 +91,11 @@ def _look_up(table: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return table.index_select(0, targets.flatten()).reshape(targets.shape)
 
 
-def _part(name: str, loss: Loss, weights: np.ndarray, masks: bool) -> LossFunction:
+def _part(name: str, loss: Loss, weights: np.ndarray, masks: bool, ignored: int) -> LossFunction:
     if name in ("cross_entropy", "focal"):
-        by_target = _table(weights, range(len(weights)), 0.0)
+        by_target = _table(weights, range(len(weights)), 0.0, ignored)
         gamma = loss.gamma if name == "focal" else 0.0
-        return lambda logits, targets: _focal(logits, targets, by_target, gamma, loss.label_smoothing)
+        return lambda logits, targets: _focal(logits, targets, by_target, gamma, loss.label_smoothing, ignored)
     if not masks:
         raise UserError(f"loss {name} is for masks; for labels use cross_entropy or focal")
     return _lovasz if name == "lovasz" else DiceLoss("multiclass", ignore_index=IGNORED)
@@ -98,10 +107,11 @@ def _focal(
     weights: Callable[[torch.device], torch.Tensor],
     gamma: float,
     smoothing: float,
+    ignored: int,
 ) -> torch.Tensor:
     """Focal loss over the softmax (Lin et al. 2017); gamma 0 is cross-entropy. A weighted mean."""
     logs = F.log_softmax(logits, 1)
-    loss = wrong = F.nll_loss(logs, targets, reduction="none", ignore_index=IGNORED)
+    loss = wrong = F.nll_loss(logs, targets, reduction="none", ignore_index=ignored)
     if smoothing:
         loss = (1 - smoothing) * wrong - smoothing * logs.mean(1)
     if gamma:

@@ -21,7 +21,8 @@ from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
-from toolkit.task import IGNORED, Output
+from toolkit.task import IGNORED, Output, Rgb
+from toolkit.top_k import TopK
 from toolkit.training.batches import PSEUDO, gather, generator, seed_of
 from toolkit.training.task_losses import sureness
 
@@ -49,9 +50,10 @@ class Teacher:
         recipe: Recipe,
         fold: int,
         device: torch.device,
+        rgb: Rgb = (),
         outputs: Sequence[Output] = (),
     ) -> None:
-        self.outputs = outputs
+        self.rgb, self.outputs = rgb, outputs
         self.images, self.stored = dataset.test_images, open_probabilities(taught)
         self.recipe, self.fold, self.device = recipe, fold, device
         self.augment = replace(recipe.augment, copy_paste=0.0)
@@ -63,13 +65,14 @@ class Teacher:
         rng = generator(PSEUDO, self.recipe.seed, self.fold, epoch, step)
         rows = rng.integers(len(self.images), size=self.size)
         images = gather(self.images, rows).to(self.device).permute(0, 3, 1, 2)
-        predicted = torch.from_numpy(probabilities(gather(self.stored, rows).numpy())).to(self.device)
+        stored = self.stored[rows] if isinstance(self.stored, TopK) else gather(self.stored, rows).numpy()
+        predicted = torch.from_numpy(probabilities(stored)).to(self.device)
         # what is moved with the images is where each pixel came from, so that soft labels are never interpolated
         shape = predicted.shape[:1] + predicted.shape[2:]
         size = shape[1:].numel()
         places = torch.arange(size, dtype=torch.int32, device=self.device).reshape(shape[1:]).expand(shape)
         seed = seed_of(PSEUDO, self.recipe.seed, self.fold, epoch, step, 1)
-        images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed)
+        images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed, self.rgb)
         # only now, as a warp takes numbers below 2 ** 24, which the places of a whole batch may exceed
         first_places = torch.arange(0, shape.numel(), size, dtype=torch.int32, device=self.device)
         places = places + first_places.reshape(-1, *(1,) * (places.ndim - 1)) * (places > OUTSIDE)

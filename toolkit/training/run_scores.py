@@ -41,8 +41,8 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
     new = read_manifest(folder) != before
     if (metrics.get("matched") or {}).get("match") != found.hash:
         score = store_matched(run, found, predict_matched(run, found, device))
-        channels = run.labelled.images.shape[3]
-        how = found.words(channels) if new else f"on {len(found.rows):,} images that look like them"
+        rgb = run.labelled.competition.rgb
+        how = found.words(rgb) if new else f"on {len(found.rows):,} images that look like them"
         add("matched", "test-matched", score, how)
 
 

@@ -11,7 +11,7 @@ from toolkit.competition import load_competition
 from toolkit.metrics.tally import Tally, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
-from toolkit.probabilities import chunks, value_type, write_probabilities
+from toolkit.probabilities import chunks, no_values, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.decided import tally_within
@@ -40,7 +40,7 @@ def store_fold(job: FoldJob, result: FoldResult) -> None:
         shutil.rmtree(place.snapshots, ignore_errors=True)
 
 
-def _store_trained(place: RunFold, trained: Trained, kept: type, kind: str = "") -> None:
+def _store_trained(place: RunFold, trained: Trained, kept: np.dtype, kind: str = "") -> None:
     weights, oof = place.variant(kind) if kind else (place.weights, place.oof_path)
     write_probabilities(oof, [trained.probabilities], trained.probabilities.shape, kept)
     with atomic(weights) as partial:
@@ -87,7 +87,7 @@ def forget_variants(run: Run) -> None:
 def store_oof(run: Run) -> dict[str, Any]:
     """Merge the folds' predictions in the order of the data; the clean score."""
     kind = value_type(run.labelled.competition.task)
-    merged: np.ndarray = np.zeros(run.labelled.probability_shape(len(run.labelled.truth)), kind)
+    merged = no_values(run.labelled.probability_shape(len(run.labelled.truth)), kind)
     for fold in run.folds:
         merged[run.labelled.rows(fold.number)] = fold.oof
     return write_oof(run.oof_path, merged, run.labelled)
@@ -104,5 +104,5 @@ def store_test(run: Run, device_name: str) -> None:
             parts = [predict(network, images, scored, device, run.recipe.precision) for network in networks]
             yield np.mean(parts, axis=0)
 
-    kind = run.oof.dtype.type  # uint8 where that does not change the score
+    kind = run.oof.dtype  # uint8 where that does not change the score
     write_probabilities(run.test_path, averages(), labelled.probability_shape(len(labelled.test_images)), kind)

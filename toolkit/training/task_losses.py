@@ -14,7 +14,14 @@ from toolkit.data.targets import class_counts
 from toolkit.networks.outputs import Scale, is_softmax
 from toolkit.recipe import Loss
 from toolkit.task import IGNORED, MISSING, Grades, Heads, Labels, Numbers, Output, OverlappingMasks, Task
-from toolkit.training.losses import LossFunction, SoftLossFunction, build_loss, build_soft_loss, class_weights
+from toolkit.training.losses import (
+    LossFunction,
+    SoftLossFunction,
+    build_loss,
+    build_soft_loss,
+    class_weights,
+    ignored_of,
+)
 
 NEGATIVES, POSITIVES, MARGIN = 4.0, 1.0, 0.05  # of the asymmetric loss, as its authors have them
 TINY = 1e-6
@@ -56,11 +63,14 @@ def _of_heads(task: Heads, loss: Loss, targets: np.ndarray, scored: Sequence[int
     for number, (output, span) in enumerate(zip(task.outputs, task.spans, strict=True)):
         own = [at - span.start for at in scored if span.start <= at < span.stop]
         if own:
-            parts.append((number, output.weight, span, build_loss(loss, counts[span], own, masks=False)))
+            ignored = ignored_of(output.channels)
+            parts.append((number, output.weight, span, ignored, build_loss(loss, counts[span], own, masks=False)))
 
     def total(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        targets = torch.where(targets == MISSING, IGNORED, targets)
-        each = [weight * part(logits[:, span], targets[:, number]) for number, weight, span, part in parts]
+        each = []
+        for number, weight, span, ignored, part in parts:
+            wanted = torch.where(targets[:, number] == MISSING, ignored, targets[:, number])
+            each.append(weight * part(logits[:, span], wanted))
         return torch.stack(each).sum()
 
     return total

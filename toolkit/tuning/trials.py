@@ -62,7 +62,7 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
 def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
     labelled, place = run.labelled, resolve_device(device)
     competition, clean = labelled.competition, labelled.truth[rows]
-    images, masks = stressed(labelled.images[rows], clean if labelled.masks else None, SEED)
+    images, masks = stressed(labelled.images[rows], clean if labelled.masks else None, SEED, competition.rgb)
     network = run.network(number, place)
     values = predict(network, images, competition.scored, place, run.recipe.precision)
     truth, learnt_from = clean if masks is None else masks, (clean, run.fold(number).oof)

@@ -1,0 +1,121 @@
+"""The audit's page and lists of samples in files: what is shown has its name, and leads to its file."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import tiny
+from tests.auditing.test_duplicates import copy, texture
+from toolkit import Classification, ImageFiles, Project, Rules, Samples, UserError
+from toolkit.audit import add_options, audit
+from toolkit.auditing.page import MANY, SHOWN, class_table
+from toolkit.command_line import parser
+from toolkit.data.dataset import Dataset
+
+TASK = Classification(("red", "green"), (96, 96, 3))
+
+
+def load(folder: Path) -> Samples:
+    paths = sorted(folder.glob("train/*/*.png"))
+    labels = np.array([TASK.classes.index(path.parent.name) for path in paths])
+    return Samples(ImageFiles(paths), labels)
+
+
+competition = replace(
+    tiny.competition, name="filed", task=TASK, rules=Rules(pretrained=False), load=load, practice=None
+)
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """24 pictures in files; `green/ä 9.png` is a copy of `red/3.png`, and `green/x.png` is `red/4.png`."""
+    root = tmp_path_factory.mktemp("filed")
+    pictures = {f"{TASK.classes[seed % 2]}/{seed}.png": texture(seed) for seed in range(22)}
+    pictures["green/ä 9.png"] = copy(pictures["green/3.png"], 70, 0.95, False, cv2.BORDER_REFLECT_101)
+    pictures["red/x.png"] = pictures["red/4.png"]
+    for name, picture in pictures.items():
+        path = root / "raw" / "train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    project = tiny.project(root, competition, workers=1)
+    project = Project(competition, data=root / "raw", workspace=root / "work", progress=tiny.SILENT, workers=1)
+    project.audit()
+    return project
+
+
+def test_lists_and_tables_have_names(audited: Project) -> None:
+    listed, table = pd.read_csv(audited.workspace.cleaning), pd.read_parquet(audited.workspace.audit)
+    grouped = listed[listed["action"] == "group"]
+    assert set(grouped["name"]) == {"train/green/3.png", "train/green/ä 9.png", "train/red/4.png", "train/red/x.png"}
+    assert "exact copy: train/red/4.png, train/red/x.png" in set(grouped["reason"])
+    assert list(table.columns[:3]) == ["index", "name", "group"] and table["name"].is_unique
+    by_index = table.set_index("index")["name"]
+    assert (by_index[listed["index"]].to_numpy() == listed["name"]).all()
+
+
+def test_pictures_lead_to_their_files(audited: Project) -> None:
+    page = audited.workspace.page.read_text()
+    assert "<title>filed: audit</title>" in page and "What the classes look like" in page
+    assert '<a href="../../raw/train/green/%C3%A4%209.png">train/green/ä 9.png</a>' in page
+    for part in page.split('href="')[1:]:
+        address = part.partition('"')[0].replace("%C3%A4%20", "ä ")
+        assert address.startswith("#") or (audited.workspace.folder / address).exists(), address
+
+
+@pytest.mark.parametrize("text", ["train/green/3.png", "green/3.png", "3", "ä 9"])
+def test_a_sample_is_explained_by_its_name(audited: Project, text: str) -> None:
+    if text == "green/3.png":
+        with pytest.raises(
+            UserError, match=r"--explain green/3.png: no sample is called 'green/3.png'; names are such as"
+        ):
+            audited.explain(text)
+        return
+    why = audited.explain(text)
+    assert why.png.exists() and why.as_json()["name"] == why.name and why.told()[0].startswith(why.name)
+    expected = {"3": str(audited.labelled().names[3])}.get(text, text)
+    assert expected in why.name
+
+
+def test_folds_obey_lines_by_name_and_say_names(audited: Project) -> None:
+    cleaning = audited.workspace.cleaning
+    before = cleaning.read_text()
+    try:
+        cleaning.write_text("name,action,value\ntrain/red/8.png,drop,unscored\n")
+        split = audited.folds(2)
+        names = audited.labelled().names
+        assert names[split.fold == -1].tolist() == ["train/red/8.png"]
+        assert any(pair.leak for pair in split.pairs)
+        assert json.dumps([str(part) for part in split.told()]).count("train/green/3.png")
+    finally:
+        cleaning.write_text(before)
+
+
+def test_the_command_takes_a_name() -> None:
+    made = parser("audit", "")
+    add_options(made)
+    options = made.parse_args(["competitions/mars", "--explain", "a/b.png"])
+
+    class Asked:
+        def explain(self, sample: str) -> str:
+            return sample
+
+    assert audit(Asked(), options) == "a/b.png"  # type: ignore[arg-type]
+
+
+def test_of_very_many_classes_the_commonest_and_the_rarest_are_shown() -> None:
+    classes = MANY + 50
+    targets = np.repeat(np.arange(classes), np.arange(classes))
+    rows = np.arange(len(targets))
+    of = replace(tiny.competition, task=Classification(tuple(map(str, range(classes))), (8, 8, 3)))
+    data = Dataset(np.zeros((len(rows), 1, 1, 1), np.uint8), targets, rows, rows, np.zeros((0, 1, 1, 1), np.uint8))
+    table = class_table(of, data, np.ones(len(rows), bool))
+    assert len(table.rows) == 2 * SHOWN and table.rows[0][0] == str(classes - 1) and table.rows[-1][:2] == ["0", "0"]
+    assert table.note == (
+        f"The commonest and the rarest of {classes} classes, which have 74 images in the median, 1 of them one image "
+        "and 1 none."
+    )
