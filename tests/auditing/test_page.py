@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from toolkit.audit import add_options, audit
 from toolkit.auditing.page import MANY, SHOWN, class_table
 from toolkit.command_line import parser
 from toolkit.data.dataset import Dataset
+from toolkit.progress import SILENT
 
 TASK = Classification(("red", "green"), (96, 96, 3))
 
@@ -26,9 +28,7 @@ def load(folder: Path) -> Samples:
     return Samples(ImageFiles(paths), labels)
 
 
-competition = replace(
-    tiny.competition, name="filed", task=TASK, rules=Rules(pretrained=False), load=load, practice=None
-)
+competition = replace(tiny.competition, name="filed", task=TASK, rules=Rules(pretrained=False), load=load)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Project:
         path = root / "raw" / "train" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-    project = tiny.project(root, competition, workers=1)
-    project = Project(competition, data=root / "raw", workspace=root / "work", progress=tiny.SILENT, workers=1)
+    project = Project(competition, data=root / "raw", workspace=root / "work", progress=SILENT, workers=1)
     project.audit()
     return project
 
@@ -104,7 +103,9 @@ def test_the_command_takes_a_name() -> None:
         def explain(self, sample: str) -> str:
             return sample
 
-    assert audit(Asked(), options) == "a/b.png"  # type: ignore[arg-type]
+    asked: Any = Asked()
+    answer: Any = audit(asked, options)
+    assert answer == "a/b.png"
 
 
 def test_of_very_many_classes_the_commonest_and_the_rarest_are_shown() -> None:
