@@ -216,11 +216,10 @@ class Run(Predictions):
     def folds(self) -> list[RunFold]:
         return [self.fold(number) for number in range(self.labelled.folds)]
 
-    def oof_of(self, fold: int) -> "np.ndarray":
+    def oof_of(self, fold: int) -> Any:
         """What a fold predicts of its rows: its own file, or its part of all once a run of masks is complete."""
         place = self.fold(fold)
-        mine: Any = place.oof if place.oof_path.exists() else image_rows.Chosen(self.oof, self.labelled.rows(fold))
-        return mine  # type: ignore[no-any-return]
+        return place.oof if place.oof_path.exists() else image_rows.Chosen(self.oof, self.labelled.rows(fold))
 
     @property
     def history(self) -> list[list[dict[str, Any]]]:

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.auditing.test_duplicates import texture
 from toolkit.auditing.cleaning_proposal import groups_found, propose, too_many_to_drop
-from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, repeated_masks
+from toolkit.auditing.findings import LINKS, REPEATS, Findings, _one_scene, equal_pictures, repeated_masks
 from toolkit.auditing.label_errors import LabelErrors
 from toolkit.data.cleaning import leaves_the_score, was_suggested
 from toolkit.data.dataset import Dataset
@@ -77,6 +79,17 @@ def test_a_mask_is_plain_where_all_but_what_is_ignored_is_of_one_class() -> None
     masks = np.zeros((30, 8, 8), np.uint8)
     masks[:, :2] = IGNORED  # as beside a picture that doesn't fill its frame
     assert repeated_masks(masks, MASKS) == ()
+
+
+def test_pictures_of_one_scene_have_one_mask_by_right_but_those_under_one_drawing_have_not() -> None:
+    rng, scene = np.random.default_rng(0), texture(1, 96, 1)
+    noisy = [np.clip(scene * rng.uniform(0.7, 1.1) + rng.normal(0, 6, scene.shape), 0, 255) for _ in range(6)]
+    assert _one_scene(np.stack(noisy).astype(np.uint8), np.arange(6))
+    drawn = np.stack([texture(seed, 96, 1) for seed in range(6)])
+    for image in drawn:
+        cv2.circle(image, (48, 48), 30, 255, 6)
+        cv2.circle(image, (48, 48), 14, 0, 5)
+    assert not _one_scene(drawn, np.arange(6))
 
 
 def test_several_masks_that_repeat_have_a_reason_that_a_person_knows() -> None:

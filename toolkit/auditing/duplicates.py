@@ -199,6 +199,16 @@ def alignment(image: np.ndarray, other: np.ndarray, matrix: np.ndarray) -> float
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-9))
 
 
+def likeness(image: np.ndarray, other: np.ndarray) -> float:
+    """Rank correlation (Spearman) of the detail of two grey images (h, w) as they lie: of ranks, since one drawing
+    over different ground would make up most of any other.
+    """
+    from scipy.stats import spearmanr
+
+    everywhere = np.ones_like(image)
+    return float(np.nan_to_num(spearmanr(*(_detail(part, everywhere) for part in (image, other)))[0]))
+
+
 def _detail(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Values of what is larger than noise and compression, and smaller than a cell, where `inside` is 1."""
     weight = inside.astype(np.float32)
