@@ -50,7 +50,7 @@ def test_from_folds_to_the_report(metric: str, tmp_path: Path, monkeypatch: pyte
     clean = runs[0].metrics["clean"]
     if metric != "MAP":
         assert clean["classes"] == CLASSES and len(clean["by_class"]) == 30
-    assert runs[0].mistakes(5).shape == (5, 5) and all(runs[0].told())
+    assert len(runs[0].mistakes(5)) == 5 and all(runs[0].told())
     blend = project.ensemble(views=("none",))
     assert blend.labelled.competition.better(blend.score, 0 if metric != "log loss" else np.log(CLASSES))
     submission = project.submit()
