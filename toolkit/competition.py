@@ -172,10 +172,11 @@ class Competition:
         """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
         which a target is another; called before any time is spent.
         """
-        from toolkit.recipe import check_fits
+        from toolkit.recipe import check_fits, check_sizes
 
         self.rules.check(recipe)
         check_fits(recipe, self.task)
+        check_sizes(recipe.images, self.task, self.try_submission is not None)
         flip = recipe.augment.flip
         if self.symmetries is not None and FLIPS.index(flip) > FLIPS.index(self.symmetries):
             raise UserError(
