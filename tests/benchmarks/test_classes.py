@@ -38,7 +38,7 @@ def test_from_folds_to_the_report(metric: str, tmp_path: Path, monkeypatch: pyte
     split = project.folds(2)
     assert any("lie in one group" in str(line) for line in split.told())
     runs = [
-        project.train(stress="none" if seed else "auto", seed=seed, **{"schedule.epochs": 3, "batch_size": 64})
+        project.train(stress="none" if seed else "auto", seed=seed, schedule__epochs=3, batch_size=64)
         for seed in range(2)
     ]
     labelled = project.labelled()
