@@ -100,10 +100,7 @@ def run_length_masks(
     the images, or the images themselves. by, first: as of `from_run_lengths`. empty: what stands for an empty mask.
     UserError names the line; a row of no image of these is an error.
     """
-    table = read_table(path)
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, it has {', '.join(map(str, table))}")
+    table = read_table(path, columns)
     rows: dict[str, list[tuple[int, str, str]]] = {name: [] for name in names}
     alone = task.classes[-1]  # where no column says which
     for line, (name, *said, text) in enumerate(table[list(columns)].itertuples(index=False), start=2):
