@@ -13,7 +13,7 @@ test: .venv/installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	$(RUN) pytest
+	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --dist worksteal
 
 # made anew when what is to be installed has changed
 .venv/installed: setup.cfg pyproject.toml constraints.txt

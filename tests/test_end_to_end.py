@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,31 +72,31 @@ def test_every_command_in_order(competition: Competition, tmp_path: Path, capsys
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_run_does_it_all_and_the_same_command_again_ends_alike(tmp_path: Path) -> None:
-    arguments = typed("run", "mars", tmp_path, "--folds", "2", "--budget", "5m", "--json", *QUICK)
-    first, again = (
-        json.loads(subprocess.run(arguments, cwd=ROOT, capture_output=True, check=True, text=True).stdout)
-        for _ in range(2)
-    )
+def test_run_does_it_all_and_the_same_command_again_ends_alike(
+    mars: Competition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> dict[str, Any]:
+        told = ("--folds", "2", "--budget", "5m", "--json")
+        assert status("run", str(mars.folder), *shared(tmp_path), *told, *QUICK) == 0
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    first, again = run(), run()
     assert set(first) >= {"submission", "clean", "stress", "seconds", "leaderboard"}
     assert Path(first["submission"]).exists()
     for key in ("submission", "clean", "leaderboard"):
         assert first[key] == again[key]
 
 
-def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    def train(place: Path) -> list[str]:
-        # what is fastest is measured anew in each workspace, and may differ on a busy machine
-        return typed("train", "mars", place, "schedule.epochs=3", "batch_size=8", "precision=float32")
-
-    def prepare(place: Path) -> None:
-        for command, more in (("audit", ()), ("folds", ("--folds", "2"))):
-            subprocess.run(typed(command, "mars", place, *more), cwd=ROOT, check=True, capture_output=True)
-
+def test_a_killed_training_goes_on_to_the_same_bits(mars: Competition, tmp_path: Path) -> None:
+    # what is fastest is measured anew in each workspace, and may differ on a busy machine
+    recipe = ("schedule.epochs=3", "batch_size=8", "precision=float32")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    prepare(killed)
-    prepare(whole)
-    process = subprocess.Popen(train(killed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for command, more in (("audit", ()), ("folds", ("--folds", "2"))):
+        assert status(command, str(mars.folder), *shared(killed), *more) == 0
+    shutil.copytree(killed, whole)
+    train = typed("train", "mars", killed, *recipe)
+    process = subprocess.Popen(train, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     waited = time.monotonic() + 120
     while not list(killed.rglob("fold_0/state.pt")) and time.monotonic() < waited:
         time.sleep(0.01)
@@ -103,7 +104,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     process.wait()
     assert not list(killed.rglob("fold_0/manifest.json")), "the kill came too late to prove anything"
     for place in (killed, whole):
-        subprocess.run(train(place), cwd=ROOT, check=True, capture_output=True)
+        assert status("train", str(mars.folder), *shared(place), *recipe) == 0
     for name in ("oof.npy", "test.npy", "fold_0/weights.safetensors", "fold_1/weights.safetensors"):
         one, other = (next(place.rglob(f"train/*/{name}")).read_bytes() for place in (killed, whole))
         assert one == other, name

@@ -14,12 +14,22 @@ from tests.tiny import FIRST, Heard, competition, looking, make_job, prepare
 from toolkit import Labelled, Recipe, Run, UserError, override
 from toolkit.scoring.stress import SHARE
 from toolkit.store import read_json
-from toolkit.training.budget import CLOSING, Cost, measure_speed, run_cost, train_within, training_cost, trial_epochs
+from toolkit.training.budget import (
+    CLOSING,
+    Cost,
+    Speed,
+    measure_speed,
+    run_cost,
+    train_within,
+    training_cost,
+    trial_epochs,
+)
 from toolkit.training.cross_validation import prepare as prepare_jobs
 from toolkit.training.loop import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPES = tuple(competition.recipes.values())
+HEAD = 1 / 64  # seconds that a step of a head alone seems to take
 STEPS = 3 * (48 // 8)  # of the first recipe in an epoch of all folds
 Measured = Callable[[dict[str, float]], list[str]]
 
@@ -31,11 +41,12 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     def install(seconds: dict[str, float]) -> list[str]:
         asked: list[str] = []
 
-        def measure_speed(job: FoldJob) -> tuple[float, float]:
+        def measure_speed(job: FoldJob) -> Speed:
             asked.append(job.recipe.name)
-            return seconds[job.recipe.name], 0.0
+            return Speed(seconds[job.recipe.name], 0.0, HEAD if job.recipe.schedule.freeze else None)
 
         monkeypatch.setattr("toolkit.training.budget.measure_speed", measure_speed)
+        monkeypatch.setattr("toolkit.training.budget.quietest", lambda measure: measure())  # whatever else runs here
         return asked
 
     return install
@@ -65,20 +76,33 @@ def names(runs: list[Run]) -> list[str]:
 
 def test_speed_is_measured_without_leaving_a_trace(tmp_path: Path) -> None:
     job = make_job(tmp_path)
-    step, image = measure_speed(job)
-    assert step > 0 and image > 0 and not job.folder.exists()
+    speed = measure_speed(job)
+    assert speed.step > 0 and speed.image > 0 and speed.head is None and not job.folder.exists()
+
+
+def test_of_a_head_alone_no_step_of_the_network_is_measured(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    speed = measure_speed(make_job(tmp_path, "schedule.freeze=1", features=folder))
+    assert speed.step == 0 and speed.image > 0 and speed.head is not None and speed.head > 0
+    half = measure_speed(make_job(tmp_path, "schedule.freeze=0.5", features=folder))
+    assert half.step > 0 and half.head is not None and half.head > 0
+    assert measure_speed(make_job(tmp_path, "schedule.freeze=1")).head is None, "features aren't kept"
+    assert not folder.exists()
 
 
 def test_a_training_costs_its_steps_and_the_samples_that_are_looked_at_and_predicted(labelled: Labelled) -> None:
     _, jobs = prepare_jobs(labelled, FIRST)
-    assert training_cost(jobs, 10.0, 0.0, 0) == Cost(epoch=STEPS * 10, once=0)
-    assert training_cost(jobs, 0.0, 1.0, 18) == Cost(epoch=72, once=72 + 3 * 18 + 72)
+    assert training_cost(jobs, Speed(10, 0), 0) == Cost(epoch=STEPS * 10, once=0)
+    assert training_cost(jobs, Speed(0, 1), 18) == Cost(epoch=72, once=72 + 3 * 18 + 72)
     assert Cost(epoch=10, once=5, scores=6).epochs_within(40) == 2
+    _, jobs = prepare_jobs(labelled, override(FIRST, ["schedule.freeze=1"]))
+    alone = training_cost(jobs, Speed(0, 1, head=2), 18)
+    assert alone == Cost(epoch=STEPS * 2, once=18, freeze=1, head=STEPS * 2), "test images are asked for once"
 
 
-@given(st.floats(0, 1), st.floats(0, 300), st.sampled_from([0.0, 7.0]))
-def test_as_many_epochs_as_fit_and_no_more(freeze: float, seconds: float, once: float) -> None:
-    cost = Cost(epoch=5.0, once=once, freeze=freeze)
+@given(st.floats(0, 1), st.floats(0, 300), st.sampled_from([0.0, 7.0]), st.sampled_from([0.01, 1.0, 6.0]))
+def test_as_many_epochs_as_fit_and_no_more(freeze: float, seconds: float, once: float, head: float) -> None:
+    cost = Cost(epoch=5.0, once=once, freeze=freeze, head=head)
     epochs = cost.epochs_within(seconds)
     assert epochs == 0 or cost.of(epochs) <= seconds
     assert cost.of(epochs + 1) > seconds
@@ -92,8 +116,9 @@ def test_what_comes_with_a_training_costs_its_time_too(labelled: Labelled, measu
 
     assert cost().epoch == STEPS and cost(stress="auto").epoch == STEPS * (1 + SHARE)
     half = cost("schedule.freeze=0.5")
-    assert [half.of(epochs) for epochs in (1, 2, 3, 4)] == [STEPS, STEPS, STEPS, 2 * STEPS], "on features made once"
-    assert cost("schedule.freeze=1").of(100) == STEPS
+    steps = [half.of(epochs) / STEPS for epochs in (1, 2, 3, 4)]
+    assert steps == [1, 1 + HEAD, 1 + 2 * HEAD, 2 + 2 * HEAD], "on features made once"
+    assert cost("schedule.freeze=1").of(100) == STEPS * 100 * HEAD
     assert cost().scores == 0 < cost(stress="full").scores
     taught = run_cost(replace(labelled, competition=looking), override(FIRST, ["pseudo.rounds=2"]), "none", "cpu")
     assert taught.epoch == STEPS * (1 + 2 / 0.5), "taught networks see more images"

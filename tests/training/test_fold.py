@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests import tiny, tiny_flipped
 from tests.tiny import FIRST, competition
@@ -146,6 +147,21 @@ def test_nothing_chosen_depends_on_the_validation_rows(overrides: tuple[str, ...
     if ours.averaged is not None and theirs.averaged is not None:
         assert same_weights(ours.averaged.weights, theirs.averaged.weights)
     assert (ours.averaged is not None) == (theirs.averaged is not None) == ("schedule.average=soup" in overrides)
+
+
+@pytest.mark.parametrize("average", ["schedule.ema=0.9", "schedule.ema=0", "schedule.patience=3"])
+def test_weights_are_predicted_with_statistics_that_fit_them(average: str, make_job: MakeJob) -> None:
+    """In a training of four steps the running ones are still half of what they began with."""
+    job = make_job("schedule.epochs=2", "batch_size=24", "optimizer.lr=0.03", average)
+    result, training = fit_fold(job), Training(job)
+    training.model.load_state_dict(result.main.weights)
+    convolution: nn.Module = training.model.body.get_submodule("backbone.0")
+    images = [training.batches[0, step][0] for step in range(training.batches.steps)]
+    with torch.no_grad():
+        inputs = [convolution(training.model._scaled(x)).transpose(0, 1).flatten(1) for x in images]
+    mean = torch.stack([x.mean(1) for x in inputs]).mean(0)
+    assert torch.allclose(result.main.weights["body.backbone.1.running_mean"], mean, atol=1e-4)
+    assert result.history[-1]["score"] is not None
 
 
 def test_the_mean_of_the_last_epochs_has_statistics_of_its_own(make_job: MakeJob) -> None:

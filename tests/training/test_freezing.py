@@ -1,5 +1,6 @@
 """Which end of a network is thawed first, and that what is frozen keeps all it has."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,6 +68,13 @@ def test_looking_for_the_order_changes_nothing(networks: dict[str, Network]) -> 
     assert modes == [module.training for module in network.modules()]
     assert same_weights(network.state_dict(), weights)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_network_of_one_size_is_shown_that_size() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 10, 5))
+    body = nn.Sequential(OrderedDict(backbone=backbone, head=nn.Linear(5, 2)))
+    network = Network(body, "backbone", (0.5,) * 3, (0.25,) * 3)
+    assert [len(layer) for layer in layers(network, (8, 12))] == [2, 2, 2]
 
 
 def test_a_network_without_a_backbone_is_one_layer() -> None:

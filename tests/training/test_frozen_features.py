@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.tiny import FIRST, build_model, load, practice
+from tests.tiny import FIRST, build_model, load, practice, prepare, train
 from tests.training import same
 from toolkit import Dataset, Network, Recipe, override
+from toolkit.networks.outputs import build_network
+from toolkit.networks.predict import predict
 from toolkit.networks.speed import Settings
 from toolkit.training.fold import FoldResult, fit_fold
-from toolkit.training.frozen_features import CHUNK, VERSIONS, frozen_features
+from toolkit.training.frozen_features import CHUNK, DRAWS, Features, frozen_features, images_source
 from toolkit.training.loop import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,27 +39,44 @@ def network() -> Network:
 
 
 def of(
-    network: Network, images: np.ndarray, folder: Path, recipe: Recipe = TURNED, settings: Settings = PLAIN
-) -> np.ndarray:
-    return frozen_features(network, images, recipe, settings, CPU, folder)
+    network: Network,
+    images: np.ndarray,
+    folder: Path,
+    recipe: Recipe = TURNED,
+    settings: Settings = PLAIN,
+    data: str = "data",
+) -> Features:
+    source = images_source(data, "images", recipe, images)
+    return frozen_features(network, images, source, recipe, settings, CPU, folder)
 
 
-def test_the_first_version_is_the_output_the_others_are_augmented(
+def test_plain_features_are_the_output_the_others_of_augmented_images(
     network: Network, dataset: Dataset, tmp_path: Path
 ) -> None:
     features = of(network, dataset.images, tmp_path / "features")
-    assert features.shape == (VERSIONS, CHUNK + 20, 8) and features.dtype == np.float16
+    assert features.plain.shape == (CHUNK + 20, 8) and features.plain.dtype == np.float32
+    assert features.augmented.shape == (DRAWS, CHUNK + 20, 8) and features.augmented.dtype == np.float16
     with torch.no_grad():
         wanted = network.eval().features(torch.from_numpy(dataset.images).permute(0, 3, 1, 2)).numpy()
-    assert np.allclose(features[0], wanted, rtol=1e-3, atol=1e-5)
-    assert (features[1:] != features[0]).any(2).mean() > 0.6
-    assert (features[1] != features[2]).any() and (features[2] != features[3]).any()
+    assert np.allclose(features.plain, wanted, rtol=1e-6, atol=1e-6)
+    assert (features.augmented != features.plain.astype(np.float16)).any(2).mean() > 0.6
+    assert (features.augmented[0] != features.augmented[1]).any()
+
+
+def test_a_row_is_drawn_in_each_of_its_versions() -> None:
+    versions = np.arange(4, dtype=np.float32)[:, None, None] + 10 * np.arange(90, dtype=np.float32)[:, None]
+    features = Features(versions[0], versions[1:].astype(np.float16))
+    rows = np.arange(90)[::-1]
+    drawn = features.drawn(rows, 7)
+    assert drawn.shape == (90, 1) and np.array_equal(drawn[:, 0] // 10, rows)
+    assert np.bincount(drawn[:, 0].astype(int) % 10, minlength=4).min() > 10
+    assert np.array_equal(drawn, features.drawn(rows, 7)) and not np.array_equal(drawn, features.drawn(rows, 8))
 
 
 def test_they_are_computed_once(
     network: Network, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = np.array(of(network, dataset.images, tmp_path / "features"))
+    first = of(network, dataset.images, tmp_path / "features")
 
     def refuse(network: Network, images: torch.Tensor) -> torch.Tensor:
         raise AssertionError("asked again")
@@ -64,25 +84,32 @@ def test_they_are_computed_once(
     monkeypatch.setattr(Network, "features", refuse)
     mixed = override(TURNED, ["augment.mixup=1", "augment.cutmix=1", "batch_size=4", "optimizer.lr=1", "name=other"])
     for recipe in (TURNED, mixed):
-        assert np.array_equal(of(network, dataset.images, tmp_path / "features", recipe), first)
+        again = of(network, dataset.images, tmp_path / "features", recipe)
+        assert np.array_equal(again.plain, first.plain) and np.array_equal(again.augmented, first.augmented)
     with torch.no_grad():
         network.get_parameter("body.head.1.weight").add_(1)
-    assert np.array_equal(of(network, dataset.images, tmp_path / "features"), first), "the head is no part of them"
-    assert len(list((tmp_path / "features").iterdir())) == 1
+    again = of(network, dataset.images, tmp_path / "features")
+    assert np.array_equal(again.plain, first.plain), "the head is no part of them"
+    assert len(list((tmp_path / "features").iterdir())) == 2
 
 
 def test_whatever_decides_on_them_names_another_file(network: Network, dataset: Dataset, tmp_path: Path) -> None:
     images = dataset.images[:8]
     folder = tmp_path / "features"
-    of(network, images, folder)
-    of(network, images[::-1], folder)
-    for more in ("augment.flip=none", "augment.rotate=31", "seed=1"):
-        of(network, images, folder, override(TURNED, [more]))
-    for settings in (Settings(precision="bfloat16"), Settings(channels_last=False)):
-        of(network, images, folder, settings=settings)
+
+    def files(*more: str, **given: Any) -> int:
+        of(network, images, folder, override(TURNED, more), **given)
+        return len(list(folder.iterdir()))
+
+    assert files() == 2
+    assert files(data="other") == 4
+    assert [files(more) for more in ("augment.flip=none", "augment.rotate=31", "seed=1")] == [5, 6, 7], "augmented"
+    assert files(settings=Settings(precision="bfloat16")) == 8
+    assert files(settings=Settings(channels_last=False)) == 9
+    assert files("precision=bfloat16", settings=Settings(precision="bfloat16")) == 10, "plain"
+    assert files("images.size=16") == 12
     network.get_buffer("body.backbone.1.running_mean").add_(1)
-    of(network, images, folder)
-    assert len(list(folder.iterdir())) == 8
+    assert files() == 14
 
 
 @pytest.fixture
@@ -119,13 +146,52 @@ def test_the_head_sees_several_versions_and_the_network_rests(
     forward = Network.forward
 
     def watched(network: Network, images: torch.Tensor) -> torch.Tensor:
-        seen.append(network.training)
+        if images.any():  # else it is asked for the order of its layers
+            seen.append(network.training)
         return forward(network, images)
 
     monkeypatch.setattr(Network, "forward", watched)
     turned = fit("features")
-    assert seen and not any(seen), "only for predictions"
+    assert not seen, "not even for predictions"
     assert difference(turned, fit("features", "augment.rotate=0", "augment.flip=none")) > 0
     seen.clear()
     fit("features", "schedule.freeze=0.5")
     assert sum(seen) == 2 * (48 // FIRST.batch_size)
+
+
+@pytest.mark.parametrize("head", ["schedule.freeze=1", "schedule.patience=2"])
+def test_values_from_features_are_those_of_the_whole_network(
+    head: str, make_job: Callable[..., FoldJob], tmp_path: Path
+) -> None:
+    job = make_job("schedule.freeze=1", "augment.rotate=30", "schedule.epochs=6", head, features=tmp_path / "features")
+    result, (competition, dataset) = fit_fold(job), job.open()
+    network = build_network(competition, job.recipe)
+    network.load_state_dict(result.main.weights)
+    wanted = predict(network, dataset.images[job.valid_rows], competition.scored, CPU, "auto")
+    assert np.allclose(result.main.probabilities, wanted, rtol=0, atol=1e-6)
+
+
+def test_a_run_of_a_head_predicts_test_images_from_features_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path)
+    asked: list[int] = []
+    features, forward = Network.features, Network.forward
+
+    def counted(network: Network, images: torch.Tensor) -> torch.Tensor:
+        asked.append(len(images))
+        return features(network, images)
+
+    def refuse(network: Network, images: torch.Tensor) -> torch.Tensor:
+        assert not images.any(), "of the order of its layers alone"
+        return forward(network, images)
+
+    monkeypatch.setattr(Network, "features", counted)
+    monkeypatch.setattr(Network, "forward", refuse)
+    run = train(tmp_path, "schedule.freeze=1", stress="none")
+    labelled = run.labelled
+    backbones = run.labelled.folds  # drawn at random, and so each fold's own
+    assert sum(asked) == backbones * ((1 + DRAWS) * len(labelled.images) + len(labelled.test_images))
+    monkeypatch.setattr(Network, "forward", forward)
+    each = [predict(one, labelled.test_images, (0, 1, 2), CPU, "float32") for one in run.networks(CPU)]
+    assert run.test is not None and np.allclose(run.test, np.mean(each, axis=0), atol=5e-4)

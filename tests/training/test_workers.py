@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from multiprocessing import active_children, get_context
@@ -208,6 +208,15 @@ def test_a_fault_of_the_program_is_not_hidden(make_job: MakeJob) -> None:
         answers(divide, [make_job(), make_job(fold=1)], "cpu,cpu")
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C reaches the test, also where a shell started the tests in the background: it makes them deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_while_processes_are_started_leaves_none(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     def pipe(context: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
@@ -220,6 +229,7 @@ def test_ctrl_c_while_processes_are_started_leaves_none(make_job: MakeJob, monke
     assert not left()
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("device", ["cpu,cpu", "cpu+cpu"])
 def test_what_ctrl_c_stopped_goes_on_to_the_same_bits(device: str, make_job: MakeJob, tmp_path: Path) -> None:
     interrupted: list[int] = []

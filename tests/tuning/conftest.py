@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from toolkit.training.budget import Speed
+
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,6 +18,6 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let a training step seem to take so many seconds."""
 
     def install(seconds: float) -> None:
-        monkeypatch.setattr("toolkit.training.budget.measure_speed", lambda job: (seconds, 0.0))
+        monkeypatch.setattr("toolkit.training.budget.measure_speed", lambda job: Speed(seconds, 0.0))
 
     return install

@@ -79,7 +79,10 @@ def open_files(folder: Path, raw: Path | None = None) -> dict[str, ImageFiles]:
     """
     manifest = read_manifest(folder)
     if manifest is None or "parts" not in manifest:
-        raise UserError(f"the images in {folder} were given as arrays of one size, and there is no other")
+        raise UserError(
+            f"the images in {folder} were given as arrays of one size, and there is no other: leave images.size=0 and "
+            "images.fit=letterbox; model.input_scale resizes inside the network"
+        )
     raw = Path(manifest["raw"]) if raw is None else raw
     table = pd.read_parquet(folder / TABLE)
     made = {}

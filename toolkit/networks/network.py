@@ -19,7 +19,7 @@ from toolkit.errors import UserError
 from toolkit.networks.outputs import build_network
 from toolkit.networks.pretrained import from_hub, pretrained_backbone
 from toolkit.recipe import Model, Recipe
-from toolkit.task import Output
+from toolkit.task import Output, Task
 
 
 class Network(nn.Module):
@@ -72,6 +72,17 @@ class Network(nn.Module):
 
     def _input_side(self, side: int) -> int:
         return max(1, round(side * self.input_scale / self.stride)) * self.stride
+
+
+def head_of(network: nn.Module, task: Task) -> nn.Module | None:
+    """From a backbone's features to what the network says; None of masks, and where the body is more than both."""
+    body = getattr(network, "body", None)
+    if task.masks or not isinstance(network, Network) or not isinstance(body, nn.Sequential):
+        return None
+    if [name for name, _ in body.named_children()] != [network.backbone, "head"]:
+        return None
+    head = body.get_submodule("head")
+    return head if network.scale is None else nn.Sequential(head, network.scale)
 
 
 @contextmanager

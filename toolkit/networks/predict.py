@@ -1,6 +1,6 @@
 """What a network predicts of images, batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,32 +9,65 @@ from torch import nn
 
 from toolkit.data.image_rows import ImageRows, picked
 from toolkit.networks.devices import autocast
-from toolkit.networks.outputs import values_of
+from toolkit.networks.outputs import resized, values_of
 from toolkit.probabilities import as_stored
 from toolkit.top_k import TopK
 
+BATCH = 128  # images at a time,
+PIXELS = 256 * 256  # as long as an image has no more pixels
 
-@torch.inference_mode()
+
 def predict(
     model: nn.Module,
     images: ImageRows,
     scored: Sequence[int],
     device: torch.device,
     precision: str,
-    batch: int = 128,
+    batch: int = BATCH,
     kept: np.dtype | None = None,
 ) -> np.ndarray:
     """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
-    aren't scored, or numbers in their own units. kept: the type that they are stored in, as they are then where
-    classes are many.
+    aren't scored, or numbers in their own units. Masks have the task's size, whatever that of the images. batch:
+    images in a forward pass, fewer where they are large (`at_once`). kept: the type that they are stored in, as they
+    are then where classes are many.
     """
+    inputs = batches(images, at_once(images, batch), device)
+    return _values(model, model, inputs, scored, device, precision, kept)
+
+
+def predict_features(
+    model: nn.Module,
+    head: nn.Module,
+    features: np.ndarray,
+    scored: Sequence[int],
+    device: torch.device,
+    precision: str,
+    kept: np.dtype | None = None,
+) -> np.ndarray:
+    """The same values of float32 features (N, F), which the backbone gave; head: the model's, see `head_of`."""
+    parts = (torch.from_numpy(np.array(features[at : at + BATCH])).to(device) for at in range(0, len(features), BATCH))
+    return _values(model, head, parts, scored, device, precision, kept)
+
+
+@torch.inference_mode()
+def _values(
+    model: nn.Module,
+    called: nn.Module,
+    inputs: Iterable[torch.Tensor],
+    scored: Sequence[int],
+    device: torch.device,
+    precision: str,
+    kept: np.dtype | None,
+) -> np.ndarray:
     model.eval()
     outputs: Any = getattr(model, "outputs", ())
+    size = getattr(model, "mask_size", None)
     parts = []
-    for x in batches(images, batch, device):
+    for x in inputs:
         with autocast(device, precision):
-            logits = model(x).float()
-        parts.append(of_kind(values_of(logits, outputs, scored).cpu().numpy(), kept))
+            logits = called(x).float()
+        values = resized(values_of(logits, outputs, scored), size)
+        parts.append(of_kind(values.cpu().numpy(), kept))
     return joined_parts(parts)
 
 
@@ -46,10 +79,15 @@ def of_kind(part: np.ndarray, kept: np.dtype | None) -> np.ndarray:
 def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Values (N, channels, ...) of batches, one after the other."""
     if isinstance(parts[0], TopK):
-        joined: Any = TopK(np.concatenate([part.records for part in parts]))  # type: ignore[attr-defined]
+        joined: Any = TopK(np.concatenate([part.records for part in parts]))
         found: np.ndarray = joined
         return found
     return np.concatenate(parts)
+
+
+def at_once(images: ImageRows, most: int) -> int:
+    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take."""
+    return max(1, min(most, most * PIXELS // (images.shape[1] * images.shape[2])))
 
 
 def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torch.Tensor]:

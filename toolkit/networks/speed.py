@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -21,9 +21,12 @@ import torch
 import torch.nn.functional as F
 
 from toolkit.competition import Competition
+from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
+from toolkit.networks.contention import BUSY, TRIES, contention
 from toolkit.networks.devices import autocast
 from toolkit.networks.fast_convolution import faster_products, use_products
+from toolkit.networks.network import head_of
 from toolkit.networks.outputs import build_network, check_channels
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json, read_json, write_json
@@ -32,7 +35,7 @@ SMALL = 8  # images of the first try
 GIVE_UP = 1.5  # a setting that is slower than the best by this on few images is not tried further
 GAIN = 0.97  # and it must take at most this share of the best one's time on whole batches
 MALLOC = {-4: 0, -1: 2**31 - 1}  # malloc.h: M_MMAP_MAX, no block of its own; M_TRIM_THRESHOLD, 2 GiB may lie idle
-MEASURED = 2  # the version of what is measured: older measurements are not read
+MEASURED = 3  # the version of what is measured: older measurements are not read
 COMPILE_FROM = 1800.0  # seconds of training from which compiling, about a minute a network, can pay back
 
 
@@ -77,21 +80,32 @@ def keep_freed_memory() -> None:
 def fastest(
     competition: Competition, recipe: Recipe, device: torch.device, remembered: Path, steps: int = 0
 ) -> Settings:
-    """The settings for this machine, network and batch size, from the file `remembered` or measured now.
+    """The settings for this machine, network, image and batch size, from the file `remembered` or measured now.
 
-    A recipe with a precision other than `auto` is not measured. steps: of the whole training; compiling is tried
-    where it can pay back within them.
+    A recipe with a precision other than `auto` is not measured. What was measured while the machine had other work to
+    do is measured again the next time. Where a head alone is trained, on stored features, what counts is how fast
+    those are computed. steps: of the whole training; compiling is tried where it can pay back within them.
     """
     if recipe.precision != "auto":
         return Settings(precision=recipe.precision)
-    key = hash_json([MEASURED, machine(device), asdict(recipe.model), recipe.batch_size, competition.name])
+    shape = image_shape(recipe.images, competition.task)
+    key = hash_json(
+        [MEASURED, machine(device), asdict(recipe.model), recipe.batch_size, shape, competition.name]
+        + ["head"] * (recipe.schedule.freeze == 1)
+    )
     known = _read(remembered).get(key)
-    if known is None:
+    if known is None or (known["waited"] > BUSY and known["tries"] < TRIES):
         with torch.random.fork_rng(devices=[]):
+            network = build_network(competition, recipe)
             # it may lack its weights, or be for other images: better known before a minute of measuring
-            check_channels(build_network(competition, recipe), competition, torch.device("cpu"))
-        known = {"settings": asdict(_measure(competition, recipe, device))}
+            check_channels(network, recipe, competition.task, torch.device("cpu"))
+        forward = recipe.schedule.freeze == 1 and head_of(network, competition.task) is not None
+        with contention() as waited:
+            found = asdict(_measure(competition, recipe, device, forward))
         _give_back_memory()
+        made: dict[str, Any] = {"settings": found, "waited": waited.share}
+        quieter = made if known is None else min(known, made, key=lambda each: float(each["waited"]))
+        known = quieter | {"tries": 1 + (0 if known is None else known["tries"])}
         _remember(remembered, key, known | {"machine": machine(device), "model": recipe.model.name})
     settings = Settings(**known["settings"])
     assert settings.seconds is not None
@@ -141,15 +155,15 @@ def _processor() -> str:
     )
 
 
-def _measure(competition: Competition, recipe: Recipe, device: torch.device) -> Settings:
+def _measure(competition: Competition, recipe: Recipe, device: torch.device, forward: bool = False) -> Settings:
     keep_freed_memory()
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # the weights don't matter here
     half = "bfloat16" if device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     plain = Settings(channels_last=False)
     candidates = [Settings(), Settings(precision=half), Settings(precision=half, channels_last=False)]
-    micro = largest_batch(competition, bare, device, plain)
+    micro = None if forward else largest_batch(competition, bare, device, plain)
     with torch.random.fork_rng(devices=[]):  # random weights are drawn, and nobody's draws may depend on that
-        small = Race(competition, bare, device, min(SMALL, recipe.batch_size))
+        small = Race(competition, bare, device, min(SMALL, recipe.batch_size), forward)
         best = small.time(plain)
         promising = []
         for candidate in candidates:
@@ -157,10 +171,10 @@ def _measure(competition: Competition, recipe: Recipe, device: torch.device) -> 
             best = min(best, took)
             if took < GIVE_UP * best:
                 promising.append(candidate)
-        whole = Race(competition, bare, device, micro or recipe.batch_size)
+        whole = Race(competition, bare, device, micro or recipe.batch_size, forward)
         times = {settings: whole.time(settings) for settings in (plain, *promising)}
         chosen = min(times, key=lambda settings: times[settings] / (1 if settings == plain else GAIN))
-        if device.type == "cpu":
+        if device.type == "cpu" and not forward:
             faster = replace(chosen, products=whole.products(chosen))
             if faster != chosen and (took := whole.time(faster)) < times[chosen]:
                 chosen = faster
@@ -183,11 +197,13 @@ def _measure_compiled(
 
 
 class Race:
-    """The same few steps of training under several settings."""
+    """The same few steps of training under several settings; forward: a backbone's features of a batch alone."""
 
-    def __init__(self, competition: Competition, recipe: Recipe, device: torch.device, images: int) -> None:
-        self.competition, self.recipe, self.device = competition, recipe, device
-        height, width, channels = competition.task.image_shape
+    def __init__(
+        self, competition: Competition, recipe: Recipe, device: torch.device, images: int, forward: bool = False
+    ) -> None:
+        self.competition, self.recipe, self.device, self.forward = competition, recipe, device, forward
+        height, width, channels = image_shape(recipe.images, competition.task)
         self.images = torch.randint(0, 256, (images, channels, height, width), dtype=torch.uint8).to(device)
 
     def time(self, settings: Settings, limit: float = float("inf")) -> float:
@@ -218,6 +234,8 @@ class Race:
 
     def step(self, settings: Settings) -> Callable[[], None]:
         network, images = self._network(settings)
+        if self.forward:
+            return partial(self._features, network.eval(), images, settings.precision)
         if settings.compiled:
             network.compile(dynamic=False)
         optimizer = torch.optim.AdamW(network.parameters(), fused=True)
@@ -231,6 +249,11 @@ class Race:
             optimizer.step()
 
         return once
+
+    @torch.no_grad()
+    def _features(self, network: Any, images: torch.Tensor, precision: str) -> None:
+        with autocast(self.device, precision):
+            network.features(images)
 
 
 def step_seconds(step: Callable[[], None], device: torch.device) -> float:

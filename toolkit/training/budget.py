@@ -2,16 +2,20 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from toolkit.data.labelled import Labelled
+from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
-from toolkit.networks.predict import predict
+from toolkit.networks.contention import quietest
+from toolkit.networks.growth import LEAST, pixels
+from toolkit.networks.predict import BATCH, batches, predict
 from toolkit.outcome import duration
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, Schedule, from_dict, to_dict, with_epochs
@@ -19,6 +23,7 @@ from toolkit.runs import Run
 from toolkit.scoring.matched_to_test import MOST
 from toolkit.scoring.stress import suite_seconds
 from toolkit.store import read_json, write_json
+from toolkit.training.batches import Batch
 from toolkit.training.cross_validation import prepare, stress_factor, train
 from toolkit.training.fold import WATCHED
 from toolkit.training.freezing import frozen_epochs
@@ -28,79 +33,122 @@ from toolkit.training.workers import turns
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
 CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
-HEAD = 0.01  # of an epoch's time is taken by one of the head alone
+WHOLE = (256, 256)  # sides of an image, where nobody says
 WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a training here: `epoch` of all folds, `once` however many epochs, `scores` kept back for the
-    test-matched score and, if that is asked for, the whole suite of corruptions. `freeze`: the share of the epochs
-    that are trained on features that are computed once, and cost next to nothing.
+    """Seconds of a training here: `epoch` of all folds, `head` of all folds where the head alone is trained, on stored
+    features; `once` however many epochs, `scores` kept back for the test-matched score and, if that is asked for, the
+    whole suite of corruptions. `freeze`: the share of the epochs that are trained on features; `grow`: of those in
+    which images grow to sides of `whole` pixels.
     """
 
     epoch: float
     once: float
     scores: float = 0.0
     freeze: float = 0.0
+    head: float = 0.0
+    grow: float = 0.0
+    whole: tuple[int, int] = WHOLE
 
     def of(self, epochs: int) -> float:
         frozen = frozen_epochs(Schedule(epochs=epochs, freeze=self.freeze))
-        return self.once + self.scores + self.epoch * max(epochs - frozen, HEAD * epochs)
+        trained = pixels(self.grow, self.whole, epochs, frozen)
+        return self.once + self.scores + self.epoch * trained + self.head * frozen
 
     def epochs_within(self, seconds: float) -> int:
-        whole = (seconds - self.once - self.scores) / self.epoch
-        most = int((whole + 1) / max(1 - self.freeze, HEAD)) + 1
+        share = (1 - self.freeze) * self.epoch + self.freeze * self.head  # of an epoch, in the long run
+        most = int((seconds - self.once - self.scores + self.epoch) / share / (LEAST if self.grow else 1)) + 1
         return bisect_right(range(1, most + 1), seconds, key=self.of)
 
 
-def measure_speed(job: FoldJob, steps: int = 4) -> tuple[float, float]:
-    """Seconds a training step and seconds a predicted image, on this machine, after a warm-up."""
-    training = Training(job)
-    training.thaw(job.recipe.schedule.epochs - 1)
-    took = []
-    for step in range(steps + 1):
-        begun = time.time()
-        # as the last of an epoch, after which weights are updated; a GPU has to finish it
-        float(training.step(*training.batches[(0, step % training.batches.steps)], training.batches.steps - 1))
-        took.append(time.time() - begun)
-    images = training.dataset.images[job.valid_rows[:128]]
+@dataclass(frozen=True)
+class Speed:
+    """Seconds here: of a training step of the whole network, 0 where the head alone is trained; of a predicted image;
+    and of a step of the head on stored features, None where there is none.
+    """
+
+    step: float
+    image: float
+    head: float | None = None
+
+
+def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
+    """After a warm-up. Where the head alone is trained, no step of the whole network is made."""
+    training, schedule = Training(job), job.recipe.schedule
+    made, device = training.batches, training.device
+    last = made.steps - 1  # of an epoch, after which weights are updated
+
+    def seconds(batch: Callable[[int], Batch], head_only: bool) -> float:
+        took = []
+        for step in range(steps + 1):
+            begun = time.time()
+            float(training.step(*batch(step % made.steps), last, head_only))  # a GPU has to finish it
+            took.append(time.time() - begun)
+        return float(np.mean(took[1:]))
+
+    images = training.dataset.images[job.valid_rows[:BATCH]]
+    whole, head = 0.0, None
+    if schedule.freeze and training.keeps_features:
+        with torch.no_grad():
+            (one,) = training.model.eval().features(next(batches(images, 1, device)))
+        training.thaw(0)
+
+        def of_features(step: int) -> Batch:
+            targets = torch.from_numpy(training.dataset.targets[made.chosen(0, step)]).to(device)
+            return torch.randn(len(targets), len(one)).to(device), targets
+
+        head = seconds(of_features, True)
+    if head is None or schedule.freeze < 1:
+        training.thaw(schedule.epochs - 1)
+        whole = seconds(lambda step: made.batch(0, step, whole=True), False)
     for _ in range(2):  # the first warms up
         begun = time.time()
-        predict(training.model, images, training.competition.scored, training.device, job.recipe.precision)
-    return float(np.mean(took[1:])), (time.time() - begun) / len(images)
+        predict(training.model, images, training.competition.scored, device, job.recipe.precision)
+    return Speed(whole, (time.time() - begun) / len(images), head)
 
 
-def training_cost(jobs: Sequence[FoldJob], step: float, image: float, test_images: int) -> Cost:
-    """What the folds alone cost; step, image: seconds as measured.
+def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole: tuple[int, int] = WHOLE) -> Cost:
+    """What the folds alone cost, of images with sides of `whole` pixels.
 
     A fold over several devices is counted as if it had one: what they gain isn't measured.
     """
     steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
+    side_by_side = turns(jobs[0].device, len(jobs)) / len(jobs)
+    freeze = 0.0 if speed.head is None else jobs[0].recipe.schedule.freeze
+    head = steps * (speed.head or 0.0) * side_by_side
+    if freeze == 1:  # from features, those of the test images are asked for once
+        return Cost(head, test_images * speed.image, freeze=freeze, head=head)
     watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
-    epoch = (steps * step + watched * image) * turns(jobs[0].device, len(jobs)) / len(jobs)
+    epoch = (steps * speed.step + watched * speed.image) * side_by_side
     predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
-    return Cost(epoch, predicted * image)
+    grow = jobs[0].recipe.images.grow
+    return Cost(epoch, predicted * speed.image, freeze=freeze, head=head, grow=grow, whole=whole)
 
 
-def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Cost:
+def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str, progress: Progress = SILENT) -> Cost:
     """What a run with all its scores costs, at the speed that is measured now."""
-    _, jobs = prepare(labelled, recipe, device)
-    step, image = measure_speed(jobs[0])
+    whole = image_shape(recipe.images, labelled.competition.task)[:2]
+    _, jobs = prepare(labelled, recipe, device, progress)
+    speed = quietest(lambda: measure_speed(jobs[0]))
+    image = speed.image
     predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
-    cost = training_cost(jobs, step, image, predicted)
-    epoch, once, taught = cost.epoch, cost.once, recipe.pseudo.rounds
-    epoch *= 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
-    once *= 1 + taught
-    freeze = 0.0 if labelled.masks else recipe.schedule.freeze
-    if freeze:
+    cost = training_cost(jobs, speed, predicted, whole)
+    taught, longer = recipe.pseudo.rounds, stress_factor(stress)
+    once = cost.once * (1 + taught)
+    if cost.freeze:
         once += VERSIONS * len(labelled.images) * image
     samples = int(labelled.inside.sum())
     matched = stress != "none" and labelled.may_look_at_test_images
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
-        scores += suite_seconds(labelled.images, samples, image, labelled.competition.rgb)
-    return Cost(epoch * stress_factor(stress), once, scores, freeze)
+        scores += suite_seconds(jobs[0].open()[1].images, samples, image, labelled.competition.rgb)
+    more = 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
+    return replace(
+        cost, epoch=cost.epoch * more * longer, once=once, scores=scores, head=cost.head * (1 + taught) * longer
+    )
 
 
 def train_within(
@@ -186,7 +234,7 @@ class _Plan:
             self._skip(recipe, "too little time is left")
             return None
         try:
-            cost = run_cost(self.labelled, recipe, self.stress, self.device)
+            cost = run_cost(self.labelled, recipe, self.stress, self.device, self.progress)
         except UserError as error:
             if not further:
                 raise
@@ -223,8 +271,11 @@ class _Plan:
         )
 
 
-def trial_epochs(labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto") -> tuple[int, Cost]:
+def trial_epochs(
+    labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto", progress: Progress = SILENT
+) -> tuple[int, Cost]:
     """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
-    _, jobs = prepare(labelled, recipe, device)
-    cost = training_cost(jobs, *measure_speed(jobs[0]), 0)
+    _, jobs = prepare(labelled, recipe, device, progress)
+    whole = image_shape(recipe.images, labelled.competition.task)[:2]
+    cost = training_cost(jobs, quietest(lambda: measure_speed(jobs[0])), 0, whole)
     return cost.epochs_within(seconds), cost

@@ -97,7 +97,7 @@ def parts(samples: int, most: int) -> list[slice]:
 
 def common_norm(model: nn.Module, device: torch.device) -> nn.Module:
     """`model` with batch norm over the parts of all processes. On CPUs each keeps to its own part: PyTorch's needs
-    GPUs; the statistics for prediction are then the first process's."""
+    GPUs."""
     return convert_sync_batchnorm(model) if size() > 1 and device.type == "cuda" else model
 
 

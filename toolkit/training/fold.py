@@ -93,11 +93,13 @@ def fit_fold(
         trained = time.time() - begun
         score = None
         if schedule.patience:
-            score = distributed.first(lambda: training.score(training.stop_rows))
+            weights = training.current()  # by all processes, as statistics of batch norm may be common
+            score = distributed.first(lambda: training.score(training.stop_rows, weights))  # noqa: B023
             if sign * score > best:
-                best, best_epoch, best_weights = sign * score, epoch, training.current()
+                best, best_epoch, best_weights = sign * score, epoch, weights
         elif (epoch + 1) % max(1, schedule.epochs // LOOKS) == 0 or epoch + 1 == schedule.epochs:
-            score = distributed.first(lambda: training.score(watched))
+            weights = training.current()
+            score = distributed.first(lambda: training.score(watched, weights))  # noqa: B023
         if score is not None and np.isnan(score):  # the metric isn't defined there, as AUC of one class
             score = None
         line = {"loss": loss, "score": score, "lr": training.lr}
@@ -110,6 +112,7 @@ def fit_fold(
     distributed.leave()
     if len(history) > saved_epochs:
         save()
+    training.thaw(len(history) - 1)
     main = training.trained(best_weights or training.current(), job.valid_rows)
     averaged = training.average_of_epochs()
     return FoldResult(

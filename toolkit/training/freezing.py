@@ -19,12 +19,12 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 OTHER_NORMS = re.compile(r"^(Rms|Simple|Evo|FilterResponse|FrozenBatch)Norm")  # timm's that derive from none of these
 
 
-def layers(model: Network) -> Layers:
+def layers(model: Network, sides: tuple[int, int] = (64, 64)) -> Layers:
     """Named parameters by layer, from the input end to the output end; the last layer is all but the backbone.
 
     A backbone of timm groups itself; any other is divided at its stages, in the order in which a forward
     pass reaches them. That isn't always the order of registration: a mix transformer's is another. A layer of
-    vectors alone, such as a last normalisation, is part of the one below it.
+    vectors alone, such as a last normalisation, is part of the one below it. sides: height and width of its images.
     """
     if not model.backbone:
         return [list(model.named_parameters())]
@@ -34,7 +34,7 @@ def layers(model: Network) -> Layers:
         groups = group_parameters(backbone, backbone.group_matcher(coarse=True))
         divided = [groups[depth] for depth in sorted(groups)]
     else:
-        divided = _traced(model, backbone)
+        divided = _traced(model, backbone, sides)
     prefix = f"body.{model.backbone}."
     result: Layers = []
     for names in divided:
@@ -47,7 +47,7 @@ def layers(model: Network) -> Layers:
     return [*result, [(name, p) for name, p in model.named_parameters() if name not in inside]]
 
 
-def _traced(model: Network, backbone: nn.Module) -> list[list[str]]:
+def _traced(model: Network, backbone: nn.Module, sides: tuple[int, int]) -> list[list[str]]:
     """Names of the backbone's parameters by stage, in the order of a forward pass."""
     stages = dict(_stages(backbone))
     order: list[str] = []
@@ -57,7 +57,7 @@ def _traced(model: Network, backbone: nn.Module) -> list[list[str]]:
 
     hooks = [inner.register_forward_pre_hook(reached(name)) for name in stages for inner in stages[name].modules()]
     with modes_kept(model), torch.no_grad():
-        model.eval()(torch.zeros(1, model.mean.shape[1], 64, 64, device=model.mean.device))
+        model.eval()(torch.zeros(1, model.mean.shape[1], *sides, device=model.mean.device))
     for hook in hooks:
         hook.remove()
     order += [name for name in stages if name not in order]

@@ -1,68 +1,121 @@
-"""Features of a frozen backbone: computed once, then read by every fold, epoch and trial that trains a head on it."""
+"""Features of a frozen backbone: computed once, then read by every fold, epoch and trial that trains a head."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from toolkit.augmentation.batch import augment_batch
-from toolkit.data.dataset import hash_sample
 from toolkit.networks.devices import autocast
-from toolkit.networks.network import Network
-from toolkit.networks.predict import batches
+from toolkit.networks.network import Network, modes_kept
+from toolkit.networks.predict import BATCH, at_once, batches
 from toolkit.networks.speed import Settings
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json
 from toolkit.task import Rgb
 
-VERSIONS = 4  # of each image: as it is, and three draws of the recipe's augmentation
-CHUNK = 256
+DRAWS = 3  # of the recipe's augmentation, of each image
+VERSIONS = 1 + DRAWS  # with the image as it is
+CHUNK = 256  # images that are augmented together
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Features:
+    """Of N images, memory-mapped. plain: of the images as they are, see `plain_features`; augmented: float16
+    (DRAWS, N, F).
+    """
+
+    plain: np.ndarray
+    augmented: np.ndarray
+
+    def drawn(self, rows: np.ndarray, seed: int) -> np.ndarray:
+        """float32 (B, F) of `rows`, each in one of its versions, all as coarse as those that are stored as float16."""
+        versions = np.random.default_rng(seed).integers(VERSIONS, size=len(rows))
+        drawn: np.ndarray = self.plain[rows].astype(np.float16)
+        changed = versions > 0
+        drawn[changed] = self.augmented[versions[changed] - 1, rows[changed]]
+        return drawn.astype(np.float32)
+
+
 def frozen_features(
     network: Network,
     images: np.ndarray,
+    source: Sequence[Any],
     recipe: Recipe,
     settings: Settings,
     device: torch.device,
     folder: Path,
     rgb: Rgb = (),
-) -> np.ndarray:
-    """Features float16 (VERSIONS, N, F) of images uint8 or float16 (N, H, W, C), memory-mapped from
-    `folder`.
-
-    rgb: of the augmentation. The file's name is the hash of all that decides on it: weights, images, augmentation, how
-    they are computed.
-    """
+) -> Features:
+    """What a head is trained on, of images (N, H, W, C); source: see `plain_features`; rgb: of the augmentation."""
     alone = replace(recipe.augment, mixup=0.0, cutmix=0.0, copy_paste=0.0)
-    computed = [settings.precision, settings.channels_last, device.type]
-    key = hash_json([_digest(network), asdict(alone), recipe.seed, computed, hash_sample(images), rgb, VERSIONS])
-    path = folder / f"{key}.npy"
+    how = [settings.precision, settings.channels_last, device.type, asdict(alone), recipe.seed, rgb, DRAWS]
+    versions = _augmented(images, recipe, device, rgb)
+    return Features(
+        plain_features(network, images, source, recipe.precision, device, folder),
+        _kept(network, versions, (DRAWS, len(images)), [*source, *how], settings.precision, device, folder),
+    )
+
+
+def images_source(data: str, part: str, recipe: Recipe, images: np.ndarray) -> list[Any]:
+    """What says which images these are without a look at them. data: hash of the data; part: their name in it."""
+    return [data, part, list(images.shape), str(images.dtype), recipe.images.size, recipe.images.fit]
+
+
+def plain_features(
+    network: Network, images: np.ndarray, source: Sequence[Any], precision: str, device: torch.device, folder: Path
+) -> np.ndarray:
+    """float32 (N, F) of images (N, H, W, C) as they are, computed as `predict` does.
+
+    They lie in `folder`, memory-mapped, in a file named by the hash of all that decides on them: the backbone, how
+    they are computed, and `source`, which says what images these are.
+    """
+    how = [*source, precision, device.type]
+    whole = batches(images, at_once(images, BATCH), device)
+    return _kept(network, whole, (1, len(images)), how, precision, device, folder, np.float32)[0]
+
+
+def _kept(
+    network: Network,
+    images: Iterable[torch.Tensor],
+    shape: tuple[int, int],
+    how: Sequence[Any],
+    precision: str,
+    device: torch.device,
+    folder: Path,
+    dtype: type = np.float16,
+) -> np.ndarray:
+    path = folder / f"{hash_json([_digest(network), *how])}.npy"
     if not path.exists():
-        parts = _parts(network.eval(), images, recipe, settings.precision, device, rgb)
-        first = next(parts)
-        write_probabilities(path, chain([first], parts), (VERSIONS, len(images), first.shape[1]), np.float16)
+        with modes_kept(network):
+            parts = _computed(network.eval(), images, precision, device)
+            first = next(parts)
+            write_probabilities(path, chain([first], parts), (*shape, first.shape[1]), dtype)
     stored: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return stored
 
 
-def _parts(
-    network: Network, images: np.ndarray, recipe: Recipe, precision: str, device: torch.device, rgb: Rgb
+@torch.no_grad()
+def _computed(
+    network: Network, images: Iterable[torch.Tensor], precision: str, device: torch.device
 ) -> Iterator[np.ndarray]:
-    for version in range(VERSIONS):
+    for chunk in images:
+        with autocast(device, precision):
+            yield network.features(chunk).float().cpu().numpy()
+
+
+def _augmented(images: np.ndarray, recipe: Recipe, device: torch.device, rgb: Rgb) -> Iterator[torch.Tensor]:
+    for version in range(1, VERSIONS):
         for number, chunk in enumerate(batches(images, CHUNK, device)):
-            if version:
-                labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
-                seed = recipe.seed + version * len(images) + number * CHUNK
-                chunk, _ = augment_batch(recipe.augment, chunk, labels, seed, rgb)
-            with autocast(device, precision):
-                yield network.features(chunk).float().cpu().numpy()
+            labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
+            seed = recipe.seed + version * len(images) + number * CHUNK
+            yield augment_batch(recipe.augment, chunk, labels, seed, rgb)[0]
 
 
 def _digest(network: Network) -> str:

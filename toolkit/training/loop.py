@@ -1,7 +1,8 @@
 """A network in training: its steps, its epochs, and all that changes meanwhile."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
@@ -16,15 +17,15 @@ from torch import nn
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.dataset import Dataset, open_dataset, relabel
+from toolkit.data.dataset import Dataset, data_hash, open_dataset, open_decoded, relabel
 from toolkit.data.image_rows import Chosen
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
-from toolkit.networks.network import Network
+from toolkit.networks.network import Network, head_of
 from toolkit.networks.outputs import Scale, build_network, check_channels
-from toolkit.networks.predict import predict
+from toolkit.networks.predict import predict, predict_features
 from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
 from toolkit.outcome import number
 from toolkit.probabilities import value_type
@@ -35,16 +36,16 @@ from toolkit.scoring.decided import tally_within
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
 from toolkit.training.freezing import frozen_epochs, layers, thaw
-from toolkit.training.frozen_features import VERSIONS, frozen_features
+from toolkit.training.frozen_features import Features, frozen_features, images_source
 from toolkit.training.losses import LossFunction
 from toolkit.training.optimizers import build_optimizer, lr_factor
 from toolkit.training.pseudo_labels import Taught, Teacher
 from toolkit.training.task_losses import build_soft_task_loss, build_task_loss
-from toolkit.training.weight_averages import Average, Snapshots, greedy_soup, refresh_norm, uniform
+from toolkit.training.weight_averages import Average, Snapshots, Weights, greedy_soup, refresh_norm, uniform
 
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
 STOP_SHARE = 0.1  # of the training folds: what decides when to stop, or which epochs are averaged
-REFRESH = 16  # batches for the statistics of batch norm in an average of weights
+REFRESH = 16  # batches for the statistics of batch norm of the weights that are predicted with
 LossOf = Callable[[torch.Tensor, slice], torch.Tensor]  # from logits, and where in the batch they lie
 
 
@@ -60,6 +61,7 @@ class FoldJob:
     train_groups: np.ndarray  # int64, their groups
     valid_rows: np.ndarray
     folder: Path  # where the state lies between epochs
+    images: Path | None = None  # folder of images at the recipe's own size; None: the data's
     features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
     settings: Settings = UNMEASURED  # how to train here
     teacher: Path | None = None  # what this fold's teacher predicts of the test images
@@ -73,8 +75,10 @@ class FoldJob:
         return RunFold(self.folder)
 
     def open(self) -> tuple[Competition, Dataset]:
-        """The competition, and its data with the job's labels."""
+        """The competition, and its data with the job's labels and images of the recipe's size."""
         dataset = open_dataset(self.data)
+        if self.images is not None:
+            dataset = replace(dataset, **open_decoded(self.data, self.images))
         return load_competition(self.competition), replace(dataset, targets=relabel(dataset.targets, self.relabels))
 
 
@@ -111,7 +115,8 @@ class Training:
         model: Any = distributed.common_norm(build_network(competition, self.recipe), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         use_products(model, self.settings.products)
-        self.layers = layers(self.model)
+        height, width = dataset.images.shape[1:3]
+        self.layers = layers(self.model, (height, width))
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
         if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
             # whole groups; on the validation fold the score would be chosen, not measured
@@ -127,7 +132,7 @@ class Training:
         scale: Scale | None = getattr(self.model, "scale", None)
         if scale is not None:
             scale.learn(dataset.targets[rows])
-        check_channels(self.model, competition, self.device)
+        check_channels(self.model, self.recipe, task, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
@@ -141,9 +146,9 @@ class Training:
         distributed.check(min(self.recipe.batch_size, len(rows), self.teacher.size if self.teacher else len(rows)))
         self.ema = Average(self.model, self.recipe.schedule.ema)
         self.snapshots = Snapshots(job.place.snapshots, self.recipe.schedule.epochs)
-        height, width = dataset.images.shape[1:3]
         self.optimizer = build_optimizer(self.model, self.recipe, (height, width))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
+        self.frozen = False  # is the head alone trained?
         self.rate = 1.0  # RESCUE once the loss was no number
         self.lr = 0.0
         if self.settings.compiled:
@@ -166,8 +171,8 @@ class Training:
 
     def _pass(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, self.job.fold, epoch + 1) + distributed.rank())
-        features = self.features if epoch < frozen_epochs(self.recipe.schedule) else None
         self.thaw(epoch)
+        features = self.stored
         steps = self.batches.steps
         total = torch.zeros((), device=self.device)
         scores = [line["score"] for line in history if line["score"] is not None]
@@ -185,7 +190,7 @@ class Training:
         if not distributed.first(lambda: bool(norms.isfinite().all())):
             raise DivergedError
         if self.recipe.schedule.average != "ema" and distributed.rank() == 0:
-            self.snapshots.keep(epoch, self.current())
+            self.snapshots.keep(epoch, self.averaged())
         return mean
 
     def step(self, images: torch.Tensor, targets: torch.Tensor, number: int, head_only: bool = False) -> torch.Tensor:
@@ -274,31 +279,46 @@ class Training:
     @cached_property
     def head(self) -> nn.Module:
         """From a backbone's features to what the network says."""
-        head = self.model.body.get_submodule("head")
-        return head if self.model.scale is None else nn.Sequential(head, self.model.scale)
+        head = head_of(self.model, self.competition.task)
+        assert head is not None
+        return head
+
+    @property
+    def keeps_features(self) -> bool:
+        """Is the head trained on what a frozen backbone says of the images, once?"""
+        return self.job.features is not None and head_of(self.model, self.competition.task) is not None
 
     @cached_property
-    def features(self) -> np.ndarray | None:
-        """The frozen backbone's, of all images; None where they aren't kept, or a head takes more than those."""
-        if self.job.features is None or self.competition.task.masks or not hasattr(self.model.body, "head"):
-            return None
-        images, rgb = self.dataset.images, self.competition.rgb
-        return frozen_features(self.model, images, self.recipe, self.settings, self.device, self.job.features, rgb)
+    def features(self) -> Features:
+        """The frozen backbone's, of all images."""
+        images, recipe, rgb, folder = self.dataset.images, self.recipe, self.competition.rgb, self.job.features
+        assert folder is not None
+        source = images_source(data_hash(self.job.data), "images", recipe, images)
+        return frozen_features(self.model, images, source, recipe, self.settings, self.device, folder, rgb)
 
-    def _featured(self, features: np.ndarray, epoch: int, step: int) -> Batch:
+    @property
+    def stored(self) -> Features | None:
+        """What stands for the images as long as the backbone is frozen."""
+        return self.features if self.frozen and self.keeps_features else None
+
+    def _featured(self, features: Features, epoch: int, step: int) -> Batch:
         """A batch of features in place of images, each row in one of its versions."""
         rows = self.batches.chosen(epoch, step)
-        versions = np.random.default_rng(self.batches.augment_seed(epoch, step)).integers(VERSIONS, size=len(rows))
-        chosen = torch.from_numpy(features[versions, rows]).to(self.device)
-        return chosen.float(), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
+        drawn = features.drawn(rows, self.batches.augment_seed(epoch, step))
+        return torch.from_numpy(drawn).to(self.device), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
 
     def thaw(self, epoch: int) -> None:
         thaw(self.model, self.layers, self.recipe, epoch)
+        self.frozen = epoch < frozen_epochs(self.recipe.schedule)
 
-    def current(self) -> dict[str, torch.Tensor]:
-        """The weights that would be predicted with now."""
+    def averaged(self) -> Weights:
+        """The weights' moving average, or the weights where there is none."""
         source = self.ema.weights if self.recipe.schedule.ema else self.model.state_dict()
         return {name: value.clone() for name, value in source.items()}
+
+    def current(self) -> Weights:
+        """The weights that would be predicted with now."""
+        return self.refreshed(self.averaged())
 
     def average_of_epochs(self) -> dict[str, torch.Tensor] | None:
         """The recipe's average over the last epochs, where it asks for one and there are some."""
@@ -310,35 +330,51 @@ class Training:
         chosen = greedy_soup(self.snapshots, lambda weights: self.merit(self.stop_rows, self.refreshed(weights)))
         return self.refreshed(chosen)
 
-    def refreshed(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Mean weights with statistics of batch norm that fit them."""
-        self.model.load_state_dict(weights)
-        self.thaw(self.recipe.schedule.epochs - 1)
-        refresh_norm(self.model, (self.batches[(0, step)][0] for step in range(min(REFRESH, self.batches.steps))))
-        return {name: value.clone() for name, value in self.model.state_dict().items()}
+    def refreshed(self, weights: Weights) -> Weights:
+        """`weights` with statistics of batch norm that fit them, where it is trained.
 
-    def trained(self, weights: dict[str, torch.Tensor], rows: np.ndarray) -> Trained:
-        """The weights and what they predict of `rows`."""
+        Those that were gathered along the way lag behind the weights, by more than a short training can make up.
+        """
+        steps, features = range(min(REFRESH, self.batches.steps)), self.stored
+        with self._holding(weights):
+            if features is None:
+                refresh_norm(self.model, (self.batches.batch(0, step, whole=True)[0] for step in steps))
+            else:
+                refresh_norm(self.head, (self._featured(features, 0, step)[0] for step in steps))
+            return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    @contextmanager
+    def _holding(self, weights: Weights) -> Iterator[None]:
+        """Within it the network has these weights, afterwards those it had."""
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(weights)
-        images, kept = Chosen(self.dataset.images, rows), value_type(self.competition.task)
-        scored, precision = self.competition.scored, self.recipe.precision
-        probabilities = predict(self.model, images, scored, self.device, precision, kept=kept)
+        yield
+        self.model.load_state_dict(before)
+
+    def trained(self, weights: Weights, rows: np.ndarray) -> Trained:
+        """The weights and what they predict of `rows`."""
+        probabilities = self.predicted(weights, rows, value_type(self.competition.task))
         return Trained({name: value.contiguous().cpu() for name, value in weights.items()}, probabilities)
 
-    def score(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
-        """Official metric of the present (or other) weights on `rows`, on the file's labels; NaN where it has none.
+    def predicted(self, weights: Weights, rows: np.ndarray, kept: np.dtype | None = None) -> np.ndarray:
+        """Values (n, channels, ...) of `rows`, see `predict`; from their features while the backbone is frozen."""
+        scored, device, precision = self.competition.scored, self.device, self.recipe.precision
+        features, images = self.stored, Chosen(self.dataset.images, rows)
+        with self._holding(weights):
+            if features is not None:
+                plain = features.plain[rows]
+                return predict_features(self.model, self.head, plain, scored, device, precision, kept=kept)
+            return predict(self.model, images, scored, device, precision, kept=kept)
+
+    def score(self, rows: np.ndarray, weights: Weights) -> float:
+        """Official metric of the weights on `rows`, on the file's labels; NaN where it has none.
 
         What has to be decided is decided by other groups among the rows.
         """
-        before = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(weights or self.current())
-        images, truth = Chosen(self.dataset.images, rows), self.truth[rows]
-        values = predict(self.model, images, self.competition.scored, self.device, self.recipe.precision)
-        self.model.load_state_dict(before)
         groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])
-        return tally_within(self.competition, truth, values, groups, parts=2).score()
+        return tally_within(self.competition, self.truth[rows], self.predicted(weights, rows), groups, parts=2).score()
 
-    def merit(self, rows: np.ndarray, weights: dict[str, torch.Tensor] | None = None) -> float:
+    def merit(self, rows: np.ndarray, weights: Weights) -> float:
         """The score, its sign turned where the lower one is better; -inf where there is none."""
         score = self.score(rows, weights)
         return -np.inf if np.isnan(score) else self.competition.metric.sign * score

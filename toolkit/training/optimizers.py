@@ -29,7 +29,7 @@ def build_optimizer(model: Network, recipe: Recipe, sides: tuple[int, int] = (64
     require_backbone(model, recipe)
     settings = recipe.optimizer
     exempt = _exempt(model)
-    by_layer = layers(model)
+    by_layer = layers(model, sides)
     hidden = _hidden(model, sides) if settings.name == "muon" else set[nn.Parameter]()
     groups: dict[tuple[float, int, bool, bool], list[nn.Parameter]] = {}
     count = len(by_layer) - 1

@@ -1,16 +1,20 @@
 """What a run leaves: its folds' networks and predictions, stored, chosen and merged."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from toolkit.competition import load_competition
+from toolkit.data.image_rows import picked
 from toolkit.metrics.tally import Tally, joined
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.predict import predict
+from toolkit.networks.network import Network, head_of
+from toolkit.networks.predict import predict, predict_features
 from toolkit.probabilities import chunks, no_values, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
 from toolkit.runs import Run, RunFold
@@ -18,8 +22,10 @@ from toolkit.scoring.decided import tally_within
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import MANIFEST, atomic, write_json, write_manifest
 from toolkit.training.fold import FoldResult
+from toolkit.training.frozen_features import images_source, plain_features
 from toolkit.training.loop import FoldJob, Trained
 
+ValuesAt = Callable[[slice], np.ndarray]  # of some of the images
 KINDS = ("last", "averaged")  # a fold's two sets of weights, until one is chosen
 
 
@@ -94,15 +100,34 @@ def store_oof(run: Run) -> dict[str, Any]:
 
 
 def store_test(run: Run, device_name: str) -> None:
-    """Average the folds' predictions of the test images."""
+    """Average the folds' predictions of the test images; a backbone that all of them left as it was is asked once."""
     device, labelled = resolve_device(device_name), run.labelled
-    networks, scored = run.networks(device), labelled.competition.scored
+    networks, images = run.networks(device), run.test_images
+    values = [
+        _of_head(run, network, images, device) or _of_whole(run, network, images, device) for network in networks
+    ]
 
     def averages() -> Iterator[np.ndarray]:
-        for at in chunks(len(labelled.test_images)):
-            images = labelled.test_images[at]
-            parts = [predict(network, images, scored, device, run.recipe.precision) for network in networks]
-            yield np.mean(parts, axis=0)
+        for at in chunks(len(images)):
+            yield np.mean([values_at(at) for values_at in values], axis=0)
 
     kind = run.oof.dtype  # uint8 where that does not change the score
     write_probabilities(run.test_path, averages(), labelled.probability_shape(len(labelled.test_images)), kind)
+
+
+def _of_whole(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt:
+    scored, precision = run.labelled.competition.scored, run.recipe.precision
+    return lambda at: predict(network, picked(images, at), scored, device, precision)
+
+
+def _of_head(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt | None:
+    """From the stored features of the images, where the recipe trained a head alone."""
+    labelled, recipe = run.labelled, run.recipe
+    competition, precision = labelled.competition, recipe.precision
+    head = head_of(network, competition.task) if recipe.schedule.freeze == 1 else None
+    if head is None:
+        return None
+    assert isinstance(network, Network)
+    source = images_source(labelled.data_hash, "test_images", recipe, images)
+    features = plain_features(network, images, source, precision, device, labelled.workspace.features)
+    return lambda at: predict_features(network, head, features[at], competition.scored, device, precision)

@@ -141,7 +141,8 @@ def refresh_norm(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
-    with modes_kept(model):
+    # what was compiled for training or prediction would be compiled anew for a mixture of both
+    with modes_kept(model), torch.compiler.set_stance("force_eager"):
         model.eval()
         for norm in norms:
             norm.reset_running_stats()
