@@ -17,7 +17,7 @@ from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
 from tests import tiny
 from tests.conftest import ROOT
-from toolkit import Classification, UserError
+from toolkit import Classification, Segmentation, UserError
 from toolkit.competition import Rules, choose_recipe, load_competition
 from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
 from toolkit.metrics.metric import Metric
@@ -65,8 +65,7 @@ def test_a_metric_cannot_ignore_a_class_that_does_not_exist(metric: Metric) -> N
 
 
 def test_colour_is_what_the_competition_says_or_all_of_three_channels() -> None:
-    four = replace(mars, task=replace(mars.task, image_shape=(8, 8, 4)))
-    three = replace(mars, task=replace(mars.task, image_shape=(8, 8, 3)))
+    four, three = (replace(mars, task=Segmentation(mars.task.classes, (8, 8, channels))) for channels in (4, 3))
     assert (mars.rgb, four.rgb, three.rgb) == ((), (), (0, 1, 2))
     assert replace(four, colour=(3, 1, 0)).rgb == (3, 1, 0) and replace(three, colour=()).rgb == ()
     for wrong in ((0, 1), (0, 1, 1), (1, 2, 4), (-1, 0, 1)):

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -173,10 +172,11 @@ class Competition:
         """UserError for a recipe against the rules, with words that the task has no use for, or with flips after
         which a target is another; called before any time is spent.
         """
-        from toolkit.recipe import check_fits
+        from toolkit.recipe import check_fits, check_sizes
 
         self.rules.check(recipe)
         check_fits(recipe, self.task)
+        check_sizes(recipe.images, self.task, self.try_submission is not None)
         flip = recipe.augment.flip
         if self.symmetries is not None and FLIPS.index(flip) > FLIPS.index(self.symmetries):
             raise UserError(
@@ -211,9 +211,11 @@ class Competition:
         what, files = "is empty" if folder.is_dir() else "is not a folder", self.files or "the organisers' files"
         return f"{folder} {what}; put {files} there, point --data at another folder, or try --practice"
 
-    @cached_property
+    @property
     def scored(self) -> tuple[int, ...]:
         """Indices of the classes that the metric scores."""
+        if not self.metric.ignore:
+            return tuple(range(len(self.task.classes)))
         return tuple(i for i, name in enumerate(self.task.classes) if name not in self.metric.ignore)
 
     def may_look_at(self, test_images: np.ndarray) -> bool:

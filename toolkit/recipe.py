@@ -231,6 +231,16 @@ def check_fits(recipe: Recipe, task: Task) -> None:
         raise UserError("augment.copy_paste is for masks that exclude each other; set it to 0")
 
 
+def check_sizes(images: Images, task: Task, code: bool) -> None:
+    """UserError for images that the task, or a submission of code, can't have."""
+    if task.masks and images.fit != "letterbox":
+        raise UserError("images.fit is letterbox for masks, which lie in their image as it was fitted to the task")
+    if code and (images.size or images.fit != "letterbox"):
+        raise UserError(
+            "a code submission gets images of the task's size; leave images.size and images.fit, set model.input_scale"
+        )
+
+
 def _plain(task: Task) -> bool:
     """Is it one label an image? Its recipes have always been taken with words for masks, which do nothing."""
     return task.exclusive and not task.masks

@@ -6,7 +6,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.data.dataset import open_decoded
 from toolkit.data.labelled import Labelled
+from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.outcome import MENDED, Table, duration, html, interval, mended, number
 from toolkit.predictions import OutOfFold, Predictions
@@ -14,6 +16,7 @@ from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -185,6 +188,25 @@ class Run(Predictions):
         """Finished on the present data and folds."""
         done, labelled = self.manifest, self.labelled
         return done is not None and (done["data"], done["folds"]) == (labelled.data_hash, labelled.folds_hash)
+
+    @cached_property
+    def _own_images(self) -> "tuple[np.ndarray, np.ndarray]":
+        labelled = self.labelled
+        folder = decoded(labelled.workspace, self.recipe.images, labelled.competition.task)
+        if folder is None:
+            return labelled.images, labelled.test_images
+        opened = open_decoded(labelled.workspace.data, folder)
+        return opened["images"], opened["test_images"]
+
+    @property
+    def images(self) -> "np.ndarray":
+        """The data's, uint8 (N, h, w, C), as its networks see them: at the recipe's own size."""
+        return self._own_images[0]
+
+    @property
+    def test_images(self) -> "np.ndarray":
+        """The same of the test images."""
+        return self._own_images[1]
 
     def fold(self, number: int) -> RunFold:
         return RunFold(self.folder / f"fold_{number}")

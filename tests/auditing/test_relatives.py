@@ -48,7 +48,7 @@ def test_one_line_says_enough_of_an_intruder(tmp_path: Path) -> None:
 def test_a_tile_is_related_to_the_training_tile_that_it_continues(tmp_path: Path) -> None:
     images, place = tiles(8)
     known = 124  # the others are so few that fewer than 50 seams a side can be found
-    found = find_relatives(data(images[:known], images[known:]), np.arange(known), tmp_path, 1, RGB)
+    found = find_relatives(data(images[:known], images[known:]), np.arange(known), tmp_path, 1, ())
     seams = found[found["kind"] != "copy"]
     step = {"right": (0, 1), "left": (0, -1), "bottom": (1, 0), "top": (-1, 0)}
     right = 0
@@ -61,5 +61,5 @@ def test_a_tile_is_related_to_the_training_tile_that_it_continues(tmp_path: Path
 
 def test_pictures_without_keypoints_and_few_of_them_are_no_trouble(tmp_path: Path) -> None:
     flat = np.full((3, 32, 32, 1), 90, np.uint8)
-    assert find_relatives(data(flat + 1, flat), np.arange(3), tmp_path / "flat", 1, RGB).empty
-    assert len(find_relatives(data(flat, flat), np.arange(0), tmp_path / "none", 1, RGB)) == 9
+    assert find_relatives(data(flat + 1, flat), np.arange(3), tmp_path / "flat", 1, ()).empty
+    assert len(find_relatives(data(flat, flat), np.arange(0), tmp_path / "none", 1, ())) == 9

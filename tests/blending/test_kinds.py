@@ -49,7 +49,8 @@ def pool_of(of: Competition, truth: np.ndarray | None = None, seed: int = 0, lim
 
 
 def fitted(blender: Blender, pool: Pool, folds: list[int]) -> Solution:
-    solution: Solution = blender.fit(pool, folds)
+    first = [one.fit(pool, folds) for one in BLENDERS if one.name == blender.after]
+    solution: Solution = blender.fit(pool, folds, *first)
     return with_decisions(pool, solution, folds)
 
 

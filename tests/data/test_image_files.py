@@ -77,6 +77,10 @@ def test_what_doesnt_fit_together_is_refused() -> None:
     for values in ((3, 3), (0, np.nan)):
         with pytest.raises(UserError, match="expected two different numbers"):
             ImageFiles(paths, values=values)
+    with pytest.raises(UserError, match="differ in values"):
+        ImageFiles(paths) + ImageFiles(paths, values=(0, 9))
+    joined = ImageFiles(paths) + ImageFiles(paths, rows=np.array([4, 5]))
+    assert joined.named(Path()).tolist() == ["a", "b", "a:4", "b:5"]
     images = ImageFiles(paths, rows=np.array([4, 5]), names=np.array(["x", "y"]))
     assert images[np.array([1])].rows == [5] and images[1:].names == ["y"] and images.dtype == np.uint8
     assert ImageFiles(paths, rows=np.array([4, 5])).named(Path()).tolist() == ["a:4", "b:5"]

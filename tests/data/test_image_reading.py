@@ -281,7 +281,7 @@ def test_channels_are_brought_to_their_number_or_refused() -> None:
 def test_deep_images_are_scaled_as_they_are_told_and_never_cut() -> None:
     assert scaled(GREY, None) is GREY
     image = np.array([[100, 1000], [50, 4000]], np.uint16)
-    with pytest.raises(ValueError, match=r"type uint16 from 50 to 4000, not 8 bits.* values=\(50, 4000\)$"):
+    with pytest.raises(ValueError, match=r"type uint16 from 50 to 4000, not 8 bits.* values=\(50, 4000\)\)$"):
         scaled(image, None)
     assert scaled(image, (0, 2000)).tolist() == [[12.75, 127.5], [6.375, 255]]
     assert (scaled(GREY, (0, 255)) == GREY).all() and scaled(GREY, (0, 255)).dtype == np.float32

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +27,12 @@ def stored(folder: Path, array: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    arrays = {"bytes": IMAGES, "halves": IMAGES.astype(np.float16), "small": IMAGES[:, :2], "labels": np.arange(9) * 7}
+    arrays: dict[str, np.ndarray] = {
+        "bytes": IMAGES,
+        "halves": IMAGES.astype(np.float16),
+        "small": IMAGES[:, :2],
+        "labels": np.arange(9) * 7,
+    }
     return {name: stored(tmp_path_factory.mktemp(name), array) for name, array in arrays.items()}
 
 
@@ -50,8 +56,8 @@ def test_picked_rows_are_those_of_the_array(
 def test_a_disk_is_read_from_front_to_back(on_disk: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     places, read = [], os.preadv
 
-    def reading(file: int, buffers: list[np.ndarray], place: int) -> int:
-        places.append((place - on_disk["bytes"].offset) // IMAGES[0].nbytes)
+    def reading(file: int, buffers: Any, place: int) -> int:
+        places.append(place // IMAGES[0].nbytes)
         return read(file, buffers, place)
 
     monkeypatch.setattr(os, "preadv", reading)

@@ -167,7 +167,7 @@ def coco(path: Path, annotations: list[dict[str, object]]) -> Path:
 def test_cocos_polygons_and_runs_are_masks(tmp_path: Path) -> None:
     square = {"id": 1, "image_id": 3, "category_id": 5, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]]}
     runs = {"id": 2, "image_id": 7, "category_id": 1, "segmentation": {"size": [3, 4], "counts": [3, 2, 7]}}
-    packed = {"id": 3, "image_id": 7, "category_id": 5, "segmentation": {"size": [3, 4], "counts": "025"}}
+    packed = {"id": 3, "image_id": 7, "category_id": 5, "segmentation": {"size": [3, 4], "counts": "02:"}}
     names, masks = coco_masks(coco(tmp_path / "a.json", [square, runs, packed]), LABELS)
     assert names == ["b.jpg", "a.jpg"] and masks.read(0).shape == (3, 4)
     expected = np.zeros((5, 5), int)
@@ -183,6 +183,10 @@ def test_what_isnt_cocos_or_isnt_known_is_refused(tmp_path: Path) -> None:
         coco_masks(coco(tmp_path / "a.json", [box]), LABELS)[1].read(1)
     with pytest.raises(UserError, match=r"a.json has the category 'car', expected road"):
         coco_masks(coco(tmp_path / "a.json", [box]), OverlappingMasks(("road",), (6, 8, 3)))
+    for coded in ({"size": [5, 5], "counts": [3, 2, 7]}, {"size": [3, 4], "counts": "02:"}):
+        short = box | {"segmentation": coded}
+        with pytest.raises(UserError, match=r"annotation 9 has no mask that can be read: .*5 x 5"):
+            coco_masks(coco(tmp_path / "a.json", [short]), LABELS)[1].read(1)
     (tmp_path / "b.json").write_text("[]")
     with pytest.raises(UserError, match="isn't COCO's JSON"):
         coco_masks(tmp_path / "b.json", LABELS)

@@ -8,6 +8,7 @@ import pytest
 from toolkit.data import raw_files
 from toolkit.data.raw_files import listed, source_of
 from toolkit.errors import UserError
+from toolkit.store import hash_file
 
 
 @pytest.fixture
@@ -52,9 +53,14 @@ def test_the_same_content_is_the_same_file_whenever_it_was_written(folder: Path)
 
 
 def test_a_file_is_read_again_only_where_size_or_time_differ(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, read = folder.parent / "files.parquet", []
-    plain = raw_files.hash_file
-    monkeypatch.setattr(raw_files, "hash_file", lambda path: read.append(path.name) or plain(path))
+    kept = folder.parent / "files.parquet"
+    read: list[str] = []
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return hash_file(path)
+
+    monkeypatch.setattr(raw_files, "hash_file", counted)
     first = listed(folder, kept)
     assert sorted(read) == ["a.csv", "b.png", "c.png"]
     assert listed(folder, kept).to_dict() == first.to_dict() and len(read) == 3
@@ -66,15 +72,15 @@ def test_a_file_is_read_again_only_where_size_or_time_differ(folder: Path, monke
 
 
 def test_hashes_outlive_a_kill(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, read = folder.parent / "files.parquet", []
-    plain = raw_files.hash_file
+    kept = folder.parent / "files.parquet"
+    read: list[str] = []
 
     def counted(path: Path) -> str:
         if path.name == "c.png" and not read.count("killed"):
             read.append("killed")
             raise KeyboardInterrupt
         read.append(path.name)
-        return plain(path)
+        return hash_file(path)
 
     monkeypatch.setattr(raw_files, "hash_file", counted)
     monkeypatch.setattr(raw_files, "TOGETHER", 1)

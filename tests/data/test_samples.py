@@ -128,3 +128,25 @@ def test_a_reader_that_other_processes_cant_find_is_refused(tmp_path: Path) -> N
     project = tiny.project(tmp_path, replace(IN_FILES, load=of_a_local))
     with pytest.raises(UserError, match=r"inside.* is no function of a module, and other processes can't find it"):
         load(project.competition, project.workspace, project.raw)
+
+
+def partly_broken(path: Path, row: int, least: int, of: str) -> np.ndarray:
+    if row in (5, 40):
+        raise OSError("unexpected end of data")
+    return train_row(path, row, least, of)
+
+
+def load_broken(folder: Path) -> Samples:
+    samples = load_files(folder)
+    return replace(samples, images=replace(samples.images, read=partly_broken), skip_unreadable=True)
+
+
+def test_images_that_cant_be_read_are_in_no_fold(tmp_path: Path) -> None:
+    project = tiny.project(tmp_path, replace(IN_FILES, load=load_broken))
+    audit = project.audit()
+    dropped = audit.proposal[audit.proposal["action"] == "drop"]
+    assert dropped["index"].tolist() == [5, 40]
+    assert dropped["reason"].iloc[0].endswith("can't be read: OSError: unexpected end of data")
+    project.folds(3)
+    labelled = project.labelled()
+    assert np.flatnonzero(~labelled.inside).tolist() == [5, 40] and not labelled.images[5].any()

@@ -14,6 +14,7 @@ from toolkit.errors import UserError
 from toolkit.networks.network import Network, classifier, segmenter
 from toolkit.networks.outputs import build_network, check_channels
 from toolkit.recipe import Recipe, override
+from toolkit.task import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LITE0 = blood_cells.recipes["efficientnet_lite0"]
@@ -116,11 +117,11 @@ def test_pretrained_filters_are_summed_for_grey_and_repeated_for_others() -> Non
 
 
 def test_a_network_for_other_images_is_named_before_anything_is_trained() -> None:
-    task = replace(blood_cells.task, image_shape=(96, 96, 6))
+    task = Classification(blood_cells.task.classes, (96, 96, 6))
     other = replace(blood_cells, task=task, build_model=lambda _: classifier("resnet18", SCRATCH, 8, 3))
     network = build_network(other, blood_cells.recipes["resnet18"])
     with pytest.raises(
         UserError, match=r"can't take images of 96x96 with 6 channels .* build_model must make it for"
     ) as e:
-        check_channels(network, other, torch.device("cpu"))
+        check_channels(network, blood_cells.recipes["resnet18"], task, torch.device("cpu"))
     assert "\n" not in str(e.value)

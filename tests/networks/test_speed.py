@@ -3,7 +3,8 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from tests.tiny import FIRST, competition
 from toolkit.errors import UserError
 from toolkit.networks import speed
+from toolkit.networks.contention import BUSY, Contention
 from toolkit.networks.network import Network
 from toolkit.networks.speed import GAIN, GIVE_UP, SMALL, Race, Settings, fastest
 from toolkit.recipe import Recipe, override
@@ -28,6 +30,17 @@ HALF_FIRST = Settings(precision="bfloat16", channels_last=False)
 ALL = (PLAIN, CHANNELS_LAST, HALF, HALF_FIRST)
 Times = dict[Settings, float]
 Tried = list[tuple[int, Settings]]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else this machine does."""
+
+    @contextmanager
+    def alone() -> Iterator[Contention]:
+        yield Contention(BUSY / 2)
+
+    monkeypatch.setattr(speed, "contention", alone)
 
 
 @pytest.fixture
@@ -254,3 +267,30 @@ print(as_it_is, min(faults() for _ in range(8)))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split())
     assert before > 1000 and after < 100
+
+
+def test_images_of_another_size_are_measured_apart(tmp_path: Path, pretend: Callable[..., Tried]) -> None:
+    tried = pretend(times(4, 3, 2, 5))
+    choose(tmp_path)
+    tried.clear()
+    choose(tmp_path, override(RECIPE, ["images.size=12"]))
+    assert tried and len(read_json(tmp_path / "speed.json")) == 2
+    assert Race(competition, override(RECIPE, ["images.size=12"]), CPU, 4).images.shape == (4, 3, 12, 12)
+
+
+def test_what_was_measured_on_a_busy_machine_is_measured_again_a_few_times(
+    tmp_path: Path, pretend: Callable[..., Tried], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = [0.5, 0.7, 0.3, 0.0]
+    seconds = [2.0, 9.0, 1.0, 7.0]
+
+    @contextmanager
+    def busy() -> Iterator[Contention]:
+        yield Contention(shares.pop(0))
+
+    monkeypatch.setattr(speed, "contention", busy)
+    chosen = []
+    for took in seconds:
+        tried = pretend(times(4, 3, took, 5), few=times(1, 1, 1, 1))
+        chosen.append((choose(tmp_path).seconds, bool(tried)))
+    assert chosen == [(2, True), (2, True), (1, True), (1, False)], "the quietest one counts, and three are enough"

@@ -241,3 +241,27 @@ def test_hue_and_saturation_leave_grey_as_it_is() -> None:
     grey = noise(3, 1).expand(-1, 3, -1, -1)
     for name in ("hue", "saturation"):
         assert (corrupt(grey, None, name, 5, 0, RGB)[0].int() - grey.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", [*MOVING, "mixture_of_two", "mixture_of_three"])
+def test_at_another_size_the_same_happens_and_masks_keep_theirs(name: str) -> None:
+    images, masks = scenes(40)
+    large = images.repeat_interleave(3, 2).repeat_interleave(3, 3)
+    for severity in (1, 5):
+        _, wanted = corrupt(images, masks, name, severity, 0, ())
+        made, moved = corrupt(large, masks, name, severity, 0, (), size=(64, 128))
+        assert moved is not None and wanted is not None and torch.equal(moved, wanted), "whatever the run's size"
+        if name in MOVING:
+            inside, seen = (moved != IGNORED).numpy(), made[:, 0, 1::3, 1::3].numpy()
+            assert (seen == GREY[moved.numpy()])[inside].mean() > 0.93, "the image moves as its mask does"
+
+
+@pytest.mark.parametrize("name", ["gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise"])
+def test_noise_has_the_grain_of_the_masks_size(name: str) -> None:
+    images = noise(3, 3)
+    large = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    small, _ = corrupt(images, None, name, 3, 0, RGB)
+    made, _ = corrupt(large, None, name, 3, 0, RGB, size=(20, 28))
+    assert torch.equal(made, small.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    at_own, _ = corrupt(large, None, name, 3, 0, RGB)
+    assert not torch.equal(at_own, made)

@@ -91,7 +91,7 @@ def gather(
     """
     folder, shown, pictures = workspace.evidence, previewed(dataset, competition.rgb), pictures_of(dataset)[0]
     black, same = np.flatnonzero(pictures < READ), equal_pictures(pictures)
-    why = unreadable(workspace).query("part == 'images'").set_index("row")["reason"].to_dict()
+    why = unreadable(workspace).query("part == 'training'").set_index("row")["reason"].to_dict()
     masks = tuple(
         rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(shown.images, rows)
     )

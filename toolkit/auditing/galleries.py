@@ -101,12 +101,13 @@ class Galleries:
         asked = self.proposal[self.proposal["reason"].str.startswith((DOUBTFUL_LABEL, DOUBTFUL_MASK))]
         asked = asked.sort_values("confidence", ascending=False)
         figures = []
-        for line in asked.head(SHOWN).itertuples(index=False):
-            row = self._row_of[int(line.index)]
+        columns = asked.head(SHOWN)[["index", "value", "reason", "confidence"]]
+        for index, value, reason, sure in columns.itertuples(index=False, name=None):
+            row = self._row_of[int(index)]
             picture = panel(self.competition, self.dataset, row)[1]
-            like = self._example(str(line.value), row)
-            shown = enlarged(picture) if like is None else strip([("", picture), (f"a {line.value}", like)])
-            figures.append(Figure(f"{line.reason} ({line.confidence:.0%} sure)", shown, self._files([row])))
+            like = self._example(str(value), row)
+            shown = enlarged(picture) if like is None else strip([("", picture), (f"{value}, for one", like)])
+            figures.append(Figure(f"{reason} ({sure:.0%} sure)", shown, self._files([row])))
         advice = (
             f"Labels held against {self.findings.label_errors.judge}. Accept a line by removing its question mark."
         )

@@ -1,7 +1,7 @@
 """What stands on the audit's page: summary, class balance, galleries of what was found, train against test."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from toolkit.competition import SAY_SYMMETRIES, Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.targets import class_counts, holds, names_of
 from toolkit.outcome import counted
-from toolkit.pages.html import Page, Table, render
+from toolkit.pages.html import Block, Page, Table, render
 from toolkit.store import Workspace, read_manifest
 from toolkit.task import MISSING, UNKNOWN, Classification, Heads, Labels, Numbers
 
@@ -56,7 +56,7 @@ def audit_page(
     if mimicry is not None:
         facts.append((f"{mimicry.related:,}", "test images with a relative in training"))
     pictures = Galleries(competition, workspace, dataset, findings, proposal)
-    sections = [
+    sections: list[Block] = [
         *pictures.examples(keep),
         class_table(competition, dataset, keep),
         *_class_properties(competition, workspace, dataset, keep),
@@ -172,6 +172,7 @@ def _class_properties(
     """Nothing where all images hold the same classes."""
     described, table = kept_properties(dataset.images, workspace.evidence / "properties.parquet")
     targets, names = dataset.targets[described], names_of(competition.task)
+    columns: Iterable[tuple[str, np.ndarray]]
     if targets.ndim == 1:  # a class an image: a column for each could be larger than memory
         columns = ((names[at], targets == at) for at in _shown(class_counts(dataset.targets, competition.task)))
     else:

@@ -89,7 +89,7 @@ def seconds_per_image(run: Run, device: str) -> float:
     name = f"{place} {precision}"
     known: dict[str, float] = read_json(run.cost_path) if run.cost_path.exists() else {}
     if name not in known:
-        network, some, took = run.network(0, place), run.labelled.images[:MEASURED], []
+        network, some, took = run.network(0, place), run.images[:MEASURED], []
         for _ in range(3):  # the first is a warm-up
             begun = time.perf_counter()
             predict(network, some, competition.scored, place, precision)
@@ -116,7 +116,7 @@ class SeedGroup:
         if isinstance(self.members[0].oof, TopK):
             parts: Any = [read(getattr(member, which), rows) for member in self.members]
             total = mixed_top(parts, [1 / len(parts)] * len(parts))
-            return total  # type: ignore[no-any-return]
+            return total
         for member in self.members:
             total = total + probabilities(read(getattr(member, which), rows))
         return total / len(self.members)

@@ -90,8 +90,8 @@ def _compared(pool: Pool) -> tuple[np.ndarray, str]:
     assert isinstance(pool.fitted, Valued)
     values = pool.fitted.values
     if isinstance(pool.fitted, ValuedTop):
-        known = np.flatnonzero(pool.fitted.place >= 0)
-        return values[:, known, pool.fitted.place[known]].T, "the true class's probability"
+        at = np.flatnonzero(pool.fitted.place >= 0)
+        return values[:, at, pool.fitted.place[at]].T, "the true class's probability"
     rows = np.arange(len(values[0]))[:: max(1, values[0].size // COMPARED)]
     flat = values[:, rows].astype(np.float32).reshape(len(values), len(rows), values.shape[2], -1)
     # each channel about its own mean: how often a label is given isn't what runs differ in

@@ -75,7 +75,7 @@ def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) ->
         used = [(run, share) for run, share in zip(pool.runs, run_shares(pool, solution), strict=True) if share]
         parts: Any = [read(getattr(run, which), rows) for run, _ in used]
         top: Any = mixed_top(parts, [share for _, share in used])
-        return top  # type: ignore[no-any-return]
+        return top
     channels, task = list(pool.channels), pool.labelled.competition.task
     if solution.temperatures is None and solution.quantiles is None and solution.slopes is None:
         values = _weighted(pool, solution, which, rows)

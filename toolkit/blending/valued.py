@@ -135,7 +135,7 @@ class ValuedTop(Valued):
         length = order.shape[1]
         made.records["value"][:, :length] = np.take_along_axis(values, order, axis=1)
         made.places[:, :length] = np.take_along_axis(self.classes[at], order, axis=1)
-        return made  # type: ignore[no-any-return]
+        return made
 
 
 def gather_top(labelled: Labelled, candidates: Sequence[Candidate], rows: np.ndarray) -> ValuedTop:

@@ -161,20 +161,21 @@ class _Parquet:
         self.columns = _pixel_columns(path, self.file.schema_arrow.names, key)
         sizes = [self.file.metadata.row_group(group).num_rows for group in range(self.file.num_row_groups)]
         self.ends = np.cumsum(sizes)
-        self.group = -1
-        self.table: Any = None
+        self.held: tuple[int, Any] = (-1, None)  # a group and its rows, at once: threads read beside each other
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def __getitem__(self, row: int, /) -> Any:
         group = int(np.searchsorted(self.ends, row, side="right"))
-        if group != self.group:
+        held, rows = self.held
+        if group != held:
             table = self.file.read_row_group(group, self.columns)
-            whole = [column.to_numpy() for column in table.columns] if len(self.columns) > 1 else None
-            self.group, self.table = group, table.column(0) if whole is None else np.stack(whole, axis=1)
-        at = row - (int(self.ends[group - 1]) if group else 0)
-        return self.table[at] if len(self.columns) > 1 else self.table[at].as_py()
+            parts = [column.to_numpy() for column in table.columns] if len(self.columns) > 1 else None
+            rows = table.column(0) if parts is None else np.stack(parts, axis=1)
+            self.held = group, rows
+        found = rows[row - (int(self.ends[group - 1]) if group else 0)]
+        return found if len(self.columns) > 1 else found.as_py()
 
 
 def _csv(path: Path, key: str) -> Rows:

@@ -122,8 +122,8 @@ def _tell(
     with atomic(workspace.unreadable) as partial_file:
         pd.DataFrame(rows, columns=["part", "row", "name", "reason"]).to_csv(partial_file, index=False)
     lines = [f"{file} {reason}" for _, _, file, reason in rows[:SHOWN]]
-    more = [f"… and {len(rows) - SHOWN:,} more, all of them in {workspace.unreadable}"] if len(rows) > SHOWN else []
-    text = f"{len(rows):,} of {sum(map(len, files.values())):,} images can't be read:"
+    more = [f"… and {len(rows) - SHOWN:,} more"] if len(rows) > SHOWN else []
+    text = f"{len(rows):,} of {sum(map(len, files.values())):,} images can't be read ({workspace.unreadable} has all):"
     if skip:
         progress.warn("\n".join([f"{text} they are left out of training and scores, test images are black", *lines]))
         return

@@ -43,7 +43,12 @@ def coco_masks(path: Path, task: MaskTask) -> tuple[list[str], Masks]:
             where = f"{path}, annotation {one.get('id')}"
             try:
                 given = one["segmentation"]
-                coded = coding.frPyObjects(given, *shape) if isinstance(given, list) or _plain(given) else given
+                polygons = isinstance(given, list)
+                if not polygons and (
+                    tuple(given["size"]) != shape or _pixels(given) not in (None, shape[0] * shape[1])
+                ):
+                    raise ValueError(f"its runs aren't of {shape[0]} x {shape[1]} pixels")
+                coded = coding.frPyObjects(given, *shape) if polygons or _pixels(given) else given
                 mask = coding.decode(coding.merge(coded) if isinstance(coded, list) else coded).astype(bool)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise UserError(f"{where} has no mask that can be read: {error!r}") from None
@@ -53,5 +58,7 @@ def coco_masks(path: Path, task: MaskTask) -> tuple[list[str], Masks]:
     return [one["file_name"] for one in images], Masks(len(images), read)
 
 
-def _plain(given: dict[str, Any]) -> bool:
-    return isinstance(given["counts"], list)
+def _pixels(given: dict[str, Any]) -> int | None:
+    """In runs that are written as numbers; None of those that are packed into text."""
+    counts = given["counts"]
+    return sum(counts) if isinstance(counts, list) else None

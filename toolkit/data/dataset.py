@@ -14,6 +14,7 @@ from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_rows import Undecoded
 from toolkit.data.pictures import READ, hash_pictures
+from toolkit.data.raw_files import listed
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
 from toolkit.probabilities import chunks
@@ -229,13 +230,12 @@ def save_samples(
         write_manifest(partial, made_from | where | dict(described))
 
 
-def images_at(
+def decoded_at(
     workspace: Workspace, shape: tuple[int, int, int], fit: Fit, progress: Progress = SILENT, jobs: int = 1
-) -> dict[str, Any]:
-    """`images` and `test_images` of the workspace's data at another size, decoded on first use; an array (N, H, W, C)
-    each, or where the workspace keeps none what is like one.
+) -> Path:
+    """The folder of the workspace's images at another size, for `open_decoded`; they are decoded on first use.
 
-    UserError where images were given as arrays, or their files are gone.
+    UserError where images were given as arrays, or their files are gone or others.
     """
     manifest = read_manifest(workspace.data)
     folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
@@ -243,9 +243,11 @@ def images_at(
     if manifest is None or made is None or made["key"] != manifest.get("key") or made["kept"] < workspace.keeps_images:
         files = open_files(workspace.data)
         assert manifest is not None
-        folder = decode_all(files, manifest["key"], workspace, shape, fit, progress, jobs, manifest["skip"])
-    opened = open_decoded(workspace.data, folder)
-    return {name: opened[name] for name in PICTURES}
+        listed(
+            Path(manifest["raw"]), workspace.files, progress, manifest["source"]
+        )  # still the ones that were audited
+        return decode_all(files, manifest["key"], workspace, shape, fit, progress, jobs, manifest["skip"])
+    return folder
 
 
 def open_decoded(data: Path, folder: Path) -> dict[str, Any]:

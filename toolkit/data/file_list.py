@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -12,25 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.data.image_files import ImageFiles, Reader
+from toolkit.data.image_files import ImageFiles, Paths, Reader
 from toolkit.errors import UserError
 from toolkit.store import hash_json, read_manifest
 
 TABLE = "files.parquet"  # part, path, row
-
-
-@dataclass(frozen=True)
-class Paths(Sequence[Path]):
-    """Paths of a million files, a Path only while one is looked at. texts: within the folder, or absolute."""
-
-    folder: Path
-    texts: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def __getitem__(self, at: Any) -> Any:
-        return Paths(self.folder, self.texts[at]) if isinstance(at, slice) else self.folder / self.texts[at]
 
 
 @dataclass(frozen=True)
@@ -93,7 +79,10 @@ def open_files(folder: Path, raw: Path | None = None) -> dict[str, ImageFiles]:
     """
     manifest = read_manifest(folder)
     if manifest is None or "parts" not in manifest:
-        raise UserError(f"the images in {folder} were given as arrays of one size, and there is no other")
+        raise UserError(
+            f"the images in {folder} were given as arrays of one size, and there is no other: leave images.size=0 and "
+            "images.fit=letterbox; model.input_scale resizes inside the network"
+        )
     raw = Path(manifest["raw"]) if raw is None else raw
     table = pd.read_parquet(folder / TABLE)
     made = {}

@@ -1,10 +1,13 @@
 """Images that lie in files and are decoded when they are needed: what `load` may say in place of arrays."""
 
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from os.path import splitext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,6 +20,24 @@ Reader = Callable[..., np.ndarray]
 # files that lie beside images, and not those of a folder of images
 BESIDE = {".csv", ".tsv", ".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".zip", ".ini", ".db"}
 SHOWN = 5  # names in a message
+
+
+@dataclass(frozen=True)
+class Paths(Sequence[Path]):
+    """Paths of a million files, a Path only while one is looked at. texts: within the folder, or absolute."""
+
+    folder: Path
+    texts: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return Paths(self.folder, self.texts[at])
+        if isinstance(at, np.ndarray):
+            return Paths(self.folder, [self.texts[place] for place in at.tolist()])
+        return self.folder / self.texts[at]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +73,25 @@ class ImageFiles:
 
     def __getitem__(self, at: slice | np.ndarray) -> "ImageFiles":
         rows, names = (None if kept is None else kept[at] for kept in (self.rows, self.names))
-        paths = self.paths[at] if isinstance(at, slice) else [self.paths[place] for place in at.tolist()]
+        if isinstance(self.paths, Paths):
+            paths: Sequence[Path] = self.paths[at]
+        else:
+            paths = self.paths[at] if isinstance(at, slice) else [self.paths[place] for place in at.tolist()]
         return replace(self, paths=paths, rows=rows, names=names)
+
+    def __add__(self, others: "ImageFiles") -> "ImageFiles":
+        """These images, then the others, which must be read in the same way."""
+        for what in ("read", "values", "options"):
+            if getattr(self, what) != getattr(others, what):
+                raise UserError(f"ImageFiles that are joined differ in {what}; all images are read in one way")
+        if (self.names is None) != (others.names is None):
+            raise UserError("ImageFiles that are joined need names for both, or for none")
+        rows = None
+        if self.rows is not None or others.rows is not None:
+            parts = [np.full(len(one), -1) if one.rows is None else one.rows for one in (self, others)]
+            rows = np.concatenate(parts)
+        names = None if self.names is None or others.names is None else np.concatenate([self.names, others.names])
+        return replace(self, paths=[*self.paths, *others.paths], rows=rows, names=names)
 
     @property
     def dtype(self) -> type:
@@ -69,36 +107,46 @@ class ImageFiles:
         """Text (N,): their names, or paths within `folder`."""
         if self.names is not None:
             return self.names
-        inside = [path.relative_to(folder) if path.is_relative_to(folder) else path for path in self.paths]
-        texts = [path.as_posix() for path in inside]
+        start = f"{folder.as_posix()}/"
+        texts = [text.removeprefix(start) for text in self._texts]
         if self.rows is not None:
-            texts = [f"{text}:{row}" for text, row in zip(texts, self.rows.tolist(), strict=True)]
+            places = zip(texts, self.rows.tolist(), strict=True)
+            texts = [f"{text}:{row}" if row >= 0 else text for text, row in places]
         return np.array(texts, dtype=str)
+
+    @property
+    def _texts(self) -> list[str]:
+        """Their paths as text."""
+        if not isinstance(self.paths, Paths):
+            return [Path(path).as_posix() for path in self.paths]
+        start = f"{self.paths.folder.as_posix()}/"
+        return [text if text.startswith("/") else start + text for text in self.paths.texts]
 
     @property
     def file_names(self) -> np.ndarray:
         """Text (N,): the names of their files, with suffix and without folder."""
-        return np.array([Path(path).name for path in self.paths], dtype=str)
+        return np.array([text.rpartition("/")[2] for text in self._texts], dtype=str)
 
     @property
     def stems(self) -> np.ndarray:
         """Text (N,): the names of their files, without suffix and folder."""
-        return np.array([Path(path).stem for path in self.paths], dtype=str)
+        return np.array([splitext(text.rpartition("/")[2])[0] for text in self._texts], dtype=str)
 
     def chosen(self, names: Sequence[str] | np.ndarray) -> "ImageFiles":
         """Those that are called so, in that order: `1`, `1.png`, or with as many folders as it takes, `cat/1.png`.
 
         UserError for names that none has, or two have.
         """
-        known = [Path(path).as_posix() for path in self.paths] if self.names is None else self.names.tolist()
+        known: list[str] = self._texts if self.names is None else self.names.tolist()
         depths = {name.count("/") for name in names}
+        deepest = max(depths, default=0) + 1
         places: dict[str, int] = {}
         times: Counter[str] = Counter()
         for place, text in enumerate(known):
-            parts = text.split("/")
+            parts = text.rsplit("/", deepest)
             for depth in depths:
                 whole = "/".join(parts[-depth - 1 :])
-                for called in {whole, whole.removesuffix(Path(whole).suffix)}:
+                for called in {whole, splitext(whole)[0]}:
                     places[called] = place
                     times[called] += 1
         missing = [name for name in names if name not in places]
@@ -123,11 +171,24 @@ def image_folder(folder: Path, pattern: str = "*", **given: Any) -> ImageFiles:
         raise UserError(
             f"{folder} {'is a file, expected' if folder.exists() else 'does not exist:'} a folder of images"
         )
-    found = sorted(path for path in folder.rglob(pattern) if not path.name.startswith(".") and path.is_file())
-    paths = [path for path in found if pattern != "*" or path.suffix.lower() not in BESIDE]
-    if not paths:
+    texts = sorted(_files_in(str(folder), "", pattern))
+    if not texts:
         raise UserError(f"{folder} holds no image{'' if pattern == '*' else f' called {pattern}'}")
-    return ImageFiles(paths, **given)
+    return ImageFiles(Paths(folder, texts), **given)
+
+
+def _files_in(folder: str, inside: str, pattern: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _files_in(entry.path, f"{inside}{entry.name}/", pattern)
+            elif pattern == "*":
+                if splitext(entry.name)[1].lower() not in BESIDE:
+                    yield inside + entry.name
+            elif fnmatch(entry.name, pattern):
+                yield inside + entry.name
 
 
 def class_folders(
@@ -138,8 +199,8 @@ def class_folders(
     UserError for a class without a folder, and a folder that is no class.
     """
     images = image_folder(folder, pattern, **given)
-    parts = [path.relative_to(folder).parts for path in images.paths]
-    homes = [part[0] if len(part) > 1 else "" for part in parts]
+    texts = cast(Paths, images.paths).texts
+    homes = [text.partition("/")[0] if "/" in text else "" for text in texts]
     place = {name: at for at, name in enumerate(classes)}
     odd = next((at for at, home in enumerate(homes) if home not in place), None)
     if odd is not None:

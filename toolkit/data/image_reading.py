@@ -161,7 +161,7 @@ def scaled(image: np.ndarray, values: Values | None) -> np.ndarray:
         least, most = image.min(), image.max()
         raise Unreadable(
             f"has values of type {image.dtype} from {least:g} to {most:g}, not 8 bits; say which become 0 and 255, "
-            f"the same for all images: values=({least:g}, {most:g})"
+            f"the same for all images: image_folder(…, values=({least:g}, {most:g}))"
         )
     low, high = (np.asarray(end, np.float32) for end in values)
     if {low.size, high.size} - {1, image.shape[-1]}:

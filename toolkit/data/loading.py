@@ -46,7 +46,7 @@ def load(
     Nothing is done where the same files were loaded before, by the same code.
     """
     known = read_manifest(workspace.data)
-    files = listed(folder, workspace.files, progress, known and known["source"])
+    files = listed(folder, workspace.files, progress, None if known is None else known["source"])
     if not len(files):
         raise UserError(competition.without_files(folder))
     source = source_of(files)

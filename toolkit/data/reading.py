@@ -81,7 +81,7 @@ def label_array(array: np.ndarray, classes: int, where: str) -> np.ndarray:
 def _to_type(kind: type, array: np.ndarray, top: int, where: str, noun: str, whole: bool) -> np.ndarray:
     if array.dtype.kind not in "uif":
         raise UserError(f"{where} has type {array.dtype}, expected numbers from 0 to {top}")
-    result = np.empty(array.shape, kind)
+    result: np.ndarray = np.empty(array.shape, kind)
     brightest = 0.0
     for at in chunks(len(array)):  # so that a float64 file is never held twice
         chunk, start = array[at], at.start

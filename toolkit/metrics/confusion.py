@@ -169,7 +169,7 @@ class Accuracy(ConfusionMetric):
 
     name: str = "accuracy"
     ignore: tuple[str, ...] = ()
-    fills: ClassVar[bool] = False  # type: ignore[misc]
+    fills: ClassVar[bool] = False
 
     def of_sums(self, sums: Sums, scored: Sequence[int]) -> np.ndarray:
         chosen = list(scored)

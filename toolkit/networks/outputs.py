@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from toolkit.competition import Competition
+from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
+from toolkit.networks.growth import sides
 from toolkit.recipe import Recipe
-from toolkit.task import Numbers, Output
+from toolkit.task import Numbers, Output, Task
 
 SMALLEST = 1e-6  # of a number's spread over the training rows: it is no constant, but a part of the rows may be
 
@@ -53,10 +56,14 @@ Scale.__module__ = "toolkit"  # as Network's
 
 
 def build_network(competition: Competition, recipe: Recipe) -> Any:
-    """The competition's network, which from then on knows what its channels mean, `outputs`."""
+    """The competition's network, which from then on knows what its channels mean, `outputs`, and the `mask_size`
+    (height, width) at which they are stored and scored, whatever that of its images.
+    """
     network: Any = competition.build_model(recipe)
     task = competition.task
     network.outputs = task.outputs
+    if task.masks:
+        network.mask_size = task.image_shape[:2]
     if isinstance(task, Numbers):
         if not hasattr(network, "scale"):
             raise UserError("build_model must give a toolkit.Network where numbers are predicted")
@@ -67,18 +74,29 @@ def build_network(competition: Competition, recipe: Recipe) -> Any:
     return network
 
 
-def check_channels(network: nn.Module, competition: Competition, device: torch.device) -> None:
-    """UserError unless the network takes the task's images and says as much as it asks; it is shown a black one."""
-    task = competition.task
-    height, width, channels = task.image_shape
+def check_channels(network: nn.Module, recipe: Recipe, task: Task, device: torch.device) -> None:
+    """UserError unless the network takes the recipe's images, and where they grow the smallest ones, and says as much
+    as the task asks; it is shown black ones.
+    """
+    *whole, channels = image_shape(recipe.images, task)
+    smallest = sides(recipe.images.grow, (whole[0], whole[1]), recipe.schedule.epochs, 0)
+    for height, width in dict.fromkeys(((whole[0], whole[1]), smallest)):
+        _check_channels(network, (height, width, channels), task, device)
+
+
+def _check_channels(network: nn.Module, shape: tuple[int, int, int], task: Task, device: torch.device) -> None:
+    height, width, channels = shape
     training = network.training
     try:
         with torch.no_grad():
             found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
-    except RuntimeError as error:
+    except (AssertionError, RuntimeError, ValueError) as error:
+        mend = "build_model must make it for TASK.image_shape"
+        if (height, width) != task.image_shape[:2]:
+            mend = "build_model must make it for images of any size, or leave images.size=0 images.grow=0"
         raise UserError(
             f"the network can't take images of {height}x{width} with {channels} channels "
-            f"({str(error).partition(chr(10))[0]}); build_model must make it for TASK.image_shape"
+            f"({str(error).partition(chr(10))[0]}); {mend}"
         ) from None
     network.train(training)
     wanted = (task.channels, *((height, width) if task.masks else ()))
@@ -115,3 +133,13 @@ def values_of(logits: torch.Tensor, outputs: Sequence[Output], scored: Sequence[
             parts.append(part if output.kind == "numbers" else part.sigmoid())
         first += output.channels
     return torch.cat(parts, 1)
+
+
+def resized(values: torch.Tensor, size: tuple[int, int] | None) -> torch.Tensor:
+    """Values (N, channels, h, w) of masks at another size: means of pixels where it is smaller, else bilinear.
+
+    A mean of logits is none of their mean, so they must be values. None, and values of whole images: as they are.
+    """
+    if size is None or values.ndim < 4 or tuple(values.shape[2:]) == size:
+        return values
+    return F.interpolate(values, size, mode="bilinear", antialias=True)

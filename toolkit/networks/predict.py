@@ -9,11 +9,12 @@ from torch import nn
 
 from toolkit.data.image_rows import ImageRows, picked
 from toolkit.networks.devices import autocast
-from toolkit.networks.outputs import values_of
+from toolkit.networks.outputs import resized, values_of
 from toolkit.probabilities import as_stored
 from toolkit.top_k import TopK
 
-BATCH = 128  # images at a time
+BATCH = 128  # images at a time,
+PIXELS = 256 * 256  # as long as an image has no more pixels
 
 
 def predict(
@@ -26,10 +27,12 @@ def predict(
     kept: np.dtype | None = None,
 ) -> np.ndarray:
     """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
-    aren't scored, or numbers in their own units. kept: the type that they are stored in, as they are then where
-    classes are many.
+    aren't scored, or numbers in their own units. Masks have the task's size, whatever that of the images. batch:
+    images in a forward pass, fewer where they are large (`at_once`). kept: the type that they are stored in, as they
+    are then where classes are many.
     """
-    return _values(model, model, batches(images, batch, device), scored, device, precision, kept)
+    inputs = batches(images, at_once(images, batch), device)
+    return _values(model, model, inputs, scored, device, precision, kept)
 
 
 def predict_features(
@@ -58,11 +61,13 @@ def _values(
 ) -> np.ndarray:
     model.eval()
     outputs: Any = getattr(model, "outputs", ())
+    size = getattr(model, "mask_size", None)
     parts = []
     for x in inputs:
         with autocast(device, precision):
             logits = called(x).float()
-        parts.append(of_kind(values_of(logits, outputs, scored).cpu().numpy(), kept))
+        values = resized(values_of(logits, outputs, scored), size)
+        parts.append(of_kind(values.cpu().numpy(), kept))
     return joined_parts(parts)
 
 
@@ -74,10 +79,15 @@ def of_kind(part: np.ndarray, kept: np.dtype | None) -> np.ndarray:
 def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Values (N, channels, ...) of batches, one after the other."""
     if isinstance(parts[0], TopK):
-        joined: Any = TopK(np.concatenate([part.records for part in parts]))  # type: ignore[attr-defined]
+        joined: Any = TopK(np.concatenate([part.records for part in parts]))
         found: np.ndarray = joined
         return found
     return np.concatenate(parts)
+
+
+def at_once(images: ImageRows, most: int) -> int:
+    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take."""
+    return max(1, min(most, most * PIXELS // (images.shape[1] * images.shape[2])))
 
 
 def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torch.Tensor]:

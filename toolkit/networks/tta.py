@@ -17,9 +17,8 @@ everywhere), a flip would need flipped kernels, and brightness, linear until the
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +27,8 @@ from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
-from toolkit.networks.outputs import is_softmax, values_of
-from toolkit.networks.predict import batches
+from toolkit.networks.outputs import is_softmax, resized, values_of
+from toolkit.networks.predict import at_once, batches
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column), from the centre, to where it is seen
 SAME: Matrix = ((1, 0), (0, 1))
@@ -137,6 +136,14 @@ def parse_views(names: Iterable[str], height: int, width: int) -> tuple[View, ..
         if sum(view == other for other in views) > 1:
             raise UserError(f"view {view.name!r} is named twice; give it more weight instead")
     return views
+
+
+def at_size(view: View, sides: Sequence[int], size: tuple[int, int] | None) -> View:
+    """The view of images with these sides (height, width) that does what it does at another size; None: at theirs."""
+    if size is None or tuple(sides) == size:
+        return view
+    shift = (view.shift[0] * sides[0] / size[0], view.shift[1] * sides[1] / size[1])
+    return replace(view, shift=shift)
 
 
 def apply_view(view: View, images: torch.Tensor) -> torch.Tensor:
@@ -251,19 +258,24 @@ def predict_views(
     weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). gaps:
     pixels of a mask that no view sees get 0 for all classes, as unscored classes do; else there may be none.
 
-    At most `batch` images are in one forward pass. Where fewer images are left, views share a pass: on 2 cores
-    passes of 8 images cost 20 to 30 % more an image than passes of 32, and beyond those a pass gains nothing.
+    Masks have the task's size, whatever that of the images; shifts are in pixels of that size then.
+
+    At most `batch` images are in one forward pass, fewer where they are large. Where fewer images are left, views
+    share a pass: on 2 cores passes of 8 images cost 20 to 30 % more an image than passes of 32, and beyond those a
+    pass gains nothing.
 
     Raises UserError for views that don't fit the images, weights that don't fit the views, and gaps.
     """
     weighted = weighted_views(views, weights, images.shape[1], images.shape[2])
-    chosen, shares = [parse_view(name) for name in weighted], list(weighted.values())
-    outputs: Any = getattr(network, "outputs", ())
+    outputs, size = getattr(network, "outputs", ()), getattr(network, "mask_size", None)
+    chosen = [at_size(parse_view(name), images.shape[1:3], size) for name in weighted]
+    shares = list(weighted.values())
     softmax = is_softmax(outputs)
     network.eval()
     parts: list[np.ndarray] = []
+    batch = at_once(images, batch)
     for x in batches(images, batch, device):
-        mean, together = Mean(), max(1, batch // len(x))
+        mean, together = Mean(size), max(1, batch // len(x))
         for first in range(0, len(chosen), together):
             seen = [apply_view(view, x) for view in chosen[first : first + together]]
             if len({part.dtype for part in seen}) > 1:
@@ -275,8 +287,9 @@ def predict_views(
             said = logits[:, list(scored)] if softmax else values_of(logits, outputs, scored)
             for number, part in enumerate(said.split(len(x)), first):
                 (mean.add_logits if softmax else mean.add_values)(chosen[number], part, shares[number])
-        values = torch.zeros((len(x), *logits.shape[1:]), device=device)
-        values[:, list(scored) if softmax else slice(None)] = mean.result()
+        found = mean.result()
+        values = torch.zeros((len(x), logits.shape[1], *found.shape[2:]), device=device)
+        values[:, list(scored) if softmax else slice(None)] = found
         parts.append(values.cpu().numpy())
     return np.concatenate(parts)
 
@@ -301,7 +314,9 @@ def _check_covered(views: Sequence[View], height: int, width: int) -> None:
 class Mean:
     """A weighted mean of values over views; channels are the second axis, and every one of them is scored."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: tuple[int, int] | None = None) -> None:
+        """size: of the masks (height, width), where views are of images of another; None: of these."""
+        self.size = size
         self.total: torch.Tensor | float = 0.0
         self.weight: torch.Tensor | float = 0.0
 
@@ -310,18 +325,16 @@ class Mean:
         if logits.ndim == 2:
             self._add(logits.softmax(1), share)
         elif not view.resampled:
-            self._add(undo_view(view, logits)[0].softmax(1), share)
+            self._add(resized(undo_view(view, logits)[0].softmax(1), self.size), share)
         else:
-            values, weight = undo_view(view, logits.softmax(1))
-            self._add(values, share * weight)
+            self._vote(*undo_view(view, logits.softmax(1)), share)
 
     def add_values(self, view: View, values: torch.Tensor, share: float) -> None:
         """Values (N, channels, ...) of the images that `view` saw: of masks probabilities, else an image's own."""
         if values.ndim == 2:
             self._add(values, share)
         else:
-            back, weight = undo_view(view, values)
-            self._add(back, share * weight)
+            self._vote(*undo_view(view, values), share)
 
     def add(self, values: torch.Tensor, share: float, seen: torch.Tensor | None = None) -> None:
         """Values (N, channels, ...) that were put back. seen: (1, 1, H, W), 0 where the view has no vote; None: it has
@@ -333,6 +346,14 @@ class Mean:
         """Probabilities (N, C, ...); 0 where no view had a vote."""
         weight = torch.as_tensor(self.weight)
         return torch.as_tensor(self.total) / torch.where(weight > 0, weight, 1)
+
+    def _vote(self, values: torch.Tensor, seen: torch.Tensor, share: float) -> None:
+        """What was put back by `undo_view`; of pixels of another size, those that it saw the most of have a vote."""
+        if self.size is not None and tuple(values.shape[2:]) != self.size:
+            part = resized(seen.expand(1, 1, *values.shape[2:]), self.size)
+            values, seen = resized(values, self.size), (part > 0.5).to(values.dtype)
+            values = torch.where(seen > 0, values / part.clamp_min(0.5), 0)
+        self._add(values, share * seen)
 
     def _add(self, values: torch.Tensor, weight: torch.Tensor | float) -> None:
         self.total = self.total + weight * values

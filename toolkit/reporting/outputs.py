@@ -127,10 +127,8 @@ def _labels(run: Run) -> list[Block]:
     note = f"All labels together; on average {sure.error:.3f} off."
     charts.append(chart("Calibration", lambda: calibration(sure.said, sure.came, sure.counts), note))
     rows = []
-    shown = list(names)
-    if len(names) > SHOWN:
-        shown = sorted(both, key=lambda name: both[name][0].area)[:WORST]
-    for at, name in ((at, name) for at, name in enumerate(names) if name in shown):
+    hardest = sorted(both, key=lambda name: both[name][0].area)[:WORST] if len(names) > SHOWN else names
+    for at, name in ((at, name) for at, name in enumerate(names) if name in hardest):
         kept, (one, other) = known[:, at], found[name]
         rows.append(
             [

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from toolkit.networks.predict import at_once
 from toolkit.scoring.corruptions import (
     Draws,
     brightness,
@@ -94,13 +95,15 @@ def corrupt(
     seed: int,
     rgb: Rgb,
     samples: Sequence[int] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Moved:
     """Images under one corruption, uint8 or float16 (N, C, H, W), of that type, and masks uint8 (N, H, W) moved along.
 
     rgb: the channels that corruptions of colour touch, and JPEG, which without any takes each channel for a grey
     picture; all others touch all channels. samples: what each one's random numbers follow from, with the seed; 0..N-1
-    if not given. Parts of a mask that come from outside the picture get IGNORED. ValueError for a name or severity
-    that there is not.
+    if not given. size: height and width of the masks, where images have others: the same happens to them, and noise
+    has the grain that it has at that size. Parts of a mask that come from outside the picture get IGNORED. ValueError
+    for a name or severity that there is not.
     """
     known = [corruption.name for corruption in suite(rgb)]
     if name not in known:
@@ -110,12 +113,24 @@ def corrupt(
         raise ValueError(f"severity {severity} is not in 1..{SEVERITIES}")
     corruption = SUITE[[c.name for c in SUITE].index(name)]
     samples = range(len(images)) if samples is None else samples
-    draws = [np.random.default_rng([seed, zlib.crc32(name.encode()), int(sample)]) for sample in samples]
-    return corruption.apply(images, masks, corruption.levels[severity - 1], draws, rgb)
+    draws = Draws(np.random.default_rng([seed, zlib.crc32(name.encode()), int(sample)]) for sample in samples)
+    level = corruption.levels[severity - 1]
+    if size is None or tuple(images.shape[2:]) == size:
+        return corruption.apply(images, masks, level, draws, rgb)
+    if masks is not None:
+        alone = images.new_zeros((*images.shape[:2], *size))
+        _, masks = corrupt(alone, masks, name, severity, seed, rgb, samples)
+    return corruption.apply(images, None, level, Draws(draws, size), rgb)[0], masks
 
 
 def corrupt_each(
-    images: Tensor, masks: Tensor | None, cells: np.ndarray, seed: int, rgb: Rgb, samples: np.ndarray | None = None
+    images: Tensor,
+    masks: Tensor | None,
+    cells: np.ndarray,
+    seed: int,
+    rgb: Rgb,
+    samples: np.ndarray | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Moved:
     """As `corrupt`, each sample under a cell of its own (see `count_cells`)."""
     members = suite(rgb)
@@ -126,23 +141,31 @@ def corrupt_each(
         part = None if masks is None else masks[at]
         member, severity = divmod(int(cell), SEVERITIES)
         own = samples[cells == cell].tolist()
-        images[at], moved = corrupt(images[at], part, members[member].name, severity + 1, seed, rgb, own)
+        name = members[member].name
+        images[at], moved = corrupt(images[at], part, name, severity + 1, seed, rgb, own, size)
         if masks is not None and moved is not None:
             masks[at] = moved
     return images, masks
 
 
 def corrupt_arrays(
-    images: np.ndarray, masks: np.ndarray | None, cells: np.ndarray, seed: int, rgb: Rgb, samples: np.ndarray
+    images: np.ndarray,
+    masks: np.ndarray | None,
+    cells: np.ndarray,
+    seed: int,
+    rgb: Rgb,
+    samples: np.ndarray,
+    size: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """As `corrupt_each`, of any number of images uint8 or float16 (N, H, W, C) and masks uint8 (N, H, W)."""
     made, moved = np.empty_like(images), None if masks is None else np.empty_like(masks)
     order = np.argsort(cells, kind="stable")  # alike ones together
-    for start in range(0, len(order), BATCH):
-        at = order[start : start + BATCH]
+    together = at_once(images, BATCH)
+    for start in range(0, len(order), together):
+        at = order[start : start + together]
         mask = None if masks is None else torch.from_numpy(masks[at])
         part = torch.from_numpy(images[at]).permute(0, 3, 1, 2)
-        part, mask = corrupt_each(part, mask, cells[at], seed, rgb, samples[at])
+        part, mask = corrupt_each(part, mask, cells[at], seed, rgb, samples[at], size)
         made[at] = part.permute(0, 2, 3, 1).numpy()
         if moved is not None and mask is not None:
             moved[at] = mask.numpy()
@@ -219,7 +242,7 @@ def _mixture(images: Tensor, masks: Tensor | None, level: tuple[int, ...], draws
             rows = np.flatnonzero(chosen[:, position] == member)
             at = torch.from_numpy(rows).to(images.device)
             corruption, part = single[member], None if masks is None else masks[at]
-            own = [draws[int(row)] for row in rows]
+            own = Draws((draws[int(row)] for row in rows), draws.size)
             images[at], moved = corruption.apply(images[at], part, corruption.levels[severity - 1], own, rgb)
             if masks is not None and moved is not None:
                 masks[at] = moved

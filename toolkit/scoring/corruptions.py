@@ -7,7 +7,7 @@ shares of the shorter side. What changes colours takes red, green and blue, (N, 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,22 @@ LUMINANCE = np.array(
 CHROMINANCE = np.full((8, 8), 99)
 CHROMINANCE[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
-Draws = Sequence[np.random.Generator]
+
+class Draws(list[np.random.Generator]):
+    """A random generator a sample. size: height and width for which they draw noise; None: those of the images."""
+
+    def __init__(self, generators: Iterable[np.random.Generator], size: tuple[int, int] | None = None) -> None:
+        super().__init__(generators)
+        self.size = size
+
+    def sides(self, images: Tensor) -> tuple[int, int]:
+        return self.size or (int(images.shape[2]), int(images.shape[3]))
+
+    def noise(self, images: Tensor, draw: Callable[..., np.ndarray]) -> Tensor:
+        """What `draw(generator, shape, dtype)` gives for each value of images (N, C, H, W)."""
+        shape = (images.shape[1], *self.sides(images))
+        drawn = torch.from_numpy(np.stack([draw(each, shape, np.float32) for each in self])).to(images.device)
+        return functional.interpolate(drawn, images.shape[2:], mode="nearest-exact") if self.size else drawn
 
 
 def round_up_ties(values: Tensor) -> Tensor:
@@ -60,8 +75,7 @@ def _signs(draws: Draws, like: Tensor) -> Tensor:
 
 
 def _normal(images: Tensor, draws: Draws) -> Tensor:
-    values = [draw.standard_normal(tuple(images.shape[1:]), np.float32) for draw in draws]
-    return torch.from_numpy(np.stack(values)).to(images.device)
+    return draws.noise(images, np.random.Generator.standard_normal)
 
 
 def _side(images: Tensor) -> int:
@@ -108,8 +122,7 @@ def speckle_noise(images: Tensor, level: float, draws: Draws) -> Tensor:
 
 def impulse_noise(images: Tensor, level: float, draws: Draws) -> Tensor:
     """Salt and pepper in a share of the values."""
-    drawn = torch.from_numpy(np.stack([draw.random(tuple(images.shape[1:]), np.float32) for draw in draws]))
-    drawn = drawn.to(images.device)
+    drawn = draws.noise(images, np.random.Generator.random)
     return torch.where(drawn < level, torch.where(drawn < level / 2, 0.0, 255.0), images)
 
 
@@ -316,7 +329,8 @@ def elastic(images: Tensor, level: float, draws: Draws) -> Tensor:
 
     After Simard et al. 2003.
     """
-    nodes = tuple(2 + round(5 * length / _side(images)) for length in images.shape[-2:])
+    sides = draws.sides(images)
+    nodes = tuple(2 + round(5 * length / min(sides)) for length in sides)
     field = torch.from_numpy(np.stack([draw.standard_normal((2, *nodes), np.float32) for draw in draws]))
     field = functional.interpolate(field.to(images.device), images.shape[-2:], mode="bicubic", align_corners=True)
     return _affine(images, np.eye(2, 3)[None]) + level * _side(images) * field.permute(0, 2, 3, 1)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
+from toolkit.data.image_rows import picked
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import Preview, find_preview
 from toolkit.decisions.decide import Decisions
@@ -145,13 +146,18 @@ def features(images: np.ndarray) -> np.ndarray:
 
 
 def corrupted(
-    images: np.ndarray, masks: np.ndarray | None, rows: np.ndarray, cells: np.ndarray, rgb: Rgb
+    images: np.ndarray,
+    masks: np.ndarray | None,
+    rows: np.ndarray,
+    cells: np.ndarray,
+    rgb: Rgb,
+    size: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell."""
-    made, moved = np.array(images[rows]), None if masks is None else np.array(masks[rows])
+    """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell; size: as for `corrupt`."""
+    made, moved = picked(images, rows), None if masks is None else np.array(masks[rows])
     touched = cells != CLEAN
     mask = None if moved is None else moved[touched]
-    made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rgb, rows[touched])
+    made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rgb, rows[touched], size)
     if moved is not None:
         moved[touched] = mask
     return made, moved
@@ -229,10 +235,14 @@ def read_match(folder: Path) -> Match | None:
 
 def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:
     """Values (n, channels, ...) of the matched images, each by the network of its own fold."""
-    made, _ = corrupted(run.labelled.images, None, match.rows, match.cells, run.labelled.competition.rgb)
-    kind = value_type(run.labelled.competition.task)
-    predicted = no_values(run.labelled.probability_shape(len(made)), kind)
-    for at, part in predict_out_of_fold(run, match.rows, lambda at: made[at], resolve_device(device)):
+    competition = run.labelled.competition
+    task, rgb = competition.task, competition.rgb
+
+    def made(at: np.ndarray) -> np.ndarray:
+        return corrupted(run.images, None, match.rows[at], match.cells[at], rgb, task.image_shape[:2])[0]
+
+    predicted = no_values(run.labelled.probability_shape(len(match.rows)), value_type(task))
+    for at, part in predict_out_of_fold(run, match.rows, made, resolve_device(device)):
         predicted[at] = part
     return predicted
 

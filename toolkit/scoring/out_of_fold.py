@@ -15,7 +15,7 @@ from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import ConfusionMetric, MeanIoU
 from toolkit.metrics.many_classes import ManyClasses
 from toolkit.metrics.tally import Counts, Tally
-from toolkit.networks.predict import predict
+from toolkit.networks.predict import at_once, predict
 from toolkit.probabilities import chunks, decidable, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.bootstrap import class_intervals, score_interval
@@ -34,16 +34,17 @@ def predict_out_of_fold(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Places `at` in `rows` and the probabilities float32 (n, C, ...) there, each by the network of its own fold.
 
-    rows: of the data, any of them any number of times, all in a fold. alter(at): images (n, H, W, C) in place of
-    those of rows[at]; BATCH of them are asked for at a time, fold by fold, in the order of `rows`. networks: of the
-    folds, where they are loaded already.
+    rows: of the data, any of them any number of times, all in a fold. alter(at): images (n, H, W, C) in place of those
+    of rows[at]; BATCH of them, fewer of large ones, are asked for at a time, fold by fold, in the order of `rows`.
+    networks: of the folds, where they are loaded already.
     """
     fold, scored = run.labelled.fold[rows], run.labelled.competition.scored
+    together = at_once(run.images, BATCH)
     for k in np.unique(fold):
         network = networks[k] if networks is not None else run.network(int(k), device)
         own = np.flatnonzero(fold == k)
-        for start in range(0, len(own), BATCH):
-            at = own[start : start + BATCH]
+        for start in range(0, len(own), together):
+            at = own[start : start + together]
             yield at, predict(network, alter(at), scored, device, run.recipe.precision)
 
 

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 
 from toolkit.competition import by_matrix
+from toolkit.data.image_rows import picked
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, joined
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.predict import at_once
 from toolkit.probabilities import Mix, as_stored, chunks, no_values, open_probabilities, value_type
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
@@ -68,9 +70,10 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
 def suite_seconds(images: np.ndarray, samples: int, image: float, rgb: Rgb) -> float:
     """Seconds that so many samples take under the whole suite, a prediction taking `image` seconds; measured."""
     begun = time.time()
-    some = np.resize(images[:BATCH], (BATCH, *images.shape[1:]))
+    together = at_once(images, BATCH)
+    some = np.resize(images[:together], (together, *images.shape[1:]))
     stressed(some, None, SEED, rgb)
-    return samples * count_cells(rgb) * (image + (time.time() - begun) / BATCH)
+    return samples * count_cells(rgb) * (image + (time.time() - begun) / together)
 
 
 class _Gathered:
@@ -112,9 +115,10 @@ class _Gathered:
 
     def _corrupted(self, at: np.ndarray) -> tuple[np.ndarray, torch.Tensor | None]:
         labelled, rows = self.run.labelled, self.triples[at, 0]
-        images = torch.from_numpy(labelled.images[rows]).to(self.device).permute(0, 3, 1, 2)
+        images = torch.from_numpy(picked(self.run.images, rows)).to(self.device).permute(0, 3, 1, 2)
         masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
-        images, masks = corrupt_each(images, masks, cells_of(self.triples[at]), SEED, labelled.competition.rgb, rows)
+        cells, size = cells_of(self.triples[at]), labelled.competition.task.image_shape[:2]
+        images, masks = corrupt_each(images, masks, cells, SEED, labelled.competition.rgb, rows, size)
         return images.permute(0, 2, 3, 1).cpu().numpy(), masks
 
     def _keep(self, at: np.ndarray, predicted: np.ndarray, masks: torch.Tensor | None) -> None:
@@ -210,13 +214,13 @@ def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] |
 
 
 def stressed(
-    images: np.ndarray, masks: np.ndarray | None, seed: int, rgb: Rgb
+    images: np.ndarray, masks: np.ndarray | None, seed: int, rgb: Rgb, size: tuple[int, int] | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Each sample under one random member of the suite at a random severity, for stopping by the stress score.
 
-    images: uint8 or float16 (N, H, W, C); masks: uint8 (N, H, W). What happens to a sample follows from (seed, its
-    place).
+    images: uint8 or float16 (N, H, W, C); masks: uint8 (N, H, W); size: of the masks, as for `corrupt`. What happens
+    to a sample follows from (seed, its place).
     """
     cells = count_cells(rgb)
     chosen = np.array([np.random.default_rng([seed, at]).integers(cells) for at in range(len(images))], np.int64)
-    return corrupt_arrays(images, masks, chosen, seed, rgb, np.arange(len(images)))
+    return corrupt_arrays(images, masks, chosen, seed, rgb, np.arange(len(images)), size)

@@ -13,9 +13,11 @@ from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import Dataset
 from toolkit.data.image_rows import picked
 from toolkit.data.targets import holds
+from toolkit.networks.growth import sides
 from toolkit.probabilities import chunks
 from toolkit.recipe import Recipe
 from toolkit.task import Numbers, Rgb, Task
+from toolkit.training.resizing import nearest, shrunk
 
 ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
 RESIDENT = 0.5  # of a GPU's free memory may hold images
@@ -31,7 +33,10 @@ def seed_of(purpose: int, *numbers: int) -> int:
 
 
 class Batches:
-    """Batches of `rows`: images (B, C, H, W), uint8 or floats on the scale 0..255, and targets, on `device`."""
+    """Batches of `rows`: images (B, C, H, W), uint8 or floats on the scale 0..255, and targets, on `device`.
+
+    Masks come at the size of their images, which grow from epoch to epoch where the recipe says so.
+    """
 
     def __init__(
         self,
@@ -56,7 +61,9 @@ class Batches:
         size = dataset.images.nbytes + dataset.targets.nbytes
         self.resident = device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
         if self.resident:
-            self.images, self.targets = (_on_device(part, device) for part in (dataset.images, dataset.targets))
+            self.resident_images, self.resident_targets = (
+                _on_device(part, device) for part in (dataset.images, dataset.targets)
+            )
         self.reader = ThreadPoolExecutor(1)
         self.ahead: dict[tuple[int, int], Future[Batch]] = {}  # what is read while the batch before is trained on
         self.order: tuple[int, np.ndarray] = (-1, rows)  # of an epoch
@@ -78,16 +85,21 @@ class Batches:
         return seed_of(AUGMENT, self.recipe.seed, self.fold, epoch, step)
 
     def __getitem__(self, at: tuple[int, int]) -> Batch:
-        images, targets = (part.to(self.device, non_blocking=True) for part in self._read(at))
-        seed = self.augment_seed(*at)
-        images, targets = augment_batch(self.recipe.augment, images.permute(0, 3, 1, 2), targets, seed, self.rgb)
+        return self.batch(*at)
+
+    def batch(self, epoch: int, step: int, whole: bool = False) -> Batch:
+        """`whole`: the images don't have to grow first."""
+        images, targets = (part.to(self.device, non_blocking=True) for part in self._read((epoch, step)))
+        images, targets = sized(self.recipe, images.permute(0, 3, 1, 2), targets, epoch, whole)
+        seed = self.augment_seed(epoch, step)
+        images, targets = augment_batch(self.recipe.augment, images, targets, seed, self.rgb)
         return images.contiguous(memory_format=self.memory_format), targets
 
     def _read(self, at: tuple[int, int]) -> Batch:
         """Images and targets of a batch as they are; those of the next one are read meanwhile."""
         if self.resident:
             index = torch.from_numpy(self.chosen(*at)).to(self.device)
-            return self.images[index], self.targets[index]
+            return self.resident_images[index], self.resident_targets[index]
         waited = self.ahead.pop(at, None)
         found = self._gather(at) if waited is None else waited.result()
         epoch, step = at
@@ -100,6 +112,14 @@ class Batches:
         rows = self.chosen(*at)
         images, targets = (gather(part, rows) for part in (self.images, self.targets))
         return (images.pin_memory(), targets.pin_memory()) if self.device.type == "cuda" else (images, targets)
+
+
+def sized(recipe: Recipe, images: torch.Tensor, targets: torch.Tensor, epoch: int, whole: bool = False) -> Batch:
+    """Images (B, C, H, W) as large as they are in an epoch, and masks (B, h, w) of any type with them."""
+    if not whole:
+        height, width = images.shape[2:]
+        images = shrunk(images, *sides(recipe.images.grow, (height, width), recipe.schedule.epochs, epoch))
+    return images, nearest(targets, *images.shape[2:]) if targets.ndim > 2 else targets
 
 
 def gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:

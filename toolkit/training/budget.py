@@ -11,7 +11,10 @@ import numpy as np
 import torch
 
 from toolkit.data.labelled import Labelled
+from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
+from toolkit.networks.contention import quietest
+from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import BATCH, batches, predict
 from toolkit.outcome import duration
 from toolkit.progress import SILENT, Progress
@@ -30,6 +33,7 @@ from toolkit.training.workers import turns
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
 CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
+WHOLE = (256, 256)  # sides of an image, where nobody says
 WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
 
 
@@ -37,7 +41,8 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 class Cost:
     """Seconds of a training here: `epoch` of all folds, `head` of all folds where the head alone is trained, on stored
     features; `once` however many epochs, `scores` kept back for the test-matched score and, if that is asked for, the
-    whole suite of corruptions. `freeze`: the share of the epochs that are trained on features.
+    whole suite of corruptions. `freeze`: the share of the epochs that are trained on features; `grow`: of those in
+    which images grow to sides of `whole` pixels.
     """
 
     epoch: float
@@ -45,14 +50,17 @@ class Cost:
     scores: float = 0.0
     freeze: float = 0.0
     head: float = 0.0
+    grow: float = 0.0
+    whole: tuple[int, int] = WHOLE
 
     def of(self, epochs: int) -> float:
         frozen = frozen_epochs(Schedule(epochs=epochs, freeze=self.freeze))
-        return self.once + self.scores + self.epoch * (epochs - frozen) + self.head * frozen
+        trained = pixels(self.grow, self.whole, epochs, frozen)
+        return self.once + self.scores + self.epoch * trained + self.head * frozen
 
     def epochs_within(self, seconds: float) -> int:
         share = (1 - self.freeze) * self.epoch + self.freeze * self.head  # of an epoch, in the long run
-        most = int((seconds - self.once - self.scores + self.epoch) / share) + 1
+        most = int((seconds - self.once - self.scores + self.epoch) / share / (LEAST if self.grow else 1)) + 1
         return bisect_right(range(1, most + 1), seconds, key=self.of)
 
 
@@ -95,15 +103,15 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
         head = seconds(of_features, True)
     if head is None or schedule.freeze < 1:
         training.thaw(schedule.epochs - 1)
-        whole = seconds(lambda step: made[(0, step)], False)
+        whole = seconds(lambda step: made.batch(0, step, whole=True), False)
     for _ in range(2):  # the first warms up
         begun = time.time()
         predict(training.model, images, training.competition.scored, device, job.recipe.precision)
     return Speed(whole, (time.time() - begun) / len(images), head)
 
 
-def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int) -> Cost:
-    """What the folds alone cost.
+def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole: tuple[int, int] = WHOLE) -> Cost:
+    """What the folds alone cost, of images with sides of `whole` pixels.
 
     A fold over several devices is counted as if it had one: what they gain isn't measured.
     """
@@ -116,16 +124,18 @@ def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int) -> Co
     watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
     epoch = (steps * speed.step + watched * speed.image) * side_by_side
     predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
-    return Cost(epoch, predicted * speed.image, freeze=freeze, head=head)
+    grow = jobs[0].recipe.images.grow
+    return Cost(epoch, predicted * speed.image, freeze=freeze, head=head, grow=grow, whole=whole)
 
 
-def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Cost:
+def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str, progress: Progress = SILENT) -> Cost:
     """What a run with all its scores costs, at the speed that is measured now."""
-    _, jobs = prepare(labelled, recipe, device)
-    speed = measure_speed(jobs[0])
+    whole = image_shape(recipe.images, labelled.competition.task)[:2]
+    _, jobs = prepare(labelled, recipe, device, progress)
+    speed = quietest(lambda: measure_speed(jobs[0]))
     image = speed.image
     predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
-    cost = training_cost(jobs, speed, predicted)
+    cost = training_cost(jobs, speed, predicted, whole)
     taught, longer = recipe.pseudo.rounds, stress_factor(stress)
     once = cost.once * (1 + taught)
     if cost.freeze:
@@ -134,7 +144,7 @@ def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str) -> Co
     matched = stress != "none" and labelled.may_look_at_test_images
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
-        scores += suite_seconds(labelled.images, samples, image, labelled.competition.rgb)
+        scores += suite_seconds(jobs[0].open()[1].images, samples, image, labelled.competition.rgb)
     more = 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
     return replace(
         cost, epoch=cost.epoch * more * longer, once=once, scores=scores, head=cost.head * (1 + taught) * longer
@@ -224,7 +234,7 @@ class _Plan:
             self._skip(recipe, "too little time is left")
             return None
         try:
-            cost = run_cost(self.labelled, recipe, self.stress, self.device)
+            cost = run_cost(self.labelled, recipe, self.stress, self.device, self.progress)
         except UserError as error:
             if not further:
                 raise
@@ -261,8 +271,11 @@ class _Plan:
         )
 
 
-def trial_epochs(labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto") -> tuple[int, Cost]:
+def trial_epochs(
+    labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto", progress: Progress = SILENT
+) -> tuple[int, Cost]:
     """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
-    _, jobs = prepare(labelled, recipe, device)
-    cost = training_cost(jobs, measure_speed(jobs[0]), 0)
+    _, jobs = prepare(labelled, recipe, device, progress)
+    whole = image_shape(recipe.images, labelled.competition.task)[:2]
+    cost = training_cost(jobs, quietest(lambda: measure_speed(jobs[0])), 0, whole)
     return cost.epochs_within(seconds), cost

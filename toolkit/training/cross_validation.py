@@ -15,6 +15,7 @@ import torch
 
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import find_preview
+from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
@@ -120,11 +121,12 @@ def train_without_families(
 def prepare(
     labelled: Labelled, recipe: Recipe, device: str = "auto", progress: Progress = SILENT
 ) -> tuple[Run, list[FoldJob]]:
-    """The run, which may be new, and the jobs of its folds; UserError for a recipe against the rules, or where the
-    disk has no room for it.
+    """The run, which may be new, and the jobs of its folds; images of the recipe's own size are decoded where they
+    aren't yet. UserError for a recipe against the rules, or where the disk has no room for it.
     """
     labelled.competition.check(recipe)
     places(device)
+    images = decoded(labelled.workspace, recipe.images, labelled.competition.task, progress)
     workspace = labelled.workspace
     name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
     existing = list(workspace.train.glob(f"*-{name}"))
@@ -139,10 +141,10 @@ def prepare(
         steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
         settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
-    return run, [_job(run, recipe, fold, settings, device) for fold in range(labelled.folds)]
+    return run, [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
 
 
-def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -> FoldJob:
+def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, images: Path | None) -> FoldJob:
     labelled = run.labelled
     rows = labelled.training_rows(fold)
     return FoldJob(
@@ -155,6 +157,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str) -
         valid_rows=labelled.rows(fold),
         relabels=labelled.training_relabels(fold),
         folder=run.fold(fold).folder,
+        images=images,
         features=labelled.workspace.features,
         settings=settings,
         device=device,
@@ -294,7 +297,7 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
     try:
         result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
     except (MemoryError, torch.OutOfMemoryError):
-        raise UserError("it did not fit into memory; lower batch_size or model.input_scale") from None
+        raise UserError("it did not fit into memory; lower batch_size, images.size or model.input_scale") from None
     store_fold(job, result)
     note = ", begun anew, as its saved epochs were of another version" if result.anew else ""
     note += "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"

@@ -13,7 +13,7 @@ import torch
 from toolkit.augmentation.batch import augment_batch
 from toolkit.networks.devices import autocast
 from toolkit.networks.network import Network, modes_kept
-from toolkit.networks.predict import BATCH, batches
+from toolkit.networks.predict import BATCH, at_once, batches
 from toolkit.networks.speed import Settings
 from toolkit.probabilities import write_probabilities
 from toolkit.recipe import Recipe
@@ -77,7 +77,7 @@ def plain_features(
     they are computed, and `source`, which says what images these are.
     """
     how = [*source, precision, device.type]
-    whole = batches(images, BATCH, device)
+    whole = batches(images, at_once(images, BATCH), device)
     return _kept(network, whole, (1, len(images)), how, precision, device, folder, np.float32)[0]
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.dataset import Dataset, data_hash, open_dataset, relabel
+from toolkit.data.dataset import Dataset, data_hash, open_dataset, open_decoded, relabel
 from toolkit.data.image_rows import Chosen
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
@@ -61,6 +61,7 @@ class FoldJob:
     train_groups: np.ndarray  # int64, their groups
     valid_rows: np.ndarray
     folder: Path  # where the state lies between epochs
+    images: Path | None = None  # folder of images at the recipe's own size; None: the data's
     features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
     settings: Settings = UNMEASURED  # how to train here
     teacher: Path | None = None  # what this fold's teacher predicts of the test images
@@ -74,8 +75,10 @@ class FoldJob:
         return RunFold(self.folder)
 
     def open(self) -> tuple[Competition, Dataset]:
-        """The competition, and its data with the job's labels."""
+        """The competition, and its data with the job's labels and images of the recipe's size."""
         dataset = open_dataset(self.data)
+        if self.images is not None:
+            dataset = replace(dataset, **open_decoded(self.data, self.images))
         return load_competition(self.competition), replace(dataset, targets=relabel(dataset.targets, self.relabels))
 
 
@@ -129,7 +132,7 @@ class Training:
         scale: Scale | None = getattr(self.model, "scale", None)
         if scale is not None:
             scale.learn(dataset.targets[rows])
-        check_channels(self.model, competition, self.device)
+        check_channels(self.model, self.recipe, task, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
@@ -335,7 +338,7 @@ class Training:
         steps, features = range(min(REFRESH, self.batches.steps)), self.stored
         with self._holding(weights):
             if features is None:
-                refresh_norm(self.model, (self.batches[(0, step)][0] for step in steps))
+                refresh_norm(self.model, (self.batches.batch(0, step, whole=True)[0] for step in steps))
             else:
                 refresh_norm(self.head, (self._featured(features, 0, step)[0] for step in steps))
             return {name: value.clone() for name, value in self.model.state_dict().items()}
@@ -355,12 +358,13 @@ class Training:
 
     def predicted(self, weights: Weights, rows: np.ndarray, kept: np.dtype | None = None) -> np.ndarray:
         """Values (n, channels, ...) of `rows`, see `predict`; from their features while the backbone is frozen."""
-        how: Any = (self.competition.scored, self.device, self.recipe.precision)
+        scored, device, precision = self.competition.scored, self.device, self.recipe.precision
         features, images = self.stored, Chosen(self.dataset.images, rows)
         with self._holding(weights):
             if features is not None:
-                return predict_features(self.model, self.head, features.plain[rows], *how, kept=kept)
-            return predict(self.model, images, *how, kept=kept)
+                plain = features.plain[rows]
+                return predict_features(self.model, self.head, plain, scored, device, precision, kept=kept)
+            return predict(self.model, images, scored, device, precision, kept=kept)
 
     def score(self, rows: np.ndarray, weights: Weights) -> float:
         """Official metric of the weights on `rows`, on the file's labels; NaN where it has none.

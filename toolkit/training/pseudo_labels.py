@@ -23,7 +23,7 @@ from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
 from toolkit.task import IGNORED, Output, Rgb
 from toolkit.top_k import TopK
-from toolkit.training.batches import PSEUDO, gather, generator, seed_of
+from toolkit.training.batches import PSEUDO, gather, generator, seed_of, sized
 from toolkit.training.task_losses import sureness
 
 OUTSIDE = IGNORED  # places begin above it
@@ -71,6 +71,7 @@ class Teacher:
         shape = predicted.shape[:1] + predicted.shape[2:]
         size = shape[1:].numel()
         places = torch.arange(size, dtype=torch.int32, device=self.device).reshape(shape[1:]).expand(shape)
+        images, places = sized(self.recipe, images, places, epoch)
         seed = seed_of(PSEUDO, self.recipe.seed, self.fold, epoch, step, 1)
         images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed, self.rgb)
         # only now, as a warp takes numbers below 2 ** 24, which the places of a whole batch may exceed

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from toolkit.competition import load_competition
+from toolkit.data.image_rows import picked
 from toolkit.metrics.tally import Tally, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import Network, head_of
@@ -101,7 +102,7 @@ def store_oof(run: Run) -> dict[str, Any]:
 def store_test(run: Run, device_name: str) -> None:
     """Average the folds' predictions of the test images; a backbone that all of them left as it was is asked once."""
     device, labelled = resolve_device(device_name), run.labelled
-    networks, images = run.networks(device), labelled.test_images
+    networks, images = run.networks(device), run.test_images
     values = [
         _of_head(run, network, images, device) or _of_whole(run, network, images, device) for network in networks
     ]
@@ -116,7 +117,7 @@ def store_test(run: Run, device_name: str) -> None:
 
 def _of_whole(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt:
     scored, precision = run.labelled.competition.scored, run.recipe.precision
-    return lambda at: predict(network, images[at], scored, device, precision)
+    return lambda at: predict(network, picked(images, at), scored, device, precision)
 
 
 def _of_head(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt | None:

@@ -3,18 +3,44 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from toolkit.outcome import duration, number
-from toolkit.progress import Progress, Watch
+from toolkit.progress import Done, Progress, Watch
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 ROWS = 12  # trials in the live table
+
+
+class _Preparing(Progress):
+    """A terminal has room for one live display, so that a count becomes a part of it."""
+
+    def __init__(self, board: "Board") -> None:
+        self.board = board
+
+    def say(self, text: str) -> None:
+        self.board.progress.say(text)
+
+    def warn(self, text: str) -> None:
+        self.board.progress.warn(text)
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Done]:
+        before, done = self.board.now, 0
+
+        def count(more: int) -> None:
+            nonlocal done
+            done += more
+            self.board.now = f"{what}: {done:,} of {total:,}"
+
+        yield count
+        self.board.now = before
 
 
 class Board:
@@ -48,6 +74,11 @@ class Board:
             self.now = f"{what}: {done} {news}"
 
         return watch
+
+    @cached_property
+    def preparing(self) -> Progress:
+        """What is done before a trial is trained, such as decoding images at its size: counted on the board."""
+        return _Preparing(self)
 
     def ended(self, trial: FrozenTrial) -> None:
         self.read()

@@ -135,7 +135,7 @@ def _epochs(labelled: Labelled, settings: SearchSettings, per_trial: float, stud
         if known:
             return known
         recipe = settings.example(labelled.competition)
-        epochs, cost = trial_epochs(labelled, recipe, per_trial / COSTLIER, settings.device)
+        epochs, cost = trial_epochs(labelled, recipe, per_trial / COSTLIER, settings.device, progress)
         if epochs < 1:
             budget = settings.budget or 0.0
             trials = round((1 - RESERVE) * budget / per_trial)

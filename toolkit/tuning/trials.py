@@ -14,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from toolkit.competition import Competition
+from toolkit.data.image_rows import picked
 from toolkit.data.labelled import Labelled
 from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
@@ -62,7 +63,8 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
 def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
     labelled, place = run.labelled, resolve_device(device)
     competition, clean = labelled.competition, labelled.truth[rows]
-    images, masks = stressed(labelled.images[rows], clean if labelled.masks else None, SEED, competition.rgb)
+    masks, size = clean if labelled.masks else None, competition.task.image_shape[:2]
+    images, masks = stressed(picked(run.images, rows), masks, SEED, competition.rgb, size)
     network = run.network(number, place)
     values = predict(network, images, competition.scored, place, run.recipe.precision)
     truth, learnt_from = clean if masks is None else masks, (clean, run.fold(number).oof)
