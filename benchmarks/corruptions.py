@@ -101,6 +101,7 @@ def _practice(name: str, size: int) -> tuple[np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         competition.practice(Path(folder), 0, size)
         dataset = competition.load(Path(folder) / "raw")
+    assert isinstance(dataset.images, np.ndarray)
     return dataset.images, dataset.targets
 
 
