@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from toolkit.competition import load_competition
+from toolkit.data.dataset import Dataset
 from toolkit.outcome import Table
 from toolkit.scoring.corruption_suite import SUITE, corrupt, suite
 from toolkit.screen import Screen
@@ -101,7 +102,7 @@ def _practice(name: str, size: int) -> tuple[np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         competition.practice(Path(folder), 0, size)
         dataset = competition.load(Path(folder) / "raw")
-    assert isinstance(dataset.images, np.ndarray)
+    assert isinstance(dataset, Dataset)
     return dataset.images, dataset.targets
 
 

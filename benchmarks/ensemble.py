@@ -249,6 +249,7 @@ def errors(seed: int, samples: int, models: int, classes: int = 4, fresh: int = 
         ids=rows,
         test_images=none,
         test_ids=rows[:0],
+        names=rows.astype(str),
         fold=fold,
         group=rows,
         relabels=np.zeros((0, 2), np.int64),

@@ -127,6 +127,7 @@ def _labelled(dataset: Dataset, table: pd.DataFrame) -> Labelled:
         ids=dataset.ids,
         test_images=dataset.test_images,
         test_ids=dataset.ids[:0],
+        names=dataset.ids.astype(str),
         fold=table["fold"].to_numpy(),
         group=table["group"].to_numpy(),
         relabels=changed,

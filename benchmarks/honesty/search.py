@@ -174,6 +174,7 @@ def blend(world: World, trials: Sequence[Trial]) -> tuple[float, float]:
         data_hash="",
         folds_hash="",
         test_ids=rows[:0],
+        names=rows.astype(str),
     )
     oof = [world.probabilities(one.margins[world.fold, rows], seen) for one in trials]
     pool = make_pool(labelled, [Candidate(f"{m}", f"{m}", one) for m, one in enumerate(oof)])

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import tiny
 from tests.auditing.test_duplicates import texture
 from toolkit.auditing.appearance import gradient_histograms, nearest, network_features, outlyingness, properties
 from toolkit.auditing.cleaning_proposal import OUTLYING
@@ -22,7 +23,7 @@ def test_the_nearest_are_those_of_all_pairs_and_never_oneself() -> None:
 
 
 def test_a_drawing_among_cells_is_an_outlier(blood_cells: Competition, drawn: dict[str, Path]) -> None:
-    images = blood_cells.load(drawn["blood_cells"] / "raw").images
+    images = tiny.arrays(blood_cells, drawn["blood_cells"] / "raw").images
     pictures = np.unique(images, axis=0)
     drawing = int(np.flatnonzero((pictures == images[-1]).all((1, 2, 3)))[0])
     score, near = outlyingness(gradient_histograms(pictures))

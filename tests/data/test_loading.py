@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import tiny
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, data_hash
 from toolkit.data.loading import draw_practice, load
@@ -77,11 +78,11 @@ def test_bad_arrays_and_those_that_dont_fit_are_refused(
 
 
 def test_the_arrays_are_the_organisers_own(mars: Competition, blood_cells: Competition, tmp_path: Path) -> None:
-    loaded = mars.load(write(tmp_path / "mars", "mars"))
+    loaded = tiny.arrays(mars, write(tmp_path / "mars", "mars"))
     assert (loaded.images[..., 0] == PAIRS[:, 0]).all() and (loaded.targets == PAIRS[:, 1]).all()
     assert (loaded.test_images[..., 0] == GOOD["mars"]["test_set"]).all()
     assert loaded.images.dtype == loaded.test_images.dtype == loaded.targets.dtype == np.uint8
-    loaded = blood_cells.load(write(tmp_path / "blood_cells", "blood_cells"))
+    loaded = tiny.arrays(blood_cells, write(tmp_path / "blood_cells", "blood_cells"))
     assert (loaded.images == CELLS["images"]).all() and len(loaded.test_images) == 0
     assert loaded.targets.tolist() == loaded.ids.tolist() == list(range(8)) and loaded.targets.dtype == np.int64
 
@@ -107,12 +108,12 @@ def test_a_competition_that_reads_otherwise_is_refused_and_one_that_only_says_it
     raw, workspace = write(tmp_path / "raw", "mars"), Workspace(tmp_path, "mars")
 
     def load_otherwise(folder: Path) -> Dataset:
-        found = mars.load(folder)
+        found = tiny.arrays(mars, folder)
         return replace(found, targets=found.targets[::-1])
 
     load(mars, workspace, raw)
     before = data_hash(workspace.data)
-    load(replace(mars, load=lambda folder: mars.load(folder)), workspace, raw)
+    load(replace(mars, load=lambda folder: tiny.arrays(mars, folder)), workspace, raw)
     assert data_hash(workspace.data) == before
     other = Segmentation(mars.task.classes[::-1], mars.task.image_shape)
     turned = replace(mars, task=other, load=load_otherwise)
@@ -155,7 +156,7 @@ def test_images_of_other_channels_are_refused_before_anything_is_made_of_them(
     blood_cells: Competition, tmp_path: Path
 ) -> None:
     def load_otherwise(folder: Path) -> Dataset:
-        found = blood_cells.load(folder)
+        found = tiny.arrays(blood_cells, folder)
         return replace(found, images=found.images.repeat(2, 3))
 
     raw = write(tmp_path / "raw", "blood_cells")
@@ -168,7 +169,7 @@ def test_images_of_other_channels_are_refused_before_anything_is_made_of_them(
 
 def test_code_is_given_bytes(blood_cells: Competition, tmp_path: Path) -> None:
     def load_otherwise(folder: Path) -> Dataset:
-        found = blood_cells.load(folder)
+        found = tiny.arrays(blood_cells, folder)
         half = [images.astype(np.float16) for images in (found.images, found.test_images)]
         return replace(found, images=half[0], test_images=half[1])
 

@@ -145,6 +145,13 @@ def labelled(
     )
 
 
+def arrays(of: Competition, folder: Path) -> Dataset:
+    """What a competition loads whose images are no files."""
+    found = of.load(folder)
+    assert isinstance(found, Dataset)
+    return found
+
+
 def make_job(root: Path, *assignments: str, data: Dataset | None = None, fold: int = 0, **more: Any) -> FoldJob:
     """The first recipe on 48 samples, 24 others validated; data and the fold's folder lie below `root`."""
     if data is None:

@@ -103,7 +103,7 @@ def fastest(
         with contention() as waited:
             found = asdict(_measure(competition, recipe, device, forward))
         _give_back_memory()
-        made = {"settings": found, "waited": waited.share}
+        made: dict[str, Any] = {"settings": found, "waited": waited.share}
         quieter = made if known is None else min(known, made, key=lambda each: float(each["waited"]))
         known = quieter | {"tries": 1 + (0 if known is None else known["tries"])}
         _remember(remembered, key, known | {"machine": machine(device), "model": recipe.model.name})

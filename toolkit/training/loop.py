@@ -358,12 +358,13 @@ class Training:
 
     def predicted(self, weights: Weights, rows: np.ndarray, kept: np.dtype | None = None) -> np.ndarray:
         """Values (n, channels, ...) of `rows`, see `predict`; from their features while the backbone is frozen."""
-        how: Any = (self.competition.scored, self.device, self.recipe.precision)
+        scored, device, precision = self.competition.scored, self.device, self.recipe.precision
         features, images = self.stored, Chosen(self.dataset.images, rows)
         with self._holding(weights):
             if features is not None:
-                return predict_features(self.model, self.head, features.plain[rows], *how, kept=kept)
-            return predict(self.model, images, *how, kept=kept)
+                plain = features.plain[rows]
+                return predict_features(self.model, self.head, plain, scored, device, precision, kept=kept)
+            return predict(self.model, images, scored, device, precision, kept=kept)
 
     def score(self, rows: np.ndarray, weights: Weights) -> float:
         """Official metric of the weights on `rows`, on the file's labels; NaN where it has none.
