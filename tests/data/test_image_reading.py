@@ -158,7 +158,7 @@ SIX = RNG.integers(0, 60000, (20, 30, 6), np.uint16)
         (opencv(".tiff", DEEP[..., 0]), DEEP[..., 0]),
         (opencv(".jp2", DEEP[..., :3]), None),
         (opencv(".ppm", DEEP[..., :3]), DEEP[..., :3]),
-        (tiff(FLOATS), FLOATS),
+        (tiff(FLOATS, photometric="rgb"), FLOATS),
         (tiff(FLOATS[..., 0]), FLOATS[..., 0]),
         (tiff(FLOATS[..., 0].astype(np.float16)), FLOATS[..., 0].astype(np.float16)),
         (tiff(DEEP[..., 0].astype(np.int16)), DEEP[..., 0].astype(np.int16)),
