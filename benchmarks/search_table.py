@@ -160,7 +160,9 @@ def _fold(labelled: Labelled, fold: RunFold) -> tuple[str, float, np.ndarray, di
     if not fold.complete:
         return None
     competition = labelled.competition
-    found = confusions(competition, labelled.truth[labelled.rows(fold.number)], fold.oof)
+    found = confusions(
+        competition, labelled.truth[labelled.rows(fold.number)], Run(fold.folder.parent, labelled).oof_of(fold.number)
+    )
     unscored = sorted(set(range(len(competition.task.classes))) - set(competition.scored))
     found[:, unscored] = 0  # never counted, and zeros take no room
     manifest = read_json(fold.folder / MANIFEST)

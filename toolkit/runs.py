@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.data import image_rows
 from toolkit.data.dataset import open_decoded
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
@@ -214,6 +215,12 @@ class Run(Predictions):
     @property
     def folds(self) -> list[RunFold]:
         return [self.fold(number) for number in range(self.labelled.folds)]
+
+    def oof_of(self, fold: int) -> "np.ndarray":
+        """What a fold predicts of its rows: its own file, or its part of all once a run of masks is complete."""
+        place = self.fold(fold)
+        mine: Any = place.oof if place.oof_path.exists() else image_rows.Chosen(self.oof, self.labelled.rows(fold))
+        return mine  # type: ignore[no-any-return]
 
     @property
     def history(self) -> list[list[dict[str, Any]]]:

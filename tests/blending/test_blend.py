@@ -14,6 +14,7 @@ from toolkit.blending.blend import blend
 from toolkit.blending.blend_folder import chosen_blend
 from toolkit.blending.plots import draw
 from toolkit.blending.view_choice import ViewChoice
+from toolkit.disk import bytes_in
 from toolkit.errors import UserError
 from toolkit.networks.tta import predict_views
 from toolkit.outcome import Table, Warned
@@ -57,6 +58,14 @@ def test_the_blend_is_the_mean_and_its_score_that_of_the_mean(project: Project, 
     stress = made.metrics["stress"]
     assert stress["low"] <= stress["score"] <= stress["high"]
     assert stress["triples"] == min(run.metrics["stress"]["triples"] for run in runs)
+
+
+def test_a_blend_that_the_disk_cannot_hold_is_not_begun(project: Project, tmp_path: Path) -> None:
+    train(tmp_path, QUICK, stress="none")
+    most = bytes_in(project.workspace.folder) + 1
+    with pytest.raises(UserError, match=r"a blend of 1 run, through 2 views takes .* --max-disk is"):
+        prepare(tmp_path, device="cpu", max_disk=most).ensemble(views=BOTH)
+    assert not project.workspace.ensemble.exists()
 
 
 def test_runs_are_averaged_over_views_each_fold_over_those_that_the_others_chose(

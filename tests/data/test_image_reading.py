@@ -44,6 +44,8 @@ PALETTE = Image.fromarray(COLOUR).quantize(17)
 KINDS: dict[str, tuple[bytes, str]] = {
     "JPEG": (packed(COLOUR, "JPEG"), "RGB"),
     "progressive JPEG": (packed(COLOUR, "JPEG", progressive=True, subsampling=0), "RGB"),
+    "JPEG of RGB": (packed(COLOUR, "JPEG", keep_rgb=True), "RGB"),
+    "JPEG of 4:2:2": (packed(COLOUR, "JPEG", subsampling=1, restart_marker_blocks=2), "RGB"),
     "grey JPEG": (packed(GREY, "JPEG"), "L"),
     "CMYK JPEG": (packed(Image.fromarray(COLOUR).convert("CMYK"), "JPEG"), "RGB"),
     "PNG": (packed(COLOUR, "PNG"), "RGB"),
@@ -121,6 +123,14 @@ def test_transparency_of_palettes_greys_and_single_colours_counts_as_well() -> N
         kept = decoded(data, ground=None)
         assert kept.shape[2] in (2, 4) and (decoded(data, ground=9)[kept[..., -1] == 0] == 9).all()
         assert (decoded(data)[kept[..., -1] == 255] == decoded(packed(image, "PNG"))[kept[..., -1] == 255]).all()
+
+
+def test_a_transparent_grey_of_16_bits_leaves_the_others_as_deep() -> None:
+    data = packed(DEEP[..., 0], "PNG", transparency=int(DEEP[5, 5, 0]))
+    kept = decoded(data, ground=None)
+    assert kept.dtype == np.uint16 and (kept[..., 0] == DEEP[..., 0]).all()
+    assert ((kept[..., 1] == 0) == (DEEP[..., 0] == DEEP[5, 5, 0])).all()
+    assert decoded(data, ground=255)[5, 5] == 65535
 
 
 def opencv(suffix: str, image: np.ndarray) -> bytes:

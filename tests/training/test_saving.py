@@ -9,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests import kinds, tiny
 from tests.tiny import FIRST, prepare, train
+from toolkit.probabilities import probabilities, write_probabilities
 from toolkit.runs import Run, RunFold
+from toolkit.scoring.out_of_fold import score
 from toolkit.training import cross_validation, saving
 from toolkit.training.fold import FoldResult
 from toolkit.training.loop import Trained
@@ -86,3 +89,27 @@ def test_an_average_is_kept_by_the_folds_that_the_metrics_name_and_what_was_trie
         assert fold.weights.read_bytes() == variants["averaged" if averaged else "last"]
         left = {path.name for path in fold.folder.iterdir()}
         assert left == {"weights.safetensors", "oof.npy", "history.json", "manifest.json"}
+
+
+def test_predictions_of_masks_are_put_together_on_the_disk_and_kept_once(tmp_path: Path) -> None:
+    data, fold = kinds.drawn("masks", 30), np.arange(30) % 3
+    fold[[4, 9]] = -1
+    labelled = tiny.labelled(data.targets, fold, of=kinds.competition("masks"), root=tmp_path, images=data.images)
+    run, whole = Run(tmp_path / "run", labelled), np.zeros((30, 2, 16, 16), np.float16)
+    whole[fold >= 0] = np.random.default_rng(0).dirichlet(np.ones(2), (28, 16, 16)).transpose(0, 3, 1, 2)
+    for part in run.folds:
+        rows = labelled.rows(part.number)
+        write_probabilities(part.oof_path, [whole[rows]], whole[rows].shape, np.float16)
+    together = saving.Together(labelled, [part.oof for part in run.folds])
+    for at in (np.s_[3:20], np.array([29, 4, 0])):
+        assert np.array_equal(together[at], whole[at])
+    stored = saving.store_oof(run)
+    assert (
+        np.allclose(probabilities(run.oof), whole, atol=1 / 255)
+        and stored["score"] == score(labelled, run.oof)["score"]
+    )
+    before = [np.array(run.oof_of(k)) for k in range(3)]
+    saving.forget_variants(run)
+    assert [path.name for path in run.folder.rglob("*.npy")] == ["oof.npy"]
+    for k in range(3):
+        assert np.allclose(probabilities(np.array(run.oof_of(k))), before[k], atol=1 / 255)

@@ -65,9 +65,11 @@ def audit_page(
         *pictures.seams(),
         *pictures.labels(),
         *pictures.outliers(),
-        *([_shift(shift), pictures.unlike_training(shift)] if shift is not None else []),
-        *([_relatives(mimicry), *pictures.relatives(relatives)] if relatives is not None and mimicry else []),
     ]
+    if shift is not None:
+        sections += [_shift(shift), pictures.unlike_training(shift)]
+    if relatives is not None and mimicry:
+        sections += [_relatives(mimicry), *pictures.relatives(relatives)]
     todo = [*_todo(proposal, shift, findings), *([_sentence(mimicry.words)] if mimicry else [])]
     if competition.symmetries is None:
         todo.append(_sentence(ASK_SYMMETRIES))

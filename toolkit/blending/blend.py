@@ -25,7 +25,9 @@ from toolkit.blending.solution import mixed, run_shares, write_mixed
 from toolkit.blending.stored_views import TRAINED, of_test_images, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
+from toolkit.disk import need
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 from toolkit.probabilities import CHUNK, no_values, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
@@ -72,6 +74,7 @@ def blend(
     if made is not None and made.manifest == inputs and not made.is_older:
         score_anew(made)
         return made
+    _ask_for_room(runs, tried)
     place = labelled.workspace.ensemble
     place.mkdir(parents=True, exist_ok=True)
     for stale in place.glob(".scratch-*"):
@@ -85,6 +88,18 @@ def blend(
         made = _store(labelled, runs, candidates, choice, limits, inputs, scratch, device, progress)
     choose(made)
     return made
+
+
+def _ask_for_room(runs: Sequence[Run], views: Sequence[str]) -> None:
+    """UserError where the disk can't hold the blend, and the views of its runs that aren't there yet."""
+
+    def stored(run: Run) -> int:
+        return sum(path.stat().st_size for path in (run.oof_path, run.test_path) if path.exists())
+
+    lacking = [run for run in runs for view in views[1:] if not run.view_folder(view).exists()]
+    size = max(map(stored, runs)) + sum(map(stored, lacking))
+    through = f", through {len(views):,} views" if len(views) > 1 else ""
+    need(runs[0].labelled.workspace, size, f"a blend of {counted(len(runs), 'run')}{through}")
 
 
 def _named(labelled: Labelled, current: Sequence[Run], names: Sequence[str] | None) -> list[Run]:

@@ -1,7 +1,7 @@
 """What a run leaves: its folds' networks and predictions, stored, chosen and merged."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ from torch import nn
 
 from toolkit.competition import load_competition
 from toolkit.data.image_rows import picked
+from toolkit.data.labelled import Labelled
 from toolkit.metrics.tally import Tally, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import Network, head_of
 from toolkit.networks.predict import predict, predict_features
-from toolkit.probabilities import chunks, no_values, value_type, write_probabilities
+from toolkit.probabilities import chunks, no_values, read, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.decided import tally_within
@@ -82,9 +83,36 @@ def choose_averages(run: Run) -> list[int]:
     return chosen
 
 
+class Together:
+    """The folds' predictions as one array (N, channels, ...) in the order of the data, of which no more is in memory
+    than is asked for: masks can be larger than that. Samples in no fold have zeros.
+    """
+
+    def __init__(self, labelled: Labelled, parts: Sequence[np.ndarray]) -> None:
+        self.fold, self.parts = labelled.fold, parts
+        self.shape, self.dtype = labelled.probability_shape(len(labelled.fold)), parts[0].dtype
+        self.place = np.zeros(len(labelled.fold), np.int64)  # of a row in the predictions of its fold
+        for k in range(labelled.folds):
+            rows = labelled.rows(k)
+            self.place[rows] = np.arange(len(rows))
+
+    def __len__(self) -> int:
+        return len(self.fold)
+
+    def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
+        rows = np.arange(len(self.fold))[at]
+        found = np.zeros((len(rows), *self.shape[1:]), self.dtype)
+        for k, part in enumerate(self.parts):
+            here = self.fold[rows] == k
+            found[here] = read(part, self.place[rows[here]])
+        return found
+
+
 def forget_variants(run: Run) -> None:
-    """Remove what is needed no more once all folds are trained to their end."""
+    """Remove what is needed no more once all folds are trained to their end, and of masks what there is twice."""
     for fold in run.folds:
+        if run.labelled.masks:
+            fold.oof_path.unlink(missing_ok=True)
         for kind in KINDS:
             for path in fold.variant(kind):
                 path.unlink(missing_ok=True)
@@ -92,11 +120,14 @@ def forget_variants(run: Run) -> None:
 
 def store_oof(run: Run) -> dict[str, Any]:
     """Merge the folds' predictions in the order of the data; the clean score."""
-    kind = value_type(run.labelled.competition.task)
-    merged = no_values(run.labelled.probability_shape(len(run.labelled.truth)), kind)
+    labelled = run.labelled
+    if labelled.masks:
+        together: Any = Together(labelled, [fold.oof for fold in run.folds])
+        return write_oof(run.oof_path, together, labelled)
+    merged = no_values(labelled.probability_shape(len(labelled.truth)), value_type(labelled.competition.task))
     for fold in run.folds:
-        merged[run.labelled.rows(fold.number)] = fold.oof
-    return write_oof(run.oof_path, merged, run.labelled)
+        merged[labelled.rows(fold.number)] = fold.oof
+    return write_oof(run.oof_path, merged, labelled)
 
 
 def store_test(run: Run, device_name: str) -> None:

@@ -50,7 +50,7 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
             return _judged(run, number, stored)
     truth, group = run.labelled.truth[rows], run.labelled.group[rows]
     if judged == "clean":
-        found = tally_within(run.labelled.competition, truth, fold.oof, group)
+        found = tally_within(run.labelled.competition, truth, run.oof_of(number), group)
     else:
         found = _stressed(run, number, rows, device)
     made = by_group(number, group, found)
@@ -67,7 +67,7 @@ def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
     images, masks = stressed(picked(run.images, rows), masks, SEED, competition.rgb, size)
     network = run.network(number, place)
     values = predict(network, images, competition.scored, place, run.recipe.precision)
-    truth, learnt_from = clean if masks is None else masks, (clean, run.fold(number).oof)
+    truth, learnt_from = clean if masks is None else masks, (clean, run.oof_of(number))
     return tally_within(competition, truth, values, labelled.group[rows], learnt_from)
 
 
