@@ -47,8 +47,8 @@ def step(name: str, workspace: Path, options: argparse.Namespace) -> dict[str, A
     elif name == "folds":
         score = project.folds(options.folds).as_json()["uneven"]
     elif name.startswith("train"):
-        seed, epochs = int(name == "train again"), {"schedule.epochs": options.epochs}
-        score = project.train(stress="none", seed=seed, **epochs).score
+        seed = int(name == "train again")
+        score = project.train(stress="none", seed=seed, schedule__epochs=options.epochs).score
     elif name == "ensemble":
         score = project.ensemble(views=("none",)).score
     elif name == "submit":
@@ -90,10 +90,8 @@ def main() -> None:
     for name in STEPS:
         one, score = found[name], found[name]["score"]
         rows.append([name, f"{one['seconds']:.0f} s", f"{one['peak_gib']:.2f} GiB", f"{score:.4f}" if score else "-"])
-    stored, whole = (f"{found[name]:,.0f}" for name in ("stored_mib", "whole_mib"))
-    title = (
-        f"{options.classes:,} classes, {options.samples:,} samples, {options.metric}: {stored} MiB of {whole} stored"
-    )
+    size = f"{found['stored_mib']:,.0f} MiB of {found['whole_mib']:,.0f} stored"
+    title = f"{options.classes:,} classes, {options.samples:,} samples, {options.metric}: {size}"
     screen.table(Table(title, ["", "time", "peak", "score"], rows))
 
 

@@ -45,6 +45,7 @@ from toolkit.training import batches
 from toolkit.training.fold import fit_fold
 from toolkit.training.loop import FoldJob
 
+cv2.setNumThreads(1)  # its threads don't outlive the fork by which a DataLoader starts processes
 SIDE = 256
 BATCH = 64
 # a competition whose images are a few bytes in a file each, and its networks
@@ -108,7 +109,6 @@ def by_pillow(path: str) -> np.ndarray:
 
 
 def by_opencv(path: str) -> np.ndarray:
-    cv2.setNumThreads(1)
     image = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
     return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
 

@@ -44,8 +44,9 @@ def blood_cells() -> Competition:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blends without their pictures, which take most of their time."""
+    """Blends and searches without their pictures, which take most of their time."""
     monkeypatch.setattr("toolkit.blending.blend.draw", lambda *_: None)
+    monkeypatch.setattr("toolkit.tuning.summary.draw", lambda *_: [])
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from toolkit.command_line import parser, run_command
 from toolkit.competition import Competition
 from toolkit.store import read_json
 
-QUICK = ("schedule.epochs=1", "batch_size=8")
+QUICK = ("schedule.epochs=1", "batch_size=8", "precision=float32")
 COMMANDS = ("audit", "folds", "train", "search", "ensemble", "submit", "report", "grade", "run")
 
 

@@ -55,7 +55,7 @@ def test_rows_are_set_as_those_of_an_array(tmp_path: Path) -> None:
     for path in (None, tmp_path / "made.npy"):
         made = no_values((5, CLASSES), KIND, path)
         made[np.array([3, 1])] = values[[3, 1]]
-        made[:1] = top(values[:1], KIND)  # type: ignore[assignment]
+        made[:1] = top(values[:1], KIND)
         back = probabilities(made)
         assert (back[[0, 1, 3]] == top(values[[0, 1, 3]], KIND).dense()).all()
         assert (back[[2, 4]] == 0).all()  # nothing is said there

@@ -1,7 +1,7 @@
 """The one exception that a user is meant to read."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -31,7 +31,7 @@ def _within(name: str, folder: Path) -> bool:
     return Path(name).is_relative_to(folder)
 
 
-def listed(names: Sequence[object], most: int = 20) -> str:
+def listed(names: Sequence[object], written: Callable[[object], str] = str, most: int = 20) -> str:
     """Names in a sentence, of many the first ones and how many there are."""
-    shown = ", ".join(map(str, names[:most]))
+    shown = ", ".join(map(written, names[:most]))
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"

@@ -38,7 +38,7 @@ def test_from_folds_to_the_report(metric: str, tmp_path: Path, monkeypatch: pyte
     split = project.folds(2)
     assert any("lie in one group" in str(line) for line in split.told())
     runs = [
-        project.train(stress="none" if seed else "auto", seed=seed, **{"schedule.epochs": 3, "batch_size": 64})
+        project.train(stress="none" if seed else "auto", seed=seed, schedule__epochs=3, batch_size=64)
         for seed in range(2)
     ]
     labelled = project.labelled()
@@ -50,7 +50,7 @@ def test_from_folds_to_the_report(metric: str, tmp_path: Path, monkeypatch: pyte
     clean = runs[0].metrics["clean"]
     if metric != "MAP":
         assert clean["classes"] == CLASSES and len(clean["by_class"]) == 30
-    assert runs[0].mistakes(5).shape == (5, 5) and all(runs[0].told())
+    assert len(runs[0].mistakes(5)) == 5 and all(runs[0].told())
     blend = project.ensemble(views=("none",))
     assert blend.labelled.competition.better(blend.score, 0 if metric != "log loss" else np.log(CLASSES))
     submission = project.submit()

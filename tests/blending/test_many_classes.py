@@ -60,7 +60,7 @@ def test_steps_and_blends_score_as_the_mean_of_all_classes(of: Competition) -> N
     truth = made.fitted.truth
     alone = [of.tally(truth, np.asarray(run.oof[made.fitted.rows]), *given).score() for run in made.runs]
     assert of.metric.sign * climb.scores() == pytest.approx(alone, abs=2e-3)
-    mean = sum(np.asarray(run.oof[made.fitted.rows]) for run in made.runs[:2]) / 2
+    mean = np.mean([np.asarray(run.oof[made.fitted.rows]) for run in made.runs[:2]], axis=0)
     assert of.metric.sign * climb.scores(0)[1] == pytest.approx(of.tally(truth, mean, *given).score(), abs=2e-3)
     blended = joined([fold_tally(made, Solution(np.array([1, 1, 0])), k) for k in range(FOLDS)])
     # of a mixture a hundred classes are stored, too

@@ -180,17 +180,17 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
 ) -> None:
     # ImageNet's features under a head of chance, so that labels differ from picture to picture
     recipe = blood_cells.recipes["efficientnet_lite0"]
-    images = tiny.arrays(blood_cells, drawn["blood_cells"] / "raw").images[:30]
+    images = tiny.arrays(blood_cells, drawn["blood_cells"] / "raw").images[:16]
     biases = (0.0, 0.2, 0.0, -0.1, 0.0, 0.0, 0.1, 0.0)
     members = (member(blood_cells, recipe, tmp_path),)
-    given = Prediction(images, np.arange(30), NONE, members, views=tuple(VIEWS), biases=biases, view_weights=WEIGHTS)
+    given = Prediction(images, np.arange(16), NONE, members, views=tuple(VIEWS), biases=biases, view_weights=WEIGHTS)
     prediction = predicted(blood_cells, given, "cpu")
     assert len(set(prediction.labels)) > 2
     blood_cells.write_submission(prediction, tmp_path / "s.zip")
-    said = Said(30, *np.ones((4, 8)))
+    said = Said(16, *np.ones((4, 8)))
     figures, _ = check_submission(blood_cells, prediction, tmp_path / "s.zip", tmp_path / "none", said)
     assert figures["agreement"] == 1 or figures["ties"] > 0
-    assert figures["checked"] == 30 and figures["peak_bytes"] > 1e8
+    assert figures["checked"] == 16 and figures["peak_bytes"] > 1e8
 
 
 def test_a_view_that_the_zip_cannot_honour_is_refused(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from toolkit.data.array_files import array_files, opened, read_row
+from toolkit.data.dataset import Samples
 from toolkit.data.image_files import ImageFiles
 from toolkit.errors import UserError
 
@@ -97,6 +98,19 @@ def test_images_of_a_group_are_chosen_by_their_names(tmp_path: Path) -> None:
     one_each(tmp_path / "a.h5")
     found: ImageFiles = array_files(tmp_path / "a.h5").chosen(["ISIC_5", "ISIC_2"])
     assert (found.stored(0) == IMAGES[5]).all() and (found.stored(1) == IMAGES[2]).all()
+
+
+def test_test_images_are_called_by_their_names_files_or_rows(tmp_path: Path) -> None:
+    one_each(tmp_path / "a.h5")
+    np.save(tmp_path / "b.npy", IMAGES)
+    files = ImageFiles([tmp_path / "007.png", tmp_path / "x.y.png"])
+    for tests, ids in (
+        (array_files(tmp_path / "a.h5"), [f"ISIC_{at}" for at in range(7)]),
+        (files, ["007", "x.y"]),
+        (array_files(tmp_path / "b.npy"), None),
+    ):
+        found = Samples(files, np.arange(2), test_images=tests).as_dataset(tmp_path).test_ids
+        assert (None if found is None else found.tolist()) == ids
 
 
 def test_deep_arrays_stay_deep(tmp_path: Path) -> None:

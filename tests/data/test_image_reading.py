@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from toolkit.data.image_reading import decoded, read_image, scaled, with_channels
+from toolkit.data.pixels import Unreadable
 from toolkit.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -44,6 +45,8 @@ PALETTE = Image.fromarray(COLOUR).quantize(17)
 KINDS: dict[str, tuple[bytes, str]] = {
     "JPEG": (packed(COLOUR, "JPEG"), "RGB"),
     "progressive JPEG": (packed(COLOUR, "JPEG", progressive=True, subsampling=0), "RGB"),
+    "JPEG of RGB": (packed(COLOUR, "JPEG", keep_rgb=True), "RGB"),
+    "JPEG of 4:2:2": (packed(COLOUR, "JPEG", subsampling=1, restart_marker_blocks=2), "RGB"),
     "grey JPEG": (packed(GREY, "JPEG"), "L"),
     "CMYK JPEG": (packed(Image.fromarray(COLOUR).convert("CMYK"), "JPEG"), "RGB"),
     "PNG": (packed(COLOUR, "PNG"), "RGB"),
@@ -123,6 +126,14 @@ def test_transparency_of_palettes_greys_and_single_colours_counts_as_well() -> N
         assert (decoded(data)[kept[..., -1] == 255] == decoded(packed(image, "PNG"))[kept[..., -1] == 255]).all()
 
 
+def test_a_transparent_grey_of_16_bits_leaves_the_others_as_deep() -> None:
+    data = packed(DEEP[..., 0], "PNG", transparency=int(DEEP[5, 5, 0]))
+    kept = decoded(data, ground=None)
+    assert kept.dtype == np.uint16 and (kept[..., 0] == DEEP[..., 0]).all()
+    assert ((kept[..., 1] == 0) == (DEEP[..., 0] == DEEP[5, 5, 0])).all()
+    assert decoded(data, ground=255)[5, 5] == 65535
+
+
 def opencv(suffix: str, image: np.ndarray) -> bytes:
     flipped = image if image.ndim == 2 else np.dstack([image[..., 2::-1], image[..., 3:]])
     return bytes(cv2.imencode(suffix, flipped)[1])
@@ -147,7 +158,7 @@ SIX = RNG.integers(0, 60000, (20, 30, 6), np.uint16)
         (opencv(".tiff", DEEP[..., 0]), DEEP[..., 0]),
         (opencv(".jp2", DEEP[..., :3]), None),
         (opencv(".ppm", DEEP[..., :3]), DEEP[..., :3]),
-        (tiff(FLOATS), FLOATS),
+        (tiff(FLOATS, photometric="rgb"), FLOATS),
         (tiff(FLOATS[..., 0]), FLOATS[..., 0]),
         (tiff(FLOATS[..., 0].astype(np.float16)), FLOATS[..., 0].astype(np.float16)),
         (tiff(DEEP[..., 0].astype(np.int16)), DEEP[..., 0].astype(np.int16)),
@@ -225,11 +236,13 @@ def test_what_is_no_whole_picture_is_refused(data: bytes, said: str, tmp_path: P
     assert str(caught.value).startswith(f"{path} {said}") and "\n" not in str(caught.value)
 
 
-def test_damage_in_the_middle_of_a_png_is_found() -> None:
-    data = bytearray(packed(DEEP[..., 0], "PNG"))
-    data[len(data) // 2] ^= 255
-    with pytest.raises(ValueError, match="can't be read"):
-        decoded(bytes(data))
+@pytest.mark.parametrize("kind", ["PNG", "grey PNG", "PNG of bits", "palette PNG"])
+def test_damage_anywhere_in_a_png_is_found(kind: str) -> None:
+    data, _ = KINDS[kind]
+    for place in range(0, len(data), 7):
+        broken = data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
+        with pytest.raises(Unreadable):
+            decoded(broken)
 
 
 def test_rubbish_after_a_jpeg_and_before_its_end_is_no_damage() -> None:
@@ -255,6 +268,7 @@ def test_a_jpeg_comes_at_reduced_scale_where_that_is_enough(least: int, size: tu
     assert (turned == np.rot90(found, -1)).all()
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 60))
 def test_no_side_gets_shorter_than_asked_for(height: int, width: int, least: int) -> None:
     data = packed(np.zeros((height * 8, width * 8), np.uint8), "JPEG")

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from toolkit.data.cache import decode
 from toolkit.data.coco import coco_masks
+from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles, image_folder
 from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
 from toolkit.data.run_lengths import from_polygons, from_run_lengths, run_lengths
@@ -67,6 +69,11 @@ def test_a_mask_that_says_what_isnt_known_is_named(tmp_path: Path) -> None:
         mask_files([painted], CLASSES, {(0, 0, 0): 0, (200, 0, 0): 1}).read(0)
     with pytest.raises(UserError, match=r"c.png does not exist"):
         mask_files([tmp_path / "c.png"], CLASSES).read(0)
+    broken = bytearray(palette(tmp_path / "e.png", CLASS).read_bytes())
+    broken[-20] ^= 1
+    (tmp_path / "e.png").write_bytes(broken)
+    with pytest.raises(UserError, match=r"e.png is damaged"):
+        mask_files([tmp_path / "e.png"], CLASSES).read(0)
     (tmp_path / "d.png").write_text("x")
     with pytest.raises(UserError, match=r"d.png is no mask that can be read"):
         mask_files([tmp_path / "d.png"], CLASSES).read(0)
@@ -149,6 +156,29 @@ def test_masks_come_to_the_size_of_the_task_as_images_do() -> None:
         5,
         5,
     )
+
+
+def test_a_mask_lies_on_its_image_at_any_size(tmp_path: Path) -> None:
+    shape = np.zeros((90, 200), np.uint8)
+    cv2.circle(shape, (60, 40), 25, 1, -1)
+    images = ImageFiles([png(tmp_path / "a.png", shape * 255)])
+    masks = mask_files([png(tmp_path / "m.png", shape)], Segmentation(("no", "yes"), (64, 64, 1)))
+    fits: tuple[Fit, ...] = ("letterbox", "crop", "stretch")
+    for fit in fits:
+        shown = decode(images, 0, (64, 64, 1), fit)[..., 0] > 127
+        mask = masks.fitted((64, 64, 1), fit)[0]
+        assert ((mask == 1) != shown).sum() <= 12 and shown.sum() > 150  # of the circle's edge
+        assert (mask == IGNORED).any(1).sum() == (64 - round(90 * 64 / 200) if fit == "letterbox" else 0)
+
+
+def test_all_masks_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{at:02}.png" for at in range(13)]
+    png(paths[1], CLASS)
+    with pytest.raises(UserError) as caught:
+        mask_files(paths, CLASSES).fitted((6, 8))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 11 and lines[-1] == "… and 2 more masks that can't be read"
+    assert lines[1] == f"{paths[2]} does not exist"
 
 
 def coco(path: Path, annotations: list[dict[str, object]]) -> Path:

@@ -3,13 +3,13 @@
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from tests.tiny import TASK, competition, in_files, prepare, project
 from toolkit import Classification, Images, Segmentation, UserError
 from toolkit.data.dataset import open_dataset, open_decoded
+from toolkit.data.image_reading import read_image
 from toolkit.data.loading import load
 from toolkit.data.sizes import decoded, image_shape, is_own
 from toolkit.store import Workspace
@@ -49,7 +49,7 @@ def test_a_size_is_decoded_from_the_files_once(workspace: Workspace, monkeypatch
     found, data = open_decoded(workspace.data, folder), open_dataset(workspace.data)
     assert found["images"].shape == (72, 16, 16, 3) and found["test_images"].shape == (18, 16, 16, 3)
     assert data.images.shape == (72, 8, 8, 3), "what is audited stays"
-    whole = cv2.imread(str(workspace.practice / "raw" / "train" / "000.png"), cv2.IMREAD_COLOR_RGB)
+    whole = read_image(workspace.practice / "raw" / "train" / "000.png")
     assert np.array_equal(found["images"][0], whole)
     monkeypatch.setattr("toolkit.data.dataset.decode_all", None)
     assert decoded(workspace, Images(size=16), TASK) == folder
@@ -59,7 +59,7 @@ def test_each_fit_has_images_of_its_own(workspace: Workspace) -> None:
     folders = [decoded(workspace, Images(size=16, fit=fit), TASK, jobs=1) for fit in ("letterbox", "crop", "stretch")]
     boxed, cut, stretched = (open_decoded(workspace.data, folder)["images"][1] for folder in folders if folder)
     assert not boxed[:2].any() and not boxed[-2:].any() and boxed[3:-3].all(), "24x16 pixels between black ones"
-    whole = cv2.imread(str(workspace.practice / "raw" / "train" / "001.png"), cv2.IMREAD_COLOR_RGB)
+    whole = read_image(workspace.practice / "raw" / "train" / "001.png")
     assert np.array_equal(cut, whole[:, 4:20]) and stretched.all()
 
 

@@ -53,6 +53,12 @@ def test_a_table_gives_names_and_targets_as_the_task_has_them(
         assert np.array_equal(targets, expected, equal_nan=targets.dtype.kind == "f")
 
 
+def test_a_table_without_names_counts_its_rows(tmp_path: Path) -> None:
+    path = table(tmp_path, "label,pixel0\n1,0\n1,9\n0,3\n")
+    names, targets = target_table(path, Classification(("0", "1"), SHAPE), ("", "label"))
+    assert names == ["0", "1", "2"] and targets.tolist() == [1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("task", "text", "columns", "said"),
     [

@@ -13,7 +13,18 @@ from tests import tiny
 from tests.small import spots
 from tests.tiny import FIRST, TASK, in_files, prepare
 from tests.training import same
-from toolkit import ImageFiles, Images, Project, Samples, UserError, override, read_run_lengths
+from toolkit import (
+    Dataset,
+    ImageFiles,
+    Images,
+    Project,
+    Recipe,
+    Samples,
+    Suggesting,
+    UserError,
+    override,
+    read_run_lengths,
+)
 from toolkit.data.loading import load
 from toolkit.networks import network as networks
 from toolkit.networks.predict import predict
@@ -71,7 +82,7 @@ def test_every_command_shows_a_runs_networks_images_of_its_own_size(project: Pro
 
 
 def test_a_search_takes_sizes_from_its_space(tmp_path: Path) -> None:
-    def suggest(trial: tiny.Suggesting) -> tiny.Recipe:
+    def suggest(trial: Suggesting) -> Recipe:
         return replace(FIRST, images=Images(size=trial.suggest_categorical("images.size", [8, 12])))
 
     made = prepare(tmp_path, of=replace(in_files.competition, suggest=suggest, first_trials=(FIRST,)))
@@ -178,7 +189,7 @@ def test_masks_grow_with_their_images() -> None:
     masks = np.random.default_rng(0).integers(0, 3, (4, 8, 8)).astype(np.uint8)
     images = np.repeat(masks[..., None] * 80, 3, 3).repeat(3, 1).repeat(3, 2)  # three times as large
     recipe = override(FIRST, ["batch_size=4", "images.grow=0.5", "schedule.epochs=2", "augment.flip=both"])
-    batches = Batches(tiny.Dataset(images, masks, rows, rows, images[:0]), rows, recipe, 0, CPU, range(3))
+    batches = Batches(Dataset(images, masks, rows, rows, images[:0]), rows, recipe, 0, CPU, range(3))
     shapes = []
     for epoch in range(2):
         seen, targets = batches[epoch, 0]
@@ -204,7 +215,7 @@ def test_masks_are_letterboxed_and_code_gets_the_tasks_images() -> None:
 
 
 def test_a_network_for_one_size_refuses_another_before_it_is_trained(tmp_path: Path) -> None:
-    def build(recipe: tiny.Recipe) -> torch.nn.Module:
+    def build(recipe: Recipe) -> torch.nn.Module:
         body = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 3))
         return networks.from_scratch(body, recipe.model, 3, 1)
 

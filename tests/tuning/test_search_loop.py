@@ -176,7 +176,7 @@ def test_two_objectives_have_a_front(tmp_path: Path) -> None:
 
 def test_seconds_can_be_the_second_objective(tmp_path: Path) -> None:
     prepare(tmp_path)
-    found = search(tmp_path, EPOCH, trials=3, objective="clean,seconds", repeats=0)
+    found = search(tmp_path, EPOCH, trials=2, objective="clean,seconds", repeats=0)
     assert all(trial.values[1] > 0 for trial in found.study.trials if trial.state == TrialState.COMPLETE)
     assert "pareto.png" in [path.name for path in found.pictures]
 
@@ -230,24 +230,24 @@ def test_a_trial_that_another_process_left_is_begun_by_who_waits(tmp_path: Path)
 
 def search_until_killed(root: Path) -> None:
     torch.set_num_threads(1)
-    search(root, "schedule.epochs=3", trials=6, repeats=0)
+    search(root, EPOCH, trials=5, repeats=0)
 
 
 @quick
 def test_a_search_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
     prepare(tmp_path)
     rng = np.random.default_rng()
-    for _ in range(4):
+    for _ in range(3):
         process = START.Process(target=search_until_killed, args=(tmp_path,))
         process.start()
-        process.join(rng.uniform(1.0, 4.0))
+        process.join(rng.uniform(0.5, 2.5))
         if process.exitcode is None and process.pid is not None:
             os.kill(process.pid, 9)
         process.join()
-    found = search(tmp_path, "schedule.epochs=3", trials=6, repeats=0)
+    found = search(tmp_path, EPOCH, trials=5, repeats=0)
     trials = found.study.trials
     begun = counted(trials)
-    assert len(begun) == 6 == found.trials["begun"]
+    assert len(begun) == 5 == found.trials["begun"]
     assert not [trial for trial in trials if trial.state == TrialState.RUNNING]
     for trial in trials:
         if trial.state == TrialState.COMPLETE:
@@ -264,7 +264,7 @@ def test_two_searches_share_the_trials_and_no_run_is_trained_twice(tmp_path: Pat
     for process in both:
         process.join(120)
         assert process.exitcode == 0
-    found = search(tmp_path, "schedule.epochs=3", trials=6, repeats=0)
+    found = search(tmp_path, EPOCH, trials=5, repeats=0)
     trials = found.study.trials
-    assert found.trials["begun"] == 6 == len(trials)
+    assert found.trials["begun"] == 5 == len(trials)
     assert len({trial.user_attrs["owner"]["pid"] for trial in trials}) == 2

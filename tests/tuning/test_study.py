@@ -44,7 +44,7 @@ from toolkit.tuning.study import (
     work,
 )
 
-KILLS = int(os.environ.get("SEARCH_KILLS", "10"))
+KILLS = int(os.environ.get("SEARCH_KILLS", "5"))
 WORKERS = 4
 
 
@@ -264,7 +264,7 @@ def check_nothing_is_lost(trials: Sequence[FrozenTrial], number: int) -> None:
 
 
 def test_four_processes_killed_again_and_again_lose_no_finished_trial(tmp_path: Path) -> None:
-    number = 20 + 4 * KILLS
+    number = 10 + 4 * KILLS
     check_nothing_is_lost(killed_again_and_again("sqlite", tmp_path, KILLS, number), number)
 
 
@@ -315,7 +315,7 @@ def postgres() -> Iterator[str]:
 
 
 def test_four_processes_share_a_study_in_postgresql(postgres: str, tmp_path: Path) -> None:
-    check_nothing_is_lost(killed_again_and_again(postgres, tmp_path, 2, 24), 24)
+    check_nothing_is_lost(killed_again_and_again(postgres, tmp_path, 2, 16), 16)
 
 
 def test_a_journal_whose_writer_was_killed_goes_to_one_of_those_that_wait(
@@ -343,4 +343,4 @@ def test_a_journal_whose_writer_was_killed_goes_to_one_of_those_that_wait(
 
 
 def test_a_journal_is_shared_as_well(tmp_path: Path) -> None:
-    check_nothing_is_lost(killed_again_and_again("journal", tmp_path, 2, 24), 24)
+    check_nothing_is_lost(killed_again_and_again("journal", tmp_path, 2, 16), 16)

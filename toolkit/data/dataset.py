@@ -57,8 +57,9 @@ class Samples:
     """One competition's data whose images lie in files: what `load` returns where they aren't arrays yet.
 
     As in `Dataset`. ids, groups: None where each row is one of its own. test_images: None where the organisers keep
-    them. test_ids: None for the names of their files, without folder and suffix. skip_unreadable: images that can't be
-    read are black, and training images among them are neither trained on nor scored; otherwise they end the audit.
+    them. test_ids: None for their names, or those of their files without folder and suffix; of rows of a file their
+    places, from 0. skip_unreadable: images that can't be read are black, and training images among them are neither
+    trained on nor scored; otherwise they end the audit.
     """
 
     images: ImageFiles
@@ -81,8 +82,9 @@ class Samples:
         """All but the images, which are empty, (N, 0, 0, 0); `folder`: of the organisers' files, for names."""
         rows, files = np.arange(len(self.images)), self.files
         ids = self.test_ids
-        if ids is None and len(files["test_images"]):
-            ids = np.array([Path(path).stem for path in files["test_images"].paths])
+        tests = files["test_images"]
+        if ids is None and len(tests) and (tests.names is not None or tests.rows is None):
+            ids = tests.stems if tests.names is None else tests.names
         return Dataset(
             np.empty((len(rows), 0, 0, 0), self.images.dtype),
             self.targets,

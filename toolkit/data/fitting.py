@@ -10,13 +10,16 @@ Fit = Literal["letterbox", "crop", "stretch"]
 
 
 def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width, channels): by area where it gets smaller, cubic where it gets larger."""
+    """(height, width, channels) on the scale 0..255: by area where it gets smaller, cubic where it gets larger."""
     import cv2  # only once images are read
 
     smaller = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    found = cv2.resize(image, (width, height), interpolation=how)
-    return found.reshape(height, width, image.shape[2])
+    # OpenCV takes at most four channels
+    parts = (np.ascontiguousarray(image[..., at : at + 4]) for at in range(0, image.shape[2], 4))
+    made = [cv2.resize(part, (width, height), interpolation=how).reshape(height, width, -1) for part in parts]
+    found = made[0] if len(made) == 1 else np.concatenate(made, axis=2)
+    return found if found.dtype == np.uint8 else found.clip(0, 255)  # cubic weights go beyond black and white
 
 
 def fitted(

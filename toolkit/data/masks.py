@@ -1,6 +1,8 @@
 """Masks that lie in files or tables: read one at a time, each as large as its image, in the form of the task."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ from PIL import ExifTags, Image
 
 from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import decoded, read_image
+from toolkit.data.image_reading import check_whole, decoded, read_image
 from toolkit.data.run_lengths import By, from_run_lengths
 from toolkit.data.target_tables import read_table
 from toolkit.errors import UserError
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation
 
 MaskTask = Segmentation | OverlappingMasks
+SHOWN = 10  # masks that can't be read, in one message
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +34,26 @@ class Masks:
         return self.number
 
     def fitted(self, shape: Sequence[int], fit: Fit = "letterbox") -> np.ndarray:
-        """uint8 (N, H, W), brought to a shape (H, W, …) as the images are, by nearest pixels; IGNORED beside them."""
-        made = np.empty((self.number, *shape[:2]), np.uint8)
-        for row in range(self.number):
-            mask = self.read(row)[..., None]
-            made[row] = fitted(mask, shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
+        """uint8 (N, H, W), brought to a shape (H, W, …) as the images are, by nearest pixels; IGNORED beside them.
+
+        UserError that names what is wrong with each mask that can't be read.
+        """
+        made, faults = np.empty((self.number, *shape[:2]), np.uint8), {}
+
+        def fill(row: int) -> None:
+            try:
+                mask = self.read(row)[..., None]
+            except UserError as error:
+                faults[row] = str(error)
+            else:
+                made[row] = fitted(mask, shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
+
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(fill, range(self.number)))
+        if faults:
+            said = [faults[row] for row in sorted(faults)]
+            more = [f"… and {len(said) - SHOWN:,} more masks that can't be read"] if len(said) > SHOWN else []
+            raise UserError("\n".join([*said[:SHOWN], *more]))
         return made
 
 
@@ -100,10 +118,7 @@ def run_length_masks(
     the images, or the images themselves. by, first: as of `from_run_lengths`. empty: what stands for an empty mask.
     UserError names the line; a row of no image of these is an error.
     """
-    table = read_table(path)
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, it has {', '.join(map(str, table))}")
+    table = read_table(path, columns)
     rows: dict[str, list[tuple[int, str, str]]] = {name: [] for name in names}
     alone = task.classes[-1]  # where no column says which
     for line, (name, *said, text) in enumerate(table[list(columns)].itertuples(index=False), start=2):
@@ -161,10 +176,12 @@ def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
 def _pixels(path: Path) -> np.ndarray:
     """Of a mask, (h, w) or (h, w, 3): of palettes the places in it."""
     try:
-        with Image.open(path) as opened:
+        data = Path(path).read_bytes()
+        with Image.open(io.BytesIO(data)) as opened:
             if opened.mode == "P":
+                check_whole(data)
                 return np.array(opened)
-        return decoded(Path(path).read_bytes())
+        return decoded(data)
     except OSError as error:
         what = "does not exist" if not Path(path).exists() else f"is no mask that can be read: {error}"
         raise UserError(f"{path} {what}") from None

@@ -13,7 +13,11 @@ class Unreadable(ValueError):
 
 def pixels_of(opened: Image.Image) -> Stored:
     """Of what Pillow has loaded."""
-    if "transparency" in opened.info or opened.mode in ("PA", "La", "RGBa"):
+    clear = opened.info.get("transparency")
+    if opened.mode.startswith("I") and clear is not None:  # Pillow would cut it to 8 bits
+        image = np.array(opened).astype(np.uint16)
+        return np.dstack([image, np.where(image == clear, 0, 65535).astype(np.uint16)]), True
+    if clear is not None or opened.mode in ("PA", "La", "RGBa"):
         opened = opened.convert("LA" if opened.mode in ("L", "La") else "RGBA")
     elif opened.mode == "1":
         opened = opened.convert("L")

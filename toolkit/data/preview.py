@@ -13,6 +13,7 @@ from toolkit.task import Rgb
 
 LOOKED_AT = 200  # images, and up to so many rows and columns of each, that say what is stretched
 PERCENTILES = 0.5, 99.5  # become black and white where values are stretched
+LEAST = 1e-3  # of the scale is stretched, so that even images stay even
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ def find_preview(images: np.ndarray, rgb: Rgb) -> Preview:
     some = np.concatenate([images[row][::down, ::across, chosen].reshape(-1, len(chosen)) for row in rows.tolist()])
     some = some.reshape(-1, 1) if rgb else some
     low, high = np.percentile(some.astype(np.float32), PERCENTILES, axis=0).astype(np.float32)
-    return Preview(shown, low, np.maximum(high, low + 1))
+    return Preview(shown, low, np.maximum(high, low + LEAST))
 
 
 class _Pictures:

@@ -17,18 +17,17 @@ SHOWN = 8  # names in a message
 def target_table(path: Path, task: Task, columns: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
     """Names of images, and targets (N, ...) of the task, from a CSV or Parquet file with a row an image.
 
-    columns: of the names, then of the targets: of `Classification` and `Grades` the class; of `Labels` one a label (0,
-    1, blank: nobody looked), or a single one that lists labels, separated by blanks; of `Numbers` one a number, of
-    `Heads` one a head. None: the file's first column, then those named after the task's labels, numbers or heads.
-    Classes may be given by name or, throughout a column, by place. UserError names the line of what doesn't fit.
+    columns: of the names ("": there are none, rows are counted from 0), then of the targets: of `Classification` and
+    `Grades` the class; of `Labels` one a label (0, 1, blank: nobody looked), or one that lists labels, separated by
+    blanks; of `Numbers` one a number, of `Heads` one a head. None: the first column, then those named after the
+    task's labels, numbers or heads. Classes may be given by name or, throughout a column, by place. UserError names
+    the line of what doesn't fit.
     """
-    table = read_table(path)
-    titles = [str(name) for name in table.columns]
+    titles = titles_of(path)
     given = list(columns or [*titles[:1], *_own_columns(titles, task)])
-    missing = [name for name in given if name not in titles]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, it has {_shown(titles)}")
-    names, cells = table[given[0]], table[given[1:]]
+    table = read_table(path, [name for name in given if name])
+    cells = table[given[1:]]
+    names = table[given[0]] if given[0] else pd.Series([str(row) for row in range(len(table))])
     twice = names.duplicated()
     if twice.any():
         row = int(twice.to_numpy().argmax())
@@ -37,14 +36,32 @@ def target_table(path: Path, task: Task, columns: Sequence[str] | None = None) -
     return names.tolist(), _targets(path, task, cells)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """All cells of a CSV or Parquet file as text, so that `007` stays what it is; blank where there is nothing."""
+def titles_of(path: Path) -> list[str]:
+    """The names of a CSV or Parquet file's columns; UserError where it isn't one."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; put the organisers' file there or point --data at its folder")
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path).astype(object).map(lambda cell: "" if pd.isna(cell) else str(cell))
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
+            import pyarrow.parquet as parquet
+
+            return list(parquet.read_schema(path).names)
+        return [str(name) for name in pd.read_csv(path, nrows=0, dtype=str).columns]
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} can't be read: {str(error).strip().splitlines()[0]}") from None
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The cells of some columns as text, so that `007` stays what it is; blank where there is nothing."""
+    titles = titles_of(path)
+    missing = [name for name in columns if name not in titles]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}, it has {_shown(titles)}")
+    wanted = list(dict.fromkeys(columns))
+    try:
+        if path.suffix == ".parquet":
+            found = pd.read_parquet(path, columns=wanted).astype(object)
+            return found.map(lambda cell: "" if pd.isna(cell) else str(cell))
+        return pd.read_csv(path, usecols=wanted, dtype=str, keep_default_na=False, na_filter=False)
     except ValueError as error:
         raise UserError(f"{path} can't be read: {str(error).strip().splitlines()[0]}") from None
 

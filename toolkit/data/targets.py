@@ -1,6 +1,6 @@
 """What is known of samples, whatever the kind of task: checked, counted, and said in columns that folds keep even."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from toolkit.task import (
     Segmentation,
     Task,
 )
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 COLUMNS = 500  # from which on what is nearly always 0 is not held in memory
 BINS = 5  # of even size, into which folds and draws sort numbers
@@ -183,11 +180,11 @@ def names_of(task: Task) -> tuple[str, ...]:
     return task.classes
 
 
-def describe(targets: np.ndarray, task: Task) -> "np.ndarray | csr_array":
+def describe(targets: np.ndarray, task: Task) -> Any:
     """What has to be even, int64 (N, K): the columns of `holds`, and what the task knows beside them.
 
     Masks: pixels of each class. Labels, heads and numbers: a column for each that some samples lack. Identities:
-    which samples show none that is known. Of more than COLUMNS classes an image it is sparse.
+    which samples show none that is known. Of more than COLUMNS classes an image it is a csr_array.
     """
     if isinstance(task, Classification) and len(task.classes) > COLUMNS:
         from scipy.sparse import csr_array

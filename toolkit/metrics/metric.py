@@ -58,7 +58,7 @@ class Metric:
             )
         for ignored in self.ignore:
             if ignored not in task.classes:
-                raise ValueError(f"the metric ignores {ignored!r}, which is not among {listed(task.classes)}")
+                raise ValueError(f"the metric ignores {ignored!r}, which is not among {listed(task.classes, repr)}")
         return self
 
     def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:

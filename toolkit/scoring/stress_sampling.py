@@ -78,9 +78,7 @@ def _strata(truth: np.ndarray, task: Task) -> np.ndarray:
         if truth.dtype.kind == "f":
             return np.searchsorted(np.nanquantile(truth[:, 0], np.arange(1, 10) / 10), truth[:, 0])
         return np.unique(truth, axis=0, return_inverse=True)[1].reshape(-1)
-    described = describe(truth, task)
-    assert isinstance(described, np.ndarray)  # only of labels it is sparse
-    held = described[:, : len(task.classes)] > 0
+    held = describe(truth, task)[:, : len(task.classes)] > 0
     return np.where(held, held.sum(0), len(held) + 1).argmin(1)
 
 

@@ -45,8 +45,8 @@ def practice(folder: Path, seed: int, size: int) -> None:
     for name, number in (("train", size), ("test", 24)):
         rng = np.random.default_rng([seed, number])
         targets = np.arange(number) % 3
-        images = rng.normal(500, 20, (number, SIDE, SIDE, BANDS))
-        images[np.arange(number), 4:12, 4:12, 3 + targets] += 60
+        images = rng.normal(500, 20, (number, 20, 20, BANDS))
+        images[np.arange(number), 5:15, 5:15, 3 + targets] += 60
         home = folder / "raw" / name
         home.mkdir(parents=True)
         for row, image in enumerate(images.round().astype(np.uint16)):
