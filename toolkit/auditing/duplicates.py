@@ -7,6 +7,7 @@ different things of one kind agree in kind but not in place.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -205,8 +206,9 @@ def likeness(image: np.ndarray, other: np.ndarray) -> float:
     """
     from scipy.stats import spearmanr
 
-    everywhere = np.ones_like(image)
-    return float(np.nan_to_num(spearmanr(*(_detail(part, everywhere) for part in (image, other)))[0]))
+    first, second = (_detail(part, np.ones_like(image)) for part in (image, other))
+    found: Any = spearmanr(first, second)
+    return float(np.nan_to_num(found[0]))
 
 
 def _detail(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
