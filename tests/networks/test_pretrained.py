@@ -139,3 +139,13 @@ def test_cached_weights_and_trained_ones_need_no_hub(tmp_path: Path, monkeypatch
     images = torch.randint(256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.allclose(loaded(images), network(images), atol=1e-4)
+
+
+def test_as_much_is_drawn_as_for_the_bare_network() -> None:
+    """What comes after, such as the head, then has the same bits whatever else the weights need."""
+    torch.manual_seed(0)
+    timm.create_model("tf_efficientnet_lite0")
+    expected = torch.get_rng_state()
+    torch.manual_seed(0)
+    pretrained.pretrained_backbone("tf_efficientnet_lite0")
+    assert torch.equal(torch.get_rng_state(), expected)

@@ -94,15 +94,15 @@ def _from_package(timm_name: str, channels: int) -> nn.Module:
         raise UserError(f"the weights of {timm_name} come with the package {module_name}; install it") from None
     source = torch.load(getattr(package, class_name)().get_model_file_path(), map_location="cpu", weights_only=True)
     model: Any = timm.create_model(timm_name, in_chans=channels)
-    target = timm.create_model(timm_name).state_dict()
+    target, first = model.state_dict(), f"{model.pretrained_cfg['first_conv']}.weight"
     if len(source) != len(target):
         raise UserError(f"{module_name} holds {len(source)} tensors, {timm_name} has {len(target)}; is it another?")
     mapped = {}
     for (name, tensor), (theirs, value) in zip(target.items(), source.items(), strict=True):
-        if tensor.shape != value.shape or name.rsplit(".", 1)[-1] != theirs.rsplit(".", 1)[-1]:
-            raise UserError(f"{module_name}: {theirs} {tuple(value.shape)} is not {name} {tuple(tensor.shape)}")
+        shape = (len(tensor), 3, *tensor.shape[2:]) if name == first else tuple(tensor.shape)
+        if shape != tuple(value.shape) or name.rsplit(".", 1)[-1] != theirs.rsplit(".", 1)[-1]:
+            raise UserError(f"{module_name}: {theirs} {tuple(value.shape)} is not {name} {shape}")
         mapped[name] = value
-    first = f"{model.pretrained_cfg['first_conv']}.weight"
     mapped[first] = adapt_input_conv(channels, mapped[first])
     model.load_state_dict(mapped)
     return model

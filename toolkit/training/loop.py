@@ -156,7 +156,10 @@ class Training:
 
     def run_epoch(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
         """Mean loss of one pass over the training rows; one that fails is repeated once at a lower rate."""
-        before = copy.deepcopy(self.state())
+        state = self.state()
+        tensors = [*state["model"].items(), *state["ema"]["weights"].items()]
+        # of a frozen backbone nothing has to be restored
+        before = copy.deepcopy(state, {id(value): value for name, value in tensors if self._unmoved(name)})
         while True:
             try:
                 return self._pass(epoch, history, watch)
@@ -308,8 +311,11 @@ class Training:
         return torch.from_numpy(drawn).to(self.device), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
 
     def thaw(self, epoch: int) -> None:
-        thaw(self.model, self.layers, self.recipe, epoch)
-        self.frozen = epoch < frozen_epochs(self.recipe.schedule)
+        was, self.frozen = self.frozen, epoch < frozen_epochs(self.recipe.schedule)
+        if was and self.frozen and self.keeps_features:
+            self.head.train()  # the rest is neither called nor trained
+        else:
+            thaw(self.model, self.layers, self.recipe, epoch)
 
     def averaged(self) -> Weights:
         """The weights' moving average, or the weights where there is none."""
@@ -345,11 +351,16 @@ class Training:
 
     @contextmanager
     def _holding(self, weights: Weights) -> Iterator[None]:
-        """Within it the network has these weights, afterwards those it had."""
-        before = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(weights)
+        """Within it the network has these weights, afterwards those it had; all but a backbone that is frozen."""
+        mine = {name: value for name, value in self.model.state_dict().items() if not self._unmoved(name)}
+        before = {name: value.clone() for name, value in mine.items()}
+        _set(mine, weights)
         yield
-        self.model.load_state_dict(before)
+        _set(mine, before)
+
+    def _unmoved(self, name: str) -> bool:
+        """Is it a tensor of a backbone that is frozen, and stood for by its features?"""
+        return self.frozen and name.startswith(f"body.{self.model.backbone}.") and self.keeps_features
 
     def trained(self, weights: Weights, rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""
@@ -411,3 +422,9 @@ class Training:
         self.scaler.load_state_dict(saved["scaler"])
         self.ema.restore(saved["ema"])
         self.rate = saved["rate"]
+
+
+@torch.no_grad()
+def _set(tensors: Weights, values: Weights) -> None:
+    for name, tensor in tensors.items():
+        tensor.copy_(values[name])
