@@ -168,7 +168,9 @@ def measure_training(options: argparse.Namespace, folder: Path) -> dict[str, Any
     job = make_job(folder, model, number, 224, rng.integers(256, size=(number, 224, 224, 3), dtype=np.uint8))
     settings = Settings(precision="bfloat16" if DEVICE.type == "cuda" else "float32")
     opened = data.open_dataset(job.data)
-    case = Case(load_competition(job.competition), job, opened.images[:BATCH], opened.targets[:BATCH])
+    case = Case(
+        load_competition(job.competition), job, np.array(opened.images[:BATCH]), np.array(opened.targets[:BATCH])
+    )
     ratios, ours = [], []
     for _ in range(options.repeats):
         bare = bare_loop(case, settings, options.steps)
