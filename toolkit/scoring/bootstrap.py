@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from toolkit.metrics.many_classes import ManyClasses
 from toolkit.metrics.tally import Counts, Tally
 from toolkit.outcome import FEW_GROUPS
 
@@ -29,6 +30,9 @@ def score_interval(tally: Tally, groups: np.ndarray) -> tuple[float, float]:
     """
     totals = tally.by_group(groups)
     draws = score_draws([totals])[0]
+    if isinstance(getattr(totals, "each", totals), ManyClasses):
+        # of classes with a sample or two a draw has fewer, or one twice: all draws may lie on one side of the score
+        draws = np.clip(draws + totals.score() - draws.mean(), *_range(tally))
     return widened(totals.score(), draws, _left_out(totals), _range(tally))
 
 
