@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from toolkit.outcome import Outcome, Table, Warned, duration, interval, number
+from toolkit.outcome import Outcome, Table, Warned, counted, duration, fact, interval, number
 
 
 class Told(Outcome):
@@ -41,3 +41,9 @@ def test_scores_of_any_size_have_the_digits_that_count() -> None:
     assert [number(one, "+") for one in (0.00023456, -12.5)] == ["+0.0002", "-12.5000"]
     assert number(-1e-9, "+") == "+0.0000" and number(-0.0) == "0.0000"
     assert number(0.66666, digits=3) == "0.667" and number(float("inf")) == "inf"
+
+
+def test_one_is_not_several() -> None:
+    assert [counted(number, "sample") for number in (0, 1, 1000)] == ["0 samples", "1 sample", "1,000 samples"]
+    assert counted(2, "class") == "2 classes" and fact(1, "group", "of one origin") == ("1", "group of one origin")
+    assert fact(2000, "run") == ("2,000", "runs")

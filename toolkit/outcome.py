@@ -121,6 +121,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
 
 
+def fact(number: int, noun: str, more: str = "") -> tuple[str, str]:
+    """A number and what it counts, as a page has them in a tile."""
+    figure, _, word = counted(number, noun).partition(" ")
+    return figure, f"{word} {more}" if more else word
+
+
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

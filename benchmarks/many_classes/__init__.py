@@ -43,7 +43,7 @@ TASK = Classification(tuple(f"c{at:05}" for at in range(CLASSES)), SHAPE)
 METRIC = {"macro F1": MacroF1(), "accuracy": Accuracy(), "MAP": MAP(), "log loss": LogLoss()}[
     os.environ.get("MANY_METRIC", "macro F1")
 ]
-NOISE = 20.0
+NOISE = 30.0
 FIRST = Recipe(
     name="first",
     model=Model(name="small"),

@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 13, 200])
 @pytest.mark.parametrize("size", [(30, 20), (33, 17), (120, 75), (90, 30)])
 def test_each_channel_is_resized_as_if_it_were_alone(kind: type, channels: int, size: tuple[int, int]) -> None:
-    image = (RNG.random((60, 41, channels)) * 255).astype(kind)
+    image: np.ndarray = (RNG.random((60, 41, channels)) * 255).astype(kind)
     made = resized(image, *size)
     assert made.shape == (*size, channels) and made.dtype == kind
     for channel in {0, channels // 2, channels - 1}:

@@ -69,6 +69,11 @@ def test_a_mask_that_says_what_isnt_known_is_named(tmp_path: Path) -> None:
         mask_files([painted], CLASSES, {(0, 0, 0): 0, (200, 0, 0): 1}).read(0)
     with pytest.raises(UserError, match=r"c.png does not exist"):
         mask_files([tmp_path / "c.png"], CLASSES).read(0)
+    broken = bytearray(palette(tmp_path / "e.png", CLASS).read_bytes())
+    broken[-20] ^= 1
+    (tmp_path / "e.png").write_bytes(broken)
+    with pytest.raises(UserError, match=r"e.png is damaged"):
+        mask_files([tmp_path / "e.png"], CLASSES).read(0)
     (tmp_path / "d.png").write_text("x")
     with pytest.raises(UserError, match=r"d.png is no mask that can be read"):
         mask_files([tmp_path / "d.png"], CLASSES).read(0)

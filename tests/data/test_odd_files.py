@@ -17,7 +17,7 @@ BROKEN = {
     "broken/empty.png": (b"", "is empty"),
     "broken/page.jpg": (b"<html></html>", "is a web page"),
     "broken/notes.jpg": (b"to do", "is no picture of a known kind"),
-    "broken/half.png": (KINDS["PNG"][0][:900], "can't be read"),
+    "broken/half.png": (KINDS["PNG"][0][:900], "is cut short"),
 }
 SHAPE = (44, 60, 3)
 

@@ -115,7 +115,9 @@ def test_accuracy_leaves_out_truth_that_is_not_scored(labels: np.ndarray) -> Non
 
 @given(LABELS)
 def test_accuracy_by_class_is_the_recall(labels: np.ndarray) -> None:
-    for name, value in enumerate(np.atleast_1d(Accuracy().by_class(confusion(labels), ALL))):
+    found = Accuracy().by_class(confusion(labels), ALL)
+    assert found is not None
+    for name, value in enumerate(found):
         mine = labels[1][labels[0] == name]
         assert np.isnan(value) if not mine.size else value == (mine == name).mean()
 

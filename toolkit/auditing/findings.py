@@ -59,7 +59,7 @@ class Findings:
 
     @property
     def limits(self) -> list[str]:
-        """In sentences, what was not looked at."""
+        """In sentences, what was not looked at, and by what labels were judged."""
         told = []
         if self.unreadable:
             images = counted(len(self.unreadable), "image")
@@ -74,6 +74,8 @@ class Findings:
             told.append(f"neighbouring tiles were looked for among {SEAMS_AMONG:,} drawn pictures")
         if self.label_errors.unshown:
             told.append(self.label_errors.unshown)
+        elif self.label_errors.issue.any():
+            told.append(f"labels were held against {self.label_errors.judge}")
         return told
 
 

@@ -19,6 +19,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.groups import shared
 from toolkit.data.naming import with_addresses
 from toolkit.data.targets import in_words
+from toolkit.outcome import counted
 from toolkit.pages.html import Figure, Gallery
 from toolkit.pages.pictures import enlarged, short, side_by_side, strip
 from toolkit.store import Workspace
@@ -79,7 +80,7 @@ class Galleries:
             touched[rows] |= keep[rows]
         found = [rows[keep[rows]] for rows in shared(group) if touched[rows].any() and keep[rows].any()]
         found.sort(key=len, reverse=True)
-        figures = [self._members(rows, f"{len(rows):,} pictures of one origin") for rows in found[:SHOWN]]
+        figures = [self._members(rows, f"{counted(len(rows), 'picture')} of one origin") for rows in found[:SHOWN]]
         advice = "Copies of one picture. They stay together in one fold; look for groups that show different things."
         return _gallery("Copies", advice, figures, len(found))
 

@@ -15,7 +15,7 @@ from toolkit.auditing.train_vs_test import Shift
 from toolkit.competition import SAY_SYMMETRIES, Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.targets import class_counts, holds, names_of
-from toolkit.outcome import counted
+from toolkit.outcome import counted, fact
 from toolkit.pages.html import Block, Page, Table, render
 from toolkit.store import Workspace, read_manifest
 from toolkit.task import MISSING, UNKNOWN, Classification, Heads, Labels, Numbers
@@ -45,16 +45,16 @@ def audit_page(
     keep = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
     group = groups_found(dataset, findings)
     facts = [
-        (f"{len(dataset.images):,}", "training samples"),
+        fact(len(dataset.images), "training sample"),
         (f"{len(dataset.ids) - keep.sum():,}", "to drop"),
-        (f"{len(np.unique(whole[keep])):,}", "groups of one origin"),
-        (f"{int((proposal['action'] == 'relabel?').sum()):,}", "labels to look at"),
-        (f"{len(dataset.test_images):,}", "test images"),
+        fact(len(np.unique(whole[keep])), "group", "of one origin"),
+        fact(int((proposal["action"] == "relabel?").sum()), "label", "to look at"),
+        fact(len(dataset.test_images), "test image"),
     ]
     if shift is not None:
         facts.append((f"{shift.auc:.2f}", "AUC of train against test"))
     if mimicry is not None:
-        facts.append((f"{mimicry.related:,}", "test images with a relative in training"))
+        facts.append(fact(mimicry.related, "test image", "with a relative in training"))
     pictures = Galleries(competition, workspace, dataset, findings, proposal)
     sections: list[Block] = [
         *pictures.examples(keep),

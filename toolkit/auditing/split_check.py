@@ -35,7 +35,7 @@ from toolkit.data.groups import with_equal_pictures
 from toolkit.data.preview import previewed
 from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome, Table, Warned
+from toolkit.outcome import Outcome, Table, Warned, counted
 from toolkit.pages.pictures import write_png
 from toolkit.store import Workspace, atomic, hash_json
 from toolkit.task import Classification, Grades, Numbers
@@ -214,7 +214,8 @@ class Split(Outcome):
         held, left = self.count(HELD_OUT), self.count(LEFT_OUT)
         groups = self.table.loc[self.fold >= 0, "group"].nunique()
         kind = "plain folds" if self.plain else "folds"
-        title = f"{self.competition.name}: {self.folds} {kind}, {groups:,} groups, {left:,} samples left out"
+        left_out = f"{counted(left, 'sample')} left out"
+        title = f"{self.competition.name}: {self.folds} {kind}, {counted(groups, 'group')}, {left_out}"
         columns = ["", *(f"fold {k}" for k in range(self.folds)), *(["holdout"] if held else []), "uneven by"]
         rows = [[name, *texts, f"{self._uneven(counts):.1%}"] for name, counts, texts in self._rows()]
         number = len(names_of(self.competition.task))

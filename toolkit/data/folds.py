@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.cleaning import cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
@@ -62,7 +62,8 @@ def make_folds(
     learnt = relabel(targets, relabels(table))
     contents, always = describe(learnt, task), np.zeros(len(ids), bool)
     if isinstance(task, Classification | Grades | Heads):
-        held = contents[:, : len(task.classes)] if issparse(contents) else holds(learnt, task)
+        classes = len(task.classes)
+        held = contents[:, :classes] if isinstance(contents, csr_array) else holds(learnt, task)
         always = kept & kept_for_training(held, whole, trained & kept, parts)
     left = kept & ~always
     for repeat in range(options["repeats"]):

@@ -6,6 +6,7 @@ The format is told by a file's first bytes, never by its name.
 import io
 import re
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ DAMAGED = re.compile(r"corrupt|premature|bad .* code|inconsistent|SOS parameters
 SHOWN = 200  # characters of what a decoder says
 # what becomes 0, and what 255: for all channels, or a number a channel
 Values = tuple[float | tuple[float, ...], float | tuple[float, ...]]
+PNG = b"\x89PNG\r\n\x1a\n"
 # the first bytes of what is found in the place of pictures
 OTHERS = {b"version https://git-lfs": "is a pointer of Git LFS, not the file itself", b"<": "is a web page or XML"}
 
@@ -65,7 +67,24 @@ def decoded(data: bytes, row: int = -1, least: int = 0, ground: int | None = 0, 
     return laid_on(image, ground) if transparent and ground is not None else image
 
 
+def check_whole(data: bytes) -> None:
+    """Unreadable where a PNG has a chunk that isn't whole: decoders stop at the last row, before they would see it."""
+    if not data.startswith(PNG):
+        return
+    at, kind = len(PNG), b""
+    while kind != b"IEND":
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data) or end < at + 12:
+            raise Unreadable("is cut short")
+        kind = data[at + 4 : at + 8]
+        counts = not kind[0] & 32
+        if counts and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise Unreadable("is damaged: a checksum differs")
+        at = end
+
+
 def _by_pillow(data: bytes, row: int, least: int) -> Stored:
+    check_whole(data)
     try:
         opened = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:

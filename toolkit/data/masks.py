@@ -1,5 +1,6 @@
 """Masks that lie in files or tables: read one at a time, each as large as its image, in the form of the task."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from PIL import ExifTags, Image
 
 from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import decoded, read_image
+from toolkit.data.image_reading import check_whole, decoded, read_image
 from toolkit.data.run_lengths import By, from_run_lengths
 from toolkit.data.target_tables import read_table
 from toolkit.errors import UserError
@@ -175,10 +176,12 @@ def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
 def _pixels(path: Path) -> np.ndarray:
     """Of a mask, (h, w) or (h, w, 3): of palettes the places in it."""
     try:
-        with Image.open(path) as opened:
+        data = Path(path).read_bytes()
+        with Image.open(io.BytesIO(data)) as opened:
             if opened.mode == "P":
+                check_whole(data)
                 return np.array(opened)
-        return decoded(Path(path).read_bytes())
+        return decoded(data)
     except OSError as error:
         what = "does not exist" if not Path(path).exists() else f"is no mask that can be read: {error}"
         raise UserError(f"{path} {what}") from None

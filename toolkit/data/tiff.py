@@ -1,6 +1,7 @@
 """Images in TIFF files: any number of channels, any type, pages."""
 
 import io
+import logging
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,7 @@ def read_tiff(data: bytes, row: int) -> Stored:
     """
     from tifffile import PHOTOMETRIC, TiffFile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what counts is raised
     with TiffFile(io.BytesIO(data)) as file:
         if row >= len(file.pages):
             raise Unreadable(f"has no page {row}, it has {len(file.pages)}, counted from 0")

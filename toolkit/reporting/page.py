@@ -15,7 +15,7 @@ import toolkit
 from toolkit.competition import Competition
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, duration, number
+from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, duration, fact, number
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.progress import SILENT, Progress
@@ -113,13 +113,13 @@ def _facts(material: Material) -> list[tuple[str, str]]:
     competition, inside = labelled.competition, labelled.inside
     dropped = (read_cleaning(labelled.workspace, labelled.ids, competition.task)["action"] == "drop").sum()
     facts = [
-        (f"{int(inside.sum()):,}", "samples in the folds"),
+        fact(int(inside.sum()), "sample", "in the folds"),
         (f"{int(dropped):,}", "dropped by the cleaning list"),
-        (f"{len(np.unique(labelled.group[inside])):,}", "groups of one origin"),
-        (f"{labelled.folds}", "folds"),
+        fact(len(np.unique(labelled.group[inside])), "group", "of one origin"),
+        fact(labelled.folds, "fold"),
         (f"{len(competition.scored)}", _scored(competition)),
-        (f"{len(labelled.test_images):,}", "test images at hand"),
-        (f"{len(material.runs):,}", "runs"),
+        fact(len(labelled.test_images), "test image", "at hand"),
+        fact(len(material.runs), "run"),
     ]
     changed = [
         (len(labelled.relabels), "relabelled for training; scores are on the file's labels"),

@@ -19,7 +19,7 @@ from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
-from toolkit.outcome import MENDED, duration, interval, mended
+from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Pseudo, Recipe
@@ -300,8 +300,8 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
         raise UserError("it did not fit into memory; lower batch_size, images.size or model.input_scale") from None
     store_fold(job, result)
     note = ", begun anew, as its saved epochs were of another version" if result.anew else ""
-    note += "" if result.complete else f", cut short by the budget after {len(result.history)} epochs"
+    note += "" if result.complete else f", cut short by the budget after {counted(len(result.history), 'epoch')}"
     return (
-        f"{job.folder.parent.name} fold {job.fold}: {len(job.valid_rows):,} samples validated, "
-        f"{len(result.history)} epochs in {duration(result.seconds)}{note}"
+        f"{job.folder.parent.name} fold {job.fold}: {counted(len(job.valid_rows), 'sample')} validated, "
+        f"{counted(len(result.history), 'epoch')} in {duration(result.seconds)}{note}"
     )

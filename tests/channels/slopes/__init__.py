@@ -22,6 +22,7 @@ from toolkit import (
     Samples,
     Segmentation,
     from_scratch,
+    read_image,
     read_run_lengths,
     write_run_lengths,
 )
@@ -47,15 +48,14 @@ def practice(folder: Path, seed: int, size: int) -> None:
 
 
 def read_slope(path: Path, row: int, least: int) -> np.ndarray:
-    height = cv2.imread(str(path.parents[1] / "height" / path.name), cv2.IMREAD_GRAYSCALE)
-    return np.dstack([cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), height])
+    return np.dstack([read_image(path), read_image(path.parents[1] / "height" / path.name)])
 
 
 def load(folder: Path) -> Samples:
     train, test = (
         ImageFiles(sorted((folder / name / "photo").glob("*.png")), read=read_slope) for name in ("train", "test")
     )
-    masks = [cv2.imread(str(folder / "train" / "mask" / path.name), cv2.IMREAD_GRAYSCALE) for path in train.paths]
+    masks = [read_image(folder / "train" / "mask" / path.name).reshape(SIDE, SIDE) for path in train.paths]
     return Samples(train, np.stack(masks), test_images=test)
 
 
