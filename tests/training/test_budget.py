@@ -93,7 +93,8 @@ def test_of_a_head_alone_no_step_of_the_network_is_measured(tmp_path: Path) -> N
 def test_a_training_costs_its_steps_and_the_samples_that_are_looked_at_and_predicted(labelled: Labelled) -> None:
     _, jobs = prepare_jobs(labelled, FIRST)
     assert training_cost(jobs, Speed(10, 0), 0) == Cost(epoch=STEPS * 10, once=0)
-    assert training_cost(jobs, Speed(0, 1), 18) == Cost(epoch=72, once=72 + 3 * 18 + 72)
+    looked_at = 72 + 3 * 48  # and the images that statistics are gathered from
+    assert training_cost(jobs, Speed(0, 1), 18) == Cost(epoch=looked_at, once=72 + 3 * 18 + looked_at)
     assert Cost(epoch=10, once=5, scores=6).epochs_within(40) == 2
     _, jobs = prepare_jobs(labelled, override(FIRST, ["schedule.freeze=1"]))
     alone = training_cost(jobs, Speed(0, 1, head=2), 18)

@@ -28,7 +28,7 @@ from toolkit.training.cross_validation import prepare, stress_factor, train
 from toolkit.training.fold import WATCHED
 from toolkit.training.freezing import frozen_epochs
 from toolkit.training.frozen_features import VERSIONS
-from toolkit.training.loop import FoldJob, Training
+from toolkit.training.loop import REFRESH, FoldJob, Training
 from toolkit.training.workers import turns
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
@@ -115,13 +115,16 @@ def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole
 
     A fold over several devices is counted as if it had one: what they gain isn't measured.
     """
-    steps = sum(max(1, len(job.train_rows) // job.recipe.batch_size) for job in jobs)
+    batch = jobs[0].recipe.batch_size
+    each = [max(1, len(job.train_rows) // batch) for job in jobs]
+    steps = sum(each)
     side_by_side = turns(jobs[0].device, len(jobs)) / len(jobs)
     freeze = 0.0 if speed.head is None else jobs[0].recipe.schedule.freeze
     head = steps * (speed.head or 0.0) * side_by_side
     if freeze == 1:  # from features, those of the test images are asked for once
         return Cost(head, test_images * speed.image, freeze=freeze, head=head)
-    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs)
+    # images that go through the network for a score: also those that its statistics are from
+    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs) + batch * sum(min(REFRESH, one) for one in each)
     epoch = (steps * speed.step + watched * speed.image) * side_by_side
     predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
     grow = jobs[0].recipe.images.grow
