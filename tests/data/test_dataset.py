@@ -52,7 +52,7 @@ def test_images_are_bytes_or_floats_of_the_size_that_the_task_says() -> None:
         check_images(images, (2, 2, 1), "there: images")
     nan = IMAGES.astype(np.float16)
     nan[3, 1, 1] = np.nan
-    for images, said in (
+    refused: list[tuple[np.ndarray, str]] = [
         (IMAGES[..., 0], r"^there: images have shape \(6, 2, 2\), expected \(n, 2, 2, 1\) as the task says"),
         (IMAGES.repeat(6, 3), r"have shape \(6, 2, 2, 6\), expected"),
         (IMAGES.astype(np.uint16), r"are of type uint16, expected uint8, or float16 on the scale 0..255"),
@@ -61,7 +61,8 @@ def test_images_are_bytes_or_floats_of_the_size_that_the_task_says() -> None:
         (20 * IMAGES.astype(np.float16), r"image 3 has values from 240 to 300, expected the scale 0..255"),
         (IMAGES.astype(np.float16) - 1, r"image 0 has values from -1 to 2, expected the scale 0..255"),
         (IMAGES.astype(np.float16) / 255, r"no value is above 1, expected the scale 0..255; multiply by 255"),
-    ):
+    ]
+    for images, said in refused:
         with pytest.raises(UserError, match=said):
             check_images(images, (2, 2, 1), "there: images")
 

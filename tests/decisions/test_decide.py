@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from toolkit.decisions.decide import Decisions, above, decide, grades, highest, likeliest, packed, unpacked
+from toolkit.decisions.decide import Decisions, above, decide, grades, likeliest, packed, unpacked
 from toolkit.metrics.labels import LabelF1
 from toolkit.metrics.lists import PAD
 from toolkit.metrics.masks import MeanDice
 from toolkit.metrics.organisers import from_function
 from toolkit.task import UNKNOWN, Classification, Heads, Labels, OverlappingMasks
+from toolkit.top_k import highest
 
 SHAPE = (4, 4, 3)
 VALUES = arrays(
