@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import toolkit
 from toolkit import Competition, Prediction, Samples, UserError, load_competition, write_csv
@@ -99,6 +100,30 @@ def test_the_other_examples_write_values_that_read_back(
     assert found.dtype == np.float64 and np.allclose(found, prediction.answer, rtol=1e-12)
     assert example == 1 or np.allclose(found.sum(1), 1, rtol=0, atol=1e-15)
     assert len(np.unique(data.groups)) == (12 if example else 36)
+
+
+def test_the_example_with_masks_of_several_sizes_reads_back(
+    leaves: Competition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = CODE.index("competition = Competition(")
+    end = CODE[start:].replace("metric=Accuracy()", "metric=METRIC").replace("LITE0", "UNET")
+    (leaves.folder / "__init__.py").write_text("\n".join([CODE[:start], OTHERS[2], end]))
+    (leaves.folder / "data" / "masks").mkdir()
+    for at in range(36):
+        path = leaves.folder / "data" / "masks" / f"{at:02}_mask.png"
+        cv2.imwrite(str(path), np.full((40, 50 + at % 2), 255 * (at % 3 == 0), np.uint8))
+    monkeypatch.delitem(sys.modules, "competitions.leaves", raising=False)
+    made = load_competition(leaves.folder)
+    samples = made.load(leaves.folder / "data")
+    assert isinstance(samples, Samples) and set(np.unique(samples.targets[0])) == {1, 255}
+    assert tuple(made.build_model(made.recipes["unet"])(torch.zeros(2, 3, 96, 96)).shape) == (2, 2, 96, 96)
+    data = samples.as_dataset(leaves.folder)
+    assert data.test_ids is not None
+    stored = np.random.default_rng(0).dirichlet((1, 1), (6, 96, 96)).transpose(0, 3, 1, 2).astype(np.float16)
+    prediction = made.prediction(data.test_images, data.test_ids, stored)
+    made.write_submission(prediction, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_text().startswith("image,runs\n00,")
+    assert (made.read_submission(tmp_path / "s.csv", data.test_images, data.test_ids) == prediction.labels).all()
 
 
 def test_without_practice_data_it_says_so(leaves: Competition, tmp_path: Path) -> None:

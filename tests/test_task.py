@@ -15,6 +15,7 @@ TWO = ("a", "b")
         (Classification(("a", "b", "a"), SHAPE), "Classification has the name 'a' twice"),
         (Classification(("a",), SHAPE), "Classification has 1 classes, expected at least 2"),
         (Grades(("0",), SHAPE), "Grades has 1 grades, expected at least 2"),
+        (Labels(TWO, (4, 4)), r"image_shape=\(4, 4\), expected \(height, width, channels\)"),  # type: ignore[arg-type]
         (Labels((), SHAPE), "Labels has 0 labels, expected at least 1"),
         (Heads((), SHAPE), "Heads has no outputs"),
         (Heads((("x", TWO), ("y", TWO)), SHAPE, weights=(1,)), "Heads has 1 weights for 2 heads"),

@@ -219,6 +219,8 @@ class Heads(Task):
 def check_task(task: Task) -> None:
     """ValueError, one sentence, for a task whose outputs can't be told apart, or that leaves nothing to predict."""
     kind = type(task).__name__
+    if len(task.image_shape) != 3:
+        raise ValueError(f"{kind} has image_shape={task.image_shape}, expected (height, width, channels)")
     if isinstance(task, Heads) and task.weights and len(task.weights) != len(task.heads):
         raise ValueError(f"{kind} has {len(task.weights)} weights for {len(task.heads)} heads")
     if isinstance(task, Numbers) and None not in (task.low, task.high) and not task.low < task.high:  # type: ignore[operator]

@@ -52,6 +52,10 @@ def test_groups_of_the_competition_are_counted_on_the_page(
         return replace(dataset, groups=np.arange(len(dataset.images)) // 4)
 
     found = look(replace(mars, load=load), drawn, tmp_path)
+    assert found.shift is not None
+    for auc, said in ((0.4, 0), (0.9, 1)):  # what tells sets apart that are alike is no news
+        lines = replace(found, shift=replace(found.shift, auc=auc)).told()
+        assert sum("most telling" in line for line in lines if isinstance(line, str)) == said
     dropped = found.proposal.loc[found.proposal["action"] == "drop", "index"]
     groups = found.table.loc[~found.table["index"].isin(dropped), "group"].nunique()
     assert (

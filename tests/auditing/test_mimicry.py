@@ -66,6 +66,7 @@ def test_tiles_two_apart_are_no_relatives_and_what_stays_whole_counts_once() -> 
     assert (
         alone.plain.share == 0 and alone.verdict == GROUPS and "no relatives among the training images" in alone.words
     )
+    assert "groups, if it has any, keep together" in alone.words  # most competitions have none
 
 
 def test_relatives_that_are_dropped_do_not_count_and_exact_copies_are_left_out_of_the_comparison() -> None:

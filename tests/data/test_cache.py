@@ -154,6 +154,18 @@ def test_where_no_file_can_be_read_that_is_said_at_once(tmp_path: Path) -> None:
     assert len(read_of(log)) < 10 * PART
 
 
+def test_values_that_go_beyond_8_bits_are_said_of_more_than_one_file(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    paths = [tmp_path / f"{row:03}.png" for row in range(10 * PART)]
+    for row, path in enumerate(paths):
+        cv2.imwrite(str(path), np.array([[300 + row, 1000 + row % PART]], np.uint16))
+    said = r"values=\(300, 1000\)\); all 64 together go from 300 to 1063$"
+    with pytest.raises(UserError, match=said):
+        decode_all({"images": ImageFiles(paths)}, "key", Workspace(tmp_path, "deep"), SHAPE, jobs=2)
+    assert not [str(warning.message) for warning in recwarn if "cancelled" in str(warning.message)]
+
+
 def test_room_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, heard = tmp_path / "log", Heard()
     one = 4 * 6 * 3 / 1e6

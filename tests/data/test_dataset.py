@@ -20,6 +20,8 @@ from toolkit.data.dataset import (
     relabel,
     save_dataset,
 )
+from toolkit.data.image_files import ImageFiles
+from toolkit.data.masks import Masks
 from toolkit.data.targets import class_counts
 from toolkit.errors import UserError
 from toolkit.probabilities import CHUNK
@@ -145,3 +147,12 @@ def test_one_changed_value_changes_the_hash_of_the_data(field: str, tmp_path: Pa
 def test_what_is_no_array_is_named(kind: Callable[..., Any]) -> None:
     with pytest.raises(UserError, match=r"^there: targets are of type \w+, expected a numpy array"):
         check_dataset(replace(LABELLED, targets=kind(LABELLED.targets)), LABELS, "there")
+
+
+def test_masks_and_files_that_are_no_arrays_yet_are_told_the_way_on() -> None:
+    masks: Any = Masks(6, lambda row: np.zeros((5, 7), np.uint8))
+    images: Any = ImageFiles([])
+    with pytest.raises(UserError, match=r"^there: targets are of type Masks, .*: masks\.fitted\(TASK\.image_shape\)"):
+        check_dataset(replace(MASKED, targets=masks), MASKS, "there")
+    with pytest.raises(UserError, match=r"^there: images are of type ImageFiles, .*as Samples\(…\)"):
+        check_dataset(replace(MASKED, images=images), MASKS, "there")

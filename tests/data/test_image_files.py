@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from toolkit.data.image_files import ImageFiles, class_folders, image_folder
@@ -52,6 +53,9 @@ def test_images_are_chosen_by_what_a_table_calls_them(tmp_path: Path) -> None:
         images.chosen(["2.v1", "1"])
     with pytest.raises(UserError, match=r"^2 of 3 images are not there: 7, 8\.png \(.* holds 007\.png, …\)$"):
         images.chosen(["007", "7", "8.png"])
+    for numbers in (pd.Series([7]), np.array([7])):
+        with pytest.raises(UserError, match=r"^the name 7 of an image is a \w+, no text: .*dtype=str"):
+            images.chosen(numbers)  # type: ignore[arg-type]
 
 
 def test_folders_of_classes_give_images_and_labels(tmp_path: Path) -> None:

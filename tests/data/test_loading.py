@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests import tiny
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, data_hash
+from toolkit.data.dataset import Dataset, Samples, data_hash
 from toolkit.data.loading import draw_practice, load
 from toolkit.errors import UserError
 from toolkit.metrics.organisers import from_function
@@ -140,6 +141,12 @@ def test_a_load_that_fails_is_named_with_its_line(mars: Competition, tmp_path: P
 
     wrong = replace(mars, load=of_the_wrong_column)
     refused(wrong, write(tmp_path / "raw", "mars"), "can't load", "test_loading.py, line ", ": KeyError: 'level'")
+
+
+def test_arrays_where_files_belong_are_told_the_way_on(mars: Competition, tmp_path: Path) -> None:
+    arrays: Any = np.zeros((3, 64, 128, 1), np.uint8)
+    wrong = replace(mars, load=lambda folder: Samples(arrays, np.zeros((3, 64, 128), np.uint8)))
+    refused(wrong, write(tmp_path / "raw", "mars"), "returns arrays as Dataset(…), not as Samples")
 
 
 def test_an_organisers_function_that_fails_is_found_when_the_files_are_read(

@@ -70,6 +70,7 @@ def test_a_table_without_names_counts_its_rows(tmp_path: Path) -> None:
         (PETS, "id,label\n1,dog\n", ("image", "label"), "has no column 'image', it has id, label$"),
         (WHALES, "id,label\n1,w3\n", None, "line 2: label is 'w3', expected w1, w2, new$"),
         (FOUND, "id,rust,scab\n1,0,2\n", None, "line 2: scab is '2', expected 0, 1 or a blank$"),
+        (FOUND, "id,rust,scap\n1,0,1\n", None, "has no column 'scab', it has id, rust, scap$"),
         (FOUND, "id,labels\n1,rust mould\n", None, "line 2: labels has 'mould', expected rust, scab$"),
         (SIZES, "id,age,weight\n1,old,3\n", None, "line 2: age is 'old', expected a number or a blank$"),
         (SIZES, "id,age\n1,3\n", None, "has no column 'weight'"),

@@ -116,6 +116,14 @@ def test_pretrained_filters_are_summed_for_grey_and_repeated_for_others() -> Non
     assert torch.allclose(filters(5), three[:, [0, 1, 2, 0, 1]] * 3 / 5, atol=1e-6)
 
 
+def test_where_a_network_cant_be_built_a_sentence_says_why() -> None:
+    wrong = replace(blood_cells, build_model=lambda recipe: segmenter("Unet", "resnet18", recipe.model, 8, 3))  # type: ignore[call-arg, arg-type]
+    with pytest.raises(
+        UserError, match=r"^blood_cells can't build the network of recipe resnet18: TypeError: segmenter"
+    ):
+        build_network(wrong, blood_cells.recipes["resnet18"])
+
+
 def test_a_network_for_other_images_is_named_before_anything_is_trained() -> None:
     task = Classification(blood_cells.task.classes, (96, 96, 6))
     other = replace(blood_cells, task=task, build_model=lambda _: classifier("resnet18", SCRATCH, 8, 3))

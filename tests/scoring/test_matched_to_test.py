@@ -66,7 +66,7 @@ def test_where_the_test_images_look_like_the_others_the_clean_score_stands() -> 
     match = found(textures(1, 300))
     assert match.alike and (match.cells == CLEAN).all() and (match.weights == 1).all()
     assert match.effective == pytest.approx(SAMPLES)
-    assert "alike" in match.words(())
+    assert "(up to 0.5: not at all): they look alike" in match.words(())
 
 
 def test_what_happened_to_the_test_images_is_found_whatever_the_labels() -> None:

@@ -92,6 +92,8 @@ def test_overlapping_masks_come_back(masks: np.ndarray, empty: str, path: Path) 
     write_run_lengths(path, IDS, masks & 1, titles=("image", "pixels"), empty=empty)
     shuffle(path)
     assert (read_run_lengths(path, IDS, (4, 5), titles=("image", "pixels"), empty=empty) == masks & 1).all()
+    found = read_run_lengths(path, IDS, (4, 5, 3), titles=("image", "pixels"), empty=empty)  # a task's image_shape
+    assert (found == masks & 1).all()
 
 
 def test_a_row_of_overlapping_masks_is_an_image_and_a_label_down_the_columns(path: Path) -> None:

@@ -140,8 +140,17 @@ def test_the_first_gets_the_epochs_that_fit_others_only_if_most_do(labelled: Lab
     left = (600 - CLOSING) / (1 + SHARE)  # the stress scores fit in too
     # three epochs and a bit of the first; one epoch of the second, which has half the steps
     measured({"first": left * 0.9 / STEPS / 3.5, "second": left * 0.9 / STEPS * 2 / 1.5})
-    assert names(within(labelled)) == ["first"]
+    heard = Heard()
+    assert names(within(labelled, progress=heard)) == ["first"]
+    assert "first: 3 folds of 3 epochs, " in str(heard)
     assert epochs(labelled) == {"first": 3} and plan(labelled)["skipped"] == ["second"]
+
+
+def test_one_epoch_is_not_called_several(labelled: Labelled, measured: Measured) -> None:
+    heard = Heard()
+    measured({"first": 600 / STEPS / 2})
+    within(labelled, (FIRST,), progress=heard)
+    assert "first: 3 folds of 1 epoch, " in str(heard)
 
 
 def test_the_plan_is_kept_for_the_same_call(labelled: Labelled, measured: Measured) -> None:

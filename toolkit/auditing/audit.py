@@ -94,10 +94,12 @@ class Audit(Outcome):
         if self.shift is not None:
             first = self.shift.by_property.iloc[0]
             more = "more" if first["auc"] > 0.5 else "less"
-            yield (
-                f"train against test images: AUC {self.shift.auc:.2f} (up to 0.5: alike); most telling: "
-                f"{first['property']}, {more} of it in the test images (AUC {first['auc']:.2f} alone)"
+            telling = (  # where they are alike it would be read as a difference
+                f"; most telling: {first['property']}, {more} of it in the test images (AUC {first['auc']:.2f} alone)"
+                if self.shift.auc > 0.5
+                else ""
             )
+            yield f"train against test images: AUC {self.shift.auc:.2f} (up to 0.5: alike){telling}"
         if self.mimicry is not None:
             yield self.mimicry.counted
             yield self.mimicry.words

@@ -68,8 +68,8 @@ class Mimicry:
     def words(self) -> str:
         if not self.plain.share:
             return (
-                "no relatives among the training images were found that the competition's own groups don't keep "
-                "together: group folds and plain folds are the same"
+                "no relatives among the training images were found but those that the competition's own groups, if it "
+                "has any, keep together: group folds and plain folds are the same"
             )
         held_against = (
             f"{self.test.share:.1%} ({self.test.low:.1%} to {self.test.high:.1%}) of the test images have a relative "

@@ -6,6 +6,7 @@ which are on the disk already: what was killed goes on where it was.
 
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -195,6 +196,7 @@ def fill(
                     first = min(faults, key=lambda fault: fault.row)
                     raise UserError(
                         f"not one of the first {len(faults):,} images can be read: {first.file} {first.reason}"
+                        f"{_range_of(images, faults)}"
                     )
                 if time.monotonic() - marked > MARKED:
                     mark()
@@ -202,7 +204,9 @@ def fill(
         except OSError as error:
             raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
         finally:
-            made.close()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*have been cancelled", UserWarning)  # that is what is wanted
+                made.close()
             mark()
     faults.sort(key=lambda fault: fault.row)
     if skip:
@@ -210,6 +214,22 @@ def fill(
             pictures[fault.row] = fault.row + 1  # no two are equal pictures
         pictures.flush()
     return faults
+
+
+def _range_of(images: ImageFiles, faults: list[Fault]) -> str:
+    """The end of a sentence: between which values all these are, where one of them says too little; else nothing."""
+    if images.values is not None:
+        return ""
+    ends: list[float] = []
+    for fault in faults:
+        try:
+            stored = images.stored(fault.row, 0)
+            if stored.dtype == np.uint8 or not np.isfinite(stored).all():
+                return ""
+            ends += [float(stored.min()), float(stored.max())]
+        except Exception:  # it has been said what is wrong with it
+            return ""
+    return f"; all {len(faults):,} together go from {min(ends):g} to {max(ends):g}"
 
 
 def _allocate(path: Path, shape: tuple[int, ...], dtype: type) -> None:

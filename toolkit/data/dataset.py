@@ -99,6 +99,10 @@ class Samples:
 ARRAYS = ("images", "targets", "ids", "groups", "test_images")
 OPTIONAL = ("test_ids", "names", *PICTURES.values())
 UNHASHED = ("names", *PICTURES.values())
+MADE_BY = {  # what else `load` may have returned, and the way from there
+    "Masks": "masks.fitted(TASK.image_shape) makes one of the size of the task",
+    "ImageFiles": "`load` returns images in files as Samples(…), not as Dataset(…)",
+}
 FIT: Fit = "letterbox"  # how images come to the size of the task, at which they are audited
 
 
@@ -108,7 +112,10 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
         array = getattr(dataset, name)
         if not isinstance(array, np.ndarray) and (array is not None or name not in OPTIONAL):
             kind = type(array).__name__
-            raise UserError(f"{where}: {name} are of type {kind}, expected a numpy array: np.array(…) makes one")
+            raise UserError(
+                f"{where}: {name} are of type {kind}, expected a numpy array: "
+                f"{MADE_BY.get(kind, 'np.array(…) makes one')}"
+            )
     if len(dataset.targets) != len(dataset.images):
         raise UserError(f"{where} has {len(dataset.images)} images and {len(dataset.targets)} targets; need as many")
     ids = dataset.test_ids

@@ -137,6 +137,12 @@ class ImageFiles:
 
         UserError for names that none has, or two have.
         """
+        number = next((name for name in names if not isinstance(name, str)), None)
+        if number is not None:
+            raise UserError(
+                f"the name {number} of an image is a {type(number).__name__}, no text: target_table or "
+                "pd.read_csv(…, dtype=str) keep zeros before a number"
+            )
         known: list[str] = self._texts if self.names is None else self.names.tolist()
         depths = {name.count("/") for name in names}
         deepest = max(depths, default=0) + 1

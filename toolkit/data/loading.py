@@ -57,6 +57,8 @@ def load(
         return
     data = _loaded(competition, folder)
     shape = competition.task.image_shape
+    if isinstance(data, Samples) and isinstance(data.images, np.ndarray):
+        raise UserError(f"{folder}: images are an array: `load` returns arrays as Dataset(…), not as Samples(…)")
     dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
     check_dataset(dataset, competition.task, str(folder))
     _check_images(competition, data, dataset, str(folder))

@@ -84,7 +84,7 @@ def labels_in_names(images: ImageFiles, pattern: str, classes: Sequence[str]) ->
 
 
 def _own_columns(titles: list[str], task: Task) -> list[str]:
-    if isinstance(task, Labels) and not set(task.labels) <= set(titles):
+    if isinstance(task, Labels) and not set(task.labels) & set(titles):
         return titles[1:2]
     if isinstance(task, Labels | Numbers):
         return list(task.classes)

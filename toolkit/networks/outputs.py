@@ -10,7 +10,7 @@ from torch import nn
 
 from toolkit.competition import Competition
 from toolkit.data.sizes import image_shape
-from toolkit.errors import UserError
+from toolkit.errors import UserError, said_by
 from toolkit.networks.growth import sides
 from toolkit.recipe import Recipe
 from toolkit.task import Numbers, Output, Task
@@ -59,7 +59,13 @@ def build_network(competition: Competition, recipe: Recipe) -> Any:
     """The competition's network, which from then on knows what its channels mean, `outputs`, and the `mask_size`
     (height, width) at which they are stored and scored, whatever that of its images.
     """
-    network: Any = competition.build_model(recipe)
+    try:
+        network: Any = competition.build_model(recipe)
+    except UserError:
+        raise
+    except Exception as error:  # of code that isn't ours
+        said = said_by(error, competition.folder)
+        raise UserError(f"{competition.name} can't build the network of recipe {recipe.name}: {said}") from error
     task = competition.task
     network.outputs = task.outputs
     if task.masks:

@@ -37,7 +37,7 @@ from toolkit.task import Task
 MEANING = {
     "clean": "out-of-fold images as they are",
     "stress": "the same under the suite of corruptions",
-    "matched": "the same, corrupted as the test images are",
+    "matched": "the same, weighted or corrupted so that they look like the test images",
 }
 
 

@@ -86,14 +86,15 @@ class Match:
 
     def words(self, rgb: Rgb) -> str:
         """What was found, for the user."""
-        told = f"test images can be told from validation images with an AUC of {self.auc_before:.2f}"
-        size = f"the weighted images count as {self.effective:,.0f} of {len(self.rows):,}"
+        before = f"{self.auc_before:.2f} (up to 0.5: not at all)"
+        told = f"test images can be told from validation images with an AUC of {before}"
+        size = f"weighted, {len(self.rows):,} validation images are worth {self.effective:,.0f}"
         if self.alike:
             return f"{told}: they look alike, so the clean score stands for the test-matched one"
         if (self.cells == CLEAN).all():
-            return f"{told}; no mixture of corruptions explains it, so images are weighted alone; {size}"
+            return f"{told}; no mixture of corruptions explains it, so images are only weighted, not corrupted; {size}"
         shares = [f"{name} {share:.0%}" for name, share in list(self.mixture(rgb).items())[:5]]
-        return f"{told}, of {self.auc_after:.2f} once matched ({', '.join(shares)}, …); {size}"
+        return f"{told}, and with {self.auc_after:.2f} once matched ({', '.join(shares)}, …); {size}"
 
 
 def find_match(labelled: Labelled, seed: int = 0) -> Match:

@@ -58,7 +58,7 @@ class Submission(Outcome):
         metric, holdout = self.competition.metric.name, self.scores["holdout"]
         return [
             *told,
-            f"{self.path} ({self.path.stat().st_size / 1e6:.1f} MB) passed its check",
+            f"{self.path} ({_size(self.path.stat().st_size)}) passed its check",
             f"out-of-fold {metric}: {interval(self.scores['clean'])}{self.beside}",
             *(f"{MENDED}: {text}" for text in mended(self.scores["clean"])),
             *(holdout_words(holdout, metric) if holdout else []),
@@ -83,7 +83,7 @@ class Submission(Outcome):
         tied = f", {line['ties']} ties" if self.competition.metric.needs == "labels" else ""
         rows = [
             [f"agrees with {blend}", f"{same:,} of {checked:,} {of}{tied}", "all"],
-            ["size", f"{line['bytes'] / 1e6:.1f} MB", _megabytes(rules.submission_bytes)],
+            ["size", _size(line["bytes"]), _megabytes(rules.submission_bytes)],
         ]
         if "seconds" in line:
             allowed = f"{rules.submission_seconds or 'not published'}"
@@ -93,6 +93,11 @@ class Submission(Outcome):
                 ["network", f"none ({line['network']})", "none"],
             ]
         return rows
+
+
+def _size(number: int) -> str:
+    """In kB where MB would be 0.0, which looks like an empty file."""
+    return f"{number / 1e6:.1f} MB" if number >= 1e5 else f"{number / 1e3:.1f} kB"
 
 
 def _megabytes(limit: int | None) -> str:

@@ -5,6 +5,7 @@ Every fault is a UserError that names the row. Predictions that can be read but 
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,7 +115,11 @@ def _find_fault(path: Path, pixels: int, classes: int) -> None:
 
 
 def compare_with_sample(path: Path, sample: Path) -> None:
-    """UserError unless the CSV has the header, the ids and the number of rows of the organisers' sample."""
+    """UserError unless the CSV has the header, the ids and the number of rows of the organisers' sample.
+
+    In any order: the organisers join rows by their ids, and where order counts `read_submission` looks at it.
+    """
+    elsewhere: tuple[int, str, str] | None = None  # the first line that has another id
     with open(path, "rb") as file, open(sample, "rb") as theirs:
         for number, (line, other) in enumerate(itertools.zip_longest(file, theirs)):
             if line is None or other is None:
@@ -124,10 +129,19 @@ def compare_with_sample(path: Path, sample: Path) -> None:
             if number == 0 and line.strip() != other.strip():
                 raise UserError(f"{path}: the first line differs from that of the sample submission {sample}")
             name, wanted = (text.partition(b",")[0].strip().decode(errors="replace") for text in (line, other))
-            if name != wanted:
-                raise UserError(
-                    f"{path} line {number + 1}: the id is {name!r}, the sample submission {sample} has {wanted!r}"
-                )
+            if name != wanted and elsewhere is None:
+                elsewhere = number + 1, name, wanted
+    if elsewhere is not None and _ids(path) != _ids(sample):
+        line_number, name, wanted = elsewhere
+        raise UserError(
+            f"{path} line {line_number}: the id is {name!r}, the sample submission {sample} has {wanted!r}"
+        )
+
+
+def _ids(path: Path) -> Counter[bytes]:
+    """How often each id, the first cell of a line, occurs."""
+    with open(path, "rb") as file:
+        return Counter(line.partition(b",")[0].strip() for line in file)
 
 
 def suspicions(counts: np.ndarray, expected: np.ndarray, classes: Sequence[str]) -> list[str]:

@@ -105,15 +105,16 @@ def read_given(
 def read_run_lengths(
     path: Path,
     ids: np.ndarray | Sequence[Any],
-    shape: tuple[int, int],
+    shape: Sequence[int],
     labels: Sequence[str] | None = None,
     *,
     titles: Sequence[str] | None = None,
     empty: str = "",
 ) -> np.ndarray:
     """Masks uint8 (M, H, W) of a CSV `id,rle`, 0 or 1, or with `labels` of `id,class,rle`, bit l of a pixel being
-    label l; empty: what stands for an empty mask.
+    label l; shape: begins with H, W, as that of the task does; empty: what stands for an empty mask.
     """
+    shape = (shape[0], shape[1])
     *keys, last = titles or (("id", "rle") if labels is None else ("id", "class", "rle"))
     every = [[one] if labels is None else [one, label] for one in map(str, ids) for label in labels or ("",)]
     texts, lines = _table(path, ids, every, tuple(keys), (last,))

@@ -16,7 +16,7 @@ from toolkit.errors import UserError
 from toolkit.networks.contention import quietest
 from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import BATCH, batches, predict
-from toolkit.outcome import duration
+from toolkit.outcome import counted, duration
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, Schedule, from_dict, to_dict, with_epochs
 from toolkit.runs import Run
@@ -252,7 +252,7 @@ class _Plan:
             return None
         fitted = with_epochs(recipe, min(possible, recipe.schedule.epochs))
         self.progress.say(
-            f"{recipe.name}: {self.labelled.folds} folds of {fitted.schedule.epochs} epochs, "
+            f"{recipe.name}: {self.labelled.folds} folds of {counted(fitted.schedule.epochs, 'epoch')}, "
             f"{duration(cost.epoch)} for an epoch of all folds"
         )
         self.chosen["recipes"].append(to_dict(fitted))
