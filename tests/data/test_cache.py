@@ -139,6 +139,9 @@ def test_all_files_that_cant_be_read_are_named_at_once_and_can_be_left_out(tmp_p
     found, pictures = np.load(folder / "images.npy"), np.load(folder / "pictures.npy")
     assert found[:, 0, 0, 0].tolist() == [0 if row == 3 or 70 <= row <= 80 else row + 1 for row in range(100)]
     assert np.flatnonzero(pictures < READ).tolist() == [3, *range(70, 81)] and len(set(pictures)) == 100
+    with pytest.raises(UserError, match=r"13 images that can't be read were skipped when .*skip_unreadable=True"):
+        decode_all(given, "key", workspace, SHAPE)
+    assert decode_all(given, "key", workspace, SHAPE, skip=True) == folder
 
     for path in (*images.paths, *tests.paths):
         cv2.imwrite(str(path), np.full((4, 6, 3), 9, np.uint8))

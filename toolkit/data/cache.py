@@ -71,13 +71,19 @@ def decode_all(
     files: by the names of their arrays, as in `Samples.files`; key: names the files and what is in them. The folder
     holds an .npy file (N, H, W, C) for each (but where the workspace keeps no decoded images) and its hashes, uint64
     (N,). UserError that names images that can't be read, once all others are done, unless they are to be skipped,
-    black; and where the disk has no room.
+    black; where they were skipped and are to be no more; and where the disk has no room.
     """
     folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # of two processes that want it one waits
         made, kept = read_manifest(folder), workspace.keeps_images
         if made is not None and made["key"] == key and (made["kept"] or not kept):
+            if made.get("skipped") and not skip:
+                raise UserError(
+                    f"{made['skipped']:,} images that can't be read were skipped when {folder} was made "
+                    f"({workspace.unreadable}): say Samples(…, skip_unreadable=True) as before, or put whole files in "
+                    "their place and choose another --workspace"
+                )
             return folder
         with resumed(folder, key if kept else f"{key}-hashes") as partial_folder:
             _ask_for_room(files, workspace, partial_folder, shape, progress)
@@ -87,7 +93,8 @@ def decode_all(
                 what = f"decoding {WORDS[name]} images"
                 faults[name] = fill(images, shape, path, fit, what, progress, jobs, skip, kept)
             _tell(files, faults, workspace, progress, skip)
-            write_manifest(partial_folder, {"key": key, "shape": shape, "fit": fit, "kept": kept})
+            skipped = sum(map(len, faults.values()))
+            write_manifest(partial_folder, {"key": key, "shape": shape, "fit": fit, "kept": kept, "skipped": skipped})
     return folder
 
 
