@@ -1,7 +1,9 @@
 """Images in files become arrays on disk: once, whatever comes between, and not without a word where that can't be."""
 
+import errno
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +183,30 @@ def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(UserError, match=r"images\.npy can't be written: No space left on device; make room"):
         fill(files(tmp_path / "log", 9), SHAPE, tmp_path / "images.npy")
+
+
+def test_a_disk_that_another_program_fills_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, begin: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(UserError, match=r"images\.npy can't be written: No space left on device; make room"):
+        fill(files(tmp_path / "log", 3), SHAPE, tmp_path / "images.npy")
+    monkeypatch.undo()
+    assert fill(files(tmp_path / "log", 3), SHAPE, tmp_path / "images.npy") == []
+
+
+def killed(path: Path, row: int, least: int) -> np.ndarray:
+    """Decode what the system kills for want of memory, when it is the second part's."""
+    if row == PART and not path.with_name("more memory").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return drawn(path, row, least)
+
+
+def test_a_process_that_is_killed_for_want_of_memory_is_told(tmp_path: Path) -> None:
+    images = files(tmp_path / "log", 2 * PART, killed)
+    with pytest.raises(UserError, match=r"one of 2 processes was killed, .*; the same command with fewer --workers"):
+        fill(images, SHAPE, tmp_path / "images.npy", jobs=2)
+    (tmp_path / "more memory").touch()
+    assert fill(images, SHAPE, tmp_path / "images.npy", jobs=2) == []
+    assert (np.load(tmp_path / "pictures.npy") >= READ).all()

@@ -7,6 +7,7 @@ which are on the disk already: what was killed goes on where it was.
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -165,7 +166,10 @@ def fill(
     hashes = path.with_name(f"{PICTURES.get(path.stem, f'{path.stem}_pictures')}.npy")
     if not (hashes.exists() and (path.exists() or not kept)):
         if kept:
-            _allocate(path, (len(images), *shape), images.dtype)
+            try:
+                _allocate(path, (len(images), *shape), images.dtype)
+            except OSError as error:  # another program took the room
+                raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
         with atomic(hashes) as partial_file, open(partial_file, "wb") as file:
             np.save(file, np.zeros(len(images), np.uint64))
     pictures = np.load(hashes, mmap_mode="r+", allow_pickle=False)
@@ -208,6 +212,11 @@ def fill(
                     marked = time.monotonic()
         except OSError as error:
             raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
+        except BrokenExecutor as error:
+            raise UserError(
+                f"{what}: one of {jobs} processes was killed, perhaps for want of memory; the same command with fewer "
+                "--workers goes on from here"
+            ) from error
         finally:
             made.close()
             mark()
