@@ -3,9 +3,9 @@
 import errno
 import os
 import shutil
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import cv2
@@ -196,17 +196,29 @@ def test_a_disk_that_another_program_fills_is_told(tmp_path: Path, monkeypatch: 
     assert fill(files(tmp_path / "log", 3), SHAPE, tmp_path / "images.npy") == []
 
 
-def killed(path: Path, row: int, least: int) -> np.ndarray:
-    """Decode what the system kills for want of memory, when it is the second part's."""
-    if row == PART and not path.with_name("more memory").exists():
-        os.kill(os.getpid(), signal.SIGKILL)
+def test_a_process_that_is_killed_for_want_of_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_off(tasks: Iterable[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]]) -> object:
+        for number, (task, given, named) in enumerate(tasks):
+            if number:
+                raise BrokenExecutor("a worker was killed")
+            yield task(*given, **named)
+
+    images, path = files(tmp_path / "log", 2 * PART), tmp_path / "images.npy"
+    monkeypatch.setattr(cache, "Parallel", lambda *_, **__: broken_off)
+    with pytest.raises(UserError, match=r"one of 2 processes was killed, .*; the same command with fewer --workers"):
+        fill(images, SHAPE, path, jobs=2)
+    pictures = np.load(tmp_path / "pictures.npy")
+    assert (pictures[:PART] >= READ).all() and not pictures[PART:].any(), "what was done is kept"
+
+
+def broken_in_row_seven(path: Path, row: int, least: int) -> np.ndarray:
+    if row == 7:
+        raise KeyError("seven")
     return drawn(path, row, least)
 
 
-def test_a_process_that_is_killed_for_want_of_memory_is_told(tmp_path: Path) -> None:
-    images = files(tmp_path / "log", 2 * PART, killed)
-    with pytest.raises(UserError, match=r"one of 2 processes was killed, .*; the same command with fewer --workers"):
-        fill(images, SHAPE, tmp_path / "images.npy", jobs=2)
-    (tmp_path / "more memory").touch()
-    assert fill(images, SHAPE, tmp_path / "images.npy", jobs=2) == []
-    assert (np.load(tmp_path / "pictures.npy") >= READ).all()
+def test_of_a_file_of_many_images_the_row_is_named(tmp_path: Path) -> None:
+    images, workspace = files(tmp_path / "log", 9, broken_in_row_seven, begin=5), Workspace(tmp_path, "rows")
+    with pytest.raises(UserError, match=r"\n.*log:7 can't be read: KeyError"):
+        decode_all({"images": images}, "key", workspace, SHAPE)
+    assert unreadable(workspace)["name"].tolist() == [f"{tmp_path / 'log'}:7"]

@@ -123,7 +123,7 @@ def _tell(
     skip: bool,
 ) -> None:
     """Faults as a file, and as a sentence: a warning where they are skipped, else a UserError."""
-    rows = [(WORDS[name], f.row, f.file, f.reason) for name, found in faults.items() for f in found]
+    rows = [(WORDS[name], f.row, _place(files[name], f), f.reason) for name, found in faults.items() for f in found]
     if not rows:
         workspace.unreadable.unlink(missing_ok=True)
         return
@@ -137,6 +137,12 @@ def _tell(
         return
     mend = "put whole files in their place, or leave them out: Samples(…, skip_unreadable=True) in the competition"
     raise UserError("\n".join([text, *lines, *more, mend]))
+
+
+def _place(images: ImageFiles, fault: Fault) -> str:
+    """The file and, where it holds several images, which of them."""
+    row = -1 if images.rows is None else int(images.rows[fault.row])
+    return fault.file if row < 0 else f"{fault.file}:{row}"
 
 
 def unreadable(workspace: Workspace) -> pd.DataFrame:
