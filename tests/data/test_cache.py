@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
@@ -197,7 +197,9 @@ def test_a_disk_that_another_program_fills_is_told(tmp_path: Path, monkeypatch: 
 
 
 def test_a_process_that_is_killed_for_want_of_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken_off(tasks: Iterable[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]]) -> object:
+    def broken_off(
+        tasks: Iterable[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]],
+    ) -> Iterator[object]:
         for number, (task, given, named) in enumerate(tasks):
             if number:
                 raise BrokenExecutor("a worker was killed")
