@@ -1,5 +1,6 @@
 """What is printed where, and the exit status."""
 
+import errno
 import json
 import sys
 from argparse import ArgumentTypeError, Namespace
@@ -67,6 +68,21 @@ def test_an_error_and_ctrl_c_have_their_status_and_one_line(
     printed = capsys.readouterr()
     assert (printed.err if options else printed.out).endswith(said)
     assert not options or not printed.out
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (OSError(errno.ENOSPC, "full", "a.npy"), "error: a.npy can't be used: No space left on device; make room"),
+        (OSError("72 requested and 8 written"), "error: a file can't be written: No space left on device; make room"),
+        (NotADirectoryError(errno.ENOTDIR, "no", "w/x"), "error: w/x can't be used: Not a directory; choose another"),
+    ],
+)
+def test_a_full_disk_and_a_folder_that_is_none_are_one_line(
+    end: OSError, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(end) == 1
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_a_fault_of_the_program_is_not_hidden() -> None:

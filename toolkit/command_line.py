@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.disk import of_the_disk
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, seconds
 from toolkit.project import Project, open
@@ -103,6 +104,12 @@ def run_command(
             result = called(opened(options.competition))
     except UserError as error:
         screen.say(str(error), "error: ", "bold red")
+        return 1
+    except OSError as error:
+        reason = of_the_disk(error)
+        if reason is None:
+            raise
+        screen.say(reason, "error: ", "bold red")
         return 1
     except KeyboardInterrupt:
         screen.say("\nstopped; the same command again goes on from here")

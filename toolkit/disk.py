@@ -1,5 +1,7 @@
 """Room on the disk: asked for before it is filled."""
 
+import errno
+import os
 import re
 import shutil
 from pathlib import Path
@@ -7,6 +9,14 @@ from pathlib import Path
 from toolkit.errors import UserError
 from toolkit.store import Workspace
 
+# by the numbers of errors: what a person has to mend, and not the program
+MENDED = {
+    errno.ENOSPC: "make room, and the same command goes on from here",
+    errno.EDQUOT: "make room, and the same command goes on from here",
+    errno.EROFS: "choose another folder",
+    errno.EACCES: "change its permissions, or choose another",
+    errno.ENOTDIR: "choose another folder",
+}
 RESERVE = 10**9  # bytes that are left free: a full disk stops other programs too
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -55,3 +65,14 @@ def bytes_of(text: str | int) -> int:
     if not match or not float(match[1]):
         raise UserError(f"{text!r} is not a size; write 500MB, 20GB or 1.5TB")
     return round(float(match[1]) * UNITS[match[2].upper()])
+
+
+def of_the_disk(error: OSError) -> str | None:
+    """What is wrong as a sentence, where the disk is full or a folder can't be written to; else None."""
+    number = error.errno
+    if number is None and re.search(r"requested and \d+ written", str(error)):  # numpy's, of a full disk
+        number = errno.ENOSPC
+    if number not in MENDED:
+        return None
+    place = f"{error.filename} can't be used" if error.filename else "a file can't be written"
+    return f"{place}: {os.strerror(number)}; {MENDED[number]}"

@@ -141,9 +141,13 @@ class Project:
         self._need_folds()
         import numpy as np
 
+        from toolkit.data.dataset import check_files
+        from toolkit.data.image_rows import Undecoded
         from toolkit.data.labelled import open_labelled
 
         labelled = open_labelled(self.competition, self.workspace)
+        if isinstance(labelled.images, Undecoded):
+            check_files(self.workspace, self.progress)
         groups = len(np.unique(labelled.group[labelled.inside]))
         if groups < ROUGH_GROUPS and not self._told_of_groups:
             self._told_of_groups = True

@@ -146,3 +146,12 @@ def test_a_row_of_another_number_of_pixels_is_refused(tmp_path: Path) -> None:
     as_text(tmp_path / "a.csv")
     with pytest.raises(ValueError, match="row 2 has 20 pixels, expected 4 x 6"):
         read_row(tmp_path / "a.csv", 2, key="pixels", shape=(4, 6))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_of_pixels_are_in_the_order_of_their_numbers(tmp_path: Path, suffix: str) -> None:
+    wanted = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    table = pd.DataFrame({f"pixel{at}": [value] for at, value in enumerate(wanted.ravel())})
+    table, path = table[sorted(table.columns)], tmp_path / f"sorted{suffix}"
+    table.to_csv(path, index=False) if suffix == ".csv" else table.to_parquet(path)
+    assert (array_files(path, "pixel", shape=(3, 4)).stored(0) == wanted).all()

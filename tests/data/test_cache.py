@@ -1,9 +1,11 @@
 """Images in files become arrays on disk: once, whatever comes between, and not without a word where that can't be."""
 
+import errno
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import cv2
@@ -139,6 +141,9 @@ def test_all_files_that_cant_be_read_are_named_at_once_and_can_be_left_out(tmp_p
     found, pictures = np.load(folder / "images.npy"), np.load(folder / "pictures.npy")
     assert found[:, 0, 0, 0].tolist() == [0 if row == 3 or 70 <= row <= 80 else row + 1 for row in range(100)]
     assert np.flatnonzero(pictures < READ).tolist() == [3, *range(70, 81)] and len(set(pictures)) == 100
+    with pytest.raises(UserError, match=r"13 images that can't be read were skipped when .*skip_unreadable=True"):
+        decode_all(given, "key", workspace, SHAPE)
+    assert decode_all(given, "key", workspace, SHAPE, skip=True) == folder
 
     for path in (*images.paths, *tests.paths):
         cv2.imwrite(str(path), np.full((4, 6, 3), 9, np.uint8))
@@ -190,3 +195,44 @@ def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(UserError, match=r"images\.npy can't be written: No space left on device; make room"):
         fill(files(tmp_path / "log", 9), SHAPE, tmp_path / "images.npy")
+
+
+def test_a_disk_that_another_program_fills_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, begin: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(UserError, match=r"images\.npy can't be written: No space left on device; make room"):
+        fill(files(tmp_path / "log", 3), SHAPE, tmp_path / "images.npy")
+    monkeypatch.undo()
+    assert fill(files(tmp_path / "log", 3), SHAPE, tmp_path / "images.npy") == []
+
+
+def test_a_process_that_is_killed_for_want_of_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_off(
+        tasks: Iterable[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]],
+    ) -> Iterator[object]:
+        for number, (task, given, named) in enumerate(tasks):
+            if number:
+                raise BrokenExecutor("a worker was killed")
+            yield task(*given, **named)
+
+    images, path = files(tmp_path / "log", 2 * PART), tmp_path / "images.npy"
+    monkeypatch.setattr(cache, "Parallel", lambda *_, **__: broken_off)
+    with pytest.raises(UserError, match=r"one of 2 processes was killed, .*; the same command with fewer --workers"):
+        fill(images, SHAPE, path, jobs=2)
+    pictures = np.load(tmp_path / "pictures.npy")
+    assert (pictures[:PART] >= READ).all() and not pictures[PART:].any(), "what was done is kept"
+
+
+def broken_in_row_seven(path: Path, row: int, least: int) -> np.ndarray:
+    if row == 7:
+        raise KeyError("seven")
+    return drawn(path, row, least)
+
+
+def test_of_a_file_of_many_images_the_row_is_named(tmp_path: Path) -> None:
+    images, workspace = files(tmp_path / "log", 9, broken_in_row_seven, begin=5), Workspace(tmp_path, "rows")
+    with pytest.raises(UserError, match=r"\n.*log:7 can't be read: KeyError"):
+        decode_all({"images": images}, "key", workspace, SHAPE)
+    assert unreadable(workspace)["name"].tolist() == [f"{tmp_path / 'log'}:7"]

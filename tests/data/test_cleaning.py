@@ -49,6 +49,14 @@ def test_a_line_may_have_a_name_in_place_of_its_index(tmp_path: Path) -> None:
         assert cleaning_hash(workspace) == value
 
 
+def test_a_list_with_blanks_around_names_is_read_as_it_was_written(tmp_path: Path) -> None:
+    workspace, rows = Workspace(tmp_path, "x"), np.arange(3)
+    images, names = np.zeros((3, 8, 8, 1), np.uint8), np.array([" a.png", "b.png ", "c.png"])
+    save_dataset(Dataset(images, rows, rows, rows, images[:0], names=names), workspace.data, "")
+    written(tmp_path, "index,name,action,value\n0, a.png,drop,\n,b.png ,drop,\n, c.png ,drop,\n")
+    assert read_cleaning(workspace, rows, LABELS)["index"].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

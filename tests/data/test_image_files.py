@@ -88,3 +88,13 @@ def test_what_doesnt_fit_together_is_refused() -> None:
     images = ImageFiles(paths, rows=np.array([4, 5]), names=np.array(["x", "y"]))
     assert images[np.array([1])].rows == [5] and images[1:].names == ["y"] and images.dtype == np.uint8
     assert ImageFiles(paths, rows=np.array([4, 5])).named(Path()).tolist() == ["a:4", "b:5"]
+
+
+def test_accents_of_a_table_and_of_a_folder_may_be_coded_otherwise(tmp_path: Path) -> None:
+    one, two = "B\u00e4r", "Ba\u0308r"
+    for name in (one, two):
+        for other in (one, two):
+            images = ImageFiles([tmp_path / "a" / f"{name}.png", tmp_path / "b.png"])
+            assert images.chosen(["b", f"a/{other}.png", other]).stems.tolist() == ["b", name, name]
+    with pytest.raises(UserError, match="1 of 1 images are not there: Bor"):
+        images.chosen(["Bor"])

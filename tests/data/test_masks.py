@@ -233,3 +233,25 @@ def test_the_size_of_an_image_is_that_which_is_read(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", CLASS)
     images = ImageFiles([tmp_path / "a.jpg", tmp_path / "b.npy"])
     assert [size_of(images, row) for row in (0, 1)] == [(4, 3), (3, 4)]
+
+
+def test_a_palette_and_greys_may_be_given_by_colours(tmp_path: Path) -> None:
+    path = palette(tmp_path / "a.png", CLASS)
+    colours = {(0, 0, 0): 0, (128, 0, 0): 1, (0, 128, 0): 2}
+    assert (mask_files([path], CLASSES, colours).read(0) == CLASS).all()
+    path = png(tmp_path / "b.png", CLASS * 100)
+    assert (mask_files([path], CLASSES, {(grey,) * 3: grey // 100 for grey in (0, 100, 200)}).read(0) == CLASS).all()
+    with pytest.raises(UserError, match=r"has the colour \(200, 200, 200\), which `values` doesn't know"):
+        mask_files([path], CLASSES, {(0, 0, 0): 0, (100, 100, 100): 1}).read(0)
+
+
+@pytest.mark.parametrize("task", [CLASSES, LABELS])
+def test_a_table_of_several_classes_says_which(tmp_path: Path, task: Segmentation | OverlappingMasks) -> None:
+    (tmp_path / "a.csv").write_text("id,rle\n1,1 3\n")
+    with pytest.raises(UserError, match=r"road, car no column says which a row is"):
+        run_length_masks(tmp_path / "a.csv", ["1"], task, (3, 4))
+
+
+def test_a_number_that_no_computer_holds_is_no_run() -> None:
+    with pytest.raises(ValueError, match="isn't made of whole numbers"):
+        from_run_lengths("1 99999999999999999999", (3, 4))

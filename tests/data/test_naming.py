@@ -32,6 +32,14 @@ def test_what_is_nobodys_name_or_that_of_several_is_refused(text: str, said: str
         Naming(IDS, NAMES).row_or_id(text)
 
 
+def test_blanks_around_a_name_and_how_accents_are_coded_do_not_matter() -> None:
+    naming = Naming(IDS, np.array([" 1.jpg", "a/2.jpg ", "dog/ein Ba\u0308r.png", "3 .jpg"]))
+    for text, row in ((" 1.jpg", 0), ("1.jpg", 0), ("a/2.jpg", 1), (" 2.jpg", 1), ("dog/ein Bär.png", 2), ("3", 3)):
+        assert naming.row(text) == row
+    with pytest.raises(UserError, match=r"2 samples are called '1\.jpg'"):
+        Naming(IDS, np.array([" 1.jpg", "1.jpg ", "x", "y"])).row("1.jpg")
+
+
 def test_a_name_comes_before_an_index() -> None:
     assert Naming(np.arange(3), np.array(["2", "0", "1"])).row_or_id("2") == 0
 

@@ -87,3 +87,23 @@ def test_hashes_outlive_a_kill(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(KeyboardInterrupt):
         listed(folder, kept)
     assert len(listed(folder, kept)) == 3 and read == ["a.csv", "b.png", "killed", "c.png"]
+
+
+def test_a_name_that_is_no_text_and_links_in_a_circle_are_told(folder: Path) -> None:
+    odd = os.fsencode(folder) + b"/\xff.png"
+    Path(os.fsdecode(odd)).write_text("odd")
+    with pytest.raises(UserError, match=r"holds a file whose name is not UTF-8, '\\udcff\.png': rename it"):
+        listed(folder, folder.parent / "files.parquet")
+    os.unlink(odd)
+    (folder / "train" / "again").symlink_to(folder)
+    with pytest.raises(UserError, match=r"again can't be looked at: .*; mend or remove it"):
+        listed(folder, folder.parent / "files.parquet")
+
+
+def test_a_file_that_may_not_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(raw_files, "hash_file", refuse)
+    with pytest.raises(UserError, match=r"a\.csv can't be read: Permission denied; mend or remove it"):
+        listed(folder, folder.parent / "files.parquet")

@@ -110,6 +110,16 @@ def test_images_come_at_another_size_from_where_the_files_are_now(tmp_path: Path
     assert len(READ) == read and found["images"].shape == (72, 4, 4, 3) and found["test_images"].shape == (18, 4, 4, 3)
 
 
+def test_images_that_are_decoded_each_time_come_from_the_files_that_were_audited(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path, of=IN_FILES, cache=False)
+    decoded_at(project.workspace, (4, 4, 3), "stretch")
+    np.save(project.raw / "test.npy", 255 - np.load(project.raw / "test.npy"))
+    with pytest.raises(UserError, match=r"made from other files than those in .* \(1 changed: test\.npy\)"):
+        project.labelled()
+    with pytest.raises(UserError, match=r"1 changed: test\.npy"):
+        decoded_at(project.workspace, (4, 4, 3), "stretch")
+
+
 def test_arrays_have_no_other_size(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
     with pytest.raises(UserError, match="given as arrays of one size"):

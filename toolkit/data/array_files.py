@@ -28,7 +28,7 @@ def array_files(path: Path, key: str = "", shape: Sequence[int] | None = None, *
     key: of .npz and .h5 the array, which may be left out where there is one; of an .h5 that has a dataset for each
     image the group they are in. Of .csv and .parquet the column that holds pixels as text or the bytes of a file, or
     what the names of the columns of pixels begin with. shape: (h, w) or (h, w, channels) of pixels that lie in one
-    row. UserError for a file that doesn't have them.
+    row: where their columns are numbered, in the order of the numbers. UserError for a file that doesn't have them.
     """
     options = {"key": key} | ({} if shape is None else {"shape": list(shape)})
     rows = opened(path, key)
@@ -183,7 +183,7 @@ def _csv(path: Path, key: str) -> Rows:
     import pandas as pd
 
     columns = _pixel_columns(path, list(pd.read_csv(path, nrows=0).columns), key)
-    table = pd.read_csv(path, usecols=columns)
+    table = pd.read_csv(path, usecols=columns)  # in the file's order
     return table[columns[0]].to_numpy() if len(columns) == 1 else table[columns].to_numpy()
 
 
@@ -192,6 +192,9 @@ def _pixel_columns(path: Path, names: list[str], key: str) -> list[str]:
     if not found:
         shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         raise UserError(f"{path} has the columns {shown}: say by `key` which hold the pixels")
+    numbers = [name[len(key) :] for name in found]
+    if all(number.isascii() and number.isdecimal() for number in numbers):  # sorted as text, 10 comes before 2
+        found.sort(key=lambda name: int(name[len(key) :]))
     return found
 
 

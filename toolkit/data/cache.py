@@ -8,6 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -72,13 +73,19 @@ def decode_all(
     files: by the names of their arrays, as in `Samples.files`; key: names the files and what is in them. The folder
     holds an .npy file (N, H, W, C) for each (but where the workspace keeps no decoded images) and its hashes, uint64
     (N,). UserError that names images that can't be read, once all others are done, unless they are to be skipped,
-    black; and where the disk has no room.
+    black; where they were skipped and are to be no more; and where the disk has no room.
     """
     folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # of two processes that want it one waits
         made, kept = read_manifest(folder), workspace.keeps_images
         if made is not None and made["key"] == key and (made["kept"] or not kept):
+            if made.get("skipped") and not skip:
+                raise UserError(
+                    f"{made['skipped']:,} images that can't be read were skipped when {folder} was made "
+                    f"({workspace.unreadable}): say Samples(…, skip_unreadable=True) as before, or put whole files in "
+                    "their place and choose another --workspace"
+                )
             return folder
         with resumed(folder, key if kept else f"{key}-hashes") as partial_folder:
             _ask_for_room(files, workspace, partial_folder, shape, progress)
@@ -88,7 +95,8 @@ def decode_all(
                 what = f"decoding {WORDS[name]} images"
                 faults[name] = fill(images, shape, path, fit, what, progress, jobs, skip, kept)
             _tell(files, faults, workspace, progress, skip)
-            write_manifest(partial_folder, {"key": key, "shape": shape, "fit": fit, "kept": kept})
+            skipped = sum(map(len, faults.values()))
+            write_manifest(partial_folder, {"key": key, "shape": shape, "fit": fit, "kept": kept, "skipped": skipped})
     return folder
 
 
@@ -116,7 +124,7 @@ def _tell(
     skip: bool,
 ) -> None:
     """Faults as a file, and as a sentence: a warning where they are skipped, else a UserError."""
-    rows = [(WORDS[name], f.row, f.file, f.reason) for name, found in faults.items() for f in found]
+    rows = [(WORDS[name], f.row, _place(files[name], f), f.reason) for name, found in faults.items() for f in found]
     if not rows:
         workspace.unreadable.unlink(missing_ok=True)
         return
@@ -130,6 +138,12 @@ def _tell(
         return
     mend = "put whole files in their place, or leave them out: Samples(…, skip_unreadable=True) in the competition"
     raise UserError("\n".join([text, *lines, *more, mend]))
+
+
+def _place(images: ImageFiles, fault: Fault) -> str:
+    """The file and, where it holds several images, which of them."""
+    row = -1 if images.rows is None else int(images.rows[fault.row])
+    return fault.file if row < 0 else f"{fault.file}:{row}"
 
 
 def unreadable(workspace: Workspace) -> pd.DataFrame:
@@ -159,7 +173,10 @@ def fill(
     hashes = path.with_name(f"{PICTURES.get(path.stem, f'{path.stem}_pictures')}.npy")
     if not (hashes.exists() and (path.exists() or not kept)):
         if kept:
-            _allocate(path, (len(images), *shape), images.dtype)
+            try:
+                _allocate(path, (len(images), *shape), images.dtype)
+            except OSError as error:  # another program took the room
+                raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
         with atomic(hashes) as partial_file, open(partial_file, "wb") as file:
             np.save(file, np.zeros(len(images), np.uint64))
     pictures = np.load(hashes, mmap_mode="r+", allow_pickle=False)
@@ -203,6 +220,11 @@ def fill(
                     marked = time.monotonic()
         except OSError as error:
             raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
+        except BrokenExecutor as error:
+            raise UserError(
+                f"{what}: one of {jobs} processes was killed, perhaps for want of memory; the same command with fewer "
+                "--workers goes on from here"
+            ) from error
         finally:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*have been cancelled", UserWarning)  # that is what is wanted

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.data.dataset import open_dataset
-from toolkit.data.naming import Naming
+from toolkit.data.naming import Naming, same_name
 from toolkit.errors import UserError, listed
 from toolkit.store import MANIFEST, Workspace, hash_json
 from toolkit.task import UNKNOWN, Classification, Grades, Task
@@ -142,7 +142,7 @@ def _lines(workspace: Workspace) -> list[tuple[int, dict[str, Any]]]:
     naming = Naming(ids, names)
     for line in named:
         name, row = line[NAME], row_of.get(line["index"])
-        if row is not None and names[row] != name:
+        if row is not None and not same_name(str(names[row]), name):
             line[FAULT] = f"row {line['index']} is called {str(names[row])!r}, not {name!r}; keep index or name"
         elif not line["index"]:
             try:
@@ -165,7 +165,9 @@ def _parsed(path: Path) -> list[tuple[int, dict[str, Any]]]:
             for fields in reader:
                 if fields:
                     line = dict.fromkeys(COLUMNS, "") | {
-                        name: text.strip() for name, text in zip(head, fields, strict=False)
+                        # blanks around a sample's name may be its own
+                        name: text.strip() if name != NAME or not text.strip() else text
+                        for name, text in zip(head, fields, strict=False)
                     }
                     if len(fields) != len(head):
                         line[FAULT] = (

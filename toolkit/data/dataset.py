@@ -252,11 +252,21 @@ def decoded_at(
     if manifest is None or made is None or made["key"] != manifest.get("key") or made["kept"] < workspace.keeps_images:
         files = open_files(workspace.data)
         assert manifest is not None
-        listed(
-            Path(manifest["raw"]), workspace.files, progress, manifest["source"]
-        )  # still the ones that were audited
+        check_files(workspace, progress)
         return decode_all(files, manifest["key"], workspace, shape, fit, progress, jobs, manifest["skip"])
+    if not made["kept"]:
+        check_files(workspace, progress)
     return folder
+
+
+def check_files(workspace: Workspace, progress: Progress = SILENT) -> None:
+    """UserError where the organisers' files, of which images are yet to be decoded, aren't those that were audited.
+
+    Where all of them are gone nothing is said: there may be no need of them.
+    """
+    manifest = read_manifest(workspace.data)
+    if manifest is not None:
+        listed(Path(manifest["raw"]), workspace.files, progress, manifest["source"])
 
 
 def open_decoded(data: Path, folder: Path) -> dict[str, Any]:

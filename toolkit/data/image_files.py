@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from os.path import splitext
 from pathlib import Path
 from typing import Any, cast
+from unicodedata import normalize
 
 import numpy as np
 
@@ -155,6 +156,11 @@ class ImageFiles:
                 for called in {whole, splitext(whole)[0]}:
                     places[called] = place
                     times[called] += 1
+        if any(name not in places for name in names):  # accents are one letter in tables, and two in files of a Mac
+            for called in list(places):
+                if not called.isascii() and (composed := normalize("NFC", called)) not in places:
+                    places[composed], times[composed] = places[called], times[called]
+            names = [name if name in places else normalize("NFC", name) for name in names]
         missing = [name for name in names if name not in places]
         if missing:
             some = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")

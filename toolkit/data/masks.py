@@ -16,7 +16,7 @@ from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_reading import check_whole, decoded, read_image
 from toolkit.data.run_lengths import By, from_run_lengths
 from toolkit.data.target_tables import read_table
-from toolkit.errors import UserError
+from toolkit.errors import UserError, listed
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation
 
 MaskTask = Segmentation | OverlappingMasks
@@ -70,8 +70,9 @@ def mask_files(paths: Sequence[Path], task: MaskTask, values: Mapping[Any, int] 
     """
 
     def read(row: int) -> np.ndarray:
-        pixels = _pixels(paths[row])
-        if pixels.ndim == 3 and not (values and isinstance(next(iter(values)), tuple)):
+        by_colour = bool(values) and isinstance(next(iter(values or {})), tuple)
+        pixels = _pixels(paths[row], by_colour)
+        if pixels.ndim == 3 and not by_colour:
             if (pixels != pixels[..., :1]).any():
                 raise UserError(f"{paths[row]} has colours: say which is which class, values={{(255, 0, 0): 1, …}}")
             pixels = pixels[..., 0]
@@ -121,6 +122,8 @@ def run_length_masks(
     table = read_table(path, columns)
     rows: dict[str, list[tuple[int, str, str]]] = {name: [] for name in names}
     alone = task.classes[-1]  # where no column says which
+    if len(columns) == 2 and len(task.classes) > (1 if isinstance(task, OverlappingMasks) else 2):
+        raise UserError(f"{path}: of {listed(task.classes)} no column says which a row is; name it, (…, class, runs)")
     for line, (name, *said, text) in enumerate(table[list(columns)].itertuples(index=False), start=2):
         if name not in rows:
             raise UserError(f"{path} line {line}: there is no image {name!r}")
@@ -173,15 +176,16 @@ def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
     return height, width
 
 
-def _pixels(path: Path) -> np.ndarray:
-    """Of a mask, (h, w) or (h, w, 3): of palettes the places in it."""
+def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
+    """Of a mask, (h, w) or (h, w, 3): of palettes the places in it; `by_colour`: always the latter, their colours."""
     try:
         data = Path(path).read_bytes()
         with Image.open(io.BytesIO(data)) as opened:
             if opened.mode == "P":
                 check_whole(data)
-                return np.array(opened)
-        return decoded(data)
+                return np.array(opened.convert("RGB") if by_colour else opened)
+        found = decoded(data)
+        return np.dstack([found] * 3) if by_colour and found.ndim == 2 else found
     except OSError as error:
         what = "does not exist" if not Path(path).exists() else f"is no mask that can be read: {error}"
         raise UserError(f"{path} {what}") from None

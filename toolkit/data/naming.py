@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 from urllib.parse import quote
 
 import numpy as np
@@ -12,6 +13,15 @@ from toolkit.errors import UserError
 from toolkit.store import Workspace, read_manifest
 
 SHOWN = 3  # names in a sentence
+
+
+def plain(name: str) -> str:
+    """A name without blanks around it, and accents as one letter, which some systems write as two."""
+    return normalize("NFC", name.strip())
+
+
+def same_name(one: str, other: str) -> bool:
+    return one == other or plain(one) == plain(other)
 
 
 class Naming:
@@ -37,11 +47,22 @@ class Naming:
                 ends.setdefault(end, []).extend(rows)
         return ends
 
+    @cached_property
+    def _alike(self) -> dict[str, list[int]]:
+        """Rows by `plain` names, and by those of their files."""
+        alike: dict[str, list[int]] = {}
+        for known in (self._rows, self._ends):
+            for name, rows in known.items():
+                found = alike.setdefault(plain(name), [])
+                found += [row for row in rows if row not in found]
+        return alike
+
     def row(self, text: str) -> int:
         """Of the sample that is called so; where none is, of the only one whose file is called so, in whatever folder,
-        with or without its suffix. UserError where there is none or are several.
+        with or without its suffix; blanks around it and the way accents are coded don't count where it is none's as it
+        stands. UserError where there is none or are several.
         """
-        rows = self._rows.get(text) or self._ends.get(text, [])
+        rows = self._rows.get(text) or self._ends.get(text) or self._alike.get(plain(text), [])
         if len(rows) == 1:
             return rows[0]
         if rows:

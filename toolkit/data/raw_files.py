@@ -18,10 +18,25 @@ SHOWN = 3  # files of each kind in one sentence
 
 def found_files(folder: Path) -> pd.DataFrame:
     """Path, size and modification time of each file below the folder, in the order of their paths; hidden ones are not
-    the organisers'. None where there is no folder.
+    the organisers'. None where there is no folder. UserError for what can't be looked at, and names that aren't text.
     """
-    rows = sorted(_files(str(folder), len(str(folder)) + 1)) if folder.is_dir() else []
+    try:
+        rows = sorted(_files(str(folder), len(str(folder)) + 1)) if folder.is_dir() else []
+    except OSError as error:  # no permission, or links that go round in a circle
+        raise UserError(f"{error.filename} can't be looked at: {error.strerror}; mend or remove it") from None
+    odd = next((path for path, *_ in rows if not _is_text(path)), None)
+    if odd is not None:
+        raise UserError(f"{folder} holds a file whose name is not UTF-8, {odd!a}: rename it")
     return pd.DataFrame(rows, columns=list(COLUMNS[:3]))
+
+
+def _is_text(path: str) -> bool:
+    """Can it be written, in tables and on the screen? Bytes of a name that aren't UTF-8 come as halves of a letter."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _files(folder: str, cut: int) -> Iterator[tuple[str, int, int]]:
@@ -51,9 +66,12 @@ def listed(folder: Path, kept: Path, progress: Progress = SILENT, source: str | 
     with progress.counting("reading files", len(new)) as done, ThreadPoolExecutor() as readers:
         for begin in range(0, len(new), TOGETHER):
             rows, hashes = new[begin : begin + TOGETHER], []
-            for value in readers.map(lambda name: hash_file(folder / name), files["path"][rows]):
-                hashes.append(value)
-                done(1)
+            try:
+                for value in readers.map(lambda name: hash_file(folder / name), files["path"][rows]):
+                    hashes.append(value)
+                    done(1)
+            except OSError as error:
+                raise UserError(f"{error.filename} can't be read: {error.strerror}; mend or remove it") from None
             files.loc[rows, "hash"] = hashes
             if source is None:  # a kill costs no more than these
                 _keep(files.dropna(), kept)

@@ -26,7 +26,7 @@ def from_run_lengths(text: str, shape: tuple[int, int], by: By = "columns", firs
     """
     try:
         numbers = np.array(text.split(), np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(f"{text[:40]!r} isn't made of whole numbers") from None
     if len(numbers) % 2:
         raise ValueError(f"{len(numbers)} numbers are no pairs of start and length")
