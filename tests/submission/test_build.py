@@ -49,7 +49,7 @@ def test_a_submission_is_built_checked_and_written_down(blend: Blend, ledger: Le
     assert line["commit"] == head.stdout.strip() and line["tree"] in ("clean", "changed", "")
     *_, table, passed, score = made.told()
     assert isinstance(table, Table) and table.rows[0][1:] == ["18 of 18 labels, 0 ties", "all"]
-    assert table.rows[1][2] == "not published" and passed.endswith(" kB) passed its check")
+    assert table.rows[1][2] == "not published" and str(passed).endswith(" kB) passed its check")
     assert score == "out-of-fold accuracy: 0.6100 (0.5800 to 0.6400)"
     assert list(made.as_json()) == ["submission", "clean", "stress", "matched", "holdout", "ledger"]
 
