@@ -35,7 +35,7 @@ def typed(command: str, competition: str, place: Path, *more: str) -> list[str]:
 def status(command: str, *arguments: str) -> int:
     """Run a command in this process."""
     module = importlib.import_module(f"toolkit.{command}")
-    made = parser(command, "", overrides=command == "train")
+    made = parser(command, "", overrides=command in ("train", "run"))
     if hasattr(module, "add_options"):
         module.add_options(made)
     return run_command(made, getattr(module, command), arguments)
@@ -62,7 +62,8 @@ def test_every_command_in_order(competition: Competition, tmp_path: Path, capsys
     oof = np.load(Path(trained["run"]) / "oof.npy", allow_pickle=False)
     assert oof.shape[:2] == (audited["samples"], len(competition.task.classes))
     assert call("train", *QUICK) == trained
-    assert call("ensemble")["clean"]["score"] == pytest.approx(trained["clean"]["score"], abs=1e-3)
+    alone = call("ensemble", "--views", "none", "--blender", "single")
+    assert alone["clean"]["score"] == pytest.approx(trained["clean"]["score"], abs=1e-3)
     submitted = call("submit")
     assert Path(submitted["submission"]).suffix == competition.submission_suffix
     assert submitted["holdout"]["samples"] == split["held_out"] > 0 and submitted["holdout"]["looks"] == 1

@@ -97,10 +97,10 @@ class Project:
     @property
     def raw(self) -> Path:
         """The folder of the organisers' files; practice files are drawn on first use."""
-        from toolkit.data.loading import draw_practice
-
         if not self.practice:
             return self.data
+        from toolkit.data.loading import draw_practice  # imports pandas, which a missing folder is told without
+
         return draw_practice(self.competition, self.workspace, self.seed, self.practice_size, self.progress)
 
     def audit(self) -> "Audit":

@@ -264,7 +264,7 @@ def test_of_stored_masks_no_more_are_read_than_are_looked_at(monkeypatch: pytest
         read.append(len(stored))
         return probabilities(stored)
 
-    monkeypatch.setattr("toolkit.decisions.fit.probabilities", counted)
+    monkeypatch.setattr("toolkit.decisions.fit.decidable", counted)
     rng, rows = np.random.default_rng(0), np.arange(1, 12)
     truth = rng.integers(4, size=(12, 4, 4), dtype=np.uint8)
     stored = rng.integers(256, size=(12, 2, 4, 4)).astype(np.uint8)

@@ -12,9 +12,9 @@ from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock
 from joblib import Parallel, delayed
 
@@ -26,6 +26,9 @@ from toolkit.disk import bytes_in, in_bytes, need
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, atomic, read_manifest, resumed, write_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PART = 64  # images that a process decodes at a time
 MARKED = 5.0  # seconds between two times that what is done is marked, once it is on the disk
@@ -124,6 +127,8 @@ def _tell(
     skip: bool,
 ) -> None:
     """Faults as a file, and as a sentence: a warning where they are skipped, else a UserError."""
+    import pandas as pd
+
     rows = [(WORDS[name], f.row, _place(files[name], f), f.reason) for name, found in faults.items() for f in found]
     if not rows:
         workspace.unreadable.unlink(missing_ok=True)
@@ -146,8 +151,10 @@ def _place(images: ImageFiles, fault: Fault) -> str:
     return fault.file if row < 0 else f"{fault.file}:{row}"
 
 
-def unreadable(workspace: Workspace) -> pd.DataFrame:
+def unreadable(workspace: Workspace) -> "pd.DataFrame":
     """Images that can't be read: part (`training` or `test`), row, name, reason."""
+    import pandas as pd
+
     if not workspace.unreadable.exists():
         return pd.DataFrame({"part": [], "row": np.array([], np.int64), "name": [], "reason": []})
     return pd.read_csv(workspace.unreadable, keep_default_na=False)

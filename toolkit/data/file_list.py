@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from toolkit.data.image_files import ImageFiles, Paths, Reader
 from toolkit.errors import UserError
 from toolkit.store import hash_json, read_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLE = "files.parquet"  # part, path, row
 
@@ -62,8 +64,10 @@ def describe_files(files: Mapping[str, ImageFiles], raw: Path, source: str) -> d
     return {"parts": parts, "key": hash_json([source, parts, digest.hexdigest()])}
 
 
-def file_table(files: Mapping[str, ImageFiles], raw: Path) -> pd.DataFrame:
+def file_table(files: Mapping[str, ImageFiles], raw: Path) -> "pd.DataFrame":
     """A line for each image: part, path (within `raw`, or absolute), row in the file (-1: it holds one)."""
+    import pandas as pd
+
     parts = [
         pd.DataFrame({"part": name, "path": _texts(images, raw), "row": -1 if images.rows is None else images.rows})
         for name, images in files.items()
@@ -77,6 +81,8 @@ def open_files(folder: Path, raw: Path | None = None) -> dict[str, ImageFiles]:
     raw: where the organisers' files lie now (None: where they were). UserError where they are gone, or images were
     given as arrays.
     """
+    import pandas as pd
+
     manifest = read_manifest(folder)
     if manifest is None or "parts" not in manifest:
         raise UserError(

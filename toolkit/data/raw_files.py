@@ -4,22 +4,26 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 from toolkit.store import atomic, hash_file, hash_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("path", "size", "modified", "hash")  # within the folder; bytes; nanoseconds since 1970; of the content
 TOGETHER = 10_000  # files whose hashes are kept together
 SHOWN = 3  # files of each kind in one sentence
 
 
-def found_files(folder: Path) -> pd.DataFrame:
+def found_files(folder: Path) -> "pd.DataFrame":
     """Path, size and modification time of each file below the folder, in the order of their paths; hidden ones are not
     the organisers'. None where there is no folder. UserError for what can't be looked at, and names that aren't text.
     """
+    import pandas as pd
+
     try:
         rows = sorted(_files(str(folder), len(str(folder)) + 1)) if folder.is_dir() else []
     except OSError as error:  # no permission, or links that go round in a circle
@@ -51,12 +55,14 @@ def _files(folder: str, cut: int) -> Iterator[tuple[str, int, int]]:
                 yield entry.path[cut:].replace(os.sep, "/"), stat.st_size, stat.st_mtime_ns
 
 
-def listed(folder: Path, kept: Path, progress: Progress = SILENT, source: str | None = None) -> pd.DataFrame:
+def listed(folder: Path, kept: Path, progress: Progress = SILENT, source: str | None = None) -> "pd.DataFrame":
     """The files below the folder with the hash of their content, which is kept in the table `kept`.
 
     A file is read again where its size or its modification time is another than in the table. source: what
     `source_of` has to say of them; UserError, naming files, where it says something else.
     """
+    import pandas as pd
+
     files = found_files(folder)
     known = pd.read_parquet(kept) if kept.exists() else pd.DataFrame(columns=list(COLUMNS))
     files = files.merge(known, how="left", on=list(COLUMNS[:3]))
@@ -85,12 +91,12 @@ def listed(folder: Path, kept: Path, progress: Progress = SILENT, source: str | 
     return files
 
 
-def _keep(files: pd.DataFrame, kept: Path) -> None:
+def _keep(files: "pd.DataFrame", kept: Path) -> None:
     with atomic(kept) as partial:
         files.to_parquet(partial, index=False)
 
 
-def differences(before: pd.DataFrame, now: pd.DataFrame) -> str:
+def differences(before: "pd.DataFrame", now: "pd.DataFrame") -> str:
     """What became of files, such as ` (1 changed: a.jpg; 2 are new: b.jpg, c.jpg)`; nothing where none has stayed."""
     both = before.merge(now, how="outer", on="path", suffixes=("", "_now"))
     there, here = both["hash"].notna(), both["hash_now"].notna()
@@ -102,11 +108,11 @@ def differences(before: pd.DataFrame, now: pd.DataFrame) -> str:
     return f" ({'; '.join(parts)})"
 
 
-def _some(paths: pd.Series) -> str:
+def _some(paths: "pd.Series") -> str:
     names = paths.head(SHOWN).tolist()
     return ", ".join([*names, "…"] if len(paths) > SHOWN else names)
 
 
-def source_of(files: pd.DataFrame) -> str:
+def source_of(files: "pd.DataFrame") -> str:
     """12 hex digits that name the files and what is in them."""
     return hash_json(dict(zip(files["path"], files["hash"], strict=True)))
