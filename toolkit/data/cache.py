@@ -61,6 +61,11 @@ def decode(images: ImageFiles, row: int, shape: Shape, fit: Fit) -> np.ndarray:
         raise UserError(f"{images.paths[row]} {kind}{reason}") from error
 
 
+def folder_of(workspace: Workspace, shape: Shape, fit: Fit) -> Path:
+    """Where images of one size lie, once they are decoded."""
+    return workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
+
+
 def decode_all(
     files: Mapping[str, ImageFiles],
     key: str,
@@ -78,7 +83,7 @@ def decode_all(
     (N,). UserError that names images that can't be read, once all others are done, unless they are to be skipped,
     black; where they were skipped and are to be no more; and where the disk has no room.
     """
-    folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
+    folder = folder_of(workspace, shape, fit)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # of two processes that want it one waits
         made, kept = read_manifest(folder), workspace.keeps_images

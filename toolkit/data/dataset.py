@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.data.cache import PICTURES, decode_all
+from toolkit.data.cache import PICTURES, decode_all, folder_of
 from toolkit.data.file_list import TABLE, file_table, open_files
 from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
@@ -247,7 +247,7 @@ def decoded_at(
     UserError where images were given as arrays, or their files are gone or others.
     """
     manifest = read_manifest(workspace.data)
-    folder = workspace.decoded / f"{'x'.join(map(str, shape))}-{fit}"
+    folder = folder_of(workspace, shape, fit)
     made = read_manifest(folder)
     if manifest is None or made is None or made["key"] != manifest.get("key") or made["kept"] < workspace.keeps_images:
         files = open_files(workspace.data)
