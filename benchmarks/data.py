@@ -43,7 +43,7 @@ from toolkit.recipe import Augment, Model, Recipe, Schedule
 from toolkit.store import Workspace
 from toolkit.training import batches
 from toolkit.training.fold import fit_fold
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 cv2.setNumThreads(1)  # its threads don't outlive the fork by which a DataLoader starts processes
 SIDE = 256

@@ -38,7 +38,7 @@ from toolkit.networks.speed import Settings, fastest, machine
 from toolkit.recipe import Model, Recipe, Schedule
 from toolkit.task import Segmentation
 from toolkit.training.fold import fit_fold
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 2  # the first one warms up

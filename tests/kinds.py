@@ -30,7 +30,7 @@ from toolkit.data.dataset import save_dataset
 from toolkit.metrics.metric import CountedMetric
 from toolkit.recipe import override
 from toolkit.task import IGNORED, Task
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 SHAPE = (16, 16, 3)
 NUMBER = 96

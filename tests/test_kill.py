@@ -16,7 +16,7 @@ from tests.conftest import START
 from tests.tiny import make_job
 from tests.training import untimed
 from toolkit.training import fold as fit
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 KILLS = 8
 

@@ -36,7 +36,7 @@ from toolkit.progress import SILENT, Progress
 from toolkit.recipe import override, to_dict
 from toolkit.scoring.out_of_fold import score
 from toolkit.store import write_json, write_manifest
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 TASK = Classification(classes=("red", "green", "blue"), image_shape=(8, 8, 3))
 FIRST = Recipe(

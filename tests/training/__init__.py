@@ -7,7 +7,7 @@ import torch
 
 from toolkit.runs import Run
 from toolkit.training.fold import FoldResult
-from toolkit.training.loop import Trained
+from toolkit.training.jobs import Trained
 
 
 def same(one: FoldResult, other: FoldResult) -> bool:

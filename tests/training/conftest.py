@@ -9,7 +9,7 @@ import pytest
 from tests import tiny
 from tests.training.layered import NETWORKS
 from toolkit.networks.network import Network
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 
 @pytest.fixture

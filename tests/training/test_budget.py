@@ -25,7 +25,7 @@ from toolkit.training.budget import (
     trial_epochs,
 )
 from toolkit.training.cross_validation import prepare as prepare_jobs
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPES = tuple(competition.recipes.values())

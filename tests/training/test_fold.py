@@ -19,7 +19,8 @@ from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.speed import Settings
 from toolkit.training.cross_validation import train_fold
 from toolkit.training.fold import WATCHED, fit_fold, watched_rows
-from toolkit.training.loop import FoldJob, Training
+from toolkit.training.jobs import FoldJob
+from toolkit.training.loop import Training
 from toolkit.training.weight_averages import Snapshots, uniform
 
 MakeJob = Callable[..., FoldJob]

@@ -16,7 +16,7 @@ from toolkit.networks.predict import predict
 from toolkit.networks.speed import Settings
 from toolkit.training.fold import FoldResult, fit_fold
 from toolkit.training.frozen_features import CHUNK, DRAWS, Features, frozen_features, images_source
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

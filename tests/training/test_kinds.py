@@ -37,7 +37,7 @@ LOSSES = [
 
 @pytest.fixture(autouse=True)
 def opened_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolkit.training.loop.load_competition", kinds.known)
+    monkeypatch.setattr("toolkit.training.jobs.load_competition", kinds.known)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_head_of_another_size_and_numbers_without_bounds_are_refused(
         Training(kinds.make_job("numbers", tmp_path, "loss.names=bce"))
     other = replace(kinds.competition("grades"), build_model=kinds.competition("labels").build_model)
     wrong = replace(other, build_model=kinds.competition("classes").build_model)
-    monkeypatch.setattr("toolkit.training.loop.load_competition", lambda folder: wrong)
+    monkeypatch.setattr("toolkit.training.jobs.load_competition", lambda folder: wrong)
     save_dataset(kinds.drawn("grades"), tmp_path / "grades" / "data", "")
     with pytest.raises(UserError, match=r"gives \(2,\) numbers an image, the task needs \(3,\)"):
         Training(kinds.make_job("grades", tmp_path / "grades"))

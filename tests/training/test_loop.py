@@ -12,7 +12,8 @@ from tests.training import same, untimed
 from toolkit import Competition, UserError, override
 from toolkit.networks.speed import Settings
 from toolkit.training.fold import fit_fold
-from toolkit.training.loop import RESCUE, STOP_SHARE, FoldJob, Training
+from toolkit.training.jobs import FoldJob
+from toolkit.training.loop import RESCUE, STOP_SHARE, Training
 
 MakeJob = Callable[..., FoldJob]
 NoNumber = Callable[[int, int, float], None]

@@ -16,7 +16,7 @@ from toolkit.runs import Run, RunFold
 from toolkit.scoring.out_of_fold import score
 from toolkit.training import cross_validation, saving
 from toolkit.training.fold import FoldResult
-from toolkit.training.loop import Trained
+from toolkit.training.jobs import Trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 Arrange = Callable[[list[int], list[int]], Run]

@@ -35,7 +35,7 @@ from toolkit.submission.holdout import holdout_score
 from toolkit.training import cross_validation
 from toolkit.training.batches import Batches
 from toolkit.training.fold import fit_fold
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 CPU = torch.device("cpu")

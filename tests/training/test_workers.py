@@ -25,7 +25,8 @@ from toolkit.progress import Watch
 from toolkit.training import distributed
 from toolkit.training import fold as fit
 from toolkit.training.fold import fit_fold
-from toolkit.training.loop import RESCUE, FoldJob, Training
+from toolkit.training.jobs import FoldJob
+from toolkit.training.loop import RESCUE, Training
 from toolkit.training.workers import each, places, turns
 
 pytestmark = pytest.mark.usefixtures("one_thread")

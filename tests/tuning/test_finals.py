@@ -12,7 +12,7 @@ from tests.tiny import Heard, prepare
 from tests.tuning.studies import EPOCH, runs, search
 from toolkit.errors import UserError
 from toolkit.training.cross_validation import train_fold
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 from toolkit.tuning.clock import Clock
 from toolkit.tuning.finals import missing_seconds
 

@@ -34,6 +34,13 @@ class Dataset:
     images by; None: their row, from 0. names: text (N,), what people call the samples; None: their files' names, or
     else their ids. pictures, test_pictures: uint64 (N,), (M,), hashes that the toolkit makes; take them by
     `pictures_of`.
+
+    Where samples are sets of images: sets, test_sets: int64, a number an image, the sample that it belongs to. Where
+    something is known beside the images: table, test_table: float32 (N, K), (M, K), categories as their places, NaN
+    where it isn't known; columns: text (K,), what they are, see `toolkit.data.tables`. Where masks are scored at the
+    size of the organisers' files: places, test_places: int64 (N, 5), (M, 5), see `toolkit.data.places`; sizes,
+    test_sizes: int64 (P, 2), of the pictures that samples lie in; native: uint8, the targets of these, one after the
+    other.
     """
 
     images: np.ndarray
@@ -45,6 +52,16 @@ class Dataset:
     names: np.ndarray | None = None
     pictures: np.ndarray | None = None
     test_pictures: np.ndarray | None = None
+    sets: np.ndarray | None = None
+    test_sets: np.ndarray | None = None
+    table: np.ndarray | None = None
+    test_table: np.ndarray | None = None
+    columns: np.ndarray | None = None
+    places: np.ndarray | None = None
+    sizes: np.ndarray | None = None
+    native: np.ndarray | None = None
+    test_places: np.ndarray | None = None
+    test_sizes: np.ndarray | None = None
 
     @property
     def called(self) -> np.ndarray:
@@ -97,7 +114,9 @@ class Samples:
 
 
 ARRAYS = ("images", "targets", "ids", "groups", "test_images")
-OPTIONAL = ("test_ids", "names", *PICTURES.values())
+BESIDE = ("sets", "test_sets", "table", "test_table", "columns")
+PLACED = ("places", "sizes", "native", "test_places", "test_sizes")
+OPTIONAL = ("test_ids", "names", *PICTURES.values(), *BESIDE, *PLACED)
 UNHASHED = ("names", *PICTURES.values())
 MADE_BY = {  # what else `load` may have returned, and the way from there
     "Masks": "masks.fitted(TASK.image_shape) makes one of the size of the task",

@@ -28,7 +28,8 @@ from toolkit.training.cross_validation import prepare, stress_factor, train
 from toolkit.training.fold import WATCHED
 from toolkit.training.freezing import frozen_epochs
 from toolkit.training.frozen_features import VERSIONS
-from toolkit.training.loop import REFRESH, FoldJob, Training
+from toolkit.training.jobs import FoldJob
+from toolkit.training.loop import REFRESH, Training
 from toolkit.training.workers import turns
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down

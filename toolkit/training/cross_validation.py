@@ -29,7 +29,7 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
 from toolkit.training.fold import Stop, first_batch, fit_fold
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_scores import add_scores

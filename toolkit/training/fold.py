@@ -22,7 +22,8 @@ from toolkit.task import Task
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, WATCH, Batch, Batches, generator, rarest_class
 from toolkit.training.freezing import thawed_from
-from toolkit.training.loop import FoldJob, Trained, Training
+from toolkit.training.jobs import FoldJob, Trained
+from toolkit.training.loop import Training
 
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 WATCHED = 256  # validation samples scored now and then: a search may give a trial up by it, nothing else is decided

@@ -3,10 +3,8 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,8 @@ import torch.utils.deterministic
 from torch import nn
 
 from toolkit.augmentation.mixing import mix_batch
-from toolkit.competition import Competition, load_competition
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.dataset import Dataset, data_hash, open_dataset, open_decoded, relabel
+from toolkit.data.dataset import data_hash, open_dataset
 from toolkit.data.image_rows import Chosen
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
@@ -26,17 +23,16 @@ from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network, head_of
 from toolkit.networks.outputs import Scale, build_network, check_channels
 from toolkit.networks.predict import predict, predict_features
-from toolkit.networks.speed import UNMEASURED, Settings, keep_freed_memory
+from toolkit.networks.speed import keep_freed_memory
 from toolkit.outcome import number
 from toolkit.probabilities import value_type
 from toolkit.progress import Watch
-from toolkit.recipe import Recipe
-from toolkit.runs import RunFold
 from toolkit.scoring.decided import tally_within
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
 from toolkit.training.freezing import frozen_epochs, layers, thaw
 from toolkit.training.frozen_features import Features, frozen_features, images_source
+from toolkit.training.jobs import FoldJob, Trained
 from toolkit.training.losses import LossFunction
 from toolkit.training.optimizers import build_optimizer, lr_factor
 from toolkit.training.pseudo_labels import Taught, Teacher
@@ -47,49 +43,6 @@ RESCUE = 0.3  # of the learning rate is left after the loss was no number
 STOP_SHARE = 0.1  # of the training folds: what decides when to stop, or which epochs are averaged
 REFRESH = 16  # batches for the statistics of batch norm of the weights that are predicted with
 LossOf = Callable[[torch.Tensor, slice], torch.Tensor]  # from logits, and where in the batch they lie
-
-
-@dataclass(frozen=True)
-class FoldJob:
-    """One fold of one run: small, picklable, and all that `fit_fold` needs."""
-
-    competition: Path
-    data: Path
-    recipe: Recipe
-    fold: int
-    train_rows: np.ndarray  # int64, rows of the dataset
-    train_groups: np.ndarray  # int64, their groups
-    valid_rows: np.ndarray
-    folder: Path  # where the state lies between epochs
-    images: Path | None = None  # folder of images at the recipe's own size; None: the data's
-    features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
-    settings: Settings = UNMEASURED  # how to train here
-    teacher: Path | None = None  # what this fold's teacher predicts of the test images
-    device: str = "auto"
-    deadline: float | None = None  # Unix time; no epoch begins that would end after it
-    # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
-    relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
-
-    @property
-    def place(self) -> RunFold:
-        return RunFold(self.folder)
-
-    def open(self) -> tuple[Competition, Dataset]:
-        """The competition, and its data with the job's labels and images of the recipe's size."""
-        dataset = open_dataset(self.data)
-        if self.images is not None:
-            dataset = replace(dataset, **open_decoded(self.data, self.images))
-        return load_competition(self.competition), replace(dataset, targets=relabel(dataset.targets, self.relabels))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """weights: the network's tensors; probabilities: or other values, float32 (n, channels, ...) of the validation
-    rows, of many classes as they are stored.
-    """
-
-    weights: dict[str, torch.Tensor]
-    probabilities: np.ndarray
 
 
 class DivergedError(Exception):

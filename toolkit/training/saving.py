@@ -24,7 +24,7 @@ from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import MANIFEST, atomic, write_json, write_manifest
 from toolkit.training.fold import FoldResult
 from toolkit.training.frozen_features import images_source, plain_features
-from toolkit.training.loop import FoldJob, Trained
+from toolkit.training.jobs import FoldJob, Trained
 
 ValuesAt = Callable[[slice], np.ndarray]  # of some of the images
 KINDS = ("last", "averaged")  # a fold's two sets of weights, until one is chosen

@@ -28,7 +28,7 @@ from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.progress import Watch
 from toolkit.training import distributed
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 
 Work = Callable[[FoldJob, Watch], Any]  # named at the top of a module, so that another process finds it
 PATIENCE = 10.0  # seconds for a process to end when it is told to

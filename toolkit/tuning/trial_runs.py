@@ -22,7 +22,7 @@ from toolkit.scoring.selection import FoldTally, pooled_score
 from toolkit.search_space import Fixed, Suggesting
 from toolkit.training.cross_validation import begin, prepare, train, train_fold
 from toolkit.training.fold import StoppedError
-from toolkit.training.loop import FoldJob
+from toolkit.training.jobs import FoldJob
 from toolkit.training.workers import each
 from toolkit.tuning.board import Board
 from toolkit.tuning.claims import claimed
