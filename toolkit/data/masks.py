@@ -14,9 +14,9 @@ from PIL import ExifTags, Image
 from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_reading import check_whole, decoded, read_image
-from toolkit.data.run_lengths import By, from_run_lengths
 from toolkit.data.target_tables import read_table
 from toolkit.errors import UserError, listed
+from toolkit.formats.run_lengths import By, from_run_lengths
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation
 
 MaskTask = Segmentation | OverlappingMasks
