@@ -11,6 +11,7 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
+from toolkit.data.sample_submission import followed
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.metrics.confusion import confusion_by_sample
@@ -168,7 +169,7 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
     dataset, table = open_dataset(workspace.data), read_folds(workspace) if table is None else table
     changed = relabels(table)
     return Labelled(
-        competition=competition,
+        competition=followed(competition, workspace),
         workspace=workspace,
         images=dataset.images,
         truth=dataset.targets,
