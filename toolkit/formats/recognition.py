@@ -52,6 +52,8 @@ class _Sample:
     """One sample, while it is being recognised."""
 
     def __init__(self, sample: SampleFile, keys: Keys, task: Task, metric: Metric, dialect: Dialect) -> None:
+        if task.masks and not keys.things and (constant := _one_class(sample, keys, task)):
+            keys = replace(keys, things=(sample.cells[constant][0],), thing=constant)
         self.sample, self.keys, self.task, self.metric, self.dialect = sample, keys, task, metric, dialect
         columns = [title for title in sample.titles if title not in (keys.image, keys.thing)]
         if not columns:
@@ -304,6 +306,16 @@ class _Sample:
                     f"{self.sample.path}: column {title!r} has {odd!r}, expected {what}, as {self.metric.name} needs "
                     f"{'labels' if cell == 'flag' else 'values'}: is it the right metric, and the right column?"
                 )
+
+
+def _one_class(sample: SampleFile, keys: Keys, task: Task) -> str | None:
+    """The column that says of which class a row's mask is, where all are of the same."""
+    for title, texts in sample.cells.items():
+        one = texts[0]
+        known = _plain(one) in {_plain(name) for name in task.classes} or one.isdecimal()
+        if title != keys.image and len(sample.cells) == 3 and known and (texts == one).all():
+            return title
+    return None
 
 
 def _outputs(task: Heads) -> tuple[str, ...]:
