@@ -23,6 +23,7 @@ _HOMES = {
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
         "data.reading": "Npz image_array label_array mask_array",
         "data.run_lengths": "from_polygons from_run_lengths",
+        "data.tables": "table_arrays table_of",
         "data.target_tables": "labels_in_names target_table",
         "errors": "UserError",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
@@ -40,7 +41,7 @@ _HOMES = {
         "networks.pretrained": "has_weights",
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
-        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule override",
+        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Table override",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
     from toolkit.data.reading import Npz, image_array, label_array, mask_array
     from toolkit.data.run_lengths import from_polygons, from_run_lengths
+    from toolkit.data.tables import table_arrays, table_of
     from toolkit.data.target_tables import labels_in_names, target_table
     from toolkit.errors import UserError
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
@@ -84,7 +86,19 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.networks.pretrained import has_weights
     from toolkit.networks.tta import predict_views, weighted_views
     from toolkit.project import Project, open
-    from toolkit.recipe import Augment, Images, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
+    from toolkit.recipe import (
+        Augment,
+        Images,
+        Loss,
+        LossName,
+        Model,
+        Optimizer,
+        Pseudo,
+        Recipe,
+        Schedule,
+        Table,
+        override,
+    )
     from toolkit.runs import Run
     from toolkit.search_space import Suggesting, choose, strength
     from toolkit.store import Workspace

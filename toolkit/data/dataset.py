@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from toolkit.data.cache import PICTURES, decode_all, folder_of
 from toolkit.data.file_list import TABLE, file_table, open_files
@@ -15,6 +16,7 @@ from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_rows import Undecoded
 from toolkit.data.pictures import READ, hash_pictures
 from toolkit.data.raw_files import listed
+from toolkit.data.tables import check_table, table_arrays
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
 from toolkit.probabilities import chunks
@@ -76,7 +78,8 @@ class Samples:
     As in `Dataset`. ids, groups: None where each row is one of its own. test_images: None where the organisers keep
     them. test_ids: None for their names, or those of their files without folder and suffix; of rows of a file their
     places, from 0. skip_unreadable: images that can't be read are black, and training images among them are neither
-    trained on nor scored; otherwise they end the audit.
+    trained on nor scored; otherwise they end the audit. table, test_table: what is known beside the images, a row a
+    sample, numbers and categories, as `table_of` reads them; see `toolkit.data.tables`.
     """
 
     images: ImageFiles
@@ -86,6 +89,8 @@ class Samples:
     test_images: ImageFiles | None = None
     test_ids: np.ndarray | None = None
     skip_unreadable: bool = False
+    table: pd.DataFrame | None = None
+    test_table: pd.DataFrame | None = None
 
     @property
     def files(self) -> dict[str, ImageFiles]:
@@ -110,6 +115,7 @@ class Samples:
             np.empty((len(files["test_images"]), 0, 0, 0), files["test_images"].dtype),
             ids,
             self.images.named(folder),
+            **({} if self.table is None else table_arrays(self.table, self.test_table)),
         )
 
 
@@ -145,6 +151,7 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
             raise UserError(f"{where}: test_ids are of type {ids.dtype}, expected text or whole numbers")
         if len(np.unique(ids)) < len(ids):
             raise UserError(f"{where}: two test images have the same id; a submission must tell them apart")
+    check_table(dataset, task, where)
     check_targets(dataset.targets, task, where, dataset.ids)
 
 

@@ -11,6 +11,7 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
+from toolkit.data.tables import Column, columns_of
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.metrics.confusion import confusion_by_sample
@@ -31,7 +32,8 @@ class Labelled:
     trained: bool (N,), False for what it drops, which is validated and scored all the same where it is in a fold.
     ids: int64 (N,), the row in the raw file; names: text (N,), what people call the samples. fold: int64 (N,),
     negative for samples in none. group: int64 (N,), equal for samples of one origin. data_hash, folds_hash: of the
-    arrays and of the split that they were opened from.
+    arrays and of the split that they were opened from. table, test_table: float32 (N, K), (M, K), what is known
+    beside the images, and columns, K of them, what that is; None where nothing is.
     """
 
     competition: Competition
@@ -50,6 +52,9 @@ class Labelled:
     test_ids: np.ndarray
     names: np.ndarray
     obeyed: np.ndarray | None = None
+    table: np.ndarray | None = None
+    test_table: np.ndarray | None = None
+    columns: tuple[Column, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -83,6 +88,14 @@ class Labelled:
     @property
     def may_look_at_test_images(self) -> bool:
         return self.competition.may_look_at(self.test_images)
+
+    def table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """What is known beside the images of some samples, float32 (n, K); None where nothing is."""
+        return None if self.table is None else self.table[rows]
+
+    def test_table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """The same of test images."""
+        return None if self.test_table is None else self.test_table[rows]
 
     def rows(self, fold: int) -> np.ndarray:
         """The samples that a fold validates, int64 (n,)."""
@@ -184,4 +197,7 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         folds_hash=folds_hash(table),
         test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
         names=dataset.called,
+        table=dataset.table,
+        test_table=dataset.test_table,
+        columns=columns_of(dataset.columns),
     )
