@@ -82,7 +82,7 @@ class Training:
             rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
         memory, rgb = self.settings.memory_format, competition.rgb
         self.batches = Batches(
-            dataset, rows, self.recipe, job.fold, self.device, competition.scored, memory, task, rgb
+            dataset, rows, self.recipe, job.fold, self.device, competition.scored, memory, task, rgb=rgb
         )
         # of rare classes, for copy-paste
         self.counts = class_counts(dataset.targets[rows], task) if task.exclusive else None

@@ -54,7 +54,7 @@ class Teacher:
         recipe: Recipe,
         fold: int,
         device: torch.device,
-        rgb: Rgb = (),
+        rgb: Rgb,
         outputs: Sequence[Output] = (),
     ) -> None:
         self.rgb, self.outputs = rgb, outputs
