@@ -24,6 +24,7 @@ _HOMES = {
         "data.reading": "Npz image_array label_array mask_array",
         "data.run_lengths": "from_polygons from_run_lengths",
         "data.target_tables": "labels_in_names target_table",
+        "data.tiles": "Tiles tiles",
         "errors": "UserError",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.reading import Npz, image_array, label_array, mask_array
     from toolkit.data.run_lengths import from_polygons, from_run_lengths
     from toolkit.data.target_tables import labels_in_names, target_table
+    from toolkit.data.tiles import Tiles, tiles
     from toolkit.errors import UserError
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
     from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
