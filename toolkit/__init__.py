@@ -25,6 +25,7 @@ _HOMES = {
         "data.run_lengths": "from_polygons from_run_lengths",
         "data.tables": "table_arrays table_of",
         "data.target_tables": "labels_in_names target_table",
+        "data.tiles": "Tiles tiles",
         "errors": "UserError",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.run_lengths import from_polygons, from_run_lengths
     from toolkit.data.tables import table_arrays, table_of
     from toolkit.data.target_tables import labels_in_names, target_table
+    from toolkit.data.tiles import Tiles, tiles
     from toolkit.errors import UserError
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
     from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
