@@ -24,7 +24,7 @@ LAYERS = (
     "training blending",
     "tuning submission",
     "reporting",
-    "project pipeline",
+    "needs project pipeline",
     "command_line audit folds train search ensemble submit report grade run __main__",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}

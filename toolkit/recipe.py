@@ -282,6 +282,15 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     return from_dict(values)
 
 
+def assignments(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fields given in Python (`optimizer__lr=1e-3`) as on the command line, for `override`."""
+    return tuple(f"{name.replace('__', '.')}={_text(value)}" for name, value in values.items())
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _expect(leaf: str, part: Any, name: str) -> None:
     known = [f.name for f in fields(part) if f.compare] if is_dataclass(part) else []
     if leaf not in known:
