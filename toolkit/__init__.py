@@ -41,6 +41,7 @@ _HOMES = {
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
         "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule override",
+        "recognition.new": "new_competition",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.networks.tta import predict_views, weighted_views
     from toolkit.project import Project, open
     from toolkit.recipe import Augment, Images, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
+    from toolkit.recognition.new import new_competition
     from toolkit.runs import Run
     from toolkit.search_space import Suggesting, choose, strength
     from toolkit.store import Workspace
