@@ -44,6 +44,7 @@ _HOMES = {
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
         "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Table override",
+        "recognition.new": "new_competition",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
@@ -115,6 +116,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
         Table,
         override,
     )
+    from toolkit.recognition.new import new_competition
     from toolkit.runs import Run
     from toolkit.search_space import Suggesting, choose, strength
     from toolkit.store import Workspace
