@@ -21,9 +21,12 @@ _HOMES = {
         "data.image_reading": "read_image",
         "data.labelled": "Labelled",
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
+        "data.places": "Places",
         "data.reading": "Npz image_array label_array mask_array",
+        "data.tables": "table_arrays table_of",
         "formats.run_lengths": "from_polygons from_run_lengths",
         "data.target_tables": "labels_in_names target_table",
+        "data.tiles": "Tiles tiles",
         "errors": "UserError",
         "formats.dialect": "Dialect",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
@@ -41,7 +44,8 @@ _HOMES = {
         "networks.pretrained": "has_weights",
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
-        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule override",
+        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Table override",
+        "recognition.new": "new_competition",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
@@ -66,8 +70,11 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.image_reading import read_image
     from toolkit.data.labelled import Labelled
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
+    from toolkit.data.places import Places
     from toolkit.data.reading import Npz, image_array, label_array, mask_array
+    from toolkit.data.tables import table_arrays, table_of
     from toolkit.data.target_tables import labels_in_names, target_table
+    from toolkit.data.tiles import Tiles, tiles
     from toolkit.errors import UserError
     from toolkit.formats.dialect import Dialect
     from toolkit.formats.readers import read_pixels
@@ -98,7 +105,20 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.networks.pretrained import has_weights
     from toolkit.networks.tta import predict_views, weighted_views
     from toolkit.project import Project, open
-    from toolkit.recipe import Augment, Images, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
+    from toolkit.recipe import (
+        Augment,
+        Images,
+        Loss,
+        LossName,
+        Model,
+        Optimizer,
+        Pseudo,
+        Recipe,
+        Schedule,
+        Table,
+        override,
+    )
+    from toolkit.recognition.new import new_competition
     from toolkit.runs import Run
     from toolkit.search_space import Suggesting, choose, strength
     from toolkit.store import Workspace
