@@ -223,13 +223,16 @@ class _Sample:
     def _cells(self, at: int = 0) -> list[str]:
         """The different texts of what is to be filled in, of the thing at a place."""
         if not self.keys.things:
-            return list(dict.fromkeys(self.sample.cells[self.things[at]].tolist()))
+            return self._texts(self.things[at])
         cells = self.sample.cells[self.columns[0]]
         if self.keys.thing:
             return list(dict.fromkeys(cells[self.sample.cells[self.keys.thing] == self.things[at]].tolist()))
         end = f"{self.keys.between}{self.things[at]}"
         rows = [name.endswith(end) for name in self.sample.cells[self.keys.image].tolist()]
         return list(dict.fromkeys(cells[rows].tolist()))
+
+    def _texts(self, title: str) -> list[str]:
+        return list(dict.fromkeys(self.sample.cells[title].tolist()))
 
     def _words(self, at: int, place: int) -> tuple[str, ...]:
         """How classes are written in the cells of a thing: by name or, where the sample does so, by place."""
@@ -287,8 +290,7 @@ class _Sample:
         """What stands in the sample where there is no mask: a text that is no run lengths."""
         if self.dialect.empty is not None:
             return self.dialect.empty
-        found = [one for at in range(len(self.things)) for one in self._cells(at) if not _is_mask(one)]
-        marks = list(dict.fromkeys(found))
+        marks = list(dict.fromkeys(one for title in self.columns for one in self._texts(title) if not _is_mask(one)))
         if len(marks) > 1:
             raise UserError(
                 f"{self.sample.path}: column {self.columns[0]!r} has {listed(marks, repr, 4)} where there are no run "
@@ -297,10 +299,9 @@ class _Sample:
         return marks[0] if marks else ""
 
     def _need_numbers(self, cell: Cell) -> None:
-        for at, thing in enumerate(self.things):
-            odd = next((one for one in self._cells(at) if one and not _number(one)), None)
+        for title in self.columns:
+            odd = next((one for one in self._texts(title) if one and not _number(one)), None)
             if odd is not None:
-                title = self.columns[0] if self.keys.things else thing
                 what = "0 or 1" if cell == "flag" else "a number"
                 raise UserError(
                     f"{self.sample.path}: column {title!r} has {odd!r}, expected {what}, as {self.metric.name} needs "
