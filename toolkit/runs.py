@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.data import image_rows
 from toolkit.data.dataset import open_decoded
+from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
@@ -197,7 +198,7 @@ class Run(Predictions):
         if folder is None:
             return labelled.images, labelled.test_images
         opened = open_decoded(labelled.workspace.data, folder)
-        return opened["images"], opened["test_images"]
+        return like(opened["images"], labelled.images), like(opened["test_images"], labelled.test_images)
 
     @property
     def images(self) -> "np.ndarray":

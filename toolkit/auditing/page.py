@@ -36,11 +36,12 @@ def audit_page(
     shift: Shift | None,
     relatives: pd.DataFrame | None,
     mimicry: Mimicry | None,
+    singles: Dataset,
 ) -> str:
     """The HTML of the whole audit.
 
-    dataset: as pictures. whole: group of each sample, the competition's own included. relatives: of test images, and
-    what follows for the folds, where that is known.
+    dataset: as pictures, singles: see `Galleries`. whole: group of each sample, the competition's own included.
+    relatives: of test images, and what follows for the folds, where that is known.
     """
     keep = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
     group = groups_found(dataset, findings)
@@ -55,7 +56,7 @@ def audit_page(
         facts.append((f"{shift.auc:.2f}", "AUC of train against test"))
     if mimicry is not None:
         facts.append(fact(mimicry.related, "test image", "with a relative in training"))
-    pictures = Galleries(competition, workspace, dataset, findings, proposal)
+    pictures = Galleries(competition, workspace, dataset, findings, proposal, singles)
     sections: list[Block] = [
         *pictures.examples(keep),
         class_table(competition, dataset, keep),

@@ -9,7 +9,7 @@ import torch
 
 from toolkit.blending.candidates import Candidate, Limits
 from toolkit.blending.view_choice import ViewChoice, choose_views, seen_where
-from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
@@ -82,7 +82,7 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
             part = np.zeros((at.stop - at.start, *like.shape[1:]), np.float32)
             for k in np.unique(fold[at][fold[at] >= 0]):
                 rows = np.flatnonzero(fold[at] == k)
-                part[rows] = predict(k, picked(run.images, at.start + rows), view)
+                part[rows] = predict(k, part_of(run.images, at.start + rows), view)
             yield part
 
     for name in missing:
@@ -102,7 +102,7 @@ def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
 
     def means(view: str) -> Iterator[np.ndarray]:
         for at in chunks(len(images)):
-            yield np.mean([predict(number, picked(images, at), view) for number in range(run.labelled.folds)], axis=0)
+            yield np.mean([predict(number, part_of(images, at), view) for number in range(run.labelled.folds)], axis=0)
 
     for view in missing:
         shape = run.labelled.probability_shape(len(images))

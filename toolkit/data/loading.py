@@ -21,6 +21,7 @@ from toolkit.data.dataset import (
     save_samples,
 )
 from toolkit.data.file_list import describe_files
+from toolkit.data.image_sets import in_sets
 from toolkit.data.raw_files import listed, source_of
 from toolkit.errors import UserError, said_by
 from toolkit.metrics.organisers import Function
@@ -63,7 +64,7 @@ def load(
     check_dataset(dataset, competition.task, str(folder))
     _check_images(competition, data, dataset, str(folder))
     _try_metric(competition, dataset.targets)
-    _rehearse(competition, dataset)
+    _rehearse(competition, in_sets(dataset))
     described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
     value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
     if known is not None and known["hash"] != value:
@@ -107,6 +108,11 @@ def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
 
 def _check_images(competition: Competition, data: Dataset | Samples, dataset: Dataset, where: str) -> None:
     """UserError for arrays that aren't as the task says, or for more than 8 bits where code is handed in."""
+    if dataset.sets is not None and competition.try_submission is not None:
+        raise UserError(
+            f"{where}: samples are sets of images, and a code submission is given single ones; hand in a file "
+            "and leave out try_submission"
+        )
     for name in ("images", "test_images"):
         images: np.ndarray = getattr(dataset, name)
         if isinstance(data, Dataset) and (name == "images" or len(images)):

@@ -16,7 +16,7 @@ from torch import nn
 
 from toolkit.competition import Competition
 from toolkit.errors import UserError
-from toolkit.networks.outputs import build_network
+from toolkit.networks.outputs import POOLING, build_network
 from toolkit.networks.pretrained import from_hub, pretrained_backbone
 from toolkit.recipe import Model, Recipe
 from toolkit.task import Output, Task
@@ -29,7 +29,8 @@ class Network(nn.Module):
     submissions cannot disagree on normalisation. `backbone` names the part of the body that is frozen or
     trained at its own learning rate; empty where there is none. Images are resized by `input_scale`, each
     side to the nearest multiple of `stride`. `outputs` are its task's, () where nobody said; `scale` takes numbers
-    to the targets' own units.
+    to the targets' own units. Where samples are sets of images, `pooling` makes one of what is said of each image of
+    a set: images are (N, k * C, H, W) then, k images side by side.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Network(nn.Module):
         self.input_scale, self.stride = input_scale, stride
         self.outputs: tuple[Output, ...] = ()
         self.scale: nn.Module | None = None
+        self.pooling: nn.Module | None = None
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
@@ -64,7 +66,19 @@ class Network(nn.Module):
             x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
         return x
 
+    def said(self, features: torch.Tensor) -> torch.Tensor:
+        """What follows from a backbone's features (N, F), where the body is a backbone and a head."""
+        logits: torch.Tensor = self.body.get_submodule("head")(features)
+        return logits if self.scale is None else self.scale(logits)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.pooling is not None and images.shape[1] > self.mean.shape[1]:
+            pooled: torch.Tensor = self.pooling(self, images)
+            return pooled
+        return self.whole(images)
+
+    def whole(self, images: torch.Tensor) -> torch.Tensor:
+        """What it says of single images (N, C, H, W)."""
         logits: torch.Tensor = self.body(self._scaled(images))
         if logits.ndim == 4 and logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
@@ -174,6 +188,7 @@ def from_scratch(body: nn.Module, model: Model, channels: int, stride: int) -> N
 def load_network(competition: Competition, recipe: Recipe, weights: Path, device: torch.device) -> nn.Module:
     """The recipe's network with trained weights, ready to predict."""
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # every weight is about to be replaced
-    network: nn.Module = build_network(competition, bare)
-    network.load_state_dict(load_file(weights))
+    stored = load_file(weights)
+    network: nn.Module = build_network(competition, bare, in_sets=POOLING in stored)
+    network.load_state_dict(stored)
     return network.to(memory_format=torch.channels_last).to(device).eval()

@@ -21,7 +21,7 @@ from toolkit.blending.described import final_solution
 from toolkit.blending.solution import write_mixed
 from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
-from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_stored
@@ -131,7 +131,7 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(rows)):
-            images = picked(run.images, rows[at])
+            images = part_of(run.images, rows[at])
             if code:
                 yield mean(images, "float32", choice.views, choice.weights)
             else:
