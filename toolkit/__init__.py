@@ -19,11 +19,12 @@ _HOMES = {
         "data.dataset": "Dataset Samples",
         "data.image_files": "ImageFiles class_folders image_folder",
         "data.image_reading": "read_image",
+        "data.image_sets": "sets_of",
         "data.labelled": "Labelled",
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
         "data.reading": "Npz image_array label_array mask_array",
         "data.run_lengths": "from_polygons from_run_lengths",
-        "data.target_tables": "labels_in_names target_table",
+        "data.target_tables": "labels_in_names set_table target_table",
         "errors": "UserError",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
@@ -40,7 +41,7 @@ _HOMES = {
         "networks.pretrained": "has_weights",
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
-        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule override",
+        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Sets override",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
@@ -63,11 +64,12 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.dataset import Dataset, Samples
     from toolkit.data.image_files import ImageFiles, class_folders, image_folder
     from toolkit.data.image_reading import read_image
+    from toolkit.data.image_sets import sets_of
     from toolkit.data.labelled import Labelled
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
     from toolkit.data.reading import Npz, image_array, label_array, mask_array
     from toolkit.data.run_lengths import from_polygons, from_run_lengths
-    from toolkit.data.target_tables import labels_in_names, target_table
+    from toolkit.data.target_tables import labels_in_names, set_table, target_table
     from toolkit.errors import UserError
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
     from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
@@ -84,7 +86,19 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.networks.pretrained import has_weights
     from toolkit.networks.tta import predict_views, weighted_views
     from toolkit.project import Project, open
-    from toolkit.recipe import Augment, Images, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
+    from toolkit.recipe import (
+        Augment,
+        Images,
+        Loss,
+        LossName,
+        Model,
+        Optimizer,
+        Pseudo,
+        Recipe,
+        Schedule,
+        Sets,
+        override,
+    )
     from toolkit.runs import Run
     from toolkit.search_space import Suggesting, choose, strength
     from toolkit.store import Workspace

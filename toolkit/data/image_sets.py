@@ -207,12 +207,8 @@ def check_sets(sets: np.ndarray, images: int, samples: int, where: str, what: st
         raise UserError(f"{where}: {what} say {sets[at]} of image {at}, expected 0 to {samples - 1}")
     empty = np.flatnonzero(np.bincount(sets, minlength=samples) == 0)
     if len(empty):
-        raise UserError(
-            f"{where}: sample {empty[0]} has no image in {what}, and so have {len(empty) - 1} others; leave out the "
-            "targets of sets without images"
-            if len(empty) > 1
-            else f"{where}: sample {empty[0]} has no image in {what}; leave out the targets of sets without images"
-        )
+        some = ", ".join(map(str, empty[:5].tolist()))
+        raise UserError(f"{where}: no image in {what} belongs to {some}; leave out samples without images")
 
 
 def sets_of(each: Sequence[str], names: Sequence[str]) -> np.ndarray:
