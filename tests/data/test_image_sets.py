@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +90,8 @@ def test_sets_are_equal_where_all_their_images_are_in_any_order(data: Dataset) -
     ours, given = pictures_of(made)
     assert given[0] == ours[3] and given[1] not in ours and len(np.unique(ours)) == len(ours)
     assert known_answers(made, np.ones(12, bool)).rows.tolist() == [0]
-    unread = in_sets(replace(made, images=images, pictures=np.where(sets == 2, 7, made.pictures).astype(np.uint64)))
+    pictures = np.where(sets == 2, np.uint64(7), np.asarray(made.pictures))
+    unread = in_sets(replace(made, images=images, pictures=pictures))
     assert pictures_of(unread)[0][2] < READ, "none of its images can be read"
 
 
@@ -104,9 +106,7 @@ def test_sets_are_equal_where_all_their_images_are_in_any_order(data: Dataset) -
         ({"names": np.array(["a"])}, "has 12 sets with targets and 1 names"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
-    changed: dict[str, np.ndarray | None], said: str, data: Dataset
-) -> None:
+def test_what_does_not_go_together_is_refused(changed: dict[str, Any], said: str, data: Dataset) -> None:
     with pytest.raises(UserError, match=said):
         check_dataset(replace(data, **changed), bags.TASK, "here")
 

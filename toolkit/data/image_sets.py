@@ -129,7 +129,9 @@ def in_sets(dataset: "Dataset") -> "Dataset":
 
 
 def single_images(dataset: "Dataset") -> "Dataset":
-    """A data set of sets as one of its images, each with the target and group of its set; others as they are."""
+    """A data set of sets as one of its images, each with the target and group of its set, and without what is known
+    beside these; others as they are.
+    """
     images, tests = dataset.images, dataset.test_images
     if not isinstance(images, ImageSets) or not isinstance(tests, ImageSets):
         return dataset
@@ -145,6 +147,8 @@ def single_images(dataset: "Dataset") -> "Dataset":
         test_ids=np.arange(len(tests.sets)),
         sets=None,
         test_sets=None,
+        table=None,
+        test_table=None,
     )
 
 

@@ -10,9 +10,11 @@ from torch import nn
 
 from toolkit.competition import Competition
 from toolkit.data.sizes import image_shape
+from toolkit.data.tables import Column
 from toolkit.errors import UserError, said_by
 from toolkit.networks.growth import sides
 from toolkit.networks.pooling import Pooling
+from toolkit.networks.table import join_table, nothing_known
 from toolkit.recipe import Recipe
 from toolkit.task import Numbers, Output, Task
 
@@ -57,9 +59,12 @@ class Scale(nn.Module):
 Scale.__module__ = "toolkit"  # as Network's
 
 
-def build_network(competition: Competition, recipe: Recipe, in_sets: bool = False) -> Any:
+def build_network(
+    competition: Competition, recipe: Recipe, columns: Sequence[Column] = (), in_sets: bool = False
+) -> Any:
     """The competition's network, which from then on knows what its channels mean, `outputs`, and the `mask_size`
-    (height, width) at which they are stored and scored, whatever that of its images. in_sets: it pools sets of images.
+    (height, width) at which they are stored and scored, whatever that of its images. columns: of the table beside
+    these, which it takes too unless the recipe leaves it aside. in_sets: it pools sets of images.
     """
     try:
         network: Any = competition.build_model(recipe)
@@ -81,6 +86,8 @@ def build_network(competition: Competition, recipe: Recipe, in_sets: bool = Fals
         network.scale = Scale(len(task.targets), task.low, task.high, bounded)
     if in_sets:
         network.pooling = _pooling(network, competition, recipe)
+    if columns and recipe.table.width:
+        join_table(network, columns, recipe.table)
     return network
 
 
@@ -114,7 +121,8 @@ def _check_channels(network: nn.Module, shape: tuple[int, int, int], task: Task,
     training = network.training
     try:
         with torch.no_grad():
-            found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
+            black = torch.zeros((1, channels, height, width), device=device)
+            found = network.eval()(*nothing_known(network, black)).shape[1:]
     except (AssertionError, RuntimeError, ValueError) as error:
         mend = "build_model must make it for TASK.image_shape"
         if (height, width) != task.image_shape[:2]:

@@ -22,7 +22,8 @@ class Pooling(nn.Module):
     Black images are absent, but in training, where all were drawn. `kind`, a place in KINDS, is a buffer: it is stored
     with the weights, as each fold may have its own. Logits are such that the values that follow from them are the mean
     or maximum of those of the single images: probabilities, or numbers in their own units; of several classes the
-    maxima are scaled to a sum of 1. scored: places of the classes that count, as for `values_of`.
+    maxima are scaled to a sum of 1. beside: what is known of each set, (B, …). scored: places of the classes
+    that count, as for `values_of`.
     """
 
     def __init__(self, kind: str, outputs: Sequence[Output], scored: Sequence[int]) -> None:
@@ -31,7 +32,7 @@ class Pooling(nn.Module):
         self.kind: torch.Tensor
         self.register_buffer("kind", torch.tensor(KINDS.index(kind)))
 
-    def forward(self, network: "Network", images: torch.Tensor) -> torch.Tensor:
+    def forward(self, network: "Network", images: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
         channels, (height, width) = network.mean.shape[1], images.shape[2:]
         each = images.reshape(len(images), -1, channels, height, width)
         there = torch.ones(each.shape[:2], dtype=torch.bool, device=images.device)
@@ -42,8 +43,9 @@ class Pooling(nn.Module):
         parts = [singles] if self.training else singles.split(max(1, PIXELS // (height * width)))
         kind = KINDS[int(self.kind)]
         if kind == "features":
-            return network.said(_mean(torch.cat([network.features(part) for part in parts]), there))
-        said = torch.cat([network.whole(part) for part in parts]).float()
+            return network.said(_mean(torch.cat([network.features(part) for part in parts]), there), *beside)
+        known = [one[there.nonzero()[:, 0]].split(len(parts[0])) for one in beside]  # of each image that of its set
+        said = torch.cat([network.whole(*part) for part in zip(parts, *known, strict=True)]).float()
         return torch.cat([self._pooled(part, there, output, kind) for part, output in self._split(said)], 1)
 
     def _split(self, logits: torch.Tensor) -> list[tuple[torch.Tensor, tuple[str, tuple[int, ...]]]]:

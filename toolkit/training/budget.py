@@ -92,7 +92,9 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
             took.append(time.time() - begun)
         return float(np.mean(took[1:]))
 
-    images = part_of(training.dataset.images, _some(training.dataset.images, job.valid_rows))
+    some = _some(training.dataset.images, job.valid_rows)
+    images = part_of(training.dataset.images, some)
+    table = None if training.dataset.table is None else training.dataset.table[some]
     whole, head = 0.0, None
     if schedule.freeze and training.keeps_features:
         with torch.no_grad():
@@ -109,7 +111,7 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
         whole = seconds(lambda step: made.batch(0, step, whole=True), False)
     for _ in range(2):  # the first warms up
         begun = time.time()
-        predict(training.model, images, training.competition.scored, device, job.recipe.precision)
+        predict(training.model, images, training.competition.scored, device, job.recipe.precision, table=table)
     return Speed(whole, (time.time() - begun) / len(images), head)
 
 
