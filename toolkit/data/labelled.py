@@ -14,6 +14,7 @@ from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabe
 from toolkit.data.native import Native
 from toolkit.data.placed import placed_tally
 from toolkit.data.places import Places
+from toolkit.data.tables import Column, columns_of
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
@@ -37,7 +38,8 @@ class Labelled:
     negative for samples in none. group: int64 (N,), equal for samples of one origin. native: masks at the size of the
     organisers' pictures, by which is scored what is shown; test_places: where test images lie in the pictures that are
     handed in, whose test_ids are then meant; None where samples are what they are. data_hash, folds_hash: of the
-    arrays and of the split that they were opened from.
+    arrays and of the split that they were opened from. table, test_table: float32 (N, K), (M, K), what is known
+    beside the images, and columns, K of them, what that is; None where nothing is.
     """
 
     competition: Competition
@@ -56,6 +58,9 @@ class Labelled:
     test_ids: np.ndarray
     names: np.ndarray
     obeyed: np.ndarray | None = None
+    table: np.ndarray | None = None
+    test_table: np.ndarray | None = None
+    columns: tuple[Column, ...] = ()
     native: Native | None = None
     test_places: Places | None = None
 
@@ -91,6 +96,14 @@ class Labelled:
     @property
     def may_look_at_test_images(self) -> bool:
         return self.competition.may_look_at(self.test_images)
+
+    def table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """What is known beside the images of some samples, float32 (n, K); None where nothing is."""
+        return None if self.table is None else self.table[rows]
+
+    def test_table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """The same of test images."""
+        return None if self.test_table is None else self.test_table[rows]
 
     def rows(self, fold: int) -> np.ndarray:
         """The samples that a fold validates, int64 (n,)."""
@@ -203,6 +216,9 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         folds_hash=folds_hash(table),
         test_ids=np.arange(tests) if dataset.test_ids is None else dataset.test_ids,
         names=dataset.called,
+        table=dataset.table,
+        test_table=dataset.test_table,
+        columns=columns_of(dataset.columns),
         native=native,
         test_places=test_places,
     )
