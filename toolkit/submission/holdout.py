@@ -23,9 +23,11 @@ from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
+from toolkit.data.placed import placed_tally
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
+from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import IDENTITY, predict_views
 from toolkit.outcome import Warned, interval
@@ -164,7 +166,13 @@ def score_held_out(labelled: Labelled, stored: np.ndarray, decisions: Decisions 
     mends those of the hidden test set.
     """
     competition, rows = labelled.competition, np.flatnonzero(labelled.held_out)
-    counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    counted: Tally
+    if labelled.native is None:
+        counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    else:
+        at = np.full(len(labelled.fold), -1)
+        at[rows] = np.arange(len(rows))
+        counted = placed_tally(competition, labelled.native, stored, at, [decisions] * len(at))
     found = with_interval(counted, labelled.group[rows])
     return {**found, "samples": len(rows), **by_class(competition, counted)}
 
