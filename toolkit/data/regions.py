@@ -105,6 +105,8 @@ def _level(series: Any) -> Level | None:
     plain = first.photometric.name in ("MINISBLACK", "RGB") or (
         first.photometric.name == "YCBCR" and first.compression == JPEG and first.planarconfig == 1
     )
+    if first.photometric.name == "YCBCR" and not plain and first.compression != 1:
+        raise Unreadable(f"is compressed by {first.compression.name}, which isn't read: make tiles of JPEG of it")
     if not plain or first.bitspersample < 8 or sum(page.samplesperpixel for page in pages) != channels:
         return None
     if first.imagedepth != 1 or getattr(series, "is_multifile", False):
