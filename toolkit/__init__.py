@@ -21,6 +21,7 @@ _HOMES = {
         "data.image_reading": "read_image",
         "data.labelled": "Labelled",
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
+        "data.places": "Places",
         "data.reading": "Npz image_array label_array mask_array",
         "data.run_lengths": "from_polygons from_run_lengths",
         "data.target_tables": "labels_in_names target_table",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.image_reading import read_image
     from toolkit.data.labelled import Labelled
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
+    from toolkit.data.places import Places
     from toolkit.data.reading import Npz, image_array, label_array, mask_array
     from toolkit.data.run_lengths import from_polygons, from_run_lengths
     from toolkit.data.target_tables import labels_in_names, target_table
