@@ -134,6 +134,11 @@ def test_jpeg_tiles_need_no_other_package(plain: bool, tmp_path: Path) -> None:
     jpeg_tiles(tmp_path / "slide.tif", plain)
     found = region(tmp_path / "slide.tif", (50, 60, 200, 300), (200, 300))
     assert np.abs(found.astype(int) - PICTURE[50:250, 60:360]).mean() < 2
+    for by in (2, 4, 7, 8, 16):
+        shape = 224 // by, 336 // by
+        expected = cv2.resize(PICTURE[64:288, 16:352], shape[::-1], interpolation=cv2.INTER_AREA)
+        found = region(tmp_path / "slide.tif", (64, 16, 224, 336), shape)
+        assert found.shape == expected.shape and np.abs(found.astype(int) - expected).mean() < 3
 
 
 def draw_pyramid(path: Path, within: bool) -> None:
@@ -165,9 +170,9 @@ def test_only_the_segments_that_are_touched_are_decoded_and_once(
     known = segments.decoded_segment
     monkeypatch.setattr(segments, "HELD", segments.Segments())
 
-    def noted(page: Any, data: bytes, at: int) -> np.ndarray:
+    def noted(page: Any, data: bytes, at: int, by: int) -> np.ndarray:
         decoded.append(at)
-        return known(page, data, at)
+        return known(page, data, at, by)
 
     monkeypatch.setattr(segments, "decoded_segment", noted)
     path, _ = files["deflate"]  # of 5 rows of 7 tiles

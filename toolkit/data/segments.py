@@ -43,30 +43,35 @@ class Segments:
 HELD = Segments()
 
 
-def segment(file: int, key: Any, page: Any, index: int) -> np.ndarray | None:
+def is_shrinkable(page: Any) -> bool:
+    """Can a page's segments be decoded at a half, a quarter, an eighth? JPEG can, in less time."""
+    return bool(page.compression == JPEG and page.bitspersample == 8 and page.samplesperpixel in (1, 3))
+
+
+def segment(file: int, key: Any, page: Any, index: int, by: int = 1) -> np.ndarray | None:
     """Segment `index` of a page of tifffile, (h, w, channels); None where a sparse file has none.
 
-    file: open to be read; key: names the file. Unreadable where it is cut short or damaged, or is compressed in a way
-    that needs another package.
+    file: open to be read; key: names the file; by: 2, 4 or 8 for one that is so much smaller, of a shrinkable page.
+    Unreadable where it is cut short or damaged, or is compressed in a way that needs another package.
     """
     at, size = page.dataoffsets[index], page.databytecounts[index]
     if not size:
         return None
-    held = HELD.get((key, at))
+    held = HELD.get((key, at, by))
     if held is None:
         data = os.pread(file, size, at)
         if len(data) < size:
             raise Unreadable("is cut short")
-        held = decoded_segment(page, data, index)
-        HELD.put((key, at), held)
+        held = decoded_segment(page, data, index, by)
+        HELD.put((key, at, by), held)
     return held
 
 
-def decoded_segment(page: Any, data: bytes, index: int) -> np.ndarray:
+def decoded_segment(page: Any, data: bytes, index: int, by: int = 1) -> np.ndarray:
     """As `segment`, of its bytes. JPEG is decoded here; of the rest what tifffile can't goes to Pillow."""
     try:
-        if page.compression == JPEG and page.bitspersample == 8 and page.samplesperpixel in (1, 3):
-            return _by_libjpeg(page, data)
+        if is_shrinkable(page):
+            return _by_libjpeg(page, data, by)
         try:
             return page.decode(data, index, jpegtables=page.jpegtables)[0][0]
         except (ValueError, ImportError) as error:
@@ -82,7 +87,7 @@ def decoded_segment(page: Any, data: bytes, index: int) -> np.ndarray:
     return found
 
 
-def _by_libjpeg(page: Any, data: bytes) -> np.ndarray:
+def _by_libjpeg(page: Any, data: bytes, by: int) -> np.ndarray:
     import simplejpeg
 
     if page.jpegtables is not None:
@@ -90,7 +95,9 @@ def _by_libjpeg(page: Any, data: bytes) -> np.ndarray:
     grey = page.samplesperpixel == 1 or page.planarconfig == 2
     if page.photometric.name == "RGB" and not grey and not page.is_jfif:
         data = data[:2] + ADOBE + data[2:]
-    return simplejpeg.decode_jpeg(data, "GRAY" if grey else "RGB")
+    tall, wide, *_ = simplejpeg.decode_jpeg_header(data)
+    least = {"min_height": -(-tall // by), "min_width": -(-wide // by)} if by > 1 else {}
+    return simplejpeg.decode_jpeg(data, "GRAY" if grey else "RGB", **least)
 
 
 def _by_pillow(page: Any, data: bytes, index: int) -> np.ndarray | None:
