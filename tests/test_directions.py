@@ -14,6 +14,7 @@ LAYERS = (
     "decisions",
     "sample_losses",
     "answers",
+    "formats",
     "competition search_space",
     "data augmentation pages screen",
     "networks predictions",
@@ -24,8 +25,9 @@ LAYERS = (
     "training blending",
     "tuning submission",
     "reporting",
-    "project pipeline",
-    "command_line audit folds train search ensemble submit report grade run __main__",
+    "needs project pipeline",
+    "recognition",
+    "command_line new audit folds train search ensemble submit report grade run __main__",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 

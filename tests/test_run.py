@@ -56,7 +56,7 @@ def test_a_number_overrules_and_none_turns_it_off(
 ) -> None:
     monkeypatch.setattr("toolkit.data.folds.MANY", 72)
     monkeypatch.setattr("toolkit.data.folds.MANY_GROUPS", 24)
-    monkeypatch.setattr("toolkit.training.budget.train_within", lambda *given, **more: pytest.fail("in time"))
+    monkeypatch.setattr("toolkit.pipeline.train_within", lambda *given, **more: pytest.fail("in time"))
     with pytest.raises(pytest.fail.Exception, match="in time"):
         started(tmp_path, *QUICK, "--holdout", option)
     assert project(tmp_path).labelled().held_out.sum() == share

@@ -1,16 +1,24 @@
 """What came of all steps in order, from raw files to a checked submission, and what is done before they are timed."""
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.data.labelled import Labelled
 from toolkit.outcome import MENDED, Outcome, Table, duration, interval, mended
 from toolkit.progress import Progress
+from toolkit.recipe import Recipe
 from toolkit.reporting.page import Report
 from toolkit.scoring.matched_to_test import open_match
 from toolkit.submission.build import Submission
 from toolkit.submission.clean_environment import clean_python
 from toolkit.submission.grading import Grade
+from toolkit.training.budget import train_within
+from toolkit.training.workers import places
+
+if TYPE_CHECKING:
+    from toolkit.project import Project
 
 SCORES = {
     "clean": "local score",
@@ -50,6 +58,31 @@ class Result(Outcome):
         if self.grade is not None:
             result["leaderboard"] = self.grade.score
         return result | {"seconds": self.seconds}
+
+
+def run(
+    project: "Project", recipes: Sequence[Recipe], budget: float, stress: str, split: Callable[[], Outcome]
+) -> Result:
+    """All steps of a project in order: the first recipe gets as many epochs as fit into `budget` seconds, what is left
+    goes to the next ones. split: makes the folds."""
+    started, show = time.time(), project.progress.show
+    places(project.device)
+    show(project.audit())
+    show(split())
+    labelled = project.labelled()
+    prepare(labelled, stress, project.progress)
+    how: Any = {"device": project.device, "progress": project.progress}
+    runs = train_within(labelled, recipes, budget, started, stress=stress, **how)
+    show(project.ensemble(runs, views=["none"]))
+    submission = project.submit()
+    show(submission)
+    grade = project.grade(submission.path) if project.practice else None
+    if grade is not None:
+        show(grade)
+    report = project.report()
+    show(report)
+    title = f"{project.workspace.name}: {project.competition.metric.name}"
+    return Result(title, submission, grade, report, time.time() - started, budget)
 
 
 def prepare(labelled: Labelled, stress: str, progress: Progress) -> None:

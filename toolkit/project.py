@@ -9,12 +9,12 @@
 What a step needs and isn't there yet is made first, with defaults, and a line says so.
 """
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit import needs
 from toolkit.disk import bytes_of
 from toolkit.errors import UserError
 from toolkit.outcome import ROUGH_GROUPS, seconds
@@ -105,17 +105,17 @@ class Project:
 
     def audit(self) -> "Audit":
         """Load and check the data, find what is wrong with them, propose the cleaning."""
-        raw = self._need_files()
+        raw = needs.files(self)
         from toolkit.auditing.audit import audit
 
         return audit(self.competition, self.workspace, raw, self.workers, self.progress)
 
     def explain(self, sample: int | str) -> "Explanation":
         """Why a sample, by its name or its row in the raw file, is in the cleaning list, as a picture."""
-        self._need_data()
+        needs.data(self)
         if not self.workspace.audit.exists():
-            self._audit_first()
-        raw = self._need_files()
+            needs.audit(self)
+        raw = needs.files(self)
         from toolkit.auditing.audit import explain
 
         return explain(self.competition, self.workspace, raw, str(sample), self.workers, self.progress)
@@ -131,24 +131,15 @@ class Project:
         split: `groups` keeps relatives in one fold, in `plain` those that the audit found may be divided; `auto`: as
         the audit concludes of the test images.
         """
-        self._need_data()
+        needs.data(self)
         from toolkit.auditing.split_check import split as make
 
         return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split)
 
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""
-        self._need_folds()
-        import numpy as np
-
-        from toolkit.data.dataset import check_files
-        from toolkit.data.image_rows import Undecoded
-        from toolkit.data.labelled import open_labelled
-
-        labelled = open_labelled(self.competition, self.workspace)
-        if isinstance(labelled.images, Undecoded):
-            check_files(self.workspace, self.progress)
-        groups = len(np.unique(labelled.group[labelled.inside]))
+        labelled = needs.labelled(self)
+        groups = len(set(labelled.group[labelled.inside]))
         if groups < ROUGH_GROUPS and not self._told_of_groups:
             self._told_of_groups = True
             self.progress.warn(
@@ -162,7 +153,9 @@ class Project:
 
         Fields are named as in `optimizer__lr=1e-3`, or by **{"optimizer.lr": 1e-3}.
         """
-        return self.choose_recipe(recipe, _assignments(fields))
+        from toolkit.recipe import assignments
+
+        return self.choose_recipe(recipe, assignments(fields))
 
     def choose_recipe(self, recipe: "Recipe | str | None", assignments: Sequence[str]) -> "Recipe":
         """As `recipe`, fields as on the command line: `optimizer.lr=1e-3`."""
@@ -224,6 +217,7 @@ class Project:
         until_no_gain: end after so many trials without a better one. Fields, as for `recipe`, or as on the command
         line in `assignments`, are given and not searched.
         """
+        from toolkit.recipe import assignments as written
         from toolkit.tuning.settings import SearchSettings
 
         settings = SearchSettings(
@@ -236,7 +230,7 @@ class Project:
             storage=storage,
             repeats=repeats,
             until_no_gain=until_no_gain,
-            fields=(*assignments, *_assignments(fields)),
+            fields=(*assignments, *written(fields)),
             seed=self.seed,
             device=self.device,
         )
@@ -264,7 +258,7 @@ class Project:
         """
         labelled = self.labelled()
         if runs is None:
-            self._need_runs(labelled)
+            needs.runs(self, labelled)
         from toolkit.blending.blend import blend
         from toolkit.blending.candidates import Limits
 
@@ -284,11 +278,11 @@ class Project:
         code on. known_answers: in a file, test images that are training images get these' labels.
         """
         if not self.practice and read_manifest(self.workspace.data) is None:
-            self._need_files()
+            needs.files(self)
         from toolkit.submission.build import build, check_options
 
         check_options(self.competition, half=half, known=known_answers)
-        blend = self._needed_blend(self.labelled())
+        blend = needs.blend(self, self.labelled())
         return build(
             blend,
             self.ledger,
@@ -344,7 +338,7 @@ class Project:
     def report(self) -> "Report":
         """Everything that is known, on one page."""
         labelled = self.labelled()
-        self._need_runs(labelled)
+        needs.runs(self, labelled)
         from toolkit.reporting.page import write_report
 
         return write_report(labelled, self.ledger, self.device, self.progress)
@@ -369,83 +363,14 @@ class Project:
         recipes = [replace(each, seed=self.seed) for each in self.competition.recipes.values()]
         if recipe is not None or fields:
             recipes = [self.recipe(recipe, **fields)]
-        self._need_files()
-        from toolkit.pipeline import Result, prepare
-        from toolkit.training.budget import train_within
-        from toolkit.training.workers import places
+        needs.files(self)
+        from toolkit.pipeline import run
 
-        started, show, budget = time.time(), self.progress.show, seconds(budget)
-        places(self.device)
-        show(self.audit())
-        show(self.folds(folds, repeats, holdout, split))
-        labelled = self.labelled()
-        prepare(labelled, stress, self.progress)
-        runs = train_within(labelled, recipes, budget, started, stress=stress, **self._how)
-        show(self.ensemble(runs, views=["none"]))
-        submission = self.submit()
-        show(submission)
-        grade = self.grade(submission.path) if self.practice else None
-        if grade is not None:
-            show(grade)
-        report = self.report()
-        show(report)
-        title = f"{self.workspace.name}: {self.competition.metric.name}"
-        return Result(title, submission, grade, report, time.time() - started, budget)
+        return run(self, recipes, seconds(budget), stress, lambda: self.folds(folds, repeats, holdout, split))
 
     @property
     def _how(self) -> dict[str, Any]:
         return {"device": self.device, "progress": self.progress}
-
-    def _need_files(self) -> Path:
-        """The folder of raw files; UserError where it is missing, before anything heavy is imported."""
-        raw = self.raw
-        if not raw.is_dir():
-            raise UserError(self.competition.without_files(raw))
-        return raw
-
-    def _need_data(self) -> None:
-        killed = self.workspace.evidence.exists() and not self.workspace.cleaning.exists()  # in the middle of an audit
-        if read_manifest(self.workspace.data) is None or killed:
-            self._audit_first()
-
-    def _audit_first(self) -> None:
-        self._need_files()
-        self.progress.say("the data are not audited yet: the audit comes first")
-        self.progress.show(self.audit())
-
-    def _need_folds(self) -> None:
-        self._need_data()
-        if not self.workspace.folds.exists():
-            self.progress.say("there are no folds yet: they are made with the defaults of `folds`")
-            self.progress.show(self.folds())
-
-    def _need_runs(self, labelled: "Labelled") -> None:
-        from toolkit.runs import current_runs
-
-        if not current_runs(labelled):
-            recipe = self.recipe()
-            how = f"{recipe.name} is trained, {recipe.schedule.epochs} epochs on each fold"
-            self.progress.say(f"there is no finished run yet: {how} (`train` can do less, or another)")
-            self.train(recipe)
-
-    def _needed_blend(self, labelled: "Labelled") -> "Blend":
-        from toolkit.blending.blend_folder import chosen_blend
-
-        blend = chosen_blend(labelled)
-        if blend is None:
-            self.progress.say("there is no blend yet: the finished runs are blended")
-            blend = self.ensemble()
-            self.progress.show(blend)
-        return blend
-
-
-def _assignments(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Fields as on the command line."""
-    return tuple(f"{name.replace('__', '.')}={_text(value)}" for name, value in fields.items())
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 open = Project  # as `toolkit.open`

@@ -22,7 +22,7 @@ from toolkit import (
     tiles,
     write_run_lengths,
 )
-from toolkit.data.run_lengths import run_lengths
+from toolkit.formats.run_lengths import run_lengths
 from toolkit.recipe import override
 
 SIDE = 64

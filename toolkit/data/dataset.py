@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from toolkit.data.cache import PICTURES, decode_all, folder_of
 from toolkit.data.file_list import TABLE, file_table, open_files
@@ -19,6 +20,7 @@ from toolkit.data.masks import Masks
 from toolkit.data.pictures import READ, hash_pictures
 from toolkit.data.places import Places, check_places
 from toolkit.data.raw_files import listed
+from toolkit.data.tables import check_table, table_arrays
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
 from toolkit.probabilities import chunks, read
@@ -82,7 +84,8 @@ class Samples:
     places, from 0. targets that are `Masks` (not `fitted`) are trained on at the task's size, scored and handed in at
     that of each picture. places, test_places: where samples lie in these, if they are tiles of them; there is then
     a mask and a test id a picture. skip_unreadable: images that can't be read are black, and training images among
-    them are neither trained on nor scored; otherwise they end the audit.
+    them are neither trained on nor scored; otherwise they end the audit. table, test_table: what is known beside the
+    images, a row a sample, numbers and categories, as `table_of` reads them; see `toolkit.data.tables`.
     """
 
     images: ImageFiles
@@ -92,6 +95,8 @@ class Samples:
     test_images: ImageFiles | None = None
     test_ids: np.ndarray | None = None
     skip_unreadable: bool = False
+    table: pd.DataFrame | None = None
+    test_table: pd.DataFrame | None = None
     places: Places | None = None
     test_places: Places | None = None
 
@@ -128,6 +133,7 @@ class Samples:
             np.empty((len(files["test_images"]), 0, 0, 0), files["test_images"].dtype),
             ids,
             self.images.named(folder),
+            **({} if self.table is None else table_arrays(self.table, self.test_table)),
         )
 
 
@@ -175,6 +181,7 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
             raise UserError(f"{where}: test_ids are of type {ids.dtype}, expected text or whole numbers")
         if len(np.unique(ids)) < len(ids):
             raise UserError(f"{where}: two test images have the same id; a submission must tell them apart")
+    check_table(dataset, task, where)
     if dataset.places is not None and dataset.sizes is not None:
         check_places(Places.of_stored(dataset.places, dataset.sizes), len(dataset.images), where, dataset.groups)
     check_targets(dataset.targets, task, where, dataset.ids)

@@ -12,7 +12,9 @@ from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
 from toolkit.data.native import Native
+from toolkit.data.placed import placed_tally
 from toolkit.data.places import Places
+from toolkit.data.tables import Column, columns_of
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
@@ -36,7 +38,8 @@ class Labelled:
     negative for samples in none. group: int64 (N,), equal for samples of one origin. native: masks at the size of the
     organisers' pictures, by which is scored what is shown; test_places: where test images lie in the pictures that are
     handed in, whose test_ids are then meant; None where samples are what they are. data_hash, folds_hash: of the
-    arrays and of the split that they were opened from.
+    arrays and of the split that they were opened from. table, test_table: float32 (N, K), (M, K), what is known
+    beside the images, and columns, K of them, what that is; None where nothing is.
     """
 
     competition: Competition
@@ -55,6 +58,9 @@ class Labelled:
     test_ids: np.ndarray
     names: np.ndarray
     obeyed: np.ndarray | None = None
+    table: np.ndarray | None = None
+    test_table: np.ndarray | None = None
+    columns: tuple[Column, ...] = ()
     native: Native | None = None
     test_places: Places | None = None
 
@@ -91,6 +97,14 @@ class Labelled:
     def may_look_at_test_images(self) -> bool:
         return self.competition.may_look_at(self.test_images)
 
+    def table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """What is known beside the images of some samples, float32 (n, K); None where nothing is."""
+        return None if self.table is None else self.table[rows]
+
+    def test_table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """The same of test images."""
+        return None if self.test_table is None else self.test_table[rows]
+
     def rows(self, fold: int) -> np.ndarray:
         """The samples that a fold validates, int64 (n,)."""
         return np.flatnonzero(self.fold == fold)
@@ -121,8 +135,13 @@ class Labelled:
         """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets.
 
         A row for each sample that is `inside`, in order. decisions: of each fold; None: fitted on the other folds.
+        Where pictures are scored as large as they are, a picture's counts stand in the row of its first sample.
         """
-        return tally(self, self.truth, stored, decisions)
+        if self.native is None:
+            return tally(self, self.truth, stored, decisions)
+        found = self.decisions(stored) if decisions is None else decisions
+        at = np.where(self.inside, np.arange(len(self.fold)), -1)
+        return placed_tally(self.competition, self.native, stored, at, [found[fold] for fold in self.fold])
 
     def confusions(self, stored: np.ndarray) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) of stored out-of-fold probabilities (N, C, ...), on the file's labels.
@@ -135,7 +154,7 @@ class Labelled:
 def tally(
     labelled: Labelled, targets: np.ndarray, stored: np.ndarray, decisions: Sequence[Decisions] | None = None
 ) -> Tally:
-    """As `Labelled.tally`, on other targets (N, ...) than the file's."""
+    """As `Labelled.tally`, of targets (N, ...) at the size of the task, the file's or others."""
     found = labelled.decisions(stored) if decisions is None else decisions
     return decided_tally(labelled.competition, targets, stored, [(labelled.rows(k), d) for k, d in enumerate(found)])
 
@@ -197,6 +216,9 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         folds_hash=folds_hash(table),
         test_ids=np.arange(tests) if dataset.test_ids is None else dataset.test_ids,
         names=dataset.called,
+        table=dataset.table,
+        test_table=dataset.test_table,
+        columns=columns_of(dataset.columns),
         native=native,
         test_places=test_places,
     )

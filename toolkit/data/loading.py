@@ -70,6 +70,8 @@ def load(
         check_dataset(dataset, competition.task, str(folder))
         _check_native(competition, dataset)
         _check_images(competition, data, dataset, str(folder))
+        if dataset.table is not None and competition.try_submission is not None:
+            raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
         _try_metric(competition, dataset.targets)
         _rehearse(competition, dataset)
         described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}

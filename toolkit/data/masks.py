@@ -14,8 +14,8 @@ from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_reading import check_whole, decoded
 from toolkit.data.regions import size_of
-from toolkit.data.run_lengths import By, from_run_lengths
 from toolkit.errors import UserError, listed
+from toolkit.formats.run_lengths import By, from_run_lengths
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation
 
 MaskTask = Segmentation | OverlappingMasks

@@ -23,9 +23,11 @@ from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.data.image_rows import picked
 from toolkit.data.labelled import Labelled
+from toolkit.data.placed import placed_tally
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
+from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import IDENTITY, predict_views
 from toolkit.outcome import Warned, interval
@@ -124,18 +126,21 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
     code = competition.try_submission is not None
     kind: Any = np.float32 if code else run.oof.dtype
 
-    def mean(images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> np.ndarray:
-        scored = competition.scored
-        parts = [predict_views(each, images, scored, place, precision, views, weights, gaps=True) for each in networks]
+    def mean(at: slice, images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> Any:
+        scored, table = competition.scored, labelled.table_of(rows[at])
+        parts = [
+            predict_views(each, images, scored, place, precision, views, weights, gaps=True, table=table)
+            for each in networks
+        ]
         return np.mean(parts, axis=0)
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(rows)):
             images = picked(run.images, rows[at])
             if code:
-                yield mean(images, "float32", choice.views, choice.weights)
+                yield mean(at, images, "float32", choice.views, choice.weights)
             else:
-                means = {view: mean(images, run.recipe.precision, [view], [1]) for view in choice.views}
+                means = {view: mean(at, images, run.recipe.precision, [view], [1]) for view in choice.views}
                 seen = {view: as_stored(part, kind) for view, part in means.items()}
                 yield from averaged(labelled, choice, seen)
 
@@ -161,7 +166,13 @@ def score_held_out(labelled: Labelled, stored: np.ndarray, decisions: Decisions 
     mends those of the hidden test set.
     """
     competition, rows = labelled.competition, np.flatnonzero(labelled.held_out)
-    counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    counted: Tally
+    if labelled.native is None:
+        counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    else:
+        at = np.full(len(labelled.fold), -1)
+        at[rows] = np.arange(len(rows))
+        counted = placed_tally(competition, labelled.native, stored, at, [decisions] * len(at))
     found = with_interval(counted, labelled.group[rows])
     return {**found, "samples": len(rows), **by_class(competition, counted)}
 

@@ -1,0 +1,79 @@
+"""What a step of a project needs: where it isn't there yet, it is made with defaults, and a line says so."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolkit.errors import UserError
+from toolkit.store import read_manifest
+
+if TYPE_CHECKING:
+    from toolkit.blending.blend_folder import Blend
+    from toolkit.data.labelled import Labelled
+    from toolkit.project import Project
+
+
+def files(project: "Project") -> Path:
+    """The folder of raw files; UserError where it is missing, before anything heavy is imported."""
+    raw = project.raw
+    if not raw.is_dir():
+        raise UserError(project.competition.without_files(raw))
+    return raw
+
+
+def data(project: "Project") -> None:
+    """Audited data."""
+    workspace = project.workspace
+    killed = workspace.evidence.exists() and not workspace.cleaning.exists()  # in the middle of an audit
+    if read_manifest(workspace.data) is None or killed:
+        audit(project)
+
+
+def audit(project: "Project") -> None:
+    """An audit of the data, whatever is there."""
+    files(project)
+    project.progress.say("the data are not audited yet: the audit comes first")
+    project.progress.show(project.audit())
+
+
+def folds(project: "Project") -> None:
+    """A split of audited data."""
+    data(project)
+    if not project.workspace.folds.exists():
+        project.progress.say("there are no folds yet: they are made with the defaults of `folds`")
+        project.progress.show(project.folds())
+
+
+def labelled(project: "Project") -> "Labelled":
+    """Audited data with their folds."""
+    folds(project)
+    from toolkit.data.dataset import check_files
+    from toolkit.data.image_rows import Undecoded
+    from toolkit.data.labelled import open_labelled
+
+    opened = open_labelled(project.competition, project.workspace)
+    if isinstance(opened.images, Undecoded):
+        check_files(project.workspace, project.progress)
+    return opened
+
+
+def runs(project: "Project", labelled: "Labelled") -> None:
+    """At least one finished run."""
+    from toolkit.runs import current_runs
+
+    if not current_runs(labelled):
+        recipe = project.recipe()
+        how = f"{recipe.name} is trained, {recipe.schedule.epochs} epochs on each fold"
+        project.progress.say(f"there is no finished run yet: {how} (`train` can do less, or another)")
+        project.train(recipe)
+
+
+def blend(project: "Project", labelled: "Labelled") -> "Blend":
+    """The blend that a submission follows."""
+    from toolkit.blending.blend_folder import chosen_blend
+
+    chosen = chosen_blend(labelled)
+    if chosen is None:
+        project.progress.say("there is no blend yet: the finished runs are blended")
+        chosen = project.ensemble()
+        project.progress.show(chosen)
+    return chosen
