@@ -1,11 +1,14 @@
 """Huge pictures: how fast tiles are found and cut, whether that is linear in tissue, and what memory it takes.
 
-    python -m benchmarks.slides [--json] [--only cut] [--side 20000] [--shares 10 20 40] [--tile 512]
+    python -m benchmarks.slides [--json] [--only cut path] [--side 20000] [--shares 10 20 40] [--tile 512]
 
 cut: of drawn slides of --side x --side (BigTIFF of JPEG tiles, levels at 1/4 and 1/16), each with so many hundredths
 of tissue, in a process of its own: seconds to say which tiles show something (with the levels, and `alone`: from the
 largest one), seconds to cut them into a cache by one process and hash them, MB/s of their pixels, how much of the
 tissue lies in them, and the peak of memory. linear: the most that seconds a tile differ between slides, as a ratio.
+path: two such slides with run lengths of what is sick, and a third to be handed in, through audit, folds, an epoch of
+a tiny network, ensemble and submit in one process: seconds of each, the IoU of what was handed in, and the peak of
+memory.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from tifffile import TiffFile, TiffWriter
 from benchmarks.memory import peak_memory
 from toolkit.data.cache import fill
 from toolkit.data.tiles import tiles
+from toolkit.formats.run_lengths import run_lengths
 
 STORED = 256  # the side of the file's own tiles
 COARSE = 64  # pixels of the slide to one of the fields that say where tissue is
@@ -157,7 +161,100 @@ def measure_cut(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return figures | {"cut_linear": max(each) / min(each)}
 
 
-MEASURES: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {"cut": measure_cut}
+COMPETITION = """
+from pathlib import Path
+import numpy as np
+from torch import nn
+from toolkit import (Augment, Competition, MeanIoU, Model, Optimizer, Recipe, Rules, Samples, Schedule, Segmentation,
+    from_scratch, image_folder, read_run_lengths, run_length_masks, tiles, write_run_lengths)
+
+TASK = Segmentation(("healthy", "sick"), ({tile}, {tile}, 3))
+
+def load(folder):
+    slides, tests = image_folder(folder / "train"), image_folder(folder / "test")
+    masks = run_length_masks(folder / "train.csv", slides.stems, TASK, slides)
+    made, test = (tiles(each, {tile}, overlap=0.25, at=0.5, blank=0.02) for each in (slides, tests))
+    return Samples(made.images, masks, groups=made.picture, places=made.places, test_images=test.images,
+        test_places=test.places)
+
+def build_model(recipe):
+    return from_scratch(nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU(), nn.Conv2d(8, 2, 1)), recipe.model, 3, 1)
+
+competition = Competition(
+    name="slides", task=TASK, metric=MeanIoU(), load=load, build_model=build_model, submission_suffix=".csv",
+    rules=Rules(unlabelled_test_images=False), symmetries="both",
+    recipes={{"tiny": Recipe(name="tiny", model=Model(name="tiny"), augment=Augment(flip="none"), batch_size=16,
+        optimizer=Optimizer(lr=1e-2), schedule=Schedule(epochs=1, ema=0.5))}},
+    write_submission=lambda prediction, path: write_run_lengths(path, prediction.ids, prediction.labels),
+    read_submission=lambda path, images, ids: read_run_lengths(path, ids, images),
+    folder=Path(__file__).parent,
+)
+"""
+SICK = 2
+
+
+def truth_of(drawn: Drawn) -> np.ndarray:
+    """bool (side, side), what is sick, made in bands."""
+    parts = [
+        drawn.truth(top, 0, min(1024, drawn.side - top), drawn.side) == SICK for top in range(0, drawn.side, 1024)
+    ]
+    return np.concatenate(parts)
+
+
+def go_through(folder: Path, side: int) -> dict[str, Any]:
+    """Every step in this process."""
+    import torch
+
+    from toolkit import Project, load_competition, read_run_lengths
+    from toolkit.progress import SILENT
+
+    torch.set_num_threads(1)
+    competition = load_competition(folder / "competitions" / "slides")
+    places = {"workspace": folder / "workspace", "submissions": folder / "submissions", "data": folder / "raw"}
+    project, times = Project(competition, progress=SILENT, workers=0, **places), {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        begun = time.perf_counter()
+        found = work()
+        times[f"path_{name}_s"] = time.perf_counter() - begun
+        return found
+
+    timed("audit", project.audit)
+    timed("folds", lambda: project.folds(2))
+    run = timed("train", lambda: project.train("tiny", stress="none"))
+    timed("ensemble", project.ensemble)
+    handed_in = timed("submit", project.submit)
+    peak = peak_memory() / 2**30
+    found = read_run_lengths(handed_in.path, ["c"], np.array([[side, side]]))[0] == 1
+    true = truth_of(Drawn(side, 0.2, 2))
+    iou = float((found & true).sum() / (found | true).sum())
+    tiles_cut = len(project.labelled().images)
+    return (
+        {"path_tiles": tiles_cut}
+        | times
+        | {"path_clean": run.metrics["clean"]["score"], "path_iou_of_sick": iou, "path_peak_gib": peak}
+    )
+
+
+def measure_path(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    place = folder / "competitions" / "slides"
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text(COMPETITION.format(tile=options.tile))
+    runs = []
+    for number, name in enumerate("abc"):
+        path = folder / "raw" / ("test" if name == "c" else "train") / f"{name}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn = Drawn(options.side, 0.2, number)
+        draw(path, drawn)
+        if name != "c":
+            runs.append(f"{name},{run_lengths(truth_of(drawn))}")
+    (folder / "raw" / "train.csv").write_text("\n".join(["id,rle", *runs]))
+    command = [sys.executable, "-m", "benchmarks.slides", "--through", str(folder), "--side", str(options.side)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return found
+
+
+MEASURES: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {"cut": measure_cut, "path": measure_path}
 
 
 def main() -> None:
@@ -169,10 +266,14 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--shares", type=float, nargs="+", default=[10, 20, 40], help="hundredths of tissue")
     parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--through", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.alone:
         print(json.dumps(measure_one(Path(options.alone[0]), float(options.alone[1]), options.side, options.tile)))
+        return
+    if options.through:
+        print(json.dumps(go_through(options.through, options.side)))
         return
     figures: dict[str, Any] = {"side": options.side, "tile": options.tile}
     for name in options.only:

@@ -1,5 +1,6 @@
 """Slides larger than the network's images, cut into tiles, through every command to run lengths at their own size."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -18,6 +19,11 @@ pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 def project(tmp_path: Path) -> Project:
     places = {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
     return Project(slides.competition, practice=True, progress=SILENT, workers=0, **places)
+
+
+def test_the_example_of_the_guide_is_the_one_that_is_tried() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "data.md").read_text()
+    assert inspect.getsource(slides.load) in guide
 
 
 def iou(found: np.ndarray, true: np.ndarray) -> float:
