@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from toolkit.errors import UserError
 
 SAME = 1.01  # a level of a pyramid that is so little smaller than what is wanted is large enough
 Box = tuple[int, int, int, int]  # top, left, height, width
-WHOLE = Lock()  # one thread decodes a picture that is read as a whole, others wait for it
+WHOLE = RLock()  # of pictures that are read as a whole one is held at a time: others wait
 
 
 @dataclass(frozen=True, eq=False)
