@@ -331,9 +331,10 @@ class Project:
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give --truth FILE, or --practice for practice data")
         truth = truth or practice_truth(self.workspace)
-        ids = open_dataset(self.workspace.data).test_ids if read_manifest(self.workspace.data) else None
+        data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
+        ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
         submission = submission or self.ledger.file(self.ledger.find())
-        return grade(self.competition, Path(submission), Path(truth), ids)
+        return grade(self.competition, Path(submission), Path(truth), ids, sizes)
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""

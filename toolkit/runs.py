@@ -11,7 +11,7 @@ from toolkit.data.dataset import open_decoded
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
-from toolkit.outcome import MENDED, Table, duration, html, interval, mended, number
+from toolkit.outcome import MENDED, RESIZED, Table, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
@@ -261,7 +261,7 @@ class Run(Predictions):
         metrics, metric = self.metrics, self.labelled.competition.metric.name
         scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
         clean = metrics["clean"]
-        scores[1:1] = [[MENDED, text] for text in mended(clean)]
+        scores[1:1] = [[MENDED, text] for text in mended(clean)] + [[RESIZED, text] for text in resized(clean)]
         ends, known = clean["by_class_interval"], clean["by_class"].items()
         of_class = [[name, "-" if score is None else number(score), _ends(ends[name])] for name, score in known]
         tables = [Table(self.name + self.beside, ["", metric], scores)]

@@ -136,10 +136,10 @@ def test_a_picture_is_counted_once_in_the_row_of_its_first_sample(
         alone = of.metric.tally(of.task, native[at][None], mask[None], of.scored)
         assert np.allclose(alone.counts, made.counts[[row]])  # type: ignore[attr-defined]
     # a sample that nothing is predicted of hides what it alone shows
-    at = np.array([0, 1, 2, 3, 4, -1])
-    part = placed.placed_tally(of, native, stored, at, decisions)
+    places = np.array([0, 1, 2, 3, 4, -1])
+    part = placed.placed_tally(of, native, stored, places, decisions)
     assert len(part) == 5
     hidden = truth.copy()
     hidden[starts_of(sizes)[1] :].reshape(24, 24)[16:, 16:] = IGNORED
-    same = placed.placed_tally(of, replace(native, pixels=hidden), stored[:5], at, decisions)
+    same = placed.placed_tally(of, replace(native, pixels=hidden), stored[:5], places, decisions)
     assert (part.counts == same.counts).all()

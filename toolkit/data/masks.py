@@ -1,7 +1,7 @@
 """Masks that lie in files or tables: read one at a time, each as large as its image, in the form of the task."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from toolkit.data.image_reading import check_whole, decoded
 from toolkit.data.regions import size_of
 from toolkit.errors import UserError, listed
 from toolkit.formats.run_lengths import By, from_run_lengths
-from toolkit.task import IGNORED, OverlappingMasks, Segmentation
+from toolkit.task import IGNORED, OverlappingMasks, Segmentation, Task
 
 MaskTask = Segmentation | OverlappingMasks
 SHOWN = 10  # masks that can't be read, in one message
@@ -39,6 +39,9 @@ class Masks:
 
     def __getitem__(self, row: int) -> np.ndarray:
         return self.read(range(self.number)[row])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(self.read, range(self.number))
 
     def fitted(self, shape: Sequence[int], fit: Fit = "letterbox") -> np.ndarray:
         """uint8 (N, H, W), brought to a shape (H, W, …) as the images are, by nearest pixels; IGNORED beside them.
@@ -93,7 +96,7 @@ def mask_files(paths: Sequence[Path], task: MaskTask, values: Mapping[Any, int] 
             if (pixels != pixels[..., :1]).any():
                 raise UserError(f"{paths[row]} has colours: say which is which class, values={{(255, 0, 0): 1, …}}")
             pixels = pixels[..., 0]
-        return _mapped(pixels, values or {}, _most(task), paths[row])
+        return _mapped(pixels, values or {}, most_of(task), paths[row])
 
     return Masks(len(paths), read)
 
@@ -198,8 +201,9 @@ def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
         raise UserError(f"{path} {error}") from None
 
 
-def _most(task: MaskTask) -> int:
-    return 2 ** len(task.labels) - 1 if isinstance(task, OverlappingMasks) else len(task.classes) - 1
+def most_of(task: Task) -> int:
+    """The largest value that a mask of the task has, but for IGNORED."""
+    return 2 ** len(task.classes) - 1 if isinstance(task, OverlappingMasks) else len(task.classes) - 1
 
 
 def _mapped(pixels: np.ndarray, values: Mapping[Any, int], most: int, path: Path) -> np.ndarray:

@@ -22,7 +22,7 @@ from toolkit.decisions.decide import PLAIN, Decisions, as_targets
 from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.tally import Counts
 from toolkit.probabilities import probabilities, read
-from toolkit.task import IGNORED, OverlappingMasks
+from toolkit.task import OverlappingMasks
 
 BAND = 1 << 21  # pixels of a picture at a time
 FAINT = 1e-3  # weight of a tile's outermost pixels beside that of its middle, which is 1
@@ -173,22 +173,9 @@ def _counts(
     known, unknown = rows[at[rows] >= 0], rows[at[rows] < 0]
     size = int(places.sizes[picture, 0]), int(places.sizes[picture, 1])
     mask = placed_mask(competition, stored, at[known].tolist(), places.boxes[known], size, decisions[int(known[0])])
-    step = max(1, BAND // max(size[1], 1))
-
-    def parts() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for first in range(0, size[0], step):
-            end = min(first + step, size[0])
-            truth = native.rows(picture, first, end)
-            if len(unknown):
-                hidden = np.zeros(truth.shape, bool)
-                for shown, some in ((True, unknown), (False, known)):
-                    for top, left, tall, wide in places.boxes[some].tolist():
-                        hidden[max(top - first, 0) : max(top + tall - first, 0), max(left, 0) : left + wide] = shown
-                truth[hidden] = IGNORED
-            yield truth[None], mask[None, first:end]
-
+    hidden, shown = (places.boxes[some].tolist() for some in (unknown, known))
     assert isinstance(metric, CountedMetric)
-    return metric.counts_in_parts(competition.task, parts())
+    return metric.counts_in_parts(competition.task, native.beside(picture, mask, hidden, shown))
 
 
 def placed_prediction(
