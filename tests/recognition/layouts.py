@@ -61,7 +61,9 @@ def one_hot(folder: Path) -> None:
         *((f"Train_{at}", *(int(at % 3 == place) for place in range(3))) for at in range(TRAIN)),
     )
     table(folder / "test.csv", ("image_id",), *((f"Test_{at}",) for at in range(TEST)))
-    table(folder / "sample_submission.csv", ("image_id", *names), *((f"Test_{at}", *[1 / 3] * 3) for at in range(TEST)))
+    table(
+        folder / "sample_submission.csv", ("image_id", *names), *((f"Test_{at}", *[1 / 3] * 3) for at in range(TEST))
+    )
     for at in range(TRAIN):
         picture(folder / "images" / f"Train_{at}.jpg", at % 3)
     for at in range(TEST):
@@ -155,7 +157,9 @@ def pixel_columns(folder: Path) -> None:
 
 def one_table_with_a_split(folder: Path) -> None:
     """Semicolons, paths with folders, a column that says which rows are for what, labels by name, no sample."""
-    rows = [(f"img/{at}.png", ("train", "val", "test")[0 if at < 30 else at % 3], "ab"[at % 2] * 3) for at in range(48)]
+    rows = [
+        (f"img/{at}.png", ("train", "val", "test")[0 if at < 30 else at % 3], "ab"[at % 2] * 3) for at in range(48)
+    ]
     table(folder / "all.csv", ("file", "split", "label"), *rows, separator=";")
     for name, _, label in rows:
         picture(folder / name, float(label == "bbb"))

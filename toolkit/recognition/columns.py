@@ -1,4 +1,4 @@
-"""Which columns of the training table say what: images' names, targets, groups, splits; and the form of the targets."""
+"""Which columns of the training table say what: images' names, targets and their form, groups, splits."""
 
 import re
 from collections.abc import Sequence
@@ -140,7 +140,7 @@ def _form(
     found = [cells(folder, sheet, column) for column in columns]
     if len(columns) > 1:
         if all(map(_is_yes_no, found)):
-            total = sum(part.map(_number).to_numpy() for part in found)
+            total = np.sum([part.map(_number).to_numpy() for part in found], axis=0)
             if (total == 1).all():
                 return Read("one_hot", columns, columns, f"{why}; in each row one of them is 1", sure)
             return Read("labels", columns, columns, f"{why}; 0 and 1, several in a row", sure)

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 Sure = Literal["sure", "likely", "guess"]
-# classes: the name or number of one of several. one_hot: a column a class, one of which is 1. labels: a column a label.
-# list: labels in one cell. grades, numbers, heads: as the tasks. masks: pictures. runs: run lengths
+# classes: one of several, in a column. one_hot: a column a class, one of which is 1. labels: a column a label. list:
+# labels in one cell. grades, numbers, heads: as the tasks. masks: pictures. runs: run lengths
 Form = Literal["classes", "one_hot", "labels", "list", "grades", "numbers", "heads", "masks", "runs"]
+
+Cells = Literal["labels", "values", "lists", "runs", "blank"]
+Ids = Literal["names", "stems", "count", "rows", "other"]
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ class Sample:
     path: str
     columns: tuple[str, ...]
     rows: int
-    cells: Literal["labels", "values", "lists", "runs", "blank"]
-    ids: Literal["names", "stems", "count", "rows", "other"]
+    cells: Cells
+    ids: Ids
     first: int = 0  # of ids that are counted
     longest: int = 1  # of lists
     alike: bool = False  # is each cell the same?

@@ -34,7 +34,12 @@ class New(Outcome):
         look = [f"line {at} is a guess: {lines[at - 1].partition('# CHOOSE: ')[2]}" for at in marked]
         run = f"python -m toolkit.run {self.folder} --data {data}"
         title = f"what {data} holds"
-        return [Table(title, ("what", "found and why", "sure"), rows), f"wrote {file}", *look, f"next: {run}"]
+        return [
+            Table(title, ("what", "found and why", "sure"), rows, text=True),
+            f"wrote {file}",
+            *look,
+            f"next: {run}",
+        ]
 
     def as_json(self) -> dict[str, Any]:
         proposal = self.proposal

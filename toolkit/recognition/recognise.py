@@ -59,10 +59,8 @@ def _of_files(seen: Seen) -> Found:
     table = _training_table(seen, train, sample)
     found = Found(seen.folder, (), sample=sample)
     if table:
-        found = _of_table(seen, found, train, test, *table)
-    else:
-        found = _of_places(seen, found, train, test, paired)
-    return found
+        return _of_table(seen, found, train, test, *table)
+    return _of_places(seen, found, train, test, paired)
 
 
 def _masks(seen: Seen) -> masks.Paired | None:
@@ -93,7 +91,7 @@ def _train_and_test(seen: Seen) -> tuple[Place | None, Place | None]:
     if train is None:
         return None, None
     for role in ("other", "validation"):
-        left = found.get(role)  # type: ignore[call-overload]
+        left = found.get(role)
         if left is not None and left is not train:
             where = f"{left.number:,} images in {left.path or '.'}"
             facts.append(

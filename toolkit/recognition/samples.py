@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.recognition.columns import RUNS
-from toolkit.recognition.found import Fact, Sample, Sheet
+from toolkit.recognition.found import Cells, Fact, Ids, Sample, Sheet
 from toolkit.recognition.listing import Listing, stem, words
 from toolkit.recognition.sheets import cells, rows_of
 
@@ -41,7 +41,7 @@ def sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample | None
     kind, first = _ids(ids.tolist(), tests)
     behind = cells(folder, sheet, sheet.columns[-1])
     filled = [cell for cell in behind.head(2000).tolist() if cell.strip()]
-    looks = "blank"
+    looks: Cells = "blank"
     if filled and all(map(_is_number, filled)) and len(sheet.columns) > 2:
         looks = "values"
     elif filled and all(map(_is_number, filled)):
@@ -53,19 +53,19 @@ def sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample | None
     longest = max((len(cell.split()) for cell in filled), default=1)
     return Sample(
         sheet.path, sheet.columns, rows_of(folder, sheet), looks, kind, first, longest, len(set(filled)) == 1
-    )  # type: ignore[arg-type]
+    )
 
 
-def _ids(ids: list[str], tests: Sequence[str]) -> tuple[str, int]:
+def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
     """How a sample's ids come from the test images' files."""
     names, stems = {path.rpartition("/")[2] for path in tests}, {stem(path) for path in tests}
     some = ids[:1000]
-    for kind, known in (("names", names), ("stems", stems)):
+    ways: tuple[tuple[Ids, set[str]], ...] = (("names", names), ("stems", stems))
+    for kind, known in ways:
         if known and sum(one in known for one in some) > 0.5 * len(some):
             return kind, 0
-    if known_rows := sum(one.rpartition("_")[0] in names | stems for one in some):
-        if known_rows > 0.5 * len(some):
-            return "rows", 0
+    if sum(one.rpartition("_")[0] in names | stems for one in some) > 0.5 * len(some):
+        return "rows", 0
     if ids[0] in ("0", "1") and ids == [str(at + int(ids[0])) for at in range(len(ids))]:
         return "count", int(ids[0])
     return "other", 0

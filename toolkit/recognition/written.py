@@ -21,7 +21,7 @@ def written(proposal: Proposal) -> str:
     metric = proposal.metric.expression
     text.use(metric.partition("(")[0])
     doubt = (
-        "" if proposal.sure == "sure" else f"  # CHOOSE: {proposal.why}; the organisers' page says by what they score"
+        "" if proposal.sure == "sure" else f"  # CHOOSE: {proposal.sure}, as of {proposal.why}; the organisers say it"
     )
     body = [
         "FOLDER = Path(__file__).parent",
