@@ -176,7 +176,7 @@ def measure_training(options: argparse.Namespace, folder: Path) -> dict[str, Any
         bare = bare_loop(case, settings, options.steps)
         ours.append(our_fit(case, settings))
         ratios.append(ours[-1] / bare)
-    made = batches.Batches(opened, job.train_rows, job.recipe, 0, DEVICE, (0, 1))
+    made = batches.Batches(opened, job.train_rows, job.recipe, 0, DEVICE, (0, 1), rgb=case.competition.rgb)
     begun = time.perf_counter()
     for step in range(made.steps):
         made[0, step]

@@ -14,6 +14,7 @@ LAYERS = (
     "decisions",
     "sample_losses",
     "answers",
+    "formats",
     "competition search_space",
     "data augmentation pages screen",
     "networks predictions",

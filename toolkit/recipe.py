@@ -146,6 +146,14 @@ class Pseudo:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Table:
+    """What a network makes of the table beside the images, where the data have one."""
+
+    width: Annotated[int, Field(ge=0, le=4096)] = 32  # numbers beside the backbone's features; 0: it isn't looked at
+    dropout: Share = 0.1  # within what makes them
+
+
+@dataclass(frozen=True, config=STRICT)
 class Chosen:
     """Which search a recipe comes from: its scores on these samples were looked at among those of so many trials."""
 
@@ -168,6 +176,7 @@ class Recipe:
     schedule: Schedule = Schedule()
     pseudo: Pseudo = Pseudo()
     images: Images = Images()
+    table: Table = Table()
     batch_size: Annotated[int, Field(ge=2)] = 32
     sampling: Share = 0.0  # rows are drawn by frequency ** -sampling of their class, masks by their rarest class
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the fastest, measured
@@ -182,12 +191,14 @@ class Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """All fields, but for `chosen` where no search chose it, and `images` where they are as the task has them."""
+    """All fields, but for `chosen` where no search chose it, and `images` and `table` where they are as usual."""
     values = asdict(recipe)
     if recipe.chosen is None:
         del values["chosen"]
     if recipe.images == Images():
         del values["images"]
+    if recipe.table == Table():
+        del values["table"]
     return values
 
 

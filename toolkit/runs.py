@@ -247,7 +247,8 @@ class Run(Predictions):
         """The trained network of a fold, ready to predict."""
         from toolkit.networks.network import load_network
 
-        return load_network(self.labelled.competition, self.recipe, self.weights_of(fold), device)
+        labelled = self.labelled
+        return load_network(labelled.competition, self.recipe, self.weights_of(fold), device, labelled.columns)
 
     def networks(self, device: "torch.device") -> "list[nn.Module]":
         """Those of all folds."""

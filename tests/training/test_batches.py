@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import RGB
 from tests.tiny import FIRST
 from toolkit import Dataset, Recipe, UserError, override
 from toolkit.training.batches import Batches, sampling_chances
@@ -29,7 +30,7 @@ def make_batches(dataset: Dataset) -> MakeBatches:
     def make(*overrides: str, fold: int = 0, data: Dataset = dataset, rows: np.ndarray | None = None) -> Batches:
         chosen = np.arange(len(data.images)) if rows is None else rows
         recipe: Recipe = override(FIRST, overrides)
-        return Batches(data, chosen, recipe, fold, CPU, range(int(data.targets.max()) + 1))
+        return Batches(data, chosen, recipe, fold, CPU, range(int(data.targets.max()) + 1), rgb=RGB)
 
     return make
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import RGB
 from tests.tiny import FIRST, build_model, load, practice, prepare, train
 from tests.training import same
 from toolkit import Dataset, Network, Recipe, override
@@ -47,7 +48,7 @@ def of(
     data: str = "data",
 ) -> Features:
     source = images_source(data, "images", recipe, images)
-    return frozen_features(network, images, source, recipe, settings, CPU, folder)
+    return frozen_features(network, images, source, recipe, settings, CPU, folder, RGB)
 
 
 def test_plain_features_are_the_output_the_others_of_augmented_images(

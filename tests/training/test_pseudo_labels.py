@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.conftest import RGB
 from tests.tiny import FIRST, competition, looking, make_job, prepare, train
 from tests.training import same
 from toolkit import Project, Pseudo, UserError, override, predict
@@ -43,7 +44,7 @@ def make_teacher(tmp_path: Path) -> MakeTeacher:
         targets = np.zeros(images.shape[:3] if masks else len(images), np.uint8 if masks else np.int64)
         dataset = Dataset(images, targets, rows, rows, images)
         recipe = override(FIRST, ["pseudo.confidence=0", "augment.mixup=0", "augment.cutmix=0", *overrides])
-        return Teacher(dataset, tmp_path / "taught.npy", recipe, fold, CPU)
+        return Teacher(dataset, tmp_path / "taught.npy", recipe, fold, CPU, RGB)
 
     return make
 

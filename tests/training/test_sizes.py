@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.conftest import RGB
 from tests.small import spots
 from tests.tiny import FIRST, TASK, in_files, prepare
 from tests.training import same
@@ -189,7 +190,7 @@ def test_masks_grow_with_their_images() -> None:
     masks = np.random.default_rng(0).integers(0, 3, (4, 8, 8)).astype(np.uint8)
     images = np.repeat(masks[..., None] * 80, 3, 3).repeat(3, 1).repeat(3, 2)  # three times as large
     recipe = override(FIRST, ["batch_size=4", "images.grow=0.5", "schedule.epochs=2", "augment.flip=both"])
-    batches = Batches(Dataset(images, masks, rows, rows, images[:0]), rows, recipe, 0, CPU, range(3))
+    batches = Batches(Dataset(images, masks, rows, rows, images[:0]), rows, recipe, 0, CPU, range(3), rgb=RGB)
     shapes = []
     for epoch in range(2):
         seen, targets = batches[epoch, 0]

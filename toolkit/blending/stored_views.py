@@ -82,7 +82,8 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
             part = np.zeros((at.stop - at.start, *like.shape[1:]), np.float32)
             for k in np.unique(fold[at][fold[at] >= 0]):
                 rows = np.flatnonzero(fold[at] == k)
-                part[rows] = predict(k, picked(run.images, at.start + rows), view)
+                places = at.start + rows
+                part[rows] = predict(k, picked(run.images, places), view, labelled.table_of(places))
             yield part
 
     for name in missing:
@@ -102,20 +103,22 @@ def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
 
     def means(view: str) -> Iterator[np.ndarray]:
         for at in chunks(len(images)):
-            yield np.mean([predict(number, picked(images, at), view) for number in range(run.labelled.folds)], axis=0)
+            seen, table = picked(images, at), run.labelled.test_table_of(at)
+            yield np.mean([predict(number, seen, view, table) for number in range(run.labelled.folds)], axis=0)
 
     for view in missing:
         shape = run.labelled.probability_shape(len(images))
         _written(_through(run, view).test_path, means(view), shape, run.oof.dtype)
 
 
-def _predictor(run: Run, device: str) -> Callable[[int, np.ndarray, str], np.ndarray]:
-    """(fold, images, view) -> probabilities of that fold's network."""
+def _predictor(run: Run, device: str) -> Callable[[int, np.ndarray, str, np.ndarray | None], np.ndarray]:
+    """(fold, images, view, table) -> probabilities of that fold's network."""
     place, scored = resolve_device(device), run.labelled.competition.scored
     networks = run.networks(place)
 
-    def predict(number: int, images: np.ndarray, view: str) -> np.ndarray:
-        return predict_views(networks[number], images, scored, place, run.recipe.precision, [view], gaps=True)
+    def predict(number: int, images: np.ndarray, view: str, table: np.ndarray | None) -> np.ndarray:
+        network, precision = networks[number], run.recipe.precision
+        return predict_views(network, images, scored, place, precision, [view], gaps=True, table=table)
 
     return predict
 

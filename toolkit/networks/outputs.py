@@ -10,8 +10,10 @@ from torch import nn
 
 from toolkit.competition import Competition
 from toolkit.data.sizes import image_shape
+from toolkit.data.tables import Column
 from toolkit.errors import UserError, said_by
 from toolkit.networks.growth import sides
+from toolkit.networks.table import join_table, nothing_known
 from toolkit.recipe import Recipe
 from toolkit.task import Numbers, Output, Task
 
@@ -55,9 +57,10 @@ class Scale(nn.Module):
 Scale.__module__ = "toolkit"  # as Network's
 
 
-def build_network(competition: Competition, recipe: Recipe) -> Any:
+def build_network(competition: Competition, recipe: Recipe, columns: Sequence[Column] = ()) -> Any:
     """The competition's network, which from then on knows what its channels mean, `outputs`, and the `mask_size`
-    (height, width) at which they are stored and scored, whatever that of its images.
+    (height, width) at which they are stored and scored, whatever that of its images. columns: of the table beside
+    these, which it takes too unless the recipe leaves it aside.
     """
     try:
         network: Any = competition.build_model(recipe)
@@ -77,6 +80,8 @@ def build_network(competition: Competition, recipe: Recipe) -> Any:
         if bounded and (task.low is None or task.high is None):
             raise UserError("loss bce of numbers needs a lowest and a highest one: Numbers(…, low=…, high=…)")
         network.scale = Scale(len(task.targets), task.low, task.high, bounded)
+    if columns and recipe.table.width:
+        join_table(network, columns, recipe.table)
     return network
 
 
@@ -95,7 +100,8 @@ def _check_channels(network: nn.Module, shape: tuple[int, int, int], task: Task,
     training = network.training
     try:
         with torch.no_grad():
-            found = network.eval()(torch.zeros((1, channels, height, width), device=device)).shape[1:]
+            black = torch.zeros((1, channels, height, width), device=device)
+            found = network.eval()(*nothing_known(network, black)).shape[1:]
     except (AssertionError, RuntimeError, ValueError) as error:
         mend = "build_model must make it for TASK.image_shape"
         if (height, width) != task.image_shape[:2]:

@@ -35,8 +35,8 @@ def predict_out_of_fold(
     """Places `at` in `rows` and the probabilities float32 (n, C, ...) there, each by the network of its own fold.
 
     rows: of the data, any of them any number of times, all in a fold. alter(at): images (n, H, W, C) in place of those
-    of rows[at]; BATCH of them, fewer of large ones, are asked for at a time, fold by fold, in the order of `rows`.
-    networks: of the folds, where they are loaded already.
+    of rows[at], beside which a table stays as it is; BATCH of them, fewer of large ones, are asked for at a time, fold
+    by fold, in the order of `rows`. networks: of the folds, where they are loaded already.
     """
     fold, scored = run.labelled.fold[rows], run.labelled.competition.scored
     together = at_once(run.images, BATCH)
@@ -45,7 +45,8 @@ def predict_out_of_fold(
         own = np.flatnonzero(fold == k)
         for start in range(0, len(own), together):
             at = own[start : start + together]
-            yield at, predict(network, alter(at), scored, device, run.recipe.precision)
+            table = run.labelled.table_of(rows[at])
+            yield at, predict(network, alter(at), scored, device, run.recipe.precision, table=table)
 
 
 def score(labelled: Labelled, stored: np.ndarray, decisions: Sequence[Decisions] | None = None) -> dict[str, Any]:

@@ -124,18 +124,21 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
     code = competition.try_submission is not None
     kind: Any = np.float32 if code else run.oof.dtype
 
-    def mean(images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> np.ndarray:
-        scored = competition.scored
-        parts = [predict_views(each, images, scored, place, precision, views, weights, gaps=True) for each in networks]
+    def mean(at: slice, images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> Any:
+        scored, table = competition.scored, labelled.table_of(rows[at])
+        parts = [
+            predict_views(each, images, scored, place, precision, views, weights, gaps=True, table=table)
+            for each in networks
+        ]
         return np.mean(parts, axis=0)
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(rows)):
             images = picked(run.images, rows[at])
             if code:
-                yield mean(images, "float32", choice.views, choice.weights)
+                yield mean(at, images, "float32", choice.views, choice.weights)
             else:
-                means = {view: mean(images, run.recipe.precision, [view], [1]) for view in choice.views}
+                means = {view: mean(at, images, run.recipe.precision, [view], [1]) for view in choice.views}
                 seen = {view: as_stored(part, kind) for view, part in means.items()}
                 yield from averaged(labelled, choice, seen)
 

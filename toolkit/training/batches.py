@@ -48,7 +48,8 @@ class Batches:
         scored: Sequence[int],
         memory_format: torch.memory_format = torch.channels_last,
         task: Task | None = None,
-        rgb: Rgb = (),
+        *,
+        rgb: Rgb,
     ) -> None:
         self.rows, self.recipe, self.fold, self.device, self.memory_format = rows, recipe, fold, device, memory_format
         self.rgb = rgb

@@ -91,6 +91,7 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
         return float(np.mean(took[1:]))
 
     images = training.dataset.images[job.valid_rows[:BATCH]]
+    table = None if training.dataset.table is None else training.dataset.table[job.valid_rows[:BATCH]]
     whole, head = 0.0, None
     if schedule.freeze and training.keeps_features:
         with torch.no_grad():
@@ -107,7 +108,7 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
         whole = seconds(lambda step: made.batch(0, step, whole=True), False)
     for _ in range(2):  # the first warms up
         begun = time.time()
-        predict(training.model, images, training.competition.scored, device, job.recipe.precision)
+        predict(training.model, images, training.competition.scored, device, job.recipe.precision, table=table)
     return Speed(whole, (time.time() - begun) / len(images), head)
 
 

@@ -51,7 +51,7 @@ def frozen_features(
     settings: Settings,
     device: torch.device,
     folder: Path,
-    rgb: Rgb = (),
+    rgb: Rgb,
 ) -> Features:
     """What a head is trained on, of images (N, H, W, C); source: see `plain_features`; rgb: of the augmentation."""
     alone = replace(recipe.augment, mixup=0.0, cutmix=0.0, copy_paste=0.0)

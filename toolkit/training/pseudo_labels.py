@@ -16,6 +16,7 @@ from toolkit.augmentation.batch import augment_batch
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
+from toolkit.data.tables import columns_of
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
@@ -32,12 +33,15 @@ OUTSIDE = IGNORED  # places begin above it
 @dataclass(frozen=True)
 class Taught:
     """images (B, C, H, W); probabilities, or other values, float32 (B, channels, ...); weight float32 (B, ...), where
-    it is not one of several classes (B, channels, ...), 0: not learnt from.
+    it is not one of several classes (B, channels, ...), 0: not learnt from. table: float32 (B, K), what is known
+    beside the images, None where nothing is, yet to be mixed as these were; share: by which.
     """
 
     images: torch.Tensor
     probabilities: torch.Tensor
     weight: torch.Tensor
+    table: torch.Tensor | None = None
+    share: float = 1.0
 
 
 class Teacher:
@@ -50,11 +54,12 @@ class Teacher:
         recipe: Recipe,
         fold: int,
         device: torch.device,
-        rgb: Rgb = (),
+        rgb: Rgb,
         outputs: Sequence[Output] = (),
     ) -> None:
         self.rgb, self.outputs = rgb, outputs
         self.images, self.stored = dataset.test_images, open_probabilities(taught)
+        self.table = dataset.test_table
         self.recipe, self.fold, self.device = recipe, fold, device
         self.augment = replace(recipe.augment, copy_paste=0.0)
         share = recipe.pseudo.share
@@ -82,7 +87,8 @@ class Teacher:
         if share < 1:
             second, other_weight = self._look_up(predicted, others)
             first, weight = share * first + (1 - share) * second, share * weight + (1 - share) * other_weight
-        return Taught(images, first, weight)
+        known = None if self.table is None else gather(self.table, rows)
+        return Taught(images, first, weight, known, share)
 
     def _look_up(self, predicted: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inside = places > OUTSIDE
@@ -99,11 +105,12 @@ def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: 
     if path.exists():
         return
     recipe = teacher.recipe
-    network = load_network(competition, recipe, teacher.weights, device)
+    network = load_network(competition, recipe, teacher.weights, device, columns_of(dataset.columns))
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(dataset.test_images)):
-            yield predict(network, dataset.test_images[at], competition.scored, device, recipe.precision)
+            table = None if dataset.test_table is None else dataset.test_table[at]
+            yield predict(network, dataset.test_images[at], competition.scored, device, recipe.precision, table=table)
 
     task = competition.task
     shape = (len(dataset.test_images), task.channels, *(dataset.targets.shape[1:] if task.masks else ()))

@@ -148,7 +148,8 @@ def store_test(run: Run, device_name: str) -> None:
 
 def _of_whole(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt:
     scored, precision = run.labelled.competition.scored, run.recipe.precision
-    return lambda at: predict(network, picked(images, at), scored, device, precision)
+    known = run.labelled.test_table_of
+    return lambda at: predict(network, picked(images, at), scored, device, precision, table=known(at))
 
 
 def _of_head(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt | None:
@@ -161,4 +162,5 @@ def _of_head(run: Run, network: nn.Module, images: np.ndarray, device: torch.dev
     assert isinstance(network, Network)
     source = images_source(labelled.data_hash, "test_images", recipe, images)
     features = plain_features(network, images, source, precision, device, labelled.workspace.features)
-    return lambda at: predict_features(network, head, features[at], competition.scored, device, precision)
+    scored, known = competition.scored, labelled.test_table_of
+    return lambda at: predict_features(network, head, features[at], scored, device, precision, table=known(at))

@@ -66,7 +66,8 @@ def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
     masks, size = clean if labelled.masks else None, competition.task.image_shape[:2]
     images, masks = stressed(picked(run.images, rows), masks, SEED, competition.rgb, size)
     network = run.network(number, place)
-    values = predict(network, images, competition.scored, place, run.recipe.precision)
+    table = labelled.table_of(rows)
+    values = predict(network, images, competition.scored, place, run.recipe.precision, table=table)
     truth, learnt_from = clean if masks is None else masks, (clean, run.oof_of(number))
     return tally_within(competition, truth, values, labelled.group[rows], learnt_from)
 
