@@ -326,6 +326,7 @@ class Project:
     def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
         """Score a submission (none: the newest in the ledger) against truth (none: that of practice data)."""
         from toolkit.data.dataset import open_dataset
+        from toolkit.data.sample_submission import followed
         from toolkit.submission.grading import grade, practice_truth
 
         if truth is None and not self.practice:
@@ -333,7 +334,7 @@ class Project:
         truth = truth or practice_truth(self.workspace)
         ids = open_dataset(self.workspace.data).test_ids if read_manifest(self.workspace.data) else None
         submission = submission or self.ledger.file(self.ledger.find())
-        return grade(self.competition, Path(submission), Path(truth), ids)
+        return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids)
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""

@@ -32,7 +32,7 @@ def found_in(folder: Path, listing: Listing, tables: list[Sheet]) -> Found | Non
 
 
 def _sample(folder: Path, tables: list[Sheet], facts: list[Fact]) -> Sample | None:
-    made = next((samples.sample_of(folder, sheet, []) for sheet in tables if samples.is_sample(sheet)), None)
+    made = samples.sample_among(folder, tables, [])
     facts.append(samples.fact_of(made) if made else Fact("sample submission", "none", "no table is called so", "sure"))
     return made
 

@@ -86,6 +86,7 @@ class Sample:
     first: int = 0  # of ids that are counted
     longest: int = 1  # of lists
     alike: bool = False  # is each cell the same?
+    named: bool = False  # has its name to be said, as it is called otherwise, or there are several?
 
 
 @dataclass(frozen=True)

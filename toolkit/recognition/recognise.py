@@ -101,12 +101,10 @@ def _train_and_test(seen: Seen) -> tuple[Place | None, Place | None]:
 
 
 def _sample(seen: Seen, tests: Sequence[str]) -> Sample | None:
-    for sheet in seen.tables:
-        if samples.is_sample(sheet):
-            sample = samples.sample_of(seen.folder, sheet, tests)
-            if sample:
-                seen.facts.append(samples.fact_of(sample))
-                return sample
+    sample = samples.sample_among(seen.folder, seen.tables, tests)
+    if sample:
+        seen.facts.append(samples.fact_of(sample))
+        return sample
     seen.facts.append(Fact("sample submission", "none", "no table is called sample_submission or so", "sure"))
     return None
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from toolkit.formats.sample_file import NAME, USUAL, samples_in
 from toolkit.recognition.columns import RUNS
 from toolkit.recognition.found import Cells, Fact, Ids, Sample, Sheet
 from toolkit.recognition.listing import Listing, stem, words
@@ -29,14 +31,23 @@ TEXTS = {".md", ".txt", ".rst", ".html"}
 
 
 def is_sample(sheet: Sheet) -> bool:
-    name = sheet.path.rpartition("/")[2].lower()
-    return ("sample" in name and "sub" in name) or name.startswith("submission") or "submission_format" in name
+    """Is it called like a sample submission, or like a submission?"""
+    name = sheet.path.rpartition("/")[2]
+    return NAME.search(name) is not None or name.lower().startswith(("submission", "sub_format"))
 
 
-def sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample | None:
-    """tests: files of test images, where they are known."""
-    if len(sheet.columns) < 2:
+def sample_among(folder: Path, tables: Sequence[Sheet], tests: Sequence[str]) -> Sample | None:
+    """The organisers' sample; tests: files of test images, where they are known."""
+    called = [sheet for sheet in tables if is_sample(sheet) and len(sheet.columns) > 1]
+    if not called:
         return None
+    called.sort(key=lambda sheet: (NAME.search(sheet.path) is None, not sheet.path.lower().endswith(USUAL)))
+    found, name = called[0], called[0].path.rpartition("/")[2]
+    several = len(samples_in(folder)) > 1 or NAME.search(name) is None
+    return replace(_sample_of(folder, found, tests), named=several)
+
+
+def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
     ids = cells(folder, sheet, sheet.columns[0])
     kind, first = _ids(ids.tolist(), tests)
     behind = cells(folder, sheet, sheet.columns[-1])

@@ -239,8 +239,7 @@ def _of_runs(proposal: Proposal, text: Text) -> list[str]:
     return [
         f"    images = {_images(proposal, found.images, text)}",
         f"    columns = {tupled(targets.columns)}",
-        f"    masks = run_length_masks({_at(targets.path)}, images.{called}, TASK, images, columns)",
-        "    labels = masks.fitted(TASK.image_shape)",
+        f"    labels = run_length_masks({_at(targets.path)}, images.{called}, TASK, images, columns)",
     ]
 
 
@@ -258,7 +257,7 @@ def _of_masks(proposal: Proposal, text: Text) -> list[str]:
         found = f'sorted((path.parent.parent / "{inner}").iterdir())'
         return [
             f'    parts = [{{"object": {found}}} for path in images.paths]',
-            "    labels = label_mask_files(parts, TASK).fitted(TASK.image_shape)",
+            "    labels = label_mask_files(parts, TASK)",
         ]
     text.use("mask_files")
     name = f'f"{targets.before}{{stem}}{targets.after}{targets.suffix}"'
@@ -266,9 +265,11 @@ def _of_masks(proposal: Proposal, text: Text) -> list[str]:
     if proposal.task == "Segmentation" and targets.names == ("object",) and not values:
         values = {}
     given = f", {values}" if values else ""
+    # nothing reads several classes' masks of several sizes back, where no sample says how they are written
+    fitted = ".fitted(TASK.image_shape)" if len(proposal.names) > 2 and proposal.found.sample is None else ""
     return [
         f"    paths = [{_at(targets.path)} / {name} for stem in images.stems]",
-        f"    labels = mask_files(paths, TASK{given}).fitted(TASK.image_shape)",
+        f"    labels = mask_files(paths, TASK{given}){fitted}",
     ]
 
 
