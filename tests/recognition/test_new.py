@@ -11,7 +11,7 @@ import pytest
 import toolkit
 from tests.recognition import layouts
 from tests.recognition.layouts import LAYOUTS, TEST, TRAIN, picture, table
-from toolkit import Competition, Samples, UserError, load_competition, new_competition
+from toolkit import Competition, Masks, Samples, UserError, load_competition, new_competition
 from toolkit.data.dataset import open_dataset
 from toolkit.data.loading import load
 from toolkit.new import new
@@ -60,12 +60,12 @@ def test_targets_are_those_of_the_files(home: Path, tmp_path: Path) -> None:
     layouts.class_folders(tmp_path / "a")
     new_competition(home, tmp_path / "a")
     made, samples = samples_of(home, tmp_path / "a")
-    said = [made.task.classes[label] for label in samples.targets]
+    said = [made.task.classes[label] for label in np.asarray(samples.targets)]
     assert said == [Path(path).parent.name for path in samples.images.paths] and len(set(said)) == 3
     layouts.one_hot(tmp_path / "b")
     new_competition(home.with_name("b"), tmp_path / "b")
     made, samples = samples_of(home.with_name("b"), tmp_path / "b")
-    assert samples.targets.tolist() == [at % 3 for at in range(TRAIN)]
+    assert np.asarray(samples.targets).tolist() == [at % 3 for at in range(TRAIN)]
     assert samples.test_images is not None and samples.test_images.stems.tolist() == [
         f"Test_{at}" for at in range(TEST)
     ]
@@ -73,7 +73,8 @@ def test_targets_are_those_of_the_files(home: Path, tmp_path: Path) -> None:
     new_competition(home.with_name("c"), tmp_path / "c")
     _, samples = samples_of(home.with_name("c"), tmp_path / "c")
     heights = [int(stem) + 20 for stem in samples.images.stems]
-    assert [int(mask.sum()) for mask in samples.targets] == [40 * height for height in heights]
+    assert isinstance(samples.targets, Masks)
+    assert [int(samples.targets[at].sum()) for at in range(TRAIN)] == [40 * height for height in heights]
 
 
 def test_patients_share_a_group_and_are_said(home: Path, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_many_classes_lie_in_a_file_of_their_own(home: Path, tmp_path: Path) -> 
     new_competition(home, tmp_path / "data")
     made, samples = samples_of(home, tmp_path / "data")
     assert len(made.task.classes) == 12 == len((home / "classes.txt").read_text().splitlines())
-    assert len(np.unique(samples.targets)) == 12
+    assert len(np.unique(np.asarray(samples.targets))) == 12
 
 
 def test_what_was_written_leads_to_a_submission(home: Path, tmp_path: Path) -> None:

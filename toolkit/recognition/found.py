@@ -113,7 +113,19 @@ class Targets:
     values: Mapping[Any, int] = field(default_factory=dict)  # of pixels of masks
     suffix: str = ""  # of masks' files
     unknown: str = ""
-    unused: tuple[str, ...] = ()  # columns that may help
+    beside: "Beside | None" = None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Columns that say something of training and test images alike. path, names: the table of the test images and the
+    column of their names; suffixed: have these the suffix of the files?
+    """
+
+    columns: tuple[str, ...]
+    path: str
+    names: str
+    suffixed: bool
 
 
 @dataclass(frozen=True)

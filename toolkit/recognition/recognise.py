@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from toolkit.data.tables import table_arrays, table_of
+from toolkit.errors import UserError
 from toolkit.recognition import arrays, columns, masks, samples, untabled
 from toolkit.recognition.columns import Named, known_names
-from toolkit.recognition.found import Fact, Found, Sample, Sheet, Source, Targets
+from toolkit.recognition.found import Beside, Fact, Found, Sample, Sheet, Source, Targets
 from toolkit.recognition.heads import pictures_of
 from toolkit.recognition.listing import PACKED, Listing, Place, Role, joined, listed, places, suffix_of, without, words
-from toolkit.recognition.sheets import rows_of, sheets
+from toolkit.recognition.sheets import cells, rows_of, sheets
 
 ENOUGH = 0.5  # of a table's names that are images
 
@@ -161,15 +163,12 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
         return replace(found, images=_source(seen, train), pictures=_pictures(seen, train.files()))
     facts.append(columns.fact_of(read, sheet))
     unused = tuple(one for one in others if one not in (*read.columns, group) and not (split and one == split[0]))
-    if unused:
-        facts.append(
-            Fact(
-                "other columns",
-                ", ".join(unused[:8]),
-                "not used" + ("; the test images have them too" if shared & set(unused) else ""),
-                "sure",
-            )
-        )
+    beside = None
+    if test and tests and sheet.plain and tests.plain and not (name.missing or name.before or name.after):
+        beside = _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
+    left = [one for one in unused if beside is None or one not in beside.columns]
+    if left and read.form != "runs":
+        facts.append(Fact("other columns", ", ".join(left[:8]), "not used", "sure"))
     missing = name.missing if test is not None or split else 0
     made = Targets(
         read.form,
@@ -185,7 +184,7 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
         split,
         heads=read.heads,
         unknown=read.unknown,
-        unused=unused,
+        beside=beside,
     )
     if missing:
         facts.append(Fact("without image", f"{missing:,} rows of {sheet.path}", "left out", "sure"))
@@ -204,6 +203,29 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
         targets=made,
         pictures=_pictures(seen, train.files()),
     )
+
+
+def _beside(seen: Seen, sheet: Sheet, name: Named, tests: Sheet, test: Place, shared: Sequence[str]) -> Beside | None:
+    """Columns that say something of training and test images alike, as a network can take them."""
+    known = columns.named(seen.folder, tests, known_names(test.files()))
+    if known is None or known.missing or known.repeated or known.before or known.after or not shared:
+        return None
+    names = cells(seen.folder, sheet, name.column).tolist()
+    if len(set(names)) < len(names):
+        return None
+    usable = []
+    for column in shared:
+        try:
+            table_arrays(table_of(seen.folder / sheet.path, names, (name.column, column)))
+        except UserError:
+            continue
+        usable.append(column)
+    if not usable:
+        return None
+    why = f"{tests.path} has them too, and each says something"
+    seen.facts.append(Fact("table beside", ", ".join(usable[:8]), why, "likely"))
+    suffixed = any(suffix_of(cell) in _suffixes(test) for cell in tests.head[known.column])
+    return Beside(tuple(usable), tests.path, known.column, suffixed)
 
 
 def _are_files(sheet: Sheet, column: str, train: Place) -> bool:

@@ -20,9 +20,8 @@ def written(proposal: Proposal) -> str:
     functions, given = submission(proposal, text)
     metric = proposal.metric.expression
     text.use(metric.partition("(")[0])
-    doubt = (
-        "" if proposal.sure == "sure" else f"  # CHOOSE: {proposal.sure}, as of {proposal.why}; the organisers say it"
-    )
+    doubt = f"  # CHOOSE: guessed from {proposal.why}; the organisers say by what they score"
+    doubt = "" if proposal.sure == "sure" else doubt
     body = [
         "FOLDER = Path(__file__).parent",
         *task,
@@ -210,6 +209,11 @@ def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     images = _images(proposal, found.images, text)
     if not names:
         return [*lines, f"    images = {images}"]
+    if targets.beside:
+        text.use("table_of")
+        wanted = tupled((names, *targets.beside.columns))
+        lines.append(f"    table = table_of({_at(targets.path)}, names, {wanted})")
+        more.append("table=table")
     around = targets.before + targets.after
     if around:
         lines.append(f'    names = [f"{targets.before}{{name}}{targets.after}" for name in names]')
@@ -317,6 +321,11 @@ def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     choose = f".chosen({chosen})" if chosen else ""
     lines.append(f"    test = {_images(proposal, source, text)}{choose}")
     more.append("test_images=test")
+    if targets.beside:
+        called = "file_names" if targets.beside.suffixed else "stems"
+        wanted = tupled((targets.beside.names, *targets.beside.columns))
+        lines.append(f"    test_table = table_of({_at(targets.beside.path)}, test.{called}, {wanted})")
+        more.append("test_table=test_table")
     if chosen:
         text.plain.append("import numpy as np")
         more.append("test_ids=np.array(names)")
