@@ -38,6 +38,7 @@ class Source:
     glob: str = ""
     key: str = ""
     shape: tuple[int, ...] = ()
+    without: str = ""  # what the names of other files there end with
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ class Targets:
     suffix: str = ""  # of masks' files
     unknown: str = ""
     beside: "Beside | None" = None
+    drop: int = 0  # folders in front of the names in the table that the download lacks
+    strip: str = ""  # what images' names begin with, and their masks' don't
 
 
 @dataclass(frozen=True)

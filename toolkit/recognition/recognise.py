@@ -7,7 +7,7 @@ from pathlib import Path
 from toolkit.data.tables import table_arrays, table_of
 from toolkit.errors import UserError
 from toolkit.recognition import arrays, columns, masks, samples, untabled
-from toolkit.recognition.columns import Named, known_names
+from toolkit.recognition.columns import Named
 from toolkit.recognition.found import Beside, Fact, Found, Sample, Sheet, Source, Targets
 from toolkit.recognition.heads import pictures_of
 from toolkit.recognition.listing import PACKED, Listing, Place, Role, joined, listed, places, suffix_of, without, words
@@ -113,14 +113,14 @@ def _sample(seen: Seen, tests: Sequence[str]) -> Sample | None:
 
 def _training_table(seen: Seen, train: Place, sample: Sample | None) -> tuple[Sheet, Named] | None:
     """The table that says most of the training images."""
-    known = known_names(train.files())
+    files = train.files()
     best: tuple[tuple[bool, float, bool, int], Sheet, Named] | None = None
     for sheet in seen.tables:
         if samples.is_sample(sheet) or (sample and sheet.path == sample.path) or len(sheet.columns) < 2:
             continue
         if "test" in [word[:4] for word in words(sheet.path.rpartition("/")[2])]:
             continue
-        found = columns.named(seen.folder, sheet, known)
+        found = columns.named(seen.folder, sheet, files)
         if found is None or found.share < ENOUGH:
             continue
         called = bool({"train", "training", "labels", "label", "annotations"} & set(words(sheet.path)))
@@ -142,6 +142,8 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
     """Targets are written in a table of the images' names."""
     folder, facts = seen.folder, seen.facts
     why = f"{name.share:.0%} of its {name.column} are images in {train.path or '.'}"
+    if name.drop:
+        why += f", without the first {name.drop} folders"
     if name.before or name.after:
         why += f", called {name.before}…{name.after}"
     odd = (
@@ -185,11 +187,11 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
         heads=read.heads,
         unknown=read.unknown,
         beside=beside,
+        drop=name.drop,
     )
     if missing:
         facts.append(Fact("without image", f"{missing:,} rows of {sheet.path}", "left out", "sure"))
-    known = known_names(train.files())
-    test_names = None if test else _test_names(seen, found.sample, tests, known)
+    test_names = None if test else _test_names(seen, found.sample, tests, train.files())
     source = _source(seen, train)
     if test_names:
         listed_in, column = test_names
@@ -207,7 +209,7 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
 
 def _beside(seen: Seen, sheet: Sheet, name: Named, tests: Sheet, test: Place, shared: Sequence[str]) -> Beside | None:
     """Columns that say something of training and test images alike, as a network can take them."""
-    known = columns.named(seen.folder, tests, known_names(test.files()))
+    known = columns.named(seen.folder, tests, test.files())
     if known is None or known.missing or known.repeated or known.before or known.after or not shared:
         return None
     names = cells(seen.folder, sheet, name.column).tolist()
@@ -238,11 +240,13 @@ def _suffixes(place: Place) -> set[str]:
     return {suffix_of(names[0]) for names in place.folders.values()}
 
 
-def _test_names(seen: Seen, sample: Sample | None, tests: Sheet | None, known: set[str]) -> tuple[Sheet, str] | None:
+def _test_names(
+    seen: Seen, sample: Sample | None, tests: Sheet | None, files: Sequence[str]
+) -> tuple[Sheet, str] | None:
     """A table whose names are test images that lie among the training images."""
     given = [sheet for sheet in seen.tables if sample and sheet.path == sample.path]
     for sheet in [*([tests] if tests else []), *given]:
-        name = columns.named(seen.folder, sheet, known)
+        name = columns.named(seen.folder, sheet, files)
         if name and name.share > ENOUGH and not name.before + name.after:
             return sheet, name.column
     return None
@@ -259,6 +263,8 @@ def _of_places(seen: Seen, found: Found, train: Place, test: Place | None, paire
         made, fact = untabled.targets(train)
         facts.append(fact)
     source = None if made and made.where == "folders" and _mixed(seen, train) else _source(seen, train)
+    if source and paired and paired.together:
+        source = replace(source, glob=_glob(train), without=paired.after)
     if source is None:
         source = _told(seen, Source("files", "*", train.number), train)
     return replace(

@@ -164,7 +164,10 @@ def _images(proposal: Proposal, source: Source, text: Text, variable: str = "") 
     values = _values(proposal)
     if source.kind == "files" and source.glob:
         text.use("ImageFiles")
-        return f"ImageFiles(sorted(folder.glob({quoted(source.glob)})){values})"
+        found = f"folder.glob({quoted(source.glob)})"
+        if source.without:
+            found = f"path for path in {found} if not path.stem.endswith({quoted(source.without)})"
+        return f"ImageFiles(sorted({found}){values})"
     if source.kind == "files":
         text.use("image_folder")
         return f"image_folder({_at(source.path, variable)}{values})"
@@ -217,6 +220,8 @@ def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     around = targets.before + targets.after
     if around:
         lines.append(f'    names = [f"{targets.before}{{name}}{targets.after}" for name in names]')
+    if targets.drop:
+        lines.append(f'    names = [name.split("/", {targets.drop})[-1] for name in names]')
     if not targets.missing:
         return [*lines, f"    images = {images}.chosen(names)"]
     grouped = "labels, groups = labels[there], groups[there]" if targets.group else "labels = labels[there]"
@@ -264,7 +269,8 @@ def _of_masks(proposal: Proposal, text: Text) -> list[str]:
             "    labels = label_mask_files(parts, TASK)",
         ]
     text.use("mask_files")
-    name = f'f"{targets.before}{{stem}}{targets.after}{targets.suffix}"'
+    stem = f"{{stem.removeprefix('{targets.strip}')}}" if targets.strip else "{stem}"
+    name = f'f"{targets.before}{stem}{targets.after}{targets.suffix}"'
     values = dict(targets.values)
     if proposal.task == "Segmentation" and targets.names == ("object",) and not values:
         values = {}
