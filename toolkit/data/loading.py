@@ -77,7 +77,7 @@ def load(
         if dataset.table is not None and competition.try_submission is not None:
             raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
         _try_metric(competition, dataset.targets)
-        competition = _with_sample(competition, workspace, folder, dataset, progress)
+        competition = _with_sample(competition, folder, dataset, progress)
         _rehearse(competition, dataset)
         described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
         value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
@@ -86,6 +86,8 @@ def load(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
                 f"choose another --workspace, or remove {workspace.folder}"
             )
+        if competition.form is not None:
+            keep(competition.form, workspace)
         if isinstance(data, Samples):
             save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
         else:
@@ -157,15 +159,12 @@ def _try_metric(competition: Competition, targets: np.ndarray) -> None:
         competition.tally(targets, np.nan_to_num(values_of(task, targets), nan=0.5)).score()
 
 
-def _with_sample(
-    competition: Competition, workspace: Workspace, folder: Path, dataset: Dataset, progress: Progress
-) -> Competition:
-    """Able to write and read a submission, where that follows from the organisers' sample; said and kept."""
+def _with_sample(competition: Competition, folder: Path, dataset: Dataset, progress: Progress) -> Competition:
+    """Able to write and read a submission, where that follows from the organisers' sample."""
     if not competition.follows_sample or competition.try_submission is not None or not len(dataset.test_images):
         return competition
     ids = np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids
     form = recognised(competition, folder, ids)
-    keep(form, workspace)
     progress.say(form.told())
     return following(competition, form)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from toolkit.answers import Prediction
+from toolkit.answers import TINY, Prediction
 from toolkit.decisions.decide import packed
 from toolkit.errors import UserError, listed
 from toolkit.formats.cells import cells, numbers, place
@@ -161,7 +161,7 @@ class SampleFormat:
         """(M, K); where log loss is asked for never 0 or 1, of which the logarithm would have no end."""
         if isinstance(self.task, Grades):
             return said[:, None] + self._lowest
-        least = self.metric.clip if isinstance(self.metric, LogLoss) else 0.0
+        least = TINY if isinstance(self.metric, LogLoss) else 0.0
         found = said[:, self.places].astype(np.float64)
         if not self._probable:
             return found
