@@ -25,7 +25,7 @@ LAYERS = (
     "tuning submission",
     "reporting",
     "needs project pipeline",
-    "command_line audit folds train search ensemble submit report grade run __main__",
+    "command_line audit folds train boost search ensemble submit report grade run __main__",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 
