@@ -3,6 +3,7 @@
 import sys
 
 COMMANDS = {
+    "new": "look at a download and write a competition's folder",
     "audit": "load and check the data, say what is in it, propose the cleaning",
     "folds": "make or show the split: which sample is validated when",
     "train": "train one recipe on all folds",

@@ -11,9 +11,12 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
+from toolkit.data.native import Native
+from toolkit.data.places import Places
 from toolkit.data.tables import Column, columns_of
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
+from toolkit.errors import UserError
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
 from toolkit.probabilities import chunks, decidable, probabilities
@@ -31,7 +34,9 @@ class Labelled:
     int64 (n, 2), row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all.
     trained: bool (N,), False for what it drops, which is validated and scored all the same where it is in a fold.
     ids: int64 (N,), the row in the raw file; names: text (N,), what people call the samples. fold: int64 (N,),
-    negative for samples in none. group: int64 (N,), equal for samples of one origin. data_hash, folds_hash: of the
+    negative for samples in none. group: int64 (N,), equal for samples of one origin. native: masks at the size of the
+    organisers' pictures, by which is scored what is shown; test_places: where test images lie in the pictures that are
+    handed in, whose test_ids are then meant; None where samples are what they are. data_hash, folds_hash: of the
     arrays and of the split that they were opened from. table, test_table: float32 (N, K), (M, K), what is known
     beside the images, and columns, K of them, what that is; None where nothing is.
     """
@@ -55,6 +60,8 @@ class Labelled:
     table: np.ndarray | None = None
     test_table: np.ndarray | None = None
     columns: tuple[Column, ...] = ()
+    native: Native | None = None
+    test_places: Places | None = None
 
     def __repr__(self) -> str:
         return (
@@ -179,7 +186,13 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
     UserError where one is missing, or the folds are of other data or another cleaning list.
     """
     dataset, table = open_dataset(workspace.data), read_folds(workspace) if table is None else table
-    changed = relabels(table)
+    changed, tests = relabels(table), len(dataset.test_images)
+    native, test_places = None, None
+    if dataset.places is not None and dataset.sizes is not None and dataset.native is not None:
+        native = Native(Places.of_stored(dataset.places, dataset.sizes), dataset.native)
+        _check_whole(native.places, table["fold"].to_numpy())
+    if dataset.test_places is not None and dataset.test_sizes is not None:
+        test_places, tests = Places.of_stored(dataset.test_places, dataset.test_sizes), len(dataset.test_sizes)
     return Labelled(
         competition=competition,
         workspace=workspace,
@@ -195,9 +208,22 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         obeyed=obeyed_in(table),
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
-        test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
+        test_ids=np.arange(tests) if dataset.test_ids is None else dataset.test_ids,
         names=dataset.called,
         table=dataset.table,
         test_table=dataset.test_table,
         columns=columns_of(dataset.columns),
+        native=native,
+        test_places=test_places,
     )
+
+
+def _check_whole(places: Places, fold: np.ndarray) -> None:
+    """UserError where samples of a picture, which is scored as a whole, are validated in different folds."""
+    for picture, rows in enumerate(places.samples):
+        folds = np.unique(fold[rows][fold[rows] >= 0])
+        if len(folds) > 1 or (len(folds) == 1 and (fold[rows] == HELD_OUT).any()):
+            raise UserError(
+                f"samples of picture {picture} are in several folds; a picture is scored as a whole: run "
+                "`python -m toolkit.folds --split groups`"
+            )

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from inspect import getsourcefile
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from toolkit.data.dataset import (
     save_samples,
 )
 from toolkit.data.file_list import describe_files
+from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed, source_of
 from toolkit.errors import UserError, said_by
+from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.organisers import Function
 from toolkit.progress import SILENT, Progress
 from toolkit.store import MANIFEST, Workspace, atomic, hash_file, hash_json, read_json, read_manifest, write_json
@@ -60,23 +63,28 @@ def load(
     if isinstance(data, Samples) and isinstance(data.images, np.ndarray):
         raise UserError(f"{folder}: images are an array: `load` returns arrays as Dataset(…), not as Samples(…)")
     dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
-    check_dataset(dataset, competition.task, str(folder))
-    _check_images(competition, data, dataset, str(folder))
-    if dataset.table is not None and competition.try_submission is not None:
-        raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
-    _try_metric(competition, dataset.targets)
-    _rehearse(competition, dataset)
-    described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
-    value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
-    if known is not None and known["hash"] != value:
-        raise UserError(
-            f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
-            f"choose another --workspace, or remove {workspace.folder}"
-        )
-    if isinstance(data, Samples):
-        save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
-    else:
-        save_dataset(data, workspace.data, source, reader, folder)
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workspace.folder, prefix=".masks-") as scratch:
+        if isinstance(data, Samples) and data.is_native:
+            dataset = replace(dataset, **native_arrays(data, shape, Path(scratch)))
+        check_dataset(dataset, competition.task, str(folder))
+        _check_native(competition, dataset)
+        _check_images(competition, data, dataset, str(folder))
+        if dataset.table is not None and competition.try_submission is not None:
+            raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
+        _try_metric(competition, dataset.targets)
+        _rehearse(competition, dataset)
+        described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
+        value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
+        if known is not None and known["hash"] != value:
+            raise UserError(
+                f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
+                f"choose another --workspace, or remove {workspace.folder}"
+            )
+        if isinstance(data, Samples):
+            save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
+        else:
+            save_dataset(data, workspace.data, source, reader, folder)
 
 
 def _is_there(workspace: Workspace, manifest: Mapping[str, Any]) -> bool:
@@ -118,6 +126,16 @@ def _check_images(competition: Competition, data: Dataset | Samples, dataset: Da
                 f"{where}: {name} are {images.dtype} on the scale 0..255, and a code submission is given what lies in "
                 "the files: let load give 8-bit images, or hand in a file and leave out try_submission"
             )
+
+
+def _check_native(competition: Competition, dataset: Dataset) -> None:
+    """UserError where masks can't be scored at the size of each picture: as values, or by what has no counts."""
+    metric = competition.metric
+    if dataset.native is not None and not (isinstance(metric, CountedMetric) and metric.needs == "labels"):
+        raise UserError(
+            f"{metric.name} can't score masks at the size of each picture: that takes a metric of decided masks that "
+            "has counts (docs/metrics.md); masks.fitted(TASK.image_shape) are scored at the size of the task"
+        )
 
 
 def _try_metric(competition: Competition, targets: np.ndarray) -> None:

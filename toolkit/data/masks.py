@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
 from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_reading import check_whole, decoded, read_image
-from toolkit.data.run_lengths import By, from_run_lengths
-from toolkit.data.target_tables import read_table
 from toolkit.errors import UserError, listed
+from toolkit.formats.run_lengths import By, from_run_lengths
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation
 
 MaskTask = Segmentation | OverlappingMasks
@@ -25,40 +23,58 @@ SHOWN = 10  # masks that can't be read, in one message
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """N masks. read: of a row, the mask uint8 (h, w) of image `row`, in the form that the task's targets have."""
+    """N masks, each of a size of its own.
+
+    read: of a row, the mask uint8 (h, w) of image `row`, in the form that the task's targets have; `masks[row]` is the
+    same. sizes: int64 (N, 2), heights and widths, where they are known without reading.
+    """
 
     number: int
     read: Callable[[int], np.ndarray]
+    sizes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.number
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.read(range(self.number)[row])
 
     def fitted(self, shape: Sequence[int], fit: Fit = "letterbox") -> np.ndarray:
         """uint8 (N, H, W), brought to a shape (H, W, …) as the images are, by nearest pixels; IGNORED beside them.
 
         UserError that names what is wrong with each mask that can't be read.
         """
-        made, faults = np.empty((self.number, *shape[:2]), np.uint8), {}
+        made = np.empty((self.number, *shape[:2]), np.uint8)
 
         def fill(row: int) -> None:
-            try:
-                mask = self.read(row)[..., None]
-            except UserError as error:
-                faults[row] = str(error)
-            else:
-                made[row] = fitted(mask, shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
+            made[row] = fitted(self.read(row)[..., None], shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
 
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(fill, range(self.number)))
-        if faults:
-            said = [faults[row] for row in sorted(faults)]
-            more = [f"… and {len(said) - SHOWN:,} more masks that can't be read"] if len(said) > SHOWN else []
-            raise UserError("\n".join([*said[:SHOWN], *more]))
+        each_of(self.number, fill)
         return made
+
+
+def each_of(number: int, fill: Callable[[int], None], threads: int | None = None) -> None:
+    """fill(0), … by threads; one UserError with the sentences of all that raise one."""
+    faults = {}
+
+    def one(row: int) -> None:
+        try:
+            fill(row)
+        except UserError as error:
+            faults[row] = str(error)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(one, range(number)))
+    if faults:
+        said = [faults[row] for row in sorted(faults)]
+        more = [f"… and {len(said) - SHOWN:,} more masks that can't be read"] if len(said) > SHOWN else []
+        raise UserError("\n".join([*said[:SHOWN], *more]))
 
 
 def nearest(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """(height, width, 1) of a mask (h, w, 1)."""
+    import cv2
+
     return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).reshape(height, width, 1)
 
 
@@ -119,6 +135,8 @@ def run_length_masks(
     the images, or the images themselves. by, first: as of `from_run_lengths`. empty: what stands for an empty mask.
     UserError names the line; a row of no image of these is an error.
     """
+    from toolkit.data.target_tables import read_table
+
     table = read_table(path, columns)
     rows: dict[str, list[tuple[int, str, str]]] = {name: [] for name in names}
     alone = task.classes[-1]  # where no column says which
@@ -164,7 +182,7 @@ def together(parts: Sequence[tuple[str, np.ndarray, str]], task: MaskTask) -> np
 
 def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
     """Height and width of an image, turned as EXIF says; of most pictures their files' heads are enough."""
-    if images.read is read_image:
+    if images.read is read_image and (images.rows is None or images.rows[row] < 0):
         try:
             with Image.open(images.paths[row]) as opened:
                 width, height = opened.size

@@ -13,6 +13,7 @@ from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
 from toolkit.errors import UserError
+from toolkit.formats.readers import compare_with_sample
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
 from toolkit.networks.tta import predict_views
@@ -21,7 +22,6 @@ from toolkit.probabilities import chunks, probabilities
 from toolkit.runs import Boosted
 from toolkit.scoring.out_of_fold import score
 from toolkit.submission.doubts import Said, doubts, said
-from toolkit.submission.readers import compare_with_sample
 
 TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
 

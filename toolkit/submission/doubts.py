@@ -7,7 +7,7 @@ import numpy as np
 
 from toolkit.competition import Competition
 from toolkit.decisions.decide import unpacked
-from toolkit.submission.readers import FAR, suspicions
+from toolkit.formats.readers import FAR, suspicions
 from toolkit.task import Heads, Labels, OverlappingMasks
 
 FEW = 5  # samples of a label: fewer may be missing by chance

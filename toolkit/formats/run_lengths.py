@@ -8,14 +8,16 @@ import numpy as np
 By = Literal["columns", "rows"]  # pixels are counted down the first column, then the next; or along rows
 
 
-def run_lengths(mask: np.ndarray) -> str:
+def run_lengths(mask: np.ndarray, by: By = "columns", first: int = 1) -> str:
     """`start length start length …` of the true pixels of a mask (H, W), as Kaggle's competitions ask.
 
-    Pixels are counted from 1, down the first column, then the next; an empty mask gives an empty text.
+    Pixels are counted from `first`, down the first column, then the next, or along rows; an empty mask gives an empty
+    text.
     """
-    flat = np.concatenate([[False], mask.astype(bool).ravel(order="F"), [False]])
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    flat = np.concatenate([[False], mask.astype(bool).ravel(order="F" if by == "columns" else "C"), [False]])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
     edges[1::2] -= edges[::2]
+    edges[::2] += first
     return " ".join(map(str, edges))
 
 
