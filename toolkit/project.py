@@ -174,6 +174,16 @@ class Project:
 
         return train(labelled, chosen, stress=stress, **self._how)
 
+    def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
+        """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""
+        labelled = self.labelled()
+        if runs is None and labelled.table is not None:
+            needs.runs(self, labelled)
+        from toolkit.training.boosting import boost
+
+        names = None if runs is None else [run if isinstance(run, str) else run.name for run in runs]
+        return boost(labelled, names, seed=self.seed, device=self.device, progress=self.progress)
+
     def train_fold(self, recipe: "Recipe | str | None", fold: int) -> "Run":
         """Train a single fold of a run, which isn't finished by that."""
         chosen, labelled = self.recipe(recipe), self.labelled()

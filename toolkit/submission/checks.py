@@ -21,6 +21,7 @@ from toolkit.networks.network import load_network
 from toolkit.networks.tta import predict_views
 from toolkit.outcome import Warned
 from toolkit.probabilities import chunks, probabilities
+from toolkit.runs import Boosted
 from toolkit.scoring.out_of_fold import score
 from toolkit.submission.doubts import Said, doubts, parts_of, said
 
@@ -65,6 +66,8 @@ def blend_members(blend: Blend) -> tuple[Member, ...]:
     folds = len(blend.described["folds"])  # of the split that was blended, whatever it is by now
     members = []
     for run, share in ((blend.run(name), share) for name, share in blend.shares.items() if share):
+        if isinstance(run, Boosted):  # trees are no networks; code, which is made of these, is given no table
+            continue
         weights = [run.fold(k).weights for k in range(folds)]
         if not all(path.exists() for path in weights):
             raise UserError(f"{run.folder} holds no weights any more; train {run.recipe.name} again and blend")
