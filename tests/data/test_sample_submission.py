@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from tests import tiny
+from tests.formats.cases import CASES
+from toolkit.answers import differences, misfit
 from toolkit.competition import Competition, by_sample
 from toolkit.data.dataset import open_dataset
 from toolkit.data.loading import load
-from toolkit.data.sample_submission import followed
+from toolkit.data.masks import Masks
+from toolkit.data.sample_submission import followed, following
 from toolkit.errors import UserError
 from toolkit.progress import Progress
 from toolkit.store import Workspace
@@ -88,6 +91,34 @@ def test_a_submission_is_built_as_the_sample_has_it(raw: Path, tmp_path: Path) -
         made = build(replace(blend, labelled=labelled), Ledger(tmp_path / "submissions", "tiny"), raw)
         assert made.path.name.endswith(suffix) and not any("compared" in str(one) for one in made.remarks)
         assert pd.read_csv(made.path)["Id"].tolist() == IDS[::-1].tolist()
+
+
+@pytest.mark.usefixtures("one_thread", "undrawn")
+def test_every_command_follows_it_with_practice_data(tmp_path: Path) -> None:
+    def practice(folder: Path, seed: int, size: int) -> None:
+        tiny.practice(folder, seed, size)
+        lines = "".join(f"{at}.png,0\n" for at in IDS[::-1])
+        (folder / "raw" / "sample_submission.csv").write_text(f"Id,Category\n{lines}")
+
+    short = replace(SHORT, practice=practice)
+    made = tiny.project(tmp_path, short)
+    made.folds(2)
+    made.train("first", stress="none", schedule__epochs=1)
+    submitted = made.submit()
+    assert pd.read_csv(submitted.path)["Id"].tolist() == [f"{at}.png" for at in IDS[::-1]]
+    assert made.grade().samples == 18 and made.reproduce(submitted.path.stem).as_json()["identical"]
+
+
+def test_masks_at_their_own_sizes_are_read_back_as_such(tmp_path: Path) -> None:
+    case, sizes, rng = CASES["a row a mask"], np.array([(3, 7), (9, 2)]), np.random.default_rng(0)
+    masks = [rng.integers(0, 4, shape, dtype=np.uint8) for shape in sizes]
+    made = following(case.competition(tmp_path), case.form(tmp_path))
+    answer: Any = Masks(2, masks.__getitem__, sizes)
+    prediction = replace(case.prediction(case.stored()), labels=answer, answered=answer)
+    made.write_submission(prediction, tmp_path / "s.csv")
+    found = made.read_submission(tmp_path / "s.csv", prediction.read_with, prediction.ids)
+    assert isinstance(found, Masks) and not misfit(found, answer)
+    assert not differences(found, answer, 0).any() and (found[1] == masks[1]).all()
 
 
 def test_before_the_files_are_read_it_says_that_it_follows_them() -> None:

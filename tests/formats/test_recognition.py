@@ -57,6 +57,11 @@ TWO = "id,label\n1,ant\n2,bee\n"
             Case("id,rle\n1,-\n2,-1\n", ROCKS, MeanIoU()),
             "where there are no run lengths; say what stands for an empty mask",
         ),
+        (
+            Case("id,c,rle\n1,rust,\n2,rust,\n", DAMAGE, MeanDice()),
+            "has masks of rust and none of 'scab': mend the task's",
+        ),
+        (Case("id,l\n1,ant bee cat\n2,ant\n", THREE, MAP(2)), "column 'l' lists 3 names, MAP@2 looks at fewer"),
         (Case("id,label\n1,ant\n2,bee\n3,bee\n", THREE, Accuracy()), "id '3': there is no such test image"),
         (Case(TWO, THREE, Accuracy(), ("1", "2", "3")), "of the test images '3' it has no row: leave them out by"),
         (

@@ -172,7 +172,13 @@ class _Sample:
         counted = len(names) - 1 if isinstance(self.task, Segmentation) else len(names)
         if found is None and [*self.things] == [str(at + 1) for at in range(counted)]:  # all but the background
             return tuple(at + len(names) - counted for at in range(counted))
-        return self._known(found, names)
+        places = self._known(found, names)
+        if missing := [name for at, name in enumerate(names) if at not in places][len(names) - counted :]:
+            raise UserError(
+                f"{self.sample.path} has masks of {listed(self.things, most=8)} and none of {listed(missing, repr, 4)}: "
+                f"mend the task's names, or say Dialect(columns=…); {BY_HAND}"
+            )
+        return places
 
     def _places(self, names: Sequence[str], single: bool) -> tuple[int, ...]:
         """Of the things, all of `names`; of one alone it need not be called so."""
@@ -279,6 +285,12 @@ class _Sample:
                 raise UserError(
                     f"{self.sample.path}: column {title!r} lists names with {gap!r} between them, which "
                     f"{spaced[0]!r} has in it; say how the sample writes it by Dialect(columns=…)"
+                )
+            longest = max((text.count(gap) + 1 for text in texts), default=0)
+            if cell == "list" and longest > getattr(self.metric, "length", longest):
+                raise UserError(
+                    f"{self.sample.path}: column {title!r} lists {longest} names, {self.metric.name} looks at fewer; mend "
+                    "the metric's length"
                 )
             empty = "" if cell == "list" or self.dialect.empty is None else self.dialect.empty
             return gap, words, empty

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 
 from toolkit.answers import TINY, Prediction
-from toolkit.decisions.decide import packed
 from toolkit.errors import UserError, listed
 from toolkit.formats.cells import cells, numbers, place
 from toolkit.formats.readers import read_pixels
@@ -231,16 +230,16 @@ class SampleFormat:
 
         def mask(row: int) -> np.ndarray:
             shape = (int(shapes[row][0]), int(shapes[row][1]))
-            given = [self._read_runs(path, *one, shape) for one in zip(texts[row], lines[row], strict=True)]
-            if isinstance(self.task, OverlappingMasks):
-                bits = np.zeros((1, len(self.task.classes), *shape), bool)
-                bits[0, list(self.places)] = given
-                return packed(bits)[0]
             made = np.zeros(shape, np.uint8)
-            claimed = np.sum(given, 0, dtype=np.uint8)
-            if (claimed > 1).any():
-                raise UserError(f"{path} line {lines[row][-1]}: {self.value} claims pixels that another row claims")
-            for at, one in zip(self.places, given, strict=True):
+            claimed = np.zeros(() if isinstance(self.task, OverlappingMasks) else shape, bool)
+            for at, text, line in zip(self.places, texts[row], lines[row], strict=True):
+                one = self._read_runs(path, text, line, shape)
+                if isinstance(self.task, OverlappingMasks):
+                    made |= one.view(np.uint8) << np.uint8(at)
+                    continue
+                if (claimed & one).any():
+                    raise UserError(f"{path} line {line}: {self.value} claims pixels that another row claims")
+                claimed |= one
                 made[one] = at
             return made
 
