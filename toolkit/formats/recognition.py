@@ -173,10 +173,11 @@ class _Sample:
         if found is None and [*self.things] == [str(at + 1) for at in range(counted)]:  # all but the background
             return tuple(at + len(names) - counted for at in range(counted))
         places = self._known(found, names)
-        if missing := [name for at, name in enumerate(names) if at not in places][len(names) - counted :]:
+        needed = range(len(names) - counted, len(names))
+        if missing := [names[at] for at in needed if at not in places]:
             raise UserError(
-                f"{self.sample.path} has masks of {listed(self.things, most=8)} and none of {listed(missing, repr, 4)}: "
-                f"mend the task's names, or say Dialect(columns=…); {BY_HAND}"
+                f"{self.sample.path} has masks of {listed(self.things, most=8)} and none of "
+                f"{listed(missing, repr, 4)}: mend the task's names, or say Dialect(columns=…); {BY_HAND}"
             )
         return places
 
@@ -289,8 +290,8 @@ class _Sample:
             longest = max((text.count(gap) + 1 for text in texts), default=0)
             if cell == "list" and longest > getattr(self.metric, "length", longest):
                 raise UserError(
-                    f"{self.sample.path}: column {title!r} lists {longest} names, {self.metric.name} looks at fewer; mend "
-                    "the metric's length"
+                    f"{self.sample.path}: column {title!r} lists {longest} names, {self.metric.name} looks at fewer; "
+                    "mend the metric's length"
                 )
             empty = "" if cell == "list" or self.dialect.empty is None else self.dialect.empty
             return gap, words, empty
