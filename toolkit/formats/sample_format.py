@@ -16,7 +16,7 @@ from toolkit.formats.writers import packed_by_name, write_csv, write_pixels
 from toolkit.metrics.lists import PAD
 from toolkit.metrics.metric import Metric
 from toolkit.metrics.probabilistic import LogLoss
-from toolkit.task import UNKNOWN, Classification, Grades, Labels, OverlappingMasks, Task
+from toolkit.task import UNKNOWN, Classification, Grades, Heads, Labels, OverlappingMasks, Task
 
 # value: a probability or a number. flag: 0 or 1. class: one of `words`. list: the likeliest of them, given: all that
 # are given, between gaps. runs: run lengths of a mask. pixels: a column each
@@ -89,7 +89,7 @@ class SampleFormat:
         """In a sentence, what was recognised."""
         rows = f"a row an image of `{self.image}`"
         if self.long:
-            rows = f"a row an image and {'class' if self.task.masks or self.cell == 'value' else 'thing'}"
+            rows = f"a row an image and {'head' if isinstance(self.task, Heads) else 'class'}"
         if self.cell == "pixels":
             return f"the submission follows from {self.sample}: {rows}, a column a pixel"
         what = CELLS[self.cell] if self.cell != "value" or self._probable else "a number"
