@@ -79,6 +79,9 @@ def test_it_is_read_again_where_the_dialect_is_another(raw: Path, tmp_path: Path
     load(replace(SHORT, dialect=Dialect(columns=words)), workspace, raw)
     form = followed(SHORT, workspace).form
     assert form is not None and form.words == (("green", "red", "blue"),)
+    workspace.sample.unlink()
+    load(SHORT, workspace, raw)
+    assert workspace.sample.exists()
 
 
 def test_a_submission_is_built_as_the_sample_has_it(raw: Path, tmp_path: Path) -> None:

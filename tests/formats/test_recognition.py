@@ -1,6 +1,7 @@
 """What a sample submission can't say, or says of something else, ends in one sentence before anything is trained."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from tests.formats.cases import CASES, DAMAGE, FINDINGS, LEAF, ROCKS, SHAPE, THREE, Case
 from toolkit import MAP, Accuracy, Classification, Dialect, LabelF1, Labels, LogLoss, MeanDice, MeanIoU, RocAuc
 from toolkit.errors import UserError
+from toolkit.metrics.metric import Metric
+from toolkit.task import Task
 
 NAMES = Classification(("great ant", "great bee"), SHAPE)
 TWO = "id,label\n1,ant\n2,bee\n"
@@ -114,6 +117,32 @@ def test_one_probability_is_of_the_class_that_the_column_is_called_by_or_of_the_
     form = Case(f"id,{title}\n1,0.5\n2,0.5\n", LEAF, RocAuc()).form(tmp_path)
     assert form.places == places
     assert form.told().endswith(f"a probability in {title} ({LEAF.classes[places[0]]})")
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "metric", "ids", "said"),
+    [
+        (
+            "ImageId,Runs,ClassId\na.jpg,1 9,1\na.jpg,1 9,2\nb.jpg,1 9,1\nb.jpg,1 9,2\n",
+            DAMAGE,
+            MeanDice(),
+            "ab",
+            "(rust, scab)",
+        ),
+        ("Image_Label,Runs\na.jpg_scab,1 1\na.jpg_rust,1 1\n", DAMAGE, MeanDice(), ["a.jpg"], "in Runs (scab, rust)"),
+        ("ID,Label\nID_0f_scab,0.5\nID_0f_rust,0.5\n", FINDINGS, LogLoss(), ["ID_0f"], "in Label (scab, rust)"),
+        ("ImageId,Label\n1,0\n2,0\n", Classification(tuple("0123"), SHAPE), Accuracy(), "12", "one class in Label"),
+        ("image_id,label\nx.jpg,2\ny.jpg,2\n", THREE, Accuracy(), "xy", "one class in label ('0' is ant)"),
+        ("UID,Scab - Abnormal,Rust - Abnormal\n1.2.3,0,0\n", FINDINGS, RocAuc(), ["1.2.3"], "(scab, rust)"),
+        ("name,invasive\n1,0.5\n2,0.5\n", Classification(("0", "1"), SHAPE), RocAuc(), "12", "in invasive (1)"),
+        ("img,rle_mask\na_01.jpg,1 1\n", ROCKS, MeanDice(), ["a_01"], "run lengths in rle_mask (rock)"),
+        ("id,predicted\na,\nb,\n", ROCKS, MeanDice(), "ab", "run lengths in predicted (rock)"),
+    ],
+)
+def test_layouts_that_many_competitions_have(
+    text: str, task: Task, metric: Metric, ids: Sequence[str], said: str, tmp_path: Path
+) -> None:
+    assert Case(text, task, metric, tuple(ids)).form(tmp_path).told().endswith(said)
 
 
 def test_what_the_sample_calls_classes_can_be_said(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from toolkit.data.dataset import (
     check_images,
     hash_dataset,
     hash_samples,
+    open_dataset,
     save_dataset,
     save_samples,
 )
@@ -65,7 +66,8 @@ def load(
     if competition.follows_sample:
         made_by += [repr(competition.metric), repr(competition.dialect)]
     reader = hash_json(made_by)
-    if known is not None and known.get("reader") == reader and _is_there(workspace, known):
+    same = known is not None and known.get("reader") == reader
+    if same and _is_there(workspace, known or {}) and _has_form(competition, workspace):
         _keep_place(workspace, folder)
         return
     data = _loaded(competition, folder)
@@ -106,6 +108,12 @@ def _is_there(workspace: Workspace, manifest: Mapping[str, Any]) -> bool:
         return True
     decoded = read_manifest(workspace.decoded / manifest["decoded"])
     return decoded is not None and (decoded["kept"] or not workspace.keeps_images)
+
+
+def _has_form(competition: Competition, workspace: Workspace) -> bool:
+    """Is the form of a submission kept, where there is one to be followed?"""
+    needed = competition.follows_sample and not workspace.sample.exists()
+    return not needed or not len(open_dataset(workspace.data).test_images)
 
 
 def _keep_place(workspace: Workspace, folder: Path) -> None:

@@ -95,8 +95,19 @@ class SampleFormat:
         what = CELLS[self.cell] if self.cell != "value" or self._probable else "a number"
         whole = self.task.classes if self.cell in ("value", "flag", "runs") else ()
         of = [whole[at] for at in self.places] if whole and not isinstance(self.task, Grades) else []
-        named = f" ({listed(of, most=4)})" if of else ""
+        named = f" ({listed(of, most=4)})" if of else self._called
         return f"the submission follows from {self.sample}: {rows}, {what} in {listed(self._filled, most=4)}{named}"
+
+    @property
+    def _called(self) -> str:
+        """How the first class is written, where that isn't its name."""
+        heads = [self.task.outputs[at].names for at in self.places] if self.words else []
+        odd = [
+            (word, name)
+            for words, names in zip(self.words, heads, strict=True)
+            for word, name in zip(words, names, strict=True)
+        ]
+        return next((f" ({word!r} is {name})" for word, name in odd if word != name), "")
 
     @property
     def _filled(self) -> tuple[str, ...]:
