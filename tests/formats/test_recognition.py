@@ -145,6 +145,11 @@ def test_layouts_that_many_competitions_have(
     assert Case(text, task, metric, tuple(ids)).form(tmp_path).told().endswith(said)
 
 
+def test_run_lengths_count_in_one_of_two_ways() -> None:
+    with pytest.raises(ValueError, match="by='row' and first=1, expected columns or rows, and 0 or 1"):
+        Dialect(by="row")  # type: ignore[arg-type]
+
+
 def test_what_the_sample_calls_classes_can_be_said(tmp_path: Path) -> None:
     columns = {"A": "great ant", "B": "great bee"}
     form = Case("id,label\n1,A\n2,B\n", NAMES, Accuracy(), dialect=Dialect(columns=columns)).form(tmp_path)

@@ -66,8 +66,7 @@ def load(
     if competition.follows_sample:
         made_by += [repr(competition.metric), repr(competition.dialect)]
     reader = hash_json(made_by)
-    same = known is not None and known.get("reader") == reader
-    if same and _is_there(workspace, known or {}) and _has_form(competition, workspace):
+    if known is not None and known.get("reader") == reader and _is_there(competition, workspace, known):
         _keep_place(workspace, folder)
         return
     data = _loaded(competition, folder)
@@ -102,18 +101,14 @@ def load(
             save_dataset(data, workspace.data, source, reader, folder)
 
 
-def _is_there(workspace: Workspace, manifest: Mapping[str, Any]) -> bool:
-    """Are images that lie in files decoded, as far as the workspace keeps them?"""
-    if "decoded" not in manifest:
-        return True
-    decoded = read_manifest(workspace.decoded / manifest["decoded"])
-    return decoded is not None and (decoded["kept"] or not workspace.keeps_images)
-
-
-def _has_form(competition: Competition, workspace: Workspace) -> bool:
-    """Is the form of a submission kept, where there is one to be followed?"""
-    needed = competition.follows_sample and not workspace.sample.exists()
-    return not needed or not len(open_dataset(workspace.data).test_images)
+def _is_there(competition: Competition, workspace: Workspace, manifest: Mapping[str, Any]) -> bool:
+    """Are images that lie in files decoded, as far as the workspace keeps them, and is the sample's form kept?"""
+    if "decoded" in manifest:
+        decoded = read_manifest(workspace.decoded / manifest["decoded"])
+        if decoded is None or decoded["kept"] < workspace.keeps_images:
+            return False
+    followed = competition.follows_sample and len(open_dataset(workspace.data).test_images) > 0
+    return not followed or workspace.sample.exists()
 
 
 def _keep_place(workspace: Workspace, folder: Path) -> None:

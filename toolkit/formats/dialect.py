@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 from toolkit.formats.run_lengths import By
 
@@ -23,6 +24,12 @@ class Dialect:
     by: By = "columns"
     first: int = 1
     empty: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in get_args(By) or self.first not in (0, 1):
+            raise ValueError(
+                f"Dialect has by={self.by!r} and first={self.first!r}, expected columns or rows, and 0 or 1"
+            )
 
 
 PLAIN = Dialect()
