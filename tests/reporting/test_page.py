@@ -9,7 +9,7 @@ from toolkit.errors import UserError
 from toolkit.reporting.page import write_report
 from toolkit.store import read_json, write_json
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "unpainted")
 QUICK = "schedule.epochs=1"
 PIXEL = bytes.fromhex(  # a PNG file of one pixel
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da6364f8ff"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from toolkit.data.image_files import ImageFiles
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 from toolkit.task import MISSING, UNKNOWN, Classification, Grades, Heads, Labels, Numbers, Task
 
 SHOWN = 8  # names in a message
@@ -96,7 +97,7 @@ def _targets(path: Path, task: Task, cells: pd.DataFrame) -> np.ndarray:
         return _lists(path, cells.iloc[:, 0], task.labels)
     wanted = {Labels: len(task.classes), Numbers: len(task.classes), Heads: len(task.outputs)}.get(type(task), 1)
     if cells.shape[1] != wanted:
-        raise UserError(f"{path}: {cells.shape[1]} columns of targets are named, expected {wanted}")
+        raise UserError(f"{path}: expected {counted(wanted, 'column')} of targets to be named, found {cells.shape[1]}")
     if isinstance(task, Labels):
         return _numbers(path, cells, MISSING, "0, 1 or a blank", (0, 1)).astype(np.int8)
     if isinstance(task, Numbers):
