@@ -42,6 +42,7 @@ MEANING = {
 
 SEARCHED = {  # what a search's summary says, in words
     "study": "study",
+    "trials": "trials",
     "before": "trials of an earlier search",
     "score": "score to expect",
     "low": "from (95 % interval)",
@@ -220,7 +221,9 @@ def _without(score: Mapping[str, Any]) -> str:
     return f", without the blend's {' and '.join(score['without'])}" if "without" in score else ""
 
 
-def _value(name: str, value: str | int | float) -> str:
+def _value(name: str, value: str | int | float | Mapping[str, int]) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} {what}" for what, count in value.items())
     if not isinstance(value, float):
         return str(value)
     return duration(value) if name.endswith("seconds") else number(value)
