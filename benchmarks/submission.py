@@ -35,7 +35,7 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 from toolkit.submission.sandbox_server import peak
-from toolkit.submission.writers import write_pixels
+from toolkit.formats.writers import write_pixels
 masks, seconds = np.load(sys.argv[1], mmap_mode="r"), []
 for _ in range(int(sys.argv[3])):
     Path(sys.argv[2]).unlink(missing_ok=True)
@@ -48,7 +48,7 @@ CHECK = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from toolkit.submission.readers import read_pixels
+from toolkit.formats.readers import read_pixels
 from toolkit.submission.sandbox_server import peak
 masks, seconds = np.load(sys.argv[1], mmap_mode="r"), []
 for _ in range(int(sys.argv[3])):

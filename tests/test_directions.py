@@ -14,6 +14,7 @@ LAYERS = (
     "decisions",
     "sample_losses",
     "answers",
+    "formats",
     "competition search_space",
     "data augmentation pages screen",
     "networks predictions",
@@ -25,7 +26,8 @@ LAYERS = (
     "tuning submission",
     "reporting",
     "needs project pipeline",
-    "command_line audit folds train search ensemble submit report grade run __main__",
+    "recognition",
+    "command_line new audit folds train boost search ensemble submit report grade run __main__",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 

@@ -19,12 +19,17 @@ _HOMES = {
         "data.dataset": "Dataset Samples",
         "data.image_files": "ImageFiles class_folders image_folder",
         "data.image_reading": "read_image",
+        "data.image_sets": "sets_of",
         "data.labelled": "Labelled",
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
+        "data.places": "Places",
         "data.reading": "Npz image_array label_array mask_array",
-        "data.run_lengths": "from_polygons from_run_lengths",
-        "data.target_tables": "labels_in_names target_table",
+        "data.tables": "table_arrays table_of",
+        "formats.run_lengths": "from_polygons from_run_lengths",
+        "data.target_tables": "labels_in_names set_table target_table",
+        "data.tiles": "Tiles tiles",
         "errors": "UserError",
+        "formats.dialect": "Dialect",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
         "metrics.labels": "LabelAccuracy LabelF1 SamplesF1",
@@ -40,15 +45,16 @@ _HOMES = {
         "networks.pretrained": "has_weights",
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
-        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule override",
+        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Sets Table override",
+        "recognition.new": "new_competition",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
-        "submission.readers": "read_pixels",
+        "formats.readers": "read_pixels",
         "submission.tables": "read_columns read_given read_labels read_lists read_rows read_run_lengths",
         "submission.sandbox": "run_code_submission",
         "submission.torchscript": "export",
-        "submission.writers": "write_columns write_csv write_given write_lists write_parquet "
+        "formats.writers": "write_columns write_csv write_given write_lists write_parquet "
         "write_pixels write_rows write_run_lengths zipped",
         "task": "Classification Grades Heads Labels Numbers OverlappingMasks Segmentation",
     }.items()
@@ -63,12 +69,29 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.dataset import Dataset, Samples
     from toolkit.data.image_files import ImageFiles, class_folders, image_folder
     from toolkit.data.image_reading import read_image
+    from toolkit.data.image_sets import sets_of
     from toolkit.data.labelled import Labelled
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
+    from toolkit.data.places import Places
     from toolkit.data.reading import Npz, image_array, label_array, mask_array
-    from toolkit.data.run_lengths import from_polygons, from_run_lengths
-    from toolkit.data.target_tables import labels_in_names, target_table
+    from toolkit.data.tables import table_arrays, table_of
+    from toolkit.data.target_tables import labels_in_names, set_table, target_table
+    from toolkit.data.tiles import Tiles, tiles
     from toolkit.errors import UserError
+    from toolkit.formats.dialect import Dialect
+    from toolkit.formats.readers import read_pixels
+    from toolkit.formats.run_lengths import from_polygons, from_run_lengths
+    from toolkit.formats.writers import (
+        write_columns,
+        write_csv,
+        write_given,
+        write_lists,
+        write_parquet,
+        write_pixels,
+        write_rows,
+        write_run_lengths,
+        zipped,
+    )
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
     from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
     from toolkit.metrics.labels import LabelAccuracy, LabelF1, SamplesF1
@@ -84,11 +107,24 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.networks.pretrained import has_weights
     from toolkit.networks.tta import predict_views, weighted_views
     from toolkit.project import Project, open
-    from toolkit.recipe import Augment, Images, Loss, LossName, Model, Optimizer, Pseudo, Recipe, Schedule, override
+    from toolkit.recipe import (
+        Augment,
+        Images,
+        Loss,
+        LossName,
+        Model,
+        Optimizer,
+        Pseudo,
+        Recipe,
+        Schedule,
+        Sets,
+        Table,
+        override,
+    )
+    from toolkit.recognition.new import new_competition
     from toolkit.runs import Run
     from toolkit.search_space import Suggesting, choose, strength
     from toolkit.store import Workspace
-    from toolkit.submission.readers import read_pixels
     from toolkit.submission.sandbox import run_code_submission
     from toolkit.submission.tables import (
         read_columns,
@@ -99,17 +135,6 @@ if TYPE_CHECKING:  # the same for editors and mypy
         read_run_lengths,
     )
     from toolkit.submission.torchscript import export
-    from toolkit.submission.writers import (
-        write_columns,
-        write_csv,
-        write_given,
-        write_lists,
-        write_parquet,
-        write_pixels,
-        write_rows,
-        write_run_lengths,
-        zipped,
-    )
     from toolkit.task import Classification, Grades, Heads, Labels, Numbers, OverlappingMasks, Segmentation
 else:
 

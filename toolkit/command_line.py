@@ -97,11 +97,21 @@ def run_command(
         screen.show(outcome)
         return outcome.as_json()
 
-    try:
+    def result() -> dict[str, Any]:
         if options.competition is None and concerns is not None:
-            result = _for_each(opened, called, concerns)
-        else:
-            result = called(opened(options.competition))
+            return _for_each(opened, called, concerns)
+        return called(opened(options.competition))
+
+    return attempted(result, screen, options.json)
+
+
+def attempted(call: Callable[[], Outcome | dict[str, Any]], screen: Screen, as_json: bool) -> int:
+    """Call, show what comes of it, if it isn't a dictionary, and print it as JSON if asked; the exit status."""
+    try:
+        result = call()
+        if isinstance(result, Outcome):
+            screen.show(result)
+            result = result.as_json()
     except UserError as error:
         screen.say(str(error), "error: ", "bold red")
         return 1
@@ -114,7 +124,7 @@ def run_command(
     except KeyboardInterrupt:
         screen.say("\nstopped; the same command again goes on from here")
         return 130
-    if options.json:
+    if as_json:
         print(json.dumps(result))
     return 0
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from toolkit.outcome import Outcome, Table, Warned, duration
 from toolkit.progress import Done, Progress, Watch
@@ -57,7 +57,8 @@ class Screen(Progress):
             return self._as_lists(table)
         made = Made(title=table.title, title_justify="left", header_style="bold", show_header=any(table.columns))
         for position, (name, width) in enumerate(zip(table.columns, widths, strict=True)):
-            made.add_column(name, justify="right" if position else "left", overflow="fold", width=width)
+            side: Literal["left", "right"] = "right" if position and not table.text else "left"
+            made.add_column(name, justify=side, overflow="fold", width=width)
         for number, row in enumerate(table.rows, start=1):
             made.add_row(*map(Text, row), style="bold" if table.total and number == len(table.rows) else None)
         self.console.print(made)

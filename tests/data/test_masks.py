@@ -15,8 +15,8 @@ from toolkit.data.coco import coco_masks
 from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles, image_folder
 from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
-from toolkit.data.run_lengths import from_polygons, from_run_lengths, run_lengths
 from toolkit.errors import UserError
+from toolkit.formats.run_lengths import from_polygons, from_run_lengths, run_lengths
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation
 
 CLASSES = Segmentation(("none", "road", "car"), (6, 8, 3))

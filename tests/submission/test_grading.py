@@ -10,9 +10,9 @@ from competitions.mars import competition as mars
 from tests.tiny import competition
 from toolkit.competition import Competition, Rules
 from toolkit.errors import UserError
+from toolkit.formats.writers import write_pixels
 from toolkit.store import Workspace
 from toolkit.submission.grading import Grade, grade, practice_truth
-from toolkit.submission.writers import write_pixels
 
 TRUTH = np.array([0, 1, 2, 2])
 

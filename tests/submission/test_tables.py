@@ -12,6 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from toolkit.errors import UserError
+from toolkit.formats.writers import (
+    write_columns,
+    write_csv,
+    write_given,
+    write_lists,
+    write_rows,
+    write_run_lengths,
+)
 from toolkit.metrics.lists import PAD
 from toolkit.submission.tables import (
     read_columns,
@@ -20,14 +28,6 @@ from toolkit.submission.tables import (
     read_lists,
     read_rows,
     read_run_lengths,
-)
-from toolkit.submission.writers import (
-    write_columns,
-    write_csv,
-    write_given,
-    write_lists,
-    write_rows,
-    write_run_lengths,
 )
 from toolkit.task import UNKNOWN
 

@@ -167,7 +167,7 @@ def test_a_test_image_batch_larger_than_the_training_batch_goes_through_in_parts
     sizes: list[int] = []
     network = nn.Linear(4, 3)
     network.register_forward_pre_hook(lambda net, inputs: sizes.append(len(inputs[0])))
-    Training(job).backward(network, torch.ones(40, 4), lambda logits, at: logits.sum(), final=True)
+    Training(job).backward(network, (torch.ones(40, 4),), lambda logits, at: logits.sum(), final=True)
     assert sizes == [job.recipe.batch_size] * 5
 
 

@@ -168,7 +168,7 @@ def test_batch_norm_is_estimated_anew_as_the_mean_over_the_batches() -> None:
     network.body.get_submodule("0.2").eval()
     modes = [module.training for module in network.modules()]
     state = torch.get_rng_state()
-    refresh_norm(network, images)
+    refresh_norm(network, [(x,) for x in images])
     assert torch.equal(state, torch.get_rng_state()), "nothing is dropped"
     assert modes == [module.training for module in network.modules()]
     conv: nn.Module = network.body.get_submodule("0.0")
@@ -179,7 +179,7 @@ def test_batch_norm_is_estimated_anew_as_the_mean_over_the_batches() -> None:
     assert torch.allclose(norm.get_buffer("running_var"), torch.stack([x.var(1) for x in inputs]).mean(0), rtol=1e-4)
     assert norm.momentum == 0.1 and norm.get_buffer("num_batches_tracked") == 3
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    refresh_norm(network.eval(), images)
+    refresh_norm(network.eval(), [(x,) for x in images])
     assert same_weights(network.state_dict(), before)
 
 
@@ -187,13 +187,13 @@ def test_frozen_statistics_stay() -> None:
     network = normed()
     network.body.get_submodule("0.1").requires_grad_(False)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    refresh_norm(network, batches())
+    refresh_norm(network, [(x,) for x in batches()])
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {f"body.1.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}
 
 
 def test_a_network_without_batch_norm_is_not_even_run() -> None:
-    refresh_norm(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4)), [torch.empty(0)])
+    refresh_norm(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4)), [(torch.empty(0),)])
 
 
 def test_averaged_weights_need_statistics_of_their_own() -> None:
@@ -202,5 +202,5 @@ def test_averaged_weights_need_statistics_of_their_own() -> None:
     one = {name: value.clone() for name, value in network.state_dict().items()}
     two = one | {"body.0.0.weight": -one["body.0.0.weight"], "body.0.0.bias": -one["body.0.0.bias"]}
     network.load_state_dict(uniform([one, two]))
-    refresh_norm(network, images)
+    refresh_norm(network, [(x,) for x in images])
     assert np.allclose(network.body.get_submodule("0.1").get_buffer("running_var"), 0, atol=1e-6)

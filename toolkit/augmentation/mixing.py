@@ -50,6 +50,11 @@ def mix_batch(
     return images, targets, targets, 1.0
 
 
+def mixed_rows(rows: tuple[torch.Tensor, ...], share: float) -> tuple[torch.Tensor, ...]:
+    """Rows (B, D) of what is known beside the images, mixed as `mix_batch` mixed these."""
+    return rows if share == 1 else tuple(torch.lerp(each.roll(1, 0), each, share) for each in rows)
+
+
 def _box(images: torch.Tensor, rng: np.random.Generator) -> tuple[tuple[Any, ...], float]:
     """A place of 0.1 to 0.6 of the image, and its share in whole pixels."""
     height, width = images.shape[-2:]

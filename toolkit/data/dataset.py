@@ -1,23 +1,30 @@
 """A competition's data as arrays on disk: checked, saved, then memory-mapped by everything else."""
 
 import hashlib
-from collections.abc import Mapping
+import mmap
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from toolkit.data.cache import PICTURES, decode_all, folder_of
 from toolkit.data.file_list import TABLE, file_table, open_files
 from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_rows import Undecoded
+from toolkit.data.image_sets import check_sets, in_sets, like, set_pictures
+from toolkit.data.masks import Masks
 from toolkit.data.pictures import READ, hash_pictures
+from toolkit.data.places import Places, check_places
 from toolkit.data.raw_files import listed
+from toolkit.data.tables import check_table, table_arrays
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
-from toolkit.probabilities import chunks
+from toolkit.probabilities import chunks, read
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, atomic, hash_json, read_manifest, write_manifest
 from toolkit.task import Task
@@ -75,17 +82,29 @@ class Samples:
 
     As in `Dataset`. ids, groups: None where each row is one of its own. test_images: None where the organisers keep
     them. test_ids: None for their names, or those of their files without folder and suffix; of rows of a file their
-    places, from 0. skip_unreadable: images that can't be read are black, and training images among them are neither
-    trained on nor scored; otherwise they end the audit.
+    places, from 0. targets that are `Masks` (not `fitted`) are trained on at the task's size, scored and handed in at
+    that of each picture. places, test_places: where samples lie in these, if they are tiles of them; there is then
+    a mask and a test id a picture. skip_unreadable: images that can't be read are black, and training images among
+    them are neither trained on nor scored; otherwise they end the audit. table, test_table: what is known beside the
+    images, a row a sample, numbers and categories, as `table_of` reads them; see `toolkit.data.tables`. sets,
+    test_sets: int64, a number an image, where samples are sets of images: the sample that each belongs to. names: text
+    (N,), what people call the samples; None: as their files, or the first of each set.
     """
 
     images: ImageFiles
-    targets: np.ndarray
+    targets: np.ndarray | Masks
     ids: np.ndarray | None = None
     groups: np.ndarray | None = None
     test_images: ImageFiles | None = None
     test_ids: np.ndarray | None = None
     skip_unreadable: bool = False
+    table: pd.DataFrame | None = None
+    test_table: pd.DataFrame | None = None
+    places: Places | None = None
+    test_places: Places | None = None
+    sets: np.ndarray | None = None
+    test_sets: np.ndarray | None = None
+    names: np.ndarray | None = None
 
     @property
     def files(self) -> dict[str, ImageFiles]:
@@ -95,22 +114,47 @@ class Samples:
             "test_images": self.test_images or replace(self.images, paths=[], rows=None, names=None),
         }
 
+    @property
+    def is_native(self) -> bool:
+        """Is it scored and handed in at the size of the organisers' pictures?"""
+        return isinstance(self.targets, Masks) or self.places is not None or self.test_places is not None
+
     def as_dataset(self, folder: Path) -> Dataset:
-        """All but the images, which are empty, (N, 0, 0, 0); `folder`: of the organisers' files, for names."""
-        rows, files = np.arange(len(self.images)), self.files
-        ids = self.test_ids
+        """All but the images, which are empty, (N, 0, 0, 0), and masks that are `Masks`, which `native_arrays` reads.
+
+        folder: of the organisers' files, for names.
+        """
+        rows, files = np.arange(len(self.images if self.sets is None else self.targets)), self.files
+        ids, names = self.test_ids, self.names
         tests = files["test_images"]
-        if ids is None and len(tests) and (tests.names is not None or tests.rows is None):
+        if ids is None and self.test_places is not None:
+            ids = _stems_of_pictures(tests, self.test_places)
+        elif ids is None and self.sets is None and len(tests) and (tests.names is not None or tests.rows is None):
             ids = tests.stems if tests.names is None else tests.names
+        if names is None:
+            names = self.images.named(folder)
+            if self.sets is not None and names is not None:
+                names = names[np.unique(self.sets, return_index=True)[1]]
         return Dataset(
-            np.empty((len(rows), 0, 0, 0), self.images.dtype),
-            self.targets,
+            np.empty((len(self.images), 0, 0, 0), self.images.dtype),
+            np.empty((len(rows), 0, 0), np.uint8) if isinstance(self.targets, Masks) else self.targets,
             rows if self.ids is None else self.ids,
             rows if self.groups is None else self.groups,
-            np.empty((len(files["test_images"]), 0, 0, 0), files["test_images"].dtype),
+            np.empty((len(tests), 0, 0, 0), tests.dtype),
             ids,
-            self.images.named(folder),
+            names,
+            sets=self.sets,
+            test_sets=self.test_sets,
+            **({} if self.table is None else table_arrays(self.table, self.test_table)),
         )
+
+
+def _stems_of_pictures(tiles: ImageFiles, places: Places) -> np.ndarray:
+    """Text (P,): the names of the files that the tiles of each picture lie in."""
+    without = next((at for at, rows in enumerate(places.samples) if not len(rows)), None)
+    if without is not None:
+        raise UserError(f"test picture {without} has no tile that could name it: say test_ids=, one a picture")
+    return tiles[np.array([rows[0] for rows in places.samples], np.int64)].stems
 
 
 ARRAYS = ("images", "targets", "ids", "groups", "test_images")
@@ -119,9 +163,10 @@ PLACED = ("places", "sizes", "native", "test_places", "test_sizes")
 OPTIONAL = ("test_ids", "names", *PICTURES.values(), *BESIDE, *PLACED)
 UNHASHED = ("names", *PICTURES.values())
 MADE_BY = {  # what else `load` may have returned, and the way from there
-    "Masks": "masks.fitted(TASK.image_shape) makes one of the size of the task",
+    "Masks": "masks.fitted(TASK.image_shape) makes one of the size of the task, and Samples(…) takes them as they are",
     "ImageFiles": "`load` returns images in files as Samples(…), not as Dataset(…)",
 }
+PART = 1 << 24  # bytes of an array in a file that are hashed at a time
 FIT: Fit = "letterbox"  # how images come to the size of the task, at which they are audited
 
 
@@ -135,17 +180,52 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
                 f"{where}: {name} are of type {kind}, expected a numpy array: "
                 f"{MADE_BY.get(kind, 'np.array(…) makes one')}"
             )
-    if len(dataset.targets) != len(dataset.images):
+    tests = len(dataset.test_images)
+    if dataset.sets is not None:
+        tests = _check_sets(dataset, dataset.sets, task, where)
+    elif dataset.test_sets is not None:
+        raise UserError(f"{where} has test_sets and no sets; give those of the training images too")
+    elif len(dataset.targets) != len(dataset.images):
         raise UserError(f"{where} has {len(dataset.images)} images and {len(dataset.targets)} targets; need as many")
     ids = dataset.test_ids
     if ids is not None and len(ids):
-        if len(ids) != len(dataset.test_images):
-            raise UserError(f"{where} has {len(dataset.test_images)} test images and {len(ids)} ids; need as many")
+        tests, what = (tests, "images") if dataset.test_sizes is None else (len(dataset.test_sizes), "pictures")
+        if len(ids) != tests:
+            what = f"test {what}" if dataset.sets is None else "sets of test images"
+            raise UserError(f"{where} has {tests} {what} and {len(ids)} ids; need as many")
         if ids.dtype.kind not in "iuU":
             raise UserError(f"{where}: test_ids are of type {ids.dtype}, expected text or whole numbers")
         if len(np.unique(ids)) < len(ids):
             raise UserError(f"{where}: two test images have the same id; a submission must tell them apart")
+    check_table(dataset, task, where)
+    if dataset.places is not None and dataset.sizes is not None:
+        check_places(Places.of_stored(dataset.places, dataset.sizes), len(dataset.images), where, dataset.groups)
     check_targets(dataset.targets, task, where, dataset.ids)
+
+
+def _check_sets(dataset: Dataset, sets: np.ndarray, task: Task, where: str) -> int:
+    """How many sets of test images there are; UserError where images and samples don't go together."""
+    if task.masks:
+        raise UserError(
+            f"{where}: samples that are sets of images can't have masks; leave out sets, or mask each image"
+        )
+    samples, tests = len(dataset.targets), len(dataset.test_images)
+    check_sets(sets, len(dataset.images), samples, where, "sets")
+    for name in ("ids", "groups", "names"):
+        array = getattr(dataset, name)
+        if array is not None and len(array) != samples:
+            raise UserError(f"{where} has {samples} sets with targets and {len(array)} {name}; need as many")
+    if not tests:
+        return 0
+    if dataset.test_sets is None:
+        raise UserError(
+            f"{where} has sets and no test_sets; say which sample each of the {tests} test images belongs to"
+        )
+    number = int(dataset.test_sets.max(initial=-1)) + 1
+    check_sets(dataset.test_sets, tests, number, where, "test_sets")
+    if dataset.test_ids is None:
+        raise UserError(f"{where}: test_ids are missing; say what a submission calls each of the {number} sets")
+    return number
 
 
 def check_images(images: np.ndarray, shape: tuple[int, int, int], where: str) -> None:
@@ -183,7 +263,13 @@ def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:
 
 
 def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of images and test images, uint64 (N,), (M,): equal where these are equal to the last bit."""
+    """Hashes of samples and test samples, uint64 (N,), (M,): equal where their images are equal to the last bit."""
+    if dataset.sets is not None:
+        return set_pictures(dataset)
+    return _image_pictures(dataset)
+
+
+def _image_pictures(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     ours, theirs = dataset.pictures, dataset.test_pictures
     return (
         hash_pictures(dataset.images) if ours is None else ours,
@@ -202,8 +288,24 @@ def hash_dataset(dataset: Dataset) -> str:
         if name not in UNHASHED:
             array = getattr(dataset, name)
             digest.update(f"{name} {array.shape} {array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).data)
+            for part in _parts(array):
+                digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()[:12]
+
+
+def _parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Of what lies in a file of ours a few rows at a time."""
+    in_file = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.flags.c_contiguous
+    rows = max(1, PART // max(1, array[:1].nbytes)) if in_file else max(len(array), 1)
+    for start in range(0, max(len(array), 1), rows):
+        yield read(array, np.s_[start : start + rows]) if in_file else array
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    if path.stem == "native" and isinstance(array, np.memmap):
+        shutil.copyfile(str(array.filename), path)  # without its pages in memory
+    else:
+        np.save(path, array, allow_pickle=False)
 
 
 def _stored(dataset: Dataset) -> tuple[str, ...]:
@@ -214,12 +316,12 @@ def save_dataset(dataset: Dataset, folder: Path, source: str, reader: str = "", 
     """Write the arrays as .npy files. source: the hash of the raw files, which lie in `raw`; reader: that of the code
     that read them.
     """
-    ours, theirs = pictures_of(dataset)
+    ours, theirs = _image_pictures(dataset)
     dataset = replace(dataset, pictures=ours, test_pictures=theirs)
     with atomic(folder) as partial:
         partial.mkdir()
         for name in _stored(dataset):
-            np.save(partial / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
+            _save(partial / f"{name}.npy", getattr(dataset, name))
         made_from = {"source": source, "hash": hash_dataset(dataset), "reader": reader, "raw": str(raw.resolve())}
         write_manifest(partial, made_from)
 
@@ -251,7 +353,7 @@ def save_samples(
         partial.mkdir()
         for name in _stored(dataset):
             if name not in PICTURES:
-                np.save(partial / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
+                _save(partial / f"{name}.npy", getattr(dataset, name))
         file_table(samples.files, raw).to_parquet(partial / TABLE, index=False)
         made_from = {"source": source, "hash": hash_samples(dataset, described, shape), "reader": reader}
         where = {"raw": str(raw.resolve()), "decoded": decoded.name, "skip": skip}
@@ -307,7 +409,9 @@ def open_decoded(data: Path, folder: Path) -> dict[str, Any]:
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """The saved arrays, memory-mapped read-only; UserError if there are none."""
+    """The saved arrays, memory-mapped read-only, images as sets where they are (`ImageSets`); UserError if there are
+    none.
+    """
     manifest = read_manifest(folder)
     if manifest is None:
         raise UserError(f"there is no data in {folder} yet; run `python -m toolkit.audit` first")
@@ -317,7 +421,13 @@ def open_dataset(folder: Path) -> Dataset:
     needed = [name for name in ARRAYS if name not in arrays]
     for name in [*needed, *(name for name in OPTIONAL if (folder / f"{name}.npy").exists())]:
         arrays[name] = _opened(folder / f"{name}.npy")
-    return Dataset(**arrays)
+    return in_sets(Dataset(**arrays))
+
+
+def at_other_size(dataset: Dataset, opened: Mapping[str, Any]) -> Dataset:
+    """The same samples with the images of `open_decoded`."""
+    images, test_images = like(opened["images"], dataset.images), like(opened["test_images"], dataset.test_images)
+    return replace(dataset, **{**opened, "images": images, "test_images": test_images})
 
 
 def _opened(path: Path) -> np.ndarray:

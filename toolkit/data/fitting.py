@@ -22,6 +22,13 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return found if found.dtype == np.uint8 else found.clip(0, 255)  # cubic weights go beyond black and white
 
 
+def letterboxed(size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a picture of that size (height, width) once it lies whole within another."""
+    share = min(within[0] / size[0], within[1] / size[1])
+    tall, wide = max(1, round(size[0] * share)), max(1, round(size[1] * share))
+    return (within[0] - tall) // 2, (within[1] - wide) // 2, tall, wide
+
+
 def fitted(
     image: np.ndarray,
     height: int,
@@ -40,10 +47,8 @@ def fitted(
         top, left = (old_height - tall) // 2, (old_width - wide) // 2
         image = image[top : top + tall, left : left + wide]
     elif fit == "letterbox":
-        share = min(height / old_height, width / old_width)
-        tall, wide = max(1, round(old_height * share)), max(1, round(old_width * share))
+        top, left, tall, wide = letterboxed((old_height, old_width), (height, width))
         result = np.full((height, width, channels), beside, image.dtype)
-        top, left = (height - tall) // 2, (width - wide) // 2
         result[top : top + tall, left : left + wide] = resize(image, tall, wide)
         return result
     return resize(image, height, width)

@@ -11,8 +11,14 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
+from toolkit.data.native import Native
+from toolkit.data.placed import placed_tally
+from toolkit.data.places import Places
+from toolkit.data.sample_submission import followed
+from toolkit.data.tables import Column, columns_of
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
+from toolkit.errors import UserError
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
 from toolkit.outcome import counted
@@ -31,8 +37,11 @@ class Labelled:
     int64 (n, 2), row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all.
     trained: bool (N,), False for what it drops, which is validated and scored all the same where it is in a fold.
     ids: int64 (N,), the row in the raw file; names: text (N,), what people call the samples. fold: int64 (N,),
-    negative for samples in none. group: int64 (N,), equal for samples of one origin. data_hash, folds_hash: of the
-    arrays and of the split that they were opened from.
+    negative for samples in none. group: int64 (N,), equal for samples of one origin. native: masks at the size of the
+    organisers' pictures, by which is scored what is shown; test_places: where test images lie in the pictures that are
+    handed in, whose test_ids are then meant; None where samples are what they are. data_hash, folds_hash: of the
+    arrays and of the split that they were opened from. table, test_table: float32 (N, K), (M, K), what is known
+    beside the images, and columns, K of them, what that is; None where nothing is.
     """
 
     competition: Competition
@@ -51,6 +60,11 @@ class Labelled:
     test_ids: np.ndarray
     names: np.ndarray
     obeyed: np.ndarray | None = None
+    table: np.ndarray | None = None
+    test_table: np.ndarray | None = None
+    columns: tuple[Column, ...] = ()
+    native: Native | None = None
+    test_places: Places | None = None
 
     def __repr__(self) -> str:
         return (
@@ -85,6 +99,14 @@ class Labelled:
     def may_look_at_test_images(self) -> bool:
         return self.competition.may_look_at(self.test_images)
 
+    def table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """What is known beside the images of some samples, float32 (n, K); None where nothing is."""
+        return None if self.table is None else self.table[rows]
+
+    def test_table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """The same of test images."""
+        return None if self.test_table is None else self.test_table[rows]
+
     def rows(self, fold: int) -> np.ndarray:
         """The samples that a fold validates, int64 (n,)."""
         return np.flatnonzero(self.fold == fold)
@@ -115,8 +137,13 @@ class Labelled:
         """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets.
 
         A row for each sample that is `inside`, in order. decisions: of each fold; None: fitted on the other folds.
+        Where pictures are scored as large as they are, a picture's counts stand in the row of its first sample.
         """
-        return tally(self, self.truth, stored, decisions)
+        if self.native is None:
+            return tally(self, self.truth, stored, decisions)
+        found = self.decisions(stored) if decisions is None else decisions
+        at = np.where(self.inside, np.arange(len(self.fold)), -1)
+        return placed_tally(self.competition, self.native, stored, at, [found[fold] for fold in self.fold])
 
     def confusions(self, stored: np.ndarray) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) of stored out-of-fold probabilities (N, C, ...), on the file's labels.
@@ -129,7 +156,7 @@ class Labelled:
 def tally(
     labelled: Labelled, targets: np.ndarray, stored: np.ndarray, decisions: Sequence[Decisions] | None = None
 ) -> Tally:
-    """As `Labelled.tally`, on other targets (N, ...) than the file's."""
+    """As `Labelled.tally`, of targets (N, ...) at the size of the task, the file's or others."""
     found = labelled.decisions(stored) if decisions is None else decisions
     return decided_tally(labelled.competition, targets, stored, [(labelled.rows(k), d) for k, d in enumerate(found)])
 
@@ -167,9 +194,15 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
     UserError where one is missing, or the folds are of other data or another cleaning list.
     """
     dataset, table = open_dataset(workspace.data), read_folds(workspace) if table is None else table
-    changed = relabels(table)
+    changed, tests = relabels(table), len(dataset.test_images)
+    native, test_places = None, None
+    if dataset.places is not None and dataset.sizes is not None and dataset.native is not None:
+        native = Native(Places.of_stored(dataset.places, dataset.sizes), dataset.native)
+        _check_whole(native.places, table["fold"].to_numpy())
+    if dataset.test_places is not None and dataset.test_sizes is not None:
+        test_places, tests = Places.of_stored(dataset.test_places, dataset.test_sizes), len(dataset.test_sizes)
     return Labelled(
-        competition=competition,
+        competition=followed(competition, workspace),
         workspace=workspace,
         images=dataset.images,
         truth=dataset.targets,
@@ -183,6 +216,22 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         obeyed=obeyed_in(table),
         data_hash=data_hash(workspace.data),
         folds_hash=folds_hash(table),
-        test_ids=np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids,
+        test_ids=np.arange(tests) if dataset.test_ids is None else dataset.test_ids,
         names=dataset.called,
+        table=dataset.table,
+        test_table=dataset.test_table,
+        columns=columns_of(dataset.columns),
+        native=native,
+        test_places=test_places,
     )
+
+
+def _check_whole(places: Places, fold: np.ndarray) -> None:
+    """UserError where samples of a picture, which is scored as a whole, are validated in different folds."""
+    for picture, rows in enumerate(places.samples):
+        folds = np.unique(fold[rows][fold[rows] >= 0])
+        if len(folds) > 1 or (len(folds) == 1 and (fold[rows] == HELD_OUT).any()):
+            raise UserError(
+                f"samples of picture {picture} are in several folds; a picture is scored as a whole: run "
+                "`python -m toolkit.folds --split groups`"
+            )

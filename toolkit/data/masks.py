@@ -1,23 +1,22 @@
 """Masks that lie in files or tables: read one at a time, each as large as its image, in the form of the task."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import check_whole, decoded, read_image
-from toolkit.data.run_lengths import By, from_run_lengths
-from toolkit.data.target_tables import read_table
+from toolkit.data.image_reading import check_whole, decoded
+from toolkit.data.regions import size_of
 from toolkit.errors import UserError, listed
-from toolkit.task import IGNORED, OverlappingMasks, Segmentation
+from toolkit.formats.run_lengths import By, from_run_lengths
+from toolkit.task import IGNORED, OverlappingMasks, Segmentation, Task
 
 MaskTask = Segmentation | OverlappingMasks
 SHOWN = 10  # masks that can't be read, in one message
@@ -25,40 +24,61 @@ SHOWN = 10  # masks that can't be read, in one message
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """N masks. read: of a row, the mask uint8 (h, w) of image `row`, in the form that the task's targets have."""
+    """N masks, each of a size of its own.
+
+    read: of a row, the mask uint8 (h, w) of image `row`, in the form that the task's targets have; `masks[row]` is the
+    same. sizes: int64 (N, 2), heights and widths, where they are known without reading.
+    """
 
     number: int
     read: Callable[[int], np.ndarray]
+    sizes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.number
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.read(range(self.number)[row])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(self.read, range(self.number))
 
     def fitted(self, shape: Sequence[int], fit: Fit = "letterbox") -> np.ndarray:
         """uint8 (N, H, W), brought to a shape (H, W, …) as the images are, by nearest pixels; IGNORED beside them.
 
         UserError that names what is wrong with each mask that can't be read.
         """
-        made, faults = np.empty((self.number, *shape[:2]), np.uint8), {}
+        made = np.empty((self.number, *shape[:2]), np.uint8)
 
         def fill(row: int) -> None:
-            try:
-                mask = self.read(row)[..., None]
-            except UserError as error:
-                faults[row] = str(error)
-            else:
-                made[row] = fitted(mask, shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
+            made[row] = fitted(self.read(row)[..., None], shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
 
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(fill, range(self.number)))
-        if faults:
-            said = [faults[row] for row in sorted(faults)]
-            more = [f"… and {len(said) - SHOWN:,} more masks that can't be read"] if len(said) > SHOWN else []
-            raise UserError("\n".join([*said[:SHOWN], *more]))
+        each_of(self.number, fill)
         return made
+
+
+def each_of(number: int, fill: Callable[[int], None], threads: int | None = None) -> None:
+    """fill(0), … by threads; one UserError with the sentences of all that raise one."""
+    faults = {}
+
+    def one(row: int) -> None:
+        try:
+            fill(row)
+        except UserError as error:
+            faults[row] = str(error)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(one, range(number)))
+    if faults:
+        said = [faults[row] for row in sorted(faults)]
+        more = [f"… and {len(said) - SHOWN:,} more masks that can't be read"] if len(said) > SHOWN else []
+        raise UserError("\n".join([*said[:SHOWN], *more]))
 
 
 def nearest(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """(height, width, 1) of a mask (h, w, 1)."""
+    import cv2
+
     return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).reshape(height, width, 1)
 
 
@@ -76,7 +96,7 @@ def mask_files(paths: Sequence[Path], task: MaskTask, values: Mapping[Any, int] 
             if (pixels != pixels[..., :1]).any():
                 raise UserError(f"{paths[row]} has colours: say which is which class, values={{(255, 0, 0): 1, …}}")
             pixels = pixels[..., 0]
-        return _mapped(pixels, values or {}, _most(task), paths[row])
+        return _mapped(pixels, values or {}, most_of(task), paths[row])
 
     return Masks(len(paths), read)
 
@@ -119,6 +139,8 @@ def run_length_masks(
     the images, or the images themselves. by, first: as of `from_run_lengths`. empty: what stands for an empty mask.
     UserError names the line; a row of no image of these is an error.
     """
+    from toolkit.data.target_tables import read_table
+
     table = read_table(path, columns)
     rows: dict[str, list[tuple[int, str, str]]] = {name: [] for name in names}
     alone = task.classes[-1]  # where no column says which
@@ -162,20 +184,6 @@ def together(parts: Sequence[tuple[str, np.ndarray, str]], task: MaskTask) -> np
     return made
 
 
-def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
-    """Height and width of an image, turned as EXIF says; of most pictures their files' heads are enough."""
-    if images.read is read_image:
-        try:
-            with Image.open(images.paths[row]) as opened:
-                width, height = opened.size
-                lying = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-                return (width, height) if lying else (height, width)
-        except OSError:
-            pass  # of a kind that Pillow doesn't know
-    height, width = images.stored(row).shape[:2]
-    return height, width
-
-
 def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
     """Of a mask, (h, w) or (h, w, 3): of palettes the places in it; `by_colour`: always the latter, their colours."""
     try:
@@ -193,8 +201,9 @@ def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
         raise UserError(f"{path} {error}") from None
 
 
-def _most(task: MaskTask) -> int:
-    return 2 ** len(task.labels) - 1 if isinstance(task, OverlappingMasks) else len(task.classes) - 1
+def most_of(task: Task) -> int:
+    """The largest value that a mask of the task has, but for IGNORED."""
+    return 2 ** len(task.classes) - 1 if isinstance(task, OverlappingMasks) else len(task.classes) - 1
 
 
 def _mapped(pixels: np.ndarray, values: Mapping[Any, int], most: int, path: Path) -> np.ndarray:

@@ -15,14 +15,17 @@ from toolkit.task import MISSING, UNKNOWN, Classification, Grades, Heads, Labels
 SHOWN = 8  # names in a message
 
 
-def target_table(path: Path, task: Task, columns: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
-    """Names of images, and targets (N, ...) of the task, from a CSV or Parquet file with a row an image.
+Table = Path | pd.DataFrame  # a CSV or Parquet file, or what pandas read: of a form of its own, or some of the rows
+
+
+def target_table(path: Table, task: Task, columns: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
+    """Names of images, and targets (N, ...) of the task, from a table with a row an image.
 
     columns: of the names ("": there are none, rows are counted from 0), then of the targets: of `Classification` and
-    `Grades` the class; of `Labels` one a label (0, 1, blank: nobody looked), or one that lists labels, separated by
-    blanks; of `Numbers` one a number, of `Heads` one a head. None: the first column, then those named after the
-    task's labels, numbers or heads. Classes may be given by name or, throughout a column, by place. UserError names
-    the line of what doesn't fit.
+    `Grades` the class, or of the former one a class, of which one is 1; of `Labels` one a label (0, 1, blank: nobody
+    looked), or one that lists labels, separated by blanks; of `Numbers` one a number, of `Heads` one a head. None: the
+    first column, then those named after the task's labels, numbers or heads. Classes may be given by name or,
+    throughout a column, by place. UserError names the line of what doesn't fit.
     """
     titles = titles_of(path)
     given = list(columns or [*titles[:1], *_own_columns(titles, task)])
@@ -33,12 +36,45 @@ def target_table(path: Path, task: Task, columns: Sequence[str] | None = None) -
     if twice.any():
         row = int(twice.to_numpy().argmax())
         first = int((names == names[row]).to_numpy().argmax())
-        raise UserError(f"{path} line {row + 2}: {names[row]!r} stands in line {first + 2} already")
-    return names.tolist(), _targets(path, task, cells)
+        raise UserError(f"{_called(path)} line {row + 2}: {names[row]!r} stands in line {first + 2} already")
+    return names.tolist(), _targets(_called(path), task, cells)
 
 
-def titles_of(path: Path) -> list[str]:
-    """The names of a CSV or Parquet file's columns; UserError where it isn't one."""
+def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """Names of images (F,), names of the sets that they are of (N,), the set of each image, int64 (F,), and the sets'
+    targets (N, ...), from a CSV or Parquet file with a row an image.
+
+    columns: of the images' names, of the sets' names, then of the targets as for `target_table`. UserError names the
+    line of what doesn't fit, or says another target than the lines of its set before.
+    """
+    table = read_table(path, list(columns))
+    images, each, targets = (
+        table[columns[0]],
+        table[columns[1]],
+        _targets(_called(path), task, table[list(columns[2:])]),
+    )
+    twice = images.duplicated()
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise UserError(f"{_called(path)} line {row + 2}: the image {images[row]!r} stands in a line before already")
+    sets, names = pd.factorize(each)
+    first = np.unique(sets, return_index=True)[1]
+    unlike = ~((targets == targets[first][sets]) | ((targets != targets) & pd.isna(targets[first][sets])))
+    wrong = unlike.reshape(len(unlike), -1).any(1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        before = int(first[sets[row]])
+        raise UserError(
+            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images of a set "
+            "have the set's"
+        )
+    return images.tolist(), names.tolist(), sets.astype(np.int64), targets[first]
+
+
+def titles_of(path: Table) -> list[str]:
+    """The names of a table's columns; UserError where it isn't one."""
+    if isinstance(path, pd.DataFrame):
+        return [str(name) for name in path.columns]
     if not path.is_file():
         raise UserError(f"{path} does not exist; put the organisers' file there or point --data at its folder")
     try:
@@ -51,17 +87,18 @@ def titles_of(path: Path) -> list[str]:
         raise UserError(f"{path} can't be read: {str(error).strip().splitlines()[0]}") from None
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_table(path: Table, columns: Sequence[str]) -> pd.DataFrame:
     """The cells of some columns as text, so that `007` stays what it is; blank where there is nothing."""
     titles = titles_of(path)
     missing = [name for name in columns if name not in titles]
     if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, it has {_shown(titles)}")
+        raise UserError(f"{_called(path)} has no column {missing[0]!r}, it has {_shown(titles)}")
     wanted = list(dict.fromkeys(columns))
     try:
-        if path.suffix == ".parquet":
-            found = pd.read_parquet(path, columns=wanted).astype(object)
-            return found.map(lambda cell: "" if pd.isna(cell) else str(cell))
+        if isinstance(path, pd.DataFrame) or path.suffix == ".parquet":
+            found = path[wanted] if isinstance(path, pd.DataFrame) else pd.read_parquet(path, columns=wanted)
+            cells = found.astype(object).map(lambda cell: "" if pd.isna(cell) else str(cell))
+            return cells.reset_index(drop=True)
         return pd.read_csv(path, usecols=wanted, dtype=str, keep_default_na=False, na_filter=False)
     except ValueError as error:
         raise UserError(f"{path} can't be read: {str(error).strip().splitlines()[0]}") from None
@@ -84,6 +121,10 @@ def labels_in_names(images: ImageFiles, pattern: str, classes: Sequence[str]) ->
     return labels
 
 
+def _called(path: Table) -> str:
+    return "the table" if isinstance(path, pd.DataFrame) else str(path)
+
+
 def _own_columns(titles: list[str], task: Task) -> list[str]:
     if isinstance(task, Labels) and not set(task.labels) & set(titles):
         return titles[1:2]
@@ -92,9 +133,11 @@ def _own_columns(titles: list[str], task: Task) -> list[str]:
     return [name for name, _ in task.heads] if isinstance(task, Heads) else titles[1:2]
 
 
-def _targets(path: Path, task: Task, cells: pd.DataFrame) -> np.ndarray:
+def _targets(path: str, task: Task, cells: pd.DataFrame) -> np.ndarray:
     if isinstance(task, Labels) and cells.shape[1] == 1 and len(task.labels) > 1:
         return _lists(path, cells.iloc[:, 0], task.labels)
+    if isinstance(task, Classification) and cells.shape[1] == len(task.classes):
+        return _one_of(path, cells)
     wanted = {Labels: len(task.classes), Numbers: len(task.classes), Heads: len(task.outputs)}.get(type(task), 1)
     if cells.shape[1] != wanted:
         raise UserError(f"{path}: expected {counted(wanted, 'column')} of targets to be named, found {cells.shape[1]}")
@@ -110,7 +153,7 @@ def _targets(path: Path, task: Task, cells: pd.DataFrame) -> np.ndarray:
     raise UserError(f"{path}: a table has no masks; run_length_masks reads those that are written as text")
 
 
-def _places(path: Path, cells: pd.Series, classes: Sequence[str], unknown: str | None) -> np.ndarray:
+def _places(path: str, cells: pd.Series, classes: Sequence[str], unknown: str | None) -> np.ndarray:
     """int64 (N,): of the classes by their names or, where all cells are whole numbers, by their places; MISSING or
     UNKNOWN, which are the same, where a cell is `unknown`.
     """
@@ -128,7 +171,18 @@ def _places(path: Path, cells: pd.Series, classes: Sequence[str], unknown: str |
     return np.where(other, UNKNOWN, found)
 
 
-def _lists(path: Path, cells: pd.Series, labels: Sequence[str]) -> np.ndarray:
+def _one_of(path: str, cells: pd.DataFrame) -> np.ndarray:
+    """int64 (N,): which of the columns is 1."""
+    found = _numbers(path, cells, np.nan, "0 or 1", (0, 1))
+    wrong = found.sum(axis=1) != 1  # of a blank too
+    if wrong.any():
+        row = int(wrong.argmax())
+        said = ", ".join(cells.iloc[row])
+        raise UserError(f"{path} line {row + 2}: the classes are {said}, expected one 1 and else 0")
+    return found.argmax(axis=1).astype(np.int64)
+
+
+def _lists(path: str, cells: pd.Series, labels: Sequence[str]) -> np.ndarray:
     """int8 (N, L) of cells that name the labels they have, separated by blanks."""
     place = {name: at for at, name in enumerate(labels)}
     made = np.zeros((len(cells), len(labels)), np.int8)
@@ -141,7 +195,7 @@ def _lists(path: Path, cells: pd.Series, labels: Sequence[str]) -> np.ndarray:
 
 
 def _numbers(
-    path: Path, cells: pd.DataFrame, blank: float, expected: str, allowed: tuple[float, ...] = ()
+    path: str, cells: pd.DataFrame, blank: float, expected: str, allowed: tuple[float, ...] = ()
 ) -> np.ndarray:
     """float64 (N, columns); `blank` where a cell is."""
     found = cells.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)

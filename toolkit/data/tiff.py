@@ -57,8 +57,8 @@ def _pixels(data: bytes, part, page, row: int) -> np.ndarray:  # type: ignore[no
     """Of a page or all pages; some compressions need a package beside tifffile, of which OpenCV knows a few."""
     try:
         return part.asarray()
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
+    except (ValueError, ImportError) as error:
+        if isinstance(error, ValueError) and "imagecodecs" not in str(error):
             raise
     import cv2
 

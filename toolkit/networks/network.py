@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from toolkit.competition import Competition
+from toolkit.data.tables import Column
 from toolkit.errors import UserError
-from toolkit.networks.outputs import build_network
+from toolkit.networks.outputs import POOLING, build_network
 from toolkit.networks.pretrained import from_hub, pretrained_backbone
+from toolkit.networks.table import TabledHead
 from toolkit.recipe import Model, Recipe
 from toolkit.task import Output, Task
 
@@ -29,7 +31,9 @@ class Network(nn.Module):
     submissions cannot disagree on normalisation. `backbone` names the part of the body that is frozen or
     trained at its own learning rate; empty where there is none. Images are resized by `input_scale`, each
     side to the nearest multiple of `stride`. `outputs` are its task's, () where nobody said; `scale` takes numbers
-    to the targets' own units.
+    to the targets' own units. Where samples are sets of images, `pooling` makes one of what is said of each image of
+    a set: images are (N, k * C, H, W) then, k images side by side. With `table` it takes what is known beside the
+    images as well, encoded by it (N, D), a row a sample.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class Network(nn.Module):
         self.input_scale, self.stride = input_scale, stride
         self.outputs: tuple[Output, ...] = ()
         self.scale: nn.Module | None = None
+        self.pooling: nn.Module | None = None
+        self.table: nn.Module | None = None
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
@@ -64,10 +70,25 @@ class Network(nn.Module):
             x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
         return x
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+        if self.pooling is not None and images.shape[1] > self.mean.shape[1]:
+            pooled: torch.Tensor = self.pooling(self, images, *beside)
+            return pooled
+        return self.whole(images, *beside)
+
+    def whole(self, images: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+        """What it says of single images (N, C, H, W)."""
+        if self.table is not None:
+            return self.said(self.features(images), *beside)
         logits: torch.Tensor = self.body(self._scaled(images))
         if logits.ndim == 4 and logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        return logits if self.scale is None else self.scale(logits)
+
+    def said(self, features: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+        """What the head says of the backbone's features (N, F), and of what is known beside the images."""
+        joined = features if self.table is None else self.table(features, *beside)
+        logits: torch.Tensor = self.body.get_submodule("head")(joined)
         return logits if self.scale is None else self.scale(logits)
 
     def _input_side(self, side: int) -> int:
@@ -75,14 +96,17 @@ class Network(nn.Module):
 
 
 def head_of(network: nn.Module, task: Task) -> nn.Module | None:
-    """From a backbone's features to what the network says; None of masks, and where the body is more than both."""
+    """From a backbone's features, and the table beside them, to what the network says; None of masks, and where the
+    body is more than both.
+    """
     body = getattr(network, "body", None)
     if task.masks or not isinstance(network, Network) or not isinstance(body, nn.Sequential):
         return None
     if [name for name, _ in body.named_children()] != [network.backbone, "head"]:
         return None
     head = body.get_submodule("head")
-    return head if network.scale is None else nn.Sequential(head, network.scale)
+    head = head if network.scale is None else nn.Sequential(head, network.scale)
+    return head if network.table is None else TabledHead(network.table, head)
 
 
 @contextmanager
@@ -171,9 +195,12 @@ def from_scratch(body: nn.Module, model: Model, channels: int, stride: int) -> N
     return Network(body, "", (0.5,) * channels, (0.25,) * channels, model.input_scale, stride)
 
 
-def load_network(competition: Competition, recipe: Recipe, weights: Path, device: torch.device) -> nn.Module:
-    """The recipe's network with trained weights, ready to predict."""
+def load_network(
+    competition: Competition, recipe: Recipe, weights: Path, device: torch.device, columns: Sequence[Column] = ()
+) -> nn.Module:
+    """The recipe's network with trained weights, ready to predict; columns: of the table beside the images."""
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # every weight is about to be replaced
-    network: nn.Module = build_network(competition, bare)
-    network.load_state_dict(load_file(weights))
+    stored = load_file(weights)
+    network: nn.Module = build_network(competition, bare, columns, in_sets=POOLING in stored)
+    network.load_state_dict(stored)
     return network.to(memory_format=torch.channels_last).to(device).eval()

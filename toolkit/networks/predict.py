@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from toolkit.data.image_rows import ImageRows, picked
+from toolkit.data.image_sets import images_each
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import resized, values_of
+from toolkit.networks.table import beside
 from toolkit.probabilities import as_stored
 from toolkit.top_k import TopK
 
@@ -25,14 +27,16 @@ def predict(
     precision: str,
     batch: int = BATCH,
     kept: np.dtype | None = None,
+    table: np.ndarray | None = None,
 ) -> np.ndarray:
     """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
     aren't scored, or numbers in their own units. Masks have the task's size, whatever that of the images. batch:
     images in a forward pass, fewer where they are large (`at_once`). kept: the type that they are stored in, as they
-    are then where classes are many.
+    are then where classes are many. table: float32 (N, K), what is known beside the images; a network that was
+    trained without it leaves it aside.
     """
     inputs = batches(images, at_once(images, batch), device)
-    return _values(model, model, inputs, scored, device, precision, kept)
+    return _values(model, model, beside(model, inputs, table), scored, device, precision, kept)
 
 
 def predict_features(
@@ -43,17 +47,18 @@ def predict_features(
     device: torch.device,
     precision: str,
     kept: np.dtype | None = None,
+    table: np.ndarray | None = None,
 ) -> np.ndarray:
     """The same values of float32 features (N, F), which the backbone gave; head: the model's, see `head_of`."""
     parts = (torch.from_numpy(np.array(features[at : at + BATCH])).to(device) for at in range(0, len(features), BATCH))
-    return _values(model, head, parts, scored, device, precision, kept)
+    return _values(model, head, beside(model, parts, table), scored, device, precision, kept)
 
 
 @torch.inference_mode()
 def _values(
     model: nn.Module,
     called: nn.Module,
-    inputs: Iterable[torch.Tensor],
+    inputs: Iterable[tuple[torch.Tensor, ...]],
     scored: Sequence[int],
     device: torch.device,
     precision: str,
@@ -65,7 +70,7 @@ def _values(
     parts = []
     for x in inputs:
         with autocast(device, precision):
-            logits = called(x).float()
+            logits = called(*x).float()
         values = resized(values_of(logits, outputs, scored), size)
         parts.append(of_kind(values.cpu().numpy(), kept))
     return joined_parts(parts)
@@ -86,11 +91,18 @@ def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def at_once(images: ImageRows, most: int) -> int:
-    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take."""
-    return max(1, min(most, most * PIXELS // (images.shape[1] * images.shape[2])))
+    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take.
+
+    Of sets of images so many that these together have no more images than that, but one at least.
+    """
+    each = images_each(images)
+    largest = 1 if each is None else int(each.max(initial=1))
+    return max(1, min(most, most * PIXELS // (images.shape[1] * images.shape[2])) // largest)
 
 
 def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
+    """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory; sets of
+    images as (B, k * C, H, W).
+    """
     for start in range(0, len(images), size):
         yield torch.from_numpy(np.array(picked(images, np.s_[start : start + size]))).to(device).permute(0, 3, 1, 2)

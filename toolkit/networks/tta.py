@@ -29,6 +29,7 @@ from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import is_softmax, resized, values_of
 from toolkit.networks.predict import at_once, batches
+from toolkit.networks.table import beside
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]  # takes (row, column), from the centre, to where it is seen
 SAME: Matrix = ((1, 0), (0, 1))
@@ -251,9 +252,10 @@ def predict_views(
     *,
     gaps: bool = False,
     batch: int = 128,
+    table: np.ndarray | None = None,
 ) -> np.ndarray:
     """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: a weighted mean over views,
-    as `predict`.
+    as `predict`, which also has table.
 
     weights: not negative, equal by default, scaled to a sum of 1 (at each pixel, over the views that see it). gaps:
     pixels of a mask that no view sees get 0 for all classes, as unscored classes do; else there may be none.
@@ -274,14 +276,15 @@ def predict_views(
     network.eval()
     parts: list[np.ndarray] = []
     batch = at_once(images, batch)
-    for x in batches(images, batch, device):
+    for x, *known in beside(network, batches(images, batch, device), table):
         mean, together = Mean(size), max(1, batch // len(x))
         for first in range(0, len(chosen), together):
             seen = [apply_view(view, x) for view in chosen[first : first + together]]
             if len({part.dtype for part in seen}) > 1:
                 seen = [part.float() for part in seen]
             with autocast(device, precision):
-                logits = network(torch.cat(seen) if len(seen) > 1 else seen[0]).float()
+                rows = [part.repeat(len(seen), 1) for part in known]
+                logits = network(torch.cat(seen) if len(seen) > 1 else seen[0], *rows).float()
             if not gaps and not parts and first == 0 and logits.ndim == 4:
                 _check_covered(chosen, *_size(logits))
             said = logits[:, list(scored)] if softmax else values_of(logits, outputs, scored)

@@ -35,8 +35,8 @@ def predict_out_of_fold(
     """Places `at` in `rows` and the probabilities float32 (n, C, ...) there, each by the network of its own fold.
 
     rows: of the data, any of them any number of times, all in a fold. alter(at): images (n, H, W, C) in place of those
-    of rows[at]; BATCH of them, fewer of large ones, are asked for at a time, fold by fold, in the order of `rows`.
-    networks: of the folds, where they are loaded already.
+    of rows[at], beside which a table stays as it is; BATCH of them, fewer of large ones, are asked for at a time, fold
+    by fold, in the order of `rows`. networks: of the folds, where they are loaded already.
     """
     fold, scored = run.labelled.fold[rows], run.labelled.competition.scored
     together = at_once(run.images, BATCH)
@@ -45,7 +45,8 @@ def predict_out_of_fold(
         own = np.flatnonzero(fold == k)
         for start in range(0, len(own), together):
             at = own[start : start + together]
-            yield at, predict(network, alter(at), scored, device, run.recipe.precision)
+            table = run.labelled.table_of(rows[at])
+            yield at, predict(network, alter(at), scored, device, run.recipe.precision, table=table)
 
 
 def score(labelled: Labelled, stored: np.ndarray, decisions: Sequence[Decisions] | None = None) -> dict[str, Any]:
@@ -125,6 +126,8 @@ def write_oof(
 ) -> dict[str, Any]:
     """Store values (N, channels, ...) as small as the metric allows; their score as read back, as `score` has it."""
     kind = value_type(labelled.competition.task)
+    if labelled.native is not None:
+        return _write_native(path, values, labelled, decisions)
     if labelled.masks:
         exact = score(labelled, values, decisions)
         write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.uint8)
@@ -133,3 +136,22 @@ def write_oof(
             return stored
     write_probabilities(path, (decidable(values[at]) for at in chunks(len(values))), values.shape, kind)
     return score(labelled, open_probabilities(path), decisions)
+
+
+def _write_native(
+    path: Path, values: np.ndarray, labelled: Labelled, decisions: Sequence[Decisions] | None
+) -> dict[str, Any]:
+    """As `write_oof`, of masks that are scored at the size of their pictures.
+
+    How they are stored is chosen at the size of the task, at which corruptions and choices are scored too: `resized`
+    has that score, with its interval, to compare these with.
+    """
+    kind: Any = np.uint8
+    parts, group = (probabilities(values[at]) for at in chunks(len(values))), labelled.group[labelled.inside]
+    write_probabilities(path, parts, values.shape, kind)
+    exact, stored = (tally(labelled, labelled.truth, one, decisions) for one in (values, open_probabilities(path)))
+    if abs(stored.score() - exact.score()) >= QUANTISATION:
+        kind = value_type(labelled.competition.task)
+        write_probabilities(path, (decidable(values[at]) for at in chunks(len(values))), values.shape, kind)
+        stored = tally(labelled, labelled.truth, open_probabilities(path), decisions)
+    return score(labelled, open_probabilities(path), decisions) | {"resized": with_interval(stored, group)}

@@ -11,6 +11,7 @@ from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.networks.network import Network, modes_kept
+from toolkit.networks.table import nothing_known
 from toolkit.recipe import Recipe, Schedule
 
 Layers = list[list[tuple[str, nn.Parameter]]]
@@ -57,7 +58,8 @@ def _traced(model: Network, backbone: nn.Module, sides: tuple[int, int]) -> list
 
     hooks = [inner.register_forward_pre_hook(reached(name)) for name in stages for inner in stages[name].modules()]
     with modes_kept(model), torch.no_grad():
-        model.eval()(torch.zeros(1, model.mean.shape[1], *sides, device=model.mean.device))
+        black = torch.zeros(1, model.mean.shape[1], *sides, device=model.mean.device)
+        model.eval()(*nothing_known(model, black))
     for hook in hooks:
         hook.remove()
     order += [name for name in stages if name not in order]

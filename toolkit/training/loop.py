@@ -12,29 +12,32 @@ import torch
 import torch.utils.deterministic
 from torch import nn
 
-from toolkit.augmentation.mixing import mix_batch
+from toolkit.augmentation.mixing import mix_batch, mixed_rows
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.dataset import data_hash, open_dataset
 from toolkit.data.image_rows import Chosen
+from toolkit.data.tables import columns_of
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network, head_of
-from toolkit.networks.outputs import Scale, build_network, check_channels
+from toolkit.networks.outputs import POOLING, Scale, build_network, check_channels
+from toolkit.networks.pooling import KINDS
 from toolkit.networks.predict import predict, predict_features
 from toolkit.networks.speed import keep_freed_memory
+from toolkit.networks.table import TableInput
 from toolkit.outcome import number
 from toolkit.probabilities import value_type
 from toolkit.progress import Watch
 from toolkit.scoring.decided import tally_within
 from toolkit.training import distributed
-from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
+from toolkit.training.batches import MIX, NETWORK, Batch, Batches, gather, generator, seed_of
 from toolkit.training.freezing import frozen_epochs, layers, thaw
 from toolkit.training.frozen_features import Features, frozen_features, images_source
 from toolkit.training.jobs import FoldJob, Trained
 from toolkit.training.losses import LossFunction
-from toolkit.training.optimizers import build_optimizer, lr_factor
+from toolkit.training.optimizers import build_optimizer, layout_of, lr_factor
 from toolkit.training.pseudo_labels import Taught, Teacher
 from toolkit.training.task_losses import build_soft_task_loss, build_task_loss
 from toolkit.training.weight_averages import Average, Snapshots, Weights, greedy_soup, refresh_norm, uniform
@@ -42,6 +45,7 @@ from toolkit.training.weight_averages import Average, Snapshots, Weights, greedy
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
 STOP_SHARE = 0.1  # of the training folds: what decides when to stop, or which epochs are averaged
 REFRESH = 16  # batches for the statistics of batch norm of the weights that are predicted with
+Inputs = tuple[torch.Tensor, ...]  # images or features, and with a table what it has beside them
 LossOf = Callable[[torch.Tensor, slice], torch.Tensor]  # from logits, and where in the batch they lie
 
 
@@ -65,7 +69,8 @@ class Training:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, job.fold))
-        model: Any = distributed.common_norm(build_network(competition, self.recipe), self.device)
+        columns, in_sets = columns_of(dataset.columns), dataset.sets is not None
+        model: Any = distributed.common_norm(build_network(competition, self.recipe, columns, in_sets), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         use_products(model, self.settings.products)
         height, width = dataset.images.shape[1:3]
@@ -85,6 +90,10 @@ class Training:
         scale: Scale | None = getattr(self.model, "scale", None)
         if scale is not None:
             scale.learn(dataset.targets[rows])
+        self.table: TableInput | None = getattr(self.model, "table", None)
+        if self.table is not None:
+            assert dataset.table is not None
+            self.table.learn(dataset.table[rows])
         check_channels(self.model, self.recipe, task, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
@@ -104,7 +113,7 @@ class Training:
         self.frozen = False  # is the head alone trained?
         self.rate = 1.0  # RESCUE once the loss was no number
         self.lr = 0.0
-        if self.settings.compiled:
+        if self.settings.compiled and not in_sets:  # how many images there are differs from set to set
             self.model.compile(dynamic=False)
 
     def run_epoch(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
@@ -152,31 +161,35 @@ class Training:
     def step(self, images: torch.Tensor, targets: torch.Tensor, number: int, head_only: bool = False) -> torch.Tensor:
         """The batch of step `number` of the training; its mean loss, on the device: this process's part of it.
 
-        images: (B, C, H, W), or with head_only a frozen backbone's features (B, F). The weights are updated after
-        `optimizer.accumulate` batches, by their mean gradient; the last update of an epoch may have fewer.
+        images: (B, C, H, W), or with head_only a frozen backbone's features (B, F), of the rows that
+        `batches.chosen` has for the step. The weights are updated after `optimizer.accumulate` batches, by their mean
+        gradient; the last update of an epoch may have fewer.
         """
         steps, together = self.batches.steps, self.recipe.optimizer.accumulate
         place = number % steps
+        known = self.known(number // steps, place)
         batches = min(together, steps - place + place % together)
         update = place % together == batches - 1
         self.lr = self._rate(number, 0)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(number, group["begins"]) * group["factor"]
         if head_only:
-            loss = self.backward(self.head, images, lambda logits, at: self.loss(logits, targets[at]), update, batches)
+            inputs = (images, *known)
+            loss = self.backward(self.head, inputs, lambda logits, at: self.loss(logits, targets[at]), update, batches)
         else:
             rng = generator(MIX, self.recipe.seed, self.job.fold, number)
             images, targets, others, share = mix_batch(self.recipe.augment, images, targets, rng, self.counts)
+            inputs = (images, *mixed_rows(known, share))
 
             def mixed_loss(logits: torch.Tensor, at: slice) -> torch.Tensor:
                 loss = self.loss(logits, targets[at])
                 return loss if share == 1 else share * loss + (1 - share) * self.loss(logits, others[at])
 
             if self.teacher is None:
-                loss = self.backward(self.model, images, mixed_loss, update, batches)
+                loss = self.backward(self.model, inputs, mixed_loss, update, batches)
             else:
                 taught = self.teacher.batch(number // steps, number % steps)
-                loss = self.learn_from_both(images, mixed_loss, taught, update, batches)
+                loss = self.learn_from_both(inputs, mixed_loss, taught, update, batches)
         if update:
             if self.recipe.optimizer.clip:
                 self.scaler.unscale_(self.optimizer)
@@ -199,7 +212,7 @@ class Training:
         return self.rate * self.recipe.optimizer.lr * factor
 
     def backward(
-        self, network: nn.Module, inputs: torch.Tensor, loss_of: LossOf, final: bool, batches: int = 1
+        self, network: nn.Module, inputs: Inputs, loss_of: LossOf, final: bool, batches: int = 1
     ) -> torch.Tensor:
         """Add the batch's gradients, in parts of even size where it doesn't fit in memory; the mean loss.
 
@@ -207,30 +220,42 @@ class Training:
         added before the update, which has so many batches. Of several processes each adds its part of the batch.
         """
         mean = torch.zeros((), device=self.device)
-        parts = distributed.parts(len(inputs), self.settings.micro_batch or self.recipe.batch_size)
+        size, drawn = len(inputs[0]), self.recipe.sets.drawn
+        images = self.settings.micro_batch or self.recipe.batch_size * drawn
+        parts = distributed.parts(size, max(1, images // drawn))
         for at in parts:
             with self.replica.of(network, final and at is parts[-1]) as replica:
                 with autocast(self.device, self.settings.precision):
-                    logits = replica(inputs[at])
-                loss = loss_of(logits, at) * (len(logits) / len(inputs))
+                    logits = replica(*(each[at] for each in inputs))
+                loss = loss_of(logits, at) * (len(logits) / size)
                 self.scaler.scale(loss * distributed.size() / batches).backward()
             mean += loss.detach()
         return mean
 
     def learn_from_both(
-        self, images: torch.Tensor, loss_of: LossOf, taught: Taught, final: bool, batches: int
+        self, inputs: Inputs, loss_of: LossOf, taught: Taught, final: bool, batches: int
     ) -> torch.Tensor:
         """Training and test images in turns, each with its share of the gradient."""
         share = self.recipe.pseudo.share
-        known = self.backward(self.model, images, lambda logits, at: (1 - share) * loss_of(logits, at), False, batches)
+        known = self.backward(self.model, inputs, lambda logits, at: (1 - share) * loss_of(logits, at), False, batches)
         guessed = self.backward(
             self.model,
-            taught.images,
+            (taught.images, *mixed_rows(self._encoded(taught.table), taught.share)),
             lambda logits, at: share * self.soft_loss(logits, taught.probabilities[at], taught.weight[at]),
             final,
             batches,
         )
         return known + guessed
+
+    def known(self, epoch: int, step: int) -> tuple[torch.Tensor, ...]:
+        """What the table has of the rows of a batch, (B, D); nothing where the network takes none."""
+        if self.table is None:
+            return ()
+        assert self.dataset.table is not None
+        return self._encoded(gather(self.dataset.table, self.batches.chosen(epoch, step)))
+
+    def _encoded(self, rows: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        return () if self.table is None or rows is None else (self.table.encoded(rows.to(self.device)),)
 
     @cached_property
     def head(self) -> nn.Module:
@@ -242,7 +267,9 @@ class Training:
     @property
     def keeps_features(self) -> bool:
         """Is the head trained on what a frozen backbone says of the images, once?"""
-        return self.job.features is not None and head_of(self.model, self.competition.task) is not None
+        if self.job.features is None or self.dataset.sets is not None:
+            return False
+        return head_of(self.model, self.competition.task) is not None
 
     @cached_property
     def features(self) -> Features:
@@ -297,9 +324,11 @@ class Training:
         steps, features = range(min(REFRESH, self.batches.steps)), self.stored
         with self._holding(weights):
             if features is None:
-                refresh_norm(self.model, (self.batches.batch(0, step, whole=True)[0] for step in steps))
+                whole = ((self.batches.batch(0, step, whole=True)[0], *self.known(0, step)) for step in steps)
+                refresh_norm(self.model, whole)
             else:
-                refresh_norm(self.head, (self._featured(features, 0, step)[0] for step in steps))
+                seen = ((self._featured(features, 0, step)[0], *self.known(0, step)) for step in steps)
+                refresh_norm(self.head, seen)
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     @contextmanager
@@ -315,6 +344,14 @@ class Training:
         """Is it a tensor of a backbone that is frozen, and stood for by its features?"""
         return self.frozen and name.startswith(f"body.{self.model.backbone}.") and self.keeps_features
 
+    @property
+    def chooses_pooling(self) -> bool:
+        """Is it left to the fold whether values of sets are the mean or the maximum over their images?"""
+        return self.dataset.sets is not None and self.recipe.sets.pool == "auto"
+
+    def pooled_by_maximum(self, weights: Weights) -> Weights:
+        return weights | {POOLING: torch.tensor(KINDS.index("max"), device=self.device)}
+
     def trained(self, weights: Weights, rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""
         probabilities = self.predicted(weights, rows, value_type(self.competition.task))
@@ -324,11 +361,12 @@ class Training:
         """Values (n, channels, ...) of `rows`, see `predict`; from their features while the backbone is frozen."""
         scored, device, precision = self.competition.scored, self.device, self.recipe.precision
         features, images = self.stored, Chosen(self.dataset.images, rows)
+        table = None if self.table is None or self.dataset.table is None else self.dataset.table[rows]
         with self._holding(weights):
             if features is not None:
                 plain = features.plain[rows]
-                return predict_features(self.model, self.head, plain, scored, device, precision, kept=kept)
-            return predict(self.model, images, scored, device, precision, kept=kept)
+                return predict_features(self.model, self.head, plain, scored, device, precision, kept, table)
+            return predict(self.model, images, scored, device, precision, kept=kept, table=table)
 
     def score(self, rows: np.ndarray, weights: Weights) -> float:
         """Official metric of the weights on `rows`, on the file's labels; NaN where it has none.
@@ -345,18 +383,8 @@ class Training:
 
     @cached_property
     def layout(self) -> dict[str, Any]:
-        """What a saved state has to match: the network's tensors, and which of them the optimiser updates how.
-
-        An older version may have grouped them otherwise; PyTorch would refuse that, or take its options over.
-        """
-        names = {parameter: name for name, parameter in self.model.named_parameters()}
-        groups = [
-            {option: value for option, value in group.items() if option not in ("params", "lr")}
-            | {"names": [names[parameter] for parameter in group["params"]]}
-            for group in self.optimizer.param_groups
-        ]
-        shapes = {name: list(value.shape) for name, value in self.model.state_dict().items()}
-        return {"model": shapes, "optimizer": type(self.optimizer).__name__, "groups": groups}
+        """What a saved state has to match."""
+        return layout_of(self.model, self.optimizer)
 
     def state(self) -> dict[str, Any]:
         return {

@@ -33,7 +33,7 @@ class Needs:
 
 def needs(labelled: Labelled, recipe: Recipe) -> Needs:
     """Of one run; predictions of masks as they are stored at most."""
-    network: nn.Module = build_network(labelled.competition, recipe)
+    network: nn.Module = build_network(labelled.competition, recipe, labelled.columns)
     weights = TENSOR * sum(value.numel() for value in network.state_dict().values())
     kind = np.dtype(value_type(labelled.competition.task))
     values = 1 if kind.names else int(np.prod(labelled.probability_shape(1)))  # of many classes: a record a sample

@@ -8,6 +8,7 @@ from timm.optim import Lion, Muon
 from torch import nn
 
 from toolkit.networks.network import Network, modes_kept
+from toolkit.networks.table import nothing_known
 from toolkit.recipe import Recipe
 from toolkit.training.freezing import layers, require_backbone, thawed_from
 
@@ -85,7 +86,8 @@ def _ends(model: Network, sides: tuple[int, int]) -> set[nn.Module]:
     owners = [m for m in model.modules() if any(p.ndim > 1 for p in m.parameters(recurse=False))]
     hooks = [module.register_forward_hook(ended) for module in owners]
     with modes_kept(model), torch.enable_grad():
-        logits = model.eval()(torch.zeros(1, model.mean.shape[1], *sides, device=model.mean.device))
+        black = torch.zeros(1, model.mean.shape[1], *sides, device=model.mean.device)
+        logits = model.eval()(*nothing_known(model, black))
     for hook in hooks:
         hook.remove()
     ends, seen, waiting = set(ran[:1]), {None}, [logits.grad_fn]
@@ -106,6 +108,21 @@ def _muon(orthogonal: bool) -> dict[str, Any]:
     if orthogonal:
         return {"use_muon": True, "nesterov": True}
     return {"use_muon": False, "nesterov": False, "betas": (0.9, 0.999), "eps": 1e-8}
+
+
+def layout_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """A network's tensors, and which of them the optimiser updates how.
+
+    An older version may have grouped them otherwise; PyTorch would refuse that, or take its options over.
+    """
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = [
+        {option: value for option, value in group.items() if option not in ("params", "lr")}
+        | {"names": [names[parameter] for parameter in group["params"]]}
+        for group in optimizer.param_groups
+    ]
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    return {"model": shapes, "optimizer": type(optimizer).__name__, "groups": groups}
 
 
 def lr_factor(step: int, total: int, warmup: float, begins: int = 0, held: float = inf) -> float:

@@ -16,6 +16,8 @@ from toolkit.augmentation.batch import augment_batch
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
+from toolkit.data.image_sets import ImageSets, part_of
+from toolkit.data.tables import columns_of
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
@@ -23,7 +25,7 @@ from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
 from toolkit.task import IGNORED, Output, Rgb
 from toolkit.top_k import TopK
-from toolkit.training.batches import PSEUDO, gather, generator, seed_of, sized
+from toolkit.training.batches import PSEUDO, augmented_sets, gather, generator, seed_of, sized
 from toolkit.training.task_losses import sureness
 
 OUTSIDE = IGNORED  # places begin above it
@@ -32,12 +34,15 @@ OUTSIDE = IGNORED  # places begin above it
 @dataclass(frozen=True)
 class Taught:
     """images (B, C, H, W); probabilities, or other values, float32 (B, channels, ...); weight float32 (B, ...), where
-    it is not one of several classes (B, channels, ...), 0: not learnt from.
+    it is not one of several classes (B, channels, ...), 0: not learnt from. table: float32 (B, K), what is known
+    beside the images, None where nothing is, yet to be mixed as these were; share: by which.
     """
 
     images: torch.Tensor
     probabilities: torch.Tensor
     weight: torch.Tensor
+    table: torch.Tensor | None = None
+    share: float = 1.0
 
 
 class Teacher:
@@ -54,7 +59,9 @@ class Teacher:
         outputs: Sequence[Output] = (),
     ) -> None:
         self.rgb, self.outputs = rgb, outputs
+        self.sets = dataset.test_images if isinstance(dataset.test_images, ImageSets) else None
         self.images, self.stored = dataset.test_images, open_probabilities(taught)
+        self.table = dataset.test_table
         self.recipe, self.fold, self.device = recipe, fold, device
         self.augment = replace(recipe.augment, copy_paste=0.0)
         share = recipe.pseudo.share
@@ -64,16 +71,22 @@ class Teacher:
         """As many test images as make up `pseudo.share` of a batch; masks as many places as pixels."""
         rng = generator(PSEUDO, self.recipe.seed, self.fold, epoch, step)
         rows = rng.integers(len(self.images), size=self.size)
-        images = gather(self.images, rows).to(self.device).permute(0, 3, 1, 2)
         stored = self.stored[rows] if isinstance(self.stored, TopK) else gather(self.stored, rows).numpy()
         predicted = torch.from_numpy(probabilities(stored)).to(self.device)
         # what is moved with the images is where each pixel came from, so that soft labels are never interpolated
         shape = predicted.shape[:1] + predicted.shape[2:]
         size = shape[1:].numel()
         places = torch.arange(size, dtype=torch.int32, device=self.device).reshape(shape[1:]).expand(shape)
-        images, places = sized(self.recipe, images, places, epoch)
         seed = seed_of(PSEUDO, self.recipe.seed, self.fold, epoch, step, 1)
-        images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed, self.rgb)
+        if self.sets is None:
+            images = gather(self.images, rows).to(self.device).permute(0, 3, 1, 2)
+            images, places = sized(self.recipe, images, places, epoch)
+            images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed, self.rgb)
+        else:
+            drawn = self.sets.drawn(rows, self.recipe.sets.drawn, generator(PSEUDO, seed)).ravel()
+            images = gather(self.sets.images, drawn).to(self.device).permute(0, 3, 1, 2)
+            images = augmented_sets(self.recipe, images, len(rows), seed, self.rgb, epoch)
+            places = places + OUTSIDE + 1
         # only now, as a warp takes numbers below 2 ** 24, which the places of a whole batch may exceed
         first_places = torch.arange(0, shape.numel(), size, dtype=torch.int32, device=self.device)
         places = places + first_places.reshape(-1, *(1,) * (places.ndim - 1)) * (places > OUTSIDE)
@@ -82,7 +95,8 @@ class Teacher:
         if share < 1:
             second, other_weight = self._look_up(predicted, others)
             first, weight = share * first + (1 - share) * second, share * weight + (1 - share) * other_weight
-        return Taught(images, first, weight)
+        known = None if self.table is None else gather(self.table, rows)
+        return Taught(images, first, weight, known, share)
 
     def _look_up(self, predicted: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inside = places > OUTSIDE
@@ -99,11 +113,13 @@ def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: 
     if path.exists():
         return
     recipe = teacher.recipe
-    network = load_network(competition, recipe, teacher.weights, device)
+    network = load_network(competition, recipe, teacher.weights, device, columns_of(dataset.columns))
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(dataset.test_images)):
-            yield predict(network, dataset.test_images[at], competition.scored, device, recipe.precision)
+            table = None if dataset.test_table is None else dataset.test_table[at]
+            images = part_of(dataset.test_images, at)
+            yield predict(network, images, competition.scored, device, recipe.precision, table=table)
 
     task = competition.task
     shape = (len(dataset.test_images), task.channels, *(dataset.targets.shape[1:] if task.masks else ()))

@@ -125,7 +125,7 @@ def greedy_soup(snapshots: Sequence[Weights], score: Callable[[Weights], float])
 
 
 @torch.no_grad()
-def refresh_norm(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+def refresh_norm(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
     """Estimate batch norm's statistics anew, as means over `batches` of what `model` takes.
 
     PyTorch's update_bn does it with dropout switched on, and leaves frozen layers in train mode. Here all
@@ -148,7 +148,7 @@ def refresh_norm(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
             norm.reset_running_stats()
             norm.momentum = None  # PyTorch's word for a cumulative mean
             norm.train()
-        for images in batches:
-            model(images)
+        for inputs in batches:
+            model(*inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

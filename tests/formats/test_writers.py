@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from toolkit.data.run_lengths import from_run_lengths, run_lengths
-from toolkit.submission.readers import read_pixels
-from toolkit.submission.writers import (
+from toolkit.formats.readers import read_pixels
+from toolkit.formats.run_lengths import from_run_lengths, run_lengths
+from toolkit.formats.writers import (
     write_csv,
     write_parquet,
     write_pixels,
@@ -50,7 +50,7 @@ def test_it_is_byte_for_byte_what_pandas_writes(tmp_path: Path) -> None:
 
 def test_blocks_of_rows_meet_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pixels(tmp_path / "one.csv", masks(250))
-    monkeypatch.setattr("toolkit.submission.writers.BLOCK", 100)
+    monkeypatch.setattr("toolkit.formats.writers.BLOCK", 100)
     write_pixels(tmp_path / "other.csv", masks(250))
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "other.csv").read_bytes()
 

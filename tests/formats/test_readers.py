@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from toolkit.errors import UserError
-from toolkit.submission.readers import compare_with_sample, read_pixels, suspicions
-from toolkit.submission.writers import write_pixels
+from toolkit.formats.readers import compare_with_sample, read_pixels, suspicions
+from toolkit.formats.writers import write_pixels
 
 ROWS, SHAPE, CLASSES = 12, (2, 3), 5
 MASKS = np.random.default_rng(0).integers(0, CLASSES, (ROWS, *SHAPE), dtype=np.uint8)
@@ -102,7 +102,7 @@ def test_a_good_file_is_read(change: Callable[[bytes], bytes], tmp_path: Path) -
 def test_a_file_of_many_blocks_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     masks = np.random.default_rng(0).integers(0, CLASSES, (500, *SHAPE), dtype=np.uint8)
     write_pixels(tmp_path / "s.csv", masks)
-    monkeypatch.setattr("toolkit.submission.readers.BLOCK", 256)
+    monkeypatch.setattr("toolkit.formats.readers.BLOCK", 256)
     assert (read_pixels(tmp_path / "s.csv", 500, SHAPE, CLASSES) == masks).all()
     with pytest.raises(UserError, match="has 500 rows, the test set has 499 images"):
         read_pixels(tmp_path / "s.csv", 499, SHAPE, CLASSES)

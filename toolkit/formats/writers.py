@@ -3,18 +3,19 @@
 Building blocks for a competition's `write_submission`. The same values make the same bytes.
 """
 
+import gzip
 import io
 import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from toolkit.data.run_lengths import run_lengths
 from toolkit.errors import UserError
+from toolkit.formats.run_lengths import run_lengths
 from toolkit.outcome import counted
 from toolkit.task import UNKNOWN
 
@@ -63,13 +64,13 @@ def _write_long(out: BinaryIO, pixels: np.ndarray) -> None:
         out.write(f"{number},{','.join(map(text.__getitem__, row.tolist()))}\n".encode())
 
 
-def write_csv(file: Path | BinaryIO, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
+def write_csv(file: Path | BinaryIO, columns: Mapping[str, Sequence[Any] | np.ndarray], separator: str = ",") -> None:
     """A CSV of named columns of equal length, else UserError; floats with as many digits as tell them apart."""
     import pandas as pd
 
     _check_lengths(columns)
     with _binary(file) as out:
-        pd.DataFrame(dict(columns)).to_csv(out, index=False, lineterminator="\n")
+        pd.DataFrame(dict(columns)).to_csv(out, sep=separator, index=False, lineterminator="\n")
 
 
 def write_columns(
@@ -184,6 +185,21 @@ def _check_lengths(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
     if len({len(values) for values in columns.values()}) > 1:
         found = ", ".join(f"{name} {len(values):,}" for name, values in columns.items())
         raise UserError(f"the columns of a submission must be equally long, they have {found} rows")
+
+
+@contextmanager
+def packed_by_name(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, packed if its name ends in `.gz` or `.zip`."""
+    if path.suffix == ".zip":
+        with zipped(path, path.name.removesuffix(".zip").removesuffix(".csv") + ".csv") as file:
+            yield file
+        return
+    with open(path, "wb") as raw:
+        if path.suffix == ".gz":  # without name and time, so that the same values make the same bytes
+            with gzip.GzipFile("", "wb", 6, raw, 0) as file:
+                yield cast(BinaryIO, file)
+        else:
+            yield raw
 
 
 @contextmanager

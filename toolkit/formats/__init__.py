@@ -1,0 +1,1 @@
+"""Forms of submission files: writers, readers, and what a sample submission says of itself."""

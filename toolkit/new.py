@@ -1,0 +1,43 @@
+"""command: look at a download, say what it holds, and write a competition that every command takes.
+
+    python -m toolkit.new competitions/leaves --data folder/with/the/organisers/files --metric auc
+
+Nothing is asked: what can be seen is said with its evidence and how sure it is, and what can't is one line of the
+file, marked `# CHOOSE`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit.command_line import attempted
+from toolkit.outcome import Outcome
+from toolkit.screen import Screen
+
+
+def new(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    options = options_of().parse_args(arguments)
+
+    def made() -> Outcome:
+        from toolkit.recognition.new import new_competition
+
+        return new_competition(options.competition, options.data, metric=options.metric, force=options.force)
+
+    return attempted(made, Screen(stderr=options.json), options.json)
+
+
+def options_of() -> argparse.ArgumentParser:
+    text = "Look at a download, say what it holds, and write a competition that every command takes."
+    made = argparse.ArgumentParser(prog="python -m toolkit.new", description=text)
+    made.add_argument("competition", help="the folder to be written, such as competitions/leaves")
+    made.add_argument("--data", type=Path, required=True, metavar="DIR", help="the organisers' files")
+    made.add_argument("--metric", metavar="NAME", help="what they score by, such as auc, if it is known")
+    made.add_argument("--force", action="store_true", help="replace what was written there before")
+    made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(new())

@@ -1,0 +1,291 @@
+"""Which columns of the training table say what: images' names, targets and their form, groups, splits."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os.path import splitext
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolkit.recognition.found import Fact, Form, Sample, Sheet, Sure
+from toolkit.recognition.listing import affixes, stem, words
+from toolkit.recognition.sheets import cells
+
+GROUPS = (  # the first that is there counts: what is nearer to an origin of images
+    *("group", "patient", "subject", "person", "individual", "participant", "case", "specimen", "animal", "plant"),
+    *("slide", "study", "series", "scene", "sequence", "video", "session", "location", "site", "camera", "hospital"),
+)
+FEW_GROUPS = 6  # fewer would leave no folds
+SPLITS = ("split", "subset", "partition", "set", "phase", "usage")
+TARGETS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed", "y", "grade", "level"}
+GRADES = {"grade", "severity", "level", "stage", "diagnosis", "rating", "isup", "degree", "quality"}
+IDENTITIES = {"id", "identity", "individual", "whale", "landmark", "hotel", "class", "label", "category"}
+RUNS = re.compile(r"\d+ \d+( \d+ \d+)*")
+MOST_GRADES = 12
+LEAST = 0.1  # of the images that a column of their names names
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Named:
+    """The column that names images, and what files' names have around it. share: of its cells that are images."""
+
+    column: str
+    share: float
+    before: str = ""
+    after: str = ""
+    repeated: bool = False
+    missing: int = 0
+    drop: int = 0  # folders in front of the names that the download lacks
+
+
+@dataclass(frozen=True)
+class Read:
+    """What targets' columns say."""
+
+    form: Form
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+    why: str
+    sure: Sure
+    heads: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    unknown: str = ""
+
+
+def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
+    """The column whose cells are the most of these images, in most rows."""
+    known = known_names(files)
+    best: tuple[tuple[bool, int, float], Named] | None = None
+    for column in sheet.columns[:64]:
+        head = [cell.rpartition("/")[2] for cell in sheet.head[column] if cell]
+        around = ("", "")
+        if sum(cell in known for cell in head) < 0.5 * max(1, len(head)):
+            found = affixes(head, known) if _may_be_name(sheet, column) else None
+            if found is None:
+                continue
+            around = found
+        written = cells(folder, sheet, column)
+        every = pd.unique(written)
+        there = sum(f"{around[0]}{str(cell).rpartition('/')[2]}{around[1]}" in known for cell in every)
+        if there < LEAST * len(files):  # numbers of something else, which a few images are called by as well
+            continue
+        drop = _dropped(str(every[0]), files) if not around[0] + around[1] else 0
+        repeated = len(every) < len(written)
+        made = Named(column, there / len(every), *around, repeated, len(every) - there, drop)
+        rank = (around == ("", ""), there, made.share)
+        if best is None or rank > best[0]:
+            best = rank, made
+    return None if best is None else best[1]
+
+
+def _dropped(name: str, files: Sequence[str]) -> int:
+    """How many folders a table's name has in front of what an image's path ends with."""
+    parts = name.split("/")
+    for number in range(len(parts)):
+        tail = "/" + "/".join(parts[number:])
+        if any(f"/{path}".endswith(tail) or f"/{splitext(path)[0]}".endswith(tail) for path in files):
+            return number
+    return 0
+
+
+def _may_be_name(sheet: Sheet, column: str) -> bool:
+    has = {"id", "image", "file", "name", "filename", "img", "picture", "photo"} & set(words(column))
+    return column == sheet.columns[0] or bool(has)
+
+
+def group_of(folder: Path, sheet: Sheet, columns: Sequence[str]) -> tuple[str, str]:
+    """A column whose equal cells are of one origin, or "", and what is to be said of the choice."""
+    for word in GROUPS:
+        for column in columns:
+            if word in words(column):
+                found = cells(folder, sheet, column)
+                number, filled = found[found != ""].nunique(), int((found != "").sum())
+                if FEW_GROUPS <= number < 0.95 * filled:
+                    return column, f"{number:,} {column} for {filled:,} rows, of which one occurs several times"
+    return "", ""
+
+
+def split_of(
+    folder: Path, sheet: Sheet, columns: Sequence[str]
+) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:
+    """A column that says which rows are for training and which for test, and its words for both."""
+    for column in columns:
+        if set(words(column)) & set(SPLITS):
+            values = [str(one) for one in pd.unique(cells(folder, sheet, column))]
+            train = tuple(one for one in values if one.lower().startswith(("train", "val", "dev")))
+            test = tuple(one for one in values if one.lower().startswith("test"))
+            if train and len(train) + len(test) == len(values):
+                return column, train, test
+    return None
+
+
+def targets(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None) -> Read | None:
+    """What is predicted, among columns that may be targets; None where none can be."""
+    said = sample.columns[1:] if sample else ()
+    both = tuple(column for column in said if column in columns)
+    runs = [column for column in columns if _is_runs(cells(folder, sheet, column))]
+    if runs and (not both or runs[0] in both):
+        return _runs(folder, sheet, columns, runs[0])
+    if both:
+        why = f"{_shown(both)} {'stand' if len(both) > 1 else 'stands'} in the sample submission too"
+        return _form(folder, sheet, both, sample, why, "sure")
+    for column in columns:
+        order = _as_columns(cells(folder, sheet, column), said)
+        if order:
+            return Read("classes", order, (column,), f"its values are the columns of {_name(sample)}", "sure")
+    yes_no = tuple(column for column in columns if _is_yes_no(cells(folder, sheet, column)))
+    by_word = tuple(column for column in columns if TARGETS & set(words(column)))
+    if len(yes_no) > 1 and len(by_word) != 1:
+        return _form(folder, sheet, yes_no, sample, "columns of 0 and 1", "likely")
+    if len(columns) == 1:
+        return _form(folder, sheet, tuple(columns), sample, f"{columns[0]} is the only other column", "sure")
+    if by_word:
+        return _form(folder, sheet, by_word[:1], sample, f"{by_word[0]} is called like a target", "likely")
+    if columns:
+        return _form(folder, sheet, tuple(columns[-1:]), sample, "the last column", "guess")
+    return None
+
+
+def _form(
+    folder: Path, sheet: Sheet, columns: tuple[str, ...], sample: Sample | None, why: str, sure: Sure
+) -> Read | None:
+    found = [cells(folder, sheet, column) for column in columns]
+    if len(columns) > 1:
+        if all(map(_is_yes_no, found)):
+            total = np.sum([part.map(_number).to_numpy() for part in found], axis=0)
+            if (total == 1).all():
+                return Read("one_hot", columns, columns, f"{why}; in each row one of them is 1", sure)
+            return Read("labels", columns, columns, f"{why}; 0 and 1, several in a row", sure)
+        if all(map(_is_numbers, found)) and not all(_places(part) for part in found):
+            return Read("numbers", columns, columns, f"{why}; numbers", sure)
+        heads = tuple((name, _classes(part)) for name, part in zip(columns, found, strict=True))
+        return Read("heads", tuple(name for name, _ in heads), columns, f"{why}; few values each", "guess", heads)
+    return _single(columns[0], found[0], sample, why, sure)
+
+
+def _single(column: str, part: pd.Series, sample: Sample | None, why: str, sure: Sure) -> Read | None:
+    filled = part[part.str.strip() != ""]
+    if not len(filled):
+        return None
+    if _is_yes_no(part) and (sample is None or sample.cells != "labels" or sample.alike):
+        names = (column,)
+        return Read("labels", names, names, f"{why}; 0 or 1", sure)
+    if _is_numbers(filled):
+        places = _places(filled)
+        values = filled.map(_number)
+        whole = bool((values == values.round()).all())
+        likely: Sure = "likely" if sure == "sure" else sure
+        if places and len(places) <= MOST_GRADES and GRADES & set(words(column)):
+            return Read("grades", places, (column,), f"{why}; whole numbers from 0 to {len(places) - 1}", likely)
+        decimal = sample is not None and sample.cells == "values" and len(sample.columns) == 2
+        if not whole or (decimal and filled.nunique() > 2) or (not places and not IDENTITIES & set(words(column))):
+            return Read("numbers", (column,), (column,), f"{why}; numbers", sure)
+        return Read("classes", _classes(filled), (column,), f"{why}; {filled.nunique()} whole numbers", likely)
+    unknown, lists = "", sample is not None and sample.cells == "lists"
+    if lists or filled.str.contains(" ").mean() > 0.02:
+        tokens = filled.str.split()
+        alone = set(tokens[tokens.map(len) == 1].str[0])
+        every = [token for each in tokens for token in each]
+        recurring = sum(token in alone for token in every) / len(every)
+        if tokens.map(len).max() > 1 and (recurring > 0.5 or (lists and filled.nunique() > len(set(every)))):
+            return Read("list", tuple(sorted(set(every))), (column,), f"{why}; cells list labels", "likely")
+    classes = _classes(filled)
+    if len(classes) < 2:
+        return None
+    new = [one for one in classes if one.lower().startswith(("new_", "unknown", "unidentified"))]
+    if lists and len(new) == 1:
+        unknown, classes = new[0], tuple(one for one in classes if one != new[0])
+    if len(classes) > 0.9 * len(filled) and len(filled) > 20:
+        return Read("classes", classes, (column,), f"{why}; but nearly each row has its own", "guess", unknown=unknown)
+    return Read("classes", classes, (column,), f"{why}; {len(classes):,} names", sure, unknown=unknown)
+
+
+def _runs(folder: Path, sheet: Sheet, columns: Sequence[str], runs: str) -> Read:
+    blank = int((cells(folder, sheet, runs).str.strip() == "").sum())
+    why = f"{runs} holds pairs of start and length, {blank:,} blank"
+    for column in columns:
+        values = cells(folder, sheet, column)
+        if (
+            column != runs
+            and 1 < values.nunique() <= 7
+            and {"class", "label", "classid", "type"}
+            & {
+                *words(column),
+                column.lower(),
+            }
+        ):
+            return Read("runs", _classes(values), (column, runs), f"{why}; {column} says of which class", "likely")
+    return Read("runs", ("object",), (runs,), why, "sure")
+
+
+def _as_columns(values: pd.Series, said: Sequence[str]) -> tuple[str, ...]:
+    """Classes in the order of a sample's columns, where these are the values, or end with them."""
+    every = {one for one in pd.unique(values) if one != ""}
+    if len(said) < 2 or not every or len(every) > len(said):
+        return ()
+    if every <= set(said):
+        return tuple(said)
+    start = said[0][: next((at for at, both in enumerate(zip(*said, strict=False)) if len(set(both)) > 1), 0)]
+    ends = tuple(one.removeprefix(start) for one in said)
+    return ends if start and every <= set(ends) else ()
+
+
+def _is_runs(values: pd.Series) -> bool:
+    filled = values[values.str.strip() != ""].head(200)
+    fits = filled.map(lambda cell: RUNS.fullmatch(cell) is not None)
+    return bool(len(filled) and fits.mean() > 0.9 and filled.str.count(" ").max() > 1)
+
+
+def _is_yes_no(values: pd.Series) -> bool:
+    return set(pd.unique(values)) <= {"0", "1", "0.0", "1.0", ""} and values.nunique() > 1
+
+
+def _is_numbers(values: pd.Series) -> bool:
+    filled = values[values.str.strip() != ""]
+    return bool(len(filled)) and bool(np.isfinite(pd.to_numeric(filled, errors="coerce")).all())
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell.strip() else float("nan")
+
+
+def _places(values: pd.Series) -> tuple[str, ...]:
+    """`0`, `1`, … where the values are these, each of them."""
+    every = set(pd.unique(values)) - {""}
+    numbers = tuple(map(str, range(len(every))))
+    return numbers if every == set(numbers) and len(every) > 1 else ()
+
+
+def _classes(values: pd.Series) -> tuple[str, ...]:
+    every = sorted({str(one) for one in pd.unique(values)} - {""})
+    return tuple(sorted(every, key=float)) if _is_numbers(values) else tuple(every)
+
+
+def fact_of(read: Read, sheet: Sheet) -> Fact:
+    kinds = {
+        "classes": "one of several classes",
+        "one_hot": "one of several classes, a column each",
+        "labels": "yes or no" if len(read.names) == 1 else "yes/no labels, a column each",
+        "list": "labels, listed in a cell",
+        "grades": "grades in their order",
+        "numbers": "numbers",
+        "heads": "several heads",
+        "runs": "masks as run lengths",
+    }
+    return Fact("targets", f"{kinds[read.form]}: {_shown(read.names)}", f"{sheet.path}: {read.why}", read.sure)
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f", … ({len(names):,})" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _name(sample: Sample | None) -> str:
+    return sample.path if sample else ""
+
+
+def known_names(files: Sequence[str]) -> set[str]:
+    """Names of files, with and without suffix."""
+    return {name for path in files for name in (path.rpartition("/")[2], stem(path))}

@@ -1,0 +1,147 @@
+"""What was recognised in a download: facts in words for people, and the same as values for `propose`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Sure = Literal["sure", "likely", "guess"]
+# classes: one of several, in a column. one_hot: a column a class, one of which is 1. labels: a column a label. list:
+# labels in one cell. grades, numbers, heads: as the tasks. masks: pictures. runs: run lengths
+Form = Literal["classes", "one_hot", "labels", "list", "grades", "numbers", "heads", "masks", "runs"]
+
+Cells = Literal["labels", "values", "lists", "runs", "blank"]
+Ids = Literal["names", "stems", "count", "rows", "other"]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that was recognised. why: the evidence for it."""
+
+    what: str
+    found: str
+    why: str
+    sure: Sure
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images lie. files: a folder (`path`, "" for the download itself), or what a `glob` in the download finds.
+
+    array: one of .npy, .npz, HDF5 (`key`). pixels: columns of a table that begin with `key`, of images `shape`.
+    bytes: a column `key` of Parquet.
+    """
+
+    kind: Literal["files", "array", "pixels", "bytes"]
+    path: str
+    number: int
+    glob: str = ""
+    key: str = ""
+    shape: tuple[int, ...] = ()
+    without: str = ""  # what the names of other files there end with
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Of images: median height and width, whether they differ in size, channels, and what becomes 0 and 255 where they
+    have more than 8 bits.
+    """
+
+    height: int
+    width: int
+    differ: bool
+    channels: int
+    values: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table. path: within the download; head: its first rows, text by column."""
+
+    path: str
+    columns: tuple[str, ...]
+    head: Mapping[str, tuple[str, ...]]
+    separator: str = ","
+    header: bool = True
+    encoding: str = "utf-8"
+
+    @property
+    def plain(self) -> bool:
+        """Is it read as it is by whatever reads CSV and Parquet files?"""
+        return self.separator == "," and self.header and self.encoding == "utf-8"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The organisers' sample submission: its columns, what its cells look like, and where its ids come from.
+
+    cells: of the columns behind the first: `labels`, `values`, `lists`, `runs`, `blank`. ids: with the suffix of the
+    files (`names`), without (`stems`), counted from 0 or 1 (`count`), a row an image and class (`rows`), or `other`.
+    """
+
+    path: str
+    columns: tuple[str, ...]
+    rows: int
+    cells: Cells
+    ids: Ids
+    first: int = 0  # of ids that are counted
+    longest: int = 1  # of lists
+    alike: bool = False  # is each cell the same?
+    named: bool = False  # has its name to be said, as it is called otherwise, or there are several?
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is predicted and where that is written. names: of classes, labels, numbers.
+
+    path: of a table, a folder of masks or a file of arrays; columns: of the images' names ("": rows are images), then
+    of the targets. before, after: what files' names have around the name in the table, or masks around the image's.
+    """
+
+    form: Form
+    names: tuple[str, ...]
+    where: Literal["table", "folders", "names", "masks", "array"]
+    path: str = ""
+    columns: tuple[str, ...] = ()
+    sheet: Sheet | None = None
+    before: str = ""
+    after: str = ""
+    missing: int = 0  # rows of images that aren't there
+    group: str = ""  # a column
+    split: tuple[str, tuple[str, ...], tuple[str, ...]] | None = None  # a column, its words for training and for test
+    pattern: str = ""  # of labels in names
+    heads: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    values: Mapping[Any, int] = field(default_factory=dict)  # of pixels of masks
+    suffix: str = ""  # of masks' files
+    unknown: str = ""
+    beside: "Beside | None" = None
+    drop: int = 0  # folders in front of the names in the table that the download lacks
+    strip: str = ""  # what images' names begin with, and their masks' don't
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Columns that say something of training and test images alike. path, names: the table of the test images and the
+    column of their names; suffixed: have these the suffix of the files?
+    """
+
+    columns: tuple[str, ...]
+    path: str
+    names: str
+    suffixed: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """All of it. test_names: a table and its column that names the test images, where they lie among others."""
+
+    folder: Path
+    facts: tuple[Fact, ...]
+    images: Source | None = None
+    test: Source | None = None
+    test_names: tuple[Sheet, str] | None = None
+    pictures: Pictures | None = None
+    targets: Targets | None = None
+    sample: Sample | None = None
+    metric: str = ""  # that a text of the organisers names
+    packed: tuple[str, ...] = ()

@@ -1,0 +1,158 @@
+"""Which files a download has, listed once, and which of them are images, tables, arrays, masks."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from os.path import splitext
+from pathlib import Path
+from typing import Literal
+
+from toolkit.errors import UserError
+
+IMAGES = {
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".avif", ".ppm", ".pgm", ".pbm"),
+    *(".dcm", ".dicom"),
+}
+TABLES = {".csv", ".tsv", ".txt", ".parquet"}
+ARRAYS = {".npy", ".npz", ".h5", ".hdf5", ".hdf"}
+PACKED = {".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
+MASK_WORDS = {"label", "labels", "annotation", "annotations", "groundtruth", "gt", "seg", "segmentation", "labelcol"}
+Role = Literal["train", "test", "validation", "masks", "other"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Images of one role. path: the folder that holds all of them; folders: those with images, within the download,
+    and their files.
+    """
+
+    role: Role
+    path: str
+    folders: dict[str, list[str]]
+
+    @property
+    def number(self) -> int:
+        return sum(map(len, self.folders.values()))
+
+    def files(self) -> list[str]:
+        """Within the download."""
+        return [f"{folder}/{name}" if folder else name for folder, names in self.folders.items() for name in names]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """folders: with images, and their files; others: all other files, within the download."""
+
+    folder: Path
+    folders: dict[str, list[str]]
+    others: list[str]
+
+    def of(self, suffixes: Iterable[str]) -> list[str]:
+        """Other files with these suffixes, the least deep first."""
+        found = [path for path in self.others if suffix_of(path) in suffixes]
+        return sorted(found, key=lambda path: (path.count("/"), path))
+
+
+def suffix_of(name: str) -> str:
+    """`.csv` of a.csv, also of a.csv.gz and a.csv.zip."""
+    stem, suffix = splitext(name.lower())
+    inner = splitext(stem)[1]
+    return inner if suffix in (".gz", ".zip") and inner in TABLES else suffix
+
+
+def listed(folder: Path) -> Listing:
+    """The files of a download; UserError where there are none."""
+    if not folder.is_dir():
+        what = "is a file, expected the folder" if folder.exists() else "does not exist; point --data at the folder"
+        raise UserError(f"{folder} {what} of the organisers' files")
+    folders: dict[str, list[str]] = {}
+    others: list[str] = []
+    _walk(str(folder), "", folders, others)
+    if not folders and not others:
+        raise UserError(f"{folder} is empty; put the organisers' files there or point --data at their folder")
+    return Listing(folder, dict(sorted(folders.items())), others)
+
+
+def _walk(folder: str, inside: str, folders: dict[str, list[str]], others: list[str]) -> None:
+    images = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
+                continue
+            if entry.is_dir():
+                _walk(entry.path, f"{inside}{name}/", folders, others)
+            elif splitext(name)[1].lower() in IMAGES:
+                images.append(name)
+            else:
+                others.append(inside + name)
+    if images:
+        folders[inside.rstrip("/")] = sorted(images)
+
+
+def words(name: str) -> list[str]:
+    """`stage1_trainImages` → stage, train, images."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[^a-z]+", parted.lower()) if word]
+
+
+def role_of(folder: str) -> Role:
+    """What a folder's path says of the images in it."""
+    parts = [words(part) for part in folder.split("/")]
+    if any(word.startswith("mask") or word in MASK_WORDS for part in parts for word in part):
+        return "masks"
+    for part in reversed(parts):
+        for word in part:
+            if word.startswith("test"):
+                return "test"
+            if word.startswith("train"):
+                return "train"
+            if word in ("val", "valid", "validation", "dev"):
+                return "validation"
+    return "other"
+
+
+def places(listing: Listing) -> dict[Role, Place]:
+    """Images by their role, as their folders' names say."""
+    by_role: dict[Role, dict[str, list[str]]] = {}
+    for folder, names in listing.folders.items():
+        by_role.setdefault(role_of(folder), {})[folder] = names
+    return {role: Place(role, common(list(folders)), folders) for role, folders in by_role.items()}
+
+
+def joined(role: Role, parts: Sequence[Place]) -> Place:
+    folders = {folder: names for part in parts for folder, names in part.folders.items()}
+    return Place(role, common(list(folders)), folders)
+
+
+def without(place: Place, folders: Iterable[str]) -> Place:
+    left = {folder: names for folder, names in place.folders.items() if folder not in set(folders)}
+    return replace(place, folders=left, path=common(list(left)))
+
+
+def common(folders: Sequence[str]) -> str:
+    """The folder that all of these are, or lie in."""
+    parts = [folder.split("/") for folder in folders]
+    shared = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return "/".join(shared)
+
+
+def stem(path: str) -> str:
+    return splitext(path.rpartition("/")[2])[0]
+
+
+def affixes(names: Sequence[str], stems: set[str]) -> tuple[str, str] | None:
+    """What stands before and after each of these names in one of the stems: ("train_", "_rgb"); None for no such."""
+    if not names:
+        return None
+    for first in names[:3]:
+        for candidate in sorted((one for one in stems if first and first in one), key=len)[:8]:
+            before, _, after = candidate.partition(first)
+            if sum(f"{before}{name}{after}" in stems for name in names) >= 0.9 * len(names):
+                return before, after
+    return None

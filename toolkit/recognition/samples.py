@@ -1,0 +1,117 @@
+"""The sample submission of a download, and a metric that a text beside it names."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.formats.sample_file import NAME, USUAL, samples_in
+from toolkit.recognition.columns import RUNS
+from toolkit.recognition.found import Cells, Fact, Ids, Sample, Sheet
+from toolkit.recognition.listing import Listing, stem, words
+from toolkit.recognition.sheets import cells, rows_of
+
+METRICS = {  # in texts of organisers, the first that occurs; names as of `--metric`
+    "kappa": r"quadratic.{0,20}kappa",
+    "log_loss": r"log(arithmic)?[ -]?loss|cross[ -]entropy",
+    "auc": r"\bAUC\b|area under the (ROC|receiver)",
+    "average_precision": r"average precision|\bAP\b",
+    "map@5": r"\bMAP ?@ ?5\b|mean average precision",
+    "iou": r"\bm?IoU\b|intersection over union|Jaccard",
+    "dice": r"\bdice\b",
+    "f1": r"\bF1\b|F1-score",
+    "rmse": r"\bRMSE\b|root mean squared error",
+    "mae": r"\bMAE\b|mean absolute error",
+    "balanced_accuracy": r"balanced accuracy",
+    "accuracy": r"\baccuracy\b",
+}
+TEXTS = {".md", ".txt", ".rst", ".html"}
+
+
+def is_sample(sheet: Sheet) -> bool:
+    """Is it called like a sample submission, or like a submission?"""
+    name = sheet.path.rpartition("/")[2]
+    return NAME.search(name) is not None or name.lower().startswith(("submission", "sub_format"))
+
+
+def sample_among(folder: Path, tables: Sequence[Sheet], tests: Sequence[str]) -> Sample | None:
+    """The organisers' sample; tests: files of test images, where they are known."""
+    called = [sheet for sheet in tables if is_sample(sheet) and len(sheet.columns) > 1]
+    if not called:
+        return None
+    called.sort(key=lambda sheet: (NAME.search(sheet.path) is None, not sheet.path.lower().endswith(USUAL)))
+    found, name = called[0], called[0].path.rpartition("/")[2]
+    several = len(samples_in(folder)) > 1 or NAME.search(name) is None
+    return replace(_sample_of(folder, found, tests), named=several)
+
+
+def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
+    ids = cells(folder, sheet, sheet.columns[0])
+    kind, first = _ids(ids.tolist(), tests)
+    behind = cells(folder, sheet, sheet.columns[-1])
+    filled = [cell for cell in behind.head(2000).tolist() if cell.strip()]
+    looks: Cells = "blank"
+    if filled and all(map(_is_number, filled)) and len(sheet.columns) > 2:
+        looks = "values"
+    elif filled and all(map(_is_number, filled)):
+        looks = "values" if any("." in cell or "e" in cell for cell in filled) else "labels"
+    elif filled and np.mean([RUNS.fullmatch(cell) is not None for cell in filled]) > 0.9:
+        looks = "runs"
+    elif filled:
+        looks = "lists" if max(len(cell.split()) for cell in filled) > 1 else "labels"
+    longest = max((len(cell.split()) for cell in filled), default=1)
+    return Sample(
+        sheet.path, sheet.columns, rows_of(folder, sheet), looks, kind, first, longest, len(set(filled)) == 1
+    )
+
+
+def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
+    """How a sample's ids come from the test images' files."""
+    names, stems = {path.rpartition("/")[2] for path in tests}, {stem(path) for path in tests}
+    some = ids[:1000]
+    ways: tuple[tuple[Ids, set[str]], ...] = (("names", names), ("stems", stems))
+    for kind, known in ways:
+        if known and sum(one in known for one in some) > 0.5 * len(some):
+            return kind, 0
+    if sum(one.rpartition("_")[0] in names | stems for one in some) > 0.5 * len(some):
+        return "rows", 0
+    if ids[0] in ("0", "1") and ids == [str(at + int(ids[0])) for at in range(len(ids))]:
+        return "count", int(ids[0])
+    return "other", 0
+
+
+def fact_of(sample: Sample) -> Fact:
+    called = {
+        "names": "ids are the names of the test images' files",
+        "stems": "ids are the names of the test images' files without suffix",
+        "count": f"ids are counted from {sample.first}",
+        "rows": "a row an image and class",
+        "other": "its ids are no names of test images that were found",
+    }
+    shown = ", ".join(sample.columns[:5]) + (", …" if len(sample.columns) > 5 else "")
+    why = f"{called[sample.ids]}; its cells are {sample.cells}"
+    return Fact("sample submission", f"{sample.path}: {sample.rows:,} rows of {shown}", why, "sure")
+
+
+def metric_said(listing: Listing) -> tuple[str, str]:
+    """A metric that a text names, and the text; both empty where none does."""
+    for path in listing.of(TEXTS)[:20]:
+        if path.count("/") > 1 or not {"readme", "description", "overview", "evaluation", "rules", "competition"} & {
+            *words(path)
+        }:
+            continue
+        text = (listing.folder / path).read_bytes()[: 1 << 18].decode("utf-8", "replace")
+        for name, pattern in METRICS.items():
+            if re.search(pattern, text, re.IGNORECASE if name not in ("average_precision",) else 0):
+                return name, path
+    return "", ""
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,42 @@
+"""Classes that no table says: a folder for each, or a word in each file's name."""
+
+import re
+from collections import Counter
+
+from toolkit.recognition.found import Fact, Targets
+from toolkit.recognition.listing import Place, stem
+
+MOST = 0.34  # classes, as a share of the images
+PATTERNS = {  # what stands for a class in the name of a file; what is in front of the suffix
+    "the letters before the first number": r"^([A-Za-z][A-Za-z -]*?)[._ -]*\d",
+    "the word before the first mark": r"^([A-Za-z]+)[._-]",
+    "the last word": r"[._ -]([A-Za-z]+)\.[A-Za-z]+$",
+    "the number at the end": r"[._ -](\d{1,2})\.[A-Za-z]+$",
+    "the number at the start": r"^(\d{1,2})[._ -]",
+}
+
+
+def targets(place: Place) -> tuple[Targets | None, Fact]:
+    inside = f"{place.path}/" if place.path else ""
+    homes = Counter()  # type: Counter[str]
+    for folder, names in place.folders.items():
+        homes[folder.removeprefix(inside).partition("/")[0] if folder != place.path else ""] += len(names)
+    if len(homes) > 1 and "" not in homes and len(homes) <= max(2, MOST * place.number):
+        classes = tuple(sorted(homes))
+        why = f"{len(homes):,} folders of {min(homes.values()):,} to {max(homes.values()):,} images"
+        shown = ", ".join(classes[:6]) + (f", … ({len(classes):,})" if len(classes) > 6 else "")
+        return Targets("classes", classes, "folders"), Fact("targets", f"a folder a class: {shown}", why, "sure")
+    names = [path.rpartition("/")[2] for path in place.files()]
+    for what, pattern in PATTERNS.items():
+        said = [re.search(pattern, name) for name in names]
+        if not all(said):
+            continue
+        times = Counter(match.group(1) for match in said if match)
+        if 1 < len(times) <= max(2, MOST * len(names)) and min(times.values()) > 1:
+            classes = tuple(sorted(times))
+            shown = ", ".join(classes[:6]) + (", …" if len(classes) > 6 else "")
+            why = f"{what} takes {len(classes)} values, such as in {names[0]}"
+            made = Targets("classes", classes, "names", pattern=pattern)
+            return made, Fact("targets", f"a class in each file's name: {shown}", why, "likely")
+    nothing = f"no table names the images, such as {stem(names[0])!r}; nor are there folders of classes, or masks"
+    return None, Fact("targets", "none", nothing, "guess")

@@ -1,0 +1,343 @@
+"""A proposal as the `__init__.py` of a competition's folder."""
+
+from toolkit.recognition.found import Sheet, Source
+from toolkit.recognition.listing import suffix_of
+from toolkit.recognition.proposal import Proposal
+from toolkit.recognition.submitted import submission
+from toolkit.recognition.text import Text, quoted, tupled
+
+PRETRAINED = 3  # epochs of the head alone come first
+
+
+def written(proposal: Proposal) -> str:
+    """The text of `__init__.py`, under 60 lines; names that are long stand in `classes.txt` beside it."""
+    text = Text()
+    text.use("Competition", "Recipe", "Samples")
+    task = _task(proposal, text)
+    recipes = _recipes(proposal, text)
+    load = _load(proposal, text)
+    model = _model(proposal)
+    functions, given = submission(proposal, text)
+    metric = proposal.metric.expression
+    text.use(metric.partition("(")[0])
+    doubt = f"  # CHOOSE: guessed from {proposal.why}; the organisers say by what they score"
+    doubt = "" if proposal.sure == "sure" else doubt
+    body = [
+        "FOLDER = Path(__file__).parent",
+        *task,
+        f"METRIC = {metric}{doubt}",
+        *recipes,
+        "\n",
+        *load,
+        "\n",
+        *model,
+        *functions,
+        "\n",
+        "competition = Competition(",
+        f"    name={quoted(proposal.name)},",
+        "    task=TASK,",
+        "    metric=METRIC,",
+        "    load=load,",
+        "    build_model=build_model,",
+        "    recipes={recipe.name: recipe for recipe in (FIRST, SECOND)},",
+        *(f"    {line}," for line in given),
+        *([] if proposal.flips else ['    symmetries="none",']),
+        "    folder=FOLDER,",
+        ")",
+    ]
+    head = f'"""{proposal.name}: {_said(proposal)}."""'
+    return "\n".join([head, "", *text.imports(), "", *body, ""]).replace("\n\n\n\n", "\n\n\n")
+
+
+def _said(proposal: Proposal) -> str:
+    kinds = {
+        "Classification": f"one of {len(proposal.names):,} classes",
+        "Labels": f"{len(proposal.names):,} yes/no label{'s' if len(proposal.names) > 1 else ''}",
+        "Grades": f"{len(proposal.names)} grades",
+        "Numbers": f"{len(proposal.names):,} number{'s' if len(proposal.names) > 1 else ''}",
+        "Heads": f"{len(proposal.names)} heads",
+        "Segmentation": f"one of {len(proposal.names)} classes a pixel",
+        "OverlappingMasks": "masks",
+    }
+    return f"{kinds[proposal.task]}; written by `python -m toolkit.new`"
+
+
+def _task(proposal: Proposal, text: Text) -> list[str]:
+    text.use(proposal.task)
+    field = {"Labels": "labels", "OverlappingMasks": "labels", "Grades": "grades", "Numbers": "targets"}
+    word, shape = field.get(proposal.task, "classes"), f"image_shape={proposal.shape}"
+    if proposal.task == "Heads":
+        heads = [f"    ({quoted(name)}, {tupled(classes)})," for name, classes in proposal.targets.heads]
+        return ["TASK = Heads(", "    heads=(", *(f"    {line}" for line in heads), "    ),", f"    {shape},", ")"]
+    unknown = f", unknown={quoted(proposal.targets.unknown)}" if proposal.targets.unknown else ""
+    if proposal.counted:
+        names = f"tuple(map(str, range({len(proposal.names)})))"
+    elif proposal.long:
+        names = "NAMES"
+    else:
+        names = tupled(proposal.names)
+    first = (
+        ['NAMES = tuple((FOLDER / "classes.txt").read_text(encoding="utf-8").splitlines())'] if proposal.long else []
+    )
+    return [*first, f"TASK = {proposal.task}({word}={names}, {shape}{unknown})"]
+
+
+def _recipes(proposal: Proposal, text: Text) -> list[str]:
+    text.use("Augment", "Model", "Optimizer", "Schedule")
+    text.plain.append("from dataclasses import replace")
+    flip = "" if proposal.flips else 'flip="none", '
+    augment = f"Augment({flip}rotate=10, scale=0.1, shift=0.05, colour=0.3)"
+    scale = min(4, max(1, round(64 / max(proposal.shape[:2]), 1)))  # networks halve images five times
+    larger = f", input_scale={scale:g}" if scale > 1 else ""
+    if proposal.task in ("Segmentation", "OverlappingMasks"):
+        first = f'name="unet", model=Model(name="Unet", encoder="resnet18"{larger})'
+        training = "optimizer=Optimizer(lr=1e-3), schedule=Schedule(epochs=30)"
+        second = f'name="deeplab", model=Model(name="DeepLabV3Plus", encoder="resnet18"{larger})'
+    else:
+        first = f'name="lite0", model=Model(name="tf_efficientnet_lite0", pretrained=True{larger})'
+        training = "optimizer=Optimizer(lr=2e-3, backbone_factor=0.5), schedule=Schedule(epochs=20, freeze=0.1)"
+        second = f'name="resnet18", model=Model(name="resnet18"{larger})'
+    return [
+        "FIRST = Recipe(",
+        f"    {first},",
+        f"    augment={augment},",
+        f"    {training},",
+        ")",
+        f"SECOND = replace(FIRST, {second})",
+    ]
+
+
+def _model(proposal: Proposal) -> list[str]:
+    masks = proposal.task in ("Segmentation", "OverlappingMasks")
+    name = "segmenter" if masks else "classifier"
+    return [
+        "def build_model(recipe: Recipe):",
+        f"    from toolkit import {name}  # imports torch, which `--help` does without",
+        "",
+        f"    return {name}(recipe.model.name, recipe.model, TASK.channels, TASK.image_shape[2])",
+    ]
+
+
+def _load(proposal: Proposal, text: Text) -> list[str]:
+    found, targets = proposal.found, proposal.targets
+    assert found.images is not None
+    more: list[str] = []
+    if targets.where == "table":
+        lines = _of_table(proposal, text, more)
+    elif targets.where == "folders" and found.images.path == "*":
+        text.use("image_folder")
+        text.plain.append("import numpy as np")
+        lines = [
+            f"    parts = [{_images(proposal, found.images, text, 'name')} for name in TASK.classes]",
+            "    images = sum(parts[1:], parts[0])",
+            "    labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])",
+        ]
+    elif targets.where == "folders":
+        text.use("class_folders")
+        lines = [f"    images, labels = class_folders({_at(found.images.path)}, TASK.classes{_values(proposal)})"]
+    else:
+        lines = [f"    images = {_images(proposal, found.images, text)}"]
+        if targets.where == "names":
+            text.use("labels_in_names")
+            lines.append(f'    labels = labels_in_names(images, r"{targets.pattern}", TASK.classes)')
+        else:
+            lines += _of_array(proposal, text) if targets.where == "array" else _of_masks(proposal, text)
+    lines += _test(proposal, text, more)
+    ends = "".join(f", {one}" for one in more)
+    return ["def load(folder: Path) -> Samples:", *lines, f"    return Samples(images, labels{ends})"]
+
+
+def _at(path: str, variable: str = "") -> str:
+    if variable:
+        return f"folder / {variable}"
+    return f"folder / {quoted(path)}" if path else "folder"
+
+
+def _values(proposal: Proposal) -> str:
+    pictures = proposal.found.pictures
+    if pictures is None or pictures.values is None:
+        return ""
+    return f", values=({pictures.values[0]:g}, {pictures.values[1]:g})"
+
+
+def _images(proposal: Proposal, source: Source, text: Text, variable: str = "") -> str:
+    values = _values(proposal)
+    if source.kind == "files" and source.glob:
+        text.use("ImageFiles")
+        found = f"folder.glob({quoted(source.glob)})"
+        if source.without:
+            found = f"path for path in {found} if not path.stem.endswith({quoted(source.without)})"
+        return f"ImageFiles(sorted({found}){values})"
+    if source.kind == "files":
+        text.use("image_folder")
+        return f"image_folder({_at(source.path, variable)}{values})"
+    text.use("array_files")
+    key = f", {quoted(source.key)}" if source.key or source.kind == "pixels" else ""
+    shape = f", shape={source.shape}" if source.kind == "pixels" else ""
+    return f"array_files({_at(source.path)}{key}{shape}{values})"
+
+
+def _read(sheet: Sheet, text: Text) -> str:
+    """A table as pandas reads it, all cells as text."""
+    text.plain.append("import pandas as pd")
+    if suffix_of(sheet.path) == ".parquet":
+        return f"pd.read_parquet({_at(sheet.path)})"
+    more = "" if sheet.separator == "," else f", sep={quoted(sheet.separator)}"
+    more += "" if sheet.header else f", header=None, names={tupled(sheet.columns)}"
+    more += "" if sheet.encoding == "utf-8" else f", encoding={quoted(sheet.encoding)}"
+    return f"pd.read_csv({_at(sheet.path)}{more}, dtype=str, keep_default_na=False)"
+
+
+def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
+    found, targets = proposal.found, proposal.targets
+    assert found.images is not None and targets.sheet is not None
+    if targets.form == "runs":
+        return _of_runs(proposal, text)
+    text.use("target_table")
+    lines, source = [], _at(targets.path)
+    if targets.split or not targets.sheet.plain or targets.group:
+        lines.append(f"    table = {_read(targets.sheet, text)}")
+        source = "table"
+    if targets.split:
+        column, train, _ = targets.split
+        lines.append(f"    known = table[table[{quoted(column)}].isin({tupled(train)})]")
+        source = "known"
+    names = targets.columns[0]
+    wanted = f"({quoted(names)}, *TASK.classes)" if _as_named(proposal) else tupled(targets.columns)
+    called = "names" if names else "_"
+    lines.append(f"    {called}, labels = target_table({source}, TASK, {wanted})")
+    if targets.group:
+        more.append("groups=groups")
+        lines.append(f"    groups, _ = pd.factorize({source}[{quoted(targets.group)}])")
+    images = _images(proposal, found.images, text)
+    if not names:
+        return [*lines, f"    images = {images}"]
+    if targets.beside:
+        text.use("table_of")
+        wanted = tupled((names, *targets.beside.columns))
+        lines.append(f"    table = table_of({_at(targets.path)}, names, {wanted})")
+        more.append("table=table")
+    around = targets.before + targets.after
+    if around:
+        lines.append(f'    names = [f"{targets.before}{{name}}{targets.after}" for name in names]')
+    if targets.drop:
+        lines.append(f'    names = [name.split("/", {targets.drop})[-1] for name in names]')
+    if not targets.missing:
+        return [*lines, f"    images = {images}.chosen(names)"]
+    grouped = "labels, groups = labels[there], groups[there]" if targets.group else "labels = labels[there]"
+    return [
+        *lines,
+        f"    images = {images}",
+        "    known = {*images.stems, *images.file_names}",
+        "    there = [row for row, name in enumerate(names) if name in known]",
+        f"    {grouped}",
+        "    images = images.chosen([names[row] for row in there])",
+    ]
+
+
+def _as_named(proposal: Proposal) -> bool:
+    """Are the columns of targets called like the task's labels, numbers or classes, in their order?"""
+    return len(proposal.names) > 3 and proposal.targets.columns[1:] == proposal.names
+
+
+def _of_runs(proposal: Proposal, text: Text) -> list[str]:
+    found, targets = proposal.found, proposal.targets
+    assert found.images is not None
+    text.use("run_length_masks")
+    called = "file_names" if any("." in cell for cell in _head(proposal)[:3]) else "stems"
+    return [
+        f"    images = {_images(proposal, found.images, text)}",
+        f"    columns = {tupled(targets.columns)}",
+        f"    labels = run_length_masks({_at(targets.path)}, images.{called}, TASK, images, columns)",
+    ]
+
+
+def _head(proposal: Proposal) -> list[str]:
+    sheet = proposal.targets.sheet
+    assert sheet is not None
+    return list(sheet.head[proposal.targets.columns[0]])
+
+
+def _of_masks(proposal: Proposal, text: Text) -> list[str]:
+    targets = proposal.targets
+    if targets.pattern == "many":
+        text.use("label_mask_files")
+        inner = targets.path and proposal.found.images and "masks"
+        found = f'sorted((path.parent.parent / "{inner}").iterdir())'
+        return [
+            f'    parts = [{{"object": {found}}} for path in images.paths]',
+            "    labels = label_mask_files(parts, TASK)",
+        ]
+    text.use("mask_files")
+    stem = f"{{stem.removeprefix('{targets.strip}')}}" if targets.strip else "{stem}"
+    name = f'f"{targets.before}{stem}{targets.after}{targets.suffix}"'
+    values = dict(targets.values)
+    if proposal.task == "Segmentation" and targets.names == ("object",) and not values:
+        values = {}
+    given = f", {values}" if values else ""
+    # nothing reads several classes' masks of several sizes back, where no sample says how they are written
+    fitted = ".fitted(TASK.image_shape)" if len(proposal.names) > 2 and proposal.found.sample is None else ""
+    return [
+        f"    paths = [{_at(targets.path)} / {name} for stem in images.stems]",
+        f"    labels = mask_files(paths, TASK{given}){fitted}",
+    ]
+
+
+def _of_array(proposal: Proposal, text: Text) -> list[str]:
+    targets = proposal.targets
+    (key,) = targets.columns
+    suffix = suffix_of(targets.path)
+    if suffix == ".npz":
+        text.use("Npz")
+        array = f"Npz({_at(targets.path)})[{quoted(key)}]"
+    elif suffix == ".npy":
+        text.plain.append("import numpy as np")
+        array = f"np.load({_at(targets.path)})"
+    else:
+        text.plain.append("import h5py")
+        array = f"h5py.File({_at(targets.path)})[{quoted(key)}][:]"
+    if targets.form == "numbers":
+        text.plain.append("import numpy as np")
+        return [f"    labels = np.asarray({array}, np.float32).reshape(-1, 1)"]
+    if targets.form == "masks":
+        text.use("mask_array")
+        return [
+            f"    labels = mask_array({array}, TASK.image_shape, len(TASK.classes), {quoted(key or targets.path)})"
+        ]
+    text.use("label_array")
+    return [f"    labels = label_array({array}, len(TASK.classes), {quoted(key or targets.path)})"]
+
+
+def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
+    found, targets, sample = proposal.found, proposal.targets, proposal.found.sample
+    chosen = ""
+    lines = []
+    if found.test_names:
+        sheet, column = found.test_names
+        lines.append(f"    names = {_read(sheet, text)}[{quoted(column)}].tolist()")
+        chosen = "names"
+    elif targets.split and targets.split[2]:
+        column, _, test = targets.split
+        rows = f"table[{quoted(column)}].isin({tupled(test)})"
+        lines.append(f"    names = table[{rows}][{quoted(targets.columns[0])}].tolist()")
+        chosen = "names"
+    source = found.images if chosen else found.test
+    if source is None:
+        return lines
+    choose = f".chosen({chosen})" if chosen else ""
+    lines.append(f"    test = {_images(proposal, source, text)}{choose}")
+    more.append("test_images=test")
+    if targets.beside:
+        called = "file_names" if targets.beside.suffixed else "stems"
+        wanted = tupled((targets.beside.names, *targets.beside.columns))
+        lines.append(f"    test_table = table_of({_at(targets.beside.path)}, test.{called}, {wanted})")
+        more.append("test_table=test_table")
+    if chosen:
+        text.plain.append("import numpy as np")
+        more.append("test_ids=np.array(names)")
+    elif sample and sample.ids == "names":
+        more.append("test_ids=test.file_names")
+    elif sample and sample.ids == "count" and sample.first:
+        text.plain.append("import numpy as np")
+        more.append(f"test_ids=np.arange({sample.first}, len(test) + {sample.first})")
+    return lines
