@@ -29,6 +29,7 @@ _HOMES = {
         "data.target_tables": "labels_in_names set_table target_table",
         "data.tiles": "Tiles tiles",
         "errors": "UserError",
+        "formats.dialect": "Dialect",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
         "metrics.labels": "LabelAccuracy LabelF1 SamplesF1",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.target_tables import labels_in_names, set_table, target_table
     from toolkit.data.tiles import Tiles, tiles
     from toolkit.errors import UserError
+    from toolkit.formats.dialect import Dialect
     from toolkit.formats.readers import read_pixels
     from toolkit.formats.run_lengths import from_polygons, from_run_lengths
     from toolkit.formats.writers import (

@@ -17,6 +17,7 @@ from toolkit.auditing.image_sets import gather_of_sets
 from toolkit.auditing.mimicry import Mimicry, mimicry
 from toolkit.auditing.page import ASK_SYMMETRIES, audit_page, class_table
 from toolkit.auditing.relatives import find_relatives, tests_looked_at
+from toolkit.auditing.table_columns import HEAD, ColumnFindings, find_columns
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
 from toolkit.data.cleaning import NAME, REPEATED_MASK, REPEATED_PICTURE
@@ -44,7 +45,7 @@ class Audit(Outcome):
     """What was found. table: one line a sample, as `sample_table` returns it; proposal: the lines of a cleaning list;
     shift, and mimicry of the test by folds: None where there are no test images or they may not be looked at; known:
     of how many a submission of a file can give a known answer; note: what became of the list on disk; limits: what was
-    not looked at or isn't shown, in sentences.
+    not looked at or isn't shown, in sentences; columns: what lies beside the images, None where nothing does.
     """
 
     competition: Competition
@@ -57,6 +58,7 @@ class Audit(Outcome):
     known: int
     note: str
     limits: Sequence[str]
+    columns: ColumnFindings | None = None
 
     @property
     def actions(self) -> dict[str, int]:
@@ -70,6 +72,7 @@ class Audit(Outcome):
             "actions": self.actions,
             "groups": int(self.table["group"].nunique()),
             "shift_auc": self.shift.auc if self.shift else None,
+            "table_shift_auc": self.columns.auc if self.columns else None,
             "related_test_images": self.mimicry.related if self.mimicry else None,
             "mimicked_by": self.mimicry.verdict if self.mimicry else None,
             "known_answers": self.known,
@@ -84,6 +87,8 @@ class Audit(Outcome):
         dropped = self.proposal.loc[self.proposal["action"] == "drop", "index"]
         keep = ~self.table["index"].isin(dropped).to_numpy()
         yield self._classes(keep)
+        if self.columns is not None:
+            yield Table("beside the images", HEAD, self.columns.rows)
         if len(self.proposal):
             yield self._found()
         asked = too_many_to_drop(self.proposal)
@@ -102,6 +107,7 @@ class Audit(Outcome):
                 else ""
             )
             yield f"train against test images: AUC {self.shift.auc:.2f} (up to 0.5: alike){telling}"
+        yield from self.columns.words if self.columns else ()
         if self.mimicry is not None:
             yield self.mimicry.counted
             yield self.mimicry.words
@@ -191,9 +197,14 @@ def audit(
             known = len(known_answers(dataset, kept))
     whole = table["group"].to_numpy()
     singles = previewed(single_images(samples), competition.rgb)
-    page = audit_page(competition, workspace, shown, whole, findings, proposal, shift, relatives, mimics, singles)
+    columns = find_columns(dataset, whole, competition.may_look_at(dataset.test_images))
+    page = audit_page(
+        competition, workspace, shown, whole, findings, proposal, shift, relatives, mimics, singles, columns
+    )
     write_text(workspace.page, page)
-    return Audit(competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits)
+    return Audit(
+        competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits, columns
+    )
 
 
 def explain(

@@ -171,8 +171,12 @@ class Galleries:
         return self.dataset.images[rows[np.argmax(errors.quality[rows])]] if len(rows) else None
 
     def _test_name(self, row: int) -> str:
-        ids = self.dataset.test_ids
-        return f"test image {row if ids is None else ids[row]}"
+        ids, places = self.dataset.test_ids, self.dataset.test_places
+        if places is None:
+            return f"test image {row if ids is None else ids[row]}"
+        picture, top, left, *_ = places[row].tolist()
+        where = f" ({top}, {left})" if len(places) != len(np.unique(places[:, 0])) else ""
+        return f"test image {picture if ids is None else ids[picture]}{where}"
 
     def _pair(self, line: Any) -> Figure:
         """A test image and its relative: tiles laid side by side, others with the label or mask that is known."""

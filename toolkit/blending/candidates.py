@@ -15,7 +15,7 @@ from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
 from toolkit.probabilities import probabilities, read
-from toolkit.runs import Run
+from toolkit.runs import Boosted, Run
 from toolkit.store import read_json, write_json
 from toolkit.top_k import TopK
 
@@ -85,6 +85,8 @@ def seconds_per_image(run: Run, device: str) -> float:
 
     A code submission predicts in float32, whatever the run was trained in.
     """
+    if isinstance(run, Boosted):  # trees cost nothing beside the networks whose values they take
+        return sum(seconds_per_image(source, device) for source in run.sources)
     place, competition = resolve_device(device), run.labelled.competition
     precision = run.recipe.precision if competition.try_submission is None else "float32"
     name = f"{place} {precision}"

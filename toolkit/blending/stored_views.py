@@ -19,7 +19,7 @@ from toolkit.predictions import Predictions
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe
-from toolkit.runs import Run
+from toolkit.runs import Boosted, Run
 from toolkit.store import atomic, hash_file, write_manifest
 
 NONE, TRAINED = ("none",), ("trained",)  # asked for in place of names
@@ -67,8 +67,11 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
 
     Probabilities are stored as the run's own, in chunks, each view whole or not at all; views that are there are
     kept while the run's weights are the same. Where a view doesn't see a pixel all classes have 0. `identity` is
-    the run itself. Raises UserError for a view that doesn't fit, or a run without weights.
+    the run itself, and so is every view of a boosted one. Raises UserError for a view that doesn't fit, or a run
+    without weights.
     """
+    if isinstance(run, Boosted):
+        return
     labelled, fold, like = run.labelled, run.labelled.fold, run.oof
     inputs = {"run": run.manifest, "weights": [hash_file(path) for path in run.weights]}
     names = [view.name for view in parse_views(views, *labelled.competition.task.image_shape[:2])]
@@ -149,7 +152,9 @@ def of_test_images(
 
 
 def _through(run: Run, view: str) -> Predictions:
-    return run if view == IDENTITY else Predictions(run.view_folder(view), run.labelled)
+    # trees see no image: what they say is the same through every view
+    same = view == IDENTITY or isinstance(run, Boosted)
+    return run if same else Predictions(run.view_folder(view), run.labelled)
 
 
 def open_views(run: Run, views: Iterable[str], kind: str = "oof") -> dict[str, np.ndarray]:

@@ -21,10 +21,10 @@ def target_table(path: Table, task: Task, columns: Sequence[str] | None = None) 
     """Names of images, and targets (N, ...) of the task, from a table with a row an image.
 
     columns: of the names ("": there are none, rows are counted from 0), then of the targets: of `Classification` and
-    `Grades` the class, or of the former one a class, of which one is 1; of `Labels` one a label (0, 1, blank: nobody looked), or one that lists labels, separated by
-    blanks; of `Numbers` one a number, of `Heads` one a head. None: the first column, then those named after the
-    task's labels, numbers or heads. Classes may be given by name or, throughout a column, by place. UserError names
-    the line of what doesn't fit.
+    `Grades` the class, or of the former one a class, of which one is 1; of `Labels` one a label (0, 1, blank: nobody
+    looked), or one that lists labels, separated by blanks; of `Numbers` one a number, of `Heads` one a head. None: the
+    first column, then those named after the task's labels, numbers or heads. Classes may be given by name or,
+    throughout a column, by place. UserError names the line of what doesn't fit.
     """
     titles = titles_of(path)
     given = list(columns or [*titles[:1], *_own_columns(titles, task)])

@@ -264,6 +264,12 @@ def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, An
     return matched_score(run.labelled, match, stored, run.fold_decisions)
 
 
+def kept_of_match(run: Run, match: Match) -> np.ndarray | None:
+    """Stored values (n, channels, ...) of the matched images; None where the run has those of no or another match."""
+    known = read_manifest(run.matched_folder) == {"match": match.hash}
+    return open_probabilities(run.matched_folder / STORED) if known else None
+
+
 def blend_matched(
     match: Match, runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] | None = None
 ) -> dict[str, Any] | None:
@@ -271,11 +277,11 @@ def blend_matched(
 
     decisions: of each fold; fitted on what the blend makes of the runs out of fold, if there are none.
     """
-    if any(read_manifest(run.matched_folder) != {"match": match.hash} for run in runs):
+    parts = [part for run in runs if (part := kept_of_match(run, match)) is not None]
+    if len(parts) < len(runs):
         return None
     labelled = runs[0].labelled
     fold = labelled.fold[match.rows]
-    parts = [open_probabilities(run.matched_folder / STORED) for run in runs]
     mixed = no_values(parts[0].shape, value_type(labelled.competition.task))
     for at in chunks(len(mixed)):
         mixed[at] = mix([part[at] for part in parts], fold[at])

@@ -160,6 +160,12 @@ class _Gathered:
 def store_stress(run: Run, device: str, seconds: float | None) -> dict[str, Any]:
     """Stress-score a trained run and keep the evidence in its folder."""
     result, evidence = stress_score(run, resolve_device(device), seconds)
+    keep_evidence(run, evidence)
+    return result
+
+
+def keep_evidence(run: Run, evidence: Evidence) -> None:
+    """What a run's stress score was made from, in its folder."""
     with atomic(run.stress_folder) as partial:
         partial.mkdir()
         for name, array in vars(evidence).items():
@@ -167,7 +173,6 @@ def store_stress(run: Run, device: str, seconds: float | None) -> dict[str, Any]
                 stored = array.records if isinstance(array, TopK) else array
                 np.save(partial / f"{name}.npy", stored, allow_pickle=False)
         write_manifest(partial, {"version": VERSION})
-    return result
 
 
 def read_evidence(run: Run) -> Evidence | None:
