@@ -1,19 +1,24 @@
 """Samples that are sets of images through every step, from the audit to the file that is handed in."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
+import toolkit
 from tests import bags
+from tests.conftest import ROOT
 from tests.tiny import FIRST as TINY
 from tests.tiny import Heard
 from tests.tiny import prepare as tiny_prepare
 from toolkit import Dataset, ImageFiles, Npz, OverlappingMasks, Project, Samples, UserError
-from toolkit.data.dataset import check_dataset
+from toolkit.data.dataset import check_dataset, open_dataset
 from toolkit.data.image_sets import ImageSets
 from toolkit.data.loading import load
 from toolkit.networks.pooling import KINDS
@@ -205,12 +210,8 @@ def test_copies_across_sets_link_these_and_whole_copies_have_a_known_answer(tmp_
     assert len(np.unique(group)) == 34, "within a set, and of single empty images, nothing follows"
     assert audit.known == 1 and audit.as_json()["test_images"] == 9
     lines = audit.proposal.query("action == 'group'")
-    assert "of p1, an image is the same to the last bit" in lines["reason"].iloc[0] and lines["name"].tolist() == [
-        "p0",
-        "p1",
-        "p5",
-        "p6",
-    ]
+    assert "of p1, an image is the same to the last bit" in lines["reason"].iloc[0]
+    assert lines["name"].tolist() == ["p0", "p1", "p5", "p6"]
     split = one.folds(3)
     fold = split.table["fold"].to_numpy()
     assert fold[0] == fold[1] and fold[5] == fold[6]
@@ -246,3 +247,28 @@ def test_code_that_is_handed_in_takes_no_sets(tmp_path: Path) -> None:
     of = replace(bags.competition, metric=Accuracy(), try_submission=lambda path, images: None)  # type: ignore[arg-type, return-value]
     with pytest.raises(UserError, match="samples are sets of images, and a code submission is given single ones"):
         project(tmp_path, of).audit()
+
+
+def test_the_guides_load_reads_scans_of_patients(tmp_path: Path) -> None:
+    code = re.search(r"## Sets.*?```python\n(.*?)```", (ROOT / "docs" / "data.md").read_text(), re.DOTALL)
+    assert code is not None
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "raw"
+    for part, scans in (
+        ("train", ("007_left", "007_right", "8_left", "9_right")),
+        ("test", ("5_left", "6_left", "5_top")),
+    ):
+        (folder / part).mkdir(parents=True)
+        for name in scans:
+            cv2.imwrite(str(folder / part / f"{name}.png"), rng.integers(1, 255, (14, 14)).astype(np.uint8))
+    (folder / "train.csv").write_text("patient,label\n8,sick\n007,healthy\n9,sick\n")
+    found: dict[str, Any] = {"TASK": bags.TASK, "Path": Path, "np": np, "Samples": Samples}
+    found |= {name: getattr(toolkit, name) for name in ("image_folder", "sets_of", "target_table")}
+    exec(code.group(1), found)
+    one = project(tmp_path / "w", replace(bags.competition, load=found["load"]))
+    load(one.competition, one.workspace, folder)
+    data = open_dataset(one.workspace.data)
+    assert isinstance(data.images, ImageSets) and data.images.counts.tolist() == [1, 2, 1]
+    assert data.called.tolist() == ["8", "007", "9"] and data.targets.tolist() == [1, 0, 1]
+    assert data.test_ids is not None
+    assert data.test_ids.tolist() == ["5", "6"] and len(data.test_images) == 2

@@ -61,8 +61,8 @@ def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str
         row = int(wrong.argmax())
         before = int(first[sets[row]])
         raise UserError(
-            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images of "
-            "a set have its target"
+            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images "
+            "of a set have its target"
         )
     return images.tolist(), names.tolist(), sets.astype(np.int64), targets[first]
 
