@@ -48,11 +48,8 @@ def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str
     line of what doesn't fit, or says another target than the lines of its set before.
     """
     table = read_table(path, list(columns))
-    images, each, targets = (
-        table[columns[0]],
-        table[columns[1]],
-        _targets(_called(path), task, table[list(columns[2:])]),
-    )
+    images, each = table[columns[0]], table[columns[1]]
+    targets = _targets(_called(path), task, table[list(columns[2:])])
     twice = images.duplicated()
     if twice.any():
         row = int(twice.to_numpy().argmax())
@@ -65,8 +62,8 @@ def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str
         row = int(wrong.argmax())
         before = int(first[sets[row]])
         raise UserError(
-            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images of a set "
-            "have the set's"
+            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images "
+            "of a set have its target"
         )
     return images.tolist(), names.tolist(), sets.astype(np.int64), targets[first]
 
