@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import check_whole, decoded, read_image
+from toolkit.data.image_reading import check_whole, decoded
+from toolkit.data.regions import size_of
 from toolkit.errors import UserError, listed
 from toolkit.formats.run_lengths import By, from_run_lengths
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation, Task
@@ -181,20 +182,6 @@ def together(parts: Sequence[tuple[str, np.ndarray, str]], task: MaskTask) -> np
         at = task.classes.index(name)
         made[mask] = made[mask] | (1 << at) if overlapping else at
     return made
-
-
-def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
-    """Height and width of an image, turned as EXIF says; of most pictures their files' heads are enough."""
-    if images.read is read_image and (images.rows is None or images.rows[row] < 0):
-        try:
-            with Image.open(images.paths[row]) as opened:
-                width, height = opened.size
-                lying = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-                return (width, height) if lying else (height, width)
-        except OSError:
-            pass  # of a kind that Pillow doesn't know
-    height, width = images.stored(row).shape[:2]
-    return height, width
 
 
 def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
