@@ -32,17 +32,17 @@ def test_every_command_at_the_pictures_own_sizes(of: Competition, tmp_path: Path
     project = made(of, tmp_path)
     load(of, project.workspace, project.raw)
     project.folds(2, holdout=0.2)
-    project.train("first", stress="none")
-    run = project.train("first", seed=1, stress="none" if of is TILES else "auto")
+    project.train("first", stress="none", schedule__epochs=6)
+    run = project.train("first", seed=1, stress="none" if of is TILES else "auto", schedule__epochs=6)
     clean = run.metrics["clean"]
-    assert clean["score"] > 0.8 and clean["resized"]["score"] > 0.8 and clean["score"] != clean["resized"]["score"]
+    assert clean["score"] > 0.75 and clean["resized"]["score"] > 0.75 and clean["score"] != clean["resized"]["score"]
     assert run.tally().score() == clean["score"] and len(run.tally()) == run.labelled.inside.sum()
     told = str(run.told())
     assert "at the task's size, as stress and matched are" in told
     blend = project.ensemble()
     assert "at the task's size, at which runs are blended" in " ".join(map(str, blend.told()))
     submission = project.submit()
-    assert submission.scores["holdout"]["score"] > 0.8
+    assert submission.scores["holdout"]["score"] > 0.75
     with pytest.raises(UserError, match="known answers have the size of the task"):
         _answers(blend, True)
     lines = submission.path.read_text().splitlines()
@@ -56,7 +56,7 @@ def test_every_command_at_the_pictures_own_sizes(of: Competition, tmp_path: Path
         both += np.array([(mask & (known == 1)).sum(), (mask | (known == 1)).sum()])
         start += mask.size
     graded = project.grade()
-    assert graded.samples == 10 and graded.score > 0.8
+    assert graded.samples == 10 and graded.score > 0.75
     assert both[0] / both[1] > 0.7
     words = re.sub(r"<style.*?</style>|base64,[^\"]*|<[^>]*>", " ", project.report().path.read_text(), flags=re.S)
     assert "clean, at the task's size, as stress and matched are" in unescape(words)
