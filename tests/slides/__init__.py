@@ -28,19 +28,9 @@ from toolkit.recipe import override
 SIDE = 64
 TASK = Segmentation(("healthy", "sick"), (SIDE, SIDE, 3))
 FIRST = override(drawing.FIRST, ("schedule.epochs=4",))
-SIZES = [
-    (1000, 900),
-    (840, 1000),
-    (777, 901),
-    (1000, 640),
-    (900, 900),
-    (640, 1000),
-    (1000, 900),
-    (820, 990),
-    (210, 300),
-]
+SIZES = [(1000, 900), (840, 1000), (777, 901), (640, 1000), (1000, 640), (210, 300)]  # two of them to be handed in
 NAMES = [f"slide_{number}" for number in range(len(SIZES))]
-TRAIN = 6  # of them
+TRAIN = 4
 
 
 def draw(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
