@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.recipe import Recipe
 
 NONE = np.zeros(0, np.uint8)
+TINY = 1e-15  # what is written in the place of a probability of 0, where log loss asks for it
 Known = tuple[np.ndarray, np.ndarray]  # rows (n,) and targets (n, ...) of images whose answer is known
 
 
@@ -179,7 +180,8 @@ def differences(found: np.ndarray, answer: np.ndarray, tolerance: float) -> np.n
     """bool, of the answer's shape: where what was read back isn't the answer.
 
     Labels and lists must be the same; values may differ by `tolerance`, relative to the larger of their size and the
-    mean size of their column. Of masks of sizes of their own, int64 (M,): how many of each one's pixels differ.
+    mean size of their column, and by TINY and what that costs the others of a sum. Of masks of sizes of their own,
+    int64 (M,): how many of each one's pixels differ.
     """
     if sizes_of(answer) is not None:
         pairs = zip(found, answer, strict=True)
@@ -188,7 +190,7 @@ def differences(found: np.ndarray, answer: np.ndarray, tolerance: float) -> np.n
         return np.asarray(found != answer)
     size = np.abs(answer)
     usual = size.mean(0, keepdims=True) if len(size) else size
-    return ~(np.abs(found - answer) <= tolerance * np.maximum(size, usual))
+    return ~(np.abs(found - answer) <= tolerance * np.maximum(size, usual) + 2 * TINY)
 
 
 def lead(values: np.ndarray) -> np.ndarray:

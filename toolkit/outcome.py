@@ -18,12 +18,13 @@ ROUGH_GROUPS = 20  # below, it is warned of: the interval itself is rough
 
 @dataclass(frozen=True)
 class Table:
-    """The first column is text, the others numbers. `total`: the last row sums up the others."""
+    """The first column is text, the others numbers, or all are text. `total`: the last row sums up the others."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     total: bool = False
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,17 @@ def _html(part: str | Warned | Table) -> str:
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Warned):
         return f"<p><b>{escape(part.text)}</b></p>"
-    head = [_row(part.columns, "th")] if any(part.columns) else []
-    rows = [_row(row, "th" if part.total and row is part.rows[-1] else "td") for row in part.rows]
+    head = [_row(part.columns, "th", part.text)] if any(part.columns) else []
+    rows = [_row(row, "th" if part.total and row is part.rows[-1] else "td", part.text) for row in part.rows]
     return f"<table><caption>{escape(part.title)}</caption>{''.join([*head, *rows])}</table>"
 
 
-def _row(cells: Sequence[str], tag: str) -> str:
+def _row(cells: Sequence[str], tag: str, text: bool) -> str:
     parts = []
     for position, cell in enumerate(cells):
-        side, text = "right" if position else "left", escape(cell).replace("\n", "<br>")
-        parts.append(f'<{tag} style="text-align: {side}">{text}</{tag}>')
+        side = "right" if position and not text else "left"
+        inner = escape(cell).replace("\n", "<br>")
+        parts.append(f'<{tag} style="text-align: {side}">{inner}</{tag}>')
     return f"<tr>{''.join(parts)}</tr>"
 
 

@@ -174,6 +174,16 @@ class Project:
 
         return train(labelled, chosen, stress=stress, **self._how)
 
+    def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
+        """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""
+        labelled = self.labelled()
+        if runs is None and labelled.table is not None:
+            needs.runs(self, labelled)
+        from toolkit.training.boosting import boost
+
+        names = None if runs is None else [run if isinstance(run, str) else run.name for run in runs]
+        return boost(labelled, names, seed=self.seed, device=self.device, progress=self.progress)
+
     def train_fold(self, recipe: "Recipe | str | None", fold: int) -> "Run":
         """Train a single fold of a run, which isn't finished by that."""
         chosen, labelled = self.recipe(recipe), self.labelled()
@@ -326,6 +336,7 @@ class Project:
     def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
         """Score a submission (none: the newest in the ledger) against truth (none: that of practice data)."""
         from toolkit.data.dataset import open_dataset
+        from toolkit.data.sample_submission import followed
         from toolkit.submission.grading import grade, practice_truth
 
         if truth is None and not self.practice:
@@ -334,7 +345,7 @@ class Project:
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
         submission = submission or self.ledger.file(self.ledger.find())
-        return grade(self.competition, Path(submission), Path(truth), ids, sizes)
+        return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids, sizes)
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""

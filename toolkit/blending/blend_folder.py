@@ -14,7 +14,7 @@ from toolkit.decisions.decide import Decisions
 from toolkit.networks.tta import IDENTITY
 from toolkit.outcome import MENDED, Table, Warned, interval, mended, number
 from toolkit.predictions import Predictions
-from toolkit.runs import SCORES, Run
+from toolkit.runs import SCORES, Run, run_at
 from toolkit.scoring.matched_to_test import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
 from toolkit.store import Workspace, hash_json, read_json, write_json
@@ -111,7 +111,7 @@ class Blend(Predictions):
         return f"{text} {real:.2f}{remedy}"
 
     def run(self, name: str) -> Run:
-        return Run(self.labelled.workspace.train / name, self.labelled)
+        return run_at(self.labelled.workspace.train / name, self.labelled)
 
     @property
     def runs(self) -> list[Run]:
@@ -251,7 +251,7 @@ def further_scores(
     `without` names what of the blend they leave out: runs keep what they predict of such images as they are, not
     through the chosen views.
     """
-    runs = [Run(labelled.workspace.train / name, labelled) for name in runs_used(described)]
+    runs = [run_at(labelled.workspace.train / name, labelled) for name in runs_used(described)]
     mix = out_of_fold_mix(described, quantiles or {}, labelled.competition)
     match = read_match(labelled.workspace.match)
     decisions = fold_decisions(described)

@@ -14,6 +14,7 @@ from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabe
 from toolkit.data.native import Native
 from toolkit.data.placed import placed_tally
 from toolkit.data.places import Places
+from toolkit.data.sample_submission import followed
 from toolkit.data.tables import Column, columns_of
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
@@ -200,7 +201,7 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
     if dataset.test_places is not None and dataset.test_sizes is not None:
         test_places, tests = Places.of_stored(dataset.test_places, dataset.test_sizes), len(dataset.test_sizes)
     return Labelled(
-        competition=competition,
+        competition=followed(competition, workspace),
         workspace=workspace,
         images=dataset.images,
         truth=dataset.targets,

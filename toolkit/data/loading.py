@@ -22,9 +22,11 @@ from toolkit.data.dataset import (
     save_samples,
 )
 from toolkit.data.file_list import describe_files
+from toolkit.data.image_sets import in_sets
 from toolkit.data.masks import Masks
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed, source_of
+from toolkit.data.sample_submission import following, keep, recognised
 from toolkit.errors import UserError, said_by
 from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.organisers import Function
@@ -59,7 +61,10 @@ def load(
         raise UserError(competition.without_files(folder))
     source = source_of(files)
     code = getsourcefile(competition.load)
-    reader = hash_json([repr(competition.task), hash_file(Path(code)) if code else None])
+    made_by = [repr(competition.task), hash_file(Path(code)) if code else None]
+    if competition.follows_sample:
+        made_by += [repr(competition.metric), repr(competition.dialect)]
+    reader = hash_json(made_by)
     if known is not None and known.get("reader") == reader and _is_there(workspace, known):
         _keep_place(workspace, folder)
         return
@@ -78,7 +83,8 @@ def load(
         if dataset.table is not None and competition.try_submission is not None:
             raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
         _try_metric(competition, dataset.targets)
-        _rehearse(competition, dataset)
+        competition = _with_sample(competition, folder, in_sets(dataset), progress)
+        _rehearse(competition, in_sets(dataset))
         described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
         value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
         if known is not None and known["hash"] != value:
@@ -86,6 +92,8 @@ def load(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
                 f"choose another --workspace, or remove {workspace.folder}"
             )
+        if competition.form is not None:
+            keep(competition.form, workspace)
         if isinstance(data, Samples):
             save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
         else:
@@ -122,6 +130,11 @@ def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
 
 def _check_images(competition: Competition, data: Dataset | Samples, dataset: Dataset, where: str) -> None:
     """UserError for arrays that aren't as the task says, or for more than 8 bits where code is handed in."""
+    if dataset.sets is not None and competition.try_submission is not None:
+        raise UserError(
+            f"{where}: samples are sets of images, and a code submission is given single ones; hand in a file "
+            "and leave out try_submission"
+        )
     for name in ("images", "test_images"):
         images: np.ndarray = getattr(dataset, name)
         if isinstance(data, Dataset) and (name == "images" or len(images)):
@@ -157,6 +170,16 @@ def _try_metric(competition: Competition, targets: np.ndarray) -> None:
         competition.tally(targets, np.nan_to_num(values_of(task, targets), nan=0.5)).score()
 
 
+def _with_sample(competition: Competition, folder: Path, dataset: Dataset, progress: Progress) -> Competition:
+    """Able to write and read a submission, where that follows from the organisers' sample."""
+    if not competition.follows_sample or competition.try_submission is not None or not len(dataset.test_images):
+        return competition
+    ids = np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids
+    form = recognised(competition, folder, ids)
+    progress.say(form.told())
+    return following(competition, form)
+
+
 def _rehearse(competition: Competition, dataset: Dataset) -> None:
     """A submission that says the same of every image, written and read back; UserError where that can't be done.
 
@@ -174,9 +197,10 @@ def _rehearse(competition: Competition, dataset: Dataset) -> None:
             competition.write_submission(prediction, path)
             found = competition.read_submission(path, prediction.read_with, ids)
         except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it now
+            mend = "write_submission or read_submission" if competition.form is None else "its dialect"
             raise UserError(
                 f"a submission for the {len(images):,} test images in these files can't be written and read back "
-                f"({error}); mend write_submission or read_submission in {competition.folder / '__init__.py'}"
+                f"({error}); mend {mend} in {competition.folder / '__init__.py'}"
             ) from error
     fault, mend = misfit(found, prediction.answer), "read_submission"
     if not fault and differences(found, prediction.answer, competition.tolerance).any():

@@ -114,6 +114,8 @@ def _remedy(run: Run, family: str) -> list[str]:
         return []
     group, _, leaf = field.partition(".")
     value: Any = run.recipe_fields.get(group, {}).get(leaf)
+    if value is None:  # of trees, which see no image
+        return []
     text = f"The weakest family is {family}; {field}, which makes training images of that kind, is {value:g}"
     return [f"{text} in this recipe."]
 

@@ -15,11 +15,13 @@ from toolkit.data.known_answers import KnownAnswers
 from toolkit.data.placed import placed_prediction
 from toolkit.errors import UserError
 from toolkit.formats.readers import compare_with_sample
+from toolkit.formats.sample_file import USUAL, samples_in
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
 from toolkit.networks.tta import predict_views
 from toolkit.outcome import Warned
 from toolkit.probabilities import chunks, probabilities
+from toolkit.runs import Boosted
 from toolkit.scoring.out_of_fold import score
 from toolkit.submission.doubts import Said, doubts, parts_of, said
 
@@ -64,6 +66,8 @@ def blend_members(blend: Blend) -> tuple[Member, ...]:
     folds = len(blend.described["folds"])  # of the split that was blended, whatever it is by now
     members = []
     for run, share in ((blend.run(name), share) for name, share in blend.shares.items() if share):
+        if isinstance(run, Boosted):  # trees are no networks; code, which is made of these, is given no table
+            continue
         weights = [run.fold(k).weights for k in range(folds)]
         if not all(path.exists() for path in weights):
             raise UserError(f"{run.folder} holds no weights any more; train {run.recipe.name} again and blend")
@@ -120,12 +124,12 @@ def score_again(blend: Blend, device_name: str, half: bool) -> float:
 
 
 def check_submission(
-    competition: Competition, prediction: Prediction, path: Path, sample: Path, expected: Said
+    competition: Competition, prediction: Prediction, path: Path, raw: Path, expected: Said
 ) -> tuple[dict[str, Any], list[str | Warned]]:
     """Figures for the ledger, and what else there is to say.
 
-    sample: the organisers' sample submission, if the file exists; expected: what is said out of fold. Raises UserError
-    where the organisers would refuse the file, or it isn't the blend.
+    raw: the organisers' files, where their sample submission may lie; expected: what is said out of fold. Raises
+    UserError where the organisers would refuse the file, or it isn't the blend.
     """
     competition.rules.check_size(path)
     figures: dict[str, Any] = {}
@@ -136,10 +140,13 @@ def check_submission(
         figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
         found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
-        if competition.submission_suffix == ".csv" and sample.exists():
-            compare_with_sample(path, sample)
-        elif competition.submission_suffix == ".csv":
-            text = f"there is no {sample}, so the ids were not compared with the organisers'; --data says where"
+        samples = [one for one in samples_in(raw, competition.dialect.file) if one.suffix == ".csv"]
+        if competition.submission_suffix != ".csv" or competition.form is not None:
+            pass  # of the latter kind `read_submission` knows the sample
+        elif len(samples) == 1:
+            compare_with_sample(path, samples[0])
+        else:
+            text = f"there is no {raw / USUAL}, so the ids were not compared with the organisers'; --data says where"
             remarks.append(text)
     answer = prediction.answer
     if fault := misfit(found, answer):
