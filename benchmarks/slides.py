@@ -211,8 +211,13 @@ def go_through(folder: Path, side: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     competition = load_competition(folder / "competitions" / "slides")
-    places = {"workspace": folder / "workspace", "submissions": folder / "submissions", "data": folder / "raw"}
-    project, times = Project(competition, progress=SILENT, workers=0, **places), {}
+    places: dict[str, Any] = {
+        "workspace": folder / "workspace",
+        "submissions": folder / "submissions",
+        "data": folder / "raw",
+    }
+    project = Project(competition, progress=SILENT, workers=0, **places)
+    times: dict[str, float] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         begun = time.perf_counter()

@@ -3,6 +3,7 @@
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    places = {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
+    places: dict[str, Any] = {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
     return Project(slides.competition, practice=True, progress=SILENT, workers=0, **places)
 
 

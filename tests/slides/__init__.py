@@ -71,8 +71,14 @@ def load(folder: Path) -> Samples:
     slides, tests = image_folder(folder / "train"), image_folder(folder / "test")
     masks = run_length_masks(folder / "train.csv", slides.stems, TASK, slides, ("id", "runs"))
     made, test = (tiles(each, SIDE, overlap=0.25, at=0.25, blank=0.02) for each in (slides, tests))
-    places = {"places": made.places, "test_places": test.places}
-    return Samples(made.images, masks, groups=made.picture, test_images=test.images, **places)
+    return Samples(
+        made.images,
+        masks,
+        groups=made.picture,
+        test_images=test.images,
+        places=made.places,
+        test_places=test.places,
+    )
 
 
 def build_model(recipe: Recipe) -> nn.Module:

@@ -47,7 +47,11 @@ def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str
     line of what doesn't fit, or says another target than the lines of its set before.
     """
     table = read_table(path, list(columns))
-    images, each, targets = table[columns[0]], table[columns[1]], _targets(_called(path), task, table[list(columns[2:])])
+    images, each, targets = (
+        table[columns[0]],
+        table[columns[1]],
+        _targets(_called(path), task, table[list(columns[2:])]),
+    )
     twice = images.duplicated()
     if twice.any():
         row = int(twice.to_numpy().argmax())
