@@ -85,7 +85,8 @@ def _dropped(name: str, files: Sequence[str]) -> int:
     parts = name.split("/")
     for number in range(len(parts)):
         tail = "/" + "/".join(parts[number:])
-        if any(f"/{path}".endswith(tail) or f"/{splitext(path)[0]}".endswith(tail) for path in files):
+        near = [f"/{path}" for path in files if tail[1:] in path]
+        if any(path.endswith(tail) or splitext(path)[0].endswith(tail) for path in near):
             return number
     return 0
 

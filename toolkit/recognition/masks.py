@@ -1,5 +1,6 @@
 """Masks that lie beside images: which belongs to which, and what their pixels mean."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from toolkit.recognition.listing import Place, affixes, common, stem, words
 
 LOOKED_AT = 12  # masks that are read
 MOST = 20  # values of a mask that are classes
-WORDS = ("mask", "label", "seg", "gt", "annotation")
+MARKED = re.compile(r"[._ -](mask|label|seg|gt|annotation)s?\.\w+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def in_same_folder(place: Place) -> Paired | None:
     """Where `x.jpg` and `x_mask.png` lie side by side."""
     images, masks = {}, {}
     for folder, names in place.folders.items():
-        marked = [name for name in names if any(word in words(stem(name))[-1:] for word in WORDS)]
+        marked = [name for name in names if MARKED.search(name)]
         plain = [name for name in names if name not in set(marked)]
         if not marked or len(marked) != len(plain):
             return None
