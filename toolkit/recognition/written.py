@@ -6,7 +6,7 @@ from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.submitted import submission
 from toolkit.recognition.text import Text, quoted, tupled
 
-PRETRAINED = 3  # epochs of the head alone come first
+LINE = 119  # characters
 
 
 def written(proposal: Proposal) -> str:
@@ -79,7 +79,11 @@ def _task(proposal: Proposal, text: Text) -> list[str]:
     first = (
         ['NAMES = tuple((FOLDER / "classes.txt").read_text(encoding="utf-8").splitlines())'] if proposal.long else []
     )
-    return [*first, f"TASK = {proposal.task}({word}={names}, {shape}{unknown})"]
+    line = f"TASK = {proposal.task}({word}={names}, {shape}{unknown})"
+    if len(line) > LINE:
+        broken = [f"    {word}={names},", f"    {shape},", *([f"    {unknown[2:]},"] if unknown else [])]
+        return [*first, f"TASK = {proposal.task}(", *broken, ")"]
+    return [*first, line]
 
 
 def _recipes(proposal: Proposal, text: Text) -> list[str]:
