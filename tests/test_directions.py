@@ -27,7 +27,7 @@ LAYERS = (
     "reporting",
     "needs project pipeline",
     "recognition",
-    "command_line new audit folds train search ensemble submit report grade run __main__",
+    "command_line new audit folds train boost search ensemble submit report grade run __main__",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 

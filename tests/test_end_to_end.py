@@ -21,7 +21,7 @@ from toolkit.competition import Competition
 from toolkit.store import read_json
 
 QUICK = ("schedule.epochs=1", "batch_size=8", "precision=float32")
-COMMANDS = ("audit", "folds", "train", "search", "ensemble", "submit", "report", "grade", "run")
+COMMANDS = ("audit", "folds", "train", "boost", "search", "ensemble", "submit", "report", "grade", "run")
 
 
 def shared(place: Path) -> list[str]:

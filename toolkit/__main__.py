@@ -7,6 +7,7 @@ COMMANDS = {
     "audit": "load and check the data, say what is in it, propose the cleaning",
     "folds": "make or show the split: which sample is validated when",
     "train": "train one recipe on all folds",
+    "boost": "boosted trees on the table beside the images and on what runs predict",
     "search": "look for better recipes in the search space",
     "ensemble": "blend the finished runs",
     "submit": "build the submission, check it, register it",

@@ -11,6 +11,7 @@ from toolkit.errors import UserError
 
 FEW_GROUPS = 100  # below, an interval says how many groups it rests on
 MENDED = "on the mended labels"  # a score beside the one on the file's labels
+RESIZED = "at the task's size, as stress and matched are"  # a clean score beside the one at each picture's own size
 TINY = 1e-3  # below, a score of another metric than a share may be all there is: 0.0002345
 ROUGH_GROUPS = 20  # below, it is warned of: the interval itself is rough
 
@@ -116,6 +117,11 @@ def interval(score: Mapping[str, Any]) -> str:
 def mended(clean: Mapping[str, Any]) -> list[str]:
     """The clean score on the labels as the cleaning list mends them, as text; none where it relabels nothing."""
     return [interval(clean["mended"])] if clean.get("mended") else []
+
+
+def resized(clean: Mapping[str, Any]) -> list[str]:
+    """The clean score at the task's size, as text, where masks are scored at that of each picture; else none."""
+    return [interval(clean["resized"])] if clean.get("resized") else []
 
 
 def counted(number: int, noun: str) -> str:

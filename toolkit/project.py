@@ -174,6 +174,16 @@ class Project:
 
         return train(labelled, chosen, stress=stress, **self._how)
 
+    def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
+        """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""
+        labelled = self.labelled()
+        if runs is None and labelled.table is not None:
+            needs.runs(self, labelled)
+        from toolkit.training.boosting import boost
+
+        names = None if runs is None else [run if isinstance(run, str) else run.name for run in runs]
+        return boost(labelled, names, seed=self.seed, device=self.device, progress=self.progress)
+
     def train_fold(self, recipe: "Recipe | str | None", fold: int) -> "Run":
         """Train a single fold of a run, which isn't finished by that."""
         chosen, labelled = self.recipe(recipe), self.labelled()
@@ -332,9 +342,10 @@ class Project:
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give --truth FILE, or --practice for practice data")
         truth = truth or practice_truth(self.workspace)
-        ids = open_dataset(self.workspace.data).test_ids if read_manifest(self.workspace.data) else None
+        data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
+        ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
         submission = submission or self.ledger.file(self.ledger.find())
-        return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids)
+        return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids, sizes)
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.data import image_rows
 from toolkit.data.dataset import open_decoded
+from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
-from toolkit.outcome import MENDED, Table, duration, html, interval, mended, number
+from toolkit.outcome import MENDED, RESIZED, Table, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-RECIPE = "recipe.json"
+RECIPE, BOOSTED = "recipe.json", "boosted.json"
 SCORES = ("clean", "stress", "matched")  # kinds of a run's and a blend's scores, as in metrics.json
 
 
@@ -197,7 +198,7 @@ class Run(Predictions):
         if folder is None:
             return labelled.images, labelled.test_images
         opened = open_decoded(labelled.workspace.data, folder)
-        return opened["images"], opened["test_images"]
+        return like(opened["images"], labelled.images), like(opened["test_images"], labelled.test_images)
 
     @property
     def images(self) -> "np.ndarray":
@@ -261,7 +262,7 @@ class Run(Predictions):
         metrics, metric = self.metrics, self.labelled.competition.metric.name
         scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
         clean = metrics["clean"]
-        scores[1:1] = [[MENDED, text] for text in mended(clean)]
+        scores[1:1] = [[MENDED, text] for text in mended(clean)] + [[RESIZED, text] for text in resized(clean)]
         ends, known = clean["by_class_interval"], clean["by_class"].items()
         of_class = [[name, "-" if score is None else number(score), _ends(ends[name])] for name, score in known]
         tables = [Table(self.name + self.beside, ["", metric], scores)]
@@ -275,6 +276,47 @@ class Run(Predictions):
             "chosen": asdict(self.chosen) if self.chosen else None,
             **{kind: self.metrics.get(kind) for kind in SCORES},
         }
+
+
+class Boosted(Run):
+    """Trees on the table beside the images and on what other runs, its sources, predict of these.
+
+    It has no networks and no recipe of its own: what it is made of lies in `boosted.json`.
+    """
+
+    @property
+    def recipe_path(self) -> Path:
+        return self.folder / BOOSTED
+
+    @cached_property
+    def sources(self) -> list[Run]:
+        """The runs whose values it takes."""
+        return [Run(self.labelled.workspace.train / name, self.labelled) for name in self.recipe_fields["features"]]
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """That of the first source, by which images and their views are chosen, under its own name."""
+        return replace(self.sources[0].recipe, name=self.recipe_fields["name"])
+
+    @property
+    def chosen(self) -> Chosen | None:
+        """The search that a source comes from."""
+        return next((source.chosen for source in self.sources if source.chosen), None)
+
+    @property
+    def is_current(self) -> bool:
+        made_from = (self.manifest or {}).get("features", {})
+        return super().is_current and all(source.manifest == made_from[source.name] for source in self.sources)
+
+    @property
+    def weights(self) -> list[Path]:
+        """Those of its sources: without them nothing can be predicted."""
+        return [path for source in self.sources for path in source.weights]
+
+
+def run_at(folder: Path, labelled: Labelled) -> Run:
+    """The run that lies in a folder, of whichever kind."""
+    return Boosted(folder, labelled) if (folder / BOOSTED).exists() else Run(folder, labelled)
 
 
 class Runs(list[Run]):
@@ -296,7 +338,7 @@ def _ends(interval: Sequence[float] | None) -> str:
 def all_runs(labelled: Labelled) -> list[Run]:
     """The finished runs of the workspace, by name, on whatever data and folds."""
     folders = sorted(labelled.workspace.train.glob("*/"))
-    return [run for run in (Run(folder, labelled) for folder in folders) if run.finished]
+    return [run for run in (run_at(folder, labelled) for folder in folders) if run.finished]
 
 
 def current_runs(labelled: Labelled) -> list[Run]:

@@ -26,7 +26,7 @@ from toolkit import (
 SIDE = 16
 SHAPE = (SIDE, SIDE, 3)
 TEST = 150  # images, whatever the number of training images
-UNSEEN = Rules(unlabelled_test_images=False)  # what they look like is found out in seconds: two of the seven do
+UNSEEN = Rules(unlabelled_test_images=False)  # what they look like is found out in seconds: two of them do
 # precision: measured settings could differ from one workspace to the next
 FIRST = Recipe(
     name="first",

@@ -11,6 +11,7 @@ from toolkit.auditing.cleaning_proposal import groups_found, too_many_to_drop
 from toolkit.auditing.findings import Findings, kept_properties
 from toolkit.auditing.galleries import Galleries
 from toolkit.auditing.mimicry import Mimicry
+from toolkit.auditing.table_columns import ColumnFindings
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.competition import SAY_SYMMETRIES, Competition
 from toolkit.data.dataset import Dataset
@@ -36,11 +37,14 @@ def audit_page(
     shift: Shift | None,
     relatives: pd.DataFrame | None,
     mimicry: Mimicry | None,
+    singles: Dataset,
+    columns: ColumnFindings | None = None,
 ) -> str:
     """The HTML of the whole audit.
 
-    dataset: as pictures. whole: group of each sample, the competition's own included. relatives: of test images, and
-    what follows for the folds, where that is known.
+    dataset: as pictures, singles: see `Galleries`. whole: group of each sample, the competition's own included.
+    relatives: of test images, and what follows for the folds, where that is known. columns: what lies beside the
+    images.
     """
     keep = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
     group = groups_found(dataset, findings)
@@ -55,10 +59,11 @@ def audit_page(
         facts.append((f"{shift.auc:.2f}", "AUC of train against test"))
     if mimicry is not None:
         facts.append(fact(mimicry.related, "test image", "with a relative in training"))
-    pictures = Galleries(competition, workspace, dataset, findings, proposal)
+    pictures = Galleries(competition, workspace, dataset, findings, proposal, singles)
     sections: list[Block] = [
         *pictures.examples(keep),
         class_table(competition, dataset, keep),
+        *([columns.table] if columns else []),
         *_class_properties(competition, workspace, dataset, keep),
         *pictures.intruders(),
         *pictures.copies(group, keep),
@@ -71,6 +76,7 @@ def audit_page(
     if relatives is not None and mimicry:
         sections += [_relatives(mimicry), *pictures.relatives(relatives)]
     todo = [*_todo(proposal, shift, findings), *([_sentence(mimicry.words)] if mimicry else [])]
+    todo += [_sentence(words) for words in (columns.words if columns else ())]
     if competition.symmetries is None:
         todo.append(_sentence(ASK_SYMMETRIES))
     links = [("report.html", "the report")] if workspace.report.exists() else []

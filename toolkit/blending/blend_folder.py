@@ -14,7 +14,7 @@ from toolkit.decisions.decide import Decisions
 from toolkit.networks.tta import IDENTITY
 from toolkit.outcome import MENDED, Table, Warned, interval, mended, number
 from toolkit.predictions import Predictions
-from toolkit.runs import SCORES, Run
+from toolkit.runs import SCORES, Run, run_at
 from toolkit.scoring.matched_to_test import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
 from toolkit.store import Workspace, hash_json, read_json, write_json
@@ -111,7 +111,7 @@ class Blend(Predictions):
         return f"{text} {real:.2f}{remedy}"
 
     def run(self, name: str) -> Run:
-        return Run(self.labelled.workspace.train / name, self.labelled)
+        return run_at(self.labelled.workspace.train / name, self.labelled)
 
     @property
     def runs(self) -> list[Run]:
@@ -149,9 +149,11 @@ class Blend(Predictions):
             told.append(f"chosen without each fold in turn: {', '.join(methods)}; so the choice is not a sure one")
         if metrics.get("gave_way"):
             told.append(gave_way(metrics["gave_way"]))
+        small = metrics["clean"].get("resized")
+        chosen_at = f"at the task's size, at which runs are blended, {number(small['score'])}; " if small else ""
         included = "as was asked for" if self.asked else "the choice of the blender included"
         told.append(
-            f"{self.name}: {metric} {number(metrics['clean']['score'])} cross-fitted, {included}; "
+            f"{self.name}: {metric} {number(metrics['clean']['score'])} cross-fitted, {included}; {chosen_at}"
             f"in sample {number(metrics['naive'])}, which is {number(metrics['optimism'], '+')} of optimism"
         )
         told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]
@@ -249,7 +251,7 @@ def further_scores(
     `without` names what of the blend they leave out: runs keep what they predict of such images as they are, not
     through the chosen views.
     """
-    runs = [Run(labelled.workspace.train / name, labelled) for name in runs_used(described)]
+    runs = [run_at(labelled.workspace.train / name, labelled) for name in runs_used(described)]
     mix = out_of_fold_mix(described, quantiles or {}, labelled.competition)
     match = read_match(labelled.workspace.match)
     decisions = fold_decisions(described)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.top_mix import mixed_top
+from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
 from toolkit.probabilities import probabilities, read
-from toolkit.runs import Run
+from toolkit.runs import Boosted, Run
 from toolkit.store import read_json, write_json
 from toolkit.top_k import TopK
 
@@ -84,12 +85,14 @@ def seconds_per_image(run: Run, device: str) -> float:
 
     A code submission predicts in float32, whatever the run was trained in.
     """
+    if isinstance(run, Boosted):  # trees cost nothing beside the networks whose values they take
+        return sum(seconds_per_image(source, device) for source in run.sources)
     place, competition = resolve_device(device), run.labelled.competition
     precision = run.recipe.precision if competition.try_submission is None else "float32"
     name = f"{place} {precision}"
     known: dict[str, float] = read_json(run.cost_path) if run.cost_path.exists() else {}
     if name not in known:
-        network, some, took = run.network(0, place), run.images[:MEASURED], []
+        network, some, took = run.network(0, place), part_of(run.images, np.s_[:MEASURED]), []
         table = run.labelled.table_of(np.s_[:MEASURED])
         for _ in range(3):  # the first is a warm-up
             begun = time.perf_counter()

@@ -9,7 +9,7 @@ import torch
 
 from toolkit.blending.candidates import Candidate, Limits
 from toolkit.blending.view_choice import ViewChoice, choose_views, seen_where
-from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
@@ -19,7 +19,7 @@ from toolkit.predictions import Predictions
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe
-from toolkit.runs import Run
+from toolkit.runs import Boosted, Run
 from toolkit.store import atomic, hash_file, write_manifest
 
 NONE, TRAINED = ("none",), ("trained",)  # asked for in place of names
@@ -67,8 +67,11 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
 
     Probabilities are stored as the run's own, in chunks, each view whole or not at all; views that are there are
     kept while the run's weights are the same. Where a view doesn't see a pixel all classes have 0. `identity` is
-    the run itself. Raises UserError for a view that doesn't fit, or a run without weights.
+    the run itself, and so is every view of a boosted one. Raises UserError for a view that doesn't fit, or a run
+    without weights.
     """
+    if isinstance(run, Boosted):
+        return
     labelled, fold, like = run.labelled, run.labelled.fold, run.oof
     inputs = {"run": run.manifest, "weights": [hash_file(path) for path in run.weights]}
     names = [view.name for view in parse_views(views, *labelled.competition.task.image_shape[:2])]
@@ -83,7 +86,7 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
             for k in np.unique(fold[at][fold[at] >= 0]):
                 rows = np.flatnonzero(fold[at] == k)
                 places = at.start + rows
-                part[rows] = predict(k, picked(run.images, places), view, labelled.table_of(places))
+                part[rows] = predict(k, part_of(run.images, places), view, labelled.table_of(places))
             yield part
 
     for name in missing:
@@ -103,7 +106,7 @@ def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
 
     def means(view: str) -> Iterator[np.ndarray]:
         for at in chunks(len(images)):
-            seen, table = picked(images, at), run.labelled.test_table_of(at)
+            seen, table = part_of(images, at), run.labelled.test_table_of(at)
             yield np.mean([predict(number, seen, view, table) for number in range(run.labelled.folds)], axis=0)
 
     for view in missing:
@@ -149,7 +152,9 @@ def of_test_images(
 
 
 def _through(run: Run, view: str) -> Predictions:
-    return run if view == IDENTITY else Predictions(run.view_folder(view), run.labelled)
+    # trees see no image: what they say is the same through every view
+    same = view == IDENTITY or isinstance(run, Boosted)
+    return run if same else Predictions(run.view_folder(view), run.labelled)
 
 
 def open_views(run: Run, views: Iterable[str], kind: str = "oof") -> dict[str, np.ndarray]:

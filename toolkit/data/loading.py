@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.answers import Prediction, differences, misfit, values_of
+from toolkit.answers import NONE, Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
 from toolkit.data.dataset import (
     Dataset,
@@ -22,6 +22,8 @@ from toolkit.data.dataset import (
     save_samples,
 )
 from toolkit.data.file_list import describe_files
+from toolkit.data.image_sets import in_sets
+from toolkit.data.masks import Masks
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed, source_of
 from toolkit.data.sample_submission import following, keep, recognised
@@ -30,6 +32,10 @@ from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.organisers import Function
 from toolkit.progress import SILENT, Progress
 from toolkit.store import MANIFEST, Workspace, atomic, hash_file, hash_json, read_json, read_manifest, write_json
+from toolkit.task import IGNORED, Task
+
+PIXELS = 1 << 30  # of test pictures, from which on a rehearsal is of smaller ones
+SIDE = 1024
 
 
 def draw_practice(competition: Competition, workspace: Workspace, seed: int, size: int, progress: Progress) -> Path:
@@ -70,15 +76,15 @@ def load(
     workspace.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace.folder, prefix=".masks-") as scratch:
         if isinstance(data, Samples) and data.is_native:
-            dataset = replace(dataset, **native_arrays(data, shape, Path(scratch)))
+            dataset = replace(dataset, **native_arrays(data, competition.task, Path(scratch)))
         check_dataset(dataset, competition.task, str(folder))
         _check_native(competition, dataset)
         _check_images(competition, data, dataset, str(folder))
         if dataset.table is not None and competition.try_submission is not None:
             raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
         _try_metric(competition, dataset.targets)
-        competition = _with_sample(competition, folder, dataset, progress)
-        _rehearse(competition, dataset)
+        competition = _with_sample(competition, folder, in_sets(dataset), progress)
+        _rehearse(competition, in_sets(dataset))
         described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
         value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
         if known is not None and known["hash"] != value:
@@ -124,6 +130,11 @@ def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
 
 def _check_images(competition: Competition, data: Dataset | Samples, dataset: Dataset, where: str) -> None:
     """UserError for arrays that aren't as the task says, or for more than 8 bits where code is handed in."""
+    if dataset.sets is not None and competition.try_submission is not None:
+        raise UserError(
+            f"{where}: samples are sets of images, and a code submission is given single ones; hand in a file "
+            "and leave out try_submission"
+        )
     for name in ("images", "test_images"):
         images: np.ndarray = getattr(dataset, name)
         if isinstance(data, Dataset) and (name == "images" or len(images)):
@@ -177,13 +188,14 @@ def _rehearse(competition: Competition, dataset: Dataset) -> None:
     images = dataset.test_images
     if competition.try_submission is not None or not len(images):
         return
-    ids = np.arange(len(images)) if dataset.test_ids is None else dataset.test_ids
+    number = len(images) if dataset.test_sizes is None else len(dataset.test_sizes)
+    ids = np.arange(number) if dataset.test_ids is None else dataset.test_ids
     prediction = _alike(competition, dataset, ids)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"rehearsal{competition.submission_suffix}"
         try:
             competition.write_submission(prediction, path)
-            found = competition.read_submission(path, images, ids)
+            found = competition.read_submission(path, prediction.read_with, ids)
         except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it now
             mend = "write_submission or read_submission" if competition.form is None else "its dialect"
             raise UserError(
@@ -206,9 +218,24 @@ def _alike(competition: Competition, dataset: Dataset, ids: np.ndarray) -> Predi
     first = dataset.targets[:1]
     if task.exclusive:
         first = np.full(first.shape, competition.scored[0], first.dtype)
+    if dataset.test_sizes is not None:
+        return _alike_at_own_sizes(task, images, ids, first, dataset.test_sizes)
     one = np.nan_to_num(values_of(task, first), nan=0.5)
     stored = np.broadcast_to(one, (len(images), *one.shape[1:]))
     if task.exclusive and competition.metric.needs == "labels":  # what follows from them takes a while for masks
         labels = np.broadcast_to(first, (len(images), *first.shape[1:]))
         return Prediction(images, ids, labels, (), stored=stored, task=task)
     return competition.prediction(images, ids, stored)
+
+
+def _alike_at_own_sizes(
+    task: Task, images: np.ndarray, ids: np.ndarray, first: np.ndarray, sizes: np.ndarray
+) -> Prediction:
+    """What the first mask says somewhere, said everywhere in pictures of these sizes (P, 2), or in smaller ones where
+    these have very many pixels.
+    """
+    value = int(np.bitwise_or.reduce(first[first != IGNORED]))
+    sizes = np.minimum(sizes, SIDE) if sizes.prod(1).sum() > PIXELS else sizes
+    masks: Any = Masks(len(sizes), lambda at: np.full(sizes[at], value, np.uint8), sizes)
+    labels, answered = (masks, None) if task.exclusive else (NONE, masks)
+    return Prediction(images, ids, labels, (), answered=answered, task=task)

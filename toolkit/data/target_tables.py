@@ -39,6 +39,33 @@ def target_table(path: Table, task: Task, columns: Sequence[str] | None = None) 
     return names.tolist(), _targets(_called(path), task, cells)
 
 
+def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """Names of images (F,), names of the sets that they are of (N,), the set of each image, int64 (F,), and the sets'
+    targets (N, ...), from a CSV or Parquet file with a row an image.
+
+    columns: of the images' names, of the sets' names, then of the targets as for `target_table`. UserError names the
+    line of what doesn't fit, or says another target than the lines of its set before.
+    """
+    table = read_table(path, list(columns))
+    images, each, targets = table[columns[0]], table[columns[1]], _targets(_called(path), task, table[list(columns[2:])])
+    twice = images.duplicated()
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise UserError(f"{_called(path)} line {row + 2}: the image {images[row]!r} stands in a line before already")
+    sets, names = pd.factorize(each)
+    first = np.unique(sets, return_index=True)[1]
+    unlike = ~((targets == targets[first][sets]) | ((targets != targets) & pd.isna(targets[first][sets])))
+    wrong = unlike.reshape(len(unlike), -1).any(1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        before = int(first[sets[row]])
+        raise UserError(
+            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images of a set "
+            "have the set's"
+        )
+    return images.tolist(), names.tolist(), sets.astype(np.int64), targets[first]
+
+
 def titles_of(path: Table) -> list[str]:
     """The names of a table's columns; UserError where it isn't one."""
     if isinstance(path, pd.DataFrame):

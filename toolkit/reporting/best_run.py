@@ -81,7 +81,7 @@ def stress_section(run: Run) -> Section:
         return Section(
             "Stress", [], f"No stress score was measured for the best run: `train --recipe {run.recipe_path}`."
         )
-    clean = metrics["clean"]["score"]
+    clean = (metrics["clean"].get("resized") or metrics["clean"])["score"]  # at the size that stress is scored at
     families = {member.name: member.family for member in suite(run.labelled.competition.rgb)}
     sign = run.labelled.competition.metric.sign
     scores = _known(stress["by_corruption"], sign)
@@ -114,6 +114,8 @@ def _remedy(run: Run, family: str) -> list[str]:
         return []
     group, _, leaf = field.partition(".")
     value: Any = run.recipe_fields.get(group, {}).get(leaf)
+    if value is None:  # of trees, which see no image
+        return []
     text = f"The weakest family is {family}; {field}, which makes training images of that kind, is {value:g}"
     return [f"{text} in this recipe."]
 

@@ -189,6 +189,12 @@ def check_options(competition: Competition, *, half: bool, known: bool) -> None:
 def _answers(blend: Blend, asked: bool) -> KnownAnswers | None:
     """Those that a submission of the blend could give; UserError where it is asked for some and there are none."""
     labelled, competition = blend.labelled, blend.labelled.competition
+    if labelled.test_places is not None:
+        if asked:
+            raise UserError(
+                "known answers have the size of the task, these masks that of each picture; leave out --known-answers"
+            )
+        return None
     possible = competition.try_submission is None and labelled.may_look_at_test_images
     found = stored_answers(labelled) if possible else None
     if asked and not found:

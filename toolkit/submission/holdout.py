@@ -21,21 +21,24 @@ from toolkit.blending.described import final_solution
 from toolkit.blending.solution import write_mixed
 from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
-from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
+from toolkit.data.placed import placed_tally
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
+from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import IDENTITY, predict_views
 from toolkit.outcome import Warned, interval
 from toolkit.predictions import Predictions
 from toolkit.probabilities import as_stored, chunks, open_probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
-from toolkit.runs import Run
+from toolkit.runs import Boosted, Run
 from toolkit.scoring.decided import tally_by_fold
 from toolkit.scoring.out_of_fold import by_class, with_interval
 from toolkit.store import hash_json, read_json, write_json
+from toolkit.training.boosting import predict_boosted
 
 AS_IT_IS = ViewChoice((IDENTITY,), (1.0,), 0.0, 0.0)
 
@@ -120,6 +123,9 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
 def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> None:
     """The mean of all folds' networks, through the views: as test images are stored, or as a server computes it."""
     labelled, competition = run.labelled, run.labelled.competition
+    if isinstance(run, Boosted):
+        _predict_boosted(run, place, path)
+        return
     rows, networks = np.flatnonzero(labelled.held_out), run.networks(place)
     code = competition.try_submission is not None
     kind: Any = np.float32 if code else run.oof.dtype
@@ -134,7 +140,7 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(rows)):
-            images = picked(run.images, rows[at])
+            images = part_of(run.images, rows[at])
             if code:
                 yield mean(at, images, "float32", choice.views, choice.weights)
             else:
@@ -143,6 +149,20 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
                 yield from averaged(labelled, choice, seen)
 
     write_probabilities(path, parts(), labelled.probability_shape(len(rows)), kind)
+
+
+def _predict_boosted(run: Boosted, place: torch.device, path: Path) -> None:
+    """The mean of all folds' trees, on what the sources say of the images as they are."""
+    labelled, values = run.labelled, []
+    rows = np.flatnonzero(labelled.held_out)
+    for source in run.sources:
+        own = path.with_name(f"{path.stem}-{source.name}.npy")
+        _predict(source, AS_IT_IS, place, own)
+        values.append(open_probabilities(own))
+    table = labelled.table_of(rows)
+    assert table is not None
+    made = predict_boosted(run, table, values)
+    write_probabilities(path, [made], made.shape, run.oof.dtype)
 
 
 def _blend(blend: Blend, runs: Sequence[Run], stored: Sequence[np.ndarray], device: str) -> None:
@@ -164,7 +184,13 @@ def score_held_out(labelled: Labelled, stored: np.ndarray, decisions: Decisions 
     mends those of the hidden test set.
     """
     competition, rows = labelled.competition, np.flatnonzero(labelled.held_out)
-    counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    counted: Tally
+    if labelled.native is None:
+        counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    else:
+        at = np.full(len(labelled.fold), -1)
+        at[rows] = np.arange(len(rows))
+        counted = placed_tally(competition, labelled.native, stored, at, [decisions] * len(at))
     found = with_interval(counted, labelled.group[rows])
     return {**found, "samples": len(rows), **by_class(competition, counted)}
 

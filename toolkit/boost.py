@@ -1,0 +1,32 @@
+"""command: boosted trees on the table beside the images, and on what runs predict of these.
+
+    python -m toolkit.boost competitions/lesions
+    python -m toolkit.boost competitions/lesions --features resnet18-1a2b3c4d effnet-5e6f7a8b
+
+Leaves `train/boosted-<hash>/`: out-of-fold and test values and scores, as of any run, but no weights. `ensemble`
+blends it with the others.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from toolkit.command_line import main, parser
+from toolkit.project import Project
+
+if TYPE_CHECKING:
+    from toolkit.runs import Run
+
+
+def boost(project: Project, options: argparse.Namespace) -> "Run":
+    return project.boost(options.features)
+
+
+def add_options(made: argparse.ArgumentParser) -> None:
+    text = "the runs whose predictions the trees look at beside the table (default: the best run)"
+    made.add_argument("--features", nargs="+", metavar="RUN", help=text)
+
+
+if __name__ == "__main__":
+    made = parser("boost", "Boosted trees on the table beside the images and on what runs predict.")
+    add_options(made)
+    main(made, boost)
