@@ -268,6 +268,18 @@ def bytes_in_parquet(folder: Path) -> None:
     pd.DataFrame({"image": images[:TEST]}).to_parquet(folder / "test-00000.parquet")
 
 
+def sets_of_images(folder: Path) -> None:
+    """A folder of images a patient; the table and the sample name patients."""
+    table(folder / "train.csv", ("patient", "cancer"), *((f"p{at}", at % 2) for at in range(TRAIN)))
+    for at in range(TRAIN):
+        for each in range(2 + at % 2):
+            picture(folder / "train" / f"p{at}" / f"{each}.png", at % 2)
+    for at in range(TEST):
+        for each in range(2):
+            picture(folder / "test" / f"q{at}" / f"{each}.png", at % 2)
+    table(folder / "sample_submission.csv", ("patient", "cancer"), *((f"q{at}", 0.5) for at in range(TEST)))
+
+
 LAYOUTS: Sequence[tuple[Callable[[Path], None], str, str]] = (  # and the task and metric that they are taken for
     (class_folders, "Classification", "accuracy"),
     (labels_in_names, "Classification", "log_loss"),
@@ -290,4 +302,5 @@ LAYOUTS: Sequence[tuple[Callable[[Path], None], str, str]] = (  # and the task a
     (paths_from_elsewhere, "Classification", "accuracy"),
     (several_heads, "Heads", "head_accuracy"),
     (bytes_in_parquet, "Classification", "accuracy"),
+    (sets_of_images, "Labels", "auc"),
 )

@@ -115,6 +115,7 @@ class Targets:
     suffix: str = ""  # of masks' files
     unknown: str = ""
     beside: "Beside | None" = None
+    sets: bool = False  # does the table name folders, of which each holds the images of a sample?
     drop: int = 0  # folders in front of the names in the table that the download lacks
     strip: str = ""  # what images' names begin with, and their masks' don't
 

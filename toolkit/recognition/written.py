@@ -221,6 +221,15 @@ def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         wanted = tupled((names, *targets.beside.columns))
         lines.append(f"    table = table_of({_at(targets.path)}, names, {wanted})")
         more.append("table=table")
+    if targets.sets:
+        text.use("sets_of")
+        more.append("sets=sets")
+        return [
+            *lines,
+            f"    images = {images}",
+            f"    each = [path.relative_to({_at(found.images.path)}).parts[0] for path in images.paths]",
+            "    sets = sets_of(each, names)",
+        ]
     around = targets.before + targets.after
     if around:
         lines.append(f'    names = [f"{targets.before}{{name}}{targets.after}" for name in names]')
@@ -331,6 +340,13 @@ def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     choose = f".chosen({chosen})" if chosen else ""
     lines.append(f"    test = {_images(proposal, source, text)}{choose}")
     more.append("test_images=test")
+    if targets.sets:
+        text.plain.append("import numpy as np")
+        lines.append(f"    each = [path.relative_to({_at(source.path)}).parts[0] for path in test.paths]")
+        lines.append("    names = sorted(set(each))")
+        lines.append("    test_sets = sets_of(each, names)")
+        more.extend(["test_sets=test_sets", "test_ids=np.array(names)"])
+        return lines
     if targets.beside:
         called = "file_names" if targets.beside.suffixed else "stems"
         wanted = tupled((targets.beside.names, *targets.beside.columns))
