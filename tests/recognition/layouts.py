@@ -280,6 +280,33 @@ def sets_of_images(folder: Path) -> None:
     table(folder / "sample_submission.csv", ("patient", "cancer"), *((f"q{at}", 0.5) for at in range(TEST)))
 
 
+def labels_with_marks_between(folder: Path) -> None:
+    """Labels of several words, images in several folders, patients; fewer rows in the sample than test images."""
+    said = ("No Finding", "Cardiomegaly", "Cardiomegaly|Effusion")
+    rows = [(f"{at:05}.png", said[at % 3], at // 2) for at in range(TRAIN)]
+    table(folder / "Data_Entry.csv", ("Image Index", "Finding Labels", "Patient ID"), *rows)
+    for at, (name, *_) in enumerate(rows):
+        picture(folder / f"images_{at // 20}" / "images" / name, at % 3)
+    for at in range(TEST + 2):
+        picture(folder / "test" / f"t{at}.png", 1)
+    table(folder / "sample_submission.csv", ("image", "labels"), *((f"t{at}", "") for at in range(TEST)))
+
+
+def masks_of_cities(folder: Path) -> None:
+    """As in Cityscapes: folders in folders, other ends of names, 255 for what isn't scored; no sample."""
+    for part, number in (("train", TRAIN), ("val", 4), ("test", TEST)):
+        for at in range(number):
+            city = ("aachen", "bochum")[at % 2]
+            called = f"{city}_{part if part != 'train' else ''}{at:06}"
+            picture(folder / "leftImg8bit" / part / city / f"{called}_leftImg8bit.png", 1, 64, 96)
+            if part != "test":
+                made = np.zeros((64, 96), np.uint8)
+                made[:20], made[40:], made[60:] = 7, 11, 255
+                path = folder / "gtFine" / part / city / f"{called}_gtFine_labelIds.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                assert cv2.imwrite(str(path), made)
+
+
 LAYOUTS: Sequence[tuple[Callable[[Path], None], str, str]] = (  # and the task and metric that they are taken for
     (class_folders, "Classification", "accuracy"),
     (labels_in_names, "Classification", "log_loss"),
@@ -303,4 +330,6 @@ LAYOUTS: Sequence[tuple[Callable[[Path], None], str, str]] = (  # and the task a
     (several_heads, "Heads", "head_accuracy"),
     (bytes_in_parquet, "Classification", "accuracy"),
     (sets_of_images, "Labels", "auc"),
+    (labels_with_marks_between, "Labels", "samples_f1"),
+    (masks_of_cities, "Segmentation", "iou"),
 )

@@ -48,10 +48,8 @@ def _of_arrays(folder: Path, listing: Listing, sample: Sample | None, facts: lis
     if train is None:
         if not shapes:
             return None
-        seen = ", ".join(f"{_called(at)} {one[0]}" for at, one in list(shapes.items())[:5])
-        facts.append(
-            Fact("arrays", seen, "none is (N, height, width) or (N, height, width, channels)", "sure")
-        )
+        said = ", ".join(f"{_called(at)} {one[0]}" for at, one in list(shapes.items())[:5])
+        facts.append(Fact("arrays", said, "none is (N, height, width) or (N, height, width, channels)", "sure"))
         return Found(folder, tuple(facts), sample=sample)
     number = shapes[train][0][0]
     facts.append(Fact("training images", f"{number:,} in {_called(train)}", f"an array {shapes[train][0]}", "sure"))
@@ -66,8 +64,8 @@ def _of_arrays(folder: Path, listing: Listing, sample: Sample | None, facts: lis
         facts.append(
             Fact("test images", f"{tests.number:,} in {_called(test)}", f"an array {shapes[test][0]}", "sure")
         )
-    pictures = _looked(folder, source, facts)
-    return Found(folder, tuple(facts), source, tests, None, pictures, made, sample)
+    seen = _looked(folder, source, facts)
+    return Found(folder, tuple(facts), source, tests, None, seen, made, sample)
 
 
 def _labels(folder: Path, at: tuple[str, str], facts: list[Fact]) -> Targets:
@@ -144,8 +142,8 @@ def _of_bytes(folder: Path, tables: list[Sheet], sample: Sample | None, facts: l
         if other is not sheet and _is_test((other.path, "")):
             tests = Source("bytes", other.path, rows_of(folder, other), key=named[0])
             facts.append(Fact("test images", f"{tests.number:,} rows of {tests.path}", "the same column", "sure"))
-    pictures = _looked(folder, source, facts)
-    return Found(folder, tuple(facts), source, tests, None, pictures, made, sample)
+    seen = _looked(folder, source, facts)
+    return Found(folder, tuple(facts), source, tests, None, seen, made, sample)
 
 
 def _looked(folder: Path, source: Source, facts: list[Fact]) -> Pictures | None:

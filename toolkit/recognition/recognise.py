@@ -83,11 +83,12 @@ def _of_files(seen: Seen) -> Found:
 def _masks(seen: Seen) -> masks.Paired | None:
     """Masks beside images; a folder that is called so but doesn't pair is one of images."""
     own = seen.places.pop("masks", None)
-    others = [place for role, place in seen.places.items() if role != "test"]
+    called = "train" in seen.places
+    others = [place for role, place in seen.places.items() if role != "test" and (role == "train" or not called)]
     if own is not None:
         images = joined("train", others) if others else None
         paired = masks.paired(images, own) if images else None
-        if paired:
+        if paired or images:
             return paired
         for folder, names in own.folders.items():
             seen.places["train"] = joined(
@@ -210,6 +211,7 @@ def _of_table(
         beside=beside,
         drop=name.drop,
         sets=sets,
+        gap=read.gap,
     )
     if missing:
         facts.append(Fact("without image", f"{missing:,} rows of {sheet.path}", "left out", "sure"))
