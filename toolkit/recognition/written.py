@@ -349,13 +349,7 @@ def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         rows = f"table[{quoted(column)}].isin({tupled(test)})"
         lines.append(f"    names = table[{rows}][{quoted(targets.columns[0])}].tolist()")
         chosen = "names"
-    elif (
-        sample
-        and found.test
-        and not targets.sets
-        and sample.ids in ("names", "stems")
-        and sample.rows < found.test.number
-    ):
+    elif sample and found.test and not targets.sets and _lacks(sample, found.test):
         text.plain.append("import pandas as pd")
         table = f"pd.read_csv({_at(sample.path)}, dtype=str, keep_default_na=False)"
         lines.append(f"    names = {table}[{quoted(sample.columns[0])}].tolist()")
