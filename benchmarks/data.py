@@ -31,7 +31,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.training import DEVICE, Case, bare_loop, our_fit, peak_memory
+from benchmarks.memory import peak_memory
+from benchmarks.training import DEVICE, Case, bare_loop, our_fit
 from toolkit.competition import load_competition
 from toolkit.data import dataset as data
 from toolkit.data.cache import fill

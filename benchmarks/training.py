@@ -180,12 +180,6 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-def peak_memory() -> int:
-    """Bytes. Not getrusage's, which counts what the process that started this one had then."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
-
-
 def _ratios(key: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     return {key: statistics.median(ratios), f"{key}_low": min(ratios), f"{key}_high": max(ratios)}

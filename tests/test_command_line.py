@@ -121,7 +121,7 @@ def test_a_command_that_there_is_not_is_wrong_usage(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for words, said in (
-        (["frob"], "error: frob is no command; there are audit, folds, train"),
+        (["frob"], "error: frob is no command; there are new, audit, folds"),
         (["train", "mars"], "error: train is called as `python -m toolkit.train competitions/NAME`"),
     ):
         monkeypatch.setattr(sys, "argv", ["toolkit", *words])

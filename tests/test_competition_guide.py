@@ -53,13 +53,13 @@ def test_the_guide_takes_pictures_and_a_table_to_a_submission(leaves: Competitio
     assert lines[0] == "image,label" and [line.partition(",")[0] for line in lines[1:]] == [
         f"0{i}.png" for i in range(6)
     ]
-    for number, said in ((6, ""), (5, "has 5 targets, there are 6 test images")):
+    for number, said in ((5, "has 5 targets, there are 6 test images"), (6, "")):
         np.savez(tmp_path / "truth.npz", targets=np.arange(number) % 2)
         with pytest.raises(UserError, match=said) if said else nullcontext():
             assert 0 <= made.grade(truth=tmp_path / "truth.npz").score <= 1
     (tmp_path / "short.csv").write_text("\n".join(lines[:-1]))
     with pytest.raises(UserError, match=r"has no line for 05\.png; 1 of 6 are missing"):
-        leaves.read_submission(tmp_path / "short.csv", np.zeros(6), np.array([f"0{i}.png" for i in range(6)]))
+        made.grade(tmp_path / "short.csv", tmp_path / "truth.npz")
 
 
 def test_a_writer_that_cannot_write_is_found_out_before_training(leaves: Competition, tmp_path: Path) -> None:
@@ -67,47 +67,56 @@ def test_a_writer_that_cannot_write_is_found_out_before_training(leaves: Competi
         write_csv(path, {"image": ["00.png"], "label": ["sick"] * len(prediction.labels)})
 
     places: dict[str, Any] = {"workspace": tmp_path, "submissions": tmp_path, "progress": Progress()}
-    made = toolkit.open(replace(leaves, write_submission=of_other_files), **places)
+    functions: dict[str, Any] = {
+        "write_submission": of_other_files,
+        "read_submission": lambda path, images, ids: np.zeros(5, np.uint8),
+        "submission_suffix": ".csv",
+    }
+    made = toolkit.open(replace(leaves, **functions), **places)
     with pytest.raises(UserError, match=r"the 6 test images .* can't be written.*equally long.*image 1, label 6 rows"):
         made.audit()
-    made = toolkit.open(replace(leaves, read_submission=lambda path, images, ids: np.zeros(5, np.uint8)), **places)
+    functions["write_submission"] = lambda prediction, path: path.write_text("")
+    made = toolkit.open(replace(leaves, **functions), **places)
     with pytest.raises(UserError, match=r"reads back with shape \(5,\), expected \(6,\); mend read_submission"):
         made.audit()
     assert not made.workspace.data.exists()
 
 
-@pytest.mark.parametrize(("example", "header"), [(0, "image,sick"), (1, "image,rust,scab")])
-def test_the_other_examples_write_values_that_read_back(
-    example: int, header: str, leaves: Competition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("example", ["a probability", "labels"])
+def test_other_metrics_and_tasks_follow_their_sample(
+    example: str, leaves: Competition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = CODE.index("competition = Competition(")
-    end = CODE[start:].replace("metric=Accuracy()", "metric=METRIC")
-    (leaves.folder / "__init__.py").write_text("\n".join([CODE[:start], OTHERS[example], end]))
-    if example == 1:
+    start, data = CODE.index("competition = Competition("), leaves.folder / "data"
+    if example == "labels":
+        header, written = "image,scab,rust", [CODE[:start], OTHERS[0], CODE[start:].replace("Accuracy()", "METRIC")]
         lines = [f"{at:02}.png,p{at // 3},{at % 2},{'' if at % 5 == 0 else at % 3 // 2}" for at in range(36)]
-        (leaves.folder / "data" / "train.csv").write_text("\n".join(["image,plant,rust,scab", *lines]))
+        (data / "train.csv").write_text("\n".join(["image,plant,rust,scab", *lines]))
+    else:
+        header, written = "image,sick", [CODE.replace("Accuracy", "LogLoss")]
+    rows = [f"0{5 - at}.png{',0.5' * header.count(',')}" for at in range(6)]
+    (data / "sample_submission.csv").write_text("\n".join([header, *rows]))
+    (leaves.folder / "__init__.py").write_text("\n".join(written))
     monkeypatch.delitem(sys.modules, "competitions.leaves", raising=False)
-    made = load_competition(leaves.folder)
-    samples = made.load(leaves.folder / "data")
-    assert isinstance(samples, Samples)
-    data = samples.as_dataset(leaves.folder)
-    assert data.test_ids is not None
+    made = toolkit.open(leaves.folder, workspace=tmp_path, progress=Progress())
+    made.folds(2)
+    labelled = made.labelled()
     stored = np.random.default_rng(0).dirichlet((1, 1), 6).astype(np.float16)
-    prediction = made.prediction(data.test_images, data.test_ids, stored)
-    made.write_submission(prediction, tmp_path / "s.csv")
-    assert (tmp_path / "s.csv").read_text().splitlines()[0] == header
-    found = made.read_submission(tmp_path / "s.csv", data.test_images, data.test_ids)
+    prediction = labelled.competition.prediction(labelled.test_images, labelled.test_ids, stored)
+    labelled.competition.write_submission(prediction, tmp_path / "s.csv")
+    lines = (tmp_path / "s.csv").read_text().splitlines()
+    assert lines[0] == header and [line[:6] for line in lines[1:]] == [row[:6] for row in rows]
+    found = labelled.competition.read_submission(tmp_path / "s.csv", labelled.test_images, labelled.test_ids)
     assert found.dtype == np.float64 and np.allclose(found, prediction.answer, rtol=1e-12)
-    assert example == 1 or np.allclose(found.sum(1), 1, rtol=0, atol=1e-15)
-    assert len(np.unique(data.groups)) == (12 if example else 36)
+    assert len(np.unique(labelled.group)) == (12 if example == "labels" else 36)
 
 
 def test_the_example_with_masks_of_several_sizes_reads_back(
     leaves: Competition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = CODE.index("competition = Competition(")
-    end = CODE[start:].replace("metric=Accuracy()", "metric=METRIC").replace("LITE0", "UNET")
-    (leaves.folder / "__init__.py").write_text("\n".join([CODE[:start], OTHERS[2], end]))
+    (functions,) = re.findall("# (write_submission=.*), in the competition", OTHERS[1])
+    end = CODE[start:].replace("metric=Accuracy()", f"metric=METRIC, {functions}").replace("LITE0", "UNET")
+    (leaves.folder / "__init__.py").write_text("\n".join([CODE[:start], OTHERS[1], end]))
     (leaves.folder / "data" / "masks").mkdir()
     for at in range(36):
         path = leaves.folder / "data" / "masks" / f"{at:02}_mask.png"

@@ -19,15 +19,17 @@ _HOMES = {
         "data.dataset": "Dataset Samples",
         "data.image_files": "ImageFiles class_folders image_folder",
         "data.image_reading": "read_image",
+        "data.image_sets": "sets_of",
         "data.labelled": "Labelled",
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
         "data.places": "Places",
         "data.reading": "Npz image_array label_array mask_array",
         "data.tables": "table_arrays table_of",
         "formats.run_lengths": "from_polygons from_run_lengths",
-        "data.target_tables": "labels_in_names target_table",
+        "data.target_tables": "labels_in_names set_table target_table",
         "data.tiles": "Tiles tiles",
         "errors": "UserError",
+        "formats.dialect": "Dialect",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
         "metrics.labels": "LabelAccuracy LabelF1 SamplesF1",
@@ -43,7 +45,7 @@ _HOMES = {
         "networks.pretrained": "has_weights",
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
-        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Table override",
+        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Sets Table override",
         "recognition.new": "new_competition",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
@@ -67,14 +69,16 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.dataset import Dataset, Samples
     from toolkit.data.image_files import ImageFiles, class_folders, image_folder
     from toolkit.data.image_reading import read_image
+    from toolkit.data.image_sets import sets_of
     from toolkit.data.labelled import Labelled
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
     from toolkit.data.places import Places
     from toolkit.data.reading import Npz, image_array, label_array, mask_array
     from toolkit.data.tables import table_arrays, table_of
-    from toolkit.data.target_tables import labels_in_names, target_table
+    from toolkit.data.target_tables import labels_in_names, set_table, target_table
     from toolkit.data.tiles import Tiles, tiles
     from toolkit.errors import UserError
+    from toolkit.formats.dialect import Dialect
     from toolkit.formats.readers import read_pixels
     from toolkit.formats.run_lengths import from_polygons, from_run_lengths
     from toolkit.formats.writers import (
@@ -113,6 +117,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
         Pseudo,
         Recipe,
         Schedule,
+        Sets,
         Table,
         override,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.recipe import Recipe
 
 NONE = np.zeros(0, np.uint8)
+TINY = 1e-15  # what is written in the place of a probability of 0, where log loss asks for it
 Known = tuple[np.ndarray, np.ndarray]  # rows (n,) and targets (n, ...) of images whose answer is known
 
 
@@ -69,18 +70,28 @@ class Prediction:
 
     @property
     def answer(self) -> np.ndarray:
-        """In the form that the metric needs."""
+        """In the form that the metric needs; masks that each have a size of their own are `Masks`, no array."""
         return self.labels if self.answered is None else self.answered
+
+    @property
+    def sizes(self) -> np.ndarray | None:
+        """int64 (M, 2), heights and widths, where masks are handed in at the size of each picture; None elsewhere."""
+        return sizes_of(self.answer)
+
+    @property
+    def read_with(self) -> np.ndarray:
+        """What `read_submission` is given beside path and ids: the images, or the sizes of the pictures."""
+        return self.images if self.sizes is None else self.sizes
 
     @property
     def decided(self) -> np.ndarray | None:
         """The answer, where it is labels, masks or lists; None where it is values."""
-        return None if self.answer.dtype.kind == "f" else self.answer
+        return None if self.sizes is None and self.answer.dtype.kind == "f" else self.answer
 
     @property
     def names(self) -> list[str]:
         """Of the decided classes or grades (M,), one an image."""
-        if self.decided is None or self.decided.ndim > 1 or self.task is None:
+        if self.decided is None or self.sizes is not None or self.decided.ndim > 1 or self.task is None:
             raise ValueError("the answer isn't one class an image")
         return [self.task.classes[at] for at in self.decided]
 
@@ -144,8 +155,19 @@ def likeliest_labels(
     return made, np.concatenate(margins) if margins else None
 
 
+def sizes_of(answer: np.ndarray) -> np.ndarray | None:
+    """Of `Masks`, int64 (M, 2); None of an array."""
+    sizes: np.ndarray | None = getattr(answer, "sizes", None)
+    return sizes
+
+
 def misfit(found: np.ndarray, answer: np.ndarray) -> str:
     """What is wrong with the form of what was read back, in words after "the submission"; empty where it fits."""
+    if sizes_of(answer) is not None:
+        if isinstance(found, np.ndarray) or len(found) != len(answer):
+            kind = f"an array of shape {found.shape}" if isinstance(found, np.ndarray) else f"{len(found):,} masks"
+            return f"reads back as {kind}, expected {len(answer):,} masks, each of the size of its picture"
+        return ""
     if found.shape != answer.shape:
         return f"reads back with shape {found.shape}, expected {answer.shape}"
     if (found.dtype.kind == "f") != (answer.dtype.kind == "f"):
@@ -158,13 +180,17 @@ def differences(found: np.ndarray, answer: np.ndarray, tolerance: float) -> np.n
     """bool, of the answer's shape: where what was read back isn't the answer.
 
     Labels and lists must be the same; values may differ by `tolerance`, relative to the larger of their size and the
-    mean size of their column.
+    mean size of their column, and by TINY and what that costs the others of a sum. Of masks of sizes of their own,
+    int64 (M,): how many of each one's pixels differ.
     """
+    if sizes_of(answer) is not None:
+        pairs = zip(found, answer, strict=True)
+        return np.array([(a != b).sum() if a.shape == b.shape else b.size for a, b in pairs], np.int64)
     if answer.dtype.kind != "f":
         return np.asarray(found != answer)
     size = np.abs(answer)
     usual = size.mean(0, keepdims=True) if len(size) else size
-    return ~(np.abs(found - answer) <= tolerance * np.maximum(size, usual))
+    return ~(np.abs(found - answer) <= tolerance * np.maximum(size, usual) + 2 * TINY)
 
 
 def lead(values: np.ndarray) -> np.ndarray:

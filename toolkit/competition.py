@@ -14,6 +14,8 @@ import numpy as np
 from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_labels
 from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError, said_by
+from toolkit.formats.dialect import PLAIN as PLAIN_DIALECT
+from toolkit.formats.dialect import Dialect
 from toolkit.metrics.confusion import ConfusionMetric, decode
 from toolkit.metrics.metric import CountedMetric, Metric, metric_of
 from toolkit.metrics.tally import Tally
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from toolkit.data.dataset import Dataset, Samples
+    from toolkit.formats.sample_format import SampleFormat
     from toolkit.recipe import Recipe
     from toolkit.search_space import Suggesting
 
@@ -108,6 +111,14 @@ def no_practice(folder: Path, seed: int, size: int) -> None:
     raise UserError("this competition draws no practice data; leave out --practice")
 
 
+def by_sample(*_: Any) -> Any:
+    """Stands for `write_submission` and `read_submission` until the organisers' sample submission was read."""
+    raise UserError(
+        "the form of a submission follows from the sample submission, which `audit` reads: run "
+        "`python -m toolkit.audit` first, and take the competition from `Project.labelled()`"
+    )
+
+
 @dataclass(frozen=True)
 class Competition:
     """One competition. Each behaviour is a plain function that can be called and tested alone.
@@ -119,8 +130,9 @@ class Competition:
     toolkit/answers.py), for code by running it on `images`, and raises UserError where the organisers would refuse
     it. What is read back may differ from what was written by `tolerance`, relative to a value and the mean size of
     its column. Both know the raw files by `prediction` and `ids` alone: these may be gone, or others lie where they
-    were. practice(folder, seed, size) draws `folder/raw/` in the organisers' format and `folder/truth/truth.npz`
-    with `targets` and, where the test set is hidden, `images`. docs/competition.md has a whole one.
+    were. Where neither is given, both follow from the sample submission beside the data (formats/recognition.py).
+    practice(folder, seed, size) draws `folder/raw/` in the organisers' format and `folder/truth/truth.npz` with
+    `targets` and, where the test set is hidden, `images`. docs/competition.md has a whole one.
     """
 
     name: str
@@ -129,10 +141,13 @@ class Competition:
     load: "Callable[[Path], Dataset | Samples]"
     build_model: "Callable[[Recipe], nn.Module]"
     recipes: "Mapping[str, Recipe]"  # the first is the default
-    write_submission: Callable[[Prediction, Path], None]
-    read_submission: Callable[[Path, np.ndarray, np.ndarray], np.ndarray]
-    submission_suffix: str
     folder: Path
+    # both, or neither: then they follow from the sample submission beside the data, and from `dialect`
+    write_submission: Callable[[Prediction, Path], None] = by_sample
+    read_submission: Callable[[Path, np.ndarray, np.ndarray], np.ndarray] = by_sample
+    submission_suffix: str = ""  # `.csv.gz` or `.zip`: packed; empty: as the sample's
+    dialect: Dialect = PLAIN_DIALECT
+    form: "SampleFormat | None" = None  # what the two follow from, once the sample was read
     rules: Rules = Rules()
     practice: Callable[[Path, int, int], None] = no_practice
     practice_size: int = 0
@@ -161,6 +176,20 @@ class Competition:
             raise ValueError(f"{len(self.task.classes)} classes of masks; at most {IGNORED} are supported")
         if self.symmetries not in (None, *FLIPS):
             raise ValueError(f"symmetries is {self.symmetries!r}, expected one of {', '.join(FLIPS)}")
+        if (self.write_submission is by_sample) != (self.read_submission is by_sample):
+            given, missing = "write_submission", "read_submission"
+            if self.write_submission is by_sample:
+                given, missing = missing, given
+            raise ValueError(
+                f"{given} is given and {missing} isn't: give both, or neither where a sample submission lies "
+                "beside the data"
+            )
+        if not self.follows_sample and not self.submission_suffix:
+            raise ValueError(
+                'submission_suffix says what the file that write_submission writes ends in, such as ".csv"'
+            )
+        if self.follows_sample and self.try_submission is not None:
+            raise ValueError("a code submission follows from no sample: give write_submission and read_submission")
         channels = range(self.task.image_shape[2])
         if self.colour and (len(set(self.colour)) != 3 or len(self.colour) != 3 or not {*self.colour} <= {*channels}):
             raise ValueError(
@@ -193,6 +222,11 @@ class Competition:
             f"{recipe.name} flips images (augment.flip={flip}): wrong where a mirrored image has another target, as "
             f"text, digits, angles, left and right have; {SAY_SYMMETRIES}"
         )
+
+    @property
+    def follows_sample(self) -> bool:
+        """Is a submission laid out as the organisers' sample has it, which isn't read yet?"""
+        return self.write_submission is by_sample
 
     @property
     def rgb(self) -> Rgb:

@@ -11,18 +11,20 @@ from toolkit.errors import UserError
 
 FEW_GROUPS = 100  # below, an interval says how many groups it rests on
 MENDED = "on the mended labels"  # a score beside the one on the file's labels
+RESIZED = "at the task's size, as stress and matched are"  # a clean score beside the one at each picture's own size
 TINY = 1e-3  # below, a score of another metric than a share may be all there is: 0.0002345
 ROUGH_GROUPS = 20  # below, it is warned of: the interval itself is rough
 
 
 @dataclass(frozen=True)
 class Table:
-    """The first column is text, the others numbers. `total`: the last row sums up the others."""
+    """The first column is text, the others numbers, or all are text. `total`: the last row sums up the others."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     total: bool = False
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,17 @@ def _html(part: str | Warned | Table) -> str:
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Warned):
         return f"<p><b>{escape(part.text)}</b></p>"
-    head = [_row(part.columns, "th")] if any(part.columns) else []
-    rows = [_row(row, "th" if part.total and row is part.rows[-1] else "td") for row in part.rows]
+    head = [_row(part.columns, "th", part.text)] if any(part.columns) else []
+    rows = [_row(row, "th" if part.total and row is part.rows[-1] else "td", part.text) for row in part.rows]
     return f"<table><caption>{escape(part.title)}</caption>{''.join([*head, *rows])}</table>"
 
 
-def _row(cells: Sequence[str], tag: str) -> str:
+def _row(cells: Sequence[str], tag: str, text: bool) -> str:
     parts = []
     for position, cell in enumerate(cells):
-        side, text = "right" if position else "left", escape(cell).replace("\n", "<br>")
-        parts.append(f'<{tag} style="text-align: {side}">{text}</{tag}>')
+        side = "right" if position and not text else "left"
+        inner = escape(cell).replace("\n", "<br>")
+        parts.append(f'<{tag} style="text-align: {side}">{inner}</{tag}>')
     return f"<tr>{''.join(parts)}</tr>"
 
 
@@ -114,6 +117,11 @@ def interval(score: Mapping[str, Any]) -> str:
 def mended(clean: Mapping[str, Any]) -> list[str]:
     """The clean score on the labels as the cleaning list mends them, as text; none where it relabels nothing."""
     return [interval(clean["mended"])] if clean.get("mended") else []
+
+
+def resized(clean: Mapping[str, Any]) -> list[str]:
+    """The clean score at the task's size, as text, where masks are scored at that of each picture; else none."""
+    return [interval(clean["resized"])] if clean.get("resized") else []
 
 
 def counted(number: int, noun: str) -> str:

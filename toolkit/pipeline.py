@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import MENDED, Outcome, Table, duration, interval, mended
+from toolkit.outcome import MENDED, RESIZED, Outcome, Table, duration, interval, mended, resized
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe
 from toolkit.reporting.page import Report
@@ -46,6 +46,7 @@ class Result(Outcome):
         unseen = self.submission.beside
         rows += [[text, interval(scores[kind]) + unseen * (kind != "holdout")] for kind, text in known.items()]
         rows[2:2] = [[MENDED, text] for text in mended(scores["clean"])]
+        rows[2:2] = [[RESIZED, text] for text in resized(scores["clean"])]
         if self.grade is not None:
             rows.append(["practice leaderboard", f"{self.grade.score:.4f}"])
         rows.append(["report", str(self.report.path)])

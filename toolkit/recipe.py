@@ -146,6 +146,22 @@ class Pseudo:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Sets:
+    """How samples that are sets of images are learnt and pooled. Values are pooled late: a training step sees one
+    image of a set, a prediction is the mean or maximum over all. Features are pooled early: a step sees several.
+    """
+
+    pool: Literal["auto", "mean", "max", "features"] = "auto"  # auto: mean or max of values, by what other folds gain
+    together: Annotated[int, Field(ge=0, le=256)] = 0  # images of a set in a step where features are pooled; 0: 4
+    same_augment: bool = False  # are all images of a set in a step augmented by the same draw?
+
+    @property
+    def drawn(self) -> int:
+        """Images of a set in a training step."""
+        return (self.together or 4) if self.pool == "features" else 1
+
+
+@dataclass(frozen=True, config=STRICT)
 class Table:
     """What a network makes of the table beside the images, where the data have one."""
 
@@ -176,6 +192,7 @@ class Recipe:
     schedule: Schedule = Schedule()
     pseudo: Pseudo = Pseudo()
     images: Images = Images()
+    sets: Sets = Sets()
     table: Table = Table()
     batch_size: Annotated[int, Field(ge=2)] = 32
     sampling: Share = 0.0  # rows are drawn by frequency ** -sampling of their class, masks by their rarest class
@@ -191,12 +208,14 @@ class Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """All fields, but for `chosen` where no search chose it, and `images` and `table` where they are as usual."""
+    """All fields, but for `chosen` where no search chose it, and of `images`, `sets` and `table` what is as usual."""
     values = asdict(recipe)
     if recipe.chosen is None:
         del values["chosen"]
     if recipe.images == Images():
         del values["images"]
+    if recipe.sets == Sets():
+        del values["sets"]
     if recipe.table == Table():
         del values["table"]
     return values
@@ -240,6 +259,13 @@ def check_fits(recipe: Recipe, task: Task) -> None:
                     raise UserError(f"{field_name} does nothing for numbers, which have no classes; set it to 0")
     if recipe.augment.copy_paste and not (task.masks and task.exclusive) and not _plain(task):
         raise UserError("augment.copy_paste is for masks that exclude each other; set it to 0")
+    if recipe.sets != Sets() and task.masks:
+        raise UserError("samples that are sets of images have no masks; leave out sets.…")
+    if recipe.sets.pool != "features" and (recipe.sets.together > 1 or recipe.sets.same_augment):
+        word = "together" if recipe.sets.together > 1 else "same_augment"
+        raise UserError(
+            f"sets.{word} is for sets.pool=features; a step sees one image of a set where values are pooled"
+        )
 
 
 def check_sizes(images: Images, task: Task, code: bool) -> None:

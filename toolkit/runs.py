@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.data import image_rows
 from toolkit.data.dataset import open_decoded
+from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
-from toolkit.outcome import MENDED, Table, duration, html, interval, mended, number
+from toolkit.outcome import MENDED, RESIZED, Table, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
@@ -197,7 +198,7 @@ class Run(Predictions):
         if folder is None:
             return labelled.images, labelled.test_images
         opened = open_decoded(labelled.workspace.data, folder)
-        return opened["images"], opened["test_images"]
+        return like(opened["images"], labelled.images), like(opened["test_images"], labelled.test_images)
 
     @property
     def images(self) -> "np.ndarray":
@@ -261,7 +262,7 @@ class Run(Predictions):
         metrics, metric = self.metrics, self.labelled.competition.metric.name
         scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
         clean = metrics["clean"]
-        scores[1:1] = [[MENDED, text] for text in mended(clean)]
+        scores[1:1] = [[MENDED, text] for text in mended(clean)] + [[RESIZED, text] for text in resized(clean)]
         ends, known = clean["by_class_interval"], clean["by_class"].items()
         of_class = [[name, "-" if score is None else number(score), _ends(ends[name])] for name, score in known]
         tables = [Table(self.name + self.beside, ["", metric], scores)]

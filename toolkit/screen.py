@@ -57,7 +57,9 @@ class Screen(Progress):
         names = not any(" " in head or 3 * len(head) > self.console.width for head in heads)
         for position, name in enumerate(table.columns):
             first = position == 0
-            made.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first and names)
+            made.add_column(
+                name, justify="left" if first or table.text else "right", overflow="fold", no_wrap=first and names
+            )
         for number, row in enumerate(table.rows, start=1):
             made.add_row(*map(Text, row), style="bold" if table.total and number == len(table.rows) else None)
         self.console.print(made)

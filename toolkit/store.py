@@ -64,6 +64,11 @@ class Workspace:
         return self.folder / "files.parquet"
 
     @property
+    def sample(self) -> Path:
+        """The form of a submission, as the organisers' sample has it."""
+        return self.folder / "sample.json"
+
+    @property
     def audit(self) -> Path:
         return self.folder / "audit.parquet"
 

@@ -146,6 +146,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         (replace(good, test_ids=np.array(["b"])), "2 test pictures and 1 ids"),
         (replace(good, targets=Masks(3, len)), "there are 2 pictures and 3 masks"),  # type: ignore[arg-type]
         (replace(good, places=replace(good.places, boxes=outside)), r"sample 2, \(0, 40, 8, 8\).*outside its picture"),
+        (replace(whole, targets=Masks(6, lambda row: small[row] + np.uint8(2))), "has values of 2 to 2 of type uint8"),
         (replace(whole, targets=small), r"1.png is \(8, 8\), expected \(20"),
     ):
         with pytest.raises(UserError, match=said):

@@ -20,6 +20,7 @@ HEIGHT, WIDTH = 300, 403
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), (0, 0), 4)
 PICTURE = ((PICTURE.astype(int) - 96) * 4).clip(0, 255).astype(np.uint8)
 DEEP = PICTURE[..., 0].astype(np.uint16) * 200
+DEEP3 = PICTURE.astype(np.uint16) * 200
 
 
 def jpeg(tile: np.ndarray, plain: bool) -> bytes:
@@ -80,12 +81,13 @@ def by_pillow(**options: Any) -> Callable[[Path], None]:
     return lambda path: Image.fromarray(PICTURE).save(path, **options)
 
 
-OTHERS: dict[str, Callable[[Path], None]] = {
+OTHERS: dict[str, Callable[[Path], object]] = {
     "lzw.tif": by_pillow(compression="tiff_lzw"),
     "zstd.tif": by_pillow(compression="zstd"),
     "packbits.tif": by_pillow(compression="packbits"),
     "pillow_jpeg.tif": by_pillow(compression="jpeg", quality=95),
     "deep_lzw.tif": lambda path: Image.fromarray(DEEP).save(path, compression="tiff_lzw"),
+    "deep_colours.tif": lambda path: cv2.imwrite(str(path), DEEP3),
     "palette.tif": lambda path: Image.fromarray(PICTURE).quantize(32).save(path),
     "grey.png": lambda path: Image.fromarray(PICTURE[..., 0]).save(path),
     "turned.jpg": by_pillow(
@@ -132,6 +134,11 @@ def test_jpeg_tiles_need_no_other_package(plain: bool, tmp_path: Path) -> None:
     jpeg_tiles(tmp_path / "slide.tif", plain)
     found = region(tmp_path / "slide.tif", (50, 60, 200, 300), (200, 300))
     assert np.abs(found.astype(int) - PICTURE[50:250, 60:360]).mean() < 2
+    for by in (2, 4, 7, 8, 16):
+        shape = 224 // by, 336 // by
+        expected = cv2.resize(PICTURE[64:288, 16:352], shape[::-1], interpolation=cv2.INTER_AREA)
+        found = region(tmp_path / "slide.tif", (64, 16, 224, 336), shape)
+        assert found.shape == expected.shape and np.abs(found.astype(int) - expected).mean() < 3
 
 
 def draw_pyramid(path: Path, within: bool) -> None:
@@ -163,9 +170,9 @@ def test_only_the_segments_that_are_touched_are_decoded_and_once(
     known = segments.decoded_segment
     monkeypatch.setattr(segments, "HELD", segments.Segments())
 
-    def noted(page: Any, data: bytes, at: int) -> np.ndarray:
+    def noted(page: Any, data: bytes, at: int, by: int) -> np.ndarray:
         decoded.append(at)
-        return known(page, data, at)
+        return known(page, data, at, by)
 
     monkeypatch.setattr(segments, "decoded_segment", noted)
     path, _ = files["deflate"]  # of 5 rows of 7 tiles
@@ -206,3 +213,28 @@ def test_a_file_of_several_pictures_is_refused(tmp_path: Path) -> None:
         opened(tmp_path / "stack.tif")
     with pytest.raises(UserError, match=r"none.tif is missing"):
         opened(tmp_path / "none.tif")
+
+
+@pytest.mark.parametrize(("compression", "photometric", "said"), [(33003, 6, "isn't read"), (33005, 2, "imagecodecs")])
+def test_what_needs_another_package_is_said(compression: int, photometric: int, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.svs"
+    imwrite(path, PICTURE, tile=(64, 64), compression="zlib", photometric="rgb")
+    with TiffFile(path, mode="r+") as file:
+        file.pages.first.tags["Compression"].overwrite(compression)
+        file.pages.first.tags["PhotometricInterpretation"].overwrite(photometric)
+    with pytest.raises(UserError, match=f"a.svs is compressed by APERIO_JP2000.*{said}"):
+        region(path, (0, 0, 64, 64), (64, 64))
+
+
+def test_lzw_that_is_damaged_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    assert cv2.imwrite(str(path), DEEP3)
+    data = bytearray(path.read_bytes())
+    with TiffFile(path) as file:
+        page = file.pages.first.aspage()
+        assert page.compression.name == "LZW" and page.predictor == 2
+        begin = page.dataoffsets[0]
+    data[begin + 50 : begin + 5000] = bytes(range(1, 251)) * 19 + bytes(200)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"a.tif is damaged"):
+        region(path, (0, 0, 200, 200), (200, 200))

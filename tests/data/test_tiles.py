@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tifffile import imwrite
 
 from toolkit import ImageFiles, Samples, UserError, tiles
+from toolkit.data import regions
 from toolkit.data.cache import decode
 from toolkit.data.dataset import check_images, open_dataset, save_samples
 from toolkit.data.file_list import describe_files, open_files
@@ -89,6 +90,22 @@ def test_blank_tiles_are_left_out_and_no_tissue_is(ground: int, kind: str, tmp_p
     for row in (0, len(made) - 1):
         top, left, *_ = made.places.boxes[row].tolist()
         assert (made.images.stored(row) == read_image(path)[top : top + 64, left : left + 64]).all()
+
+
+def test_pictures_that_are_no_tiff_are_decoded_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def noted(path: Path, **options: int) -> np.ndarray:
+        read.append(path)
+        return read_image(path, **options)
+
+    monkeypatch.setattr(regions, "read_image", noted)
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for number, path in enumerate(paths):
+        draw_slide(tmp_path / "slide.tif", number)
+        cv2.imwrite(str(path), read_image(tmp_path / "slide.tif"))
+    assert set(tiles(paths, 64, blank=0.02).picture.tolist()) == {0, 1, 2, 3}
+    assert sorted(read) == paths
 
 
 def test_of_glass_alone_one_tile_stays_and_faint_light_is_no_glass(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from toolkit.auditing.cleaning_proposal import groups_found, propose, too_many_to_drop
 from toolkit.auditing.explain import picture_of_row
 from toolkit.auditing.findings import Findings, gather, kept_properties
+from toolkit.auditing.image_sets import gather_of_sets
 from toolkit.auditing.mimicry import Mimicry, mimicry
 from toolkit.auditing.page import ASK_SYMMETRIES, audit_page, class_table
 from toolkit.auditing.relatives import find_relatives, tests_looked_at
@@ -23,6 +24,7 @@ from toolkit.data.cleaning import NAME, REPEATED_MASK, REPEATED_PICTURE
 from toolkit.data.dataset import Dataset, data_hash, open_dataset, pictures_of
 from toolkit.data.folds import stored_folds
 from toolkit.data.groups import merge_groups, with_equal_pictures
+from toolkit.data.image_sets import first_images, single_images
 from toolkit.data.known_answers import known_answers
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
@@ -177,7 +179,8 @@ def audit(
     Leaves `audit.parquet`, `cleaning.csv` unless a person changed the one there, and `audit.html`.
     """
     jobs = _jobs(workers)
-    dataset, findings, proposal = _inspect(competition, workspace, raw, jobs, progress)
+    samples, findings, proposal = _inspect(competition, workspace, raw, jobs, progress)
+    dataset = first_images(samples)
     table = sample_table(dataset, proposal, findings)
     with atomic(workspace.audit) as partial:
         table.to_parquet(partial, index=False)
@@ -187,14 +190,17 @@ def audit(
     if competition.may_look_at(dataset.test_images):
         shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
-        relatives = find_relatives(dataset, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
+        relatives = find_relatives(samples, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
         whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
         mimics = mimicry(relatives, findings.links, whole, kept, tests_looked_at(dataset))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))
     whole = table["group"].to_numpy()
+    singles = previewed(single_images(samples), competition.rgb)
     columns = find_columns(dataset, whole, competition.may_look_at(dataset.test_images))
-    page = audit_page(competition, workspace, shown, whole, findings, proposal, shift, relatives, mimics, columns)
+    page = audit_page(
+        competition, workspace, shown, whole, findings, proposal, shift, relatives, mimics, singles, columns
+    )
     write_text(workspace.page, page)
     return Audit(
         competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits, columns
@@ -210,7 +216,8 @@ def explain(
     progress: Progress = SILENT,
 ) -> Explanation:
     """Write the pictures behind what an audit finds about the sample of that name, or that row of the raw file."""
-    dataset, findings, proposal = _inspect(competition, workspace, raw, _jobs(workers), progress)
+    samples, findings, proposal = _inspect(competition, workspace, raw, _jobs(workers), progress)
+    dataset = first_images(samples)
     try:
         row = Naming(np.asarray(dataset.ids), dataset.called).row_or_id(sample)
     except UserError as error:
@@ -218,7 +225,8 @@ def explain(
     index = int(dataset.ids[row])
     path = workspace.evidence / f"explain_{index}.png"
     shown = previewed(dataset, competition.rgb)
-    write_png(path, picture_of_row(competition, shown, findings, row))
+    singles = previewed(single_images(samples), competition.rgb)
+    write_png(path, picture_of_row(competition, shown, findings, row, singles))
     return Explanation(index, str(dataset.called[row]), proposal[proposal["index"] == index], path)
 
 
@@ -233,8 +241,9 @@ def _inspect(
     load(competition, workspace, raw, progress, jobs)
     dataset = open_dataset(workspace.data)
     run = _judge(competition, workspace)
-    findings = gather(competition, dataset, workspace, run, jobs, progress)
-    return dataset, findings, propose(dataset, competition.task, findings)
+    find = gather if dataset.sets is None else gather_of_sets
+    findings = find(competition, dataset, workspace, run, jobs, progress)
+    return dataset, findings, propose(first_images(dataset), competition.task, findings)
 
 
 def _judge(competition: Competition, workspace: Workspace) -> Run | None:

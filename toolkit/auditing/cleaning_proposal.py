@@ -128,7 +128,8 @@ def _groups(dataset: Dataset, findings: Findings, group: np.ndarray) -> list[Lin
     """A line for each member of a group, with its surest relation as the reason; a group is named by its first id."""
     first = {int(name): str(dataset.ids[row]) for row, name in reversed(list(enumerate(group)))}
     called, lines = dataset.called, dict[int, Line]()
-    for left, right, kind, _, count, similarity, _ in findings.links.sort_values("similarity").itertuples(index=False):
+    links = findings.links[["left", "right", "kind", "keypoints", "similarity"]].sort_values("similarity")
+    for left, right, kind, count, similarity in links.itertuples(index=False):
         for row, other in ((left, right), (right, left)):
             text = f"{COPY} of {called[other]}, {count} keypoints agree, similarity {similarity:.2f}"
             sure = float(similarity)

@@ -4,6 +4,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from toolkit.auditing.findings import Findings
 from toolkit.auditing.keypoints import working_image
@@ -14,10 +15,12 @@ from toolkit.pages.pictures import short, side_by_side, stacked, strip, with_mas
 from toolkit.task import IGNORED, MOST_MASKS
 
 
-def picture_of_row(competition: Competition, dataset: Dataset, findings: Findings, row: int) -> np.ndarray:
+def picture_of_row(
+    competition: Competition, dataset: Dataset, findings: Findings, row: int, singles: Dataset
+) -> np.ndarray:
     """The pictures behind all that was found about a row, uint8 (h, w, 3); itself and its nearest if nothing was.
 
-    dataset: as pictures.
+    dataset: as pictures; of sets of images the first of each, and singles, all of them.
     """
     strips = []
     for rows in (*findings.same, *findings.masks):
@@ -26,12 +29,17 @@ def picture_of_row(competition: Competition, dataset: Dataset, findings: Finding
             strips.append(strip([panel(competition, dataset, at) for at in (row, *others)]))
     links = findings.links
     touching = links[(links["left"] == row) | (links["right"] == row)].sort_values("similarity", ascending=False)
-    strips += [strip(link_panels(dataset, link)) for link in touching.head(4).itertuples(index=False)]
+    strips += [strip(link_panels(singles, link)) for link in of_images(touching.head(4)).itertuples(index=False)]
     if not strips or findings.label_errors.issue[row]:
         near = [panel(competition, dataset, at) for at in findings.near[row].tolist() if at != row]
         near = [(f"near: {name}", picture) for name, picture in near]
         strips.append(strip([panel(competition, dataset, row), *near]))
     return stacked(strips)
+
+
+def of_images(links: pd.DataFrame) -> pd.DataFrame:
+    """Links of samples, as in `Findings`, by the rows of their images, where samples are sets of these."""
+    return links.assign(left=links["left_image"], right=links["right_image"]) if "left_image" in links else links
 
 
 def panel(competition: Competition, dataset: Dataset, row: int) -> tuple[str, np.ndarray]:

@@ -12,7 +12,7 @@ from toolkit.auditing.appearance import gradient_histograms, network_features, o
 from toolkit.auditing.duplicates import Pictures, find_copies, likeness
 from toolkit.auditing.fingerprints import alike, fingerprints
 from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoints, save_keypoints, working_image
-from toolkit.auditing.label_errors import LabelErrors, find_label_errors
+from toolkit.auditing.label_errors import LabelErrors, find_label_errors, nothing_said
 from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
@@ -88,12 +88,15 @@ def gather(
     run: Run | None,
     jobs: int,
     progress: Progress = SILENT,
+    folder: Path | None = None,
 ) -> Findings:
     """All findings, with the evidence in the workspace.
 
-    run: a finished run on these data, whose out-of-fold probabilities judge the labels.
+    run: a finished run on these data, whose out-of-fold probabilities judge the labels. folder: for the evidence,
+    where the images are those of sets; nothing is said of labels then.
     """
-    folder, shown, pictures = workspace.evidence, previewed(dataset, competition.rgb), pictures_of(dataset)[0]
+    singles, folder = folder is not None, folder or workspace.evidence
+    shown, pictures = previewed(dataset, competition.rgb), pictures_of(dataset)[0]
     black, same = np.flatnonzero(pictures < READ), equal_pictures(pictures)
     why = unreadable(workspace).query("part == 'training'").set_index("row")["reason"].to_dict()
     masks = tuple(
@@ -115,7 +118,9 @@ def gather(
         return kept_features(competition, dataset, distinct, folder, jobs, progress)
 
     kept_properties(shown.images, folder / "properties.parquet", jobs, progress)
-    errors = find_label_errors(competition, dataset, distinct, features, links, run)
+    errors = nothing_said(len(dataset.images), "nothing")
+    if not singles:
+        errors = find_label_errors(competition, dataset, distinct, features, links, run)
     left_out = {int(row): str(why.get(row, "")) for row in black}
     return Findings(same, masks, distinct, links, everywhere, near, errors, len(whole) - len(distinct), left_out)
 

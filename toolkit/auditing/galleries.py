@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.cleaning_proposal import DOUBTFUL_MASK
-from toolkit.auditing.explain import link_panels, panel
+from toolkit.auditing.explain import link_panels, of_images, panel
 from toolkit.auditing.findings import REPEATS, Findings
 from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
@@ -32,13 +32,16 @@ CLASSES, EXAMPLES = 12, 8  # that are shown, and of each
 
 @dataclass(frozen=True, eq=False)
 class Galleries:
-    """Each is a list of galleries, empty where there is nothing to show."""
+    """Each is a list of galleries, empty where there is nothing to show. dataset: as pictures; where samples are sets
+    of images, the first of each, and singles are all of them, else the same.
+    """
 
     competition: Competition
     workspace: Workspace
     dataset: Dataset
     findings: Findings
     proposal: pd.DataFrame
+    singles: Dataset
 
     def examples(self, keep: np.ndarray) -> list[Gallery]:
         """Some of each class, or of all where samples hold several; keep: bool (N,), those not dropped."""
@@ -88,9 +91,12 @@ class Galleries:
         links = self.findings.links
         seams = links[links["kind"] != "copy"].sort_values("similarity", ascending=False)
         figures = [
-            Figure("one continues in the other", enlarged(link_panels(self.dataset, link)[-1][1]), self._files(rows))
-            for link in _spread(seams).itertuples(index=False)
-            for rows in [np.array([link.left, link.right])]
+            Figure("one continues in the other", enlarged(link_panels(self.singles, link)[-1][1]), self._files(rows))
+            for link, rows in zip(
+                of_images(_spread(seams)).itertuples(index=False),
+                _spread(seams)[["left", "right"]].to_numpy(np.int64),
+                strict=True,
+            )
         ]
         advice = (
             "Tiles cut from one larger picture, from the surest to the least sure. They stay together in one fold; "
@@ -165,8 +171,12 @@ class Galleries:
         return self.dataset.images[rows[np.argmax(errors.quality[rows])]] if len(rows) else None
 
     def _test_name(self, row: int) -> str:
-        ids = self.dataset.test_ids
-        return f"test image {row if ids is None else ids[row]}"
+        ids, places = self.dataset.test_ids, self.dataset.test_places
+        if places is None:
+            return f"test image {row if ids is None else ids[row]}"
+        picture, top, left, *_ = places[row].tolist()
+        where = f" ({top}, {left})" if len(places) != len(np.unique(places[:, 0])) else ""
+        return f"test image {picture if ids is None else ids[picture]}{where}"
 
     def _pair(self, line: Any) -> Figure:
         """A test image and its relative: tiles laid side by side, others with the label or mask that is known."""

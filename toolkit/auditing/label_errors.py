@@ -42,6 +42,11 @@ class LabelErrors:
     unshown: str = ""
 
 
+def nothing_said(samples: int, judge: str = "nothing yet") -> LabelErrors:
+    """Of so many samples."""
+    return LabelErrors(np.full(samples, np.nan), np.zeros(samples, bool), np.zeros(samples, np.int64), judge)
+
+
 def find_label_errors(
     competition: Competition,
     dataset: Dataset,
@@ -57,7 +62,7 @@ def find_label_errors(
     features: makes those (n, d) of the distinct rows, where they are needed.
     """
     number, targets = len(dataset.images), dataset.targets
-    errors = LabelErrors(np.full(number, np.nan), np.zeros(number, bool), np.zeros(number, np.int64))
+    errors = nothing_said(number)
     if run is not None:
         rows, judge = np.flatnonzero(run.labelled.inside), f"out-of-fold predictions of {run.name}"
     else:

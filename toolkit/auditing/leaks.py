@@ -1,17 +1,22 @@
 """What a split may leak: pairs of one origin on both sides of a fold, and the most alike pair that is left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from toolkit.auditing.appearance import nearest
 from toolkit.auditing.duplicates import Pictures, verify
+from toolkit.auditing.image_sets import IMAGES
 from toolkit.auditing.keypoints import open_keypoints
 from toolkit.data.dataset import Dataset
 from toolkit.data.image_rows import Chosen
+from toolkit.data.image_sets import ImageSets, single_images
+from toolkit.data.preview import previewed
 from toolkit.pages.pictures import stacked, strip
+from toolkit.task import Rgb
 
 LOOKED_AT = 3  # most alike pairs of each fold that are verified
 NEIGHBOURS = 20
@@ -26,6 +31,23 @@ class Pair:
     trained_on: int
     cosine: float
     leak: bool
+
+
+def closest_samples(dataset: Dataset, fold: np.ndarray, evidence: Path, rgb: Rgb) -> tuple[list[Pair], Any]:
+    """As `closest_pairs` of samples, and their picture, uint8 (h, w, 3), None where there are none.
+
+    Of sets of images: which pair of sets has the most alike pair of images, which are those of the picture.
+    """
+    singles, sets = previewed(single_images(dataset), rgb), None
+    if isinstance(dataset.images, ImageSets):
+        sets, evidence = dataset.images.sets, evidence / IMAGES
+    pairs = closest_pairs(singles, fold if sets is None else fold[sets], evidence)
+    picture = picture_of_pairs(singles, pairs) if pairs else None
+    if sets is not None:
+        pairs = [
+            replace(pair, validated=int(sets[pair.validated]), trained_on=int(sets[pair.trained_on])) for pair in pairs
+        ]
+    return pairs, picture
 
 
 def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pair]:

@@ -25,10 +25,10 @@ def obey_suggestions(
     Such a label was made by networks that were trained on the fold that is scored, and would tell it to those that are
     scored. So each fold has a judge of its own, the audit's first guess without that fold: in its training a label is
     obeyed if the judge, without having seen the sample, suggests it too. The table stays as it is where there is no
-    such label, or no judge for want of an audit's evidence or of groups.
+    such label, or no judge: for want of an audit's evidence or of groups, or as samples are sets of images.
     """
     rows = suggested(table, cleaning)
-    if not len(rows) or not (evidence / "rows.npy").exists():
+    if not len(rows) or dataset.sets is not None or not (evidence / "rows.npy").exists():
         return table
     distinct = np.load(evidence / "rows.npy", allow_pickle=False)
     features = kept_features(competition, dataset, distinct, evidence)

@@ -37,12 +37,14 @@ def audit_page(
     shift: Shift | None,
     relatives: pd.DataFrame | None,
     mimicry: Mimicry | None,
+    singles: Dataset,
     columns: ColumnFindings | None = None,
 ) -> str:
     """The HTML of the whole audit.
 
-    dataset: as pictures. whole: group of each sample, the competition's own included. relatives: of test images, and
-    what follows for the folds, where that is known. columns: what lies beside the images.
+    dataset: as pictures, singles: see `Galleries`. whole: group of each sample, the competition's own included.
+    relatives: of test images, and what follows for the folds, where that is known. columns: what lies beside the
+    images.
     """
     keep = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
     group = groups_found(dataset, findings)
@@ -57,7 +59,7 @@ def audit_page(
         facts.append((f"{shift.auc:.2f}", "AUC of train against test"))
     if mimicry is not None:
         facts.append(fact(mimicry.related, "test image", "with a relative in training"))
-    pictures = Galleries(competition, workspace, dataset, findings, proposal)
+    pictures = Galleries(competition, workspace, dataset, findings, proposal, singles)
     sections: list[Block] = [
         *pictures.examples(keep),
         class_table(competition, dataset, keep),

@@ -20,10 +20,12 @@ from toolkit.auditing.findings import (
     kept_vectors,
     vocabulary,
 )
+from toolkit.auditing.image_sets import IMAGES, relatives_of_sets
 from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
 from toolkit.data.dataset import Dataset, pictures_of
 from toolkit.data.image_rows import Chosen
+from toolkit.data.image_sets import ImageSets, single_images
 from toolkit.data.pictures import rows_of
 from toolkit.data.preview import previewed
 from toolkit.progress import SILENT, Progress
@@ -47,9 +49,19 @@ def find_relatives(
 
     distinct: rows of training images to look for, as in `Findings`. kind: `exact`, `copy`, or the side of the training
     image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
-    it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all.
+    it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all. Of sets of
+    images: of each pair of sets the surest relation of two of their images, `exact` only where all are equal.
     """
-    return kept_table(evidence / RELATIVES, lambda: _search(dataset, distinct, evidence, jobs, rgb, progress))
+
+    def search() -> pd.DataFrame:
+        images, tests = dataset.images, dataset.test_images
+        if not isinstance(images, ImageSets) or not isinstance(tests, ImageSets):
+            return _search(dataset, distinct, evidence, jobs, rgb, progress)
+        rows = np.load(evidence / IMAGES / "rows.npy", allow_pickle=False)
+        found = _search(single_images(dataset), rows, evidence / IMAGES, jobs, rgb, progress)
+        return relatives_of_sets(found, tests.sets, images.sets, pictures_of(dataset))
+
+    return kept_table(evidence / RELATIVES, search)
 
 
 def _search(

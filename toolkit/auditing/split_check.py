@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array, issparse
 
-from toolkit.auditing.leaks import Pair, closest_pairs, count_divided, picture_of_pairs
+from toolkit.auditing.leaks import Pair, closest_samples, count_divided
 from toolkit.auditing.mimicry import Mimicry, stored_mimicry
 from toolkit.auditing.nested_labels import obey_suggestions
 from toolkit.competition import Competition
@@ -32,7 +32,6 @@ from toolkit.data.folds import (
     whole_in_plain,
 )
 from toolkit.data.groups import with_equal_pictures
-from toolkit.data.preview import previewed
 from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned, counted
@@ -336,10 +335,9 @@ def split(
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())
     fold, leaks = table["fold"].to_numpy(), None
-    shown = previewed(dataset, competition.rgb)
-    pairs = closest_pairs(shown, fold, workspace.evidence)
+    pairs, picture = closest_samples(dataset, fold, workspace.evidence, competition.rgb)
     if pairs:
-        write_png(workspace.leaks, picture_of_pairs(shown, pairs))
+        write_png(workspace.leaks, picture)
         leaks = count_divided(fold, pairs, workspace.evidence)
     return Split(
         competition=competition,

@@ -149,9 +149,11 @@ class Blend(Predictions):
             told.append(f"chosen without each fold in turn: {', '.join(methods)}; so the choice is not a sure one")
         if metrics.get("gave_way"):
             told.append(gave_way(metrics["gave_way"]))
+        small = metrics["clean"].get("resized")
+        chosen_at = f"at the task's size, at which runs are blended, {number(small['score'])}; " if small else ""
         included = "as was asked for" if self.asked else "the choice of the blender included"
         told.append(
-            f"{self.name}: {metric} {number(metrics['clean']['score'])} cross-fitted, {included}; "
+            f"{self.name}: {metric} {number(metrics['clean']['score'])} cross-fitted, {included}; {chosen_at}"
             f"in sample {number(metrics['naive'])}, which is {number(metrics['optimism'], '+')} of optimism"
         )
         told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.top_mix import mixed_top
+from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
@@ -91,7 +92,7 @@ def seconds_per_image(run: Run, device: str) -> float:
     name = f"{place} {precision}"
     known: dict[str, float] = read_json(run.cost_path) if run.cost_path.exists() else {}
     if name not in known:
-        network, some, took = run.network(0, place), run.images[:MEASURED], []
+        network, some, took = run.network(0, place), part_of(run.images, np.s_[:MEASURED]), []
         table = run.labelled.table_of(np.s_[:MEASURED])
         for _ in range(3):  # the first is a warm-up
             begun = time.perf_counter()

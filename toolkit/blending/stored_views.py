@@ -9,7 +9,7 @@ import torch
 
 from toolkit.blending.candidates import Candidate, Limits
 from toolkit.blending.view_choice import ViewChoice, choose_views, seen_where
-from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
@@ -86,7 +86,7 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
             for k in np.unique(fold[at][fold[at] >= 0]):
                 rows = np.flatnonzero(fold[at] == k)
                 places = at.start + rows
-                part[rows] = predict(k, picked(run.images, places), view, labelled.table_of(places))
+                part[rows] = predict(k, part_of(run.images, places), view, labelled.table_of(places))
             yield part
 
     for name in missing:
@@ -106,7 +106,7 @@ def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
 
     def means(view: str) -> Iterator[np.ndarray]:
         for at in chunks(len(images)):
-            seen, table = picked(images, at), run.labelled.test_table_of(at)
+            seen, table = part_of(images, at), run.labelled.test_table_of(at)
             yield np.mean([predict(number, seen, view, table) for number in range(run.labelled.folds)], axis=0)
 
     for view in missing:

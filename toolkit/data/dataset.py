@@ -16,6 +16,7 @@ from toolkit.data.file_list import TABLE, file_table, open_files
 from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_rows import Undecoded
+from toolkit.data.image_sets import check_sets, in_sets, like, set_pictures
 from toolkit.data.masks import Masks
 from toolkit.data.pictures import READ, hash_pictures
 from toolkit.data.places import Places, check_places
@@ -85,7 +86,9 @@ class Samples:
     that of each picture. places, test_places: where samples lie in these, if they are tiles of them; there is then
     a mask and a test id a picture. skip_unreadable: images that can't be read are black, and training images among
     them are neither trained on nor scored; otherwise they end the audit. table, test_table: what is known beside the
-    images, a row a sample, numbers and categories, as `table_of` reads them; see `toolkit.data.tables`.
+    images, a row a sample, numbers and categories, as `table_of` reads them; see `toolkit.data.tables`. sets,
+    test_sets: int64, a number an image, where samples are sets of images: the sample that each belongs to. names: text
+    (N,), what people call the samples; None: as their files, or the first of each set.
     """
 
     images: ImageFiles
@@ -99,6 +102,9 @@ class Samples:
     test_table: pd.DataFrame | None = None
     places: Places | None = None
     test_places: Places | None = None
+    sets: np.ndarray | None = None
+    test_sets: np.ndarray | None = None
+    names: np.ndarray | None = None
 
     @property
     def files(self) -> dict[str, ImageFiles]:
@@ -118,21 +124,27 @@ class Samples:
 
         folder: of the organisers' files, for names.
         """
-        rows, files = np.arange(len(self.images)), self.files
-        ids = self.test_ids
+        rows, files = np.arange(len(self.images if self.sets is None else self.targets)), self.files
+        ids, names = self.test_ids, self.names
         tests = files["test_images"]
         if ids is None and self.test_places is not None:
             ids = _stems_of_pictures(tests, self.test_places)
-        elif ids is None and len(tests) and (tests.names is not None or tests.rows is None):
+        elif ids is None and self.sets is None and len(tests) and (tests.names is not None or tests.rows is None):
             ids = tests.stems if tests.names is None else tests.names
+        if names is None:
+            names = self.images.named(folder)
+            if self.sets is not None and names is not None:
+                names = names[np.unique(self.sets, return_index=True)[1]]
         return Dataset(
-            np.empty((len(rows), 0, 0, 0), self.images.dtype),
+            np.empty((len(self.images), 0, 0, 0), self.images.dtype),
             np.empty((len(rows), 0, 0), np.uint8) if isinstance(self.targets, Masks) else self.targets,
             rows if self.ids is None else self.ids,
             rows if self.groups is None else self.groups,
-            np.empty((len(files["test_images"]), 0, 0, 0), files["test_images"].dtype),
+            np.empty((len(tests), 0, 0, 0), tests.dtype),
             ids,
-            self.images.named(folder),
+            names,
+            sets=self.sets,
+            test_sets=self.test_sets,
             **({} if self.table is None else table_arrays(self.table, self.test_table)),
         )
 
@@ -168,15 +180,19 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
                 f"{where}: {name} are of type {kind}, expected a numpy array: "
                 f"{MADE_BY.get(kind, 'np.array(…) makes one')}"
             )
-    if len(dataset.targets) != len(dataset.images):
+    tests = len(dataset.test_images)
+    if dataset.sets is not None:
+        tests = _check_sets(dataset, dataset.sets, task, where)
+    elif dataset.test_sets is not None:
+        raise UserError(f"{where} has test_sets and no sets; give those of the training images too")
+    elif len(dataset.targets) != len(dataset.images):
         raise UserError(f"{where} has {len(dataset.images)} images and {len(dataset.targets)} targets; need as many")
     ids = dataset.test_ids
     if ids is not None and len(ids):
-        tests, what = (
-            (dataset.test_images, "images") if dataset.test_sizes is None else (dataset.test_sizes, "pictures")
-        )
-        if len(ids) != len(tests):
-            raise UserError(f"{where} has {len(tests)} test {what} and {len(ids)} ids; need as many")
+        tests, what = (tests, "images") if dataset.test_sizes is None else (len(dataset.test_sizes), "pictures")
+        if len(ids) != tests:
+            what = f"test {what}" if dataset.sets is None else "sets of test images"
+            raise UserError(f"{where} has {tests} {what} and {len(ids)} ids; need as many")
         if ids.dtype.kind not in "iuU":
             raise UserError(f"{where}: test_ids are of type {ids.dtype}, expected text or whole numbers")
         if len(np.unique(ids)) < len(ids):
@@ -185,6 +201,31 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
     if dataset.places is not None and dataset.sizes is not None:
         check_places(Places.of_stored(dataset.places, dataset.sizes), len(dataset.images), where, dataset.groups)
     check_targets(dataset.targets, task, where, dataset.ids)
+
+
+def _check_sets(dataset: Dataset, sets: np.ndarray, task: Task, where: str) -> int:
+    """How many sets of test images there are; UserError where images and samples don't go together."""
+    if task.masks:
+        raise UserError(
+            f"{where}: samples that are sets of images can't have masks; leave out sets, or mask each image"
+        )
+    samples, tests = len(dataset.targets), len(dataset.test_images)
+    check_sets(sets, len(dataset.images), samples, where, "sets")
+    for name in ("ids", "groups", "names"):
+        array = getattr(dataset, name)
+        if array is not None and len(array) != samples:
+            raise UserError(f"{where} has {samples} sets with targets and {len(array)} {name}; need as many")
+    if not tests:
+        return 0
+    if dataset.test_sets is None:
+        raise UserError(
+            f"{where} has sets and no test_sets; say which sample each of the {tests} test images belongs to"
+        )
+    number = int(dataset.test_sets.max(initial=-1)) + 1
+    check_sets(dataset.test_sets, tests, number, where, "test_sets")
+    if dataset.test_ids is None:
+        raise UserError(f"{where}: test_ids are missing; say what a submission calls each of the {number} sets")
+    return number
 
 
 def check_images(images: np.ndarray, shape: tuple[int, int, int], where: str) -> None:
@@ -222,7 +263,13 @@ def relabel(targets: np.ndarray, relabels: np.ndarray) -> np.ndarray:
 
 
 def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of images and test images, uint64 (N,), (M,): equal where these are equal to the last bit."""
+    """Hashes of samples and test samples, uint64 (N,), (M,): equal where their images are equal to the last bit."""
+    if dataset.sets is not None:
+        return set_pictures(dataset)
+    return _image_pictures(dataset)
+
+
+def _image_pictures(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     ours, theirs = dataset.pictures, dataset.test_pictures
     return (
         hash_pictures(dataset.images) if ours is None else ours,
@@ -269,7 +316,7 @@ def save_dataset(dataset: Dataset, folder: Path, source: str, reader: str = "", 
     """Write the arrays as .npy files. source: the hash of the raw files, which lie in `raw`; reader: that of the code
     that read them.
     """
-    ours, theirs = pictures_of(dataset)
+    ours, theirs = _image_pictures(dataset)
     dataset = replace(dataset, pictures=ours, test_pictures=theirs)
     with atomic(folder) as partial:
         partial.mkdir()
@@ -362,7 +409,9 @@ def open_decoded(data: Path, folder: Path) -> dict[str, Any]:
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """The saved arrays, memory-mapped read-only; UserError if there are none."""
+    """The saved arrays, memory-mapped read-only, images as sets where they are (`ImageSets`); UserError if there are
+    none.
+    """
     manifest = read_manifest(folder)
     if manifest is None:
         raise UserError(f"there is no data in {folder} yet; run `python -m toolkit.audit` first")
@@ -372,7 +421,13 @@ def open_dataset(folder: Path) -> Dataset:
     needed = [name for name in ARRAYS if name not in arrays]
     for name in [*needed, *(name for name in OPTIONAL if (folder / f"{name}.npy").exists())]:
         arrays[name] = _opened(folder / f"{name}.npy")
-    return Dataset(**arrays)
+    return in_sets(Dataset(**arrays))
+
+
+def at_other_size(dataset: Dataset, opened: Mapping[str, Any]) -> Dataset:
+    """The same samples with the images of `open_decoded`."""
+    images, test_images = like(opened["images"], dataset.images), like(opened["test_images"], dataset.test_images)
+    return replace(dataset, **{**opened, "images": images, "test_images": test_images})
 
 
 def _opened(path: Path) -> np.ndarray:

@@ -12,7 +12,9 @@ from toolkit.data.balance import HELD_OUT
 from toolkit.data.dataset import data_hash, open_dataset, relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
 from toolkit.data.native import Native
+from toolkit.data.placed import placed_tally
 from toolkit.data.places import Places
+from toolkit.data.sample_submission import followed
 from toolkit.data.tables import Column, columns_of
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
@@ -134,8 +136,13 @@ class Labelled:
         """What the metric counts of stored out-of-fold values (N, channels, ...), on the file's targets.
 
         A row for each sample that is `inside`, in order. decisions: of each fold; None: fitted on the other folds.
+        Where pictures are scored as large as they are, a picture's counts stand in the row of its first sample.
         """
-        return tally(self, self.truth, stored, decisions)
+        if self.native is None:
+            return tally(self, self.truth, stored, decisions)
+        found = self.decisions(stored) if decisions is None else decisions
+        at = np.where(self.inside, np.arange(len(self.fold)), -1)
+        return placed_tally(self.competition, self.native, stored, at, [found[fold] for fold in self.fold])
 
     def confusions(self, stored: np.ndarray) -> np.ndarray:
         """Confusion matrices int64 (N, C, C) of stored out-of-fold probabilities (N, C, ...), on the file's labels.
@@ -148,7 +155,7 @@ class Labelled:
 def tally(
     labelled: Labelled, targets: np.ndarray, stored: np.ndarray, decisions: Sequence[Decisions] | None = None
 ) -> Tally:
-    """As `Labelled.tally`, on other targets (N, ...) than the file's."""
+    """As `Labelled.tally`, of targets (N, ...) at the size of the task, the file's or others."""
     found = labelled.decisions(stored) if decisions is None else decisions
     return decided_tally(labelled.competition, targets, stored, [(labelled.rows(k), d) for k, d in enumerate(found)])
 
@@ -194,7 +201,7 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
     if dataset.test_places is not None and dataset.test_sizes is not None:
         test_places, tests = Places.of_stored(dataset.test_places, dataset.test_sizes), len(dataset.test_sizes)
     return Labelled(
-        competition=competition,
+        competition=followed(competition, workspace),
         workspace=workspace,
         images=dataset.images,
         truth=dataset.targets,

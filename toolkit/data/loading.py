@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.answers import Prediction, differences, misfit, values_of
+from toolkit.answers import NONE, Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
 from toolkit.data.dataset import (
     Dataset,
@@ -22,13 +22,20 @@ from toolkit.data.dataset import (
     save_samples,
 )
 from toolkit.data.file_list import describe_files
+from toolkit.data.image_sets import in_sets
+from toolkit.data.masks import Masks
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed, source_of
+from toolkit.data.sample_submission import following, keep, recognised
 from toolkit.errors import UserError, said_by
 from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.organisers import Function
 from toolkit.progress import SILENT, Progress
 from toolkit.store import MANIFEST, Workspace, atomic, hash_file, hash_json, read_json, read_manifest, write_json
+from toolkit.task import IGNORED, Task
+
+PIXELS = 1 << 30  # of test pictures, from which on a rehearsal is of smaller ones
+SIDE = 1024
 
 
 def draw_practice(competition: Competition, workspace: Workspace, seed: int, size: int, progress: Progress) -> Path:
@@ -54,7 +61,10 @@ def load(
         raise UserError(competition.without_files(folder))
     source = source_of(files)
     code = getsourcefile(competition.load)
-    reader = hash_json([repr(competition.task), hash_file(Path(code)) if code else None])
+    made_by = [repr(competition.task), hash_file(Path(code)) if code else None]
+    if competition.follows_sample:
+        made_by += [repr(competition.metric), repr(competition.dialect)]
+    reader = hash_json(made_by)
     if known is not None and known.get("reader") == reader and _is_there(workspace, known):
         _keep_place(workspace, folder)
         return
@@ -66,14 +76,15 @@ def load(
     workspace.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace.folder, prefix=".masks-") as scratch:
         if isinstance(data, Samples) and data.is_native:
-            dataset = replace(dataset, **native_arrays(data, shape, Path(scratch)))
+            dataset = replace(dataset, **native_arrays(data, competition.task, Path(scratch)))
         check_dataset(dataset, competition.task, str(folder))
         _check_native(competition, dataset)
         _check_images(competition, data, dataset, str(folder))
         if dataset.table is not None and competition.try_submission is not None:
             raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
         _try_metric(competition, dataset.targets)
-        _rehearse(competition, dataset)
+        competition = _with_sample(competition, folder, in_sets(dataset), progress)
+        _rehearse(competition, in_sets(dataset))
         described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
         value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
         if known is not None and known["hash"] != value:
@@ -81,6 +92,8 @@ def load(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
                 f"choose another --workspace, or remove {workspace.folder}"
             )
+        if competition.form is not None:
+            keep(competition.form, workspace)
         if isinstance(data, Samples):
             save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
         else:
@@ -117,6 +130,11 @@ def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
 
 def _check_images(competition: Competition, data: Dataset | Samples, dataset: Dataset, where: str) -> None:
     """UserError for arrays that aren't as the task says, or for more than 8 bits where code is handed in."""
+    if dataset.sets is not None and competition.try_submission is not None:
+        raise UserError(
+            f"{where}: samples are sets of images, and a code submission is given single ones; hand in a file "
+            "and leave out try_submission"
+        )
     for name in ("images", "test_images"):
         images: np.ndarray = getattr(dataset, name)
         if isinstance(data, Dataset) and (name == "images" or len(images)):
@@ -152,6 +170,16 @@ def _try_metric(competition: Competition, targets: np.ndarray) -> None:
         competition.tally(targets, np.nan_to_num(values_of(task, targets), nan=0.5)).score()
 
 
+def _with_sample(competition: Competition, folder: Path, dataset: Dataset, progress: Progress) -> Competition:
+    """Able to write and read a submission, where that follows from the organisers' sample."""
+    if not competition.follows_sample or competition.try_submission is not None or not len(dataset.test_images):
+        return competition
+    ids = np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids
+    form = recognised(competition, folder, ids)
+    progress.say(form.told())
+    return following(competition, form)
+
+
 def _rehearse(competition: Competition, dataset: Dataset) -> None:
     """A submission that says the same of every image, written and read back; UserError where that can't be done.
 
@@ -160,17 +188,19 @@ def _rehearse(competition: Competition, dataset: Dataset) -> None:
     images = dataset.test_images
     if competition.try_submission is not None or not len(images):
         return
-    ids = np.arange(len(images)) if dataset.test_ids is None else dataset.test_ids
+    number = len(images) if dataset.test_sizes is None else len(dataset.test_sizes)
+    ids = np.arange(number) if dataset.test_ids is None else dataset.test_ids
     prediction = _alike(competition, dataset, ids)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"rehearsal{competition.submission_suffix}"
         try:
             competition.write_submission(prediction, path)
-            found = competition.read_submission(path, images, ids)
+            found = competition.read_submission(path, prediction.read_with, ids)
         except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it now
+            mend = "write_submission or read_submission" if competition.form is None else "its dialect"
             raise UserError(
                 f"a submission for the {len(images):,} test images in these files can't be written and read back "
-                f"({error}); mend write_submission or read_submission in {competition.folder / '__init__.py'}"
+                f"({error}); mend {mend} in {competition.folder / '__init__.py'}"
             ) from error
     fault, mend = misfit(found, prediction.answer), "read_submission"
     if not fault and differences(found, prediction.answer, competition.tolerance).any():
@@ -188,9 +218,24 @@ def _alike(competition: Competition, dataset: Dataset, ids: np.ndarray) -> Predi
     first = dataset.targets[:1]
     if task.exclusive:
         first = np.full(first.shape, competition.scored[0], first.dtype)
+    if dataset.test_sizes is not None:
+        return _alike_at_own_sizes(task, images, ids, first, dataset.test_sizes)
     one = np.nan_to_num(values_of(task, first), nan=0.5)
     stored = np.broadcast_to(one, (len(images), *one.shape[1:]))
     if task.exclusive and competition.metric.needs == "labels":  # what follows from them takes a while for masks
         labels = np.broadcast_to(first, (len(images), *first.shape[1:]))
         return Prediction(images, ids, labels, (), stored=stored, task=task)
     return competition.prediction(images, ids, stored)
+
+
+def _alike_at_own_sizes(
+    task: Task, images: np.ndarray, ids: np.ndarray, first: np.ndarray, sizes: np.ndarray
+) -> Prediction:
+    """What the first mask says somewhere, said everywhere in pictures of these sizes (P, 2), or in smaller ones where
+    these have very many pixels.
+    """
+    value = int(np.bitwise_or.reduce(first[first != IGNORED]))
+    sizes = np.minimum(sizes, SIDE) if sizes.prod(1).sum() > PIXELS else sizes
+    masks: Any = Masks(len(sizes), lambda at: np.full(sizes[at], value, np.uint8), sizes)
+    labels, answered = (masks, None) if task.exclusive else (NONE, masks)
+    return Prediction(images, ids, labels, (), answered=answered, task=task)

@@ -1,21 +1,22 @@
 """Masks that lie in files or tables: read one at a time, each as large as its image, in the form of the task."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from toolkit.data.fitting import Fit, fitted
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import check_whole, decoded, read_image
+from toolkit.data.image_reading import check_whole, decoded
+from toolkit.data.regions import size_of
 from toolkit.errors import UserError, listed
 from toolkit.formats.run_lengths import By, from_run_lengths
-from toolkit.task import IGNORED, OverlappingMasks, Segmentation
+from toolkit.task import IGNORED, OverlappingMasks, Segmentation, Task
 
 MaskTask = Segmentation | OverlappingMasks
 SHOWN = 10  # masks that can't be read, in one message
@@ -38,6 +39,9 @@ class Masks:
 
     def __getitem__(self, row: int) -> np.ndarray:
         return self.read(range(self.number)[row])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(self.read, range(self.number))
 
     def fitted(self, shape: Sequence[int], fit: Fit = "letterbox") -> np.ndarray:
         """uint8 (N, H, W), brought to a shape (H, W, …) as the images are, by nearest pixels; IGNORED beside them.
@@ -92,7 +96,7 @@ def mask_files(paths: Sequence[Path], task: MaskTask, values: Mapping[Any, int] 
             if (pixels != pixels[..., :1]).any():
                 raise UserError(f"{paths[row]} has colours: say which is which class, values={{(255, 0, 0): 1, …}}")
             pixels = pixels[..., 0]
-        return _mapped(pixels, values or {}, _most(task), paths[row])
+        return _mapped(pixels, values or {}, most_of(task), paths[row])
 
     return Masks(len(paths), read)
 
@@ -180,20 +184,6 @@ def together(parts: Sequence[tuple[str, np.ndarray, str]], task: MaskTask) -> np
     return made
 
 
-def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
-    """Height and width of an image, turned as EXIF says; of most pictures their files' heads are enough."""
-    if images.read is read_image and (images.rows is None or images.rows[row] < 0):
-        try:
-            with Image.open(images.paths[row]) as opened:
-                width, height = opened.size
-                lying = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-                return (width, height) if lying else (height, width)
-        except OSError:
-            pass  # of a kind that Pillow doesn't know
-    height, width = images.stored(row).shape[:2]
-    return height, width
-
-
 def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
     """Of a mask, (h, w) or (h, w, 3): of palettes the places in it; `by_colour`: always the latter, their colours."""
     try:
@@ -211,8 +201,9 @@ def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
         raise UserError(f"{path} {error}") from None
 
 
-def _most(task: MaskTask) -> int:
-    return 2 ** len(task.labels) - 1 if isinstance(task, OverlappingMasks) else len(task.classes) - 1
+def most_of(task: Task) -> int:
+    """The largest value that a mask of the task has, but for IGNORED."""
+    return 2 ** len(task.classes) - 1 if isinstance(task, OverlappingMasks) else len(task.classes) - 1
 
 
 def _mapped(pixels: np.ndarray, values: Mapping[Any, int], most: int, path: Path) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Masks as large as the organisers' pictures, of which samples are smaller copies or tiles: by these it is scored."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,16 +11,17 @@ import numpy as np
 
 from toolkit.data.fitting import fitted
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.masks import Masks, each_of, nearest, size_of
+from toolkit.data.masks import Masks, each_of, most_of, nearest, size_of
 from toolkit.data.places import Places, check_places
 from toolkit.errors import UserError
 from toolkit.probabilities import read
-from toolkit.task import IGNORED
+from toolkit.task import IGNORED, Task
 
 if TYPE_CHECKING:
     from toolkit.data.dataset import Samples
 
 HUGE = 1 << 26  # pixels of a mask from which on one is read at a time
+PIXELS = 1 << 21  # of a mask that are counted at a time
 MOST = 1 << 30  # bytes written by one call
 
 
@@ -50,19 +51,39 @@ class Native:
         width, start = int(self.places.sizes[picture, 1]), int(self.starts[picture])
         return read(self.pixels, slice(start + first * width, start + end * width)).reshape(-1, width)
 
+    def beside(
+        self, picture: int, mask: np.ndarray, hidden: Sequence[Sequence[int]] = (), shown: Sequence[Sequence[int]] = ()
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Truth and what is said in a mask (h, w), both uint8 (1, rows, w), a few rows at a time.
+
+        What lies in the boxes `hidden` and in none of `shown`, top, left, height and width each, is IGNORED.
+        """
+        step = max(1, PIXELS // max(mask.shape[1], 1))
+        for first in range(0, mask.shape[0], step):
+            said = mask[first : first + step]
+            truth = self.rows(picture, first, first + len(said))
+            if hidden:
+                nothing = np.zeros(truth.shape, bool)
+                for boxes, value in ((hidden, True), (shown, False)):
+                    for top, left, tall, wide in boxes:
+                        nothing[max(top - first, 0) : max(top + tall - first, 0), max(left, 0) : left + wide] = value
+                truth[nothing] = IGNORED
+            yield truth[None], said[None]
+
 
 def starts_of(sizes: np.ndarray) -> np.ndarray:
     """int64 (P + 1,), where the masks of pictures of these sizes begin, one after the other."""
     return np.concatenate([[0], np.cumsum(sizes.prod(1, dtype=np.int64))]).astype(np.int64)
 
 
-def native_arrays(samples: "Samples", shape: Sequence[int], scratch: Path) -> dict[str, np.ndarray]:
+def native_arrays(samples: "Samples", task: Task, scratch: Path) -> dict[str, np.ndarray]:
     """What `Dataset` has of samples whose targets are `Masks`: targets, native, places, sizes, and of the test images.
 
-    targets: uint8 (N, H, W) at a shape (H, W, …), as `Masks.fitted` has them, IGNORED beyond a picture's edge. They
+    targets: uint8 (N, H, W) at the task's size, as `Masks.fitted` has them, IGNORED beyond a picture's edge. They
     and `native` are memory-mapped files in `scratch`. UserError that names what is wrong with each mask.
     """
     masks: Any = samples.targets
+    shape = task.image_shape
     if not isinstance(masks, Masks):
         raise UserError("places say where samples lie in pictures with masks; targets of another kind need none")
     images, tests, skip = samples.files["images"], samples.files["test_images"], samples.skip_unreadable
@@ -79,7 +100,7 @@ def native_arrays(samples: "Samples", shape: Sequence[int], scratch: Path) -> di
     else:
         raise UserError("places say where training images lie in pictures: say it of the test images, test_places=…")
     check_places(test_places, len(tests), "`load`, of the test images,")
-    targets, native = _written(masks, images, places, shape, scratch, unread)
+    targets, native = _written(masks, images, places, task, scratch, unread)
     return {
         "targets": targets,
         "native": native,
@@ -108,10 +129,11 @@ def _sizes(images: ImageFiles, shape: Sequence[int], skip: bool, unread: set[int
 
 
 def _written(
-    masks: Masks, images: ImageFiles, places: Places, shape: Sequence[int], scratch: Path, unread: set[int]
+    masks: Masks, images: ImageFiles, places: Places, task: Task, scratch: Path, unread: set[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """targets and native, each written as its masks are read."""
-    open_new, (height, width), starts = np.lib.format.open_memmap, shape[:2], starts_of(places.sizes)
+    open_new, (height, width, _), starts = np.lib.format.open_memmap, task.image_shape, starts_of(places.sizes)
+    most = most_of(task)
     targets = open_new(scratch / "targets.npy", "w+", np.uint8, (len(places), height, width))
     native = open_new(scratch / "native.npy", "w+", np.uint8, (int(starts[-1]),))
     with open(scratch / "native.npy", "r+b", buffering=0) as file:
@@ -120,8 +142,11 @@ def _written(
             size = tuple(places.sizes[picture].tolist())
             mask = np.full(size, IGNORED, np.uint8) if picture in unread else masks.read(picture)
             rows = places.samples[picture]
+            called = images.paths[rows[0]] if len(rows) else f"picture {picture}"
+            if mask.dtype != np.uint8 or ((mask > most) & (mask != IGNORED)).any():
+                what = f"values of {mask.min()} to {mask.max()} of type {mask.dtype}"
+                raise UserError(f"the mask of {called} has {what}, expected uint8, 0 to {most} or {IGNORED}")
             if mask.shape != size:
-                called = images.paths[rows[0]] if len(rows) else f"picture {picture}"
                 raise UserError(f"the mask of {called} is {mask.shape}, expected {size} as the picture is")
             data = np.ascontiguousarray(mask).reshape(-1).data
             for at in range(0, len(data), MOST):

@@ -5,31 +5,34 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
+from PIL import ExifTags, Image
 
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_reading import read_image
-from toolkit.data.masks import size_of
 from toolkit.data.pixels import Unreadable, laid_on
-from toolkit.data.segments import JPEG, segment
+from toolkit.data.segments import JPEG, is_shrinkable, segment
 from toolkit.data.tiff import is_tiff
 from toolkit.errors import UserError
 
 SAME = 1.01  # a level of a pyramid that is so little smaller than what is wanted is large enough
 Box = tuple[int, int, int, int]  # top, left, height, width
-WHOLE = Lock()  # one thread decodes a picture that is read as a whole, others wait for it
+WHOLE = RLock()  # of pictures that are read as a whole one is held at a time: others wait
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """A picture at one scale. pages: of tifffile, whose channels lie behind one another."""
+    """A picture at one scale. pages: of tifffile, whose channels lie behind one another; shrinks: by what its segments
+    can be divided while they are decoded.
+    """
 
     pages: tuple[Any, ...]
     height: int
     width: int
+    shrinks: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +66,27 @@ def _opened(path: Path, modified: int, size: int) -> Picture:
         found = _levels(path, key)
         if found is not None:
             return found
-    return Picture(path, key, size_of(ImageFiles([path]), 0))
+    return Picture(path, key, _head(path) or read_image(path).shape[:2])
+
+
+def _head(path: Path) -> tuple[int, int] | None:
+    """Height and width as a file's head has them, turned as EXIF says; None of a kind that Pillow doesn't know."""
+    try:
+        with Image.open(path) as opened:
+            width, height = opened.size
+            lying = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return (width, height) if lying else (height, width)
+    except OSError:
+        return None
+
+
+def size_of(images: ImageFiles, row: int) -> tuple[int, int]:
+    """Height and width of an image, turned as EXIF says; of most pictures their files' heads are enough."""
+    if images.read is read_image and (images.rows is None or images.rows[row] < 0):
+        path = Path(images.paths[row])
+        return _head(path) or opened(path).size
+    height, width = images.stored(row).shape[:2]
+    return height, width
 
 
 def _levels(path: Path, key: tuple[Any, ...]) -> Picture | None:
@@ -105,12 +128,16 @@ def _level(series: Any) -> Level | None:
     plain = first.photometric.name in ("MINISBLACK", "RGB") or (
         first.photometric.name == "YCBCR" and first.compression == JPEG and first.planarconfig == 1
     )
+    if first.photometric.name == "YCBCR" and not plain and first.compression != 1:
+        raise Unreadable(f"is compressed by {first.compression.name}, which isn't read: make tiles of JPEG of it")
     if not plain or first.bitspersample < 8 or sum(page.samplesperpixel for page in pages) != channels:
         return None
     if first.imagedepth != 1 or getattr(series, "is_multifile", False):
         return None
     _ = [(page.jpegtables, page.is_jfif) for page in pages]  # read while the file is open
-    return Level(pages, first.imagelength, first.imagewidth)
+    sides = first.tilelength | first.tilewidth if first.is_tiled else first.rowsperstrip
+    shrinks = tuple(by for by in (8, 4, 2) if all(map(is_shrinkable, pages)) and sides % by == 0)
+    return Level(pages, first.imagelength, first.imagewidth, (*shrinks, 1))
 
 
 def region(path: Path, box: Box, shape: tuple[int, int], ground: int | None = 0) -> np.ndarray:
@@ -155,37 +182,42 @@ def _of_levels(picture: Picture, box: Box, shape: tuple[int, int]) -> np.ndarray
         if enough and smaller.height <= level.height:
             level = smaller
     down, across = level.height / height, level.width / width
-    tall, wide = max(1, round(tall * down)), max(1, round(wide * across))
-    top, left = min(round(top * down), level.height - tall), min(round(left * across), level.width - wide)
+    by = next(
+        by for by in level.shrinks if by == 1 or SAME * min(tall * down / shape[0], wide * across / shape[1]) >= by
+    )
+    rows, columns = -(-level.height // by), -(-level.width // by)
+    tall, wide = (max(1, round(side * scale / by)) for side, scale in ((tall, down), (wide, across)))
+    tall, wide = min(tall, rows), min(wide, columns)
+    top, left = min(round(top * down / by), rows - tall), min(round(left * across / by), columns - wide)
+    part = top, left, tall, wide
     with open(picture.path, "rb", buffering=0) as file:
-        parts = [
-            _of_page(file.fileno(), picture.key, page, (max(top, 0), max(left, 0), tall, wide)) for page in level.pages
-        ]
+        parts = [_of_page(file.fileno(), picture.key, page, part, by) for page in level.pages]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
 
-def _of_page(file: int, key: Any, page: Any, box: Box) -> np.ndarray:
-    """(h, w, channels) of a page, of which only the segments that the box touches are decoded."""
+def _of_page(file: int, key: Any, page: Any, box: Box, by: int) -> np.ndarray:
+    """(h, w, channels) of a page divided by a number, of which only the segments that the box touches are decoded."""
     if page.is_final:
         return _uncompressed(file, page, box)
     top, left, tall, wide = box
     height, width = page.imagelength, page.imagewidth
     high, broad = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
     down, across = -(-height // high), -(-width // broad)
+    high, broad = -(-high // by), -(-broad // by)
     planes = page.samplesperpixel if page.planarconfig == 2 else 1
     result = np.full((tall, wide, page.samplesperpixel), page.nodata, page.dtype)
     for plane in range(planes):
         into = result[..., plane : plane + 1] if planes > 1 else result
         for row in range(top // high, min(down, -(-(top + tall) // high))):
             for column in range(left // broad, min(across, -(-(left + wide) // broad))):
-                part = segment(file, key, page, (plane * down + row) * across + column)
-                if part is None:
+                found = segment(file, key, page, (plane * down + row) * across + column, by)
+                if found is None:
                     continue
                 begin, start = max(top, row * high), max(left, column * broad)
-                part = part[
-                    begin - row * high : top + tall - row * high, start - column * broad : left + wide - column * broad
+                found = found[begin - row * high :, start - column * broad :][
+                    : top + tall - begin, : left + wide - start
                 ]
-                into[begin - top : begin - top + part.shape[0], start - left : start - left + part.shape[1]] = part
+                into[begin - top :, start - left :][: found.shape[0], : found.shape[1]] = found
     return result
 
 

@@ -8,11 +8,13 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from toolkit.data.pixels import Unreadable
 
 KEPT = 2**28  # bytes of decoded segments that a process keeps: neighbouring regions share them
 JPEG = 7
+UNPACKED = ("LZW", "ZSTD", "LZMA")  # by Pillow
 ADOBE = bytes.fromhex("ffee000e41646f626500640000000000")  # a JPEG's marker that says: three channels as they are
 
 
@@ -41,36 +43,41 @@ class Segments:
 HELD = Segments()
 
 
-def segment(file: int, key: Any, page: Any, index: int) -> np.ndarray | None:
+def is_shrinkable(page: Any) -> bool:
+    """Can a page's segments be decoded at a half, a quarter, an eighth? JPEG can, in less time."""
+    return bool(page.compression == JPEG and page.bitspersample == 8 and page.samplesperpixel in (1, 3))
+
+
+def segment(file: int, key: Any, page: Any, index: int, by: int = 1) -> np.ndarray | None:
     """Segment `index` of a page of tifffile, (h, w, channels); None where a sparse file has none.
 
-    file: open to be read; key: names the file. Unreadable where it is cut short or damaged, or is compressed in a way
-    that needs another package.
+    file: open to be read; key: names the file; by: 2, 4 or 8 for one that is so much smaller, of a shrinkable page.
+    Unreadable where it is cut short or damaged, or is compressed in a way that needs another package.
     """
     at, size = page.dataoffsets[index], page.databytecounts[index]
     if not size:
         return None
-    held = HELD.get((key, at))
+    held = HELD.get((key, at, by))
     if held is None:
         data = os.pread(file, size, at)
         if len(data) < size:
             raise Unreadable("is cut short")
-        held = decoded_segment(page, data, index)
-        HELD.put((key, at), held)
+        held = decoded_segment(page, data, index, by)
+        HELD.put((key, at, by), held)
     return held
 
 
-def decoded_segment(page: Any, data: bytes, index: int) -> np.ndarray:
-    """As `segment`, of its bytes. JPEG is decoded here; of the rest what tifffile can't goes to Pillow and OpenCV."""
+def decoded_segment(page: Any, data: bytes, index: int, by: int = 1) -> np.ndarray:
+    """As `segment`, of its bytes. JPEG is decoded here; of the rest what tifffile can't goes to Pillow."""
     try:
-        if page.compression == JPEG and page.bitspersample == 8 and page.samplesperpixel in (1, 3):
-            return _by_libjpeg(page, data)
+        if is_shrinkable(page):
+            return _by_libjpeg(page, data, by)
         try:
             return page.decode(data, index, jpegtables=page.jpegtables)[0][0]
         except (ValueError, ImportError) as error:
             if not isinstance(error, ImportError) and "imagecodecs" not in str(error):
                 raise
-        found = _by_libtiff(page, data, index)
+        found = _by_pillow(page, data, index)
     except Unreadable:
         raise
     except Exception as error:  # decoders raise whatever they come across
@@ -80,7 +87,7 @@ def decoded_segment(page: Any, data: bytes, index: int) -> np.ndarray:
     return found
 
 
-def _by_libjpeg(page: Any, data: bytes) -> np.ndarray:
+def _by_libjpeg(page: Any, data: bytes, by: int) -> np.ndarray:
     import simplejpeg
 
     if page.jpegtables is not None:
@@ -88,59 +95,29 @@ def _by_libjpeg(page: Any, data: bytes) -> np.ndarray:
     grey = page.samplesperpixel == 1 or page.planarconfig == 2
     if page.photometric.name == "RGB" and not grey and not page.is_jfif:
         data = data[:2] + ADOBE + data[2:]
-    return simplejpeg.decode_jpeg(data, "GRAY" if grey else "RGB")
+    tall, wide, *_ = simplejpeg.decode_jpeg_header(data)
+    least = {"min_height": -(-tall // by), "min_width": -(-wide // by)} if by > 1 else {}
+    return simplejpeg.decode_jpeg(data, "GRAY" if grey else "RGB", **least)
 
 
-def _by_libtiff(page: Any, data: bytes, index: int) -> np.ndarray | None:
-    """By putting it into a TIFF file of its own, which Pillow and OpenCV read; None where they can't."""
-    import cv2
-    from PIL import Image
-
+def _by_pillow(page: Any, data: bytes, index: int) -> np.ndarray | None:
+    """By putting its bytes into a TIFF file of their own, a grey picture that Pillow unpacks; None where it can't."""
+    if page.compression.name not in UNPACKED or page.predictor not in (1, 2) or page.fillorder != 1:
+        return None
     tall, wide = page.tilelength, page.tilewidth
     if not page.is_tiled:
         strips = -(-page.imagelength // page.rowsperstrip)
         tall, wide = min(page.rowsperstrip, page.imagelength - index % strips * page.rowsperstrip), page.imagewidth
     channels = 1 if page.planarconfig == 2 else page.samplesperpixel
-    file = _alone(page, data, tall, wide, channels)
-    made = []
-    try:
-        with Image.open(io.BytesIO(file)) as opened:
-            made.append(np.array(opened))
-    except Exception:  # of a kind that it doesn't know: OpenCV may
-        found = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
-        if found is not None:
-            made.append(found[..., [2, 1, 0, 3][: found.shape[2]]] if found.ndim == 3 else found)
-    fits = [one for one in made if one.dtype == page.dtype and one.size == tall * wide * channels]
-    return fits[0].reshape(tall, wide, channels) if fits else None
+    stored = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    with Image.open(io.BytesIO(_alone(data, tall, wide * channels * stored.itemsize, page.compression))) as opened:
+        found = np.asarray(opened).view(stored).reshape(tall, wide, channels).astype(page.dtype)
+    return found if page.predictor == 1 else np.cumsum(found, axis=1, dtype=page.dtype)
 
 
-def _alone(page: Any, data: bytes, tall: int, wide: int, channels: int) -> bytes:
-    """A little-endian TIFF file of one strip."""
-    order = "<" if page.parent.byteorder == "<" else ">"
-    tags: list[tuple[int, str, tuple[int, ...]]] = [
-        (256, "I", (wide,)),
-        (257, "I", (tall,)),
-        (258, "H", (page.bitspersample,) * channels),
-        (259, "H", (int(page.compression),)),
-        (262, "H", (1 if channels == 1 else int(page.photometric),)),
-        (273, "I", (0,)),  # filled in below
-        (277, "H", (channels,)),
-        (278, "I", (tall,)),
-        (279, "I", (len(data),)),
-        (284, "H", (1,)),
-        (317, "H", (int(page.predictor),)),
-        (339, "H", (int(page.sampleformat),) * channels),
-    ]
-    if channels in (2, 4):
-        tags.insert(-1, (338, "H", (0,) * (channels - (1 if channels == 2 else 3))))
-    start = 8 + 2 + 12 * len(tags) + 4
-    beside, entries = b"", b""
-    for number, kind, values in tags:
-        packed = struct.pack(f"{order}{len(values)}{kind}", *values)
-        if len(packed) > 4:
-            packed, beside = struct.pack(f"{order}I", start + len(beside)), beside + packed + b"\0" * (len(packed) % 4)
-        entries += struct.pack(f"{order}HHI", number, {"H": 3, "I": 4}[kind], len(values)) + packed.ljust(4, b"\0")
-    place = entries.index(struct.pack(f"{order}HHI", 273, 4, 1))
-    entries = entries[: place + 8] + struct.pack(f"{order}I", start + len(beside)) + entries[place + 12 :]
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
-    return head + struct.pack(f"{order}H", len(tags)) + entries + b"\0" * 4 + beside + data
+def _alone(data: bytes, tall: int, wide: int, compression: int) -> bytes:
+    """A TIFF file of one strip of so many bytes."""
+    tags = {256: wide, 257: tall, 258: 8, 259: compression, 262: 1, 273: 0, 277: 1, 278: tall, 279: len(data)}
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", number, 4, 1, value) for number, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data

@@ -169,7 +169,8 @@ def check_table(dataset: "Dataset", task: Task, where: str) -> None:
         return
     if task.masks:
         raise UserError(f"{where}: a table says nothing of pixels; leave out table where masks are predicted")
-    expected = {"table": (table, len(dataset.targets)), "test_table": (test, len(dataset.test_images))}
+    tests = len(dataset.test_images) if dataset.test_sets is None else int(dataset.test_sets.max(initial=-1)) + 1
+    expected = {"table": (table, len(dataset.targets)), "test_table": (test, tests)}
     for name, (array, rows) in expected.items():
         if array is None:
             if rows:

@@ -21,10 +21,10 @@ def target_table(path: Table, task: Task, columns: Sequence[str] | None = None) 
     """Names of images, and targets (N, ...) of the task, from a table with a row an image.
 
     columns: of the names ("": there are none, rows are counted from 0), then of the targets: of `Classification` and
-    `Grades` the class, or of the former one a class, of which one is 1; of `Labels` one a label (0, 1, blank: nobody looked), or one that lists labels, separated by
-    blanks; of `Numbers` one a number, of `Heads` one a head. None: the first column, then those named after the
-    task's labels, numbers or heads. Classes may be given by name or, throughout a column, by place. UserError names
-    the line of what doesn't fit.
+    `Grades` the class, or of the former one a class, of which one is 1; of `Labels` one a label (0, 1, blank: nobody
+    looked), or one that lists labels, separated by blanks; of `Numbers` one a number, of `Heads` one a head. None: the
+    first column, then those named after the task's labels, numbers or heads. Classes may be given by name or,
+    throughout a column, by place. UserError names the line of what doesn't fit.
     """
     titles = titles_of(path)
     given = list(columns or [*titles[:1], *_own_columns(titles, task)])
@@ -37,6 +37,33 @@ def target_table(path: Table, task: Task, columns: Sequence[str] | None = None) 
         first = int((names == names[row]).to_numpy().argmax())
         raise UserError(f"{_called(path)} line {row + 2}: {names[row]!r} stands in line {first + 2} already")
     return names.tolist(), _targets(_called(path), task, cells)
+
+
+def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """Names of images (F,), names of the sets that they are of (N,), the set of each image, int64 (F,), and the sets'
+    targets (N, ...), from a CSV or Parquet file with a row an image.
+
+    columns: of the images' names, of the sets' names, then of the targets as for `target_table`. UserError names the
+    line of what doesn't fit, or says another target than the lines of its set before.
+    """
+    table = read_table(path, list(columns))
+    images, each, targets = table[columns[0]], table[columns[1]], _targets(_called(path), task, table[list(columns[2:])])
+    twice = images.duplicated()
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise UserError(f"{_called(path)} line {row + 2}: the image {images[row]!r} stands in a line before already")
+    sets, names = pd.factorize(each)
+    first = np.unique(sets, return_index=True)[1]
+    unlike = ~((targets == targets[first][sets]) | ((targets != targets) & pd.isna(targets[first][sets])))
+    wrong = unlike.reshape(len(unlike), -1).any(1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        before = int(first[sets[row]])
+        raise UserError(
+            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images of a set "
+            "have the set's"
+        )
+    return images.tolist(), names.tolist(), sets.astype(np.int64), targets[first]
 
 
 def titles_of(path: Table) -> list[str]:

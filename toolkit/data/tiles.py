@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from toolkit.data.image_reading import Values, read_image, scaled
 from toolkit.data.image_rows import CORES
 from toolkit.data.pixels import Unreadable
 from toolkit.data.places import Places
-from toolkit.data.regions import opened, region
+from toolkit.data.regions import WHOLE, opened, region
 from toolkit.errors import UserError
 
 VIEW = 32  # pixels of a tile's side in the small picture in which blank ones are looked for
@@ -81,10 +82,13 @@ def tiles(
     paths = [Path(path) for path in given.paths]
 
     def looked_at(path: Path) -> tuple[tuple[int, int], np.ndarray]:
-        size = opened(path).size
-        boxes = grid(size, side, overlap, at)
+        picture = opened(path)
+        boxes = grid(picture.size, side, overlap, at)
         rows = np.arange(len(boxes))
-        return size, rows if not blank else rows[_shows(path, boxes, blank, given)]
+        if blank:
+            with nullcontext() if picture.levels else WHOLE:
+                rows = rows[_shows(path, boxes, blank, given)]
+        return picture.size, rows
 
     with ThreadPoolExecutor(CORES) as threads:
         found = list(threads.map(looked_at, paths))

@@ -23,3 +23,6 @@ class Dialect:
     by: By = "columns"
     first: int = 1
     empty: str | None = None
+
+
+PLAIN = Dialect()

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def packed_by_name(path: Path) -> Iterator[BinaryIO]:
     with open(path, "wb") as raw:
         if path.suffix == ".gz":  # without name and time, so that the same values make the same bytes
             with gzip.GzipFile("", "wb", 6, raw, 0) as file:
-                yield file
+                yield cast(BinaryIO, file)
         else:
             yield raw
 

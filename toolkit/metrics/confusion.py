@@ -4,7 +4,7 @@ A confusion matrix here is int64 (C, C): rows are the truth, columns the predict
 scores instead, as some libraries do, gives other numbers than the leaderboards show.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -145,6 +145,9 @@ class ConfusionMetric(CountedMetric):
     def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_by_sample(np.asarray(truth), predicted, len(task.classes))
 
+    def counts_in_parts(self, task: Task, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        return np.sum([self.counts(task, *part) for part in parts], axis=0)
+
     def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """A class that a part lacks is predicted as in the whole; one that the whole lacks too doesn't count, as
         nothing is known of it.
@@ -258,6 +261,20 @@ def decode(probabilities: np.ndarray, scored: Sequence[int]) -> np.ndarray:
     labels = np.asarray(scored, dtype=kind)
     if isinstance(probabilities, TopK):
         return probabilities.best(labels)
+    if probabilities.ndim > 2:
+        return _of_pixels(probabilities, labels)
     if len(scored) == probabilities.shape[1]:
         return probabilities.argmax(1).astype(kind)
     return labels[probabilities[:, list(scored)].argmax(1)]
+
+
+def _of_pixels(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """As argmax over the channels `labels` of (N, C, H, W), several times as fast; the first of equal ones."""
+    highest, found = (
+        probabilities[:, labels[0]].copy(),
+        np.full_like(probabilities[:, 0], labels[0], dtype=labels.dtype),
+    )
+    for label in labels[1:]:
+        np.putmask(found, probabilities[:, label] > highest, label)
+        np.maximum(highest, probabilities[:, label], out=highest)
+    return found

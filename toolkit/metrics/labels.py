@@ -1,6 +1,6 @@
 """Metrics of yes/no labels, and of overlapping masks' pixels, that follow from a table of two by two a label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -49,6 +49,9 @@ class TableMetric(CountedMetric):
 
     def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return self.of_tables(tables(task, np.asarray(truth), predicted), scored_of(self, task))
+
+    def counts_in_parts(self, task: Task, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        return self.of_tables(np.sum([tables(task, *part) for part in parts], axis=0), scored_of(self, task))
 
 
 def tables(task: Task, truth: np.ndarray, given: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Metrics of masks that are a mean over images: Dice, and precision over thresholds of IoU."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -26,6 +26,12 @@ class MeanOverMasks(TableMetric):
             confusions = confusion_by_sample(np.asarray(truth), predicted, len(task.classes))
             return self.of_tables(one_against_rest(confusions), scored_of(self, task))
         return super().counts(task, truth, predicted)
+
+    def counts_in_parts(self, task: Task, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        if task.exclusive:
+            confusions = np.sum([confusion_by_sample(*part, len(task.classes)) for part in parts], axis=0)
+            return self.of_tables(one_against_rest(confusions), scored_of(self, task))
+        return super().counts_in_parts(task, parts)
 
     def of_mask(self, both: np.ndarray, either: np.ndarray) -> np.ndarray:
         """Scores (...) of masks, from the pixels in truth and prediction and in one of them, which aren't 0."""

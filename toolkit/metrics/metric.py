@@ -1,6 +1,6 @@
 """What all metrics have in common: a name, a direction, what they need, and how samples become a score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
@@ -97,6 +97,12 @@ class CountedMetric(Metric):
     def counts(self, task: Task, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Of each sample, (N, ...)."""
         raise NotImplementedError
+
+    def counts_in_parts(self, task: Task, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Of one mask, (1, ...), of which truth and prediction (1, rows, W) come a few rows at a time."""
+        every = list(parts)
+        truth, predicted = (np.concatenate([part[which] for part in every], axis=1) for which in (0, 1))
+        return self.counts(task, truth, predicted)
 
     def of_counts(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Scores (...) of summed counts (..., the shape of a sample's)."""

@@ -17,7 +17,7 @@ from torch import nn
 from toolkit.competition import Competition
 from toolkit.data.tables import Column
 from toolkit.errors import UserError
-from toolkit.networks.outputs import build_network
+from toolkit.networks.outputs import POOLING, build_network
 from toolkit.networks.pretrained import from_hub, pretrained_backbone
 from toolkit.networks.table import TabledHead
 from toolkit.recipe import Model, Recipe
@@ -31,7 +31,9 @@ class Network(nn.Module):
     submissions cannot disagree on normalisation. `backbone` names the part of the body that is frozen or
     trained at its own learning rate; empty where there is none. Images are resized by `input_scale`, each
     side to the nearest multiple of `stride`. `outputs` are its task's, () where nobody said; `scale` takes numbers
-    to the targets' own units. With `table` it takes what is known beside the images as well, encoded by it (N, D).
+    to the targets' own units. Where samples are sets of images, `pooling` makes one of what is said of each image of
+    a set: images are (N, k * C, H, W) then, k images side by side. With `table` it takes what is known beside the
+    images as well, encoded by it (N, D), a row a sample.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Network(nn.Module):
         self.input_scale, self.stride = input_scale, stride
         self.outputs: tuple[Output, ...] = ()
         self.scale: nn.Module | None = None
+        self.pooling: nn.Module | None = None
         self.table: nn.Module | None = None
         self.mean: torch.Tensor
         self.std: torch.Tensor
@@ -68,6 +71,13 @@ class Network(nn.Module):
         return x
 
     def forward(self, images: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+        if self.pooling is not None and images.shape[1] > self.mean.shape[1]:
+            pooled: torch.Tensor = self.pooling(self, images, *beside)
+            return pooled
+        return self.whole(images, *beside)
+
+    def whole(self, images: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+        """What it says of single images (N, C, H, W)."""
         if self.table is not None:
             return self.said(self.features(images), *beside)
         logits: torch.Tensor = self.body(self._scaled(images))
@@ -190,6 +200,7 @@ def load_network(
 ) -> nn.Module:
     """The recipe's network with trained weights, ready to predict; columns: of the table beside the images."""
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # every weight is about to be replaced
-    network: nn.Module = build_network(competition, bare, columns)
-    network.load_state_dict(load_file(weights))
+    stored = load_file(weights)
+    network: nn.Module = build_network(competition, bare, columns, in_sets=POOLING in stored)
+    network.load_state_dict(stored)
     return network.to(memory_format=torch.channels_last).to(device).eval()

@@ -13,10 +13,12 @@ from toolkit.data.sizes import image_shape
 from toolkit.data.tables import Column
 from toolkit.errors import UserError, said_by
 from toolkit.networks.growth import sides
+from toolkit.networks.pooling import Pooling
 from toolkit.networks.table import join_table, nothing_known
 from toolkit.recipe import Recipe
 from toolkit.task import Numbers, Output, Task
 
+POOLING = "pooling.kind"  # among a network's tensors: how sets of images are pooled
 SMALLEST = 1e-6  # of a number's spread over the training rows: it is no constant, but a part of the rows may be
 
 
@@ -57,10 +59,12 @@ class Scale(nn.Module):
 Scale.__module__ = "toolkit"  # as Network's
 
 
-def build_network(competition: Competition, recipe: Recipe, columns: Sequence[Column] = ()) -> Any:
+def build_network(
+    competition: Competition, recipe: Recipe, columns: Sequence[Column] = (), in_sets: bool = False
+) -> Any:
     """The competition's network, which from then on knows what its channels mean, `outputs`, and the `mask_size`
     (height, width) at which they are stored and scored, whatever that of its images. columns: of the table beside
-    these, which it takes too unless the recipe leaves it aside.
+    these, which it takes too unless the recipe leaves it aside. in_sets: it pools sets of images.
     """
     try:
         network: Any = competition.build_model(recipe)
@@ -80,9 +84,26 @@ def build_network(competition: Competition, recipe: Recipe, columns: Sequence[Co
         if bounded and (task.low is None or task.high is None):
             raise UserError("loss bce of numbers needs a lowest and a highest one: Numbers(…, low=…, high=…)")
         network.scale = Scale(len(task.targets), task.low, task.high, bounded)
+    if in_sets:
+        network.pooling = _pooling(network, competition, recipe)
     if columns and recipe.table.width:
         join_table(network, columns, recipe.table)
     return network
+
+
+def _pooling(network: Any, competition: Competition, recipe: Recipe) -> Pooling:
+    """UserError where the network can't pool; `auto` begins with the mean, and folds choose once they are trained."""
+    if not hasattr(network, "pooling"):
+        raise UserError("build_model must give a toolkit.Network where samples are sets of images")
+    pool = recipe.sets.pool
+    if pool == "features":
+        parts = [name for name, _ in network.body.named_children()] if isinstance(network.body, nn.Sequential) else []
+        if parts != [network.backbone, "head"]:
+            raise UserError(
+                f"sets.pool=features needs a network of a backbone and a head, which {recipe.model.name} isn't; set "
+                "sets.pool to mean, max or auto"
+            )
+    return Pooling("mean" if pool == "auto" else pool, competition.task.outputs, competition.scored)
 
 
 def check_channels(network: nn.Module, recipe: Recipe, task: Task, device: torch.device) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from toolkit.data.image_rows import ImageRows, picked
+from toolkit.data.image_sets import images_each
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import resized, values_of
 from toolkit.networks.table import beside
@@ -90,11 +91,18 @@ def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def at_once(images: ImageRows, most: int) -> int:
-    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take."""
-    return max(1, min(most, most * PIXELS // (images.shape[1] * images.shape[2])))
+    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take.
+
+    Of sets of images so many that these together have no more images than that, but one at least.
+    """
+    each = images_each(images)
+    largest = 1 if each is None else int(each.max(initial=1))
+    return max(1, min(most, most * PIXELS // (images.shape[1] * images.shape[2])) // largest)
 
 
 def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory."""
+    """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory; sets of
+    images as (B, k * C, H, W).
+    """
     for start in range(0, len(images), size):
         yield torch.from_numpy(np.array(picked(images, np.s_[start : start + size]))).to(device).permute(0, 3, 1, 2)

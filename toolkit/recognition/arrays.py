@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.data.array_files import array_files
+from toolkit.data.array_files import array_files, opened
 from toolkit.errors import UserError
 from toolkit.recognition import columns, samples
 from toolkit.recognition.found import Fact, Found, Pictures, Sample, Sheet, Source, Targets
@@ -32,7 +32,7 @@ def found_in(folder: Path, listing: Listing, tables: list[Sheet]) -> Found | Non
 
 
 def _sample(folder: Path, tables: list[Sheet], facts: list[Fact]) -> Sample | None:
-    made = next((samples.sample_of(folder, sheet, []) for sheet in tables if samples.is_sample(sheet)), None)
+    made = samples.sample_among(folder, tables, [])
     facts.append(samples.fact_of(made) if made else Fact("sample submission", "none", "no table is called so", "sure"))
     return made
 
@@ -64,9 +64,8 @@ def _of_arrays(folder: Path, listing: Listing, sample: Sample | None, facts: lis
 
 
 def _labels(folder: Path, at: tuple[str, str], facts: list[Fact]) -> Targets:
-    from toolkit.data.array_files import opened
-
-    values = np.asarray(opened(folder / at[0], at[1])[:]).reshape(-1)  # type: ignore[call-overload]
+    rows = opened(folder / at[0], at[1])
+    values = np.array([rows[row] for row in range(len(rows))]).reshape(-1)
     numbers = np.unique(values)
     if values.dtype.kind == "f" and (values != np.rint(values)).any():
         facts.append(Fact("targets", "numbers", f"{_called(at)}: {len(numbers):,} values", "likely"))
@@ -78,8 +77,6 @@ def _labels(folder: Path, at: tuple[str, str], facts: list[Fact]) -> Targets:
 
 
 def _masks(folder: Path, at: tuple[str, str], facts: list[Fact]) -> Targets:
-    from toolkit.data.array_files import opened
-
     rows = opened(folder / at[0], at[1])
     values = np.unique(np.stack([rows[row] for row in range(min(32, len(rows)))]))
     most = int(values.max()) if len(values) <= 32 else 1

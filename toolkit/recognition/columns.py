@@ -1,8 +1,9 @@
-"""Which columns of the training table say what: images' names, targets, groups, splits; and the form of the targets."""
+"""Which columns of the training table say what: images' names, targets and their form, groups, splits."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import splitext
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ GRADES = {"grade", "severity", "level", "stage", "diagnosis", "rating", "isup", 
 IDENTITIES = {"id", "identity", "individual", "whale", "landmark", "hotel", "class", "label", "category"}
 RUNS = re.compile(r"\d+ \d+( \d+ \d+)*")
 MOST_GRADES = 12
+LEAST = 0.1  # of the images that a column of their names names
 SHOWN = 6
 
 
@@ -36,6 +38,7 @@ class Named:
     after: str = ""
     repeated: bool = False
     missing: int = 0
+    drop: int = 0  # folders in front of the names that the download lacks
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,10 @@ class Read:
     unknown: str = ""
 
 
-def named(folder: Path, sheet: Sheet, known: set[str]) -> Named | None:
-    """known: names of the images' files, with and without suffix."""
-    best: Named | None = None
+def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
+    """The column whose cells are the most of these images, in most rows."""
+    known = known_names(files)
+    best: tuple[tuple[bool, int, float], Named] | None = None
     for column in sheet.columns[:64]:
         head = [cell.rpartition("/")[2] for cell in sheet.head[column] if cell]
         around = ("", "")
@@ -62,18 +66,28 @@ def named(folder: Path, sheet: Sheet, known: set[str]) -> Named | None:
             if found is None:
                 continue
             around = found
-        every = pd.unique(cells(folder, sheet, column))
+        written = cells(folder, sheet, column)
+        every = pd.unique(written)
         there = sum(f"{around[0]}{str(cell).rpartition('/')[2]}{around[1]}" in known for cell in every)
-        made = Named(
-            column,
-            there / max(1, len(every)),
-            *around,
-            repeated=len(every) < len(cells(folder, sheet, column)),
-            missing=len(every) - there,
-        )
-        if best is None or (made.share, best.before + best.after > "") > (best.share, False):
-            best = made
-    return best
+        if there < LEAST * len(files):  # numbers of something else, which a few images are called by as well
+            continue
+        drop = _dropped(str(every[0]), files) if not around[0] + around[1] else 0
+        repeated = len(every) < len(written)
+        made = Named(column, there / len(every), *around, repeated, len(every) - there, drop)
+        rank = (around == ("", ""), there, made.share)
+        if best is None or rank > best[0]:
+            best = rank, made
+    return None if best is None else best[1]
+
+
+def _dropped(name: str, files: Sequence[str]) -> int:
+    """How many folders a table's name has in front of what an image's path ends with."""
+    parts = name.split("/")
+    for number in range(len(parts)):
+        tail = "/" + "/".join(parts[number:])
+        if any(f"/{path}".endswith(tail) or f"/{splitext(path)[0]}".endswith(tail) for path in files):
+            return number
+    return 0
 
 
 def _may_be_name(sheet: Sheet, column: str) -> bool:
@@ -140,7 +154,7 @@ def _form(
     found = [cells(folder, sheet, column) for column in columns]
     if len(columns) > 1:
         if all(map(_is_yes_no, found)):
-            total = sum(part.map(_number).to_numpy() for part in found)
+            total = np.sum([part.map(_number).to_numpy() for part in found], axis=0)
             if (total == 1).all():
                 return Read("one_hot", columns, columns, f"{why}; in each row one of them is 1", sure)
             return Read("labels", columns, columns, f"{why}; 0 and 1, several in a row", sure)

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 Sure = Literal["sure", "likely", "guess"]
-# classes: the name or number of one of several. one_hot: a column a class, one of which is 1. labels: a column a label.
-# list: labels in one cell. grades, numbers, heads: as the tasks. masks: pictures. runs: run lengths
+# classes: one of several, in a column. one_hot: a column a class, one of which is 1. labels: a column a label. list:
+# labels in one cell. grades, numbers, heads: as the tasks. masks: pictures. runs: run lengths
 Form = Literal["classes", "one_hot", "labels", "list", "grades", "numbers", "heads", "masks", "runs"]
+
+Cells = Literal["labels", "values", "lists", "runs", "blank"]
+Ids = Literal["names", "stems", "count", "rows", "other"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Source:
     glob: str = ""
     key: str = ""
     shape: tuple[int, ...] = ()
+    without: str = ""  # what the names of other files there end with
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,12 @@ class Sample:
     path: str
     columns: tuple[str, ...]
     rows: int
-    cells: Literal["labels", "values", "lists", "runs", "blank"]
-    ids: Literal["names", "stems", "count", "rows", "other"]
+    cells: Cells
+    ids: Ids
     first: int = 0  # of ids that are counted
     longest: int = 1  # of lists
     alike: bool = False  # is each cell the same?
+    named: bool = False  # has its name to be said, as it is called otherwise, or there are several?
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,21 @@ class Targets:
     values: Mapping[Any, int] = field(default_factory=dict)  # of pixels of masks
     suffix: str = ""  # of masks' files
     unknown: str = ""
-    unused: tuple[str, ...] = ()  # columns that may help
+    beside: "Beside | None" = None
+    drop: int = 0  # folders in front of the names in the table that the download lacks
+    strip: str = ""  # what images' names begin with, and their masks' don't
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Columns that say something of training and test images alike. path, names: the table of the test images and the
+    column of their names; suffixed: have these the suffix of the files?
+    """
+
+    columns: tuple[str, ...]
+    path: str
+    names: str
+    suffixed: bool
 
 
 @dataclass(frozen=True)

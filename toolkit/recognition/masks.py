@@ -1,6 +1,6 @@
 """Masks that lie beside images: which belongs to which, and what their pixels mean."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from toolkit.data.image_reading import read_image
 from toolkit.errors import UserError
 from toolkit.recognition.found import Fact, Targets
 from toolkit.recognition.heads import spread
-from toolkit.recognition.listing import Place, affixes, stem, words
+from toolkit.recognition.listing import Place, affixes, common, stem, words
 
 LOOKED_AT = 12  # masks that are read
 MOST = 20  # values of a mask that are classes
@@ -28,6 +28,8 @@ class Paired:
     before: str = ""
     after: str = ""
     many: bool = False
+    strip: str = ""  # what images' names begin with and masks' don't
+    together: bool = False  # do they lie in the same folders?
 
 
 def paired(images: Place, masks: Place) -> Paired | None:
@@ -35,19 +37,27 @@ def paired(images: Place, masks: Place) -> Paired | None:
     own = {folder: names for folder, names in masks.folders.items() if not _is_test(folder)}
     if not own:
         return None
-    masks = Place("masks", masks.path if len(own) == len(masks.folders) else _common(own), own)
+    masks = Place("masks", masks.path if len(own) == len(masks.folders) else common(list(own)), own)
     parents = {folder.rpartition("/")[0] for folder in own}
     beside = {folder.rpartition("/")[0] for folder in images.folders}
     if len(own) > 1 and parents == beside and masks.number > images.number:
         return Paired(images, masks, many=True)
-    around = _around([stem(path) for path in images.files()], {stem(path) for path in masks.files()})
-    return None if around is None else Paired(images, masks, *around)
+    stems, marked = [stem(path) for path in images.files()], {stem(path) for path in masks.files()}
+    around = _around(stems, marked)
+    if around is not None:
+        return Paired(images, masks, *around)
+    strip, before = (_start(names) for names in (stems, marked))
+    bare = {one.removeprefix(strip) for one in stems}
+    if strip and {one.removeprefix(before) for one in marked} >= bare and len(bare) == len(stems):
+        return Paired(images, masks, before, strip=strip)
+    return None
 
 
-def _common(folders: dict[str, list[str]]) -> str:
-    from toolkit.recognition.listing import common
-
-    return common(list(folders))
+def _start(names: Collection[str]) -> str:
+    """What all names begin with, before a number."""
+    first, last = min(names), max(names)
+    equal = next((at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first))
+    return first[:equal].rstrip("0123456789")
 
 
 def _is_test(folder: str) -> bool:
@@ -71,7 +81,7 @@ def in_same_folder(place: Place) -> Paired | None:
         images[folder], masks[folder] = plain, marked
     made, others = Place(place.role, place.path, images), Place("masks", place.path, masks)
     around = _around([stem(path) for path in made.files()], {stem(path) for path in others.files()})
-    return None if around is None else Paired(made, others, *around)
+    return None if around is None else Paired(made, others, *around, together=True)
 
 
 def targets(folder: Path, pair: Paired) -> tuple[Targets | None, list[Fact]]:
@@ -107,6 +117,7 @@ def targets(folder: Path, pair: Paired) -> tuple[Targets | None, list[Fact]]:
         values=mapped,
         suffix=suffix,
         pattern="many" if pair.many else "",
+        strip=pair.strip,
     )
     return made, facts
 

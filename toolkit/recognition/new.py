@@ -4,8 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from toolkit.competition import load_competition
+from toolkit.data.dataset import Samples, check_dataset
+from toolkit.data.sample_submission import recognised
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome, Table
+from toolkit.outcome import Outcome, Table, Warned, counted
 from toolkit.recognition.proposal import Proposal, facts_of, propose
 from toolkit.recognition.recognise import recognise
 from toolkit.recognition.written import written
@@ -16,25 +21,32 @@ CLASSES = "classes.txt"
 
 @dataclass(frozen=True, repr=False)
 class New(Outcome):
-    """What was recognised, and the folder that says so."""
+    """What was recognised, and the folder that says so. read: what its `load` makes of the download; fault: why that
+    fails.
+    """
 
     folder: Path
     proposal: Proposal
+    read: str
+    fault: str
 
     @property
     def facts(self) -> list[dict[str, str]]:
         """What, found, why, sure: in words."""
         return [vars(fact) for fact in facts_of(self.proposal.found)]
 
-    def told(self) -> list[str | Table]:
+    def told(self) -> list[str | Warned | Table]:
         rows = [(fact["what"], f"{fact['found']}\n{fact['why']}", fact["sure"]) for fact in self.facts]
         file, data = self.folder / "__init__.py", self.proposal.found.folder
         lines = file.read_text(encoding="utf-8").splitlines()
         marked = [at for at, line in enumerate(lines, start=1) if "# CHOOSE" in line]
-        look = [f"line {at} is a guess: {lines[at - 1].partition('# CHOOSE: ')[2]}" for at in marked]
-        run = f"python -m toolkit.run {self.folder} --data {data}"
-        title = f"what {data} holds"
-        return [Table(title, ("what", "found and why", "sure"), rows), f"wrote {file}", *look, f"next: {run}"]
+        said: list[str | Warned | Table] = [
+            Table(f"what {data} holds", ("what", "found and why", "sure"), rows, text=True),
+            f"wrote {file}",
+            *(f"look at line {at}: {lines[at - 1]}" for at in marked),
+        ]
+        run = f"next: python -m toolkit.run {self.folder} --data {data}"
+        return [*said, Warned(f"not yet: {self.fault}")] if self.fault else [*said, self.read, run]
 
     def as_json(self) -> dict[str, Any]:
         proposal = self.proposal
@@ -45,6 +57,7 @@ class New(Outcome):
             "classes": list(proposal.names),
             "image_shape": list(proposal.shape),
             "recognised": self.facts,
+            "fault": self.fault,
         }
 
 
@@ -67,4 +80,23 @@ def new_competition(folder: str | Path, data: str | Path, *, metric: str | None 
             partial.write_text("\n".join(proposal.names) + "\n", encoding="utf-8")
     with atomic(file) as partial:
         partial.write_text(written(proposal), encoding="utf-8")
-    return New(folder, proposal)
+    try:
+        return New(folder, proposal, _tried(folder, data), "")
+    except UserError as error:
+        return New(folder, proposal, "", str(error))
+
+
+def _tried(folder: Path, data: Path) -> str:
+    """What the competition that was written makes of the download; UserError where that fails."""
+    made = load_competition(folder)
+    samples = made.load(data)
+    assert isinstance(samples, Samples)
+    dataset = samples.as_dataset(data)
+    if not samples.is_native:
+        check_dataset(dataset, made.task, str(data))
+    tests = len(dataset.test_images)
+    said = f"it reads {counted(len(dataset.images), 'training image')} and {counted(tests, 'test image')}"
+    if not made.follows_sample or not tests:
+        return said
+    ids = np.arange(tests) if dataset.test_ids is None else dataset.test_ids
+    return f"{said}; {recognised(made, data, ids).told()}"

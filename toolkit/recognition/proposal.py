@@ -16,7 +16,7 @@ DIGITS = "0123456789"
 
 @dataclass(frozen=True)
 class Proposal:
-    """found: with what was chosen among its facts. task: its name among the toolkit's tasks; names: of classes, labels,
+    """found: with what was chosen among its facts. task: its name among the toolkit's; names: of classes, labels or
     numbers. why, sure: of the metric. flips: may an image be mirrored?
     """
 

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from toolkit.data.tables import table_arrays, table_of
+from toolkit.errors import UserError
 from toolkit.recognition import arrays, columns, masks, samples, untabled
-from toolkit.recognition.columns import Named, known_names
-from toolkit.recognition.found import Fact, Found, Sample, Sheet, Source, Targets
+from toolkit.recognition.columns import Named
+from toolkit.recognition.found import Beside, Fact, Found, Sample, Sheet, Source, Targets
 from toolkit.recognition.heads import pictures_of
 from toolkit.recognition.listing import PACKED, Listing, Place, Role, joined, listed, places, suffix_of, without, words
-from toolkit.recognition.sheets import rows_of, sheets
+from toolkit.recognition.sheets import cells, rows_of, sheets
 
 ENOUGH = 0.5  # of a table's names that are images
 
@@ -59,10 +61,8 @@ def _of_files(seen: Seen) -> Found:
     table = _training_table(seen, train, sample)
     found = Found(seen.folder, (), sample=sample)
     if table:
-        found = _of_table(seen, found, train, test, *table)
-    else:
-        found = _of_places(seen, found, train, test, paired)
-    return found
+        return _of_table(seen, found, train, test, *table)
+    return _of_places(seen, found, train, test, paired)
 
 
 def _masks(seen: Seen) -> masks.Paired | None:
@@ -93,7 +93,7 @@ def _train_and_test(seen: Seen) -> tuple[Place | None, Place | None]:
     if train is None:
         return None, None
     for role in ("other", "validation"):
-        left = found.get(role)  # type: ignore[call-overload]
+        left = found.get(role)
         if left is not None and left is not train:
             where = f"{left.number:,} images in {left.path or '.'}"
             facts.append(
@@ -103,26 +103,24 @@ def _train_and_test(seen: Seen) -> tuple[Place | None, Place | None]:
 
 
 def _sample(seen: Seen, tests: Sequence[str]) -> Sample | None:
-    for sheet in seen.tables:
-        if samples.is_sample(sheet):
-            sample = samples.sample_of(seen.folder, sheet, tests)
-            if sample:
-                seen.facts.append(samples.fact_of(sample))
-                return sample
+    sample = samples.sample_among(seen.folder, seen.tables, tests)
+    if sample:
+        seen.facts.append(samples.fact_of(sample))
+        return sample
     seen.facts.append(Fact("sample submission", "none", "no table is called sample_submission or so", "sure"))
     return None
 
 
 def _training_table(seen: Seen, train: Place, sample: Sample | None) -> tuple[Sheet, Named] | None:
     """The table that says most of the training images."""
-    known = known_names(train.files())
+    files = train.files()
     best: tuple[tuple[bool, float, bool, int], Sheet, Named] | None = None
     for sheet in seen.tables:
         if samples.is_sample(sheet) or (sample and sheet.path == sample.path) or len(sheet.columns) < 2:
             continue
         if "test" in [word[:4] for word in words(sheet.path.rpartition("/")[2])]:
             continue
-        found = columns.named(seen.folder, sheet, known)
+        found = columns.named(seen.folder, sheet, files)
         if found is None or found.share < ENOUGH:
             continue
         called = bool({"train", "training", "labels", "label", "annotations"} & set(words(sheet.path)))
@@ -144,6 +142,8 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
     """Targets are written in a table of the images' names."""
     folder, facts = seen.folder, seen.facts
     why = f"{name.share:.0%} of its {name.column} are images in {train.path or '.'}"
+    if name.drop:
+        why += f", without the first {name.drop} folders"
     if name.before or name.after:
         why += f", called {name.before}…{name.after}"
     odd = (
@@ -165,15 +165,12 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
         return replace(found, images=_source(seen, train), pictures=_pictures(seen, train.files()))
     facts.append(columns.fact_of(read, sheet))
     unused = tuple(one for one in others if one not in (*read.columns, group) and not (split and one == split[0]))
-    if unused:
-        facts.append(
-            Fact(
-                "other columns",
-                ", ".join(unused[:8]),
-                "not used" + ("; the test images have them too" if shared & set(unused) else ""),
-                "sure",
-            )
-        )
+    beside = None
+    if test and tests and sheet.plain and tests.plain and not (name.missing or name.before or name.after):
+        beside = _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
+    left = [one for one in unused if beside is None or one not in beside.columns]
+    if left and read.form != "runs":
+        facts.append(Fact("other columns", ", ".join(left[:8]), "not used", "sure"))
     missing = name.missing if test is not None or split else 0
     made = Targets(
         read.form,
@@ -189,12 +186,12 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
         split,
         heads=read.heads,
         unknown=read.unknown,
-        unused=unused,
+        beside=beside,
+        drop=name.drop,
     )
     if missing:
         facts.append(Fact("without image", f"{missing:,} rows of {sheet.path}", "left out", "sure"))
-    known = known_names(train.files())
-    test_names = None if test else _test_names(seen, found.sample, tests, known)
+    test_names = None if test else _test_names(seen, found.sample, tests, train.files())
     source = _source(seen, train)
     if test_names:
         listed_in, column = test_names
@@ -210,6 +207,29 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
     )
 
 
+def _beside(seen: Seen, sheet: Sheet, name: Named, tests: Sheet, test: Place, shared: Sequence[str]) -> Beside | None:
+    """Columns that say something of training and test images alike, as a network can take them."""
+    known = columns.named(seen.folder, tests, test.files())
+    if known is None or known.missing or known.repeated or known.before or known.after or not shared:
+        return None
+    names = cells(seen.folder, sheet, name.column).tolist()
+    if len(set(names)) < len(names):
+        return None
+    usable = []
+    for column in shared:
+        try:
+            table_arrays(table_of(seen.folder / sheet.path, names, (name.column, column)))
+        except UserError:
+            continue
+        usable.append(column)
+    if not usable:
+        return None
+    why = f"{tests.path} has them too, and each says something"
+    seen.facts.append(Fact("table beside", ", ".join(usable[:8]), why, "likely"))
+    suffixed = any(suffix_of(cell) in _suffixes(test) for cell in tests.head[known.column])
+    return Beside(tuple(usable), tests.path, known.column, suffixed)
+
+
 def _are_files(sheet: Sheet, column: str, train: Place) -> bool:
     """Do its cells name files, such as paths of masks?"""
     filled = [cell for cell in sheet.head[column] if cell]
@@ -220,11 +240,13 @@ def _suffixes(place: Place) -> set[str]:
     return {suffix_of(names[0]) for names in place.folders.values()}
 
 
-def _test_names(seen: Seen, sample: Sample | None, tests: Sheet | None, known: set[str]) -> tuple[Sheet, str] | None:
+def _test_names(
+    seen: Seen, sample: Sample | None, tests: Sheet | None, files: Sequence[str]
+) -> tuple[Sheet, str] | None:
     """A table whose names are test images that lie among the training images."""
     given = [sheet for sheet in seen.tables if sample and sheet.path == sample.path]
     for sheet in [*([tests] if tests else []), *given]:
-        name = columns.named(seen.folder, sheet, known)
+        name = columns.named(seen.folder, sheet, files)
         if name and name.share > ENOUGH and not name.before + name.after:
             return sheet, name.column
     return None
@@ -241,6 +263,8 @@ def _of_places(seen: Seen, found: Found, train: Place, test: Place | None, paire
         made, fact = untabled.targets(train)
         facts.append(fact)
     source = None if made and made.where == "folders" and _mixed(seen, train) else _source(seen, train)
+    if source and paired and paired.together:
+        source = replace(source, glob=_glob(train), without=paired.after)
     if source is None:
         source = _told(seen, Source("files", "*", train.number), train)
     return replace(

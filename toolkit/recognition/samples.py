@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from toolkit.formats.sample_file import NAME, USUAL, samples_in
 from toolkit.recognition.columns import RUNS
-from toolkit.recognition.found import Fact, Sample, Sheet
+from toolkit.recognition.found import Cells, Fact, Ids, Sample, Sheet
 from toolkit.recognition.listing import Listing, stem, words
 from toolkit.recognition.sheets import cells, rows_of
 
@@ -29,19 +31,28 @@ TEXTS = {".md", ".txt", ".rst", ".html"}
 
 
 def is_sample(sheet: Sheet) -> bool:
-    name = sheet.path.rpartition("/")[2].lower()
-    return ("sample" in name and "sub" in name) or name.startswith("submission") or "submission_format" in name
+    """Is it called like a sample submission, or like a submission?"""
+    name = sheet.path.rpartition("/")[2]
+    return NAME.search(name) is not None or name.lower().startswith(("submission", "sub_format"))
 
 
-def sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample | None:
-    """tests: files of test images, where they are known."""
-    if len(sheet.columns) < 2:
+def sample_among(folder: Path, tables: Sequence[Sheet], tests: Sequence[str]) -> Sample | None:
+    """The organisers' sample; tests: files of test images, where they are known."""
+    called = [sheet for sheet in tables if is_sample(sheet) and len(sheet.columns) > 1]
+    if not called:
         return None
+    called.sort(key=lambda sheet: (NAME.search(sheet.path) is None, not sheet.path.lower().endswith(USUAL)))
+    found, name = called[0], called[0].path.rpartition("/")[2]
+    several = len(samples_in(folder)) > 1 or NAME.search(name) is None
+    return replace(_sample_of(folder, found, tests), named=several)
+
+
+def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
     ids = cells(folder, sheet, sheet.columns[0])
     kind, first = _ids(ids.tolist(), tests)
     behind = cells(folder, sheet, sheet.columns[-1])
     filled = [cell for cell in behind.head(2000).tolist() if cell.strip()]
-    looks = "blank"
+    looks: Cells = "blank"
     if filled and all(map(_is_number, filled)) and len(sheet.columns) > 2:
         looks = "values"
     elif filled and all(map(_is_number, filled)):
@@ -53,19 +64,19 @@ def sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample | None
     longest = max((len(cell.split()) for cell in filled), default=1)
     return Sample(
         sheet.path, sheet.columns, rows_of(folder, sheet), looks, kind, first, longest, len(set(filled)) == 1
-    )  # type: ignore[arg-type]
+    )
 
 
-def _ids(ids: list[str], tests: Sequence[str]) -> tuple[str, int]:
+def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
     """How a sample's ids come from the test images' files."""
     names, stems = {path.rpartition("/")[2] for path in tests}, {stem(path) for path in tests}
     some = ids[:1000]
-    for kind, known in (("names", names), ("stems", stems)):
+    ways: tuple[tuple[Ids, set[str]], ...] = (("names", names), ("stems", stems))
+    for kind, known in ways:
         if known and sum(one in known for one in some) > 0.5 * len(some):
             return kind, 0
-    if known_rows := sum(one.rpartition("_")[0] in names | stems for one in some):
-        if known_rows > 0.5 * len(some):
-            return "rows", 0
+    if sum(one.rpartition("_")[0] in names | stems for one in some) > 0.5 * len(some):
+        return "rows", 0
     if ids[0] in ("0", "1") and ids == [str(at + int(ids[0])) for at in range(len(ids))]:
         return "count", int(ids[0])
     return "other", 0

@@ -20,9 +20,8 @@ def written(proposal: Proposal) -> str:
     functions, given = submission(proposal, text)
     metric = proposal.metric.expression
     text.use(metric.partition("(")[0])
-    doubt = (
-        "" if proposal.sure == "sure" else f"  # CHOOSE: {proposal.why}; the organisers' page says by what they score"
-    )
+    doubt = f"  # CHOOSE: guessed from {proposal.why}; the organisers say by what they score"
+    doubt = "" if proposal.sure == "sure" else doubt
     body = [
         "FOLDER = Path(__file__).parent",
         *task,
@@ -165,7 +164,10 @@ def _images(proposal: Proposal, source: Source, text: Text, variable: str = "") 
     values = _values(proposal)
     if source.kind == "files" and source.glob:
         text.use("ImageFiles")
-        return f"ImageFiles(sorted(folder.glob({quoted(source.glob)})){values})"
+        found = f"folder.glob({quoted(source.glob)})"
+        if source.without:
+            found = f"path for path in {found} if not path.stem.endswith({quoted(source.without)})"
+        return f"ImageFiles(sorted({found}){values})"
     if source.kind == "files":
         text.use("image_folder")
         return f"image_folder({_at(source.path, variable)}{values})"
@@ -210,9 +212,16 @@ def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     images = _images(proposal, found.images, text)
     if not names:
         return [*lines, f"    images = {images}"]
+    if targets.beside:
+        text.use("table_of")
+        wanted = tupled((names, *targets.beside.columns))
+        lines.append(f"    table = table_of({_at(targets.path)}, names, {wanted})")
+        more.append("table=table")
     around = targets.before + targets.after
     if around:
         lines.append(f'    names = [f"{targets.before}{{name}}{targets.after}" for name in names]')
+    if targets.drop:
+        lines.append(f'    names = [name.split("/", {targets.drop})[-1] for name in names]')
     if not targets.missing:
         return [*lines, f"    images = {images}.chosen(names)"]
     grouped = "labels, groups = labels[there], groups[there]" if targets.group else "labels = labels[there]"
@@ -239,8 +248,7 @@ def _of_runs(proposal: Proposal, text: Text) -> list[str]:
     return [
         f"    images = {_images(proposal, found.images, text)}",
         f"    columns = {tupled(targets.columns)}",
-        f"    masks = run_length_masks({_at(targets.path)}, images.{called}, TASK, images, columns)",
-        "    labels = masks.fitted(TASK.image_shape)",
+        f"    labels = run_length_masks({_at(targets.path)}, images.{called}, TASK, images, columns)",
     ]
 
 
@@ -258,17 +266,20 @@ def _of_masks(proposal: Proposal, text: Text) -> list[str]:
         found = f'sorted((path.parent.parent / "{inner}").iterdir())'
         return [
             f'    parts = [{{"object": {found}}} for path in images.paths]',
-            "    labels = label_mask_files(parts, TASK).fitted(TASK.image_shape)",
+            "    labels = label_mask_files(parts, TASK)",
         ]
     text.use("mask_files")
-    name = f'f"{targets.before}{{stem}}{targets.after}{targets.suffix}"'
+    stem = f"{{stem.removeprefix('{targets.strip}')}}" if targets.strip else "{stem}"
+    name = f'f"{targets.before}{stem}{targets.after}{targets.suffix}"'
     values = dict(targets.values)
     if proposal.task == "Segmentation" and targets.names == ("object",) and not values:
         values = {}
     given = f", {values}" if values else ""
+    # nothing reads several classes' masks of several sizes back, where no sample says how they are written
+    fitted = ".fitted(TASK.image_shape)" if len(proposal.names) > 2 and proposal.found.sample is None else ""
     return [
         f"    paths = [{_at(targets.path)} / {name} for stem in images.stems]",
-        f"    labels = mask_files(paths, TASK{given}).fitted(TASK.image_shape)",
+        f"    labels = mask_files(paths, TASK{given}){fitted}",
     ]
 
 
@@ -316,6 +327,11 @@ def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     choose = f".chosen({chosen})" if chosen else ""
     lines.append(f"    test = {_images(proposal, source, text)}{choose}")
     more.append("test_images=test")
+    if targets.beside:
+        called = "file_names" if targets.beside.suffixed else "stems"
+        wanted = tupled((targets.beside.names, *targets.beside.columns))
+        lines.append(f"    test_table = table_of({_at(targets.beside.path)}, test.{called}, {wanted})")
+        more.append("test_table=test_table")
     if chosen:
         text.plain.append("import numpy as np")
         more.append("test_ids=np.array(names)")

@@ -81,7 +81,7 @@ def stress_section(run: Run) -> Section:
         return Section(
             "Stress", [], f"No stress score was measured for the best run: `train --recipe {run.recipe_path}`."
         )
-    clean = metrics["clean"]["score"]
+    clean = (metrics["clean"].get("resized") or metrics["clean"])["score"]  # at the size that stress is scored at
     families = {member.name: member.family for member in suite(run.labelled.competition.rgb)}
     sign = run.labelled.competition.metric.sign
     scores = _known(stress["by_corruption"], sign)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.competition import Competition
+from toolkit.data.image_sets import shown
 from toolkit.data.naming import with_addresses
 from toolkit.data.preview import find_preview
 from toolkit.decisions.decide import above, packed, unpacked
@@ -36,15 +37,16 @@ def mistakes_section(run: Run) -> Section:
 
 
 def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[Figure]:
-    """Pictures with their files: the image; of masks also the truth, the prediction and the error.
+    """Pictures with their files: the image, of a set the first; of masks also the truth, the prediction and the error.
 
     mistakes: as `Run.mistakes` gives them.
     """
     labelled, task = run.labelled, run.labelled.competition.task
-    preview = find_preview(labelled.images, labelled.competition.rgb)
+    images = shown(labelled.images)
+    preview = find_preview(images, labelled.competition.rgb)
     figures = []
     for row, _, name, certainty, *names in mistakes.itertuples(index=False, name=None):
-        image, files = preview(np.asarray(labelled.images[row])), with_addresses([name], labelled.workspace)
+        image, files = preview(np.asarray(images[row])), with_addresses([name], labelled.workspace)
         if task.masks:
             truth, label, error = _masks(run, row)
             caption = f"{error.mean():.0%} of its pixels wrong"

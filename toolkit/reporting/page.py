@@ -15,7 +15,7 @@ import toolkit
 from toolkit.competition import Competition
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import FEW_GROUPS, MENDED, ROUGH_GROUPS, Outcome, duration, fact, number
+from toolkit.outcome import FEW_GROUPS, MENDED, RESIZED, ROUGH_GROUPS, Outcome, duration, fact, number
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.progress import SILENT, Progress
@@ -155,6 +155,8 @@ def _expected(material: Material) -> Section:
     if mended := metrics["clean"].get("mended"):
         text = f"clean, {MENDED}: {ends(mended)}; no test set is mended"
         tiles.insert(1, (number(mended["score"]), text))
+    if small := metrics["clean"].get("resized"):
+        tiles.insert(1, (number(small["score"]), f"clean, {RESIZED}: {ends(small)}"))
     held = material.holdout
     if held:
         seen = (

@@ -57,6 +57,7 @@ from toolkit.task import IGNORED, Rgb
 VERSION = 2  # of the suite and of how it is scored; scores under different ones are not compared
 SEVERITIES = 5  # of each corruption, 1 the mildest
 BATCH = 128
+ANOTHER = 1 << 40  # from the number of a sample to that of another image of its set
 Moved = tuple[Tensor, Tensor | None]
 Apply = Callable[[Tensor, Tensor | None, Any, Draws, Rgb], Moved]
 Change = Callable[[Tensor, Any, Draws], Tensor]
@@ -131,10 +132,15 @@ def corrupt_each(
     rgb: Rgb,
     samples: np.ndarray | None = None,
     size: tuple[int, int] | None = None,
+    channels: int | None = None,
 ) -> Moved:
-    """As `corrupt`, each sample under a cell of its own (see `count_cells`)."""
+    """As `corrupt`, each sample under a cell of its own (see `count_cells`). channels: of an image, where there may be
+    several side by side: each is corrupted by itself, but those that are black, which are absent.
+    """
     members = suite(rgb)
     samples = np.arange(len(images)) if samples is None else samples
+    if channels is not None and images.shape[1] > channels:
+        return _corrupt_sets(images, cells, seed, rgb, samples, size, channels), masks
     images, masks = images.clone(), None if masks is None else masks.clone()
     for cell in np.unique(cells):
         at = torch.from_numpy(np.flatnonzero(cells == cell)).to(images.device)
@@ -148,6 +154,27 @@ def corrupt_each(
     return images, masks
 
 
+def _corrupt_sets(
+    images: Tensor,
+    cells: np.ndarray,
+    seed: int,
+    rgb: Rgb,
+    samples: np.ndarray,
+    size: tuple[int, int] | None,
+    channels: int,
+) -> Tensor:
+    """The first image of a set goes through what it would alone; the others have random numbers of their own."""
+    made = images.unflatten(1, (-1, channels)).clone(memory_format=torch.contiguous_format)
+    sets, place = (at.cpu().numpy() for at in (made.flatten(2) != 0).any(2).nonzero(as_tuple=True))
+    together = max(1, BATCH * 256 * 256 // (images.shape[2] * images.shape[3]))
+    for start in range(0, len(sets), together):
+        of, at = sets[start : start + together], place[start : start + together]
+        where = torch.from_numpy(of).to(images.device), torch.from_numpy(at).to(images.device)
+        numbers = samples[of] + at * ANOTHER
+        made[where] = corrupt_each(made[where], None, cells[of], seed, rgb, numbers, size)[0]
+    return made.flatten(1, 2)
+
+
 def corrupt_arrays(
     images: np.ndarray,
     masks: np.ndarray | None,
@@ -156,6 +183,7 @@ def corrupt_arrays(
     rgb: Rgb,
     samples: np.ndarray,
     size: tuple[int, int] | None = None,
+    channels: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """As `corrupt_each`, of any number of images uint8 or float16 (N, H, W, C) and masks uint8 (N, H, W)."""
     made, moved = np.empty_like(images), None if masks is None else np.empty_like(masks)
@@ -165,7 +193,7 @@ def corrupt_arrays(
         at = order[start : start + together]
         mask = None if masks is None else torch.from_numpy(masks[at])
         part = torch.from_numpy(images[at]).permute(0, 3, 1, 2)
-        part, mask = corrupt_each(part, mask, cells[at], seed, rgb, samples[at], size)
+        part, mask = corrupt_each(part, mask, cells[at], seed, rgb, samples[at], size, channels)
         made[at] = part.permute(0, 2, 3, 1).numpy()
         if moved is not None and mask is not None:
             moved[at] = mask.numpy()

@@ -19,6 +19,7 @@ import pandas as pd
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
 from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import shown
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import Preview, find_preview
 from toolkit.decisions.decide import Decisions
@@ -98,14 +99,15 @@ class Match:
 
 
 def find_match(labelled: Labelled, seed: int = 0) -> Match:
-    """What makes the validation images look like the test images."""
+    """What makes the validation images look like the test images; of sets of images the first of each."""
     rng = np.random.default_rng(seed)
     truth, group = labelled.truth, labelled.group
     rows = np.sort(rng.permutation(np.flatnonzero(labelled.inside))[:MOST])
     rgb = labelled.competition.rgb
-    preview = find_preview(labelled.images, rgb)
-    test = features(preview(labelled.test_images[np.sort(rng.permutation(len(labelled.test_images))[:MOST])]))
-    clean = features(preview(labelled.images[rows]))
+    images, tests = shown(labelled.images), shown(labelled.test_images)
+    preview = find_preview(images, rgb)
+    test = features(preview(tests[np.sort(rng.permutation(len(tests))[:MOST])]))
+    clean = features(preview(images[rows]))
     before, probabilities = tell_apart(clean, test, group[rows], rng)
     untouched = Match(rows, np.full(len(rows), CLEAN), np.array(truth[rows]), np.ones(len(rows)), before, before)
     # of two samples of one kind (Mann and Whitney 1947)
@@ -114,7 +116,7 @@ def find_match(labelled: Labelled, seed: int = 0) -> Match:
         return untouched
     shares = _mix(labelled, rows, clean, test, preview, rng)
     cells = rng.permutation(np.repeat(np.arange(CLEAN, len(shares) - 1), _whole(shares, len(rows))))
-    made, masks = corrupted(labelled.images, truth if labelled.masks else None, rows, cells, rgb)
+    made, masks = corrupted(images, truth if labelled.masks else None, rows, cells, rgb)
     after, mixed = tell_apart(features(preview(made)), test, group[rows], rng)
     if after > before - GAIN:  # other scenes, not corruptions: weights alone have to do
         return replace(untouched, weights=_weights(probabilities[: len(rows)]))
@@ -154,11 +156,14 @@ def corrupted(
     rgb: Rgb,
     size: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell; size: as for `corrupt`."""
+    """Copies of `images[rows]` (n, H, W, C), and of their masks, each under its cell; size: as for `corrupt`. Each
+    image of a set is corrupted by itself.
+    """
     made, moved = picked(images, rows), None if masks is None else np.array(masks[rows])
     touched = cells != CLEAN
     mask = None if moved is None else moved[touched]
-    made[touched], mask = corrupt_arrays(made[touched], mask, cells[touched], SEED, rgb, rows[touched], size)
+    cell, channels = cells[touched], images.shape[3]
+    made[touched], mask = corrupt_arrays(made[touched], mask, cell, SEED, rgb, rows[touched], size, channels)
     if moved is not None:
         moved[touched] = mask
     return made, moved
@@ -179,7 +184,7 @@ def _mix(
     each = int(np.clip(len(rows) // 30, *EACH))
     rgb = labelled.competition.rgb
     cells = np.repeat(np.arange(count_cells(rgb)), each)
-    shown = features(preview(corrupted(labelled.images, None, rng.choice(rows, len(cells)), cells, rgb)[0]))
+    seen = features(preview(corrupted(shown(labelled.images), None, rng.choice(rows, len(cells)), cells, rgb)[0]))
     # ranks: a few extreme images must not set the scale
     scale = np.sort(np.concatenate([clean, test]), axis=0)
 
@@ -194,7 +199,7 @@ def _mix(
     def embedded(values: np.ndarray) -> np.ndarray:
         return np.sqrt(2 / WAVES) * np.cos(ranked(values) @ waves + phases)
 
-    parts = embedded(shown).reshape(-1, each, WAVES)
+    parts = embedded(seen).reshape(-1, each, WAVES)
     means = np.column_stack([embedded(clean).mean(0), parts.mean(1).T])
     whole = 100.0  # weight of the condition that the shares sum to one
     shares, _ = nnls(np.vstack([means, np.full(means.shape[1], whole)]), np.append(embedded(test).mean(0), whole))

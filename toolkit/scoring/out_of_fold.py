@@ -126,6 +126,8 @@ def write_oof(
 ) -> dict[str, Any]:
     """Store values (N, channels, ...) as small as the metric allows; their score as read back, as `score` has it."""
     kind = value_type(labelled.competition.task)
+    if labelled.native is not None:
+        return _write_native(path, values, labelled, decisions)
     if labelled.masks:
         exact = score(labelled, values, decisions)
         write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.uint8)
@@ -134,3 +136,22 @@ def write_oof(
             return stored
     write_probabilities(path, (decidable(values[at]) for at in chunks(len(values))), values.shape, kind)
     return score(labelled, open_probabilities(path), decisions)
+
+
+def _write_native(
+    path: Path, values: np.ndarray, labelled: Labelled, decisions: Sequence[Decisions] | None
+) -> dict[str, Any]:
+    """As `write_oof`, of masks that are scored at the size of their pictures.
+
+    How they are stored is chosen at the size of the task, at which corruptions and choices are scored too: `resized`
+    has that score, with its interval, to compare these with.
+    """
+    kind: Any = np.uint8
+    parts, group = (probabilities(values[at]) for at in chunks(len(values))), labelled.group[labelled.inside]
+    write_probabilities(path, parts, values.shape, kind)
+    exact, stored = (tally(labelled, labelled.truth, one, decisions) for one in (values, open_probabilities(path)))
+    if abs(stored.score() - exact.score()) >= QUANTISATION:
+        kind = value_type(labelled.competition.task)
+        write_probabilities(path, (decidable(values[at]) for at in chunks(len(values))), values.shape, kind)
+        stored = tally(labelled, labelled.truth, open_probabilities(path), decisions)
+    return score(labelled, open_probabilities(path), decisions) | {"resized": with_interval(stored, group)}

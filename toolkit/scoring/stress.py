@@ -71,8 +71,9 @@ def suite_seconds(images: np.ndarray, samples: int, image: float, rgb: Rgb) -> f
     """Seconds that so many samples take under the whole suite, a prediction taking `image` seconds; measured."""
     begun = time.time()
     together = at_once(images, BATCH)
-    some = np.resize(images[:together], (together, *images.shape[1:]))
-    stressed(some, None, SEED, rgb)
+    some = images[:together]
+    some = np.resize(some, (together, *some.shape[1:]))
+    stressed(some, None, SEED, rgb, channels=images.shape[3])
     return samples * count_cells(rgb) * (image + (time.time() - begun) / together)
 
 
@@ -117,8 +118,9 @@ class _Gathered:
         labelled, rows = self.run.labelled, self.triples[at, 0]
         images = torch.from_numpy(picked(self.run.images, rows)).to(self.device).permute(0, 3, 1, 2)
         masks = torch.from_numpy(labelled.truth[rows]).to(self.device) if labelled.masks else None
-        cells, size = cells_of(self.triples[at]), labelled.competition.task.image_shape[:2]
-        images, masks = corrupt_each(images, masks, cells, SEED, labelled.competition.rgb, rows, size)
+        cells, (*size, channels) = cells_of(self.triples[at]), labelled.competition.task.image_shape
+        rgb = labelled.competition.rgb
+        images, masks = corrupt_each(images, masks, cells, SEED, rgb, rows, (size[0], size[1]), channels)
         return images.permute(0, 2, 3, 1).cpu().numpy(), masks
 
     def _keep(self, at: np.ndarray, predicted: np.ndarray, masks: torch.Tensor | None) -> None:
@@ -219,13 +221,18 @@ def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] |
 
 
 def stressed(
-    images: np.ndarray, masks: np.ndarray | None, seed: int, rgb: Rgb, size: tuple[int, int] | None = None
+    images: np.ndarray,
+    masks: np.ndarray | None,
+    seed: int,
+    rgb: Rgb,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Each sample under one random member of the suite at a random severity, for stopping by the stress score.
 
-    images: uint8 or float16 (N, H, W, C); masks: uint8 (N, H, W); size: of the masks, as for `corrupt`. What happens
-    to a sample follows from (seed, its place).
+    images: uint8 or float16 (N, H, W, C); masks: uint8 (N, H, W); size: of the masks, as for `corrupt`; channels: as
+    for `corrupt_each`. What happens to a sample follows from (seed, its place).
     """
     cells = count_cells(rgb)
     chosen = np.array([np.random.default_rng([seed, at]).integers(cells) for at in range(len(images))], np.int64)
-    return corrupt_arrays(images, masks, chosen, seed, rgb, np.arange(len(images)), size)
+    return corrupt_arrays(images, masks, chosen, seed, rgb, np.arange(len(images)), size, channels)

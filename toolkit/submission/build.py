@@ -29,7 +29,6 @@ from toolkit.submission.ledger import Ledger, identity
 CHECKED = 256  # training images on which a code submission must agree with the blend
 HALF = "-fp16"  # ends the name of a submission with halved parameters
 KNOWN = "-known"  # ends the name of one that gives known answers
-SAMPLE = "sample_submission.csv"  # in the organisers' folder, as Kaggle names it
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,7 +150,7 @@ def build(
     with tempfile.TemporaryDirectory(".partial", f".{path.name}.", folder) as scratch:
         written = Path(scratch) / path.name
         _write(competition, prediction, written)
-        figures, remarks = check_submission(competition, prediction, written, raw / SAMPLE, out_of_fold_said(blend))
+        figures, remarks = check_submission(competition, prediction, written, raw, out_of_fold_said(blend))
         scores["holdout"] = holdout_score(blend, device, progress)
         with atomic(path) as partial:
             os.replace(written, partial)
@@ -190,6 +189,12 @@ def check_options(competition: Competition, *, half: bool, known: bool) -> None:
 def _answers(blend: Blend, asked: bool) -> KnownAnswers | None:
     """Those that a submission of the blend could give; UserError where it is asked for some and there are none."""
     labelled, competition = blend.labelled, blend.labelled.competition
+    if labelled.test_places is not None:
+        if asked:
+            raise UserError(
+                "known answers have the size of the task, these masks that of each picture; leave out --known-answers"
+            )
+        return None
     possible = competition.try_submission is None and labelled.may_look_at_test_images
     found = stored_answers(labelled) if possible else None
     if asked and not found:

@@ -12,8 +12,10 @@ from toolkit.answers import Member, Prediction, differences, lead, misfit
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
+from toolkit.data.placed import placed_prediction
 from toolkit.errors import UserError
 from toolkit.formats.readers import compare_with_sample
+from toolkit.formats.sample_file import USUAL, samples_in
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
 from toolkit.networks.tta import predict_views
@@ -21,7 +23,7 @@ from toolkit.outcome import Warned
 from toolkit.probabilities import chunks, probabilities
 from toolkit.runs import Boosted
 from toolkit.scoring.out_of_fold import score
-from toolkit.submission.doubts import Said, doubts, said
+from toolkit.submission.doubts import Said, doubts, parts_of, said
 
 TIE = 1e-4  # two classes whose probabilities differ by less may fall either way in the last bit
 
@@ -47,6 +49,8 @@ def blend_prediction(
         given = None if known is None else (known.rows, known.targets)
         more: dict[str, Any] = {"members": members, "views": views, "view_weights": weights, "folder": folder}
         test, decisions = (labelled.test_images, labelled.test_ids), blend.decisions
+        if labelled.test_places is not None:
+            return placed_prediction(competition, *test, stored, labelled.test_places, decisions, **more)
         return competition.prediction(*test, stored, decisions, given, **more)
     if competition.try_submission is None:
         raise UserError(f"there are no test images of {competition.name}, so no file can be handed in")
@@ -120,12 +124,12 @@ def score_again(blend: Blend, device_name: str, half: bool) -> float:
 
 
 def check_submission(
-    competition: Competition, prediction: Prediction, path: Path, sample: Path, expected: Said
+    competition: Competition, prediction: Prediction, path: Path, raw: Path, expected: Said
 ) -> tuple[dict[str, Any], list[str | Warned]]:
     """Figures for the ledger, and what else there is to say.
 
-    sample: the organisers' sample submission, if the file exists; expected: what is said out of fold. Raises UserError
-    where the organisers would refuse the file, or it isn't the blend.
+    raw: the organisers' files, where their sample submission may lie; expected: what is said out of fold. Raises
+    UserError where the organisers would refuse the file, or it isn't the blend.
     """
     competition.rules.check_size(path)
     figures: dict[str, Any] = {}
@@ -135,11 +139,14 @@ def check_submission(
         found, margins = ran.labels, prediction.margins
         figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
-        found, margins = competition.read_submission(path, prediction.images, prediction.ids), None
-        if competition.submission_suffix == ".csv" and sample.exists():
-            compare_with_sample(path, sample)
-        elif competition.submission_suffix == ".csv":
-            text = f"there is no {sample}, so the ids were not compared with the organisers'; --data says where"
+        found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
+        samples = [one for one in samples_in(raw, competition.dialect.file) if one.suffix == ".csv"]
+        if competition.submission_suffix != ".csv" or competition.form is not None:
+            pass  # of the latter kind `read_submission` knows the sample
+        elif len(samples) == 1:
+            compare_with_sample(path, samples[0])
+        else:
+            text = f"there is no {raw / USUAL}, so the ids were not compared with the organisers'; --data says where"
             remarks.append(text)
     answer = prediction.answer
     if fault := misfit(found, answer):
@@ -148,25 +155,34 @@ def check_submission(
     ties = np.zeros_like(differs) if margins is None else differs & (margins < TIE)
     if (differs & ~ties).any():
         raise UserError(_difference(competition, prediction, found, differs, ties))
+    number = _number(prediction)
     figures |= {
-        "checked": found.size,
-        "agreement": 1 - float(differs.mean()) if found.size else 1.0,
+        "checked": number,
+        "agreement": 1 - float(differs.sum() / number) if number else 1.0,
         "ties": int(ties.sum()),
     }
-    return figures, [*remarks, *map(Warned, doubts(competition, said(competition, [found]), expected))]
+    return figures, [
+        *remarks,
+        *map(Warned, doubts(competition, said(competition, parts_of(found, competition.task)), expected)),
+    ]
+
+
+def _number(prediction: Prediction) -> int:
+    """Of what the answer says: labels, pixels, values."""
+    return prediction.answer.size if prediction.sizes is None else int(prediction.sizes.prod(1).sum())
 
 
 def _difference(
     competition: Competition, prediction: Prediction, found: np.ndarray, differs: np.ndarray, ties: np.ndarray
 ) -> str:
-    wrong, answer = int((differs & ~ties).sum()), prediction.answer
-    if answer.dtype.kind != "f":
+    wrong, answer, number = int((differs & ~ties).sum()), prediction.answer, _number(prediction)
+    if prediction.decided is not None:
         what = "places of lists" if competition.metric.needs == "lists" else "labels"
         tied = f" (and in {int(ties.sum()):,} ties)"
-        return f"read back, the submission differs from the blend in {wrong:,} of {found.size:,} {what}{tied}"
+        return f"read back, the submission differs from the blend in {wrong:,} of {number:,} {what}{tied}"
     place = tuple(np.argwhere(differs)[0].tolist())
     return (
-        f"read back, the submission differs from the blend in {wrong:,} of {found.size:,} values: for "
+        f"read back, the submission differs from the blend in {wrong:,} of {number:,} values: for "
         f"{prediction.ids[place[0]]} it says {found[place]:.6g}, the blend {answer[place]:.6g}; write more digits, or "
         f"set `tolerance` in {competition.folder / '__init__.py'} above {competition.tolerance:g}"
     )

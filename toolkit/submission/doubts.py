@@ -1,6 +1,6 @@
 """What is strange about a submission beside what is said out of fold: told, never refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,9 @@ import numpy as np
 from toolkit.competition import Competition
 from toolkit.decisions.decide import unpacked
 from toolkit.formats.readers import FAR, suspicions
-from toolkit.task import Heads, Labels, OverlappingMasks
+from toolkit.task import Heads, Labels, OverlappingMasks, Task
 
+PIXELS = 1 << 24  # of a large mask at a time
 FEW = 5  # samples of a label: fewer may be missing by chance
 SHIFT = 1.0  # standard deviations that the mean of a value may be away from that out of fold
 
@@ -36,6 +37,20 @@ class Said:
     def spread(self) -> np.ndarray:
         """Standard deviations."""
         return np.sqrt(np.maximum(self.squares / max(self.samples, 1) - self.mean**2, 0))
+
+
+def parts_of(answer: np.ndarray, task: Task) -> Iterator[np.ndarray]:
+    """An answer (M, ...) as `said` takes it; of masks that each have a size of their own a few rows at a time, of
+    overlapping ones the labels alone that each has.
+    """
+    if isinstance(answer, np.ndarray):
+        yield answer
+        return
+    for mask in answer:
+        rows = max(1, PIXELS // max(1, mask.shape[1])) if task.exclusive else len(mask)
+        for at in range(0, len(mask), rows):
+            part = mask[None, at : at + rows]
+            yield part if task.exclusive else np.bitwise_or.reduce(part, axis=(1, 2), keepdims=True)
 
 
 def said(competition: Competition, parts: Iterable[np.ndarray]) -> Said:

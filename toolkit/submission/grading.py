@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from toolkit.competition import Competition
+from toolkit.data.masks import most_of
+from toolkit.data.native import Native, starts_of
+from toolkit.data.places import Places
 from toolkit.data.reading import Npz, image_array, label_array, mask_array
 from toolkit.data.targets import check_values
 from toolkit.errors import UserError
@@ -17,7 +20,7 @@ from toolkit.outcome import Outcome, number
 from toolkit.probabilities import chunks
 from toolkit.scoring.bootstrap import score_interval
 from toolkit.store import Workspace
-from toolkit.task import Grades, Labels, Numbers, OverlappingMasks, Task
+from toolkit.task import IGNORED, Grades, Labels, Numbers, OverlappingMasks, Task
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,10 +51,17 @@ class Grade(Outcome):
         return result | ({"readings": self.readings} if self.readings else {})
 
 
-def grade(competition: Competition, submission: Path, truth: Path, ids: np.ndarray | None = None) -> Grade:
+def grade(
+    competition: Competition,
+    submission: Path,
+    truth: Path,
+    ids: np.ndarray | None = None,
+    sizes: np.ndarray | None = None,
+) -> Grade:
     """truth: an .npz with `targets`, in the form of the training targets, and, where the submission is code, the test
     `images`; `groups` (M,), where several are of one origin. ids: of the test images, in the order of the truth; None:
-    their rows.
+    their rows. sizes: int64 (M, 2), where masks are handed in at the size of each picture: then `targets` are these
+    masks' pixels, uint8, one mask after the other.
 
     Raises UserError where the file isn't there, doesn't fit the task, or has another number of samples.
     """
@@ -59,6 +69,9 @@ def grade(competition: Competition, submission: Path, truth: Path, ids: np.ndarr
         raise UserError(f"{truth} does not exist; check --truth")
     if truth.suffix != ".npz":
         raise UserError(f"{truth}: the truth is an .npz with `targets`, in the form that `load` returns (--help)")
+    if sizes is not None:
+        rows = np.arange(len(sizes))
+        return _grade_at_own_sizes(competition, submission, truth, rows if ids is None else ids, sizes)
     task, metric, known = competition.task, competition.metric, Npz(truth)
     targets = truth_array(task, known["targets"], f"{truth}: targets")
     images = np.empty((len(targets), *task.image_shape), np.uint8)
@@ -71,15 +84,41 @@ def grade(competition: Competition, submission: Path, truth: Path, ids: np.ndarr
     said = competition.read_submission(submission, images, ids)
     if len(said) != len(targets) or (metric.needs == "labels" and said.shape != targets.shape):
         raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(targets)}")
-    groups = known["groups"] if "groups" in known.keys else np.arange(len(targets))
-    if groups.shape != (len(targets),):
-        raise UserError(f"{truth}: groups have shape {groups.shape}, expected ({len(targets)},)")
-    tally = answers_tally(competition, targets, said)
-    readings = {}
+    return _graded(competition, submission, truth, answers_tally(competition, targets, said))
+
+
+def _graded(competition: Competition, submission: Path, truth: Path, tally: Tally) -> Grade:
+    metric, known, readings = competition.metric, Npz(truth), {}
+    groups = known["groups"] if "groups" in known.keys else np.arange(len(tally))
+    if groups.shape != (len(tally),):
+        raise UserError(f"{truth}: groups have shape {groups.shape}, expected ({len(tally)},)")
     if isinstance(metric, MeanIoU) and isinstance(tally, Counts):
         readings = metric.readings(tally.whole, competition.scored)
     low, high = score_interval(tally, groups)
-    return Grade(submission, metric.name, tally.score(), len(targets), readings, low, high)
+    return Grade(submission, metric.name, tally.score(), len(tally), readings, low, high)
+
+
+def _grade_at_own_sizes(
+    competition: Competition, submission: Path, truth: Path, ids: np.ndarray, sizes: np.ndarray
+) -> Grade:
+    targets, starts = Npz(truth)["targets"], starts_of(sizes)
+    if targets.dtype != np.uint8 or targets.shape != (starts[-1],):
+        raise UserError(
+            f"{truth}: targets are {targets.dtype} {targets.shape}, expected uint8 ({starts[-1]},): the pixels of all "
+            "masks, one mask after the other, np.concatenate([mask.ravel() for mask in masks])"
+        )
+    most = most_of(competition.task)
+    if ((targets > most) & (targets != IGNORED)).any():
+        raise UserError(
+            f"{truth}: targets have values above {most} that aren't {IGNORED}, which the task doesn't know"
+        )
+    said = competition.read_submission(submission, sizes, ids)
+    if len(said) != len(sizes):
+        raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(sizes)}")
+    native = Native(Places.whole(sizes), targets)
+    metric: Any = competition.metric
+    counts = [metric.counts_in_parts(competition.task, native.beside(at, mask)) for at, mask in enumerate(said)]
+    return _graded(competition, submission, truth, Counts(metric, np.concatenate(counts), competition.scored))
 
 
 def answers_tally(competition: Competition, targets: np.ndarray, said: np.ndarray) -> Tally:

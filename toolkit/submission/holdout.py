@@ -21,11 +21,13 @@ from toolkit.blending.described import final_solution
 from toolkit.blending.solution import write_mixed
 from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
-from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
+from toolkit.data.placed import placed_tally
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
+from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import IDENTITY, predict_views
 from toolkit.outcome import Warned, interval
@@ -138,7 +140,7 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(rows)):
-            images = picked(run.images, rows[at])
+            images = part_of(run.images, rows[at])
             if code:
                 yield mean(at, images, "float32", choice.views, choice.weights)
             else:
@@ -182,7 +184,13 @@ def score_held_out(labelled: Labelled, stored: np.ndarray, decisions: Decisions 
     mends those of the hidden test set.
     """
     competition, rows = labelled.competition, np.flatnonzero(labelled.held_out)
-    counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    counted: Tally
+    if labelled.native is None:
+        counted = tally_by_fold(competition, labelled.truth[rows], stored, np.zeros(len(rows), np.int64), [decisions])
+    else:
+        at = np.full(len(labelled.fold), -1)
+        at[rows] = np.arange(len(rows))
+        counted = placed_tally(competition, labelled.native, stored, at, [decisions] * len(at))
     found = with_interval(counted, labelled.group[rows])
     return {**found, "samples": len(rows), **by_class(competition, counted)}
 

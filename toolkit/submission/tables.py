@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.decisions.decide import packed
+from toolkit.data.masks import Masks
 from toolkit.errors import UserError
 from toolkit.formats.cells import cells, numbers, place
-from toolkit.formats.run_lengths import from_run_lengths
+from toolkit.formats.run_lengths import from_runs, runs_in
 from toolkit.metrics.lists import PAD
 from toolkit.task import UNKNOWN
 
@@ -114,17 +114,30 @@ def read_run_lengths(
 ) -> np.ndarray:
     """Masks uint8 (M, H, W) of a CSV `id,rle`, 0 or 1, or with `labels` of `id,class,rle`, bit l of a pixel being
     label l; shape: begins with H, W, as that of the task does; empty: what stands for an empty mask.
+
+    shape int64 (M, 2), which is what `read_submission` is given as `images` where masks are as large as their
+    pictures: then they are `Masks` of these sizes.
     """
-    shape = (shape[0], shape[1])
+    sizes = np.broadcast_to(np.asarray(shape)[..., :2], (len(ids), 2))
     *keys, last = titles or (("id", "rle") if labels is None else ("id", "class", "rle"))
     every = [[one] if labels is None else [one, label] for one in map(str, ids) for label in labels or ("",)]
     texts, lines = cells(path, every, tuple(keys), (last,))
-    masks = np.zeros((len(texts), *shape), bool)
-    for mask, (text,), line in zip(masks, texts, lines, strict=True):
+    runs, number = [], len(labels or ("",))
+    for at, ((text,), line) in enumerate(zip(texts, lines, strict=True)):
         if empty and not text:
             raise UserError(f"{path} line {line}: {last} is blank, expected {empty!r} for an empty mask")
+        height, width = sizes[at // number].tolist()
         try:
-            mask[:] = from_run_lengths("" if text == empty else text, shape)
+            runs.append(runs_in("" if text == empty else text, (height, width)))
         except ValueError as error:
             raise UserError(f"{path} line {line}: {last}: {error}") from None
-    return packed(masks.reshape(len(ids), -1, *shape))
+
+    def mask(row: int) -> np.ndarray:
+        height, width = sizes[row].tolist()
+        made = np.zeros((height, width), np.uint8)
+        for label in range(number):
+            made |= from_runs(*runs[row * number + label], (height, width)).view(np.uint8) << label
+        return made
+
+    masks: Any = Masks(len(ids), mask, sizes)
+    return masks if np.ndim(shape) == 2 else np.stack([*masks]) if len(ids) else np.zeros((0, *shape[:2]), np.uint8)

@@ -12,6 +12,7 @@ import torch
 from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import Dataset
 from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import ImageSets
 from toolkit.data.targets import holds
 from toolkit.networks.growth import sides
 from toolkit.probabilities import chunks
@@ -19,7 +20,7 @@ from toolkit.recipe import Recipe
 from toolkit.task import Numbers, Rgb, Task
 from toolkit.training.resizing import nearest, shrunk
 
-ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH = range(6)  # what random numbers are drawn for
+ORDER, AUGMENT, MIX, NETWORK, PSEUDO, WATCH, DRAWN = range(7)  # what random numbers are drawn for
 RESIDENT = 0.5  # of a GPU's free memory may hold images
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -35,7 +36,8 @@ def seed_of(purpose: int, *numbers: int) -> int:
 class Batches:
     """Batches of `rows`: images (B, C, H, W), uint8 or floats on the scale 0..255, and targets, on `device`.
 
-    Masks come at the size of their images, which grow from epoch to epoch where the recipe says so.
+    Masks come at the size of their images, which grow from epoch to epoch where the recipe says so. Of sets of images
+    some are drawn, as many as the recipe has together in a step, and come side by side, (B, k * C, H, W).
     """
 
     def __init__(
@@ -58,12 +60,13 @@ class Batches:
         self.chances: np.ndarray | None = None
         if recipe.sampling:
             self.chances = sampling_chances(dataset.targets[rows], recipe.sampling, scored, task)
-        self.images, self.targets = dataset.images, dataset.targets
+        self.sets = dataset.images if isinstance(dataset.images, ImageSets) else None
+        self.images, self.targets = dataset.images if self.sets is None else self.sets.images, dataset.targets
         size = dataset.images.nbytes + dataset.targets.nbytes
         self.resident = device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
         if self.resident:
             self.resident_images, self.resident_targets = (
-                _on_device(part, device) for part in (dataset.images, dataset.targets)
+                _on_device(part, device) for part in (self.images, dataset.targets)
             )
         self.reader = ThreadPoolExecutor(1)
         self.ahead: dict[tuple[int, int], Future[Batch]] = {}  # what is read while the batch before is trained on
@@ -91,16 +94,21 @@ class Batches:
     def batch(self, epoch: int, step: int, whole: bool = False) -> Batch:
         """`whole`: the images don't have to grow first."""
         images, targets = (part.to(self.device, non_blocking=True) for part in self._read((epoch, step)))
-        images, targets = sized(self.recipe, images.permute(0, 3, 1, 2), targets, epoch, whole)
+        images = images.permute(0, 3, 1, 2)
         seed = self.augment_seed(epoch, step)
-        images, targets = augment_batch(self.recipe.augment, images, targets, seed, self.rgb)
+        if self.sets is None:
+            images, targets = sized(self.recipe, images, targets, epoch, whole)
+            images, targets = augment_batch(self.recipe.augment, images, targets, seed, self.rgb)
+        else:
+            images = augmented_sets(self.recipe, images, len(targets), seed, self.rgb, epoch, whole)
         return images.contiguous(memory_format=self.memory_format), targets
 
     def _read(self, at: tuple[int, int]) -> Batch:
         """Images and targets of a batch as they are; those of the next one are read meanwhile."""
         if self.resident:
             index = torch.from_numpy(self.chosen(*at)).to(self.device)
-            return self.resident_images[index], self.resident_targets[index]
+            images = index if self.sets is None else torch.from_numpy(self._drawn(at)).to(self.device)
+            return self.resident_images[images], self.resident_targets[index]
         waited = self.ahead.pop(at, None)
         found = self._gather(at) if waited is None else waited.result()
         epoch, step = at
@@ -109,9 +117,16 @@ class Batches:
             self.ahead = {following: self.reader.submit(self._gather, following)}
         return found
 
+    def _drawn(self, at: tuple[int, int]) -> np.ndarray:
+        """Images of a batch of sets, int64 (B * k,), set by set."""
+        assert self.sets is not None
+        rng = generator(DRAWN, self.recipe.seed, self.fold, *at)
+        return self.sets.drawn(self.chosen(*at), self.recipe.sets.drawn, rng).ravel()
+
     def _gather(self, at: tuple[int, int]) -> Batch:
         rows = self.chosen(*at)
-        images, targets = (gather(part, rows) for part in (self.images, self.targets))
+        images = gather(self.images, rows if self.sets is None else self._drawn(at))
+        targets = gather(self.targets, rows)
         return (images.pin_memory(), targets.pin_memory()) if self.device.type == "cuda" else (images, targets)
 
 
@@ -121,6 +136,20 @@ def sized(recipe: Recipe, images: torch.Tensor, targets: torch.Tensor, epoch: in
         height, width = images.shape[2:]
         images = shrunk(images, *sides(recipe.images.grow, (height, width), recipe.schedule.epochs, epoch))
     return images, nearest(targets, *images.shape[2:]) if targets.ndim > 2 else targets
+
+
+def augmented_sets(
+    recipe: Recipe, images: torch.Tensor, sets: int, seed: int, rgb: Rgb, epoch: int, whole: bool = False
+) -> torch.Tensor:
+    """Images (B * k, C, H, W), set by set, augmented each by itself or all of a set alike, as (B, k * C, h, w)."""
+    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    images, _ = sized(recipe, images, labels, epoch, whole)
+    if recipe.sets.same_augment:  # the draws follow from the seed and how many images there are
+        each = images.unflatten(0, (sets, -1)).unbind(1)
+        each = [augment_batch(recipe.augment, part, labels[:sets], seed, rgb)[0] for part in each]
+        return torch.cat(each, 1)
+    images, _ = augment_batch(recipe.augment, images, labels, seed, rgb)
+    return images.contiguous().unflatten(0, (sets, -1)).flatten(1, 2)
 
 
 def gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:

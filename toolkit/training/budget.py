@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from toolkit.data.image_rows import ImageRows
+from toolkit.data.image_sets import images_each, part_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
@@ -90,8 +92,9 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
             took.append(time.time() - begun)
         return float(np.mean(took[1:]))
 
-    images = training.dataset.images[job.valid_rows[:BATCH]]
-    table = None if training.dataset.table is None else training.dataset.table[job.valid_rows[:BATCH]]
+    some = _some(training.dataset.images, job.valid_rows)
+    images = part_of(training.dataset.images, some)
+    table = None if training.dataset.table is None else training.dataset.table[some]
     whole, head = 0.0, None
     if schedule.freeze and training.keeps_features:
         with torch.no_grad():
@@ -110,6 +113,12 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
         begun = time.time()
         predict(training.model, images, training.competition.scored, device, job.recipe.precision, table=table)
     return Speed(whole, (time.time() - begun) / len(images), head)
+
+
+def _some(images: ImageRows, rows: np.ndarray) -> np.ndarray:
+    """As many of the rows as have BATCH images, one at least."""
+    each = images_each(images)
+    return rows[:BATCH] if each is None else rows[: max(1, int((each[rows].cumsum() <= BATCH).sum()))]
 
 
 def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole: tuple[int, int] = WHOLE) -> Cost:

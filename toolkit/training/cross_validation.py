@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from toolkit.data.image_sets import images_each, shown
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
@@ -22,7 +23,7 @@ from toolkit.networks.speed import Settings, fastest
 from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
-from toolkit.recipe import Pseudo, Recipe
+from toolkit.recipe import Pseudo, Recipe, Sets
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
@@ -33,7 +34,7 @@ from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_scores import add_scores
-from toolkit.training.saving import choose_averages, forget_variants, store_fold, store_oof, store_test
+from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
 from toolkit.training.workers import each, places
 
 STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
@@ -125,6 +126,8 @@ def prepare(
     aren't yet. UserError for a recipe against the rules, or where the disk has no room for it.
     """
     labelled.competition.check(recipe)
+    if recipe.sets != Sets() and images_each(labelled.images) is None:
+        raise UserError(f"samples of {labelled.competition.name} are single images; leave out sets.… of the recipe")
     places(device)
     images = decoded(labelled.workspace, recipe.images, labelled.competition.task, progress)
     workspace = labelled.workspace
@@ -140,7 +143,8 @@ def prepare(
         whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
         steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
-        settings = fastest(labelled.competition, recipe, resolve_device(device), remembered, steps)
+        seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
+        settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
     return run, [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
 
 
@@ -168,13 +172,15 @@ def begin(run: Run, job: FoldJob, progress: Progress = SILENT) -> None:
     """Leave the recipe, how it is trained here, and a picture of its first batch."""
     run.store_recipe(job.recipe)
     if not run.picture.exists():
-        preview = find_preview(run.labelled.images, run.labelled.competition.rgb)
-        write_png(run.picture, batch_picture(*first_batch(job), preview))
+        preview = find_preview(shown(run.labelled.images), run.labelled.competition.rgb)
+        images, targets = first_batch(job)
+        first = images[:, : run.labelled.images.shape[3]]  # of a set
+        write_png(run.picture, batch_picture(first, targets, preview))
     if not run.settings_path.exists():
         write_json(run.settings_path, asdict(job.settings))
     speed = ""
     if job.settings.seconds and job.settings.plain_seconds:
-        batch = job.recipe.batch_size
+        batch = job.recipe.batch_size * job.recipe.sets.drawn
         of = "features of " if job.recipe.schedule.freeze == 1 else ""
         speed = f": {of}{batch / job.settings.seconds:.0f} images/s, {batch / job.settings.plain_seconds:.0f} plain"
     progress.say(f"{run.name}: {job.settings}{speed}")
@@ -236,6 +242,8 @@ def _put_together(
         _predict_test(run, device, progress)
     if recipe.schedule.average != "ema":
         metrics["averaged"] = averaged
+    if pools := pooling(run):
+        metrics["pooled"] = pools
     write_json(run.metrics_path, metrics)
     made_from = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
     write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete})

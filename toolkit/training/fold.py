@@ -7,7 +7,7 @@ job's folder until the fold is finished.
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pickle import UnpicklingError
 from typing import Any
 
@@ -33,7 +33,9 @@ Stop = Callable[[Sequence[dict[str, Any]]], bool]  # the epochs so far, as in hi
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one fold gave. `averaged`: the recipe's average over epochs, to be kept where it gains."""
+    """What one fold gave. `averaged`: the recipe's average over epochs, to be kept where it gains. `pooled`: the same
+    two by the maximum over a set's images, `last_max` and `averaged_max`, where the recipe leaves it to the folds.
+    """
 
     main: Trained
     averaged: Trained | None
@@ -41,6 +43,7 @@ class FoldResult:
     complete: bool  # False: the deadline came first, and the state is kept to go on from
     seconds: float
     anew: bool = False  # what was saved is of another version, and no epoch of it counts
+    pooled: dict[str, Trained] = field(default_factory=dict)
 
 
 class StoppedError(Exception):
@@ -114,8 +117,14 @@ def fit_fold(
     if len(history) > saved_epochs:
         save()
     training.thaw(len(history) - 1)
-    main = training.trained(best_weights or training.current(), job.valid_rows)
+    last = best_weights or training.current()
+    main = training.trained(last, job.valid_rows)
     averaged = training.average_of_epochs()
+    pooled = {
+        f"{name}_max": training.trained(training.pooled_by_maximum(weights), job.valid_rows)
+        for name, weights in (("last", last), ("averaged", averaged))
+        if weights is not None and training.chooses_pooling
+    }
     return FoldResult(
         main,
         training.trained(averaged, job.valid_rows) if averaged else None,
@@ -123,6 +132,7 @@ def fit_fold(
         complete,
         time.time() - started,
         anew,
+        pooled,
     )
 
 

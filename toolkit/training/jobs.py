@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from toolkit.competition import Competition, load_competition
-from toolkit.data.dataset import Dataset, open_dataset, open_decoded, relabel
+from toolkit.data.dataset import Dataset, at_other_size, open_dataset, open_decoded, relabel
 from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
@@ -42,7 +42,7 @@ class FoldJob:
         """The competition, and its data with the job's labels and images of the recipe's size."""
         dataset = open_dataset(self.data)
         if self.images is not None:
-            dataset = replace(dataset, **open_decoded(self.data, self.images))
+            dataset = at_other_size(dataset, open_decoded(self.data, self.images))
         return load_competition(self.competition), replace(dataset, targets=relabel(dataset.targets, self.relabels))
 
 

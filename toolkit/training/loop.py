@@ -22,7 +22,8 @@ from toolkit.errors import UserError
 from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network, head_of
-from toolkit.networks.outputs import Scale, build_network, check_channels
+from toolkit.networks.outputs import POOLING, Scale, build_network, check_channels
+from toolkit.networks.pooling import KINDS
 from toolkit.networks.predict import predict, predict_features
 from toolkit.networks.speed import keep_freed_memory
 from toolkit.networks.table import TableInput
@@ -68,8 +69,8 @@ class Training:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, job.fold))
-        columns = columns_of(dataset.columns)
-        model: Any = distributed.common_norm(build_network(competition, self.recipe, columns), self.device)
+        columns, in_sets = columns_of(dataset.columns), dataset.sets is not None
+        model: Any = distributed.common_norm(build_network(competition, self.recipe, columns, in_sets), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         use_products(model, self.settings.products)
         height, width = dataset.images.shape[1:3]
@@ -112,7 +113,7 @@ class Training:
         self.frozen = False  # is the head alone trained?
         self.rate = 1.0  # RESCUE once the loss was no number
         self.lr = 0.0
-        if self.settings.compiled:
+        if self.settings.compiled and not in_sets:  # how many images there are differs from set to set
             self.model.compile(dynamic=False)
 
     def run_epoch(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
@@ -219,8 +220,9 @@ class Training:
         added before the update, which has so many batches. Of several processes each adds its part of the batch.
         """
         mean = torch.zeros((), device=self.device)
-        size = len(inputs[0])
-        parts = distributed.parts(size, self.settings.micro_batch or self.recipe.batch_size)
+        size, drawn = len(inputs[0]), self.recipe.sets.drawn
+        images = self.settings.micro_batch or self.recipe.batch_size * drawn
+        parts = distributed.parts(size, max(1, images // drawn))
         for at in parts:
             with self.replica.of(network, final and at is parts[-1]) as replica:
                 with autocast(self.device, self.settings.precision):
@@ -265,7 +267,9 @@ class Training:
     @property
     def keeps_features(self) -> bool:
         """Is the head trained on what a frozen backbone says of the images, once?"""
-        return self.job.features is not None and head_of(self.model, self.competition.task) is not None
+        if self.job.features is None or self.dataset.sets is not None:
+            return False
+        return head_of(self.model, self.competition.task) is not None
 
     @cached_property
     def features(self) -> Features:
@@ -339,6 +343,14 @@ class Training:
     def _unmoved(self, name: str) -> bool:
         """Is it a tensor of a backbone that is frozen, and stood for by its features?"""
         return self.frozen and name.startswith(f"body.{self.model.backbone}.") and self.keeps_features
+
+    @property
+    def chooses_pooling(self) -> bool:
+        """Is it left to the fold whether values of sets are the mean or the maximum over their images?"""
+        return self.dataset.sets is not None and self.recipe.sets.pool == "auto"
+
+    def pooled_by_maximum(self, weights: Weights) -> Weights:
+        return weights | {POOLING: torch.tensor(KINDS.index("max"), device=self.device)}
 
     def trained(self, weights: Weights, rows: np.ndarray) -> Trained:
         """The weights and what they predict of `rows`."""

@@ -16,6 +16,7 @@ from toolkit.augmentation.batch import augment_batch
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
+from toolkit.data.image_sets import ImageSets, part_of
 from toolkit.data.tables import columns_of
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
@@ -24,7 +25,7 @@ from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
 from toolkit.task import IGNORED, Output, Rgb
 from toolkit.top_k import TopK
-from toolkit.training.batches import PSEUDO, gather, generator, seed_of, sized
+from toolkit.training.batches import PSEUDO, augmented_sets, gather, generator, seed_of, sized
 from toolkit.training.task_losses import sureness
 
 OUTSIDE = IGNORED  # places begin above it
@@ -58,6 +59,7 @@ class Teacher:
         outputs: Sequence[Output] = (),
     ) -> None:
         self.rgb, self.outputs = rgb, outputs
+        self.sets = dataset.test_images if isinstance(dataset.test_images, ImageSets) else None
         self.images, self.stored = dataset.test_images, open_probabilities(taught)
         self.table = dataset.test_table
         self.recipe, self.fold, self.device = recipe, fold, device
@@ -69,16 +71,22 @@ class Teacher:
         """As many test images as make up `pseudo.share` of a batch; masks as many places as pixels."""
         rng = generator(PSEUDO, self.recipe.seed, self.fold, epoch, step)
         rows = rng.integers(len(self.images), size=self.size)
-        images = gather(self.images, rows).to(self.device).permute(0, 3, 1, 2)
         stored = self.stored[rows] if isinstance(self.stored, TopK) else gather(self.stored, rows).numpy()
         predicted = torch.from_numpy(probabilities(stored)).to(self.device)
         # what is moved with the images is where each pixel came from, so that soft labels are never interpolated
         shape = predicted.shape[:1] + predicted.shape[2:]
         size = shape[1:].numel()
         places = torch.arange(size, dtype=torch.int32, device=self.device).reshape(shape[1:]).expand(shape)
-        images, places = sized(self.recipe, images, places, epoch)
         seed = seed_of(PSEUDO, self.recipe.seed, self.fold, epoch, step, 1)
-        images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed, self.rgb)
+        if self.sets is None:
+            images = gather(self.images, rows).to(self.device).permute(0, 3, 1, 2)
+            images, places = sized(self.recipe, images, places, epoch)
+            images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed, self.rgb)
+        else:
+            drawn = self.sets.drawn(rows, self.recipe.sets.drawn, generator(PSEUDO, seed)).ravel()
+            images = gather(self.sets.images, drawn).to(self.device).permute(0, 3, 1, 2)
+            images = augmented_sets(self.recipe, images, len(rows), seed, self.rgb, epoch)
+            places = places + OUTSIDE + 1
         # only now, as a warp takes numbers below 2 ** 24, which the places of a whole batch may exceed
         first_places = torch.arange(0, shape.numel(), size, dtype=torch.int32, device=self.device)
         places = places + first_places.reshape(-1, *(1,) * (places.ndim - 1)) * (places > OUTSIDE)
@@ -110,7 +118,8 @@ def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: 
     def parts() -> Iterator[np.ndarray]:
         for at in chunks(len(dataset.test_images)):
             table = None if dataset.test_table is None else dataset.test_table[at]
-            yield predict(network, dataset.test_images[at], competition.scored, device, recipe.precision, table=table)
+            images = part_of(dataset.test_images, at)
+            yield predict(network, images, competition.scored, device, recipe.precision, table=table)
 
     task = competition.task
     shape = (len(dataset.test_images), task.channels, *(dataset.targets.shape[1:] if task.masks else ()))

@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from toolkit.competition import load_competition
-from toolkit.data.image_rows import picked
+from toolkit.data.image_sets import ImageSets, part_of
 from toolkit.data.labelled import Labelled
 from toolkit.metrics.tally import Tally, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import Network, head_of
+from toolkit.networks.outputs import POOLING
+from toolkit.networks.pooling import KINDS as POOLINGS
 from toolkit.networks.predict import predict, predict_features
 from toolkit.probabilities import chunks, no_values, read, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
@@ -28,6 +31,7 @@ from toolkit.training.jobs import FoldJob, Trained
 
 ValuesAt = Callable[[slice], np.ndarray]  # of some of the images
 KINDS = ("last", "averaged")  # a fold's two sets of weights, until one is chosen
+POOLED = ("last_max", "averaged_max")  # the same with the maximum over a set's images in place of the mean
 
 
 def store_fold(job: FoldJob, result: FoldResult) -> None:
@@ -36,9 +40,10 @@ def store_fold(job: FoldJob, result: FoldResult) -> None:
     (place.folder / MANIFEST).unlink(missing_ok=True)
     kept = value_type(load_competition(job.competition).task)
     _store_trained(place, result.main, kept)
-    if result.averaged is not None:
-        for kind, trained in zip(KINDS, (result.main, result.averaged), strict=True):
-            _store_trained(place, trained, kept, kind)
+    averaged = {} if result.averaged is None else {"averaged": result.averaged}
+    endings = {"last": result.main, **averaged, **result.pooled}
+    for kind, trained in endings.items() if len(endings) > 1 else ():
+        _store_trained(place, trained, kept, kind)
     write_json(place.history_path, result.history)
     write_manifest(place.folder, {"fold": job.fold, "complete": result.complete, "seconds": result.seconds})
     if result.complete:
@@ -57,10 +62,12 @@ def _store_trained(place: RunFold, trained: Trained, kept: np.dtype, kind: str =
 def choose_averages(run: Run) -> list[int]:
     """The folds that keep the recipe's average over epochs: those where it gained on the *other* folds.
 
-    A fold's own score decides on nothing, so it stays out of fold for this choice too.
+    In the same way each keeps the mean or the maximum over a set's images, where the recipe leaves that to the folds.
+    A fold's own score decides on nothing, so it stays out of fold for these choices too.
     """
     labelled, folds = run.labelled, run.folds
-    if len(folds) < 2 or not all(fold.variant("averaged")[1].exists() for fold in folds):
+    there = [kind for kind in (*KINDS, *POOLED) if all(fold.variant(kind)[1].exists() for fold in folds)]
+    if len(folds) < 2 or len(there) < 2:
         return []
 
     def counted(fold: RunFold, kind: str) -> Tally:
@@ -69,18 +76,29 @@ def choose_averages(run: Run) -> list[int]:
         made = tally_within(labelled.competition, labelled.truth[rows], stored, group)
         return made.by_group(np.zeros(len(rows), np.int64))  # a row a fold
 
-    kinds = {kind: joined([counted(fold, kind) for fold in folds]) for kind in KINDS}
+    kinds = {kind: joined([counted(fold, kind) for fold in folds]) for kind in there}
     chosen = []
     for fold in folds:
         rest = [other.number for other in folds if other is not fold]
         others = {kind: each[rest].score() for kind, each in kinds.items()}
-        gained = labelled.competition.better(others["averaged"], others["last"])
-        kind = "averaged" if gained else "last"
-        chosen += [fold.number] if kind == "averaged" else []
+        kind = there[0]
+        for other in there[1:]:
+            kind = other if labelled.competition.better(others[other], others[kind]) else kind
+        chosen += [fold.number] if kind.startswith("averaged") else []
         for path, source in zip((fold.weights, fold.oof_path), fold.variant(kind), strict=True):
             with atomic(path) as partial:
                 shutil.copyfile(source, partial)
     return chosen
+
+
+def pooling(run: Run) -> list[str]:
+    """How each fold's network pools the images of a set; none where samples are images."""
+    found = []
+    for fold in run.folds:
+        with safe_open(fold.weights, "pt") as weights:
+            if POOLING in weights.keys():  # noqa: SIM118
+                found.append(POOLINGS[int(weights.get_tensor(POOLING))])
+    return found
 
 
 class Together:
@@ -113,7 +131,7 @@ def forget_variants(run: Run) -> None:
     for fold in run.folds:
         if run.labelled.masks:
             fold.oof_path.unlink(missing_ok=True)
-        for kind in KINDS:
+        for kind in (*KINDS, *POOLED):
             for path in fold.variant(kind):
                 path.unlink(missing_ok=True)
 
@@ -149,7 +167,7 @@ def store_test(run: Run, device_name: str) -> None:
 def _of_whole(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt:
     scored, precision = run.labelled.competition.scored, run.recipe.precision
     known = run.labelled.test_table_of
-    return lambda at: predict(network, picked(images, at), scored, device, precision, table=known(at))
+    return lambda at: predict(network, part_of(images, at), scored, device, precision, table=known(at))
 
 
 def _of_head(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt | None:
@@ -157,7 +175,7 @@ def _of_head(run: Run, network: nn.Module, images: np.ndarray, device: torch.dev
     labelled, recipe = run.labelled, run.recipe
     competition, precision = labelled.competition, recipe.precision
     head = head_of(network, competition.task) if recipe.schedule.freeze == 1 else None
-    if head is None:
+    if head is None or isinstance(images, ImageSets):
         return None
     assert isinstance(network, Network)
     source = images_source(labelled.data_hash, "test_images", recipe, images)

@@ -63,8 +63,8 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
 def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
     labelled, place = run.labelled, resolve_device(device)
     competition, clean = labelled.competition, labelled.truth[rows]
-    masks, size = clean if labelled.masks else None, competition.task.image_shape[:2]
-    images, masks = stressed(picked(run.images, rows), masks, SEED, competition.rgb, size)
+    masks, (*size, channels) = clean if labelled.masks else None, competition.task.image_shape
+    images, masks = stressed(picked(run.images, rows), masks, SEED, competition.rgb, (size[0], size[1]), channels)
     network = run.network(number, place)
     table = labelled.table_of(rows)
     values = predict(network, images, competition.scored, place, run.recipe.precision, table=table)

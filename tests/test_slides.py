@@ -1,0 +1,56 @@
+"""Slides larger than the network's images, cut into tiles, through every command to run lengths at their own size."""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import slides
+from toolkit import Project
+from toolkit.data.dataset import open_dataset
+from toolkit.progress import SILENT
+
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    places = {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
+    return Project(slides.competition, practice=True, progress=SILENT, workers=0, **places)
+
+
+def test_the_example_of_the_guide_is_the_one_that_is_tried() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "data.md").read_text()
+    assert inspect.getsource(slides.load) in guide
+
+
+def iou(found: np.ndarray, true: np.ndarray) -> float:
+    return float((found & true).sum() / (found | true).sum())
+
+
+def test_slides_go_through_every_command(project: Project) -> None:
+    audit = project.audit()
+    assert all(audit.told())
+    data = open_dataset(project.workspace.data)
+    assert data.places is not None and data.test_places is not None and data.native is not None
+    assert len(data.native) == sum(height * width for height, width in slides.SIZES[: slides.TRAIN])
+    project.folds(3)
+    labelled = project.labelled()
+    assert all(len(np.unique(labelled.fold[data.places[:, 0] == slide])) == 1 for slide in range(slides.TRAIN))
+    runs = [project.train("first"), project.train("first", seed=1, stress="none")]
+    blend = project.ensemble()
+    submission = project.submit()
+    json.dumps(submission.as_json())
+    sizes = np.array(slides.SIZES[slides.TRAIN :])
+    names = np.array(slides.NAMES[slides.TRAIN :])
+    masks = slides.competition.read_submission(submission.path, sizes, names)
+    scores = []
+    for at, size in enumerate(sizes.tolist()):
+        image, sick = slides.draw(slides.TRAIN + at, 0)
+        assert masks[at].shape == tuple(size) == sick.shape
+        scores.append(iou(masks[at] == 1, sick))
+        assert not masks[at][(image > 230).all(2)].mean() > 0.05
+    assert min(scores) > 0.8 and blend.score > 0.8 and runs[0].metrics["clean"]["score"] > 0.8
+    assert project.report().path.stat().st_size > 10_000

@@ -1,0 +1,57 @@
+"""A competition whose submission follows from the organisers' sample: recognised when files are read, kept since."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.competition import Competition
+from toolkit.data.masks import Masks
+from toolkit.errors import UserError
+from toolkit.formats.recognition import sample_format
+from toolkit.formats.sample_file import find_sample
+from toolkit.formats.sample_format import SampleFormat
+from toolkit.store import Workspace, read_json, write_json
+
+
+def recognised(competition: Competition, folder: Path, ids: np.ndarray) -> SampleFormat:
+    """The form of the sample in the organisers' folder; UserError where there is none, or it can't be followed."""
+    path = find_sample(folder, competition.dialect.file)
+    if path is None:
+        raise UserError(
+            f"{folder} has no sample submission (a CSV called like sample_submission.csv), and {competition.name} has "
+            "no write_submission: put the organisers' there, or give it write_submission and read_submission"
+        )
+    return sample_format(path, competition.task, competition.metric, ids, competition.dialect)
+
+
+def keep(form: SampleFormat, workspace: Workspace) -> None:
+    """For later commands, for which the organisers' files may be gone."""
+    write_json(workspace.sample, form.stored())
+
+
+def followed(competition: Competition, workspace: Workspace) -> Competition:
+    """Itself, or with the functions that follow from the sample that was kept."""
+    if not competition.follows_sample or not workspace.sample.exists():
+        return competition
+    return following(competition, SampleFormat.of(read_json(workspace.sample), competition.task, competition.metric))
+
+
+def following(competition: Competition, form: SampleFormat) -> Competition:
+    """With functions that write and read that form."""
+    return replace(
+        competition,
+        write_submission=form.write,
+        read_submission=partial(_read, form),
+        submission_suffix=competition.submission_suffix or form.suffix,
+        form=form,
+    )
+
+
+def _read(form: SampleFormat, path: Path, images: np.ndarray, ids: np.ndarray) -> Any:
+    """images: of masks that are handed in at their pictures' own sizes these sizes, int64 (M, 2)."""
+    if form.cell == "runs" and images.ndim == 2:
+        return Masks(len(ids), form.mask_reader(path, ids, images))
+    return form.read(path, ids)
