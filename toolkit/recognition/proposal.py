@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from shutil import which
 
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 from toolkit.recognition.found import Fact, Found, Pictures, Sure, Targets
 from toolkit.recognition.metric_names import Named, likely_metric, metric_named
 
@@ -76,7 +77,7 @@ def propose(found: Found, name: str, metric: str = "") -> Proposal:
     flips = not all(len(one) == 1 and (one in DIGITS or one.isalpha()) for one in names) or task not in (
         "Classification",
     )
-    kind = Fact("task", task, f"{len(names):,} {'numbers' if task == 'Numbers' else 'names'}", _surest(found))
+    kind = Fact("task", task, counted(len(names), "number" if task == "Numbers" else "name"), _surest(found))
     size = Fact("image size", f"{shape[0]} x {shape[1]}", f"for this machine: {_machine()}", "likely")
     chosen = (kind, Fact("metric", word, why, sure), size)
     facts = tuple(fact for fact in found.facts if fact.what != "metric")
