@@ -11,8 +11,9 @@ import numpy as np
 
 from toolkit.data.fitting import fitted
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.masks import Masks, each_of, most_of, nearest, size_of
+from toolkit.data.masks import Masks, each_of, most_of, nearest
 from toolkit.data.places import Places, check_places
+from toolkit.data.regions import size_of
 from toolkit.errors import UserError
 from toolkit.probabilities import read
 from toolkit.task import IGNORED, Task

@@ -198,4 +198,5 @@ def placed_prediction(
 
     masks: Any = Masks(len(places.sizes), made, places.sizes)
     labels, answered = (NONE, masks) if isinstance(competition.task, OverlappingMasks) else (masks, None)
-    return Prediction(images, ids, labels, (), answered=answered, stored=stored, task=competition.task, **more)
+    prediction = Prediction(images, ids, labels, (), answered=answered, stored=stored, task=competition.task)
+    return replace(prediction, **more)

@@ -106,7 +106,7 @@ def read_given(
 def read_run_lengths(
     path: Path,
     ids: np.ndarray | Sequence[Any],
-    shape: Sequence[int],
+    shape: Sequence[int] | np.ndarray,
     labels: Sequence[str] | None = None,
     *,
     titles: Sequence[str] | None = None,
