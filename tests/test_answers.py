@@ -63,7 +63,7 @@ def test_a_network_that_knows_everything_scores_best_and_known_answers_take_its_
         assert not misfit(found, prediction.answer)
         assert not differences(found, prediction.answer, competition.tolerance).any()
         assert prediction.folder == tmp_path and prediction.values.shape == sure.shape
-        assert (prediction.margins is not None) == (name in ("nodules", "whales"))
+        assert (prediction.margins is not None) == (name in ("nodules", "whales", "berries"))
         merits.append(competition.metric.sign * answers_tally(competition, targets, found).score())
     assert merits[0] < merits[1] < merits[2]
 

@@ -1,14 +1,16 @@
 """Tables beside the images: read in the order of the names, told apart as numbers and categories, checked."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests import kinds
+from tests import kinds, tiny
 from toolkit import Dataset, Samples, UserError, image_folder, table_arrays, table_of
 from toolkit.data.dataset import check_dataset, hash_dataset, open_dataset, save_dataset
+from toolkit.data.loading import load
 from toolkit.data.tables import Column, columns_of
 
 TRAIN = pd.DataFrame(
@@ -138,3 +140,21 @@ def test_samples_in_files_have_tables_too(tmp_path: Path) -> None:
     made = Samples(images, np.array([0, 1]), test_images=images, table=table, test_table=table).as_dataset(tmp_path)
     assert made.table is not None and made.table.tolist() == [[1], [2]]
     assert made.test_table is not None and made.test_table.tolist() == [[1], [2]]
+
+
+def test_code_that_is_handed_in_is_given_no_table(tmp_path: Path) -> None:
+    def read(folder: Path) -> Dataset:
+        return with_table(tiny.arrays(tiny.competition, folder))
+
+    coded = replace(tiny.competition, load=read, try_submission=lambda path, images: None)  # type: ignore[arg-type, return-value]
+    project = tiny.project(tmp_path, coded)
+    with pytest.raises(
+        UserError, match="has a table, and code that is handed in is given images alone; leave out table"
+    ):
+        load(project.competition, project.workspace, project.raw)
+    project = tiny.project(tmp_path, replace(tiny.competition, load=read))
+    load(project.competition, project.workspace, project.raw)
+    project.folds(2)
+    labelled = project.labelled()
+    assert labelled.table is not None and labelled.columns == (Column("age"),)
+    assert labelled.test_table is not None and len(labelled.test_table) == len(labelled.test_images)

@@ -17,6 +17,7 @@ from toolkit.networks.outputs import build_network
 from toolkit.networks.predict import predict, predict_features
 from toolkit.networks.table import TableInput, beside, nothing_known
 from toolkit.networks.tta import predict_views
+from toolkit.recipe import override
 
 CPU = torch.device("cpu")
 COLUMNS = (Column("age"), Column("site", ("arm", "back", "leg")), Column("width"))
@@ -112,3 +113,17 @@ def test_a_network_without_a_head_of_its_own_can_not_take_a_table() -> None:
     with pytest.raises(UserError, match=message):
         build_network(plain, kinds.RECIPE, COLUMNS)
     build_network(plain, replace(kinds.RECIPE, table=Table(width=0)), COLUMNS)
+
+
+@pytest.mark.parametrize("pool", ["mean", "max", "features"])
+def test_a_set_of_images_has_one_row(pool: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(kinds.competition("classes"), override(kinds.RECIPE, [f"sets.pool={pool}"]), COLUMNS, True)
+    network.table.learn(ROWS)
+    images = kinds.drawn("classes", 8).images
+    pairs = np.concatenate([images[:4], images[4:]], axis=3)  # side by side in channels
+    pairs[0, ..., 3:] = 0  # of the first set one image is there
+    found = predict(network, pairs, (0, 1), CPU, "float32", table=ROWS)
+    alone = predict(network, images[:1], (0, 1), CPU, "float32", table=ROWS[:1])
+    assert np.allclose(found[0], alone[0], atol=1e-5)
+    assert not np.allclose(found, predict(network, pairs, (0, 1), CPU, "float32", table=ROWS[::-1]))

@@ -65,10 +65,11 @@ def test_what_the_image_does_not_show_is_learnt_from_the_table(tmp_path: Path) -
 
 def test_statistics_are_those_of_the_training_rows(tmp_path: Path) -> None:
     training = Training(job_of(tmp_path))
-    assert isinstance(training.table, TableInput)
+    taken = training.table.taken
+    assert isinstance(taken, TableInput)
     rows = both_needed().table[24:, 0]  # type: ignore[index]
-    assert float(training.table.mean) == pytest.approx(np.nanmean(rows), rel=1e-5)
-    assert float(training.table.std) == pytest.approx(np.nanstd(rows), rel=1e-5)
+    assert float(taken.mean) == pytest.approx(np.nanmean(rows), rel=1e-5)
+    assert float(taken.std) == pytest.approx(np.nanstd(rows), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +106,10 @@ def test_a_batch_in_parts_has_the_gradients_of_the_whole(tmp_path: Path) -> None
         training = Training(replace(job, settings=replace(job.settings, micro_batch=micro)))
         training.thaw(0)
         images, targets = training.batches[0, 0]
-        inputs = (images, *training.known(0, 0))
+        inputs = (images, *training.table.of(training.batches.chosen(0, 0)))
         training.backward(training.model, inputs, lambda logits, at: training.loss(logits, targets[at]), True)
-        assert training.table is not None
-        weight = training.table.layers.get_parameter("0.weight")
+        assert training.table.taken is not None
+        weight = training.table.taken.layers.get_parameter("0.weight")
         assert weight.grad is not None
         return weight.grad
 

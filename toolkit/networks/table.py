@@ -126,6 +126,32 @@ def beside(
         first += len(part)
 
 
+class TableRows:
+    """The rows of a table as a network in training takes them; nothing where it takes none, or there is none."""
+
+    def __init__(self, network: Any, table: np.ndarray | None, device: torch.device) -> None:
+        """table: float32 (N, K) of all samples."""
+        self.taken: TableInput | None = getattr(network, "table", None)
+        self.table, self.device = table if self.taken else None, device
+
+    def raw(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self.table is None else self.table[rows]
+
+    def learn(self, rows: np.ndarray) -> None:
+        """From the samples that are trained on."""
+        if self.taken is not None and self.table is not None:
+            self.taken.learn(self.table[rows])
+
+    def of(self, rows: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """Encoded, (n, D)."""
+        found = self.raw(rows)
+        return () if found is None else self.encoded(torch.from_numpy(np.array(found)))
+
+    def encoded(self, rows: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """Rows float32 (n, K), also of other samples."""
+        return () if self.taken is None or rows is None else (self.taken.encoded(rows.to(self.device)),)
+
+
 def nothing_known(network: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """What a network takes of images (B, C, H, W) beside which nothing is known: to see its shapes, or its speed."""
     taken: Any = getattr(network, "table", None)

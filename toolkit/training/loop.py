@@ -26,13 +26,13 @@ from toolkit.networks.outputs import POOLING, Scale, build_network, check_channe
 from toolkit.networks.pooling import KINDS
 from toolkit.networks.predict import predict, predict_features
 from toolkit.networks.speed import keep_freed_memory
-from toolkit.networks.table import TableInput
+from toolkit.networks.table import TableRows
 from toolkit.outcome import number
 from toolkit.probabilities import value_type
 from toolkit.progress import Watch
 from toolkit.scoring.decided import tally_within
 from toolkit.training import distributed
-from toolkit.training.batches import MIX, NETWORK, Batch, Batches, gather, generator, seed_of
+from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
 from toolkit.training.freezing import frozen_epochs, layers, thaw
 from toolkit.training.frozen_features import Features, frozen_features, images_source
 from toolkit.training.jobs import FoldJob, Trained
@@ -90,10 +90,8 @@ class Training:
         scale: Scale | None = getattr(self.model, "scale", None)
         if scale is not None:
             scale.learn(dataset.targets[rows])
-        self.table: TableInput | None = getattr(self.model, "table", None)
-        if self.table is not None:
-            assert dataset.table is not None
-            self.table.learn(dataset.table[rows])
+        self.table = TableRows(self.model, dataset.table, self.device)
+        self.table.learn(rows)
         check_channels(self.model, self.recipe, task, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
@@ -167,7 +165,7 @@ class Training:
         """
         steps, together = self.batches.steps, self.recipe.optimizer.accumulate
         place = number % steps
-        known = self.known(number // steps, place)
+        known = self.table.of(self.batches.chosen(number // steps, place))
         batches = min(together, steps - place + place % together)
         update = place % together == batches - 1
         self.lr = self._rate(number, 0)
@@ -240,22 +238,12 @@ class Training:
         known = self.backward(self.model, inputs, lambda logits, at: (1 - share) * loss_of(logits, at), False, batches)
         guessed = self.backward(
             self.model,
-            (taught.images, *mixed_rows(self._encoded(taught.table), taught.share)),
+            (taught.images, *mixed_rows(self.table.encoded(taught.table), taught.share)),
             lambda logits, at: share * self.soft_loss(logits, taught.probabilities[at], taught.weight[at]),
             final,
             batches,
         )
         return known + guessed
-
-    def known(self, epoch: int, step: int) -> tuple[torch.Tensor, ...]:
-        """What the table has of the rows of a batch, (B, D); nothing where the network takes none."""
-        if self.table is None:
-            return ()
-        assert self.dataset.table is not None
-        return self._encoded(gather(self.dataset.table, self.batches.chosen(epoch, step)))
-
-    def _encoded(self, rows: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-        return () if self.table is None or rows is None else (self.table.encoded(rows.to(self.device)),)
 
     @cached_property
     def head(self) -> nn.Module:
@@ -321,13 +309,13 @@ class Training:
 
         Those that were gathered along the way lag behind the weights, by more than a short training can make up.
         """
-        steps, features = range(min(REFRESH, self.batches.steps)), self.stored
+        steps, features, rows = range(min(REFRESH, self.batches.steps)), self.stored, self.batches.chosen
         with self._holding(weights):
             if features is None:
-                whole = ((self.batches.batch(0, step, whole=True)[0], *self.known(0, step)) for step in steps)
+                whole = ((self.batches.batch(0, step, whole=True)[0], *self.table.of(rows(0, step))) for step in steps)
                 refresh_norm(self.model, whole)
             else:
-                seen = ((self._featured(features, 0, step)[0], *self.known(0, step)) for step in steps)
+                seen = ((self._featured(features, 0, step)[0], *self.table.of(rows(0, step))) for step in steps)
                 refresh_norm(self.head, seen)
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
@@ -361,12 +349,13 @@ class Training:
         """Values (n, channels, ...) of `rows`, see `predict`; from their features while the backbone is frozen."""
         scored, device, precision = self.competition.scored, self.device, self.recipe.precision
         features, images = self.stored, Chosen(self.dataset.images, rows)
-        table = None if self.table is None or self.dataset.table is None else self.dataset.table[rows]
         with self._holding(weights):
             if features is not None:
                 plain = features.plain[rows]
-                return predict_features(self.model, self.head, plain, scored, device, precision, kept, table)
-            return predict(self.model, images, scored, device, precision, kept=kept, table=table)
+                return predict_features(
+                    self.model, self.head, plain, scored, device, precision, kept, self.table.raw(rows)
+                )
+            return predict(self.model, images, scored, device, precision, kept=kept, table=self.table.raw(rows))
 
     def score(self, rows: np.ndarray, weights: Weights) -> float:
         """Official metric of the weights on `rows`, on the file's labels; NaN where it has none.
