@@ -13,7 +13,12 @@ import pytest
 import torch
 
 import toolkit
-from toolkit import Competition, Prediction, Samples, UserError, load_competition, write_csv
+from toolkit import Competition, Prediction, UserError, load_competition, write_csv
+from toolkit.answers import differences
+from toolkit.data.dataset import open_dataset
+from toolkit.data.loading import load
+from toolkit.data.placed import placed_prediction
+from toolkit.data.places import Places
 from toolkit.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -119,20 +124,26 @@ def test_the_example_with_masks_of_several_sizes_reads_back(
     (leaves.folder / "__init__.py").write_text("\n".join([CODE[:start], OTHERS[1], end]))
     (leaves.folder / "data" / "masks").mkdir()
     for at in range(36):
-        path = leaves.folder / "data" / "masks" / f"{at:02}_mask.png"
-        cv2.imwrite(str(path), np.full((40, 50 + at % 2), 255 * (at % 3 == 0), np.uint8))
+        size, file = (40, 50 + at % 2 * 30), f"{at:02}"
+        cv2.imwrite(str(leaves.folder / "data" / "train" / f"{file}.png"), np.full((*size, 3), 7 * at, np.uint8))
+        path = leaves.folder / "data" / "masks" / f"{file}_mask.png"
+        cv2.imwrite(str(path), np.full(size, 255 * (at % 3 == 0), np.uint8))
     monkeypatch.delitem(sys.modules, "competitions.leaves", raising=False)
     made = load_competition(leaves.folder)
-    samples = made.load(leaves.folder / "data")
-    assert isinstance(samples, Samples) and set(np.unique(samples.targets[0])) == {1, 255}
+    project = toolkit.open(leaves.folder, workspace=tmp_path, submissions=tmp_path, progress=Progress())
+    load(made, project.workspace, leaves.folder / "data")
+    data = open_dataset(project.workspace.data)
+    assert set(np.unique(data.targets[0])) == {1, 255} and data.sizes is not None
+    assert data.sizes[:2].tolist() == [[40, 50], [40, 80]]
     assert tuple(made.build_model(made.recipes["unet"])(torch.zeros(2, 3, 96, 96)).shape) == (2, 2, 96, 96)
-    data = samples.as_dataset(leaves.folder)
-    assert data.test_ids is not None
+    assert data.test_ids is not None and data.test_places is not None and data.test_sizes is not None
     stored = np.random.default_rng(0).dirichlet((1, 1), (6, 96, 96)).transpose(0, 3, 1, 2).astype(np.float16)
-    prediction = made.prediction(data.test_images, data.test_ids, stored)
+    places = Places.of_stored(data.test_places, data.test_sizes)
+    prediction = placed_prediction(made, data.test_images, data.test_ids, stored, places)
     made.write_submission(prediction, tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_text().startswith("image,runs\n00,")
-    assert (made.read_submission(tmp_path / "s.csv", data.test_images, data.test_ids) == prediction.labels).all()
+    found = made.read_submission(tmp_path / "s.csv", data.test_sizes, data.test_ids)
+    assert found[5].shape == (40, 50) and not differences(found, prediction.labels, 0).any()
 
 
 def test_without_practice_data_it_says_so(leaves: Competition, tmp_path: Path) -> None:

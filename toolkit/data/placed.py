@@ -198,5 +198,5 @@ def placed_prediction(
 
     masks: Any = Masks(len(places.sizes), made, places.sizes)
     labels, answered = (NONE, masks) if isinstance(competition.task, OverlappingMasks) else (masks, None)
-    more = {"members": (), "answered": answered, "stored": stored, "task": competition.task} | more
-    return Prediction(images, ids, labels, **more)
+    prediction = Prediction(images, ids, labels, (), answered=answered, stored=stored, task=competition.task)
+    return replace(prediction, **more)
