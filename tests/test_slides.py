@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import slides
-from toolkit import Project
+from tests import slide_bags, slides
+from toolkit import Competition, Project
 from toolkit.data.dataset import open_dataset
 from toolkit.progress import SILENT
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    places: dict[str, Any] = {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
-    return Project(slides.competition, practice=True, progress=SILENT, workers=0, **places)
+def opened(competition: Competition, folder: Path) -> Project:
+    places: dict[str, Any] = {"workspace": folder, "submissions": folder / "submissions"}
+    return Project(competition, practice=True, progress=SILENT, workers=0, **places)
 
 
 def test_the_example_of_the_guide_is_the_one_that_is_tried() -> None:
@@ -31,7 +30,8 @@ def iou(found: np.ndarray, true: np.ndarray) -> float:
     return float((found & true).sum() / (found | true).sum())
 
 
-def test_slides_go_through_every_command(project: Project) -> None:
+def test_slides_go_through_every_command(tmp_path: Path) -> None:
+    project = opened(slides.competition, tmp_path)
     audit = project.audit()
     assert all(audit.told())
     data = open_dataset(project.workspace.data)
@@ -55,3 +55,15 @@ def test_slides_go_through_every_command(project: Project) -> None:
         assert masks[at][(image > 230).all(2)].mean() < 0.05
     assert min(scores) > 0.8 and blend.score > 0.8 and runs[0].metrics["clean"]["score"] > 0.8
     assert project.report().path.stat().st_size > 10_000
+
+
+def test_a_slide_is_a_bag_of_its_tiles(tmp_path: Path) -> None:
+    project = opened(slide_bags.competition, tmp_path)
+    project.audit()
+    project.folds(2)
+    labelled = project.labelled()
+    assert labelled.names.tolist() == slides.NAMES[: slides.TRAIN] and len(labelled.images) == slides.TRAIN
+    run = project.train("first", schedule__epochs=1, stress="none")
+    assert run.oof.shape == (slides.TRAIN, 2)
+    lines = project.submit().path.read_text().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["id", *slides.NAMES[slides.TRAIN :]]
