@@ -3,12 +3,12 @@
     python -m benchmarks.native [--only accuracy|stitch] [--side 20000] [--seeds 3] [--json]
 
 accuracy: drawn blobs on noise, in pictures of 80 to 240 pixels a side. One and the same network of a few convolutions
-is trained on them at 96 x 96, letterboxed, and brought back (probabilities enlarged, then decided; and, to hold against
-it, decided first and enlarged by nearest pixels), and trained on the pictures as they are. IoU of the blobs at the size
-of other pictures, mean over seeds.
+is trained on them at 96 x 96, letterboxed, and brought back (probabilities enlarged, then decided; and, beside it,
+decided first and enlarged by nearest pixels), and trained on the pictures as they are. IoU of the blobs at the size of
+other pictures, mean over seeds.
 
-stitch: seconds, those of a processor, and the peak of main memory, of a mask of side x side pixels from two classes' stored probabilities of
-overlapping tiles of 512 pixels, and of its counts; in a process of its own.
+stitch: seconds, those of a processor, and the peak of main memory, of a mask of side x side pixels from two classes'
+stored probabilities of overlapping tiles of 512 pixels, and of its counts; in a process of its own.
 """
 
 import argparse
@@ -174,7 +174,8 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=20000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
-    options, found = parser.parse_args(), {}
+    options = parser.parse_args()
+    found: dict[str, Any] = {}
     screen = Screen(stderr=options.json)
     if options.only != "stitch":
         seeds = [accuracy(seed) for seed in range(options.seeds)]

@@ -225,7 +225,7 @@ def test_what_isnt_cocos_or_isnt_known_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_size_of_an_image_is_that_which_is_read(tmp_path: Path) -> None:
-    from toolkit.data.masks import size_of
+    from toolkit.data.regions import size_of
 
     exif = Image.Exif()
     exif[0x0112] = 6
