@@ -7,7 +7,8 @@ torch DataLoader that decodes and resizes the same files with Pillow and with Op
 turns; none of them makes anything of the images. over_best: ours over the faster one.
 training: images/s of `fit_fold` (ResNet-18 at 224x224, no augmentation) that reads a cache on disk, even where the
 device could hold it, over a bare loop of the same network on one batch that lies ready; images/s of reading alone.
-memory: peak resident memory of a process that trains a tiny network for an epoch from --gigabytes of drawn images.
+memory: peak resident memory of a process that fills the cache at 224x224 with --gigabytes, from --drawn JPEG files of
+600x800 taken over and over, in --jobs further processes, and trains a tiny network on it for an epoch.
 restart: seconds of the first and of a second `load` of --files small files, and of opening their data and finding
 equal pictures.
 """
@@ -142,8 +143,8 @@ def measure_fill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return found | {"fill_over_best": statistics.median(ratios), "fill_over_best_low": min(ratios)}
 
 
-def make_job(folder: Path, model: Model, number: int, side: int, images: np.ndarray | None = None) -> FoldJob:
-    """Of drawn images (None: black ones that take no disk), all but two batches of which are trained on."""
+def make_job(folder: Path, model: Model, number: int, side: int, store: Callable[[Path], object]) -> FoldJob:
+    """Of images that `store` writes into a .npy file, all but two batches of which are trained on."""
     place = folder / "competitions" / f"bytes{side}"
     place.mkdir(parents=True)
     (place / "__init__.py").write_text(COMPETITION.format(side=side))
@@ -151,10 +152,7 @@ def make_job(folder: Path, model: Model, number: int, side: int, images: np.ndar
     few = np.zeros((number, 1, 1, 3), np.uint8)
     data.save_dataset(data.Dataset(few, rows % 2, rows, rows, few[:0]), folder / "data", "")
     (folder / "data" / "images.npy").unlink()
-    made = np.lib.format.open_memmap(folder / "data" / "images.npy", "w+", np.uint8, (number, side, side, 3))
-    if images is not None:
-        made[:] = images
-    made.flush()
+    store(folder / "data" / "images.npy")
     recipe = Recipe(
         name="cached", model=model, augment=Augment(flip="none"), schedule=Schedule(epochs=2), batch_size=BATCH
     )
@@ -166,7 +164,8 @@ def measure_training(options: argparse.Namespace, folder: Path) -> dict[str, Any
     batches.RESIDENT = 0.0
     number, model = (options.steps + 2) * BATCH, Model(name="resnet18", pretrained=False)
     rng = np.random.default_rng(0)
-    job = make_job(folder, model, number, 224, rng.integers(256, size=(number, 224, 224, 3), dtype=np.uint8))
+    images = rng.integers(256, size=(number, 224, 224, 3), dtype=np.uint8)
+    job = make_job(folder, model, number, 224, lambda path: np.save(path, images))
     settings = Settings(precision="bfloat16" if DEVICE.type == "cuda" else "float32")
     opened = data.open_dataset(job.data)
     case = Case(
@@ -192,18 +191,27 @@ def measure_training(options: argparse.Namespace, folder: Path) -> dict[str, Any
 
 def measure_memory(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "benchmarks.data", "--alone", str(options.gigabytes), str(folder)]
-    peak = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
-    took = time.perf_counter() - begun
-    return {"memory_gigabytes": options.gigabytes, "memory_peak_gib": peak / 2**30, "memory_seconds": took}
+    wanted = [f"--{name}={getattr(options, name)}" for name in ("gigabytes", "drawn", "jobs")]
+    command = [sys.executable, "-m", "benchmarks.data", f"--alone={folder}", *wanted]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    took, figures = time.perf_counter() - begun, json.loads(done.stdout.splitlines()[-1])
+    return {"memory_gigabytes": options.gigabytes, **figures, "memory_seconds": took}
 
 
-def train_alone(gigabytes: float, folder: Path) -> None:
-    """In a process of its own: train for an epoch from so many black images, print the peak of its memory."""
+def train_alone(options: argparse.Namespace, folder: Path) -> None:
+    """In a process of its own: decode so many images, train on them for an epoch, print the peaks of its memory."""
     batches.RESIDENT = 0.0
-    job = make_job(folder, Model(name="tiny"), round(gigabytes * 1e9 / (224 * 224 * 3)), 224)
+    number = round(options.gigabytes * 1e9 / (224 * 224 * 3))
+    (folder / "drawn").mkdir()
+    drawn = draw_photographs(folder / "drawn", options.drawn)
+    images = ImageFiles([drawn[row % len(drawn)] for row in range(number)])
+    job = make_job(
+        folder, Model(name="tiny"), number, 224, lambda path: fill(images, (224, 224, 3), path, jobs=options.jobs)
+    )
+    size, filled = (folder / "data" / "images.npy").stat().st_blocks * 512, peak_memory()
     fit_fold(replace(job, recipe=replace(job.recipe, schedule=Schedule(epochs=1))))
-    print(peak_memory())
+    gib = {"memory_on_disk_gib": size, "memory_peak_filling_gib": filled, "memory_peak_gib": peak_memory()}
+    print(json.dumps({"memory_images": number} | {name: count / 2**30 for name, count in gib.items()}))
 
 
 def measure_restart(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -257,10 +265,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="batches an epoch")
     parser.add_argument("--gigabytes", type=float, default=4.0)
     parser.add_argument("--files", type=int, default=200_000)
-    parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--drawn", type=int, default=200, help="photographs that those gigabytes are made from")
+    parser.add_argument("--alone", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
-        train_alone(float(options.alone[0]), Path(options.alone[1]))
+        train_alone(options, options.alone)
         return
     figures: dict[str, Any] = {"machine": machine(DEVICE)}
     for found in measured(options):

@@ -1,12 +1,18 @@
 """Shared test data: competitions, and their practice data drawn once in a small size."""
 
+import io
 import multiprocessing
+import os
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import BinaryIO
 
 import hypothesis
 import pytest
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 
 from toolkit.competition import Competition, load_competition
 
@@ -18,8 +24,23 @@ RGB = (0, 1, 2)
 # all tests, and of two lists of what it imports the last would win
 START = multiprocessing.get_context("forkserver")
 START.set_forkserver_preload(
-    ["tests.test_kill", "tests.tuning.test_claims", "tests.tuning.test_search_loop", "tests.tuning.test_study"]
+    [
+        "tests.test_kill",
+        "tests.training.test_workers",
+        "tests.tuning.test_claims",
+        "tests.tuning.test_search_loop",
+        "tests.tuning.test_study",
+    ]
 )
+
+
+def _dot() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+DOT = _dot()
 
 
 def rgb_of(channels: int) -> tuple[int, ...]:
@@ -42,11 +63,36 @@ def blood_cells() -> Competition:
     return load_competition(ROOT / "competitions" / "blood_cells")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> None:
+    """What is written is there after a power failure: no test can see that, and it costs a hundredth of a second."""
+    os.fsync = lambda fd: None
+
+
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blends and searches without their pictures, which take most of their time."""
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are composed and not painted, which takes most of a report's time."""
+
+    def save(figure: Figure, to: BinaryIO | Path | str, **_: object) -> None:
+        if isinstance(to, str | Path):
+            Path(to).write_bytes(DOT)
+        else:
+            to.write(DOT)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+
+
+@pytest.fixture
+def undrawn(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blends and searches without their pictures, reports with unpainted ones."""
     monkeypatch.setattr("toolkit.blending.blend.draw", lambda *_: None)
     monkeypatch.setattr("toolkit.tuning.summary.draw", lambda *_: [])
+
+
+@pytest.fixture
+def forked() -> None:
+    """The server that folds side by side are forked from has imported the tests, too."""
+    forkserver.ensure_running()
 
 
 @pytest.fixture

@@ -55,13 +55,13 @@ def test_every_command_in_order(competition: Competition, tmp_path: Path, capsys
     table = pd.read_parquet(workspace / "folds.parquet")
     assert {"index", "fold", "group"} <= set(table.columns)
     assert split["left_out"] == audited["actions"]["drop"] == (table["fold"] == -1).sum()
-    trained = call("train", *QUICK)
+    trained = call("train", *QUICK, "--stress", "none")  # `run` has the scores under corruptions
     metrics = read_json(Path(trained["run"]) / "metrics.json")
     assert set(metrics["clean"]) >= {"score", "low", "high", "by_fold"}
     assert metrics["clean"]["low"] <= metrics["clean"]["score"] <= metrics["clean"]["high"]
     oof = np.load(Path(trained["run"]) / "oof.npy", allow_pickle=False)
     assert oof.shape[:2] == (audited["samples"], len(competition.task.classes))
-    assert call("train", *QUICK) == trained
+    assert call("train", *QUICK, "--stress", "none") == trained
     alone = call("ensemble", "--views", "none", "--blender", "single")
     assert alone["clean"]["score"] == pytest.approx(trained["clean"]["score"], abs=1e-3)
     submitted = call("submit")
@@ -73,6 +73,7 @@ def test_every_command_in_order(competition: Competition, tmp_path: Path, capsys
     assert not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_run_does_it_all_and_the_same_command_again_ends_alike(
     mars: Competition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,7 +92,7 @@ def test_run_does_it_all_and_the_same_command_again_ends_alike(
 
 def test_a_killed_training_goes_on_to_the_same_bits(mars: Competition, tmp_path: Path) -> None:
     # what is fastest is measured anew in each workspace, and may differ on a busy machine
-    recipe = ("schedule.epochs=3", "batch_size=8", "precision=float32")
+    recipe = ("schedule.epochs=3", "batch_size=8", "precision=float32", "--stress", "none")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for command, more in (("audit", ()), ("folds", ("--folds", "2"))):
         assert status(command, str(mars.folder), *shared(killed), *more) == 0

@@ -38,3 +38,16 @@ def test_a_name_that_is_to_be_copied_is_not_broken(
 
 def test_outside_of_a_notebook_the_screen_is_taken() -> None:
     assert isinstance(here(), Screen)
+
+
+@pytest.mark.parametrize("cells", [["0.7123\n0.690 to 0.734"] * 2, ["0.7123\n0.690 to 0.734"] * 5])
+def test_no_word_of_a_head_is_broken(
+    cells: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    heads = ["ID", "built", *("clean", "stress", "matched", "holdout", "chosen")[: len(cells)], "public\nprivate"]
+    Screen().table(Table("", heads, [["20261128-0a1b2c3d", "2026-11-28", *cells, "0.71\n-"]] * 2))
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert all(word in printed for head in heads for word in head.split())
+    assert printed.count("2026-11-28") == printed.count("20261128-0a1b2c3d") == 2

@@ -3,6 +3,7 @@
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    places = {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
+    places: dict[str, Any] = {"workspace": tmp_path, "submissions": tmp_path / "submissions"}
     return Project(slides.competition, practice=True, progress=SILENT, workers=0, **places)
 
 
@@ -36,10 +37,10 @@ def test_slides_go_through_every_command(project: Project) -> None:
     data = open_dataset(project.workspace.data)
     assert data.places is not None and data.test_places is not None and data.native is not None
     assert len(data.native) == sum(height * width for height, width in slides.SIZES[: slides.TRAIN])
-    project.folds(3)
+    project.folds(2)
     labelled = project.labelled()
     assert all(len(np.unique(labelled.fold[data.places[:, 0] == slide])) == 1 for slide in range(slides.TRAIN))
-    runs = [project.train("first"), project.train("first", seed=1, stress="none")]
+    runs = [project.train("first", seed=seed, stress="none") for seed in (0, 1)]
     blend = project.ensemble()
     submission = project.submit()
     json.dumps(submission.as_json())
@@ -51,6 +52,6 @@ def test_slides_go_through_every_command(project: Project) -> None:
         image, sick = slides.draw(slides.TRAIN + at, 0)
         assert masks[at].shape == tuple(size) == sick.shape
         scores.append(iou(masks[at] == 1, sick))
-        assert not masks[at][(image > 230).all(2)].mean() > 0.05
+        assert masks[at][(image > 230).all(2)].mean() < 0.05
     assert min(scores) > 0.8 and blend.score > 0.8 and runs[0].metrics["clean"]["score"] > 0.8
     assert project.report().path.stat().st_size > 10_000

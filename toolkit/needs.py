@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 from toolkit.store import read_manifest
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def runs(project: "Project", labelled: "Labelled") -> None:
 
     if not current_runs(labelled):
         recipe = project.recipe()
-        how = f"{recipe.name} is trained, {recipe.schedule.epochs} epochs on each fold"
+        how = f"{recipe.name} is trained, {counted(recipe.schedule.epochs, 'epoch')} on each fold"
         project.progress.say(f"there is no finished run yet: {how} (`train` can do less, or another)")
         project.train(recipe)
 

@@ -109,7 +109,7 @@ def interval(score: Mapping[str, Any]) -> str:
     `without`.
     """
     groups = score.get("groups", FEW_GROUPS)
-    few = f", {groups} groups" if groups < FEW_GROUPS else ""
+    few = f", {counted(groups, 'group')}" if groups < FEW_GROUPS else ""
     without = f", without its {' and '.join(score['without'])}" if "without" in score else ""
     return f"{number(score['score'])} ({number(score['low'])} to {number(score['high'])}{few}){without}"
 
@@ -127,6 +127,11 @@ def resized(clean: Mapping[str, Any]) -> list[str]:
 def counted(number: int, noun: str) -> str:
     """`1 sample`, `1,000 samples`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
+
+
+def are(number: int, noun: str) -> str:
+    """`1 sample is`, `1,000 samples are`."""
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
 
 
 def fact(number: int, noun: str, more: str = "") -> tuple[str, str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit import needs
 from toolkit.disk import bytes_of
 from toolkit.errors import UserError
-from toolkit.outcome import ROUGH_GROUPS, seconds
+from toolkit.outcome import ROUGH_GROUPS, counted, seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
@@ -143,8 +143,8 @@ class Project:
         if groups < ROUGH_GROUPS and not self._told_of_groups:
             self._told_of_groups = True
             self.progress.warn(
-                f"the samples are of only {groups} groups of one origin: below {ROUGH_GROUPS} even the intervals of "
-                "scores are rough, so take differences for chance unless they are large"
+                f"the samples are of only {counted(groups, 'group')} of one origin: below {ROUGH_GROUPS} even the "
+                "intervals of scores are rough, so take differences for chance unless they are large"
             )
         return labelled
 
@@ -322,7 +322,7 @@ class Project:
         from toolkit.submission.hand_in import upload
 
         if self.practice:
-            raise UserError("a submission of practice data is for nobody; leave out --practice to upload a real one")
+            raise UserError("a submission of practice data is for nobody; only one of the real data is uploaded")
         return upload(self.competition, self.ledger, name, kaggle=kaggle, team=team, progress=self.progress)
 
     def record_score(
@@ -340,7 +340,7 @@ class Project:
         from toolkit.submission.grading import grade, practice_truth
 
         if truth is None and not self.practice:
-            raise UserError("the truth is not at hand: give --truth FILE, or --practice for practice data")
+            raise UserError("the truth is not at hand: give the file of it, or grade practice data")
         truth = truth or practice_truth(self.workspace)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)

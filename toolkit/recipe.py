@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic.dataclasses import dataclass
 
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 from toolkit.store import hash_json, read_json
 from toolkit.task import Kind, Rgb, Task
 
@@ -179,7 +180,7 @@ class Chosen:
 
     @property
     def words(self) -> str:
-        return "chosen among one trial" if self.trials == 1 else f"chosen among {self.trials} trials"
+        return f"chosen among {counted(self.trials, 'trial')}"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from toolkit.outcome import Outcome, Table, Warned, duration
 from toolkit.progress import Done, Progress, Watch
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 EVERY = 0.5  # seconds between two drawings of a notebook's bar
+LONG = 24  # letters of a word in a table from which on it may be broken, such as a path
 PIPED = 60.0  # seconds between two lines of a count in a pipe
 
 
@@ -51,17 +52,57 @@ class Screen(Progress):
         from rich.table import Table as Made
         from rich.text import Text
 
+        widths = self._widths(table)
+        if widths is None:
+            return self._as_lists(table)
         made = Made(title=table.title, title_justify="left", header_style="bold", show_header=any(table.columns))
-        heads = [row[0] for row in table.rows]
-        # names are there to be copied: rather other columns are broken, where these leave them room
-        names = not any(" " in head or 3 * len(head) > self.console.width for head in heads)
-        for position, name in enumerate(table.columns):
-            first = position == 0
-            made.add_column(
-                name, justify="left" if first or table.text else "right", overflow="fold", no_wrap=first and names
-            )
+        for position, (name, width) in enumerate(zip(table.columns, widths, strict=True)):
+            side: Literal["left", "right"] = "right" if position and not table.text else "left"
+            made.add_column(name, justify=side, overflow="fold", width=width)
         for number, row in enumerate(table.rows, start=1):
             made.add_row(*map(Text, row), style="bold" if table.total and number == len(table.rows) else None)
+        self.console.print(made)
+
+    def _widths(self, table: Table) -> list[int] | None:
+        """Of columns, so that heads and all but very long words stay whole; None where there is no room for that.
+
+        Names in front are there to be copied: rather other columns are broken, where these leave them room.
+        """
+        from rich.cells import cell_len
+
+        room = self.console.width - 3 * len(table.columns) - 1
+        columns = [list(column) for column in zip(*table.rows, strict=True)] or [[] for _ in table.columns]
+        wanted, least = [], []
+        for head, cells in zip(table.columns, columns, strict=True):
+            lines = [cell_len(line) for text in (head, *cells) for line in text.split("\n")]
+            words = [min(cell_len(word), LONG) for text in cells for word in text.split()]
+            wanted.append(max(lines, default=0))
+            least.append(max([*map(cell_len, head.split()), *words], default=0))
+        if columns and not any(" " in name or 3 * len(name) > self.console.width for name in columns[0]):
+            least[0] = wanted[0]
+        if sum(least) > room:
+            if len(least) > 3:
+                return None
+            least = [min(width, max(1, room // len(least))) for width in least]
+        widths, left = [], room - sum(least)
+        for most, width in zip(wanted, least, strict=True):
+            more = min(most - width, left)
+            widths.append(width + more)
+            left -= more
+        return widths
+
+    def _as_lists(self, table: Table) -> None:
+        """Of a table that is too wide each row below the other, a line a column."""
+        from rich.table import Table as Made
+        from rich.text import Text
+
+        made = Made(title=table.title, title_justify="left", show_header=False, show_lines=False)
+        made.add_column(style="bold", no_wrap=True)
+        made.add_column(overflow="fold")
+        for row in table.rows:
+            for name, cell in zip(table.columns, row, strict=True):
+                made.add_row(name.replace("\n", ", "), Text(cell.replace("\n", ", ")))
+            made.add_section()
         self.console.print(made)
 
     def show(self, outcome: Outcome) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from toolkit.outcome import counted
 from toolkit.recipe import Chosen
 from toolkit.runs import Run, of_study
 
@@ -19,7 +20,7 @@ class UnseenChoice:
         """In a few words; shares: of runs by name."""
         used = [run.name for run in self.runs if shares.get(run.name)]
         names = used[0] if len(used) == 1 else f"{len(used)} runs"
-        return f"{names}: {self.chosen.trials} trials of {self.chosen.study}"
+        return f"{names}: {counted(self.chosen.trials, 'trial')} of {self.chosen.study}"
 
 
 def unseen_choices(pool: Sequence[Run]) -> list[UnseenChoice]:
@@ -39,7 +40,9 @@ def unseen_choices(pool: Sequence[Run]) -> list[UnseenChoice]:
         anew = [run.name for run in mine if not run.searched]
         if anew:
             names = anew[0] if len(anew) == 1 else f"{len(anew)} runs"
-            sentence = f"{names}: trained from a recipe that was chosen among {chosen.trials} trials of {study}"
+            sentence = (
+                f"{names}: trained from a recipe that was chosen among {counted(chosen.trials, 'trial')} of {study}"
+            )
         elif ended - there:
             sentence = f"{len(there)} of {len(there | ended)} trials of {study} were picked before these scores"
         else:

@@ -100,7 +100,7 @@ def test_folds_keep_the_holdout_they_have_until_another_is_asked_for(tmp_path: P
     assert project.folds(3).as_json()["held_out"] == 0  # 72 samples are not many
     first = project.folds(3, holdout=0.25)
     assert first.as_json()["held_out"] == 18
-    text = "18 samples in 6 groups are held out: nothing is trained on them or chosen by them"
+    text = "held out: 18 samples in 6 groups; nothing is trained on them or chosen by them"
     assert any(str(part).startswith(text) for part in first.told())
     for kept in (project.folds(3), project.folds(3, holdout="auto")):
         assert kept.as_json() == first.as_json()
@@ -131,7 +131,7 @@ def test_what_the_list_changes_of_training_but_not_of_scores_is_told(tmp_path: P
     split = project.folds(3)
     shown, told = split.as_json(), "\n".join(map(str, split.told()))
     assert (shown["scored_alone"], shown["left_out"], shown["relabelled"]) == (2, 2, 2)
-    assert "2 samples are trained on under another label; they are scored" in told
+    assert "2 samples are trained on under another label, and scored on the file's" in told
     assert "dropped samples that are validated and scored all the same: 2;" in told
 
 
@@ -174,7 +174,7 @@ def test_pairs_of_one_origin_that_are_divided_are_counted(cells: Project, drawn:
     lines = pd.read_csv(cells.workspace.cleaning)
     lines[lines["action"] != "group"].to_csv(cells.workspace.cleaning, index=False)
     divided = cells.folds(3)
-    assert divided.leaks and f"{divided.leaks:,} pairs of one origin lie on two sides of a fold" in warnings(divided)
+    assert divided.leaks == 1 and "1 pair of one origin on two sides of a fold" in warnings(divided)
 
 
 @pytest.fixture
@@ -193,14 +193,14 @@ def test_folds_follow_what_the_audit_says_of_the_test_images_and_a_person_overru
     assert found.plain and found.as_json()["split"] == "plain" and divided(found) > 15
     told = "\n".join(part for part in found.told() if isinstance(part, str))
     assert "relatives that the audit found may lie in different folds: plain folds mimic the test; " in told
-    assert f"{found.leaks:,} pairs of one origin lie on two sides of a fold, which in plain folds they may" in told
+    assert f"on two sides of a fold, as in plain folds they may be: {found.leaks:,} pairs of one origin" in told
     assert "leaky: 3 plain folds, 30 groups" in found._repr_html_() and not warnings(found)
     made = copies.workspace.folds.stat().st_mtime_ns
     assert copies.folds(3, split="plain").as_json() == found.as_json()
     assert copies.workspace.folds.stat().st_mtime_ns == made, "asked for or not, it is the same split"
     whole = copies.folds(3, split="groups")
     assert not whole.plain and divided(whole) == 0 and whole.leaks == 0
-    assert "groups stay whole, as asked with --split groups: plain folds mimic the test; " in str(whole.told())
+    assert "groups stay whole, as asked by split=groups: plain folds mimic the test; " in str(whole.told())
     assert whole.table["group"].equals(found.table["group"]), "the group is the origin, whatever the split"
     assert whole.as_json()["hash"] != found.as_json()["hash"]
     with pytest.raises(UserError, match="there is no split 'group'; there are auto, groups, plain"):
@@ -225,7 +225,7 @@ def test_plain_folds_that_no_evidence_asks_for_are_warned_of(tmp_path: Path) -> 
     assert f"groups stay whole: {rule}" in str(tiny.prepare(tmp_path / "closed").folds(3).told())
     asked = project.folds(3, split="plain")
     unknown = "the audit has not looked for relatives of the test images; run `python -m toolkit.audit`"
-    warned = f"may lie in different folds, as asked with --split plain: {unknown}; the local score may be too good"
+    warned = f"may lie in different folds, as asked by split=plain: {unknown}; the local score may be too good"
     assert warned in warnings(asked)
     assert divided(asked) == 0, "what the files call one group stays whole"
 

@@ -74,7 +74,7 @@ def test_a_table_without_names_counts_its_rows(tmp_path: Path) -> None:
         (FOUND, "id,labels\n1,rust mould\n", None, "line 2: labels has 'mould', expected rust, scab$"),
         (SIZES, "id,age,weight\n1,old,3\n", None, "line 2: age is 'old', expected a number or a blank$"),
         (SIZES, "id,age\n1,3\n", None, "has no column 'weight'"),
-        (SIZES, "id,age\n1,3\n", ("id", "age"), "1 columns of targets are named, expected 2$"),
+        (SIZES, "id,age\n1,3\n", ("id", "age"), "expected 2 columns of targets to be named, found 1$"),
         (PARTS, "id,root,vowel\n1,a,e\n", None, "line 2: vowel is 'e', expected i, u, none$"),
         (OverlappingMasks(("a",), SHAPE), "id,rle\n1,\n", None, "run_length_masks reads those"),
         (PETS, "", None, "train.csv can't be read: No columns"),

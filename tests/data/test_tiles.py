@@ -1,6 +1,7 @@
 """Tiles lie where they say, show what is there, and leave out what is blank."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,7 +96,7 @@ def test_blank_tiles_are_left_out_and_no_tissue_is(ground: int, kind: str, tmp_p
 def test_pictures_that_are_no_tiff_are_decoded_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
 
-    def noted(path: Path, **options: int) -> np.ndarray:
+    def noted(path: Path, **options: Any) -> np.ndarray:
         read.append(path)
         return read_image(path, **options)
 

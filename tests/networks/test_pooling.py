@@ -13,9 +13,12 @@ from tests import bags
 from tests.kinds import KINDS
 from toolkit import Network, UserError, from_scratch, predict_views
 from toolkit.data.image_sets import ImageSets
+from toolkit.data.tables import Column
 from toolkit.networks.outputs import Scale, build_network, values_of
 from toolkit.networks.pooling import Pooling
 from toolkit.networks.predict import at_once, predict
+from toolkit.networks.table import join_table
+from toolkit.recipe import Table
 from toolkit.task import Numbers
 
 CPU = torch.device("cpu")
@@ -101,6 +104,24 @@ def test_black_images_are_absent_but_where_there_is_no_other_and_views_pool_too(
     turned = predict(made, sets()[:][:, ::-1, ::-1].copy(), (0, 1), CPU, "float32")
     plain = predict(made, sets(), (0, 1), CPU, "float32")
     np.testing.assert_allclose(views, (plain + turned) / 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pool", ["mean", "features"])
+def test_what_is_known_of_a_set_goes_with_each_of_its_images_or_with_their_mean(pool: str) -> None:
+    made, images = network(2), sets()
+    join_table(made, (Column("age"), Column("place", ("a", "b"))), Table(width=4, dropout=0))
+    made.eval()
+    table = np.array([[3, 0], [np.nan, 1], [1, 1], [2, np.nan]], np.float32)
+    single = predict(made, images.images, (0, 1), CPU, "float32", table=table[images.sets])
+    made.pooling = Pooling(pool, (), (0, 1)).eval()
+    found = predict(made, images, (0, 1), CPU, "float32", table=table)
+    if pool == "mean":
+        expected = np.stack([single[images.sets == at].mean(0) for at in range(len(COUNTS))])
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    else:
+        np.testing.assert_allclose(found[1], single[COUNTS[0]], rtol=1e-5)  # a set of one
+    other = predict(made, images, (0, 1), CPU, "float32", table=table[::-1])
+    assert (np.abs(found - other).max(1) > 0).all()
 
 
 def test_networks_that_can_not_pool_are_refused() -> None:

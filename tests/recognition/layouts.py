@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
 TRAIN, TEST = 36, 8
 
@@ -165,6 +166,147 @@ def one_table_with_a_split(folder: Path) -> None:
         picture(folder / name, float(label == "bbb"))
 
 
+def mask(path: Path, side: int, height: int = 64, width: int = 64) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = np.zeros((height, width), np.uint8)
+    made[:side, :side] = 255
+    assert cv2.imwrite(str(path), made)
+
+
+def several_masks_an_image(folder: Path) -> None:
+    """As in the data science bowl: a folder an image, with a folder of masks, one a nucleus; several sizes."""
+    for at in range(TRAIN):
+        home = folder / "stage1_train" / f"id{at}"
+        picture(home / "images" / f"id{at}.png", 1, 64, 64 + at % 3)
+        for nucleus in range(3):
+            mask(home / "masks" / f"m{nucleus}.png", 5 + nucleus, 64, 64 + at % 3)
+    for at in range(TEST):
+        picture(folder / "stage1_test" / f"t{at}" / "images" / f"t{at}.png", 1, 64, 64)
+    rows = ((f"t{at}", "1 1") for at in range(TEST))
+    table(folder / "stage1_sample_submission.csv", ("ImageId", "EncodedPixels"), *rows)
+
+
+def masks_in_the_same_folder(folder: Path) -> None:
+    for at in range(TRAIN):
+        picture(folder / "train" / f"{at}.tif", 1, 64, 64)
+        mask(folder / "train" / f"{at}_mask.tif", 20)
+    for at in range(TEST):
+        picture(folder / "test" / f"t{at}.tif", 1, 64, 64)
+    table(folder / "sample_submission.csv", ("img", "pixels"), *((f"t{at}", "") for at in range(TEST)))
+
+
+def masks_of_other_prefixes(folder: Path) -> None:
+    for at in range(TRAIN):
+        picture(folder / "training" / "images" / f"img_{at:02}.png", 1, 64, 64)
+        mask(folder / "training" / "labels" / f"label_{at:02}.png", 20)
+    for at in range(TEST):
+        picture(folder / "testing" / "images" / f"img_{90 + at}.png", 1, 64, 64)
+
+
+def run_lengths_of_classes(folder: Path) -> None:
+    """A row an image and class that has a defect; in the sample a row an image and class."""
+    rows = [(f"{at}.jpg", one, f"{1 + at} 30 500 20") for at in range(TRAIN) for one in (1, 2, 3) if (at + one) % 3]
+    table(folder / "train.csv", ("ImageId", "ClassId", "EncodedPixels"), *rows)
+    for at in range(TRAIN):
+        picture(folder / "train_images" / f"{at}.jpg", 1, 64, 128)
+    for at in range(TEST):
+        picture(folder / "test_images" / f"t{at}.jpg", 1, 64, 128)
+    said = ((f"t{at}.jpg_{one}", "1 409600") for at in range(TEST) for one in (1, 2, 3))
+    table(folder / "sample_submission.csv", ("ImageId_ClassId", "EncodedPixels"), *said)
+
+
+def identities(folder: Path) -> None:
+    """Whales, of which some are new; lists of five."""
+    rows = [(f"{at:03}.jpg", "new_whale" if at % 4 == 0 else f"w_{at % 9}") for at in range(TRAIN)]
+    table(folder / "train.csv", ("Image", "Id"), *rows)
+    for name, _ in rows:
+        picture(folder / "train" / name, 1)
+    for at in range(TEST):
+        picture(folder / "test" / f"t{at}.jpg", 1)
+    said = ((f"t{at}.jpg", "new_whale w_1 w_2 w_3 w_5") for at in range(TEST))
+    table(folder / "sample_submission.csv", ("Image", "Id"), *said)
+
+
+def sixteen_bits(folder: Path) -> None:
+    """Grey TIFFs of 16 bits, a number that is no whole one."""
+    rng = np.random.default_rng(0)
+    for name in (*(f"train/{at}.tif" for at in range(TRAIN)), *(f"test/t{at}.tif" for at in range(TEST))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(folder / name), rng.integers(100, 4000, (40, 40)).astype(np.uint16))
+    table(folder / "labels.csv", ("file", "yield"), *((f"{at}.tif", at * 0.37) for at in range(TRAIN)))
+    table(folder / "sample_submission.csv", ("file", "yield"), *((f"t{at}.tif", 0.0) for at in range(TEST)))
+
+
+def paths_from_elsewhere(folder: Path) -> None:
+    """A byte order mark, and paths that begin where the organisers had them."""
+    rows = [(f"/kaggle/input/comp/train/{'ab'[at % 2]}/{at}.jpg", "ab"[at % 2]) for at in range(TRAIN)]
+    table(folder / "train.csv", ("\ufeffpath", "label"), *rows)
+    for path, _ in rows:
+        picture(folder / path.removeprefix("/kaggle/input/comp/"), 1)
+    for at in range(TEST):
+        picture(folder / "test" / f"{at}.jpg", 1)
+    table(folder / "sample_submission.csv", ("id", "label"), *((at, "a") for at in range(TEST)))
+
+
+def several_heads(folder: Path) -> None:
+    rows = [(f"Train_{at}", at % 5, at % 3, at % 2) for at in range(TRAIN)]
+    head = ("image_id", "root", "vowel", "consonant")
+    table(folder / "train.csv", head, *rows)
+    for name, *_ in rows:
+        picture(folder / "train" / f"{name}.png", 1)
+    for at in range(TEST):
+        picture(folder / "test" / f"Test_{at}.png", 1)
+    table(folder / "sample_submission.csv", head, *((f"Test_{at}", 0, 0, 0) for at in range(TEST)))
+
+
+def bytes_in_parquet(folder: Path) -> None:
+    """As data sets of Hugging Face have it, without a sample."""
+    folder.mkdir(parents=True)
+    encoded = [cv2.imencode(".png", np.full((20, 20, 3), at * 5, np.uint8))[1].tobytes() for at in range(TRAIN)]
+    images = [{"bytes": one, "path": None} for one in encoded]
+    pd.DataFrame({"image": images, "label": np.arange(TRAIN) % 4}).to_parquet(folder / "train-00000.parquet")
+    pd.DataFrame({"image": images[:TEST]}).to_parquet(folder / "test-00000.parquet")
+
+
+def sets_of_images(folder: Path) -> None:
+    """A folder of images a patient; the table and the sample name patients."""
+    table(folder / "train.csv", ("patient", "cancer"), *((f"p{at}", at % 2) for at in range(TRAIN)))
+    for at in range(TRAIN):
+        for each in range(2 + at % 2):
+            picture(folder / "train" / f"p{at}" / f"{each}.png", at % 2)
+    for at in range(TEST):
+        for each in range(2):
+            picture(folder / "test" / f"q{at}" / f"{each}.png", at % 2)
+    table(folder / "sample_submission.csv", ("patient", "cancer"), *((f"q{at}", 0.5) for at in range(TEST)))
+
+
+def labels_with_marks_between(folder: Path) -> None:
+    """Labels of several words, images in several folders, patients; fewer rows in the sample than test images."""
+    said = ("No Finding", "Cardiomegaly", "Cardiomegaly|Effusion")
+    rows = [(f"{at:05}.png", said[at % 3], at // 2) for at in range(TRAIN)]
+    table(folder / "Data_Entry.csv", ("Image Index", "Finding Labels", "Patient ID"), *rows)
+    for at, (name, *_) in enumerate(rows):
+        picture(folder / f"images_{at // 20}" / "images" / name, at % 3)
+    for at in range(TEST + 2):
+        picture(folder / "test" / f"t{at}.png", 1)
+    table(folder / "sample_submission.csv", ("image", "labels"), *((f"t{at}", "") for at in range(TEST)))
+
+
+def masks_of_cities(folder: Path) -> None:
+    """As in Cityscapes: folders in folders, other ends of names, 255 for what isn't scored; no sample."""
+    for part, number in (("train", TRAIN), ("val", 4), ("test", TEST)):
+        for at in range(number):
+            city = ("aachen", "bochum")[at % 2]
+            called = f"{city}_{part if part != 'train' else ''}{at:06}"
+            picture(folder / "leftImg8bit" / part / city / f"{called}_leftImg8bit.png", 1, 64, 96)
+            if part != "test":
+                made = np.zeros((64, 96), np.uint8)
+                made[:20], made[40:], made[60:] = 7, 11, 255
+                path = folder / "gtFine" / part / city / f"{called}_gtFine_labelIds.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                assert cv2.imwrite(str(path), made)
+
+
 LAYOUTS: Sequence[tuple[Callable[[Path], None], str, str]] = (  # and the task and metric that they are taken for
     (class_folders, "Classification", "accuracy"),
     (labels_in_names, "Classification", "log_loss"),
@@ -178,4 +320,16 @@ LAYOUTS: Sequence[tuple[Callable[[Path], None], str, str]] = (  # and the task a
     (arrays, "Classification", "accuracy"),
     (pixel_columns, "Classification", "accuracy"),
     (one_table_with_a_split, "Classification", "accuracy"),
+    (several_masks_an_image, "OverlappingMasks", "dice"),
+    (masks_in_the_same_folder, "OverlappingMasks", "dice"),
+    (masks_of_other_prefixes, "OverlappingMasks", "dice"),
+    (run_lengths_of_classes, "OverlappingMasks", "dice"),
+    (identities, "Classification", "map@5"),
+    (sixteen_bits, "Numbers", "rmse"),
+    (paths_from_elsewhere, "Classification", "accuracy"),
+    (several_heads, "Heads", "head_accuracy"),
+    (bytes_in_parquet, "Classification", "accuracy"),
+    (sets_of_images, "Labels", "auc"),
+    (labels_with_marks_between, "Labels", "samples_f1"),
+    (masks_of_cities, "Segmentation", "iou"),
 )

@@ -44,9 +44,8 @@ def test_a_download_is_recognised_and_read(draw: Draw, task: str, metric: str, h
     project = project_of(home, data)
     load(project.competition, project.workspace, data)  # which rehearses the submission
     loaded = open_dataset(project.workspace.data)
-    images = sum(1 for path in data.rglob("*.*") if path.suffix in (".png", ".jpg") and "mask" not in path.name)
-    assert images == 0 or len(loaded.images) + len(loaded.test_images) == images
-    assert len(loaded.images) >= TRAIN and len(loaded.test_images) >= 6
+    assert len(loaded.targets) >= TRAIN and (loaded.test_ids is None or len(loaded.test_ids) in (6, TEST))
+    assert not made.fault and "training images and " in made.read
 
 
 def samples_of(home: Path, data: Path) -> tuple[Competition, Samples]:
@@ -75,6 +74,18 @@ def test_targets_are_those_of_the_files(home: Path, tmp_path: Path) -> None:
     heights = [int(stem) + 20 for stem in samples.images.stems]
     assert isinstance(samples.targets, Masks)
     assert [int(samples.targets[at].sum()) for at in range(TRAIN)] == [40 * height for height in heights]
+
+
+def test_labels_with_marks_between_them_and_masks_in_other_folders(home: Path, tmp_path: Path) -> None:
+    layouts.labels_with_marks_between(tmp_path / "a")
+    new_competition(home, tmp_path / "a")
+    made, samples = samples_of(home, tmp_path / "a")
+    assert made.task.classes == ("Cardiomegaly", "Effusion", "No_Finding")
+    assert np.asarray(samples.targets)[:4].tolist() == [[0, 0, 1], [1, 0, 0], [1, 1, 0], [0, 0, 1]]
+    layouts.masks_of_cities(tmp_path / "b")
+    new_competition(home.with_name("b"), tmp_path / "b")
+    made, samples = samples_of(home.with_name("b"), tmp_path / "b")
+    assert np.unique(np.asarray(samples.targets)).tolist() == [0, 1, 2, 255]
 
 
 def test_patients_share_a_group_and_are_said(home: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from toolkit.errors import UserError
 from toolkit.reporting.page import write_report
 from toolkit.store import read_json, write_json
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "unpainted")
 QUICK = "schedule.epochs=1"
 PIXEL = bytes.fromhex(  # a PNG file of one pixel
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da6364f8ff"
@@ -65,7 +65,7 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
     search.mkdir()
     (search / "history.png").write_bytes(PIXEL)
     summary = {
-        "trials": 12,
+        "trials": {"begun": 12, "finished": 9, "pruned": 3, "failed": 0},
         "naive": 17.6266,
         "seconds": 81.67,
         "importances": {"optimizer.lr": 0.7, "model.dropout": 0.3},
@@ -84,7 +84,8 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
         "for the private leaderboard",
         "The weakest family is",
         "What decides the score",
-        "<td>12</td>",
+        "<td>12 begun, 9 finished, 3 pruned, 0 failed</td>",
+        "score of the best, as chosen",
         "<td>17.6266</td>",
         "<td>1 min 22 s</td>",
         "mean-2",

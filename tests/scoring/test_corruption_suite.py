@@ -265,3 +265,17 @@ def test_noise_has_the_grain_of_the_masks_size(name: str) -> None:
     assert torch.equal(made, small.repeat_interleave(2, 2).repeat_interleave(2, 3))
     at_own, _ = corrupt(large, None, name, 3, 0, RGB)
     assert not torch.equal(at_own, made)
+
+
+def test_images_of_a_set_are_corrupted_each_by_itself_and_absent_ones_stay_absent() -> None:
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(1, 255, (3, 3, 16, 16)).astype(np.uint8))  # three grey images a set
+    images[1, 1:] = 0
+    cells = np.arange(3) * 7
+    made, _ = corrupt_each(images, None, cells, 5, (), np.array([4, 5, 6]), channels=1)
+    alone, _ = corrupt_each(images[:, :1], None, cells, 5, (), np.array([4, 5, 6]))
+    assert torch.equal(made[:, :1], alone), "the first as if it were alone"
+    assert not made[1, 1:].any() and made[[0, 2]].flatten(2).any(2).all()
+    same = images[:1, :1].repeat(1, 2, 1, 1)
+    twice, _ = corrupt_each(same, None, cells[:1], 5, (), channels=1)
+    assert not torch.equal(twice[:, 0], twice[:, 1]), "each by draws of its own"

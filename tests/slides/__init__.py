@@ -28,19 +28,9 @@ from toolkit.recipe import override
 SIDE = 64
 TASK = Segmentation(("healthy", "sick"), (SIDE, SIDE, 3))
 FIRST = override(drawing.FIRST, ("schedule.epochs=4",))
-SIZES = [
-    (1000, 900),
-    (840, 1000),
-    (777, 901),
-    (1000, 640),
-    (900, 900),
-    (640, 1000),
-    (1000, 900),
-    (820, 990),
-    (210, 300),
-]
+SIZES = [(1000, 900), (840, 1000), (777, 901), (640, 1000), (1000, 640), (210, 300)]  # two of them to be handed in
 NAMES = [f"slide_{number}" for number in range(len(SIZES))]
-TRAIN = 6  # of them
+TRAIN = 4
 
 
 def draw(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -81,8 +71,14 @@ def load(folder: Path) -> Samples:
     slides, tests = image_folder(folder / "train"), image_folder(folder / "test")
     masks = run_length_masks(folder / "train.csv", slides.stems, TASK, slides, ("id", "runs"))
     made, test = (tiles(each, SIDE, overlap=0.25, at=0.25, blank=0.02) for each in (slides, tests))
-    places = {"places": made.places, "test_places": test.places}
-    return Samples(made.images, masks, groups=made.picture, test_images=test.images, **places)
+    return Samples(
+        made.images,
+        masks,
+        groups=made.picture,
+        test_images=test.images,
+        places=made.places,
+        test_places=test.places,
+    )
 
 
 def build_model(recipe: Recipe) -> nn.Module:

@@ -163,7 +163,7 @@ def test_where_there_is_no_blend_it_says_what_to_run(blend: Blend, ledger: Ledge
 
 
 def test_a_file_has_no_parameters_to_halve(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--half is for code submissions; tiny takes files"):
+    with pytest.raises(UserError, match="half is for code submissions; tiny takes files"):
         build(blend, ledger, tmp_path, half=True)
 
 
@@ -223,7 +223,7 @@ def test_known_answers_are_offered_and_given_only_when_asked_for(
     assert [line["known"] for line in ledger.lines] == ["", "5"]
     table = next(part for part in given.told() if isinstance(part, Table))
     assert table.rows[0][:2] == ["agrees with the blend and the known answers", "18 of 18 labels, 0 ties"]
-    assert given.told()[-1] == "5 test images have the answers of equal training images, not the blend's"
+    assert given.told()[-1] == "5 test images are given the answers of equal training images, not the blend's"
     again = build(copied, ledger, tmp_path, known=True)
     assert again.images is None and again.path == given.path and again.told()[-1] == given.told()[-1]
     for made in (plain, given):
@@ -256,7 +256,7 @@ def test_a_file_without_the_known_answers_fails_its_check(copied: Blend, ledger:
 
 def test_code_gives_no_known_answers(copied: Blend, ledger: Ledger, tmp_path: Path) -> None:
     code = replace(tiny.looking, try_submission=lambda path, images: pytest.fail("is not run"))
-    with pytest.raises(UserError, match="--known-answers is for submissions of files; tiny takes code"):
+    with pytest.raises(UserError, match="known_answers is for submissions of files; tiny takes code"):
         build(of(code, copied), ledger, tmp_path, known=True)
 
 
@@ -269,7 +269,7 @@ def test_where_no_answer_is_known_it_says_so(blend: Blend, ledger: Ledger, tmp_p
 
 def test_what_the_competition_never_takes_is_refused_before_anything_is_made_for_it(tmp_path: Path) -> None:
     project = tiny.project(tmp_path)
-    with pytest.raises(UserError, match="--half is for code submissions"):
+    with pytest.raises(UserError, match="half is for code submissions"):
         project.submit(half=True)
     with pytest.raises(UserError, match="may not be looked at"):
         project.submit(known_answers=True)

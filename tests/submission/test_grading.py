@@ -74,7 +74,7 @@ def test_another_number_of_predictions_is_refused(text: str, folder: Path) -> No
 
 def test_a_missing_truth_is_named(folder: Path) -> None:
     (folder / "t.npz").unlink()
-    complaint(folder, f"{folder}/t.npz does not exist; check --truth")
+    complaint(folder, f"{folder}/t.npz does not exist; check where the truth lies")
     (folder / "t.csv").write_text("0,1")
     with pytest.raises(UserError, match=r"t\.csv: the truth is an \.npz with `targets`"):
         grade(competition, folder / "sub.txt", folder / "t.csv")

@@ -156,7 +156,7 @@ def test_ids_may_be_numbers(path: Path) -> None:
 
 
 def test_columns_that_do_not_fit_are_refused(path: Path) -> None:
-    with pytest.raises(UserError, match="2 values an image don't fit into 3 columns"):
+    with pytest.raises(UserError, match="can't fill 3 columns with 2 values an image"):
         write_columns(path, IDS, np.zeros((3, 2)), NAMES)
     with pytest.raises(UserError, match="equally long, they have ids 2, values 3 rows"):
         write_rows(path, IDS[:2], np.zeros((3, 3)), NAMES)

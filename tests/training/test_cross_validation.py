@@ -188,7 +188,7 @@ def test_each_family_is_held_out_and_scored(tmp_path: Path) -> None:
     assert without.recipe.augment.leave_out == ("occlusion",)
     assert scores["held_out"]["occlusion"] == without.metrics["stress"]["by_family"]["occlusion"]
     assert scores["trained_on"]["occlusion"] == run.metrics["stress"]["by_family"]["occlusion"]
-    with pytest.raises(UserError, match=r"--stress none leaves them unscored"):
+    with pytest.raises(UserError, match=r"stress=none leaves them unscored"):
         made.train_without_families(run, stress="none")
 
 

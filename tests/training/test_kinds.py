@@ -152,5 +152,5 @@ def test_a_head_of_another_size_and_numbers_without_bounds_are_refused(
     wrong = replace(other, build_model=kinds.competition("classes").build_model)
     monkeypatch.setattr("toolkit.training.jobs.load_competition", lambda folder: wrong)
     save_dataset(kinds.drawn("grades"), tmp_path / "grades" / "data", "")
-    with pytest.raises(UserError, match=r"gives \(2,\) numbers an image, the task needs \(3,\)"):
+    with pytest.raises(UserError, match=r"of an image the network gives \(2,\) numbers, the task needs \(3,\)"):
         Training(kinds.make_job("grades", tmp_path / "grades"))

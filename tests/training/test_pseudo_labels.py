@@ -214,7 +214,7 @@ def test_without_test_images_it_is_refused_before_anything_is_trained(ready: Pro
 
 
 def test_a_fold_alone_is_not_trained_as_if_it_had_a_teacher(ready: Project) -> None:
-    with pytest.raises(UserError, match=r"a fold alone has no teacher to learn from; leave out --fold, or set pseudo"):
+    with pytest.raises(UserError, match=r"a fold alone has no teacher to learn from; train all folds, or set pseudo"):
         ready.train_fold(ready.recipe(pseudo__rounds=1), 0)
     assert not ready.workspace.train.exists()
     quick = ready.recipe(schedule__epochs=1, pseudo__share=0.3)  # which does nothing without rounds

@@ -29,7 +29,7 @@ from toolkit.training.jobs import FoldJob
 from toolkit.training.loop import RESCUE, Training
 from toolkit.training.workers import each, places, turns
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "forked")
 MakeJob = Callable[..., FoldJob]
 EXACT = ("precision=float32", "model.dropout=0")
 

@@ -12,7 +12,7 @@ from toolkit.competition import Competition
 from toolkit.progress import Progress
 from toolkit.runs import Run
 from toolkit.tuning.samplers import make_sampler
-from toolkit.tuning.study import RUN, counted, open_study
+from toolkit.tuning.study import RUN, begun_trials, open_study
 from toolkit.tuning.summary import Search
 
 EPOCH = "schedule.epochs=1"
@@ -44,7 +44,7 @@ def opened(folder: Path, where: str = "sqlite", sampler: str = "random") -> Stud
 
 
 def up_to(number: int) -> Callable[[Sequence[FrozenTrial]], bool]:
-    return lambda trials: len(counted(trials)) < number
+    return lambda trials: len(begun_trials(trials)) < number
 
 
 def suggested(trial: Trial) -> list[float]:

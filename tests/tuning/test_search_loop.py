@@ -24,7 +24,7 @@ from toolkit.tuning.board import Board
 from toolkit.tuning.clock import Clock
 from toolkit.tuning.search_loop import wait_for_others
 from toolkit.tuning.settings import CLEAN, SearchSettings
-from toolkit.tuning.study import counted, give_back
+from toolkit.tuning.study import begun_trials, give_back
 from toolkit.tuning.trial_runs import TrialContext
 from toolkit.tuning.trials import Rivals
 
@@ -246,7 +246,7 @@ def test_a_search_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
         process.join()
     found = search(tmp_path, EPOCH, trials=5, repeats=0)
     trials = found.study.trials
-    begun = counted(trials)
+    begun = begun_trials(trials)
     assert len(begun) == 5 == found.trials["begun"]
     assert not [trial for trial in trials if trial.state == TrialState.RUNNING]
     for trial in trials:

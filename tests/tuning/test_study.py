@@ -37,7 +37,7 @@ from toolkit.tuning.study import (
     Interrupted,
     JournalLock,
     begin,
-    counted,
+    begun_trials,
     enqueue,
     give_back,
     revive,
@@ -122,7 +122,7 @@ def test_an_interrupted_trial_is_queued_again_however_often(end: type[BaseExcept
     work(study, tmp_path, up_to(1), suggested)
     *lost, done = study.get_trials()
     assert [t.user_attrs[LOST] for t in lost] == [RETRIED] * 3 and done.state == TrialState.COMPLETE
-    assert all(t.params == lost[0].params for t in (*lost, done)) and counted([*lost, done]) == [done]
+    assert all(t.params == lost[0].params for t in (*lost, done)) and begun_trials([*lost, done]) == [done]
 
 
 def left_running(study: Study, owner: object, heard: float) -> int:
@@ -154,7 +154,9 @@ def test_what_a_dead_process_was_at_is_tried_once_more_and_only_once(tmp_path: P
     assert revive(study) == [again.number]
     trials = study.get_trials()
     assert [t.user_attrs.get(LOST) for t in trials] == [RETRIED, GIVEN_UP] and trials[0].params == trials[1].params
-    assert [t.number for t in counted(trials)] == [again.number], "a trial that killed two processes counts, and ends"
+    assert [t.number for t in begun_trials(trials)] == [again.number], (
+        "a trial that killed two processes counts, and ends"
+    )
 
 
 def test_a_kill_between_the_two_steps_of_giving_back_queues_nothing_twice(
@@ -251,7 +253,7 @@ def killed_again_and_again(where: str, folder: Path, kills: int, number: int) ->
 
 
 def check_nothing_is_lost(trials: Sequence[FrozenTrial], number: int) -> None:
-    begun = counted(trials)
+    begun = begun_trials(trials)
     assert len(begun) == number
     assert all(t.values == [expected(t)] for t in begun if t.state == TrialState.COMPLETE)
     assert {t.user_attrs.get(LOST) for t in begun if t.state != TrialState.COMPLETE} <= {GIVEN_UP}

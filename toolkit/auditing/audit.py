@@ -114,7 +114,8 @@ class Audit(Outcome):
         if self.competition.symmetries is None:
             yield ASK_SYMMETRIES
         if self.known:
-            yield f"the answers of {self.known:,} test images are known: `submit --known-answers` hands them in"
+            images = counted(self.known, "test image")
+            yield f"the answers of {images} are known: `submit --known-answers` hands them in"
         actions = ", ".join(f"{n} to {name}" for name, n in self.actions.items()) or "nothing to do"
         yield f"{self.workspace.cleaning}: {actions} ({self.note})"
         yield f"{self.workspace.page}: what was found, as pictures"

@@ -132,6 +132,8 @@ def _groups(dataset: Dataset, findings: Findings, group: np.ndarray) -> list[Lin
     for left, right, kind, count, similarity in links.itertuples(index=False):
         for row, other in ((left, right), (right, left)):
             text = f"{COPY} of {called[other]}, {count} keypoints agree, similarity {similarity:.2f}"
+            if not count:  # of sets
+                text = f"{COPY} of {called[other]}, an image is the same to the last bit"
             sure = float(similarity)
             if kind != "copy":
                 text, sure = f"{TILE} of {called[other]}", 1 - FALSE_SHARE

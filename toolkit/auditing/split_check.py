@@ -34,7 +34,7 @@ from toolkit.data.folds import (
 from toolkit.data.groups import with_equal_pictures
 from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome, Table, Warned, counted
+from toolkit.outcome import Outcome, Table, Warned, are, counted
 from toolkit.pages.pictures import write_png
 from toolkit.store import Workspace, atomic, hash_json
 from toolkit.task import Classification, Grades, Numbers
@@ -127,7 +127,7 @@ class Split(Outcome):
 
     def _changed(self) -> Iterator[str | Warned]:
         if self.relabelled:
-            yield f"{self.relabelled:,} samples are trained on under another label; they are scored on the file's"
+            yield f"{are(self.relabelled, 'sample')} trained on under another label, and scored on the file's"
         if len(self.suggested):
             yield self._suggested()
         if self.scored_alone:
@@ -164,7 +164,7 @@ class Split(Outcome):
             yield f"{self.workspace.cleaning}: {text}"
 
     def _choice(self) -> str | Warned:
-        asked = "" if self.asked == AUTO else f", as asked with --split {self.asked}"
+        asked = "" if self.asked == AUTO else f", as asked by split={self.asked}"
         if not self.plain:
             return f"groups stay whole{asked}: {self.reason}"
         text = f"relatives that the audit found may lie in different folds{asked}: {self.reason}"
@@ -200,13 +200,13 @@ class Split(Outcome):
         lonely = int(((always > 0) & (inside.sum(0) == 0)).sum())
         if lonely:
             yield Warned(
-                f"{lonely:,} classes lie in one group each: every fold is trained on them, none is scored on them"
+                f"in one group alone, so that all folds are trained on it and none scored: {counted(lonely, 'class')}"
             )
         lacking = (inside == 0).any(0) & (inside.sum(0) > 0)
         if lacking.any():
             yield Warned(
-                f"{int(lacking.sum()):,} of {len(lacking):,} classes are missing from some fold: too few "
-                f"{'pictures' if self.plain else 'groups'} hold them"
+                f"missing from some fold, as too few {'pictures' if self.plain else 'groups'} hold them: "
+                f"{int(lacking.sum()):,} of {len(lacking):,} classes"
             )
 
     def _sizes(self) -> Table:
@@ -225,8 +225,8 @@ class Split(Outcome):
         held, groups = self.count(HELD_OUT), self.table.loc[self.fold == HELD_OUT, "group"].nunique()
         if held:
             yield (
-                f"{held:,} samples in {groups:,} groups are held out: nothing is trained on them or chosen by them, "
-                "and what is handed in is scored on them (`--holdout 0` holds out none)"
+                f"held out: {counted(held, 'sample')} in {counted(groups, 'group')}; nothing is trained on them or "
+                "chosen by them, and what is handed in is scored on them (`--holdout 0` holds out none)"
             )
 
     def _rows(self) -> Iterator[tuple[str, np.ndarray, list[str]]]:
@@ -272,11 +272,11 @@ class Split(Outcome):
         yield Table("most alike across the boundary", columns, rows)
         yield f"{self.workspace.leaks}: these pairs"
         if self.leaks and self.plain:
-            yield f"{self.leaks:,} pairs of one origin lie on two sides of a fold, which in plain folds they may"
+            yield f"on two sides of a fold, as in plain folds they may be: {counted(self.leaks, 'pair')} of one origin"
         elif self.leaks:
             yield Warned(
-                f"{self.leaks:,} pairs of one origin lie on two sides of a fold: the local score will be too good; "
-                f"put their `group` lines back into {self.workspace.cleaning}"
+                f"{counted(self.leaks, 'pair')} of one origin on two sides of a fold: the local score will be too "
+                f"good; put their `group` lines back into {self.workspace.cleaning}"
             )
 
 

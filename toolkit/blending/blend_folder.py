@@ -12,7 +12,7 @@ from toolkit.blending.view_choice import ViewChoice, read_choice
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import Decisions
 from toolkit.networks.tta import IDENTITY
-from toolkit.outcome import MENDED, Table, Warned, interval, mended, number
+from toolkit.outcome import MENDED, Table, Warned, counted, interval, mended, number
 from toolkit.predictions import Predictions
 from toolkit.runs import SCORES, Run, run_at
 from toolkit.scoring.matched_to_test import blend_matched, read_match
@@ -167,7 +167,7 @@ class Blend(Predictions):
     def _shares_told(self, shares: dict[str, float], metrics: dict[str, Any]) -> Table:
         of_runs = {run.name: run.metrics for run in self.runs}
         further = [kind for kind in ("stress", "matched") if any(one.get(kind) for one in of_runs.values())]
-        chosen = {run.name: f"{run.chosen.trials} trials" for run in self.runs if run.chosen}
+        chosen = {run.name: counted(run.chosen.trials, "trial") for run in self.runs if run.chosen}
         rows = [
             [
                 name,

@@ -14,7 +14,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import EXACT, IDENTITY, Mean, parse_views, predict_views
-from toolkit.outcome import number
+from toolkit.outcome import counted, number
 from toolkit.predictions import Predictions
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
@@ -133,7 +133,9 @@ def of_test_images(
     views = (IDENTITY,) if choice is None else choice.views
     lacking = [run.name for run in runs if any(_through(run, view).test is None for view in views)]
     if lacking:
-        progress.say(f"predicting {len(runs[0].labelled.test_images):,} test images with {', '.join(lacking)}")
+        progress.say(
+            f"predicting {counted(len(runs[0].labelled.test_images), 'test image')} with {', '.join(lacking)}"
+        )
     found = {}
     for run in runs:
         if IDENTITY in views and run.test is None:

@@ -24,6 +24,7 @@ from toolkit.data.image_reading import scaled, with_channels
 from toolkit.data.pictures import READ, hash_picture
 from toolkit.disk import bytes_in, in_bytes, need
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, atomic, read_manifest, resumed, write_manifest
 
@@ -119,7 +120,7 @@ def _ask_for_room(
     held = f", remove {workspace.decoded} ({in_bytes(bytes_in(workspace.decoded))}) of other sizes" if others else ""
     instead = f"{held}, a smaller size, or --no-cache, which decodes images each time they are looked at"
     left = max(0, total - bytes_in(folder))
-    text = need(workspace, left, f"decoding {number:,} images to {size}", instead)
+    text = need(workspace, left, f"decoding {counted(number, 'image')} to {size}", instead)
     if left:
         progress.say(text)
 

@@ -12,6 +12,7 @@ from toolkit.data.dataset import data_hash, relabel
 from toolkit.data.groups import merge_groups
 from toolkit.data.targets import describe, holds
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Grades, Heads, Task
 
@@ -52,8 +53,8 @@ def make_folds(
         options["holdout"] = share_to_hold_out(int(trained.sum()), number)
     parts = options["folds"] + (options["holdout"] > 0)
     if number < parts:
-        what = f"{options['folds']} folds" + (" and a holdout" if options["holdout"] else "")
-        raise UserError(f"{number} groups can't fill {what}; ask for fewer")
+        what = counted(options["folds"], "fold") + (" and a holdout" if options["holdout"] else "")
+        raise UserError(f"{counted(number, 'group')} can't fill {what}; ask for fewer")
     lines = cleaning[cleaning["action"] == "relabel"]
     labels = pd.Series(lines["value"].astype("int64").to_numpy(), index=lines["index"], dtype="Int64")
     table = pd.DataFrame({"index": ids, "fold": LEFT_OUT, "group": merged})

@@ -17,6 +17,7 @@ from toolkit.data.dicom import is_dicom, read_dicom
 from toolkit.data.pixels import Stored, Unreadable, laid_on, pixels_of, turned
 from toolkit.data.tiff import is_tiff, read_tiff
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 
 Image.MAX_IMAGE_PIXELS = None  # the organisers' files are there to be read, and some are slides
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of tags that are damaged; pixels that are raise an error
@@ -162,7 +163,7 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
         return cv2.cvtColor(known, cv2.COLOR_RGB2GRAY)[..., None]
     if image.shape[2] == 1 and channels == 3:
         return np.repeat(image, 3, axis=2)
-    raise Unreadable(f"has {image.shape[2]} channels, expected {channels}, the last number of image_shape")
+    raise Unreadable(f"has {counted(image.shape[2], 'channel')}, expected {channels}, the last number of image_shape")
 
 
 def scaled(image: np.ndarray, values: Values | None) -> np.ndarray:
@@ -184,5 +185,5 @@ def scaled(image: np.ndarray, values: Values | None) -> np.ndarray:
         )
     low, high = (np.asarray(end, np.float32) for end in values)
     if {low.size, high.size} - {1, image.shape[-1]}:
-        raise Unreadable(f"has {image.shape[-1]} channels, `values` are for {max(low.size, high.size)}")
+        raise Unreadable(f"has {counted(image.shape[-1], 'channel')}, `values` are for {max(low.size, high.size)}")
     return ((image.astype(np.float32) - low) * (255 / (high - low))).clip(0, 255)

@@ -86,10 +86,10 @@ class ImageSets:
         members = self.members(np.arange(len(self))[at])
         count, largest = members.shape
         height, width, channels = self.images.shape[1:]
-        made = np.zeros((count, largest, height, width, channels), self.dtype)
+        made = np.zeros((count, height, width, largest, channels), self.dtype)
         there = members >= 0
-        made[there] = picked(self.images, members[there])
-        return np.moveaxis(made, 1, 3).reshape(count, height, width, largest * channels)
+        made.transpose(0, 3, 1, 2, 4)[there] = picked(self.images, members[there])  # a view, as they may be large
+        return made.reshape(count, height, width, largest * channels)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)

@@ -21,6 +21,7 @@ from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
+from toolkit.outcome import counted
 from toolkit.probabilities import chunks, decidable, probabilities
 from toolkit.store import Workspace
 from toolkit.task import UNKNOWN, Classification
@@ -67,8 +68,8 @@ class Labelled:
 
     def __repr__(self) -> str:
         return (
-            f"Labelled({self.workspace.name}: {len(self.images):,} samples in {self.folds} folds, "
-            f"{len(self.test_images):,} test images)"
+            f"Labelled({self.workspace.name}: {counted(len(self.images), 'sample')} in {self.folds} folds, "
+            f"{counted(len(self.test_images), 'test image')})"
         )
 
     @cached_property

@@ -174,10 +174,15 @@ def _with_sample(competition: Competition, folder: Path, dataset: Dataset, progr
     """Able to write and read a submission, where that follows from the organisers' sample."""
     if not competition.follows_sample or competition.try_submission is not None or not len(dataset.test_images):
         return competition
-    ids = np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids
-    form = recognised(competition, folder, ids)
+    form = recognised(competition, folder, _test_ids(dataset))
     progress.say(form.told())
     return following(competition, form)
+
+
+def _test_ids(dataset: Dataset) -> np.ndarray:
+    """What a submission calls test images by, or the pictures that tiles are of."""
+    number = len(dataset.test_images) if dataset.test_sizes is None else len(dataset.test_sizes)
+    return np.arange(number) if dataset.test_ids is None else dataset.test_ids
 
 
 def _rehearse(competition: Competition, dataset: Dataset) -> None:
@@ -188,8 +193,7 @@ def _rehearse(competition: Competition, dataset: Dataset) -> None:
     images = dataset.test_images
     if competition.try_submission is not None or not len(images):
         return
-    number = len(images) if dataset.test_sizes is None else len(dataset.test_sizes)
-    ids = np.arange(number) if dataset.test_ids is None else dataset.test_ids
+    ids = _test_ids(dataset)
     prediction = _alike(competition, dataset, ids)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"rehearsal{competition.submission_suffix}"

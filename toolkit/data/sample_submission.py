@@ -53,5 +53,5 @@ def following(competition: Competition, form: SampleFormat) -> Competition:
 def _read(form: SampleFormat, path: Path, images: np.ndarray, ids: np.ndarray) -> Any:
     """images: of masks that are handed in at their pictures' own sizes these sizes, int64 (M, 2)."""
     if form.cell == "runs" and images.ndim == 2:
-        return Masks(len(ids), form.mask_reader(path, ids, images))
+        return Masks(len(ids), form.mask_reader(path, ids, images), images)
     return form.read(path, ids)

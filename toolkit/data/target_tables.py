@@ -9,6 +9,7 @@ import pandas as pd
 
 from toolkit.data.image_files import ImageFiles
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 from toolkit.task import MISSING, UNKNOWN, Classification, Grades, Heads, Labels, Numbers, Task
 
 SHOWN = 8  # names in a message
@@ -47,7 +48,8 @@ def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str
     line of what doesn't fit, or says another target than the lines of its set before.
     """
     table = read_table(path, list(columns))
-    images, each, targets = table[columns[0]], table[columns[1]], _targets(_called(path), task, table[list(columns[2:])])
+    images, each = table[columns[0]], table[columns[1]]
+    targets = _targets(_called(path), task, table[list(columns[2:])])
     twice = images.duplicated()
     if twice.any():
         row = int(twice.to_numpy().argmax())
@@ -60,8 +62,8 @@ def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str
         row = int(wrong.argmax())
         before = int(first[sets[row]])
         raise UserError(
-            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images of a set "
-            "have the set's"
+            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images "
+            "of a set have its target"
         )
     return images.tolist(), names.tolist(), sets.astype(np.int64), targets[first]
 
@@ -135,7 +137,7 @@ def _targets(path: str, task: Task, cells: pd.DataFrame) -> np.ndarray:
         return _one_of(path, cells)
     wanted = {Labels: len(task.classes), Numbers: len(task.classes), Heads: len(task.outputs)}.get(type(task), 1)
     if cells.shape[1] != wanted:
-        raise UserError(f"{path}: {cells.shape[1]} columns of targets are named, expected {wanted}")
+        raise UserError(f"{path}: expected {counted(wanted, 'column')} of targets to be named, found {cells.shape[1]}")
     if isinstance(task, Labels):
         return _numbers(path, cells, MISSING, "0, 1 or a blank", (0, 1)).astype(np.int8)
     if isinstance(task, Numbers):

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from toolkit.data.pixels import Stored, Unreadable, pixels_of, turned
+from toolkit.outcome import counted
 
 
 def is_tiff(data: bytes) -> bool:
@@ -35,7 +36,7 @@ def read_tiff(data: bytes, row: int) -> Stored:
                 opened.seek(max(row, 0))
                 opened.load()
                 if len(opened.getbands()) != page.samplesperpixel:
-                    raise Unreadable(f"has {page.samplesperpixel} channels of kind {page.photometric.name}")
+                    raise Unreadable(f"has {counted(page.samplesperpixel, 'channel')} of kind {page.photometric.name}")
                 return pixels_of(opened)
         part = whole if row < 0 else page
         image = _pixels(data, part, page, row)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import UserError
+from toolkit.outcome import counted
 
 BLOCK = 16 << 20  # bytes parsed at a time: 1 MiB took five times as long, more takes more memory
 MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -54,7 +55,7 @@ def read_pixels(path: Path, images: int, shape: tuple[int, int], classes: int) -
         raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
     _check_ids(path, ids[:rows])
     if rows != images:
-        raise UserError(f"{path} has {rows} rows, the test set has {images} images")
+        raise UserError(f"{path} has {counted(rows, 'row')}, the test set has {counted(images, 'image')}")
     if masks.size and masks.max() >= classes:
         _find_fault(path, pixels, classes)
     return masks.reshape(images, *shape)
@@ -72,7 +73,7 @@ def _check_head(path: Path, pixels: int) -> None:
     expected = ["id", *map(str, range(pixels))]
     if found != expected:
         if len(found) != len(expected):
-            reason = f"it has {len(found)} columns, expected {len(expected)}"
+            reason = f"it has {counted(len(found), 'column')}, expected {len(expected)}"
         else:
             at = next(i for i, pair in enumerate(zip(found, expected, strict=True)) if pair[0] != pair[1])
             reason = f"column {at} is {found[at]!r}, expected {expected[at]!r}"

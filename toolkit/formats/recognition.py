@@ -1,8 +1,8 @@
 """The form of a submission, recognised from the organisers' sample, the task, the metric and the test images."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from toolkit.formats.dialect import PLAIN, Dialect
 from toolkit.formats.sample_file import SampleFile, read_sample
 from toolkit.formats.sample_format import Cell, SampleFormat
 from toolkit.formats.sample_keys import BY_HAND, Keys, keys_of
+from toolkit.formats.sample_names import is_mask, is_number, places_of, plain, words_of
 from toolkit.metrics.metric import Metric
 from toolkit.task import Classification, Grades, Heads, Labels, Numbers, Segmentation, Task
 
@@ -32,7 +33,19 @@ def sample_format(
     keys = keys_of(sample, [str(one) for one in ids], dialect.id)
     if task.masks and len(sample.titles) == pixels + 1:
         return _of_pixels(sample, keys, task, metric)
-    return _Sample(sample, keys, task, metric, dialect).format()
+    if task.masks and not keys.things and (constant := _one_class(sample, keys, task)):
+        keys = replace(keys, things=(sample.cells[constant][0],), thing=constant)
+    columns = tuple(title for title in sample.titles if title not in (keys.image, keys.thing))
+    if not columns or (keys.things and len(columns) > 1):
+        raise UserError(
+            f"{sample.path} has {len(columns)} columns to be filled in beside "
+            f"{listed([keys.image, *([keys.thing] * bool(keys.thing))])}, expected one; {BY_HAND}"
+        )
+    made = _Sample(sample, keys, columns, task, metric, dialect)
+    odd = [name for name in dialect.columns.values() if name not in (*made.names, *task.classes)]
+    if odd:
+        raise UserError(f"Dialect(columns=…) has {odd[0]!r}, which is none of {listed(made.names, most=8)}")
+    return made.format()
 
 
 def _of_pixels(sample: SampleFile, keys: Keys, task: Task, metric: Metric) -> SampleFormat:
@@ -48,26 +61,20 @@ def _of_pixels(sample: SampleFile, keys: Keys, task: Task, metric: Metric) -> Sa
     return _named(made, sample.path)
 
 
+@dataclass(frozen=True, eq=False)
 class _Sample:
-    """One sample, while it is being recognised."""
+    """A sample that is being recognised. columns: to be filled in; things: what each, or each row, is of."""
 
-    def __init__(self, sample: SampleFile, keys: Keys, task: Task, metric: Metric, dialect: Dialect) -> None:
-        if task.masks and not keys.things and (constant := _one_class(sample, keys, task)):
-            keys = replace(keys, things=(sample.cells[constant][0],), thing=constant)
-        self.sample, self.keys, self.task, self.metric, self.dialect = sample, keys, task, metric, dialect
-        columns = [title for title in sample.titles if title not in (keys.image, keys.thing)]
-        if not columns:
-            raise UserError(f"{sample.path} has no column beside {listed(sample.titles)} to be filled in")
-        if keys.things and len(columns) > 1:
-            raise UserError(
-                f"{sample.path} has a row an image and {keys.thing or 'class'}, and {len(columns)} columns to be "
-                f"filled in, {listed(columns, most=8)}; expected one; {BY_HAND}"
-            )
-        self.columns = columns
-        self.things = keys.things or tuple(columns)
-        for name in dialect.columns.values():
-            if name not in self.names and name not in task.classes:
-                raise UserError(f"Dialect(columns=…) has {name!r}, which is none of {listed(self.names, most=8)}")
+    sample: SampleFile
+    keys: Keys
+    columns: tuple[str, ...]
+    task: Task
+    metric: Metric
+    dialect: Dialect
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        return self.keys.things or self.columns
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,8 +163,8 @@ class _Sample:
             if wanted not in task.classes:
                 raise UserError(f"Dialect(positive={wanted!r}) is none of {listed(task.classes)}")
             return task.classes.index(wanted)
-        parts = {_plain(title), *re.split(r"[\W_]+", title.casefold())}
-        called = [at for at, name in enumerate(task.classes) if _plain(name) in parts]
+        parts = {plain(title), *re.split(r"[\W_]+", title.casefold())}
+        called = [at for at, name in enumerate(task.classes) if plain(name) in parts]
         return called[0] if len(called) == 1 else 1
 
     def _masks(self, single: bool) -> tuple[int, ...]:
@@ -168,17 +175,24 @@ class _Sample:
             raise UserError(
                 f"{self.sample.path}: of {listed(names, most=8)} no column says which a row's mask is; {BY_HAND}"
             )
-        found = self._found(names)
+        found = places_of(self.things, names, self.dialect.columns)
         counted = len(names) - 1 if isinstance(self.task, Segmentation) else len(names)
         if found is None and [*self.things] == [str(at + 1) for at in range(counted)]:  # all but the background
             return tuple(at + len(names) - counted for at in range(counted))
-        return self._known(found, names)
+        places = self._known(found, names)
+        needed = range(len(names) - counted, len(names))
+        if missing := [names[at] for at in needed if at not in places]:
+            raise UserError(
+                f"{self.sample.path} has masks of {listed(self.things, most=8)} and none of "
+                f"{listed(missing, repr, 4)}: mend the task's names, or say Dialect(columns=…); {BY_HAND}"
+            )
+        return places
 
     def _places(self, names: Sequence[str], single: bool) -> tuple[int, ...]:
         """Of the things, all of `names`; of one alone it need not be called so."""
         if single and len(names) == 1:
             return (0,)
-        places = self._known(self._found(names), names)
+        places = self._known(places_of(self.things, names, self.dialect.columns), names)
         if missing := [name for at, name in enumerate(names) if at not in places]:
             rows = "row" if self.keys.things else "column"
             raise UserError(
@@ -191,45 +205,27 @@ class _Sample:
     def _known(self, found: tuple[int, ...] | None, names: Sequence[str]) -> tuple[int, ...]:
         if found is not None:
             return found
-        plain = {_plain(name) for name in names}
-        odd = next((one for one in self.things if _plain(one) not in plain and one not in self.dialect.columns), "")
+        called = {*self.dialect.columns, *map(plain, names)}
+        odd = next((one for one in self.things if plain(one) not in called and one not in called), "")
         where = f"{'column' if not self.keys.things else self.keys.thing or self.keys.image} {odd or self.things[0]!r}"
         raise UserError(
             f"{self.sample.path}: {where} is none of {listed(names, repr, 8)}, by name or by number; "
             f'say which by Dialect(columns={{"{odd or self.things[0]}": "{names[0]}", …}})'
         )
 
-    def _found(self, names: Sequence[str]) -> tuple[int, ...] | None:
-        """Of each thing its place among the names: called the same, the same with something around it, or numbered."""
-        said = [self.dialect.columns.get(one, one) for one in self.things]
-        place = {name: at for at, name in enumerate(names)}
-        if len(plain := {_plain(name): at for name, at in place.items()}) == len(place):
-            place = plain
-            said = [_plain(one) for one in said]
-        for start, end in _around(said[0], place):
-            inner = [one[len(start) : len(one) - len(end)] for one in said]
-            whole = all(one == f"{start}{part}{end}" for one, part in zip(said, inner, strict=True))
-            found = [place.get(part) for part in inner]
-            if whole and None not in found and len({*found}) == len(found):
-                return tuple(at for at in found if at is not None)
-        start = said[0].rstrip("0123456789")
-        counted = [one.removeprefix(start) for one in said]
-        if len(said) == len(names) and all(one.startswith(start) for one in said) and all(map(str.isdecimal, counted)):
-            at = [int(one) for one in counted]
-            if sorted(at) in ([*range(len(at))], [*range(1, len(at) + 1)]):
-                return tuple(one - min(at) for one in at)
-        return None
-
     def _cells(self, at: int = 0) -> list[str]:
         """The different texts of what is to be filled in, of the thing at a place."""
         if not self.keys.things:
-            return list(dict.fromkeys(self.sample.cells[self.things[at]].tolist()))
+            return self._texts(self.things[at])
         cells = self.sample.cells[self.columns[0]]
         if self.keys.thing:
             return list(dict.fromkeys(cells[self.sample.cells[self.keys.thing] == self.things[at]].tolist()))
         end = f"{self.keys.between}{self.things[at]}"
         rows = [name.endswith(end) for name in self.sample.cells[self.keys.image].tolist()]
         return list(dict.fromkeys(cells[rows].tolist()))
+
+    def _texts(self, title: str) -> list[str]:
+        return list(dict.fromkeys(self.sample.cells[title].tolist()))
 
     def _words(self, at: int, place: int) -> tuple[str, ...]:
         """How classes are written in the cells of a thing: by name or, where the sample does so, by place."""
@@ -238,25 +234,16 @@ class _Sample:
         return self._written(title, [one for one in self._cells(at) if one], names)
 
     def _written(self, title: str, said: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-        back = {name: word for word, name in self.dialect.columns.items()}
-        words = tuple(back.get(name, name) for name in names)
         other = getattr(self.task, "unknown", None)
-        odd = [one for one in said if one not in words and one != other]
-        if not odd:
+        words = words_of(said, names, self.dialect.columns, other)
+        if words is not None:
             return words
-        numbers = [int(one) for one in said if one.isdecimal()]
-        if len(numbers) == len([one for one in said if one != other]):
-            if max(numbers) < len(names):
-                return tuple(map(str, range(len(names))))
-            if max(numbers) == len(names) and min(numbers) > 0:
-                return tuple(str(at + 1) for at in range(len(names)))
-        hint = f'Dialect(columns={{"{odd[0]}": "{names[0]}", …}}) says which it is'
-        if _number(odd[0]):
-            hint = (
-                f"a metric of probabilities would need numbers, {self.metric.name} needs classes: is it the right one?"
-            )
+        odd = next((one for one in said if one not in (other, *names, *self.dialect.columns)), said[0])
+        hint = f'Dialect(columns={{"{odd}": "{names[0]}", …}}) says which it is'
+        if is_number(odd) and not odd.isdecimal():
+            hint = f"a metric of probabilities would need numbers, {self.metric.name} needs classes: is it right?"
         raise UserError(
-            f"{self.sample.path}: column {title!r} has {odd[0]!r}, expected one of {listed(names, repr, 8)}, or its "
+            f"{self.sample.path}: column {title!r} has {odd!r}, expected one of {listed(names, repr, 8)}, or its "
             f"place from 0; {hint}"
         )
 
@@ -277,6 +264,12 @@ class _Sample:
                     f"{self.sample.path}: column {title!r} lists names with {gap!r} between them, which "
                     f"{spaced[0]!r} has in it; say how the sample writes it by Dialect(columns=…)"
                 )
+            longest = max((text.count(gap) + 1 for text in texts), default=0)
+            if cell == "list" and longest > getattr(self.metric, "length", longest):
+                raise UserError(
+                    f"{self.sample.path}: column {title!r} lists {longest} names, {self.metric.name} looks at fewer; "
+                    "mend the metric's length"
+                )
             empty = "" if cell == "list" or self.dialect.empty is None else self.dialect.empty
             return gap, words, empty
         assert odd is not None
@@ -287,8 +280,7 @@ class _Sample:
         """What stands in the sample where there is no mask: a text that is no run lengths."""
         if self.dialect.empty is not None:
             return self.dialect.empty
-        found = [one for at in range(len(self.things)) for one in self._cells(at) if not _is_mask(one)]
-        marks = list(dict.fromkeys(found))
+        marks = list(dict.fromkeys(one for title in self.columns for one in self._texts(title) if not is_mask(one)))
         if len(marks) > 1:
             raise UserError(
                 f"{self.sample.path}: column {self.columns[0]!r} has {listed(marks, repr, 4)} where there are no run "
@@ -297,10 +289,9 @@ class _Sample:
         return marks[0] if marks else ""
 
     def _need_numbers(self, cell: Cell) -> None:
-        for at, thing in enumerate(self.things):
-            odd = next((one for one in self._cells(at) if one and not _number(one)), None)
+        for title in self.columns:
+            odd = next((one for one in self._texts(title) if one and not is_number(one)), None)
             if odd is not None:
-                title = self.columns[0] if self.keys.things else thing
                 what = "0 or 1" if cell == "flag" else "a number"
                 raise UserError(
                     f"{self.sample.path}: column {title!r} has {odd!r}, expected {what}, as {self.metric.name} needs "
@@ -312,7 +303,7 @@ def _one_class(sample: SampleFile, keys: Keys, task: Task) -> str | None:
     """The column that says of which class a row's mask is, where all are of the same."""
     for title, texts in sample.cells.items():
         one = texts[0]
-        known = _plain(one) in {_plain(name) for name in task.classes} or one.isdecimal()
+        known = plain(one) in {plain(name) for name in task.classes} or one.isdecimal()
         if title != keys.image and len(sample.cells) == 3 and known and (texts == one).all():
             return title
     return None
@@ -321,32 +312,6 @@ def _one_class(sample: SampleFile, keys: Keys, task: Task) -> str | None:
 def _outputs(task: Heads) -> tuple[str, ...]:
     """A name for each channel of several heads."""
     return tuple(f"{name}_{one}" for name, classes in task.heads for one in classes)
-
-
-def _around(said: str, place: Mapping[str, int]) -> list[tuple[str, str]]:
-    """What may stand before and after a name, the least first: `is_rust` is `rust` with `is_` before it."""
-    found = {
-        (said[: said.index(name)], said[said.index(name) + len(name) :]) for name in place if name and name in said
-    }
-    return sorted({("", ""), *found}, key=lambda both: len(both[0]) + len(both[1]))
-
-
-def _plain(name: str) -> str:
-    """Letters and digits alone, small: what is left of a name where a header writes it in another way."""
-    return "".join(sign for sign in name.casefold() if sign.isalnum()) or name
-
-
-def _number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
-
-
-def _is_mask(text: str) -> bool:
-    """Is it run lengths, of one pixel or more?"""
-    parts = text.split()
-    return len(parts) > 1 and not len(parts) % 2 and all(map(str.isdecimal, parts)) and "0" not in parts[1::2]
 
 
 def _named(made: SampleFormat, path: Path) -> SampleFormat:

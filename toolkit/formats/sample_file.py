@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,27 +88,23 @@ def read_sample(path: Path, most: int | None = None) -> SampleFile:
         first = text.readline()
         separator = max(SEPARATORS, key=first.count)
         titles = tuple(next(csv.reader([first], delimiter=separator), []))
-        wanted = range(1 if most is not None and len(titles) > most else len(titles))
-        table = pd.read_csv(
-            text,
-            sep=separator,
-            header=None,
-            names=list(range(len(titles))),
-            usecols=list(wanted),
-            index_col=False,
-            dtype=str,
-            na_filter=False,
-        )
+        start = text.tell()
+        if len(titles) < 2 or not text.read().strip():
+            what = "no rows" if len(titles) > 1 else f"the one column {titles[0]!r}" if titles else "no first line"
+            raise ValueError(f"it has {what}, expected names of images and what is said of each")
+        text.seek(start)
+        wanted = [0] if most is not None and len(titles) > most else None
+        how: dict[str, Any] = {"header": None, "usecols": wanted, "dtype": str, "na_filter": False}
+        table = pd.read_csv(text, sep=separator, **how)
+        if wanted is None and table.shape[1] != len(titles):
+            raise ValueError(f"its rows have {table.shape[1]} columns, its first line {len(titles)}")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, csv.Error) as error:
         reason = (str(error) or repr(error)).strip().splitlines()[0]
         raise UserError(f"the sample submission {path} can't be read: {reason}") from None
-    if len(titles) < 2 or not len(table):
-        what = "no rows" if len(titles) > 1 else f"the one column {titles[0]!r}" if titles else "no first line"
-        raise UserError(f"the sample submission {path} has {what}, expected names of images and what is said of each")
     if len(set(titles)) < len(titles):
         twice = next(title for title in titles if titles.count(title) > 1)
         raise UserError(f"the sample submission {path} has two columns {twice!r}")
-    cells = {titles[at]: table[at].to_numpy(dtype=object) for at in wanted}
+    cells = {titles[at]: table[at].to_numpy(dtype=object) for at in table}
     return SampleFile(path, titles, cells, separator)
 
 

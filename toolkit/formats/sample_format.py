@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 
 from toolkit.answers import TINY, Prediction
-from toolkit.decisions.decide import packed
 from toolkit.errors import UserError, listed
 from toolkit.formats.cells import cells, numbers, place
 from toolkit.formats.readers import read_pixels
@@ -17,7 +16,7 @@ from toolkit.formats.writers import packed_by_name, write_csv, write_pixels
 from toolkit.metrics.lists import PAD
 from toolkit.metrics.metric import Metric
 from toolkit.metrics.probabilistic import LogLoss
-from toolkit.task import UNKNOWN, Classification, Grades, Labels, OverlappingMasks, Task
+from toolkit.task import UNKNOWN, Classification, Grades, Heads, Labels, OverlappingMasks, Task
 
 # value: a probability or a number. flag: 0 or 1. class: one of `words`. list: the likeliest of them, given: all that
 # are given, between gaps. runs: run lengths of a mask. pixels: a column each
@@ -90,7 +89,7 @@ class SampleFormat:
         """In a sentence, what was recognised."""
         rows = f"a row an image of `{self.image}`"
         if self.long:
-            rows = f"a row an image and {'class' if self.task.masks or self.cell == 'value' else 'thing'}"
+            rows = f"a row an image and {'head' if isinstance(self.task, Heads) else 'class'}"
         if self.cell == "pixels":
             return f"the submission follows from {self.sample}: {rows}, a column a pixel"
         what = CELLS[self.cell] if self.cell != "value" or self._probable else "a number"
@@ -231,16 +230,16 @@ class SampleFormat:
 
         def mask(row: int) -> np.ndarray:
             shape = (int(shapes[row][0]), int(shapes[row][1]))
-            given = [self._read_runs(path, *one, shape) for one in zip(texts[row], lines[row], strict=True)]
-            if isinstance(self.task, OverlappingMasks):
-                bits = np.zeros((1, len(self.task.classes), *shape), bool)
-                bits[0, list(self.places)] = given
-                return packed(bits)[0]
             made = np.zeros(shape, np.uint8)
-            claimed = np.sum(given, 0, dtype=np.uint8)
-            if (claimed > 1).any():
-                raise UserError(f"{path} line {lines[row][-1]}: {self.value} claims pixels that another row claims")
-            for at, one in zip(self.places, given, strict=True):
+            claimed = np.zeros(() if isinstance(self.task, OverlappingMasks) else shape, bool)
+            for at, text, line in zip(self.places, texts[row], lines[row], strict=True):
+                one = self._read_runs(path, text, line, shape)
+                if isinstance(self.task, OverlappingMasks):
+                    made |= one.view(np.uint8) << np.uint8(at)
+                    continue
+                if (claimed & one).any():
+                    raise UserError(f"{path} line {line}: {self.value} claims pixels that another row claims")
+                claimed |= one
                 made[one] = at
             return made
 

@@ -1,7 +1,7 @@
 """Which rows of a sample submission are of which test image, and of which class, label or head of it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,9 +105,10 @@ def _joined(sample: SampleFile, title: str, ids: Sequence[str]) -> Keys | None:
             names = {one: one if called in same else _bare(one) + suffix for one in ids}
             wanted = {f"{name}{between}{thing}" for name in names.values() for thing in things}
             if wanted == known:
-                order = dict.fromkeys(_image(one, things, between) for one in texts)
+                ends = set(things)
+                order = dict.fromkeys(_image(one, ends, between) for one in texts)
                 back = {name: one for one, name in names.items()}
-                second = len(things) > 1 and _image(texts[1], things, between) != _image(texts[0], things, between)
+                second = len(things) > 1 and _image(texts[1], ends, between) != _image(texts[0], ends, between)
                 return Keys(title, {back[one]: one for one in order}, tuple(things), "", between, second)
             if len(wanted & known) > shared:
                 odd, shared = min(wanted ^ known), len(wanted & known)
@@ -129,9 +130,12 @@ def _prefixes(text: str, bare: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield text[:at], text[at]
 
 
-def _image(text: str, things: Sequence[str], between: str) -> str:
-    ends = [between + thing for thing in things if text.endswith(between + thing)]
-    return text[: len(text) - max(map(len, ends))]
+def _image(text: str, things: Collection[str], between: str) -> str:
+    """What stands before the longest of the things that the text ends in."""
+    at = text.index(between)
+    while text[at + 1 :] not in things:
+        at = text.index(between, at + 1)
+    return text[:at]
 
 
 def _misfit(sample: SampleFile, title: str, ids: Sequence[str]) -> str:

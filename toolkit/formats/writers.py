@@ -16,6 +16,7 @@ import numpy as np
 
 from toolkit.errors import UserError
 from toolkit.formats.run_lengths import run_lengths
+from toolkit.outcome import counted
 from toolkit.task import UNKNOWN
 
 BLOCK = 1 << 20  # bytes laid out at a time: as many as stay in a processor's cache
@@ -81,7 +82,9 @@ def write_columns(
     """
     columns = values.reshape(len(values), -1)
     if columns.shape[1] != len(names):
-        raise UserError(f"{columns.shape[1]} values an image don't fit into {len(names)} columns")
+        raise UserError(
+            f"can't fill {counted(len(names), 'column')} with {counted(columns.shape[1], 'value')} an image"
+        )
     write_csv(file, {title: ids, **{name: columns[:, at] for at, name in enumerate(names)}})
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from toolkit.metrics.metric import CountedMetric, Metric, ratio
+from toolkit.outcome import counted
 from toolkit.task import Classification, Task
 
 
@@ -25,7 +26,7 @@ def check_weights(metric: Metric, weights: Sequence[float] | None, columns: int)
     if weights is None:
         return
     if len(weights) != columns:
-        raise ValueError(f"{metric.name} has {len(weights)} weights for {columns} columns")
+        raise ValueError(f"{metric.name} has {counted(len(weights), 'weight')} for {counted(columns, 'column')}")
     if min(weights) < 0 or max(weights) == 0:
         raise ValueError(f"the weights of {metric.name} are {tuple(weights)}; expected positive numbers")
 

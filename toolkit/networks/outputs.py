@@ -15,6 +15,7 @@ from toolkit.errors import UserError, said_by
 from toolkit.networks.growth import sides
 from toolkit.networks.pooling import Pooling
 from toolkit.networks.table import join_table, nothing_known
+from toolkit.outcome import counted
 from toolkit.recipe import Recipe
 from toolkit.task import Numbers, Output, Task
 
@@ -64,17 +65,23 @@ def build_network(
 ) -> Any:
     """The competition's network, which from then on knows what its channels mean, `outputs`, and the `mask_size`
     (height, width) at which they are stored and scored, whatever that of its images. columns: of the table beside
-    these, which it takes too unless the recipe leaves it aside. in_sets: it pools sets of images.
+    these, which it takes too unless the recipe leaves it aside. in_sets: it pools sets of images. A
+    plain module has no `backbone`.
     """
     try:
-        network: Any = competition.build_model(recipe)
+        made = competition.build_model(recipe)
     except UserError:
         raise
     except Exception as error:  # of code that isn't ours
         said = said_by(error, competition.folder)
         raise UserError(f"{competition.name} can't build the network of recipe {recipe.name}: {said}") from error
+    if not isinstance(made, nn.Module):
+        raise UserError(f"build_model must return a torch.nn.Module, such as toolkit.Network, not {made!r}")
     task = competition.task
+    network: Any = made  # whose attributes may have any type
     network.outputs = task.outputs
+    if not hasattr(network, "backbone"):
+        network.backbone = ""
     if task.masks:
         network.mask_size = task.image_shape[:2]
     if isinstance(task, Numbers):
@@ -128,14 +135,14 @@ def _check_channels(network: nn.Module, shape: tuple[int, int, int], task: Task,
         if (height, width) != task.image_shape[:2]:
             mend = "build_model must make it for images of any size, or leave images.size=0 images.grow=0"
         raise UserError(
-            f"the network can't take images of {height}x{width} with {channels} channels "
+            f"the network can't take images of {height}x{width} with {counted(channels, 'channel')} "
             f"({str(error).partition(chr(10))[0]}); {mend}"
         ) from None
     network.train(training)
     wanted = (task.channels, *((height, width) if task.masks else ()))
     if tuple(found) != wanted:
         raise UserError(
-            f"the network gives {tuple(found)} numbers an image, the task needs {wanted}; "
+            f"of an image the network gives {tuple(found)} numbers, the task needs {wanted}; "
             "build_model must give the network TASK.channels"
         )
 

@@ -39,14 +39,19 @@ class Pooling(nn.Module):
         if not self.training:
             there = (each.flatten(2) != 0).any(2)
             there[:, 0] |= ~there.any(1)  # of a set that is all black, one has to do
-        singles = each[there].contiguous(memory_format=torch.channels_last)
-        parts = [singles] if self.training else singles.split(max(1, PIXELS // (height * width)))
-        kind = KINDS[int(self.kind)]
+        sets, places = there.nonzero(as_tuple=True)
+        together = len(sets) if self.training else max(1, PIXELS // (height * width))
+        kind, said = KINDS[int(self.kind)], []
+        for of, place in zip(sets.split(together), places.split(together), strict=True):
+            part = each[of, place].contiguous(memory_format=torch.channels_last)
+            if kind == "features":
+                said.append(network.features(part))
+            else:
+                said.append(network.whole(part, *(one[of] for one in beside)).float())
         if kind == "features":
-            return network.said(_mean(torch.cat([network.features(part) for part in parts]), there), *beside)
-        known = [one[there.nonzero()[:, 0]].split(len(parts[0])) for one in beside]  # of each image that of its set
-        said = torch.cat([network.whole(*part) for part in zip(parts, *known, strict=True)]).float()
-        return torch.cat([self._pooled(part, there, output, kind) for part, output in self._split(said)], 1)
+            return network.said(_mean(torch.cat(said), there), *beside)
+        split = self._split(torch.cat(said))
+        return torch.cat([self._pooled(part, there, output, kind) for part, output in split], 1)
 
     def _split(self, logits: torch.Tensor) -> list[tuple[torch.Tensor, tuple[str, tuple[int, ...]]]]:
         """Logits (n, channels) of each output, its kind, and its classes that count."""

@@ -104,5 +104,7 @@ def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torc
     """Images uint8 or float16 (N, H, W, C) in order, as (B, C, H, W) on the device, channels last in memory; sets of
     images as (B, k * C, H, W).
     """
+    sets = images_each(images) is not None
     for start in range(0, len(images), size):
-        yield torch.from_numpy(np.array(picked(images, np.s_[start : start + size]))).to(device).permute(0, 3, 1, 2)
+        part = picked(images, np.s_[start : start + size])
+        yield torch.from_numpy(part if sets else np.array(part)).to(device).permute(0, 3, 1, 2)

@@ -28,6 +28,7 @@ from toolkit.networks.devices import autocast
 from toolkit.networks.fast_convolution import faster_products, use_products
 from toolkit.networks.network import head_of
 from toolkit.networks.outputs import build_network, check_channels
+from toolkit.outcome import counted
 from toolkit.recipe import Recipe
 from toolkit.store import hash_json, read_json, write_json
 
@@ -58,8 +59,8 @@ class Settings:
     def __str__(self) -> str:
         words = [self.precision, "channels last" if self.channels_last else "channels first"]
         words += ["compiled"] if self.compiled else []
-        words += [f"{self.micro_batch} images at a time"] if self.micro_batch else []
-        words += [f"{len(self.products)} convolutions as products"] if self.products else []
+        words += [f"{counted(self.micro_batch, 'image')} at a time"] if self.micro_batch else []
+        words += [f"{counted(len(self.products), 'convolution')} as products"] if self.products else []
         return ", ".join(words)
 
 

@@ -46,7 +46,11 @@ def _of_arrays(folder: Path, listing: Listing, sample: Sample | None, facts: lis
     test = max((at for at in others if _is_test(at)), key=lambda at: shapes[at][0][0], default=None)
     train = max((at for at in others if not _is_test(at)), key=lambda at: shapes[at][0][0], default=None)
     if train is None:
-        return None
+        if not shapes:
+            return None
+        said = ", ".join(f"{_called(at)} {one[0]}" for at, one in list(shapes.items())[:5])
+        facts.append(Fact("arrays", said, "none is (N, height, width) or (N, height, width, channels)", "sure"))
+        return Found(folder, tuple(facts), sample=sample)
     number = shapes[train][0][0]
     facts.append(Fact("training images", f"{number:,} in {_called(train)}", f"an array {shapes[train][0]}", "sure"))
     fitting = [at for at, one in shapes.items() if at != train and one[0][:1] == (number,) and not _is_test(at)]
@@ -60,7 +64,8 @@ def _of_arrays(folder: Path, listing: Listing, sample: Sample | None, facts: lis
         facts.append(
             Fact("test images", f"{tests.number:,} in {_called(test)}", f"an array {shapes[test][0]}", "sure")
         )
-    return Found(folder, tuple(facts), source, tests, None, _looked(folder, source, facts), made, sample)
+    seen = _looked(folder, source, facts)
+    return Found(folder, tuple(facts), source, tests, None, seen, made, sample)
 
 
 def _labels(folder: Path, at: tuple[str, str], facts: list[Fact]) -> Targets:
@@ -137,7 +142,8 @@ def _of_bytes(folder: Path, tables: list[Sheet], sample: Sample | None, facts: l
         if other is not sheet and _is_test((other.path, "")):
             tests = Source("bytes", other.path, rows_of(folder, other), key=named[0])
             facts.append(Fact("test images", f"{tests.number:,} rows of {tests.path}", "the same column", "sure"))
-    return Found(folder, tuple(facts), source, tests, None, _looked(folder, source, facts), made, sample)
+    seen = _looked(folder, source, facts)
+    return Found(folder, tuple(facts), source, tests, None, seen, made, sample)
 
 
 def _looked(folder: Path, source: Source, facts: list[Fact]) -> Pictures | None:

@@ -26,6 +26,8 @@ RUNS = re.compile(r"\d+ \d+( \d+ \d+)*")
 MOST_GRADES = 12
 LEAST = 0.1  # of the images that a column of their names names
 SHOWN = 6
+GAPS = ("|", ";", ", ", ",", " ")  # between labels in a cell
+SELDOM = 0.02  # of the cells
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Read:
     sure: Sure
     heads: tuple[tuple[str, tuple[str, ...]], ...] = ()
     unknown: str = ""
+    gap: str = " "  # between labels in a cell
 
 
 def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
@@ -85,7 +88,8 @@ def _dropped(name: str, files: Sequence[str]) -> int:
     parts = name.split("/")
     for number in range(len(parts)):
         tail = "/" + "/".join(parts[number:])
-        if any(f"/{path}".endswith(tail) or f"/{splitext(path)[0]}".endswith(tail) for path in files):
+        near = [f"/{path}" for path in files if tail[1:] in path]
+        if any(path.endswith(tail) or splitext(path)[0].endswith(tail) for path in near):
             return number
     return 0
 
@@ -184,13 +188,11 @@ def _single(column: str, part: pd.Series, sample: Sample | None, why: str, sure:
             return Read("numbers", (column,), (column,), f"{why}; numbers", sure)
         return Read("classes", _classes(filled), (column,), f"{why}; {filled.nunique()} whole numbers", likely)
     unknown, lists = "", sample is not None and sample.cells == "lists"
-    if lists or filled.str.contains(" ").mean() > 0.02:
-        tokens = filled.str.split()
-        alone = set(tokens[tokens.map(len) == 1].str[0])
-        every = [token for each in tokens for token in each]
-        recurring = sum(token in alone for token in every) / len(every)
-        if tokens.map(len).max() > 1 and (recurring > 0.5 or (lists and filled.nunique() > len(set(every)))):
-            return Read("list", tuple(sorted(set(every))), (column,), f"{why}; cells list labels", "likely")
+    for gap in GAPS:
+        named = _listed(filled, gap, lists)
+        if named:
+            said = f"{why}; cells list labels" + ("" if gap == " " else f" with {gap!r} between them")
+            return Read("list", named, (column,), said, "likely", gap=gap)
     classes = _classes(filled)
     if len(classes) < 2:
         return None
@@ -200,6 +202,19 @@ def _single(column: str, part: pd.Series, sample: Sample | None, why: str, sure:
     if len(classes) > 0.9 * len(filled) and len(filled) > 20:
         return Read("classes", classes, (column,), f"{why}; but nearly each row has its own", "guess", unknown=unknown)
     return Read("classes", classes, (column,), f"{why}; {len(classes):,} names", sure, unknown=unknown)
+
+
+def _listed(cells: pd.Series, gap: str, lists: bool) -> tuple[str, ...]:
+    """The labels that cells list with `gap` between them; () where they don't seem to."""
+    if not lists and cells.str.contains(gap, regex=False).mean() <= SELDOM:
+        return ()
+    parted = cells.str.split(gap, regex=False)
+    alone = set(parted[parted.map(len) == 1].str[0])
+    every = [one for each in parted for one in each if one]
+    recurring = sum(one in alone for one in every) / max(1, len(every))
+    if parted.map(len).max() < 2 or not (recurring > 0.5 or (lists and cells.nunique() > len(set(every)))):
+        return ()
+    return tuple(sorted({one.replace(" ", "_") for one in every}))
 
 
 def _runs(folder: Path, sheet: Sheet, columns: Sequence[str], runs: str) -> Read:

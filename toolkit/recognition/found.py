@@ -115,8 +115,11 @@ class Targets:
     suffix: str = ""  # of masks' files
     unknown: str = ""
     beside: "Beside | None" = None
+    gap: str = " "  # between labels in a cell
+    sets: bool = False  # does the table name folders, of which each holds the images of a sample?
     drop: int = 0  # folders in front of the names in the table that the download lacks
-    strip: str = ""  # what images' names begin with, and their masks' don't
+    strip: tuple[str, str] = ("", "")  # what images' names begin and end with, and their masks' don't
+    nested: bool = False  # do masks lie in several folders?
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Masks that lie beside images: which belongs to which, and what their pixels mean."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from toolkit.errors import UserError
 from toolkit.recognition.found import Fact, Targets
 from toolkit.recognition.heads import spread
 from toolkit.recognition.listing import Place, affixes, common, stem, words
+from toolkit.task import IGNORED
 
 LOOKED_AT = 12  # masks that are read
+NOT_SCORED = 255  # beside classes
 MOST = 20  # values of a mask that are classes
-WORDS = ("mask", "label", "seg", "gt", "annotation")
+MARKED = re.compile(r"[._ -](mask|label|seg|gt|annotation)s?\.\w+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Paired:
     before: str = ""
     after: str = ""
     many: bool = False
-    strip: str = ""  # what images' names begin with and masks' don't
+    strip: tuple[str, str] = ("", "")  # what images' names begin and end with, and masks' don't
     together: bool = False  # do they lie in the same folders?
 
 
@@ -46,15 +49,22 @@ def paired(images: Place, masks: Place) -> Paired | None:
     around = _around(stems, marked)
     if around is not None:
         return Paired(images, masks, *around)
-    strip, before = (_start(names) for names in (stems, marked))
-    bare = {one.removeprefix(strip) for one in stems}
-    if strip and {one.removeprefix(before) for one in marked} >= bare and len(bare) == len(stems):
-        return Paired(images, masks, before, strip=strip)
+    strip, ends = _ends(stems), _ends(marked)
+    bare = {one[len(strip[0]) : len(one) - len(strip[1])] for one in stems}
+    inner = {one[len(ends[0]) : len(one) - len(ends[1])] for one in marked}
+    if len(bare) == len(stems) and len(bare & inner) >= 0.9 * len(bare):
+        return Paired(images, masks, *ends, strip=strip)
     return None
 
 
-def _start(names: Collection[str]) -> str:
-    """What all names begin with, before a number."""
+def _ends(names: Collection[str]) -> tuple[str, str]:
+    """What all names begin with before a number, and end with behind one."""
+    turned = [name[::-1] for name in names]
+    start, end = (_start(each) for each in (list(names), turned))
+    return start, end[::-1]
+
+
+def _start(names: Sequence[str]) -> str:
     first, last = min(names), max(names)
     equal = next((at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first))
     return first[:equal].rstrip("0123456789")
@@ -74,7 +84,7 @@ def in_same_folder(place: Place) -> Paired | None:
     """Where `x.jpg` and `x_mask.png` lie side by side."""
     images, masks = {}, {}
     for folder, names in place.folders.items():
-        marked = [name for name in names if any(word in words(stem(name))[-1:] for word in WORDS)]
+        marked = [name for name in names if MARKED.search(name)]
         plain = [name for name in names if name not in set(marked)]
         if not marked or len(marked) != len(plain):
             return None
@@ -102,10 +112,12 @@ def targets(folder: Path, pair: Paired) -> tuple[Targets | None, list[Fact]]:
         said = f"{pixels}of {len(values):,} values"
         return None, [*facts, Fact("targets", "masks that can't be read", said, "guess")]
     else:
-        ordered = sorted(values)
+        void = not colours and NOT_SCORED in values
+        ordered = sorted(values - {NOT_SCORED} if void else values)
         names = ("background", *(f"class {at}" for at in range(1, len(ordered))))
         if colours or ordered != list(range(len(ordered))):
             mapped = {value: at for at, value in enumerate(ordered)}
+        mapped |= {NOT_SCORED: IGNORED} if void else {}
         facts.append(Fact("targets", f"one of {len(names)} classes a pixel", f"{pixels}{_shown(ordered)}", "likely"))
     made = Targets(
         "masks",
@@ -118,6 +130,7 @@ def targets(folder: Path, pair: Paired) -> tuple[Targets | None, list[Fact]]:
         suffix=suffix,
         pattern="many" if pair.many else "",
         strip=pair.strip,
+        nested=len(pair.masks.folders) > 1 and not pair.many,
     )
     return made, facts
 

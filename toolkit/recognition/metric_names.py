@@ -74,7 +74,8 @@ def likely_metric(task: str, sample: Sample | None, labels: int) -> tuple[str, s
         assert sample is not None
         return f"map@{sample.longest}", f"{sample.path} lists {sample.longest} a row", "likely"
     if task == "Labels":
-        given = cells in ("lists", "labels") and labels > 1
+        one = sample is not None and len(sample.columns) == 2 and sample.ids != "rows"  # column for all labels
+        given = labels > 1 and one and cells != "values"
         if given:
             return "samples_f1", "labels are handed in", "guess"
         return "auc", "probabilities of labels", "guess"

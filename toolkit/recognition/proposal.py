@@ -12,6 +12,7 @@ from toolkit.recognition.metric_names import Named, likely_metric, metric_named
 STEP = 32  # sides of images are multiples of it, as networks halve them five times
 LONG = 60  # characters of class names that stand in the file; more lie in `classes.txt`
 DIGITS = "0123456789"
+BY_HAND = "(docs/competition.md has a competition by hand)"
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,16 @@ def propose(found: Found, name: str, metric: str = "") -> Proposal:
     targets, pictures = found.targets, found.pictures
     if found.images is None or pictures is None:
         packed = f"; {found.packed[0]} is packed: unpack it there" if found.packed else ""
+        arrays = next((f" in {fact.found}: {fact.why}" for fact in found.facts if fact.what == "arrays"), "")
         what = "no training images were" if found.images is None else "images were found, but none could be"
-        raise UserError(f"{found.folder}: {what} recognised{packed} (docs/competition.md has a competition by hand)")
+        raise UserError(
+            f"{found.folder}: {what} recognised{arrays}{packed} (docs/competition.md has a competition by hand)"
+        )
     if targets is None:
         why = next((fact.why for fact in found.facts if fact.what == "targets"), "no table says anything of them")
         raise UserError(
             f"{found.folder}: what is to be predicted of {found.images.path or 'the images'} wasn't recognised: {why} "
-            "(docs/competition.md has a competition by hand)"
+            f"{BY_HAND}"
         )
     given = metric_named(metric) if metric else None
     task = _task(targets)

@@ -10,7 +10,19 @@ from toolkit.recognition import arrays, columns, masks, samples, untabled
 from toolkit.recognition.columns import Named
 from toolkit.recognition.found import Beside, Fact, Found, Sample, Sheet, Source, Targets
 from toolkit.recognition.heads import pictures_of
-from toolkit.recognition.listing import PACKED, Listing, Place, Role, joined, listed, places, suffix_of, without, words
+from toolkit.recognition.listing import (
+    PACKED,
+    Listing,
+    Place,
+    Role,
+    homes,
+    joined,
+    listed,
+    places,
+    suffix_of,
+    without,
+    words,
+)
 from toolkit.recognition.sheets import cells, rows_of, sheets
 
 ENOUGH = 0.5  # of a table's names that are images
@@ -57,22 +69,26 @@ def _of_files(seen: Seen) -> Found:
     if train is None:
         return Found(seen.folder, ())
     tests = test.files() if test else []
-    sample = _sample(seen, tests or train.files())
-    table = _training_table(seen, train, sample)
+    sample = _sample(seen, [*(tests or train.files()), *(homes(test) if test else [])])
+    table = _training_table(seen, train.files(), sample)
+    sets = table is None and bool(homes(train))
+    if sets:
+        table = _training_table(seen, homes(train), sample)
     found = Found(seen.folder, (), sample=sample)
     if table:
-        return _of_table(seen, found, train, test, *table)
+        return _of_table(seen, found, train, test, *table, sets)
     return _of_places(seen, found, train, test, paired)
 
 
 def _masks(seen: Seen) -> masks.Paired | None:
     """Masks beside images; a folder that is called so but doesn't pair is one of images."""
     own = seen.places.pop("masks", None)
-    others = [place for role, place in seen.places.items() if role != "test"]
+    called = "train" in seen.places
+    others = [place for role, place in seen.places.items() if role != "test" and (role == "train" or not called)]
     if own is not None:
         images = joined("train", others) if others else None
         paired = masks.paired(images, own) if images else None
-        if paired:
+        if paired or images:
             return paired
         for folder, names in own.folders.items():
             seen.places["train"] = joined(
@@ -111,9 +127,8 @@ def _sample(seen: Seen, tests: Sequence[str]) -> Sample | None:
     return None
 
 
-def _training_table(seen: Seen, train: Place, sample: Sample | None) -> tuple[Sheet, Named] | None:
-    """The table that says most of the training images."""
-    files = train.files()
+def _training_table(seen: Seen, files: Sequence[str], sample: Sample | None) -> tuple[Sheet, Named] | None:
+    """The table that says most of these images, or folders."""
     best: tuple[tuple[bool, float, bool, int], Sheet, Named] | None = None
     for sheet in seen.tables:
         if samples.is_sample(sheet) or (sample and sheet.path == sample.path) or len(sheet.columns) < 2:
@@ -138,10 +153,17 @@ def _test_table(seen: Seen, table: Sheet) -> Sheet | None:
     return None
 
 
-def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet: Sheet, name: Named) -> Found:
-    """Targets are written in a table of the images' names."""
+def _of_table(
+    seen: Seen, found: Found, train: Place, test: Place | None, sheet: Sheet, name: Named, sets: bool
+) -> Found:
+    """Targets are written in a table of the images' names, or of folders whose images are one sample."""
     folder, facts = seen.folder, seen.facts
-    why = f"{name.share:.0%} of its {name.column} are images in {train.path or '.'}"
+    why = f"{name.share:.0%} of its {name.column} are {'folders' if sets else 'images'} in {train.path or '.'}"
+    if sets:
+        each = train.number / len(homes(train))
+        facts.append(
+            Fact("sets", f"{each:.1f} images a sample, a folder each", f"{sheet.path} names the folders", "sure")
+        )
     if name.drop:
         why += f", without the first {name.drop} folders"
     if name.before or name.after:
@@ -166,12 +188,12 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
     facts.append(columns.fact_of(read, sheet))
     unused = tuple(one for one in others if one not in (*read.columns, group) and not (split and one == split[0]))
     beside = None
-    if test and tests and sheet.plain and tests.plain and not (name.missing or name.before or name.after):
+    if test and not sets and tests and sheet.plain and tests.plain and not (name.missing or name.before or name.after):
         beside = _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
     left = [one for one in unused if beside is None or one not in beside.columns]
     if left and read.form != "runs":
         facts.append(Fact("other columns", ", ".join(left[:8]), "not used", "sure"))
-    missing = name.missing if test is not None or split else 0
+    missing = name.missing if (test is not None or split) and not sets else 0
     made = Targets(
         read.form,
         read.names,
@@ -188,6 +210,8 @@ def _of_table(seen: Seen, found: Found, train: Place, test: Place | None, sheet:
         unknown=read.unknown,
         beside=beside,
         drop=name.drop,
+        sets=sets,
+        gap=read.gap,
     )
     if missing:
         facts.append(Fact("without image", f"{missing:,} rows of {sheet.path}", "left out", "sure"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.formats.sample_file import NAME, USUAL, samples_in
+from toolkit.formats.sample_file import NAME, USUAL
 from toolkit.recognition.columns import RUNS
 from toolkit.recognition.found import Cells, Fact, Ids, Sample, Sheet
 from toolkit.recognition.listing import Listing, stem, words
@@ -43,7 +43,8 @@ def sample_among(folder: Path, tables: Sequence[Sheet], tests: Sequence[str]) ->
         return None
     called.sort(key=lambda sheet: (NAME.search(sheet.path) is None, not sheet.path.lower().endswith(USUAL)))
     found, name = called[0], called[0].path.rpartition("/")[2]
-    several = len(samples_in(folder)) > 1 or NAME.search(name) is None
+    others = [sheet for sheet in called[1:] if NAME.search(sheet.path)]
+    several = NAME.search(name) is None or (bool(others) and name.lower() != USUAL)
     return replace(_sample_of(folder, found, tests), named=several)
 
 

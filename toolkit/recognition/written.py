@@ -1,12 +1,12 @@
 """A proposal as the `__init__.py` of a competition's folder."""
 
-from toolkit.recognition.found import Sheet, Source
+from toolkit.recognition.found import Sample, Sheet, Source
 from toolkit.recognition.listing import suffix_of
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.submitted import submission
 from toolkit.recognition.text import Text, quoted, tupled
 
-PRETRAINED = 3  # epochs of the head alone come first
+LINE = 119  # characters
 
 
 def written(proposal: Proposal) -> str:
@@ -79,7 +79,11 @@ def _task(proposal: Proposal, text: Text) -> list[str]:
     first = (
         ['NAMES = tuple((FOLDER / "classes.txt").read_text(encoding="utf-8").splitlines())'] if proposal.long else []
     )
-    return [*first, f"TASK = {proposal.task}({word}={names}, {shape}{unknown})"]
+    line = f"TASK = {proposal.task}({word}={names}, {shape}{unknown})"
+    if len(line) > LINE:
+        broken = [f"    {word}={names},", f"    {shape},", *([f"    {unknown[2:]},"] if unknown else [])]
+        return [*first, f"TASK = {proposal.task}(", *broken, ")"]
+    return [*first, line]
 
 
 def _recipes(proposal: Proposal, text: Text) -> list[str]:
@@ -195,9 +199,14 @@ def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         return _of_runs(proposal, text)
     text.use("target_table")
     lines, source = [], _at(targets.path)
-    if targets.split or not targets.sheet.plain or targets.group:
+    listed = targets.form == "list" and targets.gap != " "
+    if targets.split or not targets.sheet.plain or targets.group or listed:
         lines.append(f"    table = {_read(targets.sheet, text)}")
         source = "table"
+    if listed:
+        column = f"table[{quoted(targets.columns[1])}]"
+        parted = "" if targets.gap == "|" else f'.str.replace({quoted(targets.gap)}, "|")'
+        lines.append(f'    {column} = {column}{parted}.str.replace(" ", "_").str.replace("|", " ")')
     if targets.split:
         column, train, _ = targets.split
         lines.append(f"    known = table[table[{quoted(column)}].isin({tupled(train)})]")
@@ -217,6 +226,15 @@ def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         wanted = tupled((names, *targets.beside.columns))
         lines.append(f"    table = table_of({_at(targets.path)}, names, {wanted})")
         more.append("table=table")
+    if targets.sets:
+        text.use("sets_of")
+        more.append("sets=sets")
+        return [
+            *lines,
+            f"    images = {images}",
+            f"    each = [path.relative_to({_at(found.images.path)}).parts[0] for path in images.paths]",
+            "    sets = sets_of(each, names)",
+        ]
     around = targets.before + targets.after
     if around:
         lines.append(f'    names = [f"{targets.before}{{name}}{targets.after}" for name in names]')
@@ -269,14 +287,19 @@ def _of_masks(proposal: Proposal, text: Text) -> list[str]:
             "    labels = label_mask_files(parts, TASK)",
         ]
     text.use("mask_files")
-    stem = f"{{stem.removeprefix('{targets.strip}')}}" if targets.strip else "{stem}"
+    start, end = targets.strip
+    cut = (f".removeprefix('{start}')" if start else "") + (f".removesuffix('{end}')" if end else "")
+    stem = f"{{stem{cut}}}"
     name = f'f"{targets.before}{stem}{targets.after}{targets.suffix}"'
-    values = dict(targets.values)
-    if proposal.task == "Segmentation" and targets.names == ("object",) and not values:
-        values = {}
-    given = f", {values}" if values else ""
+    given = f", {dict(targets.values)}" if targets.values else ""
     # nothing reads several classes' masks of several sizes back, where no sample says how they are written
     fitted = ".fitted(TASK.image_shape)" if len(proposal.names) > 2 and proposal.found.sample is None else ""
+    if targets.nested:
+        return [
+            f"    masks = {{path.name: path for path in ({_at(targets.path)}).rglob({quoted('*' + targets.suffix)})}}",
+            f"    paths = [masks[{name}] for stem in images.stems]",
+            f"    labels = mask_files(paths, TASK{given}){fitted}",
+        ]
     return [
         f"    paths = [{_at(targets.path)} / {name} for stem in images.stems]",
         f"    labels = mask_files(paths, TASK{given}){fitted}",
@@ -308,6 +331,11 @@ def _of_array(proposal: Proposal, text: Text) -> list[str]:
     return [f"    labels = label_array({array}, len(TASK.classes), {quoted(key or targets.path)})"]
 
 
+def _lacks(sample: Sample, test: Source) -> bool:
+    """Are there test images that the sample doesn't name?"""
+    return sample.ids in ("names", "stems") and sample.rows < test.number
+
+
 def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     found, targets, sample = proposal.found, proposal.targets, proposal.found.sample
     chosen = ""
@@ -321,12 +349,24 @@ def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         rows = f"table[{quoted(column)}].isin({tupled(test)})"
         lines.append(f"    names = table[{rows}][{quoted(targets.columns[0])}].tolist()")
         chosen = "names"
-    source = found.images if chosen else found.test
-    if source is None:
+    elif sample and found.test and not targets.sets and _lacks(sample, found.test):
+        text.plain.append("import pandas as pd")
+        table = f"pd.read_csv({_at(sample.path)}, dtype=str, keep_default_na=False)"
+        lines.append(f"    names = {table}[{quoted(sample.columns[0])}].tolist()")
+        chosen = "names"
+    source = found.images if found.test is None else found.test
+    if source is None or not (chosen or found.test):
         return lines
     choose = f".chosen({chosen})" if chosen else ""
     lines.append(f"    test = {_images(proposal, source, text)}{choose}")
     more.append("test_images=test")
+    if targets.sets:
+        text.plain.append("import numpy as np")
+        lines.append(f"    each = [path.relative_to({_at(source.path)}).parts[0] for path in test.paths]")
+        lines.append("    names = sorted(set(each))")
+        lines.append("    test_sets = sets_of(each, names)")
+        more.extend(["test_sets=test_sets", "test_ids=np.array(names)"])
+        return lines
     if targets.beside:
         called = "file_names" if targets.beside.suffixed else "stems"
         wanted = tupled((targets.beside.names, *targets.beside.columns))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.blending.blend_folder import Blend, gave_way
-from toolkit.outcome import interval, number
+from toolkit.outcome import counted, interval, number
 from toolkit.pages.html import Chart, Row, Section, Table, Words
 from toolkit.reporting.inputs import Material
 
@@ -60,7 +60,8 @@ def _held_out(material: Material, blend: Blend) -> Table:
         for name, share, clean, score in [*runs, (blend.name, 1, blend.score, held)]
     ]
     note = (
-        f"{held['samples']:,} samples in {held['groups']:,} groups, each judged by all networks; out of fold by one."
+        f"{counted(held['samples'], 'sample')} in {counted(held['groups'], 'group')}, each judged by all networks; "
+        "out of fold by one."
     )
     return Table("Held out, as handed in", ("run", "share", "out of fold", "held out"), rows, note)
 

@@ -15,7 +15,7 @@ import toolkit
 from toolkit.competition import Competition
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import FEW_GROUPS, MENDED, RESIZED, ROUGH_GROUPS, Outcome, duration, fact, number
+from toolkit.outcome import FEW_GROUPS, MENDED, RESIZED, ROUGH_GROUPS, Outcome, counted, duration, fact, number
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
 from toolkit.progress import SILENT, Progress
@@ -38,6 +38,24 @@ MEANING = {
     "clean": "out-of-fold images as they are",
     "stress": "the same under the suite of corruptions",
     "matched": "the same, weighted or corrupted so that they look like the test images",
+}
+
+SEARCHED = {  # what a search's summary says, in words
+    "study": "study",
+    "trials": "trials",
+    "before": "trials of an earlier search",
+    "score": "score to expect",
+    "low": "from (95 % interval)",
+    "high": "to",
+    "naive": "score of the best, as chosen",
+    "optimism": "optimism of the choice",
+    "optimism_low": "from (95 % interval)",
+    "optimism_high": "to",
+    "seeds": "seeds of the winner",
+    "run": "run",
+    "recipe": "recipe",
+    "seconds": "time",
+    "overhead_seconds": "of it not spent on training",
 }
 
 
@@ -173,7 +191,7 @@ def _expected(material: Material) -> Section:
     groups = metrics["clean"].get("groups", FEW_GROUPS)
     if groups < FEW_GROUPS:
         rough = ", which is so few that the intervals are rough themselves" if groups < ROUGH_GROUPS else ""
-        note += f" They rest on {groups} groups of one origin{rough}."
+        note += f" They rest on {counted(groups, 'group')} of one origin{rough}."
     if missing:
         note += f" Not measured: {' and '.join(missing)}."
     words = [*(f"{one.sentence}." for one in material.unseen), *(other_looks(held) if held else [])]
@@ -205,7 +223,9 @@ def _without(score: Mapping[str, Any]) -> str:
     return f", without the blend's {' and '.join(score['without'])}" if "without" in score else ""
 
 
-def _value(name: str, value: str | int | float) -> str:
+def _value(name: str, value: str | int | float | Mapping[str, int]) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} {what}" for what, count in value.items())
     if not isinstance(value, float):
         return str(value)
     return duration(value) if name.endswith("seconds") else number(value)
@@ -218,11 +238,7 @@ def _search(labelled: Labelled) -> Section:
     if not summary and not pictures:
         return Section("Search", [], "No search was made: the recipes are hand-made.")
     blocks: list[Block] = []
-    rows = [
-        [name.replace("_", " "), _value(name, value)]
-        for name, value in summary.items()
-        if isinstance(value, str | int | float)
-    ]
+    rows = [[words, _value(name, summary[name])] for name, words in SEARCHED.items() if summary.get(name) is not None]
     if rows:
         blocks.append(Table("", ("search", ""), rows))
     importances = summary.get("importances")

@@ -18,7 +18,7 @@ from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition, Rules
 from toolkit.data.known_answers import KnownAnswers, stored_answers
 from toolkit.errors import UserError, said_by
-from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, interval, mended
+from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, are, counted, interval, mended
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
 from toolkit.store import atomic, hash_json, sha256
@@ -66,9 +66,10 @@ class Submission(Outcome):
 
     def _answers(self) -> list[str]:
         if self.line.get("known"):
-            return [f"{self.line['known']} test images have the answers of equal training images, not the blend's"]
+            given = are(self.line["known"], "test image")
+            return [f"{given} given the answers of equal training images, not the blend's"]
         if self.known:
-            return [f"{self.known:,} test images are equal to training images: --known-answers gives their answers"]
+            return [f"{are(self.known, 'test image')} equal to training images: --known-answers gives their answers"]
         return []
 
     def as_json(self) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class Submission(Outcome):
         if "seconds" in line:
             allowed = f"{rules.submission_seconds or 'not published'}"
             rows += [
-                [f"seconds for {self.images:,} images", f"{line['seconds']:.1f}", allowed],
+                [f"seconds for {counted(self.images or 0, 'image')}", f"{line['seconds']:.1f}", allowed],
                 ["memory", f"{line['peak_bytes'] / 1e6:,.0f} MB", _megabytes(rules.submission_memory)],
                 ["network", f"none ({line['network']})", "none"],
             ]
@@ -178,12 +179,12 @@ def check_options(competition: Competition, *, half: bool, known: bool) -> None:
     """UserError for what no submission of the competition can have, before anything is trained for it."""
     code = competition.try_submission is not None
     if known and code:
-        raise UserError(f"--known-answers is for submissions of files; {competition.name} takes code")
+        raise UserError(f"known_answers is for submissions of files; {competition.name} takes code")
     if known and not competition.rules.unlabelled_test_images:
-        text = "the test images may not be looked at, so no answer of theirs is known; leave out --known-answers"
+        text = "the test images may not be looked at, so no answer of theirs is known; leave out known_answers"
         raise UserError(competition.rules.sentence("unlabelled_test_images", text))
     if half and not code:
-        raise UserError(f"--half is for code submissions; {competition.name} takes files")
+        raise UserError(f"half is for code submissions; {competition.name} takes files")
 
 
 def _answers(blend: Blend, asked: bool) -> KnownAnswers | None:
@@ -198,7 +199,7 @@ def _answers(blend: Blend, asked: bool) -> KnownAnswers | None:
     possible = competition.try_submission is None and labelled.may_look_at_test_images
     found = stored_answers(labelled) if possible else None
     if asked and not found:
-        raise UserError("no test image is equal to a training image whose answer is sure; leave out --known-answers")
+        raise UserError("no test image is equal to a training image whose answer is sure; leave out known_answers")
     return found
 
 

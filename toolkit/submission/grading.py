@@ -66,7 +66,7 @@ def grade(
     Raises UserError where the file isn't there, doesn't fit the task, or has another number of samples.
     """
     if not truth.exists():
-        raise UserError(f"{truth} does not exist; check --truth")
+        raise UserError(f"{truth} does not exist; check where the truth lies")
     if truth.suffix != ".npz":
         raise UserError(f"{truth}: the truth is an .npz with `targets`, in the form that `load` returns (--help)")
     if sizes is not None:

@@ -30,7 +30,7 @@ from toolkit.errors import UserError
 from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.tta import IDENTITY, predict_views
-from toolkit.outcome import Warned, interval
+from toolkit.outcome import Warned, counted, interval
 from toolkit.predictions import Predictions
 from toolkit.probabilities import as_stored, chunks, open_probabilities, write_probabilities
 from toolkit.progress import SILENT, Progress
@@ -66,7 +66,7 @@ def holdout_score(blend: Blend, device: str = "auto", progress: Progress = SILEN
 
 def holdout_words(found: Mapping[str, Any], metric: str) -> list[str | Warned]:
     """What is to be said of it."""
-    first = f"held out, as it is handed in: {metric} {interval(found)} on {found['samples']:,} samples"
+    first = f"held out, as it is handed in: {metric} {interval(found)} on {counted(found['samples'], 'sample')}"
     return [first, *map(Warned, other_looks(found))]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from toolkit.competition import Rules
 from toolkit.errors import UserError
+from toolkit.outcome import are
 from toolkit.progress import SILENT, Progress
 
 WAIT, PAUSE = 1800.0, 10.0  # seconds to wait for the outcome, and between two questions
@@ -68,7 +69,7 @@ def upload_to_kaggle(
         raise UserError(
             f"Kaggle allows no further submission to {competition} today: {limits.num_today} were made; wait a day"
         )
-    progress.say(f"{limits.num_allowed_now} submissions are left today, this one included")
+    progress.say(f"{are(limits.num_allowed_now, 'submission')} left today, this one included")
     answer = _ask(lambda: client.competition_submit(str(path), message, competition, quiet=True), competition)
     if not answer.ref:
         raise UserError(f"Kaggle did not take {path}: {answer.message or 'the upload failed'}")

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from toolkit.errors import UserError
-from toolkit.outcome import Outcome, Table, number
+from toolkit.outcome import Outcome, Table, counted, number
 from toolkit.store import sha256, write_text
 
 COLUMNS = (
@@ -117,7 +117,7 @@ class Ledger(Outcome):
         more = [name for name in ("stress", "matched", "holdout") if any(line[name] for line in lines)]
         chosen = ["chosen"] if any(line["chosen"] for line in lines) else []
         columns = ["ID", "built", "clean", *more, *chosen, "public\nprivate", "cost"]
-        title = f"{self.path}: {self.competition}, {len(lines)} submissions"
+        title = f"{self.path}: {self.competition}, {counted(len(lines), 'submission')}"
         return [Table(title, columns, [_row(line, more, chosen) for line in lines])]
 
     def as_json(self) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def train_one_fold(
 ) -> Run:
     """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
     if recipe.pseudo.rounds:
-        raise UserError("a fold alone has no teacher to learn from; leave out --fold, or set pseudo.rounds=0")
+        raise UserError("a fold alone has no teacher to learn from; train all folds, or set pseudo.rounds=0")
     run, jobs = prepare(labelled, recipe, device, progress)
     if not 0 <= fold < len(jobs):
         raise UserError(f"there is no fold {fold}; folds go from 0 to {len(jobs) - 1}")
@@ -105,7 +105,7 @@ def train_without_families(
     labelled, recipe = run.labelled, run.recipe
     trained = recipe.augment.families(labelled.competition.rgb)
     if not trained or stress == "none":
-        raise UserError(f"{recipe.name} trains on no family of corruptions, or --stress none leaves them unscored")
+        raise UserError(f"{recipe.name} trains on no family of corruptions, or stress=none leaves them unscored")
     held_out: dict[str, float] = {}
     for family in trained:
         augment = replace(recipe.augment, leave_out=(*recipe.augment.leave_out, family))
@@ -253,7 +253,9 @@ def _put_together(
 
 def _predict_test(run: Run, device: str, progress: Progress) -> None:
     labelled = run.labelled
-    progress.say(f"{run.name}: predicting {len(labelled.test_images):,} test images, {labelled.folds} networks each")
+    progress.say(
+        f"{run.name}: predicting {counted(len(labelled.test_images), 'test image')}, {labelled.folds} networks each"
+    )
     store_test(run, device)
 
 

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from toolkit.outcome import interval
+from toolkit.outcome import counted, interval
 from toolkit.progress import Progress
 from toolkit.runs import Run
 from toolkit.scoring import stress
@@ -42,7 +42,7 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
     if (metrics.get("matched") or {}).get("match") != found.hash:
         score = store_matched(run, found, predict_matched(run, found, device))
         rgb = run.labelled.competition.rgb
-        how = found.words(rgb) if new else f"on {len(found.rows):,} images that look like them"
+        how = found.words(rgb) if new else f"on {counted(len(found.rows), 'image')} like them"
         add("matched", "test-matched", score, how)
 
 

@@ -12,7 +12,7 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import write_json
 from toolkit.tuning.clock import MOST_RESERVE
 from toolkit.tuning.settings import FINALISTS, REPEATED
-from toolkit.tuning.study import Interrupted, counted
+from toolkit.tuning.study import Interrupted, begun_trials
 from toolkit.tuning.trial_runs import TrialContext, claim, judged, merge, objective_value, prepared, train_one
 from toolkit.tuning.trials import seconds
 
@@ -49,7 +49,7 @@ def finals(context: TrialContext) -> list[Final]:
     shared = min((len(final.values) for final in done[:REPEATED]), default=1)
     done = sorted(done[:REPEATED], key=lambda final: -sign * sum(final.values[:shared])) + done[REPEATED:]
     if done:
-        chosen = context.chosen(len(counted(context.study.get_trials(deepcopy=False))))
+        chosen = context.chosen(len(begun_trials(context.study.get_trials(deepcopy=False))))
         best = replace(done[0].runs[0].recipe, chosen=chosen)
         write_json(context.labelled.workspace.best_recipe, to_dict(best))
     return done

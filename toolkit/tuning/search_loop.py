@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.outcome import duration
+from toolkit.outcome import counted, duration
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import to_dict
 from toolkit.search_space import OutsideError, drawn, parameters
@@ -20,7 +20,7 @@ from toolkit.tuning.clock import RESERVE, Clock, passed, start
 from toolkit.tuning.finals import finals, merge_all, missing_seconds
 from toolkit.tuning.samplers import make_sampler
 from toolkit.tuning.settings import UNPRUNED, SearchSettings
-from toolkit.tuning.study import ERROR, counted, enqueue, in_turn, open_study, others_running, revive, work
+from toolkit.tuning.study import ERROR, begun_trials, enqueue, in_turn, open_study, others_running, revive, work
 from toolkit.tuning.summary import Search, summarize
 from toolkit.tuning.trial_runs import POLL, TrialContext, evaluate
 from toolkit.tuning.trials import Rivals
@@ -86,7 +86,7 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     most = min(expected, UNPRUNED) if settings.budget else expected
     enqueue(study, folder, [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]])
     told = f"search {name}: {settings.objective} on {labelled.folds} folds, drawn {words}"
-    progress.say(told + (f"; at most {epochs} epochs a trial" if epochs else ""))
+    progress.say(told + (f"; at most {counted(epochs, 'epoch')} a trial" if epochs else ""))
     board = Board(study, labelled.folds, clock.deadline, progress)
     return TrialContext(settings, study, Rivals(labelled, objectives), epochs, clock, board)
 
@@ -142,7 +142,7 @@ def _epochs(labelled: Labelled, settings: SearchSettings, per_trial: float, stud
             needed = duration(trials / (1 - RESERVE) * COSTLIER * (cost.epoch + cost.once))
             raise UserError(
                 f"the budget of {duration(budget)} is too short for {trials} trials of one epoch on {labelled.folds} "
-                f"folds, which take about {needed} here; give more, or fewer --trials"
+                f"folds, which take about {needed} here; give more, or fewer trials"
             )
         progress.say(f"{recipe.name}: {duration(cost.epoch)} for an epoch of all folds")
         study.set_user_attr("epochs", epochs)
@@ -151,7 +151,7 @@ def _epochs(labelled: Labelled, settings: SearchSettings, per_trial: float, stud
 
 def wanted(context: TrialContext, trials: Sequence[FrozenTrial]) -> bool:
     """Is another trial to be begun?"""
-    begun, settings, until = counted(trials), context.settings, context.clock.begin_until
+    begun, settings, until = begun_trials(trials), context.settings, context.clock.begin_until
     if until is not None and time.time() >= until - missing_seconds(context):
         return False
     if settings.most_trials is not None and len(begun) >= settings.most_trials:
@@ -186,5 +186,5 @@ def wait_for_others(context: TrialContext) -> bool:
         running = others_running(context.study)
         if not running or passed(context.clock.cut_at):
             return False
-        context.board.now = f"waiting for {running} trials of other processes"
+        context.board.now = f"waiting for {counted(running, 'trial')} of other processes"
         time.sleep(POLL)

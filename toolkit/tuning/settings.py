@@ -50,9 +50,9 @@ def read_objectives(text: str) -> tuple[Objective, ...]:
         if name not in OBJECTIVES:
             raise UserError(f"there is no objective {name!r}; there are {', '.join(OBJECTIVES)}, or two with a comma")
     if len(names) > 2 or len(set(names)) < len(names):
-        raise UserError(f"--objective takes one or two different ones, got {text}")
+        raise UserError(f"objective takes one or two different ones, got {text}")
     if names[0] == "seconds":
-        raise UserError("--objective names a score first, such as clean,seconds: nothing is fastest")
+        raise UserError("objective names a score first, such as clean,seconds: nothing is fastest")
     return tuple(OBJECTIVES[name] for name in names)
 
 
@@ -77,19 +77,19 @@ class SearchSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for option, value in (("--trials", self.trials), ("--until-no-gain", self.until_no_gain)):
+        for name, value in (("trials", self.trials), ("until_no_gain", self.until_no_gain)):
             if value is not None and value < 1:
-                raise UserError(f"{option} must be at least 1, got {value}")
+                raise UserError(f"{name} must be at least 1, got {value}")
         if self.repeats < 0:
-            raise UserError(f"--repeats must not be negative, got {self.repeats}")
+            raise UserError(f"repeats must not be negative, got {self.repeats}")
         if "," in self.device:
             text = f"start one search for each of {self.device}, they share it"
             raise UserError(f"a search trains on one device; {text}")
         if self.stress == "none" and any(one.metric in ("stress", "matched") for one in self.objectives):
-            text = f"--objective {self.objective} needs the scores under corruptions"
-            raise UserError(f"{text}; leave out --stress none")
+            text = f"objective {self.objective} needs the scores under corruptions"
+            raise UserError(f"{text}; leave out stress=none")
         if any(text.startswith(("seed=", "name=")) for text in self.fields):
-            raise UserError("seed and name of a trial are not overridden; use --seed")
+            raise UserError("seed and name of a trial are not overridden; give a seed to all")
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -117,7 +117,7 @@ def enqueue(study: Study, folder: Path, queue: Sequence[tuple[dict[str, Any], Ma
                 study.enqueue_trial(params, user_attrs=dict(attributes), skip_if_exists=True)
 
 
-def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def begun_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Trials that were begun, each once: one that is tried again is counted there."""
     return [t for t in trials if t.state != TrialState.WAITING and t.user_attrs.get(LOST) != RETRIED]
 

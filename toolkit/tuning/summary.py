@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from toolkit.data.labelled import Labelled
-from toolkit.outcome import Outcome, Table, Warned, duration, number
+from toolkit.outcome import Outcome, Table, Warned, counted, duration, number
 from toolkit.recipe import Recipe
 from toolkit.runs import Run
 from toolkit.scoring.selection import Selection, worth_by_fold, worth_of_best
@@ -20,7 +20,7 @@ from toolkit.tuning.board import scores, short, state
 from toolkit.tuning.finals import Final
 from toolkit.tuning.plots import draw, importances
 from toolkit.tuning.settings import SearchSettings
-from toolkit.tuning.study import NOTE, counted
+from toolkit.tuning.study import NOTE, begun_trials
 from toolkit.tuning.trial_runs import TrialContext
 from toolkit.tuning.trials import fold_order
 
@@ -104,11 +104,13 @@ class Search(Outcome):
         if self.pictures:
             told.append(f"{self.labelled.workspace.search}: {', '.join(path.name for path in self.pictures)}")
         if self.left:
-            told.append(f"{self.left} finished runs are not put together for want of time: no blend takes them yet")
+            told.append(
+                f"not put together for want of time: {counted(self.left, 'finished run')}, which no blend takes yet"
+            )
         count, took = self.trials, duration(self.seconds)
         ended = f"{count['finished']} finished, {count['pruned']} pruned, {count['failed']} failed"
         rest = f"{self.overhead_seconds:.1f} s of them not spent on training"
-        return [*told, *self._winner(), f"{count['begun']} trials ({ended}) in {took}, {rest}"]
+        return [*told, *self._winner(), f"{counted(count['begun'], 'trial')} ({ended}) in {took}, {rest}"]
 
     @property
     def _metric(self) -> str:
@@ -138,7 +140,7 @@ class Search(Outcome):
                 "no other trial has all folds, so what choosing it is worth is not known: expect less than its score"
             )
         if self.before:
-            text = f"its first recipe was chosen among {self.before} trials of an earlier search"
+            text = f"its first recipe was chosen among {counted(self.before, 'trial')} of an earlier search"
             told.append(Warned(f"{text}; no score out of fold accounts for that, so expect less"))
         return [*told, f"{winner}; python -m toolkit.train … --recipe {path}"]
 
@@ -152,7 +154,7 @@ def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search
     """Draw the pictures, and leave the summary beside them."""
     study, settings, labelled = context.study, context.settings, context.labelled
     weights = importances(study)
-    begun = counted(study.get_trials(deepcopy=False))
+    begun = begun_trials(study.get_trials(deepcopy=False))
     names = list(weights) or sorted({name for trial in begun for name in trial.params})
     metric = f"{settings.objective.partition(',')[0]} {labelled.competition.metric.name}"
     pictures = tuple(draw(study, labelled.workspace.search, names, metric))
