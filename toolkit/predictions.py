@@ -18,6 +18,8 @@ from toolkit.store import MANIFEST, read_json, read_manifest
 from toolkit.task import UNKNOWN, Classification, Numbers
 from toolkit.top_k import TopK
 
+NATIVE = "native.npz"
+
 
 @dataclass(frozen=True)
 class OutOfFold:
@@ -83,6 +85,11 @@ class Predictions(OutOfFold, Outcome):
         return self.labelled.competition.metric.sign * self.score
 
     @property
+    def native_path(self) -> Path:
+        """What is counted of pictures at their own size, which takes a while."""
+        return self.folder / NATIVE
+
+    @property
     def test_path(self) -> Path:
         return self.folder / "test.npy"
 
@@ -93,6 +100,9 @@ class Predictions(OutOfFold, Outcome):
 
     def tally(self) -> Tally:
         """What the metric counts out of fold, a row for each sample that is in a fold, in order."""
+        if self.labelled.native is not None and self.native_path.exists():
+            with np.load(self.native_path, allow_pickle=False) as file:
+                return self.labelled.competition.tally_of(file)
         return self.labelled.tally(self.oof, self.fold_decisions)
 
     @property

@@ -16,9 +16,11 @@ from toolkit.metrics.confusion import ConfusionMetric, MeanIoU
 from toolkit.metrics.many_classes import ManyClasses
 from toolkit.metrics.tally import Counts, Tally
 from toolkit.networks.predict import at_once, predict
+from toolkit.predictions import NATIVE
 from toolkit.probabilities import chunks, decidable, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.bootstrap import class_intervals, score_interval
+from toolkit.store import atomic
 
 QUANTISATION = 1e-4  # of the score, that storing masks' probabilities in 8 bits may change
 BATCH = 128
@@ -49,7 +51,12 @@ def predict_out_of_fold(
             yield at, predict(network, alter(at), scored, device, run.recipe.precision, table=table)
 
 
-def score(labelled: Labelled, stored: np.ndarray, decisions: Sequence[Decisions] | None = None) -> dict[str, Any]:
+def score(
+    labelled: Labelled,
+    stored: np.ndarray,
+    decisions: Sequence[Decisions] | None = None,
+    counted: Tally | None = None,
+) -> dict[str, Any]:
     """The official metric of out-of-fold values (N, channels, ...): `score`, its 95 % interval `low` and `high` and
     the number of `groups` that it rests on, `by_fold` (None for a fold in which it isn't defined), `by_class` with its
     `by_class_interval` [low, high] (None for a class that has no sample; both empty for a metric that scores none),
@@ -58,10 +65,10 @@ def score(labelled: Labelled, stored: np.ndarray, decisions: Sequence[Decisions]
 
     All on the file's labels, as those of a hidden test set are; labels that were mended by what a network predicted
     would flatter it. Where some are relabelled, `mended` has `score`, `low`, `high` and `groups` on those.
-    `decisions`: those of each fold that were fitted here, if there are any.
+    `decisions`: those of each fold that were fitted here, if there are any. counted: the tally, where it is at hand.
     """
     decided = labelled.decisions(stored) if decisions is None else decisions
-    made = labelled.tally(stored, decided)
+    made = labelled.tally(stored, decided) if counted is None else counted
     fold, group = labelled.fold[labelled.inside], labelled.group[labelled.inside]
     result: dict[str, Any] = {
         **with_interval(made, group),
@@ -154,4 +161,9 @@ def _write_native(
         kind = value_type(labelled.competition.task)
         write_probabilities(path, (decidable(values[at]) for at in chunks(len(values))), values.shape, kind)
         stored = tally(labelled, labelled.truth, open_probabilities(path), decisions)
-    return score(labelled, open_probabilities(path), decisions) | {"resized": with_interval(stored, group)}
+    found = open_probabilities(path)
+    counted = labelled.tally(found, decisions)
+    with atomic(path.with_name(NATIVE)) as partial, open(partial, "wb") as file:
+        arrays: dict[str, Any] = counted.arrays()
+        np.savez(file, **arrays)
+    return score(labelled, found, decisions, counted) | {"resized": with_interval(stored, group)}
