@@ -125,7 +125,7 @@ def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Projec
     new, heard = train(tmp_path, QUICK, seed=1), Heard()
     made = blend(other.labelled(), views=PLAIN, progress=heard)
     assert made.manifest == {"runs": {new.name: new.manifest}, "views": ["identity"]}
-    assert heard.lines[0].startswith("1 runs are on other data or folds than the present ones")
+    assert heard.lines[0].startswith("1 run is on other data or folds than the present ones")
     with pytest.raises(UserError, match=f"no finished run '{old.name}' on the present .* it has {new.name}"):
         other.ensemble([old])
 
@@ -301,7 +301,7 @@ def test_runs_that_were_held_back_from_corruptions_are_blended_only_by_name(tmp_
     project.progress = heard
     assert set(project.ensemble(views=PLAIN).shares) == {"a", "b", "d"}
     (said,) = heard.lines
-    assert said.startswith("1 runs whose `augment.leave_out` holds corruptions back are not blended unless --runs")
+    assert said.startswith("1 run is not blended unless --runs")
     assert set(project.ensemble(["a", "c"], views=PLAIN).shares) == {"a", "c"}
     left_out = (
         "2 other runs on these folds take no part: if scores had a say in that, the blend's score knows nothing of it"

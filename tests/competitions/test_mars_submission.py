@@ -18,5 +18,5 @@ def test_a_row_an_image_and_a_column_a_pixel(tmp_path: Path) -> None:
     rows = [",".join(map(str, [number, *mask.ravel()])) for number, mask in enumerate(masks)]
     assert path.read_text() == "\n".join([",".join(["id", *map(str, range(64 * 128))]), *rows, ""])
     assert (competition.read_submission(path, images, ROWS) == masks).all()
-    with pytest.raises(UserError, match="has 2 rows, the test set has 1 images"):
+    with pytest.raises(UserError, match="has 2 rows, the test set has 1 image"):
         competition.read_submission(path, images[:1], ROWS[:1])

@@ -27,7 +27,7 @@ from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.data.labelled import Labelled
 from toolkit.disk import need
 from toolkit.errors import UserError
-from toolkit.outcome import counted
+from toolkit.outcome import are, counted
 from toolkit.probabilities import CHUNK, no_values, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
@@ -57,11 +57,11 @@ def blend(
     runs = _named(labelled, current, names)
     others = len(all_runs(labelled)) - len(current)
     if others:
-        text = "runs are on other data or folds than the present ones: they can't be blended with these"
-        progress.say(f"{others} {text}")
+        text = "on other data or folds than the present ones, and can't be blended with these"
+        progress.say(f"{are(others, 'run')} {text}")
     if not names and len(runs) < len(current):
-        text = "runs whose `augment.leave_out` holds corruptions back are not blended unless --runs names them"
-        progress.say(f"{len(current) - len(runs)} {text}")
+        text = "not blended unless --runs says so, as `augment.leave_out` holds corruptions back"
+        progress.say(f"{are(len(current) - len(runs), 'run')} {text}")
     left = sum(not run.handicapped and run not in runs for run in current)
     if left:
         text = "one other run on these folds takes" if left == 1 else f"{left} other runs on these folds take"

@@ -66,7 +66,7 @@ class Submission(Outcome):
 
     def _answers(self) -> list[str]:
         if self.line.get("known"):
-            given = are(self.line["known"], "test image")
+            given = are(int(self.line["known"]), "test image")
             return [f"{given} given the answers of equal training images, not the blend's"]
         if self.known:
             return [f"{are(self.known, 'test image')} equal to training images: --known-answers gives their answers"]
