@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.memory import peak_memory
 from benchmarks.training import DEVICE, Case, bare_loop, our_fit
 from toolkit.competition import load_competition
-from toolkit.data import dataset as data
+from toolkit.data import data_folder, dataset
 from toolkit.data.cache import fill
 from toolkit.data.groups import with_equal_pictures
 from toolkit.data.image_files import ImageFiles
@@ -150,7 +150,7 @@ def make_job(folder: Path, model: Model, number: int, side: int, store: Callable
     (place / "__init__.py").write_text(COMPETITION.format(side=side))
     rows = np.arange(number)
     few = np.zeros((number, 1, 1, 3), np.uint8)
-    data.save_dataset(data.Dataset(few, rows % 2, rows, rows, few[:0]), folder / "data", "")
+    data_folder.save_dataset(dataset.Dataset(few, rows % 2, rows, rows, few[:0]), folder / "data", "")
     (folder / "data" / "images.npy").unlink()
     store(folder / "data" / "images.npy")
     recipe = Recipe(
@@ -167,7 +167,7 @@ def measure_training(options: argparse.Namespace, folder: Path) -> dict[str, Any
     images = rng.integers(256, size=(number, 224, 224, 3), dtype=np.uint8)
     job = make_job(folder, model, number, 224, lambda path: np.save(path, images))
     settings = Settings(precision="bfloat16" if DEVICE.type == "cuda" else "float32")
-    opened = data.open_dataset(job.data)
+    opened = data_folder.open_dataset(job.data)
     case = Case(
         load_competition(job.competition), job, np.array(opened.images[:BATCH]), np.array(opened.targets[:BATCH])
     )
@@ -229,8 +229,8 @@ def measure_restart(options: argparse.Namespace, folder: Path) -> dict[str, Any]
         load(competition, workspace, raw, jobs=options.jobs)
         times.append(time.perf_counter() - begun)
     begun = time.perf_counter()
-    opened = data.open_dataset(workspace.data)
-    with_equal_pictures(opened.groups, data.pictures_of(opened)[0])
+    opened = data_folder.open_dataset(workspace.data)
+    with_equal_pictures(opened.groups, dataset.pictures_of(opened)[0])
     equal = time.perf_counter() - begun
     return {
         "restart_files": options.files,

@@ -35,7 +35,7 @@ import numpy as np
 from toolkit.competition import load_competition
 from toolkit.data.balance import assign
 from toolkit.data.cleaning import read_cleaning
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.data.groups import merge_groups
 from toolkit.data.targets import describe
 from toolkit.outcome import Table

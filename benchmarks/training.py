@@ -32,7 +32,8 @@ from torch import nn
 from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
 from toolkit.competition import Competition, load_competition
-from toolkit.data.dataset import Dataset, save_dataset
+from toolkit.data.data_folder import save_dataset
+from toolkit.data.dataset import Dataset
 from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.speed import Settings, fastest, machine
 from toolkit.recipe import Model, Recipe, Schedule

@@ -26,7 +26,7 @@ from toolkit import (
     Schedule,
     Segmentation,
 )
-from toolkit.data.dataset import save_dataset
+from toolkit.data.data_folder import save_dataset
 from toolkit.metrics.metric import CountedMetric
 from toolkit.recipe import override
 from toolkit.task import IGNORED, Task

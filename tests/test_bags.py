@@ -18,7 +18,8 @@ from tests.tiny import FIRST as TINY
 from tests.tiny import Heard
 from tests.tiny import prepare as tiny_prepare
 from toolkit import Dataset, ImageFiles, Npz, OverlappingMasks, Project, Samples, UserError
-from toolkit.data.dataset import check_dataset, open_dataset
+from toolkit.data.data_folder import open_dataset
+from toolkit.data.dataset import check_dataset
 from toolkit.data.image_sets import ImageSets
 from toolkit.data.loading import load
 from toolkit.networks.pooling import KINDS

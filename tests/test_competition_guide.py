@@ -15,7 +15,7 @@ import torch
 import toolkit
 from toolkit import Competition, Prediction, UserError, load_competition, write_csv
 from toolkit.answers import differences
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.data.loading import load
 from toolkit.data.placed import placed_prediction
 from toolkit.data.places import Places

@@ -10,7 +10,7 @@ import pytest
 
 from tests import slide_bags, slides
 from toolkit import Competition, Project
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.progress import SILENT
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")

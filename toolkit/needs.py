@@ -47,7 +47,7 @@ def folds(project: "Project") -> None:
 def labelled(project: "Project") -> "Labelled":
     """Audited data with their folds."""
     folds(project)
-    from toolkit.data.dataset import check_files
+    from toolkit.data.data_folder import check_files
     from toolkit.data.image_rows import Undecoded
     from toolkit.data.labelled import open_labelled
 

@@ -335,7 +335,7 @@ class Project:
 
     def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
         """Score a submission (none: the newest in the ledger) against truth (none: that of practice data)."""
-        from toolkit.data.dataset import open_dataset
+        from toolkit.data.data_folder import open_dataset
         from toolkit.data.sample_submission import followed
         from toolkit.submission.grading import grade, practice_truth
 

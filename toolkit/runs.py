@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.data import image_rows
-from toolkit.data.dataset import open_decoded
+from toolkit.data.data_folder import open_decoded
 from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded

@@ -14,7 +14,8 @@ from toolkit.auditing.findings import equal_pictures
 from toolkit.auditing.split_check import Split
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
-from toolkit.data.dataset import open_dataset, pictures_of
+from toolkit.data.data_folder import open_dataset
+from toolkit.data.dataset import pictures_of
 from toolkit.data.folds import read_folds
 from toolkit.data.groups import with_equal_pictures
 from toolkit.data.loading import load

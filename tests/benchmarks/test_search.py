@@ -16,7 +16,8 @@ from benchmarks.search_table import Table, collect, load, save
 from tests.conftest import ROOT
 from toolkit.competition import Competition, load_competition
 from toolkit.data.cleaning import cleaning_hash, read_cleaning
-from toolkit.data.dataset import Dataset, data_hash, save_dataset
+from toolkit.data.data_folder import data_hash, save_dataset
+from toolkit.data.dataset import Dataset
 from toolkit.data.folds import folds_hash, make_folds, read_folds
 from toolkit.errors import UserError
 from toolkit.probabilities import write_probabilities

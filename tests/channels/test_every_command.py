@@ -9,7 +9,7 @@ import torch
 from tests.channels import FOLDER
 from toolkit import Network, Run
 from toolkit.competition import load_competition
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.progress import SILENT
 from toolkit.project import Project
 from toolkit.scoring.stress import read_evidence

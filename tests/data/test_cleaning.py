@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from toolkit.data.cleaning import cleaning_hash, read_cleaning
-from toolkit.data.dataset import Dataset, save_dataset
+from toolkit.data.data_folder import save_dataset
+from toolkit.data.dataset import Dataset
 from toolkit.errors import UserError
 from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Segmentation

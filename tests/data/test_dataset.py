@@ -9,17 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit.data.dataset import (
-    ARRAYS,
-    Dataset,
-    check_dataset,
-    check_images,
-    data_hash,
-    hash_sample,
-    open_dataset,
-    relabel,
-    save_dataset,
-)
+from toolkit.data.data_folder import data_hash, open_dataset, save_dataset
+from toolkit.data.dataset import ARRAYS, Dataset, check_dataset, check_images, hash_sample, relabel
 from toolkit.data.image_files import ImageFiles
 from toolkit.data.masks import Masks
 from toolkit.data.targets import class_counts

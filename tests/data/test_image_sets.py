@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests import bags
 from toolkit import Classification, Dataset, Numbers, UserError, set_table, sets_of
-from toolkit.data.dataset import check_dataset, hash_dataset, open_dataset, pictures_of, save_dataset
+from toolkit.data.data_folder import hash_dataset, open_dataset, save_dataset
+from toolkit.data.dataset import check_dataset, pictures_of
 from toolkit.data.image_rows import Chosen
 from toolkit.data.image_sets import ImageSets, first_images, images_each, in_sets, single_images
 from toolkit.data.known_answers import known_answers

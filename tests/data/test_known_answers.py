@@ -6,7 +6,8 @@ import numpy as np
 
 from tests import tiny
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, save_dataset
+from toolkit.data.data_folder import save_dataset
+from toolkit.data.dataset import Dataset
 from toolkit.data.known_answers import known_answers, stored_answers
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)

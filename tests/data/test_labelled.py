@@ -8,7 +8,7 @@ import pytest
 
 from tests import tiny
 from toolkit.competition import Competition, Rules
-from toolkit.data.dataset import data_hash, open_dataset
+from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.folds import folds_hash, read_folds, stored_folds
 from toolkit.data.labelled import confusions, open_labelled
 from toolkit.errors import UserError

@@ -9,7 +9,8 @@ import pytest
 
 from tests import tiny
 from toolkit.competition import Competition
-from toolkit.data.dataset import Dataset, Samples, data_hash
+from toolkit.data.data_folder import data_hash
+from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.loading import draw_practice, load
 from toolkit.errors import UserError
 from toolkit.metrics.organisers import from_function

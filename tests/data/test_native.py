@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests import tiny
 from toolkit import Masks, MeanIoU, Places, Project, Samples, Segmentation, image_folder
-from toolkit.data.dataset import data_hash, hash_dataset, open_dataset
+from toolkit.data.data_folder import data_hash, hash_dataset, open_dataset
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
 from toolkit.data.native import cut

@@ -12,7 +12,7 @@ from tests import tiny
 from tests.formats.cases import CASES
 from toolkit.answers import differences, misfit
 from toolkit.competition import Competition, by_sample
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.data.loading import load
 from toolkit.data.masks import Masks
 from toolkit.data.sample_submission import followed, following

@@ -10,7 +10,8 @@ import pytest
 from tests import tiny
 from toolkit import ImageFiles, Npz, Project, Samples
 from toolkit.data import loading
-from toolkit.data.dataset import data_hash, decoded_at, open_dataset, open_decoded, pictures_of
+from toolkit.data.data_folder import data_hash, decoded_at, open_dataset, open_decoded
+from toolkit.data.dataset import pictures_of
 from toolkit.data.file_list import open_files
 from toolkit.data.image_rows import Undecoded
 from toolkit.data.loading import load

@@ -9,7 +9,8 @@ import pytest
 
 from tests import kinds, tiny
 from toolkit import Dataset, Samples, UserError, image_folder, table_arrays, table_of
-from toolkit.data.dataset import check_dataset, hash_dataset, open_dataset, save_dataset
+from toolkit.data.data_folder import hash_dataset, open_dataset, save_dataset
+from toolkit.data.dataset import check_dataset
 from toolkit.data.loading import load
 from toolkit.data.tables import Column, columns_of
 

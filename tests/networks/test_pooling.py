@@ -130,9 +130,9 @@ def test_networks_that_can_not_pool_are_refused() -> None:
     def body(recipe: Any) -> nn.Module:
         return from_scratch(nn.Sequential(nn.Flatten(), nn.Linear(144, 2)), replace(recipe.model, dropout=0.2), 1, 1)
 
-    with pytest.raises(UserError, match="sets.pool=features needs a network of a backbone and a head"):
+    with pytest.raises(UserError, match=r"sets\.pool=features needs a network of a backbone and a head"):
         build_network(replace(bags.competition, build_model=body), early, in_sets=True)
     plain = replace(bags.competition, build_model=lambda recipe: nn.Linear(1, 1))
-    with pytest.raises(UserError, match="must give a toolkit.Network where samples are sets"):
+    with pytest.raises(UserError, match=r"must give a toolkit\.Network where samples are sets"):
         build_network(plain, bags.FIRST, in_sets=True)
     assert "pooling.kind" not in build_network(bags.competition, bags.FIRST).state_dict(), "single images as ever"

@@ -12,7 +12,7 @@ import toolkit
 from tests.recognition import layouts
 from tests.recognition.layouts import LAYOUTS, TEST, TRAIN, picture, table
 from toolkit import Competition, Masks, Samples, UserError, load_competition, new_competition
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.data.loading import load
 from toolkit.new import new
 from toolkit.progress import Progress

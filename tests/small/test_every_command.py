@@ -12,7 +12,7 @@ import pytest
 from tests.small import FOLDER, NAMES
 from toolkit.answers import values_of
 from toolkit.competition import Competition, load_competition
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.outcome import Outcome
 from toolkit.progress import SILENT
 from toolkit.project import Project

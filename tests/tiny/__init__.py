@@ -28,7 +28,7 @@ from toolkit import (
     Workspace,
 )
 from toolkit.blending.blend_folder import Blend
-from toolkit.data.dataset import save_dataset
+from toolkit.data.data_folder import save_dataset
 from toolkit.data.labelled import Labelled
 from toolkit.data.loading import load as load_raw
 from toolkit.probabilities import write_probabilities

@@ -14,7 +14,7 @@ from tests import tiny, tiny_flipped
 from tests.tiny import FIRST, competition
 from tests.training import same, same_weights
 from toolkit import Competition, UserError, override
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.speed import Settings
 from toolkit.training.cross_validation import train_fold

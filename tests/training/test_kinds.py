@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tests import kinds
 from tests.kinds import KINDS
 from toolkit import UserError
-from toolkit.data.dataset import save_dataset
+from toolkit.data.data_folder import save_dataset
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
 from toolkit.networks.tta import predict_views

@@ -17,7 +17,8 @@ from tests.conftest import RGB
 from tests.tiny import FIRST, competition, looking, make_job, prepare, train
 from tests.training import same
 from toolkit import Project, Pseudo, UserError, override, predict
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.data_folder import open_dataset
+from toolkit.data.dataset import Dataset
 from toolkit.probabilities import open_probabilities, write_probabilities
 from toolkit.runs import Run, all_runs
 from toolkit.store import hash_file, read_json

@@ -11,7 +11,8 @@ import torch
 from tests import kinds
 from toolkit import table_arrays
 from toolkit.augmentation.mixing import mixed_rows
-from toolkit.data.dataset import Dataset, save_dataset
+from toolkit.data.data_folder import save_dataset
+from toolkit.data.dataset import Dataset
 from toolkit.data.tables import columns_of
 from toolkit.networks.outputs import build_network
 from toolkit.networks.predict import predict

@@ -21,7 +21,8 @@ from toolkit.auditing.table_columns import HEAD, ColumnFindings, find_columns
 from toolkit.auditing.train_vs_test import Shift, measure_shift
 from toolkit.competition import Competition
 from toolkit.data.cleaning import NAME, REPEATED_MASK, REPEATED_PICTURE
-from toolkit.data.dataset import Dataset, data_hash, open_dataset, pictures_of
+from toolkit.data.data_folder import data_hash, open_dataset
+from toolkit.data.dataset import Dataset, pictures_of
 from toolkit.data.folds import stored_folds
 from toolkit.data.groups import merge_groups, with_equal_pictures
 from toolkit.data.image_sets import first_images, single_images

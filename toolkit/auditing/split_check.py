@@ -15,7 +15,8 @@ from toolkit.auditing.nested_labels import obey_suggestions
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
-from toolkit.data.dataset import Dataset, data_hash, open_dataset, pictures_of, relabel
+from toolkit.data.data_folder import data_hash, open_dataset
+from toolkit.data.dataset import Dataset, pictures_of, relabel
 from toolkit.data.folds import (
     ALWAYS,
     AUTO,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.data.dataset import open_dataset
+from toolkit.data.data_folder import open_dataset
 from toolkit.data.naming import Naming, same_name
 from toolkit.errors import UserError, listed
 from toolkit.store import MANIFEST, Workspace, hash_json

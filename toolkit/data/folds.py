@@ -8,7 +8,8 @@ from scipy.sparse import csr_array
 
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.cleaning import cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
-from toolkit.data.dataset import data_hash, relabel
+from toolkit.data.data_folder import data_hash
+from toolkit.data.dataset import relabel
 from toolkit.data.groups import merge_groups
 from toolkit.data.targets import describe, holds
 from toolkit.errors import UserError

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.data.dataset import Dataset, hash_sample, open_dataset, pictures_of
+from toolkit.data.data_folder import open_dataset
+from toolkit.data.dataset import Dataset, hash_sample, pictures_of
 from toolkit.data.folds import LEFT_OUT
 from toolkit.data.labelled import Labelled
 from toolkit.data.pictures import rows_of

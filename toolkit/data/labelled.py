@@ -9,7 +9,8 @@ import pandas as pd
 
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
-from toolkit.data.dataset import data_hash, open_dataset, relabel
+from toolkit.data.data_folder import data_hash, open_dataset
+from toolkit.data.dataset import relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
 from toolkit.data.native import Native
 from toolkit.data.placed import placed_tally

@@ -11,17 +11,8 @@ import numpy as np
 
 from toolkit.answers import NONE, Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
-from toolkit.data.dataset import (
-    Dataset,
-    Samples,
-    check_dataset,
-    check_images,
-    hash_dataset,
-    hash_samples,
-    open_dataset,
-    save_dataset,
-    save_samples,
-)
+from toolkit.data.data_folder import hash_dataset, hash_samples, open_dataset, save_dataset, save_samples
+from toolkit.data.dataset import Dataset, Samples, check_dataset, check_images
 from toolkit.data.file_list import describe_files
 from toolkit.data.image_sets import in_sets
 from toolkit.data.masks import Masks

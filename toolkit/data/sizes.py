@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from toolkit.data.dataset import FIT, decoded_at
+from toolkit.data.data_folder import decoded_at
+from toolkit.data.dataset import FIT
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Images
 from toolkit.store import Workspace

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from toolkit.competition import Competition, load_competition
-from toolkit.data.dataset import Dataset, at_other_size, open_dataset, open_decoded, relabel
+from toolkit.data.data_folder import at_other_size, open_dataset, open_decoded
+from toolkit.data.dataset import Dataset, relabel
 from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold

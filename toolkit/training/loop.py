@@ -14,7 +14,7 @@ from torch import nn
 
 from toolkit.augmentation.mixing import mix_batch, mixed_rows
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.dataset import data_hash, open_dataset
+from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.image_rows import Chosen
 from toolkit.data.tables import columns_of
 from toolkit.data.targets import class_counts, describe
