@@ -18,10 +18,11 @@ from competitions.mars import competition as mars
 from tests import tiny
 from tests.conftest import ROOT
 from toolkit import Classification, Segmentation, UserError
-from toolkit.competition import Rules, choose_recipe, load_competition
+from toolkit.competition import choose_recipe, load_competition
 from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
 from toolkit.metrics.metric import Metric
 from toolkit.recipe import Recipe, override, to_dict
+from toolkit.rules import Rules
 
 PROBABILITIES = arrays.arrays(
     np.float32, st.tuples(st.integers(1, 3), st.just(5), st.integers(1, 3)), elements=st.floats(0, 1, width=32)

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 LAYERS = (
     "errors",
-    "task store outcome progress top_k",
+    "task store outcome progress rules top_k",
     "disk",
     "metrics recipe probabilities",
     "decisions",

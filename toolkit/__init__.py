@@ -13,7 +13,7 @@ _HOMES = {
     name: f"toolkit.{home}"
     for home, names in {
         "answers": "Member Prediction SandboxRun",
-        "competition": "Competition Rules load_competition",
+        "competition": "Competition load_competition",
         "data.array_files": "array_files",
         "data.coco": "coco_masks",
         "data.dataset": "Dataset Samples",
@@ -47,6 +47,7 @@ _HOMES = {
         "project": "Project open",
         "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Sets Table override",
         "recognition.new": "new_competition",
+        "rules": "Rules",
         "runs": "Run",
         "search_space": "Suggesting choose strength",
         "store": "Workspace",
@@ -63,7 +64,7 @@ _HOMES = {
 
 if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.answers import Member, Prediction, SandboxRun
-    from toolkit.competition import Competition, Rules, load_competition
+    from toolkit.competition import Competition, load_competition
     from toolkit.data.array_files import array_files
     from toolkit.data.coco import coco_masks
     from toolkit.data.dataset import Dataset, Samples
@@ -122,6 +123,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
         override,
     )
     from toolkit.recognition.new import new_competition
+    from toolkit.rules import Rules
     from toolkit.runs import Run
     from toolkit.search_space import Suggesting, choose, strength
     from toolkit.store import Workspace

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from toolkit.competition import Competition, Rules
+from toolkit.competition import Competition
 from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.folds import folds_hash, read_folds, stored_folds
 from toolkit.data.labelled import confusions, open_labelled
 from toolkit.errors import UserError
+from toolkit.rules import Rules
 
 
 def test_it_holds_the_data_as_the_cleaning_list_has_them(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from benchmarks.honesty.forecast import hold
 from tests.conftest import ROOT
-from toolkit.competition import Rules, load_competition
+from toolkit.competition import load_competition
 from toolkit.errors import UserError
 from toolkit.reporting.forecast import (
     NOISE,
@@ -27,6 +27,7 @@ from toolkit.reporting.forecast import (
     permutation_p_value,
     weights,
 )
+from toolkit.rules import Rules
 
 
 def submissions(board: ArrayLike, **local: ArrayLike) -> list[PastSubmission]:

@@ -12,9 +12,10 @@ from tests import tiny
 from toolkit.answers import Prediction, SandboxRun
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.view_choice import ViewChoice, write_choice
-from toolkit.competition import Competition, Rules
+from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.outcome import Table, Warned
+from toolkit.rules import Rules
 from toolkit.store import read_json, write_json
 from toolkit.submission.build import build, reproduce
 from toolkit.submission.ledger import Ledger

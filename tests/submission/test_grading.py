@@ -8,9 +8,10 @@ import pytest
 
 from competitions.mars import competition as mars
 from tests.tiny import competition
-from toolkit.competition import Competition, Rules
+from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.formats.writers import write_pixels
+from toolkit.rules import Rules
 from toolkit.store import Workspace
 from toolkit.submission.grading import Grade, grade, practice_truth
 

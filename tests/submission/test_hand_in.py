@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.tiny import competition
-from toolkit.competition import Rules
 from toolkit.errors import UserError
+from toolkit.rules import Rules
 from toolkit.store import sha256
 from toolkit.submission.hand_in import record_score, upload
 from toolkit.submission.ledger import Ledger

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.tiny import Heard
-from toolkit.competition import Rules
 from toolkit.errors import UserError
+from toolkit.rules import Rules
 from toolkit.submission.kaggle import kaggle_client, upload_to_kaggle
 
 FILE = Path("s.csv")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolkit.competition import Rules
 from toolkit.errors import UserError
+from toolkit.rules import Rules
 from toolkit.submission import sandbox, sandbox_server
 from toolkit.submission.sandbox import LARGEST, run_code_submission, unpack
 

@@ -15,11 +15,12 @@ from typing import Any
 
 from toolkit.answers import Prediction
 from toolkit.blending.blend_folder import Blend
-from toolkit.competition import Competition, Rules
+from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers, stored_answers
 from toolkit.errors import UserError, said_by
 from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, are, counted, interval, mended
 from toolkit.progress import SILENT, Progress
+from toolkit.rules import Rules
 from toolkit.runs import SCORES
 from toolkit.store import atomic, hash_json, sha256
 from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, score_again

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from toolkit.competition import Rules
 from toolkit.errors import UserError
 from toolkit.outcome import are
 from toolkit.progress import SILENT, Progress
+from toolkit.rules import Rules
 
 WAIT, PAUSE = 1800.0, 10.0  # seconds to wait for the outcome, and between two questions
 

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from toolkit.answers import SandboxRun
-from toolkit.competition import Rules
 from toolkit.errors import UserError
+from toolkit.rules import Rules
 from toolkit.submission import sandbox_server
 from toolkit.submission.clean_environment import clean_python, readable
 
