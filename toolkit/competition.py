@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,7 +75,7 @@ class Competition:
     submission_suffix: str = ""  # `.csv.gz` or `.zip`: packed; empty: as the sample's
     dialect: Dialect = PLAIN_DIALECT
     form: "SampleFormat | None" = None  # what the two follow from, once the sample was read
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     practice: Callable[[Path, int, int], None] = no_practice
     practice_size: int = 0
     try_submission: "Callable[[Path, np.ndarray], SandboxRun] | None" = None  # for code: what read_submission runs
