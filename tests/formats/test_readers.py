@@ -65,13 +65,13 @@ FAULTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a missing column": (each(lambda i, row: row[:-1]), "it has 6 columns, expected 7"),
     "another name": (put(0, 0, "Id"), "column 0 is 'Id', expected 'id'"),
     "no header": (lines(lambda table: table.pop(0)), "the first line must be id,0,1,…,5; column 0 is '0'"),
-    "semicolons": (lambda content: content.replace(b",", b";"), "it has 1 columns, expected 7"),
+    "semicolons": (lambda content: content.replace(b",", b";"), "it has 1 column, expected 7"),
     "a byte-order mark": (lambda content: b"\xef\xbb\xbf" + content, r"begins with a byte-order mark \(UTF-8\)"),
     "UTF-16": (lambda content: content.decode().encode("utf-16"), r"byte-order mark \(UTF-16\)"),
     "truncated": (lambda content: content[:-6], r"row 11 \(line 13\) has 4 pixels, expected 6; the file is cut short"),
     "a longer row": (lambda content: content[:-1] + b",1\n", r"row 11 \(line 13\) has 7 pixels, expected 6"),
     "an empty line": (lambda content: content.replace(b"\n5,", b"\n\n5,"), r"row 5 \(line 7\) is empty"),
-    "an empty file": (lambda content: b"", "the first line must be id,0,1,…,5; it has 1 columns"),
+    "an empty file": (lambda content: b"", "the first line must be id,0,1,…,5; it has 1 column"),
     "the header alone": (lambda content: content.split(b"\n")[0] + b"\n", "has 0 rows, the test set has 12"),
 }
 
