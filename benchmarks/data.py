@@ -81,13 +81,12 @@ competition = Competition(
 """
 
 
-def draw_photographs(folder: Path, number: int) -> list[Path]:
-    """JPEG files of 600x800: coarse shapes under fine noise, about 200 kB each."""
+def draw_photographs(folder: Path, number: int, height: int = 600, width: int = 800) -> list[Path]:
+    """JPEG files: coarse shapes under fine noise; those of 600x800 have about 200 kB each."""
     rng, paths = np.random.default_rng(0), [folder / f"{row:05}.jpg" for row in range(number)]
     for path in paths:
-        coarse = cv2.resize(
-            rng.integers(256, size=(38, 50, 3), dtype=np.uint8), (800, 600), interpolation=cv2.INTER_CUBIC
-        )
+        cells = rng.integers(256, size=(height // 16 + 1, width // 16, 3), dtype=np.uint8)
+        coarse = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
         noisy = coarse.astype(np.int16) + rng.integers(-12, 13, coarse.shape, dtype=np.int16)
         cv2.imwrite(str(path), noisy.clip(0, 255).astype(np.uint8))
     return paths
@@ -203,7 +202,7 @@ def train_alone(options: argparse.Namespace, folder: Path) -> None:
     batches.RESIDENT = 0.0
     number = round(options.gigabytes * 1e9 / (224 * 224 * 3))
     (folder / "drawn").mkdir()
-    drawn = draw_photographs(folder / "drawn", options.drawn)
+    drawn = draw_photographs(folder / "drawn", options.drawn, 224, 224)
     images = ImageFiles([drawn[row % len(drawn)] for row in range(number)])
     job = make_job(
         folder, Model(name="tiny"), number, 224, lambda path: fill(images, (224, 224, 3), path, jobs=options.jobs)
