@@ -8,7 +8,7 @@ turns; none of them makes anything of the images. over_best: ours over the faste
 training: images/s of `fit_fold` (ResNet-18 at 224x224, no augmentation) that reads a cache on disk, even where the
 device could hold it, over a bare loop of the same network on one batch that lies ready; images/s of reading alone.
 memory: peak resident memory of a process that fills the cache at 224x224 with --gigabytes, from --drawn JPEG files of
-600x800 taken over and over, in --jobs further processes, and trains a tiny network on it for an epoch.
+that size taken over and over, in --jobs further processes, and trains a tiny network on it for an epoch.
 restart: seconds of the first and of a second `load` of --files small files, and of opening their data and finding
 equal pictures.
 """
