@@ -173,7 +173,7 @@ def test_code_that_is_handed_in_is_given_no_table(tmp_path: Path) -> None:
 def test_a_column_written_in_two_ways_is_no_column_of_which_nothing_is_known(
     train: list[object], tests: list[object]
 ) -> None:
-    with pytest.raises(UserError, match="column 'c' of the table has .* none of them the same: write them alike"):
+    with pytest.raises(UserError, match="none of them the same: write them alike"):
         table_arrays(pd.DataFrame({"c": train}), pd.DataFrame({"c": tests}))
 
 

@@ -179,8 +179,8 @@ def _places(column: Column, cells: pd.Series) -> np.ndarray:
     if len(known) and (place < 0).all():
         raise UserError(
             f"column {column.name!r} of the table has {_shown(column.categories)} of the training images and "
-            f"{_shown(sorted(known.unique()))} of the test images, none of them the same: write them alike, as text in "
-            "both (table_of(…, categories=…) reads cells as they stand), or leave the column out"
+            f"{_shown(sorted(known.unique()))} of the test images, none of them the same: write them alike, as "
+            "text in both (table_of(…, categories=…) reads cells as they stand), or leave the column out"
         )
     return np.where(place < 0, np.nan, place)
 
