@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from toolkit.data.image_sets import number_of
 from toolkit.data.target_tables import SHOWN, read_table, titles_of
 from toolkit.errors import UserError
 from toolkit.task import Task
@@ -194,7 +195,7 @@ def check_table(dataset: "Dataset", task: Task, where: str) -> None:
         return
     if task.masks:
         raise UserError(f"{where}: a table says nothing of pixels; leave out table where masks are predicted")
-    tests = len(dataset.test_images) if dataset.test_sets is None else int(dataset.test_sets.max(initial=-1)) + 1
+    tests = len(dataset.test_images) if dataset.test_sets is None else number_of(dataset.test_sets)
     expected = {"table": (table, len(dataset.targets)), "test_table": (test, tests)}
     for name, (array, rows) in expected.items():
         if array is None:
