@@ -195,4 +195,4 @@ def test_a_number_that_has_no_place_in_float32_is_refused_in_both_tables(number:
 def test_categories_of_pandas_are_categories() -> None:
     made = table_arrays(pd.DataFrame({"c": pd.Categorical([1, 2, 1])}), pd.DataFrame({"c": pd.Categorical([2, None])}))
     assert np.array_equal(made["table"], [[0], [1], [0]])
-    assert np.array_equal(made["test_table"], [[1], [np.nan]], equal_nan=True)
+    assert np.array_equal(made["test_table"], np.array([[1], [np.nan]]), equal_nan=True)
