@@ -78,6 +78,30 @@ def test_saved_data_open_as_sets_and_their_hash_knows_which_image_is_whose(data:
     assert first_images(opened).images[:].shape == (12, 12, 12, 1)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint64])
+def test_whole_numbers_of_any_type_say_whose_an_image_is(kind: type, data: Dataset) -> None:
+    assert data.sets is not None and data.test_sets is not None
+    other = replace(data, sets=data.sets.astype(kind), test_sets=data.test_sets.astype(kind))
+    check_dataset(other, bags.TASK, "here")
+    np.testing.assert_array_equal(in_sets(other).images[:], in_sets(data).images[:])
+
+
+def test_nothing_is_learnt_of_an_image_that_can_not_be_read(data: Dataset) -> None:
+    assert data.sets is not None
+    pictures = np.full(len(data.images), READ, np.uint64)
+    first = np.flatnonzero(data.sets == 2)[0]
+    pictures[first], pictures[data.sets == 3] = 1, 1
+    images = in_sets(replace(data, pictures=pictures)).images
+    assert isinstance(images, ImageSets)
+    rng, rows = np.random.default_rng(0), np.array([1, 2, 3])
+    drawn = np.stack([images.drawn(rows, 4, rng) for _ in range(40)])
+    assert set(drawn[:, 1].ravel()) == set(np.flatnonzero(data.sets == 2)) - {first}
+    assert set(drawn[:, 2].ravel()) == set(np.flatnonzero(data.sets == 3)), "a set needs some image"
+    whole = ImageSets(images.images, images.sets)
+    same = [each.drawn(rows[:1], 2, np.random.default_rng(5)).tolist() for each in (whole, images)]
+    assert same[0] == same[1]
+
+
 def test_sets_are_equal_where_all_their_images_are_in_any_order(data: Dataset) -> None:
     images, sets = data.images, data.sets
     assert sets is not None

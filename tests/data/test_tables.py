@@ -159,3 +159,40 @@ def test_code_that_is_handed_in_is_given_no_table(tmp_path: Path) -> None:
     labelled = project.labelled()
     assert labelled.table is not None and labelled.columns == (Column("age"),)
     assert labelled.test_table is not None and len(labelled.test_table) == len(labelled.test_images)
+
+
+@pytest.mark.parametrize(
+    ("train", "tests"),
+    [
+        (["3", "A1", "3"], [3.0, 7.0]),  # the test file has numbers alone, so that they were read as such
+        (["07", "x", "07"], [7.0, 7.0]),
+        ([True, False, True], [1.0, 0.0]),
+        (["1", "2", "1"], ["1.0", None]),
+    ],
+)
+def test_a_column_written_in_two_ways_is_no_column_of_which_nothing_is_known(
+    train: list[object], tests: list[object]
+) -> None:
+    with pytest.raises(UserError, match="none of them the same: write them alike"):
+        table_arrays(pd.DataFrame({"c": train}), pd.DataFrame({"c": tests}))
+
+
+def test_words_for_a_blank_make_no_categories_of_numbers(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "id,age,site\nx,10,NA\ny,NA,EU\nz, 12 ,EU \n")
+    table = table_of(path, ["x", "y", "z"])
+    assert np.array_equal(table["age"], [10, np.nan, 12], equal_nan=True)
+    assert table["site"].tolist() == ["NA", "EU", "EU"]  # a blank behind a word makes no other
+
+
+@pytest.mark.parametrize("number", [np.inf, 1e39])
+def test_a_number_that_has_no_place_in_float32_is_refused_in_both_tables(number: float) -> None:
+    odd, plain = pd.DataFrame({"c": [1.0, number]}), pd.DataFrame({"c": [1.0, 2.0]})
+    for tables in ((odd,), (plain, odd)):
+        with pytest.raises(UserError, match="column 'c' of the table has an infinite number, or one above 3e38"):
+            table_arrays(*tables)
+
+
+def test_categories_of_pandas_are_categories() -> None:
+    made = table_arrays(pd.DataFrame({"c": pd.Categorical([1, 2, 1])}), pd.DataFrame({"c": pd.Categorical([2, None])}))
+    assert np.array_equal(made["table"], [[0], [1], [0]])
+    assert np.array_equal(made["test_table"], np.array([[1], [np.nan]]), equal_nan=True)

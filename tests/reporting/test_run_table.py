@@ -1,5 +1,6 @@
 """Runs are held against the best one: is the difference real, and what differs in their recipes?"""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from tests.test_predictions import predicted
 from tests.tiny import prepare, train
 from toolkit.competition import Competition
 from toolkit.pages.html import Table
+from toolkit.recipe import Sets, to_dict
 from toolkit.reporting.inputs import gather
 from toolkit.reporting.run_table import better_elsewhere, differences, runs_section
 from toolkit.runs import Run
@@ -64,3 +66,15 @@ def test_a_run_that_is_better_under_corruptions_is_named_beside_the_best_clean_o
     )
     assert better_elsewhere(runs, runs[1].metrics) == []
     assert better_elsewhere([runs[0], of("near", 0.90, 0.69)], runs[0].metrics) == []
+
+
+def test_what_a_recipe_leaves_out_as_it_is_as_usual_is_told_where_the_best_one_says_otherwise(
+    blood_cells: Competition,
+) -> None:
+    usual = next(iter(blood_cells.recipes.values()))
+    early = replace(usual, sets=Sets(pool="features", together=2))
+    assert differences(to_dict(usual), to_dict(early)) == "sets.pool=auto, sets.together=0"
+    assert differences(to_dict(early), to_dict(usual)) == "sets.pool=features, sets.together=2"
+    boosted = {"name": "boosted", "features": ["a-1"], "seed": usual.seed}
+    assert differences(boosted, to_dict(usual)) == "features=a-1"
+    assert "None" not in differences(to_dict(usual), boosted)

@@ -87,6 +87,17 @@ def test_trees_on_both_are_better_than_the_run_alone(tmp_path: Path) -> None:
     assert boost(labelled).score > source.score + 0.02
 
 
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_trees_grow_on_few_samples_too(kind: str, tmp_path: Path) -> None:
+    labelled = with_table(kind, tmp_path)
+    labelled = replace(labelled, trained=np.arange(NUMBER) < 75)  # 50 in each training: two leaves of 20 in no half
+    leave_source(labelled)
+    values = np.asarray(boost(labelled).oof, np.float32)[:, -1]
+    wanted = values_of(labelled.competition.task, labelled.truth)[:, -1]
+    known = ~np.isnan(wanted)
+    assert np.corrcoef(values[known], wanted[known])[0, 1] > 0.3
+
+
 def test_no_target_of_a_fold_has_a_say_in_what_is_predicted_of_it(tmp_path: Path) -> None:
     labelled = with_table("classes", tmp_path / "one")
     leave_source(labelled)

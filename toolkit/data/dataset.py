@@ -10,7 +10,7 @@ import pandas as pd
 from toolkit.data.cache import PICTURES
 from toolkit.data.fitting import Fit
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_sets import check_sets, set_pictures
+from toolkit.data.image_sets import check_sets, number_of, set_pictures
 from toolkit.data.masks import Masks
 from toolkit.data.pictures import hash_pictures
 from toolkit.data.places import Places, check_places
@@ -210,7 +210,7 @@ def _check_sets(dataset: Dataset, sets: np.ndarray, task: Task, where: str) -> i
         raise UserError(
             f"{where} has sets and no test_sets; say which sample each of the {tests} test images belongs to"
         )
-    number = int(dataset.test_sets.max(initial=-1)) + 1
+    number = number_of(dataset.test_sets)
     check_sets(dataset.test_sets, tests, number, where, "test_sets")
     if dataset.test_ids is None:
         raise UserError(f"{where}: test_ids are missing; say what a submission calls each of the {number} sets")

@@ -23,10 +23,12 @@ class ImageSets:
     Rows of it are (n, H, W, k * C): the images of each set side by side in the channels, in their order, k as many as
     the largest of these sets has. Where a set has fewer, the rest is black, which networks leave out. shape is
     (N, H, W, C), that of single images. sets: int64 (F,), the set of each image, from 0, none of them empty.
+    unread: bool (F,), images whose files can't be read, of which nothing is learnt; None where all can be.
     """
 
     images: Any
     sets: np.ndarray
+    unread: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -67,9 +69,16 @@ class ImageSets:
         return np.where(place < counts[:, None], order[at] if len(order) else at, -1)
 
     def drawn(self, rows: np.ndarray, together: int, rng: np.random.Generator) -> np.ndarray:
-        """int64 (n, together): images that are drawn from each of these sets; one twice only where there are fewer."""
+        """int64 (n, together): images that are drawn from each of these sets; one twice only where there are fewer.
+
+        Of those that can't be read none, unless the set has no other.
+        """
         members, counts = self.members(rows), self.counts[rows]
         chances = np.where(members < 0, np.inf, rng.random(members.shape))  # what isn't there is drawn last
+        if self.unread is not None:
+            black = self.unread[members] & (members >= 0)
+            some = (black.sum(1) < counts)[:, None]
+            chances, counts = np.where(black & some, np.inf, chances), counts - np.where(some[:, 0], black.sum(1), 0)
         shuffled = np.take_along_axis(members, np.argsort(chances, axis=1), axis=1)
         return np.take_along_axis(shuffled, np.arange(together) % counts[:, None], axis=1)
 
@@ -115,7 +124,7 @@ def shown(images: Any) -> Any:
 
 def like(images: Any, other: Any) -> Any:
     """Images (F, H, W, C) as samples, in the same sets as others."""
-    return ImageSets(images, other.sets) if isinstance(other, ImageSets) else images
+    return replace(other, images=images) if isinstance(other, ImageSets) else images
 
 
 def in_sets(dataset: "Dataset") -> "Dataset":
@@ -123,9 +132,16 @@ def in_sets(dataset: "Dataset") -> "Dataset":
     sets, tests = dataset.sets, dataset.test_sets
     if sets is None:
         return dataset
-    images: Any = ImageSets(dataset.images, np.asarray(sets))
-    test_images: Any = ImageSets(dataset.test_images, np.zeros(0, np.int64) if tests is None else np.asarray(tests))
+    tests = np.zeros(0, np.int64) if tests is None else tests
+    ours, theirs = (_unread(pictures) for pictures in (dataset.pictures, dataset.test_pictures))
+    images: Any = ImageSets(dataset.images, sets.astype(np.int64, copy=False), ours)
+    test_images: Any = ImageSets(dataset.test_images, tests.astype(np.int64, copy=False), theirs)
     return replace(dataset, images=images, test_images=test_images)
+
+
+def _unread(pictures: np.ndarray | None) -> np.ndarray | None:
+    unread = None if pictures is None else np.asarray(pictures) < READ
+    return None if unread is None or not unread.any() else unread
 
 
 def single_images(dataset: "Dataset") -> "Dataset":
@@ -198,6 +214,11 @@ def _of_sets(pictures: np.ndarray, images: ImageSets) -> np.ndarray:
     return made
 
 
+def number_of(sets: np.ndarray) -> int:
+    """How many samples there are, by what says of each image which of them it belongs to."""
+    return int(sets.max()) + 1 if len(sets) else 0
+
+
 def check_sets(sets: np.ndarray, images: int, samples: int, where: str, what: str) -> None:
     """UserError unless sets say of each image which of the samples it belongs to, and each sample has one."""
     if sets.shape != (images,) or sets.dtype.kind not in "iu":
@@ -209,7 +230,7 @@ def check_sets(sets: np.ndarray, images: int, samples: int, where: str, what: st
     if wrong.any():
         at = int(wrong.argmax())
         raise UserError(f"{where}: {what} say {sets[at]} of image {at}, expected 0 to {samples - 1}")
-    empty = np.flatnonzero(np.bincount(sets, minlength=samples) == 0)
+    empty = np.flatnonzero(np.bincount(sets.astype(np.int64), minlength=samples) == 0)
     if len(empty):
         some = ", ".join(map(str, empty[:5].tolist()))
         raise UserError(f"{where}: no image in {what} belongs to {some}; leave out samples without images")

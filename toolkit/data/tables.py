@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from toolkit.data.image_sets import number_of
 from toolkit.data.target_tables import SHOWN, read_table, titles_of
 from toolkit.errors import UserError
 from toolkit.task import Task
@@ -16,6 +17,7 @@ from toolkit.task import Task
 if TYPE_CHECKING:
     from toolkit.data.dataset import Dataset
 
+UNKNOWN = ("na", "n/a", "nan", "null", "none", "<na>", "#n/a")  # what tables write among numbers where one is missing
 FEW = 20  # of as many different texts a column may be categories, however few its rows
 
 
@@ -64,10 +66,12 @@ def table_of(
 
 
 def _cells(cells: pd.Series, category: bool) -> pd.Series:
-    """Numbers where all that isn't blank is one, else text; missing where it is blank."""
-    blank = cells.str.strip() == ""
+    """Numbers where all that isn't blank, or a word for that, is one, else text; missing where it is blank."""
+    cells = cells.str.strip()
+    blank = cells == ""
     numbers = pd.to_numeric(cells.where(~blank), errors="coerce")
-    if category or (numbers.isna() & ~blank).any():
+    unknown = blank | cells.str.lower().isin(UNKNOWN)
+    if category or (numbers.isna() & ~unknown).any() or (numbers.isna().all() and not blank.all()):
         return cells.where(~blank, None).astype(object)
     return numbers.astype(np.float64)
 
@@ -108,8 +112,6 @@ def _column(cells: pd.Series, name: str) -> Column:
         raise UserError(f"column {name!r} of the table is the same in all rows, and tells nothing; leave it out")
     if _is_number(cells):
         numbers = cells.to_numpy(np.float64, na_value=np.nan)
-        if np.isinf(numbers).any():
-            raise UserError(f"column {name!r} of the table has an infinite number; write a blank where it isn't known")
         with np.errstate(over="ignore"):
             alike = len(np.unique(numbers.astype(np.float32))) < 0.9 * len(np.unique(numbers))
         if alike:
@@ -135,6 +137,7 @@ def _is_number(cells: pd.Series) -> bool:
 
 def _texts(cells: pd.Series, name: str) -> pd.Series:
     """Text, missing where there is none."""
+    cells = cells.astype(object)
     known = cells.dropna()
     odd = known[~known.map(lambda cell: isinstance(cell, str | bool | np.bool_ | int | float | np.number))]
     if len(odd):
@@ -142,7 +145,7 @@ def _texts(cells: pd.Series, name: str) -> pd.Series:
             f"column {name!r} of the table has {type(odd.iloc[0]).__name__}, expected numbers or text: of a date make "
             "days since another"
         )
-    return cells.astype(object).map(lambda cell: None if pd.isna(cell) else str(cell))
+    return cells.map(lambda cell: None if pd.isna(cell) else str(cell))
 
 
 def _coded(table: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
@@ -151,13 +154,36 @@ def _coded(table: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
     for at, column in enumerate(columns):
         cells = table[titles[column.name]]
         if column.categories is not None:
-            place = pd.Index(column.categories).get_indexer(pd.Index(_texts(cells, column.name), dtype=object))
-            made[:, at] = np.where(place < 0, np.nan, place)
+            made[:, at] = _places(column, cells)
         elif _is_number(cells) or cells.isna().all():
-            made[:, at] = cells.astype(np.float64).to_numpy()
+            with np.errstate(over="ignore"):
+                made[:, at] = cells.astype(np.float64).to_numpy()
+            if np.isinf(made[:, at]).any():
+                raise UserError(
+                    f"column {column.name!r} of the table has an infinite number, or one above 3e38; write a blank "
+                    "where it isn't known"
+                )
         else:
             raise UserError(f"column {column.name!r} has numbers of the training images, but not of the test images")
     return made
+
+
+def _places(column: Column, cells: pd.Series) -> np.ndarray:
+    """Float64 (n,): of cells among a column's categories, NaN where one is none of them.
+
+    UserError where all of them are none: tables that are written in two ways would otherwise seem to know nothing.
+    """
+    assert column.categories is not None
+    texts = _texts(cells, column.name)
+    place = pd.Index(column.categories).get_indexer(pd.Index(texts, dtype=object))
+    known = texts.dropna()
+    if len(known) and (place < 0).all():
+        raise UserError(
+            f"column {column.name!r} of the table has {_shown(column.categories)} of the training images and "
+            f"{_shown(sorted(known.unique()))} of the test images, none of them the same: write them alike, as "
+            "text in both (table_of(…, categories=…) reads cells as they stand), or leave the column out"
+        )
+    return np.where(place < 0, np.nan, place)
 
 
 def check_table(dataset: "Dataset", task: Task, where: str) -> None:
@@ -169,7 +195,7 @@ def check_table(dataset: "Dataset", task: Task, where: str) -> None:
         return
     if task.masks:
         raise UserError(f"{where}: a table says nothing of pixels; leave out table where masks are predicted")
-    tests = len(dataset.test_images) if dataset.test_sets is None else int(dataset.test_sets.max(initial=-1)) + 1
+    tests = len(dataset.test_images) if dataset.test_sets is None else number_of(dataset.test_sets)
     expected = {"table": (table, len(dataset.targets)), "test_table": (test, tests)}
     for name, (array, rows) in expected.items():
         if array is None:

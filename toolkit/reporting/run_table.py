@@ -1,8 +1,10 @@
 """The runs of a report: each with its scores, held against the best one, and what differs in its recipe."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from toolkit import recipe as recipes
 from toolkit.outcome import number
 from toolkit.pages.html import Section, Table
 from toolkit.reporting.inputs import Material
@@ -10,6 +12,11 @@ from toolkit.runs import Run
 from toolkit.scoring.comparison import COMPARED, Comparison, compare_runs
 
 SHOWN = 60  # runs in the table
+AS_USUAL = {
+    "images": asdict(recipes.Images()),
+    "sets": asdict(recipes.Sets()),
+    "table": asdict(recipes.Table()),
+}  # left out where they are
 DIFFERENCES = 6  # fields of a recipe that are named
 
 
@@ -67,10 +74,12 @@ def _held_against(found: Comparison | None, best: bool) -> list[str]:
 
 
 def differences(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
-    """What a recipe has that the best one has not, field by field as they are stored; names don't count."""
+    """What a recipe has that the best one has not, field by field, also what isn't stored as it is as usual; names
+    don't count, nor does what only the best one says.
+    """
     mine, theirs = _flat(recipe), _flat(best)
-    changed = [name for name in {**mine, **theirs} if name != "name" and mine.get(name) != theirs.get(name)]
-    listed = [f"{name}={_value(mine.get(name))}" for name in changed[:DIFFERENCES]]
+    changed = [name for name in mine if name != "name" and mine[name] != theirs.get(name)]
+    listed = [f"{name}={_value(mine[name])}" for name in changed[:DIFFERENCES]]
     if len(changed) > DIFFERENCES:
         listed.append(f"and {len(changed) - DIFFERENCES} more")
     return ", ".join(listed)
@@ -78,7 +87,8 @@ def differences(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
 
 def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for name, value in recipe.items():
+    usual = AS_USUAL if "model" in recipe else {}  # trees have none of these
+    for name, value in (usual | dict(recipe)).items():
         if isinstance(value, dict):
             flat |= {f"{name}.{part}": each for part, each in value.items()}
         else:

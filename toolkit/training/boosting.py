@@ -33,6 +33,7 @@ MOST = 100  # channels that trees can predict: a round grows a tree for each
 CATEGORIES = 255  # more than trees can tell apart: their places are numbers then
 ROUNDS = 300  # at most; how many is chosen on another fold
 FEW = 100  # of two folds, where there is no other to choose on
+SHARE = 10  # the smallest leaf has at most one in so many rows: of few samples no tree would grow else
 TREES = {"learning_rate": 0.05, "max_leaf_nodes": 15, "min_samples_leaf": 20, "l2_regularization": 1.0}
 Predictor = Callable[[np.ndarray], np.ndarray]  # from inputs (n, D) to values float32 (n, channels)
 
@@ -174,7 +175,9 @@ def _predictor(
     competition, task = labelled.competition, labelled.competition.task
     few = [c.categories is not None and len(c.categories) <= CATEGORIES for c in labelled.columns]
     categorical = np.array([*few, *[False] * _width(run)])
-    settings = {**TREES, "categorical_features": categorical, "random_state": run.recipe_fields["seed"]}
+    leaf = min(TREES["min_samples_leaf"], max(2, len(rows) // SHARE))
+    seed = run.recipe_fields["seed"]
+    settings = {**TREES, "min_samples_leaf": int(leaf), "categorical_features": categorical, "random_state": seed}
     truth, held = values_of(task, targets[rows]), labelled.fold[rows] == chosen_on
     parts = []
     for output, span in zip(task.outputs, task.spans, strict=True):
