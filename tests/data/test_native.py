@@ -1,6 +1,7 @@
 """Masks at the size of the organisers' pictures: read once, kept beside the targets that are cut from them."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -162,3 +163,19 @@ def test_a_cut_beyond_the_edge_is_ignored() -> None:
     assert cut(mask, (0, 0, 3, 4)) is mask
     assert cut(mask, (-1, 2, 3, 3)).tolist() == [[255] * 3, [2, 3, 255], [6, 7, 255]]
     assert (cut(mask, (1, 1, 2, 2)) == mask[1:, 1:3]).all()
+
+
+def test_what_a_kill_left_of_the_masks_is_removed(tmp_path: Path) -> None:
+    def killed(folder: Path) -> Samples:
+        samples = of_whole(folder)
+        return replace(samples, targets=Masks(len(samples.targets), lambda row: os._exit(9)))
+
+    draw(tmp_path / "raw")
+    child = os.fork()
+    if not child:
+        loaded(tmp_path, killed)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    folder = project(tmp_path).workspace.folder
+    assert any(folder.glob(".masks*/*"))
+    loaded(tmp_path)
+    assert not [*folder.glob(".masks*/*")]
