@@ -16,6 +16,7 @@ from toolkit.data.data_folder import data_hash, hash_dataset, open_dataset
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
 from toolkit.data.native import cut
+from toolkit.data.places import check_places
 from toolkit.errors import UserError
 from toolkit.progress import SILENT
 from toolkit.task import IGNORED
@@ -156,6 +157,24 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
 
 def giving(samples: Samples) -> Callable[[Path], Samples]:
     return lambda _: samples
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"picture": np.zeros(2)},
+        {"picture": np.zeros(3, int)},
+        {"boxes": np.ones((2, 4))},
+        {"boxes": np.ones((1, 4), int)},
+        {"boxes": np.ones((2, 3), int)},
+        {"sizes": np.array([5, 5])},
+    ],
+)
+def test_places_of_another_form_are_refused(changed: dict[str, np.ndarray]) -> None:
+    places = Places(np.zeros(2, int), np.array([[0, 0, 5, 5]] * 2), np.array([[5, 5]]))
+    check_places(places, 2, "`load`")
+    with pytest.raises(UserError, match=r"^`load`: (picture|boxes|sizes) of places are .*, expected whole numbers"):
+        check_places(replace(places, **changed), 2, "`load`")
 
 
 def test_a_cut_beyond_the_edge_is_ignored() -> None:
