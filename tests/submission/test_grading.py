@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,7 @@ def test_a_mask_of_another_size_than_its_picture_is_refused(size: tuple[int, int
     np.savez(tmp_path / "t.npz", targets=np.zeros(24, np.uint8))
     sizes = np.array([[4, 3], [4, 3]])
     masks = [np.zeros(size, np.uint8), np.zeros((4, 3), np.uint8)]
-    of = replace(mars, read_submission=lambda *_: Masks(2, masks.__getitem__, sizes))
+    said: Any = Masks(2, masks.__getitem__, sizes)
+    of = replace(mars, read_submission=lambda *_: said)
     with pytest.raises(UserError, match=r"the mask of b reads back as \(\d, \d\), its picture is \(4, 3\); mend"):
         grade(of, tmp_path / "any.csv", tmp_path / "t.npz", np.array(["b", "c"]), sizes)
