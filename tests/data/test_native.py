@@ -1,6 +1,7 @@
 """Masks at the size of the organisers' pictures: read once, kept beside the targets that are cut from them."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from toolkit.data.data_folder import data_hash, hash_dataset, open_dataset
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
 from toolkit.data.native import cut
+from toolkit.data.places import check_places
 from toolkit.errors import UserError
 from toolkit.progress import SILENT
 from toolkit.task import IGNORED
@@ -157,8 +159,42 @@ def giving(samples: Samples) -> Callable[[Path], Samples]:
     return lambda _: samples
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"picture": np.zeros(2)},
+        {"picture": np.zeros(3, int)},
+        {"boxes": np.ones((2, 4))},
+        {"boxes": np.ones((1, 4), int)},
+        {"boxes": np.ones((2, 3), int)},
+        {"sizes": np.array([5, 5])},
+    ],
+)
+def test_places_of_another_form_are_refused(changed: dict[str, np.ndarray]) -> None:
+    places = Places(np.zeros(2, int), np.array([[0, 0, 5, 5]] * 2), np.array([[5, 5]]))
+    check_places(places, 2, "`load`")
+    with pytest.raises(UserError, match=r"^`load`: (picture|boxes|sizes) of places are .*, expected whole numbers"):
+        check_places(replace(places, **changed), 2, "`load`")
+
+
 def test_a_cut_beyond_the_edge_is_ignored() -> None:
     mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert cut(mask, (0, 0, 3, 4)) is mask
     assert cut(mask, (-1, 2, 3, 3)).tolist() == [[255] * 3, [2, 3, 255], [6, 7, 255]]
     assert (cut(mask, (1, 1, 2, 2)) == mask[1:, 1:3]).all()
+
+
+def test_what_a_kill_left_of_the_masks_is_removed(tmp_path: Path) -> None:
+    def killed(folder: Path) -> Samples:
+        samples = of_whole(folder)
+        return replace(samples, targets=Masks(len(samples.targets), lambda row: os._exit(9)))
+
+    draw(tmp_path / "raw")
+    child = os.fork()
+    if not child:
+        loaded(tmp_path, killed)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    folder = project(tmp_path).workspace.folder
+    assert any(folder.glob(".masks*/*"))
+    loaded(tmp_path)
+    assert not [*folder.glob(".masks*/*")]

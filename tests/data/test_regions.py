@@ -8,12 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from tifffile import TiffFile, TiffWriter, imwrite
 
 from toolkit.data import segments
+from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_reading import read_image
-from toolkit.data.regions import opened, region
+from toolkit.data.regions import opened, region, size_of
 from toolkit.errors import UserError
 
 HEIGHT, WIDTH = 300, 403
@@ -127,6 +128,19 @@ def test_a_region_is_a_slice_of_the_whole(kind: str, files: dict[str, tuple[Path
         expected = whole[top : top + tall, left : left + wide]
         assert found.dtype == whole.dtype and found.shape == expected.shape
         assert np.abs(found.astype(float) - expected).max() <= apart
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["tif", "jpg", "png"])
+def test_the_size_is_that_of_the_picture_as_it_is_turned(kind: str, orientation: int, tmp_path: Path) -> None:
+    path, tags = tmp_path / f"turned.{kind}", Image.Exif()
+    tags[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(PICTURE).save(path, exif=tags)
+    shown = read_image(path)
+    assert shown.shape[:2] == ((WIDTH, HEIGHT) if orientation > 4 else (HEIGHT, WIDTH))
+    assert size_of(ImageFiles([path]), 0) == opened(path).size == shown.shape[:2]
+    tall, wide = shown.shape[:2]
+    assert np.array_equal(region(path, (tall - 30, wide - 40, 30, 40), (30, 40)), shown[-30:, -40:])
 
 
 @pytest.mark.parametrize("plain", [False, True])

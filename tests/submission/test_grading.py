@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from competitions.mars import competition as mars
 from tests.tiny import competition
 from toolkit.competition import Competition
+from toolkit.data.masks import Masks
 from toolkit.errors import UserError
 from toolkit.formats.writers import write_pixels
 from toolkit.rules import Rules
@@ -110,3 +112,15 @@ def test_code_is_never_scored_on_images_that_are_not_there(folder: Path) -> None
     images = np.full((4, 8, 8, 3), TRUTH[:, None, None, None], np.uint8)
     np.savez(folder / "t.npz", targets=TRUTH, images=images)
     assert graded(folder, code).score == 1 and np.array_equal(seen[0], images)
+
+
+@pytest.mark.parametrize("size", [(2, 3), (6, 3), (3, 4)])
+def test_a_mask_of_another_size_than_its_picture_is_refused(size: tuple[int, int], tmp_path: Path) -> None:
+    """One that is too tall would be held against the next picture's truth."""
+    np.savez(tmp_path / "t.npz", targets=np.zeros(24, np.uint8))
+    sizes = np.array([[4, 3], [4, 3]])
+    masks = [np.zeros(size, np.uint8), np.zeros((4, 3), np.uint8)]
+    said: Any = Masks(2, masks.__getitem__, sizes)
+    of = replace(mars, read_submission=lambda *_: said)
+    with pytest.raises(UserError, match=r"the mask of b reads back as \(\d, \d\), its picture is \(4, 3\); mend"):
+        grade(of, tmp_path / "any.csv", tmp_path / "t.npz", np.array(["b", "c"]), sizes)

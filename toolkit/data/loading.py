@@ -1,13 +1,16 @@
 """From the organisers' files to arrays on disk: read once, drawn where practice is asked for."""
 
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from inspect import getsourcefile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from toolkit.answers import NONE, Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
@@ -66,9 +69,9 @@ def load(
         raise UserError(f"{folder}: images are an array: `load` returns arrays as Dataset(…), not as Samples(…)")
     dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=workspace.folder, prefix=".masks-") as scratch:
-        if isinstance(data, Samples) and data.is_native:
-            dataset = replace(dataset, **native_arrays(data, competition.task, Path(scratch)))
+    with _scratch(workspace) if isinstance(data, Samples) and data.is_native else nullcontext() as scratch:
+        if isinstance(data, Samples) and scratch is not None:
+            dataset = replace(dataset, **native_arrays(data, competition.task, scratch))
         check_dataset(dataset, competition.task, str(folder))
         _check_native(competition, dataset)
         _check_images(competition, data, dataset, str(folder))
@@ -90,6 +93,19 @@ def load(
             save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
         else:
             save_dataset(data, workspace.data, source, reader, folder)
+
+
+@contextmanager
+def _scratch(workspace: Workspace) -> Iterator[Path]:
+    """A folder for large masks, of one process at a time, so that what a kill left in it can be removed."""
+    place = workspace.folder / ".masks"
+    with FileLock(f"{place}.lock"):
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place)
 
 
 def _is_there(competition: Competition, workspace: Workspace, manifest: Mapping[str, Any]) -> bool:

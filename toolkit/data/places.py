@@ -47,10 +47,18 @@ class Places:
 
 
 def check_places(places: Places, samples: int, where: str, groups: np.ndarray | None = None) -> None:
-    """UserError unless there is a place for each of so many samples, within a picture that is there.
+    """UserError unless there is a place, whole numbers, for each of so many samples, within a picture that is there.
 
     groups: int64 (N,), of the samples; those of a picture need the same one, as it is scored as a whole.
     """
+    number = len(places.picture)
+    wanted = {"picture": (number,), "boxes": (number, 4), "sizes": (len(places.sizes), 2)}
+    for name, shape in wanted.items():
+        array = getattr(places, name)
+        if array.dtype.kind not in "iu" or array.shape != shape:
+            raise UserError(
+                f"{where}: {name} of places are {array.dtype} {array.shape}, expected whole numbers {shape}"
+            )
     if len(places) != samples:
         raise UserError(f"{where} has {samples:,} images and {len(places):,} places; need as many")
     if not samples:

@@ -73,7 +73,8 @@ def _head(path: Path) -> tuple[int, int] | None:
     """Height and width as a file's head has them, turned as EXIF says; None of a kind that Pillow doesn't know."""
     try:
         with Image.open(path) as opened:
-            width, height = opened.size
+            tags = getattr(opened, "tag_v2", {})  # of TIFF: its size, but not these, is turned already
+            width, height = (int(tags.get(*pair)) for pair in zip((256, 257), opened.size, strict=True))
             lying = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             return (width, height) if lying else (height, width)
     except OSError:

@@ -117,7 +117,15 @@ def _grade_at_own_sizes(
         raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(sizes)}")
     native = Native(Places.whole(sizes), targets)
     metric: Any = competition.metric
-    counts = [metric.counts_in_parts(competition.task, native.beside(at, mask)) for at, mask in enumerate(said)]
+    counts = []
+    for at, mask in enumerate(said):
+        size = tuple(sizes[at].tolist())
+        if mask.shape != size:
+            raise UserError(
+                f"{submission}: the mask of {ids[at]} reads back as {mask.shape}, its picture is {size}; "
+                f"mend read_submission in {competition.folder / '__init__.py'}"
+            )
+        counts.append(metric.counts_in_parts(competition.task, native.beside(at, mask)))
     return _graded(competition, submission, truth, Counts(metric, np.concatenate(counts), competition.scored))
 
 
