@@ -10,6 +10,7 @@ import pytest
 from tests.formats.cases import CASES, DAMAGE, FINDINGS, LEAF, ROCKS, SHAPE, THREE, Case
 from toolkit import MAP, Accuracy, Classification, Dialect, LabelF1, Labels, LogLoss, MeanDice, MeanIoU, RocAuc
 from toolkit.errors import UserError
+from toolkit.formats.recognition import sample_format
 from toolkit.metrics.metric import Metric
 from toolkit.task import Task
 
@@ -182,3 +183,14 @@ def test_another_order_of_the_test_images_is_no_other_form(tmp_path: Path) -> No
         if name != "a column a pixel":
             one, other = case.form(tmp_path), replace(case, ids=case.ids[::-1]).form(tmp_path)
             assert one.stored() == other.stored()
+
+
+@pytest.mark.parametrize("filler", ["0", "3", "9"])
+def test_classes_that_are_numbers_are_written_as_they_are_called_whatever_fills_the_sample(
+    filler: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "sample_submission.csv"
+    path.write_text(f"id,label\na,{filler}\nb,{filler}\n")
+    for names in (("1", "2", "3", "4"), ("17", "203", "4")):
+        made = sample_format(path, Classification(names, SHAPE), Accuracy(), ["a", "b"])
+        assert made.words == (names,)

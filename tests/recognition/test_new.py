@@ -1,11 +1,13 @@
 """From a drawn download to a competition that loads, is split, and whose submission can be written and read back."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import toolkit
@@ -16,6 +18,7 @@ from toolkit.data.data_folder import open_dataset
 from toolkit.data.loading import load
 from toolkit.new import new
 from toolkit.progress import Progress
+from toolkit.recognition.sheets import sheet_of
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 Draw = Callable[[Path], None]
@@ -40,7 +43,7 @@ def test_a_download_is_recognised_and_read(draw: Draw, task: str, metric: str, h
     assert (made.proposal.task, made.proposal.word) == (task, metric)
     lines = (home / "__init__.py").read_text().splitlines()
     assert len(lines) < 60 and max(map(len, lines)) < 120
-    assert sum("# CHOOSE" in line for line in lines) == 1
+    assert sum("# CHOOSE" in line for line in lines) == 1 + (draw is layouts.labels_in_names)
     project = project_of(home, data)
     load(project.competition, project.workspace, data)  # which rehearses the submission
     loaded = open_dataset(project.workspace.data)
@@ -182,3 +185,132 @@ def test_what_was_written_leads_to_a_submission(home: Path, tmp_path: Path) -> N
     done = project.submit()
     first, *lines = done.path.read_text().splitlines()
     assert first == (data / "sample_submission.csv").read_text().splitlines()[0] and len(lines) == TEST
+
+
+def counted_files(folder: Path) -> None:
+    """Ids that count from 1, files whose order by letters is another: t_1, t_10, t_2."""
+    for at in range(TRAIN):
+        picture(folder / "train" / f"x{at}.jpg", at % 3)
+    for at in range(1, 13):
+        picture(folder / "test" / f"t_{at}.jpg", at % 3)
+    table(folder / "train.csv", ("image", "breed"), *((f"x{at}.jpg", "abc"[at % 3]) for at in range(TRAIN)))
+    table(folder / "sample_submission.csv", ("id", "breed"), *((at, "a") for at in range(1, 13)))
+
+
+def test_ids_that_count_are_the_numbers_in_the_names_not_the_order_of_the_files(home: Path, tmp_path: Path) -> None:
+    counted_files(tmp_path / "data")
+    assert not new_competition(home, tmp_path / "data").fault
+    _, samples = samples_of(home, tmp_path / "data")
+    assert samples.test_images is not None and samples.test_ids is not None
+    assert [f"t_{one}" for one in samples.test_ids] == samples.test_images.stems.tolist()
+    for at in range(1, 13):  # names without numbers: which is which can't be known
+        path = tmp_path / "data" / "test" / f"t_{at}.jpg"
+        path.rename(path.with_stem("abcdefghijkl"[at - 1]))
+    assert new_competition(home.with_name("b"), tmp_path / "data").fault
+
+
+def identities_with_species(folder: Path, said: str) -> None:
+    """As in happy-whale: individuals are asked for, of which a word says that they are a group."""
+    rows = [(f"i{at}.jpg", ("whale", "dolphin")[at % 2], f"f{at % 9:02}e") for at in range(TRAIN)]
+    table(folder / "train.csv", ("image", "species", "individual_id"), *rows)
+    for name, _, _ in rows:
+        picture(folder / "train" / name, 1)
+    for at in range(TEST):
+        picture(folder / "test" / f"t{at}.jpg", 1)
+    table(folder / "sample_submission.csv", ("image", "predictions"), *((f"t{at}.jpg", said) for at in range(TEST)))
+
+
+def test_a_column_that_the_sample_lists_is_the_target_and_no_group(home: Path, tmp_path: Path) -> None:
+    identities_with_species(tmp_path / "a", "f00e f01e f02e")
+    made = new_competition(home, tmp_path / "a")
+    assert made.proposal.names == tuple(f"f{at:02}e" for at in range(9)) and not made.fault
+    assert made.proposal.targets.group == ""
+    identities_with_species(tmp_path / "b", "37c7aba965a5 114207cab555 a6e325d8e924")  # none of those in training
+    made = new_competition(home.with_name("b"), tmp_path / "b")
+    (fact,) = (fact for fact in made.facts if fact["what"] == "targets")
+    assert fact["sure"] == "guess" and "has none of what sample_submission.csv says" in fact["why"]
+
+
+def test_a_parquet_file_of_many_columns_is_opened_quickly(tmp_path: Path) -> None:
+    columns = {str(at): [0] for at in range(4_000)}
+    pd.DataFrame({"image_id": ["a"], **columns}).to_parquet(tmp_path / "images.parquet")
+    start = time.process_time()
+    sheet = sheet_of(tmp_path, "images.parquet")
+    assert sheet is not None and len(sheet.columns) == 4_001 and sheet.head["image_id"] == ("a",)
+    assert time.process_time() - start < 2
+
+
+def test_test_images_of_two_folders_beside_the_training_images(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    rows = [(f"train_{at}", "abc"[at % 3]) for at in range(TRAIN)]
+    table(folder / "train.csv", ("name", "label"), *rows)
+    for name, _ in rows:
+        picture(folder / "train-jpg" / f"{name}.jpg", 1)
+    names = [f"test_{at}" for at in range(TEST)]
+    for at, name in enumerate(names):
+        picture(folder / ("test-jpg", "test-jpg-additional")[at % 2] / f"{name}.jpg", 1)
+    table(folder / "sample_submission.csv", ("name", "label"), *((name, "a") for name in names))
+    assert not new_competition(home, folder).fault
+    _, samples = samples_of(home, folder)
+    assert samples.test_images is not None and sorted(samples.test_images.stems) == names
+
+
+def test_whose_probability_a_column_is_has_to_be_chosen_where_it_is_called_by_neither(
+    home: Path, tmp_path: Path
+) -> None:
+    layouts.labels_in_names(tmp_path / "data")
+    new_competition(home, tmp_path / "data")
+    text = (home / "__init__.py").read_text()
+    assert 'dialect=Dialect(positive="dog"),  # CHOOSE: whose probability label is' in text
+    table(tmp_path / "data" / "sample_submission.csv", ("id", "is_cat"), *((at, 0.5) for at in range(1, TEST + 1)))
+    new_competition(home, tmp_path / "data", force=True)
+    assert "positive" not in (home / "__init__.py").read_text()
+
+
+def test_images_of_one_origin_share_a_group_where_masks_are_asked_for(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    for subject in range(1, 9):
+        for at in range(1, 6):
+            picture(folder / "train" / f"{subject}_{at}.png", 1)
+            layouts.mask(folder / "train" / f"{subject}_{at}_mask.png", 10, 40, 40)
+    picture(folder / "test" / "1.png", 1)
+    table(folder / "sample_submission.csv", ("img", "pixels"), ("1", "1 1"))
+    made = new_competition(home, folder)
+    _, samples = samples_of(home, folder)
+    assert samples.groups is not None and not made.fault
+    origins = [stem.partition("_")[0] for stem in samples.images.stems]
+    assert len(set(zip(origins, samples.groups, strict=True))) == len(set(samples.groups)) == 8
+    (fact,) = (fact for fact in made.facts if fact["what"] == "groups")
+    assert fact["sure"] == "guess"
+
+
+def test_patients_beside_run_lengths_are_groups_of_the_images(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for at in range(TRAIN):
+        picture(folder / "train" / f"m{at}.png", 1)
+    picture(folder / "test" / "t.png", 1)
+    rows = [(f"m{at}", f"p{at % 9}", f"{at + 1} 3 90 2") for at in range(TRAIN) if at != 4]
+    table(folder / "train.csv", ("image", "patient_id", "rle"), *rows)
+    table(folder / "sample_submission.csv", ("image", "rle"), ("t", "1 1"))
+    made = new_competition(home, folder)
+    _, samples = samples_of(home, folder)
+    assert samples.groups is not None and not made.fault
+    group = dict(zip(samples.images.stems.tolist(), samples.groups.tolist(), strict=True))
+    assert group["m0"] == group["m9"] and group["m0"] != group["m1"]
+    assert list(group.values()).count(group["m4"]) == 1  # an image without a row is of its own
+
+
+def test_folders_in_folders_and_rows_of_objects_are_a_guess(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    for at in range(TRAIN):
+        picture(folder / "train" / f"{at % 3:03}" / f"{at % 6:02}" / f"{at}.png", 1)
+    (folder / "train_metadata.json").write_text("{}")
+    facts = {fact["what"]: fact for fact in new_competition(home, folder).facts}
+    assert facts["targets"]["sure"] == "guess" and facts["JSON"]["found"] == "train_metadata.json"
+    folder = tmp_path / "b"
+    for at in range(TRAIN):
+        picture(folder / "train" / f"m{'abcdefghi'[at % 9]}{at}.png", 1)
+    rows = [(f"m{'abcdefghi'[at % 9]}{at}", f"{start} 3 {start + 60} 2") for at in range(TRAIN) for start in (1, 200)]
+    table(folder / "train.csv", ("image", "rle"), *rows)
+    facts = {fact["what"]: fact for fact in new_competition(home, folder, force=True).facts}
+    assert facts["targets"]["sure"] == "guess" and "objects aren't told apart" in facts["targets"]["why"]

@@ -36,6 +36,8 @@ def words_of(
     """How each of the names is written, of which `said` are examples: as it is or as `columns` have it, or by its
     place from 0 or, where one is above all of these, from 1.
 
+    Names that are numbers are no places: `0` in each row is a filler where they are 1 to 5.
+
     other: what may stand for none of them. None where the examples are something else.
     """
     back = {name: word for word, name in columns.items()}
@@ -43,6 +45,10 @@ def words_of(
     known = [one for one in said if one != other]
     if not set(known) - set(words):
         return words
+    if all(
+        map(str.isdecimal, words)
+    ):  # numbers of their own, of which a cell that is the same everywhere says nothing
+        return words if len(set(known)) == 1 and known[0].isdecimal() else None
     numbers = [int(one) for one in known if one.isdecimal()]
     if len(numbers) < len(known) or max(numbers) > len(names) - (min(numbers) == 0):
         return None

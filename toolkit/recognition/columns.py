@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from toolkit.recognition.found import Fact, Form, Sample, Sheet, Sure
-from toolkit.recognition.listing import affixes, stem, words
+from toolkit.recognition.listing import FEW_GROUPS, affixes, stem, words
 from toolkit.recognition.sheets import cells
 
 GROUPS = (  # the first that is there counts: what is nearer to an origin of images
     *("group", "patient", "subject", "person", "individual", "participant", "case", "specimen", "animal", "plant"),
     *("slide", "study", "series", "scene", "sequence", "video", "session", "location", "site", "camera", "hospital"),
 )
-FEW_GROUPS = 6  # fewer would leave no folds
 SPLITS = ("split", "subset", "partition", "set", "phase", "usage")
 TARGETS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed", "y", "grade", "level"}
 GRADES = {"grade", "severity", "level", "stage", "diagnosis", "rating", "isup", "degree", "quality"}
@@ -111,6 +110,20 @@ def group_of(folder: Path, sheet: Sheet, columns: Sequence[str]) -> tuple[str, s
     return "", ""
 
 
+def asked_for(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None) -> tuple[str, ...]:
+    """Columns that the sample has as well or, where it has none of them, the one that its cells are taken from."""
+    if sample is None:
+        return ()
+    both = tuple(column for column in sample.columns[1:] if column in columns)
+    return both or tuple(column for column in columns if _has_said(cells(folder, sheet, column), sample))[:1]
+
+
+def _has_said(values: pd.Series, sample: Sample) -> bool:
+    """Are the names in the sample's cells, or all but one that may stand for none of them, among these?"""
+    lacks = sample.said - {part for one in pd.unique(values) for part in (one, *one.split())}
+    return bool(sample.said) and len(lacks) <= (len(sample.said) > 1)
+
+
 def split_of(
     folder: Path, sheet: Sheet, columns: Sequence[str]
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:
@@ -133,8 +146,11 @@ def targets(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample |
     if runs and (not both or runs[0] in both):
         return _runs(folder, sheet, columns, runs[0])
     if both:
-        why = f"{_shown(both)} {'stand' if len(both) > 1 else 'stands'} in the sample submission too"
+        why = f"{shown(both)} {'stand' if len(both) > 1 else 'stands'} in the sample submission too"
         return _form(folder, sheet, both, sample, why, "sure")
+    from_cells = asked_for(folder, sheet, columns, sample)
+    if from_cells and sample:
+        return _form(folder, sheet, from_cells, sample, f"its values are those in {sample.path}", "sure")
     for column in columns:
         order = _as_columns(cells(folder, sheet, column), said)
         if order:
@@ -144,7 +160,9 @@ def targets(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample |
     if len(yes_no) > 1 and len(by_word) != 1:
         return _form(folder, sheet, yes_no, sample, "columns of 0 and 1", "likely")
     if len(columns) == 1:
-        return _form(folder, sheet, tuple(columns), sample, f"{columns[0]} is the only other column", "sure")
+        why, odd = f"{columns[0]} is the only other column", bool(sample and sample.said)
+        why += f", but has none of what {sample.path} says" if odd and sample else ""
+        return _form(folder, sheet, tuple(columns), sample, why, "guess" if odd else "sure")
     if by_word:
         return _form(folder, sheet, by_word[:1], sample, f"{by_word[0]} is called like a target", "likely")
     if columns:
@@ -289,10 +307,11 @@ def fact_of(read: Read, sheet: Sheet) -> Fact:
         "heads": "several heads",
         "runs": "masks as run lengths",
     }
-    return Fact("targets", f"{kinds[read.form]}: {_shown(read.names)}", f"{sheet.path}: {read.why}", read.sure)
+    return Fact("targets", f"{kinds[read.form]}: {shown(read.names)}", f"{sheet.path}: {read.why}", read.sure)
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """The first of them, and how many there are."""
     more = f", … ({len(names):,})" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 

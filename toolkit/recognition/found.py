@@ -11,7 +11,7 @@ Sure = Literal["sure", "likely", "guess"]
 Form = Literal["classes", "one_hot", "labels", "list", "grades", "numbers", "heads", "masks", "runs"]
 
 Cells = Literal["labels", "values", "lists", "runs", "blank"]
-Ids = Literal["names", "stems", "count", "rows", "other"]
+Ids = Literal["names", "stems", "count", "inside", "rows", "other"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Source:
     key: str = ""
     shape: tuple[int, ...] = ()
     without: str = ""  # what the names of other files there end with
+    parts: tuple[str, ...] = ()  # the folders themselves, where the glob finds those of others too
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Sample:
     """The organisers' sample submission: its columns, what its cells look like, and where its ids come from.
 
     cells: of the columns behind the first: `labels`, `values`, `lists`, `runs`, `blank`. ids: with the suffix of the
-    files (`names`), without (`stems`), counted from 0 or 1 (`count`), a row an image and class (`rows`), or `other`.
+    files (`names`), without (`stems`), the last number in these (`inside`), counted from 0 or 1 where there are
+    no files (`count`), a row an image and class (`rows`), or `other`.
     """
 
     path: str
@@ -88,6 +90,7 @@ class Sample:
     longest: int = 1  # of lists
     alike: bool = False  # is each cell the same?
     named: bool = False  # has its name to be said, as it is called otherwise, or there are several?
+    said: frozenset[str] = frozenset()  # names in its cells; none where these are numbers
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class Targets:
     gap: str = " "  # between labels in a cell
     sets: bool = False  # does the table name folders, of which each holds the images of a sample?
     drop: int = 0  # folders in front of the names in the table that the download lacks
+    origin: str = ""  # in names of images, what several of one origin have in common
     strip: tuple[str, str] = ("", "")  # what images' names begin and end with, and their masks' don't
     nested: bool = False  # do masks lie in several folders?
 

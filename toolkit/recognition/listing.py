@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os.path import splitext
@@ -18,6 +19,8 @@ TABLES = {".csv", ".tsv", ".txt", ".parquet"}
 ARRAYS = {".npy", ".npz", ".h5", ".hdf5", ".hdf"}
 PACKED = {".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
 MASK_WORDS = {"label", "labels", "annotation", "annotations", "groundtruth", "gt", "seg", "segmentation", "labelcol"}
+NUMBERED = r"[_-][0-9]+$"
+FEW_GROUPS = 6  # fewer would leave no folds
 Role = Literal["train", "test", "validation", "masks", "other"]
 
 
@@ -153,6 +156,13 @@ def common(folders: Sequence[str]) -> str:
 
 def stem(path: str) -> str:
     return splitext(path.rpartition("/")[2])[0]
+
+
+def origin_in(stems: Sequence[str]) -> str:
+    """A pattern of what follows a name's origin, the number of `1_17` or `a8f_03`, where each origin has several."""
+    times = Counter(re.sub(NUMBERED, "", one) for one in stems)
+    each = all(re.search(NUMBERED, one) for one in stems)
+    return NUMBERED if each and len(times) >= FEW_GROUPS and min(times.values()) > 1 else ""
 
 
 def affixes(names: Sequence[str], stems: set[str]) -> tuple[str, str] | None:

@@ -5,6 +5,8 @@ from toolkit.recognition.listing import suffix_of
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.text import Text, quoted, tupled
 
+NEW_LINE = "\n        "
+
 
 def load_lines(proposal: Proposal, text: Text) -> list[str]:
     """Of the function."""
@@ -31,6 +33,7 @@ def load_lines(proposal: Proposal, text: Text) -> list[str]:
             lines.append(f'    labels = labels_in_names(images, r"{targets.pattern}", TASK.classes)')
         else:
             lines += _of_array(proposal, text) if targets.where == "array" else _of_masks(proposal, text)
+            lines += _origins(proposal, text, more)
     lines += _test(proposal, text, more)
     ends = "".join(f", {one}" for one in more)
     return ["def load(folder: Path) -> Samples:", *lines, f"    return Samples(images, labels{ends})"]
@@ -51,6 +54,10 @@ def _values(proposal: Proposal) -> str:
 
 def _images(proposal: Proposal, source: Source, text: Text, variable: str = "") -> str:
     values = _values(proposal)
+    if source.parts:
+        text.use("image_folder")
+        parts = [f"image_folder({_at(part)}{values})" for part in source.parts]
+        return f"({NEW_LINE}{f'{NEW_LINE}+ '.join(parts)}\n    )"
     if source.kind == "files" and source.glob:
         text.use("ImageFiles")
         found = f"folder.glob({quoted(source.glob)})"
@@ -81,7 +88,7 @@ def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     found, targets = proposal.found, proposal.targets
     assert found.images is not None and targets.sheet is not None
     if targets.form == "runs":
-        return _of_runs(proposal, text)
+        return _of_runs(proposal, text, more)
     text.use("target_table")
     lines, source = [], _at(targets.path)
     listed = targets.form == "list" and targets.gap != " "
@@ -143,15 +150,37 @@ def _as_named(proposal: Proposal) -> bool:
     return len(proposal.names) > 3 and proposal.targets.columns[1:] == proposal.names
 
 
-def _of_runs(proposal: Proposal, text: Text) -> list[str]:
+def _of_runs(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     found, targets = proposal.found, proposal.targets
     assert found.images is not None
     text.use("run_length_masks")
     called = "file_names" if any("." in cell for cell in _head(proposal)[:3]) else "stems"
-    return [
+    lines = [
         f"    images = {_images(proposal, found.images, text)}",
         f"    columns = {tupled(targets.columns)}",
         f"    labels = run_length_masks({_at(targets.path)}, images.{called}, TASK, images, columns)",
+    ]
+    if not targets.group:
+        return [*lines, *_origins(proposal, text, more)]
+    assert targets.sheet is not None
+    more.append("groups=groups")
+    return [
+        *lines,
+        f"    table = {_read(targets.sheet, text)}",
+        f"    origins = dict(zip(table[{quoted(targets.columns[0])}], table[{quoted(targets.group)}]))",
+        f"    groups, _ = pd.factorize(pd.Series([origins.get(name, name) for name in images.{called}]))",
+    ]
+
+
+def _origins(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
+    """Groups of images that masks belong to, by what their names have in common."""
+    if not proposal.targets.origin:
+        return []
+    text.plain += ["import pandas as pd", "import re"]
+    more.append("groups=groups")
+    return [
+        f'    origins = [re.sub(r"{proposal.targets.origin}", "", stem) for stem in images.stems]',
+        "    groups, _ = pd.factorize(pd.Series(origins))",
     ]
 
 
@@ -262,6 +291,10 @@ def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         more.append("test_ids=np.array(names)")
     elif sample and sample.ids == "names":
         more.append("test_ids=test.file_names")
+    elif sample and sample.ids == "inside":
+        text.plain += ["import re", "import numpy as np"]
+        more.append("test_ids=np.array(ids)")
+        lines.append('    ids = [int(re.findall("[0-9]+", stem)[-1]) for stem in test.stems]')
     elif sample and sample.ids == "count" and sample.first:
         text.plain.append("import numpy as np")
         more.append(f"test_ids=np.arange({sample.first}, len(test) + {sample.first})")

@@ -1,5 +1,6 @@
 """A competition's folder from a download."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def new_competition(folder: str | Path, data: str | Path, *, metric: str | None 
             partial.write_text("\n".join(proposal.names) + "\n", encoding="utf-8")
     with atomic(file) as partial:
         partial.write_text(written(proposal), encoding="utf-8")
+    sys.modules.pop(f"{folder.resolve().parent.name}.{name}", None)  # what was read of the file before
     try:
         return New(folder, proposal, _tried(folder, data), "")
     except UserError as error:

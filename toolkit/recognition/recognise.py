@@ -7,7 +7,7 @@ from pathlib import Path
 from toolkit.recognition import arrays, masks, samples, untabled
 from toolkit.recognition.found import Fact, Found, Sample, Source
 from toolkit.recognition.listing import PACKED, Place, homes, joined, listed, places, suffix_of
-from toolkit.recognition.seen import Seen, glob_of, is_mixed, looked_at, source_of, told
+from toolkit.recognition.seen import Seen, glob_of, is_mixed, looked_at, origin_of, source_of, told
 from toolkit.recognition.sheets import sheets
 from toolkit.recognition.tabled import of_table, training_table
 
@@ -29,6 +29,11 @@ def recognise(folder: Path) -> Found:
     if packed:
         more = f" and {len(packed) - 3:,} more" if len(packed) > 3 else ""
         seen.facts.append(Fact("packed", f"{', '.join(packed[:3])}{more}", "not looked into; unpack it first", "sure"))
+    notes = listing.of({".json"})
+    if notes:
+        more = f" and {len(notes) - 3:,} more" if len(notes) > 3 else ""
+        said = "not looked into; where it says what images show, write `load` by hand"
+        seen.facts.append(Fact("JSON", f"{', '.join(notes[:3])}{more}", said, "sure"))
     return replace(found, facts=(*found.facts, *seen.facts), metric=metric, packed=packed)
 
 
@@ -104,6 +109,7 @@ def _of_places(seen: Seen, found: Found, train: Place, test: Place | None, paire
         train = paired.images
         made, more = masks.targets(seen.folder, paired)
         facts += more
+        made = replace(made, origin=origin_of(seen, train.files())) if made else None
     else:
         made, fact = untabled.targets(train)
         facts.append(fact)

@@ -1,7 +1,7 @@
 """The sample submission of a download, and a metric that a text beside it names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,9 +63,10 @@ def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
     elif filled:
         looks = "lists" if max(len(cell.split()) for cell in filled) > 1 else "labels"
     longest = max((len(cell.split()) for cell in filled), default=1)
-    return Sample(
-        sheet.path, sheet.columns, rows_of(folder, sheet), looks, kind, first, longest, len(set(filled)) == 1
-    )
+    alike = len(set(filled)) == 1
+    names = {part for cell in set(filled) for part in ([cell] if looks == "labels" else cell.split())}
+    said = frozenset(names if looks in ("labels", "lists") and not all(map(_is_number, names)) else ())
+    return Sample(sheet.path, sheet.columns, rows_of(folder, sheet), looks, kind, first, longest, alike, said=said)
 
 
 def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
@@ -78,9 +79,17 @@ def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
             return kind, 0
     if sum(one.rpartition("_")[0] in names | stems for one in some) > 0.5 * len(some):
         return "rows", 0
+    if tests:
+        return ("inside" if ids and set(ids) == _numbers(stems) else "other"), 0
     if ids[0] in ("0", "1") and ids == [str(at + int(ids[0])) for at in range(len(ids))]:
         return "count", int(ids[0])
     return "other", 0
+
+
+def _numbers(stems: Collection[str]) -> set[str]:
+    """The last number in each of these names, without zeros in front; none where two have the same."""
+    found = {str(int(parts[-1])) for one in stems if (parts := re.findall("[0-9]+", one))}
+    return found if len(found) == len(stems) else set()
 
 
 def fact_of(sample: Sample) -> Fact:
@@ -88,6 +97,7 @@ def fact_of(sample: Sample) -> Fact:
         "names": "ids are the names of the test images' files",
         "stems": "ids are the names of the test images' files without suffix",
         "count": f"ids are counted from {sample.first}",
+        "inside": "ids are the last numbers in the names of the test images' files",
         "rows": "a row an image and class",
         "other": "its ids are no names of test images that were found",
     }

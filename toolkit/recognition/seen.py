@@ -1,12 +1,15 @@
 """What is known of a download while it is being recognised, and what follows for its images in files."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.recognition.found import Fact, Pictures, Sheet, Source
 from toolkit.recognition.heads import pictures_of
-from toolkit.recognition.listing import Listing, Place, Role, suffix_of
+from toolkit.recognition.listing import Listing, Place, Role, origin_in, stem, suffix_of
+
+MOST_PARTS = 8  # folders that a written line lists
 
 
 @dataclass
@@ -25,7 +28,25 @@ class Seen:
 
 def source_of(seen: Seen, place: Place) -> Source:
     glob = glob_of(place) if is_mixed(seen, place) else ""
-    return told(seen, Source("files", place.path, place.number, glob), place)
+    inside = glob.rpartition("/")[0].split("/")
+    others = [folder.split("/") for folder in seen.listing.folders if folder not in place.folders]
+    mixes = any(
+        len(one) == len(inside) and all(has in ("*", given) for has, given in zip(inside, one, strict=True))
+        for one in others
+    )
+    parts = tuple(place.folders) if glob and mixes and len(place.folders) <= MOST_PARTS else ()
+    return told(seen, Source("files", place.path, place.number, glob, parts=parts), place)
+
+
+def origin_of(seen: Seen, files: Sequence[str]) -> str:
+    """What follows the origin in images' names, where several are of one; said as a guess."""
+    stems = [stem(path) for path in files]
+    pattern = origin_in(stems)
+    if pattern:
+        number = len({re.sub(pattern, "", one) for one in stems})
+        why = f"{number:,} beginnings before the last number, such as in {stems[0]}, each of several images"
+        seen.facts.append(Fact("groups", "in the images' names", why, "guess"))
+    return pattern
 
 
 def is_mixed(seen: Seen, place: Place) -> bool:

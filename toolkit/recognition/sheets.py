@@ -93,12 +93,13 @@ def _parquet(folder: Path, path: str) -> Sheet:
     import pyarrow.parquet as parquet
 
     file = parquet.ParquetFile(folder / path)
-    names = file.schema_arrow.names
-    plain = [name for name in names if not _is_bytes(file.schema_arrow.field(name).type)]
+    schema = file.schema_arrow  # made anew each time it is asked for
+    names = schema.names
+    plain = [field.name for field in schema if not _is_bytes(field.type)]
     first = next(file.iter_batches(LINES, columns=plain), pa.record_batch({}))
     head = dict.fromkeys(names, ("",) * first.num_rows)
-    for name in plain:
-        head[name] = tuple("" if cell is None else str(cell) for cell in first.column(name).to_pylist())
+    for name, column in zip(plain, first.columns, strict=True):
+        head[name] = tuple("" if cell is None else str(cell) for cell in column.to_pylist())
     return Sheet(path, tuple(names), head)
 
 
@@ -109,7 +110,7 @@ def byte_columns(folder: Path, sheet: Sheet) -> list[str]:
     import pyarrow.parquet as parquet
 
     schema = parquet.read_schema(folder / sheet.path)
-    return [name for name in schema.names if _is_bytes(schema.field(name).type)]
+    return [field.name for field in schema if _is_bytes(field.type)]
 
 
 def rows_of(folder: Path, sheet: Sheet) -> int:

@@ -1,6 +1,9 @@
 """How a submission is written and read back: as the organisers' sample has it or, without one, by two functions."""
 
-from toolkit.recognition.found import Found
+import re
+
+from toolkit.formats.sample_names import plain
+from toolkit.recognition.found import Found, Sample
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.text import Text, quoted, tupled
 
@@ -10,9 +13,14 @@ def submission(proposal: Proposal, text: Text) -> tuple[list[str], list[str]]:
     there are no test images.
     """
     sample = proposal.found.sample
-    if sample is not None and sample.named:
-        text.use("Dialect")
-        return [], [f"dialect=Dialect(file={quoted(sample.path.rpartition('/')[2])})"]
+    if sample is not None and has_tests(proposal.found):
+        file = f"file={quoted(sample.path.rpartition('/')[2])}" if sample.named else ""
+        positive = _positive(proposal, sample)
+        known = f"positive={quoted(positive)}" if positive else ""
+        doubt = f"  # CHOOSE: whose probability {sample.columns[1]} is; guessed, as the second" if positive else ""
+        if file or known:
+            text.use("Dialect")
+            return [], [f"dialect=Dialect({', '.join(filter(None, (file, known)))}),{doubt}"]
     if sample is not None or not has_tests(proposal.found):
         return [], []
     text.use("Prediction")
@@ -26,7 +34,21 @@ def submission(proposal: Proposal, text: Text) -> tuple[list[str], list[str]]:
         "def read_submission(path: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarray:",
         f"    return {read}",
     ]
-    return lines, ["write_submission=write_submission", "read_submission=read_submission", 'submission_suffix=".csv"']
+    return lines, [
+        "write_submission=write_submission,",
+        "read_submission=read_submission,",
+        'submission_suffix=".csv",',
+    ]
+
+
+def _positive(proposal: Proposal, sample: Sample) -> str:
+    """Of two classes, the one whose probability the sample's column is taken for; "" where that is known."""
+    asked = proposal.task == "Classification" and proposal.metric.needs == "values" and len(proposal.names) == 2
+    if not asked or len(sample.columns) != 2 or proposal.names == ("0", "1"):
+        return ""
+    title = sample.columns[1]
+    parts = {plain(title), *re.split(r"[\W_]+", title.casefold())}
+    return "" if sum(plain(name) in parts for name in proposal.names) == 1 else proposal.names[1]
 
 
 def has_tests(found: Found) -> bool:

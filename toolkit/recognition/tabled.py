@@ -9,7 +9,7 @@ from toolkit.recognition import columns, samples
 from toolkit.recognition.columns import Named
 from toolkit.recognition.found import Beside, Fact, Found, Sample, Sheet, Targets
 from toolkit.recognition.listing import Place, homes, suffix_of, words
-from toolkit.recognition.seen import Seen, looked_at, source_of, suffixes_of
+from toolkit.recognition.seen import Seen, looked_at, origin_of, source_of, suffixes_of
 from toolkit.recognition.sheets import cells, rows_of
 
 ENOUGH = 0.5  # of a table's names that are images
@@ -48,7 +48,8 @@ def of_table(
     folder, facts = seen.folder, seen.facts
     _tell(seen, train, sheet, name, sets)
     others = [one for one in sheet.columns if one != name.column and not one.startswith("Unnamed")]
-    group, said = columns.group_of(folder, sheet, others)
+    asked = columns.asked_for(folder, sheet, others, found.sample)
+    group, said = columns.group_of(folder, sheet, [one for one in others if one not in asked])
     if group:
         facts.append(Fact("groups", group, said, "likely"))
     split = columns.split_of(folder, sheet, others)
@@ -61,6 +62,9 @@ def of_table(
     found = replace(found, images=source_of(seen, train), pictures=looked_at(seen, train.files()))
     if read is None:
         return found
+    if read.form == "runs" and name.repeated and len(read.columns) == 1:
+        several = f"{read.why}; images have several rows, which become one mask: objects aren't told apart"
+        read = replace(read, why=several, sure="guess")
     facts.append(columns.fact_of(read, sheet))
     unused = [one for one in others if one not in (*read.columns, group, *(split or ())[:1])]
     beside = None
@@ -68,7 +72,7 @@ def of_table(
         beside = _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
     left = [one for one in unused if beside is None or one not in beside.columns]
     if left and read.form != "runs":
-        facts.append(Fact("other columns", ", ".join(left[:8]), "not used", "sure"))
+        facts.append(Fact("other columns", columns.shown(left), "not used", "sure"))
     missing = 0 if sets else name.missing
     if missing:
         facts.append(Fact("without image", f"{missing:,} rows of {sheet.path}", "left out", "sure"))
@@ -90,6 +94,7 @@ def of_table(
         drop=name.drop,
         sets=sets,
         gap=read.gap,
+        origin=origin_of(seen, train.files()) if read.form == "runs" and not group else "",
     )
     if test is not None:
         return replace(found, targets=made, test=source_of(seen, test))
@@ -131,7 +136,7 @@ def _beside(seen: Seen, sheet: Sheet, name: Named, tests: Sheet, test: Place, sh
     if not usable:
         return None
     why = f"{tests.path} has them too, and each says something"
-    seen.facts.append(Fact("table beside", ", ".join(usable[:8]), why, "likely"))
+    seen.facts.append(Fact("table beside", columns.shown(usable), why, "likely"))
     suffixed = any(suffix_of(cell) in suffixes_of(test) for cell in tests.head[known.column])
     return Beside(tuple(usable), tests.path, known.column, suffixed)
 

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from toolkit.recognition.found import Fact, Targets
+from toolkit.recognition.found import Fact, Sure, Targets
 from toolkit.recognition.listing import Place, stem
 
 MOST = 0.34  # classes, as a share of the images
@@ -24,8 +24,11 @@ def targets(place: Place) -> tuple[Targets | None, Fact]:
     if len(homes) > 1 and "" not in homes and len(homes) <= max(2, MOST * place.number):
         classes = tuple(sorted(homes))
         why = f"{len(homes):,} folders of {min(homes.values()):,} to {max(homes.values()):,} images"
+        deeper = len(place.folders) > len(homes)
+        why += f", with {len(place.folders):,} folders in them, which may be the classes" if deeper else ""
+        sure: Sure = "guess" if deeper else "sure"
         shown = ", ".join(classes[:6]) + (f", … ({len(classes):,})" if len(classes) > 6 else "")
-        return Targets("classes", classes, "folders"), Fact("targets", f"a folder a class: {shown}", why, "sure")
+        return Targets("classes", classes, "folders"), Fact("targets", f"a folder a class: {shown}", why, sure)
     names = [path.rpartition("/")[2] for path in place.files()]
     for what, pattern in PATTERNS.items():
         said = [re.search(pattern, name) for name in names]

@@ -39,7 +39,7 @@ def written(proposal: Proposal) -> str:
         "    load=load,",
         "    build_model=build_model,",
         "    recipes={recipe.name: recipe for recipe in (FIRST, SECOND)},",
-        *(f"    {line}," for line in given),
+        *(f"    {line}" for line in given),
         *([] if proposal.flips else ['    symmetries="none",']),
         "    folder=FOLDER,",
         ")",
