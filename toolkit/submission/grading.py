@@ -117,7 +117,7 @@ def _grade_at_own_sizes(
         raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(sizes)}")
     native = Native(Places.whole(sizes), targets)
     metric: Any = competition.metric
-    counts = [metric.counts_in_parts(competition.task, native.beside(at, mask)) for at, mask in enumerate(said)]
+    counts = [metric.counts_in_parts(competition.task, native.beside(at, said[at])) for at in range(len(said))]
     return _graded(competition, submission, truth, Counts(metric, np.concatenate(counts), competition.scored))
 
 
