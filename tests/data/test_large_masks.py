@@ -142,8 +142,13 @@ def test_threads_that_read_masks_are_bounded_by_pixels() -> None:
 
 def test_masks_of_unknown_size_are_taken_to_be_as_large_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    each: Callable[..., None] = masks_room.each_of
-    monkeypatch.setattr(masks_room, "each_of", lambda n, fill, pixels: (seen.extend(pixels), each(n, fill, pixels)))
+    each = masks_room.each_of
+
+    def noted(number: int, fill: Callable[[int], None], pixels: np.ndarray) -> None:
+        seen.extend(pixels)
+        each(number, fill, pixels)
+
+    monkeypatch.setattr(masks_room, "each_of", noted)
     Masks(2, lambda row: np.zeros((20, 30), np.uint8)).fitted((8, 8))
     assert seen == [600, 600]
 

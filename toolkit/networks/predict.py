@@ -31,8 +31,8 @@ def predict(
 ) -> np.ndarray:
     """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
     aren't scored, or numbers in their own units. Masks have the task's size, whatever that of the images. batch:
-    images in a forward pass, fewer where they are large (`at_once`). kept: the type that they are stored in, if
-    that is wanted in place of float32. table: float32 (N, K), what is known beside the images; a network that was
+    images in a forward pass, fewer where they are large (`at_once`). kept: the type that they are stored in, as
+    masks and many classes are then. table: float32 (N, K), what is known beside the images; a network that was
     trained without it leaves it aside.
     """
     inputs = batches(images, at_once(images, batch), device)
@@ -87,10 +87,10 @@ def _values(
 
 
 def of_kind(part: np.ndarray, kept: np.dtype | None) -> np.ndarray:
-    """Values of a batch, float32 (n, channels, ...), as they are stored: all of many classes, or of many masks, are
+    """Values of a batch, float32 (n, channels, ...), of masks and of many classes as they are stored: all of them are
     too many.
     """
-    return part if kept is None else as_stored(part, kept)
+    return as_stored(part, kept) if kept is not None and (kept.names or part.ndim > 2) else part
 
 
 def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
