@@ -128,7 +128,9 @@ def answer_of(
     """What stored values (M, channels, ...) say, in the form that the metric needs."""
     if metric.needs == "values":
         return decide(task, metric, tidy_values(task, stored, known), scored, decisions)
-    parts = [decide(task, metric, decidable(stored[at]), scored, decisions) for at in chunks(len(stored))]
+    parts = [
+        decide(task, metric, decidable(stored[at]), scored, decisions) for at in chunks(len(stored), stored.shape[2:])
+    ]
     answer = np.concatenate(parts)
     if known is not None:
         rows, targets = known
@@ -144,7 +146,7 @@ def likeliest_labels(
     their margins.
     """
     labels, margins = [], []
-    for at in chunks(len(stored)):
+    for at in chunks(len(stored), stored.shape[2:]):
         part = decidable(stored[at])
         labels.append(decode(part, scored))
         if not task.masks:
@@ -184,13 +186,19 @@ def differences(found: np.ndarray, answer: np.ndarray, tolerance: float) -> np.n
     int64 (M,): how many of each one's pixels differ.
     """
     if sizes_of(answer) is not None:
-        pairs = zip(found, answer, strict=True)
-        return np.array([(a != b).sum() if a.shape == b.shape else b.size for a, b in pairs], np.int64)
+        return np.array(list(map(_different, found, answer)), np.int64)
     if answer.dtype.kind != "f":
         return np.asarray(found != answer)
     size = np.abs(answer)
     usual = size.mean(0, keepdims=True) if len(size) else size
     return ~(np.abs(found - answer) <= tolerance * np.maximum(size, usual) + 2 * TINY)
+
+
+def _different(one: np.ndarray, other: np.ndarray) -> int:
+    """How many pixels of two masks are, line by line: nothing else is as large as masks can be."""
+    if one.shape != other.shape:
+        return other.size
+    return sum(int(np.count_nonzero(a != b)) for a, b in zip(one, other, strict=True))
 
 
 def lead(values: np.ndarray) -> np.ndarray:

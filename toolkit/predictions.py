@@ -122,7 +122,7 @@ class Predictions(OutOfFold, Outcome):
         labelled, stored = self.labelled, self.oof
         rows, classes = np.flatnonzero(labelled.inside), len(labelled.competition.task.classes)
         total = np.zeros((classes, classes), np.int64)
-        for at in chunks(len(rows)):
+        for at in chunks(len(rows), stored.shape[2:]):
             some = rows[at]
             total += confusions(labelled.competition, labelled.truth[some], stored[some]).sum(0)
         return total
@@ -161,7 +161,7 @@ class Predictions(OutOfFold, Outcome):
         certainty, counts = np.zeros(len(labelled.truth)), [*labelled.competition.scored]
         if isinstance(labelled.competition.task, Classification) and labelled.competition.task.unknown is not None:
             counts.append(UNKNOWN)
-        for at in chunks(len(certainty)):
+        for at in chunks(len(certainty), stored.shape[2:]):
             part, truth = decidable(stored[at]), labelled.truth[at]
             labels = decode(part)
             place = labels[:, None].astype(np.int64)
@@ -176,7 +176,7 @@ class Predictions(OutOfFold, Outcome):
         labelled, task = self.labelled, self.labelled.competition.task
         truth, losses = labelled.truth, np.zeros(len(labelled.truth))
         scale = np.nanstd(truth[labelled.inside], axis=0) if isinstance(task, Numbers) else None
-        for at in chunks(len(losses)):
+        for at in chunks(len(losses), truth.shape[1:] if task.masks else ()):
             losses[at] = sample_losses(task, truth[at], probabilities(self.oof[at]), scale)
         losses[~labelled.inside] = 0
         return losses

@@ -15,7 +15,8 @@ from toolkit.store import atomic
 from toolkit.task import Classification, Task
 from toolkit.top_k import ALL, TopK, record_type, top
 
-CHUNK = 256  # samples in memory at a time
+CHUNK = 256  # samples in memory at a time,
+PIXELS = 128 * 128  # as long as they have no more pixels: counting takes many times the bytes of a mask
 # of stored parts (n, C, ...), a run each, and the folds (n,) that their rows are in: probabilities (n, C, ...)
 Mix = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 
@@ -92,6 +93,15 @@ def decidable(stored: np.ndarray) -> np.ndarray:
     return stored if isinstance(stored, TopK) else probabilities(stored)
 
 
-def chunks(length: int) -> Iterator[slice]:
+def chunks(length: int, size: Sequence[int] = (), batch: int = 1) -> Iterator[slice]:
+    """Parts of so many samples; of masks (H, W) of that size as much memory at a time as CHUNK small ones take.
+
+    batch: images that go through a network together. Parts are whole batches, as if each CHUNK was divided into these.
+    """
+    pixels = int(np.prod(size, dtype=np.int64))
+    most = CHUNK if pixels <= PIXELS else max(1, CHUNK * PIXELS // pixels)
+    most = max(batch, most // batch * batch)
     for start in range(0, length, CHUNK):
-        yield slice(start, min(start + CHUNK, length))
+        end = min(start + CHUNK, length)
+        for at in range(start, end, most):
+            yield slice(at, min(at + most, end))

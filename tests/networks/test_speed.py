@@ -269,6 +269,29 @@ print(as_it_is, min(faults() for _ in range(8)))
     assert before > 1000 and after < 100
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_that_was_kept_can_be_given_back() -> None:
+    """Of 64 blocks of 4 MiB, of which every second is still held: what lies between them goes back, too."""
+    script = """
+from pathlib import Path
+import torch
+from toolkit.networks.speed import give_back_memory, keep_freed_memory
+def held():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024
+keep_freed_memory()
+blocks = [torch.ones(2**20) for _ in range(64)]
+full = held()
+del blocks[::2]
+kept = held()
+give_back_memory()
+print(full - kept, kept - held())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    freed, given_back = map(int, done.stdout.split())
+    assert freed < 20 and given_back > 100
+
+
 def test_images_of_another_size_are_measured_apart(tmp_path: Path, pretend: Callable[..., Tried]) -> None:
     tried = pretend(times(4, 3, 2, 5))
     choose(tmp_path)

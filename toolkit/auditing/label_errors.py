@@ -80,7 +80,7 @@ def find_label_errors(
     if isinstance(task, Segmentation):
         if run is None:
             return errors
-        for part in (rows[at] for at in chunks(len(rows))):
+        for part in (rows[at] for at in chunks(len(rows), targets.shape[1:])):
             found = mask_quality(targets[part], probabilities(run.oof[part]), competition.scored)
             errors.quality[part], errors.issue[part] = found
         return replace(errors, judge=judge)

@@ -28,7 +28,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.disk import need
 from toolkit.errors import UserError
 from toolkit.outcome import are, counted
-from toolkit.probabilities import CHUNK, no_values, value_type
+from toolkit.probabilities import chunks, no_values, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
 from toolkit.scoring.out_of_fold import write_oof
@@ -167,9 +167,8 @@ def _out_of_fold(pool: Pool, fitted: CrossFit, scratch: Path) -> np.ndarray:
     values = no_values(shape, kind, scratch / "cross_fitted.npy")
     for k, (_, solution) in zip(pool.folds, fitted.parts, strict=True):
         rows = pool.labelled.rows(k)
-        for start in range(0, len(rows), CHUNK):
-            at = rows[start : start + CHUNK]
-            values[at] = mixed(pool, solution, "oof", at)
+        for at in chunks(len(rows), shape[2:]):
+            values[rows[at]] = mixed(pool, solution, "oof", rows[at])
     return values
 
 

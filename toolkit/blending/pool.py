@@ -14,7 +14,7 @@ from toolkit.blending.greedy import climb_from, greedy
 from toolkit.blending.valued import Valued, ValuedTop, gather_top, gather_values
 from toolkit.competition import by_matrix
 from toolkit.data.labelled import Labelled, confusions
-from toolkit.probabilities import CHUNK, read
+from toolkit.probabilities import chunks, read
 from toolkit.top_k import TopK
 
 PART = 2**26  # bytes of float32 probabilities read at a time
@@ -113,7 +113,7 @@ class Pool(SeedGroups):
 
     def _read_confusions(self, run: int, fold: int) -> np.ndarray:
         labelled, rows = self.labelled, self.labelled.rows(fold)
-        parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
+        parts = [rows[at] for at in chunks(len(rows), labelled.truth.shape[1:])]
         stored = self.runs[run].oof
         return np.concatenate([confusions(labelled.competition, labelled.truth[at], read(stored, at)) for at in parts])
 

@@ -87,8 +87,9 @@ def mixed(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) ->
 
 def write_mixed(path: Path, pool: SeedGroups, solution: Solution, samples: int, dtype: DTypeLike) -> None:
     """Store what `mixed` makes of the `test` arrays, of so many samples."""
-    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(samples))
-    write_probabilities(path, parts, pool.labelled.probability_shape(samples), dtype)
+    shape = pool.labelled.probability_shape(samples)
+    parts = (mixed(pool, solution, "test", np.arange(at.start, at.stop)) for at in chunks(samples, shape[2:]))
+    write_probabilities(path, parts, shape, dtype)
 
 
 def whole(solution: Solution, values: np.ndarray, channels: Sequence[int], number: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.predict import BATCH, at_once
 from toolkit.networks.tta import EXACT, IDENTITY, Mean, parse_views, predict_views
 from toolkit.outcome import counted, number
 from toolkit.predictions import Predictions
@@ -81,7 +82,7 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
     predict = _predictor(run, device)
 
     def out_of_fold(view: str) -> Iterator[np.ndarray]:
-        for at in chunks(len(fold)):
+        for at in chunks(len(fold), like.shape[2:], at_once(run.images, BATCH)):
             part = np.zeros((at.stop - at.start, *like.shape[1:]), np.float32)
             for k in np.unique(fold[at][fold[at] >= 0]):
                 rows = np.flatnonzero(fold[at] == k)
@@ -105,7 +106,7 @@ def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
     predict = _predictor(run, device)
 
     def means(view: str) -> Iterator[np.ndarray]:
-        for at in chunks(len(images)):
+        for at in chunks(len(images), run.oof.shape[2:], at_once(images, BATCH)):
             seen, table = part_of(images, at), run.labelled.test_table_of(at)
             yield np.mean([predict(number, seen, view, table) for number in range(run.labelled.folds)], axis=0)
 
@@ -167,7 +168,8 @@ def open_views(run: Run, views: Iterable[str], kind: str = "oof") -> dict[str, n
 def averaged(labelled: Labelled, choice: ViewChoice, stored: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
     """The chosen mean of stored probabilities by view, float32 (n, C, ...) a chunk, in order."""
     weights = dict(zip(choice.views, choice.weights, strict=True))
-    for at in chunks(len(stored[choice.views[0]])):
+    first = stored[choice.views[0]]
+    for at in chunks(len(first), first.shape[2:]):
         yield _mean(labelled, weights, stored, at)
 
 
@@ -176,7 +178,7 @@ def averaged_out_of_fold(
 ) -> Iterator[np.ndarray]:
     """As `averaged`, each fold's rows with the views that were chosen without it; rows without a fold get 0."""
     fold = labelled.fold
-    for at in chunks(len(fold)):
+    for at in chunks(len(fold), stored[IDENTITY].shape[2:]):
         part = np.zeros((at.stop - at.start, *stored[IDENTITY].shape[1:]), np.float32)
         for k, weights in enumerate(choice.by_fold):
             rows = np.flatnonzero(fold[at] == k)
@@ -244,7 +246,9 @@ def _means(runs: Sequence[Run], views: Sequence[str], scratch: Path) -> dict[str
     like, means = runs[0].oof, {}
     for view in views:  # opened one by one: runs times views may be more files than a process may have open
         stored = [open_views(run, [view])[view] for run in runs]
-        parts = (np.mean([probabilities(each[at]) for each in stored], axis=0) for at in chunks(len(like)))
+        parts = (
+            np.mean([probabilities(each[at]) for each in stored], axis=0) for at in chunks(len(like), like.shape[2:])
+        )
         means[view] = _written(scratch / f"{view}.npy", parts, like.shape, like.dtype)
     return means
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ def coco_masks(path: Path, task: MaskTask) -> tuple[list[str], Masks]:
 
     def read(row: int) -> np.ndarray:
         shape = (images[row]["height"], images[row]["width"])
-        parts = [("", np.zeros(shape, bool), "")]
+        return together(of_annotations(row, shape), task, shape)
+
+    def of_annotations(row: int, shape: tuple[int, int]) -> Iterator[tuple[str, np.ndarray, str]]:
         for one in of_image[images[row]["id"]]:
             where = f"{path}, annotation {one.get('id')}"
             try:
@@ -49,11 +52,11 @@ def coco_masks(path: Path, task: MaskTask) -> tuple[list[str], Masks]:
                 ):
                     raise ValueError(f"its runs aren't of {shape[0]} x {shape[1]} pixels")
                 coded = coding.frPyObjects(given, *shape) if polygons or _pixels(given) else given
-                mask = coding.decode(coding.merge(coded) if isinstance(coded, list) else coded).astype(bool)
+                mask = coding.decode(coding.merge(coded) if isinstance(coded, list) else coded)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise UserError(f"{where} has no mask that can be read: {error!r}") from None
-            parts.append((categories[one["category_id"]], mask, where))
-        return together(parts, task)
+            yield categories[one["category_id"]], mask, where
+            del mask
 
     return [one["file_name"] for one in images], Masks(len(images), read)
 

@@ -170,7 +170,7 @@ def decided_tally(
     """
     parts, places = [], []
     for rows, decisions in decided:
-        for at in chunks(len(rows)):
+        for at in chunks(len(rows), truth.shape[1:]):
             chosen = rows[at]
             parts.append(competition.tally(truth[chosen], decidable(stored[chosen]), decisions))
             places.append(chosen)
@@ -182,7 +182,7 @@ def confusions(competition: Competition, truth: np.ndarray, stored: np.ndarray) 
     """Confusion matrices int64 (n, C, C) of labels or masks (n, ...) and stored probabilities (n, C, ...)."""
 
     def parts() -> Iterator[np.ndarray]:
-        for at in chunks(len(truth)):
+        for at in chunks(len(truth), truth.shape[1:]):
             predicted = competition.decode(probabilities(stored[at]))
             yield confusion_by_sample(truth[at], predicted, len(competition.task.classes))
 

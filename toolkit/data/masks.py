@@ -1,10 +1,12 @@
 """Masks that lie in files or tables: read one at a time, each as large as its image, in the form of the task."""
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Condition
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,13 @@ from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_reading import check_whole, decoded
 from toolkit.data.regions import size_of
 from toolkit.errors import UserError, listed
-from toolkit.formats.run_lengths import By, from_run_lengths
+from toolkit.formats.run_lengths import By, parts_of_runs, runs_in
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation, Task
 
 MaskTask = Segmentation | OverlappingMasks
 SHOWN = 10  # masks that can't be read, in one message
+HUGE = 1 << 26  # pixels of masks that are read side by side
+BAND = 1 << 21  # pixels of a mask that are looked at at a time: copies of all would be several times as large as it
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +57,56 @@ class Masks:
         def fill(row: int) -> None:
             made[row] = fitted(self.read(row)[..., None], shape[0], shape[1], fit, nearest, IGNORED)[..., 0]
 
-        each_of(self.number, fill)
+        each_of(self.number, fill, self._pixels())
         return made
 
+    def _pixels(self) -> np.ndarray:
+        """int64 (N,), how many each has; where that isn't known, as many as the first."""
+        if self.sizes is not None:
+            return self.sizes.prod(1)
+        try:
+            first = self.read(0).size if self.number else 0
+        except UserError:  # it is said of all that can't be read, once they are asked for
+            first = 0
+        return np.full(self.number, first)
 
-def each_of(number: int, fill: Callable[[int], None], threads: int | None = None) -> None:
-    """fill(0), … by threads; one UserError with the sentences of all that raise one."""
+
+class Room:
+    """For masks that several threads hold: all together have no more than `most` pixels, or there is a single one."""
+
+    def __init__(self, most: int = HUGE) -> None:
+        self.most, self.held, self.changed = most, 0, Condition()
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        """Waits until there is room for so many."""
+        with self.changed:
+            self.changed.wait_for(lambda: not self.held or self.held + pixels <= self.most)
+            self.held += pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.held -= pixels
+                self.changed.notify_all()
+
+
+def side_by_side(work: Callable[[int], Any], pixels: Sequence[int] | np.ndarray) -> list[Any]:
+    """work(0), … by threads, of masks of so many pixels each."""
+    room = Room()
+
+    def one(row: int) -> Any:
+        with room.of(int(pixels[row])):
+            return work(row)
+
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(one, range(len(pixels))))
+
+
+def each_of(number: int, fill: Callable[[int], None], pixels: np.ndarray | None = None) -> None:
+    """fill(0), … by threads; one UserError with the sentences of all that raise one. pixels: int64 (number,), of each
+    mask that is held meanwhile; None: none of them is huge.
+    """
     faults = {}
 
     def one(row: int) -> None:
@@ -67,8 +115,7 @@ def each_of(number: int, fill: Callable[[int], None], threads: int | None = None
         except UserError as error:
             faults[row] = str(error)
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(one, range(number)))
+    side_by_side(one, np.zeros(number, np.int64) if pixels is None else pixels)
     if faults:
         said = [faults[row] for row in sorted(faults)]
         more = [f"… and {len(said) - SHOWN:,} more masks that can't be read"] if len(said) > SHOWN else []
@@ -109,15 +156,14 @@ def label_mask_files(paths: Sequence[Mapping[str, Path | Sequence[Path]]], task:
     """
 
     def read(row: int) -> np.ndarray:
-        parts: list[tuple[str, np.ndarray, str]] = []
-        for name, given in paths[row].items():
-            for path in [given] if isinstance(given, str | Path) else given:
-                pixels = _pixels(path)
-                shown = np.asarray(pixels > 0)
-                parts.append((name, shown if shown.ndim == 2 else np.asarray(shown.any(2)), str(path)))
-        if not parts:
+        named = [
+            (name, path)
+            for name, given in paths[row].items()
+            for path in ([given] if isinstance(given, str | Path) else given)
+        ]
+        if not named:
             raise UserError(f"image {row} has no mask, so that its size isn't known; leave it out")
-        return together(parts, task)
+        return together(((name, _pixels(path), str(path)) for name, path in named), task)
 
     return Masks(len(paths), read)
 
@@ -154,34 +200,58 @@ def run_length_masks(
 
     def read(row: int) -> np.ndarray:
         shape = size if isinstance(size, tuple) else size_of(size, row)
-        parts = [("", np.zeros(shape, bool), "")]
+        made = np.zeros(shape, np.uint8)
         for line, label, text in rows[names[row]]:
             try:
-                parts.append((label, from_run_lengths(text, shape, by, first), f"{path} line {line}"))
+                runs = runs_in(text, shape, first)
             except ValueError as error:
                 raise UserError(f"{path} line {line}: {error}") from None
-        return together(parts, task)
+            for place, part in parts_of_runs(*runs, shape, by):
+                _paint(made[place], part, label, f"{path} line {line}", task)
+        return made
 
     return Masks(len(names), read)
 
 
-def together(parts: Sequence[tuple[str, np.ndarray, str]], task: MaskTask) -> np.ndarray:
-    """uint8 (h, w) of masks bool (h, w), each with its class and where it was found; 0 where none of them is.
+def together(
+    parts: Iterable[tuple[str, np.ndarray, str]], task: MaskTask, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """uint8 (h, w) of masks (h, w) or (h, w, channels), each with its class and where it was found: it is what isn't
+    0 (in any channel). 0 where none of them is.
 
-    Of classes that claim one pixel, the later counts. UserError where one isn't known, or sizes differ.
+    size: of all; None: that of the first. Of classes that claim one pixel, the later counts. Each is let go before the
+    next is asked for. UserError where one isn't known, or sizes differ.
     """
-    made = np.zeros(parts[0][1].shape, np.uint8)
-    overlapping = isinstance(task, OverlappingMasks)
+    made = None if size is None else np.zeros(size, np.uint8)
     for name, mask, where in parts:
-        if mask.shape != made.shape:
-            raise UserError(f"{where} has the size {mask.shape}, expected {made.shape} as of the image's other masks")
-        if not mask.any():
-            continue
-        if name not in task.classes:
-            raise UserError(f"{where}: the class is {name!r}, expected {', '.join(task.classes)}")
-        at = task.classes.index(name)
-        made[mask] = made[mask] | (1 << at) if overlapping else at
+        if made is None:
+            made = np.zeros(mask.shape[:2], np.uint8)
+        if mask.shape[:2] != made.shape:
+            found = mask.shape[:2]
+            raise UserError(f"{where} has the size {found}, expected {made.shape} as of the image's other masks")
+        for rows in bands(made.shape):
+            shown = mask[rows] > 0
+            _paint(made[rows], shown if shown.ndim == 2 else np.asarray(shown.any(2)), name, where, task)
+        del mask
+    assert made is not None
     return made
+
+
+def bands(shape: Sequence[int]) -> Iterator[slice]:
+    """Rows of a mask (h, w), few enough that nothing which is made of them is large."""
+    step = max(1, BAND // max(1, shape[1]))
+    for first in range(0, shape[0], step):
+        yield slice(first, min(first + step, shape[0]))
+
+
+def _paint(made: np.ndarray, shown: np.ndarray, name: str, where: str, task: MaskTask) -> None:
+    """Where a mask bool (h, w) of that class is, in masks uint8 (h, w) of the task."""
+    if not shown.any():
+        return
+    if name not in task.classes:
+        raise UserError(f"{where}: the class is {name!r}, expected {', '.join(task.classes)}")
+    at = task.classes.index(name)
+    made[shown] = made[shown] | (1 << at) if isinstance(task, OverlappingMasks) else at
 
 
 def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
@@ -207,6 +277,14 @@ def most_of(task: Task) -> int:
 
 
 def _mapped(pixels: np.ndarray, values: Mapping[Any, int], most: int, path: Path) -> np.ndarray:
+    """uint8 (h, w)"""
+    made = np.empty(pixels.shape[:2], np.uint8)
+    for rows in bands(made.shape):
+        made[rows] = _mapped_part(pixels[rows], values, most, path)
+    return made
+
+
+def _mapped_part(pixels: np.ndarray, values: Mapping[Any, int], most: int, path: Path) -> np.ndarray:
     if pixels.ndim == 3:
         made = np.full(pixels.shape[:2], -1, np.int64)
         for colour, value in values.items():

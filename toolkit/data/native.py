@@ -11,7 +11,7 @@ import numpy as np
 
 from toolkit.data.fitting import fitted
 from toolkit.data.image_files import ImageFiles
-from toolkit.data.masks import Masks, each_of, most_of, nearest
+from toolkit.data.masks import BAND, Masks, bands, each_of, most_of, nearest
 from toolkit.data.places import Places, check_places
 from toolkit.data.regions import size_of
 from toolkit.errors import UserError
@@ -21,8 +21,6 @@ from toolkit.task import IGNORED, Task
 if TYPE_CHECKING:
     from toolkit.data.dataset import Samples
 
-HUGE = 1 << 26  # pixels of a mask from which on one is read at a time
-PIXELS = 1 << 21  # of a mask that are counted at a time
 MOST = 1 << 30  # bytes written by one call
 
 
@@ -59,7 +57,7 @@ class Native:
 
         What lies in the boxes `hidden` and in none of `shown`, top, left, height and width each, is IGNORED.
         """
-        step = max(1, PIXELS // max(mask.shape[1], 1))
+        step = max(1, BAND // max(mask.shape[1], 1))
         for first in range(0, mask.shape[0], step):
             said = mask[first : first + step]
             truth = self.rows(picture, first, first + len(said))
@@ -144,7 +142,7 @@ def _written(
             mask = np.full(size, IGNORED, np.uint8) if picture in unread else masks.read(picture)
             rows = places.samples[picture]
             called = images.paths[rows[0]] if len(rows) else f"picture {picture}"
-            if mask.dtype != np.uint8 or ((mask > most) & (mask != IGNORED)).any():
+            if mask.dtype != np.uint8 or any(_is_odd(mask[some], most) for some in bands(mask.shape)):
                 what = f"values of {mask.min()} to {mask.max()} of type {mask.dtype}"
                 raise UserError(f"the mask of {called} has {what}, expected uint8, 0 to {most} or {IGNORED}")
             if mask.shape != size:
@@ -156,9 +154,14 @@ def _written(
                 part = cut(mask, places.boxes[row].tolist())
                 targets[row] = fitted(part[..., None], height, width, "letterbox", nearest, IGNORED)[..., 0]
 
-        each_of(len(masks), fill, 1 if places.sizes.prod(1).max(initial=0) > HUGE else None)
+        each_of(len(masks), fill, places.sizes.prod(1))
     targets.flush()
     return _again(targets), _again(native)
+
+
+def _is_odd(mask: np.ndarray, most: int) -> bool:
+    """Has it values above `most` that aren't IGNORED?"""
+    return bool(mask.max(initial=0) > most and ((mask > most) & (mask != IGNORED)).any())
 
 
 def _again(written: np.memmap) -> np.ndarray:

@@ -6,7 +6,6 @@ rows, as the probabilities of a large picture may not fit in memory.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +14,8 @@ import numpy as np
 from toolkit.answers import NONE, Prediction
 from toolkit.competition import Competition
 from toolkit.data.fitting import letterboxed
-from toolkit.data.masks import Masks
-from toolkit.data.native import HUGE, Native
+from toolkit.data.masks import Masks, side_by_side
+from toolkit.data.native import Native
 from toolkit.data.places import Places
 from toolkit.decisions.decide import PLAIN, Decisions, as_targets
 from toolkit.metrics.metric import CountedMetric
@@ -145,13 +144,11 @@ def placed_tally(
     assert isinstance(metric, CountedMetric)
     places, chosen = native.places, np.flatnonzero(at >= 0)
     pictures = np.unique(places.picture[chosen])
-    huge = len(pictures) and places.sizes[pictures].prod(1).max() > HUGE
 
-    def counts(picture: int) -> np.ndarray:
-        return _counts(competition, native, int(picture), stored, at, decisions)
+    def counts(place: int) -> np.ndarray:
+        return _counts(competition, native, int(pictures[place]), stored, at, decisions)
 
-    with ThreadPoolExecutor(1 if huge else None) as threads:
-        found = list(threads.map(counts, pictures))
+    found = side_by_side(counts, places.sizes[pictures].prod(1))
     made = np.zeros((len(chosen), *found[0].shape[1:]), found[0].dtype)
     first = [int(rows[at[rows] >= 0][0]) for rows in (places.samples[one] for one in pictures)]
     for row, each in zip(np.searchsorted(chosen, first), found, strict=True):

@@ -106,7 +106,7 @@ def _wrong(targets: np.ndarray, task: Task) -> list[Wrong]:
         least, other = UNKNOWN, f", or {UNKNOWN} for {task.unknown!r}"
     if task.masks:
         other = f", or {IGNORED} where there is none"
-    for at in chunks(len(targets)):
+    for at in chunks(len(targets), targets.shape[1:] if task.masks else ()):
         part = targets[at]
         bad = (part < least) | (part >= most)
         if task.masks:
@@ -135,7 +135,7 @@ def class_counts(targets: np.ndarray, task: Task) -> np.ndarray:
     if not task.masks:
         return np.bincount(targets[targets >= 0], minlength=len(task.classes))
     counts = np.zeros(256, np.int64)
-    for at in chunks(len(targets)):
+    for at in chunks(len(targets), targets.shape[1:]):
         counts += np.bincount(targets[at].ravel(), minlength=256)
     if isinstance(task, OverlappingMasks):
         bits = np.arange(IGNORED)[:, None] >> np.arange(len(task.labels)) & 1
@@ -196,7 +196,7 @@ def describe(targets: np.ndarray, task: Task) -> Any:
     if task.masks:
         classes = len(task.classes)
         pixels = np.empty((len(targets), classes), np.int64)
-        for at in chunks(len(targets)):
+        for at in chunks(len(targets), targets.shape[1:]):
             for label in range(classes):
                 shown = targets[at] == label
                 if isinstance(task, OverlappingMasks):

@@ -1,16 +1,19 @@
 """Masks written as text: runs of pixels, and polygons."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
-PART = 1 << 24  # pixels at a time
+PART = 1 << 20  # pixels at a time: of masks as large as slides nothing else is as large as they are
 By = Literal["columns", "rows"]  # pixels are counted down the first column, then the next; or along rows
 
 
-def run_lengths(mask: np.ndarray, by: By = "columns", first: int = 1) -> str:
-    """`start length start length …` of the true pixels of a mask (H, W), as Kaggle's competitions ask.
+def run_lengths(
+    mask: np.ndarray, by: By = "columns", first: int = 1, shown: Callable[[np.ndarray], np.ndarray] | None = None
+) -> str:
+    """`start length start length …` of the true pixels of a mask (H, W), as Kaggle's competitions ask; shown: of a
+    part of the mask those that are meant, where they aren't the ones that are true.
 
     Pixels are counted from `first`, down the first column, then the next, or along rows; an empty mask gives an empty
     text.
@@ -18,7 +21,8 @@ def run_lengths(mask: np.ndarray, by: By = "columns", first: int = 1) -> str:
     lines = mask.T if by == "columns" else mask
     step, found, pixels, last = max(1, PART // max(1, lines.shape[1])), [], 0, False
     for at in range(0, len(lines), step):
-        flat = np.concatenate([[last], lines[at : at + step].astype(bool).ravel()])
+        part = lines[at : at + step]
+        flat = np.concatenate([[last], (part if shown is None else shown(part)).astype(bool).ravel()])
         found.append(np.flatnonzero(flat[1:] != flat[:-1]) + pixels)
         pixels, last = pixels + len(flat) - 1, bool(flat[-1])
     edges = np.concatenate([*found, [pixels] * last]).astype(np.int64)
@@ -53,12 +57,33 @@ def runs_in(text: str, shape: tuple[int, int], first: int = 1) -> tuple[np.ndarr
 
 
 def from_runs(starts: np.ndarray, ends: np.ndarray, shape: tuple[int, int], by: By = "columns") -> np.ndarray:
-    """The mask bool (H, W) of runs that don't overlap."""
-    flat = np.zeros(shape[0] * shape[1] + 1, np.int8)
-    flat[starts] += 1
-    flat[ends] -= 1
-    np.cumsum(flat, dtype=np.int8, out=flat)
-    return flat[:-1].view(bool).reshape(shape, order="F" if by == "columns" else "C")
+    """The mask bool (H, W) of runs that are in order and don't overlap."""
+    mask = np.zeros(shape, bool)
+    for place, part in parts_of_runs(starts, ends, shape, by):
+        mask[place] = part
+    return mask
+
+
+def parts_of_runs(
+    starts: np.ndarray, ends: np.ndarray, shape: tuple[int, int], by: By = "columns"
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """The mask of `from_runs` in parts: rows and columns, and what is there, bool; parts that no run is in are left
+    out. Runs are in order.
+    """
+    lines, length = shape[::-1] if by == "columns" else shape
+    step = max(1, PART // max(1, length))
+    for at in range(0, lines, step):
+        end = min(at + step, lines)
+        first, last = at * length, end * length
+        here = slice(np.searchsorted(ends, first, "right"), np.searchsorted(starts, last, "left"))
+        if here.start == here.stop:
+            continue
+        flat = np.zeros(last - first + 1, np.int8)
+        flat[np.maximum(starts[here], first) - first] += 1
+        flat[np.minimum(ends[here], last) - first] -= 1
+        np.cumsum(flat, dtype=np.int8, out=flat)
+        part = flat[:-1].view(bool).reshape(end - at, length)
+        yield ((slice(None), slice(at, end)), part.T) if by == "columns" else ((slice(at, end), slice(None)), part)
 
 
 def from_polygons(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

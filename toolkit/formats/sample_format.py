@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +12,12 @@ from toolkit.answers import TINY, Prediction
 from toolkit.errors import UserError, listed
 from toolkit.formats.cells import cells, numbers, place
 from toolkit.formats.readers import read_pixels
-from toolkit.formats.run_lengths import By, from_run_lengths, run_lengths
+from toolkit.formats.run_lengths import By, parts_of_runs, run_lengths, runs_in
 from toolkit.formats.writers import packed_by_name, write_csv, write_pixels
 from toolkit.metrics.lists import PAD
 from toolkit.metrics.metric import Metric
 from toolkit.metrics.probabilistic import LogLoss
-from toolkit.task import UNKNOWN, Classification, Grades, Heads, Labels, OverlappingMasks, Task
+from toolkit.task import IGNORED, UNKNOWN, Classification, Grades, Heads, Labels, OverlappingMasks, Task
 
 # value: a probability or a number. flag: 0 or 1. class: one of `words`. list: the likeliest of them, given: all that
 # are given, between gaps. runs: run lengths of a mask. pixels: a column each
@@ -185,8 +186,8 @@ class SampleFormat:
 
     def _runs(self, mask: np.ndarray) -> list[str]:
         bits = isinstance(self.task, OverlappingMasks)
-        shown = (mask & 1 << at > 0 if bits else mask == at for at in self.places)
-        return [run_lengths(one, self.by, self.first) or self.empty for one in shown]
+        shown = (partial(np.bitwise_and, 1 << at) if bits else partial(np.equal, at) for at in self.places)
+        return [run_lengths(mask, self.by, self.first, one) or self.empty for one in shown]
 
     def _table(self, columns: Sequence[Sequence[Any] | np.ndarray]) -> dict[str, Any]:
         called = list(self.ids.values())
@@ -241,17 +242,19 @@ class SampleFormat:
 
         def mask(row: int) -> np.ndarray:
             shape = (int(shapes[row][0]), int(shapes[row][1]))
-            made = np.zeros(shape, np.uint8)
-            claimed = np.zeros(() if isinstance(self.task, OverlappingMasks) else shape, bool)
+            overlapping = isinstance(self.task, OverlappingMasks)
+            made = np.full(shape, 0 if overlapping else IGNORED, np.uint8)
             for at, text, line in zip(self.places, texts[row], lines[row], strict=True):
-                one = self._read_runs(path, text, line, shape)
-                if isinstance(self.task, OverlappingMasks):
-                    made |= one.view(np.uint8) << np.uint8(at)
-                    continue
-                if (claimed & one).any():
-                    raise UserError(f"{path} line {line}: {self.value} claims pixels that another row claims")
-                claimed |= one
-                made[one] = at
+                runs = self._runs_of(path, text, line, shape)
+                for where, part in parts_of_runs(*runs, shape, self.by):
+                    if overlapping:
+                        made[where] |= part.view(np.uint8) << np.uint8(at)
+                        continue
+                    if (made[where][part] != IGNORED).any():
+                        raise UserError(f"{path} line {line}: {self.value} claims pixels that another row claims")
+                    made[where][part] = at
+            for line_of in made if not overlapping else ():  # no copy of the whole is made
+                line_of[line_of == IGNORED] = 0
             return made
 
         return mask
@@ -349,12 +352,10 @@ class SampleFormat:
             made[at] = 1
         return made
 
-    def _read_runs(self, path: Path, text: str, line: int, shape: tuple[int, int]) -> np.ndarray:
+    def _runs_of(self, path: Path, text: str, line: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         if self.empty and not text:
             raise UserError(f"{path} line {line}: {self.value} is blank, expected {self.empty!r} for an empty mask")
-        if text == self.empty:
-            return np.zeros(shape, bool)
         try:
-            return from_run_lengths(text, shape, self.by, self.first)
+            return runs_in("" if text == self.empty else text, shape, self.first)
         except ValueError as error:
             raise UserError(f"{path} line {line}: {self.value}: {error}") from None

@@ -9,6 +9,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -160,13 +161,19 @@ def write_run_lengths(
     _check_lengths({"id": ids, "masks": masks})
     if classes is None and labels is None:
         named = titles or ("id", "rle")
-        write_csv(file, {named[0]: ids, named[1]: [run_lengths(mask) or empty for mask in masks]})
+        write_csv(file, {named[0]: ids, named[1]: [text or empty for text in map(run_lengths, masks)]})
         return
     bits = {1 << at: name for at, name in enumerate(labels or ())}
+    kinds = bits if labels else classes or {}
+
+    def runs(mask: np.ndarray) -> list[str]:
+        shown = (partial(np.bitwise_and if labels else np.equal, value) for value in kinds)
+        return [run_lengths(mask, shown=one) or empty for one in shown]
+
     rows = [
-        (name, label, run_lengths(mask & value if labels else mask == value) or empty)
-        for name, mask in zip(ids, masks, strict=True)
-        for value, label in (bits if labels else classes or {}).items()
+        (name, label, text)
+        for name, texts in zip(ids, map(runs, masks), strict=True)
+        for label, text in zip(kinds.values(), texts, strict=True)
     ]
     named = titles or ("id", "class", "rle")
     write_csv(file, {title: [row[i] for row in rows] for i, title in enumerate(named)})

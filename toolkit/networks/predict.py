@@ -31,12 +31,12 @@ def predict(
 ) -> np.ndarray:
     """Values float32 (N, channels, ...) of images (N, H, W, C), uint8 or float16: probabilities, 0 of classes that
     aren't scored, or numbers in their own units. Masks have the task's size, whatever that of the images. batch:
-    images in a forward pass, fewer where they are large (`at_once`). kept: the type that they are stored in, as they
-    are then where classes are many. table: float32 (N, K), what is known beside the images; a network that was
+    images in a forward pass, fewer where they are large (`at_once`). kept: the type that they are stored in, as
+    masks and many classes are then. table: float32 (N, K), what is known beside the images; a network that was
     trained without it leaves it aside.
     """
     inputs = batches(images, at_once(images, batch), device)
-    return _values(model, model, beside(model, inputs, table), scored, device, precision, kept)
+    return _values(model, model, beside(model, inputs, table), scored, device, precision, kept, len(images))
 
 
 def predict_features(
@@ -51,7 +51,7 @@ def predict_features(
 ) -> np.ndarray:
     """The same values of float32 features (N, F), which the backbone gave; head: the model's, see `head_of`."""
     parts = (torch.from_numpy(np.array(features[at : at + BATCH])).to(device) for at in range(0, len(features), BATCH))
-    return _values(model, head, beside(model, parts, table), scored, device, precision, kept)
+    return _values(model, head, beside(model, parts, table), scored, device, precision, kept, len(features))
 
 
 @torch.inference_mode()
@@ -63,22 +63,34 @@ def _values(
     device: torch.device,
     precision: str,
     kept: np.dtype | None,
+    number: int,
 ) -> np.ndarray:
     model.eval()
     outputs: Any = getattr(model, "outputs", ())
     size = getattr(model, "mask_size", None)
-    parts = []
+    parts: list[np.ndarray] = []
+    made: np.ndarray | None = None
+    at = 0
     for x in inputs:
         with autocast(device, precision):
             logits = called(*x).float()
         values = resized(values_of(logits, outputs, scored), size)
-        parts.append(of_kind(values.cpu().numpy(), kept))
-    return joined_parts(parts)
+        part = of_kind(values.cpu().numpy(), kept)
+        if isinstance(part, TopK):
+            parts.append(part)
+            continue
+        if made is None:  # masks of many large images are never held twice
+            made = np.empty((number, *part.shape[1:]), part.dtype)
+        made[at : at + len(part)] = part
+        at += len(part)
+    return joined_parts(parts) if made is None else made
 
 
 def of_kind(part: np.ndarray, kept: np.dtype | None) -> np.ndarray:
-    """Values of a batch, float32 (n, channels, ...), of many classes as they are stored: all of them are too many."""
-    return as_stored(part, kept) if kept is not None and kept.names else part
+    """Values of a batch, float32 (n, channels, ...), of masks and of many classes as they are stored: all of them are
+    too many.
+    """
+    return as_stored(part, kept) if kept is not None and (kept.names or part.ndim > 2) else part
 
 
 def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -78,6 +78,15 @@ def keep_freed_memory() -> None:
             mallopt(option, value)
 
 
+def give_back_memory() -> None:
+    """Give the system what was freed and kept: what comes now, such as masks as large as slides, would come on top."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def fastest(
     competition: Competition, recipe: Recipe, device: torch.device, remembered: Path, steps: int = 0
 ) -> Settings:
@@ -103,7 +112,7 @@ def fastest(
         forward = recipe.schedule.freeze == 1 and head_of(network, competition.task) is not None
         with contention() as waited:
             found = asdict(_measure(competition, recipe, device, forward))
-        _give_back_memory()
+        give_back_memory()  # what was measured in is not kept from those who train, in this process or in others
         made: dict[str, Any] = {"settings": found, "waited": waited.share}
         quieter = made if known is None else min(known, made, key=lambda each: float(each["waited"]))
         known = quieter | {"tries": 1 + (0 if known is None else known["tries"])}
@@ -114,7 +123,7 @@ def fastest(
         return settings
     if "compiled" not in known:
         known["compiled"] = _measure_compiled(competition, recipe, device, settings)
-        _give_back_memory()
+        give_back_memory()
         _remember(remembered, key, known)
     took, once = known["compiled"]
     pays = took is not None and steps * (settings.seconds - took) > 2 * once
@@ -138,12 +147,6 @@ def machine(device: torch.device) -> str:
     else:
         name = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
     return f"{name}, torch {torch.__version__}"
-
-
-def _give_back_memory() -> None:
-    """What was measured in is not kept from those who train, in this process or in others."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _processor() -> str:

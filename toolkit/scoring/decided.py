@@ -59,7 +59,7 @@ def mixed_decisions(runs: Sequence[Run], mix: Mix) -> list[Decisions]:
         return [PLAIN] * labelled.folds
     mixed = no_values(runs[0].oof.shape, value_type(labelled.competition.task))
     rows, stored = np.flatnonzero(labelled.inside), [run.oof for run in runs]
-    for at in chunks(len(rows)):
+    for at in chunks(len(rows), mixed.shape[2:]):
         mixed[rows[at]] = mix([one[rows[at]] for one in stored], labelled.fold[rows[at]])
     return labelled.decisions(mixed)
 

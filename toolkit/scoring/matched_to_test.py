@@ -283,7 +283,7 @@ def blend_matched(
     labelled = runs[0].labelled
     fold = labelled.fold[match.rows]
     mixed = no_values(parts[0].shape, value_type(labelled.competition.task))
-    for at in chunks(len(mixed)):
+    for at in chunks(len(mixed), mixed.shape[2:]):
         mixed[at] = mix([part[at] for part in parts], fold[at])
     decided = mixed_decisions(runs, mix) if decisions is None else decisions
     return matched_score(labelled, match, mixed, decided)

@@ -137,11 +137,15 @@ def write_oof(
         return _write_native(path, values, labelled, decisions)
     if labelled.masks:
         exact = score(labelled, values, decisions)
-        write_probabilities(path, (probabilities(values[at]) for at in chunks(len(values))), values.shape, np.uint8)
+        write_probabilities(
+            path, (probabilities(values[at]) for at in chunks(len(values), values.shape[2:])), values.shape, np.uint8
+        )
         stored = score(labelled, open_probabilities(path), decisions)
         if abs(stored["score"] - exact["score"]) < QUANTISATION:
             return stored
-    write_probabilities(path, (decidable(values[at]) for at in chunks(len(values))), values.shape, kind)
+    write_probabilities(
+        path, (decidable(values[at]) for at in chunks(len(values), values.shape[2:])), values.shape, kind
+    )
     return score(labelled, open_probabilities(path), decisions)
 
 
@@ -154,12 +158,17 @@ def _write_native(
     has that score, with its interval, to compare these with.
     """
     kind: Any = np.uint8
-    parts, group = (probabilities(values[at]) for at in chunks(len(values))), labelled.group[labelled.inside]
+    parts, group = (
+        (probabilities(values[at]) for at in chunks(len(values), values.shape[2:])),
+        labelled.group[labelled.inside],
+    )
     write_probabilities(path, parts, values.shape, kind)
     exact, stored = (tally(labelled, labelled.truth, one, decisions) for one in (values, open_probabilities(path)))
     if abs(stored.score() - exact.score()) >= QUANTISATION:
         kind = value_type(labelled.competition.task)
-        write_probabilities(path, (decidable(values[at]) for at in chunks(len(values))), values.shape, kind)
+        write_probabilities(
+            path, (decidable(values[at]) for at in chunks(len(values), values.shape[2:])), values.shape, kind
+        )
         stored = tally(labelled, labelled.truth, open_probabilities(path), decisions)
     found = open_probabilities(path)
     counted = labelled.tally(found, decisions)

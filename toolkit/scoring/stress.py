@@ -202,7 +202,8 @@ def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] |
     fold = labelled.fold[triples[:count, 0]]
     decided = mixed_decisions(runs, mix) if decisions is None else decisions
     truth, kind = kept[0].truth, value_type(competition.task)
-    parts = ((at, mix([evidence.probabilities[at] for evidence in kept], fold[at])) for at in chunks(count))
+    size = kept[0].probabilities.shape[2:]
+    parts = ((at, mix([evidence.probabilities[at] for evidence in kept], fold[at])) for at in chunks(count, size))
     if truth is None:
         blended = no_values((count, *kept[0].probabilities.shape[1:]), kind)
         for at, mixed in parts:

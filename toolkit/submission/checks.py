@@ -198,7 +198,7 @@ def out_of_fold_said(blend: Blend) -> Said:
     def parts() -> Iterator[np.ndarray]:
         for k in range(labelled.folds):
             rows = labelled.rows(k)
-            for at in chunks(len(rows)):
+            for at in chunks(len(rows), stored.shape[2:]):
                 yield labelled.competition.decide(probabilities(stored[rows[at]]), decisions[k])
 
     return said(labelled.competition, parts())

@@ -46,11 +46,16 @@ def parts_of(answer: np.ndarray, task: Task) -> Iterator[np.ndarray]:
     if isinstance(answer, np.ndarray):
         yield answer
         return
-    for mask in answer:
-        rows = max(1, PIXELS // max(1, mask.shape[1])) if task.exclusive else len(mask)
-        for at in range(0, len(mask), rows):
-            part = mask[None, at : at + rows]
-            yield part if task.exclusive else np.bitwise_or.reduce(part, axis=(1, 2), keepdims=True)
+    for row in range(len(answer)):
+        yield from _parts(answer[row], task)
+
+
+def _parts(mask: np.ndarray, task: Task) -> Iterator[np.ndarray]:
+    """Of one mask (h, w), none of which keeps it alive while the next is made."""
+    rows = max(1, PIXELS // max(1, mask.shape[1])) if task.exclusive else len(mask)
+    for at in range(0, len(mask), rows):
+        part = mask[None, at : at + rows]
+        yield part.copy() if task.exclusive else np.bitwise_or.reduce(part, axis=(1, 2), keepdims=True)
 
 
 def said(competition: Competition, parts: Iterable[np.ndarray]) -> Said:

@@ -118,7 +118,8 @@ def _grade_at_own_sizes(
     native = Native(Places.whole(sizes), targets)
     metric: Any = competition.metric
     counts = []
-    for at, mask in enumerate(said):
+    for at in range(len(said)):
+        mask = said[at]
         size = tuple(sizes[at].tolist())
         if mask.shape != size:
             raise UserError(

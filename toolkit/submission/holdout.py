@@ -29,6 +29,7 @@ from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
 from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.predict import BATCH, at_once
 from toolkit.networks.tta import IDENTITY, predict_views
 from toolkit.outcome import Warned, counted, interval
 from toolkit.predictions import Predictions
@@ -129,6 +130,7 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
     rows, networks = np.flatnonzero(labelled.held_out), run.networks(place)
     code = competition.try_submission is not None
     kind: Any = np.float32 if code else run.oof.dtype
+    shape = labelled.probability_shape(len(rows))
 
     def mean(at: slice, images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> Any:
         scored, table = competition.scored, labelled.table_of(rows[at])
@@ -139,7 +141,7 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
         return np.mean(parts, axis=0)
 
     def parts() -> Iterator[np.ndarray]:
-        for at in chunks(len(rows)):
+        for at in chunks(len(rows), shape[2:], at_once(run.images, BATCH)):
             images = part_of(run.images, rows[at])
             if code:
                 yield mean(at, images, "float32", choice.views, choice.weights)
@@ -148,7 +150,7 @@ def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> N
                 seen = {view: as_stored(part, kind) for view, part in means.items()}
                 yield from averaged(labelled, choice, seen)
 
-    write_probabilities(path, parts(), labelled.probability_shape(len(rows)), kind)
+    write_probabilities(path, parts(), shape, kind)
 
 
 def _predict_boosted(run: Boosted, place: torch.device, path: Path) -> None:

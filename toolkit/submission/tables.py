@@ -12,7 +12,7 @@ import numpy as np
 from toolkit.data.masks import Masks
 from toolkit.errors import UserError
 from toolkit.formats.cells import cells, numbers, place
-from toolkit.formats.run_lengths import from_runs, runs_in
+from toolkit.formats.run_lengths import parts_of_runs, runs_in
 from toolkit.metrics.lists import PAD
 from toolkit.task import UNKNOWN
 
@@ -136,7 +136,8 @@ def read_run_lengths(
         height, width = sizes[row].tolist()
         made = np.zeros((height, width), np.uint8)
         for label in range(number):
-            made |= from_runs(*runs[row * number + label], (height, width)).view(np.uint8) << label
+            for where, part in parts_of_runs(*runs[row * number + label], (height, width)):
+                made[where] |= part.view(np.uint8) << label
         return made
 
     masks: Any = Masks(len(ids), mask, sizes)

@@ -19,7 +19,7 @@ from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.speed import Settings, fastest
+from toolkit.networks.speed import Settings, fastest, give_back_memory
 from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
@@ -234,6 +234,7 @@ def _put_together(
 ) -> None:
     """From trained folds to a finished run."""
     labelled = run.labelled
+    give_back_memory()
     averaged = choose_averages(run)
     metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": store_oof(run)}
     metrics |= {"stress": None, "matched": None}
@@ -257,6 +258,7 @@ def _predict_test(run: Run, device: str, progress: Progress) -> None:
         f"{run.name}: predicting {counted(len(labelled.test_images), 'test image')}, {labelled.folds} networks each"
     )
     store_test(run, device)
+    give_back_memory()
 
 
 def _forget_other_teacher(run: Run, teacher: Run) -> None:

@@ -16,6 +16,7 @@ import torch
 
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.data.targets import class_counts
+from toolkit.networks.speed import give_back_memory
 from toolkit.progress import Watch
 from toolkit.store import atomic
 from toolkit.task import Task
@@ -117,6 +118,7 @@ def fit_fold(
     if len(history) > saved_epochs:
         save()
     training.thaw(len(history) - 1)
+    give_back_memory()  # more images at a time are predicted, which wouldn't fit between what training left free
     last = best_weights or training.current()
     main = training.trained(last, job.valid_rows)
     averaged = training.average_of_epochs()

@@ -19,7 +19,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.image_sets import ImageSets, part_of
 from toolkit.data.tables import columns_of
 from toolkit.networks.network import load_network
-from toolkit.networks.predict import predict
+from toolkit.networks.predict import BATCH, at_once, predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.recipe import Recipe
 from toolkit.runs import RunFold
@@ -115,12 +115,13 @@ def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: 
     recipe = teacher.recipe
     network = load_network(competition, recipe, teacher.weights, device, columns_of(dataset.columns))
 
+    task = competition.task
+    shape = (len(dataset.test_images), task.channels, *(dataset.targets.shape[1:] if task.masks else ()))
+
     def parts() -> Iterator[np.ndarray]:
-        for at in chunks(len(dataset.test_images)):
+        for at in chunks(len(dataset.test_images), shape[2:], at_once(dataset.test_images, BATCH)):
             table = None if dataset.test_table is None else dataset.test_table[at]
             images = part_of(dataset.test_images, at)
             yield predict(network, images, competition.scored, device, recipe.precision, table=table)
 
-    task = competition.task
-    shape = (len(dataset.test_images), task.channels, *(dataset.targets.shape[1:] if task.masks else ()))
     write_probabilities(path, parts(), shape, np.uint8 if task.masks else value_type(task))

@@ -18,7 +18,7 @@ from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import Network, head_of
 from toolkit.networks.outputs import POOLING
 from toolkit.networks.pooling import KINDS as POOLINGS
-from toolkit.networks.predict import predict, predict_features
+from toolkit.networks.predict import BATCH, at_once, predict, predict_features
 from toolkit.probabilities import chunks, no_values, read, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
 from toolkit.runs import Run, RunFold
@@ -152,16 +152,17 @@ def store_test(run: Run, device_name: str) -> None:
     """Average the folds' predictions of the test images; a backbone that all of them left as it was is asked once."""
     device, labelled = resolve_device(device_name), run.labelled
     networks, images = run.networks(device), run.test_images
+    shape = labelled.probability_shape(len(images))
     values = [
         _of_head(run, network, images, device) or _of_whole(run, network, images, device) for network in networks
     ]
 
     def averages() -> Iterator[np.ndarray]:
-        for at in chunks(len(images)):
+        for at in chunks(len(images), shape[2:], at_once(images, BATCH)):
             yield np.mean([values_at(at) for values_at in values], axis=0)
 
     kind = run.oof.dtype  # uint8 where that does not change the score
-    write_probabilities(run.test_path, averages(), labelled.probability_shape(len(labelled.test_images)), kind)
+    write_probabilities(run.test_path, averages(), shape, kind)
 
 
 def _of_whole(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt:
