@@ -257,6 +257,7 @@ def _predict_test(run: Run, device: str, progress: Progress) -> None:
     progress.say(
         f"{run.name}: predicting {counted(len(labelled.test_images), 'test image')}, {labelled.folds} networks each"
     )
+    give_back_memory()
     store_test(run, device)
     give_back_memory()
 
