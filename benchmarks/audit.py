@@ -26,7 +26,7 @@ from competitions.mars.practice import HEIGHT, WIDTH, panorama
 from toolkit.auditing.findings import REPEATS, equal_pictures, find_links
 from toolkit.auditing.tiles import find_seams
 from toolkit.data.groups import connect
-from toolkit.data.pictures import hash_pictures
+from toolkit.images.pictures import hash_pictures
 
 JOBS = os.cpu_count() or 1
 

@@ -36,10 +36,10 @@ from benchmarks.memory import peak_memory
 from benchmarks.training import DEVICE, Case, bare_loop, our_fit
 from toolkit.competition import load_competition
 from toolkit.data import data_folder, dataset
-from toolkit.data.cache import fill
 from toolkit.data.groups import with_equal_pictures
-from toolkit.data.image_files import ImageFiles
 from toolkit.data.loading import load
+from toolkit.images.cache import fill
+from toolkit.images.files import ImageFiles
 from toolkit.networks.speed import Settings, machine
 from toolkit.recipe import Augment, Model, Recipe, Schedule
 from toolkit.store import Workspace

@@ -26,11 +26,11 @@ import numpy as np
 
 from toolkit import MeanIoU, Places, Segmentation, load_competition
 from toolkit.competition import Competition
-from toolkit.data.fitting import fitted, letterboxed
 from toolkit.data.masks import nearest
 from toolkit.data.native import Native
 from toolkit.data.placed import placed_mask, placed_tally
 from toolkit.decisions.decide import PLAIN
+from toolkit.images.fitting import fitted, letterboxed
 from toolkit.outcome import Table, duration
 from toolkit.screen import Screen
 from toolkit.task import IGNORED

@@ -27,9 +27,9 @@ import simplejpeg
 from tifffile import TiffFile, TiffWriter
 
 from benchmarks.memory import peak_memory
-from toolkit.data.cache import fill
-from toolkit.data.tiles import tiles
 from toolkit.formats.run_lengths import run_lengths
+from toolkit.images.cache import fill
+from toolkit.images.tiles import tiles
 
 STORED = 256  # the side of the file's own tiles
 COARSE = 64  # pixels of the slide to one of the fields that say where tissue is

@@ -18,7 +18,7 @@ from toolkit.answers import differences
 from toolkit.data.data_folder import open_dataset
 from toolkit.data.loading import load
 from toolkit.data.placed import placed_prediction
-from toolkit.data.places import Places
+from toolkit.images.places import Places
 from toolkit.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,20 +14,20 @@ _HOMES = {
     for home, names in {
         "answers": "Member Prediction SandboxRun",
         "competition": "Competition load_competition",
-        "data.array_files": "array_files",
+        "images.array_files": "array_files",
         "data.coco": "coco_masks",
         "data.dataset": "Dataset Samples",
-        "data.image_files": "ImageFiles class_folders image_folder",
-        "data.image_reading": "read_image",
+        "images.files": "ImageFiles class_folders image_folder",
+        "images.reading": "read_image",
         "data.image_sets": "sets_of",
         "data.labelled": "Labelled",
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
-        "data.places": "Places",
-        "data.reading": "Npz image_array label_array mask_array",
+        "images.places": "Places",
+        "images.arrays": "Npz image_array label_array mask_array",
         "data.tables": "table_arrays table_of",
         "formats.run_lengths": "from_polygons from_run_lengths",
         "data.target_tables": "labels_in_names set_table target_table",
-        "data.tiles": "Tiles tiles",
+        "images.tiles": "Tiles tiles",
         "errors": "UserError",
         "formats.dialect": "Dialect",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
@@ -65,19 +65,13 @@ _HOMES = {
 if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.answers import Member, Prediction, SandboxRun
     from toolkit.competition import Competition, load_competition
-    from toolkit.data.array_files import array_files
     from toolkit.data.coco import coco_masks
     from toolkit.data.dataset import Dataset, Samples
-    from toolkit.data.image_files import ImageFiles, class_folders, image_folder
-    from toolkit.data.image_reading import read_image
     from toolkit.data.image_sets import sets_of
     from toolkit.data.labelled import Labelled
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
-    from toolkit.data.places import Places
-    from toolkit.data.reading import Npz, image_array, label_array, mask_array
     from toolkit.data.tables import table_arrays, table_of
     from toolkit.data.target_tables import labels_in_names, set_table, target_table
-    from toolkit.data.tiles import Tiles, tiles
     from toolkit.errors import UserError
     from toolkit.formats.dialect import Dialect
     from toolkit.formats.readers import read_pixels
@@ -93,6 +87,12 @@ if TYPE_CHECKING:  # the same for editors and mypy
         write_run_lengths,
         zipped,
     )
+    from toolkit.images.array_files import array_files
+    from toolkit.images.arrays import Npz, image_array, label_array, mask_array
+    from toolkit.images.files import ImageFiles, class_folders, image_folder
+    from toolkit.images.places import Places
+    from toolkit.images.reading import read_image
+    from toolkit.images.tiles import Tiles, tiles
     from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
     from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
     from toolkit.metrics.labels import LabelAccuracy, LabelF1, SamplesF1

@@ -48,8 +48,8 @@ def labelled(project: "Project") -> "Labelled":
     """Audited data with their folds."""
     folds(project)
     from toolkit.data.data_folder import check_files
-    from toolkit.data.image_rows import Undecoded
     from toolkit.data.labelled import open_labelled
+    from toolkit.images.rows import Undecoded
 
     opened = open_labelled(project.competition, project.workspace)
     if isinstance(opened.images, Undecoded):

@@ -6,12 +6,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.data import image_rows
 from toolkit.data.data_folder import open_decoded
 from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
+from toolkit.images import rows
 from toolkit.outcome import MENDED, RESIZED, Table, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
@@ -220,7 +220,7 @@ class Run(Predictions):
     def oof_of(self, fold: int) -> Any:
         """What a fold predicts of its rows: its own file, or its part of all once a run of masks is complete."""
         place = self.fold(fold)
-        return place.oof if place.oof_path.exists() else image_rows.Chosen(self.oof, self.labelled.rows(fold))
+        return place.oof if place.oof_path.exists() else rows.Chosen(self.oof, self.labelled.rows(fold))
 
     @property
     def history(self) -> list[list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from toolkit.auditing.findings import LINKS, REPEATS, Findings, _one_scene, equa
 from toolkit.auditing.label_errors import LabelErrors
 from toolkit.data.cleaning import leaves_the_score, was_suggested
 from toolkit.data.dataset import Dataset
-from toolkit.data.pictures import hash_pictures
+from toolkit.images.pictures import hash_pictures
 from toolkit.task import IGNORED, Classification, Segmentation, Task
 
 LABELS = Classification(("a", "b"), (8, 8, 1))

@@ -19,8 +19,8 @@ from toolkit.data.dataset import pictures_of
 from toolkit.data.folds import read_folds
 from toolkit.data.groups import with_equal_pictures
 from toolkit.data.loading import load
-from toolkit.data.pictures import hash_pictures
 from toolkit.errors import UserError
+from toolkit.images.pictures import hash_pictures
 from toolkit.outcome import Warned
 from toolkit.progress import SILENT
 from toolkit.project import Project

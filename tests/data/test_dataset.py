@@ -11,10 +11,10 @@ import pytest
 
 from toolkit.data.data_folder import data_hash, open_dataset, save_dataset
 from toolkit.data.dataset import ARRAYS, Dataset, check_dataset, check_images, hash_sample, relabel
-from toolkit.data.image_files import ImageFiles
 from toolkit.data.masks import Masks
 from toolkit.data.targets import class_counts
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles
 from toolkit.probabilities import CHUNK
 from toolkit.task import Classification, Segmentation
 

@@ -14,10 +14,10 @@ from tests import bags
 from toolkit import Classification, Dataset, Numbers, UserError, set_table, sets_of
 from toolkit.data.data_folder import hash_dataset, open_dataset, save_dataset
 from toolkit.data.dataset import check_dataset, pictures_of
-from toolkit.data.image_rows import Chosen
 from toolkit.data.image_sets import ImageSets, first_images, images_each, in_sets, single_images
 from toolkit.data.known_answers import known_answers
-from toolkit.data.pictures import READ
+from toolkit.images.pictures import READ
+from toolkit.images.rows import Chosen
 
 
 def images_of(counts: Sequence[int]) -> tuple[ImageSets, list[list[int]]]:

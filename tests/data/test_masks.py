@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from toolkit.data.cache import decode
 from toolkit.data.coco import coco_masks
-from toolkit.data.fitting import Fit
-from toolkit.data.image_files import ImageFiles, image_folder
 from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
 from toolkit.errors import UserError
 from toolkit.formats.run_lengths import from_polygons, from_run_lengths, run_lengths
+from toolkit.images.cache import decode
+from toolkit.images.files import ImageFiles, image_folder
+from toolkit.images.fitting import Fit
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation
 
 CLASSES = Segmentation(("none", "road", "car"), (6, 8, 3))
@@ -225,7 +225,7 @@ def test_what_isnt_cocos_or_isnt_known_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_size_of_an_image_is_that_which_is_read(tmp_path: Path) -> None:
-    from toolkit.data.regions import size_of
+    from toolkit.images.regions import size_of
 
     exif = Image.Exif()
     exif[0x0112] = 6

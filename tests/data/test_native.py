@@ -16,8 +16,8 @@ from toolkit.data.data_folder import data_hash, hash_dataset, open_dataset
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
 from toolkit.data.native import cut
-from toolkit.data.places import check_places
 from toolkit.errors import UserError
+from toolkit.images.places import check_places
 from toolkit.progress import SILENT
 from toolkit.task import IGNORED
 

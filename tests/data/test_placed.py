@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests import tiny
 from toolkit import Competition, MeanDice, MeanIoU, OverlappingMasks, Segmentation
 from toolkit.data import placed
-from toolkit.data.fitting import fitted, letterboxed
 from toolkit.data.masks import nearest
 from toolkit.data.native import Native, starts_of
-from toolkit.data.places import Places
 from toolkit.decisions.decide import PLAIN, Decisions
+from toolkit.images.fitting import fitted, letterboxed
+from toolkit.images.places import Places
 from toolkit.metrics.metric import CountedMetric, Metric
 from toolkit.task import IGNORED, Task
 

@@ -12,10 +12,10 @@ from toolkit import ImageFiles, Npz, Project, Samples
 from toolkit.data import loading
 from toolkit.data.data_folder import data_hash, decoded_at, open_dataset, open_decoded
 from toolkit.data.dataset import pictures_of
-from toolkit.data.file_list import open_files
-from toolkit.data.image_rows import Undecoded
 from toolkit.data.loading import load
 from toolkit.errors import UserError
+from toolkit.images.file_list import open_files
+from toolkit.images.rows import Undecoded
 
 READ: list[int] = []
 

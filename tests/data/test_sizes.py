@@ -9,9 +9,9 @@ import pytest
 from tests.tiny import TASK, competition, in_files, prepare, project
 from toolkit import Classification, Images, Segmentation, UserError
 from toolkit.data.data_folder import open_dataset, open_decoded
-from toolkit.data.image_reading import read_image
 from toolkit.data.loading import load
 from toolkit.data.sizes import decoded, image_shape, is_own
+from toolkit.images.reading import read_image
 from toolkit.store import Workspace
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit.data.image_files import ImageFiles
 from toolkit.data.target_tables import labels_in_names, target_table
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles
 from toolkit.task import Classification, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
 
 SHAPE = (8, 8, 3)

@@ -21,7 +21,7 @@ from toolkit import (
     read_run_lengths,
     write_run_lengths,
 )
-from toolkit.data.regions import size_of
+from toolkit.images.regions import size_of
 
 TASK = Segmentation(("sheet", "spot"), drawing.SHAPE)
 TEST = 10

@@ -6,7 +6,7 @@ import pandas as pd
 
 from toolkit.auditing.keypoints import content, working_image
 from toolkit.auditing.parts import by_parts
-from toolkit.data.image_rows import ImageRows
+from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 BATCH = 128

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from toolkit.auditing.appearance import look_up, nearest
 from toolkit.auditing.keypoints import FEWEST, Keypoints, content, working_image
 from toolkit.data.groups import connect
-from toolkit.data.image_rows import ImageRows
+from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image

@@ -16,11 +16,11 @@ from toolkit.auditing.label_errors import LabelErrors, find_label_errors, nothin
 from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
-from toolkit.data.cache import unreadable
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
-from toolkit.data.image_rows import Chosen, ImageRows
-from toolkit.data.pictures import READ, rows_of
 from toolkit.data.preview import previewed
+from toolkit.images.cache import unreadable
+from toolkit.images.pictures import READ, rows_of
+from toolkit.images.rows import Chosen, ImageRows
 from toolkit.outcome import counted
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run

@@ -7,7 +7,7 @@ import numpy as np
 
 from toolkit.auditing.keypoints import working_image
 from toolkit.auditing.parts import by_parts
-from toolkit.data.image_rows import ImageRows
+from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 APART = 3  # bits by which pictures of one origin may differ; of one more bands one agrees

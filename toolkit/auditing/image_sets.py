@@ -7,10 +7,10 @@ from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, 
 from toolkit.auditing.label_errors import find_label_errors, nothing_said
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, pictures_of
-from toolkit.data.image_rows import ImageRows
 from toolkit.data.image_sets import ImageSets, single_images
-from toolkit.data.pictures import READ
 from toolkit.data.preview import previewed
+from toolkit.images.pictures import READ
+from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
 from toolkit.store import Workspace

@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from toolkit.auditing.parts import parts_of
-from toolkit.data.image_rows import ImageRows
+from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 from toolkit.store import atomic
 

@@ -12,9 +12,9 @@ from toolkit.auditing.duplicates import Pictures, verify
 from toolkit.auditing.image_sets import IMAGES
 from toolkit.auditing.keypoints import open_keypoints
 from toolkit.data.dataset import Dataset
-from toolkit.data.image_rows import Chosen
 from toolkit.data.image_sets import ImageSets, single_images
 from toolkit.data.preview import previewed
+from toolkit.images.rows import Chosen
 from toolkit.pages.pictures import stacked, strip
 from toolkit.task import Rgb
 

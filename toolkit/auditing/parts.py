@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
-from toolkit.data.image_rows import ImageRows
+from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 PART = 256  # pictures in memory at a time

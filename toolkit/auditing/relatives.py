@@ -24,10 +24,10 @@ from toolkit.auditing.image_sets import IMAGES, relatives_of_sets
 from toolkit.auditing.parts import drawn
 from toolkit.auditing.tiles import find_seams
 from toolkit.data.dataset import Dataset, pictures_of
-from toolkit.data.image_rows import Chosen
 from toolkit.data.image_sets import ImageSets, single_images
-from toolkit.data.pictures import rows_of
 from toolkit.data.preview import previewed
+from toolkit.images.pictures import rows_of
+from toolkit.images.rows import Chosen
 from toolkit.progress import SILENT, Progress
 from toolkit.task import Rgb
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.auditing.parts import parts_of
-from toolkit.data.image_rows import ImageRows
+from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 SIDES = (("right", "left"), ("bottom", "top"))

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.data.cache import PICTURES, decode_all, folder_of
 from toolkit.data.dataset import ARRAYS, FIT, OPTIONAL, Dataset, Samples, _image_pictures
-from toolkit.data.file_list import TABLE, file_table, open_files
-from toolkit.data.fitting import Fit
-from toolkit.data.image_rows import Undecoded
 from toolkit.data.image_sets import in_sets, like
-from toolkit.data.pictures import READ
 from toolkit.data.raw_files import listed
 from toolkit.errors import UserError
+from toolkit.images.cache import PICTURES, decode_all, folder_of
+from toolkit.images.file_list import TABLE, file_table, open_files
+from toolkit.images.fitting import Fit
+from toolkit.images.pictures import READ
+from toolkit.images.rows import Undecoded
 from toolkit.probabilities import read
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, atomic, hash_json, read_manifest, write_manifest

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.data.cache import PICTURES
-from toolkit.data.fitting import Fit
-from toolkit.data.image_files import ImageFiles
 from toolkit.data.image_sets import check_sets, number_of, set_pictures
 from toolkit.data.masks import Masks
-from toolkit.data.pictures import hash_pictures
-from toolkit.data.places import Places, check_places
 from toolkit.data.tables import check_table, table_arrays
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
+from toolkit.images.cache import PICTURES
+from toolkit.images.files import ImageFiles
+from toolkit.images.fitting import Fit
+from toolkit.images.pictures import hash_pictures
+from toolkit.images.places import Places, check_places
 from toolkit.probabilities import chunks
 from toolkit.task import Task
 
@@ -36,7 +36,7 @@ class Dataset:
     Where samples are sets of images: sets, test_sets: int64, a number an image, the sample that it belongs to. Where
     something is known beside the images: table, test_table: float32 (N, K), (M, K), categories as their places, NaN
     where it isn't known; columns: text (K,), what they are, see `toolkit.data.tables`. Where masks are scored at the
-    size of the organisers' files: places, test_places: int64 (N, 5), (M, 5), see `toolkit.data.places`; sizes,
+    size of the organisers' files: places, test_places: int64 (N, 5), (M, 5), see `toolkit.images.places`; sizes,
     test_sizes: int64 (P, 2), of the pictures that samples lie in; native: uint8, the targets of these, one after the
     other.
     """

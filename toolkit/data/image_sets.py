@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.data.image_rows import Chosen, ImageRows, picked
-from toolkit.data.pictures import READ
 from toolkit.errors import UserError
+from toolkit.images.pictures import READ
+from toolkit.images.rows import Chosen, ImageRows, picked
 
 if TYPE_CHECKING:
     from toolkit.data.dataset import Dataset

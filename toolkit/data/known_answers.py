@@ -8,7 +8,7 @@ from toolkit.data.data_folder import open_dataset
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
 from toolkit.data.folds import LEFT_OUT
 from toolkit.data.labelled import Labelled
-from toolkit.data.pictures import rows_of
+from toolkit.images.pictures import rows_of
 from toolkit.store import hash_json
 from toolkit.task import MISSING
 

@@ -14,12 +14,12 @@ from toolkit.data.dataset import relabel
 from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
 from toolkit.data.native import Native
 from toolkit.data.placed import placed_tally
-from toolkit.data.places import Places
 from toolkit.data.sample_submission import followed
 from toolkit.data.tables import Column, columns_of
 from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.errors import UserError
+from toolkit.images.places import Places
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Tally, joined
 from toolkit.outcome import counted

@@ -16,13 +16,13 @@ from toolkit.answers import NONE, Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
 from toolkit.data.data_folder import hash_dataset, hash_samples, open_dataset, save_dataset, save_samples
 from toolkit.data.dataset import Dataset, Samples, check_dataset, check_images
-from toolkit.data.file_list import describe_files
 from toolkit.data.image_sets import in_sets
 from toolkit.data.masks import Masks
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed, source_of
 from toolkit.data.sample_submission import following, keep, recognised
 from toolkit.errors import UserError, said_by
+from toolkit.images.file_list import describe_files
 from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.organisers import Function
 from toolkit.progress import SILENT, Progress

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from toolkit.data.fitting import Fit, fitted
-from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import check_whole, decoded
-from toolkit.data.regions import size_of
 from toolkit.errors import UserError, listed
 from toolkit.formats.run_lengths import By, parts_of_runs, runs_in
+from toolkit.images.files import ImageFiles
+from toolkit.images.fitting import Fit, fitted
+from toolkit.images.reading import check_whole, decoded
+from toolkit.images.regions import size_of
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation, Task
 
 MaskTask = Segmentation | OverlappingMasks

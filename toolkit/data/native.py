@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.data.fitting import fitted
-from toolkit.data.image_files import ImageFiles
 from toolkit.data.masks import BAND, Masks, bands, each_of, most_of, nearest
-from toolkit.data.places import Places, check_places
-from toolkit.data.regions import size_of
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles
+from toolkit.images.fitting import fitted
+from toolkit.images.places import Places, check_places
+from toolkit.images.regions import size_of
 from toolkit.probabilities import read
 from toolkit.task import IGNORED, Task
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from toolkit.answers import NONE, Prediction
 from toolkit.competition import Competition
-from toolkit.data.fitting import letterboxed
 from toolkit.data.masks import Masks, side_by_side
 from toolkit.data.native import Native
-from toolkit.data.places import Places
 from toolkit.decisions.decide import PLAIN, Decisions, as_targets
+from toolkit.images.fitting import letterboxed
+from toolkit.images.places import Places
 from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.tally import Counts
 from toolkit.probabilities import probabilities, read

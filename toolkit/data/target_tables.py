@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit.data.image_files import ImageFiles
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles
 from toolkit.outcome import counted
 from toolkit.task import MISSING, UNKNOWN, Classification, Grades, Heads, Labels, Numbers, Task
 

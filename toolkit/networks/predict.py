@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from toolkit.data.image_rows import ImageRows, picked
 from toolkit.data.image_sets import images_each
+from toolkit.images.rows import ImageRows, picked
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import resized, values_of
 from toolkit.networks.table import beside

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.data.array_files import array_files, opened
 from toolkit.errors import UserError
+from toolkit.images.array_files import array_files, opened
 from toolkit.recognition import columns, samples
 from toolkit.recognition.found import Fact, Found, Pictures, Sample, Sheet, Source, Targets
 from toolkit.recognition.heads import array_shapes, spread

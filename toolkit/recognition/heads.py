@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toolkit.data.image_reading import read_image
 from toolkit.errors import UserError
+from toolkit.images.reading import read_image
 from toolkit.recognition.found import Pictures
 
 LOOKED_AT = 200  # images whose heads are read

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from toolkit.data.image_reading import read_image
 from toolkit.errors import UserError
+from toolkit.images.reading import read_image
 from toolkit.recognition.found import Fact, Targets
 from toolkit.recognition.heads import spread
 from toolkit.recognition.listing import Place, affixes, common, stem, words

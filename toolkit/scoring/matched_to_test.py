@@ -18,11 +18,11 @@ import pandas as pd
 
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
-from toolkit.data.image_rows import picked
 from toolkit.data.image_sets import shown
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import Preview, find_preview
 from toolkit.decisions.decide import Decisions
+from toolkit.images.rows import picked
 from toolkit.networks.devices import resolve_device
 from toolkit.probabilities import Mix, chunks, no_values, open_probabilities, value_type, write_probabilities
 from toolkit.runs import Run

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from toolkit.competition import by_matrix
-from toolkit.data.image_rows import picked
 from toolkit.decisions.decide import PLAIN, Decisions
+from toolkit.images.rows import picked
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, joined
 from toolkit.networks.devices import resolve_device

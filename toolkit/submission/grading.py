@@ -10,10 +10,10 @@ import numpy as np
 from toolkit.competition import Competition
 from toolkit.data.masks import most_of
 from toolkit.data.native import Native, starts_of
-from toolkit.data.places import Places
-from toolkit.data.reading import Npz, image_array, label_array, mask_array
 from toolkit.data.targets import check_values
 from toolkit.errors import UserError
+from toolkit.images.arrays import Npz, image_array, label_array, mask_array
+from toolkit.images.places import Places
 from toolkit.metrics.confusion import MeanIoU
 from toolkit.metrics.tally import Counts, Tally, joined
 from toolkit.outcome import Outcome, number

@@ -11,9 +11,9 @@ import torch
 
 from toolkit.augmentation.batch import augment_batch
 from toolkit.data.dataset import Dataset
-from toolkit.data.image_rows import picked
 from toolkit.data.image_sets import ImageSets
 from toolkit.data.targets import holds
+from toolkit.images.rows import picked
 from toolkit.networks.growth import sides
 from toolkit.probabilities import chunks
 from toolkit.recipe import Recipe

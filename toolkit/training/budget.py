@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from toolkit.data.image_rows import ImageRows
 from toolkit.data.image_sets import images_each, part_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
+from toolkit.images.rows import ImageRows
 from toolkit.networks.contention import quietest
 from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import BATCH, batches, predict

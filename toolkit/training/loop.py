@@ -15,10 +15,10 @@ from torch import nn
 from toolkit.augmentation.mixing import mix_batch, mixed_rows
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.data_folder import data_hash, open_dataset
-from toolkit.data.image_rows import Chosen
 from toolkit.data.tables import columns_of
 from toolkit.data.targets import class_counts, describe
 from toolkit.errors import UserError
+from toolkit.images.rows import Chosen
 from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network, head_of

@@ -14,8 +14,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from toolkit.competition import Competition
-from toolkit.data.image_rows import picked
 from toolkit.data.labelled import Labelled
+from toolkit.images.rows import picked
 from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toolkit.data.cache import decode
-from toolkit.data.fitting import Fit
-from toolkit.data.image_files import ImageFiles
 from toolkit.errors import UserError
+from toolkit.images.cache import decode
+from toolkit.images.files import ImageFiles
+from toolkit.images.fitting import Fit
 
 LEAST = 512  # bytes of a row that is worth a call of its own
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,7 +6,7 @@ import logging
 import numpy as np
 from PIL import Image
 
-from toolkit.data.pixels import Stored, Unreadable, pixels_of, turned
+from toolkit.images.pixels import Stored, Unreadable, pixels_of, turned
 from toolkit.outcome import counted
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from toolkit.data.fitting import fitted, resized
+from toolkit.images.fitting import fitted, resized
 
 RNG = np.random.default_rng(0)
 

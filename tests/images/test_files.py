@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit.data.image_files import ImageFiles, class_folders, image_folder
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles, class_folders, image_folder
 
 
 def drawn(folder: Path, names: Sequence[str]) -> Path:

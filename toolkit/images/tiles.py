@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import Values, read_image, scaled
-from toolkit.data.image_rows import CORES
-from toolkit.data.pixels import Unreadable
-from toolkit.data.places import Places
-from toolkit.data.regions import WHOLE, opened, region
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles
+from toolkit.images.pixels import Unreadable
+from toolkit.images.places import Places
+from toolkit.images.reading import Values, read_image, scaled
+from toolkit.images.regions import WHOLE, opened, region
+from toolkit.images.rows import CORES
 
 VIEW = 32  # pixels of a tile's side in the small picture in which blank ones are looked for
 BAND = 8  # rows of that which are made at a time

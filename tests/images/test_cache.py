@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import START
-from tests.data.drawn_files import SHAPE, broken, drawn, drawn_slowly, stopped
+from tests.images.drawn_files import SHAPE, broken, drawn, drawn_slowly, stopped
 from tests.tiny import Heard
-from toolkit.data import cache
-from toolkit.data.cache import PART, decode, decode_all, fill, unreadable
-from toolkit.data.image_files import ImageFiles
-from toolkit.data.pictures import READ, hash_picture
 from toolkit.errors import UserError
+from toolkit.images import cache
+from toolkit.images.cache import PART, decode, decode_all, fill, unreadable
+from toolkit.images.files import ImageFiles
+from toolkit.images.pictures import READ, hash_picture
 from toolkit.store import Workspace
 
 

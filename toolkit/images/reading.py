@@ -13,10 +13,10 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from toolkit.data.dicom import is_dicom, read_dicom
-from toolkit.data.pixels import Stored, Unreadable, laid_on, pixels_of, turned
-from toolkit.data.tiff import is_tiff, read_tiff
 from toolkit.errors import UserError
+from toolkit.images.dicom import is_dicom, read_dicom
+from toolkit.images.pixels import Stored, Unreadable, laid_on, pixels_of, turned
+from toolkit.images.tiff import is_tiff, read_tiff
 from toolkit.outcome import counted
 
 Image.MAX_IMAGE_PIXELS = None  # the organisers' files are there to be read, and some are slides

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.data.pictures import READ, hash_picture, hash_pictures, rows_of
+from toolkit.images.pictures import READ, hash_picture, hash_pictures, rows_of
 
 
 def test_a_picture_is_named_by_its_pixels_alone() -> None:

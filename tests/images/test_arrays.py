@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolkit.data.reading import Npz, image_array, label_array, mask_array
 from toolkit.errors import UserError
+from toolkit.images.arrays import Npz, image_array, label_array, mask_array
 from toolkit.probabilities import CHUNK
 
 RNG = np.random.default_rng(0)

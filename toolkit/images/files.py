@@ -12,8 +12,8 @@ from unicodedata import normalize
 
 import numpy as np
 
-from toolkit.data.image_reading import Values, read_image
 from toolkit.errors import UserError
+from toolkit.images.reading import Values, read_image
 
 # Of a path, the row in a file that holds several (-1: it holds one), and a length: an image may come at reduced scale
 # while neither side gets shorter than that. It returns the image as it is stored, (h, w) or (h, w, channels)

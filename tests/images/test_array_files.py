@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit.data.array_files import array_files, opened, read_row
 from toolkit.data.dataset import Samples
-from toolkit.data.image_files import ImageFiles
 from toolkit.errors import UserError
+from toolkit.images.array_files import array_files, opened, read_row
+from toolkit.images.files import ImageFiles
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (7, 4, 5, 3), np.uint8)

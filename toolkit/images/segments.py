@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from toolkit.data.pixels import Unreadable
+from toolkit.images.pixels import Unreadable
 
 KEPT = 2**28  # bytes of decoded segments that a process keeps: neighbouring regions share them
 JPEG = 7

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from toolkit.data.image_reading import decoded, read_image, scaled, with_channels
-from toolkit.data.pixels import Unreadable
 from toolkit.errors import UserError
+from toolkit.images.pixels import Unreadable
+from toolkit.images.reading import decoded, read_image, scaled, with_channels
 
 RNG = np.random.default_rng(0)
 SMOOTH = cv2.resize(RNG.integers(0, 256, (6, 8, 4), np.uint8), (60, 44), interpolation=cv2.INTER_CUBIC)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toolkit.data.image_reading import decoded
+from toolkit.images.reading import decoded
 
 pydicom = pytest.importorskip("pydicom")
 RNG = np.random.default_rng(0)

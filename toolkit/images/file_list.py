@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.data.image_files import ImageFiles, Paths, Reader
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles, Paths, Reader
 from toolkit.store import hash_json, read_manifest
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from toolkit.data.pixels import Unreadable
+from toolkit.images.pixels import Unreadable
 
 
 def is_dicom(data: bytes) -> bool:

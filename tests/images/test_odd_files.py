@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from tests.tiny import Heard
-from toolkit.data.cache import decode_all, unreadable
-from toolkit.data.image_files import class_folders
 from toolkit.errors import UserError
+from toolkit.images.cache import decode_all, unreadable
+from toolkit.images.files import class_folders
 from toolkit.store import Workspace
 
 SIDE = 16

@@ -11,11 +11,11 @@ import pytest
 from PIL import ExifTags, Image
 from tifffile import TiffFile, TiffWriter, imwrite
 
-from toolkit.data import segments
-from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import read_image
-from toolkit.data.regions import opened, region, size_of
 from toolkit.errors import UserError
+from toolkit.images import segments
+from toolkit.images.files import ImageFiles
+from toolkit.images.reading import read_image
+from toolkit.images.regions import opened, region, size_of
 
 HEIGHT, WIDTH = 300, 403
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), (0, 0), 4)

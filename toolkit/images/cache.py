@@ -18,12 +18,12 @@ import numpy as np
 from filelock import FileLock
 from joblib import Parallel, delayed
 
-from toolkit.data.fitting import Fit, fitted
-from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import scaled, with_channels
-from toolkit.data.pictures import READ, hash_picture
 from toolkit.disk import bytes_in, in_bytes, need
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles
+from toolkit.images.fitting import Fit, fitted
+from toolkit.images.pictures import READ, hash_picture
+from toolkit.images.reading import scaled, with_channels
 from toolkit.outcome import counted
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, atomic, read_manifest, resumed, write_manifest

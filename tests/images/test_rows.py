@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.data.cache import fill
-from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_rows import LEAST, Chosen, Undecoded, picked
 from toolkit.errors import UserError
+from toolkit.images.cache import fill
+from toolkit.images.files import ImageFiles
+from toolkit.images.rows import LEAST, Chosen, Undecoded, picked
 
 IMAGES = np.random.default_rng(0).integers(256, size=(9, 40, 40, 3), dtype=np.uint8)
 assert IMAGES[0].nbytes > LEAST > IMAGES[0, :2].nbytes

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import decoded
-from toolkit.data.reading import Npz
 from toolkit.errors import UserError
+from toolkit.images.arrays import Npz
+from toolkit.images.files import ImageFiles
+from toolkit.images.reading import decoded
 
 
 class Rows(Protocol):

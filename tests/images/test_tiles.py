@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from tifffile import imwrite
 
 from toolkit import ImageFiles, Samples, UserError, tiles
-from toolkit.data import regions
-from toolkit.data.cache import decode
 from toolkit.data.data_folder import open_dataset, save_samples
 from toolkit.data.dataset import check_images
-from toolkit.data.file_list import describe_files, open_files
-from toolkit.data.image_reading import read_image
-from toolkit.data.tiles import grid, read_tile
+from toolkit.images import regions
+from toolkit.images.cache import decode
+from toolkit.images.file_list import describe_files, open_files
+from toolkit.images.reading import read_image
+from toolkit.images.tiles import grid, read_tile
 from toolkit.store import Workspace
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from toolkit.data.image_files import ImageFiles
-from toolkit.data.image_reading import read_image
-from toolkit.data.pixels import Unreadable, laid_on
-from toolkit.data.segments import JPEG, is_shrinkable, segment
-from toolkit.data.tiff import is_tiff
 from toolkit.errors import UserError
+from toolkit.images.files import ImageFiles
+from toolkit.images.pixels import Unreadable, laid_on
+from toolkit.images.reading import read_image
+from toolkit.images.segments import JPEG, is_shrinkable, segment
+from toolkit.images.tiff import is_tiff
 
 SAME = 1.01  # a level of a pyramid that is so little smaller than what is wanted is large enough
 Box = tuple[int, int, int, int]  # top, left, height, width
