@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from toolkit.networks.network import Network
 
 KINDS = ("mean", "max", "features")  # of values over the images, or the mean of what the backbone says of them
-PIXELS = 128 * 256 * 256  # that go through a network together, where nothing is learnt
+PIXELS = 128 * 128 * 128  # that go through a network together, where nothing is learnt
 
 
 class Pooling(nn.Module):

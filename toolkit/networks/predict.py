@@ -16,7 +16,7 @@ from toolkit.probabilities import as_stored
 from toolkit.top_k import TopK
 
 BATCH = 128  # images at a time,
-PIXELS = 256 * 256  # as long as an image has no more pixels
+PIXELS = 128 * 128  # as long as an image has no more pixels
 
 
 def predict(
@@ -103,7 +103,7 @@ def joined_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def at_once(images: ImageRows, most: int) -> int:
-    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 256x256 take.
+    """How many of images (N, H, W, C) go through a network together: as much memory as `most` of 128x128 take.
 
     Of sets of images so many that these together have no more images than that, but one at least.
     """

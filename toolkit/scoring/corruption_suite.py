@@ -166,7 +166,7 @@ def _corrupt_sets(
     """The first image of a set goes through what it would alone; the others have random numbers of their own."""
     made = images.unflatten(1, (-1, channels)).clone(memory_format=torch.contiguous_format)
     sets, place = (at.cpu().numpy() for at in (made.flatten(2) != 0).any(2).nonzero(as_tuple=True))
-    together = max(1, BATCH * 256 * 256 // (images.shape[2] * images.shape[3]))
+    together = max(1, BATCH * 128 * 128 // (images.shape[2] * images.shape[3]))
     for start in range(0, len(sets), together):
         of, at = sets[start : start + together], place[start : start + together]
         where = torch.from_numpy(of).to(images.device), torch.from_numpy(at).to(images.device)
