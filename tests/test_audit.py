@@ -37,7 +37,7 @@ def test_what_is_found_and_why(
     assert run_command(made, audit, [*place, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found) == [
-        *("samples", "test_images", "actions", "groups", "shift_auc"),
+        *("samples", "test_images", "actions", "groups", "shift_auc", "table_shift_auc"),
         *("related_test_images", "mimicked_by", "known_answers", "cleaning", "page"),
     ]
     assert run_command(made, audit, [*place, "--json", "--explain", "3"]) == 0

@@ -51,7 +51,7 @@ def test_a_size_is_decoded_from_the_files_once(workspace: Workspace, monkeypatch
     assert data.images.shape == (72, 8, 8, 3), "what is audited stays"
     whole = read_image(workspace.practice / "raw" / "train" / "000.png")
     assert np.array_equal(found["images"][0], whole)
-    monkeypatch.setattr("toolkit.data.dataset.decode_all", None)
+    monkeypatch.setattr("toolkit.data.data_folder.decode_all", None)
     assert decoded(workspace, Images(size=16), TASK) == folder
 
 

@@ -11,7 +11,7 @@ from toolkit.recipe import Chosen
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
 from toolkit.store import write_json
 
-pytestmark = pytest.mark.usefixtures("one_thread", "unpainted")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def drawings(section: Section) -> list[bytes]:

@@ -3,13 +3,12 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from toolkit.data.image_sets import check_sets, number_of, set_pictures
 from toolkit.data.masks import Masks
-from toolkit.data.tables import check_table, table_arrays
 from toolkit.data.targets import check_targets
 from toolkit.errors import UserError
 from toolkit.images.cache import PICTURES
@@ -19,6 +18,9 @@ from toolkit.images.pictures import hash_pictures
 from toolkit.images.places import Places, check_places
 from toolkit.probabilities import chunks
 from toolkit.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class Samples:
     test_images: ImageFiles | None = None
     test_ids: np.ndarray | None = None
     skip_unreadable: bool = False
-    table: pd.DataFrame | None = None
-    test_table: pd.DataFrame | None = None
+    table: "pd.DataFrame | None" = None
+    test_table: "pd.DataFrame | None" = None
     places: Places | None = None
     test_places: Places | None = None
     sets: np.ndarray | None = None
@@ -115,6 +117,8 @@ class Samples:
 
         folder: of the organisers' files, for names.
         """
+        from toolkit.data.tables import table_arrays  # imports pandas
+
         rows, files = np.arange(len(self.images if self.sets is None else self.targets)), self.files
         ids, names = self.test_ids, self.names
         tests = files["test_images"]
@@ -186,7 +190,10 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
             raise UserError(f"{where}: test_ids are of type {ids.dtype}, expected text or whole numbers")
         if len(np.unique(ids)) < len(ids):
             raise UserError(f"{where}: two test images have the same id; a submission must tell them apart")
-    check_table(dataset, task, where)
+    if dataset.table is not None or dataset.test_table is not None:
+        from toolkit.data.tables import check_table  # imports pandas
+
+        check_table(dataset, task, where)
     if dataset.places is not None and dataset.sizes is not None:
         check_places(Places.of_stored(dataset.places, dataset.sizes), len(dataset.images), where, dataset.groups)
     check_targets(dataset.targets, task, where, dataset.ids)
