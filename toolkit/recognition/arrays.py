@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -106,11 +107,7 @@ def _of_pixels(folder: Path, tables: list[Sheet], sample: Sample | None, facts: 
     why = f"{number:,} columns called {start or 'by numbers'}…, which make {' x '.join(map(str, shape))}"
     facts.append(Fact("training images", f"{rows:,} rows of {sheet.path}", why, "likely"))
     others = [one for one in sheet.columns if not _is_pixel(one, start)]
-    read = columns.targets(folder, sheet, others, sample)
-    made = None
-    if read:
-        facts.append(columns.fact_of(read, sheet))
-        made = Targets(read.form, read.names, "table", sheet.path, ("", *read.columns), sheet)
+    made = _targets(folder, sheet, others, sample, facts)
     tests = None
     for each in known:
         if each[0] is not sheet and _is_test((each[0].path, "")) and each[1:] == (start, number):
@@ -119,6 +116,17 @@ def _of_pixels(folder: Path, tables: list[Sheet], sample: Sample | None, facts: 
     source = Source("pixels", sheet.path, rows, key=start, shape=shape)
     seen = Pictures(shape[0], shape[1], False, 3 if len(shape) == 3 else 1)
     return Found(folder, tuple(facts), source, tests, None, seen, made, sample)
+
+
+def _targets(
+    folder: Path, sheet: Sheet, others: Sequence[str], sample: Sample | None, facts: list[Fact]
+) -> Targets | None:
+    """What the columns beside the images say, told among the facts; None where they say nothing."""
+    read = columns.targets(folder, sheet, others, sample)
+    if not read:
+        return None
+    facts.append(columns.fact_of(read, sheet))
+    return Targets(read.form, read.names, "table", sheet.path, ("", *read.columns), sheet)
 
 
 def _of_bytes(folder: Path, tables: list[Sheet], sample: Sample | None, facts: list[Fact]) -> Found | None:
@@ -132,11 +140,7 @@ def _of_bytes(folder: Path, tables: list[Sheet], sample: Sample | None, facts: l
     source = Source("bytes", sheet.path, rows_of(folder, sheet), key=column)
     facts.append(Fact("training images", f"{source.number:,} rows of {sheet.path}", f"{column} holds bytes", "sure"))
     others = [one for one in sheet.columns if one not in byte_columns(folder, sheet)]
-    read = columns.targets(folder, sheet, others, sample)
-    made = None
-    if read:
-        facts.append(columns.fact_of(read, sheet))
-        made = Targets(read.form, read.names, "table", sheet.path, ("", *read.columns), sheet)
+    made = _targets(folder, sheet, others, sample, facts)
     tests = None
     for other, named in known:
         if other is not sheet and _is_test((other.path, "")):

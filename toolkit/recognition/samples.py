@@ -11,7 +11,7 @@ from toolkit.formats.sample_file import NAME, USUAL
 from toolkit.recognition.columns import RUNS
 from toolkit.recognition.found import Cells, Fact, Ids, Sample, Sheet
 from toolkit.recognition.listing import Listing, stem, words
-from toolkit.recognition.sheets import cells, rows_of
+from toolkit.recognition.sheets import cells, is_number, rows_of
 
 METRICS = {  # in texts of organisers, the first that occurs; names as of `--metric`
     "kappa": r"quadratic.{0,20}kappa",
@@ -54,9 +54,9 @@ def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
     behind = cells(folder, sheet, sheet.columns[-1])
     filled = [cell for cell in behind.head(2000).tolist() if cell.strip()]
     looks: Cells = "blank"
-    if filled and all(map(_is_number, filled)) and len(sheet.columns) > 2:
+    if filled and all(map(is_number, filled)) and len(sheet.columns) > 2:
         looks = "values"
-    elif filled and all(map(_is_number, filled)):
+    elif filled and all(map(is_number, filled)):
         looks = "values" if any("." in cell or "e" in cell for cell in filled) else "labels"
     elif filled and np.mean([RUNS.fullmatch(cell) is not None for cell in filled]) > 0.9:
         looks = "runs"
@@ -65,7 +65,7 @@ def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
     longest = max((len(cell.split()) for cell in filled), default=1)
     alike = len(set(filled)) == 1
     names = {part for cell in set(filled) for part in ([cell] if looks == "labels" else cell.split())}
-    said = frozenset(names if looks in ("labels", "lists") and not all(map(_is_number, names)) else ())
+    said = frozenset(names if looks in ("labels", "lists") and not all(map(is_number, names)) else ())
     return Sample(sheet.path, sheet.columns, rows_of(folder, sheet), looks, kind, first, longest, alike, said=said)
 
 
@@ -118,11 +118,3 @@ def metric_said(listing: Listing) -> tuple[str, str]:
             if re.search(pattern, text, re.IGNORECASE if name not in ("average_precision",) else 0):
                 return name, path
     return "", ""
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

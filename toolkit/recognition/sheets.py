@@ -168,12 +168,12 @@ def _has_header(rows: list[list[str]]) -> bool:
         return False
     if not others:
         return True
-    numbers = [at for at, cell in enumerate(first) if _is_number(cell)]
-    below = [at for at in numbers if all(_is_number(row[at]) for row in others if at < len(row))]
+    numbers = [at for at, cell in enumerate(first) if is_number(cell)]
+    below = [at for at in numbers if all(is_number(row[at]) for row in others if at < len(row))]
     return not below or (len(below) > 1 and [first[at] for at in below] == [str(at) for at in range(len(below))])
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
