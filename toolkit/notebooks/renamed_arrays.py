@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from toolkit.data.dataset import Dataset, Samples
-from toolkit.errors import UserError
 from toolkit.images.arrays import Npz
 from toolkit.images.files import ImageFiles
-from toolkit.notebooks.renamed import NOT_TRIED, Names
+from toolkit.notebooks.new_names import Names, NotTried
 
 Key = tuple[str, str]  # a file within the organisers' folder, and an array in it
 
@@ -35,7 +34,7 @@ def changed_arrays(raw: Path, data: Dataset | Samples, rows: np.ndarray, names: 
         if kinds == {".parquet"}:
             return _parquet(raw, data.images, tests, rows, names, folder)
         if not kinds <= {".npz", ".npy"}:
-            raise UserError(f"test images are rows of {', '.join(sorted(kinds))} files, so {NOT_TRIED}")
+            raise NotTried(f"test images are rows of {', '.join(sorted(kinds))} files")
     return _numpy(raw, data, rows, names, folder)
 
 
@@ -55,7 +54,7 @@ def _numpy(raw: Path, data: Dataset | Samples, rows: np.ndarray, names: Names, f
             if len(like) == 1:
                 partner[key] = like[0]
     if not partner:
-        raise UserError(f"no array of training images is like one of the {tests:,} test images, so {NOT_TRIED}")
+        raise NotTried(f"no array of training images is like one of the {tests:,} test images")
     changed: set[str] = set()
     for name in {key[0] for key in partner}:
         made: dict[str, np.ndarray] = {}

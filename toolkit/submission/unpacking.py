@@ -59,7 +59,9 @@ def _check_members(members: list[zipfile.ZipInfo], path: Path, largest: int) -> 
             remedy = f"`zip -d {path.name} '{LEFTOVER}/*' '*._*'` removes it"
             raise UserError(f"{path} holds {name!r}, which macOS adds and no server needs; {remedy}")
         if len(os.fsencode(name)) > LONG_PATH or max(len(os.fsencode(part)) for part in parts) > LONG_NAME:
-            raise UserError(f"{path} holds a name of {len(name):,} letters, {name[:20]!r}…, longer than a file's may be")
+            raise UserError(
+                f"{path} holds a name of {len(name):,} letters, {name[:20]!r}…, longer than a file's may be"
+            )
         if not member.is_dir() and str(PurePosixPath(member.filename)) in folders:
             raise UserError(f"{path} holds {name!r} both as a file and as a folder; call one of them otherwise")
         kind = stat.S_IFMT(member.external_attr >> 16)
