@@ -25,9 +25,10 @@ class NotTried(Exception):
 class Names:
     """How test images are called, and how those are that take their places.
 
-    old: of each of M visible ones, the texts that tables may call it by, the longest first; new: of each of n, the texts
-    in the same order; like: int64 (n,), the visible one that each takes after; of: what the training images are called,
-    text (n,) (nothing where they have no names); numbered: their places, from `first`, are the names.
+    old: of each of M visible ones the texts that tables and its path call it by; new: of each of n others the same;
+    like: int64 (n,), the visible one that each takes after; of: what the n training images that they are are called,
+    nothing where these have no names; ids: (n,), as a submission calls them; rows: int64 (n,), their places among
+    the training images; numbered: places are the names.
     """
 
     old: Sequence[tuple[str, ...]]
@@ -62,8 +63,8 @@ def array_names(as_loaded: Dataset, rows: np.ndarray, rng: np.random.Generator) 
 
 
 def texts_of(called: str, path: str) -> tuple[str, ...]:
-    """What an image is called in tables and in its path: its id without folder and suffix, and, where that isn't in the
-    name of its file, the name.
+    """What an image is called in tables and in its path: its id without folder and suffix, and where that isn't in its
+    path the name of its file.
     """
     stem, suffix = splitext(basename(path))
     text = basename(called)
@@ -104,9 +105,7 @@ def new_texts(
 
 
 def _varying(texts: Sequence[str]) -> str:
-    """The signs that differ between texts of one length, in those places; of one text, or of other lengths, digits, or
-    where there are none all letters.
-    """
+    """Of texts of one length 1 where they differ and 0 where they don't; nothing of others, or where all are equal."""
     if len({len(text) for text in texts}) == 1 and len(texts) > 1:
         same = [len(set(signs)) == 1 for signs in zip(*texts, strict=True)]
         if not all(same):

@@ -25,8 +25,8 @@ from toolkit.notebooks.renamed_tables import tables_in, written_tables
 
 @dataclass(frozen=True)
 class Renamed:
-    """rows: int64 (n,), the training samples that the test images are, by their places in the data; of masks at the
-    size of each picture the pictures. ids: (n,), what they are called now. Both as `load` reads them in the folder.
+    """rows: int64 (n,), the training samples that the test images are, or pictures where masks have their sizes; ids:
+    (n,), what they are called now. Both in the order in which `load` has them in the folder.
     """
 
     rows: np.ndarray
@@ -36,15 +36,15 @@ class Renamed:
 def renamed_folder(
     competition: Competition, raw: Path, data: Dataset | Samples, rows: np.ndarray, folder: Path, seed: int = 0
 ) -> Renamed:
-    """Make the new `folder`; rows: int64 (n,), the training samples that become its test images.
+    """Make the new `folder`; rows: int64 (n,), the training samples (or pictures) that become its test images.
 
-    raw: the organisers' files, of which `data` was loaded. UserError, with what isn't tried therefore, where the layout
-    is none that can be changed in this way; and where the competition can't load what was made.
+    raw: the organisers' files, of which `data` was loaded. NotTried where their layout is none that can be changed in
+    this way; UserError where the competition can't load what was made.
     """
     rng = np.random.default_rng(seed)
     as_loaded = data.as_dataset(raw) if isinstance(data, Samples) else data
     if as_loaded.sets is not None:
-        raise NotTried(f"samples are sets of images")
+        raise NotTried("samples are sets of images")
     if is_of_arrays(data):
         names = array_names(as_loaded, rows, rng)
         changed = changed_arrays(raw, data, rows, names, folder)
@@ -68,7 +68,7 @@ def _renamed_files(
     ids = as_loaded.test_ids
     called = [str(one) for one in (np.arange(len(visible)) if ids is None else ids)]
     if len(called) != len(visible):
-        raise NotTried(f"a test id stands for several files")
+        raise NotTried("a test id stands for several files")
     old = [texts_of(one, path) for one, path in zip(called, visible, strict=True)]
     if len({len(texts) for texts in old}) > 1:  # for some the file is called as the id says, for others not
         old = [(texts[0], splitext(basename(path))[0]) for texts, path in zip(old, visible, strict=True)]
@@ -103,11 +103,10 @@ def _within(raw: Path, path: Path) -> str:
 
 
 def link_others(raw: Path, folder: Path, changed: set[str]) -> None:
-    """Link all that isn't `changed` (paths within) to the organisers' files, whole folders where nothing in them is."""
+    """Link all that isn't `changed` (paths within) to the organisers' files, by whole folders where it can be."""
     above = {parent.as_posix() for path in changed for parent in Path(path).parents}
 
     def fill(within: str) -> None:
-        (folder / within).mkdir(parents=True, exist_ok=True)
         with os.scandir(raw / within) as entries:
             for entry in entries:
                 path = f"{within}/{entry.name}" if within else entry.name
@@ -116,6 +115,7 @@ def link_others(raw: Path, folder: Path, changed: set[str]) -> None:
                 if entry.is_dir() and path in above:
                     fill(path)
                 elif not (folder / path).exists():
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (folder / path).symlink_to(Path(entry.path).resolve())
 
     fill("")
@@ -146,8 +146,8 @@ def _read_back(competition: Competition, folder: Path, names: Names) -> Renamed:
     if set(text) != set(place) or len(text) != number:
         odd = [one for one in text if one not in place] or [one for one in place if one not in set(text)]
         raise UserError(
-            f"{competition.name}'s load finds {len(text):,} test images of {number:,} in {what} ({listed(odd, most=3)}): "
-            "it must take names and number from the files"
+            f"{competition.name}'s load finds {len(text):,} test images of {number:,} in {what} "
+            f"({listed(odd, most=3)}): it must take names and number from the files"
         )
     return Renamed(names.rows[[place[one] for one in text]], ids)
 

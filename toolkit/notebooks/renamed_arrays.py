@@ -129,8 +129,12 @@ def _parquet(
     for number, name in enumerate(files):
         schema = parquet.ParquetFile(name).schema_arrow
         part = range(number * len(rows) // len(files), (number + 1) * len(rows) // len(files))
+        lacking = [one for one in schema.names if part and one not in found[part[0]].column_names]
+        if lacking:
+            raise NotTried(f"training images have no column {lacking[0]}, as {Path(name).name} has")
         made = pa.concat_tables([found[at].select(schema.names) for at in part]).to_pandas()
-        of_file = parquet.read_table(name, [one for one in schema.names if pa.types.is_string(schema.field(one).type)])
+        texts = [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
+        of_file = parquet.read_table(name, columns=texts)
         for column in of_file.column_names:
             if {*of_file[column].to_pylist()} <= {texts[0] for texts in names.old}:
                 made[column] = [names.new[at][0] for at in part]

@@ -47,7 +47,7 @@ def written_tables(
         new.drop(columns=PLACE).to_csv(folder / path, sep=_separator(raw / path), index=False)
         changed.add(path)
     if beside and not filled:
-        raise NotTried(f"what is known beside training images isn't found by their names")
+        raise NotTried("what is known beside training images isn't found by their names")
     return changed
 
 
@@ -80,7 +80,7 @@ def _named(cells: Iterable[str], places: Mapping[str, int]) -> np.ndarray:
 
 
 def _key(path: str, table: "pd.DataFrame", names: Names) -> tuple[str, np.ndarray] | None:
-    """The column that names test images, and which of them each cell names; None where a table is of something else."""
+    """The column that names test images, and which each cell names; None where a table is of something else."""
     best: tuple[int, str, np.ndarray] | None = None
     for title in table.columns:
         at = _named(table[title], names.places)

@@ -5,17 +5,15 @@ read-only; what it writes is read as the organisers would, and compared with wha
 """
 
 import math
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toolkit.answers import Prediction, differences, lead, misfit, sizes_of
+from toolkit.answers import sizes_of
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, Samples
@@ -23,34 +21,24 @@ from toolkit.data.labelled import Labelled
 from toolkit.data.loading import loaded
 from toolkit.data.placed import placed_prediction
 from toolkit.data.sample_submission import following, recognised
-from toolkit.errors import UserError, harmless
+from toolkit.errors import UserError
 from toolkit.images.places import Places
 from toolkit.metrics.tally import Counts
+from toolkit.notebooks.compared import compared
 from toolkit.notebooks.new_names import NotTried
 from toolkit.notebooks.renamed import link_others, renamed_folder
+from toolkit.notebooks.stage import SECONDS, Stage, competition_folder, memory_of, run_notebook
 from toolkit.outcome import Outcome, Table, Warned, counted, duration, number
-from toolkit.probabilities import decidable, open_probabilities, probabilities
+from toolkit.probabilities import open_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.store import read_json
-from toolkit.submission import sandbox_server
 from toolkit.submission.checks import blend_prediction
-from toolkit.submission.clean_environment import clean_python, readable
-from toolkit.submission.confined import Ended, Limits, Place, network, run_confined
+from toolkit.submission.confined import Ended, network
 from toolkit.submission.grading import answers_tally
 from toolkit.submission.predicted_anew import blended_runs, predict_blend
-from toolkit.task import Grades, Labels, Numbers
 
-KAGGLE = (  # of what Kaggle's image has, what a notebook of ours may import; in the versions that are installed here
-    *("numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "joblib", "numba", "matplotlib", "tqdm", "packaging"),
-    *("torch", "torchvision", "timm", "safetensors", "huggingface_hub", "filelock", "pydantic", "psutil", "PyYAML"),
-    *("opencv-python-headless", "opencv-python", "pillow", "tifffile", "pydicom", "h5py", "pycocotools"),
-)
-SECONDS = 9 * 3600.0  # that a notebook may run on Kaggle, where the rules don't say it
-MEMORY, OUTPUT = 29 << 30, 20 << 30  # bytes, on Kaggle's machines
 MOST = 256  # training images that are tried
 VISIBLE = 3000  # of more visible test images none are tried: they were all predicted before
-NEAR = {"float32": 0.005, "other": 0.03}  # of values: by how much of their size another machine may compute otherwise
-PIXELS = 0.002  # share of a mask's pixels that may fall the other way
 FIGURES = "inference.json"  # what a notebook of ours measures, beside what it writes
 
 
@@ -70,8 +58,8 @@ class Tried:
 class Trial(Outcome):
     """A notebook that passed both trials, or the one that could be made.
 
-    visible, hidden: on the visible test images, and on training images under other names; None where that wasn't tried,
-    for which `untried` says why. score: the official metric on the latter; held_out: did no network learn from these?
+    visible, hidden: on the visible test images, and on training images under other names; None where that wasn't
+    tried, `untried` says why. score: the official metric on the latter; held_out: did no network learn from these?
     """
 
     competition: Competition
@@ -117,7 +105,7 @@ class Trial(Outcome):
                 duration(self.seconds),
                 duration(self.limit),
             ],
-            ["memory", f"{peak / 1e6:,.0f} MB", f"{_memory(self.competition) / 1e6:,.0f} MB"],
+            ["memory", f"{peak / 1e6:,.0f} MB", f"{memory_of(self.competition) / 1e6:,.0f} MB"],
             ["network", f"none ({network()})", "none"],
         ]
 
@@ -145,21 +133,6 @@ class Trial(Outcome):
         }
 
 
-class _Stage(Place):
-    """Where things lie as on Kaggle."""
-
-    def __init__(self, scratch: Path) -> None:
-        super().__init__(scratch)
-        self.inputs, self.working = scratch / "kaggle" / "input", scratch / "kaggle" / "working"
-        self.script = scratch / "kaggle" / "src" / "script.py"
-        for folder in (self.inputs, self.working, self.script.parent):
-            folder.mkdir(parents=True)
-
-    def environment(self) -> dict[str, str]:
-        said = {"KAGGLE_INPUT": str(self.inputs), "HF_HUB_OFFLINE": "1"}
-        return super().environment() | said
-
-
 def try_notebook(
     blend: Blend,
     raw: Path,
@@ -171,8 +144,8 @@ def try_notebook(
 ) -> Trial:
     """Run a notebook's `folder` as Kaggle would.
 
-    raw: the organisers' files; test_images: how many the hidden test has (None: as many as are visible). UserError, one
-    sentence, for whatever would fail there, or for answers that aren't the blend's.
+    raw: the organisers' files; test_images: how many the hidden test has (None: as many as are visible). UserError,
+    one sentence, for whatever would fail there, or for answers that aren't the blend's.
     """
     labelled = blend.labelled
     competition, visible = labelled.competition, len(labelled.test_ids)
@@ -189,7 +162,7 @@ def try_notebook(
     try:
         made = _on_renamed(blend, raw, folder, device, progress)
     except NotTried as error:
-        untried.append(str(error))
+        untried.append(f"{error}, so a hidden test of other names and number wasn't tried")
     else:
         tried[1], score = made
     if not any(tried):
@@ -208,11 +181,11 @@ def try_notebook(
 def _on_visible(blend: Blend, raw: Path, folder: Path, device: str) -> Tried:
     what = "the visible test images"
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
-        stage = _Stage(Path(scratch).resolve())
-        link_others(raw, _competition_folder(stage, folder), set())
-        ended, path = _run(stage, folder, blend.labelled.competition, what, [raw])
+        stage = Stage(Path(scratch).resolve())
+        link_others(raw, competition_folder(stage, folder), set())
+        ended, path = run_notebook(stage, folder, blend.labelled.competition, what, [raw])
         prediction = blend_prediction(blend, 0, device, folder=raw)
-        _, ties = _compared(blend, prediction, path, what)
+        _, ties = compared(blend, prediction, path, what)
         return _tried(stage, ended, len(prediction.ids), prediction.answer, ties)
 
 
@@ -220,14 +193,14 @@ def _on_renamed(blend: Blend, raw: Path, folder: Path, device: str, progress: Pr
     """And the official metric. Raises NotTried where there can be no such folder."""
     labelled, competition = blend.labelled, blend.labelled.competition
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
-        stage = _Stage(Path(scratch).resolve())
+        stage = Stage(Path(scratch).resolve())
         data: Dataset | Samples = loaded(competition, raw)
         chosen = _chosen(labelled, len(labelled.test_ids))
-        place = _competition_folder(stage, folder)
+        place = competition_folder(stage, folder)
         renamed = renamed_folder(competition, raw, data, chosen, place)
         what = f"{counted(len(chosen), 'training image')} under other names"
         progress.say(f"running the notebook on {what}")
-        ended, path = _run(stage, folder, competition, what, [raw])
+        ended, path = run_notebook(stage, folder, competition, what, [raw])
         rows, places = _samples(labelled, renamed.rows)
         own = Path(scratch) / "blend"
         own.mkdir()
@@ -240,13 +213,13 @@ def _on_renamed(blend: Blend, raw: Path, folder: Path, device: str, progress: Pr
             prediction = placed_prediction(competition, images, renamed.ids, stored, places, blend.decisions)
         else:
             prediction = competition.prediction(images, renamed.ids, stored, blend.decisions)
-        found, ties = _compared(blend, prediction, path, what, competition)
+        found, ties = compared(blend, prediction, path, what, competition)
         tried = _tried(stage, ended, len(renamed.ids), prediction.answer, ties)
         return tried, _score(labelled, competition, renamed.rows, found)
 
 
 def _chosen(labelled: Labelled, visible: int) -> np.ndarray:
-    """Samples, or pictures, that take the place of test images: held-out ones where there are any, of another number."""
+    """Samples, or pictures, that become test images, of another number: held-out ones where there are any."""
     some = np.flatnonzero(labelled.held_out if labelled.held_out.any() else labelled.inside)
     if labelled.native is not None:
         some = np.unique(labelled.native.places.picture[some])
@@ -281,88 +254,7 @@ def _score(labelled: Labelled, competition: Competition, chosen: np.ndarray, fou
     return float(Counts(metric, np.concatenate(counts), competition.scored).score())
 
 
-def _competition_folder(stage: _Stage, folder: Path) -> Path:
-    return stage.inputs / "competitions" / str(read_json(folder / "dataset" / "bundle.json")["kaggle"])
-
-
-def _run(
-    stage: _Stage, folder: Path, competition: Competition, what: str, further: Sequence[Path]
-) -> tuple[Ended, Path]:
-    """How it ended, and the file that it wrote. further: what links in the input lead to."""
-    said = read_json(folder / "dataset" / "bundle.json")
-    attached = stage.inputs / str(read_json(folder / "dataset" / "dataset-metadata.json")["id"]).rpartition("/")[2]
-    link_others(folder / "dataset", attached, {"dataset-metadata.json"})
-    shutil.copyfile(folder / "kernel" / "script.py", stage.script)
-    python = clean_python(installed(KAGGLE))
-    seconds, memory = competition.rules.submission_seconds or SECONDS, _memory(competition)
-    read = [stage.scratch / "kaggle", folder.resolve(), *further, *_targets(stage.inputs), *readable(python)]
-    job = {
-        "kind": "script",
-        "script": str(stage.script),
-        "working": str(stage.working),
-        "readable": [str(path) for path in dict.fromkeys(read)],
-    }
-    limits = Limits(seconds, memory, OUTPUT)
-    ended = run_confined(job, python, stage, limits, writable=[stage.working], environment=stage.environment())
-    if not ended.done:
-        raise UserError(f"tried on {what}, the notebook {why(ended, limits)}")
-    path = stage.working / str(said["file"])
-    if not path.is_file():
-        there = ", ".join(sorted(one.name for one in stage.working.iterdir())) or "nothing"
-        raise UserError(f"tried on {what}, the notebook wrote no {path.name}, but {harmless(there)}")
-    return ended, path
-
-
-def _memory(competition: Competition) -> int:
-    return competition.rules.submission_memory or MEMORY
-
-
-def installed(packages: Sequence[str]) -> list[str]:
-    """Those that are installed here."""
-    found = []
-    for name in packages:
-        try:
-            distribution(name)
-        except PackageNotFoundError:
-            continue
-        found.append(name)
-    return found
-
-
-def _targets(folder: Path) -> set[Path]:
-    """Where links in a folder lead."""
-    return {path.resolve() for path in folder.rglob("*") if path.is_symlink()}
-
-
-def why(ended: Ended, limits: Limits) -> str:
-    """What a script did that ended otherwise than it should, in words after "the notebook"."""
-    if ended.broke:
-        return {
-            "memory": f"takes more than {limits.memory / 1e9:.0f} GB of memory, which Kaggle's machines have",
-            "seconds": f"takes longer than {duration(limits.seconds)}",
-            "output": f"writes more than {limits.output / 1e9:.0f} GB",
-            "processes": f"starts more than {limits.processes} processes",
-        }[ended.broke]
-    kind, reason = ended.kind, ended.reason
-    if kind == "SystemExit" and reason.isdecimal() and ended.words:
-        kind, reason = "", ended.words
-    at = f" ({ended.where})" if ended.where else ""
-    if kind == "PermissionError" and reason.startswith(("writes to", "changes")):
-        return f"{reason}{at}; on Kaggle it may write into its working folder alone"
-    if sandbox_server.ASKS in reason:
-        return f"{reason[reason.index(sandbox_server.ASKS) :].rstrip('>')}{at}; a submission has none on Kaggle"
-    if kind == "ModuleNotFoundError":
-        return (
-            f"fails: {reason}{at}, which isn't among the packages that are taken for Kaggle's, or not installed here"
-        )
-    if kind or reason:
-        return f"fails: {': '.join(part for part in (kind, reason) if part and kind != 'UserError') or reason}{at}"
-    words = f"; its last words: {ended.words}" if ended.words else ""
-    how = f"was ended by signal {ended.signal}" if ended.signal else f"ended with exit status {ended.status}"
-    return f"{how} before it was done{words}"
-
-
-def _tried(stage: _Stage, ended: Ended, images: int, answer: Any, ties: int) -> Tried:
+def _tried(stage: Stage, ended: Ended, images: int, answer: Any, ties: int) -> Tried:
     compared = answer.size if sizes_of(answer) is None else int(answer.sizes.prod(1).sum())
     seconds, besides = ended.seconds, 0.0
     if (stage.working / FIGURES).is_file():
@@ -370,60 +262,3 @@ def _tried(stage: _Stage, ended: Ended, images: int, answer: Any, ties: int) -> 
         seconds = float(figures["seconds"])
         besides = max(0.0, ended.seconds - seconds)
     return Tried(images, compared, ties, seconds, besides, ended.peak)
-
-
-def _compared(
-    blend: Blend, prediction: Prediction, path: Path, what: str, competition: Competition | None = None
-) -> tuple[Any, int]:
-    """What a file says, and in how many places that is otherwise than the blend, where both are as good as equal.
-
-    UserError where it is otherwise elsewhere, too.
-    """
-    of = competition or blend.labelled.competition
-    try:
-        found = of.read_submission(path, prediction.read_with, prediction.ids)
-    except UserError as error:
-        text = str(error).replace(str(path), path.name)
-        raise UserError(f"tried on {what}, the notebook writes what is refused: {text}") from error
-    if fault := misfit(found, prediction.answer):
-        raise UserError(f"tried on {what}, what the notebook wrote {fault}")
-    float32 = all(run.recipe.precision == "float32" for run in blended_runs(blend))
-    near = NEAR["float32" if float32 else "other"]
-    differs = differences(found, prediction.answer, near)
-    wrong = differs & ~_ties(of, blend, prediction, found, near) if differs.dtype == bool else differs
-    if of.task.masks:
-        pixels = prediction.answer.size if prediction.sizes is None else int(prediction.sizes.prod(1).sum())
-        if differs.sum() <= PIXELS * pixels:
-            return found, int(differs.sum())
-    if wrong.any():
-        place = tuple(np.argwhere(wrong)[0].tolist())
-        words = ""
-        if not of.task.masks:
-            words = f": it says {_shown(found[place])}, the blend {_shown(prediction.answer[place])}"
-        raise UserError(
-            f"tried on {what}, the notebook says something else than the blend in {int(np.count_nonzero(wrong)):,} of "
-            f"{wrong.size:,} places, first of {prediction.ids[place[0]]}{words}"
-        )
-    return found, int(differs.sum())
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.6g}"
-
-
-def _ties(competition: Competition, blend: Blend, prediction: Prediction, found: Any, near: float) -> np.ndarray:
-    """bool, of the answer's shape: where another machine may decide otherwise, as values are nearly equal."""
-    task, answer = competition.task, prediction.answer
-    if answer.dtype.kind == "f" or task.masks or prediction.stored is None:
-        return np.zeros(answer.shape, bool)
-    values = decidable(prediction.stored[:])
-    if competition.metric.needs == "lists":
-        dense = probabilities(prediction.stored[:])
-        of = [np.take_along_axis(dense, np.clip(one, 0, dense.shape[1] - 1), 1) for one in (found, answer)]
-        return np.asarray(np.abs(of[0] - of[1]) <= 2 * near)
-    if task.exclusive:
-        return np.asarray(lead(values) <= 2 * near)
-    if isinstance(task, Labels | Grades | Numbers):
-        low, high = (competition.decide(np.asarray(values) + by, blend.decisions) for by in (-near, near))
-        return np.asarray(low != high)
-    return np.zeros(answer.shape, bool)

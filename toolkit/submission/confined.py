@@ -26,7 +26,7 @@ KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")  # of the environment: what f
 PROCESSES = 256  # more at once are a mistake
 PATIENCE = 10.0  # seconds for a process to end all that came of it
 NETWORK = ("unshare", "--map-root-user", "--net", "--")
-ALONE = (*NETWORK[:-1], "--pid", "--fork", "--mount", "--mount-proc", "--")  # neither sees nor outlives anything
+ALONE = (*NETWORK[:-1], "--pid", "--fork", "--mount", "--mount-proc", "--")  # sees and outlives nothing
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Limits:
 class Ended:
     """How it ended.
 
-    status: of its exit, negative the signal that ended it; broke: the limit that did (a field of `Limits`), or nothing;
-    report: what the server tells of it, see sandbox_server.py; peak: bytes of memory; words: its last ones.
+    status: of its exit, negative the signal that ended it; broke: the limit that did (a field of `Limits`), or
+    nothing; report: what the server tells, see sandbox_server.py; peak: bytes of memory; words: its last ones.
     """
 
     status: int
@@ -144,8 +144,8 @@ def run_confined(
 ) -> Ended:
     """Run what the job says in `python`'s environment until it ends or breaks a limit.
 
-    job: `kind` and what sandbox_server.py needs for it; writable: folders beside the temporary one, whose bytes count as
-    output, too.
+    job: `kind` and what sandbox_server.py needs for it; writable: folders beside the temporary one, whose bytes count
+    as output, too.
     """
     whole = {
         **job,

@@ -1,4 +1,4 @@
-"""Training images predicted as the submission predicts its test images: by all networks of a blend, mixed as it says."""
+"""Training images predicted as a submission predicts test images: by all networks of a blend, mixed as it says."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -2,12 +2,13 @@
 
     python sandbox_server.py < job
 
-The job is a line of JSON on standard input, which stays open: where it is closed, whoever asked for this is gone. Nothing
-of the toolkit may be imported here. One process keeps another that runs the code, and ends all that came of it.
+The job is a line of JSON on standard input, which stays open: once it is closed, whoever asked for this is gone.
+Nothing of the toolkit may be imported here. One process keeps another that runs the code, and ends all that came of
+it.
 
 The job's `report` tells how far the code came, whatever happens to it: `stage` (import, make, predict; or run; then
-done), `error` (the last line of an exception), `kind` (its type), `where` it was raised, `seconds`, and `peak` bytes of
-memory.
+done), `error` (the last line of an exception), `kind` (its type), `where` it was raised, `seconds`, and `peak` bytes
+of memory.
 """
 
 import ctypes
@@ -290,7 +291,7 @@ def _below(path: str, roots: tuple[str, ...]) -> bool:
 def lock(readable: list[str], writable: list[str]) -> bool:
     """Have the kernel refuse all other reads and writes, of native code and child processes too; False where it can't.
 
-    `writable` may be read too; what doesn't exist is left out. Newer kernels refuse signals to other processes as well.
+    `writable` may be read too; what doesn't exist is left out. Newer kernels refuse signals to other processes, too.
     Landlock, Linux 5.13 and later: https://docs.kernel.org/userspace-api/landlock.html
     """
     if not sys.platform.startswith("linux"):
@@ -339,7 +340,7 @@ def wall_off(writable: list[str], memory: int) -> bool:
         return False
     for folder in writable:
         system.mount(os.fsencode(folder), os.fsencode(folder), None, bind, None)
-    done = set_read_only("/", True, all_below) and all([set_read_only(folder, False) for folder in writable])
+    done = set_read_only("/", True, all_below) and min(set_read_only(folder, False) for folder in writable)
     if os.path.isdir(SHARED):
         done &= system.mount(b"tmpfs", SHARED.encode(), b"tmpfs", 0, f"size={memory}".encode()) == 0
     return done
