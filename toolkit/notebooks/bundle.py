@@ -19,6 +19,7 @@ from toolkit.competition import Competition
 from toolkit.data.image_sets import ImageSets
 from toolkit.errors import UserError
 from toolkit.networks.tta import IDENTITY
+from toolkit.notebooks.modules import project_modules
 from toolkit.recipe import to_dict
 from toolkit.runs import Boosted, Run
 from toolkit.store import hash_json, sha256, write_json
@@ -50,6 +51,9 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
     )
     home = f"{competition.folder.parent.name}/{competition.folder.name}"
     _copy_code(competition.folder, folder / home)
+    for within, path in project_modules(competition.folder).items():
+        (folder / within).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / within)
     _copy_code(Path(toolkit.__file__).parent, folder / "toolkit")
     described = {key: value for key, value in blend.described.items() if key != "folds"}
     choice, folds = blend.views, len(networks) // len(runs)
