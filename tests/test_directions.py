@@ -24,6 +24,7 @@ LAYERS = (
     "scoring",
     "training blending",
     "tuning submission",
+    "notebooks",
     "reporting",
     "needs project pipeline",
     "recognition",
