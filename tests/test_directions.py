@@ -10,7 +10,7 @@ LAYERS = (
     "errors",
     "task store outcome progress rules top_k",
     "disk",
-    "metrics recipe probabilities images",
+    "metrics recipe probabilities images kaggle",
     "decisions",
     "sample_losses",
     "answers",

@@ -9,20 +9,23 @@ The same blend makes the same bytes.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import toolkit
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
+from toolkit.data.image_sets import ImageSets
 from toolkit.errors import UserError
 from toolkit.networks.tta import IDENTITY
+from toolkit.notebooks.modules import project_modules
 from toolkit.recipe import to_dict
 from toolkit.runs import Boosted, Run
 from toolkit.store import hash_json, sha256, write_json
 from toolkit.submission.checks import blend_members
 from toolkit.submission.torchscript import export
+from toolkit.training.saving import pooling
 
 BUNDLE = "bundle.json"
 TEXTS = {".json", ".txt", ".csv", ".toml", ".yaml", ".yml"}  # what code may read beside itself,
@@ -39,9 +42,18 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
     runs = [blend.run(name) for name, share in blend.shares.items() if share]
     _check(competition, runs)
     members = blend_members(blend)
-    networks = export(competition.folder, members, folder)
+    networks = export(
+        competition.folder,
+        members,
+        folder,
+        columns=blend.labelled.columns,
+        in_sets=isinstance(blend.labelled.images, ImageSets),
+    )
     home = f"{competition.folder.parent.name}/{competition.folder.name}"
     _copy_code(competition.folder, folder / home)
+    for within, path in project_modules(competition.folder).items():
+        (folder / within).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / within)
     _copy_code(Path(toolkit.__file__).parent, folder / "toolkit")
     described = {key: value for key, value in blend.described.items() if key != "folds"}
     choice, folds = blend.views, len(networks) // len(runs)
@@ -53,21 +65,11 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
         "raw": sorted(one.name for one in raw.iterdir() if not _is_beside(one)),
         "blend": {"hash": blend.hash, **described},
         "quantiles": None if quantiles is None else quantiles.tolist(),
-        "views": {
-            "views": [IDENTITY] if choice is None else list(choice.views),
-            "weights": [1.0] if choice is None else list(choice.weights),
-        },
+        "views": [IDENTITY] if choice is None else list(choice.views),
+        "weights": [1.0] if choice is None else list(choice.weights),
+        "columns": [column.stored() for column in blend.labelled.columns],
         "stored": _kind(blend.oof if blend.test is None else blend.test),
-        "runs": [
-            {
-                "name": run.name,
-                "seed_group": run.alike,
-                "recipe": to_dict(run.recipe),
-                "stored": _kind(run.oof),
-                "networks": [path.name for path in networks[at * folds : (at + 1) * folds]],
-            }
-            for at, run in enumerate(runs)
-        ],
+        "runs": [_run(run, networks[at * folds : (at + 1) * folds]) for at, run in enumerate(runs)],
         "test_images": len(blend.labelled.test_ids),
         "seconds": competition.rules.submission_seconds,
     }
@@ -86,6 +88,17 @@ def _check(competition: Competition, runs: list[Run]) -> None:
             f"{boosted} is of boosted trees, which a notebook can't take along; blend the others: "
             "`python -m toolkit.ensemble … --runs …`"
         )
+
+
+def _run(run: Run, networks: Sequence[Path]) -> dict[str, Any]:
+    pools = pooling(run) or [""] * len(networks)
+    return {
+        "name": run.name,
+        "seed_group": run.alike,
+        "recipe": to_dict(run.recipe),
+        "stored": _kind(run.oof),
+        "networks": [{"file": path.name, "pool": pool} for path, pool in zip(networks, pools, strict=True)],
+    }
 
 
 def _kind(stored: Any) -> str:
