@@ -12,8 +12,19 @@ classes.txt, here those of the practice data; of the real files write them once,
 
 from pathlib import Path
 
-from toolkit import MAP, Augment, Classification, Competition, Model, Optimizer, Recipe, Samples, Schedule
-from toolkit import image_folder, target_table
+from toolkit import (
+    MAP,
+    Augment,
+    Classification,
+    Competition,
+    Model,
+    Optimizer,
+    Recipe,
+    Samples,
+    Schedule,
+    image_folder,
+    target_table,
+)
 
 FOLDER = Path(__file__).parent
 NAMES = tuple((FOLDER / "classes.txt").read_text(encoding="utf-8").splitlines())

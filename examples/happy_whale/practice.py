@@ -64,10 +64,12 @@ def animal(rng: drawing.Rng, one: int, looks: Sequence[tuple[drawing.Colour, dra
     image = drawing.ground(rng, height, width, (70, 110, rng.uniform(120, 170)))
     size = min(height, width) * rng.uniform(0.36, 0.44)
     y, x = drawing.somewhere(rng, height, width, 1.1 * size)
-    drawing.mark(image, "disc", (y, x), size, BODIES[one % 3], strength=0.95)
+    drawing.mark(rng, image, "disc", (y, x), size, BODIES[one % 3], strength=0.95)
     own = np.random.default_rng([1, one])
     for at, angle in enumerate(own.uniform(0, 360) + np.array([0, 150])):
         colour, shape = looks[(5 * one + 7 * at + (one // len(looks)) * 11) % len(looks)]
         turn = np.deg2rad(angle)
-        drawing.mark(image, shape, (y + 0.45 * size * np.sin(turn), x + 0.45 * size * np.cos(turn)), 0.34 * size, colour)
+        drawing.mark(
+            rng, image, shape, (y + 0.45 * size * np.sin(turn), x + 0.45 * size * np.cos(turn)), 0.34 * size, colour
+        )
     return image

@@ -6,7 +6,8 @@ HuBMAP-20-dataset_information.csv with image_file and patient_number, of whom so
 id,predicted. A tile shows twice as many pixels a side as the network gets; of the real slides take `SCALE = 0.25` and
 `SIDE = 512`, and the weights of ImageNet:
 
-    python -m toolkit.run examples/hubmap_kidney --data FOLDER --budget 8h model.encoder=resnet34 model.pretrained=true
+    python -m toolkit.run examples/hubmap_kidney --data FOLDER --budget 8h \
+        model.encoder=resnet34 model.pretrained=true
 """
 
 from pathlib import Path

@@ -33,12 +33,10 @@ def draw(folder: Path, seed: int, size: int) -> None:
         save(raw / "test" / f"{name}.tiff", drawing.worn(rng, image, 0.5), None)
         truths.append(mask.astype(np.uint8))
     drawing.table(raw / "sample_submission.csv", {"id": tests, "predicted": [None] * HIDDEN})
-    patients = [63921 + at * 2 // 3 for at in range(size + HIDDEN)]  # every second one has two slides
+    patients = [63921 + at - at // 4 for at in range(size + HIDDEN)]  # every third one has two slides
     files = [f"{name}.tiff" for name in (*names, *tests)]
-    drawing.table(
-        raw / "HuBMAP-20-dataset_information.csv",
-        {"image_file": files, "patient_number": patients, "sex": ["Male", "Female"] * (len(files) // 2) + ["Male"]},
-    )
+    about = {"image_file": files, "patient_number": patients, "sex": [("Male", "Female")[one % 2] for one in patients]}
+    drawing.table(raw / "HuBMAP-20-dataset_information.csv", about)
     drawing.truth(folder, truths)
 
 
@@ -60,21 +58,21 @@ def save(path: Path, image: np.ndarray, mask: np.ndarray | None) -> None:
 def slide(rng: drawing.Rng) -> tuple[np.ndarray, np.ndarray]:
     """Float32 (H, W, 3), and where glomeruli are, bool (H, W)."""
     height, width = rng.integers(540, 660), rng.integers(720, 860)
-    image = drawing.ground(rng, height, width, (238, 236, 240), 2)
-    stain = np.array((200, 130, 190)) + rng.normal(0, 8, 3)
-    tissue = drawing.mark(image, "disc", (height / 2, width / 2), min(height, width) * rng.uniform(0.4, 0.46), stain)
-    image[tissue] += cv2.GaussianBlur(rng.normal(0, 60, image.shape), (0, 0), 2).astype(np.float32)[tissue]
+    image = drawing.ground(rng, height, width, (238, 236, 240), 1)
+    stain, radius = np.array((200, 130, 190)) + rng.normal(0, 8, 3), min(height, width) * rng.uniform(0.4, 0.46)
+    tissue = drawing.mark(rng, image, "disc", (height / 2, width / 2), radius, stain)
     mask = np.zeros((height, width), bool)
     taken: list[tuple[float, float]] = []
     while len(taken) < 18:
         y, x = drawing.somewhere(rng, height, width, 40)
-        inside = tissue[int(y) - 30 : int(y) + 30, int(x) - 30 : int(x) + 30].all()
-        if not inside or any(np.hypot(y - b, x - a) < 56 for b, a in taken):
+        around = slice(int(y) - 30, int(y) + 30), slice(int(x) - 30, int(x) + 30)
+        if not tissue[around].all() or any(np.hypot(y - b, x - a) < 56 for b, a in taken):
             continue
         taken.append((y, x))
+        size, dark = rng.uniform(16, 24), stain * 0.62
         if len(taken) % 3:
-            mask |= drawing.mark(image, "disc", (y, x), rng.uniform(16, 24), stain * 0.62, strength=0.8)
-            drawing.mark(image, "ring", (y, x), 22, (235, 225, 235), strength=0.5)
+            mask[around] |= drawing.mark(rng, image[around], "disc", (30, 30), size, dark)
+            drawing.mark(rng, image[around], "disc", (30, 30), size / 3, (225, 215, 230), strength=0.6)
         else:
-            drawing.mark(image, "ring", (y, x), rng.uniform(16, 24), stain * 0.62, strength=0.8)
+            drawing.mark(rng, image[around], "ring", (30, 30), size, dark)
     return image, mask

@@ -1,13 +1,13 @@
-"""Severstal: four kinds of defects on strips of steel, which may overlap; mean Dice of images and kinds, 1 where a mask
-is rightly empty.
+"""Severstal: four kinds of defects on strips of steel, run lengths of each; mean Dice of images and kinds.
 
 Kaggle, severstal-steel-defect-detection, pages Data and Evaluation: train_images/0002cc93b.jpg … (12,568 of 1600x256),
 test_images, train.csv with ImageId,ClassId,EncodedPixels and rows where there is a defect alone, run lengths down the
 columns from 1. A submission has ImageId_ClassId,EncodedPixels with four rows an image (`0002cc93b.jpg_1` to `_4`), as
 the sample of 2019 had it; another sample is followed as it is. Only notebooks are scored. Here networks see 200x32
-pixels, which hides small defects: of the real files train on larger ones, with the weights of ImageNet,
+pixels, which hides small defects: of the real files train on larger ones, with the weights of ImageNet:
 
-    python -m toolkit.run examples/severstal --data FOLDER --budget 8h images.size=800 model.encoder=resnet34 model.pretrained=true
+    python -m toolkit.run examples/severstal --data FOLDER --budget 8h images.size=800 \
+        model.encoder=resnet34 model.pretrained=true
 """
 
 from pathlib import Path

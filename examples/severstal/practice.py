@@ -53,15 +53,15 @@ def strip(rng: drawing.Rng) -> tuple[np.ndarray, np.ndarray]:
         if kind == 0:  # pits
             for _ in range(8):
                 near = (y + rng.normal(0, 7), x + rng.normal(0, 14))
-                masks[kind] |= drawing.mark(image, "disc", near, rng.uniform(2.5, 4), [20] * 3)
+                masks[kind] |= drawing.mark(rng, image, "disc", near, rng.uniform(2.5, 4), [20] * 3)
         elif kind == 1:  # a crack across the strip
-            masks[kind] = drawing.mark(image, "wave", (y, x), rng.uniform(9, 14), [25] * 3, 90)
+            masks[kind] = drawing.mark(rng, image, "wave", (y, x), rng.uniform(9, 14), [25] * 3, 90)
         elif kind == 2:  # scratches along it
             for _ in range(rng.integers(1, 4)):
                 near = (y + rng.normal(0, 8), x + rng.normal(0, 40))
-                masks[kind] |= drawing.mark(image, "bar", near, rng.uniform(14, 24), [235] * 3, rng.normal(0, 6))
+                masks[kind] |= drawing.mark(rng, image, "bar", near, rng.uniform(14, 24), [235] * 3, rng.normal(0, 6))
         else:  # scale that came off
-            masks[kind] = drawing.mark(image, "square", (y, x), rng.uniform(14, 20), [60] * 3, rng.uniform(0, 90))
+            masks[kind] = drawing.mark(rng, image, "square", (y, x), rng.uniform(14, 20), [60] * 3, rng.uniform(0, 90))
     if rng.random() < 0.2:
         beside = int(rng.integers(20, 120))
         image[:, :beside], masks[:, :, :beside] = 0, False
