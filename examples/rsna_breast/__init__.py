@@ -1,0 +1,72 @@
+"""RSNA Screening Mammography Breast Cancer Detection: is there cancer in a breast, by probabilistic F1.
+
+Kaggle, rsna-breast-cancer-detection, page Data: train.csv has a row a mammogram, train_images/<patient>/<image>.dcm has
+more than 8 bits; a breast has two views or more, and is predicted as one. Install the extra `dicom`, as many files are
+JPEG 2000, and unpack into FOLDER:
+
+    python -m toolkit.run examples/rsna_breast --data FOLDER --budget 12h images.size=768
+
+Both breasts of a patient share a fold. The test images are handed out to notebooks alone: `submit --notebook`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import toolkit
+from toolkit import Augment, Classification, Competition, Loss, Model, Network, Recipe, Samples, Schedule
+
+TASK = Classification(classes=("healthy", "cancer"), image_shape=(64, 48, 1))
+LITE0 = Recipe(
+    name="lite0",
+    model=Model(name="tf_efficientnet_lite0", pretrained=True),
+    augment=Augment(flip="both", rotate=10, scale=0.1, shift=0.05, colour=0.2),
+    loss=Loss(balance=0.5),
+    schedule=Schedule(epochs=8, ema=0.9),
+    sampling=0.5,
+)
+
+
+def load(folder: Path) -> Samples:
+    train, test = (pd.read_csv(folder / f"{name}.csv", dtype=str) for name in ("train", "test"))
+    train["breast"] = train["patient_id"] + "_" + train["laterality"]
+    names, breasts, sets, labels = toolkit.set_table(train, TASK, ("image_id", "breast", "cancer"))
+    patients, _ = pd.factorize(pd.Series(breasts).str.partition("_")[0])
+    tests = test["prediction_id"].unique()
+    values = {"values": (0, 4095)}
+    return Samples(
+        toolkit.image_folder(folder / "train_images", **values).chosen(names),
+        labels,
+        groups=patients,
+        sets=sets,
+        names=np.array(breasts),
+        test_images=toolkit.image_folder(folder / "test_images", **values).chosen(test["image_id"].tolist()),
+        test_sets=toolkit.sets_of(test["prediction_id"].tolist(), tests.tolist()),
+        test_ids=tests.astype(str),
+    )
+
+
+def build_model(recipe: Recipe) -> Network:
+    return toolkit.classifier(recipe.model.name, recipe.model, TASK.channels, TASK.image_shape[2])
+
+
+def practice(folder: Path, seed: int, size: int) -> None:
+    from examples.rsna_breast.practice import draw
+
+    draw(folder, seed, size)
+
+
+competition = Competition(
+    name="rsna_breast",
+    task=TASK,
+    metric=toolkit.ProbabilisticF1(),
+    load=load,
+    build_model=build_model,
+    recipes={LITE0.name: LITE0},
+    symmetries="both",
+    practice=practice,
+    practice_size=200,
+    kaggle="rsna-breast-cancer-detection",
+    folder=Path(__file__).parent,
+)
