@@ -1,12 +1,12 @@
 """RSNA Screening Mammography Breast Cancer Detection: is there cancer in a breast, by probabilistic F1.
 
-Kaggle, rsna-breast-cancer-detection, page Data: train.csv has a row a mammogram, train_images/<patient>/<image>.dcm has
-more than 8 bits; a breast has two views or more, and is predicted as one. Install the extra `dicom`, as many files are
-JPEG 2000, and unpack into FOLDER:
+Kaggle, rsna-breast-cancer-detection, page Data: train.csv has a row a mammogram, and train_images/<patient>/<image>.dcm
+has more than 8 bits and says how they are to be shown; all pictures of a breast are one prediction. Many are JPEG 2000,
+so `pip install -e .[dicom]`, unpack into FOLDER, and:
 
     python -m toolkit.run examples/rsna_breast --data FOLDER --budget 12h images.size=768
 
-Both breasts of a patient share a fold. The test images are handed out to notebooks alone: `submit --notebook`.
+Both breasts of a patient share a fold. practice.py draws more cancers than there are: in every seventh breast.
 """
 
 from pathlib import Path
@@ -18,6 +18,7 @@ import toolkit
 from toolkit import Augment, Classification, Competition, Loss, Model, Network, Recipe, Samples, Schedule
 
 TASK = Classification(classes=("healthy", "cancer"), image_shape=(64, 48, 1))
+SHOWN = {"window": True}  # as the files say that they be shown, in 8 bits
 LITE0 = Recipe(
     name="lite0",
     model=Model(name="tf_efficientnet_lite0", pretrained=True),
@@ -33,17 +34,16 @@ def load(folder: Path) -> Samples:
     train["breast"] = train["patient_id"] + "_" + train["laterality"]
     names, breasts, sets, labels = toolkit.set_table(train, TASK, ("image_id", "breast", "cancer"))
     patients, _ = pd.factorize(pd.Series(breasts).str.partition("_")[0])
-    tests = test["prediction_id"].unique()
-    values = {"values": (0, 4095)}
+    tests = list(dict.fromkeys(test["prediction_id"]))
     return Samples(
-        toolkit.image_folder(folder / "train_images", **values).chosen(names),
+        toolkit.image_folder(folder / "train_images", options=SHOWN).chosen(names),
         labels,
         groups=patients,
         sets=sets,
         names=np.array(breasts),
-        test_images=toolkit.image_folder(folder / "test_images", **values).chosen(test["image_id"].tolist()),
-        test_sets=toolkit.sets_of(test["prediction_id"].tolist(), tests.tolist()),
-        test_ids=tests.astype(str),
+        test_images=toolkit.image_folder(folder / "test_images", options=SHOWN).chosen(test["image_id"].tolist()),
+        test_sets=toolkit.sets_of(test["prediction_id"].tolist(), tests),
+        test_ids=np.array(tests),
     )
 
 
