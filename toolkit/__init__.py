@@ -17,6 +17,7 @@ _HOMES = {
         "images.array_files": "array_files",
         "data.coco": "coco_masks",
         "data.dataset": "Dataset Samples",
+        "images.channel_files": "channel_files",
         "images.files": "ImageFiles class_folders image_folder",
         "images.reading": "read_image",
         "data.image_sets": "sets_of",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     )
     from toolkit.images.array_files import array_files
     from toolkit.images.arrays import Npz, image_array, label_array, mask_array
+    from toolkit.images.channel_files import channel_files
     from toolkit.images.files import ImageFiles, class_folders, image_folder
     from toolkit.images.places import Places
     from toolkit.images.reading import read_image
