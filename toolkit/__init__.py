@@ -21,6 +21,7 @@ _HOMES = {
         "images.files": "ImageFiles class_folders image_folder",
         "images.reading": "read_image",
         "data.image_sets": "sets_of",
+        "data.json_tables": "json_table",
         "data.labelled": "Labelled",
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
         "images.places": "Places",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.coco import coco_masks
     from toolkit.data.dataset import Dataset, Samples
     from toolkit.data.image_sets import sets_of
+    from toolkit.data.json_tables import json_table
     from toolkit.data.labelled import Labelled
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
     from toolkit.data.tables import table_arrays, table_of
