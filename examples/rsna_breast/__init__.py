@@ -1,8 +1,8 @@
 """RSNA Screening Mammography Breast Cancer Detection: is there cancer in a breast, by probabilistic F1.
 
-Kaggle, rsna-breast-cancer-detection, page Data: train.csv has a row a mammogram, and train_images/<patient>/<image>.dcm
-has more than 8 bits and says how they are to be shown; all pictures of a breast are one prediction. Many are JPEG 2000,
-so `pip install -e .[dicom]`, unpack into FOLDER, and:
+Kaggle, rsna-breast-cancer-detection, page Data: train.csv has a row a mammogram, train_images/<patient>/<image>.dcm
+has more than 8 bits and says how it is to be shown; all of a breast are one prediction. Many are JPEG 2000, so
+`pip install -e .[dicom]`, unpack into FOLDER, and:
 
     python -m toolkit.run examples/rsna_breast --data FOLDER --budget 12h images.size=768
 

@@ -1,7 +1,7 @@
 """Drawn: breasts at the left or right edge of pictures of any size; a cancer is a bright star, a cyst a pale disc.
 
-As among the real files most breasts have two views and some more, a cancer is not seen in each, few are ill, greys have
-twelve bits, and one site's are turned over. Where pydicom isn't installed pictures are PNG of 8 bits.
+As among the real files most breasts have two views and some more, a cancer is not seen in each, few are ill,
+and greys have twelve bits, one site's turned over. Where pydicom isn't installed pictures are PNG of 8 bits.
 """
 
 from importlib.util import find_spec
