@@ -6,7 +6,7 @@ has more than 8 bits and says how it is to be shown; all of a breast are one pre
 
     python -m toolkit.run examples/rsna_breast --data FOLDER --budget 12h images.size=768
 
-Both breasts of a patient share a fold. practice.py draws more cancers than there are: in every seventh breast.
+Both breasts of a patient share a fold. practice.py draws more cancers than there are: in every fifth breast.
 """
 
 from pathlib import Path
@@ -15,16 +15,17 @@ import numpy as np
 import pandas as pd
 
 import toolkit
-from toolkit import Augment, Classification, Competition, Loss, Model, Network, Recipe, Samples, Schedule
+from toolkit import Augment, Classification, Competition, Model, Network, Optimizer, Recipe, Samples, Schedule
 
-TASK = Classification(classes=("healthy", "cancer"), image_shape=(64, 48, 1))
+TASK = Classification(classes=("healthy", "cancer"), image_shape=(48, 36, 1))
 SHOWN = {"window": True}  # as the files say that they be shown, in 8 bits
 LITE0 = Recipe(
     name="lite0",
     model=Model(name="tf_efficientnet_lite0", pretrained=True),
     augment=Augment(flip="both", rotate=10, scale=0.1, shift=0.05, colour=0.2),
-    loss=Loss(balance=0.5),
-    schedule=Schedule(epochs=8, ema=0.9),
+    optimizer=Optimizer(lr=2e-3),
+    schedule=Schedule(epochs=10, ema=0.9),
+    batch_size=8,
     sampling=0.5,
 )
 

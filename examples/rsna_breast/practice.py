@@ -12,7 +12,7 @@ import numpy as np
 from examples import drawing
 
 HIDDEN = 40  # patients
-ILL = 0.15  # of the breasts
+ILL = 0.2  # of the breasts
 VIEWS = ("CC", "MLO", "MLO", "CC")
 MOST = 4095  # of twelve bits
 LATER = ("cancer", "biopsy", "invasive", "BIRADS", "density", "difficult_negative_case")  # of training images alone
@@ -79,7 +79,11 @@ def breast(rng: drawing.Rng, side: str, ill: bool) -> np.ndarray:
         at = inside(rng, middle, edge, inward, min(size, width - 6))
         drawing.mark(rng, image, "disc", at, rng.uniform(4, 8), (grey + 30,) * 3, strength=0.6)
     if ill:
-        at, turn, star = inside(rng, middle, edge, inward, min(size, width - 6)), rng.uniform(0, 90), rng.uniform(6, 9)
+        at, turn, star = (
+            inside(rng, middle, edge, inward, min(size, width - 6)),
+            rng.uniform(0, 90),
+            rng.uniform(9, 13),
+        )
         for angle in (0, 45):
             drawing.mark(rng, image, "cross", at, star, (245,) * 3, turn + angle)
     return image[..., 0]
