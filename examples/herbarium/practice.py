@@ -11,12 +11,12 @@ import numpy as np
 
 from examples import drawing
 
-GENERA: tuple[drawing.Shape, ...] = ("disc", "ring", "square", "frame", "triangle", "bar", "cross", "wave")
+GENERA: tuple[drawing.Shape, ...] = ("disc", "frame", "triangle", "cross", "wave")
 COLOURS = ((40, 110, 40), (170, 120, 30), (150, 40, 60))
 SPECIES = np.sort(np.random.default_rng(2022).choice(15_505, len(GENERA) * len(COLOURS), replace=False))
 INSTITUTIONS = 5
-HIDDEN = 120  # test pictures
-SINGLE = 3  # species with one picture
+HIDDEN = 80  # test pictures
+SINGLE = 2  # species with one picture
 
 
 def draw(folder: Path, seed: int, size: int) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import toolkit
-from toolkit import Augment, Classification, Competition, Model, Network, Optimizer, Recipe, Samples, Schedule
+from toolkit import Augment, Classification, Competition, Model, Network, Optimizer, ProbabilisticF1, Recipe, Samples
+from toolkit import Schedule, classifier, image_folder, set_table, sets_of
 
 TASK = Classification(classes=("healthy", "cancer"), image_shape=(48, 36, 1))
 SHOWN = {"window": True}  # as the files say that they be shown, in 8 bits
@@ -33,23 +33,18 @@ LITE0 = Recipe(
 def load(folder: Path) -> Samples:
     train, test = (pd.read_csv(folder / f"{name}.csv", dtype=str) for name in ("train", "test"))
     train["breast"] = train["patient_id"] + "_" + train["laterality"]
-    names, breasts, sets, labels = toolkit.set_table(train, TASK, ("image_id", "breast", "cancer"))
+    names, breasts, sets, labels = set_table(train, TASK, ("image_id", "breast", "cancer"))
     patients, _ = pd.factorize(pd.Series(breasts).str.partition("_")[0])
-    tests = list(dict.fromkeys(test["prediction_id"]))
-    return Samples(
-        toolkit.image_folder(folder / "train_images", options=SHOWN).chosen(names),
-        labels,
-        groups=patients,
-        sets=sets,
-        names=np.array(breasts),
-        test_images=toolkit.image_folder(folder / "test_images", options=SHOWN).chosen(test["image_id"].tolist()),
-        test_sets=toolkit.sets_of(test["prediction_id"].tolist(), tests),
-        test_ids=np.array(tests),
-    )
+    images = image_folder(folder / "train_images", options=SHOWN).chosen(names)
+    tests = image_folder(folder / "test_images", options=SHOWN).chosen(test["image_id"].tolist())
+    ids = list(dict.fromkeys(test["prediction_id"]))
+    test_sets = sets_of(test["prediction_id"].tolist(), ids)
+    given = {"test_images": tests, "test_sets": test_sets, "test_ids": np.array(ids)}
+    return Samples(images, labels, groups=patients, sets=sets, names=np.array(breasts), **given)
 
 
 def build_model(recipe: Recipe) -> Network:
-    return toolkit.classifier(recipe.model.name, recipe.model, TASK.channels, TASK.image_shape[2])
+    return classifier(recipe.model.name, recipe.model, TASK.channels, TASK.image_shape[2])
 
 
 def practice(folder: Path, seed: int, size: int) -> None:
@@ -59,15 +54,7 @@ def practice(folder: Path, seed: int, size: int) -> None:
 
 
 competition = Competition(
-    name="rsna_breast",
-    task=TASK,
-    metric=toolkit.ProbabilisticF1(),
-    load=load,
-    build_model=build_model,
-    recipes={LITE0.name: LITE0},
-    symmetries="both",
-    practice=practice,
-    practice_size=200,
-    kaggle="rsna-breast-cancer-detection",
-    folder=Path(__file__).parent,
-)
+    name="rsna_breast", task=TASK, metric=ProbabilisticF1(), load=load, build_model=build_model,
+    recipes={LITE0.name: LITE0}, symmetries="both", practice=practice, practice_size=200,
+    kaggle="rsna-breast-cancer-detection", folder=Path(__file__).parent,
+)  # fmt: skip
