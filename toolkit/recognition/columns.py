@@ -64,7 +64,7 @@ def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
         head = [cell.rpartition("/")[2] for cell in sheet.head[column] if cell]
         around = ("", "")
         if sum(cell in known for cell in head) < 0.5 * max(1, len(head)):
-            found = affixes(head, known) if _may_be_name(sheet, column) else None
+            found = affixes(head, known) if may_be_name(sheet, column) else None
             if found is None:
                 continue
             around = found
@@ -93,7 +93,7 @@ def _dropped(name: str, files: Sequence[str]) -> int:
     return 0
 
 
-def _may_be_name(sheet: Sheet, column: str) -> bool:
+def may_be_name(sheet: Sheet, column: str) -> bool:
     has = {"id", "image", "file", "name", "filename", "img", "picture", "photo"} & set(words(column))
     return column == sheet.columns[0] or bool(has)
 

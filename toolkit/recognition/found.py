@@ -69,7 +69,11 @@ class Sheet:
     @property
     def plain(self) -> bool:
         """Is it read as it is by whatever reads CSV and Parquet files?"""
-        return self.separator == "," and self.header and self.encoding == "utf-8"
+        return self.separator == "," and self.header and self.encoding == "utf-8" and not self.json
+
+    @property
+    def json(self) -> bool:
+        return self.path.lower().endswith((".json", ".jsonl", ".ndjson"))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ IMAGES = {
     *(".dcm", ".dicom"),
 }
 TABLES = {".csv", ".tsv", ".txt", ".parquet"}
+JSON = {".json", ".jsonl", ".ndjson"}
 ARRAYS = {".npy", ".npz", ".h5", ".hdf5", ".hdf"}
 PACKED = {".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
 MASK_WORDS = {"label", "labels", "annotation", "annotations", "groundtruth", "gt", "seg", "segmentation", "labelcol"}

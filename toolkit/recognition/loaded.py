@@ -75,9 +75,13 @@ def _images(proposal: Proposal, source: Source, text: Text, variable: str = "") 
 
 def _read(sheet: Sheet, text: Text) -> str:
     """A table as pandas reads it, all cells as text."""
-    text.plain.append("import pandas as pd")
     if suffix_of(sheet.path) == ".parquet":
+        text.plain.append("import pandas as pd")
         return f"pd.read_parquet({_at(sheet.path)})"
+    if sheet.json:
+        text.use("json_table")
+        return f"json_table({_at(sheet.path)})"
+    text.plain.append("import pandas as pd")
     more = "" if sheet.separator == "," else f", sep={quoted(sheet.separator)}"
     more += "" if sheet.header else f", header=None, names={tupled(sheet.columns)}"
     more += "" if sheet.encoding == "utf-8" else f", encoding={quoted(sheet.encoding)}"
