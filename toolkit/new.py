@@ -23,7 +23,9 @@ def new(arguments: Sequence[str] | None = None) -> int:
     def made() -> Outcome:
         from toolkit.recognition.new import new_competition
 
-        return new_competition(options.competition, options.data, metric=options.metric, force=options.force)
+        return new_competition(
+            options.competition, options.data, metric=options.metric, force=options.force, unpack=options.unpack
+        )
 
     return attempted(made, Screen(stderr=options.json), options.json)
 
@@ -34,6 +36,9 @@ def options_of() -> argparse.ArgumentParser:
     made.add_argument("competition", help="the folder to be written, such as competitions/leaves")
     made.add_argument("--data", type=Path, required=True, metavar="DIR", help="the organisers' files")
     made.add_argument("--metric", metavar="NAME", help="what they score by, such as auc, if it is known")
+    made.add_argument(
+        "--unpack", action="store_true", help="unpack .zip and .tar of the download beside themselves first"
+    )
     made.add_argument("--force", action="store_true", help="replace what was written there before")
     made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
     return made

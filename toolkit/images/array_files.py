@@ -27,8 +27,9 @@ def array_files(path: Path, key: str = "", shape: Sequence[int] | None = None, *
 
     key: of .npz and .h5 the array, which may be left out where there is one; of an .h5 that has a dataset for each
     image the group they are in. Of .csv and .parquet the column that holds pixels as text or the bytes of a file, or
-    what the names of the columns of pixels begin with. shape: (h, w) or (h, w, channels) of pixels that lie in one
-    row: where their columns are numbered, in the order of the numbers. UserError for a file that doesn't have them.
+    what the names of the columns of pixels begin with, left out where these are numbers. shape: (h, w) or (h, w,
+    channels) of pixels that lie in one row: where their columns are numbered, in the order of the numbers. UserError
+    for a file that doesn't have them.
     """
     options = {"key": key} | ({} if shape is None else {"shape": list(shape)})
     rows = opened(path, key)
@@ -189,6 +190,7 @@ def _csv(path: Path, key: str) -> Rows:
 
 def _pixel_columns(path: Path, names: list[str], key: str) -> list[str]:
     found = [key] if key in names else [name for name in names if key and name.startswith(key)]
+    found = found or [name for name in names if not key and name.isascii() and name.isdecimal()]
     if not found:
         shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         raise UserError(f"{path} has the columns {shown}: say by `key` which hold the pixels")

@@ -12,6 +12,7 @@ from toolkit.data.dataset import Samples, check_dataset
 from toolkit.data.sample_submission import recognised
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned, counted
+from toolkit.recognition import packed
 from toolkit.recognition.proposal import Proposal, facts_of, propose
 from toolkit.recognition.recognise import recognise
 from toolkit.recognition.written import written
@@ -30,6 +31,7 @@ class New(Outcome):
     proposal: Proposal
     read: str
     fault: str
+    unpacked: tuple[str, ...] = ()
 
     @property
     def facts(self) -> list[dict[str, str]]:
@@ -42,6 +44,7 @@ class New(Outcome):
         lines = file.read_text(encoding="utf-8").splitlines()
         marked = [at for at, line in enumerate(lines, start=1) if "# CHOOSE" in line]
         said: list[str | Warned | Table] = [
+            *self.unpacked,
             Table(f"what {data} holds", ("what", "found and why", "sure"), rows, text=True),
             f"wrote {file}",
             *(f"look at line {at}: {lines[at - 1]}" for at in marked),
@@ -59,13 +62,17 @@ class New(Outcome):
             "image_shape": list(proposal.shape),
             "recognised": self.facts,
             "fault": self.fault,
+            "unpacked": list(self.unpacked),
         }
 
 
-def new_competition(folder: str | Path, data: str | Path, *, metric: str | None = None, force: bool = False) -> New:
+def new_competition(
+    folder: str | Path, data: str | Path, *, metric: str | None = None, force: bool = False, unpack: bool = False
+) -> New:
     """Look at a download, say what it holds, and write `folder/__init__.py`, which every command takes.
 
-    metric: by its word, such as `auc`, where it is known; force: what was written before is replaced. UserError where
+    metric: by its word, such as `auc`, where it is known; force: what was written before is replaced; unpack: packed
+    files of the download are unpacked beside themselves before. UserError where
     the folder has a competition already, or what is to be predicted isn't recognised.
     """
     folder, data = Path(folder), Path(data)
@@ -74,6 +81,7 @@ def new_competition(folder: str | Path, data: str | Path, *, metric: str | None 
         raise UserError(f"{name!r} can't be the name of a competition's folder: letters, digits and _ make a name")
     if file.exists() and not force:
         raise UserError(f"{file} is there already; --force replaces it, another name leaves it")
+    unpacked = tuple(packed.unpack(data)) if unpack else ()
     proposal = propose(recognise(data), name, metric or "")
     folder.mkdir(parents=True, exist_ok=True)
     if proposal.long:
@@ -83,18 +91,17 @@ def new_competition(folder: str | Path, data: str | Path, *, metric: str | None 
         partial.write_text(written(proposal), encoding="utf-8")
     sys.modules.pop(f"{folder.resolve().parent.name}.{name}", None)  # what was read of the file before
     try:
-        return New(folder, proposal, _tried(folder, data), "")
+        return New(folder, proposal, _tried(folder, data), "", unpacked)
     except UserError as error:
-        return New(folder, proposal, "", str(error))
+        return New(folder, proposal, "", str(error), unpacked)
 
 
 def _tried(folder: Path, data: Path) -> str:
     """What the competition that was written makes of the download; UserError where that fails."""
     made = load_competition(folder)
     samples = made.load(data)
-    assert isinstance(samples, Samples)
-    dataset = samples.as_dataset(data)
-    if not samples.is_native:
+    dataset = samples.as_dataset(data) if isinstance(samples, Samples) else samples
+    if not isinstance(samples, Samples) or not samples.is_native:
         check_dataset(dataset, made.task, str(data))
     tests = len(dataset.test_images)
     said = f"it reads {counted(len(dataset.images), 'training image')} and {counted(tests, 'test image')}"

@@ -11,7 +11,7 @@ LINE = 119  # characters
 def written(proposal: Proposal) -> str:
     """The text of `__init__.py`, under 60 lines; names that are long stand in `classes.txt` beside it."""
     text = Text()
-    text.use("Competition", "Recipe", "Samples")
+    text.use("Competition", "Recipe", *([] if proposal.targets.where == "pairs" else ["Samples"]))
     task = _task(proposal, text)
     recipes = _recipes(proposal, text)
     load = load_lines(proposal, text)
