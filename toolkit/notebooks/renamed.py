@@ -76,16 +76,34 @@ def _renamed_files(
     taken |= {text for texts in old for text in texts}
     like = rng.permutation(np.resize(rng.permutation(len(visible)), len(rows)))
     made = new_texts(old, like, taken, rng)
+    spelt = _spelt(visible, [texts[-1] for texts in old])
     for at, source in enumerate(sources):
         path = visible[like[at]]
         for text, other in zip(old[like[at]], made[at], strict=True):
             path = exchanged(path, text, other)
-        _link(source, folder / path)
+        *folders, name = path.split("/")
+        for depth, part in spelt.items():
+            folders[depth] = made[at][-1][part]
+        _link(source, folder / "/".join([*folders, name]))
     new_ids = np.array([texts[0] for texts in made])
     if ids is not None and ids.dtype.kind in "iu":
         new_ids = new_ids.astype(ids.dtype)
     of = [splitext(path.name)[0] for path in sources]
     return Names(old, made, like, of, new_ids, rows), set(visible)
+
+
+def _spelt(paths: Sequence[str], texts: Sequence[str]) -> dict[int, slice]:
+    """Folders that are called after the first letters of their images' names, and which letters these are."""
+    found, parts = {}, [path.split("/")[:-1] for path in paths]
+    begin = 0
+    for depth in range(min(map(len, parts))):
+        for start in {begin, 0}:
+            part = slice(start, start + len(parts[0][depth]))
+            if all(one[depth] == text[part] for one, text in zip(parts, texts, strict=True)):
+                found[depth] = part
+                begin = part.stop
+                break
+    return found
 
 
 def _pictures(images: ImageFiles, places: Places | None) -> Sequence[Path]:
