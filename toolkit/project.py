@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from toolkit.blending.blend_folder import Blend
     from toolkit.competition import Competition
     from toolkit.data.labelled import Labelled
+    from toolkit.notebooks.build import Notebook
     from toolkit.outcome import Done
     from toolkit.pipeline import Result
     from toolkit.recipe import Recipe
@@ -304,6 +305,26 @@ class Project:
             progress=self.progress,
         )
 
+    def submit_notebook(self, *, kaggle: str | None = None, test_images: int | None = None) -> "Notebook":
+        """Build a notebook for a code competition on Kaggle of the chosen blend, try it as Kaggle would run it,
+        register it.
+
+        kaggle: the competition's name there; test_images: how many the hidden test has, by which the time is reckoned.
+        """
+        needs.files(self)
+        from toolkit.notebooks.build import build_notebook, kaggle_name
+
+        called = kaggle_name(self.competition, kaggle)
+        return build_notebook(
+            needs.blend(self, self.labelled()),
+            self.ledger,
+            self.raw,
+            kaggle=called,
+            test_images=test_images,
+            device=self.device,
+            progress=self.progress,
+        )
+
     def reproduce(self, name: str) -> "Done":
         """Build the submission of that ID again and prove that it is the same, byte for byte."""
         from toolkit.blending.blend_folder import Blend, chosen_folder
@@ -312,6 +333,10 @@ class Project:
 
         # of what is missing nothing is made: it would be another submission
         blend = Blend(chosen_folder(self.workspace), open_labelled(self.competition, self.workspace))
+        if self._is_notebook(name):
+            from toolkit.notebooks.build import reproduce_notebook
+
+            return reproduce_notebook(blend, self.ledger, needs.files(self), name)
         return reproduce(blend, self.ledger, name, self.device)
 
     def upload(self, name: str | None = None, *, kaggle: str | None = None, team: int | None = None) -> "Done":
@@ -323,7 +348,15 @@ class Project:
 
         if self.practice:
             raise UserError("a submission of practice data is for nobody; only one of the real data is uploaded")
+        if self._is_notebook(name):
+            from toolkit.notebooks.hand_in import hand_in_notebook
+
+            return hand_in_notebook(self.competition, self.ledger, name, team=team, progress=self.progress)
         return upload(self.competition, self.ledger, name, kaggle=kaggle, team=team, progress=self.progress)
+
+    def _is_notebook(self, name: str | None) -> bool:
+        """Is the submission of that ID (none: the newest) a notebook?"""
+        return self.ledger.file(self.ledger.find(name)).is_dir()
 
     def record_score(
         self, name: str | None = None, *, public: float | None = None, private: float | None = None

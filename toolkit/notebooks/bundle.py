@@ -15,7 +15,6 @@ from typing import Any
 
 import toolkit
 from toolkit.blending.blend_folder import Blend
-from toolkit.competition import Competition
 from toolkit.data.image_sets import ImageSets
 from toolkit.errors import UserError
 from toolkit.networks.tta import IDENTITY
@@ -40,7 +39,12 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
     """
     competition = blend.labelled.competition
     runs = [blend.run(name) for name, share in blend.shares.items() if share]
-    _check(competition, runs)
+    boosted = next((run.name for run in runs if isinstance(run, Boosted)), None)
+    if boosted is not None:
+        raise UserError(
+            f"{boosted} is of boosted trees, which a notebook can't take along; blend the other runs: "
+            "`python -m toolkit.ensemble … --runs …`"
+        )
     members = blend_members(blend)
     networks = export(
         competition.folder,
@@ -77,17 +81,6 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
     description = {"bundle": hash_json([description, hashes]), **description, "files": hashes}
     write_json(folder / BUNDLE, description)
     return description
-
-
-def _check(competition: Competition, runs: list[Run]) -> None:
-    if competition.try_submission is not None:
-        raise UserError(f"{competition.name} takes code of another kind than a notebook; leave out --notebook")
-    boosted = next((run.name for run in runs if isinstance(run, Boosted)), None)
-    if boosted is not None:
-        raise UserError(
-            f"{boosted} is of boosted trees, which a notebook can't take along; blend the others: "
-            "`python -m toolkit.ensemble … --runs …`"
-        )
 
 
 def _run(run: Run, networks: Sequence[Path]) -> dict[str, Any]:
