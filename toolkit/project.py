@@ -306,37 +306,24 @@ class Project:
         )
 
     def submit_notebook(self, *, kaggle: str | None = None, test_images: int | None = None) -> "Notebook":
-        """Build a notebook for a code competition on Kaggle of the chosen blend, try it as Kaggle would run it,
-        register it.
+        """Make the chosen blend a notebook for a code competition on Kaggle, run it as Kaggle would, register it.
 
-        kaggle: the competition's name there; test_images: how many the hidden test has, by which the time is reckoned.
+        kaggle: the competition's name there; test_images: of the hidden test, by which its time is reckoned.
         """
-        needs.files(self)
+        raw = needs.files(self)
         from toolkit.notebooks.build import build_notebook, kaggle_name
 
-        called = kaggle_name(self.competition, kaggle)
-        return build_notebook(
-            needs.blend(self, self.labelled()),
-            self.ledger,
-            self.raw,
-            kaggle=called,
-            test_images=test_images,
-            device=self.device,
-            progress=self.progress,
-        )
+        how = {"kaggle": kaggle_name(self.competition, kaggle), "test_images": test_images, **self._how}
+        return build_notebook(needs.blend(self, self.labelled()), self.ledger, raw, **how)
 
     def reproduce(self, name: str) -> "Done":
         """Build the submission of that ID again and prove that it is the same, byte for byte."""
         from toolkit.blending.blend_folder import Blend, chosen_folder
         from toolkit.data.labelled import open_labelled
-        from toolkit.submission.build import reproduce
+        from toolkit.notebooks.hand_in import reproduce
 
         # of what is missing nothing is made: it would be another submission
         blend = Blend(chosen_folder(self.workspace), open_labelled(self.competition, self.workspace))
-        if self._is_notebook(name):
-            from toolkit.notebooks.build import reproduce_notebook
-
-            return reproduce_notebook(blend, self.ledger, needs.files(self), name)
         return reproduce(blend, self.ledger, name, self.device)
 
     def upload(self, name: str | None = None, *, kaggle: str | None = None, team: int | None = None) -> "Done":
@@ -344,19 +331,11 @@ class Project:
 
         kaggle: the competition's name there; team: the number of its members, checked against the rules.
         """
-        from toolkit.submission.hand_in import upload
+        from toolkit.notebooks.hand_in import upload
 
         if self.practice:
             raise UserError("a submission of practice data is for nobody; only one of the real data is uploaded")
-        if self._is_notebook(name):
-            from toolkit.notebooks.hand_in import hand_in_notebook
-
-            return hand_in_notebook(self.competition, self.ledger, name, team=team, progress=self.progress)
         return upload(self.competition, self.ledger, name, kaggle=kaggle, team=team, progress=self.progress)
-
-    def _is_notebook(self, name: str | None) -> bool:
-        """Is the submission of that ID (none: the newest) a notebook?"""
-        return self.ledger.file(self.ledger.find(name)).is_dir()
 
     def record_score(
         self, name: str | None = None, *, public: float | None = None, private: float | None = None
@@ -377,7 +356,7 @@ class Project:
         truth = truth or practice_truth(self.workspace)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
-        submission = submission or self.ledger.file(self.ledger.find())
+        submission = submission or self.ledger.newest_file
         return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids, sizes)
 
     def report(self) -> "Report":

@@ -42,7 +42,9 @@ def submit(project: Project, options: argparse.Namespace) -> Outcome:
 def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
     for name in ("half", "known_answers", "images"):
         if getattr(options, name):
-            raise UserError(f"--{name.replace('_', '-')} is for submissions of other kinds; leave it out with --notebook")
+            raise UserError(
+                f"--{name.replace('_', '-')} is for submissions of other kinds; leave it out with --notebook"
+            )
     if options.upload and project.practice:
         raise UserError("a notebook for practice data is for nobody; leave out --upload")
     made = project.submit_notebook(kaggle=options.kaggle, test_images=options.test_images)

@@ -4,7 +4,6 @@ It is `<competition>/<blend>-<hash>-notebook/` beside the ledger, with `dataset/
 trial is never put there.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +13,16 @@ from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.disk import in_bytes
 from toolkit.errors import UserError
-from toolkit.notebooks.bundle import BUNDLE, write_bundle
+from toolkit.notebooks.bundle import BUNDLE, names_in, write_bundle
 from toolkit.notebooks.kernel import dataset_metadata, kernel_metadata, script, title
 from toolkit.notebooks.trial import Trial, try_notebook
-from toolkit.outcome import Done, Outcome, Table, Warned, interval
+from toolkit.outcome import Outcome, Table, Warned, interval
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
 from toolkit.store import atomic, read_json, write_json, write_text
 from toolkit.submission.build import ledger_line, submission_name, warn_of
 from toolkit.submission.holdout import holdout_score, holdout_words
-from toolkit.submission.ledger import Ledger, content_hash, identity
+from toolkit.submission.ledger import Ledger
 
 NOTEBOOK = "-notebook"  # ends the name of a submission that is one
 
@@ -46,7 +45,7 @@ class Notebook(Outcome):
         built = [f"{self.path}: already built and tried"] if self.trial is None else self.trial.told()
         return [
             *built,
-            f"{self.path} ({in_bytes(int(self.line['bytes']))}): a notebook and its data set, which passed their trial",
+            f"{self.path} ({in_bytes(int(self.line['bytes']))}): notebook and data set passed their trial",
             f"out-of-fold {metric}: {interval(self.scores['clean'])}",
             *(holdout_words(holdout, metric) if holdout else []),
             "--notebook --upload hands it in; or attach dataset/ to a notebook with kernel/script.py by hand",
@@ -87,7 +86,7 @@ def build_notebook(
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as partial:
         progress.say("writing the networks as TorchScript, and the code beside them")
-        write_notebook(blend, partial, raw, called)
+        write_notebook(blend, partial, names_in(raw), called)
         trial = try_notebook(blend, raw, partial, test_images=test_images, device=device, progress=progress)
         scores["holdout"] = holdout_score(blend, device, progress)
     tried = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
@@ -100,44 +99,26 @@ def build_notebook(
 def kaggle_name(competition: Competition, given: str | None) -> str:
     """The competition's name on Kaggle; UserError where nobody has said it, or where no notebook can be handed in."""
     if competition.try_submission is not None:
-        raise UserError(f"{competition.name} takes code of another kind than a notebook on Kaggle; leave out --notebook")
+        raise UserError(f"{competition.name} takes code of another kind than Kaggle's notebooks; leave out --notebook")
     name = given or competition.kaggle
     if not name:
         raise UserError(
-            f"a notebook needs the name of {competition.name} on Kaggle, as in its address: give --kaggle NAME, or set "
-            f"kaggle in {competition.folder / '__init__.py'}"
+            f"a notebook needs the name of {competition.name} on Kaggle, as in its address: give --kaggle NAME, or "
+            f"set kaggle in {competition.folder / '__init__.py'}"
         )
     return name
 
 
-def write_notebook(blend: Blend, folder: Path, raw: Path, kaggle: str) -> None:
-    """`dataset/` and `kernel/` into a folder that isn't there yet; the same blend makes the same bytes."""
+def write_notebook(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) -> None:
+    """`dataset/` and `kernel/` into a folder that isn't there yet; the same blend makes the same bytes.
+
+    holds: names of files and folders in that of the organisers.
+    """
     dataset, kernel = folder / "dataset", folder / "kernel"
     for each in (folder, dataset, kernel):
         each.mkdir()
-    description = write_bundle(blend, dataset, raw, kaggle)
+    description = write_bundle(blend, dataset, holds, kaggle)
     attached, own = title(kaggle, description["bundle"]), title(kaggle, "by-blend")
     write_json(dataset / "dataset-metadata.json", dataset_metadata(attached))
     write_json(kernel / "kernel-metadata.json", kernel_metadata(own, attached, kaggle))
     write_text(kernel / "script.py", script(description, f"{kaggle}, {submission_name(blend, None)}"))
-
-
-def reproduce_notebook(blend: Blend, ledger: Ledger, raw: Path, name: str) -> Done:
-    """Build the notebook of that ID again; UserError where the blend is another one, or the bytes are."""
-    line = ledger.find(name)
-    name, now = identity(line), f"{submission_name(blend, None)}{NOTEBOOK}"
-    if now != name:
-        raise UserError(f"the blend is now {now}; to reproduce {name}, blend its runs first: {line['blend']}")
-    kaggle = read_json(ledger.file(line) / "dataset" / BUNDLE)["kaggle"]
-    with tempfile.TemporaryDirectory() as scratch:
-        write_notebook(blend, Path(scratch) / name, raw, kaggle)
-        made = content_hash(Path(scratch) / name)
-    if made != line["sha256"]:
-        raise UserError(
-            f"{name} can't be reproduced: its SHA-256 was {line['sha256'][:16]}…, now it is {made[:16]}…; it was built "
-            f"at commit {line['commit'][:12] or 'unknown'} ({line['tree'] or 'unknown'})"
-        )
-    return Done(
-        {"id": name, "sha256": made, "identical": True},
-        [f"{name}: built again, and identical (SHA-256 {made})"],
-    )

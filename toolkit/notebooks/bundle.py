@@ -32,10 +32,11 @@ LARGEST = 1 << 20  # as long as it is no larger, in bytes
 PACKED = {".zip", ".gz", ".tar", ".7z"}
 
 
-def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str, Any]:
+def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) -> dict[str, Any]:
     """Write all of it into an empty folder; what bundle.json says.
 
-    raw: the organisers' files; kaggle: the competition's name there. UserError for a blend that a notebook can't make.
+    holds: names of files and folders in that of the organisers, as `names_in` has them; kaggle: the competition's name
+    there. UserError for a blend that a notebook can't make.
     """
     competition = blend.labelled.competition
     runs = [blend.run(name) for name, share in blend.shares.items() if share]
@@ -66,7 +67,7 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
         "competition": home,
         "kaggle": kaggle,
         "file": f"submission{competition.submission_suffix}",
-        "raw": sorted(one.name for one in raw.iterdir() if not _is_beside(one)),
+        "raw": list(holds),
         "blend": {"hash": blend.hash, **described},
         "quantiles": None if quantiles is None else quantiles.tolist(),
         "views": [IDENTITY] if choice is None else list(choice.views),
@@ -99,9 +100,9 @@ def _kind(stored: Any) -> str:
     return "top" if stored.dtype.names else stored.dtype.str
 
 
-def _is_beside(path: Path) -> bool:
-    """Isn't it the organisers', or may it be packed here and unpacked there?"""
-    return path.name.startswith(".") or path.suffix.lower() in PACKED
+def names_in(raw: Path) -> list[str]:
+    """What lies in the organisers' folder, but for what may be packed here and unpacked on Kaggle."""
+    return sorted(one.name for one in raw.iterdir() if one.name[0] != "." and one.suffix.lower() not in PACKED)
 
 
 def _copy_code(source: Path, target: Path) -> None:

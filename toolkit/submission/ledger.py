@@ -85,6 +85,12 @@ class Ledger(Outcome):
     def file(self, line: Line) -> Path:
         return self.folder / line["submission"]
 
+    @property
+    def newest_file(self) -> Path:
+        """Of the newest line that isn't a notebook's."""
+        lines = [line for line in self.lines if not self.file(line).is_dir()]
+        return self.file(self._find(lines, None))
+
     def is_whole(self, line: Line) -> bool:
         """Is the file there, as it was checked?"""
         return self.file(line).exists() and content_hash(self.file(line)) == line["sha256"]
