@@ -8,14 +8,14 @@ from tests.conftest import ROOT
 
 LAYERS = (
     "errors",
-    "task store outcome progress rules top_k",
+    "task store checked outcome progress rules top_k",
     "disk",
     "metrics recipe probabilities images kaggle",
     "decisions",
     "sample_losses",
     "answers",
     "formats",
-    "competition search_space",
+    "competition competition_code search_space",
     "data augmentation pages screen",
     "networks predictions",
     "runs",

@@ -14,7 +14,7 @@ def written(proposal: Proposal, kaggle: str = "") -> str:
     kaggle: the competition's name there, if it has one.
     """
     text = Text()
-    text.use("Competition", "Recipe", "Samples")
+    text.use("Competition", "Recipe", *([] if proposal.targets.where == "pairs" else ["Samples"]))
     task = _task(proposal, text)
     recipes = _recipes(proposal, text)
     load = load_lines(proposal, text)
