@@ -63,5 +63,3 @@ def test_nothing_is_imported_that_kaggle_lacks() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-
-
