@@ -16,6 +16,7 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.loading import loaded
 from toolkit.errors import UserError, listed
+from toolkit.formats.sample_file import samples_in
 from toolkit.images.files import ImageFiles
 from toolkit.images.places import Places
 from toolkit.notebooks.new_names import Names, NotTried, array_names, exchanged, new_texts, texts_of
@@ -53,6 +54,9 @@ def renamed_folder(
         names, changed = _renamed_files(raw, data, as_loaded, rows, folder, rng)
     tables = tables_in(raw)
     changed |= written_tables(raw, tables, names, folder, rng, beside=as_loaded.table is not None)
+    packed = next((one.name for one in samples_in(raw) if one.relative_to(raw).as_posix() not in changed), None)
+    if packed is not None and (competition.form is not None or competition.follows_sample):
+        raise NotTried(f"in {packed} test images aren't found by their names")
     link_others(raw, folder, changed)
     return _read_back(competition, folder, names)
 
