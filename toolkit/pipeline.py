@@ -66,7 +66,7 @@ def run(
 ) -> Result:
     """All steps of a project in order: the first recipe gets as many epochs as fit into `budget` seconds, what is left
     goes to the next ones. split: makes the folds."""
-    started, show = time.time(), project.progress.show
+    started, show = time.monotonic(), project.progress.show
     places(project.device)
     show(project.audit())
     show(split())
@@ -83,7 +83,7 @@ def run(
     report = project.report()
     show(report)
     title = f"{project.workspace.name}: {project.competition.metric.name}"
-    return Result(title, submission, grade, report, time.time() - started, budget)
+    return Result(title, submission, grade, report, time.monotonic() - started, budget)
 
 
 def prepare(labelled: Labelled, stress: str, progress: Progress) -> None:

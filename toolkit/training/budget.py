@@ -87,9 +87,9 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
     def seconds(batch: Callable[[int], Batch], head_only: bool) -> float:
         took = []
         for step in range(steps + 1):
-            begun = time.time()
+            begun = time.monotonic()
             float(training.step(*batch(step % made.steps), last, head_only))  # a GPU has to finish it
-            took.append(time.time() - begun)
+            took.append(time.monotonic() - begun)
         return float(np.mean(took[1:]))
 
     some = _some(training.dataset.images, job.valid_rows)
@@ -110,9 +110,9 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
         training.thaw(schedule.epochs - 1)
         whole = seconds(lambda step: made.batch(0, step, whole=True), False)
     for _ in range(2):  # the first warms up
-        begun = time.time()
+        begun = time.monotonic()
         predict(training.model, images, training.competition.scored, device, job.recipe.precision, table=table)
-    return Speed(whole, (time.time() - begun) / len(images), head)
+    return Speed(whole, (time.monotonic() - begun) / len(images), head)
 
 
 def _some(images: ImageRows, rows: np.ndarray) -> np.ndarray:
@@ -175,7 +175,7 @@ def train_within(
     stress: str = "auto",
     progress: Progress = SILENT,
 ) -> list[Run]:
-    """Train as many of the recipes, in their order, as fit into `budget` seconds from `started` (Unix time).
+    """Train as many of the recipes, in their order, as fit into `budget` seconds from `started` (of time.monotonic()).
 
     The first gets as many epochs as fit, at most its own number, what is left goes to the next ones. The choice is
     kept in the workspace's plan, so that the same call, after a kill, ends with the same runs.
@@ -219,7 +219,7 @@ class _Plan:
                 continue
             # the predictions and the submission come after the folds
             closing = CLOSING + 0.03 * self.budget + self.chosen["reserved"][recipe.name]
-            until, begun = self.deadline - closing, time.time()
+            until, begun = self.deadline - closing, time.monotonic()
             try:
                 run = train(
                     self.labelled,
@@ -230,7 +230,7 @@ class _Plan:
                     progress=self.progress,
                 )
                 runs.append(run)
-                took = took or time.time() - begun
+                took = took or time.monotonic() - begun
             except UserError as error:
                 if not runs:
                     raise
@@ -244,7 +244,9 @@ class _Plan:
         for values in self.chosen["recipes"]:
             if values["name"] == recipe.name:
                 return from_dict(values)
-        if further and self.deadline - time.time() < WORTHWHILE * took:  # the speed of each takes seconds to measure
+        if (
+            further and self.deadline - time.monotonic() < WORTHWHILE * took
+        ):  # the speed of each takes seconds to measure
             self._skip(recipe, "too little time is left")
             return None
         try:
@@ -254,7 +256,7 @@ class _Plan:
                 raise
             self._skip(recipe, str(error))
             return None
-        left = self.deadline - time.time() - CLOSING
+        left = self.deadline - time.monotonic() - CLOSING
         possible = cost.epochs_within(MARGIN * left)
         if not further and possible < 1:
             raise self._too_short(recipe, left, cost)
