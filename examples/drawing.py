@@ -80,8 +80,11 @@ def mark(
         }[shape]
         cv2.polylines(mask, strokes, False, (1,), line, shift=4)
     covered = mask.astype(bool)
-    own = np.asarray(colour) + texture(rng, *covered.shape, 14)[covered][:, None]
-    image[covered] += strength * (own.astype(np.float32) - image[covered])
+    left, top, across, down = cv2.boundingRect(mask)  # no texture is drawn where none is seen
+    box = slice(top, top + down), slice(left, left + across)
+    if down:
+        own = np.asarray(colour) + texture(rng, down, across, 14)[covered[box]][:, None]
+        image[covered] += strength * (own.astype(np.float32) - image[covered])
     return covered
 
 
