@@ -263,7 +263,7 @@ class _Plan:
     @property
     def _left(self) -> float:
         """Seconds for training."""
-        return self.deadline - time.time() - self._closing
+        return self.deadline - time.monotonic() - self._closing
 
     def _measured(self, recipe: Recipe) -> tuple[Recipe, Cost]:
         """What the recipe costs; in plain float32 where to find out what is faster takes more than it gains."""
