@@ -79,8 +79,11 @@ def mark(
         }[shape]
         cv2.polylines(mask, strokes, False, (1,), thick, shift=4)
     covered = mask.astype(bool)
-    own = np.asarray(colour) + texture(rng, *covered.shape)[covered][:, None]
-    image[covered] += strength * (own.astype(np.float32) - image[covered])
+    left, top, across, down = cv2.boundingRect(mask)  # no texture is drawn where none is seen
+    box = slice(top, top + down), slice(left, left + across)
+    if down:
+        own = np.asarray(colour) + texture(rng, down, across)[covered[box]][:, None]
+        image[covered] += strength * (own.astype(np.float32) - image[covered])
     return covered
 
 

@@ -10,20 +10,8 @@ Practice data are drawn by practice.py, for which 64x64 pixels are enough.
 
 from pathlib import Path
 
-from toolkit import (
-    Augment,
-    Classification,
-    Competition,
-    LogLoss,
-    Model,
-    Network,
-    Recipe,
-    Samples,
-    Schedule,
-    classifier,
-    image_folder,
-    labels_in_names,
-)
+from toolkit import Augment, Classification, Competition, LogLoss, Model, Network, Recipe, Samples, Schedule
+from toolkit import classifier, image_folder, labels_in_names
 
 TASK = Classification(classes=("cat", "dog"), image_shape=(64, 64, 3))
 LITE0 = Recipe(
