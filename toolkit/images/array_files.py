@@ -250,9 +250,8 @@ def _csv(path: Path, key: str) -> Rows:
 
 
 def _pixel_columns(path: Path, names: list[str], key: str) -> list[str]:
-    found = [key] if key in names else [name for name in names if name.startswith(key)]
-    if not key:
-        found = [name for name in names if name.isascii() and name.isdecimal()]
+    found = [key] if key in names else [name for name in names if key and name.startswith(key)]
+    found = found or [name for name in names if not key and name.isascii() and name.isdecimal()]
     if not found:
         shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         raise UserError(f"{path} has the columns {shown}: say by `key` which hold the pixels")
