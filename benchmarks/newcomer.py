@@ -86,9 +86,9 @@ def measure(name: str, folder: Path, run: bool) -> Found:
             proposal = new_competition(made, raw, metric=metric, force=True).proposal
         edit(made / "__init__.py", newcomer.edits)
         load(load_competition(made), Workspace(folder / "loaded", name), raw)
-        found = Found(name, guessed == newcomer.metric, len(newcomer.edits), "", proposal.task)
+        found = Found(name, bool(metric) and guessed == metric, len(newcomer.edits), "", proposal.task)
     except UserError as error:
-        return Found(name, guessed == newcomer.metric, len(newcomer.edits), str(error), "")
+        return Found(name, bool(metric) and guessed == metric, len(newcomer.edits), str(error), "")
     if run:
         _submit(found, judge, made, raw, folder)
     return found
