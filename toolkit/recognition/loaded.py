@@ -1,13 +1,11 @@
 """The `load` of a competition as text: images, targets and test images as they were recognised."""
 
 from toolkit.recognition.listing import suffix_of
-from toolkit.recognition.loaded_tables import of_table, tiled
+from toolkit.recognition.loaded_tables import of_table, path_lines, tiled
 from toolkit.recognition.loaded_tests import tests_of
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.sources import at, images_of, rows_lines, table_at, values_of
-from toolkit.recognition.text import Text, quoted, tupled
-
-LINE = 119  # characters
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
 def load_lines(proposal: Proposal, text: Text) -> list[str]:
@@ -50,7 +48,13 @@ def load_lines(proposal: Proposal, text: Text) -> list[str]:
             lines += _of_array(proposal, text) if targets.where == "array" else _of_masks(proposal, text)
             lines += _origins(proposal, text, more)
     lines += tests_of(proposal, text, more)
-    return [*rows_lines(proposal, text), "def load(folder: Path) -> Samples:", *lines, *_returned(more)]
+    return [
+        *rows_lines(proposal, text),
+        *path_lines(proposal, text),
+        "def load(folder: Path) -> Samples:",
+        *lines,
+        *_returned(more),
+    ]
 
 
 def _returned(more: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.sources import at, images_of, table_at
-from toolkit.recognition.text import Text, quoted, tupled
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
 def of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
@@ -16,7 +16,11 @@ def of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         return [*lines, *_of_joined(proposal, text, more, images)]
     text.use("target_table")
     wanted = f"({quoted(names)}, *TASK.classes)" if _as_named(proposal) else tupled(targets.columns)
-    lines.append(f"    {'names' if names else '_'}, labels = target_table({source}, TASK, {wanted})")
+    call = f"    {'names' if names else '_'}, labels = target_table({source}, TASK, {wanted})"
+    if len(call) > LINE:
+        lines.append(f"    columns = {wanted}")
+        call = f"    names, labels = target_table({source}, TASK, columns)"
+    lines.append(call)
     if targets.group:
         lines.append(_groups(f"{source}[{quoted(targets.group)}]", text, more))
     if not names:
@@ -147,18 +151,26 @@ def _of_joined(proposal: Proposal, text: Text, more: list[str], images: str) -> 
     return [*lines, "    images = images.chosen(files)"]
 
 
-def path_lines(proposal: Proposal, images: str, text: Text) -> list[str]:
-    """What takes the names out of images' paths: `each`."""
+def path_lines(proposal: Proposal, text: Text) -> list[str]:
+    """Of a function beside `load`, where names are put together from images' paths."""
     pattern, joint = proposal.targets.in_paths
+    if not pattern:
+        return []
+    text.use("ImageFiles")
     text.plain += ["import re", "import numpy as np"]
-    found = f're.search(r"{pattern}", path.as_posix())'
-    taken = f'{quoted(joint)}.join(match.groups()) if (match := {found}) else ""'
-    return [f"    each = np.array([{taken} for path in {images}.paths])"]
+    return [
+        "def names_in(images: ImageFiles) -> np.ndarray:",
+        '    """What images are called, put together from their paths; "" of others."""',
+        f'    found = [re.search(r"{pattern}", path.as_posix()) for path in images.paths]',
+        f'    return np.array([{quoted(joint)}.join(match.groups()) if match else "" for match in found])',
+        "",
+        "",
+    ]
 
 
 def _of_paths(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     targets = proposal.targets
-    lines = path_lines(proposal, "images", text)
+    lines = ["    each = names_in(images)"]
     if targets.missing:
         rows = "    there = np.isin(names, each)"
         kept = "    names, labels = np.array(names)[there].tolist(), labels[there]"

@@ -1,7 +1,7 @@
 """The part of `load`, as text, that finds the test images and what a submission calls them by."""
 
 from toolkit.recognition.found import Found, Listed, Sample, Source
-from toolkit.recognition.loaded_tables import joined_line, path_lines, tiled
+from toolkit.recognition.loaded_tables import joined_line, tiled
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.sources import at, images_of, table_at
 from toolkit.recognition.text import Text, quoted, tupled
@@ -97,7 +97,7 @@ def _listed(proposal: Proposal, given: Listed, text: Text, more: list[str], imag
 def _of_paths(proposal: Proposal, text: Text, more: list[str], images: str) -> list[str]:
     """Of those whose names are put together from their paths."""
     sample, targets = proposal.found.sample, proposal.targets
-    lines = [f"    test = {images}", *path_lines(proposal, "test", text)]
+    lines = [f"    test = {images}", "    each = names_in(test)"]
     ids = f"    ids = {_sample(sample, text)}.tolist()" if sample else '    ids = sorted(set(each) - {""})'
     more += ["test_images=test", "test_ids=np.array(ids)"]
     if not targets.repeated:

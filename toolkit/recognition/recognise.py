@@ -48,7 +48,7 @@ def _of_files(seen: Seen) -> Found:
     if train is None:
         return Found(seen.folder, ())
     tests = test.files() if test else []
-    sample = _sample(seen, [*(tests or train.files()), *(homes(test) if test else [])])
+    sample = _sample(seen, tests or train.files(), homes(test) if test else [])
     table = training_table(seen, train.files(), sample)
     marks = channels_of(train) if table is None or table[1].after else ()
     if marks:
@@ -59,7 +59,8 @@ def _of_files(seen: Seen) -> Found:
     sets = table is None and bool(homes(train))
     if sets:
         table = training_table(seen, homes(train), sample)
-        sets = table is not None
+        sets = table is not None and not table[1].repeated
+        table = table if sets else None
     table = table or table_in_paths(seen, train.files(), sample)
     found = Found(seen.folder, (), sample=sample)
     if table:
@@ -123,8 +124,8 @@ def _train_and_test(seen: Seen) -> tuple[Place | None, Place | None]:
     return train, test
 
 
-def _sample(seen: Seen, tests: Sequence[str]) -> Sample | None:
-    sample = samples.sample_among(seen.folder, seen.tables, tests)
+def _sample(seen: Seen, tests: Sequence[str], homes: Sequence[str]) -> Sample | None:
+    sample = samples.sample_among(seen.folder, seen.tables, tests, homes)
     if sample:
         seen.facts.append(samples.fact_of(sample))
         return sample

@@ -37,8 +37,10 @@ def is_sample(sheet: Sheet) -> bool:
     return NAME.search(name) is not None or name.lower().startswith(("submission", "sub_format"))
 
 
-def sample_among(folder: Path, tables: Sequence[Sheet], tests: Sequence[str]) -> Sample | None:
-    """The organisers' sample; tests: files of test images, where they are known."""
+def sample_among(
+    folder: Path, tables: Sequence[Sheet], tests: Sequence[str], homes: Sequence[str] = ()
+) -> Sample | None:
+    """The organisers' sample; tests: files of test images, where they are known; homes: folders of these."""
     called = [sheet for sheet in tables if is_sample(sheet) and len(sheet.columns) > 1]
     if not called:
         return None
@@ -46,13 +48,13 @@ def sample_among(folder: Path, tables: Sequence[Sheet], tests: Sequence[str]) ->
     found, name = called[0], called[0].path.rpartition("/")[2]
     others = [sheet for sheet in called[1:] if NAME.search(sheet.path)]
     several = NAME.search(name) is None or (bool(others) and name.lower() != USUAL)
-    return replace(_sample_of(folder, found, tests), named=several)
+    return replace(_sample_of(folder, found, tests, homes), named=several)
 
 
-def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
+def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str], homes: Sequence[str]) -> Sample:
     ids = cells(folder, sheet, sheet.columns[0])
-    kind, first = _ids(ids.tolist(), tests)
-    ends = _ends(ids.tolist(), tests) if kind in ("rows", "other") else ()
+    kind, first = _ids(ids.tolist(), [*tests, *homes])
+    ends = _ends(ids.tolist(), tests, homes) if kind == "other" else ()
     kind = "rows" if ends else kind
     behind = cells(folder, sheet, sheet.columns[-1])
     filled = [cell for cell in behind.head(2000).tolist() if cell.strip()]
@@ -82,8 +84,6 @@ def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
     for kind, known in ways:
         if known and sum(one in known for one in some) > 0.5 * len(some):
             return kind, 0
-    if sum(one.rpartition("_")[0] in names | stems for one in some) > 0.5 * len(some):
-        return "rows", 0
     if tests:
         return ("inside" if ids and set(ids) == _numbers(stems) else "other"), 0
     if ids[0] in ("0", "1") and ids == [str(at + int(ids[0])) for at in range(len(ids))]:
@@ -91,9 +91,9 @@ def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
     return "other", 0
 
 
-def _ends(ids: Sequence[str], tests: Sequence[str]) -> tuple[str, ...]:
+def _ends(ids: Sequence[str], tests: Sequence[str], homes: Sequence[str]) -> tuple[str, ...]:
     """What follows the images' names in ids of a row an image and class, the same for each image; else none."""
-    names = {name for path in tests for name in (path.rpartition("/")[2], stem(path))}
+    names = {name for path in tests for name in (path.rpartition("/")[2], stem(path))} - {*homes}
     of_image: dict[str, list[str]] = {}
     for one in ids[:ROWS]:
         parts = [at for at, sign in enumerate(one) if sign == "_" and one[:at] in names]

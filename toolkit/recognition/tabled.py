@@ -102,7 +102,8 @@ def of_table(
         several = f"{read.why}; images have several rows, which become one mask: objects aren't told apart"
         read = replace(read, why=several, sure="guess")
     facts.append(columns.fact_of(read, sheet))
-    unused = [one for one in others if one not in (*read.columns, group, *(split or ())[:1])]
+    used = (*read.columns, group, *(split or ())[:1], *(joint.columns if joint else ()))
+    unused = [one for one in others if one not in used]
     beside = None
     if test and tests and not sets:
         beside = (

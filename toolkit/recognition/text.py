@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-WIDTH = 110
+WIDTH = 110  # of imports
+LINE = 119  # characters
 
 
 def quoted(text: str) -> str:
