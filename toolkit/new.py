@@ -24,7 +24,12 @@ def new(arguments: Sequence[str] | None = None) -> int:
         from toolkit.recognition.new import new_competition
 
         return new_competition(
-            options.competition, options.data, metric=options.metric, force=options.force, unpack=options.unpack
+            options.competition,
+            options.data,
+            metric=options.metric,
+            targets=options.target,
+            force=options.force,
+            unpack=options.unpack,
         )
 
     return attempted(made, Screen(stderr=options.json), options.json)
@@ -36,6 +41,8 @@ def options_of() -> argparse.ArgumentParser:
     made.add_argument("competition", help="the folder to be written, such as competitions/leaves")
     made.add_argument("--data", type=Path, required=True, metavar="DIR", help="the organisers' files")
     made.add_argument("--metric", metavar="NAME", help="what they score by, such as auc, if it is known")
+    text = "a column of the training table that is to be predicted; given several times for several"
+    made.add_argument("--target", metavar="COLUMN", action="append", default=[], help=text)
     made.add_argument(
         "--unpack", action="store_true", help="unpack .zip and .tar of the download beside themselves first"
     )

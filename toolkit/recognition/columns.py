@@ -16,7 +16,7 @@ from toolkit.recognition.sheets import cells
 GROUPS = (  # the first that is there counts: what is nearer to an origin of images
     *("group", "patient", "subject", "person", "individual", "participant", "case", "specimen", "animal", "plant"),
     *("slide", "study", "series", "scene", "sequence", "video", "session", "location", "site", "camera", "hospital"),
-    *("experiment", "batch", "plate"),
+    *("experiment", "batch", "plate", "plot", "field", "tree", "farm", "donor", "user"),
 )
 SPLITS = ("split", "subset", "partition", "set", "phase", "usage")
 TARGETS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed", "y", "grade", "level"}
@@ -144,8 +144,12 @@ def split_of(
     return None
 
 
-def targets(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None) -> Read | None:
-    """What is predicted, among columns that may be targets; None where none can be."""
+def targets(
+    folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None, wanted: Sequence[str] = ()
+) -> Read | None:
+    """What is predicted, among columns that may be targets; None: none can be. wanted: those that people named."""
+    if wanted:
+        return _form(folder, sheet, tuple(wanted), sample, f"{shown(wanted)}, as you say", "sure")
     said = sample.columns[1:] if sample else ()
     both = tuple(column for column in said if column in columns)
     if sample and len(sample.ends) > 1 and set(sample.ends) <= set(columns):

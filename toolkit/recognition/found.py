@@ -12,7 +12,7 @@ Form = Literal["classes", "one_hot", "labels", "list", "grades", "numbers", "hea
 
 HUGE = 40_000_000  # pixels; photographs have fewer
 Cells = Literal["labels", "values", "lists", "runs", "blank"]
-Ids = Literal["names", "stems", "count", "inside", "rows", "other"]
+Ids = Literal["names", "stems", "paths", "count", "inside", "rows", "other"]
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Sample:
     """The organisers' sample submission: its columns, what its cells look like, and where its ids come from.
 
     cells: of the columns behind the first: `labels`, `values`, `lists`, `runs`, `blank`. ids: with the suffix of the
-    files (`names`), without (`stems`), the last number in these (`inside`), counted from 0 or 1 where there are
-    no files (`count`), a row an image and class (`rows`), or `other`.
+    files (`names`), without (`stems`), with folders (`paths`), the last number in these (`inside`), counted from 0 or
+    1 where there are no files (`count`), a row an image and class (`rows`), or `other`.
     """
 
     path: str
@@ -116,7 +116,7 @@ class Targets:
 
     form: Form
     names: tuple[str, ...]
-    where: Literal["table", "folders", "names", "masks", "array", "pairs"]
+    where: Literal["table", "folders", "homes", "names", "masks", "array", "pairs"]
     path: str = ""
     columns: tuple[str, ...] = ()
     sheet: Sheet | None = None

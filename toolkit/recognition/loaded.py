@@ -41,7 +41,9 @@ def load_lines(proposal: Proposal, text: Text) -> list[str]:
         lines = [f"    images, labels = class_folders({at(found.images.path)}, TASK.classes{values_of(proposal)})"]
     else:
         lines = [f"    images = {images_of(proposal, found.images, text)}"]
-        if targets.where == "names":
+        if targets.where == "homes":
+            lines += _of_homes(proposal, text, more)
+        elif targets.where == "names":
             text.use("labels_in_names")
             lines.append(f'    labels = labels_in_names(images, r"{targets.pattern}", TASK.classes)')
         else:
@@ -65,6 +67,31 @@ def _returned(more: list[str]) -> list[str]:
     half = len(given) // 2 + 1
     parts = [f"        {', '.join(part)}," for part in (given[:half], given[half:])]
     return ["    return Samples(", *parts, "    )"]
+
+
+def _of_homes(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
+    """A class in the name of each folder: they are samples where the sample submission names such, else origins."""
+    found, targets = proposal.found, proposal.targets
+    assert found.images is not None
+    text.plain += ["import re", "import numpy as np"]
+    each = f"path.relative_to({at(found.images.path)}).parts[0]"
+    said = f'TASK.classes.index(re.search(r"{targets.pattern}", one).group(1))'
+    if not targets.sets:
+        text.plain.append("import pandas as pd")
+        more.append("groups=groups")
+        return [
+            f"    each = [{each} for path in images.paths]",
+            f"    labels = np.array([{said} for one in each])",
+            "    groups, _ = pd.factorize(pd.Series(each))",
+        ]
+    text.use("sets_of")
+    more += ["sets=sets", "names=np.array(names)"]
+    return [
+        f"    each = [{each} for path in images.paths]",
+        "    names = sorted(set(each))",
+        "    sets = sets_of(each, names)",
+        f"    labels = np.array([{said} for one in names])",
+    ]
 
 
 def _of_runs(proposal: Proposal, text: Text, more: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """A competition's folder from a download."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,19 @@ class New(Outcome):
 
 
 def new_competition(
-    folder: str | Path, data: str | Path, *, metric: str | None = None, force: bool = False, unpack: bool = False
+    folder: str | Path,
+    data: str | Path,
+    *,
+    metric: str | None = None,
+    force: bool = False,
+    unpack: bool = False,
+    targets: Sequence[str] = (),
 ) -> New:
     """Look at a download, say what it holds, and write `folder/__init__.py`, which every command takes.
 
     metric: by its word, such as `auc`, where it is known; force: what was written before is replaced; unpack: packed
-    files of the download are unpacked beside themselves before. UserError where
-    the folder has a competition already, or what is to be predicted isn't recognised.
+    files of the download are unpacked beside themselves before; targets: columns to be predicted, where these are
+    known. UserError where the folder has a competition already, or what is to be predicted isn't recognised.
     """
     folder, data = Path(folder), Path(data)
     name, file = folder.name, folder / "__init__.py"
@@ -82,7 +89,7 @@ def new_competition(
     if file.exists() and not force:
         raise UserError(f"{file} is there already; --force replaces it, another name leaves it")
     unpacked = tuple(packed.unpack(data)) if unpack else ()
-    proposal = propose(recognise(data), name, metric or "")
+    proposal = propose(recognise(data, targets), name, metric or "")
     folder.mkdir(parents=True, exist_ok=True)
     if proposal.long:
         with atomic(folder / CLASSES) as partial:
