@@ -8,19 +8,21 @@ from tests.recognition.layouts import TEST, TRAIN, picture, table
 
 
 def breeders(folder: Path) -> None:
-    """German headings, semicolons, decimal commas, Latin-1; photographs in parts; a text file lists those to be told."""
+    """German headings, semicolons, decimal commas; photographs in parts; a text file lists those to be told."""
     rows = [(f"{at:04}", f"{12.5 + at % 7:.1f}".replace(".", ","), f"Z{at % 9}") for at in range(TRAIN)]
     lines = [";".join(row) for row in [("Bildnummer", "Gewicht in g", "Züchter"), *rows]]
     (folder / "Tabellen").mkdir(parents=True)
     (folder / "Tabellen" / "Messwerte.csv").write_bytes("\r\n".join(lines).encode("latin-1"))
-    (folder / "Tabellen" / "Testbilder.txt").write_text("\n".join(f"B_{at:04}.JPG" for at in range(TRAIN, TRAIN + TEST)))
+    (folder / "Tabellen" / "Testbilder.txt").write_text(
+        "\n".join(f"B_{at:04}.JPG" for at in range(TRAIN, TRAIN + TEST))
+    )
     (folder / "LIESMICH.txt").write_text("Bewertet wird nach der Wurzel des mittleren quadratischen Fehlers.")
     for at in range(TRAIN + TEST):
         picture(folder / "Fotos" / f"Teil {1 + at % 3}" / f"B_{at:04}.JPG", at % 7 / 3)
 
 
 def clinic(folder: Path) -> None:
-    """A folder a patient, whose diagnosis is a word in its name; patients to be told in another; a sample in German."""
+    """A folder a patient, whose diagnosis is a word in its name; others are to be told; a sample in German."""
     for at in range(TRAIN):
         for each in range(1 + at % 3):
             home = folder / "Patienten" / f"P{at:03}_{('benigne', 'maligne')[at % 2]}"

@@ -144,6 +144,7 @@ class Targets:
     in_paths: tuple[str, str] = ("", "")  # a pattern of images' paths whose groups with this between them are names
     repeated: bool = False  # has a name that is taken from paths several images?
     decimal: bool = False  # have numbers a comma?
+    group_in: tuple[Sheet, str] | None = None  # another table that has the group's column, and its column of names
     others: tuple[Sheet, ...] = ()  # tables of further training images, such as those for validation
 
 

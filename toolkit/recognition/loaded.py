@@ -1,10 +1,10 @@
 """The `load` of a competition as text: images, targets and test images as they were recognised."""
 
 from toolkit.recognition.listing import suffix_of
-from toolkit.recognition.loaded_tables import of_table, path_lines, tiled
+from toolkit.recognition.loaded_tables import group_lines, of_table, path_lines, tiled
 from toolkit.recognition.loaded_tests import tests_of
 from toolkit.recognition.proposal import Proposal
-from toolkit.recognition.sources import at, images_of, rows_lines, table_at, values_of
+from toolkit.recognition.sources import at, images_of, rows_lines, values_of
 from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
@@ -108,22 +108,19 @@ def _of_runs(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         return [*[line.replace("images", "slides") for line in lines], *_of_slides(proposal, text, more)]
     if not targets.group:
         return [*lines, *_origins(proposal, text, more)]
-    assert targets.sheet is not None
-    text.plain.append("import pandas as pd")
-    more.append("groups=groups")
-    return [
-        *lines,
-        f"    table = {table_at(targets.sheet, text)}",
-        f"    origins = dict(zip(table[{quoted(targets.columns[0])}], table[{quoted(targets.group)}]))",
-        f"    groups, _ = pd.factorize(pd.Series([origins.get(name, name) for name in images.{called}]))",
-    ]
+    return [*lines, *group_lines(proposal, text, more, "images")]
 
 
 def _of_slides(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     """Where huge pictures have masks: these are cut as the tiles are, all tiles of a slide in one group."""
     text.use("tiles")
-    more += ["groups=made.picture", "places=made.places"]
-    return [f"    made = {tiled('slides', proposal, 0.25)}", "    images = made.images"]
+    lines = [f"    made = {tiled('slides', proposal, 0.25)}", "    images = made.images"]
+    if proposal.targets.group:
+        lines += [*group_lines(proposal, text, more, "slides"), "    groups = groups[made.picture]"]
+    else:
+        more.append("groups=made.picture")
+    more.append("places=made.places")
+    return lines
 
 
 def _of_pairs(proposal: Proposal, text: Text) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from toolkit.formats.sample_file import PARQUET
 from toolkit.recognition import arrays, masks, samples, untabled
 from toolkit.recognition.found import Fact, Found, Sample, Source
 from toolkit.recognition.in_paths import table_in_paths
@@ -173,7 +174,13 @@ def _sample(seen: Seen, tests: Sequence[str], homes: Sequence[str]) -> Sample | 
     if sample:
         seen.facts.append(samples.fact_of(sample))
         return sample
-    seen.facts.append(Fact("sample submission", "none", "no table is called sample_submission or so", "sure"))
+    other = next((one.path for one in seen.tables if PARQUET.search(one.path)), "")
+    why = (
+        "Parquet, which isn't followed: write it by write_parquet"
+        if other
+        else "no table is called sample_submission or so"
+    )
+    seen.facts.append(Fact("sample submission", other or "none", why, "sure"))
     return None
 
 

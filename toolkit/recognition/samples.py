@@ -67,7 +67,12 @@ def sample_among(
 def _looks_like_sample(folder: Path, sheet: Sheet, tables: Sequence[Sheet]) -> bool:
     """Does it say the same, or nothing, of each image, under titles that another table has with more to say?"""
     first, *others = sheet.columns
-    if not others or len(others) > MOST or any(len({*sheet.head[one]}) > 1 for one in others) or sheet.json:
+    if (
+        not others
+        or len(others) > MOST
+        or any(len({*sheet.head[one]}) > 1 for one in others)
+        or sheet.path.endswith((".json", ".parquet"))
+    ):
         return False
     name = Path(sheet.path).name
     ids = cells(folder, sheet, first)

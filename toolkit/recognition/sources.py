@@ -3,7 +3,7 @@
 from toolkit.recognition.found import Sheet, Source
 from toolkit.recognition.listing import suffix_of
 from toolkit.recognition.proposal import Proposal
-from toolkit.recognition.text import Text, quoted, tupled
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 NEW_LINE = "\n        "
 
@@ -95,3 +95,11 @@ def table_at(sheet: Sheet, text: Text) -> str:
     more += "" if sheet.header else f", header=None, names={tupled(sheet.columns)}"
     more += "" if sheet.encoding == "utf-8" else f", encoding={quoted(sheet.encoding)}"
     return f"pd.read_csv({at(sheet.path)}{more}, dtype=str, keep_default_na=False)"
+
+
+def table_lines(name: str, sheet: Sheet, text: Text) -> list[str]:
+    """One that reads a table, or two where it would be long."""
+    line = f"    {name} = {table_at(sheet, text)}"
+    if len(line) <= LINE:
+        return [line]
+    return [f"    path = {at(sheet.path)}", line.replace(at(sheet.path), "path", 1)]

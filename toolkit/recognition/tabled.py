@@ -76,6 +76,9 @@ def of_table(
     group, said = columns.group_of(folder, sheet, [one for one in others if one not in asked])
     if group:
         facts.append(Fact("groups", group, said, "likely"))
+    group_in = None
+    if not group and not sets and not name.pattern[0]:
+        group, group_in = _group_elsewhere(seen, sheet, train)
     split = columns.split_of(folder, sheet, others)
     tests = test_table(seen, sheet)
     joint = joined_as(seen, found.sample, sheet, tests, name) if test and not sets else None
@@ -146,14 +149,32 @@ def of_table(
         repeated=name.repeated,
         decimal=read.decimal,
         others=others_of,
+        group_in=group_in,
     )
     _tell_left(seen, train, sheet, name, read, sets)
     if test is None:
         return replace(
-            found, targets=made, test_names=_test_names(seen, found.sample, tests, train.files(), sheet, name)
+            found,
+            targets=made,
+            test_names=_test_names(seen, found.sample, tests, train.files(), sheet, name, others_of),
         )
     listed = None if sets else listed_tests(seen, found.sample, tests, test, name, joint)
     return replace(found, targets=made, test=source_of(seen, test), test_names=listed)
+
+
+def _group_elsewhere(seen: Seen, sheet: Sheet, train: Place) -> tuple[str, tuple[Sheet, str] | None]:
+    """A column of another table of these images whose equal cells are of one origin, and where it is."""
+    for other in seen.tables:
+        if other is sheet or samples.is_sample(other):
+            continue
+        named = columns.named(seen.folder, other, train.files())
+        if named and not named.repeated and not named.before + named.after:
+            free = [one for one in other.columns if one != named.column]
+            group, said = columns.group_of(seen.folder, other, free)
+            if group:
+                seen.facts.append(Fact("groups", f"{group} of {other.path}", said, "likely"))
+                return group, (other, named.column)
+    return "", None
 
 
 def _wanted(seen: Seen, sheet: Sheet, name: Named) -> tuple[str, ...]:
@@ -237,15 +258,21 @@ def _are_files(sheet: Sheet, column: str, train: Place) -> bool:
 
 
 def _test_names(
-    seen: Seen, sample: Sample | None, tests: Sheet | None, files: Sequence[str], table: Sheet, names: Named
+    seen: Seen,
+    sample: Sample | None,
+    tests: Sheet | None,
+    files: Sequence[str],
+    table: Sheet,
+    names: Named,
+    others: Sequence[Sheet],
 ) -> Listed | None:
-    """A table whose names are test images that lie among the training images."""
+    """A table whose names are test images that lie among the training images; others: of training images as well."""
     given = [sheet for sheet in seen.tables if sample and sheet.path == sample.path]
     sure = [*([tests] if tests else []), *given]
     known = set(cells(seen.folder, table, names.column)) if not names.pattern[0] else set()
     around = [f"{names.before}{one}{names.after}" for one in known]
     known |= {stem(one) for one in [*known, *around]} | set(around)
-    for sheet in [*sure, *(one for one in seen.tables if one not in sure and one is not table)]:
+    for sheet in [*sure, *(one for one in seen.tables if one not in (*sure, *others, table))]:
         name = columns.named(seen.folder, sheet, files)
         if name and name.share > ENOUGH and not name.before + name.after and not name.missing:
             said = cells(seen.folder, sheet, name.column)
