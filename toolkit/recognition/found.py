@@ -56,6 +56,7 @@ class Pictures:
     differ: bool
     channels: int
     values: tuple[float, float] | None = None
+    window: bool = False  # are they DICOM, which say how they are shown?
 
     @property
     def huge(self) -> bool:

@@ -201,12 +201,8 @@ def _of_paths(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     if not targets.repeated:
         return [*lines, "    images = replace(images, names=names_in(images)).chosen(names)"]
     text.use("sets_of")
-    more += ["sets=sets", "names=np.array(names)"]
-    return [
-        *lines,
-        "    images = images[np.flatnonzero(np.isin(names_in(images), names))]",
-        "    sets = sets_of(names_in(images), names)",
-    ]
+    more += ["sets=sets_of(names_in(images), names)", "names=np.array(names)"]
+    return [*lines, "    images = images[np.flatnonzero(np.isin(names_in(images), names))]"]
 
 
 def _of_slides(proposal: Proposal, text: Text, more: list[str]) -> list[str]:

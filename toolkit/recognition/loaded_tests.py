@@ -109,12 +109,11 @@ def _of_paths(proposal: Proposal, text: Text, more: list[str], images: str) -> l
     more += ["test_images=test", "test_ids=np.array(ids)"]
     if not targets.repeated:
         return [*lines, ids, "    test = replace(test, names=names_in(test)).chosen(ids)"]
-    more.append("test_sets=test_sets")
+    more.append("test_sets=sets_of(names_in(test), ids)")
     return [
         *lines,
         ids,
         "    test = test[np.flatnonzero(np.isin(names_in(test), ids))]",
-        "    test_sets = sets_of(names_in(test), ids)",
     ]
 
 

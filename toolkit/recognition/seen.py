@@ -101,6 +101,7 @@ def looked_at(seen: Seen, files: Sequence[str]) -> Pictures | None:
         seen.facts.append(Fact("images", "unreadable", how, "sure"))
         return None
     depth = "" if made.values is None else f", more than 8 bits from {made.values[0]:g} to {made.values[1]:g}"
+    depth += ", shown in 8 bits as the files say" if made.window else ""
     size = f"{'median ' if made.differ else ''}{made.height} x {made.width}"
     colours = {1: "grey", 3: "colour"}.get(made.channels, f"{made.channels} channels")
     seen.facts.append(Fact("images", f"{size}, {colours}{depth}", how, "sure"))

@@ -20,6 +20,8 @@ def values_of(proposal: Proposal) -> str:
     pictures = proposal.found.pictures
     if pictures is None or pictures.values is None:
         return ""
+    if pictures.window:
+        return ', options={"window": True}'
     return f", values=({pictures.values[0]:g}, {pictures.values[1]:g})"
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+OWN = ("re", "dataclasses", "pathlib")  # of Python itself
 WIDTH = 110  # of imports
 LINE = 119  # characters
 
@@ -30,7 +31,7 @@ class Text:
 
     def imports(self) -> list[str]:
         plain = {*self.plain, "from pathlib import Path"}
-        ours = sorted(one for one in plain if "pathlib" in one or "dataclasses" in one)
+        ours = sorted((one for one in plain if one.split()[1] in OWN), key=lambda one: (one.startswith("from"), one))
         others = sorted(plain - set(ours))
         lines, line = [], ""
         for name in sorted(self.named):

@@ -82,6 +82,10 @@ def _task(proposal: Proposal, text: Text) -> list[str]:
         ['NAMES = tuple((FOLDER / "classes.txt").read_text(encoding="utf-8").splitlines())'] if proposal.long else []
     )
     line = f"TASK = {proposal.task}({word}={names}, {shape}{unknown})"
+    if proposal.metric.needs == "lists" and not unknown:
+        first.append(
+            '# CHOOSE: unknown="…" below, if test images may be of none of these; the organisers say what it is called'
+        )
     if len(line) > LINE:
         broken = [f"    {word}={names},", f"    {shape},", *([f"    {unknown[2:]},"] if unknown else [])]
         return [*first, f"TASK = {proposal.task}(", *broken, ")"]
