@@ -24,16 +24,23 @@ def rng_of(seed: int, part: int) -> Rng:
     return np.random.default_rng([seed, part])
 
 
+def texture(rng: Rng, height: int, width: int, strength: float = 10) -> np.ndarray:
+    """Wool, as no other picture has it, (height, width): by it the audit tells pictures of the same shape apart."""
+    noise = [cv2.GaussianBlur(rng.normal(0, 2 * grain, (height, width)), (0, 0), grain) for grain in (1.0, 2.0, 4.0)]
+    return strength * sum(noise, np.zeros(()))
+
+
 def ground(rng: Rng, height: int, width: int, colour: Colour = (128, 128, 128), noise: float = 10) -> np.ndarray:
     """An empty picture, float32 (height, width, 3) on the scale 0..255: a colour, lit from one side, with noise."""
     slope = rng.normal(0, 8, 2)
     light = slope[0] * np.linspace(-1, 1, height)[:, None] + slope[1] * np.linspace(-1, 1, width)
-    grain = rng.normal(0, noise, (height, width, 3))
-    made: np.ndarray = (np.asarray(colour) + light[..., None] + grain).astype(np.float32)
-    return made
+    light += texture(rng, height, width, noise)
+    made: np.ndarray = np.asarray(colour) + light[..., None] + rng.normal(0, noise, (height, width, 3))
+    return made.astype(np.float32)
 
 
 def mark(
+    rng: Rng,
     image: np.ndarray,
     shape: Shape,
     at: tuple[float, float],
@@ -44,8 +51,8 @@ def mark(
 ) -> np.ndarray:
     """Paint a shape on a picture (H, W, 3), in place; returns which pixels it covers, bool (H, W).
 
-    at: (y, x) of its middle; size: from there to its edge, in pixels; angle: degrees; strength: 1 hides
-    what lies below.
+    at: (y, x) of its middle; size: from there to its edge, in pixels; angle: degrees; strength: 1 hides what
+    lies below.
     """
     mask = np.zeros(image.shape[:2], np.uint8)
     middle, turn = np.array(at[::-1]), np.deg2rad(angle)
@@ -72,7 +79,11 @@ def mark(
         }[shape]
         cv2.polylines(mask, strokes, False, (1,), thick, shift=4)
     covered = mask.astype(bool)
-    image[covered] += strength * (np.asarray(colour, np.float32) - image[covered])
+    left, top, across, down = cv2.boundingRect(mask)  # no texture is drawn where none is seen
+    box = slice(top, top + down), slice(left, left + across)
+    if down:
+        own = np.asarray(colour) + texture(rng, down, across)[covered[box]][:, None]
+        image[covered] += strength * (own.astype(np.float32) - image[covered])
     return covered
 
 
@@ -83,7 +94,7 @@ def somewhere(rng: Rng, height: int, width: int, away: float) -> tuple[float, fl
 
 def worn(rng: Rng, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
     """The picture as another camera takes it: darker or paler, with more noise, a little blurred."""
-    image = cv2.GaussianBlur(image, (0, 0), 0.5 * strength) if strength > 0 else image
+    image = cv2.GaussianBlur(image, (0, 0), 0.4 * strength) if strength > 0 else image
     contrast, light = 1 + strength * rng.uniform(-0.15, 0.1), strength * rng.uniform(-14, 8)
     made: np.ndarray = ((image - 128) * contrast + 128 + light + rng.normal(0, 4 * strength, image.shape)).astype(
         np.float32

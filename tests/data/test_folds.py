@@ -153,7 +153,7 @@ def test_a_table_is_read_where_data_and_cleaning_list_are_those_it_was_made_from
     with pytest.raises(UserError, match=r"was made from other data; run `python -m toolkit.folds` again"):
         read_folds(workspace)
     workspace.folds.write_bytes(workspace.folds.read_bytes()[:-50])
-    with pytest.raises(UserError, match=r"folds\.parquet is damaged .*; remove it and run the folds again"):
+    with pytest.raises(UserError, match=r"folds\.parquet is damaged .*; remove it and run `python -m toolkit.folds`"):
         read_folds(workspace)
 
 

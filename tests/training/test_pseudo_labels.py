@@ -17,6 +17,7 @@ from tests.conftest import RGB
 from tests.tiny import FIRST, competition, looking, make_job, prepare, train
 from tests.training import same
 from toolkit import Project, Pseudo, UserError, override, predict
+from toolkit.checked import keep
 from toolkit.data.data_folder import open_dataset
 from toolkit.data.dataset import Dataset
 from toolkit.probabilities import open_probabilities, write_probabilities
@@ -209,6 +210,7 @@ def test_rules_that_forbid_test_images_stop_it(tmp_path: Path) -> None:
 def test_without_test_images_it_is_refused_before_anything_is_trained(ready: Project) -> None:
     images = np.load(ready.workspace.data / "test_images.npy")
     np.save(ready.workspace.data / "test_images.npy", images[:0])
+    keep([ready.workspace.data / "test_images.npy"])
     with pytest.raises(UserError, match=r"tiny has no test images at hand to learn from; set pseudo\.rounds=0"):
         ready.train(pseudo__rounds=1)
     assert not ready.workspace.train.exists()

@@ -27,6 +27,7 @@ from toolkit.data.folds import (
     make_folds,
     obeyed_in,
     relabels,
+    store_folds,
     stored_folds,
     suggested,
     trained_on,
@@ -37,7 +38,7 @@ from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned, are, counted
 from toolkit.pages.pictures import write_png
-from toolkit.store import Workspace, atomic, hash_json
+from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Grades, Numbers
 
 SPLITS = (AUTO, GROUPS, PLAIN)
@@ -330,8 +331,7 @@ def split(
     if "label_in" not in table:  # of folds that are there already an audit may have left its evidence since
         table = obey_suggestions(competition, dataset, table, cleaning, workspace.evidence)
     if table is not known:
-        with atomic(workspace.folds) as partial:
-            table.to_parquet(partial, index=False)
+        store_folds(table, workspace)
     anew = known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table)
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())

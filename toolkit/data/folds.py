@@ -14,7 +14,7 @@ from toolkit.data.groups import merge_groups
 from toolkit.data.targets import describe, holds
 from toolkit.errors import UserError
 from toolkit.outcome import counted
-from toolkit.store import Workspace, hash_json
+from toolkit.store import Workspace, atomic, hash_json
 from toolkit.task import Classification, Grades, Heads, Task
 
 LEFT_OUT = -1  # the fold of a sample that the cleaning list drops from the score too
@@ -22,6 +22,7 @@ ALWAYS = -3  # of a sample of a class that one group alone holds: every fold is 
 AUTO = "auto"  # a holdout by `share_to_hold_out`, a split by what the audit found
 HOLDOUT = 0.1  # of the samples, where there are at least so many in so many groups
 MANY, MANY_GROUPS = 5_000, 500
+CONTENT = "content"  # in the attrs of the stored table: a hash of all its columns
 GROUPS, PLAIN = "groups", "plain"  # which samples share a fold: those of one group, or of what `whole_in_plain` says
 
 
@@ -168,11 +169,48 @@ def stored_folds(workspace: Workspace) -> pd.DataFrame | None:
     """The table on disk, whatever it was made from; None where there is none."""
     if not workspace.folds.exists():
         return None
+    remedy = "remove it and run `python -m toolkit.folds` again"
     try:
-        return pd.read_parquet(workspace.folds)
+        table = pd.read_parquet(workspace.folds)
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{workspace.folds} is damaged ({reason}); remove it and run the folds again") from None
+        raise UserError(f"{workspace.folds} is damaged ({reason}); {remedy}") from None
+    if table.attrs.pop(CONTENT, None) not in (None, _content(table)):
+        raise UserError(f"{workspace.folds} isn't the table that `folds` wrote; {remedy}")
+    return table
+
+
+def store_folds(table: pd.DataFrame, workspace: Workspace) -> None:
+    """Write the table, with a hash of what is in it."""
+    stored = table.copy(deep=False)
+    stored.attrs = table.attrs | {CONTENT: _content(table)}
+    with atomic(workspace.folds) as partial:
+        stored.to_parquet(partial, index=False)
+
+
+def _content(table: pd.DataFrame) -> str:
+    return hash_json(table.to_csv(index=False))
+
+
+def check_undivided(table: pd.DataFrame, groups: np.ndarray, workspace: Workspace) -> None:
+    """UserError where samples of one origin are validated in different folds, or trained on where others of them are
+    validated. groups: int64 (N,), as the competition gives them; relatives that the audit found share a fold, too,
+    unless they may be divided.
+    """
+    whole = groups if table.attrs.get("split") == PLAIN else table["group"].to_numpy()
+    _, place = np.unique(whole, return_inverse=True)
+    fold = table["fold"].to_numpy()
+    kept = np.flatnonzero(fold != LEFT_OUT)
+    first = np.full(place.max(initial=-1) + 1, LEFT_OUT)
+    first[place[kept][::-1]] = fold[kept][::-1]
+    divided = kept[fold[kept] != first[place[kept]]]
+    if len(divided):
+        row = divided[0]
+        other = kept[place[kept] == place[row]][0]
+        raise UserError(
+            f"{workspace.folds} divides a group: samples {table['index'][other]} and {table['index'][row]} are of one "
+            f"origin, and in folds {fold[other]} and {fold[row]}; remove it and run `python -m toolkit.folds` again"
+        )
 
 
 def read_folds(workspace: Workspace) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.dataset import relabel
-from toolkit.data.folds import ALWAYS, folds_hash, obeyed_in, read_folds, relabels, trained_on
+from toolkit.data.folds import ALWAYS, check_undivided, folds_hash, obeyed_in, read_folds, relabels, trained_on
 from toolkit.data.native import Native
 from toolkit.data.placed import placed_tally
 from toolkit.data.sample_submission import followed
@@ -195,6 +195,7 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
     UserError where one is missing, or the folds are of other data or another cleaning list.
     """
     dataset, table = open_dataset(workspace.data), read_folds(workspace) if table is None else table
+    check_undivided(table, dataset.groups, workspace)
     changed, tests = relabels(table), len(dataset.test_images)
     native, test_places = None, None
     if dataset.places is not None and dataset.sizes is not None and dataset.native is not None:

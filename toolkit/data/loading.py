@@ -63,7 +63,7 @@ def load(
     if known is not None and known.get("reader") == reader and _is_there(competition, workspace, known):
         _keep_place(workspace, folder)
         return
-    data = _loaded(competition, folder)
+    data = loaded(competition, folder)
     shape = competition.task.image_shape
     if isinstance(data, Samples) and isinstance(data.images, np.ndarray):
         raise UserError(f"{folder}: images are an array: `load` returns arrays as Dataset(…), not as Samples(…)")
@@ -126,7 +126,7 @@ def _keep_place(workspace: Workspace, folder: Path) -> None:
         write_json(path, manifest | {"inputs": manifest["inputs"] | {"raw": place}})
 
 
-def _loaded(competition: Competition, folder: Path) -> Dataset | Samples:
+def loaded(competition: Competition, folder: Path) -> Dataset | Samples:
     """What the competition's `load` makes of the files; UserError, one sentence, for whatever goes wrong in it."""
     try:
         return competition.load(folder)

@@ -67,18 +67,11 @@ def rows_lines(proposal: Proposal, text: Text) -> list[str]:
     if source is None or not source.names:
         return []
     text.use("ImageFiles", "array_files")
-    text.plain.append("import pandas as pd")
     key = f", {quoted(source.key)}" if source.key else ""
-    column = quoted(source.names)
-    if suffix_of(source.path) == ".parquet":
-        names = f"pd.read_parquet(path, columns=[{column}])"
-    else:
-        names = f"pd.read_csv(path, usecols=[{column}], dtype=str)"
     return [
         "def rows_of(paths: list[Path]) -> ImageFiles:",
         '    """Images in the rows of tables, called as these call them."""',
-        f"    names = [{names}[{column}].to_numpy(str) for path in paths]",
-        f"    parts = [array_files(path{key}, shape={source.shape}, names=one) for path, one in zip(paths, names)]",
+        f"    parts = [array_files(path{key}, shape={source.shape}, names={quoted(source.names)}) for path in paths]",
         "    return sum(parts[1:], parts[0])",
         "",
         "",

@@ -16,6 +16,7 @@ from typing import Any
 from toolkit.answers import Prediction
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
+from toolkit.competition_code import tell_of_code
 from toolkit.data.known_answers import KnownAnswers, stored_answers
 from toolkit.errors import UserError, said_by
 from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, are, counted, interval, mended
@@ -127,6 +128,8 @@ def build(
     answers = _answers(blend, known)
     given, number = answers if known else None, len(answers or ())
     competition, name, metrics = blend.labelled.competition, submission_name(blend, given), blend.metrics
+    blend.check_runs()
+    tell_of_code(competition, [blend.run(run).folder for run in blend.shares], progress)
     scores = {kind: metrics.get(kind) for kind in SCORES}
     beside = "".join(f", {one.chosen.words}" for one in blend.unseen)
     folder, suffix = ledger.folder / ledger.competition, competition.submission_suffix
