@@ -40,15 +40,18 @@ class Newcomer:
 
 NEWCOMERS = {
     "aptos2019": Newcomer("kappa"),
-    "bengali": Newcomer(""),
+    "bengali": Newcomer("macro_recall", {"METRIC = ": "METRIC = WeightedMacroRecall((2, 1, 1))"}),
     "dogs_vs_cats": Newcomer("log_loss"),
-    "happy_whale": Newcomer("map@5"),
+    "happy_whale": Newcomer(
+        "map@5",
+        {"TASK = ": 'TASK = Classification(classes=NAMES, image_shape=(96, 96, 3), unknown="new_individual")'},
+    ),
     "herbarium": Newcomer("f1"),
     "hubmap_kidney": Newcomer("dice"),
     "pawpularity": Newcomer("rmse"),
     "ranzcr_clip": Newcomer("auc"),
     "recursion": Newcomer("accuracy"),
-    "rsna_breast": Newcomer(""),
+    "rsna_breast": Newcomer("probabilistic_f1"),
     "severstal": Newcomer("dice"),
 }
 
