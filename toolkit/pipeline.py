@@ -72,10 +72,10 @@ def run(
     goes to the next ones. split: makes the folds."""
     started, show = time.time(), project.progress.show
     places(project.device)
-    if budget <= closing_seconds(budget):
+    if budget <= (closing := closing_seconds(budget)):
         raise UserError(
-            f"the budget of {duration(budget)} is too short: {duration(closing_seconds(budget))} are kept for blending, "
-            "writing, checking and the report, and the audit and training come before them; give 1m or more"
+            f"the budget of {duration(budget)} is too short: {duration(closing)} are kept for blending, writing, "
+            "checking and the report, and audit and training come before them; give 1m or more"
         )
     show(project.audit())
     show(split())

@@ -278,7 +278,9 @@ def test_a_load_that_counts_on_the_visible_test_is_found_out(tmp_path: Path) -> 
         assert data.test_images is not None
         return replace(data, test_images=data.test_images.chosen(HEX))
 
-    with pytest.raises(UserError, match="tiny's load fails on a test of 13 other names, as the hidden one is: .*not there"):
+    with pytest.raises(
+        UserError, match="tiny's load fails on a test of 13 other names, as the hidden one is: .*not there"
+    ):
         made(raw, by_heart)
 
     def seven(folder: Path) -> Samples:
@@ -312,4 +314,6 @@ def test_what_is_not_tried_is_said(tmp_path: Path) -> None:
         return replace(from_folders(folder), test_images=image_folder(raw / "test"))
 
     with pytest.raises(NotTried, match="lies outside of"):
-        renamed_folder(replace(tiny.looking, load=elsewhere), raw / "train", elsewhere(raw), np.arange(3), tmp_path / "m")
+        renamed_folder(
+            replace(tiny.looking, load=elsewhere), raw / "train", elsewhere(raw), np.arange(3), tmp_path / "m"
+        )

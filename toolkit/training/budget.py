@@ -49,8 +49,8 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 class Cost:
     """Seconds of a training here: `epoch` of all folds, `head` of all folds where the head alone is trained, on stored
     features; `once` however many epochs, `scores` kept back for the test-matched score, for trying code that is handed
-    in and, if that is asked for, the whole suite of corruptions. `freeze`: the share of the epochs that are trained on features; `grow`: of those in
-    which images grow to sides of `whole` pixels.
+    in and, if that is asked for, the whole suite of corruptions; `step` of one training step. `freeze`: the share of
+    the epochs that are trained on features; `grow`: of those in which images grow to sides of `whole` pixels.
     """
 
     epoch: float
@@ -319,13 +319,14 @@ class _Plan:
         write_json(self.labelled.workspace.plan, self.chosen)
 
     def _too_short(self, recipe: Recipe, cost: Cost) -> UserError:
-        wanted, left = cost.of(1), max(0.0, self._left)
+        wanted = cost.of(1)
         spent = self.budget - self._closing - self._left  # less, the next time
         enough = (spent + wanted / MARGIN + CLOSING + self.more) / (1 - GROWS)
+        budget, left, takes, give = map(duration, (self.budget, max(0.0, self._left), wanted, enough))
         return UserError(
-            f"the budget of {duration(self.budget)} is too short: {duration(left)} are left of it, and one epoch of "
-            f"{recipe.name} on {self.labelled.folds} folds takes about {duration(wanted)} here; give {duration(enough)} "
-            "or more (what was done is not done again)"
+            f"the budget of {budget} is too short: {left} are left of it for training, and one epoch of {recipe.name} "
+            f"on {self.labelled.folds} folds takes about {takes} here; give {give} or more (what was done is not done "
+            "again)"
         )
 
 
