@@ -106,9 +106,9 @@ def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
     packages = labelled.competition.rules.submission_packages
     if packages:
         python = clean_python(packages)
-        begun = time.time()
+        begun = time.monotonic()
         subprocess.run([python, "-I", "-c", f"import {', '.join(packages)}"], check=False)
-        starting = STARTS * (time.time() - begun)
+        starting = STARTS * (time.monotonic() - begun)
     if stress != "none" and labelled.may_look_at_test_images:
         progress.say(open_match(labelled).words(labelled.competition.rgb))
     return starting
