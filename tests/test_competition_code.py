@@ -1,7 +1,6 @@
 """The code that builds networks is known by its text; other code is said, and weights that don't fit it are told."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,8 +45,8 @@ UNUSED = 1
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    yield Place(tmp_path / "place")
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "place")
 
 
 def code(of: Competition) -> str:
