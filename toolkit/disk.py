@@ -28,20 +28,27 @@ def need(workspace: Workspace, size: int, what: str, instead: str = "") -> str:
     instead: what else can be done where there is no room. UserError where the disk would be left with less than
     RESERVE, or the workspace would take more than its `max_disk`.
     """
-    folder = next(place for place in (workspace.folder, *workspace.folder.absolute().parents) if place.exists())
-    free, said = shutil.disk_usage(folder).free, f"{what} takes {in_bytes(size)} in {workspace.folder}"
-    if size > free - RESERVE:
-        raise UserError(
-            f"{said}, where {in_bytes(free)} are free and {in_bytes(RESERVE)} stay so; "
-            f"make room, or choose another --workspace{instead}"
-        )
+    said = need_room(workspace.folder, size, what, f"choose another --workspace{instead}")
     if workspace.max_disk is not None and size:
         taken = bytes_in(workspace.folder)
         if taken + size > workspace.max_disk:
             raise UserError(
-                f"{said}, which holds {in_bytes(taken)} already, and --max-disk is {in_bytes(workspace.max_disk)}; "
-                f"give more{instead}"
+                f"{what} takes {in_bytes(size)} in {workspace.folder}, which holds {in_bytes(taken)} already, and "
+                f"--max-disk is {in_bytes(workspace.max_disk)}; give more{instead}"
             )
+    return said
+
+
+def need_room(folder: Path, size: int, what: str, instead: str) -> str:
+    """As `need`, of any folder, which may not be there yet. UserError where the disk would be left with less than
+    RESERVE; instead: what to do then other than to make room.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free, said = shutil.disk_usage(there).free, f"{what} takes {in_bytes(size)} in {folder}"
+    if size > free - RESERVE:
+        raise UserError(
+            f"{said}, where {in_bytes(free)} are free and {in_bytes(RESERVE)} stay so; make room, or {instead}"
+        )
     return f"{said}, {in_bytes(free)} are free"
 
 

@@ -1,9 +1,10 @@
 """command: look at a download, say what it holds, and write a competition that every command takes.
 
     python -m toolkit.new competitions/leaves --data folder/with/the/organisers/files --metric auc
+    python -m toolkit.new competitions/leaves --kaggle leaf-classification
 
 Nothing is asked: what can be seen is said with its evidence and how sure it is, and what can't is one line of the
-file, marked `# CHOOSE`.
+file, marked `# CHOOSE`. `--kaggle` downloads first, through Kaggle's own client.
 """
 
 import argparse
@@ -18,22 +19,39 @@ from toolkit.screen import Screen
 
 def new(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
-    options = options_of().parse_args(arguments)
+    parser = options_of()
+    options = parser.parse_args(arguments)
+    if options.data is None and options.kaggle is None:
+        parser.error("give --data DIR, or --kaggle NAME to download")
+    screen = Screen(stderr=options.json)
 
     def made() -> Outcome:
         from toolkit.recognition.new import new_competition
 
-        return new_competition(options.competition, options.data, metric=options.metric, force=options.force)
+        return new_competition(
+            options.competition,
+            options.data,
+            metric=options.metric,
+            force=options.force,
+            unpack=options.unpack,
+            kaggle=options.kaggle,
+            progress=screen,
+        )
 
-    return attempted(made, Screen(stderr=options.json), options.json)
+    return attempted(made, screen, options.json)
 
 
 def options_of() -> argparse.ArgumentParser:
     text = "Look at a download, say what it holds, and write a competition that every command takes."
     made = argparse.ArgumentParser(prog="python -m toolkit.new", description=text)
     made.add_argument("competition", help="the folder to be written, such as competitions/leaves")
-    made.add_argument("--data", type=Path, required=True, metavar="DIR", help="the organisers' files")
+    files = "the organisers' files; with --kaggle where they are put (default: COMPETITION/data)"
+    made.add_argument("--data", type=Path, metavar="DIR", help=files)
+    made.add_argument("--kaggle", metavar="NAME", help="download this competition, its name as in its page's address")
     made.add_argument("--metric", metavar="NAME", help="what they score by, such as auc, if it is known")
+    made.add_argument(
+        "--unpack", action="store_true", help="unpack .zip and .tar of the download beside themselves first"
+    )
     made.add_argument("--force", action="store_true", help="replace what was written there before")
     made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
     return made

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.kaggle.clients import HttpError
 from tests.tiny import Heard
 from toolkit.errors import UserError
+from toolkit.kaggle.client import kaggle_client
 from toolkit.rules import Rules
-from toolkit.submission.kaggle import kaggle_client, upload_to_kaggle
+from toolkit.submission.kaggle import upload_to_kaggle
 
 FILE = Path("s.csv")
 
@@ -114,6 +116,17 @@ def test_an_upload_that_breaks_off_is_said_to_have() -> None:
         send(client)
 
 
+def test_a_competition_that_takes_notebooks_alone_refuses_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file_name: str, message: str, competition: str, quiet: bool = False) -> Any:
+        raise HttpError(400, "400 Client Error: Bad Request")
+
+    client = Client()
+    monkeypatch.setattr(client, "competition_submit", refuse)
+    with pytest.raises(UserError, match=r"where notebooks alone are taken: submit --notebook: 400 Client Error"):
+        send(client)
+    assert client.taken == 0
+
+
 def test_the_wait_has_an_end() -> None:
     client = Client(statuses=("PENDING",))
     with pytest.raises(UserError, match=r"has taken s.csv \(submission 77\) but not scored it within 30 minutes"):
@@ -133,20 +146,12 @@ def test_a_file_that_was_taken_is_waited_for_through_a_gap_of_the_network() -> N
     assert send(client)["public"] == "0.71" and len(client.sent) == 1
 
 
-class HttpError(OSError):
-    """As `requests` raises it: an OSError with a response."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"{status} Client Error")
-        self.response = SimpleNamespace(status_code=status)
-
-
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
         (ConnectionError("Name or service not known"), "can't be reached .is there a network.*: Name or service"),
-        (HttpError(401), "Kaggle refuses the login or you have not joined mars-25"),
-        (HttpError(403), "Kaggle refuses the login or you have not joined mars-25"),
+        (HttpError(401), "Kaggle refuses the login"),
+        (HttpError(403), "accept the rules of mars-25 at https://www.kaggle.com/competitions/mars-25/rules"),
         (HttpError(404), "Kaggle knows no competition 'mars-25'"),
         (RuntimeError("odd\nand long"), "Kaggle's client failed: odd$"),
         (SystemExit(1), "Kaggle's client failed: 1"),

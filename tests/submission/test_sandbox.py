@@ -15,8 +15,9 @@ import pytest
 
 from toolkit.errors import UserError
 from toolkit.rules import Rules
-from toolkit.submission import sandbox, sandbox_server
-from toolkit.submission.sandbox import LARGEST, run_code_submission, unpack
+from toolkit.submission import confined, sandbox, sandbox_server
+from toolkit.submission.sandbox import run_code_submission
+from toolkit.submission.unpacking import LARGEST, unpack
 
 CLASSES = 8
 RULES = Rules(submission_packages=("numpy",), sources={"submission_packages": "README.md, Rules"})
@@ -290,7 +291,7 @@ def test_a_good_submission_returns_its_labels_and_what_it_cost(images: np.ndarra
 def test_without_a_namespace_the_network_is_blocked_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "has_namespace", lambda: False)
+    monkeypatch.setattr(confined, "isolation", lambda: ())
     assert sandbox.network() == "blocked socket module"
     files, sentence = RUN["a socket"]
     with pytest.raises(UserError, match=sentence):

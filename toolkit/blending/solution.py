@@ -104,8 +104,8 @@ def whole(solution: Solution, values: np.ndarray, channels: Sequence[int], numbe
 
 def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """As `mix`, one stored array at a time in one pass each."""
-    pixels = pool.labelled.truth.shape[1:] if pool.labelled.masks else ()
-    shape = (len(rows), len(pool.channels), *pixels)
+    task = pool.labelled.competition.task
+    shape = (len(rows), len(pool.channels), *(task.image_shape[:2] if task.masks else ()))
     total = np.zeros((*shape[:2], int(np.prod(shape[2:]))), np.float32)
     for run, share in zip(pool.runs, run_shares(pool, solution), strict=True):
         if share:
@@ -113,7 +113,7 @@ def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray
             scale = 255 if part.dtype == np.uint8 else 1
             part = part if part.dtype == np.uint8 else part.astype(np.float32)
             _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.channels), np.float32(share / scale))
-    return _normalised(total.reshape(shape), solution, spans_of_one(pool.labelled.competition.task))
+    return _normalised(total.reshape(shape), solution, spans_of_one(task))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -1,6 +1,5 @@
 """The form of a submission, recognised from the organisers' sample, the task, the metric and the test images."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from toolkit.formats.dialect import PLAIN, Dialect
 from toolkit.formats.sample_file import SampleFile, read_sample
 from toolkit.formats.sample_format import Cell, SampleFormat
 from toolkit.formats.sample_keys import BY_HAND, Keys, keys_of
-from toolkit.formats.sample_names import is_mask, is_number, places_of, plain, words_of
+from toolkit.formats.sample_names import called_by, is_mask, is_number, places_of, plain, words_of
 from toolkit.metrics.metric import Metric
 from toolkit.task import Classification, Grades, Heads, Labels, Numbers, Segmentation, Task
 
@@ -163,9 +162,8 @@ class _Sample:
             if wanted not in task.classes:
                 raise UserError(f"Dialect(positive={wanted!r}) is none of {listed(task.classes)}")
             return task.classes.index(wanted)
-        parts = {plain(title), *re.split(r"[\W_]+", title.casefold())}
-        called = [at for at, name in enumerate(task.classes) if plain(name) in parts]
-        return called[0] if len(called) == 1 else 1
+        called = called_by(title, task.classes)
+        return 1 if called is None else called
 
     def _masks(self, single: bool) -> tuple[int, ...]:
         names = self.task.classes

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import timm
 import torch
 import torch.nn.functional as F
@@ -168,6 +167,8 @@ def segmenter(architecture: str, model: Model, classes: int, channels: int) -> N
 
     channels: of the images, as for `classifier`.
     """
+    import segmentation_models_pytorch as smp  # a trained network runs where it isn't installed
+
     _refuse_unused(model, architecture, "head", "dropout")
     options = {"decoder_attention_type": "scse"} if model.attention == "scse" else {}
     if options and architecture != "Unet":

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import splitext
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from toolkit.recognition.sheets import cells
 GROUPS = (  # the first that is there counts: what is nearer to an origin of images
     *("group", "patient", "subject", "person", "individual", "participant", "case", "specimen", "animal", "plant"),
     *("slide", "study", "series", "scene", "sequence", "video", "session", "location", "site", "camera", "hospital"),
+    *("experiment", "batch", "plate"),
 )
 SPLITS = ("split", "subset", "partition", "set", "phase", "usage")
 TARGETS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed", "y", "grade", "level"}
 GRADES = {"grade", "severity", "level", "stage", "diagnosis", "rating", "isup", "degree", "quality"}
 IDENTITIES = {"id", "identity", "individual", "whale", "landmark", "hotel", "class", "label", "category"}
+COMMA = re.compile(r"-?\d+(,\d+)?")
 RUNS = re.compile(r"\d+ \d+( \d+ \d+)*")
 MOST_GRADES = 12
 LEAST = 0.1  # of the images that a column of their names names
@@ -40,6 +42,7 @@ class Named:
     repeated: bool = False
     missing: int = 0
     drop: int = 0  # folders in front of the names that the download lacks
+    pattern: tuple[str, str] = ("", "")  # of paths, where names are put together from these; what joins its groups
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Read:
     heads: tuple[tuple[str, tuple[str, ...]], ...] = ()
     unknown: str = ""
     gap: str = " "  # between labels in a cell
+    decimal: bool = False  # have numbers a comma?
 
 
 def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
@@ -64,7 +68,7 @@ def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
         head = [cell.rpartition("/")[2] for cell in sheet.head[column] if cell]
         around = ("", "")
         if sum(cell in known for cell in head) < 0.5 * max(1, len(head)):
-            found = affixes(head, known) if _may_be_name(sheet, column) else None
+            found = affixes(head, known) if may_be_name(sheet, column) else None
             if found is None:
                 continue
             around = found
@@ -93,7 +97,7 @@ def _dropped(name: str, files: Sequence[str]) -> int:
     return 0
 
 
-def _may_be_name(sheet: Sheet, column: str) -> bool:
+def may_be_name(sheet: Sheet, column: str) -> bool:
     has = {"id", "image", "file", "name", "filename", "img", "picture", "photo"} & set(words(column))
     return column == sheet.columns[0] or bool(has)
 
@@ -142,6 +146,8 @@ def targets(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample |
     """What is predicted, among columns that may be targets; None where none can be."""
     said = sample.columns[1:] if sample else ()
     both = tuple(column for column in said if column in columns)
+    if sample and len(sample.ends) > 1 and set(sample.ends) <= set(columns):
+        both = tuple(column for column in columns if column in sample.ends)
     runs = [column for column in columns if _is_runs(cells(folder, sheet, column))]
     if runs and (not both or runs[0] in both):
         return _runs(folder, sheet, columns, runs[0])
@@ -174,6 +180,28 @@ def _form(
     folder: Path, sheet: Sheet, columns: tuple[str, ...], sample: Sample | None, why: str, sure: Sure
 ) -> Read | None:
     found = [cells(folder, sheet, column) for column in columns]
+    commas = [_with_points(part) for part in found]
+    if any(part is not None for part in commas):
+        plain = [part if with_points is None else with_points for part, with_points in zip(found, commas, strict=True)]
+        made = _of_cells(columns, plain, sample, f"{why}; with decimal commas", sure)
+        return replace(made, decimal=True) if made and made.form == "numbers" else made
+    return _of_cells(columns, found, sample, why, sure)
+
+
+def _with_points(part: pd.Series) -> pd.Series | None:
+    """Numbers with a decimal comma as others are written; None where they aren't such."""
+    filled = part[part.str.strip() != ""]
+    if (
+        not filled.str.contains(",", regex=False).any()
+        or not filled.map(lambda cell: bool(COMMA.fullmatch(cell))).all()
+    ):
+        return None
+    return part.str.replace(",", ".", regex=False)
+
+
+def _of_cells(
+    columns: tuple[str, ...], found: list[pd.Series], sample: Sample | None, why: str, sure: Sure
+) -> Read | None:
     if len(columns) > 1:
         if all(map(_is_yes_no, found)):
             total = np.sum([part.map(_number).to_numpy() for part in found], axis=0)

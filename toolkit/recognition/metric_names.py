@@ -42,6 +42,7 @@ METRICS: Mapping[str, Named] = {
     "rmsle": Named("Rmsle()", MEASURED, "values"),
     "r2": Named('R2("columns")', MEASURED, "values"),
     "pearson": Named("Pearson()", MEASURED, "values"),
+    "macro_recall": Named("WeightedMacroRecall()", ("Heads",), "labels"),
     "head_accuracy": Named("HeadAccuracy()", ("Heads",), "labels"),
 }
 

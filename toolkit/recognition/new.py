@@ -11,7 +11,12 @@ from toolkit.competition import load_competition
 from toolkit.data.dataset import Samples, check_dataset
 from toolkit.data.sample_submission import recognised
 from toolkit.errors import UserError
+from toolkit.kaggle.client import kaggle_client
+from toolkit.kaggle.download import competition_name, download
 from toolkit.outcome import Outcome, Table, Warned, counted
+from toolkit.progress import SILENT, Progress
+from toolkit.recognition import packed
+from toolkit.recognition.listing import ARRAYS, IMAGES, TABLES
 from toolkit.recognition.proposal import Proposal, facts_of, propose
 from toolkit.recognition.recognise import recognise
 from toolkit.recognition.written import written
@@ -30,6 +35,7 @@ class New(Outcome):
     proposal: Proposal
     read: str
     fault: str
+    unpacked: tuple[str, ...] = ()
 
     @property
     def facts(self) -> list[dict[str, str]]:
@@ -42,11 +48,13 @@ class New(Outcome):
         lines = file.read_text(encoding="utf-8").splitlines()
         marked = [at for at, line in enumerate(lines, start=1) if "# CHOOSE" in line]
         said: list[str | Warned | Table] = [
+            *self.unpacked,
             Table(f"what {data} holds", ("what", "found and why", "sure"), rows, text=True),
             f"wrote {file}",
             *(f"look at line {at}: {lines[at - 1]}" for at in marked),
         ]
-        run = f"next: python -m toolkit.run {self.folder} --data {data}"
+        where = "" if data == self.folder / "data" else f" --data {data}"
+        run = f"next: python -m toolkit.run {self.folder}{where}"
         return [*said, Warned(f"not yet: {self.fault}")] if self.fault else [*said, self.read, run]
 
     def as_json(self) -> dict[str, Any]:
@@ -59,42 +67,58 @@ class New(Outcome):
             "image_shape": list(proposal.shape),
             "recognised": self.facts,
             "fault": self.fault,
+            "unpacked": list(self.unpacked),
         }
 
 
-def new_competition(folder: str | Path, data: str | Path, *, metric: str | None = None, force: bool = False) -> New:
+def new_competition(
+    folder: str | Path,
+    data: str | Path | None = None,
+    *,
+    metric: str | None = None,
+    force: bool = False,
+    unpack: bool = False,
+    kaggle: str | None = None,
+    progress: Progress = SILENT,
+) -> New:
     """Look at a download, say what it holds, and write `folder/__init__.py`, which every command takes.
 
-    metric: by its word, such as `auc`, where it is known; force: what was written before is replaced. UserError where
-    the folder has a competition already, or what is to be predicted isn't recognised.
+    data: the download (default: `folder/data`); metric: by its word, such as `auc`, where it is known; force: what was
+    written before is replaced; unpack: packed files of the download are unpacked beside themselves before; kaggle: a
+    competition's name there, which is downloaded to `data` first where that holds nothing. UserError where the folder
+    has a competition already, what is to be predicted isn't recognised, or nothing can be downloaded.
     """
-    folder, data = Path(folder), Path(data)
+    folder = Path(folder)
+    data = folder / "data" if data is None else Path(data)
     name, file = folder.name, folder / "__init__.py"
     if not name.isidentifier():
         raise UserError(f"{name!r} can't be the name of a competition's folder: letters, digits and _ make a name")
     if file.exists() and not force:
         raise UserError(f"{file} is there already; --force replaces it, another name leaves it")
+    slug = "" if kaggle is None else competition_name(kaggle)
+    if slug:
+        download(slug, data, IMAGES | TABLES | ARRAYS, client=kaggle_client, progress=progress)
+    unpacked = tuple(packed.unpack(data)) if unpack else ()
     proposal = propose(recognise(data), name, metric or "")
     folder.mkdir(parents=True, exist_ok=True)
     if proposal.long:
         with atomic(folder / CLASSES) as partial:
             partial.write_text("\n".join(proposal.names) + "\n", encoding="utf-8")
     with atomic(file) as partial:
-        partial.write_text(written(proposal), encoding="utf-8")
+        partial.write_text(written(proposal, slug), encoding="utf-8")
     sys.modules.pop(f"{folder.resolve().parent.name}.{name}", None)  # what was read of the file before
     try:
-        return New(folder, proposal, _tried(folder, data), "")
+        return New(folder, proposal, _tried(folder, data), "", unpacked)
     except UserError as error:
-        return New(folder, proposal, "", str(error))
+        return New(folder, proposal, "", str(error), unpacked)
 
 
 def _tried(folder: Path, data: Path) -> str:
     """What the competition that was written makes of the download; UserError where that fails."""
     made = load_competition(folder)
     samples = made.load(data)
-    assert isinstance(samples, Samples)
-    dataset = samples.as_dataset(data)
-    if not samples.is_native:
+    dataset = samples.as_dataset(data) if isinstance(samples, Samples) else samples
+    if not isinstance(samples, Samples) or not samples.is_native:
         check_dataset(dataset, made.task, str(data))
     tests = len(dataset.test_images)
     said = f"it reads {counted(len(dataset.images), 'training image')} and {counted(tests, 'test image')}"

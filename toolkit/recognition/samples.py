@@ -27,6 +27,7 @@ METRICS = {  # in texts of organisers, the first that occurs; names as of `--met
     "balanced_accuracy": r"balanced accuracy",
     "accuracy": r"\baccuracy\b",
 }
+ROWS = 3000  # of a sample that are looked at
 TEXTS = {".md", ".txt", ".rst", ".html"}
 
 
@@ -51,6 +52,8 @@ def sample_among(folder: Path, tables: Sequence[Sheet], tests: Sequence[str]) ->
 def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
     ids = cells(folder, sheet, sheet.columns[0])
     kind, first = _ids(ids.tolist(), tests)
+    ends = _ends(ids.tolist(), tests) if kind in ("rows", "other") else ()
+    kind = "rows" if ends else kind
     behind = cells(folder, sheet, sheet.columns[-1])
     filled = [cell for cell in behind.head(2000).tolist() if cell.strip()]
     looks: Cells = "blank"
@@ -66,7 +69,9 @@ def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
     alike = len(set(filled)) == 1
     names = {part for cell in set(filled) for part in ([cell] if looks == "labels" else cell.split())}
     said = frozenset(names if looks in ("labels", "lists") and not all(map(is_number, names)) else ())
-    return Sample(sheet.path, sheet.columns, rows_of(folder, sheet), looks, kind, first, longest, alike, said=said)
+    return Sample(
+        sheet.path, sheet.columns, rows_of(folder, sheet), looks, kind, first, longest, alike, said=said, ends=ends
+    )
 
 
 def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
@@ -84,6 +89,19 @@ def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
     if ids[0] in ("0", "1") and ids == [str(at + int(ids[0])) for at in range(len(ids))]:
         return "count", int(ids[0])
     return "other", 0
+
+
+def _ends(ids: Sequence[str], tests: Sequence[str]) -> tuple[str, ...]:
+    """What follows the images' names in ids of a row an image and class, the same for each image; else none."""
+    names = {name for path in tests for name in (path.rpartition("/")[2], stem(path))}
+    of_image: dict[str, list[str]] = {}
+    for one in ids[:ROWS]:
+        parts = [at for at, sign in enumerate(one) if sign == "_" and one[:at] in names]
+        if not parts:
+            return ()
+        of_image.setdefault(one[: parts[-1]], []).append(one[parts[-1] + 1 :])
+    found = list(of_image.values())
+    return tuple(found[0]) if found and len(found[0]) > 1 and all({*one} == {*found[0]} for one in found[:-1]) else ()
 
 
 def _numbers(stems: Collection[str]) -> set[str]:

@@ -34,8 +34,21 @@ def source_of(seen: Seen, place: Place) -> Source:
         len(one) == len(inside) and all(has in ("*", given) for has, given in zip(inside, one, strict=True))
         for one in others
     )
-    parts = tuple(place.folders) if glob and mixes and len(place.folders) <= MOST_PARTS else ()
+    tops = _tops(seen, place) if glob and mixes else []
+    parts = tuple(tops) if len(tops) <= MOST_PARTS else ()
     return told(seen, Source("files", place.path, place.number, glob, parts=parts), place)
+
+
+def _tops(seen: Seen, place: Place) -> list[str]:
+    """The highest folders that together hold these images and no others."""
+    others = [f"{folder}/" for folder in seen.listing.folders if folder not in place.folders]
+    found = []
+    for folder in place.folders:
+        top, above = folder, folder.rpartition("/")[0]
+        while above and not any(f"{one}/".startswith(f"{above}/") for one in others):
+            top, above = above, above.rpartition("/")[0]
+        found.append(top)
+    return list(dict.fromkeys(found))
 
 
 def origin_of(seen: Seen, files: Sequence[str]) -> str:

@@ -8,10 +8,13 @@ from toolkit.recognition.text import Text, quoted, tupled
 LINE = 119  # characters
 
 
-def written(proposal: Proposal) -> str:
-    """The text of `__init__.py`, under 60 lines; names that are long stand in `classes.txt` beside it."""
+def written(proposal: Proposal, kaggle: str = "") -> str:
+    """The text of `__init__.py`, under 60 lines; names that are long stand in `classes.txt` beside it.
+
+    kaggle: the competition's name there, if it has one.
+    """
     text = Text()
-    text.use("Competition", "Recipe", "Samples")
+    text.use("Competition", "Recipe", *([] if proposal.targets.where == "pairs" else ["Samples"]))
     task = _task(proposal, text)
     recipes = _recipes(proposal, text)
     load = load_lines(proposal, text)
@@ -42,6 +45,7 @@ def written(proposal: Proposal) -> str:
         *(f"    {line}" for line in given),
         *([] if proposal.flips else ['    symmetries="none",']),
         "    folder=FOLDER,",
+        *([f"    kaggle={quoted(kaggle)},"] if kaggle else []),
         ")",
     ]
     head = f'"""{proposal.name}: {_said(proposal)}."""'

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 from toolkit.competition import Competition
 from toolkit.errors import UserError
+from toolkit.kaggle.client import kaggle_client
 from toolkit.outcome import Done
 from toolkit.progress import SILENT, Progress
-from toolkit.submission.kaggle import kaggle_client, upload_to_kaggle
+from toolkit.submission.kaggle import upload_to_kaggle
 from toolkit.submission.ledger import Ledger, identity
 
 

@@ -1,0 +1,1 @@
+"""Kaggle's official client (the extra `kaggle`), and what it downloads."""
