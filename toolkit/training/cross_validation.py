@@ -314,7 +314,7 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
     except (MemoryError, torch.OutOfMemoryError):
         raise UserError("it did not fit into memory; lower batch_size, images.size or model.input_scale") from None
     store_fold(job, result)
-    note = ", begun anew, as its saved epochs were of another version" if result.anew else ""
+    note = ", begun anew, as its saved epochs were damaged or of another version" if result.anew else ""
     note += "" if result.complete else f", cut short by the budget after {counted(len(result.history), 'epoch')}"
     return (
         f"{job.folder.parent.name} fold {job.fold}: {counted(len(job.valid_rows), 'sample')} validated, "
