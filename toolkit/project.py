@@ -79,6 +79,7 @@ class Project:
         most = None if max_disk is None else bytes_of(max_disk)
         self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
         self.data = found.folder / "data" if data is None else Path(data)
+        self.data_is_given = data is not None
         self.submissions = Path(submissions)
         self.practice, self.practice_size = practice, practice_size or found.practice_size
         self.seed, self.device, self.workers = seed, device, workers
@@ -322,6 +323,7 @@ class Project:
         from toolkit.data.labelled import open_labelled
         from toolkit.notebooks.hand_in import reproduce
 
+        needs.unchanged(self)
         # of what is missing nothing is made: it would be another submission
         blend = Blend(chosen_folder(self.workspace), open_labelled(self.competition, self.workspace))
         return reproduce(blend, self.ledger, name, self.device)
@@ -354,6 +356,7 @@ class Project:
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give the file of it, or grade practice data")
         truth = truth or practice_truth(self.workspace)
+        needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
         submission = submission or self.ledger.newest_file
