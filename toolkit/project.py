@@ -307,10 +307,7 @@ class Project:
         )
 
     def submit_notebook(self, *, kaggle: str | None = None, test_images: int | None = None) -> "Notebook":
-        """Make the chosen blend a notebook for a code competition on Kaggle, run it as Kaggle would, register it.
-
-        kaggle: the competition's name there; test_images: of the hidden test, by which its time is reckoned.
-        """
+        """Make the chosen blend a notebook for Kaggle, try it with the time for `test_images`, register it."""
         raw = needs.files(self)
         from toolkit.notebooks.build import build_notebook, kaggle_name
 

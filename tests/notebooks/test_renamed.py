@@ -1,5 +1,6 @@
 """A folder in the organisers' layout whose test images are training images under other names."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -317,3 +318,52 @@ def test_what_is_not_tried_is_said(tmp_path: Path) -> None:
         renamed_folder(
             replace(tiny.looking, load=elsewhere), raw / "train", elsewhere(raw), np.arange(3), tmp_path / "m"
         )
+
+
+def test_lists_in_json_name_test_images_too(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    plain(raw, [f"{at:06}" for at in range(5)], ".jpg")
+    listed = [{"image_id": at, "file_name": f"test/{at:06}.jpg", "license": 1} for at in range(5)]
+    (raw / "test_metadata.json").write_text(json.dumps({"info": {"year": 2022}, "images": listed}))
+    csv(raw / "sample_submission.csv", Id=np.arange(5), Predicted=1)
+
+    def load(folder: Path) -> Samples:
+        said = json.loads((folder / "test_metadata.json").read_text())["images"]
+        tests = ImageFiles([folder / one["file_name"] for one in said])
+        ids = np.array([one["image_id"] for one in said])
+        return replace(from_folders(folder), test_images=tests, test_ids=ids)
+
+    folder, renamed, found = made(raw, load)
+    called = check(raw, load, renamed, found)
+    assert {str(one) for one in pd.read_csv(folder / "sample_submission.csv")["Id"]} == called
+    assert {one["license"] for one in json.loads((folder / "test_metadata.json").read_text())["images"]} == {1}
+
+
+@pytest.mark.parametrize("visible", [7, 1])
+def test_folders_that_are_called_after_first_letters_are_called_so_again(visible: int, tmp_path: Path) -> None:
+    raw, tests = tmp_path / "raw", HEX[:visible]
+    plain(raw, tests)
+    for name in tests:
+        (raw / "test" / name[0] / name[1]).mkdir(parents=True, exist_ok=True)
+        (raw / "test" / f"{name}.png").rename(raw / "test" / name[0] / name[1] / f"{name}.png")
+    csv(raw / "sample_submission.csv", id=tests, label=0)
+
+    def load(folder: Path) -> Samples:
+        ids = pd.read_csv(folder / "sample_submission.csv", dtype=str)["id"].tolist()
+        paths = [folder / "test" / one[0] / one[1] / f"{one}.png" for one in ids]
+        return replace(from_folders(folder), test_images=ImageFiles(paths), test_ids=np.array(ids))
+
+    _, renamed, found = made(raw, load)
+    check(raw, load, renamed, found)
+
+
+def test_a_file_whose_id_stands_nowhere_is_not_tried(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    plain(raw, HEX)
+    csv(raw / "sample_submission.csv", id=[f"case-{at}" for at in range(7)], label=0)
+
+    def load(folder: Path) -> Samples:
+        return replace(from_folders(folder), test_ids=np.array([f"case-{at}" for at in range(7)]))
+
+    with pytest.raises(NotTried, match=r"no table says that the file .* is test image case-0"):
+        made(raw, load)

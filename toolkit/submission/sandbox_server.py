@@ -270,14 +270,14 @@ def guard(readable: list[str], writable: list[str]) -> None:
                 if not allowed(path, written):
                     raise PermissionError(f"changes {os.fsdecode(path)}")
         elif event.startswith("socket.") and event[7:] in NETWORK:
-            target = next((a for a in arguments if isinstance(a, str | bytes | tuple)), "")
+            target: Any = next((a for a in arguments if isinstance(a, str | bytes | tuple)), "")
+            host: Any = target[0] if isinstance(target, tuple) and target else target
             if event == "socket.bind":
                 return
             if getattr(arguments[0], "family", None) == LOCAL:
-                if not target or os.fsdecode(target).startswith("\0") or allowed(target, written):
+                host = os.fsdecode(target)
+                if not host or host.startswith("\0") or allowed(host, written):
                     return
-                target = os.fsdecode(target)
-            host = target[0] if isinstance(target, tuple) and target else target
             raise ConnectionError(f"{ASKS}: {event[7:]} {host}")
 
     sys.addaudithook(hook)
