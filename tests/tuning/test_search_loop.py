@@ -14,7 +14,7 @@ import torch
 from optuna.trial import TrialState
 
 from tests.conftest import START
-from tests.tiny import FIRST, Heard, competition, prepare, project, train
+from tests.tiny import FIRST, Heard, build_model, competition, prepare, project, train
 from tests.tuning.studies import EPOCH, run_of, runs, search
 from toolkit.errors import UserError
 from toolkit.progress import SILENT
@@ -295,6 +295,29 @@ def test_a_clock_that_is_set_neither_stretches_nor_ends_a_budget(monkeypatch: py
     for jump in (-7200.0, 7200.0, 1e9):
         monkeypatch.setattr(time, "time", lambda jump=jump: now + jump)
         assert clock.fits(50.0) and not clock.fits(101.0) and not passed(clock.begin_until)
+
+
+@quick
+@pytest.mark.parametrize("built", [True, False])
+def test_a_network_that_does_not_work_ends_its_trial_and_not_the_search(
+    built: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(recipe: Recipe) -> torch.nn.Module:
+        made = build_model(recipe)
+        if recipe.batch_size == 8:
+            if not built:
+                raise KeyError("no such network")
+            made.register_forward_pre_hook(lambda network, given: given[0].no_such_attribute)
+        return made
+
+    monkeypatch.setitem(vars(competition), "build_model", build)
+    prepare(tmp_path)
+    found = search(tmp_path, EPOCH, trials=6, repeats=0, sampler="random", stress="none")
+    failed = [t for t in found.study.trials if t.state == TrialState.FAIL]
+    assert 0 < len(failed) < 6 and found.recipe is not None
+    assert {t.params["batch_size"] for t in failed} == {8}
+    said = "the network can't take images" if built else "can't build the network of recipe first"
+    assert all(said in t.user_attrs["error"] for t in failed)
 
 
 @quick
