@@ -17,9 +17,11 @@ _HOMES = {
         "images.array_files": "array_files",
         "data.coco": "coco_masks",
         "data.dataset": "Dataset Samples",
+        "images.channel_files": "channel_files",
         "images.files": "ImageFiles class_folders image_folder",
         "images.reading": "read_image",
         "data.image_sets": "sets_of",
+        "data.json_tables": "json_table",
         "data.labelled": "Labelled",
         "data.masks": "Masks label_mask_files mask_files run_length_masks",
         "images.places": "Places",
@@ -68,6 +70,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.coco import coco_masks
     from toolkit.data.dataset import Dataset, Samples
     from toolkit.data.image_sets import sets_of
+    from toolkit.data.json_tables import json_table
     from toolkit.data.labelled import Labelled
     from toolkit.data.masks import Masks, label_mask_files, mask_files, run_length_masks
     from toolkit.data.tables import table_arrays, table_of
@@ -89,6 +92,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     )
     from toolkit.images.array_files import array_files
     from toolkit.images.arrays import Npz, image_array, label_array, mask_array
+    from toolkit.images.channel_files import channel_files
     from toolkit.images.files import ImageFiles, class_folders, image_folder
     from toolkit.images.places import Places
     from toolkit.images.reading import read_image

@@ -27,6 +27,11 @@ def said_by(error: BaseException, folder: Path) -> str:
     return f"{where}{type(error).__name__}: {reason}"
 
 
+def harmless(text: str) -> str:
+    """Text of others for the screen: what would steer a terminal is written as its code."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
+
+
 def _within(name: str, folder: Path) -> bool:
     return Path(name).is_relative_to(folder)
 

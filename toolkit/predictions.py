@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toolkit.checked import checked
 from toolkit.data.labelled import Labelled, confusions
 from toolkit.data.targets import in_words
 from toolkit.decisions.decide import Decisions, as_targets
+from toolkit.errors import UserError
 from toolkit.metrics.tally import Tally
 from toolkit.outcome import Outcome, number
 from toolkit.probabilities import chunks, decidable, open_probabilities, probabilities
@@ -41,13 +43,24 @@ class OutOfFold:
         return self.manifest is not None
 
     @property
+    def complete(self) -> bool:
+        """Finished, and nothing was cut short by a budget."""
+        return (self.manifest or {}).get("complete", False)
+
+    @property
     def oof_path(self) -> Path:
         return self.folder / "oof.npy"
 
     @property
     def oof(self) -> np.ndarray:
-        """Stored probabilities (N, C, ...), memory-mapped; `probabilities` reads a part as float32."""
-        return open_probabilities(self.oof_path)
+        """Stored probabilities (N, C, ...), memory-mapped; `probabilities` reads a part as float32. UserError where
+        they aren't what was stored.
+        """
+        return open_probabilities(self.oof_path, self.remedy(self.oof_path))
+
+    def remedy(self, path: Path) -> str:
+        """What to do where a file of its folder is damaged or gone."""
+        return f"remove {self.folder} and run `python -m toolkit.ensemble` again"
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,13 @@ class Predictions(OutOfFold, Outcome):
     def metrics(self) -> dict[str, Any]:
         """All scores: `clean`, `stress` and `matched`, each with `score`, `low`, `high`, `by_fold`, or None."""
         metrics: dict[str, Any] = read_json(self.metrics_path)
+        by, metric = metrics.get("metric"), self.labelled.competition.metric.name
+        if by not in (None, metric):
+            raise UserError(
+                f"{self.folder} was scored by {by}, and {self.labelled.competition.name} now is by {metric}: "
+                "scores of two metrics can't be compared; take the old metric back, or "
+                f"{self.remedy(self.metrics_path)}"
+            )
         return metrics
 
     @property
@@ -96,12 +116,12 @@ class Predictions(OutOfFold, Outcome):
     @property
     def test(self) -> np.ndarray | None:
         """Stored probabilities (M, C, ...) of the test images, memory-mapped; None where there are none."""
-        return open_probabilities(self.test_path) if self.test_path.exists() else None
+        return open_probabilities(self.test_path, self.remedy(self.test_path)) if self.test_path.exists() else None
 
     def tally(self) -> Tally:
         """What the metric counts out of fold, a row for each sample that is in a fold, in order."""
         if self.labelled.native is not None and self.native_path.exists():
-            with np.load(self.native_path, allow_pickle=False) as file:
+            with np.load(checked(self.native_path, self.remedy(self.native_path)), allow_pickle=False) as file:
                 return self.labelled.competition.tally_of(file)
         return self.labelled.tally(self.oof, self.fold_decisions)
 

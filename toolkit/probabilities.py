@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from toolkit.checked import opened
 from toolkit.store import atomic
 from toolkit.task import Classification, Task
 from toolkit.top_k import ALL, TopK, record_type, top
@@ -60,9 +61,9 @@ def no_values(shape: tuple[int, ...], dtype: DTypeLike, path: Path | None = None
     return _opened(made)
 
 
-def open_probabilities(path: Path) -> np.ndarray:
-    """The file's own array, memory-mapped; read it with `probabilities`."""
-    return _opened(np.load(path, mmap_mode="r", allow_pickle=False))
+def open_probabilities(path: Path, remedy: str = "remove it and run the command again") -> np.ndarray:
+    """The file's own array, checked, memory-mapped; read it with `probabilities`. remedy: as of `toolkit.checked`."""
+    return _opened(opened(path, remedy))
 
 
 def _opened(array: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.checked import train_again
 from toolkit.data.data_folder import open_decoded
 from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
@@ -15,7 +16,7 @@ from toolkit.images import rows
 from toolkit.outcome import MENDED, RESIZED, Table, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
-from toolkit.store import hash_json, read_json, write_json
+from toolkit.store import digest, hash_json, read_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 RECIPE, BOOSTED = "recipe.json", "boosted.json"
+BITS = "bits"  # in a run's manifest: names what it predicts out of fold, and its weights
 SCORES = ("clean", "stress", "matched")  # kinds of a run's and a blend's scores, as in metrics.json
 
 
@@ -41,6 +43,9 @@ class RunFold(OutOfFold):
     def recipe(self) -> Recipe:
         """Its run's."""
         return read_recipe(self.folder.parent / RECIPE)
+
+    def remedy(self, path: Path) -> str:
+        return train_again(self.folder.parent, remove=self.folder)
 
     @property
     def history_path(self) -> Path:
@@ -68,11 +73,6 @@ class RunFold(OutOfFold):
     def judged(self, kind: str) -> Path:
         """What the metric counts of it, by group: what a search judges the fold by."""
         return self.folder / f"judged_{kind}.npz"
-
-    @property
-    def complete(self) -> bool:
-        """Trained to its end, not cut short by a budget."""
-        return (self.manifest or {}).get("complete", False)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -180,16 +180,28 @@ class Run(Predictions):
         """Its predictions through a test-time view."""
         return self.folder / "views" / view
 
+    def remedy(self, path: Path) -> str:
+        if path == self.metrics_path:
+            return f"remove {self.folder} and train its recipe again"
+        return train_again(self.folder, remove=path if path.parent == self.folder else path.parent)
+
     @property
-    def complete(self) -> bool:
-        """Finished, and no fold was cut short by a budget."""
-        return (self.manifest or {}).get("complete", False)
+    def bits(self) -> str:
+        """12 hex digits that name its out-of-fold predictions and its weights."""
+        return hash_json([digest(path) for path in (self.oof_path, *self.weights)])
+
+    @property
+    def is_whole(self) -> bool:
+        """Are its predictions and all weights there?"""
+        return self.oof_path.exists() and all(fold.finished and fold.weights.exists() for fold in self.folds)
 
     @property
     def is_current(self) -> bool:
-        """Finished on the present data and folds."""
+        """Finished on the present data and folds, and scored by the present metric."""
         done, labelled = self.manifest, self.labelled
-        return done is not None and (done["data"], done["folds"]) == (labelled.data_hash, labelled.folds_hash)
+        if done is None or (done["data"], done["folds"]) != (labelled.data_hash, labelled.folds_hash):
+            return False
+        return read_json(self.metrics_path).get("metric") in (None, labelled.competition.metric.name)
 
     @cached_property
     def _own_images(self) -> "tuple[np.ndarray, np.ndarray]":
@@ -236,7 +248,7 @@ class Run(Predictions):
         """A fold's trained weights, safetensors; UserError where they are gone."""
         path = self.fold(fold).weights
         if not path.exists():
-            raise UserError(f"{path} does not exist any more; train {self.recipe.name} again")
+            raise UserError(f"{path} is gone; {self.fold(fold).remedy(path)}")
         return path
 
     @property
@@ -303,6 +315,9 @@ class Boosted(Run):
         """The search that a source comes from."""
         return next((source.chosen for source in self.sources if source.chosen), None)
 
+    def remedy(self, path: Path) -> str:
+        return f"remove {self.folder} and run `python -m toolkit.boost` again"
+
     @property
     def is_current(self) -> bool:
         made_from = (self.manifest or {}).get("features", {})
@@ -310,7 +325,7 @@ class Boosted(Run):
 
     @property
     def weights(self) -> list[Path]:
-        """Those of its sources: without them nothing can be predicted."""
+        """Those of its sources."""
         return [path for source in self.sources for path in source.weights]
 
 

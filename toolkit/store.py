@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from toolkit.errors import UserError
 
 MANIFEST = "manifest.json"
 STALE_SECONDS = 3600  # a partial file this old belongs to a process that was killed
+HASHED = {".npy", ".npz", ".parquet", ".safetensors"}  # files whose content a manifest keeps the hash of
+WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
+BLOCK, BLOCKS = 1 << 20, 256
 
 
 @dataclass(frozen=True)
@@ -214,11 +218,14 @@ def read_json(path: Path) -> Any:
 
 
 def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
-    """Mark `folder` as finished: what it was made from, with which versions, by which command."""
+    """Mark `folder` as finished: what it was made from, with which versions, by which command; and what is in its
+    arrays, tables and weights (see `toolkit.checked`).
+    """
     write_json(
         folder / MANIFEST,
         {
             "inputs": inputs,
+            "files": {path.name: digest(path) for path in sorted(folder.glob("*")) if path.suffix in HASHED},
             "versions": {name: _version(name) for name in ("torch", "timm", "numpy")},
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -236,11 +243,20 @@ def without_passwords(text: str) -> str:
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The `inputs` of a finished directory, or None where it isn't finished."""
+    found = whole_manifest(folder)
+    inputs: dict[str, Any] | None = None if found is None else found["inputs"]
+    return inputs
+
+
+def whole_manifest(folder: Path) -> dict[str, Any] | None:
+    """All that `write_manifest` left; UserError where it is damaged."""
     path = folder / MANIFEST
     if not path.exists():
         return None
-    inputs: dict[str, Any] = read_json(path)["inputs"]
-    return inputs
+    found = read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get("inputs"), dict):
+        raise UserError(f"{path} is damaged: it says nothing of what {folder} was made from; remove {folder}")
+    return found
 
 
 def _version(name: str) -> str | None:
@@ -264,3 +280,23 @@ def sha256(path: Path) -> str:
     """The whole SHA-256 of a file, 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(path: Path) -> str:
+    """64 hex digits that name a file's content: its SHA-256, or, of a file above WHOLE bytes, that of its size and of
+    blocks that are spread evenly over it, the first and the last among them. Computed once a process.
+    """
+    stat = path.stat()
+    return _digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1 << 16)
+def _digest(path: Path, inode: int, size: int, modified: int) -> str:
+    if size <= WHOLE:
+        return sha256(path)
+    found = hashlib.sha256(str(size).encode())
+    with open(path, "rb", buffering=0) as file:
+        for block in range(BLOCKS):
+            file.seek(block * (size - BLOCK) // (BLOCKS - 1))
+            found.update(file.read(BLOCK))
+    return found.hexdigest()

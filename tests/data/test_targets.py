@@ -69,6 +69,13 @@ def test_numbers_are_kept_even_by_their_quantiles() -> None:
     assert names_of(NUMBERS)[0] == "speed, fifth 1"
 
 
+def test_of_many_classes_some_may_lack_images() -> None:
+    task = Classification(tuple(map(str, range(21))), SHAPE)
+    check_targets(np.array([20, 3, 3]), task, "there", np.arange(3))
+    with pytest.raises(UserError, match="class '0' has no image"):
+        check_targets(np.array([3, 3, 3]), task, "there", np.arange(3))
+
+
 @pytest.mark.parametrize(
     ("task", "targets", "said"),
     [

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import toolkit.images.array_files as array_files_module
 from toolkit.data.dataset import Samples
 from toolkit.errors import UserError
-from toolkit.images.array_files import array_files, opened, read_row
+from toolkit.images.array_files import array_files, bytes_in_each, let_go, opened, read_row
 from toolkit.images.files import ImageFiles
 
 RNG = np.random.default_rng(0)
@@ -34,6 +35,12 @@ def one_each(path: Path) -> None:
 
 def pixel_columns(path: Path) -> None:
     frame = pd.DataFrame(GREYS.reshape(7, -1), columns=[f"pixel{at}" for at in range(20)]).assign(label=1)
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path, row_group_size=3)
+
+
+def numbered(path: Path) -> None:
+    frame = pd.DataFrame(GREYS.reshape(7, -1), columns=[*map(str, range(20))]).iloc[:, ::-1]
+    frame.insert(0, "image_id", [f"Train_{at}" for at in range(7)])
     frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path, row_group_size=3)
 
 
@@ -64,6 +71,8 @@ def as_bytes(path: Path) -> None:
         ("a.hdf5", one_each, {}, IMAGES),
         ("a.csv", pixel_columns, {"key": "pixel", "shape": (4, 5)}, GREYS),
         ("a.parquet", pixel_columns, {"key": "pixel", "shape": (4, 5)}, GREYS),
+        ("a.csv", numbered, {"shape": (4, 5)}, GREYS),
+        ("a.parquet", numbered, {"shape": (4, 5)}, GREYS),
         ("a.csv", as_text, {"key": "pixels", "shape": (4, 5)}, GREYS),
         ("a.parquet", as_bytes, {"key": "image"}, IMAGES),
     ],
@@ -79,6 +88,29 @@ def test_rows_of_a_file_are_its_images(
         found = images.stored(at)
         assert found.dtype == np.uint8 and (found == expected[at]).all()
     assert (images[2:4].stored(1) == expected[3]).all()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_column_has_the_names_of_images(tmp_path: Path, suffix: str) -> None:
+    numbered(tmp_path / f"a{suffix}")
+    found = array_files(tmp_path / f"a{suffix}", shape=(4, 5), names="image_id").chosen(["Train_5", "Train_0"])
+    assert (found.stored(0) == GREYS[5]).all() and (found.stored(1) == GREYS[0]).all()
+    with pytest.raises(UserError, match="has no column 'id' that could name its images"):
+        array_files(tmp_path / f"a{suffix}", shape=(4, 5), names="id")
+
+
+def test_one_part_of_one_parquet_file_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array_files_module, "TOGETHER", 6)  # columns, of 20
+    for name in ("a", "b"):
+        numbered(tmp_path / f"{name}.parquet")
+    both = [array_files(tmp_path / f"{name}.parquet", shape=(4, 5)) for name in ("a", "b")]
+    images = both[0] + both[1]
+    for at in (0, 13, 6, 3):
+        assert (images.stored(at) == GREYS[at % 7]).all()
+        assert array_files_module._Parquet.held[2].shape == (1 if at % 7 == 6 else 3, 20)
+    assert bytes_in_each(images) == 3 * 20
+    let_go()
+    assert array_files_module._Parquet.held[2] is None
 
 
 def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests import tiny
 from toolkit.answers import Prediction, SandboxRun
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.view_choice import ViewChoice, write_choice
+from toolkit.checked import keep
 from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.outcome import Table, Warned
@@ -122,6 +123,7 @@ def test_that_no_sample_was_compared_and_what_is_strange_is_told(blend: Blend, l
     one = np.zeros((18, 3), np.float16)
     one[:, 1] = 1
     np.save(blend.test_path, one)
+    keep([blend.test_path])
     made = build(of(replace(tiny.competition, submission_suffix=".csv"), blend), ledger, tmp_path)
     said, doubt, *_ = made.told()
     assert str(said).startswith(f"there is no {tmp_path}/sample_submission.csv, so the ids were not compared")
@@ -150,6 +152,7 @@ def test_a_past_submission_is_built_again_and_proved_identical(blend: Blend, led
         "identical": True,
     }
     np.save(blend.test_path, np.load(blend.test_path)[::-1])
+    keep([blend.test_path])
     with pytest.raises(UserError, match=f"{made.path.stem} can't be reproduced: .* it was built at commit"):
         reproduce(blend, ledger, made.path.stem)
     manifest = read_json(blend.folder / "manifest.json")

@@ -40,7 +40,7 @@ def test_a_prediction_has_the_blends_labels_networks_and_views(tmp_path: Path) -
     ]
     assert made.views == ("identity", "horizontal") and made.view_weights == (0.75, 0.25)
     blend.run("two").fold(1).weights.unlink()
-    with pytest.raises(UserError, match="two holds no weights any more; train first again and blend"):
+    with pytest.raises(UserError, match="two hasn't the weights of all 3 folds any more; train its recipe again"):
         blend_prediction(blend, 0, "cpu")
 
 

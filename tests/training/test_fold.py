@@ -107,14 +107,29 @@ def test_what_an_older_version_saved_is_begun_anew(
     change(saved)
     torch.save(saved, job.place.state)
     told = train_fold(job, lambda fold, epoch, news: None)
-    assert "4 epochs" in told and told.endswith(", begun anew, as its saved epochs were of another version")
+    assert "4 epochs" in told and told.endswith(", begun anew, as its saved epochs were damaged or of another version")
     assert np.array_equal(job.place.oof, whole.main.probabilities.astype(np.float16))
 
 
-def test_what_can_not_be_read_is_begun_anew(make_job: MakeJob) -> None:
+def _flip(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: bytes(len(data)),
+        lambda data: b"no zip, nor a pickle",
+        lambda data: _flip(data, 100),  # what is in it
+        lambda data: _flip(data, data.index(b"archive/data/0") + 500 if b"archive/data/0" in data else len(data) // 3),
+    ],
+)
+def test_what_can_not_be_read_is_begun_anew(damage: Callable[[bytes], bytes], make_job: MakeJob) -> None:
     whole, job = fit_fold(make_job()), make_job()
-    job.place.folder.mkdir(parents=True)
-    job.place.state.touch()
+    fit_fold(replace(job, deadline=time.time()))
+    job.place.state.write_bytes(damage(job.place.state.read_bytes()))
     again = fit_fold(job)
     assert again.anew and not whole.anew and same(whole, again)
 

@@ -17,6 +17,7 @@ from tests.conftest import RGB
 from tests.tiny import FIRST, competition, looking, make_job, prepare, train
 from tests.training import same
 from toolkit import Project, Pseudo, UserError, override, predict
+from toolkit.checked import keep
 from toolkit.data.data_folder import open_dataset
 from toolkit.data.dataset import Dataset
 from toolkit.probabilities import open_probabilities, write_probabilities
@@ -177,6 +178,7 @@ def test_a_student_depends_on_its_own_folds_teacher_alone(tmp_path: Path) -> Non
     weights = load_file(other)
     weights["body.head.1.bias"] += torch.tensor([5.0, 0.0, -5.0])
     save_file(weights, other)
+    keep([other])
     (teacher, one), (_, two) = (taught_runs(tmp_path / name) for name in ("one", "two"))
     assert same_folds(one, two) == [True, False, True]
     assert not same_folds(teacher, one)[0], "and it does learn from it"
@@ -189,6 +191,7 @@ def test_labels_of_a_fold_change_nothing_in_its_teacher_nor_its_student(tmp_path
     targets = np.load(path)
     targets[labelled.rows(0)] += 1
     np.save(path, targets % 3)
+    keep([path])
     runs = [taught_runs(tmp_path / name, "loss.balance=0.5", "sampling=0.5") for name in ("one", "two")]
     for one, two in zip(*runs, strict=True):
         assert same_folds(one, two) == [True, False, False]
@@ -209,6 +212,7 @@ def test_rules_that_forbid_test_images_stop_it(tmp_path: Path) -> None:
 def test_without_test_images_it_is_refused_before_anything_is_trained(ready: Project) -> None:
     images = np.load(ready.workspace.data / "test_images.npy")
     np.save(ready.workspace.data / "test_images.npy", images[:0])
+    keep([ready.workspace.data / "test_images.npy"])
     with pytest.raises(UserError, match=r"tiny has no test images at hand to learn from; set pseudo\.rounds=0"):
         ready.train(pseudo__rounds=1)
     assert not ready.workspace.train.exists()
@@ -236,9 +240,9 @@ def test_a_round_that_does_not_gain_is_dropped_and_the_run_before_stays(
 ) -> None:
     rounds: list[Run] = []
 
-    def scored(run: Run) -> dict[str, Any]:
+    def scored(run: Run, device: str) -> dict[str, Any]:
         rounds.append(run)
-        return store_oof(run) | {"score": scores[len(rounds) - 1]}
+        return store_oof(run, device) | {"score": scores[len(rounds) - 1]}
 
     monkeypatch.setattr(cross_validation, "store_oof", scored)
     run = ready.train(pseudo__rounds=3, pseudo__share=0.3, schedule__epochs=1, stress="none")

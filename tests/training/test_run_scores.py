@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import Heard, looking, prepare, project, train
+from toolkit.checked import keep
 from toolkit.project import Project
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.matched_to_test import read_match
@@ -20,7 +21,9 @@ def dark(tmp_path: Path) -> Project:
     """Test images that are darker than the others, and may be looked at."""
     made = prepare(tmp_path, of=looking, practice_size=240)
     images = np.random.default_rng(0).integers(40, 90, (200, 8, 8, 3)).astype(np.uint8)
-    np.save(made.workspace.data / "test_images.npy", images, allow_pickle=False)
+    path = made.workspace.data / "test_images.npy"
+    np.save(path, images, allow_pickle=False)
+    keep([path])
     return made
 
 

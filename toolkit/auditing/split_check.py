@@ -25,8 +25,10 @@ from toolkit.data.folds import (
     PLAIN,
     folds_hash,
     make_folds,
+    newcomers,
     obeyed_in,
     relabels,
+    store_folds,
     stored_folds,
     suggested,
     trained_on,
@@ -37,7 +39,7 @@ from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned, are, counted
 from toolkit.pages.pictures import write_png
-from toolkit.store import Workspace, atomic, hash_json
+from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Grades, Numbers
 
 SPLITS = (AUTO, GROUPS, PLAIN)
@@ -160,6 +162,12 @@ class Split(Outcome):
         splits = len({tuple(pd.factorize(self.table[name])[0]) for name in names})  # whatever their folds' numbers
         if splits < repeats:
             yield Warned(f"the {repeats} splits are only {splits} different ones: the groups are too few for more")
+        if new := int(newcomers(self.table).sum()):
+            unknown = getattr(self.competition.task, "unknown", None)
+            yield (
+                f"{counted(new, 'sample')} of classes that one group alone holds: where they are validated no network "
+                f"has seen them, so that they are {unknown!r} there; all other folds are trained on them"
+            )
         if self.suggestions:
             text = f"{self.suggestions:,} suggestions are not obeyed; take away a ? to obey that line"
             yield f"{self.workspace.cleaning}: {text}"
@@ -180,6 +188,8 @@ class Split(Outcome):
             return
         for i, name in enumerate(() if isinstance(task, Numbers) else task.classes):
             holds = self.contents[:, i] > 0
+            if holds.any() and newcomers(self.table)[holds].all():
+                continue
             if holds.any() and (self.fold[holds] == ALWAYS).all():
                 yield Warned(f"class {name!r} lies in one group alone: every fold is trained on it, none scored on it")
                 continue
@@ -203,7 +213,8 @@ class Split(Outcome):
             yield Warned(
                 f"in one group alone, so that all folds are trained on it and none scored: {counted(lonely, 'class')}"
             )
-        lacking = (inside == 0).any(0) & (inside.sum(0) > 0)
+        known = self.contents[~newcomers(self.table)].sum(0) > 0
+        lacking = (inside == 0).any(0) & (inside.sum(0) > 0) & known
         if lacking.any():
             yield Warned(
                 f"missing from some fold, as too few {'pictures' if self.plain else 'groups'} hold them: "
@@ -330,8 +341,7 @@ def split(
     if "label_in" not in table:  # of folds that are there already an audit may have left its evidence since
         table = obey_suggestions(competition, dataset, table, cleaning, workspace.evidence)
     if table is not known:
-        with atomic(workspace.folds) as partial:
-            table.to_parquet(partial, index=False)
+        store_folds(table, workspace)
     anew = known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table)
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())

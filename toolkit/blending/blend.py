@@ -24,6 +24,8 @@ from toolkit.blending.pool import Pool, make_pool, with_test
 from toolkit.blending.solution import mixed, run_shares, write_mixed
 from toolkit.blending.stored_views import TRAINED, of_test_images, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
+from toolkit.checked import keep
+from toolkit.competition_code import tell_of_code
 from toolkit.data.labelled import Labelled
 from toolkit.disk import need
 from toolkit.errors import UserError
@@ -66,6 +68,7 @@ def blend(
     if left:
         text = "one other run on these folds takes" if left == 1 else f"{left} other runs on these folds take"
         progress.say(f"{text} no part: if scores had a say in that, the blend's score knows nothing of it")
+    tell_of_code(labelled.competition, [run.folder for run in runs], progress)
     limits, tried = limits.on(labelled), views_to_try(runs, views)
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
     inputs |= {"limits": limits.given} if limits.given else {}
@@ -157,6 +160,7 @@ def _store(
         write_json(files.metrics_path, {"metric": metric.name, **scores} | _counted(fitted, metric.sign))
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs)
+        keep(path for path in (files.description_path, files.views_path) if path.exists())
     return made
 
 

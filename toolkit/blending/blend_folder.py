@@ -9,8 +9,10 @@ import numpy as np
 from toolkit.blending.crossfit import UNREAL
 from toolkit.blending.described import decisions_of, fold_decisions, out_of_fold_mix, runs_used
 from toolkit.blending.view_choice import ViewChoice, read_choice
+from toolkit.checked import checked
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import Decisions
+from toolkit.errors import UserError
 from toolkit.networks.tta import IDENTITY
 from toolkit.outcome import MENDED, Table, Warned, counted, interval, mended, number
 from toolkit.predictions import Predictions
@@ -48,7 +50,8 @@ class Blend(Predictions):
         """`method`, `runs` (their shares), `biases`, `temperatures` or `slopes` of the `seed_groups`,
         `smallest_region`, `decisions`, `linear`, and each fold's own in `folds`.
         """
-        found: dict[str, Any] = read_json(self.description_path)
+        path = self.description_path
+        found: dict[str, Any] = read_json(checked(path, self.remedy(path)))
         return found
 
     @property
@@ -81,7 +84,8 @@ class Blend(Predictions):
         """Of each fold whose blend is made of ranks, float64 (seed groups, S, Q)."""
         if not self.quantiles_path.exists():
             return {}
-        with np.load(self.quantiles_path, allow_pickle=False) as file:
+        path = self.quantiles_path
+        with np.load(checked(path, self.remedy(path)), allow_pickle=False) as file:
             return dict(file)
 
     @property
@@ -91,7 +95,8 @@ class Blend(Predictions):
     @property
     def views(self) -> ViewChoice | None:
         """Which test-time views are averaged; None: the image as it is."""
-        return read_choice(self.views_path) if self.views_path.exists() else None
+        path = self.views_path
+        return read_choice(checked(path, self.remedy(path))) if path.exists() else None
 
     @property
     def asked(self) -> str | None:
@@ -124,6 +129,16 @@ class Blend(Predictions):
         made_from: Mapping[str, Any] = (self.manifest or {"runs": {}})["runs"]
         present = self.labelled.data_hash, self.labelled.folds_hash
         return all((one["data"], one["folds"]) == present for one in made_from.values())
+
+    def check_runs(self) -> None:
+        """UserError where one of its runs was trained anew since, to other bits than were blended."""
+        made_from: Mapping[str, Any] = (self.manifest or {"runs": {}})["runs"]
+        for run in (self.run(name) for name, share in self.shares.items() if share):
+            if run.finished and run.manifest != made_from[run.name]:
+                raise UserError(
+                    f"{run.folder} was trained anew after it was blended in {self.folder}, to other predictions; run "
+                    "`python -m toolkit.ensemble` again"
+                )
 
     @property
     def is_older(self) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from toolkit.blending.candidates import Candidate, Limits
 from toolkit.blending.view_choice import ViewChoice, choose_views, seen_where
+from toolkit.checked import keep
 from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
@@ -112,7 +113,9 @@ def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
 
     for view in missing:
         shape = run.labelled.probability_shape(len(images))
-        _written(_through(run, view).test_path, means(view), shape, run.oof.dtype)
+        path = _through(run, view).test_path
+        _written(path, means(view), shape, run.oof.dtype)
+        keep([path])
 
 
 def _predictor(run: Run, device: str) -> Callable[[int, np.ndarray, str, np.ndarray | None], np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.checked import opened
 from toolkit.data.dataset import ARRAYS, FIT, OPTIONAL, Dataset, Samples, _image_pictures
 from toolkit.data.image_sets import in_sets, like
 from toolkit.data.raw_files import listed
@@ -177,11 +178,7 @@ def at_other_size(dataset: Dataset, opened: Mapping[str, Any]) -> Dataset:
 
 
 def _opened(path: Path) -> np.ndarray:
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        raise UserError(f"{path} is damaged; remove {path.parent} and run the audit again") from None
-    return array
+    return opened(path, f"remove {path.parent} and run `python -m toolkit.audit` again")
 
 
 def data_hash(folder: Path) -> str:

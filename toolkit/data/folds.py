@@ -14,7 +14,7 @@ from toolkit.data.groups import merge_groups
 from toolkit.data.targets import describe, holds
 from toolkit.errors import UserError
 from toolkit.outcome import counted
-from toolkit.store import Workspace, hash_json
+from toolkit.store import Workspace, atomic, hash_json
 from toolkit.task import Classification, Grades, Heads, Task
 
 LEFT_OUT = -1  # the fold of a sample that the cleaning list drops from the score too
@@ -22,6 +22,7 @@ ALWAYS = -3  # of a sample of a class that one group alone holds: every fold is 
 AUTO = "auto"  # a holdout by `share_to_hold_out`, a split by what the audit found
 HOLDOUT = 0.1  # of the samples, where there are at least so many in so many groups
 MANY, MANY_GROUPS = 5_000, 500
+CONTENT = "content"  # in the attrs of the stored table: a hash of all its columns
 GROUPS, PLAIN = "groups", "plain"  # which samples share a fold: those of one group, or of what `whole_in_plain` says
 
 
@@ -40,7 +41,9 @@ def make_folds(
     Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the file),
     trained (bool: False for what it drops, be it in a fold or not), and for each further repeat r of
     inputs["repeats"] one `fold_<r>` from the seed plus r. The samples of inputs["holdout"], a share or AUTO, are held
-    out of all repeats. A class that one group alone holds is in no fold, but ALWAYS trained on.
+    out of all repeats. A class that one group alone holds is in no fold, but ALWAYS trained on; where images may show
+    none of the classes, and no training image does, it is in a fold all the same, and has a column `newcomer` (bool):
+    where it is validated nothing has seen it, so it is one of these.
     """
     options: dict[str, Any] = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
     merged = merge_groups(groups, ids, cleaning)
@@ -67,6 +70,10 @@ def make_folds(
         classes = len(task.classes)
         held = contents[:, :classes] if isinstance(contents, csr_array) else holds(learnt, task)
         always = kept & kept_for_training(held, whole, trained & kept, parts)
+    if always.any() and isinstance(task, Classification) and task.unknown is not None and (learnt[kept] >= 0).all():
+        used = trained & kept
+        table["newcomer"] = kept & np.isin(learnt, lonely(learnt[used], whole[used])[0])
+        always[:] = False
     left = kept & ~always
     for repeat in range(options["repeats"]):
         holdout = options["holdout"] if repeat == 0 else 0.0
@@ -103,11 +110,20 @@ def kept_for_training(held: np.ndarray | csr_array, whole: np.ndarray, used: np.
     samples that are trained on. None, where the other groups would not fill `parts`.
     """
     rows, classes = held.nonzero()
-    pairs = np.unique(np.stack([classes[used[rows]], whole[rows][used[rows]]]), axis=1)  # a class and a group each
-    lonely = np.bincount(pairs[0], minlength=held.shape[1])[pairs[0]] == 1
-    found = np.isin(whole, pairs[1, lonely])
+    found = np.isin(whole, lonely(classes[used[rows]], whole[rows][used[rows]])[1])
     enough = len(np.unique(whole[used & ~found])) >= parts
     return found if enough else np.zeros(len(whole), bool)
+
+
+def lonely(classes: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Classes that one group alone holds, and these groups, int64 (2, n); of a class and a group each, int64 (N,)."""
+    pairs = np.unique(np.stack([classes, whole]), axis=1)
+    return pairs[:, np.bincount(pairs[0])[pairs[0]] == 1]
+
+
+def newcomers(table: pd.DataFrame) -> np.ndarray:
+    """bool (N,): samples that are none of the known classes where they are validated."""
+    return table["newcomer"].to_numpy(bool) if "newcomer" in table else np.zeros(len(table), bool)
 
 
 def relabels(table: pd.DataFrame) -> np.ndarray:
@@ -161,6 +177,8 @@ def folds_hash(table: pd.DataFrame) -> str:
         parts.append(untrained)
     if "label_in" in table:
         parts.append(obeyed_in(table).tolist())
+    if newcomers(table).any():
+        parts.append(np.flatnonzero(newcomers(table)).tolist())
     return hash_json(parts)
 
 
@@ -168,11 +186,48 @@ def stored_folds(workspace: Workspace) -> pd.DataFrame | None:
     """The table on disk, whatever it was made from; None where there is none."""
     if not workspace.folds.exists():
         return None
+    remedy = "remove it and run `python -m toolkit.folds` again"
     try:
-        return pd.read_parquet(workspace.folds)
+        table = pd.read_parquet(workspace.folds)
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{workspace.folds} is damaged ({reason}); remove it and run the folds again") from None
+        raise UserError(f"{workspace.folds} is damaged ({reason}); {remedy}") from None
+    if table.attrs.pop(CONTENT, None) not in (None, _content(table)):
+        raise UserError(f"{workspace.folds} isn't the table that `folds` wrote; {remedy}")
+    return table
+
+
+def store_folds(table: pd.DataFrame, workspace: Workspace) -> None:
+    """Write the table, with a hash of what is in it."""
+    stored = table.copy(deep=False)
+    stored.attrs = table.attrs | {CONTENT: _content(table)}
+    with atomic(workspace.folds) as partial:
+        stored.to_parquet(partial, index=False)
+
+
+def _content(table: pd.DataFrame) -> str:
+    return hash_json(table.to_csv(index=False))
+
+
+def check_undivided(table: pd.DataFrame, groups: np.ndarray, workspace: Workspace) -> None:
+    """UserError where samples of one origin are validated in different folds, or trained on where others of them are
+    validated. groups: int64 (N,), as the competition gives them; relatives that the audit found share a fold, too,
+    unless they may be divided.
+    """
+    whole = groups if table.attrs.get("split") == PLAIN else table["group"].to_numpy()
+    _, place = np.unique(whole, return_inverse=True)
+    fold = table["fold"].to_numpy()
+    kept = np.flatnonzero(fold != LEFT_OUT)
+    first = np.full(place.max(initial=-1) + 1, LEFT_OUT)
+    first[place[kept][::-1]] = fold[kept][::-1]
+    divided = kept[fold[kept] != first[place[kept]]]
+    if len(divided):
+        row = divided[0]
+        other = kept[place[kept] == place[row]][0]
+        raise UserError(
+            f"{workspace.folds} divides a group: samples {table['index'][other]} and {table['index'][row]} are of one "
+            f"origin, and in folds {fold[other]} and {fold[row]}; remove it and run `python -m toolkit.folds` again"
+        )
 
 
 def read_folds(workspace: Workspace) -> pd.DataFrame:

@@ -85,20 +85,14 @@ def native_arrays(samples: "Samples", task: Task, scratch: Path) -> dict[str, np
     shape = task.image_shape
     if not isinstance(masks, Masks):
         raise UserError("places say where samples lie in pictures with masks; targets of another kind need none")
-    images, tests, skip = samples.files["images"], samples.files["test_images"], samples.skip_unreadable
+    images, skip = samples.files["images"], samples.skip_unreadable
     unread: set[int] = set()
     places = samples.places or Places.whole(_sizes(images, shape, skip, unread))
     check_places(places, len(images), "`load`")
     if len(masks) != len(places.sizes):
         what = "pictures" if samples.places is not None else "images"
         raise UserError(f"there are {len(places.sizes):,} {what} and {len(masks):,} masks; need as many")
-    if samples.test_places is not None:
-        test_places = samples.test_places
-    elif samples.places is None or not len(tests):
-        test_places = Places.whole(_sizes(tests, shape, skip, set()))
-    else:
-        raise UserError("places say where training images lie in pictures: say it of the test images, test_places=…")
-    check_places(test_places, len(tests), "`load`, of the test images,")
+    test_places = places_of_tests(samples, task, skip)
     targets, native = _written(masks, images, places, task, scratch, unread)
     return {
         "targets": targets,
@@ -108,6 +102,22 @@ def native_arrays(samples: "Samples", task: Task, scratch: Path) -> dict[str, np
         "test_places": test_places.stored,
         "test_sizes": test_places.sizes,
     }
+
+
+def places_of_tests(samples: "Samples", task: Task, skip: bool) -> Places:
+    """Where test images lie in the pictures that masks are handed in of; skip: whatever can't be read.
+
+    UserError where nobody has said it, though it was said of the training images.
+    """
+    tests = samples.files["test_images"]
+    if samples.test_places is not None:
+        places = samples.test_places
+    elif samples.places is None or not len(tests):
+        places = Places.whole(_sizes(tests, task.image_shape, skip, set()))
+    else:
+        raise UserError("places say where training images lie in pictures: say it of the test images, test_places=…")
+    check_places(places, len(tests), "`load`, of the test images,")
+    return places
 
 
 def _sizes(images: ImageFiles, shape: Sequence[int], skip: bool, unread: set[int]) -> np.ndarray:

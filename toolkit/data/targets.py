@@ -8,6 +8,7 @@ from toolkit.errors import UserError
 from toolkit.probabilities import chunks
 from toolkit.task import (
     IGNORED,
+    MATRICES,
     MISSING,
     UNKNOWN,
     Classification,
@@ -29,7 +30,7 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
     """UserError, one sentence with row and column, for what can't be learnt from; ids: (N,), what rows are called.
 
     That is a wrong type or shape, a value outside what the task knows, a class without a sample, a label or number
-    that is always the same.
+    that is always the same. Of more than MATRICES classes some may lack samples: lists of names have gaps.
     """
     check_values(targets, task, where, ids)
     if isinstance(task, Numbers):
@@ -41,8 +42,9 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
         return
     counts = class_counts(targets, task)
     noun = {Labels: "label", OverlappingMasks: "label", Grades: "grade"}.get(type(task), "class")
+    some_may_lack = isinstance(task, Classification) and len(counts) > MATRICES and (counts > 0).sum() > 1
     for name, count in zip(task.classes, counts, strict=True):
-        if count == 0:
+        if count == 0 and not some_may_lack:
             unit = "pixel" if task.masks else "image"
             raise UserError(f"{where}: {noun} {name!r} has no {unit}; every {noun} needs some to be learnt")
     if isinstance(task, Labels):

@@ -1,8 +1,11 @@
 """What a sample submission calls classes, labels, numbers and heads, and what its cells look like."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+NOT = {"not", "no", "non"}  # in a title, before what a column isn't
 
 
 def places_of(things: Sequence[str], names: Sequence[str], columns: Mapping[str, str]) -> tuple[int, ...] | None:
@@ -67,6 +70,16 @@ def _around(said: str, place: Mapping[str, int]) -> list[tuple[str, str]]:
 def plain(name: str) -> str:
     """Letters and digits alone, small: what is left of a name where a header writes it in another way."""
     return "".join(sign for sign in name.casefold() if sign.isalnum()) or name
+
+
+def called_by(title: str, names: Sequence[str]) -> int | None:
+    """Of two classes, the one that a column is called by, `is_dog` or `not_cat`; None where that isn't known."""
+    whole = [at for at, name in enumerate(names) if plain(name) == plain(title)]
+    parts = set(re.split(r"[\W_]+", title.casefold()))
+    found = whole or [at for at, name in enumerate(names) if plain(name) in parts]
+    if len(found) != 1:
+        return None
+    return 1 - found[0] if not whole and parts & NOT else found[0]
 
 
 def is_number(text: str) -> bool:

@@ -4,7 +4,8 @@ import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from threading import Lock
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from toolkit.errors import UserError
 from toolkit.images.arrays import Npz
 from toolkit.images.files import ImageFiles
 from toolkit.images.reading import decoded
+
+TOGETHER = 1024  # columns of pixels that are read at a time
 
 
 class Rows(Protocol):
@@ -22,17 +25,28 @@ class Rows(Protocol):
     def __getitem__(self, row: int, /) -> Any: ...
 
 
-def array_files(path: Path, key: str = "", shape: Sequence[int] | None = None, **given: Any) -> ImageFiles:
+def array_files(
+    path: Path,
+    key: str = "",
+    shape: Sequence[int] | None = None,
+    names: np.ndarray | str | None = None,
+    **given: Any,
+) -> ImageFiles:
     """The images in a file, by their rows; given: other fields of ImageFiles.
 
     key: of .npz and .h5 the array, which may be left out where there is one; of an .h5 that has a dataset for each
     image the group they are in. Of .csv and .parquet the column that holds pixels as text or the bytes of a file, or
-    what the names of the columns of pixels begin with. shape: (h, w) or (h, w, channels) of pixels that lie in one
-    row: where their columns are numbered, in the order of the numbers. UserError for a file that doesn't have them.
+    what the names of the columns of pixels begin with; left out where these are called by numbers alone. shape: (h, w)
+    or (h, w, channels) of pixels that lie in one row: where their columns are numbered, in the order of the numbers.
+    names: as of ImageFiles, or of .csv and .parquet the column that has them. UserError for a file that doesn't have
+    them.
     """
     options = {"key": key} | ({} if shape is None else {"shape": list(shape)})
     rows = opened(path, key)
-    names = np.array(rows.names) if isinstance(rows, _Group) else given.pop("names", None)
+    if isinstance(rows, _Group):
+        names = np.array(rows.names)
+    elif isinstance(names, str):
+        names = _column(path, names)
     return ImageFiles([path] * len(rows), np.arange(len(rows)), read_row, names=names, options=options, **given)
 
 
@@ -152,7 +166,10 @@ def _hdf5(path: Path, key: str) -> Rows:
 
 
 class _Parquet:
-    """Rows of a Parquet file, one of its row groups in memory at a time."""
+    """Rows of a Parquet file. One row group of one file is in memory at a time: it may be all of a large file."""
+
+    held: ClassVar[tuple["_Parquet | None", int, Any]] = (None, -1, None)  # of which file, which group, its rows
+    lock: ClassVar[Lock] = Lock()  # threads read beside each other
 
     def __init__(self, path: Path, key: str) -> None:
         import pyarrow.parquet as parquet
@@ -161,21 +178,66 @@ class _Parquet:
         self.columns = _pixel_columns(path, self.file.schema_arrow.names, key)
         sizes = [self.file.metadata.row_group(group).num_rows for group in range(self.file.num_row_groups)]
         self.ends = np.cumsum(sizes)
-        self.held: tuple[int, Any] = (-1, None)  # a group and its rows, at once: threads read beside each other
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def __getitem__(self, row: int, /) -> Any:
         group = int(np.searchsorted(self.ends, row, side="right"))
-        held, rows = self.held
-        if group != held:
-            table = self.file.read_row_group(group, self.columns)
-            parts = [column.to_numpy() for column in table.columns] if len(self.columns) > 1 else None
-            rows = table.column(0) if parts is None else np.stack(parts, axis=1)
-            self.held = group, rows
+        with _Parquet.lock:
+            if _Parquet.held[:2] != (self, group):
+                _Parquet.held = (None, -1, None)  # before the next is read
+                _Parquet.held = (self, group, self._read(group))
+            rows = _Parquet.held[2]
         found = rows[row - (int(self.ends[group - 1]) if group else 0)]
         return found if len(self.columns) > 1 else found.as_py()
+
+    def _read(self, group: int) -> Any:
+        if len(self.columns) == 1:
+            return self.file.read_row_group(group, self.columns).column(0)
+        made = np.empty((self.file.metadata.row_group(group).num_rows, len(self.columns)), np.uint8)
+        for first in range(0, len(self.columns), TOGETHER):  # all at once would be in memory twice
+            table = self.file.read_row_group(group, self.columns[first : first + TOGETHER])
+            part = np.stack([column.to_numpy() for column in table.columns], axis=1)
+            made = made.astype(np.result_type(made, part), copy=False)
+            made[:, first : first + TOGETHER] = part
+        return made
+
+    @property
+    def nbytes(self) -> int:
+        """Of what is in memory at a time."""
+        groups = [self.file.metadata.row_group(at) for at in range(self.file.num_row_groups)]
+        if len(self.columns) == 1:
+            return max((group.total_byte_size for group in groups), default=0)
+        width = self.file.schema_arrow.field(self.columns[0]).type.bit_width // 8
+        return max((group.num_rows for group in groups), default=0) * width * len(self.columns)
+
+
+def bytes_in_each(images: ImageFiles) -> int:
+    """What each process that decodes them holds in memory, of files that are read as a whole or in large parts."""
+    if getattr(images.read, "function", images.read) is not read_row:
+        return 0
+    files = [opened(Path(path), str(images.options.get("key", ""))) for path in {*map(str, images.paths)}]
+    held = [one for one in files if isinstance(one, np.ndarray | _Parquet) and not isinstance(one, np.memmap)]
+    return max((one.nbytes for one in held), default=0)
+
+
+def let_go() -> None:
+    """Of what was read of Parquet files nothing stays in memory."""
+    with _Parquet.lock:
+        _Parquet.held = (None, -1, None)
+
+
+def _column(path: Path, name: str) -> np.ndarray:
+    """Text (N,): a column of a .csv or .parquet file."""
+    import pandas as pd
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path, columns=[name])[name].to_numpy(str)
+        return pd.read_csv(path, usecols=[name], dtype=str, na_filter=False)[name].to_numpy(str)
+    except (ValueError, KeyError):
+        raise UserError(f"{path} has no column {name!r} that could name its images") from None
 
 
 def _csv(path: Path, key: str) -> Rows:
@@ -189,6 +251,7 @@ def _csv(path: Path, key: str) -> Rows:
 
 def _pixel_columns(path: Path, names: list[str], key: str) -> list[str]:
     found = [key] if key in names else [name for name in names if key and name.startswith(key)]
+    found = found or [name for name in names if not key and name.isascii() and name.isdecimal()]
     if not found:
         shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         raise UserError(f"{path} has the columns {shown}: say by `key` which hold the pixels")

@@ -20,6 +20,7 @@ from joblib import Parallel, delayed
 
 from toolkit.disk import bytes_in, in_bytes, need
 from toolkit.errors import UserError
+from toolkit.images.array_files import bytes_in_each, let_go
 from toolkit.images.files import ImageFiles
 from toolkit.images.fitting import Fit, fitted
 from toolkit.images.pictures import READ, hash_picture
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 PART = 64  # images that a process decodes at a time
 MARKED = 5.0  # seconds between two times that what is done is marked, once it is on the disk
+HELD = 1 << 31  # bytes that all processes together may hold of files that are read in large parts
 SHOWN = 10  # files that can't be read, in one message
 PICTURES = {"images": "pictures", "test_images": "test_pictures"}  # names of the hashes of images
 WORDS = {"images": "training", "test_images": "test"}
@@ -198,7 +200,7 @@ def fill(
     faults: list[Fault] = []
     if not todo:
         return faults
-    jobs = min(jobs, len(todo))
+    jobs = min(jobs, len(todo), max(1, HELD // max(1, bytes_in_each(images))))
     work = partial(_fill_part, shape=shape, fit=fit, path=path, offset=offset)
     waiting: list[tuple[int, np.ndarray]] = []
 
@@ -243,6 +245,7 @@ def fill(
                 warnings.filterwarnings("ignore", ".*have been cancelled", UserWarning)  # that is what is wanted
                 made.close()
             mark()
+            let_go()
     faults.sort(key=lambda fault: fault.row)
     if skip:
         for fault in faults:

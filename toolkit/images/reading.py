@@ -10,11 +10,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from toolkit.errors import UserError
 from toolkit.images.dicom import is_dicom, read_dicom
+from toolkit.images.jpeg import decode_jpeg
 from toolkit.images.pixels import Stored, Unreadable, laid_on, pixels_of, turned
 from toolkit.images.tiff import is_tiff, read_tiff
 from toolkit.outcome import counted
@@ -109,9 +109,8 @@ def _by_pillow(data: bytes, row: int, least: int) -> Stored:
 
 def _by_libjpeg(data: bytes, mode: str, least: int) -> Stored | None:
     """A JPEG, (h, w) or (h, w, 3); None where Pillow has to look at it. Unreadable where a part of it is missing."""
-    space = "GRAY" if mode == "L" else "RGB"
     try:  # scales between 1/2 and 1 take longer than the whole
-        image = simplejpeg.decode_jpeg(data, space, min_height=least, min_width=least, min_factor=2)
+        image = decode_jpeg(data, mode == "L", (least, least), factor=2)
     except ValueError as error:
         if DAMAGED.search(str(error)) and not HARMLESS.search(str(error)):
             raise Unreadable(f"is damaged or cut short: {error}") from None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from toolkit.images.jpeg import decode_jpeg, jpeg_size
 from toolkit.images.pixels import Unreadable
 
 KEPT = 2**28  # bytes of decoded segments that a process keeps: neighbouring regions share them
@@ -88,16 +89,13 @@ def decoded_segment(page: Any, data: bytes, index: int, by: int = 1) -> np.ndarr
 
 
 def _by_libjpeg(page: Any, data: bytes, by: int) -> np.ndarray:
-    import simplejpeg
-
     if page.jpegtables is not None:
         data = page.jpegtables[:-2] + data[2:]
     grey = page.samplesperpixel == 1 or page.planarconfig == 2
     if page.photometric.name == "RGB" and not grey and not page.is_jfif:
         data = data[:2] + ADOBE + data[2:]
-    tall, wide, *_ = simplejpeg.decode_jpeg_header(data)
-    least = {"min_height": -(-tall // by), "min_width": -(-wide // by)} if by > 1 else {}
-    return simplejpeg.decode_jpeg(data, "GRAY" if grey else "RGB", **least)
+    tall, wide = jpeg_size(data)
+    return decode_jpeg(data, grey, (-(-tall // by), -(-wide // by)) if by > 1 else (0, 0))
 
 
 def _by_pillow(page: Any, data: bytes, index: int) -> np.ndarray | None:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import timm
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from toolkit.checked import checked, train_again
 from toolkit.competition import Competition
 from toolkit.data.tables import Column
 from toolkit.errors import UserError
@@ -166,6 +167,8 @@ def segmenter(architecture: str, model: Model, classes: int, channels: int) -> N
 
     channels: of the images, as for `classifier`.
     """
+    import segmentation_models_pytorch as smp  # a trained network runs where it isn't installed
+
     _refuse_unused(model, architecture, "head", "dropout")
     options = {"decoder_attention_type": "scse"} if model.attention == "scse" else {}
     if options and architecture != "Unet":
@@ -198,9 +201,24 @@ def from_scratch(body: nn.Module, model: Model, channels: int, stride: int) -> N
 def load_network(
     competition: Competition, recipe: Recipe, weights: Path, device: torch.device, columns: Sequence[Column] = ()
 ) -> nn.Module:
-    """The recipe's network with trained weights, ready to predict; columns: of the table beside the images."""
+    """The recipe's network with trained weights, ready to predict; columns: of the table beside the images.
+
+    UserError where the weights are gone or damaged, or the competition's code builds another network now.
+    """
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # every weight is about to be replaced
-    stored = load_file(weights)
+    fold, run = weights.parent, weights.parent.parent
+    remedy = train_again(run, remove=fold)
+    try:
+        stored = load_file(checked(weights, remedy))
+    except SafetensorError as error:
+        raise UserError(f"{weights} is damaged ({error}); {remedy}") from None
     network: nn.Module = build_network(competition, bare, columns, in_sets=POOLING in stored)
-    network.load_state_dict(stored)
+    try:
+        network.load_state_dict(stored)
+    except RuntimeError as error:
+        what = str(error).strip().splitlines()[-1].strip()
+        raise UserError(
+            f"{weights} doesn't fit the network that build_model of {competition.name} makes of {recipe.name} now "
+            f"({what}): bring back the code that it was trained by, or {train_again(run, remove=run / 'fold_*')}"
+        ) from None
     return network.to(memory_format=torch.channels_last).to(device).eval()

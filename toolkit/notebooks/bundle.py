@@ -9,20 +9,22 @@ The same blend makes the same bytes.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import toolkit
 from toolkit.blending.blend_folder import Blend
-from toolkit.competition import Competition
+from toolkit.data.image_sets import ImageSets
 from toolkit.errors import UserError
 from toolkit.networks.tta import IDENTITY
+from toolkit.notebooks.modules import project_modules
 from toolkit.recipe import to_dict
 from toolkit.runs import Boosted, Run
 from toolkit.store import hash_json, sha256, write_json
 from toolkit.submission.checks import blend_members
 from toolkit.submission.torchscript import export
+from toolkit.training.saving import pooling
 
 BUNDLE = "bundle.json"
 TEXTS = {".json", ".txt", ".csv", ".toml", ".yaml", ".yml"}  # what code may read beside itself,
@@ -30,18 +32,33 @@ LARGEST = 1 << 20  # as long as it is no larger, in bytes
 PACKED = {".zip", ".gz", ".tar", ".7z"}
 
 
-def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str, Any]:
+def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) -> dict[str, Any]:
     """Write all of it into an empty folder; what bundle.json says.
 
-    raw: the organisers' files; kaggle: the competition's name there. UserError for a blend that a notebook can't make.
+    holds: names of files and folders in that of the organisers, as `names_in` has them; kaggle: the competition's name
+    there. UserError for a blend that a notebook can't make.
     """
     competition = blend.labelled.competition
     runs = [blend.run(name) for name, share in blend.shares.items() if share]
-    _check(competition, runs)
+    boosted = next((run.name for run in runs if isinstance(run, Boosted)), None)
+    if boosted is not None:
+        raise UserError(
+            f"{boosted} is of boosted trees, which a notebook can't take along; blend the other runs: "
+            "`python -m toolkit.ensemble … --runs …`"
+        )
     members = blend_members(blend)
-    networks = export(competition.folder, members, folder)
+    networks = export(
+        competition.folder,
+        members,
+        folder,
+        columns=blend.labelled.columns,
+        in_sets=isinstance(blend.labelled.images, ImageSets),
+    )
     home = f"{competition.folder.parent.name}/{competition.folder.name}"
     _copy_code(competition.folder, folder / home)
+    for within, path in project_modules(competition.folder).items():
+        (folder / within).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / within)
     _copy_code(Path(toolkit.__file__).parent, folder / "toolkit")
     described = {key: value for key, value in blend.described.items() if key != "folds"}
     choice, folds = blend.views, len(networks) // len(runs)
@@ -50,24 +67,14 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
         "competition": home,
         "kaggle": kaggle,
         "file": f"submission{competition.submission_suffix}",
-        "raw": sorted(one.name for one in raw.iterdir() if not _is_beside(one)),
+        "raw": list(holds),
         "blend": {"hash": blend.hash, **described},
         "quantiles": None if quantiles is None else quantiles.tolist(),
-        "views": {
-            "views": [IDENTITY] if choice is None else list(choice.views),
-            "weights": [1.0] if choice is None else list(choice.weights),
-        },
+        "views": [IDENTITY] if choice is None else list(choice.views),
+        "weights": [1.0] if choice is None else list(choice.weights),
+        "columns": [column.stored() for column in blend.labelled.columns],
         "stored": _kind(blend.oof if blend.test is None else blend.test),
-        "runs": [
-            {
-                "name": run.name,
-                "seed_group": run.alike,
-                "recipe": to_dict(run.recipe),
-                "stored": _kind(run.oof),
-                "networks": [path.name for path in networks[at * folds : (at + 1) * folds]],
-            }
-            for at, run in enumerate(runs)
-        ],
+        "runs": [_run(run, networks[at * folds : (at + 1) * folds]) for at, run in enumerate(runs)],
         "test_images": len(blend.labelled.test_ids),
         "seconds": competition.rules.submission_seconds,
     }
@@ -77,15 +84,15 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
     return description
 
 
-def _check(competition: Competition, runs: list[Run]) -> None:
-    if competition.try_submission is not None:
-        raise UserError(f"{competition.name} takes code of another kind than a notebook; leave out --notebook")
-    boosted = next((run.name for run in runs if isinstance(run, Boosted)), None)
-    if boosted is not None:
-        raise UserError(
-            f"{boosted} is of boosted trees, which a notebook can't take along; blend the others: "
-            "`python -m toolkit.ensemble … --runs …`"
-        )
+def _run(run: Run, networks: Sequence[Path]) -> dict[str, Any]:
+    pools = pooling(run) or [""] * len(networks)
+    return {
+        "name": run.name,
+        "seed_group": run.alike,
+        "recipe": to_dict(run.recipe),
+        "stored": _kind(run.oof),
+        "networks": [{"file": path.name, "pool": pool} for path, pool in zip(networks, pools, strict=True)],
+    }
 
 
 def _kind(stored: Any) -> str:
@@ -93,9 +100,9 @@ def _kind(stored: Any) -> str:
     return "top" if stored.dtype.names else stored.dtype.str
 
 
-def _is_beside(path: Path) -> bool:
-    """Isn't it the organisers', or may it be packed here and unpacked there?"""
-    return path.name.startswith(".") or path.suffix.lower() in PACKED
+def names_in(raw: Path) -> list[str]:
+    """What lies in the organisers' folder, but for what may be packed here and unpacked on Kaggle."""
+    return sorted(one.name for one in raw.iterdir() if one.name[0] != "." and one.suffix.lower() not in PACKED)
 
 
 def _copy_code(source: Path, target: Path) -> None:

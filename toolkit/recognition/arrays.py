@@ -1,6 +1,5 @@
 """Images that are rows of a file: arrays, columns of pixels, bytes in Parquet."""
 
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +12,12 @@ from toolkit.recognition import columns, samples
 from toolkit.recognition.found import Fact, Found, Pictures, Sample, Sheet, Source, Targets
 from toolkit.recognition.heads import array_shapes, spread
 from toolkit.recognition.listing import ARRAYS, Listing, words
-from toolkit.recognition.sheets import byte_columns, rows_of
+from toolkit.recognition.pixel_rows import is_key, of_named_rows, pixel_shape, with_tests
+from toolkit.recognition.sheets import byte_columns, cells, rows_of
 
 Shapes = dict[tuple[str, str], tuple[tuple[int, ...], np.dtype]]  # by file and key
 LABELS = {"label", "labels", "y", "target", "targets", "class", "classes", "mask", "masks"}
+MOST_CLASSES = 32
 PIXELS = 64  # columns that are numbered, from which on they are pixels
 
 
@@ -33,7 +34,13 @@ def found_in(folder: Path, listing: Listing, tables: list[Sheet]) -> Found | Non
 
 
 def _sample(folder: Path, tables: list[Sheet], facts: list[Fact]) -> Sample | None:
-    made = samples.sample_among(folder, tables, [])
+    tests: list[str] = []
+    for sheet in tables:
+        start, number = _pixel_columns(sheet)
+        if number >= PIXELS and _is_test((sheet.path, "")):
+            named = [one for one in sheet.columns if not _is_pixel(one, start) and is_key(folder, sheet, one)]
+            tests += cells(folder, sheet, named[0]).tolist() if named else []
+    made = samples.sample_among(folder, tables, tests)
     facts.append(samples.fact_of(made) if made else Fact("sample submission", "none", "no table is called so", "sure"))
     return made
 
@@ -46,6 +53,8 @@ def _of_arrays(folder: Path, listing: Listing, sample: Sample | None, facts: lis
     others = {at: one for at, one in pictures.items() if not _words(at) & LABELS}
     test = max((at for at in others if _is_test(at)), key=lambda at: shapes[at][0][0], default=None)
     train = max((at for at in others if not _is_test(at)), key=lambda at: shapes[at][0][0], default=None)
+    if train is None and (found := _of_pairs(folder, shapes, sample, facts)):
+        return found
     if train is None:
         if not shapes:
             return None
@@ -67,6 +76,38 @@ def _of_arrays(folder: Path, listing: Listing, sample: Sample | None, facts: lis
         )
     seen = _looked(folder, source, facts)
     return Found(folder, tuple(facts), source, tests, None, seen, made, sample)
+
+
+def _of_pairs(folder: Path, shapes: Shapes, sample: Sample | None, facts: list[Fact]) -> Found | None:
+    """An array (N, 2, height, width) of images and their masks."""
+    pairs = [at for at, one in shapes.items() if len(one[0]) == 4 and one[0][1] == 2 and min(one[0][2:]) >= 8]
+    train = max((at for at in pairs if not _is_test(at)), key=lambda at: shapes[at][0][0], default=None)
+    if train is None:
+        return None
+    number, _, height, width = shapes[train][0]
+    rows = opened(folder / train[0], train[1])
+    some = [np.asarray(rows[int(row)]) for row in spread(list(map(str, range(number))), 32)]
+    masks = np.unique(np.stack([pair[1] for pair in some]))
+    if len(masks) > MOST_CLASSES or masks.min() < 0 or (masks != np.rint(masks)).any():
+        return None
+    high = max(float(pair[0].max()) for pair in some)
+    if high > 255 or min(float(pair[0].min()) for pair in some) < 0:
+        return None
+    what = f"{number:,} in {_called(train)}"
+    facts.append(Fact("training images", what, f"an array {shapes[train][0]}: an image and its mask each", "likely"))
+    facts.append(Fact("images", f"{height} x {width}, 1 channels", f"{len(some)} rows, values up to {high:g}", "sure"))
+    names = ("background", *(f"class {place}" for place in range(1, int(masks.max()) + 1)))
+    why = f"the second of each pair is of {', '.join(f'{one:g}' for one in masks)}"
+    facts.append(Fact("targets", f"one of {len(names)} classes a pixel", why, "likely"))
+    shaped = {(number, height, width)[1:]: (), (1, height, width): (1,)}
+    tests = None
+    for at, one in shapes.items():
+        if _is_test(at) and one[0][1:] in shaped:
+            tests = Source("array", at[0], one[0][0], key=at[1], shape=shaped[one[0][1:]])
+            facts.append(Fact("test images", f"{tests.number:,} in {_called(at)}", f"an array {one[0]}", "sure"))
+    source = Source("pairs", train[0], number, key=train[1])
+    seen = Pictures(height, width, False, 1)
+    return Found(folder, tuple(facts), source, tests, None, seen, Targets("masks", names, "pairs", train[0]), sample)
 
 
 def _labels(folder: Path, at: tuple[str, str], facts: list[Fact]) -> Targets:
@@ -99,13 +140,18 @@ def _of_pixels(folder: Path, tables: list[Sheet], sample: Sample | None, facts: 
         return None
     trains = [each for each in known if not _is_test((each[0].path, ""))]
     sheet, start, number = max(trains or known, key=lambda each: len(each[0].columns))
-    side = math.isqrt(number)
-    shape: tuple[int, ...] = (side, side) if side * side == number else (math.isqrt(number // 3),) * 2 + (3,)
-    if math.prod(shape) != number:
+    shape, sure = pixel_shape(folder, sheet, start, number)
+    if not shape:
         return None
+    if parts := [each[0] for each in trains if each[1:] == (start, number)]:
+        ids = next((one for one in sheet.columns if not _is_pixel(one, start) and is_key(folder, sheet, one)), "")
+        named = of_named_rows(folder, parts, tables, ids, start, shape, sure, sample, facts) if ids else None
+        if named:
+            tests = [each[0] for each in known if _is_test((each[0].path, "")) and each[1:] == (start, number)]
+            return with_tests(folder, named, tests, ids, start, shape)
     rows = rows_of(folder, sheet)
     why = f"{number:,} columns called {start or 'by numbers'}…, which make {' x '.join(map(str, shape))}"
-    facts.append(Fact("training images", f"{rows:,} rows of {sheet.path}", why, "likely"))
+    facts.append(Fact("training images", f"{rows:,} rows of {sheet.path}", why, sure))
     others = [one for one in sheet.columns if not _is_pixel(one, start)]
     made = _targets(folder, sheet, others, sample, facts)
     tests = None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import splitext
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from toolkit.recognition.sheets import cells
 GROUPS = (  # the first that is there counts: what is nearer to an origin of images
     *("group", "patient", "subject", "person", "individual", "participant", "case", "specimen", "animal", "plant"),
     *("slide", "study", "series", "scene", "sequence", "video", "session", "location", "site", "camera", "hospital"),
+    *("experiment", "batch", "plate", "plot", "field", "tree", "farm", "donor", "user"),
 )
 SPLITS = ("split", "subset", "partition", "set", "phase", "usage")
 TARGETS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed", "y", "grade", "level"}
 GRADES = {"grade", "severity", "level", "stage", "diagnosis", "rating", "isup", "degree", "quality"}
 IDENTITIES = {"id", "identity", "individual", "whale", "landmark", "hotel", "class", "label", "category"}
+COMMA = re.compile(r"-?\d+(,\d+)?")
 RUNS = re.compile(r"\d+ \d+( \d+ \d+)*")
+SEVERAL = 3  # rows of a class, where it is a number that may be measured
+MEASURED = {"age", "count", "counts", "number", "score", "price", "weight", "size", "length", "width", "year", "area"}
 MOST_GRADES = 12
 LEAST = 0.1  # of the images that a column of their names names
 SHOWN = 6
@@ -40,6 +44,7 @@ class Named:
     repeated: bool = False
     missing: int = 0
     drop: int = 0  # folders in front of the names that the download lacks
+    pattern: tuple[str, str] = ("", "")  # of paths, where names are put together from these; what joins its groups
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Read:
     heads: tuple[tuple[str, tuple[str, ...]], ...] = ()
     unknown: str = ""
     gap: str = " "  # between labels in a cell
+    decimal: bool = False  # have numbers a comma?
 
 
 def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
@@ -64,7 +70,7 @@ def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
         head = [cell.rpartition("/")[2] for cell in sheet.head[column] if cell]
         around = ("", "")
         if sum(cell in known for cell in head) < 0.5 * max(1, len(head)):
-            found = affixes(head, known) if _may_be_name(sheet, column) else None
+            found = affixes(head, known) if may_be_name(sheet, column) else None
             if found is None:
                 continue
             around = found
@@ -93,7 +99,7 @@ def _dropped(name: str, files: Sequence[str]) -> int:
     return 0
 
 
-def _may_be_name(sheet: Sheet, column: str) -> bool:
+def may_be_name(sheet: Sheet, column: str) -> bool:
     has = {"id", "image", "file", "name", "filename", "img", "picture", "photo"} & set(words(column))
     return column == sheet.columns[0] or bool(has)
 
@@ -138,10 +144,16 @@ def split_of(
     return None
 
 
-def targets(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None) -> Read | None:
-    """What is predicted, among columns that may be targets; None where none can be."""
+def targets(
+    folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None, wanted: Sequence[str] = ()
+) -> Read | None:
+    """What is predicted, among columns that may be targets; None: none can be. wanted: those that people named."""
+    if wanted:
+        return _form(folder, sheet, tuple(wanted), sample, f"{shown(wanted)}, as you say", "sure")
     said = sample.columns[1:] if sample else ()
     both = tuple(column for column in said if column in columns)
+    if sample and len(sample.ends) > 1 and set(sample.ends) <= set(columns):
+        both = tuple(column for column in columns if column in sample.ends)
     runs = [column for column in columns if _is_runs(cells(folder, sheet, column))]
     if runs and (not both or runs[0] in both):
         return _runs(folder, sheet, columns, runs[0])
@@ -174,13 +186,36 @@ def _form(
     folder: Path, sheet: Sheet, columns: tuple[str, ...], sample: Sample | None, why: str, sure: Sure
 ) -> Read | None:
     found = [cells(folder, sheet, column) for column in columns]
+    commas = [_with_points(part) for part in found]
+    if any(part is not None for part in commas):
+        plain = [part if with_points is None else with_points for part, with_points in zip(found, commas, strict=True)]
+        made = _of_cells(columns, plain, sample, f"{why}; with decimal commas", sure)
+        return replace(made, decimal=True) if made and made.form == "numbers" else made
+    return _of_cells(columns, found, sample, why, sure)
+
+
+def _with_points(part: pd.Series) -> pd.Series | None:
+    """Numbers with a decimal comma as others are written; None where they aren't such."""
+    filled = part[part.str.strip() != ""]
+    if (
+        not filled.str.contains(",", regex=False).any()
+        or not filled.map(lambda cell: bool(COMMA.fullmatch(cell))).all()
+    ):
+        return None
+    return part.str.replace(",", ".", regex=False)
+
+
+def _of_cells(
+    columns: tuple[str, ...], found: list[pd.Series], sample: Sample | None, why: str, sure: Sure
+) -> Read | None:
     if len(columns) > 1:
         if all(map(_is_yes_no, found)):
             total = np.sum([part.map(_number).to_numpy() for part in found], axis=0)
             if (total == 1).all():
                 return Read("one_hot", columns, columns, f"{why}; in each row one of them is 1", sure)
             return Read("labels", columns, columns, f"{why}; 0 and 1, several in a row", sure)
-        if all(map(_is_numbers, found)) and not all(_places(part) for part in found):
+        classes = sample is not None and sample.cells == "labels" and all(map(_repeats, found))
+        if all(map(_is_numbers, found)) and not classes and not all(_places(part) for part in found):
             return Read("numbers", columns, columns, f"{why}; numbers", sure)
         heads = tuple((name, _classes(part)) for name, part in zip(columns, found, strict=True))
         return Read("heads", tuple(name for name, _ in heads), columns, f"{why}; few values each", "guess", heads)
@@ -202,9 +237,16 @@ def _single(column: str, part: pd.Series, sample: Sample | None, why: str, sure:
         if places and len(places) <= MOST_GRADES and GRADES & set(words(column)):
             return Read("grades", places, (column,), f"{why}; whole numbers from 0 to {len(places) - 1}", likely)
         decimal = sample is not None and sample.cells == "values" and len(sample.columns) == 2
-        if not whole or (decimal and filled.nunique() > 2) or (not places and not IDENTITIES & set(words(column))):
+        said = (
+            sample is not None and sample.cells == "labels" and _repeats(filled) and not MEASURED & set(words(column))
+        )
+        classes = bool(places or said or IDENTITIES & set(words(column)))
+        if not whole or (decimal and filled.nunique() > 2) or not classes:
             return Read("numbers", (column,), (column,), f"{why}; numbers", sure)
-        return Read("classes", _classes(filled), (column,), f"{why}; {filled.nunique()} whole numbers", likely)
+        only = said and not places and not IDENTITIES & set(words(column))
+        why += "; whole numbers as in the sample submission, each in several rows" if only else ""
+        found = f"{why}; {filled.nunique()} whole numbers"
+        return Read("classes", _classes(filled), (column,), found, "guess" if only else likely)
     unknown, lists = "", sample is not None and sample.cells == "lists"
     for gap in GAPS:
         named = _listed(filled, gap, lists)
@@ -278,6 +320,13 @@ def _is_yes_no(values: pd.Series) -> bool:
 def _is_numbers(values: pd.Series) -> bool:
     filled = values[values.str.strip() != ""]
     return bool(len(filled)) and bool(np.isfinite(pd.to_numeric(filled, errors="coerce")).all())
+
+
+def _repeats(values: pd.Series) -> bool:
+    """Are they whole numbers from 0, of which most occur in several rows?"""
+    filled = pd.to_numeric(values[values.str.strip() != ""], errors="coerce")
+    whole = bool(len(filled)) and bool(((filled >= 0) & (filled == filled.round())).all())
+    return whole and len(filled) >= SEVERAL * filled.nunique()
 
 
 def _number(cell: str) -> float:

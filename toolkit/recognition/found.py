@@ -10,8 +10,9 @@ Sure = Literal["sure", "likely", "guess"]
 # labels in one cell. grades, numbers, heads: as the tasks. masks: pictures. runs: run lengths
 Form = Literal["classes", "one_hot", "labels", "list", "grades", "numbers", "heads", "masks", "runs"]
 
+HUGE = 40_000_000  # pixels; photographs have fewer
 Cells = Literal["labels", "values", "lists", "runs", "blank"]
-Ids = Literal["names", "stems", "count", "inside", "rows", "other"]
+Ids = Literal["names", "stems", "paths", "count", "inside", "rows", "other"]
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class Source:
     """Where images lie. files: a folder (`path`, "" for the download itself), or what a `glob` in the download finds.
 
     array: one of .npy, .npz, HDF5 (`key`). pixels: columns of a table that begin with `key`, of images `shape`.
-    bytes: a column `key` of Parquet.
+    bytes: a column `key` of Parquet. pairs: an array of images and their masks.
     """
 
-    kind: Literal["files", "array", "pixels", "bytes"]
+    kind: Literal["files", "array", "pixels", "bytes", "pairs"]
     path: str
     number: int
     glob: str = ""
@@ -40,6 +41,8 @@ class Source:
     shape: tuple[int, ...] = ()
     without: str = ""  # what the names of other files there end with
     parts: tuple[str, ...] = ()  # the folders themselves, where the glob finds those of others too
+    channels: tuple[str, ...] = ()  # marks in the names of files that are channels of one image
+    names: str = ""  # a column of pixels' tables, `path` being a glob of these
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class Pictures:
     differ: bool
     channels: int
     values: tuple[float, float] | None = None
+    window: bool = False  # are they DICOM, which say how they are shown?
+
+    @property
+    def huge(self) -> bool:
+        """Are they cut into tiles?"""
+        return self.height * self.width >= HUGE
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,11 @@ class Sheet:
     @property
     def plain(self) -> bool:
         """Is it read as it is by whatever reads CSV and Parquet files?"""
-        return self.separator == "," and self.header and self.encoding == "utf-8"
+        return self.separator == "," and self.header and self.encoding == "utf-8" and not self.json
+
+    @property
+    def json(self) -> bool:
+        return self.path.lower().endswith((".json", ".jsonl", ".ndjson"))
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,8 @@ class Sample:
     """The organisers' sample submission: its columns, what its cells look like, and where its ids come from.
 
     cells: of the columns behind the first: `labels`, `values`, `lists`, `runs`, `blank`. ids: with the suffix of the
-    files (`names`), without (`stems`), the last number in these (`inside`), counted from 0 or 1 where there are
-    no files (`count`), a row an image and class (`rows`), or `other`.
+    files (`names`), without (`stems`), with folders (`paths`), the last number in these (`inside`), counted from 0 or
+    1 where there are no files (`count`), a row an image and class (`rows`), or `other`.
     """
 
     path: str
@@ -91,6 +104,7 @@ class Sample:
     alike: bool = False  # is each cell the same?
     named: bool = False  # has its name to be said, as it is called otherwise, or there are several?
     said: frozenset[str] = frozenset()  # names in its cells; none where these are numbers
+    ends: tuple[str, ...] = ()  # of ids that are `rows`, what follows images' names
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class Targets:
 
     form: Form
     names: tuple[str, ...]
-    where: Literal["table", "folders", "names", "masks", "array"]
+    where: Literal["table", "folders", "homes", "names", "masks", "array", "pairs"]
     path: str = ""
     columns: tuple[str, ...] = ()
     sheet: Sheet | None = None
@@ -124,6 +138,15 @@ class Targets:
     origin: str = ""  # in names of images, what several of one origin have in common
     strip: tuple[str, str] = ("", "")  # what images' names begin and end with, and their masks' don't
     nested: bool = False  # do masks lie in several folders?
+    rows: bool = False  # has an image a row for each of its labels?
+    title: str = ""  # of what `joined` columns are with `joint` between them, where rows of one such are a sample
+    joined: tuple[str, ...] = ()
+    joint: str = ""
+    in_paths: tuple[str, str] = ("", "")  # a pattern of images' paths whose groups with this between them are names
+    repeated: bool = False  # has a name that is taken from paths several images?
+    decimal: bool = False  # have numbers a comma?
+    group_in: tuple[Sheet, str] | None = None  # another table that has the group's column, and its column of names
+    others: tuple[Sheet, ...] = ()  # tables of further training images, such as those for validation
 
 
 @dataclass(frozen=True)
@@ -139,14 +162,28 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A table that lists test images. names: its column of these, around which files' names have before and after;
+    ids: of what a submission calls them, "" where it is by these names, several rows of one such being a `sets`.
+    """
+
+    sheet: Sheet
+    names: str
+    ids: str = ""
+    sets: bool = False
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True)
 class Found:
-    """All of it. test_names: a table and its column that names the test images, where they lie among others."""
+    """All of it. test_names: which images are test images, where they lie among others or are called otherwise."""
 
     folder: Path
     facts: tuple[Fact, ...]
     images: Source | None = None
     test: Source | None = None
-    test_names: tuple[Sheet, str] | None = None
+    test_names: Listed | None = None
     pictures: Pictures | None = None
     targets: Targets | None = None
     sample: Sample | None = None

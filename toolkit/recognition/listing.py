@@ -16,9 +16,11 @@ IMAGES = {
     *(".dcm", ".dicom"),
 }
 TABLES = {".csv", ".tsv", ".txt", ".parquet"}
+JSON = {".json", ".jsonl", ".ndjson"}
 ARRAYS = {".npy", ".npz", ".h5", ".hdf5", ".hdf"}
-PACKED = {".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
 MASK_WORDS = {"label", "labels", "annotation", "annotations", "groundtruth", "gt", "seg", "segmentation", "labelcol"}
+COLOURS = ("red", "green", "blue", "yellow", "rgb", "nir")
+CHANNEL = re.compile(rf"[_-]((w|ch|c|channel|band|stain)[0-9]{{1,2}}|{'|'.join(COLOURS)})$", re.IGNORECASE)
 NUMBERED = r"[_-][0-9]+$"
 FEW_GROUPS = 6  # fewer would leave no folds
 Role = Literal["train", "test", "validation", "masks", "other"]
@@ -124,18 +126,52 @@ def places(listing: Listing) -> dict[Role, Place]:
     return {role: Place(role, common(list(folders)), folders) for role, folders in by_role.items()}
 
 
+def channels_of(place: Place) -> tuple[str, ...]:
+    """Marks at the ends of names, `_w1`, `_w2` or `_red`, `_green`, of which each image has the same; else none."""
+    of_image: dict[str, list[str]] = {}
+    for path in place.files():
+        match = CHANNEL.search(stem(path))
+        if not match:
+            return ()
+        of_image.setdefault(splitext(path)[0][: -len(match.group())], []).append(match.group())
+    found = [tuple(sorted(marks, key=_order)) for marks in of_image.values()]
+    return found[0] if found and len(found[0]) > 1 and set(found) == {found[0]} else ()
+
+
+def _order(mark: str) -> tuple[int, int, str]:
+    """Red, green, blue and others; numbers by their size."""
+    number = re.sub("[^0-9]", "", mark)
+    word = mark.lstrip("_-").lower()
+    return (COLOURS.index(word) if word in COLOURS else len(COLOURS), int(number or 0), mark)
+
+
+def of_first_channel(place: Place, marks: Sequence[str]) -> Place:
+    """The files of the first channel alone."""
+    kept = {
+        folder: [name for name in names if splitext(name)[0].endswith(marks[0])]
+        for folder, names in place.folders.items()
+    }
+    return replace(place, folders={folder: names for folder, names in kept.items() if names})
+
+
 def joined(role: Role, parts: Sequence[Place]) -> Place:
     folders = {folder: names for part in parts for folder, names in part.folders.items()}
     return Place(role, common(list(folders)), folders)
+
+
+def tops(place: Place) -> list[str]:
+    """The first folders in a place, by what their paths begin with."""
+    inside = f"{place.path}/" if place.path else ""
+    found = (folder.removeprefix(inside).partition("/")[0] for folder in place.folders)
+    return list(dict.fromkeys(found)) if place.path not in place.folders else []
 
 
 def homes(place: Place) -> list[str]:
     """The folders in a place that hold several images each, by what their paths begin with; none where images lie
     otherwise.
     """
-    inside = f"{place.path}/" if place.path else ""
-    found = dict.fromkeys(folder.removeprefix(inside).partition("/")[0] for folder in place.folders)
-    return list(found) if place.path not in place.folders and 2 * len(found) <= place.number else []
+    found = tops(place)
+    return found if 2 * len(found) <= place.number else []
 
 
 def without(place: Place, folders: Iterable[str]) -> Place:

@@ -1,11 +1,11 @@
 """The `load` of a competition as text: images, targets and test images as they were recognised."""
 
-from toolkit.recognition.found import Sample, Sheet, Source
 from toolkit.recognition.listing import suffix_of
+from toolkit.recognition.loaded_tables import group_lines, of_table, path_lines, tiled
+from toolkit.recognition.loaded_tests import tests_of
 from toolkit.recognition.proposal import Proposal
-from toolkit.recognition.text import Text, quoted, tupled
-
-NEW_LINE = "\n        "
+from toolkit.recognition.sources import at, images_of, rows_lines, values_of
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
 def load_lines(proposal: Proposal, text: Text) -> list[str]:
@@ -13,141 +13,85 @@ def load_lines(proposal: Proposal, text: Text) -> list[str]:
     found, targets = proposal.found, proposal.targets
     assert found.images is not None
     more: list[str] = []
-    if targets.where == "table":
-        lines = _of_table(proposal, text, more)
+    if targets.where == "pairs":
+        return _of_pairs(proposal, text)
+    if targets.where == "table" and targets.form == "runs":
+        lines = _of_runs(proposal, text, more)
+    elif targets.where == "table":
+        lines = of_table(proposal, text, more)
     elif targets.where == "folders" and found.images.path == "*":
         text.use("image_folder")
         text.plain.append("import numpy as np")
         lines = [
-            f"    parts = [{_images(proposal, found.images, text, 'name')} for name in TASK.classes]",
+            f"    parts = [{images_of(proposal, found.images, text, 'name')} for name in TASK.classes]",
             "    images = sum(parts[1:], parts[0])",
             "    labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])",
         ]
+    elif targets.where == "folders" and found.images.parts:
+        text.use("class_folders")
+        text.plain.append("import numpy as np")
+        lines = [
+            f"    parts = [class_folders(folder / part, TASK.classes{values_of(proposal)}) "
+            f"for part in {tupled(found.images.parts)}]",
+            "    images = sum((part for part, _ in parts[1:]), parts[0][0])",
+            "    labels = np.concatenate([part for _, part in parts])",
+        ]
     elif targets.where == "folders":
         text.use("class_folders")
-        lines = [f"    images, labels = class_folders({_at(found.images.path)}, TASK.classes{_values(proposal)})"]
+        lines = [f"    images, labels = class_folders({at(found.images.path)}, TASK.classes{values_of(proposal)})"]
     else:
-        lines = [f"    images = {_images(proposal, found.images, text)}"]
-        if targets.where == "names":
+        lines = [f"    images = {images_of(proposal, found.images, text)}"]
+        if targets.where == "homes":
+            lines += _of_homes(proposal, text, more)
+        elif targets.where == "names":
             text.use("labels_in_names")
             lines.append(f'    labels = labels_in_names(images, r"{targets.pattern}", TASK.classes)')
         else:
             lines += _of_array(proposal, text) if targets.where == "array" else _of_masks(proposal, text)
             lines += _origins(proposal, text, more)
-    lines += _test(proposal, text, more)
-    ends = "".join(f", {one}" for one in more)
-    return ["def load(folder: Path) -> Samples:", *lines, f"    return Samples(images, labels{ends})"]
-
-
-def _at(path: str, variable: str = "") -> str:
-    if variable:
-        return f"folder / {variable}"
-    return f"folder / {quoted(path)}" if path else "folder"
-
-
-def _values(proposal: Proposal) -> str:
-    pictures = proposal.found.pictures
-    if pictures is None or pictures.values is None:
-        return ""
-    return f", values=({pictures.values[0]:g}, {pictures.values[1]:g})"
-
-
-def _images(proposal: Proposal, source: Source, text: Text, variable: str = "") -> str:
-    values = _values(proposal)
-    if source.parts:
-        text.use("image_folder")
-        parts = [f"image_folder({_at(part)}{values})" for part in source.parts]
-        return f"({NEW_LINE}{f'{NEW_LINE}+ '.join(parts)}\n    )"
-    if source.kind == "files" and source.glob:
-        text.use("ImageFiles")
-        found = f"folder.glob({quoted(source.glob)})"
-        if source.without:
-            found = f"path for path in {found} if not path.stem.endswith({quoted(source.without)})"
-        return f"ImageFiles(sorted({found}){values})"
-    if source.kind == "files":
-        text.use("image_folder")
-        return f"image_folder({_at(source.path, variable)}{values})"
-    text.use("array_files")
-    key = f", {quoted(source.key)}" if source.key or source.kind == "pixels" else ""
-    shape = f", shape={source.shape}" if source.kind == "pixels" else ""
-    return f"array_files({_at(source.path)}{key}{shape}{values})"
-
-
-def _read(sheet: Sheet, text: Text) -> str:
-    """A table as pandas reads it, all cells as text."""
-    text.plain.append("import pandas as pd")
-    if suffix_of(sheet.path) == ".parquet":
-        return f"pd.read_parquet({_at(sheet.path)})"
-    more = "" if sheet.separator == "," else f", sep={quoted(sheet.separator)}"
-    more += "" if sheet.header else f", header=None, names={tupled(sheet.columns)}"
-    more += "" if sheet.encoding == "utf-8" else f", encoding={quoted(sheet.encoding)}"
-    return f"pd.read_csv({_at(sheet.path)}{more}, dtype=str, keep_default_na=False)"
-
-
-def _of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
-    found, targets = proposal.found, proposal.targets
-    assert found.images is not None and targets.sheet is not None
-    if targets.form == "runs":
-        return _of_runs(proposal, text, more)
-    text.use("target_table")
-    lines, source = [], _at(targets.path)
-    listed = targets.form == "list" and targets.gap != " "
-    if targets.split or not targets.sheet.plain or targets.group or listed:
-        lines.append(f"    table = {_read(targets.sheet, text)}")
-        source = "table"
-    if listed:
-        column = f"table[{quoted(targets.columns[1])}]"
-        parted = "" if targets.gap == "|" else f'.str.replace({quoted(targets.gap)}, "|")'
-        lines.append(f'    {column} = {column}{parted}.str.replace(" ", "_").str.replace("|", " ")')
-    if targets.split:
-        column, train, _ = targets.split
-        lines.append(f"    known = table[table[{quoted(column)}].isin({tupled(train)})]")
-        source = "known"
-    names = targets.columns[0]
-    wanted = f"({quoted(names)}, *TASK.classes)" if _as_named(proposal) else tupled(targets.columns)
-    called = "names" if names else "_"
-    lines.append(f"    {called}, labels = target_table({source}, TASK, {wanted})")
-    if targets.group:
-        more.append("groups=groups")
-        lines.append(f"    groups, _ = pd.factorize({source}[{quoted(targets.group)}])")
-    images = _images(proposal, found.images, text)
-    if not names:
-        return [*lines, f"    images = {images}"]
-    if targets.beside:
-        text.use("table_of")
-        wanted = tupled((names, *targets.beside.columns))
-        lines.append(f"    table = table_of({_at(targets.path)}, names, {wanted})")
-        more.append("table=table")
-    if targets.sets:
-        text.use("sets_of")
-        more.append("sets=sets")
-        return [
-            *lines,
-            f"    images = {images}",
-            f"    each = [path.relative_to({_at(found.images.path)}).parts[0] for path in images.paths]",
-            "    sets = sets_of(each, names)",
-        ]
-    around = targets.before + targets.after
-    if around:
-        lines.append(f'    names = [f"{targets.before}{{name}}{targets.after}" for name in names]')
-    if targets.drop:
-        lines.append(f'    names = [name.split("/", {targets.drop})[-1] for name in names]')
-    if not targets.missing:
-        return [*lines, f"    images = {images}.chosen(names)"]
-    grouped = "labels, groups = labels[there], groups[there]" if targets.group else "labels = labels[there]"
+    lines += tests_of(proposal, text, more)
     return [
+        *rows_lines(proposal, text),
+        *path_lines(proposal, text),
+        "def load(folder: Path) -> Samples:",
         *lines,
-        f"    images = {images}",
-        "    known = {*images.stems, *images.file_names}",
-        "    there = [row for row, name in enumerate(names) if name in known]",
-        f"    {grouped}",
-        "    images = images.chosen([names[row] for row in there])",
+        *_returned(more),
     ]
 
 
-def _as_named(proposal: Proposal) -> bool:
-    """Are the columns of targets called like the task's labels, numbers or classes, in their order?"""
-    return len(proposal.names) > 3 and proposal.targets.columns[1:] == proposal.names
+def _returned(more: list[str]) -> list[str]:
+    given = ["images", "labels", *more]
+    line = f"    return Samples({', '.join(given)})"
+    if len(line) < LINE:
+        return [line]
+    half = len(given) // 2 + 1
+    parts = [f"        {', '.join(part)}," for part in (given[:half], given[half:])]
+    return ["    return Samples(", *parts, "    )"]
+
+
+def _of_homes(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
+    """A class in the name of each folder: they are samples where the sample submission names such, else origins."""
+    found, targets = proposal.found, proposal.targets
+    assert found.images is not None
+    text.plain += ["import re", "import numpy as np"]
+    each = f"path.relative_to({at(found.images.path)}).parts[0]"
+    said = f'TASK.classes.index(re.search(r"{targets.pattern}", one).group(1))'
+    if not targets.sets:
+        text.plain.append("import pandas as pd")
+        more.append("groups=groups")
+        return [
+            f"    each = [{each} for path in images.paths]",
+            f"    labels = np.array([{said} for one in each])",
+            "    groups, _ = pd.factorize(pd.Series(each))",
+        ]
+    text.use("sets_of")
+    more += ["sets=sets", "names=np.array(names)"]
+    return [
+        f"    each = [{each} for path in images.paths]",
+        "    names = sorted(set(each))",
+        "    sets = sets_of(each, names)",
+        f"    labels = np.array([{said} for one in names])",
+    ]
 
 
 def _of_runs(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
@@ -156,19 +100,48 @@ def _of_runs(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     text.use("run_length_masks")
     called = "file_names" if any("." in cell for cell in _head(proposal)[:3]) else "stems"
     lines = [
-        f"    images = {_images(proposal, found.images, text)}",
+        f"    images = {images_of(proposal, found.images, text)}",
         f"    columns = {tupled(targets.columns)}",
-        f"    labels = run_length_masks({_at(targets.path)}, images.{called}, TASK, images, columns)",
+        f"    labels = run_length_masks({at(targets.path)}, images.{called}, TASK, images, columns)",
     ]
+    if found.pictures and found.pictures.huge:
+        return [*[line.replace("images", "slides") for line in lines], *_of_slides(proposal, text, more)]
     if not targets.group:
         return [*lines, *_origins(proposal, text, more)]
-    assert targets.sheet is not None
-    more.append("groups=groups")
+    return [*lines, *group_lines(proposal, text, more, "images")]
+
+
+def _of_slides(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
+    """Where huge pictures have masks: these are cut as the tiles are, all tiles of a slide in one group."""
+    text.use("tiles")
+    lines = [f"    made = {tiled('slides', proposal, 0.25)}", "    images = made.images"]
+    if proposal.targets.group:
+        lines += [*group_lines(proposal, text, more, "slides"), "    groups = groups[made.picture]"]
+    else:
+        more.append("groups=made.picture")
+    more.append("places=made.places")
+    return lines
+
+
+def _of_pairs(proposal: Proposal, text: Text) -> list[str]:
+    """An array (N, 2, height, width) of images and masks."""
+    found = proposal.found
+    source, test = found.images, found.test
+    assert source is not None
+    text.use("Dataset", "image_array", "mask_array")
+    text.plain.append("import numpy as np")
+    array = array_at(source.path, source.key, text)
+    said, tests = quoted(source.key or source.path), "np.empty((0, *TASK.image_shape), np.uint8)"
+    if test is not None:
+        flat = f"{array_at(test.path, test.key, text)}{'[:, 0]' if test.shape else ''}"
+        tests = f"image_array({flat}, TASK.image_shape, {quoted(test.key or test.path)})"
     return [
-        *lines,
-        f"    table = {_read(targets.sheet, text)}",
-        f"    origins = dict(zip(table[{quoted(targets.columns[0])}], table[{quoted(targets.group)}]))",
-        f"    groups, _ = pd.factorize(pd.Series([origins.get(name, name) for name in images.{called}]))",
+        "def load(folder: Path) -> Dataset:",
+        f"    pairs = {array}",
+        f"    images = image_array(pairs[:, 0], TASK.image_shape, {said})",
+        f"    labels = mask_array(pairs[:, 1], TASK.image_shape, len(TASK.classes), {said})",
+        f"    test = {tests}",
+        "    return Dataset(images, labels, np.arange(len(images)), np.arange(len(images)), test)",
     ]
 
 
@@ -210,12 +183,12 @@ def _of_masks(proposal: Proposal, text: Text) -> list[str]:
     fitted = ".fitted(TASK.image_shape)" if len(proposal.names) > 2 and proposal.found.sample is None else ""
     if targets.nested:
         return [
-            f"    masks = {{path.name: path for path in ({_at(targets.path)}).rglob({quoted('*' + targets.suffix)})}}",
+            f"    masks = {{path.name: path for path in ({at(targets.path)}).rglob({quoted('*' + targets.suffix)})}}",
             f"    paths = [masks[{name}] for stem in images.stems]",
             f"    labels = mask_files(paths, TASK{given}){fitted}",
         ]
     return [
-        f"    paths = [{_at(targets.path)} / {name} for stem in images.stems]",
+        f"    paths = [{at(targets.path)} / {name} for stem in images.stems]",
         f"    labels = mask_files(paths, TASK{given}){fitted}",
     ]
 
@@ -223,16 +196,7 @@ def _of_masks(proposal: Proposal, text: Text) -> list[str]:
 def _of_array(proposal: Proposal, text: Text) -> list[str]:
     targets = proposal.targets
     (key,) = targets.columns
-    suffix = suffix_of(targets.path)
-    if suffix == ".npz":
-        text.use("Npz")
-        array = f"Npz({_at(targets.path)})[{quoted(key)}]"
-    elif suffix == ".npy":
-        text.plain.append("import numpy as np")
-        array = f"np.load({_at(targets.path)})"
-    else:
-        text.plain.append("import h5py")
-        array = f"h5py.File({_at(targets.path)})[{quoted(key)}][:]"
+    array = array_at(targets.path, key, text)
     if targets.form == "numbers":
         text.plain.append("import numpy as np")
         return [f"    labels = np.asarray({array}, np.float32).reshape(-1, 1)"]
@@ -245,57 +209,14 @@ def _of_array(proposal: Proposal, text: Text) -> list[str]:
     return [f"    labels = label_array({array}, len(TASK.classes), {quoted(key or targets.path)})"]
 
 
-def _lacks(sample: Sample, test: Source) -> bool:
-    """Are there test images that the sample doesn't name?"""
-    return sample.ids in ("names", "stems") and sample.rows < test.number
-
-
-def _test(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
-    found, targets, sample = proposal.found, proposal.targets, proposal.found.sample
-    chosen = ""
-    lines = []
-    if found.test_names:
-        sheet, column = found.test_names
-        lines.append(f"    names = {_read(sheet, text)}[{quoted(column)}].tolist()")
-        chosen = "names"
-    elif targets.split and targets.split[2]:
-        column, _, test = targets.split
-        rows = f"table[{quoted(column)}].isin({tupled(test)})"
-        lines.append(f"    names = table[{rows}][{quoted(targets.columns[0])}].tolist()")
-        chosen = "names"
-    elif sample and found.test and not targets.sets and _lacks(sample, found.test):
-        text.plain.append("import pandas as pd")
-        table = f"pd.read_csv({_at(sample.path)}, dtype=str, keep_default_na=False)"
-        lines.append(f"    names = {table}[{quoted(sample.columns[0])}].tolist()")
-        chosen = "names"
-    source = found.images if found.test is None else found.test
-    if source is None or not (chosen or found.test):
-        return lines
-    choose = f".chosen({chosen})" if chosen else ""
-    lines.append(f"    test = {_images(proposal, source, text)}{choose}")
-    more.append("test_images=test")
-    if targets.sets:
+def array_at(path: str, key: str, text: Text) -> str:
+    """The call that reads an array."""
+    suffix = suffix_of(path)
+    if suffix == ".npz":
+        text.use("Npz")
+        return f"Npz({at(path)})[{quoted(key)}]"
+    if suffix == ".npy":
         text.plain.append("import numpy as np")
-        lines.append(f"    each = [path.relative_to({_at(source.path)}).parts[0] for path in test.paths]")
-        lines.append("    names = sorted(set(each))")
-        lines.append("    test_sets = sets_of(each, names)")
-        more.extend(["test_sets=test_sets", "test_ids=np.array(names)"])
-        return lines
-    if targets.beside:
-        called = "file_names" if targets.beside.suffixed else "stems"
-        wanted = tupled((targets.beside.names, *targets.beside.columns))
-        lines.append(f"    test_table = table_of({_at(targets.beside.path)}, test.{called}, {wanted})")
-        more.append("test_table=test_table")
-    if chosen:
-        text.plain.append("import numpy as np")
-        more.append("test_ids=np.array(names)")
-    elif sample and sample.ids == "names":
-        more.append("test_ids=test.file_names")
-    elif sample and sample.ids == "inside":
-        text.plain += ["import re", "import numpy as np"]
-        more.append("test_ids=np.array(ids)")
-        lines.append('    ids = [int(re.findall("[0-9]+", stem)[-1]) for stem in test.stems]')
-    elif sample and sample.ids == "count" and sample.first:
-        text.plain.append("import numpy as np")
-        more.append(f"test_ids=np.arange({sample.first}, len(test) + {sample.first})")
-    return lines
+        return f"np.load({at(path)})"
+    text.plain.append("import h5py")
+    return f"h5py.File({at(path)})[{quoted(key)}][:]"

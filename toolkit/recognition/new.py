@@ -1,6 +1,7 @@
 """A competition's folder from a download."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from toolkit.kaggle.client import kaggle_client
 from toolkit.kaggle.download import competition_name, download
 from toolkit.outcome import Outcome, Table, Warned, counted
 from toolkit.progress import SILENT, Progress
+from toolkit.recognition import packed
 from toolkit.recognition.listing import ARRAYS, IMAGES, TABLES
 from toolkit.recognition.proposal import Proposal, facts_of, propose
 from toolkit.recognition.recognise import recognise
@@ -34,6 +36,7 @@ class New(Outcome):
     proposal: Proposal
     read: str
     fault: str
+    unpacked: tuple[str, ...] = ()
 
     @property
     def facts(self) -> list[dict[str, str]]:
@@ -46,6 +49,7 @@ class New(Outcome):
         lines = file.read_text(encoding="utf-8").splitlines()
         marked = [at for at, line in enumerate(lines, start=1) if "# CHOOSE" in line]
         said: list[str | Warned | Table] = [
+            *self.unpacked,
             Table(f"what {data} holds", ("what", "found and why", "sure"), rows, text=True),
             f"wrote {file}",
             *(f"look at line {at}: {lines[at - 1]}" for at in marked),
@@ -64,6 +68,7 @@ class New(Outcome):
             "image_shape": list(proposal.shape),
             "recognised": self.facts,
             "fault": self.fault,
+            "unpacked": list(self.unpacked),
         }
 
 
@@ -73,15 +78,18 @@ def new_competition(
     *,
     metric: str | None = None,
     force: bool = False,
+    unpack: bool = False,
+    targets: Sequence[str] = (),
     kaggle: str | None = None,
     progress: Progress = SILENT,
 ) -> New:
     """Look at a download, say what it holds, and write `folder/__init__.py`, which every command takes.
 
     data: the download (default: `folder/data`); metric: by its word, such as `auc`, where it is known; force: what was
-    written before is replaced; kaggle: a competition's name there, which is downloaded to `data` first where that
-    holds nothing. UserError where the folder has a competition already, what is to be predicted isn't recognised, or
-    nothing can be downloaded.
+    written before is replaced; unpack: packed files of the download are unpacked beside themselves before; targets:
+    columns to be predicted, where these are known; kaggle: a competition's name there, which is downloaded to `data`
+    first where that holds nothing. UserError where the folder has a competition already, what is to be predicted isn't
+    recognised, or nothing can be downloaded.
     """
     folder = Path(folder)
     data = folder / "data" if data is None else Path(data)
@@ -93,7 +101,8 @@ def new_competition(
     slug = "" if kaggle is None else competition_name(kaggle)
     if slug:
         download(slug, data, IMAGES | TABLES | ARRAYS, client=kaggle_client, progress=progress)
-    proposal = propose(recognise(data), name, metric or "")
+    unpacked = tuple(packed.unpack(data)) if unpack else ()
+    proposal = propose(recognise(data, targets), name, metric or "")
     folder.mkdir(parents=True, exist_ok=True)
     if proposal.long:
         with atomic(folder / CLASSES) as partial:
@@ -102,18 +111,17 @@ def new_competition(
         partial.write_text(written(proposal, slug), encoding="utf-8")
     sys.modules.pop(f"{folder.resolve().parent.name}.{name}", None)  # what was read of the file before
     try:
-        return New(folder, proposal, _tried(folder, data), "")
+        return New(folder, proposal, _tried(folder, data), "", unpacked)
     except UserError as error:
-        return New(folder, proposal, "", str(error))
+        return New(folder, proposal, "", str(error), unpacked)
 
 
 def _tried(folder: Path, data: Path) -> str:
     """What the competition that was written makes of the download; UserError where that fails."""
     made = load_competition(folder)
     samples = made.load(data)
-    assert isinstance(samples, Samples)
-    dataset = samples.as_dataset(data)
-    if not samples.is_native:
+    dataset = samples.as_dataset(data) if isinstance(samples, Samples) else samples
+    if not isinstance(samples, Samples) or not samples.is_native:
         check_dataset(dataset, made.task, str(data))
     tests = len(dataset.test_images)
     said = f"it reads {counted(len(dataset.images), 'training image')} and {counted(tests, 'test image')}"

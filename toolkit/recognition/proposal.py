@@ -52,7 +52,9 @@ def propose(found: Found, name: str, metric: str = "") -> Proposal:
     """
     targets, pictures = found.targets, found.pictures
     if found.images is None or pictures is None:
-        packed = f"; {found.packed[0]} is packed: unpack it there" if found.packed else ""
+        packed = (
+            f"; {found.packed[0]} is packed: unpack it there, or let `new` do it by --unpack" if found.packed else ""
+        )
         arrays = next((f" in {fact.found}: {fact.why}" for fact in found.facts if fact.what == "arrays"), "")
         what = "no training images were" if found.images is None else "images were found, but none could be"
         raise UserError(
@@ -74,6 +76,8 @@ def propose(found: Found, name: str, metric: str = "") -> Proposal:
     named = metric_named(word)[1]
     task, names = _fitting(task, targets, named, word)
     shape = _shape(pictures, found.images.number, task)
+    if found.images.kind == "pairs":
+        shape = pictures.height, pictures.width, pictures.channels
     flips = not all(len(one) == 1 and (one in DIGITS or one.isalpha()) for one in names) or task not in (
         "Classification",
     )
@@ -133,6 +137,8 @@ def _shape(pictures: Pictures, number: int, task: str) -> tuple[int, int, int]:
         most = most * 3 // 4
     most = most + 64 if masks and most > 128 else most
     height, width = pictures.height, pictures.width
+    if pictures.huge:
+        return most // 64 * 64, most // 64 * 64, pictures.channels
     longer = max(height, width)
     if longer <= most and not pictures.differ:
         return height, width, pictures.channels
@@ -143,6 +149,8 @@ def _shape(pictures: Pictures, number: int, task: str) -> tuple[int, int, int]:
         return side, side, pictures.channels
     step = STEP if masks else STEP // 2
     shorter = max(step, round(side * min(height, width) / longer / step) * step)
+    if side * min(height, width) < 0.75 * shorter * longer:  # narrower than a step: rather longer than filled up
+        side = round(shorter * longer / min(height, width) / step) * step
     return (side, shorter, pictures.channels) if height > width else (shorter, side, pictures.channels)
 
 

@@ -10,12 +10,15 @@ from typing import IO, cast
 
 import pandas as pd
 
+from toolkit.data.json_tables import json_table
+from toolkit.errors import UserError
 from toolkit.recognition.found import Sheet
-from toolkit.recognition.listing import IMAGES, Listing, suffix_of
+from toolkit.recognition.listing import IMAGES, JSON, Listing, suffix_of
 
 HEAD = 1 << 16  # bytes of a table that are looked at first
 LINES = 30
 MOST = 40  # tables that are opened
+FEW = 8  # files of JSON; where there are more, each is of an image
 ROWS = 500_000  # of a table that are looked at
 SEPARATORS = (",", ";", "\t", "|", " ")
 
@@ -23,6 +26,8 @@ SEPARATORS = (",", ";", "\t", "|", " ")
 def sheets(listing: Listing) -> list[Sheet]:
     """The tables, those that can't be read left out."""
     paths = listing.of({".csv", ".tsv", ".parquet"})[:MOST] + listing.of({".txt"})[:MOST]
+    notes = listing.of(JSON)
+    paths += notes if len(notes) <= FEW else []
     found = [sheet_of(listing.folder, path) for path in paths]
     return [one for one in found if one is not None]
 
@@ -32,14 +37,16 @@ def sheet_of(folder: Path, path: str) -> Sheet | None:
     try:
         if suffix_of(path) == ".parquet":
             return _parquet(folder, path)
+        if suffix_of(path) in JSON:
+            return _of_json(folder, path)
         data = _first_bytes(folder / path)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, UserError):
         return None
     encoding, text = _decoded(data)
     lines = text.splitlines()[: LINES + 1]
     lines = [line for line in (lines[:-1] if len(data) == HEAD and len(lines) > 1 else lines) if line.strip()]
     separator = _separator(lines)
-    if not lines or (suffix_of(path) == ".txt" and separator is None):
+    if not lines or (suffix_of(path) == ".txt" and separator is None and any(" " in line.strip() for line in lines)):
         return None
     rows = list(csv.reader(lines, delimiter=separator or ","))
     header = _has_header(rows)
@@ -64,6 +71,8 @@ def _cells(
     if suffix_of(path) == ".parquet":
         found = pd.read_parquet(folder / path, columns=[column])[column].head(ROWS)
         return found.astype(object).map(lambda cell: "" if pd.isna(cell) else str(cell))
+    if suffix_of(path) in JSON:
+        return _json(folder / path)[column].head(ROWS)
     few = len(columns) <= 64  # read at once, as parsing takes the time
     table = _table(folder, path, separator, encoding, header, columns, None if few else column)
     return table[column]
@@ -86,6 +95,17 @@ def _table(
         nrows=ROWS,
         on_bad_lines="skip",
     )
+
+
+@lru_cache(maxsize=8)
+def _json(path: Path) -> pd.DataFrame:
+    return json_table(path)
+
+
+def _of_json(folder: Path, path: str) -> Sheet:
+    table = _json(folder / path)
+    head = table.head(LINES)
+    return Sheet(path, tuple(map(str, table.columns)), {str(name): tuple(head[name]) for name in table})
 
 
 def _parquet(folder: Path, path: str) -> Sheet:

@@ -1,8 +1,6 @@
 """How a submission is written and read back: as the organisers' sample has it or, without one, by two functions."""
 
-import re
-
-from toolkit.formats.sample_names import plain
+from toolkit.formats.sample_names import called_by
 from toolkit.recognition.found import Found, Sample
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.text import Text, quoted, tupled
@@ -46,9 +44,7 @@ def _positive(proposal: Proposal, sample: Sample) -> str:
     asked = proposal.task == "Classification" and proposal.metric.needs == "values" and len(proposal.names) == 2
     if not asked or len(sample.columns) != 2 or proposal.names == ("0", "1"):
         return ""
-    title = sample.columns[1]
-    parts = {plain(title), *re.split(r"[\W_]+", title.casefold())}
-    return "" if sum(plain(name) in parts for name in proposal.names) == 1 else proposal.names[1]
+    return proposal.names[1] if called_by(sample.columns[1], proposal.names) is None else ""
 
 
 def has_tests(found: Found) -> bool:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from toolkit.data.tables import table_arrays, table_of
 from toolkit.errors import UserError
 from toolkit.recognition import columns, samples
-from toolkit.recognition.columns import Named
-from toolkit.recognition.found import Beside, Fact, Found, Sample, Sheet, Targets
-from toolkit.recognition.listing import Place, homes, suffix_of, words
+from toolkit.recognition.columns import Named, Read, shown
+from toolkit.recognition.found import Beside, Fact, Found, Listed, Sample, Sheet, Targets
+from toolkit.recognition.listing import Place, homes, joined, stem, suffix_of, words
 from toolkit.recognition.seen import Seen, looked_at, origin_of, source_of, suffixes_of
 from toolkit.recognition.sheets import cells, rows_of
+from toolkit.recognition.test_tables import joined_as, listed_tests, test_table
 
 ENOUGH = 0.5  # of a table's names that are images
 
@@ -33,43 +34,88 @@ def training_table(seen: Seen, files: Sequence[str], sample: Sample | None) -> t
     return None if best is None else best[1:]
 
 
-def _test_table(seen: Seen, table: Sheet) -> Sheet | None:
-    for sheet in seen.tables:
-        name = words(sheet.path.rpartition("/")[2])
-        if sheet is not table and not samples.is_sample(sheet) and any(word.startswith("test") for word in name):
-            return sheet
-    return None
+def validated(seen: Seen, train: Place, sheet: Sheet, name: Named) -> tuple[Place, Named, tuple[Sheet, ...]]:
+    """The training images with those for validation, and tables that say more of these, where a table does."""
+    more = seen.places.get("validation")
+    if more is None or more is train or name.pattern[0]:
+        return train, name, ()
+    both = joined("train", [train, more])
+    also = columns.named(seen.folder, sheet, more.files())
+    where = f"{more.number:,} in {more.path}"
+    if also and also.column == name.column and not also.before + also.after:
+        seen.facts.append(Fact("validation images", where, f"{sheet.path} names them: used for training", "sure"))
+        return both, columns.named(seen.folder, sheet, both.files()) or name, ()
+    for other in seen.tables:
+        if other is not sheet and other.columns == sheet.columns and not samples.is_sample(other):
+            also = columns.named(seen.folder, other, more.files())
+            if also and also.column == name.column and not also.missing:
+                why = f"{other.path} names them: used with those of training"
+                seen.facts.append(Fact("validation images", where, why, "sure"))
+                return both, name, (other,)
+    return train, name, ()
 
 
 def of_table(
-    seen: Seen, found: Found, train: Place, test: Place | None, sheet: Sheet, name: Named, sets: bool
+    seen: Seen,
+    found: Found,
+    train: Place,
+    test: Place | None,
+    sheet: Sheet,
+    name: Named,
+    sets: bool,
+    others_of: tuple[Sheet, ...] = (),
 ) -> Found:
-    """Targets are written in a table of the images' names, or of folders whose images are one sample."""
+    """Targets are written in a table of the images' names, or of folders whose images are one sample. others_of:
+    tables of further training images.
+    """
     folder, facts = seen.folder, seen.facts
     _tell(seen, train, sheet, name, sets)
     others = [one for one in sheet.columns if one != name.column and not one.startswith("Unnamed")]
     asked = columns.asked_for(folder, sheet, others, found.sample)
+    asked = (*asked, *seen.wanted)
     group, said = columns.group_of(folder, sheet, [one for one in others if one not in asked])
     if group:
         facts.append(Fact("groups", group, said, "likely"))
+    group_in = None
+    if not group and not sets and not name.pattern[0]:
+        group, group_in = _group_elsewhere(seen, sheet, train)
     split = columns.split_of(folder, sheet, others)
-    tests = _test_table(seen, sheet)
+    tests = test_table(seen, sheet)
+    joint = joined_as(seen, found.sample, sheet, tests, name) if test and not sets else None
     shared = set(tests.columns) if tests and len(tests.columns) > 1 else set()
     free = [
         one for one in others if one not in shared | {group, *(split or ())[:1]} and not _are_files(sheet, one, train)
     ]
-    read = columns.targets(folder, sheet, free, found.sample)
+    wanted = _wanted(seen, sheet, name)
+    read = columns.targets(folder, sheet, [one for one in free if one != group or not wanted], found.sample, wanted)
     found = replace(found, images=source_of(seen, train), pictures=looked_at(seen, train.files()))
     if read is None:
         return found
+    if joint:
+        title = f"rows of one {joint.title}" + (
+            "" if joint.columns == (joint.title,) else f": {', '.join(joint.columns)}"
+        )
+        facts.append(
+            Fact("sets", title, f"so {tests.path if tests else ''} and the sample submission have it", "sure")
+        )
+    rows = not joint and not sets and _in_rows(seen, sheet, name, read)
+    if rows:
+        why = f"{read.why}; {name.column} stands in several rows, each with one of its labels"
+        named = tuple(sorted({one.replace(" ", "_") for one in read.names}))
+        read = replace(read, form="list", names=named, why=why, sure="likely", gap="|")
     if read.form == "runs" and name.repeated and len(read.columns) == 1:
         several = f"{read.why}; images have several rows, which become one mask: objects aren't told apart"
         read = replace(read, why=several, sure="guess")
     facts.append(columns.fact_of(read, sheet))
-    unused = [one for one in others if one not in (*read.columns, group, *(split or ())[:1])]
+    used = (*read.columns, group, *(split or ())[:1], *(joint.columns if joint else ()))
+    unused = [one for one in others if one not in used]
     beside = None
     if test and tests and not sets:
-        beside = _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
+        beside = (
+            None
+            if joint or name.pattern[0]
+            else _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
+        )
     left = [one for one in unused if beside is None or one not in beside.columns]
     if left and read.form != "runs":
         facts.append(Fact("other columns", columns.shown(left), "not used", "sure"))
@@ -95,10 +141,66 @@ def of_table(
         sets=sets,
         gap=read.gap,
         origin=origin_of(seen, train.files()) if read.form == "runs" and not group else "",
+        rows=rows,
+        title=joint.title if joint else "",
+        joined=joint.columns if joint else (),
+        joint=joint.joint if joint else "",
+        in_paths=name.pattern,
+        repeated=name.repeated,
+        decimal=read.decimal,
+        others=others_of,
+        group_in=group_in,
     )
-    if test is not None:
-        return replace(found, targets=made, test=source_of(seen, test))
-    return replace(found, targets=made, test_names=_test_names(seen, found.sample, tests, train.files()))
+    _tell_left(seen, train, sheet, name, read, sets)
+    if test is None:
+        return replace(
+            found,
+            targets=made,
+            test_names=_test_names(seen, found.sample, tests, train.files(), sheet, name, others_of),
+        )
+    listed = None if sets else listed_tests(seen, found.sample, tests, test, name, joint)
+    return replace(found, targets=made, test=source_of(seen, test), test_names=listed)
+
+
+def _group_elsewhere(seen: Seen, sheet: Sheet, train: Place) -> tuple[str, tuple[Sheet, str] | None]:
+    """A column of another table of these images whose equal cells are of one origin, and where it is."""
+    for other in seen.tables:
+        if other is sheet or samples.is_sample(other):
+            continue
+        named = columns.named(seen.folder, other, train.files())
+        if named and not named.repeated and not named.before + named.after:
+            free = [one for one in other.columns if one != named.column]
+            group, said = columns.group_of(seen.folder, other, free)
+            if group:
+                seen.facts.append(Fact("groups", f"{group} of {other.path}", said, "likely"))
+                return group, (other, named.column)
+    return "", None
+
+
+def _wanted(seen: Seen, sheet: Sheet, name: Named) -> tuple[str, ...]:
+    """Columns that people named, all of which the table must have."""
+    lacking = [one for one in seen.wanted if one not in sheet.columns or one == name.column]
+    if lacking:
+        raise UserError(
+            f"--target {lacking[0]!r} is no column of {sheet.path} to predict; it has {shown(sheet.columns)}"
+        )
+    return seen.wanted
+
+
+def _in_rows(seen: Seen, sheet: Sheet, name: Named, read: Read) -> bool:
+    """Has an image several rows, each with another class?"""
+    if not name.repeated or name.pattern[0] or read.form != "classes":
+        return False
+    names, said = cells(seen.folder, sheet, name.column), cells(seen.folder, sheet, read.columns[0])
+    return len(set(zip(names, said, strict=True))) > names.nunique()
+
+
+def _tell_left(seen: Seen, train: Place, sheet: Sheet, name: Named, read: Read, sets: bool) -> None:
+    """Training images that no row names."""
+    named = len(set(cells(seen.folder, sheet, name.column))) - name.missing
+    if not sets and not name.pattern[0] and train.number > named:
+        what = "have empty masks" if read.form == "runs" else "left out"
+        seen.facts.append(Fact("without row", f"{train.number - named:,} images in {train.path or '.'}", what, "sure"))
 
 
 def _tell(seen: Seen, train: Place, sheet: Sheet, name: Named, sets: bool) -> None:
@@ -106,11 +208,19 @@ def _tell(seen: Seen, train: Place, sheet: Sheet, name: Named, sets: bool) -> No
     why = f"{name.share:.0%} of its {name.column} are {'folders' if sets else 'images'} in {train.path or '.'}"
     if name.drop:
         why += f", without the first {name.drop} folders"
+    if name.pattern[0]:
+        why = f"{name.column} is put together from paths in {train.path or '.'}"
     if name.before or name.after:
         why += f", called {name.before}…{name.after}"
-    odd = f" (separated by {sheet.separator!r}, {sheet.encoding}{'' if sheet.header else ', no line of names'})"
+    odd = (
+        " (JSON)"
+        if sheet.json
+        else f" (separated by {sheet.separator!r}, {sheet.encoding}{'' if sheet.header else ', no line of names'})"
+    )
     rows = f"{sheet.path}: {rows_of(seen.folder, sheet):,} rows{'' if sheet.plain else odd}"
     seen.facts.append(Fact("table", rows, why, "sure"))
+    if name.pattern[0] and name.repeated:
+        seen.facts.append(Fact("sets", f"several images a row of {sheet.path}", "paths of one such name", "likely"))
     if sets:
         said = f"{train.number / len(homes(train)):.1f} images a sample, a folder each"
         seen.facts.append(Fact("sets", said, f"{sheet.path} names the folders", "sure"))
@@ -148,14 +258,27 @@ def _are_files(sheet: Sheet, column: str, train: Place) -> bool:
 
 
 def _test_names(
-    seen: Seen, sample: Sample | None, tests: Sheet | None, files: Sequence[str]
-) -> tuple[Sheet, str] | None:
-    """A table whose names are test images that lie among the training images."""
+    seen: Seen,
+    sample: Sample | None,
+    tests: Sheet | None,
+    files: Sequence[str],
+    table: Sheet,
+    names: Named,
+    others: Sequence[Sheet],
+) -> Listed | None:
+    """A table whose names are test images that lie among the training images; others: of training images as well."""
     given = [sheet for sheet in seen.tables if sample and sheet.path == sample.path]
-    for sheet in [*([tests] if tests else []), *given]:
+    sure = [*([tests] if tests else []), *given]
+    known = set(cells(seen.folder, table, names.column)) if not names.pattern[0] else set()
+    around = [f"{names.before}{one}{names.after}" for one in known]
+    known |= {stem(one) for one in [*known, *around]} | set(around)
+    for sheet in [*sure, *(one for one in seen.tables if one not in (*sure, *others, table))]:
         name = columns.named(seen.folder, sheet, files)
-        if name and name.share > ENOUGH and not name.before + name.after:
+        if name and name.share > ENOUGH and not name.before + name.after and not name.missing:
+            said = cells(seen.folder, sheet, name.column)
+            if sheet not in sure and any(one in known or stem(one) in known for one in said):
+                continue
             where, why = f"those that {sheet.path} lists", f"its {name.column} are images beside the training images"
             seen.facts.append(Fact("test images", where, why, "sure"))
-            return sheet, name.column
+            return Listed(sheet, name.column)
     return None

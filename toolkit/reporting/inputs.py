@@ -109,6 +109,8 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
     blend = chosen_blend(labelled)
     if blend is not None and not set((blend.manifest or {})["runs"]) <= {run.name for run in runs}:
         blend = None
+    if blend is not None:
+        blend.check_runs()
     lines, holdout, unscored = ledger.lines, None, ""
     try:
         holdout = None if blend is None else holdout_score(blend, device, progress)

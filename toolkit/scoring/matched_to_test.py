@@ -18,6 +18,7 @@ import pandas as pd
 
 from toolkit.auditing.appearance import properties
 from toolkit.auditing.train_vs_test import tell_apart
+from toolkit.checked import opened
 from toolkit.data.image_sets import shown
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import Preview, find_preview
@@ -235,7 +236,8 @@ def read_match(folder: Path) -> Match | None:
     """The match that a workspace has, whatever it was made from."""
     if read_manifest(folder) is None:
         return None
-    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
+    remedy = f"remove {folder} and run `python -m toolkit.train` again"
+    arrays: dict[str, Any] = {name: np.array(opened(folder / f"{name}.npy", remedy)) for name in ARRAYS}
     return Match(**arrays, **read_json(folder / "match.json"))
 
 
@@ -267,7 +269,8 @@ def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, An
 def kept_of_match(run: Run, match: Match) -> np.ndarray | None:
     """Stored values (n, channels, ...) of the matched images; None where the run has those of no or another match."""
     known = read_manifest(run.matched_folder) == {"match": match.hash}
-    return open_probabilities(run.matched_folder / STORED) if known else None
+    path = run.matched_folder / STORED
+    return open_probabilities(path, run.remedy(path)) if known else None
 
 
 def blend_matched(

@@ -181,7 +181,9 @@ def read_evidence(run: Run) -> Evidence | None:
     if (read_manifest(folder) or {}).get("version") != VERSION:
         return None
     arrays = {name: folder / f"{name}.npy" for name in Evidence.__dataclass_fields__}
-    return Evidence(**{name: open_probabilities(path) for name, path in arrays.items() if path.exists()})
+    return Evidence(
+        **{name: open_probabilities(path, run.remedy(path)) for name, path in arrays.items() if path.exists()}
+    )
 
 
 def blend_stress(runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] | None = None) -> dict[str, Any] | None:

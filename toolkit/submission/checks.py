@@ -69,8 +69,11 @@ def blend_members(blend: Blend) -> tuple[Member, ...]:
         if isinstance(run, Boosted):  # trees are no networks; code, which is made of these, is given no table
             continue
         weights = [run.fold(k).weights for k in range(folds)]
-        if not all(path.exists() for path in weights):
-            raise UserError(f"{run.folder} holds no weights any more; train {run.recipe.name} again and blend")
+        if not run.recipe_path.exists() or not all(path.exists() for path in weights):
+            raise UserError(
+                f"{run.folder} hasn't the weights of all {folds} folds any more; train its recipe again, then run "
+                "`python -m toolkit.ensemble`"
+            )
         members += [Member(run.recipe, path, share / folds) for path in weights]
     return tuple(members)
 

@@ -22,10 +22,10 @@ from toolkit.errors import UserError
 from toolkit.store import atomic
 
 LAYOUT = 1  # raised when what is built here changes
-SYSTEM = (  # folders of any machine: libraries, devices, drivers; nothing that a user keeps
+SYSTEM = (  # folders of any machine: libraries, drivers; nothing that a user keeps
     *(f"{above}/{name}" for above in ("", "/usr", "/usr/local") for name in ("bin", "sbin", "lib", "lib32", "lib64")),
     *("/usr/libexec", "/usr/share", "/usr/local/share", "/usr/local/cuda", "/usr/local/nvidia"),
-    *("/etc", "/proc", "/sys", "/dev", "/nix/store", "/run/opengl-driver", "/System", "/Library"),
+    *("/etc", "/proc", "/sys", "/nix/store", "/run/opengl-driver", "/System", "/Library"),
 )
 
 

@@ -6,42 +6,27 @@ test images are. Keeping the best of several blends is a choice too, so those th
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock
 
 from toolkit.blending.blend_folder import Blend
-from toolkit.blending.candidates import NO_LIMITS, SeedGroups, candidate, make_seed_groups
-from toolkit.blending.described import final_solution
-from toolkit.blending.solution import write_mixed
-from toolkit.blending.stored_views import averaged
-from toolkit.blending.view_choice import ViewChoice
-from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.placed import placed_tally
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_stored
-from toolkit.errors import UserError
 from toolkit.metrics.tally import Tally
-from toolkit.networks.devices import resolve_device
-from toolkit.networks.predict import BATCH, at_once
-from toolkit.networks.tta import IDENTITY, predict_views
 from toolkit.outcome import Warned, counted, interval
 from toolkit.predictions import Predictions
-from toolkit.probabilities import as_stored, chunks, open_probabilities, write_probabilities
+from toolkit.probabilities import open_probabilities
 from toolkit.progress import SILENT, Progress
-from toolkit.runs import Boosted, Run
 from toolkit.scoring.decided import tally_by_fold
 from toolkit.scoring.out_of_fold import by_class, with_interval
 from toolkit.store import hash_json, read_json, write_json
-from toolkit.training.boosting import predict_boosted
-
-AS_IT_IS = ViewChoice((IDENTITY,), (1.0,), 0.0, 0.0)
+from toolkit.submission.predicted_anew import blended_runs, predict_blend
 
 
 def holdout_score(blend: Blend, device: str = "auto", progress: Progress = SILENT) -> dict[str, Any] | None:
@@ -100,83 +85,16 @@ def _look(labelled: Labelled, blend: str) -> list[str]:
 
 
 def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
-    labelled, shares, place = blend.labelled, blend.shares, resolve_device(device)
-    made_from = (blend.manifest or {})["runs"]
-    runs = [blend.run(name) for name, share in shares.items() if share]
-    for run in runs:
-        if run.manifest != made_from[run.name]:
-            raise UserError(f"{run.folder} isn't what was blended any more; run `python -m toolkit.ensemble` again")
-    if blend.is_older:
-        raise UserError(f"{blend.folder} is of an older version; run `python -m toolkit.ensemble` again")
+    labelled, runs = blend.labelled, blended_runs(blend)
     progress.say(f"predicting {int(labelled.held_out.sum()):,} held-out samples as the submission does")
     with tempfile.TemporaryDirectory(dir=labelled.workspace.ensemble, prefix=".scratch-") as scratch:
-        paths = [Path(scratch) / f"{run.name}.npy" for run in runs]
-        for run, path in zip(runs, paths, strict=True):
-            _predict(run, blend.views or AS_IT_IS, place, path)
-        stored = [open_probabilities(path) for path in paths]
-        _blend(blend, runs, stored, device)
+        stored = predict_blend(
+            blend, runs, np.flatnonzero(labelled.held_out), device, blend.holdout_path, Path(scratch)
+        )
         by_run = {
             run.name: score_held_out(labelled, each, _decisions(run)) for run, each in zip(runs, stored, strict=True)
         }
     return score_held_out(labelled, open_probabilities(blend.holdout_path), _decisions(blend)) | {"runs": by_run}
-
-
-def _predict(run: Run, choice: ViewChoice, place: torch.device, path: Path) -> None:
-    """The mean of all folds' networks, through the views: as test images are stored, or as a server computes it."""
-    labelled, competition = run.labelled, run.labelled.competition
-    if isinstance(run, Boosted):
-        _predict_boosted(run, place, path)
-        return
-    rows, networks = np.flatnonzero(labelled.held_out), run.networks(place)
-    code = competition.try_submission is not None
-    kind: Any = np.float32 if code else run.oof.dtype
-    shape = labelled.probability_shape(len(rows))
-
-    def mean(at: slice, images: np.ndarray, precision: str, views: Sequence[str], weights: Sequence[float]) -> Any:
-        scored, table = competition.scored, labelled.table_of(rows[at])
-        parts = [
-            predict_views(each, images, scored, place, precision, views, weights, gaps=True, table=table)
-            for each in networks
-        ]
-        return np.mean(parts, axis=0)
-
-    def parts() -> Iterator[np.ndarray]:
-        for at in chunks(len(rows), shape[2:], at_once(run.images, BATCH)):
-            images = part_of(run.images, rows[at])
-            if code:
-                yield mean(at, images, "float32", choice.views, choice.weights)
-            else:
-                means = {view: mean(at, images, run.recipe.precision, [view], [1]) for view in choice.views}
-                seen = {view: as_stored(part, kind) for view, part in means.items()}
-                yield from averaged(labelled, choice, seen)
-
-    write_probabilities(path, parts(), shape, kind)
-
-
-def _predict_boosted(run: Boosted, place: torch.device, path: Path) -> None:
-    """The mean of all folds' trees, on what the sources say of the images as they are."""
-    labelled, values = run.labelled, []
-    rows = np.flatnonzero(labelled.held_out)
-    for source in run.sources:
-        own = path.with_name(f"{path.stem}-{source.name}.npy")
-        _predict(source, AS_IT_IS, place, own)
-        values.append(open_probabilities(own))
-    table = labelled.table_of(rows)
-    assert table is not None
-    made = predict_boosted(run, table, values)
-    write_probabilities(path, [made], made.shape, run.oof.dtype)
-
-
-def _blend(blend: Blend, runs: Sequence[Run], stored: Sequence[np.ndarray], device: str) -> None:
-    """The blend of what its runs predict."""
-    labelled = blend.labelled
-    alone = [candidate(run, NO_LIMITS, device) for run in runs]
-    seen = [replace(one, test=each) for one, each in zip(alone, stored, strict=True)]
-    pool = SeedGroups(labelled, make_seed_groups(seen))
-    solution = final_solution(blend.described, blend.quantiles, labelled.competition)
-    like = blend.oof if blend.test is None else blend.test
-    kind: Any = like.dtype if labelled.competition.try_submission is None else np.float32
-    write_mixed(blend.holdout_path, pool, solution, len(stored[0]), kind)
 
 
 def score_held_out(labelled: Labelled, stored: np.ndarray, decisions: Decisions = PLAIN) -> dict[str, Any]:

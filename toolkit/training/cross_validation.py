@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from toolkit.competition_code import tell_of_code
 from toolkit.data.image_sets import images_each, shown
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import find_preview
@@ -24,7 +25,7 @@ from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Pseudo, Recipe, Sets
-from toolkit.runs import Run, RunFold
+from toolkit.runs import BITS, Run, RunFold
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
@@ -207,8 +208,9 @@ def _train_once(
     test_images = test_images and labelled.has_test_images
     if teacher is not None:
         _forget_other_teacher(run, teacher)
-    if run.finished and (run.complete or deadline is not None):
+    if run.finished and run.is_whole and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
+        tell_of_code(labelled.competition, [run.folder], progress)
         if recipe.chosen is not None:
             run.store_recipe(replace(recipe, name=run.recipe.name))
         if test_images and run.test is None:
@@ -236,7 +238,7 @@ def _put_together(
     labelled = run.labelled
     give_back_memory()
     averaged = choose_averages(run)
-    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": store_oof(run)}
+    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": store_oof(run, device)}
     metrics |= {"stress": None, "matched": None}
     run.test_path.unlink(missing_ok=True)  # of weights that were trained on since
     if test_images:
@@ -247,7 +249,7 @@ def _put_together(
         metrics["pooled"] = pools
     write_json(run.metrics_path, metrics)
     made_from = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
-    write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete})
+    write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete, BITS: run.bits})
     if complete:
         forget_variants(run)
 
@@ -312,7 +314,7 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
     except (MemoryError, torch.OutOfMemoryError):
         raise UserError("it did not fit into memory; lower batch_size, images.size or model.input_scale") from None
     store_fold(job, result)
-    note = ", begun anew, as its saved epochs were of another version" if result.anew else ""
+    note = ", begun anew, as its saved epochs were damaged or of another version" if result.anew else ""
     note += "" if result.complete else f", cut short by the budget after {counted(len(result.history), 'epoch')}"
     return (
         f"{job.folder.parent.name} fold {job.fold}: {counted(len(job.valid_rows), 'sample')} validated, "

@@ -8,8 +8,10 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -139,15 +141,24 @@ def fit_fold(
 
 
 def _saved(training: Training) -> dict[str, Any] | None:
-    """What an interrupted training goes on from; None where there is nothing, or it is of another version."""
+    """What an interrupted training goes on from; None where there is nothing, or what is damaged or older."""
     path = training.job.place.state
-    if not path.exists():
+    if not _is_whole(path):
         return None
     try:
         saved: dict[str, Any] = torch.load(path, map_location=training.device, weights_only=True)
     except (UnpicklingError, EOFError):
         return None
-    return saved if saved.get("layout") == training.layout else None
+    return saved if isinstance(saved, dict) and saved.get("layout") == training.layout else None
+
+
+def _is_whole(path: Path) -> bool:
+    """Is it a file of torch's, a zip, in which each part has the checksum that was written with it?"""
+    try:
+        with ZipFile(path) as parts:
+            return parts.testzip() is None
+    except (FileNotFoundError, IsADirectoryError, BadZipFile):
+        return False
 
 
 def watched_rows(

@@ -28,7 +28,8 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
         progress.say(f"{run.name}: {name} {run.labelled.competition.metric.name} {interval(score)}, {how}")
 
     known = metrics["stress"]
-    if known is None or known["version"] != VERSION or (wanted == "full" and known["share"] < 1):
+    lost = read_manifest(run.stress_folder) is None
+    if known is None or known["version"] != VERSION or (wanted == "full" and known["share"] < 1) or lost:
         seconds = _stress_seconds(run, deadline, device) if wanted == "auto" else None
         known = stress.store_stress(run, device, seconds)
         share = f"{known['triples']:,} corrupted images ({known['share']:.2%} of the suite)"
@@ -39,7 +40,7 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
     before = read_manifest(folder)
     found = open_match(run.labelled)
     new = read_manifest(folder) != before
-    if (metrics.get("matched") or {}).get("match") != found.hash:
+    if (metrics.get("matched") or {}).get("match") != found.hash or not run.matched_folder.exists():
         score = store_matched(run, found, predict_matched(run, found, device))
         rgb = run.labelled.competition.rgb
         how = found.words(rgb) if new else f"on {counted(len(found.rows), 'image')} like them"

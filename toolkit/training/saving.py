@@ -10,7 +10,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from toolkit.checked import checked, keep
 from toolkit.competition import load_competition
+from toolkit.competition_code import CODE, code_of
 from toolkit.data.image_sets import ImageSets, part_of
 from toolkit.data.labelled import Labelled
 from toolkit.metrics.tally import Tally, joined
@@ -19,7 +21,7 @@ from toolkit.networks.network import Network, head_of
 from toolkit.networks.outputs import POOLING
 from toolkit.networks.pooling import KINDS as POOLINGS
 from toolkit.networks.predict import BATCH, at_once, predict, predict_features
-from toolkit.probabilities import chunks, no_values, read, value_type, write_probabilities
+from toolkit.probabilities import chunks, no_values, probabilities, read, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.decided import tally_within
@@ -38,14 +40,17 @@ def store_fold(job: FoldJob, result: FoldResult) -> None:
     """Leave weights, out-of-fold probabilities and history in the fold's folder, and remove what it needed."""
     place = job.place
     (place.folder / MANIFEST).unlink(missing_ok=True)
-    kept = value_type(load_competition(job.competition).task)
+    competition = load_competition(job.competition)
+    kept = value_type(competition.task)
     _store_trained(place, result.main, kept)
     averaged = {} if result.averaged is None else {"averaged": result.averaged}
     endings = {"last": result.main, **averaged, **result.pooled}
     for kind, trained in endings.items() if len(endings) > 1 else ():
         _store_trained(place, trained, kept, kind)
     write_json(place.history_path, result.history)
-    write_manifest(place.folder, {"fold": job.fold, "complete": result.complete, "seconds": result.seconds})
+    code = code_of(competition.build_model, competition.folder)
+    made_by = {"fold": job.fold, "complete": result.complete, "seconds": result.seconds, CODE: code}
+    write_manifest(place.folder, made_by)
     if result.complete:
         place.state.unlink(missing_ok=True)
         place.taught.unlink(missing_ok=True)
@@ -87,7 +92,8 @@ def choose_averages(run: Run) -> list[int]:
         chosen += [fold.number] if kind.startswith("averaged") else []
         for path, source in zip((fold.weights, fold.oof_path), fold.variant(kind), strict=True):
             with atomic(path) as partial:
-                shutil.copyfile(source, partial)
+                shutil.copyfile(checked(source, fold.remedy(source)), partial)
+        keep([fold.weights, fold.oof_path])
     return chosen
 
 
@@ -136,9 +142,34 @@ def forget_variants(run: Run) -> None:
                 path.unlink(missing_ok=True)
 
 
-def store_oof(run: Run) -> dict[str, Any]:
+def _restore_oof(run: Run, device_name: str) -> None:
+    """Leave a fold's own predictions where they were removed, as those of masks are once the run has them all: from
+    the run's, or where these are gone too from its network.
+    """
+    labelled, competition = run.labelled, run.labelled.competition
+    device = resolve_device(device_name)
+
+    def parts(fold: RunFold, rows: np.ndarray) -> Iterator[np.ndarray]:
+        if run.oof_path.exists():
+            yield from (probabilities(run.oof[rows[at]]) for at in chunks(len(rows), shape[2:]))
+            return
+        network, precision = run.network(fold.number, device), run.recipe.precision
+        for at in chunks(len(rows), shape[2:], at_once(run.images, BATCH)):
+            known = labelled.table_of(rows[at])
+            yield predict(network, part_of(run.images, rows[at]), competition.scored, device, precision, table=known)
+
+    for fold in run.folds:
+        if not fold.oof_path.exists():
+            rows = labelled.rows(fold.number)
+            shape = labelled.probability_shape(len(rows))
+            write_probabilities(fold.oof_path, parts(fold, rows), shape, value_type(competition.task))
+            keep([fold.oof_path])
+
+
+def store_oof(run: Run, device_name: str = "auto") -> dict[str, Any]:
     """Merge the folds' predictions in the order of the data; the clean score."""
     labelled = run.labelled
+    _restore_oof(run, device_name)
     if labelled.masks:
         together: Any = Together(labelled, [fold.oof for fold in run.folds])
         return write_oof(run.oof_path, together, labelled)
@@ -163,6 +194,7 @@ def store_test(run: Run, device_name: str) -> None:
 
     kind = run.oof.dtype  # uint8 where that does not change the score
     write_probabilities(run.test_path, averages(), shape, kind)
+    keep([run.test_path])
 
 
 def _of_whole(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt:

@@ -1,0 +1,92 @@
+"""Drawn: a root, a vowel on its left and a consonant on its right, black on white, at the organisers' 137x236 pixels.
+
+All of the 168 roots, 11 vowels and 7 consonants occur, but only six, four and three of them more than once or in the
+test set; writers differ in size, slant and stroke, and some combinations are in the test set alone.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from examples import drawing
+
+HIDDEN = 100  # test pictures
+HEIGHT, WIDTH = 137, 236
+FILES = 4
+SHAPES: tuple[drawing.Shape, ...] = ("ring", "frame", "cross", "wave", "disc", "triangle", "square", "bar")
+COUNTS = {"grapheme_root": 168, "vowel_diacritic": 11, "consonant_diacritic": 7}
+SHARES = ((0.3, 0.2, 0.2, 0.12, 0.1, 0.08), (0.4, 0.3, 0.2, 0.1), (0.6, 0.25, 0.15))  # of those that are frequent
+Said = tuple[int, int, int]  # root, vowel and consonant
+
+
+def draw(folder: Path, seed: int, size: int) -> None:
+    """`raw/train_image_data_0.parquet …`, `raw/test_image_data_0.parquet …`, `raw/train.csv`, `raw/test.csv`,
+    `raw/sample_submission.csv`, `truth/truth.npz`.
+    """
+    raw, rng = folder / "raw", drawing.rng_of(seed, drawing.TRAIN)
+    once = [(root, root % 11, root % 7) for root in range(len(SHARES[0]), COUNTS["grapheme_root"])]
+    said = [*once, *graphemes(rng, size - len(once), seen=True)]
+    rng.shuffle(said)
+    names = write(raw, "train", [written(rng, one) for one in said])
+    heads = dict(zip(COUNTS, zip(*said, strict=True), strict=True))
+    letters = [chr(0x995 + root % 34) + chr(0x9BE + vowel) * (vowel > 0) for root, vowel, _ in said]
+    drawing.table(raw / "train.csv", {"image_id": names, **heads, "grapheme": letters})
+    rng = drawing.rng_of(seed, drawing.TEST)
+    said = graphemes(rng, HIDDEN, seen=False)
+    names = write(raw, "test", [drawing.worn(rng, written(rng, one)) for one in said])
+    keys = [(name, head) for name in names for head in sorted(COUNTS)]
+    rows = [f"{name}_{head}" for name, head in keys]
+    drawing.table(
+        raw / "test.csv",
+        {"row_id": rows, "image_id": [name for name, _ in keys], "component": [head for _, head in keys]},
+    )
+    drawing.table(raw / "sample_submission.csv", {"row_id": rows, "target": [0] * len(rows)})
+    drawing.truth(folder, np.array(said))
+
+
+def graphemes(rng: drawing.Rng, number: int, seen: bool) -> list[Said]:
+    """Frequent ones; those whose sum is 4 or 9 aren't in the training set, where they are to be `seen`."""
+    made: list[Said] = []
+    while len(made) < number:
+        root, vowel, consonant = (int(rng.choice(len(shares), p=shares)) for shares in SHARES)
+        if not seen or (root + vowel + consonant) % 5 != 4:
+            made.append((root, vowel, consonant))
+    return made
+
+
+def written(rng: drawing.Rng, said: Said) -> np.ndarray:
+    """Float32 (137, 236, 3)."""
+    root, vowel, consonant = said
+    image, ink = drawing.ground(rng, HEIGHT, WIDTH, (245, 245, 245), 2), [rng.uniform(10, 60)] * 3
+    size, slant = rng.uniform(24, 32), rng.normal(0, 8)
+    y, x = HEIGHT / 2 + rng.normal(0, 6), WIDTH / 2 + rng.normal(0, 10)
+    drawing.mark(rng, image, "bar", (y - 1.5 * size, x), 1.6 * size, ink, slant / 4)  # the line that letters hang on
+    drawing.mark(rng, image, SHAPES[root % 8], (y, x), size, ink, slant)
+    if root >= len(SHARES[0]):
+        drawing.mark(rng, image, SHAPES[root // 8 % 8], (y, x), size / 2, [140] * 3, slant + root // 64 * 60)
+    for at in range(vowel % 4):
+        drawing.mark(rng, image, "bar", (y, x - (1.5 + 0.55 * at) * size), 0.9 * size, ink, 90 + slant)
+    for at in range(vowel // 4):
+        drawing.mark(rng, image, "disc", (y + 1.6 * size, x - (0.5 - at) * size), 0.3 * size, ink)
+    if consonant:
+        drawing.mark(rng, image, SHAPES[(consonant * 3) % 8], (y, x + 2 * size), 0.7 * size, ink, slant)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    down, across = (60 * cv2.GaussianBlur(rng.normal(size=(HEIGHT, WIDTH)), (0, 0), 9) for _ in range(2))  # of a hand
+    moved = (columns + across.astype(np.float32), rows + down.astype(np.float32))
+    return cv2.remap(image, *moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def write(raw: Path, part: str, images: Sequence[np.ndarray]) -> list[str]:
+    """Parquet files with a row an image and a column a pixel; returns the names in the order of the files' rows."""
+    names = [f"{part.capitalize()}_{at}" for at in range(len(images))]
+    flat = np.stack([drawing.whole(image)[..., 0].ravel() for image in images])
+    raw.mkdir(parents=True, exist_ok=True)
+    for at, rows in enumerate(np.array_split(np.arange(len(images)), FILES)):
+        columns = [pa.array([names[row] for row in rows]), *map(pa.array, flat[rows].T.copy())]
+        table = pa.table(columns, ["image_id", *map(str, range(HEIGHT * WIDTH))])
+        parquet.write_table(table, raw / f"{part}_image_data_{at}.parquet")
+    return names

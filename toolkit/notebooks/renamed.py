@@ -1,0 +1,157 @@
+"""A folder in the organisers' layout whose test images are training images: what a notebook meets on the hidden test.
+
+They are called otherwise than the visible ones, by names of the same pattern, and are of another number; tables that
+name test images have these names, in another order. All else is linked to.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os.path import basename, splitext
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.competition import Competition
+from toolkit.data.dataset import Dataset, Samples
+from toolkit.data.origin import loaded
+from toolkit.errors import UserError, listed
+from toolkit.images.files import ImageFiles
+from toolkit.images.places import Places
+from toolkit.notebooks.new_names import Names, NotTried, array_names, exchanged, new_texts, texts_of
+from toolkit.notebooks.renamed_arrays import changed_arrays, is_of_arrays
+from toolkit.notebooks.renamed_tables import tables_in, written_tables
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """rows: int64 (n,), the training samples that the test images are, or pictures where masks have their sizes; ids:
+    (n,), what they are called now. Both in the order in which `load` has them in the folder.
+    """
+
+    rows: np.ndarray
+    ids: np.ndarray
+
+
+def renamed_folder(
+    competition: Competition, raw: Path, data: Dataset | Samples, rows: np.ndarray, folder: Path, seed: int = 0
+) -> Renamed:
+    """Make the new `folder`; rows: int64 (n,), the training samples (or pictures) that become its test images.
+
+    raw: the organisers' files, of which `data` was loaded. NotTried where their layout is none that can be changed in
+    this way; UserError where the competition can't load what was made.
+    """
+    rng = np.random.default_rng(seed)
+    as_loaded = data.as_dataset(raw) if isinstance(data, Samples) else data
+    if as_loaded.sets is not None:
+        raise NotTried("samples are sets of images")
+    if is_of_arrays(data):
+        names = array_names(as_loaded, rows, rng)
+        changed = changed_arrays(raw, data, rows, names, folder)
+    else:
+        assert isinstance(data, Samples)
+        names, changed = _renamed_files(raw, data, as_loaded, rows, folder, rng)
+    tables = tables_in(raw)
+    changed |= written_tables(raw, tables, names, folder, rng, beside=as_loaded.table is not None)
+    link_others(raw, folder, changed)
+    return _read_back(competition, folder, names)
+
+
+def _renamed_files(
+    raw: Path, data: Samples, as_loaded: Dataset, rows: np.ndarray, folder: Path, rng: np.random.Generator
+) -> tuple[Names, set[str]]:
+    """Files of test images, linked to training images."""
+    tests, train = data.files["test_images"], data.images
+    visible = [_within(raw, path) for path in _pictures(tests, data.test_places)]
+    pictures = _pictures(train, data.places)
+    sources = [Path(pictures[row]) for row in rows.tolist()]
+    ids = as_loaded.test_ids
+    called = [str(one) for one in (np.arange(len(visible)) if ids is None else ids)]
+    if len(called) != len(visible):
+        raise NotTried("a test id stands for several files")
+    old = [texts_of(one, path) for one, path in zip(called, visible, strict=True)]
+    if len({len(texts) for texts in old}) > 1:  # for some the file is called as the id says, for others not
+        old = [(texts[0], splitext(basename(path))[0]) for texts, path in zip(old, visible, strict=True)]
+    taken = {splitext(basename(path))[0] for path in (*visible, *map(str, pictures))}
+    taken |= {text for texts in old for text in texts}
+    like = rng.permutation(np.resize(rng.permutation(len(visible)), len(rows)))
+    made = new_texts(old, like, taken, rng)
+    for at, source in enumerate(sources):
+        path = visible[like[at]]
+        for text, other in zip(old[like[at]], made[at], strict=True):
+            path = exchanged(path, text, other)
+        _link(source, folder / path)
+    new_ids = np.array([texts[0] for texts in made])
+    if ids is not None and ids.dtype.kind in "iu":
+        new_ids = new_ids.astype(ids.dtype)
+    of = [splitext(path.name)[0] for path in sources]
+    return Names(old, made, like, of, new_ids, rows), set(visible)
+
+
+def _pictures(images: ImageFiles, places: Places | None) -> Sequence[Path]:
+    """The files of images, of tiles those of their pictures."""
+    if places is None:
+        return images.paths
+    return [images.paths[int(some[0])] for some in places.samples if len(some)]
+
+
+def _within(raw: Path, path: Path) -> str:
+    try:
+        return Path(path).absolute().relative_to(raw.absolute()).as_posix()
+    except ValueError:
+        raise NotTried(f"{path} lies outside of {raw}") from None
+
+
+def link_others(raw: Path, folder: Path, changed: set[str]) -> None:
+    """Link all that isn't `changed` (paths within) to the organisers' files, by whole folders where it can be."""
+    above = {parent.as_posix() for path in changed for parent in Path(path).parents}
+
+    def fill(within: str) -> None:
+        with os.scandir(raw / within) as entries:
+            for entry in entries:
+                path = f"{within}/{entry.name}" if within else entry.name
+                if entry.name.startswith(".") or path in changed:
+                    continue
+                if entry.is_dir() and path in above:
+                    fill(path)
+                elif not (folder / path).exists():
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / path).symlink_to(Path(entry.path).resolve())
+
+    fill("")
+
+
+def _link(source: Path, path: Path) -> None:
+    """A second name of a file where the disk allows it, so that nobody sees where it lay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), path)
+    except OSError:
+        path.symlink_to(source.resolve())
+
+
+def _read_back(competition: Competition, folder: Path, names: Names) -> Renamed:
+    """UserError where the competition doesn't find in the folder what was put there."""
+    number = len(names.ids)
+    what = f"a test of {number:,} other names"
+    try:
+        found = loaded(competition, folder)
+    except UserError as error:
+        text = str(error).replace(f"{folder}{os.sep}", "")
+        raise UserError(f"{competition.name}'s load fails on {what}, as the hidden one is: {text}") from error
+    dataset = found.as_dataset(folder) if isinstance(found, Samples) else found
+    ids = np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids
+    place = {str(one): at for at, one in enumerate(names.ids.tolist())}
+    text = [_short(str(one), place) for one in ids.tolist()]
+    if set(text) != set(place) or len(text) != number:
+        odd = [one for one in text if one not in place] or [one for one in place if one not in set(text)]
+        raise UserError(
+            f"{competition.name}'s load finds {len(text):,} test images of {number:,} in {what} "
+            f"({listed(odd, most=3)}): it must take names and number from the files"
+        )
+    return Renamed(names.rows[[place[one] for one in text]], ids)
+
+
+def _short(called: str, place: Mapping[str, int]) -> str:
+    options = [called, basename(called), splitext(basename(called))[0]]
+    return next((one for one in options if one in place), called)
