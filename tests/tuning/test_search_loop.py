@@ -304,7 +304,7 @@ def test_a_network_that_does_not_work_ends_its_trial_and_not_the_search(
 ) -> None:
     def build(recipe: Recipe) -> torch.nn.Module:
         made = build_model(recipe)
-        if recipe.batch_size == 8:
+        if recipe.batch_size == 16:
             if not built:
                 raise KeyError("no such network")
             made.register_forward_pre_hook(lambda network, given: given[0].no_such_attribute)
@@ -315,7 +315,7 @@ def test_a_network_that_does_not_work_ends_its_trial_and_not_the_search(
     found = search(tmp_path, EPOCH, trials=6, repeats=0, sampler="random", stress="none")
     failed = [t for t in found.study.trials if t.state == TrialState.FAIL]
     assert 0 < len(failed) < 6 and found.recipe is not None
-    assert {t.params["batch_size"] for t in failed} == {8}
+    assert {t.params["batch_size"] for t in failed} == {16}
     said = "the network can't take images" if built else "can't build the network of recipe first"
     assert all(said in t.user_attrs["error"] for t in failed)
 
