@@ -68,7 +68,9 @@ def test_passwords_are_left_out(text: str, shown: str) -> None:
 
 
 def test_no_manifest_holds_a_password(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from toolkit.store import write_manifest; write_manifest(pathlib.Path(sys.argv[1]), {})"
+    code = (
+        "import sys, pathlib; from toolkit.store import write_manifest; write_manifest(pathlib.Path(sys.argv[1]), {})"
+    )
     command = [sys.executable, "-c", code, str(tmp_path), "--storage", "postgresql://user:se@cret@host/study"]
     subprocess.run(command, check=True)
     text = (tmp_path / "manifest.json").read_text()
