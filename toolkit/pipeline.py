@@ -70,7 +70,7 @@ def run(
 ) -> Result:
     """All steps of a project in order: the first recipe gets as many epochs as fit into `budget` seconds, what is left
     goes to the next ones. split: makes the folds."""
-    started, show = time.time(), project.progress.show
+    started, show = time.monotonic(), project.progress.show
     places(project.device)
     if budget <= (closing := closing_seconds(budget)):
         raise UserError(
@@ -92,7 +92,7 @@ def run(
     report = project.report()
     show(report)
     title = f"{project.workspace.name}: {project.competition.metric.name}"
-    return Result(title, submission, grade, report, time.time() - started, budget)
+    return Result(title, submission, grade, report, time.monotonic() - started, budget)
 
 
 def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
@@ -106,9 +106,9 @@ def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
     packages = labelled.competition.rules.submission_packages
     if packages:
         python = clean_python(packages)
-        begun = time.time()
+        begun = time.monotonic()
         subprocess.run([python, "-I", "-c", f"import {', '.join(packages)}"], check=False)
-        starting = STARTS * (time.time() - begun)
+        starting = STARTS * (time.monotonic() - begun)
     if stress != "none" and labelled.may_look_at_test_images:
         progress.say(open_match(labelled).words(labelled.competition.rgb))
     return starting

@@ -1,12 +1,11 @@
 """Recursion Cellular Image Classification: which of 1,108 siRNAs cells were given, by accuracy.
 
 Kaggle, recursion-cellular-image-classification, page Data: train.csv and test.csv have a row a well; a well has two
-sites, a site a grey picture a stain: train/HEPG2-01/Plate1/B03_s1_w1.png … _w6.png. Unpack all into FOLDER:
+sites, a site six grey pictures, train/HEPG2-01/Plate1/B03_s1_w1.png … _w6.png. Unpack all into FOLDER:
 
     python -m toolkit.run examples/recursion --data FOLDER --budget 12h images.size=384 schedule.epochs=40
 
-The test wells are of other experiments, so folds keep experiments together. practice.py draws twelve siRNAs, at 48x48.
-"""
+Test wells are of other experiments, so folds keep experiments together. practice.py draws twelve siRNAs, at 48x48."""
 
 from pathlib import Path
 
@@ -40,8 +39,8 @@ def sites(folder: Path, wells: list[str]) -> tuple[ImageFiles, np.ndarray]:
     """Pictures of these wells, such as `HEPG2-01_1_B03`, and the well that each shows; controls are in no table."""
     images = channel_files(image_folder(folder, "*_w1.png"), STAINS)
     shown = np.array([f"{path.parts[-3]}_{path.parts[-2][5:]}_{path.name[:3]}" for path in images.paths])
-    chosen = np.flatnonzero(np.isin(shown, wells))
-    return images[chosen], sets_of(shown[chosen].tolist(), wells)
+    listed = np.isin(shown, wells)
+    return images[np.flatnonzero(listed)], sets_of(shown[listed].tolist(), wells)
 
 
 def build_model(recipe: Recipe) -> Network:

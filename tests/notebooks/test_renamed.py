@@ -279,7 +279,7 @@ def test_a_load_that_counts_on_the_visible_test_is_found_out(tmp_path: Path) -> 
         return replace(data, test_images=data.test_images.chosen(HEX))
 
     with pytest.raises(
-        UserError, match="tiny's load fails on a test of 13 other names, as the hidden one is: .*not there"
+        UserError, match=r"tiny's load fails on a test of 13 other names, as the hidden one is: .*not there"
     ):
         made(raw, by_heart)
 

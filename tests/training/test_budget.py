@@ -62,7 +62,7 @@ def labelled(tmp_path: Path) -> Labelled:
 
 
 def within(labelled: Labelled, recipes: tuple[Recipe, ...] = RECIPES, budget: float = 600.0, **more: Any) -> list[Run]:
-    return train_within(labelled, recipes, budget, time.time(), **more)
+    return train_within(labelled, recipes, budget, time.monotonic(), **more)
 
 
 def plan(labelled: Labelled) -> dict[str, Any]:

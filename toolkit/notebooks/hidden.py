@@ -11,8 +11,8 @@ import numpy as np
 from toolkit.competition import Competition
 from toolkit.data.dataset import FIT, Dataset, Samples, check_images
 from toolkit.data.image_sets import ImageSets, like
-from toolkit.data.loading import loaded
 from toolkit.data.native import places_of_tests
+from toolkit.data.origin import loaded
 from toolkit.errors import UserError
 from toolkit.images.fitting import Fit
 from toolkit.images.places import Places
@@ -23,8 +23,8 @@ Size = tuple[tuple[int, int, int], Fit]
 
 
 def competition_folder(inputs: Path, name: str, holds: Sequence[str]) -> Path:
-    """The organisers' folder below `inputs`: of those called so, or in such a one, that which holds most of these files
-    and folders; else one that has all of them. UserError where there is none.
+    """The organisers' folder below `inputs`: of those called so, or in such a one, that which holds most of these
+    files and folders; else one that has all of them. UserError where there is none.
     """
     whole: Path | None = None
     level = [inputs]

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+sys.dont_write_bytecode = True
 INPUT = Path(os.environ.get("KAGGLE_INPUT", "/kaggle/input"))
 BUNDLE = "{bundle}"
 

@@ -95,9 +95,9 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
     def seconds(batch: Callable[[int], Batch], head_only: bool) -> float:
         took = []
         for step in range(steps + 1):
-            begun = time.time()
+            begun = time.monotonic()
             float(training.step(*batch(step % made.steps), last, head_only))  # a GPU has to finish it
-            took.append(time.time() - begun)
+            took.append(time.monotonic() - begun)
         return float(np.mean(took[1:]))
 
     some = _some(training.dataset.images, job.valid_rows)
@@ -118,9 +118,9 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
         training.thaw(schedule.epochs - 1)
         whole = seconds(lambda step: made.batch(0, step, whole=True), False)
     for _ in range(2):  # the first warms up
-        begun = time.time()
+        begun = time.monotonic()
         predict(training.model, images, training.competition.scored, device, job.recipe.precision, table=table)
-    return Speed(whole, (time.time() - begun) / len(images), head)
+    return Speed(whole, (time.monotonic() - begun) / len(images), head)
 
 
 def _some(images: ImageRows, rows: np.ndarray) -> np.ndarray:
@@ -190,7 +190,7 @@ def train_within(
     more: float = 0.0,
     progress: Progress = SILENT,
 ) -> list[Run]:
-    """Train as many of the recipes, in their order, as fit into `budget` seconds from `started` (Unix time).
+    """Train as many of the recipes, in their order, as fit into `budget` seconds from `started` (of time.monotonic()).
 
     The first gets as many epochs as fit, at most its own number, what is left goes to the next ones. The choice is
     kept in the workspace's plan, so that the same call, after a kill, ends with the same runs. more: seconds that the
@@ -240,7 +240,7 @@ class _Plan:
             if fitted is None:
                 continue
             # the predictions and the submission come after the folds
-            until, begun = self.deadline - self._closing - self.chosen["reserved"][recipe.name], time.time()
+            until, begun = self.deadline - self._closing - self.chosen["reserved"][recipe.name], time.monotonic()
             try:
                 run = train(
                     self.labelled,
@@ -251,7 +251,7 @@ class _Plan:
                     progress=self.progress,
                 )
                 runs.append(run)
-                took = took or time.time() - begun
+                took = took or time.monotonic() - begun
             except UserError as error:
                 if not runs:
                     raise
@@ -265,7 +265,7 @@ class _Plan:
     @property
     def _left(self) -> float:
         """Seconds for training."""
-        return self.deadline - time.time() - self._closing
+        return self.deadline - time.monotonic() - self._closing
 
     def _measured(self, recipe: Recipe) -> tuple[Recipe, Cost]:
         """What the recipe costs; in plain float32 where to find out what is faster takes more than it gains."""
@@ -289,7 +289,9 @@ class _Plan:
         for values in self.chosen["recipes"]:
             if values["name"] == recipe.name:
                 return from_dict(values)
-        if further and self.deadline - time.time() < WORTHWHILE * took:  # the speed of each takes seconds to measure
+        if (
+            further and self.deadline - time.monotonic() < WORTHWHILE * took
+        ):  # the speed of each takes seconds to measure
             self._skip(recipe, "too little time is left")
             return None
         try:

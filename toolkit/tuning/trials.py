@@ -31,9 +31,9 @@ from toolkit.tuning.study import RUN
 SEED = 0  # of the corruptions that folds are judged under: one for all trials
 
 
-def fold_order(seed: int, number: int, folds: int) -> list[int]:
+def fold_order(seed: int, place: int, folds: int) -> list[int]:
     """The order in which a trial trains its folds: each trial another, so that no fold decides more than others."""
-    return np.random.default_rng([seed, number]).permutation(folds).tolist()
+    return np.random.default_rng([seed, place]).permutation(folds).tolist()
 
 
 def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
