@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 Rng = np.random.Generator
-Colour = Sequence[float]  # red, green, blue: 0..255
+Colour = Sequence[float] | np.ndarray  # red, green, blue: 0..255
+Pixels = int | np.integer[Any]
 Shape = Literal["disc", "ring", "square", "frame", "triangle", "bar", "cross", "wave"]
 TRAIN, TEST = 0, 1  # parts of the data, each with draws of its own
 
@@ -24,13 +25,13 @@ def rng_of(seed: int, part: int) -> Rng:
     return np.random.default_rng([seed, part])
 
 
-def texture(rng: Rng, height: int, width: int, strength: float = 10) -> np.ndarray:
+def texture(rng: Rng, height: Pixels, width: Pixels, strength: float = 10) -> np.ndarray:
     """Wool, as no other picture has it, (height, width): by it the audit tells pictures of the same shape apart."""
     noise = [cv2.GaussianBlur(rng.normal(0, 2 * grain, (height, width)), (0, 0), grain) for grain in (1.0, 2.0, 4.0)]
     return strength * sum(noise, np.zeros(()))
 
 
-def ground(rng: Rng, height: int, width: int, colour: Colour = (128, 128, 128), noise: float = 10) -> np.ndarray:
+def ground(rng: Rng, height: Pixels, width: Pixels, colour: Colour = (128, 128, 128), noise: float = 10) -> np.ndarray:
     """An empty picture, float32 (height, width, 3) on the scale 0..255: a colour, lit from one side, with noise."""
     slope = rng.normal(0, 8, 2)
     light = slope[0] * np.linspace(-1, 1, height)[:, None] + slope[1] * np.linspace(-1, 1, width)
@@ -88,7 +89,7 @@ def mark(
     return covered
 
 
-def somewhere(rng: Rng, height: int, width: int, away: float) -> tuple[float, float]:
+def somewhere(rng: Rng, height: Pixels, width: Pixels, away: float) -> tuple[float, float]:
     """A place (y, x) in a picture, so many pixels `away` from its edges."""
     return rng.uniform(away, height - away), rng.uniform(away, width - away)
 

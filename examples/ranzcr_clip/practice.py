@@ -40,12 +40,12 @@ def draw(folder: Path, seed: int, size: int) -> None:
 def chest(rng: drawing.Rng, patient: drawing.Rng, labels: np.ndarray) -> np.ndarray:
     """Float32 (H, W, 3), all channels alike but for noise; fills in what is there in `labels` (11,), in place."""
     height, width = patient.integers(72, 100, 2)
-    image = drawing.ground(rng, height, width, (80, 80, 80), noise=12)
+    image = drawing.ground(rng, height, width, (90, 90, 90), noise=20)
     for side in (-1, 1):
         size = patient.uniform(0.3, 0.36)
         for down in (0.4, 0.6):
             at = (down * height, (0.5 + 0.24 * side) * width)
-            drawing.mark(rng, image, "disc", at, size * width / 1.6, (25, 25, 25), strength=0.6)
+            drawing.mark(rng, image, "disc", at, size * width / 1.8, (50, 50, 50), strength=0.5)
     for tube, often, shares in STATES:
         if rng.random() > often:
             continue

@@ -37,10 +37,10 @@ def quietest(measure: Callable[[], T], within: float = math.inf) -> T:
     are likely to take no longer than `within` seconds.
     """
     made: list[tuple[float, T]] = []
-    begun = time.time()
+    begun = time.monotonic()
 
     def may_go_on() -> bool:
-        took = time.time() - begun
+        took = time.monotonic() - begun
         return len(made) < TRIES and min(share for share, _ in made) > BUSY and took * (1 + 1 / len(made)) <= within
 
     while not made or may_go_on():

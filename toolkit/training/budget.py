@@ -17,6 +17,7 @@ from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
 from toolkit.images.rows import ImageRows
 from toolkit.networks.contention import quietest
+from toolkit.networks.devices import resolve_device
 from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import BATCH, batches, predict
 from toolkit.outcome import counted, duration
@@ -38,6 +39,7 @@ from toolkit.training.workers import turns
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
 CLOSING = 6.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
 GROWS = 0.03  # of the budget, added to them: there are more runs to blend and to show
+SHORT = 900.0  # seconds; in a longer budget it always pays to find out what is fastest, as it does on GPUs
 RACE = 30  # steps of training that it takes to find out what is fastest here
 TRIED = 512  # images that code is run on before it is handed in, and where practice data are graded
 WORTH = 0.1  # of the time that is left may be spent on that: it makes training 1.0 to 1.7 times as fast
@@ -271,7 +273,8 @@ class _Plan:
         def cost(of: Recipe) -> Cost:
             return run_cost(self.labelled, of, self.stress, self.device, self.progress, WORTH * self._left)
 
-        if recipe.precision != "auto":
+        on_cpu = resolve_device(self.device).type == "cpu"
+        if recipe.precision != "auto" or self.budget > SHORT or not on_cpu:
             return recipe, cost(recipe)
         plain = replace(recipe, precision="float32")
         known = cost(plain)
