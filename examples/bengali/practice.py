@@ -16,7 +16,7 @@ from examples import drawing
 
 HIDDEN = 100  # test pictures
 HEIGHT, WIDTH = 137, 236
-FILES = 4
+FILES = 2  # of each part; the organisers have four
 SHAPES: tuple[drawing.Shape, ...] = ("ring", "frame", "cross", "wave", "disc", "triangle", "square", "bar")
 COUNTS = {"grapheme_root": 168, "vowel_diacritic": 11, "consonant_diacritic": 7}
 SHARES = ((0.3, 0.2, 0.2, 0.12, 0.1, 0.08), (0.4, 0.3, 0.2, 0.1), (0.6, 0.25, 0.15))  # of those that are frequent
@@ -75,7 +75,7 @@ def written(rng: drawing.Rng, said: Said) -> np.ndarray:
     if consonant:
         drawing.mark(rng, image, SHAPES[(consonant * 3) % 8], (y, x + 2 * size), 0.7 * size, ink, slant)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    down, across = (60 * cv2.GaussianBlur(rng.normal(size=(HEIGHT, WIDTH)), (0, 0), 9) for _ in range(2))  # of a hand
+    down, across = (120 * cv2.GaussianBlur(rng.normal(size=(HEIGHT, WIDTH)), (0, 0), 9) for _ in range(2))  # of a hand
     moved = (columns + across.astype(np.float32), rows + down.astype(np.float32))
     return cv2.remap(image, *moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
