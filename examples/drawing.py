@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 Rng = np.random.Generator
-Colour = Sequence[float]  # red, green, blue: 0..255
+Colour = Sequence[float] | np.ndarray  # red, green, blue: 0..255
 Shape = Literal["disc", "ring", "square", "frame", "triangle", "bar", "cross", "wave"]
 TRAIN, TEST = 0, 1  # parts of the data, each with draws of its own
 
