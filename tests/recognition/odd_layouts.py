@@ -21,12 +21,12 @@ def coco_labels(folder: Path) -> None:
     folder.mkdir(parents=True)
     metadata = {"images": images, "annotations": said, "categories": categories, "license": []}
     (folder / "train_metadata.json").write_text(json.dumps(metadata))
-    tests = [{"image_id": str(at), "file_name": f"000/test-{at:06}.jpg", "license": 1} for at in range(TEST)]
+    tests = [{"image_id": str(at), "file_name": f"000/test-{at:06}.jpg", "license": "1"} for at in range(TEST)]
     (folder / "test_metadata.json").write_text(json.dumps(tests))
     for one in images:
         picture(folder / "train_images" / one["file_name"], 1)
     for one in tests:
-        picture(folder / "test_images" / str(one["file_name"]), 1)
+        picture(folder / "test_images" / one["file_name"], 1)
     table(folder / "sample_submission.csv", ("Id", "Predicted"), *((at, 42) for at in range(TEST)))
 
 

@@ -237,13 +237,13 @@ def _single(column: str, part: pd.Series, sample: Sample | None, why: str, sure:
         if places and len(places) <= MOST_GRADES and GRADES & set(words(column)):
             return Read("grades", places, (column,), f"{why}; whole numbers from 0 to {len(places) - 1}", likely)
         decimal = sample is not None and sample.cells == "values" and len(sample.columns) == 2
-        said = (
+        alike = (
             sample is not None and sample.cells == "labels" and _repeats(filled) and not MEASURED & set(words(column))
         )
-        classes = bool(places or said or IDENTITIES & set(words(column)))
-        if not whole or (decimal and filled.nunique() > 2) or not classes:
+        is_class = bool(places or alike or IDENTITIES & set(words(column)))
+        if not whole or (decimal and filled.nunique() > 2) or not is_class:
             return Read("numbers", (column,), (column,), f"{why}; numbers", sure)
-        only = said and not places and not IDENTITIES & set(words(column))
+        only = alike and not places and not IDENTITIES & set(words(column))
         why += "; whole numbers as in the sample submission, each in several rows" if only else ""
         found = f"{why}; {filled.nunique()} whole numbers"
         return Read("classes", _classes(filled), (column,), found, "guess" if only else likely)

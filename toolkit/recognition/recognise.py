@@ -195,14 +195,14 @@ def _of_places(seen: Seen, found: Found, train: Place, test: Place | None, paire
     else:
         made, fact = untabled.targets(train)
         facts.append(fact)
-        more = seen.places.get("validation")
-        if more is not None and more is not train and made and made.where == "folders" and not is_mixed(seen, train):
-            other, _ = untabled.targets(more)
+        also = seen.places.get("validation")
+        if also is not None and also is not train and made and made.where == "folders" and not is_mixed(seen, train):
+            other, _ = untabled.targets(also)
             if other and other.names == made.names:
                 both = told(
-                    seen, Source("files", "", train.number + more.number, parts=(train.path, more.path)), train
+                    seen, Source("files", "", train.number + also.number, parts=(train.path, also.path)), train
                 )
-                said = f"{more.number:,} in {more.path}"
+                said = f"{also.number:,} in {also.path}"
                 facts.append(Fact("validation images", said, "the same folders: used with those of training", "sure"))
                 tests = source_of(seen, test) if test else None
                 return replace(found, images=both, test=tests, targets=made, pictures=looked_at(seen, train.files()))

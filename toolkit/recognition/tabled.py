@@ -8,10 +8,10 @@ from toolkit.errors import UserError
 from toolkit.recognition import columns, samples
 from toolkit.recognition.columns import Named, Read, shown
 from toolkit.recognition.found import Beside, Fact, Found, Listed, Sample, Sheet, Targets
+from toolkit.recognition.listed_tests import joined_as, listed_tests, test_table
 from toolkit.recognition.listing import Place, homes, joined, stem, suffix_of, words
 from toolkit.recognition.seen import Seen, looked_at, origin_of, source_of, suffixes_of
 from toolkit.recognition.sheets import cells, rows_of
-from toolkit.recognition.test_tables import joined_as, listed_tests, test_table
 
 ENOUGH = 0.5  # of a table's names that are images
 
