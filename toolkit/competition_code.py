@@ -25,22 +25,18 @@ def code_of(function: Callable[..., Any], folder: Path) -> str:
     todo: list[tuple[str, Any]] = [("", function)]
     while todo:
         name, found = todo.pop()
-        if isinstance(found, ModuleType):
-            inside, text = _is_below(found, folder), _text(found)
-        elif isinstance(found, FunctionType | type):
-            inside, text = _is_below(sys.modules.get(found.__module__), folder), _text(found)
-        else:
-            inside, text = True, repr(found) if _is_plain(found) else ""
-        if not inside or parts.get(name) == text:
-            continue
-        parts[name] = text
-        todo += _used(found)
+        text = repr(found) if _is_plain(found) else ""
+        if isinstance(found, ModuleType | FunctionType | type):
+            module = found if isinstance(found, ModuleType) else sys.modules.get(found.__module__)
+            file = Path(getattr(module, "__file__", None) or "/").resolve()
+            if not file.is_relative_to(folder.resolve()):
+                continue
+            name = f"{file.relative_to(folder.resolve())} {getattr(found, '__qualname__', '')}"
+            text = _text(found)
+        if name not in parts:
+            parts[name] = text
+            todo += _used(found)
     return hash_json(parts)
-
-
-def _is_below(module: ModuleType | None, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve().is_relative_to(folder.resolve())
 
 
 def _text(found: Any) -> str:
@@ -62,13 +58,15 @@ def _used(found: Any) -> Iterator[tuple[str, Any]]:
     """Names in the code of a function or of a class's methods, and the values that these stand for in its module."""
     if isinstance(found, dict | tuple | list):
         values = found.values() if isinstance(found, dict) else found
-        yield from ((getattr(one, "__qualname__", ""), one) for one in values if isinstance(one, FunctionType | type))
+        yield from (("", one) for one in values if isinstance(one, FunctionType | type))
+    if isinstance(found, ModuleType):
+        yield from (("", one) for one in vars(found).values() if isinstance(one, FunctionType | type | ModuleType))
     functions = vars(found).values() if isinstance(found, type) else [found]
     for function in functions:
         if isinstance(function, FunctionType):
             for name in _names(function.__code__):
                 if name in function.__globals__:
-                    yield name, function.__globals__[name]
+                    yield f"{function.__module__.rpartition('.')[2]} {name}", function.__globals__[name]
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -88,5 +86,6 @@ def tell_of_code(competition: "Competition", runs: Iterable[Path], progress: Pro
     if changed:
         progress.warn(
             f"the code that builds networks in {competition.folder} has changed since {', '.join(changed)} was "
-            "trained, and what is stored is of the code before: remove a run's folder to train it anew, or bring the code back"
+            "trained, and what is stored is of the code before: remove a run's folder to train it anew, or bring the "
+            "old code back"
         )

@@ -22,11 +22,21 @@ def files(project: "Project") -> Path:
 
 
 def data(project: "Project") -> None:
-    """Audited data."""
+    """Audited data, of the files and the competition as they are now; UserError where these are others."""
     workspace = project.workspace
     killed = workspace.evidence.exists() and not workspace.cleaning.exists()  # in the middle of an audit
     if read_manifest(workspace.data) is None or killed:
         audit(project)
+    else:
+        unchanged(project)
+
+
+def unchanged(project: "Project") -> None:
+    """UserError where the competition or the organisers' files are others than those that were audited."""
+    from toolkit.data.origin import check_origin
+
+    given = project.data if project.data_is_given and not project.practice else None
+    check_origin(project.competition, project.workspace, given, project.progress)
 
 
 def audit(project: "Project") -> None:
@@ -47,14 +57,9 @@ def folds(project: "Project") -> None:
 def labelled(project: "Project") -> "Labelled":
     """Audited data with their folds."""
     folds(project)
-    from toolkit.data.data_folder import check_files
     from toolkit.data.labelled import open_labelled
-    from toolkit.images.rows import Undecoded
 
-    opened = open_labelled(project.competition, project.workspace)
-    if isinstance(opened.images, Undecoded):
-        check_files(project.workspace, project.progress)
-    return opened
+    return open_labelled(project.competition, project.workspace)
 
 
 def runs(project: "Project", labelled: "Labelled") -> None:

@@ -43,6 +43,11 @@ class OutOfFold:
         return self.manifest is not None
 
     @property
+    def complete(self) -> bool:
+        """Finished, and nothing was cut short by a budget."""
+        return (self.manifest or {}).get("complete", False)
+
+    @property
     def oof_path(self) -> Path:
         return self.folder / "oof.npy"
 
@@ -84,7 +89,8 @@ class Predictions(OutOfFold, Outcome):
         if by not in (None, metric):
             raise UserError(
                 f"{self.folder} was scored by {by}, and {self.labelled.competition.name} now is by {metric}: "
-                f"scores of two metrics can't be compared; take the old metric back, or {self.remedy(self.metrics_path)}"
+                "scores of two metrics can't be compared; take the old metric back, or "
+                f"{self.remedy(self.metrics_path)}"
             )
         return metrics
 

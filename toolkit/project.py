@@ -79,6 +79,7 @@ class Project:
         most = None if max_disk is None else bytes_of(max_disk)
         self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
         self.data = found.folder / "data" if data is None else Path(data)
+        self.data_is_given = data is not None
         self.submissions = Path(submissions)
         self.practice, self.practice_size = practice, practice_size or found.practice_size
         self.seed, self.device, self.workers = seed, device, workers
@@ -306,10 +307,7 @@ class Project:
         )
 
     def submit_notebook(self, *, kaggle: str | None = None, test_images: int | None = None) -> "Notebook":
-        """Make the chosen blend a notebook for a code competition on Kaggle, run it as Kaggle would, register it.
-
-        kaggle: the competition's name there; test_images: of the hidden test, by which its time is reckoned.
-        """
+        """Make the chosen blend a notebook for Kaggle, try it with the time for `test_images`, register it."""
         raw = needs.files(self)
         from toolkit.notebooks.build import build_notebook, kaggle_name
 
@@ -322,6 +320,7 @@ class Project:
         from toolkit.data.labelled import open_labelled
         from toolkit.notebooks.hand_in import reproduce
 
+        needs.unchanged(self)
         # of what is missing nothing is made: it would be another submission
         blend = Blend(chosen_folder(self.workspace), open_labelled(self.competition, self.workspace))
         return reproduce(blend, self.ledger, name, self.device)
@@ -354,6 +353,7 @@ class Project:
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give the file of it, or grade practice data")
         truth = truth or practice_truth(self.workspace)
+        needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
         submission = submission or self.ledger.newest_file

@@ -75,11 +75,6 @@ class RunFold(OutOfFold):
         return self.folder / f"judged_{kind}.npz"
 
     @property
-    def complete(self) -> bool:
-        """Trained to its end, not cut short by a budget."""
-        return (self.manifest or {}).get("complete", False)
-
-    @property
     def history(self) -> list[dict[str, Any]]:
         """The epochs so far: loss, score, lr, seconds; empty where the fold isn't trained."""
         return read_json(self.history_path) if self.history_path.exists() else []
@@ -189,11 +184,6 @@ class Run(Predictions):
         if path == self.metrics_path:
             return f"remove {self.folder} and train its recipe again"
         return train_again(self.folder, remove=path if path.parent == self.folder else path.parent)
-
-    @property
-    def complete(self) -> bool:
-        """Finished, and no fold was cut short by a budget."""
-        return (self.manifest or {}).get("complete", False)
 
     @property
     def bits(self) -> str:

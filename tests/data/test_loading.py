@@ -99,8 +99,11 @@ def test_the_same_files_are_loaded_once_and_other_files_refused(competition: Com
     load(competition, workspace, folder)
     assert (workspace.data / "manifest.json").read_bytes() == before
     (folder / "deeper").mkdir()
-    (folder / "deeper" / "more.txt").write_text("another file")
-    with pytest.raises(UserError, match="made from other files"):
+    (folder / "deeper" / "more.txt").write_text("a file that nobody reads")
+    load(competition, workspace, folder)
+    assert (workspace.data / "manifest.json").read_bytes() == before
+    write(folder, competition.name, **{name: array[::-1] for name, array in GOOD[competition.name].items()})
+    with pytest.raises(UserError, match=r"made from other files than those in .* \(1 changed: "):
         load(competition, workspace, folder)
 
 

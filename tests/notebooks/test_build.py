@@ -9,6 +9,7 @@ import pytest
 import toolkit.notebooks.build as building
 from tests import tiny
 from tests.notebooks.test_inference import two_runs
+from toolkit.blending.blend_folder import chosen_blend
 from toolkit.command_line import parser, run_command
 from toolkit.errors import UserError
 from toolkit.notebooks import hand_in
@@ -22,21 +23,27 @@ from toolkit.submit import add_options, submit
 TRIED = Tried(images=18, compared=18, ties=1, seconds=2.0, besides=3.0, peak_bytes=10**9)
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a blend."""
+    root = tmp_path_factory.mktemp("blended")
+    two_runs(root)
+    return root
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """With a blend; trials pass unseen."""
+def project(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Trials pass unseen."""
 
     def passed(blend: Any, raw: Path, folder: Path, *, test_images: int | None, **how: Any) -> Trial:
         assert (folder / "kernel" / "script.py").is_file() and raw.is_dir()
         return Trial(blend.labelled.competition, TRIED, None, 0.0, 0.5, False, test_images or 18)
 
     monkeypatch.setattr(building, "try_notebook", passed)
-    return two_runs(tmp_path)[0]
+    return tiny.project(workspace, submissions=tmp_path / "submissions")
 
 
-def test_it_is_registered_once_handed_in_and_built_again(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_registered_once_handed_in_and_built_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     made = project.submit_notebook(kaggle="colours", test_images=180)
     assert {path.name for path in made.path.iterdir()} == {"dataset", "kernel"}
     assert made.line["submission"] == f"tiny-practice/{made.path.name}" and made.path.name.endswith("-notebook")
@@ -50,7 +57,9 @@ def test_it_is_registered_once_handed_in_and_built_again(
 
     asked: dict[str, Any] = {}
 
-    def upload_notebook(folder: Path, competition: str, message: str, rules: Any, client: Any, taken: Any, **how: Any):
+    def upload_notebook(
+        folder: Path, competition: str, message: str, rules: Any, client: Any, taken: Any, **how: Any
+    ) -> Any:
         asked.update(folder=folder, competition=competition, **how)
         taken()
         return {"public": "0.5", "private": ""}
@@ -88,7 +97,8 @@ def test_one_that_fails_its_trial_leaves_nothing(project: Project, monkeypatch: 
 def test_what_no_notebook_can_be_is_refused(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="needs the name of tiny on Kaggle"):
         project.submit_notebook()
-    blend = project.ensemble()
+    blend = chosen_blend(project.labelled())
+    assert blend is not None
     boosted = Boosted(blend.folder, blend.labelled)
     monkeypatch.setattr(type(blend), "run", lambda self, name: boosted)
     with pytest.raises(UserError, match="is of boosted trees, which a notebook can't take along"):

@@ -1,5 +1,6 @@
 """What a submission is made from is the blend, and a file that is something else is found out."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,15 @@ from toolkit.errors import UserError
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import predict
 from toolkit.networks.tta import predict_views
-from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, predicted, score_again
+from toolkit.store import write_manifest
+from toolkit.submission.checks import (
+    blend_members,
+    blend_prediction,
+    check_submission,
+    out_of_fold_said,
+    predicted,
+    score_again,
+)
 from toolkit.submission.doubts import Said
 
 NONE = np.zeros(0, np.uint8)
@@ -40,7 +49,7 @@ def test_a_prediction_has_the_blends_labels_networks_and_views(tmp_path: Path) -
     ]
     assert made.views == ("identity", "horizontal") and made.view_weights == (0.75, 0.25)
     blend.run("two").fold(1).weights.unlink()
-    with pytest.raises(UserError, match="two hasn't the weights of all 3 folds any more; train its recipe again"):
+    with pytest.raises(UserError, match=r"weights\.safetensors is gone; remove .*two/fold_\d and run `python -m"):
         blend_prediction(blend, 0, "cpu")
 
 
@@ -143,3 +152,16 @@ def test_what_is_said_out_of_fold_is_decided_as_it_was_there() -> None:
     values = np.full((2, 2, 16, 16), 0.5, np.float16)
     never, always = Decisions(thresholds=(0.9, 0.9)), Decisions(thresholds=(0.1, 0.1))
     assert said_of(spots, values, [[0], [1]], [never, always]).mean.tolist() == [0.5, 0.5]
+
+
+def test_members_are_all_folds_networks_as_they_were_trained(tmp_path: Path) -> None:
+    made = tiny.blend(tmp_path, "one", "two")
+    weights = made.run("two").fold(1).weights
+    write_manifest(weights.parent, {"fold": 1, "complete": True})
+    assert len(blend_members(made)) == 6
+    weights.write_bytes(b"another fold's")
+    with pytest.raises(UserError, match=r"fold_1/weights\.safetensors is damaged: .*; remove .*two/fold_1 and run"):
+        blend_members(made)
+    shutil.rmtree(made.run("two").folder)
+    with pytest.raises(UserError, match=r"two, which was blended, is gone; run `python -m toolkit\.ensemble` again"):
+        blend_members(made)

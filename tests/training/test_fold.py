@@ -102,30 +102,45 @@ def test_what_an_older_version_saved_is_begun_anew(
     change: Callable[[dict[str, Any]], None], make_job: MakeJob
 ) -> None:
     whole, job = fit_fold(make_job("schedule.average=swa")), make_job("schedule.average=swa")
-    fit_fold(replace(job, deadline=time.time()))
+    fit_fold(replace(job, deadline=time.monotonic()))
     saved = torch.load(job.place.state, weights_only=True)
     change(saved)
     torch.save(saved, job.place.state)
     told = train_fold(job, lambda fold, epoch, news: None)
-    assert "4 epochs" in told and told.endswith(", begun anew, as its saved epochs were of another version")
+    assert "4 epochs" in told and told.endswith(", begun anew, as its saved epochs were damaged or of another version")
     assert np.array_equal(job.place.oof, whole.main.probabilities.astype(np.float16))
 
 
-def test_what_can_not_be_read_is_begun_anew(make_job: MakeJob) -> None:
+def _flip(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: bytes(len(data)),
+        lambda data: b"no zip, nor a pickle",
+        lambda data: _flip(data, 100),  # what is in it
+        lambda data: _flip(data, data.index(b"archive/data/0") + 500 if b"archive/data/0" in data else len(data) // 3),
+    ],
+)
+def test_what_can_not_be_read_is_begun_anew(damage: Callable[[bytes], bytes], make_job: MakeJob) -> None:
     whole, job = fit_fold(make_job()), make_job()
-    job.place.folder.mkdir(parents=True)
-    job.place.state.touch()
+    fit_fold(replace(job, deadline=time.time()))
+    job.place.state.write_bytes(damage(job.place.state.read_bytes()))
     again = fit_fold(job)
     assert again.anew and not whole.anew and same(whole, again)
 
 
 def test_a_deadline_cuts_after_an_epoch_and_training_goes_on_from_there(make_job: MakeJob) -> None:
     job = make_job()
-    cut = fit_fold(replace(job, deadline=time.time()))
+    cut = fit_fold(replace(job, deadline=time.monotonic()))
     assert not cut.complete and len(cut.history) == 1
-    again = fit_fold(replace(job, deadline=time.time()))
+    again = fit_fold(replace(job, deadline=time.monotonic()))
     assert same(cut, again) and not again.complete
-    assert fit_fold(make_job(deadline=time.time() + 600)).complete
+    assert fit_fold(make_job(deadline=time.monotonic() + 600)).complete
     assert same(fit_fold(job), fit_fold(make_job()))
 
 

@@ -178,6 +178,7 @@ def test_a_student_depends_on_its_own_folds_teacher_alone(tmp_path: Path) -> Non
     weights = load_file(other)
     weights["body.head.1.bias"] += torch.tensor([5.0, 0.0, -5.0])
     save_file(weights, other)
+    keep([other])
     (teacher, one), (_, two) = (taught_runs(tmp_path / name) for name in ("one", "two"))
     assert same_folds(one, two) == [True, False, True]
     assert not same_folds(teacher, one)[0], "and it does learn from it"
@@ -190,6 +191,7 @@ def test_labels_of_a_fold_change_nothing_in_its_teacher_nor_its_student(tmp_path
     targets = np.load(path)
     targets[labelled.rows(0)] += 1
     np.save(path, targets % 3)
+    keep([path])
     runs = [taught_runs(tmp_path / name, "loss.balance=0.5", "sampling=0.5") for name in ("one", "two")]
     for one, two in zip(*runs, strict=True):
         assert same_folds(one, two) == [True, False, False]
@@ -238,9 +240,9 @@ def test_a_round_that_does_not_gain_is_dropped_and_the_run_before_stays(
 ) -> None:
     rounds: list[Run] = []
 
-    def scored(run: Run) -> dict[str, Any]:
+    def scored(run: Run, device: str) -> dict[str, Any]:
         rounds.append(run)
-        return store_oof(run) | {"score": scores[len(rounds) - 1]}
+        return store_oof(run, device) | {"score": scores[len(rounds) - 1]}
 
     monkeypatch.setattr(cross_validation, "store_oof", scored)
     run = ready.train(pseudo__rounds=3, pseudo__share=0.3, schedule__epochs=1, stress="none")
@@ -253,7 +255,7 @@ def test_a_round_that_does_not_gain_is_dropped_and_the_run_before_stays(
 
 def test_a_student_of_a_teacher_that_was_cut_short_begins_anew_when_the_teacher_has_gone_on(tmp_path: Path) -> None:
     students = []
-    for name, deadlines in (("cut", (time.time(), None)), ("whole", (None,))):
+    for name, deadlines in (("cut", (time.monotonic(), None)), ("whole", (None,))):
         labelled = prepare(tmp_path / name, of=looking).labelled()
         for deadline in deadlines:
             recipe = override(FIRST, PSEUDO)

@@ -1,16 +1,12 @@
 """From the organisers' files to arrays on disk: read once, drawn where practice is asked for."""
 
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Mapping
 from inspect import getsourcefile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from toolkit.answers import NONE, Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
@@ -18,10 +14,20 @@ from toolkit.data.data_folder import hash_dataset, hash_samples, open_dataset, s
 from toolkit.data.dataset import Dataset, Samples, check_dataset, check_images
 from toolkit.data.image_sets import in_sets
 from toolkit.data.masks import Masks
-from toolkit.data.native import native_arrays
+from toolkit.data.origin import (
+    TASK,
+    Reading,
+    check_task,
+    facts,
+    is_another_order,
+    loaded,
+    read_facts,
+    reads_alike,
+    whole,
+)
 from toolkit.data.raw_files import listed, source_of
 from toolkit.data.sample_submission import following, keep, recognised
-from toolkit.errors import UserError, said_by
+from toolkit.errors import UserError
 from toolkit.images.file_list import describe_files
 from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.organisers import Function
@@ -51,27 +57,27 @@ def load(
     Nothing is done where the same files were loaded before, by the same code.
     """
     known = read_manifest(workspace.data)
-    files = listed(folder, workspace.files, progress, None if known is None else known["source"])
+    same = Reading(competition, workspace, folder).same
+    files = listed(folder, workspace.files, progress, None if known is None else known["source"], same)
     if not len(files):
         raise UserError(competition.without_files(folder))
-    source = source_of(files)
+    source = source_of(files) if known is None else known["source"]  # what else lies there by now isn't read
     code = getsourcefile(competition.load)
     made_by = [repr(competition.task), hash_file(Path(code)) if code else None]
     if competition.follows_sample:
         made_by += [repr(competition.metric), repr(competition.dialect)]
     reader = hash_json(made_by)
-    if known is not None and known.get("reader") == reader and _is_there(competition, workspace, known):
+    read_alike = known is not None and known.get("reader") == reader and reads_alike(competition, workspace)
+    if known is not None and read_alike and _is_there(competition, workspace, known):
         _keep_place(workspace, folder)
+        _keep_facts(competition, workspace)
         return
     data = loaded(competition, folder)
     shape = competition.task.image_shape
     if isinstance(data, Samples) and isinstance(data.images, np.ndarray):
         raise UserError(f"{folder}: images are an array: `load` returns arrays as Dataset(…), not as Samples(…)")
-    dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    with _scratch(workspace) if isinstance(data, Samples) and data.is_native else nullcontext() as scratch:
-        if isinstance(data, Samples) and scratch is not None:
-            dataset = replace(dataset, **native_arrays(data, competition.task, scratch))
+    with whole(data, competition, workspace, folder) as dataset:
         check_dataset(dataset, competition.task, str(folder))
         _check_native(competition, dataset)
         _check_images(competition, data, dataset, str(folder))
@@ -87,25 +93,15 @@ def load(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
                 f"choose another --workspace, or remove {workspace.folder}"
             )
+        if known is not None and is_another_order(competition, workspace):
+            check_task(competition, workspace)
         if competition.form is not None:
             keep(competition.form, workspace)
         if isinstance(data, Samples):
             save_samples(data, dataset, described, workspace, source, reader, folder, shape, progress, jobs)
         else:
             save_dataset(data, workspace.data, source, reader, folder)
-
-
-@contextmanager
-def _scratch(workspace: Workspace) -> Iterator[Path]:
-    """A folder for large masks, of one process at a time, so that what a kill left in it can be removed."""
-    place = workspace.folder / ".masks"
-    with FileLock(f"{place}.lock"):
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        try:
-            yield place
-        finally:
-            shutil.rmtree(place)
+        _keep_facts(competition, workspace)
 
 
 def _is_there(competition: Competition, workspace: Workspace, manifest: Mapping[str, Any]) -> bool:
@@ -118,24 +114,18 @@ def _is_there(competition: Competition, workspace: Workspace, manifest: Mapping[
     return not followed or workspace.sample.exists()
 
 
+def _keep_facts(competition: Competition, workspace: Workspace) -> None:
+    """Note what the data were read for."""
+    if read_facts(workspace) != (now := facts(competition)):
+        write_json(workspace.data / TASK, now)
+
+
 def _keep_place(workspace: Workspace, folder: Path) -> None:
     """Note where the organisers' files lie, should they have been moved."""
     path = workspace.data / MANIFEST
     manifest, place = read_json(path), str(folder.resolve())
     if manifest["inputs"].get("raw") != place:
         write_json(path, manifest | {"inputs": manifest["inputs"] | {"raw": place}})
-
-
-def loaded(competition: Competition, folder: Path) -> Dataset | Samples:
-    """What the competition's `load` makes of the files; UserError, one sentence, for whatever goes wrong in it."""
-    try:
-        return competition.load(folder)
-    except UserError:
-        raise
-    except Exception as error:  # of code that isn't ours, or a file that it can't read
-        code = getsourcefile(competition.load)
-        home = Path(code).parent if code else competition.folder
-        raise UserError(f"{competition.name} can't load {folder}: {said_by(error, home)}") from error
 
 
 def _check_images(competition: Competition, data: Dataset | Samples, dataset: Dataset, where: str) -> None:

@@ -1,7 +1,7 @@
 """The organisers' files: which there are, and whether they are still the ones that were read."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,11 +55,22 @@ def _files(folder: str, cut: int) -> Iterator[tuple[str, int, int]]:
                 yield entry.path[cut:].replace(os.sep, "/"), stat.st_size, stat.st_mtime_ns
 
 
-def listed(folder: Path, kept: Path, progress: Progress = SILENT, source: str | None = None) -> "pd.DataFrame":
+def _never(before: "pd.DataFrame", now: "pd.DataFrame") -> bool:
+    return False
+
+
+def listed(
+    folder: Path,
+    kept: Path,
+    progress: Progress = SILENT,
+    source: str | None = None,
+    same: "Callable[[pd.DataFrame, pd.DataFrame], bool]" = _never,
+) -> "pd.DataFrame":
     """The files below the folder with the hash of their content, which is kept in the table `kept`.
 
     A file is read again where its size or its modification time is another than in the table. source: what
-    `source_of` has to say of them; UserError, naming files, where it says something else.
+    `source_of` has to say of them; UserError, naming files, where they are neither those, nor those of the table, and
+    `same`, of the table and of the files, says that what is read of them isn't the same.
     """
     import pandas as pd
 
@@ -81,12 +92,14 @@ def listed(folder: Path, kept: Path, progress: Progress = SILENT, source: str | 
             files.loc[rows, "hash"] = hashes
             if source is None:  # a kill costs no more than these
                 _keep(files.dropna(), kept)
-    if source is not None and source_of(files) != source:
+    changed = len(new) or len(files) != len(known)
+    others = source is not None and changed and source_of(files) not in (source, source_of(known))
+    if others and not same(known, files):
         raise UserError(
             f"{kept.parent} was made from other files than those in {folder}{differences(known, files)}; bring the "
             f"old ones back, choose another --workspace for these, or remove {kept.parent}"
         )
-    if len(new) or len(files) != len(known):
+    if changed:
         _keep(files, kept)
     return files
 

@@ -21,6 +21,7 @@ from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
 from toolkit.store import atomic, read_json, write_json, write_text
 from toolkit.submission.build import ledger_line, submission_name, warn_of
+from toolkit.submission.confined import network
 from toolkit.submission.holdout import holdout_score, holdout_words
 from toolkit.submission.ledger import Ledger
 
@@ -91,7 +92,7 @@ def build_notebook(
         scores["holdout"] = holdout_score(blend, device, progress)
     tried = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
     tried |= {"ties": sum(one.ties for one in trial.tried), "seconds": round(trial.seconds, 1)}
-    tried |= {"peak_bytes": trial.as_json()["peak_bytes"], "network": trial.rows[-1][1]}
+    tried |= {"peak_bytes": trial.as_json()["peak_bytes"], "network": network()}
     line = ledger.append(ledger_line(blend, scores, ledger, path) | tried | {"known": None})
     return Notebook(competition, path, scores, line, trial)
 

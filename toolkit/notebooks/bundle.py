@@ -66,7 +66,7 @@ def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) 
     description: dict[str, Any] = {
         "competition": home,
         "kaggle": kaggle,
-        "file": f"submission{competition.submission_suffix}",
+        "file": f"submission{competition.submission_suffix or '.csv'}",
         "raw": list(holds),
         "blend": {"hash": blend.hash, **described},
         "quantiles": None if quantiles is None else quantiles.tolist(),

@@ -11,8 +11,8 @@ import numpy as np
 from toolkit.competition import Competition
 from toolkit.data.dataset import FIT, Dataset, Samples, check_images
 from toolkit.data.image_sets import ImageSets, like
-from toolkit.data.loading import loaded
 from toolkit.data.native import places_of_tests
+from toolkit.data.origin import loaded
 from toolkit.errors import UserError
 from toolkit.images.fitting import Fit
 from toolkit.images.places import Places

@@ -14,7 +14,7 @@ import numpy as np
 
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, Samples
-from toolkit.data.loading import loaded
+from toolkit.data.origin import loaded
 from toolkit.errors import UserError, listed
 from toolkit.formats.sample_file import samples_in
 from toolkit.images.files import ImageFiles

@@ -18,7 +18,7 @@ from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.labelled import Labelled
-from toolkit.data.loading import loaded
+from toolkit.data.origin import loaded
 from toolkit.data.placed import placed_prediction
 from toolkit.data.sample_submission import following, recognised
 from toolkit.errors import UserError

@@ -237,7 +237,7 @@ def read_match(folder: Path) -> Match | None:
     if read_manifest(folder) is None:
         return None
     remedy = f"remove {folder} and run `python -m toolkit.train` again"
-    arrays = {name: np.array(opened(folder / f"{name}.npy", remedy)) for name in ARRAYS}
+    arrays: dict[str, Any] = {name: np.array(opened(folder / f"{name}.npy", remedy)) for name in ARRAYS}
     return Match(**arrays, **read_json(folder / "match.json"))
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from toolkit.answers import Member, Prediction, differences, lead, misfit
 from toolkit.blending.blend_folder import Blend
+from toolkit.checked import checked
 from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
 from toolkit.data.placed import placed_prediction
@@ -62,18 +63,19 @@ def blend_prediction(
 
 
 def blend_members(blend: Blend) -> tuple[Member, ...]:
-    """The networks of runs that have a share, fold by fold; UserError where their weights are gone."""
+    """The networks of runs that have a share, fold by fold; UserError where weights of one are gone, damaged, or
+    others than were blended.
+    """
+    blend.check_runs()
     folds = len(blend.described["folds"])  # of the split that was blended, whatever it is by now
     members = []
     for run, share in ((blend.run(name), share) for name, share in blend.shares.items() if share):
         if isinstance(run, Boosted):  # trees are no networks; code, which is made of these, is given no table
             continue
-        weights = [run.fold(k).weights for k in range(folds)]
-        if not run.recipe_path.exists() or not all(path.exists() for path in weights):
-            raise UserError(
-                f"{run.folder} hasn't the weights of all {folds} folds any more; train its recipe again, then run "
-                "`python -m toolkit.ensemble`"
-            )
+        if not run.recipe_path.exists():
+            raise UserError(f"{run.folder}, which was blended, is gone; run `python -m toolkit.ensemble` again")
+        places = [run.fold(k) for k in range(folds)]
+        weights = [checked(place.weights, place.remedy(place.weights)) for place in places]
         members += [Member(run.recipe, path, share / folds) for path in weights]
     return tuple(members)
 

@@ -74,7 +74,7 @@ def _export(job: dict[str, Any]) -> None:
     for number, member in enumerate(job["members"]):
         recipe = from_dict(member["recipe"])
         recipe = replace(recipe, model=replace(recipe.model, pretrained=False))
-        network = load_network(competition, recipe, Path(member["weights"]), torch.device("cpu"), columns)
+        network: Any = load_network(competition, recipe, Path(member["weights"]), torch.device("cpu"), columns)
         network = network.to(memory_format=torch.contiguous_format)
         if job["in_sets"]:
             network.pooling = None  # of which no trace is made
