@@ -181,6 +181,7 @@ LIMITED: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], Rules, str
         "takes more than 0.30 GB of memory",
     ),
 }
+SMALL_BOMBS: dict[str | zipfile.ZipInfo, str | bytes] = {f"w{at}": bytes(1 << 20) for at in range(9)}
 UNPACK: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
     "parent folder": (
         {"submission/model.py": GOOD, "submission/weights": b"1"},
@@ -200,7 +201,7 @@ UNPACK: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
         "zip bomb.*'weights.pt' grows from .* to 3,145,728",
     ),
     "many small bombs": (
-        {"model.py": GOOD} | {f"w{at}": bytes(1 << 20) for at in range(9)},
+        {"model.py": GOOD, **SMALL_BOMBS},
         r"zip bomb to the server: its files grow from [\d,]+ to 9,437,\d+ bytes",
     ),
     "a file and a folder of one name": (
