@@ -67,7 +67,7 @@ def each(
     """Call `work(job, watch)` for every job on the next free device of the list, then `finished` with its answer.
 
     With one device it is called right here. Else each process gets its share of the threads, also where fewer jobs
-    than devices are left: a sum on a CPU depends on their number. With a deadline (of time.monotonic()) each job gets its
+    than devices are left: a sum on a CPU depends on their number. With a deadline (time.monotonic()) each job gets its
     share of the time that is left when it begins. The first job that fails ends all others; UserError is raised as
     it was, or says which process died.
     """
