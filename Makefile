@@ -1,4 +1,4 @@
-.PHONY: demo test clean
+.PHONY: demo examples test clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python -m
@@ -8,6 +8,9 @@ demo: .venv/installed
 	rm -rf workspace/demo
 	$(RUN) toolkit.run competitions/mars $(DEMO) --budget 3m
 	$(RUN) toolkit.run competitions/blood_cells $(DEMO) --budget 3m
+
+examples: .venv/installed
+	$(RUN) benchmarks.examples
 
 test: .venv/installed
 	.venv/bin/ruff check

@@ -1,12 +1,12 @@
 """What `new` makes of each example's download, and how many lines of it have to be edited.
 
-    python -m benchmarks.newcomer [--run] [--json] [--only dogs_vs_cats …]
+    python -m benchmarks.newcomer [--run 2m] [--json] [--only dogs_vs_cats …]
 
 Practice data of each of `examples/` are drawn in the organisers' layout, and `python -m toolkit.new` looks at them in
 a fresh folder, without the example's own `__init__.py`; what they score by is said by `--metric` where `new` guesses
 another and knows its word. Then the lines that NEWCOMERS lists are replaced, and the competition has to load. With
-`--run`, `python -m toolkit.run … --budget 2m` makes a submission of it, which the example's own reader reads, and its
-own metric scores: some two minutes each.
+`--run`, `python -m toolkit.run` makes a submission of it within a budget; the example's own reader reads it, and its
+own metric scores.
 """
 
 import argparse
@@ -26,7 +26,6 @@ from toolkit.recognition.metric_names import METRICS
 from toolkit.screen import Screen
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-BUDGET = "2m"
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,18 @@ class Newcomer:
 
 NEWCOMERS = {
     "aptos2019": Newcomer("kappa"),
-    "bengali": Newcomer(""),
+    "bengali": Newcomer("macro_recall", {"METRIC = ": "METRIC = WeightedMacroRecall((2, 1, 1))"}),
     "dogs_vs_cats": Newcomer("log_loss"),
-    "happy_whale": Newcomer("map@5"),
+    "happy_whale": Newcomer(
+        "map@5",
+        {"TASK = ": 'TASK = Classification(classes=NAMES, image_shape=(96, 96, 3), unknown="new_individual")'},
+    ),
     "herbarium": Newcomer("f1"),
     "hubmap_kidney": Newcomer("dice"),
     "pawpularity": Newcomer("rmse"),
     "ranzcr_clip": Newcomer("auc"),
     "recursion": Newcomer("accuracy"),
-    "rsna_breast": Newcomer(""),
+    "rsna_breast": Newcomer("probabilistic_f1"),
     "severstal": Newcomer("dice"),
 }
 
@@ -73,9 +75,10 @@ class Found:
         return not self.fault
 
 
-def measure(name: str, folder: Path, run: bool) -> Found:
-    """One example in a fresh folder."""
-    newcomer, judge = NEWCOMERS[name], Project(EXAMPLES / name, practice=True, workspace=folder, progress=SILENT)
+def measure(name: str, folder: Path, budget: str = "", size: int | None = None) -> Found:
+    """One example in a fresh folder. budget: of a run, empty for none; size: of the practice data, if not its own."""
+    newcomer = NEWCOMERS[name]
+    judge = Project(EXAMPLES / name, practice=True, practice_size=size, workspace=folder, progress=SILENT)
     raw, made = judge.raw, folder / "competitions" / name
     metric = newcomer.metric if newcomer.metric in METRICS or newcomer.metric.startswith("map@") else ""
     guessed = ""
@@ -86,11 +89,11 @@ def measure(name: str, folder: Path, run: bool) -> Found:
             proposal = new_competition(made, raw, metric=metric, force=True).proposal
         edit(made / "__init__.py", newcomer.edits)
         load(load_competition(made), Workspace(folder / "loaded", name), raw)
-        found = Found(name, guessed == newcomer.metric, len(newcomer.edits), "", proposal.task)
+        found = Found(name, bool(metric) and guessed == metric, len(newcomer.edits), "", proposal.task)
     except UserError as error:
-        return Found(name, guessed == newcomer.metric, len(newcomer.edits), str(error), "")
-    if run:
-        _submit(found, judge, made, raw, folder)
+        return Found(name, bool(metric) and guessed == metric, len(newcomer.edits), str(error), "")
+    if budget:
+        _submit(found, judge, made, raw, folder, budget)
     return found
 
 
@@ -106,21 +109,10 @@ def edit(file: Path, edits: dict[str, str]) -> None:
     sys.modules.pop(f"{file.parent.resolve().parent.name}.{file.parent.name}", None)
 
 
-def _submit(found: Found, judge: Project, made: Path, raw: Path, folder: Path) -> None:
+def _submit(found: Found, judge: Project, made: Path, raw: Path, folder: Path, budget: str) -> None:
     """A submission by the command, as a user gives it, and its score as the example has it."""
-    places = ["--workspace", str(folder / "own"), "--submissions", str(folder / "submissions")]
-    command = [
-        sys.executable,
-        "-m",
-        "toolkit.run",
-        str(made),
-        "--data",
-        str(raw),
-        "--budget",
-        BUDGET,
-        "--json",
-        *places,
-    ]
+    command = [sys.executable, "-m", "toolkit.run", str(made), "--data", str(raw), "--budget", budget, "--json"]
+    command += ["--workspace", str(folder / "own"), "--submissions", str(folder / "submissions")]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         found.fault = ran.stderr.strip().splitlines()[-1]
@@ -151,7 +143,9 @@ def table(figures: list[Found]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--run", action="store_true", help="make a submission of each, and score it")
+    parser.add_argument(
+        "--run", metavar="TIME", default="", help="make a submission of each in that time, and score it"
+    )
     parser.add_argument("--only", nargs="+", choices=sorted(NEWCOMERS), default=sorted(NEWCOMERS), metavar="NAME")
     options = parser.parse_args()
     figures = []

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 Rng = np.random.Generator
-Colour = Sequence[float]  # red, green, blue: 0..255
+Colour = Sequence[float] | np.ndarray  # red, green, blue: 0..255
+Pixels = int | np.integer[Any]
 Shape = Literal["disc", "ring", "square", "frame", "triangle", "bar", "cross", "wave"]
 TRAIN, TEST = 0, 1  # parts of the data, each with draws of its own
 
@@ -24,13 +25,13 @@ def rng_of(seed: int, part: int) -> Rng:
     return np.random.default_rng([seed, part])
 
 
-def texture(rng: Rng, height: int, width: int, strength: float = 10) -> np.ndarray:
+def texture(rng: Rng, height: Pixels, width: Pixels, strength: float = 10) -> np.ndarray:
     """Wool, as no other picture has it, (height, width): by it the audit tells pictures of the same shape apart."""
     noise = [cv2.GaussianBlur(rng.normal(0, 2 * grain, (height, width)), (0, 0), grain) for grain in (1.0, 2.0, 4.0)]
     return strength * sum(noise, np.zeros(()))
 
 
-def ground(rng: Rng, height: int, width: int, colour: Colour = (128, 128, 128), noise: float = 10) -> np.ndarray:
+def ground(rng: Rng, height: Pixels, width: Pixels, colour: Colour = (128, 128, 128), noise: float = 10) -> np.ndarray:
     """An empty picture, float32 (height, width, 3) on the scale 0..255: a colour, lit from one side, with noise."""
     slope = rng.normal(0, 8, 2)
     light = slope[0] * np.linspace(-1, 1, height)[:, None] + slope[1] * np.linspace(-1, 1, width)
@@ -48,16 +49,17 @@ def mark(
     colour: Colour,
     angle: float = 0.0,
     strength: float = 0.85,
+    thick: float | None = None,
 ) -> np.ndarray:
     """Paint a shape on a picture (H, W, 3), in place; returns which pixels it covers, bool (H, W).
 
     at: (y, x) of its middle; size: from there to its edge, in pixels; angle: degrees; strength: 1 hides what
-    lies below.
+    lies below; thick: of a line, in pixels (None: a third of the size).
     """
     mask = np.zeros(image.shape[:2], np.uint8)
     middle, turn = np.array(at[::-1]), np.deg2rad(angle)
     turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    wide, thick = np.linspace(-1, 1, 24), max(1, round(size / 3))
+    wide, line = np.linspace(-1, 1, 24), max(1, round(size / 3 if thick is None else thick))
 
     def points(*corners: Sequence[float]) -> np.ndarray:
         return np.rint((middle + size * np.array(corners) @ turned) * 16).astype(np.int32)  # sixteenths of a pixel
@@ -65,29 +67,29 @@ def mark(
     square = points((-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85))
     if shape in ("disc", "ring"):
         centre = tuple(np.rint(middle * 16).astype(int).tolist())
-        cv2.circle(mask, centre, round(size * 16), (1,), -1 if shape == "disc" else thick, shift=4)
+        cv2.circle(mask, centre, round(size * 16), (1,), -1 if shape == "disc" else line, shift=4)
     elif shape in ("square", "triangle"):
         corners = square if shape == "square" else points((0, -1), (0.95, 0.8), (-0.95, 0.8))
         cv2.fillPoly(mask, [corners], (1,), shift=4)
     elif shape == "frame":
-        cv2.polylines(mask, [square], True, (1,), thick, shift=4)
+        cv2.polylines(mask, [square], True, (1,), line, shift=4)
     else:
         strokes = {
             "bar": [points((-1, 0), (1, 0))],
             "cross": [points((-1, 0), (1, 0)), points((0, -1), (0, 1))],
             "wave": [points(*zip(wide, 0.5 * np.sin(wide * np.pi * 1.5), strict=True))],
         }[shape]
-        cv2.polylines(mask, strokes, False, (1,), thick, shift=4)
+        cv2.polylines(mask, strokes, False, (1,), line, shift=4)
     covered = mask.astype(bool)
     left, top, across, down = cv2.boundingRect(mask)  # no texture is drawn where none is seen
     box = slice(top, top + down), slice(left, left + across)
     if down:
-        own = np.asarray(colour) + texture(rng, down, across)[covered[box]][:, None]
+        own = np.asarray(colour) + texture(rng, down, across, 14)[covered[box]][:, None]
         image[covered] += strength * (own.astype(np.float32) - image[covered])
     return covered
 
 
-def somewhere(rng: Rng, height: int, width: int, away: float) -> tuple[float, float]:
+def somewhere(rng: Rng, height: Pixels, width: Pixels, away: float) -> tuple[float, float]:
     """A place (y, x) in a picture, so many pixels `away` from its edges."""
     return rng.uniform(away, height - away), rng.uniform(away, width - away)
 

@@ -32,6 +32,7 @@ def new(arguments: Sequence[str] | None = None) -> int:
             options.competition,
             options.data,
             metric=options.metric,
+            targets=options.target,
             force=options.force,
             unpack=options.unpack,
             kaggle=options.kaggle,
@@ -49,6 +50,8 @@ def options_of() -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, metavar="DIR", help=files)
     made.add_argument("--kaggle", metavar="NAME", help="download this competition, its name as in its page's address")
     made.add_argument("--metric", metavar="NAME", help="what they score by, such as auc, if it is known")
+    text = "a column of the training table that is to be predicted; given several times for several"
+    made.add_argument("--target", metavar="COLUMN", action="append", default=[], help=text)
     made.add_argument(
         "--unpack", action="store_true", help="unpack .zip and .tar of the download beside themselves first"
     )

@@ -1,11 +1,14 @@
 """What came of all steps in order, from raw files to a checked submission, and what is done before they are timed."""
 
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
 from toolkit.outcome import MENDED, RESIZED, Outcome, Table, duration, interval, mended, resized
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe
@@ -14,12 +17,13 @@ from toolkit.scoring.matched_to_test import open_match
 from toolkit.submission.build import Submission
 from toolkit.submission.clean_environment import clean_python
 from toolkit.submission.grading import Grade
-from toolkit.training.budget import train_within
+from toolkit.training.budget import closing_seconds, train_within
 from toolkit.training.workers import places
 
 if TYPE_CHECKING:
     from toolkit.project import Project
 
+STARTS = 3  # processes of a code submission: it is exported, tried, and in practice graded
 SCORES = {
     "clean": "local score",
     "stress": "under corruptions",
@@ -66,14 +70,19 @@ def run(
 ) -> Result:
     """All steps of a project in order: the first recipe gets as many epochs as fit into `budget` seconds, what is left
     goes to the next ones. split: makes the folds."""
-    started, show = time.time(), project.progress.show
+    started, show = time.monotonic(), project.progress.show
     places(project.device)
+    if budget <= (closing := closing_seconds(budget)):
+        raise UserError(
+            f"the budget of {duration(budget)} is too short: {duration(closing)} are kept for blending, writing, "
+            "checking and the report, and audit and training come before them; give 1m or more"
+        )
     show(project.audit())
     show(split())
     labelled = project.labelled()
-    prepare(labelled, stress, project.progress)
+    more = prepare(labelled, stress, project.progress)
     how: Any = {"device": project.device, "progress": project.progress}
-    runs = train_within(labelled, recipes, budget, started, stress=stress, **how)
+    runs = train_within(labelled, recipes, budget, started, stress=stress, more=more, **how)
     show(project.ensemble(runs, views=["none"]))
     submission = project.submit()
     show(submission)
@@ -83,13 +92,23 @@ def run(
     report = project.report()
     show(report)
     title = f"{project.workspace.name}: {project.competition.metric.name}"
-    return Result(title, submission, grade, report, time.time() - started, budget)
+    return Result(title, submission, grade, report, time.monotonic() - started, budget)
 
 
-def prepare(labelled: Labelled, stress: str, progress: Progress) -> None:
-    """What takes its time once, and so comes before the time that is left is planned."""
+def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
+    """What takes its time once, and so comes before the time that is left is planned.
+
+    Returns the seconds that the processes take to start in which code is exported, tried and graded; 0 without code.
+    """
+    for name in ("toolkit.blending.blend", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        import_module(name)
+    starting = 0.0
     packages = labelled.competition.rules.submission_packages
     if packages:
-        clean_python(packages)
+        python = clean_python(packages)
+        begun = time.monotonic()
+        subprocess.run([python, "-I", "-c", f"import {', '.join(packages)}"], check=False)
+        starting = STARTS * (time.monotonic() - begun)
     if stress != "none" and labelled.may_look_at_test_images:
         progress.say(open_match(labelled).words(labelled.competition.rgb))
+    return starting

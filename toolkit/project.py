@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from toolkit.blending.blend_folder import Blend
     from toolkit.competition import Competition
     from toolkit.data.labelled import Labelled
+    from toolkit.notebooks.build import Notebook
     from toolkit.outcome import Done
     from toolkit.pipeline import Result
     from toolkit.recipe import Recipe
@@ -305,11 +306,19 @@ class Project:
             progress=self.progress,
         )
 
+    def submit_notebook(self, *, kaggle: str | None = None, test_images: int | None = None) -> "Notebook":
+        """Make the chosen blend a notebook for Kaggle, try it with the time for `test_images`, register it."""
+        raw = needs.files(self)
+        from toolkit.notebooks.build import build_notebook, kaggle_name
+
+        how = {"kaggle": kaggle_name(self.competition, kaggle), "test_images": test_images, **self._how}
+        return build_notebook(needs.blend(self, self.labelled()), self.ledger, raw, **how)
+
     def reproduce(self, name: str) -> "Done":
         """Build the submission of that ID again and prove that it is the same, byte for byte."""
         from toolkit.blending.blend_folder import Blend, chosen_folder
         from toolkit.data.labelled import open_labelled
-        from toolkit.submission.build import reproduce
+        from toolkit.notebooks.hand_in import reproduce
 
         needs.unchanged(self)
         # of what is missing nothing is made: it would be another submission
@@ -321,7 +330,7 @@ class Project:
 
         kaggle: the competition's name there; team: the number of its members, checked against the rules.
         """
-        from toolkit.submission.hand_in import upload
+        from toolkit.notebooks.hand_in import upload
 
         if self.practice:
             raise UserError("a submission of practice data is for nobody; only one of the real data is uploaded")
@@ -347,7 +356,7 @@ class Project:
         needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
-        submission = submission or self.ledger.file(self.ledger.find())
+        submission = submission or self.ledger.newest_file
         return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids, sizes)
 
     def report(self) -> "Report":

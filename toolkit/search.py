@@ -9,6 +9,7 @@ Killed at any moment, the same command goes on; several of them at once share th
 """
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from toolkit.command_line import main, parse_duration, parser
@@ -16,6 +17,7 @@ from toolkit.project import Project
 
 if TYPE_CHECKING:
     from toolkit.tuning.summary import Search
+STORAGE = "TOOLKIT_STORAGE"  # in the environment
 
 
 def search(project: Project, options: argparse.Namespace) -> "Search":
@@ -37,9 +39,10 @@ def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--sampler", default="auto", metavar="NAME", help=f"{samplers} (default: auto)")
     made.add_argument(
         "--storage",
-        default="sqlite",
+        default=os.environ.get(STORAGE, "sqlite"),
         metavar="WHERE",
-        help="sqlite, journal (for shared folders) or postgresql://user@host/database (default: sqlite)",
+        help="sqlite, journal (for shared folders) or postgresql://user@host/database "
+        f"(default: ${STORAGE}, which no list of processes shows, else sqlite)",
     )
     made.add_argument("--repeats", type=int, default=1, metavar="N", help="other seeds for the best (default: 1)")
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -228,10 +229,16 @@ def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
             "versions": {name: _version(name) for name in ("torch", "timm", "numpy")},
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "command": " ".join(sys.argv),
+            "command": " ".join(map(without_passwords, sys.argv)),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
     )
+
+
+def without_passwords(text: str) -> str:
+    """An address without the password in `user:password@`, which may hold any sign, or behind `password=`."""
+    text = re.sub(r"((?:^[^/:@\s]+://|^(?![^/:@\s]+://)|/)[^/:@\s]*):.*@", r"\1:***@", text, flags=re.DOTALL)
+    return re.sub(r"((?:password|passwd|pwd)=)[^&\s]+", r"\1***", text, flags=re.IGNORECASE)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

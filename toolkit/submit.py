@@ -3,6 +3,7 @@
     python -m toolkit.submit competitions/mars
     python -m toolkit.submit competitions/mars --show
     python -m toolkit.submit competitions/mars --upload
+    python -m toolkit.submit competitions/mars --notebook [--test-images 3000] [--upload]
     python -m toolkit.submit competitions/mars --score 0.71 [--private 0.64] [--id ID]
     python -m toolkit.submit competitions/mars --reproduce ID
 
@@ -13,6 +14,7 @@ that fails its check is never put there.
 import argparse
 
 from toolkit.command_line import at_least, main, parser
+from toolkit.errors import UserError
 from toolkit.outcome import Outcome
 from toolkit.project import Project
 
@@ -28,9 +30,28 @@ def submit(project: Project, options: argparse.Namespace) -> Outcome:
         return project.record_score(options.id, public=options.score, private=options.private)
     if options.reproduce:
         return project.reproduce(options.reproduce)
+    if options.notebook:
+        return _notebook(project, options)
+    if options.test_images is not None:
+        raise UserError("--test-images is for --notebook, whose time it tells")
     if options.upload:
         return project.upload(options.id, kaggle=options.kaggle, team=options.team)
     return project.submit(half=options.half, images=options.images, known_answers=options.known_answers)
+
+
+def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
+    for name in ("half", "known_answers", "images"):
+        if getattr(options, name):
+            raise UserError(
+                f"--{name.replace('_', '-')} is for submissions of other kinds; leave it out with --notebook"
+            )
+    if options.upload and project.practice:
+        raise UserError("a notebook for practice data is for nobody; leave out --upload")
+    made = project.submit_notebook(kaggle=options.kaggle, test_images=options.test_images)
+    if not options.upload:
+        return made
+    project.progress.show(made)
+    return project.upload(made.path.name, team=options.team)
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
@@ -39,6 +60,10 @@ def add_options(made: argparse.ArgumentParser) -> None:
     what.add_argument("--score", type=float, metavar="S", help="write down what the leaderboard said")
     what.add_argument("--reproduce", metavar="ID", help="build it again and prove that it is identical")
     what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
+    notebook = "build a notebook for a code competition on Kaggle, and try it; with --upload hand it in"
+    made.add_argument("--notebook", action="store_true", help=notebook)
+    hidden = "test images of the hidden test, by which the notebook's time is reckoned (default: the visible ones)"
+    made.add_argument("--test-images", type=at_least(1, "there must be at least 1 image"), metavar="N", help=hidden)
     made.add_argument("--half", action="store_true", help="store parameters as float16 if the score doesn't change")
     known = "test images that are training images to the last bit get these' labels (files only)"
     made.add_argument("--known-answers", action="store_true", help=known)

@@ -1,30 +1,16 @@
 """Bengali.AI: root, vowel and consonant of a handwritten grapheme; the macro recalls of the three, the root's twice.
 
-Kaggle, bengaliai-cv19, pages Data and Evaluation: train_image_data_0.parquet … _3.parquet (200,840 rows) and
-test_image_data_0.parquet … _3.parquet with image_id and a column a pixel, 0 to 32331, of 137x236; train.csv with
-image_id,grapheme_root,vowel_diacritic,consonant_diacritic,grapheme; a submission has row_id,target with a row an image
-and head, `Test_0_consonant_diacritic`. Only notebooks were scored; the hidden test set was as large as the training
-set. In memory is one file of four, 1.6 GB. Train on larger pictures than 64x96:
+Kaggle, bengaliai-cv19, pages Data and Evaluation: train_image_data_0.parquet … _3.parquet (200,840 rows) and as many
+of test images, with image_id and a column a pixel, 0 to 32331, of 137x236; train.csv; a submission has row_id,target,
+a row an image and head: `Test_0_consonant_diacritic`. Only notebooks were scored. More pixels tell more:
 
     python -m toolkit.run examples/bengali --data FOLDER --budget 8h images.size=236
 """
 
 from pathlib import Path
 
-from toolkit import (
-    Augment,
-    Competition,
-    Heads,
-    ImageFiles,
-    Model,
-    Optimizer,
-    Recipe,
-    Samples,
-    Schedule,
-    WeightedMacroRecall,
-    array_files,
-    target_table,
-)
+from toolkit import Augment, Competition, Heads, Model, Network, Optimizer, Recipe, Samples, WeightedMacroRecall
+from toolkit import ImageFiles, array_files, classifier, target_table
 
 COUNTS = {"grapheme_root": 168, "vowel_diacritic": 11, "consonant_diacritic": 7}
 HEADS = tuple((name, tuple(map(str, range(count)))) for name, count in COUNTS.items())
@@ -34,16 +20,13 @@ LITE0 = Recipe(
     model=Model(name="tf_efficientnet_lite0", pretrained=True),
     augment=Augment(flip="none", rotate=8, scale=0.1, shift=0.05, cutmix=0.5),
     optimizer=Optimizer(lr=2e-3, backbone_factor=0.5),
-    schedule=Schedule(epochs=20, ema=0.9),
 )
 
 
 def pixels(folder: Path, part: str) -> ImageFiles:
-    first, *more = (
-        array_files(path, shape=(137, 236), names="image_id")
-        for path in sorted(folder.glob(f"{part}_image_data_*.parquet"))
-    )
-    return sum(more, first)
+    paths = sorted(folder.glob(f"{part}_image_data_*.parquet"))
+    first, *others = (array_files(path, shape=(137, 236), names="image_id") for path in paths)
+    return sum(others, first)
 
 
 def load(folder: Path) -> Samples:
@@ -51,9 +34,7 @@ def load(folder: Path) -> Samples:
     return Samples(pixels(folder, "train").chosen(names), targets, test_images=pixels(folder, "test"))
 
 
-def build_model(recipe: Recipe):
-    from toolkit import classifier  # imports torch, which `--help` does without
-
+def build_model(recipe: Recipe) -> Network:
     return classifier(recipe.model.name, recipe.model, TASK.channels, TASK.image_shape[2])
 
 

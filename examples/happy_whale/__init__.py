@@ -1,30 +1,18 @@
 """Happywhale: which whale or dolphin is it, or is it somebody new? Five guesses in their order, MAP@5.
 
-Kaggle, happy-whale-and-dolphin, pages Data and Evaluation: train_images/00021adfb725ed.jpg … (51,033), test_images
-(27,956), train.csv with image,species,individual_id of 15,587 individuals, most of which are there once; a submission
-has image,predictions with up to five names between blanks, `new_individual` for who isn't in train.csv. Names stand in
-classes.txt, here those of the practice data; of the real files write them once, then train on larger pictures:
+Kaggle, happy-whale-and-dolphin, pages Data and Evaluation: train_images (51,033), test_images (27,956), train.csv with
+image,species,individual_id, of 15,587 individuals, most of them there once; a submission has image,predictions, up to
+five between blanks, `new_individual` for who isn't in train.csv. classes.txt has the practice data's individuals; for
+the real files write it anew:
 
-    python -c "import pandas as p; print(*sorted({*p.read_csv('FOLDER/train.csv').individual_id}), sep='\\n')" > NAMES
-    mv NAMES examples/happy_whale/classes.txt
+    tail -n +2 FOLDER/train.csv | cut -d, -f3 | sort -u > examples/happy_whale/classes.txt
     python -m toolkit.run examples/happy_whale --data FOLDER --budget 8h images.size=384
 """
 
 from pathlib import Path
 
-from toolkit import (
-    MAP,
-    Augment,
-    Classification,
-    Competition,
-    Model,
-    Optimizer,
-    Recipe,
-    Samples,
-    Schedule,
-    image_folder,
-    target_table,
-)
+from toolkit import MAP, Augment, Classification, Competition, Model, Network, Optimizer, Recipe, Samples, Schedule
+from toolkit import classifier, image_folder, target_table
 
 FOLDER = Path(__file__).parent
 NAMES = tuple((FOLDER / "classes.txt").read_text(encoding="utf-8").splitlines())
@@ -45,9 +33,7 @@ def load(folder: Path) -> Samples:
     return Samples(image_folder(folder / "train_images").chosen(names), whose, test_images=test)
 
 
-def build_model(recipe: Recipe):
-    from toolkit import classifier  # imports torch, which `--help` does without
-
+def build_model(recipe: Recipe) -> Network:
     return classifier(recipe.model.name, recipe.model, TASK.channels, TASK.image_shape[2])
 
 

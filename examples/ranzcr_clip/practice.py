@@ -40,12 +40,12 @@ def draw(folder: Path, seed: int, size: int) -> None:
 def chest(rng: drawing.Rng, patient: drawing.Rng, labels: np.ndarray) -> np.ndarray:
     """Float32 (H, W, 3), all channels alike but for noise; fills in what is there in `labels` (11,), in place."""
     height, width = patient.integers(72, 100, 2)
-    image = drawing.ground(rng, height, width, (60, 60, 60), noise=5)
+    image = drawing.ground(rng, height, width, (90, 90, 90), noise=20)
     for side in (-1, 1):
         size = patient.uniform(0.3, 0.36)
         for down in (0.4, 0.6):
             at = (down * height, (0.5 + 0.24 * side) * width)
-            drawing.mark(rng, image, "disc", at, size * width / 1.6, (25, 25, 25), strength=0.6)
+            drawing.mark(rng, image, "disc", at, size * width / 1.8, (50, 50, 50), strength=0.5)
     for tube, often, shares in STATES:
         if rng.random() > often:
             continue
@@ -55,9 +55,9 @@ def chest(rng: drawing.Rng, patient: drawing.Rng, labels: np.ndarray) -> np.ndar
         x = {"ETT": 0.5, "NGT": 0.62, "CVC": 0.36}[tube] * width + rng.normal(0, 1)
         end = {"ETT": 0.45, "NGT": 0.85, "CVC": 0.55}[tube] - 0.3 * wrong
         size, shape = end * height / 2, "wave" if tube == "CVC" else "bar"
-        drawing.mark(rng, image, shape, (size, x), size, (190, 190, 190), 90)
-        drawing.mark(rng, image, "disc", (end * height, x), 4, (240, 240, 240))
+        drawing.mark(rng, image, shape, (size, x), size, (170, 170, 170), 90, thick=2)
+        drawing.mark(rng, image, "disc", (end * height, x), 3, (200, 200, 200))
     if rng.random() < 0.2:
         labels[-1] = 1
-        drawing.mark(rng, image, "ring", (0.3 * height, 0.25 * width), 7, (220, 220, 220))
+        drawing.mark(rng, image, "ring", (0.3 * height, 0.25 * width), 7, (180, 180, 180), thick=2)
     return image

@@ -1,18 +1,16 @@
 """Recursion Cellular Image Classification: which of 1,108 siRNAs cells were given, by accuracy.
 
 Kaggle, recursion-cellular-image-classification, page Data: train.csv and test.csv have a row a well; a well has two
-sites, a site a grey picture a stain: train/HEPG2-01/Plate1/B03_s1_w1.png … _w6.png. Unpack all into FOLDER:
+sites, a site six grey pictures, train/HEPG2-01/Plate1/B03_s1_w1.png … _w6.png. Unpack all into FOLDER:
 
     python -m toolkit.run examples/recursion --data FOLDER --budget 12h images.size=384 schedule.epochs=40
 
-The test wells are of other experiments, so folds keep experiments together. practice.py draws twelve siRNAs, at 48x48.
-"""
+Test wells are of other experiments, so folds keep experiments together. practice.py draws twelve siRNAs, at 48x48."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
 from toolkit import Accuracy, Augment, Classification, Competition, ImageFiles, Model, Network, Recipe, Samples
 from toolkit import Schedule, channel_files, classifier, image_folder, sets_of, target_table
 
@@ -29,19 +27,20 @@ LITE0 = Recipe(
 
 def load(folder: Path) -> Samples:
     wells, labels = target_table(folder / "train.csv", TASK, ("id_code", "sirna"))
-    groups, _ = pd.factorize(pd.read_csv(folder / "train.csv")["experiment"])
     tests = pd.read_csv(folder / "test.csv", dtype=str)["id_code"].tolist()
     (images, sets), (test_images, test_sets) = sites(folder / "train", wells), sites(folder / "test", tests)
-    given = {"test_images": test_images, "test_sets": test_sets, "test_ids": np.array(tests)}
-    return Samples(images, labels, groups=groups, sets=sets, names=np.array(wells), **given)
+    return Samples(
+        images, labels, groups=pd.factorize(pd.read_csv(folder / "train.csv")["experiment"])[0], sets=sets,
+        names=np.array(wells), test_images=test_images, test_sets=test_sets, test_ids=np.array(tests),
+    )  # fmt: skip
 
 
 def sites(folder: Path, wells: list[str]) -> tuple[ImageFiles, np.ndarray]:
     """Pictures of these wells, such as `HEPG2-01_1_B03`, and the well that each shows; controls are in no table."""
     images = channel_files(image_folder(folder, "*_w1.png"), STAINS)
     shown = np.array([f"{path.parts[-3]}_{path.parts[-2][5:]}_{path.name[:3]}" for path in images.paths])
-    chosen = np.flatnonzero(np.isin(shown, wells))
-    return images[chosen], sets_of(shown[chosen].tolist(), wells)
+    listed = np.flatnonzero(np.isin(shown, wells))
+    return images[listed], sets_of(shown[listed].tolist(), wells)
 
 
 def build_model(recipe: Recipe) -> Network:

@@ -6,8 +6,7 @@ has more than 8 bits and says how it is to be shown; all of a breast are one pre
 
     python -m toolkit.run examples/rsna_breast --data FOLDER --budget 12h images.size=768
 
-Both breasts of a patient share a fold. practice.py draws more cancers than there are: in every fifth breast.
-"""
+Both breasts of a patient share a fold. practice.py draws more cancers than there are: in every fifth breast."""
 
 from pathlib import Path
 
@@ -38,9 +37,10 @@ def load(folder: Path) -> Samples:
     images = image_folder(folder / "train_images", options=SHOWN).chosen(names)
     tests = image_folder(folder / "test_images", options=SHOWN).chosen(test["image_id"].tolist())
     ids = list(dict.fromkeys(test["prediction_id"]))
-    test_sets = sets_of(test["prediction_id"].tolist(), ids)
-    given = {"test_images": tests, "test_sets": test_sets, "test_ids": np.array(ids)}
-    return Samples(images, labels, groups=patients, sets=sets, names=np.array(breasts), **given)
+    return Samples(
+        images, labels, groups=patients, sets=sets, names=np.array(breasts), test_ids=np.array(ids),
+        test_images=tests, test_sets=sets_of(test["prediction_id"].tolist(), ids),
+    )  # fmt: skip
 
 
 def build_model(recipe: Recipe) -> Network:

@@ -15,6 +15,10 @@ HIDDEN = 40  # patients
 ILL = 0.2  # of the breasts
 VIEWS = ("CC", "MLO", "MLO", "CC")
 MOST = 4095  # of twelve bits
+COLUMNS = (
+    "site_id", "patient_id", "image_id", "laterality", "view", "age", "cancer", "biopsy", "invasive", "BIRADS",
+    "implant", "density", "machine_id", "difficult_negative_case",
+)  # fmt: skip
 LATER = ("cancer", "biopsy", "invasive", "BIRADS", "density", "difficult_negative_case")  # of training images alone
 
 
@@ -36,40 +40,26 @@ def draw(folder: Path, seed: int, size: int) -> None:
 
 def mammograms(rng: drawing.Rng, folder: Path, patients: int, first: int) -> list[dict[str, object]]:
     """A row an image, as in train.csv."""
-    rows: list[dict[str, object]] = []
+    rows = []
     for patient in first + np.sort(rng.choice(9000, patients, replace=False)):
-        site, age, density, implant = (
-            rng.integers(1, 3),
-            rng.integers(40, 85),
-            rng.choice([*"ABCD"]),
-            rng.random() < 0.03,
-        )
+        site = int(rng.integers(1, 3))
+        hers = {"site_id": site, "patient_id": patient, "age": rng.integers(40, 85), "machine_id": 20 + site}
+        hers |= {"implant": int(rng.random() < 0.03), "density": rng.choice([*"ABCD"])}
         for side in "LR":
             ill = bool(rng.random() < ILL)
+            its = {"laterality": side, "cancer": int(ill), "biopsy": int(ill or rng.random() < 0.05)}
+            its |= {"invasive": int(ill), "BIRADS": None if ill else rng.integers(3), "difficult_negative_case": False}
             for at in range(4 if rng.random() < 0.05 else 2):
                 image, number = breast(rng, side, ill and (at == 0 or rng.random() < 0.7)), rng.integers(2**31)
                 save(folder / str(patient) / str(number), image, turned=site == 2)
-                row = {
-                    "site_id": site,
-                    "patient_id": patient,
-                    "image_id": number,
-                    "laterality": side,
-                    "view": VIEWS[at],
-                }
-                row |= {
-                    "age": age,
-                    "cancer": int(ill),
-                    "biopsy": int(ill or rng.random() < 0.05),
-                    "invasive": int(ill),
-                }
-                row |= {"BIRADS": None if ill else rng.integers(3), "implant": int(implant), "density": density}
-                rows.append(row | {"machine_id": 20 + site, "difficult_negative_case": False})
+                row = {**hers, **its, "image_id": number, "view": VIEWS[at]}
+                rows.append({title: row[title] for title in COLUMNS})
     return rows
 
 
 def breast(rng: drawing.Rng, side: str, ill: bool) -> np.ndarray:
     """Float32 (H, W), 0..255."""
-    height, width = rng.integers(72, 112), rng.integers(52, 84)
+    height, width = int(rng.integers(72, 112)), int(rng.integers(52, 84))
     image = drawing.ground(rng, height, width, (12, 12, 12), 3)
     edge, inward = (0, 1) if side == "L" else (width - 1, -1)
     middle, size = height * rng.uniform(0.45, 0.55), 0.42 * height

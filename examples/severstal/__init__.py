@@ -1,10 +1,9 @@
 """Severstal: four kinds of defects on strips of steel, run lengths of each; mean Dice of images and kinds.
 
 Kaggle, severstal-steel-defect-detection, pages Data and Evaluation: train_images/0002cc93b.jpg … (12,568 of 1600x256),
-test_images, train.csv with ImageId,ClassId,EncodedPixels and rows where there is a defect alone, run lengths down the
-columns from 1. A submission has ImageId_ClassId,EncodedPixels with four rows an image (`0002cc93b.jpg_1` to `_4`), as
-the sample of 2019 had it; another sample is followed as it is. Only notebooks are scored. Here networks see 200x32
-pixels, which hides small defects: of the real files train on larger ones, with the weights of ImageNet:
+test_images, train.csv with ImageId,ClassId,EncodedPixels and rows where there is a defect alone; the sample, which is
+followed, had ImageId_ClassId,EncodedPixels in 2019, four rows an image. Only notebooks are scored. Here networks see
+200x32 pixels, in which small defects are lost; for the real files take more, and weights of ImageNet:
 
     python -m toolkit.run examples/severstal --data FOLDER --budget 8h images.size=800 \
         model.encoder=resnet34 model.pretrained=true
@@ -12,20 +11,8 @@ pixels, which hides small defects: of the real files train on larger ones, with 
 
 from pathlib import Path
 
-from toolkit import (
-    Augment,
-    Competition,
-    Loss,
-    MeanDice,
-    Model,
-    Optimizer,
-    OverlappingMasks,
-    Recipe,
-    Samples,
-    Schedule,
-    image_folder,
-    run_length_masks,
-)
+from toolkit import Augment, Competition, Loss, MeanDice, Model, Network, Optimizer, OverlappingMasks, Recipe, Samples
+from toolkit import Schedule, image_folder, run_length_masks, segmenter
 
 TASK = OverlappingMasks(labels=("1", "2", "3", "4"), image_shape=(32, 200, 3))
 UNET = Recipe(
@@ -46,9 +33,7 @@ def load(folder: Path) -> Samples:
     return Samples(images, masks, test_images=image_folder(folder / "test_images"))
 
 
-def build_model(recipe: Recipe):
-    from toolkit import segmenter  # imports torch, which `--help` does without
-
+def build_model(recipe: Recipe) -> Network:
     return segmenter(recipe.model.name, recipe.model, TASK.channels, TASK.image_shape[2])
 
 

@@ -15,6 +15,7 @@ from toolkit.data.folds import (
     LEFT_OUT,
     folds_hash,
     make_folds,
+    newcomers,
     read_folds,
     relabels,
     share_to_hold_out,
@@ -183,3 +184,14 @@ def test_unknown_identities_are_validated_and_not_learnt() -> None:
     assert table.loc[targets == -1].groupby("fold").size().tolist() == [2, 2]
     data = tiny.labelled(targets, table["fold"].to_numpy(), of=replace(tiny.competition, task=task, metric=MAP(1)))
     assert data.inside.all() and sorted(targets[data.training_rows(0)]) == [0, 0, 1, 1]
+
+
+def test_who_is_seen_once_is_a_newcomer_where_it_is_validated() -> None:
+    task = Classification(("a", "b", "c"), (8, 8, 3), unknown="new")
+    targets, groups = np.array([0, 0, 0, 0, 1, 2, 2, 1, 0, 1]), np.array([0, 1, 2, 3, 4, 5, 5, 6, 5, 7])
+    table = make_folds(targets, np.arange(10), groups, task, NOTHING, {"folds": 2, "seed": 0})
+    assert (table["fold"] >= 0).all() and np.flatnonzero(newcomers(table)).tolist() == [5, 6]  # 8 is of a known class
+    assert table["fold"][[5, 6, 8]].nunique() == 1
+    assert folds_hash(table) != folds_hash(table.drop(columns="newcomer"))
+    told = make_folds(np.where(targets == 1, -1, targets), np.arange(10), groups, task, NOTHING, table.attrs)
+    assert not newcomers(told).any() and (told["fold"][[5, 6, 8]] == ALWAYS).all()  # some are known to be new

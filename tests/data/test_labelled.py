@@ -9,10 +9,13 @@ import pytest
 from tests import tiny
 from toolkit.competition import Competition
 from toolkit.data.data_folder import data_hash, open_dataset
+from toolkit.data.dataset import relabel
 from toolkit.data.folds import folds_hash, read_folds, stored_folds
 from toolkit.data.labelled import confusions, open_labelled
 from toolkit.errors import UserError
+from toolkit.metrics.lists import MAP
 from toolkit.rules import Rules
+from toolkit.task import UNKNOWN
 
 
 def test_it_holds_the_data_as_the_cleaning_list_has_them(tmp_path: Path) -> None:
@@ -46,6 +49,19 @@ def test_a_cleaning_list_that_changed_since_the_folds_is_refused_unless_the_tabl
     table = stored_folds(project.workspace)
     assert table is not None
     assert open_labelled(project.competition, project.workspace, table).folds_hash == folds_hash(table)
+
+
+def test_newcomers_are_unknown_where_they_are_validated_and_learnt_elsewhere(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path)
+    data, table = open_dataset(project.workspace.data), read_folds(project.workspace)
+    row = int(np.flatnonzero(table["fold"] == 0)[0])
+    table["newcomer"] = np.arange(len(table)) == row
+    task = replace(tiny.competition.task, unknown="new")
+    labelled = open_labelled(replace(tiny.competition, task=task, metric=MAP(1)), project.workspace, table)
+    assert labelled.truth[row] == UNKNOWN and labelled.targets[row] == data.targets[row]
+    assert row not in labelled.training_rows(0) and row in labelled.training_rows(1)
+    learnt = relabel(labelled.truth, labelled.training_relabels(1))
+    assert learnt[row] == data.targets[row] and not len(labelled.relabels)
 
 
 def test_rules_say_whether_test_images_may_be_looked_at(tmp_path: Path) -> None:

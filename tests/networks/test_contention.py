@@ -49,3 +49,16 @@ def test_the_quietest_of_a_few_tries_counts(shares: list[float], taken: int, mon
     monkeypatch.setattr(module, "contention", pretended)
     assert quietest(lambda: measured[-1]) == taken
     assert len(measured) == len(shares) <= TRIES
+
+
+def test_no_further_try_where_it_would_take_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def busy() -> Iterator[Contention]:
+        yield Contention(0.9)
+
+    monkeypatch.setattr(module, "contention", busy)
+    tries: list[int] = []
+    quietest(lambda: tries.append(1), within=0.0)
+    assert len(tries) == 1
+    quietest(lambda: tries.append(1), within=60.0)
+    assert len(tries) == 1 + TRIES

@@ -1,5 +1,6 @@
 """A folder in the organisers' layout whose test images are training images under other names."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests import sized, tiny
-from toolkit import Dataset, ImageFiles, Npz, Samples, UserError, array_files, image_folder, table_of
+from toolkit import Dataset, ImageFiles, Npz, Samples, UserError, array_files, channel_files, image_folder, table_of
 from toolkit.notebooks.new_names import NotTried
 from toolkit.notebooks.renamed import Renamed, renamed_folder
 
@@ -278,7 +279,9 @@ def test_a_load_that_counts_on_the_visible_test_is_found_out(tmp_path: Path) -> 
         assert data.test_images is not None
         return replace(data, test_images=data.test_images.chosen(HEX))
 
-    with pytest.raises(UserError, match="tiny's load fails on a test of 13 other names, as the hidden one is: .*not there"):
+    with pytest.raises(
+        UserError, match=r"tiny's load fails on a test of 13 other names, as the hidden one is: .*not there"
+    ):
         made(raw, by_heart)
 
     def seven(folder: Path) -> Samples:
@@ -312,4 +315,76 @@ def test_what_is_not_tried_is_said(tmp_path: Path) -> None:
         return replace(from_folders(folder), test_images=image_folder(raw / "test"))
 
     with pytest.raises(NotTried, match="lies outside of"):
-        renamed_folder(replace(tiny.looking, load=elsewhere), raw / "train", elsewhere(raw), np.arange(3), tmp_path / "m")
+        renamed_folder(
+            replace(tiny.looking, load=elsewhere), raw / "train", elsewhere(raw), np.arange(3), tmp_path / "m"
+        )
+
+
+def test_lists_in_json_name_test_images_too(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    plain(raw, [f"{at:06}" for at in range(5)], ".jpg")
+    listed = [{"image_id": at, "file_name": f"test/{at:06}.jpg", "license": 1} for at in range(5)]
+    (raw / "test_metadata.json").write_text(json.dumps({"info": {"year": 2022}, "images": listed}))
+    csv(raw / "sample_submission.csv", Id=np.arange(5), Predicted=1)
+
+    def load(folder: Path) -> Samples:
+        said = json.loads((folder / "test_metadata.json").read_text())["images"]
+        tests = ImageFiles([folder / one["file_name"] for one in said])
+        ids = np.array([one["image_id"] for one in said])
+        return replace(from_folders(folder), test_images=tests, test_ids=ids)
+
+    folder, renamed, found = made(raw, load)
+    called = check(raw, load, renamed, found)
+    assert {str(one) for one in pd.read_csv(folder / "sample_submission.csv")["Id"]} == called
+    assert {one["license"] for one in json.loads((folder / "test_metadata.json").read_text())["images"]} == {1}
+
+
+@pytest.mark.parametrize("visible", [7, 1])
+def test_folders_that_are_called_after_first_letters_are_called_so_again(visible: int, tmp_path: Path) -> None:
+    raw, tests = tmp_path / "raw", HEX[:visible]
+    plain(raw, tests)
+    for name in tests:
+        (raw / "test" / name[0] / name[1]).mkdir(parents=True, exist_ok=True)
+        (raw / "test" / f"{name}.png").rename(raw / "test" / name[0] / name[1] / f"{name}.png")
+    csv(raw / "sample_submission.csv", id=tests, label=0)
+
+    def load(folder: Path) -> Samples:
+        ids = pd.read_csv(folder / "sample_submission.csv", dtype=str)["id"].tolist()
+        paths = [folder / "test" / one[0] / one[1] / f"{one}.png" for one in ids]
+        return replace(from_folders(folder), test_images=ImageFiles(paths), test_ids=np.array(ids))
+
+    _, renamed, found = made(raw, load)
+    check(raw, load, renamed, found)
+
+
+def test_a_file_whose_id_stands_nowhere_is_not_tried(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    plain(raw, HEX)
+    csv(raw / "sample_submission.csv", id=[f"case-{at}" for at in range(7)], label=0)
+
+    def load(folder: Path) -> Samples:
+        return replace(from_folders(folder), test_ids=np.array([f"case-{at}" for at in range(7)]))
+
+    with pytest.raises(NotTried, match=r"no table says that the file .* is test image case-0"):
+        made(raw, load)
+
+
+def test_all_files_of_an_image_of_several_are_renamed(tmp_path: Path) -> None:
+    raw, train = tmp_path / "raw", [f"{at * 7919 % 65536:08x}" for at in range(TRAIN)]
+    for part, names, first in (("train", train, 10), ("test", HEX, 200)):
+        for at, name in enumerate(names):
+            for band in (1, 2):
+                picture(raw / part / f"{name}_w{band}.png", first + at)
+    csv(raw / "sample_submission.csv", id=HEX, label=0)
+
+    def load(folder: Path) -> Samples:
+        images, tests = (
+            channel_files(image_folder(folder / part, "*_w1.png"), ("_w1", "_w2")) for part in ("train", "test")
+        )
+        return Samples(
+            images, np.arange(TRAIN) % 3, test_images=tests, test_ids=np.array([s[:-3] for s in tests.stems])
+        )
+
+    folder, renamed, found = made(raw, load)
+    called = check(raw, load, renamed, found)
+    assert {path.name for path in (folder / "test").iterdir()} == {f"{one}_w{k}.png" for one in called for k in (1, 2)}

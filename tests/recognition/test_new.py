@@ -24,11 +24,6 @@ pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 Draw = Callable[[Path], None]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "competitions" / "leaves"
-
-
 def project_of(home: Path, data: Path) -> toolkit.Project:
     folder = home.parents[1]
     places: dict[str, Any] = {"workspace": folder / "workspace", "submissions": folder / "submissions"}

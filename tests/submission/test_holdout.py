@@ -27,7 +27,7 @@ from toolkit.project import Project
 from toolkit.recipe import Recipe
 from toolkit.runs import Run
 from toolkit.store import read_json, write_json
-from toolkit.submission import holdout
+from toolkit.submission import holdout, predicted_anew
 from toolkit.submission.checks import blend_prediction, predicted
 from toolkit.submission.holdout import holdout_score, ordinal, score_held_out
 from toolkit.training.saving import store_test
@@ -143,7 +143,7 @@ def test_they_are_predicted_once_and_by_what_is_handed_in_alone(
         calls.append(given)
         return predict_views(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(holdout, "predict_views", counted)
+    monkeypatch.setattr(predicted_anew, "predict_views", counted)
     made = project.ensemble(views=PLAIN)
     assert not calls and "holdout" not in made.metrics and not project.workspace.holdout.exists()
     submission = project.submit()

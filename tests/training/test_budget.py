@@ -1,5 +1,6 @@
 """The plan: how many epochs of which recipes fit the budget; it is kept, and made anew for other recipes."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from tests.tiny import FIRST, Heard, competition, looking, make_job, prepare
 from toolkit import Labelled, Recipe, Run, UserError, override
+from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.scoring.stress import SHARE
 from toolkit.store import read_json
 from toolkit.training.budget import (
-    CLOSING,
     Cost,
     Speed,
+    closing_seconds,
     measure_speed,
     run_cost,
     train_within,
@@ -46,7 +48,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
             return Speed(seconds[job.recipe.name], 0.0, HEAD if job.recipe.schedule.freeze else None)
 
         monkeypatch.setattr("toolkit.training.budget.measure_speed", measure_speed)
-        monkeypatch.setattr("toolkit.training.budget.quietest", lambda measure: measure())  # whatever else runs here
+        monkeypatch.setattr(
+            "toolkit.training.budget.quietest", lambda measure, within=0: measure()
+        )  # whatever else runs here
         return asked
 
     return install
@@ -58,7 +62,7 @@ def labelled(tmp_path: Path) -> Labelled:
 
 
 def within(labelled: Labelled, recipes: tuple[Recipe, ...] = RECIPES, budget: float = 600.0, **more: Any) -> list[Run]:
-    return train_within(labelled, recipes, budget, time.time(), **more)
+    return train_within(labelled, recipes, budget, time.monotonic(), **more)
 
 
 def plan(labelled: Labelled) -> dict[str, Any]:
@@ -137,7 +141,7 @@ def test_recipes_that_fit_are_trained_whole(labelled: Labelled, measured: Measur
 
 
 def test_the_first_gets_the_epochs_that_fit_others_only_if_most_do(labelled: Labelled, measured: Measured) -> None:
-    left = (600 - CLOSING) / (1 + SHARE)  # the stress scores fit in too
+    left = (600 - closing_seconds(600)) / (1 + SHARE)  # the stress scores fit in too
     # three epochs and a bit of the first; one epoch of the second, which has half the steps
     measured({"first": left * 0.9 / STEPS / 3.5, "second": left * 0.9 / STEPS * 2 / 1.5})
     heard = Heard()
@@ -216,7 +220,43 @@ def test_a_later_recipe_against_the_rules_is_skipped_the_first_an_error(
         within(strict, (breaking, FIRST))
 
 
-def test_a_budget_too_short_for_one_epoch_says_what_it_takes(labelled: Labelled, measured: Measured) -> None:
+def test_what_is_fastest_is_found_out_only_where_that_pays(
+    labelled: Labelled, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raced: list[Recipe] = []
+
+    def fastest(competition: Any, recipe: Recipe, *rest: Any) -> Settings:
+        if recipe.precision == "auto":
+            raced.append(recipe)
+        return UNMEASURED
+
+    monkeypatch.setattr("toolkit.training.cross_validation.fastest", fastest)
+    any_precision = override(FIRST, ["precision=auto", "schedule.epochs=1"])
+    measured({"first": 2.5})
+    (run,) = within(labelled, (any_precision,))
+    assert run.recipe.precision == "float32" and not raced, (
+        "thirty steps of 2.5 s are more than a tenth of ten minutes"
+    )
+    measured({"first": 0.01})
+    (run,) = within(labelled, (any_precision,), budget=599)
+    assert run.recipe.precision == "auto" and raced
+
+
+def test_code_that_is_tried_before_it_is_handed_in_takes_its_time(labelled: Labelled, measured: Measured) -> None:
+    measured({"first": 600 / STEPS / 2})
+    with pytest.raises(UserError, match="0 s are left of it for training"):
+        within(labelled, (FIRST,), more=600)
+
+
+def test_a_budget_too_short_for_one_epoch_says_what_it_takes_and_what_would_do(
+    labelled: Labelled, measured: Measured
+) -> None:
     measured({"first": 100.0})
-    with pytest.raises(UserError, match=r"budget of 10 min 00 s is too short: .* one epoch of first on 3 folds takes"):
+    said = r"budget of 10 min 00 s is too short: .* one epoch of first on 3 folds takes .* give (\d+) min (\d+) s"
+    with pytest.raises(UserError, match=said) as refused:
         within(labelled)
+    minutes, seconds = map(int, re.findall(r"give (\d+) min (\d+) s", str(refused.value))[0])
+    with pytest.raises(UserError, match="too short"):
+        within(labelled, budget=0.95 * (60 * minutes + seconds))
+    within(labelled, (FIRST,), budget=60 * minutes + seconds + 5.0)  # what it printed is rounded, and seconds go by
+    assert epochs(labelled) == {"first": 1}

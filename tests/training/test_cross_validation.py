@@ -120,11 +120,11 @@ def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
 ) -> None:
     # else the time decides how many corrupted images are scored
     monkeypatch.setattr("toolkit.scoring.stress.SHARE", 0.0)
-    cut = train_until(time.time())
+    cut = train_until(time.monotonic())
     assert "cut short by the budget after 1 epoch" in str(heard) and "stress accuracy" in str(heard)
     assert cut.finished and not cut.complete and len(cut.fold(2).history) == 1
     heard.lines.clear()
-    assert train_until(time.time()) == cut
+    assert train_until(time.monotonic()) == cut
     assert heard.lines == [f"{cut.name}: already trained"]
     assert train_until(None) == cut
     prepare(tmp_path / "whole")
@@ -136,7 +136,7 @@ def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
 
 
 def test_a_stress_score_goes_with_its_weights(train_until: TrainUntil, monkeypatch: pytest.MonkeyPatch) -> None:
-    cut = train_until(time.time())
+    cut = train_until(time.monotonic())
     assert read_evidence(cut) is not None
 
     def killed(*_: object) -> None:

@@ -102,7 +102,7 @@ def test_what_an_older_version_saved_is_begun_anew(
     change: Callable[[dict[str, Any]], None], make_job: MakeJob
 ) -> None:
     whole, job = fit_fold(make_job("schedule.average=swa")), make_job("schedule.average=swa")
-    fit_fold(replace(job, deadline=time.time()))
+    fit_fold(replace(job, deadline=time.monotonic()))
     saved = torch.load(job.place.state, weights_only=True)
     change(saved)
     torch.save(saved, job.place.state)
@@ -136,11 +136,11 @@ def test_what_can_not_be_read_is_begun_anew(damage: Callable[[bytes], bytes], ma
 
 def test_a_deadline_cuts_after_an_epoch_and_training_goes_on_from_there(make_job: MakeJob) -> None:
     job = make_job()
-    cut = fit_fold(replace(job, deadline=time.time()))
+    cut = fit_fold(replace(job, deadline=time.monotonic()))
     assert not cut.complete and len(cut.history) == 1
-    again = fit_fold(replace(job, deadline=time.time()))
+    again = fit_fold(replace(job, deadline=time.monotonic()))
     assert same(cut, again) and not again.complete
-    assert fit_fold(make_job(deadline=time.time() + 600)).complete
+    assert fit_fold(make_job(deadline=time.monotonic() + 600)).complete
     assert same(fit_fold(job), fit_fold(make_job()))
 
 

@@ -255,7 +255,7 @@ def test_a_round_that_does_not_gain_is_dropped_and_the_run_before_stays(
 
 def test_a_student_of_a_teacher_that_was_cut_short_begins_anew_when_the_teacher_has_gone_on(tmp_path: Path) -> None:
     students = []
-    for name, deadlines in (("cut", (time.time(), None)), ("whole", (None,))):
+    for name, deadlines in (("cut", (time.monotonic(), None)), ("whole", (None,))):
         labelled = prepare(tmp_path / name, of=looking).labelled()
         for deadline in deadlines:
             recipe = override(FIRST, PSEUDO)

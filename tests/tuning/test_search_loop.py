@@ -1,6 +1,7 @@
 """A search leaves a winner; what is trained is never trained again, whoever is killed and however many share it."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from optuna.trial import TrialState
 
 from tests.conftest import START
-from tests.tiny import FIRST, Heard, competition, prepare, project, train
+from tests.tiny import FIRST, Heard, build_model, competition, prepare, project, train
 from tests.tuning.studies import EPOCH, run_of, runs, search
 from toolkit.errors import UserError
 from toolkit.progress import SILENT
@@ -21,10 +22,10 @@ from toolkit.recipe import Chosen, Recipe, read_recipe
 from toolkit.runs import current_runs
 from toolkit.search_space import Suggesting
 from toolkit.tuning.board import Board
-from toolkit.tuning.clock import Clock
+from toolkit.tuning.clock import Clock, passed, start
 from toolkit.tuning.search_loop import wait_for_others
 from toolkit.tuning.settings import CLEAN, SearchSettings
-from toolkit.tuning.study import begun_trials, give_back
+from toolkit.tuning.study import begun_trials, give_back, place_of
 from toolkit.tuning.trial_runs import TrialContext
 from toolkit.tuning.trials import Rivals
 
@@ -47,7 +48,9 @@ def test_a_search_leaves_runs_a_winner_and_pictures(tmp_path: Path) -> None:
         assert list(trial.intermediate_values) == [1, 2, 3]
         assert trial.intermediate_values[3] == pytest.approx(trial.values[0])
     assert [t.user_attrs.get("recipe") for t in trials] == ["first", None, None, None, None]
-    assert len(current_runs(found.labelled)) == len(finished) + 2, "and two repeats"
+    finals = {run for final in found.best for run in final.runs}
+    assert set(current_runs(found.labelled)) == finals | {run_of(found, trial) for trial in finished}
+    assert len({run.recipe.seed for run in finals}) == 2, "two are repeated"
     values = found.as_json()
     assert values["naive"] == pytest.approx(max(trial.values[0] for trial in finished))
     assert values["score"] == values["crossfitted"] and values["low"] <= values["score"] <= values["high"]
@@ -87,9 +90,10 @@ def test_all_finished_trials_are_put_together_and_the_finals_predict_test_images
     prepare(tmp_path)
     found = search(tmp_path, EPOCH, trials=5, repeats=0, stress="none")
     finals = {final.runs[0] for final in found.best}
-    assert found.left == 0 and all(run.complete for run in runs(found)) and len(finals) < 5
+    whole = {run_of(found, trial) for trial in found.study.trials if trial.state == TrialState.COMPLETE}
+    assert found.left == 0 and all(run.complete for run in whole) and whole - finals
     assert {run for run in runs(found) if run.test is not None} == finals
-    late = next(run for run in runs(found) if run.test is None)
+    late = min(whole - finals, key=lambda run: run.name)
     told = Heard()
     train_again = project(tmp_path, progress=told).train(str(late.recipe_path), stress="none")
     assert train_again == late and late.test is not None and late.test.shape == (18, 3)
@@ -253,6 +257,67 @@ def test_a_search_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
         if trial.state == TrialState.COMPLETE:
             assert trial.values == [pytest.approx(run_of(found, trial).score)]
     assert {run_of(found, trial) for trial in begun if "run" in trial.user_attrs} == set(runs(found))
+
+
+def whole_search(root: Path) -> None:
+    torch.set_num_threads(1)
+    search(root, "schedule.epochs=3", trials=4, repeats=0, stress="none", sampler="random")
+
+
+@quick
+def test_a_search_killed_in_the_middle_of_a_trial_ends_with_the_same_trials_and_winner(tmp_path: Path) -> None:
+    found: dict[str, Any] = {}
+    for name in ("whole", "killed"):
+        project = prepare(tmp_path / name)
+        train, rest = project.workspace.train, 4
+        while name == "killed" and rest > 2:  # killed in its first trial, and in its second
+            process = START.Process(target=whole_search, args=(tmp_path / name,))
+            process.start()
+            while process.is_alive() and len(list(train.glob("*/fold_*/manifest.json"))) < 1 + 3 * (4 - rest):
+                time.sleep(0.002)
+            assert process.pid is not None
+            os.kill(process.pid, 9)
+            process.join()
+            assert process.exitcode == -9
+            rest -= 1
+        made = search(tmp_path / name, "schedule.epochs=3", trials=4, repeats=0, stress="none", sampler="random")
+        begun = sorted(begun_trials(made.study.trials), key=place_of)
+        trials = [(t.params, t.values, t.user_attrs["run"], t.state.name) for t in begun]
+        found[name] = trials, project.workspace.best_recipe.read_text()
+        lost = len(made.study.trials) - len(begun)
+    assert found["whole"] == found["killed"] and lost == 2
+
+
+@quick
+def test_a_clock_that_is_set_neither_stretches_nor_ends_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = start(SearchSettings(budget=100.0))
+    now = time.time()
+    for jump in (-7200.0, 7200.0, 1e9):
+        monkeypatch.setattr(time, "time", lambda jump=jump: now + jump)
+        assert clock.fits(50.0) and not clock.fits(101.0) and not passed(clock.begin_until)
+
+
+@quick
+@pytest.mark.parametrize("built", [True, False])
+def test_a_network_that_does_not_work_ends_its_trial_and_not_the_search(
+    built: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(recipe: Recipe) -> torch.nn.Module:
+        made = build_model(recipe)
+        if recipe.batch_size == 16:
+            if not built:
+                raise KeyError("no such network")
+            made.register_forward_pre_hook(lambda network, given: given[0].no_such_attribute)
+        return made
+
+    monkeypatch.setitem(vars(competition), "build_model", build)
+    prepare(tmp_path)
+    found = search(tmp_path, EPOCH, trials=6, repeats=0, sampler="random", stress="none")
+    failed = [t for t in found.study.trials if t.state == TrialState.FAIL]
+    assert 0 < len(failed) < 6 and found.recipe is not None
+    assert {t.params["batch_size"] for t in failed} == {16}
+    said = "the network can't take images" if built else "can't build the network of recipe first"
+    assert all(said in t.user_attrs["error"] for t in failed)
 
 
 @quick

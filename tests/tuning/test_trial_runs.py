@@ -147,7 +147,7 @@ def test_a_trial_whose_time_is_up_goes_on_with_the_next_search(
     tmp_path: Path, measured: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(context: TrialContext, trial: optuna.Trial) -> list[float]:
-        context.clock.started = time.time() - 570
+        context.clock.started = time.monotonic() - 570
         return evaluate(context, trial)
 
     prepare(tmp_path)

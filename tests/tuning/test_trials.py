@@ -1,5 +1,6 @@
 """What finished trials, as they lie on the disk, say of one under way."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import optuna
 import pytest
 
 from tests.tiny import prepare
-from toolkit.runs import Run
+from toolkit.runs import Run, RunFold
 from toolkit.store import write_json, write_manifest
 from toolkit.tuning.settings import CLEAN
 from toolkit.tuning.study import RUN
@@ -69,3 +70,20 @@ def test_a_first_fold_is_pruned_inside_by_the_learning_curves_on_all_folds(
     assert rivals.end_if_pruned(study, 1, high, 4) is None
     assert rivals.end_if_pruned(study, 1, [{"score": None}] * 2, 4) is None
     assert Rivals(rivals.labelled, ()).end_if_pruned(study, 1, low, 4) is None, "only the clean score is watched"
+
+
+def test_what_was_read_of_runs_is_read_again_only_where_it_changed(
+    study: optuna.Study, rivals: Rivals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low = [{"score": 0.1}] * 2
+    first = rivals.end_if_pruned(study, 1, low, 4)
+    opened: list[str] = []
+    load, read = np.load, RunFold.history.fget
+    assert read is not None
+    monkeypatch.setattr(np, "load", lambda path, **more: opened.append(str(path)) or load(path, **more))
+    monkeypatch.setattr(RunFold, "history", property(lambda fold: opened.append(str(fold.folder)) or read(fold)))
+    assert rivals.end_if_pruned(study, 1, low, 4) == first and opened == []
+    fold = rivals.run(study.trials[0]).fold(0)
+    os.utime(fold.judged("clean"), (0, 0))
+    assert rivals.end_if_pruned(study, 1, low, 4) == first
+    assert set(opened) == {str(fold.judged("clean")), str(fold.judged("clean")).replace("fold_0", "fold_1")}

@@ -25,6 +25,7 @@ from toolkit.data.folds import (
     PLAIN,
     folds_hash,
     make_folds,
+    newcomers,
     obeyed_in,
     relabels,
     store_folds,
@@ -161,6 +162,12 @@ class Split(Outcome):
         splits = len({tuple(pd.factorize(self.table[name])[0]) for name in names})  # whatever their folds' numbers
         if splits < repeats:
             yield Warned(f"the {repeats} splits are only {splits} different ones: the groups are too few for more")
+        if new := int(newcomers(self.table).sum()):
+            unknown = getattr(self.competition.task, "unknown", None)
+            yield (
+                f"{counted(new, 'sample')} of classes that one group alone holds: where they are validated no network "
+                f"has seen them, so that they are {unknown!r} there; all other folds are trained on them"
+            )
         if self.suggestions:
             text = f"{self.suggestions:,} suggestions are not obeyed; take away a ? to obey that line"
             yield f"{self.workspace.cleaning}: {text}"
@@ -181,6 +188,8 @@ class Split(Outcome):
             return
         for i, name in enumerate(() if isinstance(task, Numbers) else task.classes):
             holds = self.contents[:, i] > 0
+            if holds.any() and newcomers(self.table)[holds].all():
+                continue
             if holds.any() and (self.fold[holds] == ALWAYS).all():
                 yield Warned(f"class {name!r} lies in one group alone: every fold is trained on it, none scored on it")
                 continue
@@ -204,7 +213,8 @@ class Split(Outcome):
             yield Warned(
                 f"in one group alone, so that all folds are trained on it and none scored: {counted(lonely, 'class')}"
             )
-        lacking = (inside == 0).any(0) & (inside.sum(0) > 0)
+        known = self.contents[~newcomers(self.table)].sum(0) > 0
+        lacking = (inside == 0).any(0) & (inside.sum(0) > 0) & known
         if lacking.any():
             yield Warned(
                 f"missing from some fold, as too few {'pictures' if self.plain else 'groups'} hold them: "

@@ -41,7 +41,9 @@ def make_folds(
     Columns index, fold, group, label (Int64: what the cleaning list says the label is; missing: as in the file),
     trained (bool: False for what it drops, be it in a fold or not), and for each further repeat r of
     inputs["repeats"] one `fold_<r>` from the seed plus r. The samples of inputs["holdout"], a share or AUTO, are held
-    out of all repeats. A class that one group alone holds is in no fold, but ALWAYS trained on.
+    out of all repeats. A class that one group alone holds is in no fold, but ALWAYS trained on; where images may show
+    none of the classes, and no training image does, it is in a fold all the same, and has a column `newcomer` (bool):
+    where it is validated nothing has seen it, so it is one of these.
     """
     options: dict[str, Any] = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
     merged = merge_groups(groups, ids, cleaning)
@@ -68,6 +70,10 @@ def make_folds(
         classes = len(task.classes)
         held = contents[:, :classes] if isinstance(contents, csr_array) else holds(learnt, task)
         always = kept & kept_for_training(held, whole, trained & kept, parts)
+    if always.any() and isinstance(task, Classification) and task.unknown is not None and (learnt[kept] >= 0).all():
+        used = trained & kept
+        table["newcomer"] = kept & np.isin(learnt, lonely(learnt[used], whole[used])[0])
+        always[:] = False
     left = kept & ~always
     for repeat in range(options["repeats"]):
         holdout = options["holdout"] if repeat == 0 else 0.0
@@ -104,11 +110,20 @@ def kept_for_training(held: np.ndarray | csr_array, whole: np.ndarray, used: np.
     samples that are trained on. None, where the other groups would not fill `parts`.
     """
     rows, classes = held.nonzero()
-    pairs = np.unique(np.stack([classes[used[rows]], whole[rows][used[rows]]]), axis=1)  # a class and a group each
-    lonely = np.bincount(pairs[0], minlength=held.shape[1])[pairs[0]] == 1
-    found = np.isin(whole, pairs[1, lonely])
+    found = np.isin(whole, lonely(classes[used[rows]], whole[rows][used[rows]])[1])
     enough = len(np.unique(whole[used & ~found])) >= parts
     return found if enough else np.zeros(len(whole), bool)
+
+
+def lonely(classes: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Classes that one group alone holds, and these groups, int64 (2, n); of a class and a group each, int64 (N,)."""
+    pairs = np.unique(np.stack([classes, whole]), axis=1)
+    return pairs[:, np.bincount(pairs[0])[pairs[0]] == 1]
+
+
+def newcomers(table: pd.DataFrame) -> np.ndarray:
+    """bool (N,): samples that are none of the known classes where they are validated."""
+    return table["newcomer"].to_numpy(bool) if "newcomer" in table else np.zeros(len(table), bool)
 
 
 def relabels(table: pd.DataFrame) -> np.ndarray:
@@ -162,6 +177,8 @@ def folds_hash(table: pd.DataFrame) -> str:
         parts.append(untrained)
     if "label_in" in table:
         parts.append(obeyed_in(table).tolist())
+    if newcomers(table).any():
+        parts.append(np.flatnonzero(newcomers(table)).tolist())
     return hash_json(parts)
 
 

@@ -1,7 +1,7 @@
 """A competition's data as they are trained on and scored: what everything after `folds` takes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,16 @@ from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.dataset import relabel
-from toolkit.data.folds import ALWAYS, check_undivided, folds_hash, obeyed_in, read_folds, relabels, trained_on
+from toolkit.data.folds import (
+    ALWAYS,
+    check_undivided,
+    folds_hash,
+    newcomers,
+    obeyed_in,
+    read_folds,
+    relabels,
+    trained_on,
+)
 from toolkit.data.native import Native
 from toolkit.data.placed import placed_tally
 from toolkit.data.sample_submission import followed
@@ -36,6 +45,7 @@ class Labelled:
     (M,), what a submission calls them by. truth: (N, ...), the file's targets as the task has them, by which
     everything is scored and chosen. targets: the same as the cleaning list relabels them, for training: `relabels`,
     int64 (n, 2), row and label; obeyed: bool (n, folds), in the training of which folds each is, None where in all.
+    newcomers: int64 (n, 2), rows whose truth is UNKNOWN as no network that is asked knows their class, and this class.
     trained: bool (N,), False for what it drops, which is validated and scored all the same where it is in a fold.
     ids: int64 (N,), the row in the raw file; names: text (N,), what people call the samples. fold: int64 (N,),
     negative for samples in none. group: int64 (N,), equal for samples of one origin. native: masks at the size of the
@@ -66,6 +76,7 @@ class Labelled:
     columns: tuple[Column, ...] = ()
     native: Native | None = None
     test_places: Places | None = None
+    newcomers: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
     def __repr__(self) -> str:
         return (
@@ -121,8 +132,9 @@ class Labelled:
         return np.flatnonzero(used)
 
     def training_relabels(self, fold: int) -> np.ndarray:
-        """The lines of `relabels` that are obeyed in the training where a fold is validated."""
-        return self.relabels if self.obeyed is None else self.relabels[self.obeyed[:, fold]]
+        """The lines of `relabels` that are obeyed in the training where a fold is validated, and the newcomers'."""
+        obeyed = self.relabels if self.obeyed is None else self.relabels[self.obeyed[:, fold]]
+        return np.concatenate([obeyed, self.newcomers])
 
     def probability_shape(self, samples: int) -> tuple[int, ...]:
         """(samples, channels) or, for masks, (samples, channels, H, W)."""
@@ -196,7 +208,8 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
     """
     dataset, table = open_dataset(workspace.data), read_folds(workspace) if table is None else table
     check_undivided(table, dataset.groups, workspace)
-    changed, tests = relabels(table), len(dataset.test_images)
+    changed, tests, new = relabels(table), len(dataset.test_images), np.flatnonzero(newcomers(table))
+    mended = relabel(dataset.targets, changed)
     native, test_places = None, None
     if dataset.places is not None and dataset.sizes is not None and dataset.native is not None:
         native = Native(Places.of_stored(dataset.places, dataset.sizes), dataset.native)
@@ -207,8 +220,8 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         competition=followed(competition, workspace),
         workspace=workspace,
         images=dataset.images,
-        truth=dataset.targets,
-        targets=relabel(dataset.targets, changed),
+        truth=relabel(dataset.targets, np.stack([new, np.full(len(new), UNKNOWN)], axis=1)),
+        targets=mended,
         trained=trained_on(table),
         ids=dataset.ids,
         test_images=dataset.test_images,
@@ -225,6 +238,7 @@ def open_labelled(competition: Competition, workspace: Workspace, table: pd.Data
         columns=columns_of(dataset.columns),
         native=native,
         test_places=test_places,
+        newcomers=np.stack([new, mended[new]], axis=1) if len(new) else np.empty((0, 2), np.int64),
     )
 
 

@@ -16,6 +16,7 @@ from toolkit.formats.sample_names import called_by, is_mask, is_number, places_o
 from toolkit.metrics.metric import Metric
 from toolkit.task import Classification, Grades, Heads, Labels, Numbers, Segmentation, Task
 
+SHOWN = 20  # different cells that are looked at
 GAPS = (" ", ",", ";", "|")  # between the names of a list
 
 
@@ -81,6 +82,8 @@ class _Sample:
         return tuple(name for name, _ in self.task.heads) if isinstance(self.task, Heads) else self.task.classes
 
     def format(self) -> SampleFormat:
+        if not self.task.masks:
+            self._refuse_confidences()
         cell, places = self._what()
         words: tuple[tuple[str, ...], ...] = ()
         gap, empty = " ", self.dialect.empty or ""
@@ -146,6 +149,21 @@ class _Sample:
                 f"probabilities of {len(task.classes):,} classes, which are one column each; {BY_HAND}"
             )
         return "value", self._places(task.classes, False)
+
+    def _refuse_confidences(self) -> None:
+        """Cells such as `rust 0.9 scab 0.4`, or `rust 0.9 10 20 50 60`: names, confidences, boxes."""
+        for title in self.columns:
+            for text in self._texts(title)[:SHOWN]:
+                parts = text.split()
+                size = next((one for one in (6, 2) if parts and len(parts) % one == 0), 0)
+                names, said = parts[:: size or 1], parts[1 :: size or 1]
+                named = all(one in self.names or not is_number(one) for one in names)
+                if size and named and all(is_number(one) and "." in one for one in said):
+                    what = "boxes, which are not for this toolkit" if size == 6 else "a confidence behind each name"
+                    raise UserError(
+                        f"{self.sample.path}: column {title!r} has {text!r}, {what}; {BY_HAND}"
+                        + ("" if size == 6 else " (docs/unlike.md has such a pair)")
+                    )
 
     def _one(self, single: bool, what: str) -> tuple[int, ...]:
         if not single:

@@ -16,6 +16,7 @@ import numpy as np
 from toolkit.errors import UserError, listed
 
 NAME = re.compile(r"sample.*sub.*\.(csv|tsv|txt)(\.gz|\.zip)?$|sub.*sample.*\.(csv|tsv)(\.gz|\.zip)?$", re.IGNORECASE)
+PARQUET = re.compile(r"sample.*sub.*\.parquet$|sub.*sample.*\.parquet$", re.IGNORECASE)
 USUAL = "sample_submission.csv"
 SEPARATORS = ",\t;"
 
@@ -45,6 +46,14 @@ def find_sample(folder: Path, name: str = "") -> Path | None:
         raise UserError(
             f"{folder} has {len(found)} sample submissions, {names}: say which one is meant by "
             'Competition(…, dialect=Dialect(file="…"))'
+        )
+    packed = (
+        [] if found or name or not folder.is_dir() else [path for path in _files(folder) if PARQUET.search(path.name)]
+    )
+    if packed:
+        raise UserError(
+            f"{packed[0]} is a sample submission in Parquet, which isn't followed: give the competition a "
+            "write_submission that calls write_parquet, and read_submission (docs/unlike.md)"
         )
     if name and not found:
         raise UserError(f"{folder} has no sample submission {name}, as Dialect(file=…) calls it")

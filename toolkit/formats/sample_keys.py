@@ -10,6 +10,7 @@ from toolkit.errors import UserError, listed
 from toolkit.formats.sample_file import SampleFile
 
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")  # of a file's name: `.5` of a number is none
+PIXELS = 64  # rows an image, from which on these are its pixels
 TRIED = 200  # rows in which a name of an image is looked for
 
 
@@ -33,6 +34,7 @@ def keys_of(sample: SampleFile, ids: Sequence[str], column: str = "") -> Keys:
     if column and column not in sample.cells:
         raise UserError(f"{sample.path} has no column {column!r}, it has {listed(sample.titles, most=8)}")
     titles = [column] if column else list(sample.cells)
+    _refuse_pixels(sample, titles[0], ids)
     shares = {}
     for title in titles:
         called = list(dict.fromkeys(sample.cells[title].tolist()))
@@ -45,6 +47,20 @@ def keys_of(sample: SampleFile, ids: Sequence[str], column: str = "") -> Keys:
             return joined
     best = max(shares, key=lambda title: shares[title])
     raise UserError(_misfit(sample, best, ids))
+
+
+def _refuse_pixels(sample: SampleFile, title: str, ids: Sequence[str]) -> None:
+    """UserError for a row a pixel: `7_1_1`, `7_1_2`, … of image 7."""
+    texts = sample.cells[title][:TRIED]
+    parts = [text.rsplit("_", 2) for text in texts.tolist()]
+    known = {_bare(one) for one in ids}
+    if sample.rows >= PIXELS * len(ids) and all(
+        len(one) == 3 and one[0] in known and one[2].isdecimal() for one in parts
+    ):
+        raise UserError(
+            f"{sample.path} has a row a pixel, {texts[0]!r}, which isn't recognised: give the competition "
+            "write_submission and read_submission (docs/unlike.md has such a pair)"
+        )
 
 
 def matched(called: Sequence[str], ids: Sequence[str]) -> dict[str, str]:

@@ -46,7 +46,7 @@ def array_files(
     if isinstance(rows, _Group):
         names = np.array(rows.names)
     elif isinstance(names, str):
-        names = _column(path, names)
+        names = _column(path, names, rows)
     return ImageFiles([path] * len(rows), np.arange(len(rows)), read_row, names=names, options=options, **given)
 
 
@@ -228,15 +228,15 @@ def let_go() -> None:
         _Parquet.held = (None, -1, None)
 
 
-def _column(path: Path, name: str) -> np.ndarray:
+def _column(path: Path, name: str, rows: Rows) -> np.ndarray:
     """Text (N,): a column of a .csv or .parquet file."""
     import pandas as pd
 
+    if isinstance(rows, _Parquet) and name in rows.file.schema_arrow.names:
+        return rows.file.read([name]).column(0).to_pandas().to_numpy(str)
     try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path, columns=[name])[name].to_numpy(str)
         return pd.read_csv(path, usecols=[name], dtype=str, na_filter=False)[name].to_numpy(str)
-    except (ValueError, KeyError):
+    except ValueError:
         raise UserError(f"{path} has no column {name!r} that could name its images") from None
 
 

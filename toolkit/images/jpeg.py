@@ -24,9 +24,7 @@ def decode_jpeg(data: bytes, grey: bool, least: tuple[int, int] = (0, 0), factor
     height, width = least
     if simplejpeg is not None:
         space = "GRAY" if grey else "RGB"
-        found: np.ndarray = simplejpeg.decode_jpeg(
-            data, space, min_height=height, min_width=width, min_factor=factor
-        )
+        found: np.ndarray = simplejpeg.decode_jpeg(data, space, min_height=height, min_width=width, min_factor=factor)
         return found
     with Image.open(io.BytesIO(data)) as opened:
         mode = "L" if grey else "RGB"

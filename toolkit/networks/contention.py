@@ -1,5 +1,7 @@
 """Whether the processor had other work while something was timed, as Linux counts it for each thread."""
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +32,18 @@ def contention() -> Iterator[Contention]:
     found.share = stood / (ran + stood) if stood > NOTICED else 0.0
 
 
-def quietest(measure: Callable[[], T]) -> T:
-    """The measurement during which this process waited least; made again while the processor is busy."""
+def quietest(measure: Callable[[], T], within: float = math.inf) -> T:
+    """The measurement during which this process waited least; made again while the processor is busy, if all together
+    are likely to take no longer than `within` seconds.
+    """
     made: list[tuple[float, T]] = []
-    while len(made) < TRIES and (not made or min(share for share, _ in made) > BUSY):
+    begun = time.monotonic()
+
+    def may_go_on() -> bool:
+        took = time.monotonic() - begun
+        return len(made) < TRIES and min(share for share, _ in made) > BUSY and took * (1 + 1 / len(made)) <= within
+
+    while not made or may_go_on():
         with contention() as waited:
             value = measure()
         made.append((waited.share, value))

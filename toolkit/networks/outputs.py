@@ -130,7 +130,9 @@ def _check_channels(network: nn.Module, shape: tuple[int, int, int], task: Task,
         with torch.no_grad():
             black = torch.zeros((1, channels, height, width), device=device)
             found = network.eval()(*nothing_known(network, black)).shape[1:]
-    except (AssertionError, RuntimeError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of code that isn't ours
         mend = "build_model must make it for TASK.image_shape"
         if (height, width) != task.image_shape[:2]:
             mend = "build_model must make it for images of any size, or leave images.size=0 images.grow=0"

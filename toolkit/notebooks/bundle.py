@@ -15,7 +15,6 @@ from typing import Any
 
 import toolkit
 from toolkit.blending.blend_folder import Blend
-from toolkit.competition import Competition
 from toolkit.data.image_sets import ImageSets
 from toolkit.errors import UserError
 from toolkit.networks.tta import IDENTITY
@@ -33,14 +32,20 @@ LARGEST = 1 << 20  # as long as it is no larger, in bytes
 PACKED = {".zip", ".gz", ".tar", ".7z"}
 
 
-def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str, Any]:
+def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) -> dict[str, Any]:
     """Write all of it into an empty folder; what bundle.json says.
 
-    raw: the organisers' files; kaggle: the competition's name there. UserError for a blend that a notebook can't make.
+    holds: names of files and folders in that of the organisers, as `names_in` has them; kaggle: the competition's name
+    there. UserError for a blend that a notebook can't make.
     """
     competition = blend.labelled.competition
     runs = [blend.run(name) for name, share in blend.shares.items() if share]
-    _check(competition, runs)
+    boosted = next((run.name for run in runs if isinstance(run, Boosted)), None)
+    if boosted is not None:
+        raise UserError(
+            f"{boosted} is of boosted trees, which a notebook can't take along; blend the other runs: "
+            "`python -m toolkit.ensemble … --runs …`"
+        )
     members = blend_members(blend)
     networks = export(
         competition.folder,
@@ -61,8 +66,8 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
     description: dict[str, Any] = {
         "competition": home,
         "kaggle": kaggle,
-        "file": f"submission{competition.submission_suffix}",
-        "raw": sorted(one.name for one in raw.iterdir() if not _is_beside(one)),
+        "file": f"submission{competition.submission_suffix or '.csv'}",
+        "raw": list(holds),
         "blend": {"hash": blend.hash, **described},
         "quantiles": None if quantiles is None else quantiles.tolist(),
         "views": [IDENTITY] if choice is None else list(choice.views),
@@ -77,17 +82,6 @@ def write_bundle(blend: Blend, folder: Path, raw: Path, kaggle: str) -> dict[str
     description = {"bundle": hash_json([description, hashes]), **description, "files": hashes}
     write_json(folder / BUNDLE, description)
     return description
-
-
-def _check(competition: Competition, runs: list[Run]) -> None:
-    if competition.try_submission is not None:
-        raise UserError(f"{competition.name} takes code of another kind than a notebook; leave out --notebook")
-    boosted = next((run.name for run in runs if isinstance(run, Boosted)), None)
-    if boosted is not None:
-        raise UserError(
-            f"{boosted} is of boosted trees, which a notebook can't take along; blend the others: "
-            "`python -m toolkit.ensemble … --runs …`"
-        )
 
 
 def _run(run: Run, networks: Sequence[Path]) -> dict[str, Any]:
@@ -106,9 +100,9 @@ def _kind(stored: Any) -> str:
     return "top" if stored.dtype.names else stored.dtype.str
 
 
-def _is_beside(path: Path) -> bool:
-    """Isn't it the organisers', or may it be packed here and unpacked there?"""
-    return path.name.startswith(".") or path.suffix.lower() in PACKED
+def names_in(raw: Path) -> list[str]:
+    """What lies in the organisers' folder, but for what may be packed here and unpacked on Kaggle."""
+    return sorted(one.name for one in raw.iterdir() if one.name[0] != "." and one.suffix.lower() not in PACKED)
 
 
 def _copy_code(source: Path, target: Path) -> None:

@@ -64,14 +64,10 @@ class _Encoder(nn.Module):
 
 
 def _on(device: torch.device, script: Any) -> Any:
-    """With all that it makes while it computes on that device: a trace remembers where it was traced, on a CPU."""
-    if device.type == "cpu":
-        return script
-    made: Any = torch.jit.trace(lambda: torch.ones([]).to(device), ())
-    named = [node for node in made.graph.findAllNodes("prim::Constant") if "Device" in repr(node)][-1]
+    """With all that it makes while it computes on that device: a trace remembers where it was traced."""
     for module in script.modules():
         for name in module._c._method_names():
             for node in module._c._get_method(name).graph.findAllNodes("prim::Constant"):
                 if node.output().type().kind() == "DeviceObjType":
-                    node.copyAttributes(named)
+                    node.s_("value", str(device))
     return script

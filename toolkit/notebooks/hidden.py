@@ -23,8 +23,8 @@ Size = tuple[tuple[int, int, int], Fit]
 
 
 def competition_folder(inputs: Path, name: str, holds: Sequence[str]) -> Path:
-    """The organisers' folder below `inputs`: of those called so, or in such a one, that which holds most of these files
-    and folders; else one that has all of them. UserError where there is none.
+    """The organisers' folder below `inputs`: of those called so, or in such a one, that which holds most of these
+    files and folders; else one that has all of them. UserError where there is none.
     """
     whole: Path | None = None
     level = [inputs]

@@ -10,9 +10,12 @@ SCRIPT = '''"""{title}: reads the test images, lets the networks of the data set
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["NUMBA_CACHE_DIR"] = os.path.join(tempfile.gettempdir(), "numba")  # nothing is written beside the code
+sys.dont_write_bytecode = True
 INPUT = Path(os.environ.get("KAGGLE_INPUT", "/kaggle/input"))
 BUNDLE = "{bundle}"
 

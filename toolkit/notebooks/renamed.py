@@ -16,6 +16,7 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.origin import loaded
 from toolkit.errors import UserError, listed
+from toolkit.formats.sample_file import samples_in
 from toolkit.images.files import ImageFiles
 from toolkit.images.places import Places
 from toolkit.notebooks.new_names import Names, NotTried, array_names, exchanged, new_texts, texts_of
@@ -53,6 +54,9 @@ def renamed_folder(
         names, changed = _renamed_files(raw, data, as_loaded, rows, folder, rng)
     tables = tables_in(raw)
     changed |= written_tables(raw, tables, names, folder, rng, beside=as_loaded.table is not None)
+    packed = next((one.name for one in samples_in(raw) if one.relative_to(raw).as_posix() not in changed), None)
+    if packed is not None and (competition.form is not None or competition.follows_sample):
+        raise NotTried(f"in {packed} test images aren't found by their names")
     link_others(raw, folder, changed)
     return _read_back(competition, folder, names)
 
@@ -76,16 +80,47 @@ def _renamed_files(
     taken |= {text for texts in old for text in texts}
     like = rng.permutation(np.resize(rng.permutation(len(visible)), len(rows)))
     made = new_texts(old, like, taken, rng)
+    spelt = _spelt(visible, [texts[-1] for texts in old])
     for at, source in enumerate(sources):
         path = visible[like[at]]
         for text, other in zip(old[like[at]], made[at], strict=True):
             path = exchanged(path, text, other)
-        _link(source, folder / path)
+        *folders, name = path.split("/")
+        for depth, part in spelt.items():
+            folders[depth] = made[at][-1][part]
+        files = _files_of("/".join([*folders, name]), tests), _files_of(str(source), train)
+        for made_of, file in zip(*files[::-1], strict=True):
+            _link(Path(made_of), folder / file)
     new_ids = np.array([texts[0] for texts in made])
     if ids is not None and ids.dtype.kind in "iu":
         new_ids = new_ids.astype(ids.dtype)
     of = [splitext(path.name)[0] for path in sources]
-    return Names(old, made, like, of, new_ids, rows), set(visible)
+    return Names(old, made, like, of, new_ids, rows), {file for path in visible for file in _files_of(path, tests)}
+
+
+def _files_of(path: str, images: ImageFiles) -> list[str]:
+    """All files of an image, of which one is named, where its channels lie in a file each (`channel_files`)."""
+    marks = images.options.get("marks")
+    if marks is None:
+        return [path]
+    before, first, after = path.rpartition(marks[0])
+    if not first:
+        raise NotTried(f"{marks[0]!r} of the channels' files may stand in names otherwise")
+    return [f"{before}{mark}{after}" for mark in marks]
+
+
+def _spelt(paths: Sequence[str], texts: Sequence[str]) -> dict[int, slice]:
+    """Folders that are called after the first letters of their images' names, and which letters these are."""
+    found, parts = {}, [path.split("/")[:-1] for path in paths]
+    begin = 0
+    for depth in range(min(map(len, parts))):
+        for start in (begin, 0):
+            part = slice(start, start + len(parts[0][depth]))
+            if all(one[depth] == text[part] for one, text in zip(parts, texts, strict=True)):
+                found[depth] = part
+                begin = part.stop
+                break
+    return found
 
 
 def _pictures(images: ImageFiles, places: Places | None) -> Sequence[Path]:

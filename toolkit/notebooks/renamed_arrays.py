@@ -113,33 +113,32 @@ def _parquet(
 
     files = list(dict.fromkeys(str(path) for path in tests.paths))
     assert images.rows is not None
-    found: dict[int, Any] = {}
-    paths = [str(images.paths[row]) for row in rows.tolist()]
-    for path in dict.fromkeys(paths):
+    first = parquet.ParquetFile(files[0]).schema_arrow
+    parts, places = [], []  # tens of thousands of columns are no rarity: rows are taken together
+    paths, at = np.array([str(images.paths[row]) for row in rows.tolist()]), images.rows[rows]
+    for path in dict.fromkeys(paths.tolist()):
         file = parquet.ParquetFile(path)
+        if lacking := sorted(set(first.names) - set(file.schema_arrow.names)):
+            raise NotTried(f"training images have no column {lacking[0]}, as {Path(files[0]).name} has")
         ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
-        here = [at for at, other in enumerate(paths) if other == path]
-        groups = np.searchsorted(ends, images.rows[rows[here]], side="right")
+        here = np.flatnonzero(paths == path)
+        groups = np.searchsorted(ends, at[here], side="right")
         for group in np.unique(groups).tolist():
-            table = file.read_row_group(group)
+            some = here[groups == group]
             start = int(ends[group - 1]) if group else 0
-            for at in [one for one, g in zip(here, groups.tolist(), strict=True) if g == group]:
-                found[at] = table.slice(int(images.rows[rows[at]]) - start, 1)
+            parts.append(file.read_row_group(group, columns=first.names).take(at[some] - start))
+            places.append(some)
+    made = pa.concat_tables(parts).to_pandas().iloc[np.argsort(np.concatenate(places))]
+    texts = [one.name for one in first if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
+    named = parquet.read_table(files[0], columns=texts)
+    called = [one for one in texts if {*named[one].to_pylist()} <= {texts[0] for texts in names.old}]
+    for column in called:
+        made[column] = [texts[0] for texts in names.new]
     changed = set()
     for number, name in enumerate(files):
-        schema = parquet.ParquetFile(name).schema_arrow
-        part = range(number * len(rows) // len(files), (number + 1) * len(rows) // len(files))
-        lacking = [one for one in schema.names if part and one not in found[part[0]].column_names]
-        if lacking:
-            raise NotTried(f"training images have no column {lacking[0]}, as {Path(name).name} has")
-        made = pa.concat_tables([found[at].select(schema.names) for at in part]).to_pandas()
-        texts = [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
-        of_file = parquet.read_table(name, columns=texts)
-        for column in of_file.column_names:
-            if {*of_file[column].to_pylist()} <= {texts[0] for texts in names.old}:
-                made[column] = [names.new[at][0] for at in part]
         within = Path(name).relative_to(raw).as_posix()
         (folder / within).parent.mkdir(parents=True, exist_ok=True)
-        made.to_parquet(folder / within, index=False)
+        part = slice(number * len(rows) // len(files), (number + 1) * len(rows) // len(files))
+        made.iloc[part].to_parquet(folder / within, index=False)
         changed.add(within)
     return changed

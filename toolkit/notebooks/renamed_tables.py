@@ -1,10 +1,11 @@
-"""Tables that name test images, with other names in another order."""
+"""Tables and lists that name test images, with other names in another order."""
 
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os.path import basename, splitext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from toolkit.notebooks.new_names import Names, NotTried, exchanged
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = (".csv", ".tsv")
+TABLES, LISTS = (".csv", ".tsv"), (".json",)
+LARGE = 100 << 20  # bytes of a file of lists, from which on it is read only where it is called after the test
+ROW = "\0row"  # and which row of the former table it was
 PLACE = "\0place"  # a column of tables as they are made: which new image a row is of, negative for none
 
 
@@ -23,7 +26,7 @@ def tables_in(raw: Path) -> list[str]:
     for here, folders, files in os.walk(raw, followlinks=True):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         within = Path(here).relative_to(raw)
-        found += [(within / one).as_posix() for one in sorted(files) if splitext(one)[1].lower() in TABLES]
+        found += [(within / one).as_posix() for one in sorted(files) if splitext(one)[1].lower() in (*TABLES, *LISTS)]
     return found
 
 
@@ -32,7 +35,11 @@ def written_tables(
 ) -> set[str]:
     """Tables that name test images, with the new ones. beside: is something known of images that stands in tables?"""
     changed, order = set(), rng.permutation(len(names.new)) if not names.numbered else np.arange(len(names.new))
-    read = {path: _read_table(raw / path) for path in tables}
+    lists = [path for path in tables if path.lower().endswith(LISTS)]
+    read = {path: _read_table(raw / path) for path in tables if path not in lists}
+    if not names.numbered and len(names.old[0]) > 1 and not _is_told(raw, tables, names):
+        text, stem = names.old[0]
+        raise NotTried(f"no table says that the file {stem} is test image {text}")
     known = _training_tables(read, names)
     filled: set[str] = set()
     for path, table in read.items():
@@ -44,11 +51,68 @@ def written_tables(
         if not sample:
             filled |= _fill(new, title, names, known)
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        new.drop(columns=PLACE).to_csv(folder / path, sep=_separator(raw / path), index=False)
+        new.drop(columns=[PLACE, ROW]).to_csv(folder / path, sep=_separator(raw / path), index=False)
         changed.add(path)
+    changed |= {path for path in lists if _written_list(raw, path, names, folder, order)}
     if beside and not filled:
         raise NotTried("what is known beside training images isn't found by their names")
     return changed
+
+
+def _is_told(raw: Path, tables: Sequence[str], names: Names) -> bool:
+    """Does a line somewhere, or the number alone, say which file an image is in?"""
+    text, stem = names.old[0]
+    if text.isdecimal() and stem.isdecimal() and int(text) == int(stem):
+        return True
+    for path in tables:
+        if (raw / path).stat().st_size <= LARGE or "test" in path.lower():
+            with open(raw / path, encoding="utf-8", errors="replace") as file:
+                if any(text in line and stem in line for line in file):
+                    return True
+    return False
+
+
+def _written_list(raw: Path, path: str, names: Names, folder: Path, order: np.ndarray) -> bool:
+    """Lists of objects in a file of JSON, as rows of a table; False where none names test images."""
+    import pandas as pd
+
+    if (raw / path).stat().st_size > LARGE and "test" not in path.lower():
+        return False
+    try:
+        held: Any = json.loads((raw / path).read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError):
+        return False
+    changed = False
+    whole = {"": held}  # so that a list at the top is one that is held, too
+    for holder, at in list(_lists(whole)):
+        records = holder[at]
+        cells = [{k: str(v) for k, v in one.items() if isinstance(v, str | int)} for one in records]
+        table = pd.DataFrame(cells).fillna("").astype(str)
+        found = _key(path, table, names) if table.shape[1] else None
+        if found is None:
+            continue
+        new = _rows_of(table, *found, names, order)
+        holder[at] = [
+            {
+                k: type(v)(row[k]) if isinstance(v, str | int) and str(v) != row[k] else v
+                for k, v in records[old].items()
+            }
+            for old, row in zip(new[ROW], new.to_dict("records"), strict=True)
+        ]
+        changed = True
+    if changed:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(json.dumps(whole[""]), encoding="utf-8")
+    return changed
+
+
+def _lists(held: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Lists of objects, by what holds them."""
+    for name, value in held.items():
+        if isinstance(value, dict):
+            yield from _lists(value)
+        elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            yield held, name
 
 
 def _read_table(path: Path) -> "pd.DataFrame | None":
@@ -115,7 +179,7 @@ def _rows_of(table: "pd.DataFrame", title: str, at: np.ndarray, names: Names, or
         picked += rows or some
         placed += [new] * len(rows or some)
     made: pd.DataFrame = table.iloc[picked].reset_index(drop=True)
-    made[PLACE] = placed
+    made[PLACE], made[ROW] = placed, picked
     columns = [one for one in table.columns if one == title or _same_images(table[one], at, names)]
     for column in columns:
         cells = made[column].tolist()
@@ -130,7 +194,7 @@ def _rows_of(table: "pd.DataFrame", title: str, at: np.ndarray, names: Names, or
 
 def _same_images(cells: "pd.Series", at: np.ndarray, names: Names) -> bool:
     """Does another column name the same images, row by row?"""
-    if any(len(texts[0]) < 3 for texts in names.old):
+    if any(max(map(len, texts)) < 3 for texts in names.old):
         return False
     found = _named(cells, names.places)
     return bool(2 * ((found == at) & (at >= 0)).sum() >= max(1, (at >= 0).sum()))
@@ -158,7 +222,7 @@ def _fill(table: "pd.DataFrame", title: str, names: Names, known: Sequence[tuple
     new, filled = table[PLACE].to_numpy(), set()
     for key, of_training in known:
         for column in table.columns:
-            if column in (title, key, PLACE) or column in filled or column not in of_training:
+            if column in (title, key, PLACE, ROW) or column in filled or column not in of_training:
                 continue
             cells = table[column].to_numpy(object).copy()
             cells[new >= 0] = of_training[column].to_numpy(object)[new[new >= 0]]

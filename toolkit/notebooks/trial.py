@@ -91,12 +91,12 @@ class Trial(Outcome):
         made = []
         for what, one in (("visible test images", self.visible), ("other names and number", self.hidden)):
             if one is not None:
-                tied = f", {one.ties:,} ties" if one.ties else ""
-                made.append([f"{what} ({one.images:,})", f"as the blend says ({one.compared:,} answers{tied})", "all"])
+                tied = f" ({one.ties:,} tied)" if one.ties else ""
+                made.append([f"{what} ({one.images:,})", f"{one.compared:,} answers{tied}", "all as the blend's"])
         if self.hidden is not None:
-            of = "held-out images" if self.held_out else "training images, which it has learnt"
+            of = "held out" if self.held_out else "which it has learnt from"
             metric, clean = self.competition.metric.name, number(self.out_of_fold)
-            made.append([f"{metric} on these {of}", number(self.score), f"out of fold {clean}"])
+            made.append([f"{metric} on these, {of}", number(self.score), f"out of fold {clean}"])
         peak = max(one.peak_bytes for one in self.tried)
         return [
             *made,
@@ -131,6 +131,11 @@ class Trial(Outcome):
             "peak_bytes": max(one.peak_bytes for one in self.tried),
             "untried": list(self.untried),
         }
+
+
+def _time(seconds: float) -> str:
+    """Of many hours these."""
+    return f"{seconds / 3600:.3g} h" if seconds >= 7200 else duration(seconds)
 
 
 def try_notebook(

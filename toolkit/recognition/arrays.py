@@ -147,8 +147,8 @@ def _of_pixels(folder: Path, tables: list[Sheet], sample: Sample | None, facts: 
         ids = next((one for one in sheet.columns if not _is_pixel(one, start) and is_key(folder, sheet, one)), "")
         named = of_named_rows(folder, parts, tables, ids, start, shape, sure, sample, facts) if ids else None
         if named:
-            tests = [each[0] for each in known if _is_test((each[0].path, "")) and each[1:] == (start, number)]
-            return with_tests(folder, named, tests, ids, start, shape)
+            pixels = [each[0] for each in known if _is_test((each[0].path, "")) and each[1:] == (start, number)]
+            return with_tests(folder, named, pixels, ids, start, shape)
     rows = rows_of(folder, sheet)
     why = f"{number:,} columns called {start or 'by numbers'}…, which make {' x '.join(map(str, shape))}"
     facts.append(Fact("training images", f"{rows:,} rows of {sheet.path}", why, sure))

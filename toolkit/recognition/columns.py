@@ -16,7 +16,7 @@ from toolkit.recognition.sheets import cells
 GROUPS = (  # the first that is there counts: what is nearer to an origin of images
     *("group", "patient", "subject", "person", "individual", "participant", "case", "specimen", "animal", "plant"),
     *("slide", "study", "series", "scene", "sequence", "video", "session", "location", "site", "camera", "hospital"),
-    *("experiment", "batch", "plate"),
+    *("experiment", "batch", "plate", "plot", "field", "tree", "farm", "donor", "user"),
 )
 SPLITS = ("split", "subset", "partition", "set", "phase", "usage")
 TARGETS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed", "y", "grade", "level"}
@@ -24,6 +24,8 @@ GRADES = {"grade", "severity", "level", "stage", "diagnosis", "rating", "isup", 
 IDENTITIES = {"id", "identity", "individual", "whale", "landmark", "hotel", "class", "label", "category"}
 COMMA = re.compile(r"-?\d+(,\d+)?")
 RUNS = re.compile(r"\d+ \d+( \d+ \d+)*")
+SEVERAL = 3  # rows of a class, where it is a number that may be measured
+MEASURED = {"age", "count", "counts", "number", "score", "price", "weight", "size", "length", "width", "year", "area"}
 MOST_GRADES = 12
 LEAST = 0.1  # of the images that a column of their names names
 SHOWN = 6
@@ -142,8 +144,12 @@ def split_of(
     return None
 
 
-def targets(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None) -> Read | None:
-    """What is predicted, among columns that may be targets; None where none can be."""
+def targets(
+    folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None, wanted: Sequence[str] = ()
+) -> Read | None:
+    """What is predicted, among columns that may be targets; None: none can be. wanted: those that people named."""
+    if wanted:
+        return _form(folder, sheet, tuple(wanted), sample, f"{shown(wanted)}, as you say", "sure")
     said = sample.columns[1:] if sample else ()
     both = tuple(column for column in said if column in columns)
     if sample and len(sample.ends) > 1 and set(sample.ends) <= set(columns):
@@ -208,7 +214,8 @@ def _of_cells(
             if (total == 1).all():
                 return Read("one_hot", columns, columns, f"{why}; in each row one of them is 1", sure)
             return Read("labels", columns, columns, f"{why}; 0 and 1, several in a row", sure)
-        if all(map(_is_numbers, found)) and not all(_places(part) for part in found):
+        classes = sample is not None and sample.cells == "labels" and all(map(_repeats, found))
+        if all(map(_is_numbers, found)) and not classes and not all(_places(part) for part in found):
             return Read("numbers", columns, columns, f"{why}; numbers", sure)
         heads = tuple((name, _classes(part)) for name, part in zip(columns, found, strict=True))
         return Read("heads", tuple(name for name, _ in heads), columns, f"{why}; few values each", "guess", heads)
@@ -230,9 +237,16 @@ def _single(column: str, part: pd.Series, sample: Sample | None, why: str, sure:
         if places and len(places) <= MOST_GRADES and GRADES & set(words(column)):
             return Read("grades", places, (column,), f"{why}; whole numbers from 0 to {len(places) - 1}", likely)
         decimal = sample is not None and sample.cells == "values" and len(sample.columns) == 2
-        if not whole or (decimal and filled.nunique() > 2) or (not places and not IDENTITIES & set(words(column))):
+        alike = (
+            sample is not None and sample.cells == "labels" and _repeats(filled) and not MEASURED & set(words(column))
+        )
+        is_class = bool(places or alike or IDENTITIES & set(words(column)))
+        if not whole or (decimal and filled.nunique() > 2) or not is_class:
             return Read("numbers", (column,), (column,), f"{why}; numbers", sure)
-        return Read("classes", _classes(filled), (column,), f"{why}; {filled.nunique()} whole numbers", likely)
+        only = alike and not places and not IDENTITIES & set(words(column))
+        why += "; whole numbers as in the sample submission, each in several rows" if only else ""
+        found = f"{why}; {filled.nunique()} whole numbers"
+        return Read("classes", _classes(filled), (column,), found, "guess" if only else likely)
     unknown, lists = "", sample is not None and sample.cells == "lists"
     for gap in GAPS:
         named = _listed(filled, gap, lists)
@@ -306,6 +320,13 @@ def _is_yes_no(values: pd.Series) -> bool:
 def _is_numbers(values: pd.Series) -> bool:
     filled = values[values.str.strip() != ""]
     return bool(len(filled)) and bool(np.isfinite(pd.to_numeric(filled, errors="coerce")).all())
+
+
+def _repeats(values: pd.Series) -> bool:
+    """Are they whole numbers from 0, of which most occur in several rows?"""
+    filled = pd.to_numeric(values[values.str.strip() != ""], errors="coerce")
+    whole = bool(len(filled)) and bool(((filled >= 0) & (filled == filled.round())).all())
+    return whole and len(filled) >= SEVERAL * filled.nunique()
 
 
 def _number(cell: str) -> float:

@@ -12,7 +12,7 @@ Form = Literal["classes", "one_hot", "labels", "list", "grades", "numbers", "hea
 
 HUGE = 40_000_000  # pixels; photographs have fewer
 Cells = Literal["labels", "values", "lists", "runs", "blank"]
-Ids = Literal["names", "stems", "count", "inside", "rows", "other"]
+Ids = Literal["names", "stems", "paths", "count", "inside", "rows", "other"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Pictures:
     differ: bool
     channels: int
     values: tuple[float, float] | None = None
+    window: bool = False  # are they DICOM, which say how they are shown?
 
     @property
     def huge(self) -> bool:
@@ -89,8 +90,8 @@ class Sample:
     """The organisers' sample submission: its columns, what its cells look like, and where its ids come from.
 
     cells: of the columns behind the first: `labels`, `values`, `lists`, `runs`, `blank`. ids: with the suffix of the
-    files (`names`), without (`stems`), the last number in these (`inside`), counted from 0 or 1 where there are
-    no files (`count`), a row an image and class (`rows`), or `other`.
+    files (`names`), without (`stems`), with folders (`paths`), the last number in these (`inside`), counted from 0 or
+    1 where there are no files (`count`), a row an image and class (`rows`), or `other`.
     """
 
     path: str
@@ -116,7 +117,7 @@ class Targets:
 
     form: Form
     names: tuple[str, ...]
-    where: Literal["table", "folders", "names", "masks", "array", "pairs"]
+    where: Literal["table", "folders", "homes", "names", "masks", "array", "pairs"]
     path: str = ""
     columns: tuple[str, ...] = ()
     sheet: Sheet | None = None
@@ -144,6 +145,7 @@ class Targets:
     in_paths: tuple[str, str] = ("", "")  # a pattern of images' paths whose groups with this between them are names
     repeated: bool = False  # has a name that is taken from paths several images?
     decimal: bool = False  # have numbers a comma?
+    group_in: tuple[Sheet, str] | None = None  # another table that has the group's column, and its column of names
     others: tuple[Sheet, ...] = ()  # tables of further training images, such as those for validation
 
 

@@ -41,8 +41,8 @@ def pictures_of(folder: Path, files: Sequence[str]) -> tuple[Pictures | None, st
     if {1, 3} >= set(channels):  # grey ones become colour, and not the other way round, where both occur
         most = max(channels)
     values = _range(folder, files) if deep else None
-    differ = len(set(sizes)) > 1
-    made = Pictures(int(np.median(heights)), int(np.median(widths)), differ, most, values)
+    differ, window = len(set(sizes)) > 1, values is not None and formats <= {"DCM", "DICOM"}
+    made = Pictures(int(np.median(heights)), int(np.median(widths)), differ, most, values, window)
     small, large = (
         f"{part.min()}" if part.min() == part.max() else f"{part.min()} to {part.max()}"
         for part in (

@@ -1,6 +1,7 @@
 """Names in a table that are put together from parts of images' paths: `A-01_1_B03` of `A-01/Plate1/B03_s1.png`."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,13 +82,15 @@ def table_in_paths(seen: Seen, files: Sequence[str], sample: Sample | None) -> t
             pattern = pattern_of(names, files)
             if pattern is None:
                 continue
-            there = {pattern.name(path) for path in files}
-            missing = sum(name not in there for name in names)
+            times = Counter(pattern.name(path) for path in files)
+            missing = sum(name not in times for name in names)
             if missing < len(names) / 2:
-                several = sum(pattern.name(path) in set(names) for path in spread(files, LOOKED_AT)) > 0
-                share = 1 - missing / len(names)
-                repeated = several and len(files) >= 2 * len(there)
+                repeated = any(times[name] > 1 for name in names)
                 return sheet, Named(
-                    column, share, missing=missing, pattern=(pattern.expression, pattern.joint), repeated=repeated
+                    column,
+                    1 - missing / len(names),
+                    repeated=repeated,
+                    missing=missing,
+                    pattern=(pattern.expression, pattern.joint),
                 )
     return None

@@ -159,13 +159,19 @@ def joined(role: Role, parts: Sequence[Place]) -> Place:
     return Place(role, common(list(folders)), folders)
 
 
+def tops(place: Place) -> list[str]:
+    """The first folders in a place, by what their paths begin with."""
+    inside = f"{place.path}/" if place.path else ""
+    found = (folder.removeprefix(inside).partition("/")[0] for folder in place.folders)
+    return list(dict.fromkeys(found)) if place.path not in place.folders else []
+
+
 def homes(place: Place) -> list[str]:
     """The folders in a place that hold several images each, by what their paths begin with; none where images lie
     otherwise.
     """
-    inside = f"{place.path}/" if place.path else ""
-    found = dict.fromkeys(folder.removeprefix(inside).partition("/")[0] for folder in place.folders)
-    return list(found) if place.path not in place.folders and 2 * len(found) <= place.number else []
+    found = tops(place)
+    return found if 2 * len(found) <= place.number else []
 
 
 def without(place: Place, folders: Iterable[str]) -> Place:

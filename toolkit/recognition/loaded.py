@@ -1,13 +1,11 @@
 """The `load` of a competition as text: images, targets and test images as they were recognised."""
 
 from toolkit.recognition.listing import suffix_of
-from toolkit.recognition.loaded_tables import of_table, tiled
+from toolkit.recognition.loaded_tables import group_lines, of_table, path_lines, tiled
 from toolkit.recognition.loaded_tests import tests_of
 from toolkit.recognition.proposal import Proposal
-from toolkit.recognition.sources import at, images_of, rows_lines, table_at, values_of
-from toolkit.recognition.text import Text, quoted, tupled
-
-LINE = 119  # characters
+from toolkit.recognition.sources import at, images_of, rows_lines, values_of
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
 def load_lines(proposal: Proposal, text: Text) -> list[str]:
@@ -43,14 +41,22 @@ def load_lines(proposal: Proposal, text: Text) -> list[str]:
         lines = [f"    images, labels = class_folders({at(found.images.path)}, TASK.classes{values_of(proposal)})"]
     else:
         lines = [f"    images = {images_of(proposal, found.images, text)}"]
-        if targets.where == "names":
+        if targets.where == "homes":
+            lines += _of_homes(proposal, text, more)
+        elif targets.where == "names":
             text.use("labels_in_names")
             lines.append(f'    labels = labels_in_names(images, r"{targets.pattern}", TASK.classes)')
         else:
             lines += _of_array(proposal, text) if targets.where == "array" else _of_masks(proposal, text)
             lines += _origins(proposal, text, more)
     lines += tests_of(proposal, text, more)
-    return [*rows_lines(proposal, text), "def load(folder: Path) -> Samples:", *lines, *_returned(more)]
+    return [
+        *rows_lines(proposal, text),
+        *path_lines(proposal, text),
+        "def load(folder: Path) -> Samples:",
+        *lines,
+        *_returned(more),
+    ]
 
 
 def _returned(more: list[str]) -> list[str]:
@@ -61,6 +67,31 @@ def _returned(more: list[str]) -> list[str]:
     half = len(given) // 2 + 1
     parts = [f"        {', '.join(part)}," for part in (given[:half], given[half:])]
     return ["    return Samples(", *parts, "    )"]
+
+
+def _of_homes(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
+    """A class in the name of each folder: they are samples where the sample submission names such, else origins."""
+    found, targets = proposal.found, proposal.targets
+    assert found.images is not None
+    text.plain += ["import re", "import numpy as np"]
+    each = f"path.relative_to({at(found.images.path)}).parts[0]"
+    said = f'TASK.classes.index(re.search(r"{targets.pattern}", one).group(1))'
+    if not targets.sets:
+        text.plain.append("import pandas as pd")
+        more.append("groups=groups")
+        return [
+            f"    each = [{each} for path in images.paths]",
+            f"    labels = np.array([{said} for one in each])",
+            "    groups, _ = pd.factorize(pd.Series(each))",
+        ]
+    text.use("sets_of")
+    more += ["sets=sets", "names=np.array(names)"]
+    return [
+        f"    each = [{each} for path in images.paths]",
+        "    names = sorted(set(each))",
+        "    sets = sets_of(each, names)",
+        f"    labels = np.array([{said} for one in names])",
+    ]
 
 
 def _of_runs(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
@@ -77,22 +108,19 @@ def _of_runs(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         return [*[line.replace("images", "slides") for line in lines], *_of_slides(proposal, text, more)]
     if not targets.group:
         return [*lines, *_origins(proposal, text, more)]
-    assert targets.sheet is not None
-    text.plain.append("import pandas as pd")
-    more.append("groups=groups")
-    return [
-        *lines,
-        f"    table = {table_at(targets.sheet, text)}",
-        f"    origins = dict(zip(table[{quoted(targets.columns[0])}], table[{quoted(targets.group)}]))",
-        f"    groups, _ = pd.factorize(pd.Series([origins.get(name, name) for name in images.{called}]))",
-    ]
+    return [*lines, *group_lines(proposal, text, more, "images")]
 
 
 def _of_slides(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     """Where huge pictures have masks: these are cut as the tiles are, all tiles of a slide in one group."""
     text.use("tiles")
-    more += ["groups=made.picture", "places=made.places"]
-    return [f"    made = {tiled('slides', proposal, 0.25)}", "    images = made.images"]
+    lines = [f"    made = {tiled('slides', proposal, 0.25)}", "    images = made.images"]
+    if proposal.targets.group:
+        lines += [*group_lines(proposal, text, more, "slides"), "    groups = groups[made.picture]"]
+    else:
+        more.append("groups=made.picture")
+    more.append("places=made.places")
+    return lines
 
 
 def _of_pairs(proposal: Proposal, text: Text) -> list[str]:

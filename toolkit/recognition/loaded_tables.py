@@ -1,8 +1,8 @@
 """The part of `load`, as text, that reads targets from a table and finds the images that it names."""
 
 from toolkit.recognition.proposal import Proposal
-from toolkit.recognition.sources import at, images_of, table_at
-from toolkit.recognition.text import Text, quoted, tupled
+from toolkit.recognition.sources import at, images_of, table_at, table_lines
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
 def of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
@@ -16,8 +16,12 @@ def of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         return [*lines, *_of_joined(proposal, text, more, images)]
     text.use("target_table")
     wanted = f"({quoted(names)}, *TASK.classes)" if _as_named(proposal) else tupled(targets.columns)
-    lines.append(f"    {'names' if names else '_'}, labels = target_table({source}, TASK, {wanted})")
-    if targets.group:
+    call = f"    {'names' if names else '_'}, labels = target_table({source}, TASK, {wanted})"
+    if len(call) > LINE:
+        lines.append(f"    columns = {wanted}")
+        call = f"    names, labels = target_table({source}, TASK, columns)"
+    lines.append(call)
+    if targets.group and not targets.group_in:
         lines.append(_groups(f"{source}[{quoted(targets.group)}]", text, more))
     if not names:
         return [*lines, f"    images = {images}"]
@@ -38,15 +42,22 @@ def of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
             f"    each = [path.relative_to({at(found.images.path)}).parts[0] for path in images.paths]",
             "    sets = sets_of(each, names)",
         ]
+    called = "names"
     if targets.before + targets.after:
-        lines.append(f'    names = [f"{targets.before}{{name}}{targets.after}" for name in names]')
+        called = f'[f"{targets.before}{{name}}{targets.after}" for name in names]'
+        if targets.missing:
+            lines.append(f"    names = {called}")
     if targets.drop:
-        lines.append(f'    names = [name.split("/", {targets.drop})[-1] for name in names]')
+        called = f'[name.split("/", {targets.drop})[-1] for name in names]'
+        if targets.missing:
+            lines.append(f"    names = {called}")
     if found.pictures and found.pictures.huge:
-        return [*lines, f"    slides = {images}.chosen(names)", *_of_slides(proposal, text, more)]
+        return [*lines, f"    slides = {images}.chosen({called})", *_of_slides(proposal, text, more)]
+    elsewhere = group_lines(proposal, text, more, "images") if targets.group_in else []
     if not targets.missing:
-        return [*lines, f"    images = {images}.chosen(names)"]
-    grouped = "labels, groups = labels[there], groups[there]" if targets.group else "labels = labels[there]"
+        return [*lines, f"    images = {images}.chosen({called})", *elsewhere]
+    own = targets.group and not targets.group_in
+    grouped = "labels, groups = labels[there], groups[there]" if own else "labels = labels[there]"
     known = "{*images.names}" if found.images.names else "{*images.stems, *images.file_names}"
     called = "name" if not any("/" in cell for cell in _head(proposal)) else 'name.rpartition("/")[2]'
     return [
@@ -56,6 +67,7 @@ def of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
         f"    there = [row for row, name in enumerate(names) if {called} in known]",
         f"    {grouped}",
         "    images = images.chosen([names[row] for row in there])",
+        *elsewhere,
     ]
 
 
@@ -75,6 +87,21 @@ def _groups(column: str, text: Text, more: list[str]) -> str:
     return f"    groups, _ = pd.factorize({column})"
 
 
+def group_lines(proposal: Proposal, text: Text, more: list[str], images: str) -> list[str]:
+    """Groups of images by a table that names them, or some: those that it doesn't are of their own."""
+    targets = proposal.targets
+    sheet, names = targets.group_in or (targets.sheet, targets.columns[0])
+    assert sheet is not None
+    called = "file_names" if any("." in cell for cell in sheet.head[names][:3]) else "stems"
+    text.plain.append("import pandas as pd")
+    more.append("groups=groups")
+    return [
+        f"    about = {table_at(sheet, text)}",
+        f"    origins = dict(zip(about[{quoted(names)}], about[{quoted(targets.group)}]))",
+        f"    groups, _ = pd.factorize(pd.Series([origins.get(name, name) for name in {images}.{called}]))",
+    ]
+
+
 def _read(proposal: Proposal, text: Text) -> tuple[list[str], str]:
     """Lines that read the table, and what it is called behind them, which may be its path alone."""
     targets = proposal.targets
@@ -84,7 +111,7 @@ def _read(proposal: Proposal, text: Text) -> tuple[list[str], str]:
     if not (
         targets.split
         or not targets.sheet.plain
-        or targets.group
+        or (targets.group and not targets.group_in)
         or listed
         or targets.others
         or targets.title
@@ -97,7 +124,7 @@ def _read(proposal: Proposal, text: Text) -> tuple[list[str], str]:
         parts = ",".join(f"\n        {table_at(sheet, text)}" for sheet in sheets)
         lines = [f"    table = pd.concat([{parts},\n    ], ignore_index=True)"]
     else:
-        lines = [f"    table = {table_at(targets.sheet, text)}"]
+        lines = table_lines("table", targets.sheet, text)
     columns = list(targets.columns[1:])
     if targets.rows:
         (column,) = columns
@@ -141,37 +168,41 @@ def _of_joined(proposal: Proposal, text: Text, more: list[str], images: str) -> 
     if targets.missing:
         lines.append(f"    table = table[table[{quoted(name)}].isin([*images.stems, *images.file_names])]")
     lines.append(f"    files, names, sets, labels = set_table(table, TASK, {tupled((name, targets.title, *columns))})")
-    if targets.group:
+    if targets.group and not targets.group_in:
         lines.append(_groups(f"table.drop_duplicates({title})[{quoted(targets.group)}]", text, more))
     more += ["sets=sets", "names=np.array(names)"]
     return [*lines, "    images = images.chosen(files)"]
 
 
-def path_lines(proposal: Proposal, images: str, text: Text) -> list[str]:
-    """What takes the names out of images' paths: `each`."""
+def path_lines(proposal: Proposal, text: Text) -> list[str]:
+    """Of a function beside `load`, where names are put together from images' paths."""
     pattern, joint = proposal.targets.in_paths
+    if not pattern:
+        return []
+    text.use("ImageFiles")
     text.plain += ["import re", "import numpy as np"]
-    found = f're.search(r"{pattern}", path.as_posix())'
-    taken = f'{quoted(joint)}.join(match.groups()) if (match := {found}) else ""'
-    return [f"    each = np.array([{taken} for path in {images}.paths])"]
+    return [
+        "def names_in(images: ImageFiles) -> np.ndarray:",
+        '    """What images are called, put together from their paths; "" of others."""',
+        f'    found = [re.search(r"{pattern}", path.as_posix()) for path in images.paths]',
+        f'    return np.array([{quoted(joint)}.join(match.groups()) if match else "" for match in found])',
+        "",
+        "",
+    ]
 
 
 def _of_paths(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     targets = proposal.targets
-    lines = path_lines(proposal, "images", text)
+    lines = []
     if targets.missing:
-        rows = "    there = np.isin(names, each)"
+        rows = "    there = np.isin(names, names_in(images))"
         kept = "    names, labels = np.array(names)[there].tolist(), labels[there]"
         lines += [rows, kept, *(["    groups = groups[there]"] if targets.group else [])]
     if not targets.repeated:
-        return [*lines, "    images = replace(images, names=each).chosen(names)"]
+        return [*lines, "    images = replace(images, names=names_in(images)).chosen(names)"]
     text.use("sets_of")
-    more += ["sets=sets", "names=np.array(names)"]
-    return [
-        *lines,
-        "    there = np.flatnonzero(np.isin(each, names))",
-        "    images, sets = images[there], sets_of(each[there], names)",
-    ]
+    more += ["sets=sets_of(names_in(images), names)", "names=np.array(names)"]
+    return [*lines, "    images = images[np.flatnonzero(np.isin(names_in(images), names))]"]
 
 
 def _of_slides(proposal: Proposal, text: Text, more: list[str]) -> list[str]:

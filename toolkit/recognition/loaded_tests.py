@@ -1,10 +1,10 @@
 """The part of `load`, as text, that finds the test images and what a submission calls them by."""
 
 from toolkit.recognition.found import Found, Listed, Sample, Source
-from toolkit.recognition.loaded_tables import joined_line, path_lines, tiled
+from toolkit.recognition.loaded_tables import joined_line, tiled
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.sources import at, images_of, table_at
-from toolkit.recognition.text import Text, quoted, tupled
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
 def tests_of(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
@@ -75,7 +75,14 @@ def _listed(proposal: Proposal, given: Listed, text: Text, more: list[str], imag
     names = quoted(given.names)
     if not given.ids and not given.before + given.after:
         more += ["test_images=test", "test_ids=np.array(names)"]
-        lines = [f"    names = {table_at(given.sheet, text)}[{names}].tolist()"]
+        table = table_at(given.sheet, text)
+        lines = [f"    names = {table}[{names}].tolist()"]
+        if not given.sheet.header and len(given.sheet.columns) == 1:
+            lines = [
+                f"    names = ({at(given.sheet.path)}).read_text(encoding={quoted(given.sheet.encoding)}).split()"
+            ]
+        elif len(lines[0]) > LINE:
+            lines = [f"    tests = {table}", f"    names = tests[{names}].tolist()"]
         lines += [f'    names = [name.split("/", {targets.drop})[-1] for name in names]'] if targets.drop else []
         return [*lines, f"    test = {images}.chosen(names)"]
     lines = [f"    tests = {table_at(given.sheet, text)}"]
@@ -97,17 +104,16 @@ def _listed(proposal: Proposal, given: Listed, text: Text, more: list[str], imag
 def _of_paths(proposal: Proposal, text: Text, more: list[str], images: str) -> list[str]:
     """Of those whose names are put together from their paths."""
     sample, targets = proposal.found.sample, proposal.targets
-    lines = [f"    test = {images}", *path_lines(proposal, "test", text)]
-    ids = f"    ids = {_sample(sample, text)}.tolist()" if sample else '    ids = sorted(set(each) - {""})'
+    lines = [f"    test = {images}"]
+    ids = f"    ids = {_sample(sample, text)}.tolist()" if sample else '    ids = sorted(set(names_in(test)) - {""})'
     more += ["test_images=test", "test_ids=np.array(ids)"]
     if not targets.repeated:
-        return [*lines, ids, "    test = replace(test, names=each).chosen(ids)"]
-    more.append("test_sets=test_sets")
+        return [*lines, ids, "    test = replace(test, names=names_in(test)).chosen(ids)"]
+    more.append("test_sets=sets_of(names_in(test), ids)")
     return [
         *lines,
         ids,
-        "    there = np.flatnonzero(np.isin(each, ids))",
-        "    test, test_sets = test[there], sets_of(each[there], ids)",
+        "    test = test[np.flatnonzero(np.isin(names_in(test), ids))]",
     ]
 
 

@@ -37,6 +37,7 @@ METRICS: Mapping[str, Named] = {
     "auc": Named("RocAuc()", SAID, "values"),
     "average_precision": Named("AveragePrecision()", SAID, "values"),
     "log_loss": Named("LogLoss()", SAID, "values"),
+    "probabilistic_f1": Named("ProbabilisticF1()", SAID, "values"),
     "rmse": Named("Rmse()", MEASURED, "values"),
     "mae": Named("Mae()", MEASURED, "values"),
     "rmsle": Named("Rmsle()", MEASURED, "values"),
@@ -50,7 +51,14 @@ METRICS: Mapping[str, Named] = {
 def metric_named(name: str) -> tuple[str, Named]:
     """By its word, `map@3` for any k; UserError for one that isn't known."""
     word = name.lower().replace("-", "_").replace(" ", "_")
-    word = {"qwk": "kappa", "logloss": "log_loss", "roc_auc": "auc", "macro_f1": "f1", "miou": "iou"}.get(word, word)
+    word = {
+        "qwk": "kappa",
+        "logloss": "log_loss",
+        "roc_auc": "auc",
+        "macro_f1": "f1",
+        "miou": "iou",
+        "pf1": "probabilistic_f1",
+    }.get(word, word)
     if word.startswith("map@") and word[4:].isdecimal():
         return word, Named(f"MAP({word[4:]})", ("Classification",), "lists")
     if word not in METRICS:

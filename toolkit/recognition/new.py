@@ -1,6 +1,7 @@
 """A competition's folder from a download."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,15 +79,17 @@ def new_competition(
     metric: str | None = None,
     force: bool = False,
     unpack: bool = False,
+    targets: Sequence[str] = (),
     kaggle: str | None = None,
     progress: Progress = SILENT,
 ) -> New:
     """Look at a download, say what it holds, and write `folder/__init__.py`, which every command takes.
 
     data: the download (default: `folder/data`); metric: by its word, such as `auc`, where it is known; force: what was
-    written before is replaced; unpack: packed files of the download are unpacked beside themselves before; kaggle: a
-    competition's name there, which is downloaded to `data` first where that holds nothing. UserError where the folder
-    has a competition already, what is to be predicted isn't recognised, or nothing can be downloaded.
+    written before is replaced; unpack: packed files of the download are unpacked beside themselves before; targets:
+    columns to be predicted, where these are known; kaggle: a competition's name there, which is downloaded to `data`
+    first where that holds nothing. UserError where the folder has a competition already, what is to be predicted isn't
+    recognised, or nothing can be downloaded.
     """
     folder = Path(folder)
     data = folder / "data" if data is None else Path(data)
@@ -99,7 +102,7 @@ def new_competition(
     if slug:
         download(slug, data, IMAGES | TABLES | ARRAYS, client=kaggle_client, progress=progress)
     unpacked = tuple(packed.unpack(data)) if unpack else ()
-    proposal = propose(recognise(data), name, metric or "")
+    proposal = propose(recognise(data, targets), name, metric or "")
     folder.mkdir(parents=True, exist_ok=True)
     if proposal.long:
         with atomic(folder / CLASSES) as partial:

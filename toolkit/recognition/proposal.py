@@ -149,6 +149,8 @@ def _shape(pictures: Pictures, number: int, task: str) -> tuple[int, int, int]:
         return side, side, pictures.channels
     step = STEP if masks else STEP // 2
     shorter = max(step, round(side * min(height, width) / longer / step) * step)
+    if side * min(height, width) < 0.75 * shorter * longer:  # narrower than a step: rather longer than filled up
+        side = round(shorter * longer / min(height, width) / step) * step
     return (side, shorter, pictures.channels) if height > width else (shorter, side, pictures.channels)
 
 

@@ -4,23 +4,38 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from toolkit.formats.sample_file import PARQUET
 from toolkit.recognition import arrays, masks, samples, untabled
 from toolkit.recognition.found import Fact, Found, Sample, Source
 from toolkit.recognition.in_paths import table_in_paths
-from toolkit.recognition.listing import JSON, Place, channels_of, homes, joined, listed, of_first_channel, places
+from toolkit.recognition.listing import (
+    JSON,
+    Place,
+    channels_of,
+    homes,
+    joined,
+    listed,
+    of_first_channel,
+    places,
+    stem,
+    tops,
+    without,
+)
 from toolkit.recognition.packed import packed_in
 from toolkit.recognition.seen import Seen, glob_of, is_mixed, looked_at, origin_of, source_of, told
-from toolkit.recognition.sheets import sheets
+from toolkit.recognition.sheets import cells, sheets
 from toolkit.recognition.tabled import of_table, training_table, validated
 
 
-def recognise(folder: Path) -> Found:
+def recognise(folder: Path, targets: Sequence[str] = ()) -> Found:
     """What lies in a download. Nothing is decoded but a few images, no file is read but tables and heads.
+
+    targets: columns that are to be predicted, where people name them.
 
     UserError where the folder is none, or empty.
     """
     listing = listed(folder)
-    seen = Seen(listing, sheets(listing), places(listing))
+    seen = Seen(listing, sheets(listing), places(listing), wanted=tuple(targets))
     found = arrays.found_in(seen.folder, listing, seen.tables) if not listing.folders else None
     if found is None:
         found = _of_files(seen)
@@ -48,7 +63,13 @@ def _of_files(seen: Seen) -> Found:
     if train is None:
         return Found(seen.folder, ())
     tests = test.files() if test else []
-    sample = _sample(seen, [*(tests or train.files()), *(homes(test) if test else [])])
+    sample = _sample(seen, tests or train.files(), tops(test) if test else [])
+    if test is None and sample and (parts := _by_sample(seen, train, sample)):
+        train, test = parts
+        seen.places = {role: place for role, place in seen.places.items() if role not in ("other", "validation")}
+        seen.places |= {"train": train, "test": test}
+        seen.facts.pop()
+        sample = _sample(seen, test.files(), tops(test))
     table = training_table(seen, train.files(), sample)
     marks = channels_of(train) if table is None or table[1].after else ()
     if marks:
@@ -59,7 +80,8 @@ def _of_files(seen: Seen) -> Found:
     sets = table is None and bool(homes(train))
     if sets:
         table = training_table(seen, homes(train), sample)
-        sets = table is not None
+        sets = table is not None and not table[1].repeated
+        table = table if sets else None
     table = table or table_in_paths(seen, train.files(), sample)
     found = Found(seen.folder, (), sample=sample)
     if table:
@@ -73,6 +95,30 @@ def _of_files(seen: Seen) -> Found:
             where = f"{place.number:,} images in {place.path or '.'}"
             seen.facts.append(Fact("not used", where, "beside those of training; add them to `load`", "likely"))
     return with_channels(made, marks) if marks else made
+
+
+def _ids_of(seen: Seen, sample: Sample) -> list[str]:
+    (sheet,) = (one for one in seen.tables if one.path == sample.path)
+    return [str(one) for one in cells(seen.folder, sheet, sample.columns[0])]
+
+
+def _by_sample(seen: Seen, train: Place, sample: Sample) -> tuple[Place, Place] | None:
+    """Folders of which the sample names the images, or that it names itself, are test images; None where none are."""
+    ids = set(_ids_of(seen, sample))
+    ids |= {stem(one) for one in ids}
+    tests = [
+        folder
+        for folder, names in train.folders.items()
+        if folder.rpartition("/")[2] in ids or all(stem(name) in ids for name in names)
+    ]
+    if not tests or len(tests) == len(train.folders):
+        return None
+    named = {name for one in tests for name in (one.rpartition("/")[2], *map(stem, train.folders[one]))}
+    if sum(one in named for one in ids) < len(ids) / 2:
+        return None
+    rest = [folder for folder in train.folders if folder not in set(tests)]
+    left, chosen = without(train, tests), without(train, rest)
+    return Place("train", left.path, left.folders), Place("test", chosen.path, chosen.folders)
 
 
 def _used(place: Place, found: Found) -> bool:
@@ -123,12 +169,18 @@ def _train_and_test(seen: Seen) -> tuple[Place | None, Place | None]:
     return train, test
 
 
-def _sample(seen: Seen, tests: Sequence[str]) -> Sample | None:
-    sample = samples.sample_among(seen.folder, seen.tables, tests)
+def _sample(seen: Seen, tests: Sequence[str], homes: Sequence[str]) -> Sample | None:
+    sample = samples.sample_among(seen.folder, seen.tables, tests, homes)
     if sample:
         seen.facts.append(samples.fact_of(sample))
         return sample
-    seen.facts.append(Fact("sample submission", "none", "no table is called sample_submission or so", "sure"))
+    other = next((one.path for one in seen.tables if PARQUET.search(one.path)), "")
+    why = (
+        "Parquet, which isn't followed: write it by write_parquet"
+        if other
+        else "no table is called sample_submission or so"
+    )
+    seen.facts.append(Fact("sample submission", other or "none", why, "sure"))
     return None
 
 
@@ -143,17 +195,23 @@ def _of_places(seen: Seen, found: Found, train: Place, test: Place | None, paire
     else:
         made, fact = untabled.targets(train)
         facts.append(fact)
-        more = seen.places.get("validation")
-        if more is not None and more is not train and made and made.where == "folders" and not is_mixed(seen, train):
-            other, _ = untabled.targets(more)
+        also = seen.places.get("validation")
+        if also is not None and also is not train and made and made.where == "folders" and not is_mixed(seen, train):
+            other, _ = untabled.targets(also)
             if other and other.names == made.names:
                 both = told(
-                    seen, Source("files", "", train.number + more.number, parts=(train.path, more.path)), train
+                    seen, Source("files", "", train.number + also.number, parts=(train.path, also.path)), train
                 )
-                said = f"{more.number:,} in {more.path}"
+                said = f"{also.number:,} in {also.path}"
                 facts.append(Fact("validation images", said, "the same folders: used with those of training", "sure"))
                 tests = source_of(seen, test) if test else None
                 return replace(found, images=both, test=tests, targets=made, pictures=looked_at(seen, train.files()))
+    if made and made.where == "homes":
+        told_as = "groups"
+        if test and found.sample and set(_ids_of(seen, found.sample)) <= set(tops(test)):
+            made, told_as = replace(made, sets=True), "sets"
+        why = f"{train.number / len(homes(train)):.1f} images each"
+        facts.append(Fact(told_as, "the folders", why, "likely"))
     source = None if made and made.where == "folders" and is_mixed(seen, train) else source_of(seen, train)
     if source and paired and paired.together:
         source = replace(source, glob=glob_of(train), without=paired.after)

@@ -27,6 +27,18 @@ METRICS = {  # in texts of organisers, the first that occurs; names as of `--met
     "balanced_accuracy": r"balanced accuracy",
     "accuracy": r"\baccuracy\b",
 }
+LIKE_SAMPLES = {
+    "sample",
+    "example",
+    "submission",
+    "template",
+    "predict",
+    "predictions",
+    "abgabe",
+    "beispiel",
+    "exemple",
+}
+MOST = 1000  # columns of a sample that isn't called so
 ROWS = 3000  # of a sample that are looked at
 TEXTS = {".md", ".txt", ".rst", ".html"}
 
@@ -37,22 +49,45 @@ def is_sample(sheet: Sheet) -> bool:
     return NAME.search(name) is not None or name.lower().startswith(("submission", "sub_format"))
 
 
-def sample_among(folder: Path, tables: Sequence[Sheet], tests: Sequence[str]) -> Sample | None:
-    """The organisers' sample; tests: files of test images, where they are known."""
+def sample_among(
+    folder: Path, tables: Sequence[Sheet], tests: Sequence[str], homes: Sequence[str] = ()
+) -> Sample | None:
+    """The organisers' sample; tests: files of test images, where they are known; homes: folders of these."""
     called = [sheet for sheet in tables if is_sample(sheet) and len(sheet.columns) > 1]
+    called = called or [sheet for sheet in tables if _looks_like_sample(folder, sheet, tables)][:1]
     if not called:
         return None
     called.sort(key=lambda sheet: (NAME.search(sheet.path) is None, not sheet.path.lower().endswith(USUAL)))
     found, name = called[0], called[0].path.rpartition("/")[2]
     others = [sheet for sheet in called[1:] if NAME.search(sheet.path)]
     several = NAME.search(name) is None or (bool(others) and name.lower() != USUAL)
-    return replace(_sample_of(folder, found, tests), named=several)
+    return replace(_sample_of(folder, found, tests, homes), named=several)
 
 
-def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str]) -> Sample:
+def _looks_like_sample(folder: Path, sheet: Sheet, tables: Sequence[Sheet]) -> bool:
+    """Does it say the same, or nothing, of each image, under titles that another table has with more to say?"""
+    first, *others = sheet.columns
+    if (
+        not others
+        or len(others) > MOST
+        or any(len({*sheet.head[one]}) > 1 for one in others)
+        or sheet.path.endswith((".json", ".parquet"))
+    ):
+        return False
+    name = Path(sheet.path).name
+    ids = cells(folder, sheet, first)
+    if len(ids) < 2 or ids.nunique() < len(ids) or any(cells(folder, sheet, one).nunique() > 1 for one in others):
+        return False
+    if set(words(name)) & LIKE_SAMPLES:
+        return True
+    known = [one for one in tables if one is not sheet and set(others) <= set(one.columns)]
+    return any(cells(folder, one, others[0]).nunique() > 1 for one in known)
+
+
+def _sample_of(folder: Path, sheet: Sheet, tests: Sequence[str], homes: Sequence[str]) -> Sample:
     ids = cells(folder, sheet, sheet.columns[0])
-    kind, first = _ids(ids.tolist(), tests)
-    ends = _ends(ids.tolist(), tests) if kind in ("rows", "other") else ()
+    kind, first = _ids(ids.tolist(), [*tests, *homes])
+    ends = _ends(ids.tolist(), tests, homes) if kind == "other" else ()
     kind = "rows" if ends else kind
     behind = cells(folder, sheet, sheet.columns[-1])
     filled = [cell for cell in behind.head(2000).tolist() if cell.strip()]
@@ -82,8 +117,9 @@ def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
     for kind, known in ways:
         if known and sum(one in known for one in some) > 0.5 * len(some):
             return kind, 0
-    if sum(one.rpartition("_")[0] in names | stems for one in some) > 0.5 * len(some):
-        return "rows", 0
+    paths = {one for path in tests for one in _tails(path)}
+    if any("/" in one for one in some) and sum(one in paths for one in some) > 0.5 * len(some):
+        return "paths", 0
     if tests:
         return ("inside" if ids and set(ids) == _numbers(stems) else "other"), 0
     if ids[0] in ("0", "1") and ids == [str(at + int(ids[0])) for at in range(len(ids))]:
@@ -91,9 +127,9 @@ def _ids(ids: list[str], tests: Sequence[str]) -> tuple[Ids, int]:
     return "other", 0
 
 
-def _ends(ids: Sequence[str], tests: Sequence[str]) -> tuple[str, ...]:
+def _ends(ids: Sequence[str], tests: Sequence[str], homes: Sequence[str]) -> tuple[str, ...]:
     """What follows the images' names in ids of a row an image and class, the same for each image; else none."""
-    names = {name for path in tests for name in (path.rpartition("/")[2], stem(path))}
+    names = {name for path in tests for name in (path.rpartition("/")[2], stem(path))} - {*homes}
     of_image: dict[str, list[str]] = {}
     for one in ids[:ROWS]:
         parts = [at for at, sign in enumerate(one) if sign == "_" and one[:at] in names]
@@ -102,6 +138,13 @@ def _ends(ids: Sequence[str], tests: Sequence[str]) -> tuple[str, ...]:
         of_image.setdefault(one[: parts[-1]], []).append(one[parts[-1] + 1 :])
     found = list(of_image.values())
     return tuple(found[0]) if found and len(found[0]) > 1 and all({*one} == {*found[0]} for one in found[:-1]) else ()
+
+
+def _tails(path: str) -> list[str]:
+    """`c.png`, `b/c.png` and `a/b/c.png` of the last, and the same without suffix."""
+    parts = path.split("/")
+    found = ["/".join(parts[at:]) for at in range(len(parts))]
+    return [*found, *(one.rpartition(".")[0] for one in found)]
 
 
 def _numbers(stems: Collection[str]) -> set[str]:
@@ -114,6 +157,7 @@ def fact_of(sample: Sample) -> Fact:
     called = {
         "names": "ids are the names of the test images' files",
         "stems": "ids are the names of the test images' files without suffix",
+        "paths": "ids are paths of test images",
         "count": f"ids are counted from {sample.first}",
         "inside": "ids are the last numbers in the names of the test images' files",
         "rows": "a row an image and class",

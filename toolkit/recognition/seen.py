@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolkit.recognition.found import Fact, Pictures, Sheet, Source
 from toolkit.recognition.heads import pictures_of
-from toolkit.recognition.listing import Listing, Place, Role, origin_in, stem, suffix_of
+from toolkit.recognition.listing import Listing, Place, Role, origin_in, role_of, stem, suffix_of
 
 MOST_PARTS = 8  # folders that a written line lists
 
@@ -20,6 +20,7 @@ class Seen:
     tables: list[Sheet]
     places: dict[Role, Place]
     facts: list[Fact] = field(default_factory=list)
+    wanted: tuple[str, ...] = ()  # columns of targets that people named
 
     @property
     def folder(self) -> Path:
@@ -80,7 +81,10 @@ def glob_of(place: Place) -> str:
 def told(seen: Seen, source: Source, place: Place) -> Source:
     inside = f" in {len(place.folders):,} folders" if len(place.folders) > 1 else ""
     facts = {"test": "test images"}.get(place.role, "training images")
-    why = "a folder called so" if place.role in ("train", "test") else "no folder is called train"
+    called = any(role_of(folder) == place.role for folder in place.folders)
+    why = "a folder called so" if called else "as the sample submission has others"
+    why = why if place.role != "test" or called else "the sample submission has them"
+    why = why if place.role in ("train", "test") else "no folder is called train"
     sure = "sure" if place.role in ("train", "test") else "likely"
     where = f"{place.number:,} in {place.path or 'the folder itself'}{inside}"
     seen.facts.append(Fact(facts, where, why, sure))  # type: ignore[arg-type]
@@ -97,6 +101,7 @@ def looked_at(seen: Seen, files: Sequence[str]) -> Pictures | None:
         seen.facts.append(Fact("images", "unreadable", how, "sure"))
         return None
     depth = "" if made.values is None else f", more than 8 bits from {made.values[0]:g} to {made.values[1]:g}"
+    depth += ", shown in 8 bits as the files say" if made.window else ""
     size = f"{'median ' if made.differ else ''}{made.height} x {made.width}"
     colours = {1: "grey", 3: "colour"}.get(made.channels, f"{made.channels} channels")
     seen.facts.append(Fact("images", f"{size}, {colours}{depth}", how, "sure"))

@@ -46,7 +46,7 @@ def sheet_of(folder: Path, path: str) -> Sheet | None:
     lines = text.splitlines()[: LINES + 1]
     lines = [line for line in (lines[:-1] if len(data) == HEAD and len(lines) > 1 else lines) if line.strip()]
     separator = _separator(lines)
-    if not lines or (suffix_of(path) == ".txt" and separator is None):
+    if not lines or (suffix_of(path) == ".txt" and separator is None and any(" " in line.strip() for line in lines)):
         return None
     rows = list(csv.reader(lines, delimiter=separator or ","))
     header = _has_header(rows)

@@ -3,7 +3,7 @@
 from toolkit.recognition.found import Sheet, Source
 from toolkit.recognition.listing import suffix_of
 from toolkit.recognition.proposal import Proposal
-from toolkit.recognition.text import Text, quoted, tupled
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 NEW_LINE = "\n        "
 
@@ -20,6 +20,8 @@ def values_of(proposal: Proposal) -> str:
     pictures = proposal.found.pictures
     if pictures is None or pictures.values is None:
         return ""
+    if pictures.window:
+        return ', options={"window": True}'
     return f", values=({pictures.values[0]:g}, {pictures.values[1]:g})"
 
 
@@ -65,18 +67,11 @@ def rows_lines(proposal: Proposal, text: Text) -> list[str]:
     if source is None or not source.names:
         return []
     text.use("ImageFiles", "array_files")
-    text.plain.append("import pandas as pd")
     key = f", {quoted(source.key)}" if source.key else ""
-    column = quoted(source.names)
-    if suffix_of(source.path) == ".parquet":
-        names = f"pd.read_parquet(path, columns=[{column}])"
-    else:
-        names = f"pd.read_csv(path, usecols=[{column}], dtype=str)"
     return [
         "def rows_of(paths: list[Path]) -> ImageFiles:",
         '    """Images in the rows of tables, called as these call them."""',
-        f"    names = [{names}[{column}].to_numpy(str) for path in paths]",
-        f"    parts = [array_files(path{key}, shape={source.shape}, names=one) for path, one in zip(paths, names)]",
+        f"    parts = [array_files(path{key}, shape={source.shape}, names={quoted(source.names)}) for path in paths]",
         "    return sum(parts[1:], parts[0])",
         "",
         "",
@@ -95,3 +90,11 @@ def table_at(sheet: Sheet, text: Text) -> str:
     more += "" if sheet.header else f", header=None, names={tupled(sheet.columns)}"
     more += "" if sheet.encoding == "utf-8" else f", encoding={quoted(sheet.encoding)}"
     return f"pd.read_csv({at(sheet.path)}{more}, dtype=str, keep_default_na=False)"
+
+
+def table_lines(name: str, sheet: Sheet, text: Text) -> list[str]:
+    """One that reads a table, or two where it would be long."""
+    line = f"    {name} = {table_at(sheet, text)}"
+    if len(line) <= LINE:
+        return [line]
+    return [f"    path = {at(sheet.path)}", line.replace(at(sheet.path), "path", 1)]

@@ -6,12 +6,12 @@ from dataclasses import replace
 from toolkit.data.tables import table_arrays, table_of
 from toolkit.errors import UserError
 from toolkit.recognition import columns, samples
-from toolkit.recognition.columns import Named, Read
+from toolkit.recognition.columns import Named, Read, shown
 from toolkit.recognition.found import Beside, Fact, Found, Listed, Sample, Sheet, Targets
-from toolkit.recognition.listing import Place, homes, joined, suffix_of, words
+from toolkit.recognition.listed_tests import joined_as, listed_tests, test_table
+from toolkit.recognition.listing import Place, homes, joined, stem, suffix_of, words
 from toolkit.recognition.seen import Seen, looked_at, origin_of, source_of, suffixes_of
 from toolkit.recognition.sheets import cells, rows_of
-from toolkit.recognition.test_tables import joined_as, listed_tests, test_table
 
 ENOUGH = 0.5  # of a table's names that are images
 
@@ -72,9 +72,13 @@ def of_table(
     _tell(seen, train, sheet, name, sets)
     others = [one for one in sheet.columns if one != name.column and not one.startswith("Unnamed")]
     asked = columns.asked_for(folder, sheet, others, found.sample)
+    asked = (*asked, *seen.wanted)
     group, said = columns.group_of(folder, sheet, [one for one in others if one not in asked])
     if group:
         facts.append(Fact("groups", group, said, "likely"))
+    group_in = None
+    if not group and not sets and not name.pattern[0]:
+        group, group_in = _group_elsewhere(seen, sheet, train)
     split = columns.split_of(folder, sheet, others)
     tests = test_table(seen, sheet)
     joint = joined_as(seen, found.sample, sheet, tests, name) if test and not sets else None
@@ -82,7 +86,8 @@ def of_table(
     free = [
         one for one in others if one not in shared | {group, *(split or ())[:1]} and not _are_files(sheet, one, train)
     ]
-    read = columns.targets(folder, sheet, free, found.sample)
+    wanted = _wanted(seen, sheet, name)
+    read = columns.targets(folder, sheet, [one for one in free if one != group or not wanted], found.sample, wanted)
     found = replace(found, images=source_of(seen, train), pictures=looked_at(seen, train.files()))
     if read is None:
         return found
@@ -102,7 +107,8 @@ def of_table(
         several = f"{read.why}; images have several rows, which become one mask: objects aren't told apart"
         read = replace(read, why=several, sure="guess")
     facts.append(columns.fact_of(read, sheet))
-    unused = [one for one in others if one not in (*read.columns, group, *(split or ())[:1])]
+    used = (*read.columns, group, *(split or ())[:1], *(joint.columns if joint else ()))
+    unused = [one for one in others if one not in used]
     beside = None
     if test and tests and not sets:
         beside = (
@@ -143,12 +149,42 @@ def of_table(
         repeated=name.repeated,
         decimal=read.decimal,
         others=others_of,
+        group_in=group_in,
     )
     _tell_left(seen, train, sheet, name, read, sets)
     if test is None:
-        return replace(found, targets=made, test_names=_test_names(seen, found.sample, tests, train.files()))
+        return replace(
+            found,
+            targets=made,
+            test_names=_test_names(seen, found.sample, tests, train.files(), sheet, name, others_of),
+        )
     listed = None if sets else listed_tests(seen, found.sample, tests, test, name, joint)
     return replace(found, targets=made, test=source_of(seen, test), test_names=listed)
+
+
+def _group_elsewhere(seen: Seen, sheet: Sheet, train: Place) -> tuple[str, tuple[Sheet, str] | None]:
+    """A column of another table of these images whose equal cells are of one origin, and where it is."""
+    for other in seen.tables:
+        if other is sheet or samples.is_sample(other):
+            continue
+        named = columns.named(seen.folder, other, train.files())
+        if named and not named.repeated and not named.before + named.after:
+            free = [one for one in other.columns if one != named.column]
+            group, said = columns.group_of(seen.folder, other, free)
+            if group:
+                seen.facts.append(Fact("groups", f"{group} of {other.path}", said, "likely"))
+                return group, (other, named.column)
+    return "", None
+
+
+def _wanted(seen: Seen, sheet: Sheet, name: Named) -> tuple[str, ...]:
+    """Columns that people named, all of which the table must have."""
+    lacking = [one for one in seen.wanted if one not in sheet.columns or one == name.column]
+    if lacking:
+        raise UserError(
+            f"--target {lacking[0]!r} is no column of {sheet.path} to predict; it has {shown(sheet.columns)}"
+        )
+    return seen.wanted
 
 
 def _in_rows(seen: Seen, sheet: Sheet, name: Named, read: Read) -> bool:
@@ -221,12 +257,27 @@ def _are_files(sheet: Sheet, column: str, train: Place) -> bool:
     return bool(filled) and all("." in cell and suffix_of(cell) in suffixes_of(train) for cell in filled)
 
 
-def _test_names(seen: Seen, sample: Sample | None, tests: Sheet | None, files: Sequence[str]) -> Listed | None:
-    """A table whose names are test images that lie among the training images."""
+def _test_names(
+    seen: Seen,
+    sample: Sample | None,
+    tests: Sheet | None,
+    files: Sequence[str],
+    table: Sheet,
+    names: Named,
+    others: Sequence[Sheet],
+) -> Listed | None:
+    """A table whose names are test images that lie among the training images; others: of training images as well."""
     given = [sheet for sheet in seen.tables if sample and sheet.path == sample.path]
-    for sheet in [*([tests] if tests else []), *given]:
+    sure = [*([tests] if tests else []), *given]
+    known = set(cells(seen.folder, table, names.column)) if not names.pattern[0] else set()
+    around = [f"{names.before}{one}{names.after}" for one in known]
+    known |= {stem(one) for one in [*known, *around]} | set(around)
+    for sheet in [*sure, *(one for one in seen.tables if one not in (*sure, *others, table))]:
         name = columns.named(seen.folder, sheet, files)
-        if name and name.share > ENOUGH and not name.before + name.after:
+        if name and name.share > ENOUGH and not name.before + name.after and not name.missing:
+            said = cells(seen.folder, sheet, name.column)
+            if sheet not in sure and any(one in known or stem(one) in known for one in said):
+                continue
             where, why = f"those that {sheet.path} lists", f"its {name.column} are images beside the training images"
             seen.facts.append(Fact("test images", where, why, "sure"))
             return Listed(sheet, name.column)

@@ -4,7 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-WIDTH = 110
+OWN = ("re", "dataclasses", "pathlib")  # of Python itself
+WIDTH = 110  # of imports
+LINE = 119  # characters
 
 
 def quoted(text: str) -> str:
@@ -29,7 +31,7 @@ class Text:
 
     def imports(self) -> list[str]:
         plain = {*self.plain, "from pathlib import Path"}
-        ours = sorted(one for one in plain if "pathlib" in one or "dataclasses" in one)
+        ours = sorted((one for one in plain if one.split()[1] in OWN), key=lambda one: (one.startswith("from"), one))
         others = sorted(plain - set(ours))
         lines, line = [], ""
         for name in sorted(self.named):

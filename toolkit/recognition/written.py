@@ -1,11 +1,11 @@
 """A proposal as the `__init__.py` of a competition's folder."""
 
+from collections.abc import Sequence
+
 from toolkit.recognition.loaded import load_lines
 from toolkit.recognition.proposal import Proposal
 from toolkit.recognition.submitted import submission
-from toolkit.recognition.text import Text, quoted, tupled
-
-LINE = 119  # characters
+from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
 def written(proposal: Proposal, kaggle: str = "") -> str:
@@ -70,7 +70,10 @@ def _task(proposal: Proposal, text: Text) -> list[str]:
     field = {"Labels": "labels", "OverlappingMasks": "labels", "Grades": "grades", "Numbers": "targets"}
     word, shape = field.get(proposal.task, "classes"), f"image_shape={proposal.shape}"
     if proposal.task == "Heads":
-        heads = [f"    ({quoted(name)}, {tupled(classes)})," for name, classes in proposal.targets.heads]
+        heads = [
+            f"    ({quoted(name)}, {_counted(classes) or tupled(classes)}),"
+            for name, classes in proposal.targets.heads
+        ]
         return ["TASK = Heads(", "    heads=(", *(f"    {line}" for line in heads), "    ),", f"    {shape},", ")"]
     unknown = f", unknown={quoted(proposal.targets.unknown)}" if proposal.targets.unknown else ""
     if proposal.counted:
@@ -83,10 +86,21 @@ def _task(proposal: Proposal, text: Text) -> list[str]:
         ['NAMES = tuple((FOLDER / "classes.txt").read_text(encoding="utf-8").splitlines())'] if proposal.long else []
     )
     line = f"TASK = {proposal.task}({word}={names}, {shape}{unknown})"
+    if proposal.metric.needs == "lists" and not unknown:
+        first.append(
+            '# CHOOSE: unknown="…" below, if test images may be of none of these; the organisers say what it is called'
+        )
     if len(line) > LINE:
         broken = [f"    {word}={names},", f"    {shape},", *([f"    {unknown[2:]},"] if unknown else [])]
         return [*first, f"TASK = {proposal.task}(", *broken, ")"]
     return [*first, line]
+
+
+def _counted(classes: Sequence[str]) -> str:
+    """Numbers from 0, where they are many; "" for other names."""
+    if len(classes) < 8 or not all(name.isdecimal() for name in classes):
+        return ""
+    return f"tuple(map(str, range({max(map(int, classes)) + 1})))"
 
 
 def _recipes(proposal: Proposal, text: Text) -> list[str]:

@@ -47,34 +47,34 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     `by_family`, `by_severity`, `cells` (corruption: five severities), `share` and number of `triples`, `error`
     (the standard error from taking a share of them), `seconds`, and the suite's `version`.
     """
-    begun = time.time()
+    begun = time.monotonic()
     triples = all_triples(run.labelled)
     counts = ladder(len(triples), count_cells(run.labelled.competition.rgb))
     gathered = _Gathered(run, device, triples)
     done, count = 0, counts[-1] if seconds is not None else len(triples)
     while count > done:
-        started = time.time()
+        started = time.monotonic()
         gathered.extend(done, count)
         if seconds is not None:
-            speed = (count - done) / (time.time() - started)
-            left = seconds - (time.time() - begun)
+            speed = (count - done) / (time.monotonic() - started)
+            left = seconds - (time.monotonic() - begun)
             most = min(count + speed * max(0.0, left), count * GROWTH)
             done, count = count, next((c for c in counts if c <= most), count)
         else:
             done = count
     evidence = gathered.evidence(done)
     result = score_triples(run.labelled, evidence, len(triples), gathered.decisions)
-    return {**result, "seconds": time.time() - begun}, evidence
+    return {**result, "seconds": time.monotonic() - begun}, evidence
 
 
 def suite_seconds(images: np.ndarray, samples: int, image: float, rgb: Rgb) -> float:
     """Seconds that so many samples take under the whole suite, a prediction taking `image` seconds; measured."""
-    begun = time.time()
+    begun = time.monotonic()
     together = at_once(images, BATCH)
     some = images[:together]
     some = np.resize(some, (together, *some.shape[1:]))
     stressed(some, None, SEED, rgb, channels=images.shape[3])
-    return samples * count_cells(rgb) * (image + (time.time() - begun) / together)
+    return samples * count_cells(rgb) * (image + (time.monotonic() - begun) / together)
 
 
 class _Gathered:

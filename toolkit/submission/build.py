@@ -18,6 +18,7 @@ from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.competition_code import tell_of_code
 from toolkit.data.known_answers import KnownAnswers, stored_answers
+from toolkit.disk import bytes_in
 from toolkit.errors import UserError, said_by
 from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, are, counted, interval, mended
 from toolkit.progress import SILENT, Progress
@@ -26,7 +27,7 @@ from toolkit.runs import SCORES
 from toolkit.store import atomic, hash_json, sha256
 from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, score_again
 from toolkit.submission.holdout import holdout_score, holdout_words
-from toolkit.submission.ledger import Ledger, identity
+from toolkit.submission.ledger import Ledger, content_hash, identity
 
 CHECKED = 256  # training images on which a code submission must agree with the blend
 HALF = "-fp16"  # ends the name of a submission with halved parameters
@@ -138,12 +139,7 @@ def build(
     if not half:
         path = folder / f"{name}{suffix}"
     line: Mapping[str, Any] | None = ledger.line_of(path)
-    if not blend.is_current:
-        unscored = ", so it isn't scored on what these hold out" if blend.labelled.held_out.any() else ""
-        remedy = "`python -m toolkit.ensemble` blends those on the present ones"
-        progress.warn(f"the blend's runs are on other folds than the present ones{unscored}; {remedy}")
-    if blend.doubt:
-        progress.warn(blend.doubt)
+    warn_of(blend, progress)
     if line is not None:
         scores["holdout"] = holdout_score(blend, device, progress)
         return Submission(competition, path, scores, line, beside=beside, known=number)
@@ -159,8 +155,18 @@ def build(
         scores["holdout"] = holdout_score(blend, device, progress)
         with atomic(path) as partial:
             os.replace(written, partial)
-    line = ledger.append(_line(blend, scores, ledger, path) | figures | {"known": number if known else None})
+    line = ledger.append(ledger_line(blend, scores, ledger, path) | figures | {"known": number if known else None})
     return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, number)
+
+
+def warn_of(blend: Blend, progress: Progress) -> None:
+    """What asks for a look before a blend is handed in."""
+    if not blend.is_current:
+        unscored = ", so it isn't scored on what these hold out" if blend.labelled.held_out.any() else ""
+        remedy = "`python -m toolkit.ensemble` blends those on the present ones"
+        progress.warn(f"the blend's runs are on other folds than the present ones{unscored}; {remedy}")
+    if blend.doubt:
+        progress.warn(blend.doubt)
 
 
 def _write(competition: Competition, prediction: Prediction, path: Path) -> None:
@@ -230,7 +236,7 @@ def _may_halve(blend: Blend, device: str, progress: Progress) -> bool:
     return score == full
 
 
-def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -> dict[str, Any]:
+def ledger_line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -> dict[str, Any]:
     """The ledger's line, but for the figures of the check."""
     competition, made_from = blend.labelled.competition, _manifest(blend)
     commit, tree = _git(competition.folder)
@@ -243,8 +249,8 @@ def _line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: Path) -
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "competition": ledger.competition,
         "submission": path.relative_to(ledger.folder).as_posix(),
-        "sha256": sha256(path),
-        "bytes": path.stat().st_size,
+        "sha256": content_hash(path),
+        "bytes": bytes_in(path) if path.is_dir() else path.stat().st_size,
         "commit": commit,
         "tree": tree,
         "blend": " ".join([*shares, *limits, "--views", *(views if len(views) > 1 else ["none"])]),

@@ -4,6 +4,7 @@ People edit it, so lines are kept whole: columns of their own stay, those that t
 """
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from toolkit.store import sha256, write_text
 COLUMNS = (
     "time",  # when it was registered, ISO 8601
     "competition",  # with -practice for drawn data
-    "submission",  # the file, relative to the ledger; its name without the suffix is the ID
+    "submission",  # the file, or folder of a notebook, relative to the ledger; its name without the suffix is the ID
     "sha256",
     "bytes",
     "commit",  # of the project
@@ -84,9 +85,15 @@ class Ledger(Outcome):
     def file(self, line: Line) -> Path:
         return self.folder / line["submission"]
 
+    @property
+    def newest_file(self) -> Path:
+        """Of the newest line that isn't a notebook's."""
+        lines = [line for line in self.lines if not self.file(line).is_dir()]
+        return self.file(self._find(lines, None))
+
     def is_whole(self, line: Line) -> bool:
         """Is the file there, as it was checked?"""
-        return self.file(line).exists() and sha256(self.file(line)) == line["sha256"]
+        return self.file(line).exists() and content_hash(self.file(line)) == line["sha256"]
 
     def line_of(self, file: Path) -> Line | None:
         """The newest line of a file, if that is there and whole; a kill may have come between the two."""
@@ -142,6 +149,15 @@ class Ledger(Outcome):
     def _locked(self) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / ".ledger.lock")
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file; of a folder, of the names and hashes of all files in it."""
+    if not path.is_dir():
+        return sha256(path)
+    files = sorted(one for one in path.rglob("*") if one.is_file())
+    lines = [f"{one.relative_to(path).as_posix()} {sha256(one)}" for one in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def read(path: Path) -> list[Line]:

@@ -19,11 +19,12 @@ from toolkit.errors import UserError, harmless
 from toolkit.rules import Rules
 from toolkit.submission import sandbox_server
 from toolkit.submission.clean_environment import clean_python, readable
-from toolkit.submission.confined import PROCESSES, Ended, Limits, Place, network, run_confined
+from toolkit.submission.confined import Ended, Limits, Place, network, run_confined
 from toolkit.submission.unpacking import unpack
 
 SECONDS, MEMORY = 1800.0, 16 << 30  # where the organisers publish no limit: a run that is plainly stuck
 OUTPUT = 64 << 20  # bytes that a submission may print or leave in its temporary folder
+PROCESSES = 256  # at once
 LABEL = 8  # bytes of an image's label, which may be written besides
 
 
@@ -80,7 +81,7 @@ def _run(path: Path, place: _Place, rules: Rules, images: int) -> Ended:
         "labels": str(place.labels),
         "readable": [str(place.code), *map(str, readable(python))],
     }
-    ended = run_confined(job, python, place, Limits(seconds, memory, OUTPUT + LABEL * images))
+    ended = run_confined(job, python, place, Limits(seconds, memory, OUTPUT + LABEL * images, PROCESSES))
     if ended.broke:
         said = {
             "memory": f"takes more than {memory / 1e9:.2f} GB of memory; predict in smaller batches",

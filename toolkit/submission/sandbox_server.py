@@ -43,7 +43,6 @@ SHARED = "/dev/shm"  # memory that processes share, as files
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", SHARED)  # no disks, no terminals
 GRAPHICS = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")
 LOOK = 0.02  # seconds between two looks at the process that runs the code
-LATE = 30.0  # seconds beyond the limit after which it is ended here, as whoever watches it may have been stopped
 SIGNALLED = 128  # what is added to a signal's number to make an exit status of it
 DIE_WITH_PARENT, NO_NEW_PRIVILEGES, ADOPT = 1, 38, 36  # of prctl
 Tell = Callable[..., None]
@@ -82,7 +81,7 @@ def _job() -> dict[str, Any]:
 
 def _keep(child: int, lifeline: int, job: dict[str, Any]) -> None:
     """Wait for the child's end, or make it; then end all that came of it. Never returns."""
-    end = time.monotonic() + job["seconds"] + LATE
+    end = time.monotonic() + job["seconds"]
     while True:
         gone, status = _reaped(child)
         if gone:
@@ -271,14 +270,14 @@ def guard(readable: list[str], writable: list[str]) -> None:
                 if not allowed(path, written):
                     raise PermissionError(f"changes {os.fsdecode(path)}")
         elif event.startswith("socket.") and event[7:] in NETWORK:
-            target = next((a for a in arguments if isinstance(a, str | bytes | tuple)), "")
+            target: Any = next((a for a in arguments if isinstance(a, str | bytes | tuple)), "")
+            host: Any = target[0] if isinstance(target, tuple) and target else target
             if event == "socket.bind":
                 return
             if getattr(arguments[0], "family", None) == LOCAL:
-                if not target or os.fsdecode(target).startswith("\0") or allowed(target, written):
+                host = os.fsdecode(target)
+                if not host or host.startswith("\0") or allowed(host, written):
                     return
-                target = os.fsdecode(target)
-            host = target[0] if isinstance(target, tuple) and target else target
             raise ConnectionError(f"{ASKS}: {event[7:]} {host}")
 
     sys.addaudithook(hook)

@@ -40,9 +40,9 @@ def export(
 ) -> list[Path]:
     """`network_<i>.pt` for each member, in `folder`; with `half`, parameters lie there as float16.
 
-    columns: of the table beside the images; in_sets: samples are sets of these. A file has `forward(images)` then, of
-    single images (B, C, H, W), and `features(images)`, `said(features)`, where the backbone is apart from the head; with
-    a table `encoded(rows)` as well, which the first and the last of these take as their second argument.
+    columns: of the table beside the images; in_sets: samples are sets of these. A file then has `forward(images)`, of
+    single images (B, C, H, W), and `features(images)`, `said(features)` where the backbone is apart from the head;
+    with a table `encoded(rows)` as well, which the first and the last of these take as their second argument.
 
     The same members give the same bytes, whatever ran before and wherever the project lies. Raises UserError
     if it fails.
@@ -74,7 +74,7 @@ def _export(job: dict[str, Any]) -> None:
     for number, member in enumerate(job["members"]):
         recipe = from_dict(member["recipe"])
         recipe = replace(recipe, model=replace(recipe.model, pretrained=False))
-        network = load_network(competition, recipe, Path(member["weights"]), torch.device("cpu"), columns)
+        network: Any = load_network(competition, recipe, Path(member["weights"]), torch.device("cpu"), columns)
         network = network.to(memory_format=torch.contiguous_format)
         if job["in_sets"]:
             network.pooling = None  # of which no trace is made

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
 from toolkit.images.rows import ImageRows
 from toolkit.networks.contention import quietest
+from toolkit.networks.devices import resolve_device
 from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import BATCH, batches, predict
 from toolkit.outcome import counted, duration
@@ -35,7 +37,12 @@ from toolkit.training.loop import REFRESH, Training
 from toolkit.training.workers import turns
 
 MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
-CLOSING = 14.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
+CLOSING = 6.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
+GROWS = 0.03  # of the budget, added to them: there are more runs to blend and to show
+SHORT = 900.0  # seconds; in a longer budget it always pays to find out what is fastest, as it does on GPUs
+RACE = 30  # steps of training that it takes to find out what is fastest here
+TRIED = 512  # images that code is run on before it is handed in, and where practice data are graded
+WORTH = 0.1  # of the time that is left may be spent on that: it makes training 1.0 to 1.7 times as fast
 WHOLE = (256, 256)  # sides of an image, where nobody says
 WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
 
@@ -43,9 +50,9 @@ WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of i
 @dataclass(frozen=True)
 class Cost:
     """Seconds of a training here: `epoch` of all folds, `head` of all folds where the head alone is trained, on stored
-    features; `once` however many epochs, `scores` kept back for the test-matched score and, if that is asked for, the
-    whole suite of corruptions. `freeze`: the share of the epochs that are trained on features; `grow`: of those in
-    which images grow to sides of `whole` pixels.
+    features; `once` however many epochs, `scores` kept back for the test-matched score, for trying code that is handed
+    in and, if that is asked for, the whole suite of corruptions; `step` of one training step. `freeze`: the share of
+    the epochs that are trained on features; `grow`: of those in which images grow to sides of `whole` pixels.
     """
 
     epoch: float
@@ -55,6 +62,7 @@ class Cost:
     head: float = 0.0
     grow: float = 0.0
     whole: tuple[int, int] = WHOLE
+    step: float = 0.0
 
     def of(self, epochs: int) -> float:
         frozen = frozen_epochs(Schedule(epochs=epochs, freeze=self.freeze))
@@ -87,9 +95,9 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
     def seconds(batch: Callable[[int], Batch], head_only: bool) -> float:
         took = []
         for step in range(steps + 1):
-            begun = time.time()
+            begun = time.monotonic()
             float(training.step(*batch(step % made.steps), last, head_only))  # a GPU has to finish it
-            took.append(time.time() - begun)
+            took.append(time.monotonic() - begun)
         return float(np.mean(took[1:]))
 
     some = _some(training.dataset.images, job.valid_rows)
@@ -110,9 +118,9 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
         training.thaw(schedule.epochs - 1)
         whole = seconds(lambda step: made.batch(0, step, whole=True), False)
     for _ in range(2):  # the first warms up
-        begun = time.time()
+        begun = time.monotonic()
         predict(training.model, images, training.competition.scored, device, job.recipe.precision, table=table)
-    return Speed(whole, (time.time() - begun) / len(images), head)
+    return Speed(whole, (time.monotonic() - begun) / len(images), head)
 
 
 def _some(images: ImageRows, rows: np.ndarray) -> np.ndarray:
@@ -142,11 +150,15 @@ def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole
     return Cost(epoch, predicted * speed.image, freeze=freeze, head=head, grow=grow, whole=whole)
 
 
-def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str, progress: Progress = SILENT) -> Cost:
-    """What a run with all its scores costs, at the speed that is measured now."""
+def run_cost(
+    labelled: Labelled, recipe: Recipe, stress: str, device: str, progress: Progress = SILENT, within: float = inf
+) -> Cost:
+    """What a run with all its scores costs, at the speed that is measured now, on a busy machine again `within` so
+    many seconds.
+    """
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
     _, jobs = prepare(labelled, recipe, device, progress)
-    speed = quietest(lambda: measure_speed(jobs[0]))
+    speed = quietest(lambda: measure_speed(jobs[0]), within)
     image = speed.image
     predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
     cost = training_cost(jobs, speed, predicted, whole)
@@ -159,10 +171,12 @@ def run_cost(labelled: Labelled, recipe: Recipe, stress: str, device: str, progr
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
         scores += suite_seconds(jobs[0].open()[1].images, samples, image, labelled.competition.rgb)
+    if labelled.competition.try_submission is not None:
+        scores += TRIED * len(jobs) * image
     more = 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
-    return replace(
-        cost, epoch=cost.epoch * more * longer, once=once, scores=scores, head=cost.head * (1 + taught) * longer
-    )
+    step = speed.step or recipe.batch_size * image  # where only features are asked of the network
+    head = cost.head * (1 + taught) * longer
+    return replace(cost, epoch=cost.epoch * more * longer, once=once, scores=scores, head=head, step=step)
 
 
 def train_within(
@@ -173,14 +187,21 @@ def train_within(
     *,
     device: str = "auto",
     stress: str = "auto",
+    more: float = 0.0,
     progress: Progress = SILENT,
 ) -> list[Run]:
-    """Train as many of the recipes, in their order, as fit into `budget` seconds from `started` (Unix time).
+    """Train as many of the recipes, in their order, as fit into `budget` seconds from `started` (of time.monotonic()).
 
     The first gets as many epochs as fit, at most its own number, what is left goes to the next ones. The choice is
-    kept in the workspace's plan, so that the same call, after a kill, ends with the same runs.
+    kept in the workspace's plan, so that the same call, after a kill, ends with the same runs. more: seconds that the
+    submission takes beside what any takes, as code does that is run.
     """
-    return _Plan(labelled, recipes, budget, started + budget, device, stress, progress).train()
+    return _Plan(labelled, recipes, budget, started + budget, device, stress, more, progress).train()
+
+
+def closing_seconds(budget: float) -> float:
+    """What is kept for blending, writing, checking and the report."""
+    return CLOSING + GROWS * budget
 
 
 @dataclass(frozen=True)
@@ -193,6 +214,7 @@ class _Plan:
     deadline: float
     device: str
     stress: str
+    more: float
     progress: Progress
 
     @cached_property
@@ -218,8 +240,7 @@ class _Plan:
             if fitted is None:
                 continue
             # the predictions and the submission come after the folds
-            closing = CLOSING + 0.03 * self.budget + self.chosen["reserved"][recipe.name]
-            until, begun = self.deadline - closing, time.time()
+            until, begun = self.deadline - self._closing - self.chosen["reserved"][recipe.name], time.monotonic()
             try:
                 run = train(
                     self.labelled,
@@ -230,12 +251,36 @@ class _Plan:
                     progress=self.progress,
                 )
                 runs.append(run)
-                took = took or time.time() - begun
+                took = took or time.monotonic() - begun
             except UserError as error:
                 if not runs:
                     raise
                 self._skip(recipe, str(error))  # what is trained is still worth a submission
         return runs
+
+    @property
+    def _closing(self) -> float:
+        return closing_seconds(self.budget) + self.more
+
+    @property
+    def _left(self) -> float:
+        """Seconds for training."""
+        return self.deadline - time.monotonic() - self._closing
+
+    def _measured(self, recipe: Recipe) -> tuple[Recipe, Cost]:
+        """What the recipe costs; in plain float32 where to find out what is faster takes more than it gains."""
+
+        def cost(of: Recipe) -> Cost:
+            return run_cost(self.labelled, of, self.stress, self.device, self.progress, WORTH * self._left)
+
+        on_cpu = resolve_device(self.device).type == "cpu"
+        if recipe.precision != "auto" or self.budget > SHORT or not on_cpu:
+            return recipe, cost(recipe)
+        plain = replace(recipe, precision="float32")
+        known = cost(plain)
+        if RACE * known.step > WORTH * self._left:
+            return plain, known
+        return recipe, cost(recipe)
 
     def _fitted(self, recipe: Recipe, further: bool, took: float) -> Recipe | None:
         """The recipe with as many epochs as fit, as it was planned or is planned now; None where it is skipped."""
@@ -244,20 +289,21 @@ class _Plan:
         for values in self.chosen["recipes"]:
             if values["name"] == recipe.name:
                 return from_dict(values)
-        if further and self.deadline - time.time() < WORTHWHILE * took:  # the speed of each takes seconds to measure
+        if (
+            further and self.deadline - time.monotonic() < WORTHWHILE * took
+        ):  # the speed of each takes seconds to measure
             self._skip(recipe, "too little time is left")
             return None
         try:
-            cost = run_cost(self.labelled, recipe, self.stress, self.device, self.progress)
+            recipe, cost = self._measured(recipe)
         except UserError as error:
             if not further:
                 raise
             self._skip(recipe, str(error))
             return None
-        left = self.deadline - time.time() - CLOSING
-        possible = cost.epochs_within(MARGIN * left)
+        possible = cost.epochs_within(MARGIN * self._left)
         if not further and possible < 1:
-            raise self._too_short(recipe, left, cost)
+            raise self._too_short(recipe, cost)
         if further and possible < WORTHWHILE * recipe.schedule.epochs:
             self._skip(recipe)
             return None
@@ -277,11 +323,15 @@ class _Plan:
         self.chosen["skipped"].append(recipe.name)
         write_json(self.labelled.workspace.plan, self.chosen)
 
-    def _too_short(self, recipe: Recipe, left: float, cost: Cost) -> UserError:
-        budget, rest, wanted = (duration(seconds) for seconds in (self.budget, max(0.0, left), cost.of(1)))
+    def _too_short(self, recipe: Recipe, cost: Cost) -> UserError:
+        wanted = cost.of(1)
+        spent = self.budget - self._closing - self._left  # less, the next time
+        enough = (spent + wanted / MARGIN + CLOSING + self.more) / (1 - GROWS)
+        budget, left, takes, give = map(duration, (self.budget, max(0.0, self._left), wanted, enough))
         return UserError(
-            f"the budget of {budget} is too short: {rest} are left of it, and one epoch of {recipe.name} on "
-            f"{self.labelled.folds} folds takes about {wanted} here; give more (what was done is not done again)"
+            f"the budget of {budget} is too short: {left} are left of it for training, and one epoch of {recipe.name} "
+            f"on {self.labelled.folds} folds takes about {takes} here; give {give} or more (what was done is not done "
+            "again)"
         )
 
 

@@ -54,8 +54,8 @@ def train(
     """Train all folds, then store out-of-fold and test probabilities and scores.
 
     stress: the score under corruptions, of as many as fit into a quarter of the training time (`auto`), of all
-    (`full`), or not (`none`); a finished run that lacks it gets it. With a deadline (Unix time) each fold gets its
-    share of the time left and is cut short where it needs more; the cut is recorded, and training without the
+    (`full`), or not (`none`); a finished run that lacks it gets it. With a deadline (of time.monotonic()) each fold
+    gets its share of the time left and is cut short where it needs more; the cut is recorded, and training without the
     deadline goes on from there. test_images: predict them now; `store_test` does so later, where they are asked for.
 
     A recipe with pseudo-labels is first trained without, then in rounds, each taught by the one before, until
@@ -69,7 +69,7 @@ def train(
     best: Run | None = None
     for number in range(rounds + 1):
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
-        until = None if deadline is None else time.time() + (deadline - time.time()) / (rounds + 1 - number)
+        until = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) / (rounds + 1 - number)
         run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
         _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
@@ -220,7 +220,7 @@ def _train_once(
     for folder in (run.folder, run.stress_folder, run.matched_folder):  # scores of weights that are about to change
         (folder / MANIFEST).unlink(missing_ok=True)
     begin(run, jobs[0], progress)
-    until = None if deadline is None else time.time() + (deadline - time.time()) / stress_factor(stress)
+    until = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) / stress_factor(stress)
     complete = _train_folds(jobs, progress, until, teacher)
     _put_together(run, recipe, complete, device, test_images, progress)
     clean = run.metrics["clean"]

@@ -62,7 +62,7 @@ def fit_fold(
     Raises StoppedError where it says so, and UserError where the loss is no longer a number, or the recipe can't
     be built.
     """
-    started = time.time()
+    started = time.monotonic()
     training, schedule = Training(job), job.recipe.schedule
     best, best_epoch, best_weights = -np.inf, -1, None
     history: list[dict[str, Any]] = []
@@ -78,11 +78,11 @@ def fit_fold(
     thawed = thawed_from(len(training.layers) - 1, schedule)
     competition = training.competition
     watched = watched_rows(training.dataset.targets, job.valid_rows, competition.scored, job.fold, competition.task)
-    saved_at, saved_epochs, complete = time.time(), len(history), True
+    saved_at, saved_epochs, complete = time.monotonic(), len(history), True
 
     def save() -> None:
         nonlocal saved_at, saved_epochs
-        saved_at, saved_epochs = time.time(), len(history)
+        saved_at, saved_epochs = time.monotonic(), len(history)
         so_far = {"history": history, "best": best, "best_epoch": best_epoch, "best_weights": best_weights}
         with atomic(job.place.state) as partial:
             torch.save(training.state() | so_far, partial)
@@ -92,12 +92,12 @@ def fit_fold(
             break
         if job.deadline is not None and history:
             took, until = history[-1]["seconds"], job.deadline
-            complete = distributed.first(lambda: time.time() + took <= until)  # noqa: B023
+            complete = distributed.first(lambda: time.monotonic() + took <= until)  # noqa: B023
             if not complete:
                 break
-        begun = time.time()
+        begun = time.monotonic()
         loss = training.run_epoch(epoch, history, watch)
-        trained = time.time() - begun
+        trained = time.monotonic() - begun
         score = None
         if schedule.patience:
             weights = training.current()  # by all processes, as statistics of batch norm may be common
@@ -110,8 +110,8 @@ def fit_fold(
         if score is not None and np.isnan(score):  # the metric isn't defined there, as AUC of one class
             score = None
         line = {"loss": loss, "score": score, "lr": training.lr}
-        history.append(line | {"train_seconds": trained, "seconds": time.time() - begun})
-        if distributed.rank() == 0 and time.time() - saved_at > SAVE_SECONDS:
+        history.append(line | {"train_seconds": trained, "seconds": time.monotonic() - begun})
+        if distributed.rank() == 0 and time.monotonic() - saved_at > SAVE_SECONDS:
             save()
         if epoch + 1 < schedule.epochs and stop(history):
             save()
@@ -134,7 +134,7 @@ def fit_fold(
         training.trained(averaged, job.valid_rows) if averaged else None,
         history,
         complete,
-        time.time() - started,
+        time.monotonic() - started,
         anew,
         pooled,
     )

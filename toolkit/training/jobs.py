@@ -31,7 +31,9 @@ class FoldJob:
     settings: Settings = UNMEASURED  # how to train here
     teacher: Path | None = None  # what this fold's teacher predicts of the test images
     device: str = "auto"
-    deadline: float | None = None  # Unix time; no epoch begins that would end after it
+    deadline: float | None = (
+        None  # of time.monotonic(), one clock for all processes; no epoch begins that would end after it
+    )
     # int64 (n, 2): rows of the dataset and the labels they get in place of the file's
     relabels: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 

@@ -73,6 +73,7 @@ class Training:
         model: Any = distributed.common_norm(build_network(competition, self.recipe, columns, in_sets), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         use_products(model, self.settings.products)
+        check_channels(self.model, self.recipe, task, self.device)
         height, width = dataset.images.shape[1:3]
         self.layers = layers(self.model, (height, width))
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
@@ -92,7 +93,6 @@ class Training:
             scale.learn(dataset.targets[rows])
         self.table = TableRows(self.model, dataset.table, self.device)
         self.table.learn(rows)
-        check_channels(self.model, self.recipe, task, self.device)
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )

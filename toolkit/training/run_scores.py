@@ -50,4 +50,4 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
 def _stress_seconds(run: Run, deadline: float | None, device: str) -> float:
     folds = run.labelled.folds
     seconds = stress.SHARE * run.seconds * turns(device, folds) / folds  # of the time that it took, side by side
-    return seconds if deadline is None else min(seconds, deadline - time.time())
+    return seconds if deadline is None else min(seconds, deadline - time.monotonic())

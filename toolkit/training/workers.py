@@ -67,16 +67,16 @@ def each(
     """Call `work(job, watch)` for every job on the next free device of the list, then `finished` with its answer.
 
     With one device it is called right here. Else each process gets its share of the threads, also where fewer jobs
-    than devices are left: a sum on a CPU depends on their number. With a deadline (Unix time) each job gets its
-    share of the time that is left when it begins. The first job that fails ends all others; UserError is raised as
-    it was, or says which process died.
+    than devices are left: a sum on a CPU depends on their number. With a deadline (of time.monotonic()) each job gets
+    its share of the time that is left when it begins. The first job that fails ends all others; UserError is raised
+    as it was, or says which process died.
     """
     found, waiting = places(device), list(jobs)
 
     def next_job() -> FoldJob:
         if deadline is not None:
-            share = max(0.0, deadline - time.time()) / ceil(len(waiting) / len(found))
-            return replace(waiting.pop(0), deadline=time.time() + share)
+            share = max(0.0, deadline - time.monotonic()) / ceil(len(waiting) / len(found))
+            return replace(waiting.pop(0), deadline=time.monotonic() + share)
         return waiting.pop(0)
 
     if found == [[device]]:

@@ -44,7 +44,7 @@ class _Preparing(Progress):
 
 
 class Board:
-    """The study's trials, and how far this process is with its own. until: Unix time at which the search ends."""
+    """The study's trials, and how far this process is with its own. until: time.monotonic() of its end."""
 
     def __init__(self, study: Study, folds: int, until: float | None, progress: Progress) -> None:
         self.study, self.folds, self.until, self.progress = study, folds, until, progress
@@ -59,7 +59,7 @@ class Board:
             yield
 
     def begin(self, number: int) -> None:
-        self.begun[number] = time.time()
+        self.begun[number] = time.monotonic()
         self.now = f"trial {number}: preparing"
         self.read()
 
@@ -84,14 +84,14 @@ class Board:
         self.read()
         if self.shown:
             return
-        took = duration(time.time() - self.begun.get(trial.number, time.time()))
+        took = duration(time.monotonic() - self.begun.get(trial.number, time.monotonic()))
         words = [f"trial {trial.number} {state(trial)}", scores(trial) if trial.values else "", took, *self._rest()]
         self.progress.say(", ".join(word for word in words if word) + f": {short(trial)}")
 
     def _rest(self) -> list[str]:
         """The best trial, among how many it is that, and the time that is left."""
         best = best_of(self.trials, lower=self.study.directions[0] == StudyDirection.MINIMIZE)
-        left = None if self.until is None else duration(max(0.0, self.until - time.time()))
+        left = None if self.until is None else duration(max(0.0, self.until - time.monotonic()))
         return [*([best] if best else []), *([f"{left} left"] if left else [])]
 
     def view(self) -> "RenderableType":

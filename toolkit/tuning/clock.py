@@ -14,7 +14,7 @@ CLOSING = 10.0  # seconds at most for tables and pictures
 
 @dataclass
 class Clock:
-    """Unix times; without a budget (seconds) there are none to keep to."""
+    """Times of time.monotonic(), which nobody sets; without a budget (seconds) there are none to keep to."""
 
     started: float
     budget: float | None = None
@@ -43,24 +43,24 @@ class Clock:
 
     def fits(self, seconds: float) -> bool:
         """Is there time for what takes so many?"""
-        return self.deadline is None or time.time() + seconds < self.deadline
+        return self.deadline is None or time.monotonic() + seconds < self.deadline
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """What is done meanwhile counts as training."""
-        begun = time.time()
+        begun = time.monotonic()
         try:
             yield
         finally:
-            self.training += time.time() - begun
+            self.training += time.monotonic() - begun
 
 
 def start(settings: SearchSettings) -> Clock:
-    clock = Clock(time.time(), settings.budget)
+    clock = Clock(time.monotonic(), settings.budget)
     if settings.budget_for_epochs is not None:
         clock.per_trial = (1 - RESERVE) * settings.budget_for_epochs / min(settings.expected_trials, UNPRUNED)
     return clock
 
 
 def passed(until: float | None) -> bool:
-    return until is not None and time.time() > until
+    return until is not None and time.monotonic() > until

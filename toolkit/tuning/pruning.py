@@ -164,7 +164,8 @@ def _as_on(fold: int, share: float, trials: Sequence[Curves]) -> list[np.ndarray
     for other in sorted({k for curves in points for k in curves}):
         pairs = [curves[other] - curves[fold] for curves in points if other in curves and fold in curves]
         if len(pairs) >= PAIRS:
-            found += [curves[other] - np.mean(pairs, axis=0) for curves in points if other in curves]
+            differ = np.mean(pairs, axis=0)
+            found += [curves[other] - differ for curves in points if other in curves]
     return found
 
 

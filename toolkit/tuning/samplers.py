@@ -1,14 +1,18 @@
 """Who draws a study's next trial: Optuna's samplers, seeded for each trial, and taught by pruned ones too."""
 
+import zlib
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from toolkit.errors import UserError
+from toolkit.tuning.study import own
 
 SAMPLERS = ("auto", "tpe", "gp", "cmaes", "qmc", "random")
 START = 10  # trials at random before a model is worth having: five, hand-made ones among them, misled it (benchmark)
@@ -26,9 +30,8 @@ def make_sampler(name: str, trials: int, seed: int, objectives: int = 1) -> tupl
         raise UserError("--sampler cmaes takes one objective; use tpe or gp for two")
     if name == "auto":
         name = "random" if trials <= START else "gp" if objectives == 1 and trials <= FEW else "tpe"
-    if name == "qmc":  # its points are numbered in the study, so all processes need one sequence
-        sequence = QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False)
-        return sequence, "from a quasi-random sequence"
+    if name == "qmc":
+        return Numbered(seed), "from a quasi-random sequence"
     if name == "random":
         return Seeded(lambda seed: RandomSampler(seed=seed), seed), "at random"
     make, words = MODELS[name]
@@ -61,17 +64,22 @@ MODELS: dict[str, tuple[Callable[[int], BaseSampler], str]] = {
 
 
 class Seeded(BaseSampler):
-    """A sampler whose draws follow from the seed, the trial's number and the trials so far.
+    """A sampler whose draws follow from the seed, the trial's place and the trials so far; what a trial draws alone,
+    from the parameter's name too.
 
-    So no process repeats another's draws, nor its own after a restart.
+    So no process repeats another's draws, and what is drawn after a restart is what would have been.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
         self.make, self.seed = make, seed
-        self.inner = make(seed)
+        self.place, self.inner = 0, make(seed)
+
+    def _of(self, *more: int) -> BaseSampler:
+        return self.make(int(np.random.SeedSequence([self.seed, self.place, *more]).generate_state(1)[0]))
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self.inner = self.make((self.seed * 1_000_003 + trial.number) % 2**32)
+        self.place = own(study, trial)
+        self.inner = self._of()
         self.inner.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -81,15 +89,32 @@ class Seeded(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         known: Any = _WithPruned(study, set(search_space)) if isinstance(self.inner, GPSampler) else study
+        if isinstance(self.inner, CmaEsSampler):  # which draws by the number
+            trial = copy(trial)
+            trial.number = self.place
         return self.inner.sample_relative(known, trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self.inner.sample_independent(study, trial, param_name, param_distribution)
+        alone = self._of(zlib.crc32(param_name.encode()))  # others may be given, or were drawn before a kill
+        return alone.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self.inner.after_trial(study, trial, state, values)
+
+
+class Numbered(QMCSampler):
+    """Optuna counts the points that were drawn, those of trials that were killed among them; here a trial's place
+    is its number in the sequence.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.first = Seeded(lambda seed: RandomSampler(seed=seed), seed)
+        super().__init__(scramble=True, seed=seed, independent_sampler=self.first, warn_independent_sampling=False)
+
+    def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self.first.place
 
 
 class _WithPruned:

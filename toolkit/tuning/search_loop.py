@@ -20,6 +20,7 @@ from toolkit.tuning.clock import RESERVE, Clock, passed, start
 from toolkit.tuning.finals import finals, merge_all, missing_seconds
 from toolkit.tuning.samplers import make_sampler
 from toolkit.tuning.settings import UNPRUNED, SearchSettings
+from toolkit.tuning.storage import storage_faults
 from toolkit.tuning.study import ERROR, begun_trials, enqueue, in_turn, open_study, others_running, revive, work
 from toolkit.tuning.summary import Search, summarize
 from toolkit.tuning.trial_runs import POLL, TrialContext, evaluate
@@ -36,8 +37,13 @@ def search(labelled: Labelled, settings: SearchSettings, progress: Progress = SI
     """Train trials while they are wanted, finish and repeat the best ones, leave the winner's recipe.
 
     Every trial is a run, pruned fold by fold once it is clearly worse than the best. Killed at any moment, the same
-    call goes on; several processes at once share the work.
+    call goes on, to the same trials; several processes at once share the work.
     """
+    with storage_faults():
+        return _search(labelled, settings, progress)
+
+
+def _search(labelled: Labelled, settings: SearchSettings, progress: Progress) -> Search:
     clock = start(settings)
     settings.check(labelled.competition)
     context = _open(labelled, settings, clock, progress)
@@ -152,7 +158,7 @@ def _epochs(labelled: Labelled, settings: SearchSettings, per_trial: float, stud
 def wanted(context: TrialContext, trials: Sequence[FrozenTrial]) -> bool:
     """Is another trial to be begun?"""
     begun, settings, until = begun_trials(trials), context.settings, context.clock.begin_until
-    if until is not None and time.time() >= until - missing_seconds(context):
+    if until is not None and time.monotonic() >= until - missing_seconds(context):
         return False
     if settings.most_trials is not None and len(begun) >= settings.most_trials:
         return False

@@ -1,7 +1,9 @@
 """The Optuna study behind a search: where it lies, and whose trials are whose.
 
 Several processes may work on one study. Each asks for a trial, evaluates it and tells how it ended; a trial whose
-process has died is told to have failed, which no sampler learns from, and its parameters are tried once more.
+process has died is told to have failed, which no sampler learns from, and its parameters are tried once more. Trials
+have places, from 0 on, of which a trial that is tried again keeps its own: names, seeds and the order of folds follow
+from it and not from Optuna's number, so that a search that was killed ends as one that was not.
 """
 
 import time
@@ -13,86 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import sqlalchemy
 from filelock import FileLock
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from toolkit.errors import UserError
 from toolkit.tuning.claims import BEAT, Owner, alive, beating, this_process, turn
 from toolkit.tuning.settings import Direction
+from toolkit.tuning.storage import open_storage
 
 OWNER, HEARD = "owner", "heard"  # attributes of a trial: its process, and Unix time of the last sign of life
 LOST = "lost"  # what became of a trial whose process died
 RETRIED, GIVEN_UP = "tried again", "given up"
 RETRY_OF, RETRIES = "retry_of", "retries"
+PLACE = "place"
 RUN, ERROR, NOTE = "run", "error", "note"
 UNOWNED = 30.0  # seconds that a trial may run before it has an owner: it gets one as soon as it is drawn
-ATTEMPTS = 5  # to open a storage: of several processes that make its tables at once, one fails
-LOCKED = 10  # seconds after which the journal's lock is taken from a process that was killed while it had it
 Told = Callable[[FrozenTrial], None]
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-
-
-def open_storage(where: str, folder: Path) -> BaseStorage:
-    """`sqlite` and `journal` lie in the folder; else an address in PostgreSQL. UserError if it can't be opened."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if where == "journal":
-        path = str(folder / "study.log")
-        return JournalStorage(JournalFileBackend(path, JournalLock(path, grace_period=LOCKED)))
-    if where == "sqlite":
-        address = f"sqlite:///{folder / 'study.db'}"
-        engine: dict[str, Any] = {"connect_args": {"timeout": 60}}
-    elif where.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
-        address, engine = "postgresql+psycopg://" + where.partition("://")[2], {"pool_pre_ping": True}
-    else:
-        raise UserError(f"--storage {where} is not known; write sqlite, journal or postgresql://user@host/database")
-    for attempt in range(ATTEMPTS):
-        try:
-            storage = RDBStorage(address, engine_kwargs=engine)
-            if where == "sqlite":
-                _hasten(storage.engine)
-            return storage
-        except ImportError:
-            raise UserError("PostgreSQL needs the package psycopg; pip install 'psycopg[binary]'") from None
-        except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
-            if attempt == ATTEMPTS - 1:
-                shown = sqlalchemy.make_url(address).render_as_string(hide_password=True)
-                reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-                raise UserError(f"the storage {shown} can't be opened: {reason}") from None
-            time.sleep(0.2 * (attempt + 1))
-        except (ValueError, RuntimeError) as error:  # no address, or tables of another version
-            raise UserError(f"--storage can't be used: {str(error).splitlines()[0]}") from None
-    raise AssertionError
-
-
-class JournalLock(JournalFileOpenLock):
-    """A lock file that others take from a killed process, one of them and not all at once.
-
-    Optuna's symbolic link has the age of what it points to, which is the journal's: those who wait would take it
-    from each other too, and behind a relative path they would wait forever.
-    """
-
-    def release(self) -> None:
-        with suppress(RuntimeError):  # it was taken from here; what was written stays written
-            super().release()
-
-
-def _hasten(engine: sqlalchemy.Engine) -> None:
-    """Write ahead, and don't wait for the disk: a trial took 0.37 s of it. A killed process loses nothing by it."""
-
-    def hasten(connection: Any, record: Any) -> None:
-        for setting in ("journal_mode=WAL", "synchronous=NORMAL"):
-            connection.execute(f"PRAGMA {setting}")
-
-    sqlalchemy.event.listen(engine, "connect", hasten)
-    engine.dispose()  # what was opened before
 
 
 def in_turn(folder: Path) -> FileLock:
@@ -128,10 +72,29 @@ def begin(study: Study, folder: Path, wanted: Callable[[Sequence[FrozenTrial]], 
         revive(study)
         if not wanted(study.get_trials(deepcopy=False)):
             return None
-        trial = study.ask()
-        trial.set_user_attr(OWNER, asdict(this_process()))
-        trial.set_user_attr(HEARD, time.time())
-        return trial
+        return study.ask()  # which calls `own`
+
+
+def own(study: Study, trial: FrozenTrial) -> int:
+    """The place of a trial that is being drawn, its own or the first free one, kept in the name of this process."""
+    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    taken = {place_of(t) for t in trials if t.number != trial.number and _has_place(t)}
+    place = trial.user_attrs.get(PLACE)
+    if place is None:
+        place = next(free for free in range(len(trials)) if free not in taken)
+    for name, value in ((OWNER, asdict(this_process())), (HEARD, time.time()), (PLACE, place)):
+        study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        trial.user_attrs[name] = value  # of the trial that is handed out
+    return int(place)
+
+
+def place_of(trial: FrozenTrial) -> int:
+    """Studies of older versions have none: there it is the number."""
+    return int(trial.user_attrs.get(PLACE, trial.number))
+
+
+def _has_place(trial: FrozenTrial) -> bool:
+    return trial.user_attrs.get(LOST) != RETRIED and (trial.state != TrialState.WAITING or PLACE in trial.user_attrs)
 
 
 def revive(study: Study) -> list[int]:
@@ -153,16 +116,16 @@ def _lives(trial: FrozenTrial) -> bool:
 def give_back(study: Study, trial: FrozenTrial, retries: int | None) -> None:
     """Tell that a trial failed through no fault of its parameters; they are queued again unless `retries` is None.
 
-    Killed in the middle it is done anew by the next process, and nothing is queued twice.
+    Killed in the middle it is done anew by the next process, and nothing is queued twice. A trial without parameters
+    is queued by leaving its place free.
     """
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     queued = {t.user_attrs.get(RETRY_OF) for t in study.get_trials(deepcopy=False)}
     if retries is not None and params and trial.number not in queued:
-        study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, RETRIES: retries})
+        again = {RETRY_OF: trial.number, RETRIES: retries, PLACE: place_of(trial)}
+        study.enqueue_trial(params, user_attrs=again)
     with suppress(UpdateFinishedTrialError, ValueError):  # another process was faster
-        study._storage.set_trial_user_attr(
-            trial._trial_id, LOST, GIVEN_UP if retries is None or not params else RETRIED
-        )
+        study._storage.set_trial_user_attr(trial._trial_id, LOST, GIVEN_UP if retries is None else RETRIED)
         study.tell(trial.number, state=TrialState.FAIL)
 
 

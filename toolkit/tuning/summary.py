@@ -20,7 +20,7 @@ from toolkit.tuning.board import scores, short, state
 from toolkit.tuning.finals import Final
 from toolkit.tuning.plots import draw, importances
 from toolkit.tuning.settings import SearchSettings
-from toolkit.tuning.study import NOTE, begun_trials
+from toolkit.tuning.study import NOTE, begun_trials, place_of
 from toolkit.tuning.trial_runs import TrialContext
 from toolkit.tuning.trials import fold_order
 
@@ -160,7 +160,7 @@ def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search
     pictures = tuple(draw(study, labelled.workspace.search, names, metric))
     ranked = tuple(trial for trial, _ in context.rivals.ranking(study))
     choice = _choice(context, ranked) if best else None
-    took = time.time() - context.clock.started
+    took = time.monotonic() - context.clock.started
     overhead = took - context.clock.training
     found = Search(
         labelled,
@@ -211,4 +211,4 @@ def _order(context: TrialContext, trial: FrozenTrial) -> list[int] | None:
     """Its folds as they came; None where nothing asked after each whether it goes on, or it did in spite of that."""
     if trial.state.name != "COMPLETE" or NOTE in trial.user_attrs:
         return None
-    return fold_order(context.settings.seed, trial.number, context.folds)
+    return fold_order(context.settings.seed, place_of(trial), context.folds)

@@ -28,7 +28,7 @@ from toolkit.tuning.board import Board
 from toolkit.tuning.claims import claimed
 from toolkit.tuning.clock import Clock, passed
 from toolkit.tuning.settings import Objective, SearchSettings
-from toolkit.tuning.study import NOTE, RUN, Interrupted
+from toolkit.tuning.study import NOTE, PLACE, RUN, Interrupted
 from toolkit.tuning.trials import Rivals, fold_order, judge, seconds
 
 SLOW = 3.0  # times the time that the epochs were chosen for, at which a trial is pruned as too slow
@@ -89,7 +89,8 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
     """Train a trial's folds; its values. Raises TrialPruned, Interrupted where the time is up, and UserError."""
     context.board.begin(trial.number)
     recipe = recipe_of(context, trial)
-    recipe = replace(recipe, name=f"{recipe.name}-t{trial.number}", chosen=context.chosen(trial.number + 1))
+    place = trial.user_attrs[PLACE]
+    recipe = replace(recipe, name=f"{recipe.name}-t{place}", chosen=context.chosen(place + 1))
     run, jobs = prepared(context, recipe)
     trial.set_user_attr(RUN, run.name)
     context.board.read()
@@ -99,7 +100,7 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
             run.store_recipe(replace(recipe, name=run.recipe.name))
         if finished:
             trial.set_user_attr(NOTE, "already trained")
-        order = fold_order(context.settings.seed, trial.number, len(jobs))
+        order = fold_order(context.settings.seed, place, len(jobs))
         mine = _train_folds(context, trial, run, [jobs[k] for k in order], finished)
         if context.needs_run or (not finished and recipe.schedule.average != "ema"):
             merge(context, recipe, context.needs_run)
@@ -198,7 +199,7 @@ def _fit(job: FoldJob, watch: Watch, stop: Callable[[History], bool]) -> None:
 def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images: bool = False) -> None:
     """Put a run's trained folds together, so that a blend can take it."""
     settings, clock = context.settings, context.clock
-    begun = time.time()
+    begun = time.monotonic()
     with context.clock.counting():
         train(
             context.labelled,
@@ -208,7 +209,7 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images:
             deadline=clock.deadline,
             test_images=test_images,
         )
-    took = time.time() - begun
+    took = time.monotonic() - begun
     if with_stress or test_images:
         clock.merging = max(clock.merging, took)
     else:

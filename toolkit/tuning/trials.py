@@ -3,11 +3,11 @@
 Nothing here is stored in the study: a trial names its run, and the run's folder has the evidence.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from optuna.study import Study
@@ -23,17 +23,18 @@ from toolkit.runs import Run, RunFold
 from toolkit.scoring.decided import tally_within
 from toolkit.scoring.selection import Folds, FoldTally, by_group, pooled_score
 from toolkit.scoring.stress import stressed
-from toolkit.store import atomic, hash_file
+from toolkit.store import MANIFEST, atomic, hash_file
 from toolkit.tuning.pruning import below_median, end_if_pruned, expected_score, fold_change, fold_noise, should_prune
 from toolkit.tuning.settings import CLEAN, Objective
 from toolkit.tuning.study import RUN
 
+Found = TypeVar("Found")
 SEED = 0  # of the corruptions that folds are judged under: one for all trials
 
 
-def fold_order(seed: int, number: int, folds: int) -> list[int]:
+def fold_order(seed: int, place: int, folds: int) -> list[int]:
     """The order in which a trial trains its folds: each trial another, so that no fold decides more than others."""
-    return np.random.default_rng([seed, number]).permutation(folds).tolist()
+    return np.random.default_rng([seed, place]).permutation(folds).tolist()
 
 
 def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
@@ -45,7 +46,7 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
     fold, rows = run.fold(number), run.labelled.rows(number)
     weights, path = hash_file(fold.weights), fold.judged(judged)
     if path.exists():
-        stored = _arrays(path, path.stat().st_mtime_ns)
+        stored = _arrays(path)
         if str(stored["weights"]) == weights:
             return _judged(run, number, stored)
     truth, group = run.labelled.truth[rows], run.labelled.group[rows]
@@ -75,7 +76,7 @@ def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
 def judged_folds(run: Run, judged: str) -> list[FoldTally]:
     """The run's folds that were trained whole and judged."""
     paths = ((fold.number, fold.judged(judged)) for fold in run.folds if fold.complete)
-    return [_judged(run, number, _arrays(path, path.stat().st_mtime_ns)) for number, path in paths if path.exists()]
+    return [_judged(run, number, _arrays(path)) for number, path in paths if path.exists()]
 
 
 def _judged(run: Run, fold: int, stored: Mapping[str, np.ndarray]) -> FoldTally:
@@ -84,8 +85,7 @@ def _judged(run: Run, fold: int, stored: Mapping[str, np.ndarray]) -> FoldTally:
     return FoldTally(fold, arrays["groups"], run.labelled.competition.tally_of(arrays).as_part())
 
 
-@lru_cache(maxsize=256)
-def _arrays(path: Path, changed: int) -> dict[str, np.ndarray]:
+def _arrays(path: Path) -> dict[str, np.ndarray]:
     """What was judged, and the hash of the `weights` that it was made of."""
     with np.load(path, allow_pickle=False) as stored:
         return dict(stored)
@@ -98,22 +98,28 @@ def seconds(run: Run, folds: Iterable[int]) -> float:
 
 def learning_curve(fold: RunFold) -> dict[float, float]:
     """Share of the epochs → score that was watched then; empty where the fold isn't trained."""
-    path = fold.history_path
-    return _learning_curve(fold, path.stat().st_mtime_ns) if path.exists() else {}
-
-
-@lru_cache(maxsize=4096)  # each epoch of a first fold looks at all that were trained
-def _learning_curve(fold: RunFold, changed: int) -> dict[float, float]:
     epochs = fold.history
     return {(at + 1) / len(epochs): line["score"] for at, line in enumerate(epochs) if line["score"] is not None}
 
 
+def _changed(path: str) -> int:
+    """When a file was written, in nanoseconds; 0: it isn't there."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 @dataclass(frozen=True)
 class Rivals:
-    """The study's finished trials whose folds are at hand."""
+    """The study's finished trials whose folds are at hand.
+
+    known: what was read of runs, as each epoch of a first fold asks for it of all, with when its files were written.
+    """
 
     labelled: Labelled
     objectives: tuple[Objective, ...]
+    known: dict[tuple[str, str], tuple[list[int], Any]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def competition(self) -> Competition:
@@ -133,7 +139,25 @@ class Rivals:
         return Run(self.labelled.workspace.train / trial.user_attrs[RUN], self.labelled)
 
     def of(self, trial: FrozenTrial, kind: str) -> list[FoldTally]:
-        return judged_folds(self.run(trial), kind)
+        return self._known(trial, kind, (f"judged_{kind}.npz", MANIFEST), lambda run: judged_folds(run, kind))
+
+    def curves(self, trial: FrozenTrial) -> dict[int, dict[float, float]]:
+        """The learning curves of its folds."""
+        return self._known(
+            trial, "", ("history.json",), lambda run: {fold.number: learning_curve(fold) for fold in run.folds}
+        )
+
+    def _known(self, trial: FrozenTrial, what: str, files: Sequence[str], read: Callable[[Run], Found]) -> Found:
+        """What is read of the trial's run, anew only where one of these files in its folds has changed."""
+        name = trial.user_attrs[RUN]
+        run = f"{self.labelled.workspace.train}/{name}"
+        folders = [f"{run}/fold_{k}" for k in range(self.labelled.folds)]
+        changed = [_changed(f"{folder}/{file}") for folder in folders for file in files]
+        known = self.known.get((name, what))
+        if known is None or known[0] != changed:
+            known = self.known[name, what] = (changed, read(self.run(trial)))
+        found: Found = known[1]
+        return found
 
     def _finished(self, study: Study) -> list[FrozenTrial]:
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -183,8 +207,7 @@ class Rivals:
         if self.objectives != (CLEAN,) or score is None:
             return None
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        runs = [self.run(t) for t in ended if RUN in t.user_attrs]
-        curves = [{fold.number: learning_curve(fold) for fold in run.folds} for run in runs]
+        curves = [self.curves(t) for t in ended if RUN in t.user_attrs]
         sign = self.competition.metric.sign
         end = end_if_pruned(score, len(history) / epochs, fold, curves, sign)
         if end is None:

@@ -48,8 +48,8 @@ def joined_as(seen: Seen, sample: Sample | None, table: Sheet, tests: Sheet | No
         for some in permutations(both, number):
             parts = [cells(seen.folder, tests, one) for one in some]
             for joint in JOINTS:
-                made = parts[0].str.cat(parts[1:], sep=joint)
-                if (made == said).all():
+                made = [joint.join(each) for each in zip(*parts, strict=True)]
+                if made == said.tolist():
                     return Joined(title, some, joint)
     return None
 
