@@ -113,3 +113,6 @@ def test_predictions_of_masks_are_put_together_on_the_disk_and_kept_once(tmp_pat
     assert [path.name for path in run.folder.rglob("*.npy")] == ["oof.npy"]
     for k in range(3):
         assert np.allclose(probabilities(np.array(run.oof_of(k))), before[k], atol=1 / 255)
+    whole_run = run.oof_path.read_bytes()
+    saving.store_oof(run)  # as where one fold's weights were lost and trained again: what is there of the others stays
+    assert run.oof_path.read_bytes() == whole_run
