@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests import sized, tiny
-from toolkit import Dataset, ImageFiles, Npz, Samples, UserError, array_files, image_folder, table_of
+from toolkit import Dataset, ImageFiles, Npz, Samples, UserError, array_files, channel_files, image_folder, table_of
 from toolkit.notebooks.new_names import NotTried
 from toolkit.notebooks.renamed import Renamed, renamed_folder
 
@@ -367,3 +367,24 @@ def test_a_file_whose_id_stands_nowhere_is_not_tried(tmp_path: Path) -> None:
 
     with pytest.raises(NotTried, match=r"no table says that the file .* is test image case-0"):
         made(raw, load)
+
+
+def test_all_files_of_an_image_of_several_are_renamed(tmp_path: Path) -> None:
+    raw, train = tmp_path / "raw", [f"{at * 7919 % 65536:08x}" for at in range(TRAIN)]
+    for part, names, first in (("train", train, 10), ("test", HEX, 200)):
+        for at, name in enumerate(names):
+            for band in (1, 2):
+                picture(raw / part / f"{name}_w{band}.png", first + at)
+    csv(raw / "sample_submission.csv", id=HEX, label=0)
+
+    def load(folder: Path) -> Samples:
+        images, tests = (
+            channel_files(image_folder(folder / part, "*_w1.png"), ("_w1", "_w2")) for part in ("train", "test")
+        )
+        return Samples(
+            images, np.arange(TRAIN) % 3, test_images=tests, test_ids=np.array([s[:-3] for s in tests.stems])
+        )
+
+    folder, renamed, found = made(raw, load)
+    called = check(raw, load, renamed, found)
+    assert {path.name for path in (folder / "test").iterdir()} == {f"{one}_w{k}.png" for one in called for k in (1, 2)}

@@ -181,6 +181,7 @@ LIMITED: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], Rules, str
         "takes more than 0.30 GB of memory",
     ),
 }
+SMALL_BOMBS: dict[str | zipfile.ZipInfo, str | bytes] = {f"w{at}": bytes(1 << 20) for at in range(9)}
 UNPACK: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
     "parent folder": (
         {"submission/model.py": GOOD, "submission/weights": b"1"},
@@ -200,7 +201,7 @@ UNPACK: dict[str, tuple[Mapping[str | zipfile.ZipInfo, str | bytes], str]] = {
         "zip bomb.*'weights.pt' grows from .* to 3,145,728",
     ),
     "many small bombs": (
-        {"model.py": GOOD} | {f"w{at}": bytes(1 << 20) for at in range(9)},
+        {"model.py": GOOD, **SMALL_BOMBS},
         r"zip bomb to the server: its files grow from [\d,]+ to 9,437,\d+ bytes",
     ),
     "a file and a folder of one name": (
@@ -320,21 +321,21 @@ def test_a_good_submission_returns_its_labels_and_what_it_cost(images: np.ndarra
     assert ran.labels.tolist() == EXPECTED[: len(images)].tolist() and ran.labels.dtype == np.uint8
     assert 0 < ran.loading < ran.seconds < 60
     assert 10e6 < ran.peak_bytes < 500e6
-    assert ran.network == sandbox.network()
+    assert ran.network == confined.network()
 
 
 def test_without_a_namespace_the_network_is_blocked_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(confined, "isolation", lambda: ())
-    assert sandbox.network() == "blocked socket module"
+    assert confined.network() == "blocked socket module"
     files, sentence = RUN["a socket"]
     with pytest.raises(UserError, match=sentence):
         run_code_submission(packed(tmp_path / "s.zip", files), IMAGES, CLASSES, RULES)
 
 
 def test_a_namespace_takes_the_network_from_native_code_too(tmp_path: Path) -> None:
-    if sandbox.network() != "network namespace":
+    if confined.network() != "network namespace":
         pytest.skip("this system lends no network namespace")
     body = "links = open('/proc/net/dev').read().splitlines()[2:]\nreturn np.full(len(X), len(links))"
     ran = run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)

@@ -88,12 +88,25 @@ def _renamed_files(
         *folders, name = path.split("/")
         for depth, part in spelt.items():
             folders[depth] = made[at][-1][part]
-        _link(source, folder / "/".join([*folders, name]))
+        files = _files_of("/".join([*folders, name]), tests), _files_of(str(source), train)
+        for made_of, file in zip(*files[::-1], strict=True):
+            _link(Path(made_of), folder / file)
     new_ids = np.array([texts[0] for texts in made])
     if ids is not None and ids.dtype.kind in "iu":
         new_ids = new_ids.astype(ids.dtype)
     of = [splitext(path.name)[0] for path in sources]
-    return Names(old, made, like, of, new_ids, rows), set(visible)
+    return Names(old, made, like, of, new_ids, rows), {file for path in visible for file in _files_of(path, tests)}
+
+
+def _files_of(path: str, images: ImageFiles) -> list[str]:
+    """All files of an image, of which one is named, where its channels lie in a file each (`channel_files`)."""
+    marks = images.options.get("marks")
+    if marks is None:
+        return [path]
+    before, first, after = path.rpartition(marks[0])
+    if not first:
+        raise NotTried(f"{marks[0]!r} of the channels' files may stand in names otherwise")
+    return [f"{before}{mark}{after}" for mark in marks]
 
 
 def _spelt(paths: Sequence[str], texts: Sequence[str]) -> dict[int, slice]:
@@ -101,7 +114,7 @@ def _spelt(paths: Sequence[str], texts: Sequence[str]) -> dict[int, slice]:
     found, parts = {}, [path.split("/")[:-1] for path in paths]
     begin = 0
     for depth in range(min(map(len, parts))):
-        for start in {begin, 0}:
+        for start in (begin, 0):
             part = slice(start, start + len(parts[0][depth]))
             if all(one[depth] == text[part] for one, text in zip(parts, texts, strict=True)):
                 found[depth] = part
