@@ -193,5 +193,5 @@ def test_who_is_seen_once_is_a_newcomer_where_it_is_validated() -> None:
     assert (table["fold"] >= 0).all() and np.flatnonzero(newcomers(table)).tolist() == [5, 6]  # 8 is of a known class
     assert table["fold"][[5, 6, 8]].nunique() == 1
     assert folds_hash(table) != folds_hash(table.drop(columns="newcomer"))
-    told = make_folds(np.where(targets == 1, -1, targets), np.arange(10), groups, task, NOTHING, table.attrs)
+    told = make_folds(np.where(targets == 1, -1, targets), np.arange(10), groups, task, NOTHING, dict(table.attrs))  # type: ignore[arg-type]
     assert not newcomers(told).any() and (told["fold"][[5, 6, 8]] == ALWAYS).all()  # some are known to be new
