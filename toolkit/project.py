@@ -81,7 +81,7 @@ class Project:
         self.data = found.folder / "data" if data is None else Path(data)
         self.data_is_given = data is not None
         self.submissions = Path(submissions)
-        self.practice, self.practice_size = practice, practice_size or found.practice_size
+        self.practice, self.practice_size = practice, practice_size
         self.seed, self.device, self.workers = seed, device, workers
         self.progress = progress or here()
         self._told_of_groups = False

@@ -26,6 +26,7 @@ MANIFEST = "manifest.json"
 STALE_SECONDS = 3600  # a partial file this old belongs to a process that was killed
 HASHED = {".npy", ".npz", ".parquet", ".safetensors"}  # files whose content a manifest keeps the hash of
 WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
+JSON = {dict: "object", list: "array"}  # what JSON calls them
 BLOCK, BLOCKS = 1 << 20, 256
 
 
@@ -193,6 +194,11 @@ def resumed(path: Path, key: str) -> Iterator[Path]:
     os.replace(partial, path)
 
 
+def final(path: str) -> str:
+    """Of a partial file the path that it is to have."""
+    return re.sub(r"\.([^/]+?)\.\d+(?:\.old)?\.partial(?=/|$)", r"\1", path)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -209,12 +215,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The parsed file; UserError if it is damaged."""
+def read_json(path: Path, *names: str, kind: type = dict) -> Any:
+    """The parsed file; UserError if it is damaged: no JSON, not of this kind, or an object without these names."""
+    remedy = "remove it and run the command again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable JSON ({error}); remove it and run the command again.") from None
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not readable JSON ({error}); {remedy}") from None
+    if not isinstance(found, kind):
+        raise UserError(f"{path} is damaged: it should hold a JSON {JSON[kind]}; {remedy}")
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {remedy}")
+    return found
 
 
 def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:

@@ -13,12 +13,12 @@ that fails its check is never put there.
 
 import argparse
 
-from toolkit.command_line import at_least, main, parser
+from toolkit.command_line import at_least, finite, main, parser
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome
 from toolkit.project import Project
 
-OF_PRIVATE = float("inf")  # --private with no number
+OF_PRIVATE = ""  # --private with no number
 
 
 def submit(project: Project, options: argparse.Namespace) -> Outcome:
@@ -28,7 +28,7 @@ def submit(project: Project, options: argparse.Namespace) -> Outcome:
         return project.record_score(options.id, private=options.score)
     if options.score is not None or options.private is not None:
         return project.record_score(options.id, public=options.score, private=options.private)
-    if options.reproduce:
+    if options.reproduce is not None:
         return project.reproduce(options.reproduce)
     if options.notebook:
         return _notebook(project, options)
@@ -57,7 +57,7 @@ def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
 def add_options(made: argparse.ArgumentParser) -> None:
     what = made.add_argument_group("with submissions that are registered").add_mutually_exclusive_group()
     what.add_argument("--show", action="store_true", help="the ledger as a table")
-    what.add_argument("--score", type=float, metavar="S", help="write down what the leaderboard said")
+    what.add_argument("--score", type=finite, metavar="S", help="write down what the leaderboard said")
     what.add_argument("--reproduce", metavar="ID", help="build it again and prove that it is identical")
     what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
     notebook = "build a notebook for a code competition on Kaggle, and try it; with --upload hand it in"
@@ -69,7 +69,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--known-answers", action="store_true", help=known)
     made.add_argument("--id", metavar="ID", help="of the submission to score or upload (default: the newest)")
     private = "the private leaderboard's score; with no number, --score is that"
-    made.add_argument("--private", type=float, nargs="?", const=OF_PRIVATE, metavar="S", help=private)
+    made.add_argument("--private", type=finite, nargs="?", const=OF_PRIVATE, metavar="S", help=private)
     made.add_argument("--kaggle", metavar="NAME", help="the competition's name on Kaggle, as in its address")
     made.add_argument("--team", type=int, metavar="N", help="members of your team, checked against the rules")
     images = "training images to run a code submission on (default: 256)"

@@ -285,7 +285,7 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
     """Write the list, unless a person changed the one that is there; what to tell the user."""
     made, text = workspace.evidence / "cleaning.json", proposal.to_csv(index=False)
     if workspace.cleaning.exists():
-        ours = made.exists() and read_json(made)["hash"] == hash_file(workspace.cleaning)
+        ours = made.exists() and read_json(made, "hash")["hash"] == hash_file(workspace.cleaning)
         # a kill may have come between the list and the hash of it
         if not ours and workspace.cleaning.read_bytes() != text.encode():
             beside = workspace.cleaning.with_name("cleaning.new.csv")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from toolkit.checked import table as read_table
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.cleaning import cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
 from toolkit.data.data_folder import data_hash
@@ -187,11 +188,7 @@ def stored_folds(workspace: Workspace) -> pd.DataFrame | None:
     if not workspace.folds.exists():
         return None
     remedy = "remove it and run `python -m toolkit.folds` again"
-    try:
-        table = pd.read_parquet(workspace.folds)
-    except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{workspace.folds} is damaged ({reason}); {remedy}") from None
+    table = read_table(workspace.folds, remedy, "index", "fold", "group")
     if table.attrs.pop(CONTENT, None) not in (None, _content(table)):
         raise UserError(f"{workspace.folds} isn't the table that `folds` wrote; {remedy}")
     return table

@@ -27,7 +27,7 @@ from toolkit.data.origin import (
 )
 from toolkit.data.raw_files import listed, source_of
 from toolkit.data.sample_submission import following, keep, recognised
-from toolkit.errors import UserError
+from toolkit.errors import UserError, others_code, said_by
 from toolkit.images.file_list import describe_files
 from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.organisers import Function
@@ -37,15 +37,30 @@ from toolkit.task import IGNORED, Task
 
 PIXELS = 1 << 30  # of test pictures, from which on a rehearsal is of smaller ones
 SIDE = 1024
+DRAWN = "drawn.json"  # beside the practice data: how many samples were asked for
 
 
-def draw_practice(competition: Competition, workspace: Workspace, seed: int, size: int, progress: Progress) -> Path:
-    """The folder of the practice data's raw files, which are drawn on first use."""
+def draw_practice(
+    competition: Competition, workspace: Workspace, seed: int, size: int | None, progress: Progress
+) -> Path:
+    """The folder of the practice data's raw files, which are drawn on first use.
+
+    size: samples (None: as many as are there, or the competition says); UserError where others are there.
+    """
+    note = workspace.practice / DRAWN
     if not workspace.practice.exists():
+        size = size or competition.practice_size
         with atomic(workspace.practice) as partial:
             partial.mkdir()
-            competition.practice(partial, seed, size)
+            with others_code(f"{competition.name} can't draw practice data", competition.folder):
+                competition.practice(partial, seed, size)
+            write_json(partial / DRAWN, {"size": size})
         progress.say(f"drew practice data in {workspace.practice}")
+    elif size is not None and note.exists() and (drawn := read_json(note, "size")["size"]) != size:
+        raise UserError(
+            f"{workspace.practice} was drawn with --practice-size {drawn}; leave {size} out, choose another "
+            f"--workspace, or remove {workspace.folder}"
+        )
     return workspace.practice / "raw"
 
 
@@ -123,7 +138,7 @@ def _keep_facts(competition: Competition, workspace: Workspace) -> None:
 def _keep_place(workspace: Workspace, folder: Path) -> None:
     """Note where the organisers' files lie, should they have been moved."""
     path = workspace.data / MANIFEST
-    manifest, place = read_json(path), str(folder.resolve())
+    manifest, place = read_json(path, "inputs"), str(folder.resolve())
     if manifest["inputs"].get("raw") != place:
         write_json(path, manifest | {"inputs": manifest["inputs"] | {"raw": place}})
 
@@ -204,7 +219,7 @@ def _rehearse(competition: Competition, dataset: Dataset) -> None:
             mend = "write_submission or read_submission" if competition.form is None else "its dialect"
             raise UserError(
                 f"a submission for the {len(images):,} test images in these files can't be written and read back "
-                f"({error}); mend {mend} in {competition.folder / '__init__.py'}"
+                f"({said_by(error, competition.folder)}); mend {mend} in {competition.folder / '__init__.py'}"
             ) from error
     fault, mend = misfit(found, prediction.answer), "read_submission"
     if not fault and differences(found, prediction.answer, competition.tolerance).any():

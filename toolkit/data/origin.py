@@ -19,7 +19,7 @@ from toolkit.data.data_folder import hash_dataset, hash_samples
 from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed
-from toolkit.errors import UserError, said_by
+from toolkit.errors import UserError, others_code
 from toolkit.images.file_list import describe_files, file_table
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, read_json, read_manifest, write_json
@@ -32,14 +32,10 @@ TASK = "task.json"  # in the folder of the data: what they were read for, and by
 
 def loaded(competition: Competition, folder: Path) -> Dataset | Samples:
     """What the competition's `load` makes of the files; UserError, one sentence, for whatever goes wrong in it."""
-    try:
+    code = getsourcefile(competition.load)
+    home = Path(code).parent if code else competition.folder
+    with others_code(f"{competition.name} can't load {folder}", home):
         return competition.load(folder)
-    except UserError:
-        raise
-    except Exception as error:  # of code that isn't ours, or a file that it can't read
-        code = getsourcefile(competition.load)
-        home = Path(code).parent if code else competition.folder
-        raise UserError(f"{competition.name} can't load {folder}: {said_by(error, home)}") from error
 
 
 @contextmanager
@@ -141,7 +137,7 @@ def is_another_order(competition: Competition, workspace: Workspace) -> bool:
 def read_facts(workspace: Workspace) -> dict[str, Any]:
     """Those of the workspace's data; empty where older versions left none."""
     path = workspace.data / TASK
-    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    found: dict[str, Any] = read_json(path, "task", "classes", "image_shape") if path.exists() else {}
     return found
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.checked import table
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 from toolkit.store import atomic, hash_file, hash_json
@@ -75,7 +76,9 @@ def listed(
     import pandas as pd
 
     files = found_files(folder)
-    known = pd.read_parquet(kept) if kept.exists() else pd.DataFrame(columns=list(COLUMNS))
+    known = pd.DataFrame(columns=list(COLUMNS))
+    if kept.exists():
+        known = table(kept, "remove it and run `python -m toolkit.audit` again", *COLUMNS)
     files = files.merge(known, how="left", on=list(COLUMNS[:3]))
     if not len(files):
         return files

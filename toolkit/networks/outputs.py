@@ -11,7 +11,7 @@ from torch import nn
 from toolkit.competition import Competition
 from toolkit.data.sizes import image_shape
 from toolkit.data.tables import Column
-from toolkit.errors import UserError, said_by
+from toolkit.errors import UserError, others_code
 from toolkit.networks.growth import sides
 from toolkit.networks.pooling import Pooling
 from toolkit.networks.table import join_table, nothing_known
@@ -68,13 +68,8 @@ def build_network(
     these, which it takes too unless the recipe leaves it aside. in_sets: it pools sets of images. A
     plain module has no `backbone`.
     """
-    try:
+    with others_code(f"{competition.name} can't build the network of recipe {recipe.name}", competition.folder):
         made = competition.build_model(recipe)
-    except UserError:
-        raise
-    except Exception as error:  # of code that isn't ours
-        said = said_by(error, competition.folder)
-        raise UserError(f"{competition.name} can't build the network of recipe {recipe.name}: {said}") from error
     if not isinstance(made, nn.Module):
         raise UserError(f"build_model must return a torch.nn.Module, such as toolkit.Network, not {made!r}")
     task = competition.task

@@ -227,7 +227,9 @@ class _Plan:
             "stress": self.stress,
         }
         path = self.labelled.workspace.plan
-        known: dict[str, Any] | None = read_json(path) if path.exists() else None
+        known: dict[str, Any] | None = (
+            read_json(path, "asked", "recipes", "skipped", "reserved") if path.exists() else None
+        )
         if known is not None and known["asked"] == asked:
             return known
         return {"asked": asked, "recipes": [], "skipped": [], "reserved": {}}

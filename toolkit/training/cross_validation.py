@@ -6,7 +6,7 @@ Killed and called again it goes on from the last epoch; a finished run is not tr
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,7 @@ def prepare(
     if not run.complete:
         ask_for_room(run, recipe, progress)
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
-        settings = Settings(**read_json(run.settings_path))
+        settings = _settings(run.settings_path)
     else:
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
         whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
@@ -262,6 +262,13 @@ def _predict_test(run: Run, device: str, progress: Progress) -> None:
     give_back_memory()
     store_test(run, device)
     give_back_memory()
+
+
+def _settings(path: Path) -> Settings:
+    """How a run was begun; UserError where the file isn't what a training left."""
+    names = {each.name for each in fields(Settings)}
+    found = read_json(path, *names)
+    return Settings(**{name: found[name] for name in names})
 
 
 def _forget_other_teacher(run: Run, teacher: Run) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from toolkit.errors import UserError
 from toolkit.store import read_json, write_json
 
 BEAT = 15.0  # seconds between two signs of life
@@ -91,6 +92,14 @@ def turn(path: Path) -> FileLock:
     return FileLock(path, poll_interval=0.01)
 
 
+def _owner(path: Path) -> Owner:
+    """Who claimed a piece of work; this process, as if nobody had, where the file can't be read."""
+    try:
+        return Owner(**read_json(path))
+    except (UserError, TypeError):  # torn by a power failure, or somebody else's
+        return this_process()
+
+
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
     """Claim a piece of work by a file that all machines see; False where another process has it.
@@ -103,7 +112,7 @@ def claimed(path: Path) -> Iterator[bool]:
         yield False
         return
     with own:
-        owner = Owner(**read_json(path)) if path.exists() else this_process()
+        owner = _owner(path) if path.exists() else this_process()
         if owner.host != this_host() and alive(owner, path.stat().st_mtime):
             yield False
             return
