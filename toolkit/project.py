@@ -306,12 +306,12 @@ class Project:
             progress=self.progress,
         )
 
-    def submit_notebook(self, *, kaggle: str | None = None, test_images: int | None = None) -> "Notebook":
-        """Make the chosen blend a notebook for Kaggle, try it with the time for `test_images`, register it."""
+    def submit_notebook(self, *, kaggle: str | None = None, **trial: Any) -> "Notebook":
+        """Make the chosen blend a notebook for Kaggle, try it, register it; trial: options of `try_notebook`."""
         raw = needs.files(self)
         from toolkit.notebooks.build import build_notebook, kaggle_name
 
-        how = {"kaggle": kaggle_name(self.competition, kaggle), "test_images": test_images, **self._how}
+        how = {"kaggle": kaggle_name(self.competition, kaggle), **trial, **self._how}
         return build_notebook(needs.blend(self, self.labelled()), self.ledger, raw, **how)
 
     def reproduce(self, name: str) -> "Done":

@@ -32,8 +32,9 @@ def submit(project: Project, options: argparse.Namespace) -> Outcome:
         return project.reproduce(options.reproduce)
     if options.notebook:
         return _notebook(project, options)
-    if options.test_images is not None:
-        raise UserError("--test-images is for --notebook, whose time it tells")
+    if options.test_images is not None or options.visible_only:
+        given = "--visible-only" if options.test_images is None else "--test-images"
+        raise UserError(f"{given} is for the trial of a --notebook")
     if options.upload:
         return project.upload(options.id, kaggle=options.kaggle, team=options.team)
     return project.submit(half=options.half, images=options.images, known_answers=options.known_answers)
@@ -47,7 +48,8 @@ def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
             )
     if options.upload and project.practice:
         raise UserError("a notebook for practice data is for nobody; leave out --upload")
-    made = project.submit_notebook(kaggle=options.kaggle, test_images=options.test_images)
+    trial = {"test_images": options.test_images, "visible_only": options.visible_only}
+    made = project.submit_notebook(kaggle=options.kaggle, **trial)
     if not options.upload:
         return made
     project.progress.show(made)
@@ -64,6 +66,8 @@ def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--notebook", action="store_true", help=notebook)
     hidden = "test images of the hidden test, by which the notebook's time is reckoned (default: the visible ones)"
     made.add_argument("--test-images", type=at_least(1, "there must be at least 1 image"), metavar="N", help=hidden)
+    visible = "don't try the notebook on training images under other names, where these can't be laid out as the test"
+    made.add_argument("--visible-only", action="store_true", help=visible)
     made.add_argument("--half", action="store_true", help="store parameters as float16 if the score doesn't change")
     known = "test images that are training images to the last bit get these' labels (files only)"
     made.add_argument("--known-answers", action="store_true", help=known)

@@ -175,6 +175,11 @@ def test_what_is_right_on_visible_images_may_fail_on_hidden_ones(made: Blend, ra
         try_notebook(made, raw, by_heart(tmp_path / "nb", made, raw))
 
 
+def test_only_visible_images_are_tried_where_that_is_asked(made: Blend, raw: Path, tmp_path: Path) -> None:
+    passed = try_notebook(made, raw, by_heart(tmp_path / "nb", made, raw), visible_only=True)
+    assert passed.hidden is None and "on visible images alone" in passed.untried[0]
+
+
 def test_without_a_way_to_rename_it_is_said_what_was_not_tried(
     made: Blend, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

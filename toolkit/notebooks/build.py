@@ -64,14 +64,14 @@ def build_notebook(
     *,
     kaggle: str | None = None,
     test_images: int | None = None,
+    visible_only: bool = False,
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Notebook:
     """Build, try, score on the held-out samples and register; what is there of the same blend is not built twice.
 
-    raw: the organisers' files; kaggle: the competition's name on Kaggle, where it doesn't say so itself; test_images:
-    how many the hidden test has, by which the time is reckoned (None: as many as are visible). UserError for a blend
-    that a notebook can't make, and whatever fails in the trial.
+    raw: the organisers' files; kaggle: the competition's name on Kaggle, where it doesn't say so itself; test_images,
+    visible_only: of `try_notebook`. UserError for a blend that a notebook can't make, and whatever fails in the trial.
     """
     competition, metrics = blend.labelled.competition, blend.metrics
     called = kaggle_name(competition, kaggle)
@@ -88,7 +88,8 @@ def build_notebook(
     with atomic(path) as partial:
         progress.say("writing the networks as TorchScript, and the code beside them")
         write_notebook(blend, partial, names_in(raw), called)
-        trial = try_notebook(blend, raw, partial, test_images=test_images, device=device, progress=progress)
+        how: dict[str, Any] = {"test_images": test_images, "visible_only": visible_only, "device": device}
+        trial = try_notebook(blend, raw, partial, **how, progress=progress)
         scores["holdout"] = holdout_score(blend, device, progress)
     tried = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
     tried |= {"ties": sum(one.ties for one in trial.tried), "seconds": round(trial.seconds, 1)}

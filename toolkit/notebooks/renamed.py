@@ -173,7 +173,10 @@ def _read_back(competition: Competition, folder: Path, names: Names) -> Renamed:
         found = loaded(competition, folder)
     except UserError as error:
         text = str(error).replace(f"{folder}{os.sep}", "")
-        raise UserError(f"{competition.name}'s load fails on {what}, as the hidden one is: {text}") from error
+        raise UserError(
+            f"{competition.name}'s load fails on {what}, as the hidden one is: {text}; if only the test that was made "
+            "is at fault, --visible-only leaves it out"
+        ) from error
     dataset = found.as_dataset(folder) if isinstance(found, Samples) else found
     ids = np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids
     place = {str(one): at for at, one in enumerate(names.ids.tolist())}

@@ -144,13 +144,15 @@ def try_notebook(
     folder: Path,
     *,
     test_images: int | None = None,
+    visible_only: bool = False,
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Trial:
     """Run a notebook's `folder` as Kaggle would.
 
-    raw: the organisers' files; test_images: how many the hidden test has (None: as many as are visible). UserError,
-    one sentence, for whatever would fail there, or for answers that aren't the blend's.
+    raw: the organisers' files; test_images: how many the hidden test has (None: as many as are visible);
+    visible_only: not on training images under other names. UserError, one sentence, for whatever would fail there, or
+    for answers that aren't the blend's.
     """
     labelled = blend.labelled
     competition, visible = labelled.competition, len(labelled.test_ids)
@@ -166,6 +168,8 @@ def try_notebook(
         on_visible = _on_visible(blend, raw, folder, device)
     score = math.nan
     try:
+        if visible_only:
+            raise NotTried("it was asked for on visible images alone")
         on_renamed, score = _on_renamed(blend, raw, folder, device, progress)
     except NotTried as error:
         untried.append(f"{error}, so a hidden test of other names and number wasn't tried")
