@@ -108,7 +108,7 @@ def forked(work: Callable[[], int], place: Path, limit: int = SECONDS) -> tuple[
             out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(out, 1)
             os.dup2(out, 2)
-            sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
+            sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))  # noqa: SIM115
             status = work()
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else RAISED
