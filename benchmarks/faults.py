@@ -47,7 +47,7 @@ OVERRIDES, SEVERAL = ("train", "search", "run"), ("ensemble",)
 RAISED = 99  # exit status of a fork whose command raised
 LONG, LONGER = "a" * 300, "a" * 5000
 BAD_NUMBERS = ("", "x", "nan", "inf", "-1", "0", "1e999", "9" * 400, "1.5")
-BAD_TEXTS = ("", "../../x", LONGER, "\udcff", "a/b", "{0}%s[x]", "\0" "x", "-")
+BAD_TEXTS = ("", "../../x", LONGER, "\udcff", "a/b", "{0}%s[x]", "\0x", "-")
 BAD_TIMES = ("", "0s", "-1m", "9" * 400 + "h", "1h1h", "soon")
 WHOLE = ("audit", "folds", "train", "search", "ensemble", "submit", "report")
 MORE = {
@@ -108,7 +108,7 @@ def forked(work: Callable[[], int], place: Path, limit: int = SECONDS) -> tuple[
             out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(out, 1)
             os.dup2(out, 2)
-            sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
+            sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))  # noqa: SIM115
             status = work()
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else RAISED
@@ -182,19 +182,17 @@ def bad_values(action: argparse.Action, places: list[str]) -> Iterator[str]:
     yield ""
 
 
-def lines(base: Path, count: int, rng: random.Random) -> list[Case]:
+def lines(base: Path, count: int, rng: random.Random) -> Iterator[Case]:
     """Bad command lines on the finished workspace."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "root"
         every = list(bad_lines(prepared(base, root)))
-        cases = []
         for command, arguments in sorted(rng.sample(every, min(count, len(every))), key=lambda one: one[0]):
             prepared(base, root)
             bad_places(root)
             kind, text = forked(lambda c=command, a=arguments: call(c, a), root, QUICK)  # type: ignore[misc]
             shown = " ".join(word if len(word) < 60 else f"{word[:40]}…" for word in arguments).replace(scratch, "")
-            cases.append(Case(f"{command} {shown}".encode("unicode_escape").decode(), kind, last(text)))
-    return cases
+            yield Case(f"{command} {shown}".encode("unicode_escape").decode(), kind, last(text))
 
 
 # damaged files
@@ -252,10 +250,10 @@ def artefacts(root: Path) -> list[Path]:
     return [path.relative_to(root) for path in found if path.relative_to(root).parts[0] in ("w", "s")]
 
 
-def damage(base: Path, count: int, rng: random.Random) -> list[Case]:
+def damage(base: Path, count: int, rng: random.Random) -> Iterator[Case]:
     """One file is damaged, then every command runs, and the submission is built anew."""
     with tempfile.TemporaryDirectory() as scratch:
-        root, cases = Path(scratch) / "root", []
+        root = Path(scratch) / "root"
         every = [(path, how) for path in artefacts(base) for how in DAMAGES]
         wanted = submission_bytes(base)
         for path, how in sorted(rng.sample(every, min(count, len(every))), key=lambda one: str(one[0])):
@@ -263,8 +261,7 @@ def damage(base: Path, count: int, rng: random.Random) -> list[Case]:
             how(root / path, rng)
             for file in submitted(root):  # built anew
                 file.unlink()
-            cases.append(_commands(f"{how.__name__} {path}", root, wanted))
-    return cases
+            yield _commands(f"{how.__name__} {path}", root, wanted)
 
 
 def _commands(what: str, root: Path, wanted: bytes | None, over: Sequence[str] = WHOLE) -> Case:
@@ -319,9 +316,8 @@ def failing(root: Path, number: int, fault: int) -> Callable[[], int]:
     return lambda: seen
 
 
-def disk(base: Path, count: int, rng: random.Random) -> list[Case]:
+def disk(base: Path, count: int, rng: random.Random) -> Iterator[Case]:
     """Each command in its turn, from an empty workspace on, on a disk that fills or turns read-only at some change."""
-    cases: list[Case] = []
     wanted = submission_bytes(base)
     with tempfile.TemporaryDirectory() as scratch:
         root, before = Path(scratch) / "root", Path(scratch) / "before"
@@ -355,13 +351,12 @@ def disk(base: Path, count: int, rng: random.Random) -> list[Case]:
                 what = f"{errno.errorcode[fault]} at change {at} of {changes} in {command}"
                 kind, text = forked(full, root)
                 if kind not in RIGHT:
-                    cases.append(Case(what, kind, last(text)))
+                    yield Case(what, kind, last(text))
                     continue
                 again = _commands(what, root, wanted, WHOLE[position:])
-                cases.append(Case(what, kind, last(text)) if again.kind == "fine" else again)
+                yield Case(what, kind, last(text)) if again.kind == "fine" else again
             shutil.rmtree(before)
             shutil.move(after, before)
-    return cases
 
 
 # the campaign
@@ -385,23 +380,30 @@ def finished(base: Path) -> Path:
     return base
 
 
-CAMPAIGNS: dict[str, Callable[[Path, int, random.Random], list[Case]]] = {
+CAMPAIGNS: dict[str, Callable[[Path, int, random.Random], Iterator[Case]]] = {
     "lines": lines,
     "damage": damage,
     "disk": disk,
 }
 
 
-def campaign(names: Sequence[str], counts: dict[str, int], seed: int = 0) -> dict[str, list[Case]]:
+def campaign(
+    names: Sequence[str], counts: dict[str, int], seed: int = 0, tell: Callable[[Case], None] = lambda case: None
+) -> dict[str, list[Case]]:
     """Cases by campaign, on a workspace in a temporary folder at one path, as manifests know where they lie."""
-    import toolkit.blending.blend  # noqa: F401 # forks share what is imported
+    import toolkit.blending.blend  # forks share what is imported
     import toolkit.reporting.page
     import toolkit.submission.build
     import toolkit.tuning.search_loop  # noqa: F401
 
     with tempfile.TemporaryDirectory() as place:
         base = finished(Path(place) / "root")
-        return {name: CAMPAIGNS[name](base, counts[name], random.Random(seed)) for name in names}
+        found: dict[str, list[Case]] = {name: [] for name in names}
+        for name, cases in found.items():
+            for case in CAMPAIGNS[name](base, counts[name], random.Random(seed)):
+                tell(case)
+                cases.append(case)
+        return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -409,13 +411,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made.add_argument("--only", nargs="+", choices=tuple(CAMPAIGNS), default=tuple(CAMPAIGNS))
     made.add_argument("--count", type=int, metavar="N", help=f"cases of each (default: {COUNTS})")
     made.add_argument("--seed", type=int, default=0, metavar="N", help="which cases are drawn")
-    made.add_argument("--list", action="store_true", help="each case that isn't right, and what was said last")
-    made.add_argument("--all", action="store_true", help="each case")
+    made.add_argument("--list", action="store_true", help="tell of each case that isn't right, on stderr")
+    made.add_argument("--all", action="store_true", help="tell of each case")
     made.add_argument("--json", action="store_true")
     options = made.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     begun = time.monotonic()
-    found = campaign(options.only, COUNTS if options.count is None else dict.fromkeys(COUNTS, options.count), options.seed)
+    counts = COUNTS if options.count is None else dict.fromkeys(COUNTS, options.count)
+
+    def tell(case: Case) -> None:
+        if options.all or (options.list and case.kind not in RIGHT):
+            print(f"{case.kind}: {case.what}\n    {case.said}", file=sys.stderr, flush=True)
+
+    found = campaign(options.only, counts, options.seed, tell)
     totals = {name: {kind: Counter(c.kind for c in cases)[kind] for kind in KINDS} for name, cases in found.items()}
     wrong = [case for cases in found.values() for case in cases if case.kind not in RIGHT]
     if options.json:
@@ -425,8 +433,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, each in totals.items():
         print(f"{name:<10}{''.join(f'{each[kind]:>12}' for kind in KINDS)}")
     print(f"{sum(map(len, found.values()))} cases in {time.monotonic() - begun:.0f} s")
-    for case in [case for cases in found.values() for case in cases] if options.all else wrong * options.list:
-        print(f"{case.kind}: {case.what}\n    {case.said}")
     return bool(wrong)
 
 

@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 LAYERS = (
     "errors",
     "task store checked outcome progress rules top_k",
-    "disk",
+    "disk faults",
     "metrics recipe probabilities images kaggle",
     "decisions",
     "sample_losses",

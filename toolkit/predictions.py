@@ -93,10 +93,8 @@ class Predictions(OutOfFold, Outcome):
                 f"{self.remedy(self.metrics_path)}"
             )
         clean = metrics["clean"]
-        if not isinstance(clean, dict) or not {"score", "low", "high"} <= set(clean):
-            raise UserError(
-                f"{self.metrics_path} is damaged: it has no score with its interval; {self.remedy(self.metrics_path)}"
-            )
+        if not isinstance(clean, dict) or "score" not in clean:
+            raise UserError(f"{self.metrics_path} is damaged: it has no score; {self.remedy(self.metrics_path)}")
         return metrics
 
     @property

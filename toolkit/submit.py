@@ -18,13 +18,13 @@ from toolkit.errors import UserError
 from toolkit.outcome import Outcome
 from toolkit.project import Project
 
-OF_PRIVATE = ""  # --private with no number
+OF_PRIVATE = True  # --private with no number
 
 
 def submit(project: Project, options: argparse.Namespace) -> Outcome:
     if options.show:
         return project.ledger
-    if options.private == OF_PRIVATE:
+    if options.private is OF_PRIVATE:
         return project.record_score(options.id, private=options.score)
     if options.score is not None or options.private is not None:
         return project.record_score(options.id, public=options.score, private=options.private)
