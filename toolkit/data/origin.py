@@ -16,7 +16,7 @@ from filelock import FileLock
 from toolkit.competition import Competition
 from toolkit.competition_code import code_of
 from toolkit.data.data_folder import hash_dataset, hash_samples
-from toolkit.data.dataset import Dataset, Samples
+from toolkit.data.dataset import Dataset, Samples, with_text
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed
 from toolkit.errors import UserError, said_by
@@ -33,13 +33,17 @@ TASK = "task.json"  # in the folder of the data: what they were read for, and by
 def loaded(competition: Competition, folder: Path) -> Dataset | Samples:
     """What the competition's `load` makes of the files; UserError, one sentence, for whatever goes wrong in it."""
     try:
-        return competition.load(folder)
+        found: Any = competition.load(folder)
     except UserError:
         raise
     except Exception as error:  # of code that isn't ours, or a file that it can't read
         code = getsourcefile(competition.load)
         home = Path(code).parent if code else competition.folder
         raise UserError(f"{competition.name} can't load {folder}: {said_by(error, home)}") from error
+    if not isinstance(found, Dataset | Samples):
+        what = "nothing" if found is None else f"an object of type {type(found).__name__}"
+        raise UserError(f"load of {competition.name} returned {what}, expected a toolkit.Dataset or toolkit.Samples")
+    return with_text(found)
 
 
 @contextmanager
