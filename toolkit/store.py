@@ -137,6 +137,11 @@ class Workspace:
         return self.folder / "ensemble"
 
     @property
+    def tried(self) -> Path:
+        """Hashes of what was tried before anything is trained."""
+        return self.folder / "tried.json"
+
+    @property
     def plan(self) -> Path:
         """What `run` chose to train."""
         return self.folder / "plan.json"

@@ -19,6 +19,7 @@ from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
 from toolkit.data.preview import previewed
+from toolkit.errors import UserError
 from toolkit.images.cache import unreadable
 from toolkit.images.pictures import READ, rows_of
 from toolkit.images.rows import Chosen, ImageRows
@@ -104,6 +105,11 @@ def gather(
         rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(shown.images, rows)
     )
     whole = np.setdiff1d(_distinct(len(dataset.images), same, masks), black, assume_unique=True)
+    if not len(whole):
+        raise UserError(
+            f"every one of the {len(dataset.images):,} images is black, so there is nothing to learn: does load read "
+            "them on the right scale?"
+        )
     distinct = np.asarray(kept(folder / "rows.npy", lambda: _looked_at(competition, shown, whole, jobs, progress)))
     links = find_links(shown.images, distinct, folder, jobs, progress)
     looked_at = Chosen(shown.images, distinct)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from toolkit.competition import Competition
 from toolkit.competition_code import code_of
 from toolkit.data.data_folder import hash_dataset, hash_samples
-from toolkit.data.dataset import Dataset, Samples
+from toolkit.data.dataset import Dataset, Samples, with_text
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed
 from toolkit.errors import UserError, others_code
@@ -35,7 +35,11 @@ def loaded(competition: Competition, folder: Path) -> Dataset | Samples:
     code = getsourcefile(competition.load)
     home = Path(code).parent if code else competition.folder
     with others_code(f"{competition.name} can't load {folder}", home):
-        return competition.load(folder)
+        found: Any = competition.load(folder)
+    if not isinstance(found, Dataset | Samples):
+        what = "nothing" if found is None else f"an object of type {type(found).__name__}"
+        raise UserError(f"load of {competition.name} returned {what}, expected a toolkit.Dataset or toolkit.Samples")
+    return with_text(found)
 
 
 @contextmanager

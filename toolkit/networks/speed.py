@@ -108,7 +108,7 @@ def fastest(
         with torch.random.fork_rng(devices=[]):
             network = build_network(competition, recipe)
             # it may lack its weights, or be for other images: better known before a minute of measuring
-            check_channels(network, recipe, competition.task, torch.device("cpu"))
+            check_channels(network, recipe, competition.task, torch.device("cpu"), competition.folder)
         forward = recipe.schedule.freeze == 1 and head_of(network, competition.task) is not None
         with contention() as waited:
             found = asdict(_measure(competition, recipe, device, forward))

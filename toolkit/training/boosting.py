@@ -77,7 +77,7 @@ def boost(
         complete = all(source.complete for source in sources)
         write_manifest(folder, inputs | {"seed": seed, "complete": complete, "features": made_from})
     progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(run.metrics['clean'])}")
-    wanted = ["stress", *["matched"] * labelled.may_look_at_test_images]
+    wanted = ["stress", *["matched"] * labelled.shows_how_tests_look]
     if lacking := [kind for kind in wanted if run.metrics[kind] is None]:
         text = "what they would be made from isn't kept by all of"
         progress.say(
@@ -304,7 +304,7 @@ def _stress(run: Boosted, trees: Sequence[Predictor]) -> dict[str, Any] | None:
 def _matched(run: Boosted, trees: Sequence[Predictor]) -> dict[str, Any] | None:
     """The test-matched score, where all sources kept what they predict of the images that are like the test's."""
     match = read_match(run.labelled.workspace.match)
-    if match is None or not run.labelled.may_look_at_test_images:
+    if match is None or not run.labelled.shows_how_tests_look:
         return None
     kept = [values for source in run.sources if (values := kept_of_match(source, match)) is not None]
     if len(kept) < len(run.sources):

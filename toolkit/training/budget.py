@@ -167,7 +167,7 @@ def run_cost(
     if cost.freeze:
         once += VERSIONS * len(labelled.images) * image
     samples = int(labelled.inside.sum())
-    matched = stress != "none" and labelled.may_look_at_test_images
+    matched = stress != "none" and labelled.shows_how_tests_look
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
         scores += suite_seconds(jobs[0].open()[1].images, samples, image, labelled.competition.rgb)

@@ -36,6 +36,7 @@ from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_scores import add_scores
 from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
+from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
 
 STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
@@ -146,7 +147,23 @@ def prepare(
         remembered = workspace.root / "speed.json"
         seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
         settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
-    return run, [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
+    jobs = [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
+    _check_sizes(jobs, labelled)
+    return run, jobs
+
+
+def _check_sizes(jobs: Sequence[FoldJob], labelled: Labelled) -> None:
+    """UserError for a fold that has too little to be trained on."""
+    for job in jobs:
+        rows = job.train_rows
+        if len(rows) < 2:
+            raise UserError(
+                f"fold {job.fold} would be trained on {counted(len(rows), 'sample')}, and it takes 2 at least: nearly "
+                "all samples are of one group, which a single fold validates"
+            )
+        if watches(job.recipe) and (job.train_groups == job.train_groups[0]).all():
+            # which is refused there
+            watched_part(labelled.targets[rows], job.train_groups, job.fold, labelled.competition.task)
 
 
 def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, images: Path | None) -> FoldJob:
