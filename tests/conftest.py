@@ -27,7 +27,9 @@ START.set_forkserver_preload(
     [
         "tests.test_kill",
         "tests.training.test_workers",
-        "tests.tuning.test_claims",
+        "tests.crashes",
+        "tests.test_claims",
+        "tests.test_partial_files",
         "tests.tuning.test_search_loop",
         "tests.tuning.test_study",
     ]

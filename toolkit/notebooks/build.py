@@ -78,13 +78,28 @@ def build_notebook(
     path = ledger.folder / ledger.competition / f"{submission_name(blend, None)}{NOTEBOOK}"
     scores = {kind: metrics.get(kind) for kind in SCORES}
     warn_of(blend, progress)
+    with ledger.building():
+        return _build(blend, ledger, raw, path, called, scores, test_images, device, progress)
+
+
+def _build(
+    blend: Blend,
+    ledger: Ledger,
+    raw: Path,
+    path: Path,
+    called: str,
+    scores: dict[str, Any],
+    test_images: int | None,
+    device: str,
+    progress: Progress,
+) -> Notebook:
+    competition = blend.labelled.competition
     line: Mapping[str, Any] | None = ledger.line_of(path)
     if line is not None and read_json(path / "dataset" / BUNDLE)["kaggle"] == called:
         scores["holdout"] = holdout_score(blend, device, progress)
         return Notebook(competition, path, scores, line)
     for run, inputs in (blend.manifest or {})["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as partial:
         progress.say("writing the networks as TorchScript, and the code beside them")
         write_notebook(blend, partial, names_in(raw), called)
