@@ -115,24 +115,28 @@ class Found:
     faults: Sequence[str]
 
 
-def uninterrupted(act: Act, root: Path, before: Path, told: Path) -> tuple[dict[str, str], Ended]:
-    """The files whose content is the same whenever it is done, and the empty hash of the others, as they name times."""
+def uninterrupted(act: Act, root: Path, before: Path, told: Path, times: int = 1) -> tuple[dict[str, str], Ended]:
+    """The files that it leaves, done so many times in a row, and how the first ended; hashes of those whose content
+    is the same whenever it is done, and nothing for the others, which name times.
+    """
     twice = []
     for _ in range(2):
         put(before, root)
-        ended = run(act, root, told)
-        if ended.status:
-            raise RuntimeError(f"{act} doesn't even work undisturbed: {ended.error}")
+        ended, *_ = every = [run(act, root, told) for _ in range(times)]
+        for one in every:
+            if one.status != 0:
+                raise RuntimeError(f"{act} doesn't even work undisturbed: {one.error or one.status}")
         twice.append(contents(root))
-    one, other = twice
-    return {name: value if other.get(name) == value else "" for name, value in one.items()}, ended
+    first, second = twice
+    return {name: value if second.get(name) == value else "" for name, value in first.items()}, ended
 
 
 def differences(root: Path, expected: dict[str, str]) -> list[str]:
     found = contents(root)
     faults = [f"{name} is left over" for name in found.keys() - expected.keys()]
     faults += [f"{name} is missing" for name in expected.keys() - found.keys()]
-    return sorted(faults + [f"{name} has other bits" for name, value in expected.items() if value and found.get(name) not in (value, None)])
+    same = {name for name, value in expected.items() if value == found.get(name, value) or not value}
+    return sorted(faults + [f"{name} has other bits" for name in expected.keys() - same])
 
 
 def killed(act: Act, root: Path, before: Path, told: Path, most: int) -> Found:
@@ -152,8 +156,10 @@ def killed(act: Act, root: Path, before: Path, told: Path, most: int) -> Found:
 
 
 def interleaved(act: Act, root: Path, before: Path, told: Path, most: int, patience: float = 3.0) -> Found:
-    """Stop act at each of `most` points, do it whole meanwhile, or as far as it gets in `patience` seconds, go on."""
-    expected, ended = uninterrupted(act, root, before, told)
+    """Stop act at each of `most` points, do it whole meanwhile, or as far as it gets in `patience` seconds, go on: the
+    same files and bits as after two in a row, and no error.
+    """
+    expected, ended = uninterrupted(act, root, before, told, times=2)
     chosen, faults = points(ended.changes, most), []
     for at in chosen:
         put(before, root)

@@ -32,6 +32,7 @@ from toolkit.tuning.study import NOTE, PLACE, RUN, Interrupted
 from toolkit.tuning.trials import Rivals, fold_order, judge, seconds
 
 SLOW = 3.0  # times the time that the epochs were chosen for, at which a trial is pruned as too slow
+POLL = 1.0
 History = Sequence[dict[str, Any]]  # the epochs so far
 
 
