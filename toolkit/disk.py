@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from toolkit.errors import UserError
-from toolkit.store import Workspace, final
+from toolkit.partial_files import final
+from toolkit.store import Workspace
 
 # by the numbers of errors: what a person has to mend, and not the program
 MENDED = {

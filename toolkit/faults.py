@@ -13,7 +13,8 @@ from pathlib import Path
 
 from toolkit.disk import in_bytes, of_the_disk
 from toolkit.errors import UserError
-from toolkit.store import final, without_passwords, write_text
+from toolkit.partial_files import final
+from toolkit.store import without_passwords, write_text
 
 DEBUG = "TOOLKIT_DEBUG"  # in the environment: tracebacks are shown, as with --debug
 REPORT = "bug-report.txt"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit import needs
 from toolkit.disk import bytes_of
 from toolkit.errors import UserError
+from toolkit.leftovers import sweep_leftovers
 from toolkit.outcome import ROUGH_GROUPS, counted, seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
@@ -78,13 +79,12 @@ class Project:
         self.competition = found
         most = None if max_disk is None else bytes_of(max_disk)
         self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
-        self.data = found.folder / "data" if data is None else Path(data)
-        self.data_is_given = data is not None
-        self.submissions = Path(submissions)
+        self.data, self.data_is_given = Path(found.folder / "data" if data is None else data), data is not None
+        self.submissions, self._told_of_groups = Path(submissions), False
         self.practice, self.practice_size = practice, practice_size
         self.seed, self.device, self.workers = seed, device, workers
         self.progress = progress or here()
-        self._told_of_groups = False
+        sweep_leftovers(self.workspace, self.submissions)
 
     def __repr__(self) -> str:
         return f"Project({self.workspace.name} in {self.workspace.folder})"
@@ -94,7 +94,7 @@ class Project:
         """The submissions that were registered."""
         from toolkit.submission.ledger import Ledger
 
-        return Ledger(self.submissions, self.workspace.name)
+        return Ledger(self.submissions, self.workspace.name, self.progress)
 
     @property
     def raw(self) -> Path:

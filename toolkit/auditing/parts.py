@@ -5,9 +5,10 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from toolkit.images.rows import ImageRows
+from toolkit.processes import parallel
 from toolkit.progress import SILENT, Progress
 
 PART = 256  # pictures in memory at a time
@@ -30,9 +31,7 @@ def by_parts(
 ) -> Iterator[T]:
     """What `work`, a function of a module, says of each picture, in order, on so many processes."""
     with progress.counting(what, len(images)) as done:
-        for found in Parallel(jobs, return_as="generator")(
-            delayed(_work)(work, images, at) for at in parts_of(len(images))
-        ):
+        for found in parallel(jobs)(delayed(_work)(work, images, at) for at in parts_of(len(images))):
             yield from found
             done(len(found))
 

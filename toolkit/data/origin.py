@@ -3,15 +3,12 @@
 What is read decides: files that nobody reads may come, go and change.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from inspect import getsourcefile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock
 
 from toolkit.competition import Competition
 from toolkit.competition_code import code_of
@@ -21,6 +18,7 @@ from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed
 from toolkit.errors import UserError, others_code
 from toolkit.images.file_list import describe_files, file_table
+from toolkit.partial_files import scratch as scratch_folder
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, read_json, read_manifest, write_json
 
@@ -47,23 +45,10 @@ def whole(data: Dataset | Samples, competition: Competition, workspace: Workspac
     """What `load` returned as arrays, but for images in files; large masks lie in a folder for as long as that."""
     dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
     native = isinstance(data, Samples) and data.is_native
-    with _scratch(workspace) if native else nullcontext() as scratch:
+    with scratch_folder(workspace.folder) if native else nullcontext() as scratch:
         if isinstance(data, Samples) and scratch is not None:
             dataset = replace(dataset, **native_arrays(data, competition.task, scratch))
         yield dataset
-
-
-@contextmanager
-def _scratch(workspace: Workspace) -> Iterator[Path]:
-    """A folder for large masks, of one process at a time, so that what a kill left in it can be removed."""
-    place = workspace.folder / ".masks"
-    with FileLock(f"{place}.lock"):
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        try:
-            yield place
-        finally:
-            shutil.rmtree(place)
 
 
 class Reading:

@@ -12,7 +12,7 @@ from torch import nn
 from toolkit.competition import Competition
 from toolkit.data.sizes import image_shape
 from toolkit.data.tables import Column
-from toolkit.errors import UserError, others_code
+from toolkit.errors import UserError, others_code, said_by
 from toolkit.networks.growth import sides
 from toolkit.networks.pooling import Pooling
 from toolkit.networks.table import join_table, nothing_known

@@ -78,18 +78,32 @@ def build_notebook(
     path = ledger.folder / ledger.competition / f"{submission_name(blend, None)}{NOTEBOOK}"
     scores = {kind: metrics.get(kind) for kind in SCORES}
     warn_of(blend, progress)
+    with ledger.building():
+        how = {"test_images": test_images, "visible_only": visible_only, "device": device, "progress": progress}
+        return _build(blend, ledger, raw, path, called, scores, how)
+
+
+def _build(
+    blend: Blend,
+    ledger: Ledger,
+    raw: Path,
+    path: Path,
+    called: str,
+    scores: dict[str, Any],
+    how: dict[str, Any],
+) -> Notebook:
+    device, progress = how["device"], how["progress"]
+    competition = blend.labelled.competition
     line: Mapping[str, Any] | None = ledger.line_of(path)
     if line is not None and read_json(path / "dataset" / BUNDLE)["kaggle"] == called:
         scores["holdout"] = holdout_score(blend, device, progress)
         return Notebook(competition, path, scores, line)
     for run, inputs in (blend.manifest or {})["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as partial:
         progress.say("writing the networks as TorchScript, and the code beside them")
         write_notebook(blend, partial, names_in(raw), called)
-        how: dict[str, Any] = {"test_images": test_images, "visible_only": visible_only, "device": device}
-        trial = try_notebook(blend, raw, partial, **how, progress=progress)
+        trial = try_notebook(blend, raw, partial, **how)
         scores["holdout"] = holdout_score(blend, device, progress)
     tried = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
     tried |= {"ties": sum(one.ties for one in trial.tried), "seconds": round(trial.seconds, 1)}

@@ -110,7 +110,6 @@ def of_table(
     used = (*read.columns, group, *(split or ())[:1], *(joint.columns if joint else ()))
     unused = [one for one in others if one not in used]
     listed = None if sets or test is None else listed_tests(seen, found.sample, tests, test, name, joint)
-    free_of_ids = shared - {listed.ids if listed else ""}
     beside = None
     if test and tests and not sets:
         beside = (

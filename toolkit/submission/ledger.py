@@ -8,14 +8,15 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock
-
+from toolkit.claims import in_turn
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, counted, number
+from toolkit.progress import SILENT, Progress
 from toolkit.store import sha256, write_text
 
 COLUMNS = (
@@ -66,11 +67,13 @@ Line = dict[str, str]
 class Ledger(Outcome):
     """The submissions of one competition in the ledger of `folder`, where their files lie too.
 
-    competition: the workspace's name, with -practice for drawn data. Several processes may write at once.
+    competition: the workspace's name, with -practice for drawn data. Several processes may write at once; one that
+    waits for another says so to `progress`.
     """
 
     folder: Path
     competition: str
+    progress: Progress = field(default=SILENT, compare=False)
 
     @property
     def path(self) -> Path:
@@ -110,13 +113,16 @@ class Ledger(Outcome):
         return lines[-1] if lines and self.is_whole(lines[-1]) else None
 
     def append(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a line at the end, which makes it the newest; it is returned with what was known of the same file."""
+        """Add a line at the end, which makes it the newest; it is returned with what was known of the same file, whose
+        line it takes the place of.
+        """
         with self._locked():
             lines = read(self.path)
             same = [old for old in lines if all(old[name] == line[name] for name in ("submission", "sha256"))]
             known = {name: old[name] for old in same for name in ("public", "private", "uploaded") if old[name]}
+            own = {name: value for old in same for name, value in old.items() if name not in COLUMNS and value}
             added = {**line, **known}
-            _write(self.path, [*lines, _text(added)])
+            _write(self.path, [*(old for old in lines if old not in same), _text({**own, **added})])
         return added
 
     def update(self, name: str, values: Mapping[str, Any]) -> None:
@@ -166,9 +172,13 @@ class Ledger(Outcome):
             raise UserError(f"{name!r} {reason} of the submissions of {self.competition}; there are {known}")
         return found[-1]
 
-    def _locked(self) -> FileLock:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".ledger.lock")
+    def building(self) -> AbstractContextManager[None]:
+        """Build, check and register a submission of the competition: one process at a time."""
+        what = f"another submission of {self.competition}, which is being built and checked"
+        return in_turn(self.folder / f".{self.competition}.lock", what, self.progress)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return in_turn(self.folder / ".ledger.lock", f"the ledger {self.path}", self.progress)
 
 
 def content_hash(path: Path) -> str:

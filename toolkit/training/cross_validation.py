@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from toolkit.claims import alone
 from toolkit.competition_code import tell_of_code
 from toolkit.data.image_sets import images_each, shown
 from toolkit.data.labelled import Labelled
@@ -30,6 +31,7 @@ from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
+from toolkit.training.alone import waiting_for, whole_run
 from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
@@ -71,8 +73,10 @@ def train(
     for number in range(rounds + 1):
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
         until = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) / (rounds + 1 - number)
-        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
-        _train_once(run, jobs, stress, until, best, test_images, progress)
+        run = run_of(labelled, replace(recipe, pseudo=pseudo))
+        with whole_run(run, waiting_for(run, progress, deadline)):
+            _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
+            _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
             return best
@@ -87,11 +91,14 @@ def train_one_fold(
     """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
     if recipe.pseudo.rounds:
         raise UserError("a fold alone has no teacher to learn from; train all folds, or set pseudo.rounds=0")
-    run, jobs = prepare(labelled, recipe, device, progress)
-    if not 0 <= fold < len(jobs):
-        raise UserError(f"there is no fold {fold}; folds go from 0 to {len(jobs) - 1}")
-    begin(run, jobs[0], progress)
-    _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
+    if not 0 <= fold < labelled.folds:
+        raise UserError(f"there is no fold {fold}; folds go from 0 to {labelled.folds - 1}")
+    run = run_of(labelled, recipe)
+    with alone(run.claim, waiting_for(run, progress)):
+        _, jobs = prepare(labelled, recipe, device, progress)
+        begin(run, jobs[0], progress)
+    with alone(run.claim_of(fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
+        _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
 
 
@@ -121,6 +128,14 @@ def train_without_families(
     return scores
 
 
+def run_of(labelled: Labelled, recipe: Recipe) -> Run:
+    """The run of a recipe on the present data and folds, which may be new."""
+    train = labelled.workspace.train
+    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
+    existing = sorted(train.glob(f"*-{name}"))
+    return Run(existing[0] if existing else train / f"{recipe.name}-{name}", labelled)
+
+
 def prepare(
     labelled: Labelled, recipe: Recipe, device: str = "auto", progress: Progress = SILENT
 ) -> tuple[Run, list[FoldJob]]:
@@ -132,10 +147,7 @@ def prepare(
         raise UserError(f"samples of {labelled.competition.name} are single images; leave out sets.… of the recipe")
     places(device)
     images = decoded(labelled.workspace, recipe.images, labelled.competition.task, progress)
-    workspace = labelled.workspace
-    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
-    existing = list(workspace.train.glob(f"*-{name}"))
-    run = Run(existing[0] if existing else workspace.train / f"{recipe.name}-{name}", labelled)
+    workspace, run = labelled.workspace, run_of(labelled, recipe)
     if not run.complete:
         ask_for_room(run, recipe, progress)
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
@@ -230,6 +242,8 @@ def _train_once(
         tell_of_code(labelled.competition, [run.folder], progress)
         if recipe.chosen is not None:
             run.store_recipe(replace(recipe, name=run.recipe.name))
+        if run.complete:
+            forget_variants(run)
         if test_images and run.test is None:
             _predict_test(run, device, progress)
         add_scores(run, stress, deadline, device, progress)

@@ -20,12 +20,12 @@ from toolkit.recipe import Chosen, Recipe, override, with_epochs
 from toolkit.runs import Run
 from toolkit.scoring.selection import FoldTally, pooled_score
 from toolkit.search_space import Fixed, Suggesting
+from toolkit.training.alone import whole_run
 from toolkit.training.cross_validation import begin, prepare, train, train_fold
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
 from toolkit.training.workers import each
 from toolkit.tuning.board import Board
-from toolkit.tuning.claims import claimed
 from toolkit.tuning.clock import Clock, passed
 from toolkit.tuning.settings import Objective, SearchSettings
 from toolkit.tuning.study import NOTE, PLACE, RUN, Interrupted
@@ -240,13 +240,11 @@ def objective_value(
 @contextmanager
 def claim(context: TrialContext, run: Run, until: float | None) -> Iterator[None]:
     """Have the run's folder alone: wait until whoever trains the same recipe has ended."""
-    path = run.labelled.workspace.search / "claims" / run.name.rpartition("-")[2]
-    while True:
-        with claimed(path) as mine:
-            if mine:
-                yield
-                return
-        context.board.now = f"{run.name} is being trained by another process"
+
+    def waiting(who: str) -> None:
+        context.board.now = f"{run.name} is being trained by {who}"
         if passed(until):
             raise Interrupted
-        time.sleep(POLL)
+
+    with whole_run(run, waiting):
+        yield
