@@ -210,9 +210,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The parsed file; UserError if it is damaged."""
+    """The parsed file; UserError if it is damaged or gone."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is gone; bring it back, or remove the run or blend that it was of and make that again"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not readable JSON ({error}); remove it and run the command again.") from None
 
