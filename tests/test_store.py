@@ -117,6 +117,11 @@ def test_a_damaged_json_file_is_a_clear_error(tmp_path: Path, damage: bytes) -> 
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_json_file_that_is_gone_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"metrics\.json is gone; bring it back"):
+        read_json(tmp_path / "metrics.json")
+
+
 def test_a_folder_without_a_manifest_is_not_finished(tmp_path: Path) -> None:
     assert read_manifest(tmp_path) is None
     write_manifest(tmp_path, {"data": "abc", "seed": 0})

@@ -164,10 +164,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, *names: str, kind: type = dict) -> Any:
-    """The parsed file; UserError if it is damaged: no JSON, not of this kind, or an object without these names."""
+    """The parsed file; UserError if it is gone or damaged: no JSON, not of this kind, or an object without these
+    names.
+    """
     remedy = "remove it and run the command again"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is gone; bring it back, or remove the run or blend that it was of and make that again"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not readable JSON ({error}); {remedy}") from None
     if not isinstance(found, kind):

@@ -216,7 +216,8 @@ def _on_renamed(blend: Blend, raw: Path, folder: Path, device: str, progress: Pr
         predict_blend(blend, blended_runs(blend), rows, device, own / "test.npy", own)
         stored = open_probabilities(own / "test.npy")
         if competition.form is not None:
-            competition = following(competition, recognised(competition, place, renamed.ids))
+            form = recognised(competition, place, renamed.ids).as_written_in(competition.form)
+            competition = following(competition, form)
         images: np.ndarray = labelled.images[rows]
         if places is not None:
             prediction = placed_prediction(competition, images, renamed.ids, stored, places, blend.decisions)

@@ -110,20 +110,10 @@ def of_table(
     used = (*read.columns, group, *(split or ())[:1], *(joint.columns if joint else ()))
     unused = [one for one in others if one not in used]
     listed = None if sets or test is None else listed_tests(seen, found.sample, tests, test, name, joint)
+    shared -= {listed.ids if listed else ""}
     beside = None
-    if test and tests and not sets:
-        beside = (
-            None
-            if joint or name.pattern[0]
-            else _beside(
-                seen,
-                sheet,
-                name,
-                tests,
-                test,
-                [one for one in unused if one in shared - {listed.ids if listed else ""}],
-            )
-        )
+    if test and tests and not (sets or joint or name.pattern[0]):
+        beside = _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
     left = [one for one in unused if beside is None or one not in beside.columns]
     if left and read.form != "runs":
         facts.append(Fact("other columns", columns.shown(left), "not used", "sure"))

@@ -200,6 +200,8 @@ def out_of_fold_said(blend: Blend) -> Said:
     Those that are handed in belong to the runs that are: in a fold others may be blended, whose values lie elsewhere.
     """
     labelled, stored, decisions = blend.labelled, blend.oof, blend.fold_decisions
+    if not blend.is_current:  # its folds were others, of another number perhaps
+        decisions = [blend.decisions] * labelled.folds
 
     def parts() -> Iterator[np.ndarray]:
         for k in range(labelled.folds):
