@@ -58,7 +58,8 @@ def make_folds(
     parts = options["folds"] + (options["holdout"] > 0)
     if number < parts:
         what = counted(options["folds"], "fold") + (" and a holdout" if options["holdout"] else "")
-        raise UserError(f"{counted(number, 'group')} can't fill {what}; {_remedy(whole, groups, ids, cleaning, parts)}")
+        remedy = _remedy(whole, groups, ids, cleaning, parts)
+        raise UserError(f"{counted(number, 'group')} can't fill {what}; {remedy}")
     lines = cleaning[cleaning["action"] == "relabel"]
     labels = pd.Series(lines["value"].astype("int64").to_numpy(), index=lines["index"], dtype="Int64")
     table = pd.DataFrame({"index": ids, "fold": LEFT_OUT, "group": merged})
