@@ -123,6 +123,9 @@ def test_fewer_groups_than_folds_is_refused() -> None:
         made(groups=np.arange(60) // 30)
     with pytest.raises(UserError, match="3 groups can't fill 3 folds and a holdout"):
         made(groups=np.arange(60) // 20, holdout=0.1)
+    found = lines(*((row, "group", "x") for row in (0, 5, 10, 15, 20)), reason="copy: of another")
+    with pytest.raises(UserError, match=r"2 groups can't fill 3 folds; there are 6 before relatives .*--split plain"):
+        made(found, np.arange(60) // 5 % 6)
 
 
 def test_the_hash_names_the_split() -> None:

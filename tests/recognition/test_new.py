@@ -250,6 +250,25 @@ def test_test_images_of_two_folders_beside_the_training_images(home: Path, tmp_p
     assert samples.test_images is not None and sorted(samples.test_images.stems) == names
 
 
+@pytest.mark.parametrize(
+    ("images", "masks"), [("train/surface", "train/annotation"), ("photos", "photos_masks"), ("photos", "photos")]
+)
+def test_the_sample_names_test_images_in_a_folder_of_any_name(
+    images: str, masks: str, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    for at in range(TRAIN):
+        picture(folder / images / f"wall{at // 3}_{at % 3}.png", 1)
+        layouts.mask(folder / masks / f"wall{at // 3}_{at % 3}_mask.png", 10, 40, 40)
+    for at in range(TEST):
+        picture(folder / "evaluation" / f"e{at}.png", 1)
+    table(folder / "example_submission.csv", ("img", "EncodedPixels"), *((f"e{at}.png", "1 1") for at in range(TEST)))
+    assert not new_competition(home, folder).fault
+    _, samples = samples_of(home, folder)
+    assert len(samples.images) == TRAIN and samples.test_images is not None
+    assert sorted(samples.test_images.stems) == [f"e{at}" for at in range(TEST)]
+
+
 def test_whose_probability_a_column_is_has_to_be_chosen_where_it_is_called_by_neither(
     home: Path, tmp_path: Path
 ) -> None:

@@ -79,7 +79,7 @@ class Mimicry:
         said = {
             GROUPS: "group folds mimic the test",
             PLAIN: "plain folds mimic the test",
-            BETWEEN: "between group folds, the pessimistic choice, and plain folds, or too few images to tell",
+            BETWEEN: "whether group or plain folds mimic the test can't be told: group folds, the pessimistic choice",
         }
         return f"{said[self.verdict]}; {held_against}"
 

@@ -175,7 +175,8 @@ class Split(Outcome):
                 f"has seen them, so that they are {unknown!r} there; all other folds are trained on them"
             )
         if self.suggestions:
-            text = f"{self.suggestions:,} suggestions are not obeyed; take away a ? to obey that line"
+            are = "is" if self.suggestions == 1 else "are"
+            text = f"{counted(self.suggestions, 'suggestion')} {are} not obeyed; take away a ? to obey that line"
             yield f"{self.workspace.cleaning}: {text}"
 
     def _choice(self) -> str | Warned:

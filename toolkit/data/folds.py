@@ -59,7 +59,8 @@ def make_folds(
     parts = options["folds"] + (options["holdout"] > 0)
     if number < parts:
         what = counted(options["folds"], "fold") + (" and a holdout" if options["holdout"] else "")
-        raise UserError(f"{counted(number, 'group')} can't fill {what}; ask for fewer")
+        remedy = _remedy(whole, groups, ids, cleaning, parts)
+        raise UserError(f"{counted(number, 'group')} can't fill {what}; {remedy}")
     lines = cleaning[cleaning["action"] == "relabel"]
     labels = pd.Series(lines["value"].astype("int64").to_numpy(), index=lines["index"], dtype="Int64")
     table = pd.DataFrame({"index": ids, "fold": LEFT_OUT, "group": merged})
@@ -84,6 +85,18 @@ def make_folds(
         table[f"fold_{repeat}" if repeat else "fold"] = fold
     table.attrs.update({name: options[name] for name in inputs})
     return table
+
+
+def _remedy(whole: np.ndarray, groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame, parts: int) -> str:
+    """What to do where `whole`, int64 (N,), are fewer than `parts`: what the audit found may have joined them."""
+    trained = ~np.isin(ids, cleaning.loc[cleaning["action"] == "drop", "index"])
+    apart = len(np.unique(whole_in_plain(groups, ids, cleaning)[trained]))
+    if apart < parts or apart == len(np.unique(whole[trained])):
+        return "ask for fewer"
+    return (
+        f"there are {apart:,} before relatives that the audit found join them: look at audit.html, take `group` lines "
+        "that are wrong out of cleaning.csv, or divide relatives by `--split plain`"
+    )
 
 
 def share_to_hold_out(samples: int, groups: int) -> float:

@@ -330,10 +330,11 @@ class _Plan:
         spent = self.budget - self._closing - self._left  # less, the next time
         enough = (spent + wanted / MARGIN + CLOSING + self.more) / (1 - GROWS)
         budget, left, takes, give = map(duration, (self.budget, max(0.0, self._left), wanted, enough))
+        fewer = " or ask for fewer `--folds`" if self.labelled.folds > 2 else ""
         return UserError(
             f"the budget of {budget} is too short: {left} are left of it for training, and one epoch of {recipe.name} "
-            f"on {self.labelled.folds} folds takes about {takes} here; give {give} or more (what was done is not done "
-            "again)"
+            f"on {self.labelled.folds} folds takes about {takes} here; give {give} or more{fewer} (what was done is "
+            "not done again)"
         )
 
 
