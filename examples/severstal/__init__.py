@@ -6,7 +6,7 @@ followed, had ImageId_ClassId,EncodedPixels in 2019, four rows an image. Only no
 200x32 pixels, in which small defects are lost; for the real files take more, and weights of ImageNet:
 
     python -m toolkit.run examples/severstal --data FOLDER --budget 8h images.size=800 \
-        model.encoder=resnet34 model.pretrained=true
+        model.name=Unet model.encoder=resnet34 model.pretrained=true
 """
 
 from pathlib import Path
@@ -15,14 +15,14 @@ from toolkit import Augment, Competition, Loss, MeanDice, Model, Network, Optimi
 from toolkit import Schedule, image_folder, run_length_masks, segmenter
 
 TASK = OverlappingMasks(labels=("1", "2", "3", "4"), image_shape=(32, 200, 3))
-UNET = Recipe(
-    name="unet",
-    model=Model(name="Unet", encoder="timm-mobilenetv3_small_minimal_100"),
-    augment=Augment(flip="both", scale=0.1, colour=0.3),
+LINKNET = Recipe(
+    name="linknet",
+    model=Model(name="Linknet", encoder="timm-mobilenetv3_small_minimal_100"),
+    augment=Augment(flip="both", scale=0.1, colour=0.2),
     loss=Loss(names=("bce", "dice")),
     optimizer=Optimizer(lr=2e-3),
     schedule=Schedule(epochs=30, ema=0.9),
-    batch_size=16,
+    batch_size=8,
 )
 
 
@@ -49,7 +49,7 @@ competition = Competition(
     metric=MeanDice(),
     load=load,
     build_model=build_model,
-    recipes={UNET.name: UNET},
+    recipes={LINKNET.name: LINKNET},
     symmetries="both",
     practice=practice,
     practice_size=120,
