@@ -11,6 +11,7 @@ from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
 PART = 256  # pictures in memory at a time
+FEW = 1000  # pictures for which other processes take longer to start, about 2 s of a core each, than they save
 T = TypeVar("T")
 
 
@@ -25,12 +26,17 @@ def parts_of(number: int) -> Iterator[slice]:
         yield slice(start, min(start + PART, number))
 
 
+def processes(pictures: int, jobs: int) -> int:
+    """How many look at so many pictures, where `jobs` may: 1 for few."""
+    return jobs if pictures > FEW else 1
+
+
 def by_parts(
     work: Callable[[np.ndarray], T], images: ImageRows, what: str, jobs: int = 1, progress: Progress = SILENT
 ) -> Iterator[T]:
     """What `work`, a function of a module, says of each picture, in order, on so many processes."""
     with progress.counting(what, len(images)) as done:
-        for found in Parallel(jobs, return_as="generator")(
+        for found in Parallel(processes(len(images), jobs), return_as="generator")(
             delayed(_work)(work, images, at) for at in parts_of(len(images))
         ):
             yield from found
