@@ -190,7 +190,7 @@ class Split(Outcome):
     def _missing(self) -> Iterator[Warned]:
         """Why classes are missing from folds, if they are."""
         task = self.competition.task
-        if issparse(self.contents):
+        if issparse(self.contents) or self.contents.shape[1] > SHOWN:
             yield from self._many_missing()
             return
         for i, name in enumerate(() if isinstance(task, Numbers) else task.classes):

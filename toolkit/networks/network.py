@@ -163,7 +163,7 @@ def _head(model: Model, features: int, classes: int) -> nn.Module:
 
 
 def segmenter(architecture: str, model: Model, classes: int, channels: int) -> Network:
-    """An smp network (Unet, DeepLabV3Plus, Segformer) with the recipe's encoder. classes: the task's `channels`.
+    """An smp network (Unet, Linknet, DeepLabV3Plus, Segformer) with the recipe's encoder. classes: the task's `channels`.
 
     channels: of the images, as for `classifier`.
     """
