@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +331,7 @@ def test_folders_in_folders_and_rows_of_objects_are_a_guess(home: Path, tmp_path
 
 
 def labelled_by(
-    data: Path, head: tuple[str, ...], rows: list[tuple[object, ...]], sample: tuple[str, ...] = ()
+    data: Path, head: tuple[str, ...], rows: Sequence[tuple[object, ...]], sample: tuple[str, ...] = ()
 ) -> None:
     """Training images that a table of this head names; test images, and a sample of them."""
     table(data / "train.csv", head, *((f"k{at}", *row) for at, row in enumerate(rows)))

@@ -105,7 +105,7 @@ def _build(
         write_notebook(blend, partial, names_in(raw), called)
         trial = try_notebook(blend, raw, partial, **how)
         scores["holdout"] = holdout_score(blend, device, progress)
-    tried = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
+    tried: dict[str, Any] = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
     tried |= {"ties": sum(one.ties for one in trial.tried), "seconds": round(trial.seconds, 1)}
     tried |= {"peak_bytes": trial.as_json()["peak_bytes"], "network": network()}
     line = ledger.append(ledger_line(blend, scores, ledger, path) | tried | {"known": None})
