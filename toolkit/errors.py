@@ -19,7 +19,7 @@ class UserError(Exception):
 
 
 @contextmanager
-def others_code(what: str, folder: Path, let: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def others_code(what: str, folder: Path, let: type[Exception] | None = None) -> Iterator[None]:
     """UserError, one sentence, for whatever goes wrong in a competition's own code, `sys.exit` too.
 
     what: what can't be done for it, such as "mars can't load data"; folder: where the code lies; let: what it may
@@ -27,9 +27,11 @@ def others_code(what: str, folder: Path, let: tuple[type[Exception], ...] = ()) 
     """
     try:
         yield
-    except (UserError, *let):
+    except UserError:
         raise
     except (Exception, SystemExit) as error:
+        if let is not None and isinstance(error, let):
+            raise
         raise UserError(f"{what}: {said_by(error, folder)}") from error
 
 

@@ -23,7 +23,7 @@ from toolkit.partial_files import resumed as resumed
 MANIFEST = "manifest.json"
 HASHED = {".npy", ".npz", ".parquet", ".safetensors"}  # files whose content a manifest keeps the hash of
 WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
-JSON = {dict: "object", list: "array"}  # what JSON calls them
+JSON: dict[Any, str] = {dict: "object", list: "array"}  # what JSON calls them
 BLOCK, BLOCKS = 1 << 20, 256
 
 

@@ -77,7 +77,7 @@ def recipe_of(context: TrialContext, trial: Suggesting) -> Recipe:
     """What the trial suggests, with the given fields, the seed, and the epochs that the budget allows."""
     competition, settings = context.rivals.competition, context.settings
     assert competition.suggest is not None
-    with others_code(f"{competition.name}'s suggest fails", competition.folder, (TrialPruned,)):
+    with others_code(f"{competition.name}'s suggest fails", competition.folder, TrialPruned):
         suggested = competition.suggest(Fixed(trial, settings.fields))
     if context.epochs is not None and suggested.schedule.freeze < 1:  # a head alone takes seconds
         suggested = with_epochs(suggested, min(context.epochs, suggested.schedule.epochs))
