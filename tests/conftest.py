@@ -26,8 +26,11 @@ START = multiprocessing.get_context("forkserver")
 START.set_forkserver_preload(
     [
         "tests.test_kill",
+        "tests.training.test_alone",
         "tests.training.test_workers",
-        "tests.tuning.test_claims",
+        "benchmarks.fault_kills",
+        "tests.test_claims",
+        "tests.test_partial_files",
         "tests.tuning.test_search_loop",
         "tests.tuning.test_study",
     ]

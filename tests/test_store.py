@@ -1,7 +1,5 @@
 """Artefacts appear whole or not at all, and a folder counts as finished by its manifest."""
 
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 from toolkit.errors import UserError
 from toolkit.store import (
     MANIFEST,
-    STALE_SECONDS,
     Workspace,
     atomic,
     hash_file,
@@ -103,28 +100,6 @@ def test_a_block_that_leaves_nothing_is_an_error_and_the_old_artefact_stays(tmp_
     with pytest.raises(FileNotFoundError), atomic(tmp_path / "file"):
         pass
     assert contents(tmp_path) == {"file": "old"}
-
-
-def test_what_a_killed_process_left_is_swept_after_an_hour_and_not_sooner(tmp_path: Path) -> None:
-    old_file, fresh, other = (tmp_path / name for name in (".table.1.partial", ".table.2.partial", ".rest.1.partial"))
-    for path in (old_file, fresh, other):
-        path.write_text("half")
-    old_folder = tmp_path / ".table.3.old.partial"
-    fill(old_folder, a="half")
-    for path in (old_file, old_folder, other):
-        os.utime(path, (time.time() - STALE_SECONDS - 60,) * 2)
-    write_text(tmp_path / "table", "whole")
-    assert {path.name for path in tmp_path.iterdir()} == {"table", fresh.name, other.name}
-
-
-def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path: Path) -> None:
-    # in a container every process may have the same number
-    fill(tmp_path / "data", a="old")
-    fill(tmp_path / f".data.{os.getpid()}.partial", a="half")
-    fill(tmp_path / f".data.{os.getpid()}.old.partial", a="older")
-    with atomic(tmp_path / "data") as partial:
-        fill(partial, a="new")
-    assert contents(tmp_path / "data") == {"a": "new"} and list(tmp_path.iterdir()) == [tmp_path / "data"]
 
 
 def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:

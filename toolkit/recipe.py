@@ -286,7 +286,7 @@ def _plain(task: Task) -> bool:
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a file; UserError, naming the file, where there is none or a value doesn't fit."""
-    values = read_json(path)
+    values = read_json(path, kind=object)
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected a JSON object of its fields, as in a run's recipe.json")
     try:

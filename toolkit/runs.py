@@ -77,7 +77,14 @@ class RunFold(OutOfFold):
     @property
     def history(self) -> list[dict[str, Any]]:
         """The epochs so far: loss, score, lr, seconds; empty where the fold isn't trained."""
-        return read_json(self.history_path) if self.history_path.exists() else []
+        if not self.history_path.exists():
+            return []
+        history: list[dict[str, Any]] = read_json(self.history_path, kind=list)
+        if not all(isinstance(epoch, dict) and "score" in epoch for epoch in history):
+            raise UserError(
+                f"{self.history_path} is damaged: it is no list of epochs; {self.remedy(self.history_path)}"
+            )
+        return history
 
     @property
     def seconds(self) -> float:
@@ -145,6 +152,14 @@ class Run(Predictions):
     def settings_path(self) -> Path:
         """How it is trained on this machine."""
         return self.folder / "settings.json"
+
+    @property
+    def claim(self) -> Path:
+        """Of who trains it."""
+        return self.labelled.workspace.claims / self.name.rpartition("-")[2]
+
+    def claim_of(self, fold: int) -> Path:
+        return self.claim.with_name(f"{self.claim.name}-{fold}")
 
     @property
     def picture(self) -> Path:
@@ -378,8 +393,7 @@ def stored_choice(path: Path) -> Chosen | None:
 
 @lru_cache(maxsize=4096)  # each run asks all others
 def _stored_choice(path: Path, changed: int) -> Chosen | None:
-    values = read_json(path)
-    return Chosen(**values["chosen"]) if values.get("chosen") else None
+    return read_recipe(path).chosen
 
 
 def of_study(labelled: Labelled, study: str) -> list[tuple[Run, Chosen]]:

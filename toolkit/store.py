@@ -6,14 +6,10 @@ moment leaves either the whole artefact or none.
 
 import hashlib
 import json
-import os
 import platform
 import re
-import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UserError
+from toolkit.partial_files import atomic as atomic
+from toolkit.partial_files import resumed as resumed
 
 MANIFEST = "manifest.json"
-STALE_SECONDS = 3600  # a partial file this old belongs to a process that was killed
 HASHED = {".npy", ".npz", ".parquet", ".safetensors"}  # files whose content a manifest keeps the hash of
 WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
+JSON = {dict: "object", list: "array"}  # what JSON calls them
 BLOCK, BLOCKS = 1 << 20, 256
 
 
@@ -117,6 +115,11 @@ class Workspace:
         return self.folder / "search"
 
     @property
+    def claims(self) -> Path:
+        """Who trains what."""
+        return self.folder / "claims"
+
+    @property
     def best_recipe(self) -> Path:
         """The winner of a search, as `train --recipe` takes it."""
         return self.search / "best.recipe"
@@ -136,6 +139,11 @@ class Workspace:
         return self.folder / "ensemble"
 
     @property
+    def tried(self) -> Path:
+        """Hashes of what was tried before anything is trained."""
+        return self.folder / "tried.json"
+
+    @property
     def plan(self) -> Path:
         """What `run` chose to train."""
         return self.folder / "plan.json"
@@ -144,60 +152,6 @@ class Workspace:
     def leaks(self) -> Path:
         """The most alike pictures on two sides of a fold's boundary."""
         return self.folder / "leaks.png"
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` for a file or a directory; rename it in on success.
-
-    An existing file is replaced. An existing directory is moved aside first and removed afterwards.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.partial"):
-        if time.time() - stale.stat().st_mtime > STALE_SECONDS:
-            _remove(stale)
-    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
-    _remove(partial)
-    try:
-        yield partial
-        if partial.is_dir():
-            if path.exists():
-                aside = path.parent / f".{path.name}.{os.getpid()}.old.partial"
-                _remove(aside)
-                os.replace(path, aside)
-                os.replace(partial, path)
-                _remove(aside)
-            else:
-                os.replace(partial, path)
-        else:
-            with open(partial, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-    finally:
-        _remove(partial)
-
-
-@contextmanager
-def resumed(path: Path, key: str) -> Iterator[Path]:
-    """As `atomic`, of a directory, but what a kill leaves in it is there the next time for the same `key`.
-
-    What was begun for other keys is removed.
-    """
-    partial = path.with_name(f"{path.name}-{key}.partial")
-    for other in path.parent.glob(f"{path.name}-*.partial"):
-        if other != partial:
-            _remove(other)
-    partial.mkdir(parents=True, exist_ok=True)
-    yield partial
-    _remove(path)
-    os.replace(partial, path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -209,16 +163,25 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The parsed file; UserError if it is damaged or gone."""
+def read_json(path: Path, *names: str, kind: type = dict) -> Any:
+    """The parsed file; UserError if it is gone or damaged: no JSON, not of this kind, or an object without these
+    names.
+    """
+    remedy = "remove it and run the command again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path} is gone; bring it back, or remove the run or blend that it was of and make that again"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable JSON ({error}); remove it and run the command again.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not readable JSON ({error}); {remedy}") from None
+    if not isinstance(found, kind):
+        raise UserError(f"{path} is damaged: it should hold a JSON {JSON[kind]}; {remedy}")
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {remedy}")
+    return found
 
 
 def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:

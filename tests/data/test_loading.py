@@ -160,7 +160,13 @@ def test_an_organisers_function_that_fails_is_found_when_the_files_are_read(
         raise KeyError("label")
 
     wrong = replace(blood_cells, metric=from_function(score, needs="labels", lower_is_better=False))
-    refused(wrong, write(tmp_path / "raw", "blood_cells"), "the metric's function", "score fails: KeyError: 'label'")
+    refused(
+        wrong,
+        write(tmp_path / "raw", "blood_cells"),
+        "the metric's function",
+        "test_loading.py, line",
+        "in score: KeyError: 'label'",
+    )
 
 
 def test_images_of_other_channels_are_refused_before_anything_is_made_of_them(

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +250,25 @@ def test_test_images_of_two_folders_beside_the_training_images(home: Path, tmp_p
     assert samples.test_images is not None and sorted(samples.test_images.stems) == names
 
 
+@pytest.mark.parametrize(
+    ("images", "masks"), [("train/surface", "train/annotation"), ("photos", "photos_masks"), ("photos", "photos")]
+)
+def test_the_sample_names_test_images_in_a_folder_of_any_name(
+    images: str, masks: str, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    for at in range(TRAIN):
+        picture(folder / images / f"wall{at // 3}_{at % 3}.png", 1)
+        layouts.mask(folder / masks / f"wall{at // 3}_{at % 3}_mask.png", 10, 40, 40)
+    for at in range(TEST):
+        picture(folder / "evaluation" / f"e{at}.png", 1)
+    table(folder / "example_submission.csv", ("img", "EncodedPixels"), *((f"e{at}.png", "1 1") for at in range(TEST)))
+    assert not new_competition(home, folder).fault
+    _, samples = samples_of(home, folder)
+    assert len(samples.images) == TRAIN and samples.test_images is not None
+    assert sorted(samples.test_images.stems) == [f"e{at}" for at in range(TEST)]
+
+
 def test_whose_probability_a_column_is_has_to_be_chosen_where_it_is_called_by_neither(
     home: Path, tmp_path: Path
 ) -> None:
@@ -312,7 +331,7 @@ def test_folders_in_folders_and_rows_of_objects_are_a_guess(home: Path, tmp_path
 
 
 def labelled_by(
-    data: Path, head: tuple[str, ...], rows: list[tuple[object, ...]], sample: tuple[str, ...] = ()
+    data: Path, head: tuple[str, ...], rows: Sequence[tuple[object, ...]], sample: tuple[str, ...] = ()
 ) -> None:
     """Training images that a table of this head names; test images, and a sample of them."""
     table(data / "train.csv", head, *((f"k{at}", *row) for at, row in enumerate(rows)))

@@ -83,7 +83,7 @@ def test_what_the_leaderboard_said_is_kept_where_the_same_file_is_built_again(le
     ledger.append(line("two", public="0.5"))
     assert ledger.append(line("one"))["public"] == "0.71"
     assert "public" not in ledger.append(line("one") | {"sha256": "other"})
-    assert [one["public"] for one in ledger.lines] == ["0.71", "0.5", "0.71", ""]
+    assert [one["public"] for one in ledger.lines] == ["0.5", "0.71", ""], "one file has one line, the newest"
 
 
 def test_a_submission_is_found_by_its_id_or_the_start_of_its_hash(ledger: Ledger) -> None:

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tests.conftest import START
 from tests.tuning.studies import expected, opened, suggested, up_to
 from toolkit.errors import UserError
-from toolkit.tuning.claims import GRACE, this_process
+from toolkit.processes import GRACE, this_process
 from toolkit.tuning.samplers import Seeded
 from toolkit.tuning.storage import JournalLock
 from toolkit.tuning.study import (

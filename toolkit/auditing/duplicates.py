@@ -16,8 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from toolkit.auditing.appearance import look_up, nearest
 from toolkit.auditing.keypoints import FEWEST, Keypoints, content, working_image
+from toolkit.auditing.parts import processes
 from toolkit.data.groups import connect
 from toolkit.images.rows import ImageRows
+from toolkit.processes import parallel
 from toolkit.progress import SILENT, Progress
 
 NEIGHBOURS = 10  # candidates a picture, and as many for its mirror image
@@ -69,7 +71,7 @@ def find_copies(
     number = len(pictures.images)
     group = np.arange(number)
     links: list[Link] = []
-    with Parallel(n_jobs=jobs, return_as="generator") as pool:
+    with parallel(processes(number, jobs)) as pool:
         for low, high in ROUNDS:
             pairs = {
                 (min(row, other), max(row, other), flipped)
@@ -95,7 +97,7 @@ def find_copies_across(
     most = min(FEW_ROUNDS[-1][1], len(pictures.images))
     near, mirrored = (look_up(vectors[0], query, most)[1] for query in other_vectors)
     links: list[Link] = []
-    with Parallel(n_jobs=jobs, return_as="generator") as pool:
+    with parallel(processes(len(others.images), jobs)) as pool:
         for low, high in FEW_ROUNDS:
             linked = {link.right for link in links}
             pairs = {

@@ -4,9 +4,6 @@ Each run is averaged over test-time views where that gains; then the blenders ar
 simplest one within noise of the best is taken.
 """
 
-import shutil
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,11 +27,12 @@ from toolkit.data.labelled import Labelled
 from toolkit.disk import need
 from toolkit.errors import UserError
 from toolkit.outcome import are, counted
+from toolkit.partial_files import scratch as scratch_folder
 from toolkit.probabilities import chunks, no_values, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
 from toolkit.scoring.out_of_fold import write_oof
-from toolkit.store import STALE_SECONDS, atomic, write_json, write_manifest
+from toolkit.store import atomic, write_json, write_manifest
 
 
 def blend(
@@ -78,13 +76,8 @@ def blend(
         score_anew(made)
         return made
     _ask_for_room(runs, tried)
-    place = labelled.workspace.ensemble
-    place.mkdir(parents=True, exist_ok=True)
-    for stale in place.glob(".scratch-*"):
-        if time.time() - stale.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(stale)
-    with tempfile.TemporaryDirectory(dir=place, prefix=".scratch-") as folder:
-        scratch, choice = Path(folder), None
+    choice = None
+    with scratch_folder(labelled.workspace.ensemble) as scratch:
         candidates = [candidate(run, limits, device) for run in runs]
         if len(tried) > 1:
             candidates, choice = through_views(runs, candidates, tried, limits, scratch, device, progress)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from filelock import FileLock
-from joblib import Parallel, delayed
+from joblib import delayed
 
+from toolkit.claims import in_turn
 from toolkit.disk import bytes_in, in_bytes, need
 from toolkit.errors import UserError
 from toolkit.images.array_files import bytes_in_each, let_go
@@ -26,6 +26,7 @@ from toolkit.images.fitting import Fit, fitted
 from toolkit.images.pictures import READ, hash_picture
 from toolkit.images.reading import scaled, with_channels
 from toolkit.outcome import counted
+from toolkit.processes import parallel
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, atomic, read_manifest, resumed, write_manifest
 
@@ -88,7 +89,7 @@ def decode_all(
     """
     folder = folder_of(workspace, shape, fit)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # of two processes that want it one waits
+    with in_turn(Path(f"{folder}.lock"), f"images of {folder.name}", progress):
         made, kept = read_manifest(folder), workspace.keeps_images
         if made is not None and made["key"] == key and (made["kept"] or not kept):
             if made.get("skipped") and not skip:
@@ -216,9 +217,7 @@ def fill(
     marked = time.monotonic()
     with progress.counting(what, len(images)) as done:
         done(len(images) - sum(min(PART, len(images) - at) for at in todo))
-        made = Parallel(jobs, return_as="generator_unordered")(
-            delayed(work)(images[at : at + PART], at) for at in todo
-        )
+        made = parallel(jobs, "generator_unordered")(delayed(work)(images[at : at + PART], at) for at in todo)
         try:
             for at, found, wrong in made:
                 faults += wrong

@@ -19,8 +19,9 @@ from toolkit.competition import Competition
 from toolkit.competition_code import tell_of_code
 from toolkit.data.known_answers import KnownAnswers, stored_answers
 from toolkit.disk import bytes_in
-from toolkit.errors import UserError, said_by
+from toolkit.errors import UserError, others_code
 from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, are, counted, interval, mended
+from toolkit.partial_files import scratch as scratch_folder
 from toolkit.progress import SILENT, Progress
 from toolkit.rules import Rules
 from toolkit.runs import SCORES
@@ -126,6 +127,20 @@ def build(
     organisers would refuse the file, it isn't the blend, or a rule is broken.
     """
     check_options(blend.labelled.competition, half=half, known=known)
+    with ledger.building():
+        return _build(blend, ledger, raw, half, images, known, device, progress)
+
+
+def _build(
+    blend: Blend,
+    ledger: Ledger,
+    raw: Path,
+    half: bool,
+    images: int | None,
+    known: bool,
+    device: str,
+    progress: Progress,
+) -> Submission:
     answers = _answers(blend, known)
     given, number = answers if known else None, len(answers or ())
     competition, name, metrics = blend.labelled.competition, submission_name(blend, given), blend.metrics
@@ -146,10 +161,9 @@ def build(
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
     prediction = blend_prediction(blend, images or CHECKED, device, half, given, raw)
-    folder.mkdir(parents=True, exist_ok=True)
     # under its own name: what writes a file may add a suffix that it misses, or compress it by that
-    with tempfile.TemporaryDirectory(".partial", f".{path.name}.", folder) as scratch:
-        written = Path(scratch) / path.name
+    with scratch_folder(folder) as scratch:
+        written = scratch / path.name
         _write(competition, prediction, written)
         figures, remarks = check_submission(competition, prediction, written, raw, out_of_fold_said(blend))
         scores["holdout"] = holdout_score(blend, device, progress)
@@ -171,14 +185,8 @@ def warn_of(blend: Blend, progress: Progress) -> None:
 
 def _write(competition: Competition, prediction: Prediction, path: Path) -> None:
     """UserError, one sentence, for whatever goes wrong in the competition's own code, or if it leaves no file."""
-    try:
+    with others_code(f"{competition.name}'s write_submission fails", competition.folder):
         competition.write_submission(prediction, path)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"{competition.name}'s write_submission fails: {said_by(error, competition.folder)}"
-        ) from error
     if not path.is_file():
         raise UserError(
             f"{competition.name}'s write_submission wrote no file {path.name}; it has to write to its path"

@@ -15,7 +15,7 @@ from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
 from toolkit.data.placed import placed_prediction
 from toolkit.data.sample_submission import recognised
-from toolkit.errors import UserError
+from toolkit.errors import UserError, others_code
 from toolkit.formats.readers import compare_with_sample
 from toolkit.formats.sample_file import USUAL, samples_in
 from toolkit.networks.devices import resolve_device
@@ -145,7 +145,8 @@ def check_submission(
         found, margins = ran.labels, prediction.margins
         figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
-        found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
+        with others_code(f"{competition.name}'s read_submission fails on {path.name}", competition.folder):
+            found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
         samples = [one for one in samples_in(raw, competition.dialect.file) if one.suffix == ".csv"]
         if competition.form is not None:
             _check_sample(competition, raw, prediction.ids)

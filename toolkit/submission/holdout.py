@@ -5,21 +5,20 @@ chosen by the samples that they are scored on. The held-out samples meet the sub
 test images are. Keeping the best of several blends is a choice too, so those that were scored are counted.
 """
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from toolkit.blending.blend_folder import Blend
+from toolkit.claims import in_turn
 from toolkit.data.labelled import Labelled
 from toolkit.data.placed import placed_tally
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.metrics.tally import Tally
 from toolkit.outcome import Warned, counted, interval
+from toolkit.partial_files import scratch as scratch_folder
 from toolkit.predictions import Predictions
 from toolkit.probabilities import open_probabilities
 from toolkit.progress import SILENT, Progress
@@ -75,7 +74,7 @@ def _look(labelled: Labelled, blend: str) -> list[str]:
     """Hashes of the blends that were scored on these held-out samples, the first first, with this one among them."""
     path = labelled.workspace.holdout
     samples = hash_json([labelled.data_hash, labelled.ids[labelled.held_out].tolist()])
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with in_turn(path.with_name(f".{path.name}.lock"), "the list of blends that were scored on the held-out samples"):
         known = read_json(path) if path.exists() else {}
         looks: list[str] = known.get(samples, [])
         if blend not in looks:
@@ -87,10 +86,8 @@ def _look(labelled: Labelled, blend: str) -> list[str]:
 def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
     labelled, runs = blend.labelled, blended_runs(blend)
     progress.say(f"predicting {int(labelled.held_out.sum()):,} held-out samples as the submission does")
-    with tempfile.TemporaryDirectory(dir=labelled.workspace.ensemble, prefix=".scratch-") as scratch:
-        stored = predict_blend(
-            blend, runs, np.flatnonzero(labelled.held_out), device, blend.holdout_path, Path(scratch)
-        )
+    with scratch_folder(labelled.workspace.ensemble) as scratch:
+        stored = predict_blend(blend, runs, np.flatnonzero(labelled.held_out), device, blend.holdout_path, scratch)
         by_run = {
             run.name: score_held_out(labelled, each, _decisions(run)) for run, each in zip(runs, stored, strict=True)
         }

@@ -6,15 +6,17 @@ People edit it, so lines are kept whole: columns of their own stay, those that t
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock
-
+from toolkit.claims import in_turn
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, counted, number
+from toolkit.progress import SILENT, Progress
 from toolkit.store import sha256, write_text
 
 COLUMNS = (
@@ -53,6 +55,11 @@ COLUMNS = (
     "private",
     "uploaded",  # when it was handed in
 )
+NUMBERS = (
+    *("bytes", "seconds", "peak_bytes", "public", "private", "clean", "low", "high"),
+    *(f"{score}{end}" for score in ("stress", "matched", "holdout") for end in ("", "_low", "_high")),
+)
+SHOWN = 200  # lines of a table: a terminal takes seconds for thousands
 Line = dict[str, str]
 
 
@@ -60,11 +67,13 @@ Line = dict[str, str]
 class Ledger(Outcome):
     """The submissions of one competition in the ledger of `folder`, where their files lie too.
 
-    competition: the workspace's name, with -practice for drawn data. Several processes may write at once.
+    competition: the workspace's name, with -practice for drawn data. Several processes may write at once; one that
+    waits for another says so to `progress`.
     """
 
     folder: Path
     competition: str
+    progress: Progress = field(default=SILENT, compare=False)
 
     @property
     def path(self) -> Path:
@@ -72,8 +81,11 @@ class Ledger(Outcome):
 
     @property
     def lines(self) -> list[Line]:
-        """Oldest first; UserError where the ledger can't be read."""
-        return [line for line in read(self.path) if line["competition"] == self.competition]
+        """Oldest first; UserError where the ledger can't be read, or has no number where one is needed."""
+        found = [line for line in read(self.path) if line["competition"] == self.competition]
+        for line in found:
+            self._check(line)
+        return found
 
     def find(self, name: str | None = None) -> Line:
         """The newest line, or that of an ID, the start of one, or the start of a SHA-256.
@@ -101,13 +113,16 @@ class Ledger(Outcome):
         return lines[-1] if lines and self.is_whole(lines[-1]) else None
 
     def append(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a line at the end, which makes it the newest; it is returned with what was known of the same file."""
+        """Add a line at the end, which makes it the newest; it is returned with what was known of the same file, whose
+        line it takes the place of.
+        """
         with self._locked():
             lines = read(self.path)
             same = [old for old in lines if all(old[name] == line[name] for name in ("submission", "sha256"))]
             known = {name: old[name] for old in same for name in ("public", "private", "uploaded") if old[name]}
+            own = {name: value for old in same for name, value in old.items() if name not in COLUMNS and value}
             added = {**line, **known}
-            _write(self.path, [*lines, _text(added)])
+            _write(self.path, [*(old for old in lines if old not in same), _text({**own, **added})])
         return added
 
     def update(self, name: str, values: Mapping[str, Any]) -> None:
@@ -125,10 +140,21 @@ class Ledger(Outcome):
         chosen = ["chosen"] if any(line["chosen"] for line in lines) else []
         columns = ["ID", "built", "clean", *more, *chosen, "public\nprivate", "cost"]
         title = f"{self.path}: {self.competition}, {counted(len(lines), 'submission')}"
-        return [Table(title, columns, [_row(line, more, chosen) for line in lines])]
+        title += f", the newest {SHOWN}" if len(lines) > SHOWN else ""
+        return [Table(title, columns, [_row(line, more, chosen) for line in lines[-SHOWN:]])]
 
     def as_json(self) -> dict[str, Any]:
         return {"ledger": self.lines}
+
+    def _check(self, line: Line) -> None:
+        """UserError for a line that was edited into what nobody can read."""
+        wrong = next((name for name in NUMBERS if line[name] and not _is_number(line[name])), None)
+        if not line["submission"] or wrong:
+            column, expected = (wrong, "a number") if wrong else ("submission", "the path of its file")
+            raise UserError(
+                f"{self.path}: the line {identity(line) or 'of ' + line['time']} has {line[column]!r} in its column "
+                f"{column}, expected {expected}; mend it in an editor"
+            )
 
     def _find(self, lines: list[Line], name: str | None) -> Line:
         if not lines:
@@ -146,9 +172,13 @@ class Ledger(Outcome):
             raise UserError(f"{name!r} {reason} of the submissions of {self.competition}; there are {known}")
         return found[-1]
 
-    def _locked(self) -> FileLock:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".ledger.lock")
+    def building(self) -> AbstractContextManager[None]:
+        """Build, check and register a submission of the competition: one process at a time."""
+        what = f"another submission of {self.competition}, which is being built and checked"
+        return in_turn(self.folder / f".{self.competition}.lock", what, self.progress)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return in_turn(self.folder / ".ledger.lock", f"the ledger {self.path}", self.progress)
 
 
 def content_hash(path: Path) -> str:
@@ -185,6 +215,13 @@ def read(path: Path) -> list[Line]:
 def identity(line: Line) -> str:
     """The ID of a line: the file's name without its suffix."""
     return PurePosixPath(line["submission"]).stem
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _text(values: Mapping[str, Any]) -> Line:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.answers import values_of
+from toolkit.claims import alone
 from toolkit.data.dataset import relabel
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
@@ -26,6 +27,7 @@ from toolkit.scoring.stress import keep_evidence, read_evidence
 from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
 from toolkit.store import atomic, hash_json, write_json, write_manifest
 from toolkit.task import Numbers
+from toolkit.training.alone import waiting_for
 from toolkit.training.saving import store_test
 
 CHANNELS = 50  # of a run's values that trees look at; of more the commonest
@@ -58,9 +60,14 @@ def boost(
         "boosting": {**TREES, "rounds": ROUNDS},
         "seed": seed,
     }
-    made_from = {run.name: run.manifest for run in sources}
-    name = hash_json([fields, made_from, labelled.data_hash, labelled.folds_hash])[:8]
+    name = hash_json([fields, _made_from(sources), labelled.data_hash, labelled.folds_hash])[:8]
     run = Boosted(labelled.workspace.train / f"boosted-{name}", labelled)
+    with alone(run.claim, waiting_for(run, progress)):
+        return _boost(run, fields, sources, device, progress)
+
+
+def _boost(run: Boosted, fields: dict[str, Any], sources: Sequence[Run], device: str, progress: Progress) -> Boosted:
+    labelled = run.labelled
     if run.finished:
         progress.say(f"{run.name}: already fitted")
         return run
@@ -75,9 +82,10 @@ def boost(
         _store(files)
         inputs = {"recipe": hash_json(fields), "data": labelled.data_hash, "folds": labelled.folds_hash}
         complete = all(source.complete for source in sources)
-        write_manifest(folder, inputs | {"seed": seed, "complete": complete, "features": made_from})
+        more = {"seed": fields["seed"], "complete": complete, "features": _made_from(sources)}
+        write_manifest(folder, inputs | more)
     progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(run.metrics['clean'])}")
-    wanted = ["stress", *["matched"] * labelled.may_look_at_test_images]
+    wanted = ["stress", *["matched"] * labelled.shows_how_tests_look]
     if lacking := [kind for kind in wanted if run.metrics[kind] is None]:
         text = "what they would be made from isn't kept by all of"
         progress.say(
@@ -85,6 +93,10 @@ def boost(
         )
     progress.say(compare_with_best(run))
     return run
+
+
+def _made_from(sources: Sequence[Run]) -> dict[str, Any]:
+    return {run.name: run.manifest for run in sources}
 
 
 def _sources(labelled: Labelled, names: Sequence[str] | None) -> list[Run]:
@@ -304,7 +316,7 @@ def _stress(run: Boosted, trees: Sequence[Predictor]) -> dict[str, Any] | None:
 def _matched(run: Boosted, trees: Sequence[Predictor]) -> dict[str, Any] | None:
     """The test-matched score, where all sources kept what they predict of the images that are like the test's."""
     match = read_match(run.labelled.workspace.match)
-    if match is None or not run.labelled.may_look_at_test_images:
+    if match is None or not run.labelled.shows_how_tests_look:
         return None
     kept = [values for source in run.sources if (values := kept_of_match(source, match)) is not None]
     if len(kept) < len(run.sources):

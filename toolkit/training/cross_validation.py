@@ -6,13 +6,14 @@ Killed and called again it goes on from the last epoch; a finished run is not tr
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from toolkit.claims import alone
 from toolkit.competition_code import tell_of_code
 from toolkit.data.image_sets import images_each, shown
 from toolkit.data.labelled import Labelled
@@ -30,12 +31,14 @@ from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
+from toolkit.training.alone import waiting_for, whole_run
 from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_scores import add_scores
 from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
+from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
 
 STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
@@ -70,8 +73,10 @@ def train(
     for number in range(rounds + 1):
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
         until = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) / (rounds + 1 - number)
-        run, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
-        _train_once(run, jobs, stress, until, best, test_images, progress)
+        run = run_of(labelled, replace(recipe, pseudo=pseudo))
+        with whole_run(run, waiting_for(run, progress, deadline)):
+            _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
+            _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
             return best
@@ -86,11 +91,14 @@ def train_one_fold(
     """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
     if recipe.pseudo.rounds:
         raise UserError("a fold alone has no teacher to learn from; train all folds, or set pseudo.rounds=0")
-    run, jobs = prepare(labelled, recipe, device, progress)
-    if not 0 <= fold < len(jobs):
-        raise UserError(f"there is no fold {fold}; folds go from 0 to {len(jobs) - 1}")
-    begin(run, jobs[0], progress)
-    _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
+    if not 0 <= fold < labelled.folds:
+        raise UserError(f"there is no fold {fold}; folds go from 0 to {labelled.folds - 1}")
+    run = run_of(labelled, recipe)
+    with alone(run.claim, waiting_for(run, progress)):
+        _, jobs = prepare(labelled, recipe, device, progress)
+        begin(run, jobs[0], progress)
+    with alone(run.claim_of(fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
+        _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
 
 
@@ -120,6 +128,14 @@ def train_without_families(
     return scores
 
 
+def run_of(labelled: Labelled, recipe: Recipe) -> Run:
+    """The run of a recipe on the present data and folds, which may be new."""
+    train = labelled.workspace.train
+    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
+    existing = sorted(train.glob(f"*-{name}"))
+    return Run(existing[0] if existing else train / f"{recipe.name}-{name}", labelled)
+
+
 def prepare(
     labelled: Labelled, recipe: Recipe, device: str = "auto", progress: Progress = SILENT
 ) -> tuple[Run, list[FoldJob]]:
@@ -131,14 +147,11 @@ def prepare(
         raise UserError(f"samples of {labelled.competition.name} are single images; leave out sets.… of the recipe")
     places(device)
     images = decoded(labelled.workspace, recipe.images, labelled.competition.task, progress)
-    workspace = labelled.workspace
-    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
-    existing = list(workspace.train.glob(f"*-{name}"))
-    run = Run(existing[0] if existing else workspace.train / f"{recipe.name}-{name}", labelled)
+    workspace, run = labelled.workspace, run_of(labelled, recipe)
     if not run.complete:
         ask_for_room(run, recipe, progress)
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
-        settings = Settings(**read_json(run.settings_path))
+        settings = _settings(run.settings_path)
     else:
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
         whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
@@ -146,7 +159,23 @@ def prepare(
         remembered = workspace.root / "speed.json"
         seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
         settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
-    return run, [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
+    jobs = [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
+    _check_sizes(jobs, labelled)
+    return run, jobs
+
+
+def _check_sizes(jobs: Sequence[FoldJob], labelled: Labelled) -> None:
+    """UserError for a fold that has too little to be trained on."""
+    for job in jobs:
+        rows = job.train_rows
+        if len(rows) < 2:
+            raise UserError(
+                f"fold {job.fold} would be trained on {counted(len(rows), 'sample')}, and it takes 2 at least: nearly "
+                "all samples are of one group, which a single fold validates"
+            )
+        if watches(job.recipe) and (job.train_groups == job.train_groups[0]).all():
+            # which is refused there
+            watched_part(labelled.targets[rows], job.train_groups, job.fold, labelled.competition.task)
 
 
 def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, images: Path | None) -> FoldJob:
@@ -213,6 +242,8 @@ def _train_once(
         tell_of_code(labelled.competition, [run.folder], progress)
         if recipe.chosen is not None:
             run.store_recipe(replace(recipe, name=run.recipe.name))
+        if run.complete:
+            forget_variants(run)
         if test_images and run.test is None:
             _predict_test(run, device, progress)
         add_scores(run, stress, deadline, device, progress)
@@ -262,6 +293,13 @@ def _predict_test(run: Run, device: str, progress: Progress) -> None:
     give_back_memory()
     store_test(run, device)
     give_back_memory()
+
+
+def _settings(path: Path) -> Settings:
+    """How a run was begun; UserError where the file isn't what a training left."""
+    names = {each.name for each in fields(Settings)}
+    found = read_json(path, *names)
+    return Settings(**{name: found[name] for name in names})
 
 
 def _forget_other_teacher(run: Run, teacher: Run) -> None:

@@ -10,11 +10,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from toolkit.checked import checked, keep
+from toolkit.checked import checked, keep, readable
 from toolkit.competition import load_competition
 from toolkit.competition_code import CODE, code_of
 from toolkit.data.image_sets import ImageSets, part_of
 from toolkit.data.labelled import Labelled
+from toolkit.leftovers import forget, of_no_use, of_no_use_to
 from toolkit.metrics.tally import Tally, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import Network, head_of
@@ -51,10 +52,7 @@ def store_fold(job: FoldJob, result: FoldResult) -> None:
     code = code_of(competition.build_model, competition.folder)
     made_by = {"fold": job.fold, "complete": result.complete, "seconds": result.seconds, CODE: code}
     write_manifest(place.folder, made_by)
-    if result.complete:
-        place.state.unlink(missing_ok=True)
-        place.taught.unlink(missing_ok=True)
-        shutil.rmtree(place.snapshots, ignore_errors=True)
+    forget(of_no_use_to(place.folder))
 
 
 def _store_trained(place: RunFold, trained: Trained, kept: np.dtype, kind: str = "") -> None:
@@ -101,7 +99,8 @@ def pooling(run: Run) -> list[str]:
     """How each fold's network pools the images of a set; none where samples are images."""
     found = []
     for fold in run.folds:
-        with safe_open(fold.weights, "pt") as weights:
+        path = fold.weights
+        with readable(path, fold.remedy(path)), safe_open(checked(path, fold.remedy(path)), "pt") as weights:
             if POOLING in weights.keys():  # noqa: SIM118
                 found.append(POOLINGS[int(weights.get_tensor(POOLING))])
     return found
@@ -137,9 +136,7 @@ def forget_variants(run: Run) -> None:
     for fold in run.folds:
         if run.labelled.masks:
             fold.oof_path.unlink(missing_ok=True)
-        for kind in (*KINDS, *POOLED):
-            for path in fold.variant(kind):
-                path.unlink(missing_ok=True)
+    forget(of_no_use(run.folder))
 
 
 def _restore_oof(run: Run, device_name: str) -> None:

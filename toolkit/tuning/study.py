@@ -21,8 +21,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from toolkit.claims import turn
 from toolkit.errors import UserError
-from toolkit.tuning.claims import BEAT, Owner, alive, beating, this_process, turn
+from toolkit.processes import BEAT, Owner, alive, beating, this_process
 from toolkit.tuning.settings import Direction
 from toolkit.tuning.storage import open_storage
 

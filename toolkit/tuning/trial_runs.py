@@ -13,19 +13,19 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from toolkit.data.labelled import Labelled
-from toolkit.errors import UserError
+from toolkit.errors import UserError, others_code
 from toolkit.outcome import duration
 from toolkit.progress import Watch
 from toolkit.recipe import Chosen, Recipe, override, with_epochs
 from toolkit.runs import Run
 from toolkit.scoring.selection import FoldTally, pooled_score
 from toolkit.search_space import Fixed, Suggesting
+from toolkit.training.alone import whole_run
 from toolkit.training.cross_validation import begin, prepare, train, train_fold
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
 from toolkit.training.workers import each
 from toolkit.tuning.board import Board
-from toolkit.tuning.claims import claimed
 from toolkit.tuning.clock import Clock, passed
 from toolkit.tuning.settings import Objective, SearchSettings
 from toolkit.tuning.study import NOTE, PLACE, RUN, Interrupted
@@ -77,7 +77,8 @@ def recipe_of(context: TrialContext, trial: Suggesting) -> Recipe:
     """What the trial suggests, with the given fields, the seed, and the epochs that the budget allows."""
     competition, settings = context.rivals.competition, context.settings
     assert competition.suggest is not None
-    suggested = competition.suggest(Fixed(trial, settings.fields))
+    with others_code(f"{competition.name}'s suggest fails", competition.folder, (TrialPruned,)):
+        suggested = competition.suggest(Fixed(trial, settings.fields))
     if context.epochs is not None and suggested.schedule.freeze < 1:  # a head alone takes seconds
         suggested = with_epochs(suggested, min(context.epochs, suggested.schedule.epochs))
     recipe = override(replace(suggested, seed=settings.seed), settings.fields)
@@ -239,13 +240,11 @@ def objective_value(
 @contextmanager
 def claim(context: TrialContext, run: Run, until: float | None) -> Iterator[None]:
     """Have the run's folder alone: wait until whoever trains the same recipe has ended."""
-    path = run.labelled.workspace.search / "claims" / run.name.rpartition("-")[2]
-    while True:
-        with claimed(path) as mine:
-            if mine:
-                yield
-                return
-        context.board.now = f"{run.name} is being trained by another process"
+
+    def waiting(who: str) -> None:
+        context.board.now = f"{run.name} is being trained by {who}"
         if passed(until):
             raise Interrupted
-        time.sleep(POLL)
+
+    with whole_run(run, waiting):
+        yield

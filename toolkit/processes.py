@@ -1,23 +1,25 @@
-"""Who works on what: a claim ends with its process, however that ends, and another may go on from there.
+"""Which process something belongs to, and whether that still runs.
 
 On one machine a process is known by its id and its start time. Of another machine's it is only known whether it was
 heard of lately; the machines' clocks must agree within GRACE.
 """
 
+import hashlib
 import os
+import re
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from toolkit.store import read_json, write_json
+if TYPE_CHECKING:
+    from joblib import Parallel
 
 BEAT = 15.0  # seconds between two signs of life
 GRACE = 120.0  # without one for so long, a process of another machine counts as dead
@@ -28,6 +30,11 @@ class Owner:
     host: str  # with its boot and its namespace of process ids: an id alone says nothing in another container
     pid: int
     started: str
+
+    @property
+    def place(self) -> str:
+        """The host in 8 hex digits, for names of files."""
+        return hashlib.sha256(self.host.encode()).hexdigest()[:8]
 
 
 @cache
@@ -41,11 +48,16 @@ def this_host() -> str:
 
 
 def this_process() -> Owner:
-    return Owner(this_host(), os.getpid(), _started(os.getpid()) or "")
+    return _process(os.getpid())
+
+
+@cache
+def _process(pid: int) -> Owner:
+    return Owner(this_host(), pid, _started(pid) or "")
 
 
 def _started(pid: int) -> str | None:
-    """When a process of this machine was started, in the system's own words; None: there is none."""
+    """When a process of this machine was started, in the system's own letters and digits; None: there is none."""
     if Path("/proc/self/stat").exists():
         try:
             # the name before it may hold spaces and brackets; the 22nd field is the start, the third the state
@@ -54,7 +66,7 @@ def _started(pid: int) -> str | None:
             return None
         return None if fields[0] in "ZX" else fields[19]
     listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return listed.stdout.strip() or None
+    return re.sub(r"[^0-9A-Za-z]", "", listed.stdout) or None
 
 
 def alive(owner: Owner, heard: float) -> bool:
@@ -85,29 +97,19 @@ def beating(beat: Callable[[], None], every: float = BEAT) -> Iterator[None]:
         thread.join()
 
 
-def turn(path: Path) -> FileLock:
-    """To be entered by one process of this machine at a time; the system gives it on when that ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, poll_interval=0.01)
+def end_with(parent: int) -> None:
+    """End this process, from a thread, soon after that of the number `parent`, which started it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
-@contextmanager
-def claimed(path: Path) -> Iterator[bool]:
-    """Claim a piece of work by a file that all machines see; False where another process has it.
+def parallel(jobs: int, return_as: str = "generator") -> "Parallel":
+    """Processes of joblib's; those that still wait for work end soon after this one, however that ends."""
+    from joblib import Parallel
 
-    On this machine the system's lock decides, elsewhere the sign of life in the file.
-    """
-    try:
-        own = turn(path.with_name(f"{path.name}.lock")).acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    with own:
-        owner = Owner(**read_json(path)) if path.exists() else this_process()
-        if owner.host != this_host() and alive(owner, path.stat().st_mtime):
-            yield False
-            return
-        write_json(path, asdict(this_process()))
-        with beating(lambda: os.utime(path)):
-            yield True
-        path.unlink(missing_ok=True)
+    return Parallel(jobs, return_as=return_as, initializer=end_with, initargs=(os.getpid(),))

@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tests.conftest import START
+from toolkit.claims import claimed
+from toolkit.processes import GRACE, alive, this_process
 from toolkit.store import write_json
-from toolkit.tuning.claims import GRACE, alive, claimed, this_process
 
 
 def test_a_dead_process_is_known_at_once_here_and_after_two_minutes_elsewhere() -> None:
