@@ -14,6 +14,7 @@ from toolkit.checked import checked
 from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
 from toolkit.data.placed import placed_prediction
+from toolkit.data.sample_submission import recognised
 from toolkit.errors import UserError, others_code
 from toolkit.formats.readers import compare_with_sample
 from toolkit.formats.sample_file import USUAL, samples_in
@@ -147,8 +148,10 @@ def check_submission(
         with others_code(f"{competition.name}'s read_submission fails on {path.name}", competition.folder):
             found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
         samples = [one for one in samples_in(raw, competition.dialect.file) if one.suffix == ".csv"]
-        if competition.submission_suffix != ".csv" or competition.form is not None:
-            pass  # of the latter kind `read_submission` knows the sample
+        if competition.form is not None:
+            _check_sample(competition, raw, prediction.ids)
+        elif competition.submission_suffix != ".csv":
+            pass
         elif len(samples) == 1:
             compare_with_sample(path, samples[0])
         else:
@@ -171,6 +174,18 @@ def check_submission(
         *remarks,
         *map(Warned, doubts(competition, said(competition, parts_of(found, competition.task)), expected)),
     ]
+
+
+def _check_sample(competition: Competition, raw: Path, ids: np.ndarray) -> None:
+    """UserError where the organisers' sample isn't the one that was read with the data, which was followed."""
+    if competition.form is None or not samples_in(raw, competition.dialect.file):
+        return
+    now = recognised(competition, raw, ids)
+    if now.stored() != competition.form.stored():
+        raise UserError(
+            f"{raw / now.sample} is another sample than when the files were read, which the submission follows; "
+            "remove sample.json from the workspace and run `python -m toolkit.audit` again"
+        )
 
 
 def _number(prediction: Prediction) -> int:
