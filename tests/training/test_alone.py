@@ -42,7 +42,9 @@ def test_a_budget_is_not_waited_away(tmp_path: Path) -> None:
     process.start()
     while not begun.exists():
         time.sleep(0.01)
-    with pytest.raises(UserError, match=rf"is being trained by process {process.pid}, which .* did not see the end of"):
+    with pytest.raises(
+        UserError, match=rf"is being trained by process {process.pid}, which .* did not see the end of"
+    ):
         cross_validation.train(made.labelled(), made.recipe(None), deadline=time.monotonic() + 0.3)
     with pytest.raises(UserError, match="is being trained by"):  # one fold is a part of it
         labelled = made.labelled()
