@@ -8,6 +8,7 @@ an error of the command, other bits than undisturbed, a file too many or too few
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -97,6 +98,7 @@ def _each(attack: Callable[..., crashes.Found], folder: Path, points: int, only:
             seconds = round(time.monotonic() - begun, 1)
             found[name] = {"tried": of.tried, "of": of.of, "faults": list(of.faults), "seconds": seconds}
             crashes.put(before, root)
+            print(f"{attack.__name__} {name}: {found[name]}", file=sys.stderr, flush=True)
         if not set(only) - set(found):
             break
         if name in NEEDED:

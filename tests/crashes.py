@@ -101,8 +101,10 @@ def put(source: Path, root: Path) -> None:
 
 
 def points(changes: int, most: int) -> list[int]:
-    """At most so many crash points, spread evenly over all, the first and the last among them."""
+    """At most so many crash points, spread evenly over all, the first and the last among them; the middle of all."""
     number = min(most, changes)
+    if number == 1:
+        return [(1 + changes) // 2]
     return sorted({1 + round(k * (changes - 1) / max(1, number - 1)) for k in range(number)})
 
 
