@@ -268,10 +268,10 @@ def damage(base: Path, count: int, rng: random.Random) -> Iterator[Case]:
             yield _commands(f"{how.__name__} {path}", root, wanted, over)
 
 
-def _commands(what: str, root: Path, wanted: bytes | None, over: Sequence[str] = WHOLE) -> Case:
+def _commands(what: str, root: Path, wanted: bytes | None, over: Sequence[str] = ()) -> Case:
     """All commands, one after the other; the worst of what they come to."""
     clear = ""
-    for command in over:
+    for command in over or WHOLE:
         arguments = [*shared(root), *MORE.get(command, ())]
         kind, text = forked(lambda c=command, a=arguments: call(c, a), root)  # type: ignore[misc]
         if kind not in RIGHT:

@@ -25,9 +25,10 @@ def others_code(what: str, folder: Path, let: tuple[type[Exception], ...] = ()) 
     what: what can't be done for it, such as "mars can't load data"; folder: where the code lies; let: what it may
     raise.
     """
+    passed: tuple[type[Exception], ...] = (UserError, *let)
     try:
         yield
-    except (UserError, *let):
+    except passed:
         raise
     except (Exception, SystemExit) as error:
         raise UserError(f"{what}: {said_by(error, folder)}") from error

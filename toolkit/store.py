@@ -26,7 +26,7 @@ MANIFEST = "manifest.json"
 STALE_SECONDS = 3600  # a partial file this old belongs to a process that was killed
 HASHED = {".npy", ".npz", ".parquet", ".safetensors"}  # files whose content a manifest keeps the hash of
 WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
-JSON = {dict: "object", list: "array"}  # what JSON calls them
+JSON: dict[Any, str] = {dict: "object", list: "array"}  # what JSON calls them
 BLOCK, BLOCKS = 1 << 20, 256
 
 
@@ -215,18 +215,25 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path, *names: str, kind: type = dict) -> Any:
-    """The parsed file; UserError if it is damaged: no JSON, not of this kind, or an object without these names."""
-    remedy = "remove it and run the command again"
+def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> Any:
+    """The parsed file; UserError if it is damaged: no JSON, not of this kind, or an object without these names.
+
+    remedy: what to do then other than to remove it, and where it is gone, which is a FileNotFoundError without one.
+    """
+    mend = remedy or "remove it and run the command again"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable JSON ({error}); {remedy}") from None
+        raise UserError(f"{path} is not readable JSON ({error}); {mend}") from None
+    except FileNotFoundError:
+        if not remedy:
+            raise
+        raise UserError(f"{path} is gone; {mend}") from None
     if not isinstance(found, kind):
-        raise UserError(f"{path} is damaged: it should hold a JSON {JSON[kind]}; {remedy}")
+        raise UserError(f"{path} is damaged: it should hold a JSON {JSON[kind]}; {mend}")
     missing = [name for name in names if name not in found]
     if missing:
-        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {remedy}")
+        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {mend}")
     return found
 
 
