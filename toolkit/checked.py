@@ -22,6 +22,8 @@ def checked(path: Path, remedy: str) -> Path:
     """
     if not path.exists():
         raise UserError(f"{path} is gone; {remedy}")
+    if not path.is_file():  # pandas would take an empty folder for an empty table
+        raise UserError(f"{path} is damaged: it is no file; {remedy}")
     known = ((whole_manifest(path.parent) or {}).get("files") or {}).get(path.name)
     if known is not None and known != digest(path):
         raise UserError(f"{path} is damaged: its content isn't what was written there; {remedy}")

@@ -19,7 +19,7 @@ MENDED = {
     errno.EACCES: "change its permissions, or choose another",
     errno.EPERM: "change its permissions, or choose another",
     errno.ENOTDIR: "choose another folder",
-    errno.EISDIR: "give a file",
+    errno.EISDIR: "a file is expected there: remove it, or give a file",
     errno.EEXIST: "remove it, or choose another folder",
     errno.ENOENT: "check that it is there, and where links on the way to it lead",
     errno.ELOOP: "mend the links on the way to it",

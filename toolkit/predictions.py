@@ -84,7 +84,7 @@ class Predictions(OutOfFold, Outcome):
     @property
     def metrics(self) -> dict[str, Any]:
         """All scores: `clean`, `stress` and `matched`, each with `score`, `low`, `high`, `by_fold`, or None."""
-        metrics: dict[str, Any] = read_json(self.metrics_path, "clean")
+        metrics: dict[str, Any] = read_json(self.metrics_path, "clean", remedy=self.remedy(self.metrics_path))
         by, metric = metrics.get("metric"), self.labelled.competition.metric.name
         if by not in (None, metric):
             raise UserError(

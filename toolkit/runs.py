@@ -79,7 +79,7 @@ class RunFold(OutOfFold):
         """The epochs so far: loss, score, lr, seconds; empty where the fold isn't trained."""
         if not self.history_path.exists():
             return []
-        history: list[dict[str, Any]] = read_json(self.history_path, kind=list)
+        history: list[dict[str, Any]] = read_json(self.history_path, kind=list, remedy=self.remedy(self.history_path))
         if not all(isinstance(epoch, dict) and "score" in epoch for epoch in history):
             raise UserError(
                 f"{self.history_path} is damaged: it is no list of epochs; {self.remedy(self.history_path)}"
@@ -108,7 +108,8 @@ class Run(Predictions):
     @cached_property
     def recipe_fields(self) -> dict[str, Any]:
         """The recipe as it is stored, but for where it comes from: all that runs can differ in."""
-        return {name: value for name, value in read_json(self.recipe_path).items() if name != "chosen"}
+        gone = f"remove {self.folder} and train it again"
+        return {name: value for name, value in read_json(self.recipe_path, remedy=gone).items() if name != "chosen"}
 
     @property
     def alike(self) -> str:
@@ -216,7 +217,8 @@ class Run(Predictions):
         done, labelled = self.manifest, self.labelled
         if done is None or (done["data"], done["folds"]) != (labelled.data_hash, labelled.folds_hash):
             return False
-        return read_json(self.metrics_path).get("metric") in (None, labelled.competition.metric.name)
+        metrics = read_json(self.metrics_path, remedy=self.remedy(self.metrics_path))
+        return metrics.get("metric") in (None, labelled.competition.metric.name)
 
     @cached_property
     def _own_images(self) -> "tuple[np.ndarray, np.ndarray]":

@@ -163,24 +163,25 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path, *names: str, kind: type = dict) -> Any:
+def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> Any:
     """The parsed file; UserError if it is gone or damaged: no JSON, not of this kind, or an object without these
     names.
+
+    remedy: what to do then, other than to remove it, or to bring it back where it is gone.
     """
-    remedy = "remove it and run the command again"
+    mend = remedy or "remove it and run the command again"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is gone; bring it back, or remove the run or blend that it was of and make that again"
-        ) from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable JSON ({error}); {remedy}") from None
+        raise UserError(f"{path} is not readable JSON ({error}); {mend}") from None
+    except FileNotFoundError:
+        back = "bring it back, or remove the run or blend that it was of and make that again"
+        raise UserError(f"{path} is gone; {remedy or back}") from None
     if not isinstance(found, kind):
-        raise UserError(f"{path} is damaged: it should hold a JSON {JSON[kind]}; {remedy}")
+        raise UserError(f"{path} is damaged: it should hold a JSON {JSON[kind]}; {mend}")
     missing = [name for name in names if name not in found]
     if missing:
-        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {remedy}")
+        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {mend}")
     return found
 
 

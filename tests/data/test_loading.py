@@ -14,7 +14,7 @@ from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.loading import draw_practice, load
 from toolkit.errors import UserError
 from toolkit.metrics.organisers import from_function
-from toolkit.progress import Progress
+from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace
 from toolkit.task import Segmentation
 
@@ -192,3 +192,11 @@ def test_code_is_given_bytes(blood_cells: Competition, tmp_path: Path) -> None:
 
     raw = write(tmp_path / "raw", "blood_cells")
     refused(replace(blood_cells, load=load_otherwise), raw, "images are float16", "a code submission is given what")
+
+
+def test_practice_data_of_another_size_are_not_passed_off_as_these(mars: Competition, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "mars-practice")
+    for size in (24, 24, None):
+        draw_practice(mars, workspace, 0, size, SILENT)
+    with pytest.raises(UserError, match="was drawn with --practice-size 24; leave 48 out, choose another"):
+        draw_practice(mars, workspace, 0, 48, SILENT)

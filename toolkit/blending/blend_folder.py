@@ -51,7 +51,7 @@ class Blend(Predictions):
         `smallest_region`, `decisions`, `linear`, and each fold's own in `folds`.
         """
         path = self.description_path
-        found: dict[str, Any] = read_json(checked(path, self.remedy(path)), "runs", "folds")
+        found: dict[str, Any] = read_json(checked(path, self.remedy(path)), "runs", "folds", remedy=self.remedy(path))
         return found
 
     @property
