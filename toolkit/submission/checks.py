@@ -14,9 +14,9 @@ from toolkit.checked import checked
 from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
 from toolkit.data.placed import placed_prediction
+from toolkit.data.sample_submission import compared
 from toolkit.errors import UserError
-from toolkit.formats.readers import compare_with_sample
-from toolkit.formats.sample_file import USUAL, samples_in
+from toolkit.formats.sample_file import USUAL
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
 from toolkit.networks.tta import predict_views
@@ -145,12 +145,7 @@ def check_submission(
         figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
         found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
-        samples = [one for one in samples_in(raw, competition.dialect.file) if one.suffix == ".csv"]
-        if competition.submission_suffix != ".csv" or competition.form is not None:
-            pass  # of the latter kind `read_submission` knows the sample
-        elif len(samples) == 1:
-            compare_with_sample(path, samples[0])
-        else:
+        if not compared(competition, path, raw):
             text = f"there is no {raw / USUAL}, so the ids were not compared with the organisers'; --data says where"
             remarks.append(text)
     answer = prediction.answer
