@@ -28,7 +28,7 @@ from toolkit.networks.outputs import build_network, check_channels
 from toolkit.outcome import counted, duration
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe
-from toolkit.store import Workspace, hash_json
+from toolkit.store import Workspace, hash_json, read_manifest
 
 BATCH = 2  # images that a network is shown
 SECONDS = 30.0  # after which no further network is tried
@@ -96,7 +96,8 @@ def try_answers(competition: Competition, workspace: Workspace, recipe: Recipe |
     """
     competition = followed(competition, workspace)
     begun, data = time.monotonic(), data_hash(workspace.data)
-    new = rehearsal.try_answers(competition, workspace, in_sets(open_dataset(workspace.data)), data)
+    raw = Path((read_manifest(workspace.data) or {}).get("raw", ""))
+    new = rehearsal.try_answers(competition, workspace, in_sets(open_dataset(workspace.data)), data, raw)
     if competition.try_submission is not None and recipe is not None:
         made_by = [rehearsal.made_by(competition), code_of(competition.build_model, competition.folder)]
         key = hash_json([*made_by, recipe.hash, data, competition.rules.submission_packages])

@@ -95,7 +95,7 @@ def load(
         competition = _with_sample(competition, folder, in_sets(dataset), progress)
         described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
         value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
-        try_answers(competition, workspace, in_sets(dataset), value)
+        try_answers(competition, workspace, in_sets(dataset), value, folder)
         if known is not None and known["hash"] != value:
             raise UserError(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "

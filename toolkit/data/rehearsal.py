@@ -15,6 +15,7 @@ from toolkit.competition import Competition
 from toolkit.competition_code import code_of
 from toolkit.data.dataset import Dataset
 from toolkit.data.masks import Masks
+from toolkit.data.sample_submission import compared
 from toolkit.errors import UserError, said_by
 from toolkit.metrics.organisers import Function
 from toolkit.probabilities import value_type
@@ -37,15 +38,15 @@ def once(workspace: Workspace, what: str, key: str, attempt: Callable[[], None])
     return 1
 
 
-def try_answers(competition: Competition, workspace: Workspace, dataset: Dataset, data: str) -> int:
+def try_answers(competition: Competition, workspace: Workspace, dataset: Dataset, data: str, folder: Path) -> int:
     """`try_metric` and `rehearse`, once for a hash of the data; 1 where they were tried now.
 
-    dataset: of single images, as `in_sets` makes it.
+    dataset: of single images, as `in_sets` makes it; folder: of the organisers' files, where their sample may lie.
     """
 
     def attempt() -> None:
         try_metric(competition, np.asarray(dataset.targets))
-        rehearse(competition, dataset)
+        rehearse(competition, dataset, folder)
 
     return once(workspace, "answers", hash_json([made_by(competition), data, repr(competition.task)]), attempt)
 
@@ -92,7 +93,7 @@ def ids_of_tests(dataset: Dataset) -> np.ndarray:
     return np.arange(number) if dataset.test_ids is None else dataset.test_ids
 
 
-def rehearse(competition: Competition, dataset: Dataset) -> None:
+def rehearse(competition: Competition, dataset: Dataset, folder: Path) -> None:
     """A submission of drawn predictions, written and read back; UserError where that can't be done. Of masks it says
     the same of every image.
     """
@@ -106,6 +107,7 @@ def rehearse(competition: Competition, dataset: Dataset) -> None:
         try:
             competition.write_submission(prediction, path)
             found = competition.read_submission(path, prediction.read_with, ids)
+            compared(competition, path, folder)
         except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it now
             mend = "write_submission or read_submission" if competition.form is None else "its dialect"
             raise UserError(

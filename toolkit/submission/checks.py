@@ -14,9 +14,8 @@ from toolkit.checked import checked
 from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
 from toolkit.data.placed import placed_prediction
-from toolkit.data.sample_submission import recognised
+from toolkit.data.sample_submission import compared, recognised
 from toolkit.errors import UserError, others_code
-from toolkit.formats.readers import compare_with_sample
 from toolkit.formats.sample_file import USUAL, samples_in
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
@@ -147,14 +146,8 @@ def check_submission(
     else:
         with others_code(f"{competition.name}'s read_submission fails on {path.name}", competition.folder):
             found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
-        samples = [one for one in samples_in(raw, competition.dialect.file) if one.suffix == ".csv"]
-        if competition.form is not None:
-            _check_sample(competition, raw, prediction.ids)
-        elif competition.submission_suffix != ".csv":
-            pass
-        elif len(samples) == 1:
-            compare_with_sample(path, samples[0])
-        else:
+        _check_sample(competition, raw, prediction.ids)
+        if not compared(competition, path, raw):
             text = f"there is no {raw / USUAL}, so the ids were not compared with the organisers'; --data says where"
             remarks.append(text)
     answer = prediction.answer
