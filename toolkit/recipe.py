@@ -332,7 +332,13 @@ def _text(value: Any) -> str:
 def _expect(leaf: str, part: Any, name: str) -> None:
     known = [f.name for f in fields(part) if f.compare] if is_dataclass(part) else []
     if leaf not in known:
-        raise UserError(f"recipe has no field {name!r}; there {'are ' + ', '.join(known) if known else 'is none'}")
+        meant = [
+            f"{group}.{leaf}" for group in known if leaf in getattr(getattr(part, group), "__dataclass_fields__", ())
+        ]
+        hint = f" (did you mean {' or '.join(meant)}?)" if meant else ""
+        raise UserError(
+            f"recipe has no field {name!r}; there {'are ' + ', '.join(known) if known else 'is none'}{hint}"
+        )
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:

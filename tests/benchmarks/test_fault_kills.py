@@ -14,7 +14,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Data and folds of the tiny competition."""
     folder = tmp_path_factory.mktemp("kills")
     tiny.prepare(folder / "work" / "workspace", folds=2)
-    yield folder
+    return folder
 
 
 def test_what_is_killed_or_done_twice_at_once_ends_as_undisturbed(place: Path) -> None:

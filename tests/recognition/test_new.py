@@ -107,6 +107,8 @@ def test_a_metric_that_is_given_is_no_guess_and_may_make_another_task(home: Path
         new_competition(home, tmp_path / "labels", metric="rmse", force=True)
     with pytest.raises(UserError, match="'area' is no metric that `new` knows; there are accuracy"):
         new_competition(home, tmp_path / "labels", metric="area", force=True)
+    with pytest.raises(UserError, match="did you mean accuracy"):
+        new_competition(home, tmp_path / "labels", metric="acuracy", force=True)
 
 
 def test_a_text_beside_the_data_names_the_metric(home: Path, tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ class Trial(Outcome):
             *made,
             [
                 f"time for {counted(self.test_images, 'test image')}, here",
-                duration(self.seconds),
-                duration(self.limit),
+                _time(self.seconds),
+                _time(self.limit),
             ],
             ["memory", f"{peak / 1e6:,.0f} MB", f"{memory_of(self.competition) / 1e6:,.0f} MB"],
             ["network", f"none ({network()})", "none"],
