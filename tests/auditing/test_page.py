@@ -11,8 +11,7 @@ import pytest
 
 from tests import tiny
 from tests.auditing.test_duplicates import copy, texture
-from toolkit import Classification, Heads, ImageFiles, Project, Rules, Samples, UserError
-from toolkit import WeightedMacroRecall
+from toolkit import Classification, Heads, ImageFiles, Project, Rules, Samples, UserError, WeightedMacroRecall
 from toolkit.audit import add_options, audit
 from toolkit.auditing.page import MANY, SHOWN, class_table
 from toolkit.command_line import parser

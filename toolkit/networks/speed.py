@@ -96,8 +96,9 @@ def fastest(
     """The settings for this machine, network, image and batch size, from the file `remembered` or measured now.
 
     A recipe with a precision other than `auto` is not measured. What was measured while the machine had other work to
-    do is measured again by the next command, or after AGAIN. Where a head alone is trained, on stored features, what counts is how fast
-    those are computed. steps: of the whole training; compiling is tried where it can pay back within them.
+    do is measured again by the next command, or after AGAIN. Where a head alone is trained, on stored features, what
+    counts is how fast those are computed. steps: of the whole training; compiling is tried where it can pay back
+    within them.
     """
     if recipe.precision != "auto":
         return Settings(precision=recipe.precision)

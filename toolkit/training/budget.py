@@ -88,7 +88,9 @@ class Speed:
 
 
 def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
-    """After a warm-up, by so many steps, or fewer where they are LONG. Where the head alone is trained, no step of the whole network is made."""
+    """After a warm-up, by so many steps, or fewer where they are LONG. Where the head alone is trained, no step of the
+    whole network is made.
+    """
     training, schedule = Training(job), job.recipe.schedule
     made, device = training.batches, training.device
     last = made.steps - 1  # of an epoch, after which weights are updated
