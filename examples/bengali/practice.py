@@ -77,10 +77,9 @@ def written(rng: drawing.Rng, said: Said) -> np.ndarray:
     if consonant:
         drawing.mark(rng, image, SHAPES[(consonant * 3) % 8], (y, x + 2 * size), 0.7 * size, ink, slant)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    down, across = (
-        30 * cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), 4.5) for _ in range(2)
-    )  # of a hand
-    moved = (columns + across.astype(np.float32), rows + down.astype(np.float32))
+    shake = (30 * cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), 4.5) for _ in range(2))
+    down, across = (way.astype(np.float32) for way in shake)
+    moved = (columns + across, rows + down)
     image = cv2.remap(image, *moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
