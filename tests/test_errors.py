@@ -37,7 +37,7 @@ def test_file_line_and_function_are_said_also_of_an_exit(name: str, said: str, t
 
 
 def test_errors_for_users_and_those_that_are_let_pass_as_they_are(tmp_path: Path) -> None:
-    for error, let in ((UserError("as it is"), ()), (KeyError("mine"), (KeyError,))):
+    for error, let in ((UserError("as it is"), None), (KeyError("mine"), KeyError)):
         with pytest.raises(type(error)) as caught, others_code("x", tmp_path, let):
             raise error
         assert caught.value is error

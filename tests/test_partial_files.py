@@ -13,7 +13,7 @@ from joblib import delayed
 
 from tests.conftest import START
 from toolkit import partial_files
-from toolkit.partial_files import STALE_SECONDS, atomic, resumed, scratch, sweep
+from toolkit.partial_files import STALE_SECONDS, atomic, final, resumed, scratch, sweep
 from toolkit.processes import parallel, this_process
 from toolkit.store import write_json, write_text
 
@@ -193,3 +193,11 @@ def test_processes_that_wait_for_work_end_with_the_one_that_started_them(tmp_pat
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
         time.sleep(0.1)
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_partial_files_are_told_by_the_name_that_they_get(tmp_path: Path) -> None:
+    with atomic(tmp_path / "data") as folder, atomic(folder / "ids.npy") as partial:
+        partial.touch()
+        assert final(f"{partial}: no room") == f"{tmp_path / 'data' / 'ids.npy'}: no room"
+    assert final("w/.oof.npy.123.partial") == "w/oof.npy"  # of older versions
+    assert final("w/.hidden/x.partial") == "w/.hidden/x.partial"

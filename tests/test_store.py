@@ -12,7 +12,6 @@ from toolkit.store import (
     MANIFEST,
     Workspace,
     atomic,
-    final,
     hash_file,
     hash_json,
     read_json,
@@ -161,9 +160,3 @@ def test_json_of_another_shape_is_told_with_its_file(text: str, tmp_path: Path) 
     path.write_text(text, errors="surrogateescape")
     with pytest.raises(UserError, match=r"plan\.json is (damaged|not readable JSON).*; remove it and run the command"):
         read_json(path, "a")
-
-
-def test_partial_files_are_told_by_the_name_that_they_get() -> None:
-    assert final("w/.oof.npy.123.partial") == "w/oof.npy"
-    assert final("w/.data.9.old.partial/ids.npy: no room") == "w/data/ids.npy: no room"
-    assert final("w/.hidden/x.partial") == "w/.hidden/x.partial"
