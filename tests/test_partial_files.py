@@ -92,7 +92,8 @@ def look(kind: str, path: Path, until: float) -> tuple[int, list[str]]:
     return number, errors
 
 
-def _act(act: str, kind: str, path: Path, until: float, told: "os.PathLike[str]") -> None:
+def _act(act: str, kind: str, path: Path, told: "os.PathLike[str]") -> None:
+    until = time.monotonic() + SECONDS  # from here on: a process may take long to start
     write_json(Path(told), (look if act == "look" else write)(kind, path, until))
 
 
@@ -100,12 +101,9 @@ def _act(act: str, kind: str, path: Path, until: float, told: "os.PathLike[str]"
 def test_of_four_that_write_one_path_none_fails_and_it_is_never_gone(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "here" / "artefact"
     write(kind, path, time.monotonic() + 0.01)
-    until = time.monotonic() + SECONDS + 0.5
     acts = ["write"] * 4 + ["look"]
     told = [tmp_path / f"{number}.json" for number in range(len(acts))]
-    started = [
-        START.Process(target=_act, args=(act, kind, path, until, one)) for act, one in zip(acts, told, strict=True)
-    ]
+    started = [START.Process(target=_act, args=(act, kind, path, one)) for act, one in zip(acts, told, strict=True)]
     for process in started:
         process.start()
     for process in started:

@@ -81,7 +81,7 @@ def _partial(path: Path) -> Path:
 
 def final(path: str) -> str:
     """Of a path that leads into partial files the one that these are to have."""
-    return re.sub(r"\.([^/]+?)\.(?:[0-9a-f]{8}-\d+-[^-/]*-[0-9a-f]{8}|\d+)\.partial(?=/|$)", r"\1", path)
+    return re.sub(r"\.([^/]+?)\.(?:[0-9a-f]{8}-\d+-[^-/]*-[0-9a-f]{8}|\d+)\.partial\b", r"\1", path)
 
 
 def is_left(path: Path) -> bool:
