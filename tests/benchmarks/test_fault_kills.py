@@ -1,6 +1,5 @@
 """A few kills, and two at once: the same command ends with the same bits, and leaves nothing over."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,11 @@ from tests import crashes, tiny
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data and folds of the tiny competition."""
     folder = tmp_path_factory.mktemp("kills")
     tiny.prepare(folder / "work" / "workspace", folds=2)
-    yield folder
+    return folder
 
 
 def test_what_is_killed_or_done_twice_at_once_ends_as_undisturbed(place: Path) -> None:
