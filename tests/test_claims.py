@@ -6,6 +6,8 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import START
 from toolkit.claims import claimed
 from toolkit.processes import GRACE, alive, this_process
@@ -43,5 +45,13 @@ def test_a_claim_is_had_by_one_and_ends_with_its_process(tmp_path: Path) -> None
     with claimed(path) as mine:
         assert not mine, "another machine has given a sign of life"
     os.utime(path, (0, time.time() - GRACE - 1))
+    with claimed(path) as mine:
+        assert mine
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"pid": 1}', '{"pid": 1, "host": "a", "started": 1, "x": 2}'])
+def test_a_torn_claim_is_nobodys(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "claim"
+    path.write_text(content)
     with claimed(path) as mine:
         assert mine

@@ -4,6 +4,7 @@ import errno
 import json
 import sys
 from argparse import ArgumentTypeError, Namespace
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +77,69 @@ def test_an_error_and_ctrl_c_have_their_status_and_one_line(
         (OSError(errno.ENOSPC, "full", "a.npy"), "error: a.npy can't be used: No space left on device; make room"),
         (OSError("72 requested and 8 written"), "error: a file can't be written: No space left on device; make room"),
         (NotADirectoryError(errno.ENOTDIR, "no", "w/x"), "error: w/x can't be used: Not a directory; choose another"),
+        (
+            OSError(errno.EMFILE, "many", "w/x.npy"),
+            "error: w/x.npy can't be used: Too many open files; nothing is dam",
+        ),
+        (
+            OSError(errno.ENOSPC, "full", "w/.x.npy.12.partial"),
+            "error: w/x.npy can't be used: No space left on device",
+        ),
+        (
+            RuntimeError("[enforce fail at x.cc:1] . unexpected pos 64 vs 0"),
+            "error: a file can't be written: No space",
+        ),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "error: a file can't be written: No space"),
+        (MemoryError(), "error: memory ran out (MemoryError); close other programs"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "error: memory ran out (RuntimeError: Default"),
+        (
+            BrokenProcessPool("ended abruptly"),
+            "error: a process that helped was killed, most often for want of memory",
+        ),
     ],
 )
-def test_a_full_disk_and_a_folder_that_is_none_are_one_line(
-    end: OSError, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_the_machine_refuses_is_one_line(end: Exception, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(end) == 1
-    assert capsys.readouterr().out.startswith(said)
+    printed = capsys.readouterr().out
+    assert printed.startswith(said) and printed.count("\n") == 1
 
 
-def test_a_fault_of_the_program_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        status(ZeroDivisionError())
+def test_a_fault_of_the_program_is_one_sentence_and_its_traceback_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert status(ZeroDivisionError("by\nzero")) == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith("error: ") and printed.out.count("\n") == 1 and not printed.err
+    assert ": ZeroDivisionError: by zero" in printed.out and "test_command_line.py, line" in printed.out
+    assert status(ZeroDivisionError(), "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("TOOLKIT_DEBUG", "1")
+    assert status(UserError("said")) == 1
+    assert "UserError: said" in capsys.readouterr().err
+
+
+def test_a_bug_report_is_written_where_the_command_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["search", "--storage", "postgresql://me:secret@host/db"])
+    (tmp_path / "w" / "tiny").mkdir(parents=True)
+    (tmp_path / "w" / "tiny" / "cleaning.csv").write_text("content")
+    end = ValueError("postgresql://me:secret@host/db is away")
+    assert status(end, "--report-bug", "--workspace", "w") == 1
+    assert "read it before you send it" in capsys.readouterr().out
+    report = (tmp_path / "bug-report.txt").read_text()
+    for part in ("ValueError", "Traceback", "torch ", "tiny/cleaning.csv", "postgresql://me:***@host/db"):
+        assert part in report
+    assert "secret" not in report and "content" not in report
+    assert status(None, "--report-bug", "--workspace", "w") == 0
+
+
+def test_an_argument_that_is_not_utf_8_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        status(None, "--data", "caf\udce9")
+    assert ended.value.code == 2
+    assert r"the argument caf\udce9 isn't UTF-8; rename the file or folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -112,7 +164,7 @@ def test_a_folder_that_is_no_competition_is_an_error(tmp_path: Path, capsys: pyt
 
 def test_durations_are_read() -> None:
     assert [parse_duration(text) for text in ("90s", "20m", "1h30m")] == [90, 1200, 5400]
-    for wrong in ("", "20", "m", "0s", "1.5h"):
+    for wrong in ("", "20", "m", "0s", "1.5h", f"{'9' * 400}h"):
         with pytest.raises(ArgumentTypeError, match="is not a duration"):
             parse_duration(wrong)
 

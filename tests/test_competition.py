@@ -200,3 +200,16 @@ def test_code_that_fails_is_named_with_its_line(text: str, said: str, tmp_path: 
     with pytest.raises(UserError) as caught:
         load_competition(package(tmp_path / name / "fails", text))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "a/b", "", ".", "..", "x" * 101, "a\\b", "a\0"])
+def test_a_name_is_the_name_of_a_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the workspace's folder is called by it"):
+        replace(mars, name=name)
+
+
+def test_a_competition_that_ends_the_program_is_told(tmp_path: Path) -> None:
+    (tmp_path / "quits").mkdir()
+    (tmp_path / "quits" / "__init__.py").write_text("import sys\nsys.exit(7)\n")
+    with pytest.raises(UserError, match=r"quits can't be read: .*__init__\.py, line 2: SystemExit: 7"):
+        load_competition(tmp_path / "quits")

@@ -7,9 +7,9 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 LAYERS = (
-    "errors",
+    "errors compiled",
     "task processes partial_files store checked outcome progress claims leftovers rules top_k",
-    "disk",
+    "disk faults",
     "metrics recipe probabilities images kaggle",
     "decisions",
     "sample_losses",
@@ -26,6 +26,7 @@ LAYERS = (
     "tuning submission",
     "notebooks",
     "reporting",
+    "preflight",
     "needs project pipeline",
     "recognition",
     "command_line new audit folds train boost search ensemble submit report grade run __main__",

@@ -160,6 +160,12 @@ def test_epochs_are_replaced_and_nothing_else() -> None:
     assert with_epochs(BASE, 7) == override(BASE, ["schedule.epochs=7"])
 
 
+def test_a_field_without_its_group_is_found() -> None:
+    for field, meant in (("epochs=2", "schedule.epochs"), ("lr=1e-3", "optimizer.lr"), ("encoder=a", "model.encoder")):
+        with pytest.raises(UserError, match=f"did you mean {meant}"):
+            override(BASE, [field])
+
+
 def test_where_a_recipe_comes_from_is_kept_and_changes_nothing_of_it() -> None:
     found = replace(BASE, chosen=Chosen("study", 60, "clean"))
     assert found == BASE and found.hash == BASE.hash and "chosen" not in to_dict(BASE)

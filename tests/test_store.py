@@ -12,6 +12,7 @@ from toolkit.store import (
     MANIFEST,
     Workspace,
     atomic,
+    final,
     hash_file,
     hash_json,
     read_json,
@@ -117,6 +118,11 @@ def test_a_damaged_json_file_is_a_clear_error(tmp_path: Path, damage: bytes) -> 
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_json_file_that_is_gone_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"metrics\.json is gone; bring it back"):
+        read_json(tmp_path / "metrics.json")
+
+
 def test_a_folder_without_a_manifest_is_not_finished(tmp_path: Path) -> None:
     assert read_manifest(tmp_path) is None
     write_manifest(tmp_path, {"data": "abc", "seed": 0})
@@ -147,3 +153,17 @@ def test_a_file_is_named_by_its_bytes_alone(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     a, b, c = (hash_file(tmp_path / name) for name in "abc")
     assert a == b != c and len(a) == 12
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '{"b": 1}', "{", "\udc80", "[" * 100_000])
+def test_json_of_another_shape_is_told_with_its_file(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(UserError, match=r"plan\.json is (damaged|not readable JSON).*; remove it and run the command"):
+        read_json(path, "a")
+
+
+def test_partial_files_are_told_by_the_name_that_they_get() -> None:
+    assert final("w/.oof.npy.123.partial") == "w/oof.npy"
+    assert final("w/.data.9.old.partial/ids.npy: no room") == "w/data/ids.npy: no room"
+    assert final("w/.hidden/x.partial") == "w/.hidden/x.partial"

@@ -55,3 +55,12 @@ def test_nothing_is_made_to_reproduce_what_is_not_there(tmp_path: Path, capsys: 
     assert "there is no data in" in call(tmp_path, capsys, "--reproduce", "mean-12345678", status=1)
     assert "run `python -m toolkit.submit` first" in call(tmp_path, capsys, "--score", "1", status=1)
     assert not list(tmp_path.rglob("*.npy"))
+
+
+@pytest.mark.parametrize("wrong", [("--score", "nan"), ("--score", "1e999"), ("--score=1", "--private=inf")])
+def test_a_score_is_a_number(wrong: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    made = parser("submit", "")
+    add_options(made)
+    with pytest.raises(SystemExit):
+        made.parse_args(["mars", *wrong])
+    assert "is no score; give a number" in capsys.readouterr().err

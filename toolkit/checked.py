@@ -3,7 +3,8 @@
 A file of which no hash is known, as folders were left before hashes were kept, is taken as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from toolkit.store import MANIFEST, digest, whole_manifest, write_json
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 
 def checked(path: Path, remedy: str) -> Path:
@@ -20,6 +22,8 @@ def checked(path: Path, remedy: str) -> Path:
     """
     if not path.exists():
         raise UserError(f"{path} is gone; {remedy}")
+    if not path.is_file():  # pandas would take an empty folder for an empty table
+        raise UserError(f"{path} is damaged: it is no file; {remedy}")
     known = ((whole_manifest(path.parent) or {}).get("files") or {}).get(path.name)
     if known is not None and known != digest(path):
         raise UserError(f"{path} is damaged: its content isn't what was written there; {remedy}")
@@ -30,11 +34,49 @@ def opened(path: Path, remedy: str) -> "np.ndarray":
     """The array in a .npy file, checked, memory-mapped; UserError as of `checked`, or where it is no such file."""
     import numpy as np
 
-    try:
+    with readable(path, remedy):
         array: np.ndarray = np.load(checked(path, remedy), mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged ({error}); {remedy}") from None
     return array
+
+
+def arrays(path: Path, remedy: str, *names: str) -> "dict[str, np.ndarray]":
+    """Those in an .npz file, checked, by name; UserError as of `opened`, or where one of these names isn't there."""
+    import numpy as np
+
+    with readable(path, remedy), np.load(checked(path, remedy), allow_pickle=False) as file:
+        found = dict(file)
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise ValueError(f"it has no {', '.join(missing)}")
+    return found
+
+
+def table(path: Path, remedy: str, *columns: str) -> "pd.DataFrame":
+    """That in a Parquet file, checked; UserError as of `opened`, or where one of these columns isn't there."""
+    import pandas as pd
+
+    with readable(path, remedy):
+        found = pd.read_parquet(checked(path, remedy))
+        missing = [name for name in columns if name not in found]
+        if missing:
+            raise ValueError(f"it has no column {', '.join(missing)}")
+    return found
+
+
+@contextmanager
+def readable(path: Path, remedy: str) -> Iterator[None]:
+    """UserError where what is read of the file within shows that it isn't what it should be. Not where it can't be
+    read for want of something else: open files, permission, memory.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} is damaged ({reason[:200]}); {remedy}") from None
 
 
 def keep(paths: Iterable[Path]) -> None:

@@ -5,14 +5,16 @@ command answers at once.
 """
 
 import argparse
+import io
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.disk import of_the_disk
 from toolkit.errors import UserError
+from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
 from toolkit.outcome import Outcome, seconds
 from toolkit.project import Project, open
 from toolkit.screen import Screen
@@ -64,7 +66,23 @@ def parser(command: str, text: str, overrides: bool = False, several: bool = Fal
     device = "auto, cpu, cuda, …; cuda:0,cuda:1: folds side by side; cuda:0+cuda:1: a fold over both (default: auto)"
     shared.add_argument("--device", default="auto", metavar="NAME", help=device)
     shared.add_argument("--seed", type=int, default=0, metavar="N")
+    add_faults(shared)
     return made
+
+
+def add_faults(made: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """What every command is asked when it fails."""
+    made.add_argument("--debug", action="store_true", help="show the traceback of what fails")
+    text = f"where the command fails, write {REPORT} here: versions, machine, traceback, the workspace's file names"
+    made.add_argument("--report-bug", action="store_true", help=text)
+
+
+def check_words(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> None:
+    """Wrong usage where an argument isn't UTF-8: it could be neither shown nor stored."""
+    for word in sys.argv[1:] if arguments is None else arguments:
+        if not word.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in word):
+            shown = word.encode("unicode_escape").decode("ascii")
+            made.error(f"the argument {shown} isn't UTF-8; rename the file or folder, or type it anew")
 
 
 def run_command(
@@ -77,6 +95,7 @@ def run_command(
 
     Where no competition is named, the command is called for each under competitions/ that it `concerns`.
     """
+    check_words(made, arguments)
     options = made.parse_intermixed_args(arguments)
     if options.seed < 0:
         made.error("--seed must not be negative")
@@ -102,29 +121,41 @@ def run_command(
             return _for_each(opened, called, concerns)
         return called(opened(options.competition))
 
-    return attempted(result, screen, options.json)
+    return attempted(result, screen, options, options.workspace)
 
 
-def attempted(call: Callable[[], Outcome | dict[str, Any]], screen: Screen, as_json: bool) -> int:
-    """Call, show what comes of it, if it isn't a dictionary, and print it as JSON if asked; the exit status."""
+def attempted(
+    call: Callable[[], Outcome | dict[str, Any]],
+    screen: Screen,
+    options: argparse.Namespace,
+    workspace: Path | None = None,
+) -> int:
+    """Call, show what comes of it, if it isn't a dictionary, and print it as JSON if asked; the exit status.
+
+    Whatever is raised is one sentence, with `--debug` behind its traceback. workspace: listed in a bug report.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't show is shown as its code
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = call()
         if isinstance(result, Outcome):
             screen.show(result)
             result = result.as_json()
-    except UserError as error:
-        screen.say(str(error), "error: ", "bold red")
-        return 1
-    except OSError as error:
-        reason = of_the_disk(error)
-        if reason is None:
-            raise
-        screen.say(reason, "error: ", "bold red")
-        return 1
     except KeyboardInterrupt:
         screen.say("\nstopped; the same command again goes on from here")
         return 130
-    if as_json:
+    except Exception as error:
+        if is_debugged(options.debug):
+            print(traced(error), file=sys.stderr)
+        screen.say(sentence(error), "error: ", "bold red")
+        if options.report_bug:
+            try:
+                screen.say(f"what is known of it is in {write_report(error, workspace)}; read it before you send it")
+            except OSError as again:
+                screen.warn(f"{REPORT} can't be written here: {sentence(again)}")
+        return 1
+    if options.json:
         print(json.dumps(result))
     return 0
 
@@ -156,6 +187,14 @@ def parse_duration(text: str) -> float:
         return seconds(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def finite(text: str) -> float:
+    """A type of option: a number, which nan and infinity are not."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is no score; give a number")
+    return value
 
 
 def at_least(least: int, otherwise: str) -> Callable[[str], int]:

@@ -1,6 +1,7 @@
 """What a competition is: task, metric, rules, and the few functions that are special to it."""
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_labels
 from toolkit.decisions.decide import PLAIN, Decisions, decide
-from toolkit.errors import UserError, said_by
+from toolkit.errors import UserError, others_code
 from toolkit.formats.dialect import PLAIN as PLAIN_DIALECT
 from toolkit.formats.dialect import Dialect
 from toolkit.metrics.confusion import ConfusionMetric, decode
@@ -92,6 +93,11 @@ class Competition:
     colour: Rgb | None = None
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^/\\\s][^/\\]{0,99}", self.name) or self.name in (".", "..") or "\0" in self.name:
+            raise ValueError(
+                f"name is {self.name[:40]!r}: the workspace's folder is called by it, so it can be no path, and has "
+                "100 letters at most"
+            )
         check_task(self.task)
         object.__setattr__(self, "metric", metric_of(self.metric, self.task))
         if self.try_submission is not None and not self._may_be_code:
@@ -252,12 +258,8 @@ def load_competition(folder: str | Path) -> Competition:
     path = Path(folder).resolve()
     if not (path / "__init__.py").exists():
         raise UserError(f"{folder} is not a competition: it has no __init__.py; existing ones: {_known(path.parent)}")
-    try:
+    with others_code(f"the competition {folder} can't be read", path):
         module: Any = _module_at(path)
-    except UserError:
-        raise
-    except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it
-        raise UserError(f"the competition {folder} can't be read: {said_by(error, path)}") from error
     if not isinstance(getattr(module, "competition", None), Competition):
         raise UserError(f"{path / '__init__.py'} defines no `competition = Competition(…)`")
     competition: Competition = module.competition

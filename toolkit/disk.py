@@ -7,15 +7,28 @@ import shutil
 from pathlib import Path
 
 from toolkit.errors import UserError
+from toolkit.partial_files import final
 from toolkit.store import Workspace
 
 # by the numbers of errors: what a person has to mend, and not the program
 MENDED = {
     errno.ENOSPC: "make room, and the same command goes on from here",
     errno.EDQUOT: "make room, and the same command goes on from here",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), or choose a folder on another disk",
     errno.EROFS: "choose another folder",
     errno.EACCES: "change its permissions, or choose another",
+    errno.EPERM: "change its permissions, or choose another",
     errno.ENOTDIR: "choose another folder",
+    errno.EISDIR: "a file is expected there: remove it, or give a file",
+    errno.EEXIST: "remove it, or choose another folder",
+    errno.ENOENT: "check that it is there, and where links on the way to it lead",
+    errno.ELOOP: "mend the links on the way to it",
+    errno.ENAMETOOLONG: "choose a shorter name or folder",
+    errno.EMFILE: "nothing is damaged; allow more open files (ulimit -n 4096) and run the same command again",
+    errno.ENFILE: "nothing is damaged; close other programs and run the same command again",
+    errno.ENOMEM: "close other programs, or choose a smaller batch_size, and run the same command again",
+    errno.EIO: "look at the disk: it can't read or write there",
+    errno.ESTALE: "the shared folder went away; run the same command again once it is back",
 }
 RESERVE = 10**9  # bytes that are left free: a full disk stops other programs too
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -74,12 +87,25 @@ def bytes_of(text: str | int) -> int:
     return round(float(match[1]) * UNITS[match[2].upper()])
 
 
-def of_the_disk(error: OSError) -> str | None:
-    """What is wrong as a sentence, where the disk is full or a folder can't be written to; else None."""
-    number = error.errno
-    if number is None and re.search(r"requested and \d+ written", str(error)):  # numpy's, of a full disk
-        number = errno.ENOSPC
+def of_the_disk(error: BaseException) -> str | None:
+    """What is wrong as a sentence, where a file or folder can't be used and a person has to mend it; else None."""
+    number = _number(error)
     if number not in MENDED:
         return None
-    place = f"{error.filename} can't be used" if error.filename else "a file can't be written"
+    name = getattr(error, "filename", None)
+    if name and os.path.islink(name) and not os.path.exists(name):
+        return f"{name} is a link to {os.readlink(name)}, where nothing is; mend or remove the link"
+    place = f"{final(str(name))} can't be used" if name else "a file can't be written"
     return f"{place}: {os.strerror(number)}; {MENDED[number]}"
+
+
+def _number(error: BaseException) -> int:
+    """The system's number of an error, also of libraries that tell of it in words alone; 0: none."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    if found := re.search(r"\(os error (\d+)\)", text):  # of what is written in Rust, such as safetensors
+        return int(found[1])
+    # numpy's, torch's and SQLite's words for a full disk
+    full = r"requested and \d+ written|unexpected pos \d+ vs \d+|file write failed|database or disk is full"
+    return errno.ENOSPC if re.search(full, text) else 0

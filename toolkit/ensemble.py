@@ -47,7 +47,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
     whole = at_least(1, "must be at least 1")
     limits.add_argument("--max-models", type=whole, metavar="N", help="runs, each with all its folds' networks")
     limits.add_argument("--max-seconds", type=float, metavar="S", help="for all test images, on a machine like this")
-    limits.add_argument("--test-images", type=int, metavar="N", help="how many that are (default: those at hand)")
+    limits.add_argument("--test-images", type=whole, metavar="N", help="how many that are (default: those at hand)")
     limits.add_argument("--max-bytes", type=whole, metavar="B", help="of the networks' weights")
 
 

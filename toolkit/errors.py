@@ -1,7 +1,8 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and what others become on their way to one."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -17,14 +18,36 @@ class UserError(Exception):
         return [f"error: {self}"]
 
 
+@contextmanager
+def others_code(what: str, folder: Path, let: type[Exception] | None = None) -> Iterator[None]:
+    """UserError, one sentence, for whatever goes wrong in a competition's own code, `sys.exit` too.
+
+    what: what can't be done for it, such as "mars can't load data"; folder: where the code lies; let: what it may
+    raise.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if let is not None and isinstance(error, let):
+            raise
+        raise UserError(f"{what}: {said_by(error, folder)}") from error
+
+
 def said_by(error: BaseException, folder: Path) -> str:
-    """What went wrong in code that isn't ours, as one line: file under `folder`, its line, kind, reason."""
+    """What went wrong in code that isn't ours, as one line: file under `folder`, line, function, kind, reason."""
     reason = " ".join(str(error).split()) or "no reason given"
     if isinstance(error, SyntaxError):  # has the line itself, no frame
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _within(frame.filename, folder)]
-    where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}{_within_function(frames[-1].name)}: " if frames else ""
     return f"{where}{type(error).__name__}: {reason}"
+
+
+def _within_function(name: str) -> str:
+    """` in load`; nothing of what stands in no function."""
+    return "" if name.startswith("<") else f" in {name}"
 
 
 def harmless(text: str) -> str:

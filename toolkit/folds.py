@@ -25,7 +25,7 @@ def folds(project: Project, options: argparse.Namespace) -> "Split":
 
 
 def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> None:
-    made.add_argument("--folds", type=_at_least_two, default=5, metavar="K", help="default: 5")
+    made.add_argument("--folds", type=_at_least_two, metavar="K", help="default: 5, or as many as groups can fill")
     one = at_least(1, "there must be at least 1 split")
     made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, …")
     text = "share of the samples in no fold, on which the submission alone is scored"

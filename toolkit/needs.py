@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from toolkit.blending.blend_folder import Blend
     from toolkit.data.labelled import Labelled
     from toolkit.project import Project
+    from toolkit.recipe import Recipe
 
 
 def files(project: "Project") -> Path:
@@ -60,6 +61,20 @@ def labelled(project: "Project") -> "Labelled":
     from toolkit.data.labelled import open_labelled
 
     return open_labelled(project.competition, project.workspace)
+
+
+def tried(project: "Project", *recipes: "Recipe") -> "Labelled":
+    """Audited data with their folds, once the competition was tried with these recipes' networks; UserError where none
+    of them can be trained, or what comes of it can't be scored or handed in.
+    """
+    if read_manifest(project.workspace.data) is None:
+        files(project)
+    from toolkit.preflight import try_answers, try_networks
+
+    able = try_networks(project.competition, recipes, project.workspace, project.progress)
+    found = project.labelled()
+    try_answers(project.competition, project.workspace, able[0], project.progress)
+    return found
 
 
 def runs(project: "Project", labelled: "Labelled") -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolkit.command_line import attempted
+from toolkit.command_line import add_faults, attempted, check_words
 from toolkit.outcome import Outcome
 from toolkit.screen import Screen
 
@@ -20,6 +20,7 @@ from toolkit.screen import Screen
 def new(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     parser = options_of()
+    check_words(parser, arguments)
     options = parser.parse_args(arguments)
     if options.data is None and options.kaggle is None:
         parser.error("give --data DIR, or --kaggle NAME to download")
@@ -39,7 +40,7 @@ def new(arguments: Sequence[str] | None = None) -> int:
             progress=screen,
         )
 
-    return attempted(made, screen, options.json)
+    return attempted(made, screen, options)
 
 
 def options_of() -> argparse.ArgumentParser:
@@ -57,6 +58,7 @@ def options_of() -> argparse.ArgumentParser:
     )
     made.add_argument("--force", action="store_true", help="replace what was written there before")
     made.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
+    add_faults(made)
     return made
 
 

@@ -149,8 +149,9 @@ def seconds(text: str | float) -> float:
     """Of `90s`, `20m`, `1h30m`; a number stays as it is. UserError for another text."""
     if not isinstance(text, str):
         return float(text)
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    match = re.fullmatch(r"(?:(\d{1,5})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?", text)
     found = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
     if not found:
-        raise UserError(f"{text!r} is not a duration; write 90s, 20m or 1h30m")
+        shown = text if len(text) < 40 else f"{text[:40]}…"
+        raise UserError(f"{shown!r} is not a duration; write 90s, 20m or 1h30m")
     return float(found)

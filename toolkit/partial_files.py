@@ -79,6 +79,11 @@ def _partial(path: Path) -> Path:
     return path.parent / f".{path.name}.{me.place}-{me.pid}-{me.started}-{secrets.token_hex(4)}.partial"
 
 
+def final(path: str) -> str:
+    """Of a path that leads into partial files the one that these are to have."""
+    return re.sub(r"\.([^/]+?)\.(?:[0-9a-f]{8}-\d+-[^-/]*-[0-9a-f]{8}|\d+)\.partial(?=/|$)", r"\1", path)
+
+
 def is_left(path: Path) -> bool:
     """Is it a partial file or folder, or a scratch folder, of a process that has ended?"""
     if not LEFT.match(path.name):

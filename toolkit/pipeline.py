@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import MENDED, RESIZED, Outcome, Table, duration, interval, mended, resized
+from toolkit.preflight import try_answers, try_networks
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe
 from toolkit.reporting.page import Report
@@ -23,6 +24,8 @@ from toolkit.training.workers import places
 if TYPE_CHECKING:
     from toolkit.project import Project
 
+TRYING = 0.02  # of the budget, in which the networks of further recipes are tried
+CODE_FROM = 600.0  # seconds of a budget, from which on code is run before its networks are trained
 STARTS = 3  # processes of a code submission: it is exported, tried, and in practice graded
 SCORES = {
     "clean": "local score",
@@ -77,9 +80,12 @@ def run(
             f"the budget of {duration(budget)} is too short: {duration(closing)} are kept for blending, writing, "
             "checking and the report, and audit and training come before them; give 1m or more"
         )
+    recipes = try_networks(project.competition, recipes, project.workspace, project.progress, TRYING * budget)
     show(project.audit())
     show(split())
     labelled = project.labelled()
+    tried = recipes[0] if budget >= CODE_FROM else None
+    try_answers(project.competition, project.workspace, tried, project.progress)
     more = prepare(labelled, stress, project.progress)
     how: Any = {"device": project.device, "progress": project.progress}
     runs = train_within(labelled, recipes, budget, started, stress=stress, more=more, **how)
@@ -109,6 +115,6 @@ def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
         begun = time.monotonic()
         subprocess.run([python, "-I", "-c", f"import {', '.join(packages)}"], check=False)
         starting = STARTS * (time.monotonic() - begun)
-    if stress != "none" and labelled.may_look_at_test_images:
+    if stress != "none" and labelled.shows_how_tests_look:
         progress.say(open_match(labelled).words(labelled.competition.rgb))
     return starting

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.checked import checked
+from toolkit.checked import arrays
 from toolkit.data.labelled import Labelled, confusions
 from toolkit.data.targets import in_words
 from toolkit.decisions.decide import Decisions, as_targets
@@ -84,7 +84,7 @@ class Predictions(OutOfFold, Outcome):
     @property
     def metrics(self) -> dict[str, Any]:
         """All scores: `clean`, `stress` and `matched`, each with `score`, `low`, `high`, `by_fold`, or None."""
-        metrics: dict[str, Any] = read_json(self.metrics_path)
+        metrics: dict[str, Any] = read_json(self.metrics_path, "clean", remedy=self.remedy(self.metrics_path))
         by, metric = metrics.get("metric"), self.labelled.competition.metric.name
         if by not in (None, metric):
             raise UserError(
@@ -92,6 +92,9 @@ class Predictions(OutOfFold, Outcome):
                 "scores of two metrics can't be compared; take the old metric back, or "
                 f"{self.remedy(self.metrics_path)}"
             )
+        clean = metrics["clean"]
+        if not isinstance(clean, dict) or "score" not in clean:
+            raise UserError(f"{self.metrics_path} is damaged: it has no score; {self.remedy(self.metrics_path)}")
         return metrics
 
     @property
@@ -121,8 +124,8 @@ class Predictions(OutOfFold, Outcome):
     def tally(self) -> Tally:
         """What the metric counts out of fold, a row for each sample that is in a fold, in order."""
         if self.labelled.native is not None and self.native_path.exists():
-            with np.load(checked(self.native_path, self.remedy(self.native_path)), allow_pickle=False) as file:
-                return self.labelled.competition.tally_of(file)
+            found = arrays(self.native_path, self.remedy(self.native_path))
+            return self.labelled.competition.tally_of(found)
         return self.labelled.tally(self.oof, self.fold_decisions)
 
     @property

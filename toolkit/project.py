@@ -81,7 +81,7 @@ class Project:
         self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
         self.data, self.data_is_given = Path(found.folder / "data" if data is None else data), data is not None
         self.submissions, self._told_of_groups = Path(submissions), False
-        self.practice, self.practice_size = practice, practice_size or found.practice_size
+        self.practice, self.practice_size = practice, practice_size
         self.seed, self.device, self.workers = seed, device, workers
         self.progress = progress or here()
         sweep_leftovers(self.workspace, self.submissions)
@@ -123,9 +123,9 @@ class Project:
         return explain(self.competition, self.workspace, raw, str(sample), self.workers, self.progress)
 
     def folds(
-        self, folds: int = 5, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"
+        self, folds: int | None = None, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"
     ) -> "Split":
-        """Make or show the split: which sample is validated when.
+        """Make or show the split: which sample is validated when, in 5 folds (None), or as many as groups can fill.
 
         holdout: the share of the samples that is in no fold, so that only what is handed in is scored on it (None: as
         the folds have it that are there, else 0; `auto`: as they have it, else 0.1 where there are many samples).
@@ -171,10 +171,10 @@ class Project:
         stress: the score under corruptions of as many as fit into a quarter of the training time (`auto`), of all
         (`full`), or not (`none`).
         """
-        chosen, labelled = self.recipe(recipe, **fields), self.labelled()
+        chosen = self.recipe(recipe, **fields)
         from toolkit.training.cross_validation import train
 
-        return train(labelled, chosen, stress=stress, **self._how)
+        return train(needs.tried(self, chosen), chosen, stress=stress, **self._how)
 
     def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
         """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""
@@ -188,10 +188,10 @@ class Project:
 
     def train_fold(self, recipe: "Recipe | str | None", fold: int) -> "Run":
         """Train a single fold of a run, which isn't finished by that."""
-        chosen, labelled = self.recipe(recipe), self.labelled()
+        chosen = self.recipe(recipe)
         from toolkit.training.cross_validation import train_one_fold
 
-        return train_one_fold(labelled, chosen, fold, **self._how)
+        return train_one_fold(needs.tried(self, chosen), chosen, fold, **self._how)
 
     def train_without_families(self, run: "Run", *, stress: str = "auto") -> dict[str, dict[str, float]]:
         """Train a run's recipe anew without each family of corruptions that it trains on: scores by family."""
@@ -247,7 +247,7 @@ class Project:
             device=self.device,
         )
         settings.check(self.competition)
-        labelled = self.labelled()
+        labelled = needs.tried(self, *settings.recipes_to_try(self.competition))
         from toolkit.tuning.search_loop import search
 
         return search(labelled, settings, self.progress)
@@ -306,12 +306,12 @@ class Project:
             progress=self.progress,
         )
 
-    def submit_notebook(self, *, kaggle: str | None = None, test_images: int | None = None) -> "Notebook":
-        """Make the chosen blend a notebook for Kaggle, try it with the time for `test_images`, register it."""
+    def submit_notebook(self, *, kaggle: str | None = None, **trial: Any) -> "Notebook":
+        """Make the chosen blend a notebook for Kaggle, try it, register it; trial: options of `try_notebook`."""
         raw = needs.files(self)
         from toolkit.notebooks.build import build_notebook, kaggle_name
 
-        how = {"kaggle": kaggle_name(self.competition, kaggle), "test_images": test_images, **self._how}
+        how = {"kaggle": kaggle_name(self.competition, kaggle), **trial, **self._how}
         return build_notebook(needs.blend(self, self.labelled()), self.ledger, raw, **how)
 
     def reproduce(self, name: str) -> "Done":
@@ -373,7 +373,7 @@ class Project:
         budget: float | str = "30m",
         recipe: "Recipe | str | None" = None,
         stress: str = "auto",
-        folds: int = 5,
+        folds: int | None = None,
         repeats: int = 1,
         holdout: float | str = "auto",
         split: str = "auto",

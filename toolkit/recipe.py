@@ -286,7 +286,7 @@ def _plain(task: Task) -> bool:
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a file; UserError, naming the file, where there is none or a value doesn't fit."""
-    values = read_json(path)
+    values = read_json(path, kind=object)
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected a JSON object of its fields, as in a run's recipe.json")
     try:
@@ -332,7 +332,13 @@ def _text(value: Any) -> str:
 def _expect(leaf: str, part: Any, name: str) -> None:
     known = [f.name for f in fields(part) if f.compare] if is_dataclass(part) else []
     if leaf not in known:
-        raise UserError(f"recipe has no field {name!r}; there {'are ' + ', '.join(known) if known else 'is none'}")
+        meant = [
+            f"{group}.{leaf}" for group in known if leaf in getattr(getattr(part, group), "__dataclass_fields__", ())
+        ]
+        hint = f" (did you mean {' or '.join(meant)}?)" if meant else ""
+        raise UserError(
+            f"recipe has no field {name!r}; there {'are ' + ', '.join(known) if known else 'is none'}{hint}"
+        )
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:

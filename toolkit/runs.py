@@ -77,7 +77,14 @@ class RunFold(OutOfFold):
     @property
     def history(self) -> list[dict[str, Any]]:
         """The epochs so far: loss, score, lr, seconds; empty where the fold isn't trained."""
-        return read_json(self.history_path) if self.history_path.exists() else []
+        if not self.history_path.exists():
+            return []
+        history: list[dict[str, Any]] = read_json(self.history_path, kind=list, remedy=self.remedy(self.history_path))
+        if not all(isinstance(epoch, dict) and "score" in epoch for epoch in history):
+            raise UserError(
+                f"{self.history_path} is damaged: it is no list of epochs; {self.remedy(self.history_path)}"
+            )
+        return history
 
     @property
     def seconds(self) -> float:
@@ -101,7 +108,8 @@ class Run(Predictions):
     @cached_property
     def recipe_fields(self) -> dict[str, Any]:
         """The recipe as it is stored, but for where it comes from: all that runs can differ in."""
-        return {name: value for name, value in read_json(self.recipe_path).items() if name != "chosen"}
+        gone = f"remove {self.folder} and train it again"
+        return {name: value for name, value in read_json(self.recipe_path, remedy=gone).items() if name != "chosen"}
 
     @property
     def alike(self) -> str:
@@ -209,7 +217,8 @@ class Run(Predictions):
         done, labelled = self.manifest, self.labelled
         if done is None or (done["data"], done["folds"]) != (labelled.data_hash, labelled.folds_hash):
             return False
-        return read_json(self.metrics_path).get("metric") in (None, labelled.competition.metric.name)
+        metrics = read_json(self.metrics_path, remedy=self.remedy(self.metrics_path))
+        return metrics.get("metric") in (None, labelled.competition.metric.name)
 
     @cached_property
     def _own_images(self) -> "tuple[np.ndarray, np.ndarray]":
@@ -386,8 +395,7 @@ def stored_choice(path: Path) -> Chosen | None:
 
 @lru_cache(maxsize=4096)  # each run asks all others
 def _stored_choice(path: Path, changed: int) -> Chosen | None:
-    values = read_json(path)
-    return Chosen(**values["chosen"]) if values.get("chosen") else None
+    return read_recipe(path).chosen
 
 
 def of_study(labelled: Labelled, study: str) -> list[tuple[Run, Chosen]]:

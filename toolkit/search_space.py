@@ -44,8 +44,10 @@ class Fixed:
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         given = self.given.get(_field(name))
+        if given is None:
+            return self.trial.suggest_float(name, low, high, step=step, log=log)
         try:
-            return self.trial.suggest_float(name, low, high, step=step, log=log) if given is None else float(given)
+            return float(given)
         except ValueError:
             raise UserError(f"recipe field {_field(name)} is a number, got {given!r}") from None
 

@@ -23,6 +23,7 @@ from toolkit.partial_files import resumed as resumed
 MANIFEST = "manifest.json"
 HASHED = {".npy", ".npz", ".parquet", ".safetensors"}  # files whose content a manifest keeps the hash of
 WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
+JSON: dict[Any, str] = {dict: "object", list: "array"}  # what JSON calls them
 BLOCK, BLOCKS = 1 << 20, 256
 
 
@@ -138,6 +139,11 @@ class Workspace:
         return self.folder / "ensemble"
 
     @property
+    def tried(self) -> Path:
+        """Hashes of what was tried before anything is trained."""
+        return self.folder / "tried.json"
+
+    @property
     def plan(self) -> Path:
         """What `run` chose to train."""
         return self.folder / "plan.json"
@@ -157,12 +163,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The parsed file; UserError if it is damaged."""
+def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> Any:
+    """The parsed file; UserError if it is gone or damaged: no JSON, not of this kind, or an object without these
+    names.
+
+    remedy: what to do then, other than to remove it, or to bring it back where it is gone.
+    """
+    mend = remedy or "remove it and run the command again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable JSON ({error}); remove it and run the command again.") from None
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not readable JSON ({error}); {mend}") from None
+    except FileNotFoundError:
+        back = "bring it back, or remove the run or blend that it was of and make that again"
+        raise UserError(f"{path} is gone; {remedy or back}") from None
+    if not isinstance(found, kind):
+        raise UserError(f"{path} is damaged: it should hold a JSON {JSON[kind]}; {mend}")
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {mend}")
+    return found
 
 
 def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:

@@ -13,27 +13,28 @@ that fails its check is never put there.
 
 import argparse
 
-from toolkit.command_line import at_least, main, parser
+from toolkit.command_line import at_least, finite, main, parser
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome
 from toolkit.project import Project
 
-OF_PRIVATE = float("inf")  # --private with no number
+OF_PRIVATE = True  # --private with no number
 
 
 def submit(project: Project, options: argparse.Namespace) -> Outcome:
     if options.show:
         return project.ledger
-    if options.private == OF_PRIVATE:
+    if options.private is OF_PRIVATE:
         return project.record_score(options.id, private=options.score)
     if options.score is not None or options.private is not None:
         return project.record_score(options.id, public=options.score, private=options.private)
-    if options.reproduce:
+    if options.reproduce is not None:
         return project.reproduce(options.reproduce)
     if options.notebook:
         return _notebook(project, options)
-    if options.test_images is not None:
-        raise UserError("--test-images is for --notebook, whose time it tells")
+    if options.test_images is not None or options.visible_only:
+        given = "--visible-only" if options.test_images is None else "--test-images"
+        raise UserError(f"{given} is for the trial of a --notebook")
     if options.upload:
         return project.upload(options.id, kaggle=options.kaggle, team=options.team)
     return project.submit(half=options.half, images=options.images, known_answers=options.known_answers)
@@ -47,7 +48,8 @@ def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
             )
     if options.upload and project.practice:
         raise UserError("a notebook for practice data is for nobody; leave out --upload")
-    made = project.submit_notebook(kaggle=options.kaggle, test_images=options.test_images)
+    trial = {"test_images": options.test_images, "visible_only": options.visible_only}
+    made = project.submit_notebook(kaggle=options.kaggle, **trial)
     if not options.upload:
         return made
     project.progress.show(made)
@@ -57,19 +59,21 @@ def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
 def add_options(made: argparse.ArgumentParser) -> None:
     what = made.add_argument_group("with submissions that are registered").add_mutually_exclusive_group()
     what.add_argument("--show", action="store_true", help="the ledger as a table")
-    what.add_argument("--score", type=float, metavar="S", help="write down what the leaderboard said")
+    what.add_argument("--score", type=finite, metavar="S", help="write down what the leaderboard said")
     what.add_argument("--reproduce", metavar="ID", help="build it again and prove that it is identical")
     what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
     notebook = "build a notebook for a code competition on Kaggle, and try it; with --upload hand it in"
     made.add_argument("--notebook", action="store_true", help=notebook)
     hidden = "test images of the hidden test, by which the notebook's time is reckoned (default: the visible ones)"
     made.add_argument("--test-images", type=at_least(1, "there must be at least 1 image"), metavar="N", help=hidden)
+    visible = "don't try the notebook on training images under other names, where these can't be laid out as the test"
+    made.add_argument("--visible-only", action="store_true", help=visible)
     made.add_argument("--half", action="store_true", help="store parameters as float16 if the score doesn't change")
     known = "test images that are training images to the last bit get these' labels (files only)"
     made.add_argument("--known-answers", action="store_true", help=known)
     made.add_argument("--id", metavar="ID", help="of the submission to score or upload (default: the newest)")
     private = "the private leaderboard's score; with no number, --score is that"
-    made.add_argument("--private", type=float, nargs="?", const=OF_PRIVATE, metavar="S", help=private)
+    made.add_argument("--private", type=finite, nargs="?", const=OF_PRIVATE, metavar="S", help=private)
     made.add_argument("--kaggle", metavar="NAME", help="the competition's name on Kaggle, as in its address")
     made.add_argument("--team", type=int, metavar="N", help="members of your team, checked against the rules")
     images = "training images to run a code submission on (default: 256)"

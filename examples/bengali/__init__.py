@@ -9,17 +9,18 @@ a row an image and head: `Test_0_consonant_diacritic`. Only notebooks were score
 
 from pathlib import Path
 
-from toolkit import Augment, Competition, Heads, Model, Network, Optimizer, Recipe, Samples, WeightedMacroRecall
-from toolkit import ImageFiles, array_files, classifier, target_table
+from toolkit import Augment, Competition, Heads, Model, Network, Recipe, Samples, WeightedMacroRecall
+from toolkit import ImageFiles, Schedule, array_files, classifier, target_table
 
 COUNTS = {"grapheme_root": 168, "vowel_diacritic": 11, "consonant_diacritic": 7}
 HEADS = tuple((name, tuple(map(str, range(count)))) for name, count in COUNTS.items())
-TASK = Heads(HEADS, image_shape=(64, 96, 1), weights=(2, 1, 1))
+TASK = Heads(HEADS, image_shape=(48, 80, 1), weights=(2, 1, 1))
 LITE0 = Recipe(
     name="lite0",
     model=Model(name="tf_efficientnet_lite0", pretrained=True),
-    augment=Augment(flip="none", rotate=8, scale=0.1, shift=0.05, cutmix=0.5),
-    optimizer=Optimizer(lr=2e-3, backbone_factor=0.5),
+    augment=Augment(flip="none", rotate=8, scale=0.1, shift=0.05),
+    schedule=Schedule(epochs=12, freeze=0.2, ema=0.9),
+    batch_size=16,
 )
 
 
@@ -53,7 +54,7 @@ competition = Competition(
     recipes={LITE0.name: LITE0},
     symmetries="none",
     practice=practice,
-    practice_size=400,
+    practice_size=240,
     kaggle="bengaliai-cv19",
     folder=Path(__file__).parent,
 )

@@ -17,7 +17,7 @@ NEW = 12  # individuals whom no training picture shows
 SPECIES = ("bottlenose_dolphin", "bottlenose_dolpin", "killer_whale", "kiler_whale", "beluga")
 BODIES = ((70, 80, 90), (30, 30, 35), (190, 195, 200))  # of dolphins, killer whales and belugas
 COLOURS = ((230, 60, 40), (240, 220, 60), (60, 200, 80), (250, 250, 250), (200, 80, 220), (60, 160, 250))
-SHAPES = ("disc", "cross", "triangle", "square")
+SHAPES: tuple[drawing.Shape, ...] = ("disc", "cross", "triangle", "square")
 
 
 def draw(folder: Path, seed: int, size: int, names: Sequence[str]) -> None:

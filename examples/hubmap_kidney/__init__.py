@@ -31,8 +31,8 @@ def load(folder: Path) -> Samples:
     about = pd.read_csv(folder / "HuBMAP-20-dataset_information.csv", index_col="image_file")
     patients, _ = pd.factorize(about["patient_number"].loc[slides.file_names])
     made, test = (tiles(each, SIDE, overlap=0.25, at=SCALE, blank=0.02) for each in (slides, tests))
-    where = {"places": made.places, "test_places": test.places}
-    return Samples(made.images, masks, groups=patients[made.picture], test_images=test.images, **where)
+    groups, places = patients[made.picture], made.places
+    return Samples(made.images, masks, None, groups, test.images, places=places, test_places=test.places)
 
 
 def build_model(recipe: Recipe) -> Network:

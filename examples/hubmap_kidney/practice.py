@@ -1,4 +1,4 @@
-"""Drawn: slides of about 600x800 pixels, TIFF in tiles, on each a piece of tissue on glass with round glomeruli in it.
+"""Drawn: slides of about 440x570 pixels, TIFF in tiles, on each a piece of tissue on glass with round glomeruli in it.
 
 As among the real ones some patients have two slides, stain and light differ from slide to slide, rings that look like
 glomeruli are vessels, and polygons lie beside the slides in .json.
@@ -57,13 +57,13 @@ def save(path: Path, image: np.ndarray, mask: np.ndarray | None) -> None:
 
 def slide(rng: drawing.Rng) -> tuple[np.ndarray, np.ndarray]:
     """Float32 (H, W, 3), and where glomeruli are, bool (H, W)."""
-    height, width = rng.integers(540, 660), rng.integers(720, 860)
+    height, width = rng.integers(400, 480), rng.integers(520, 620)
     image = drawing.ground(rng, height, width, (238, 236, 240), 1)
     stain, radius = np.array((200, 130, 190)) + rng.normal(0, 8, 3), min(height, width) * rng.uniform(0.4, 0.46)
     tissue = drawing.mark(rng, image, "disc", (height / 2, width / 2), radius, stain)
     mask = np.zeros((height, width), bool)
     taken: list[tuple[float, float]] = []
-    while len(taken) < 18:
+    while len(taken) < 9:
         y, x = drawing.somewhere(rng, height, width, 40)
         around = slice(int(y) - 30, int(y) + 30), slice(int(x) - 30, int(x) + 30)
         if not tissue[around].all() or any(np.hypot(y - b, x - a) < 56 for b, a in taken):

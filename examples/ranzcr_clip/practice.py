@@ -54,7 +54,8 @@ def chest(rng: drawing.Rng, patient: drawing.Rng, labels: np.ndarray) -> np.ndar
         wrong = 1 - state / (len(shares) - 1)  # 0: it ends where it should
         x = {"ETT": 0.5, "NGT": 0.62, "CVC": 0.36}[tube] * width + rng.normal(0, 1)
         end = {"ETT": 0.45, "NGT": 0.85, "CVC": 0.55}[tube] - 0.3 * wrong
-        size, shape = end * height / 2, "wave" if tube == "CVC" else "bar"
+        shape: drawing.Shape = "wave" if tube == "CVC" else "bar"
+        size = end * height / 2
         drawing.mark(rng, image, shape, (size, x), size, (170, 170, 170), 90, thick=2)
         drawing.mark(rng, image, "disc", (end * height, x), 3, (200, 200, 200))
     if rng.random() < 0.2:

@@ -3,10 +3,10 @@
 Kaggle, severstal-steel-defect-detection, pages Data and Evaluation: train_images/0002cc93b.jpg … (12,568 of 1600x256),
 test_images, train.csv with ImageId,ClassId,EncodedPixels and rows where there is a defect alone; the sample, which is
 followed, had ImageId_ClassId,EncodedPixels in 2019, four rows an image. Only notebooks are scored. Here networks see
-200x32 pixels, in which small defects are lost; for the real files take more, and weights of ImageNet:
+160x26 pixels, in which small defects are lost; for the real files take more, and weights of ImageNet:
 
     python -m toolkit.run examples/severstal --data FOLDER --budget 8h images.size=800 \
-        model.encoder=resnet34 model.pretrained=true
+        model.name=Unet model.encoder=resnet34 model.pretrained=true
 """
 
 from pathlib import Path
@@ -14,15 +14,15 @@ from pathlib import Path
 from toolkit import Augment, Competition, Loss, MeanDice, Model, Network, Optimizer, OverlappingMasks, Recipe, Samples
 from toolkit import Schedule, image_folder, run_length_masks, segmenter
 
-TASK = OverlappingMasks(labels=("1", "2", "3", "4"), image_shape=(32, 200, 3))
-UNET = Recipe(
-    name="unet",
-    model=Model(name="Unet", encoder="timm-mobilenetv3_small_minimal_100"),
-    augment=Augment(flip="both", scale=0.1, colour=0.3),
+TASK = OverlappingMasks(labels=("1", "2", "3", "4"), image_shape=(26, 160, 3))
+LINKNET = Recipe(
+    name="linknet",
+    model=Model(name="Linknet", encoder="timm-mobilenetv3_small_minimal_100"),
+    augment=Augment(flip="both", scale=0.1, colour=0.2),
     loss=Loss(names=("bce", "dice")),
-    optimizer=Optimizer(lr=2e-3),
-    schedule=Schedule(epochs=30, ema=0.9),
-    batch_size=16,
+    optimizer=Optimizer(lr=4e-3),
+    schedule=Schedule(epochs=24, ema=0.9),
+    batch_size=8,
 )
 
 
@@ -49,7 +49,7 @@ competition = Competition(
     metric=MeanDice(),
     load=load,
     build_model=build_model,
-    recipes={UNET.name: UNET},
+    recipes={LINKNET.name: LINKNET},
     symmetries="both",
     practice=practice,
     practice_size=120,

@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> Path:
 def test_each_kind_is_audited_and_split(
     kind: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolkit.data.loading._rehearse", lambda competition, dataset: None)
+    monkeypatch.setattr("toolkit.data.rehearsal.rehearse", lambda *_: None)
     data = kinds.drawn(kind, 48)
     images = data.images.copy()
     images[1] = images[0]

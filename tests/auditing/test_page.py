@@ -11,7 +11,7 @@ import pytest
 
 from tests import tiny
 from tests.auditing.test_duplicates import copy, texture
-from toolkit import Classification, ImageFiles, Project, Rules, Samples, UserError
+from toolkit import Classification, Heads, ImageFiles, Project, Rules, Samples, UserError, WeightedMacroRecall
 from toolkit.audit import add_options, audit
 from toolkit.auditing.page import MANY, SHOWN, class_table
 from toolkit.command_line import parser
@@ -131,3 +131,14 @@ def test_of_very_many_classes_the_commonest_and_the_rarest_are_shown() -> None:
         f"The commonest and the rarest of {classes} classes, which have 74 images in the median, 1 of them one image "
         "and 1 none."
     )
+
+
+def test_of_heads_with_very_many_classes_too() -> None:
+    root, vowel = (tuple(map(str, range(count))) for count in (MANY, 11))
+    task = Heads((("root", root), ("vowel", vowel)), (8, 8, 3))
+    of = replace(tiny.competition, task=task, metric=WeightedMacroRecall())
+    targets, rows = np.stack([np.arange(40), np.full(40, 3)], axis=1), np.arange(40)
+    data = Dataset(np.zeros((40, 1, 1, 1), np.uint8), targets, rows, rows, np.zeros((0, 1, 1, 1), np.uint8))
+    table = class_table(of, data, np.ones(40, bool))
+    assert table.rows[0] == ["vowel 3", "40", "100.00%", "0"] and len(table.rows) == 2 * SHOWN
+    assert table.note.startswith("The commonest and the rarest of 111 classes") and table.note.endswith("70 none.")

@@ -63,6 +63,14 @@ def test_a_class_in_too_few_groups_is_named_with_their_number(cells: Project) ->
     assert "class 'basophil' is missing from fold" in text and "only 2 groups hold it" in text
 
 
+def test_of_very_many_classes_not_each_has_a_sentence(cells: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.flatnonzero(open_dataset(cells.workspace.data).targets == 0)
+    clean(cells, "".join(f"{row},group,basophils,,\n" for row in rows[1:]) + f"{rows[0]},group,alone,,\n")
+    monkeypatch.setattr("toolkit.auditing.split_check.SHOWN", 7)
+    text = warnings(cells.folds(3))
+    assert "too few groups hold them: 1 of 8 classes" in text and "basophil" not in text
+
+
 def test_repeats_that_cannot_differ_are_said_to_be_the_same(cells: Project) -> None:
     images = open_dataset(cells.workspace.data).images
     groups = with_equal_pictures(

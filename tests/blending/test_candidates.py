@@ -26,8 +26,8 @@ def test_what_alone_breaks_a_limit_is_left_out() -> None:
     candidates = [replace(one, costs=(1.0, 9.0 * (one.name == "run4"), 0.0)) for one in candidates]
     groups = make_seed_groups(candidates, Limits(max_seconds=4.0))
     assert [group.members[-1].name for group in groups] == ["run0", "run1", "run2", "run3"]
-    with pytest.raises(UserError, match="no run fits --max-models even alone"):
-        make_seed_groups(candidates, Limits(max_models=0))
+    with pytest.raises(UserError, match="no run fits --max-seconds even alone"):
+        make_seed_groups([replace(one, costs=(1.0, 9.0, 0.0)) for one in candidates], Limits(max_seconds=4.0))
 
 
 def test_test_images_are_those_at_hand_and_counted_only_where_time_is_limited() -> None:
@@ -43,3 +43,10 @@ def test_a_run_costs_what_is_limited(tmp_path: Path) -> None:
     a, b, c = (candidate(run, Limits(max_bytes=1), "cpu") for run in runs)
     assert (a.costs, c.costs) == ((1, 0, 3000), (1, 0, 9000))
     assert a.seed_group == b.seed_group != c.seed_group
+
+
+@pytest.mark.parametrize("value", [-5, 0, float("nan"), float("inf")])
+def test_a_limit_is_a_number_above_0(value: float) -> None:
+    for name in ("max_seconds", "test_images"):
+        with pytest.raises(UserError, match=f"--{name.replace('_', '-')} is .*; give a number above 0"):
+            Limits(**{name: value})  # type: ignore[arg-type]

@@ -123,6 +123,9 @@ def test_fewer_groups_than_folds_is_refused() -> None:
         made(groups=np.arange(60) // 30)
     with pytest.raises(UserError, match="3 groups can't fill 3 folds and a holdout"):
         made(groups=np.arange(60) // 20, holdout=0.1)
+    found = lines(*((row, "group", "x") for row in (0, 5, 10, 15, 20)), reason="copy: of another")
+    with pytest.raises(UserError, match=r"2 groups can't fill 3 folds; there are 6 before relatives .*--split plain"):
+        made(found, np.arange(60) // 5 % 6)
 
 
 def test_the_hash_names_the_split() -> None:
@@ -193,5 +196,5 @@ def test_who_is_seen_once_is_a_newcomer_where_it_is_validated() -> None:
     assert (table["fold"] >= 0).all() and np.flatnonzero(newcomers(table)).tolist() == [5, 6]  # 8 is of a known class
     assert table["fold"][[5, 6, 8]].nunique() == 1
     assert folds_hash(table) != folds_hash(table.drop(columns="newcomer"))
-    told = make_folds(np.where(targets == 1, -1, targets), np.arange(10), groups, task, NOTHING, table.attrs)
+    told = make_folds(np.where(targets == 1, -1, targets), np.arange(10), groups, task, NOTHING, dict(table.attrs))  # type: ignore[arg-type]
     assert not newcomers(told).any() and (told["fold"][[5, 6, 8]] == ALWAYS).all()  # some are known to be new

@@ -128,7 +128,7 @@ def test_sets_are_equal_where_all_their_images_are_in_any_order(data: Dataset) -
         ({"test_sets": None}, "has sets and no test_sets"),
         ({"test_ids": None}, "test_ids are missing; say what a submission calls each of the 3 sets"),
         ({"test_ids": np.array(["a"])}, "has 3 sets of test images and 1 ids"),
-        ({"names": np.array(["a"])}, "has 12 sets with targets and 1 names"),
+        ({"names": np.array(["a"])}, r"names have shape \(1,\), expected \(12,\), one for each of the sets"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changed: dict[str, Any], said: str, data: Dataset) -> None:

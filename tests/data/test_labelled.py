@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_newcomers_are_unknown_where_they_are_validated_and_learnt_elsewhere(tmp
     data, table = open_dataset(project.workspace.data), read_folds(project.workspace)
     row = int(np.flatnonzero(table["fold"] == 0)[0])
     table["newcomer"] = np.arange(len(table)) == row
-    task = replace(tiny.competition.task, unknown="new")
+    task: Any = replace(tiny.competition.task, unknown="new")  # type: ignore[type-var]
     labelled = open_labelled(replace(tiny.competition, task=task, metric=MAP(1)), project.workspace, table)
     assert labelled.truth[row] == UNKNOWN and labelled.targets[row] == data.targets[row]
     assert row not in labelled.training_rows(0) and row in labelled.training_rows(1)

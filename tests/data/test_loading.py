@@ -14,7 +14,7 @@ from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.loading import draw_practice, load
 from toolkit.errors import UserError
 from toolkit.metrics.organisers import from_function
-from toolkit.progress import Progress
+from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace
 from toolkit.task import Segmentation
 
@@ -160,7 +160,13 @@ def test_an_organisers_function_that_fails_is_found_when_the_files_are_read(
         raise KeyError("label")
 
     wrong = replace(blood_cells, metric=from_function(score, needs="labels", lower_is_better=False))
-    refused(wrong, write(tmp_path / "raw", "blood_cells"), "the metric's function", "score fails: KeyError: 'label'")
+    refused(
+        wrong,
+        write(tmp_path / "raw", "blood_cells"),
+        "the metric's function",
+        "test_loading.py, line",
+        "in score: KeyError: 'label'",
+    )
 
 
 def test_images_of_other_channels_are_refused_before_anything_is_made_of_them(
@@ -186,3 +192,11 @@ def test_code_is_given_bytes(blood_cells: Competition, tmp_path: Path) -> None:
 
     raw = write(tmp_path / "raw", "blood_cells")
     refused(replace(blood_cells, load=load_otherwise), raw, "images are float16", "a code submission is given what")
+
+
+def test_practice_data_of_another_size_are_not_passed_off_as_these(mars: Competition, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "mars-practice")
+    for size in (24, 24, None):
+        draw_practice(mars, workspace, 0, size, SILENT)
+    with pytest.raises(UserError, match="was drawn with --practice-size 24; leave 48 out, choose another"):
+        draw_practice(mars, workspace, 0, 48, SILENT)

@@ -17,6 +17,7 @@ from toolkit.formats.run_lengths import from_polygons, from_run_lengths, run_len
 from toolkit.images.cache import decode
 from toolkit.images.files import ImageFiles, image_folder
 from toolkit.images.fitting import Fit
+from toolkit.images.reading import read_image
 from toolkit.task import IGNORED, OverlappingMasks, Segmentation
 
 CLASSES = Segmentation(("none", "road", "car"), (6, 8, 3))
@@ -255,3 +256,31 @@ def test_a_table_of_several_classes_says_which(tmp_path: Path, task: Segmentatio
 def test_a_number_that_no_computer_holds_is_no_run() -> None:
     with pytest.raises(ValueError, match="isn't made of whole numbers"):
         from_run_lengths("1 99999999999999999999", (3, 4))
+
+
+def test_a_palette_turns_as_its_picture_does(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x112] = 6  # lies on its side
+    mask = Image.fromarray(np.array([[0, 1, 1], [0, 0, 1]], np.uint8), "P")
+    mask.putpalette([0, 0, 0, 9, 9, 9])
+    mask.save(tmp_path / "mask.png", exif=turned)
+    Image.new("RGB", (3, 2)).save(tmp_path / "image.png", exif=turned)
+    read = mask_files([tmp_path / "mask.png"], Segmentation(("a", "b"), (3, 2, 3)))[0]
+    assert read.shape == read_image(tmp_path / "image.png").shape[:2] == (3, 2)
+    assert read.tolist() == [[0, 0], [0, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("empty", ["", "-1"])
+def test_what_stands_for_an_empty_mask_and_lines_behind_a_blank_one(empty: str, tmp_path: Path) -> None:
+    path, task = tmp_path / "masks.csv", Segmentation(("a", "b"), (8, 8, 3))
+    path.write_text(f"id,rle\none,1 3\n\ntwo,{empty}\n")
+    masks = run_length_masks(path, ["one", "two"], task, (8, 8))
+    assert [int(masks[at].sum()) for at in (0, 1)] == [3, 0]
+    path.write_text("id,rle\none,1 3\n\ntwo,1 x\n")
+    with pytest.raises(UserError, match="line 4: '1 x' isn't made of whole numbers"):
+        run_length_masks(path, ["one", "two"], task, (8, 8))[1]
+
+
+@pytest.mark.parametrize("text", ["", " ", "-1", None, float("nan")])
+def test_what_tables_hold_where_a_mask_is_empty(text: str | float | None) -> None:
+    assert not from_run_lengths(text, (4, 5)).any()

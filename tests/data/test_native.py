@@ -68,7 +68,7 @@ def loaded(root: Path, samples: object = of_whole) -> Project:
 
 @pytest.fixture(autouse=True)
 def unrehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolkit.data.loading._rehearse", lambda *_: None)
+    monkeypatch.setattr("toolkit.data.rehearsal.rehearse", lambda *_: None)
 
 
 def test_whole_pictures_keep_their_masks_and_are_trained_on_at_the_task_s_size(tmp_path: Path) -> None:

@@ -52,6 +52,18 @@ def test_the_same_content_is_the_same_file_whenever_it_was_written(folder: Path)
     assert source_of(listed(folder, kept, source=source)) == source
 
 
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and no more", None])
+def test_a_damaged_table_is_made_again(folder: Path, damage: bytes | None) -> None:
+    kept = folder.parent / "files.parquet"
+    source = source_of(listed(folder, kept))
+    whole = kept.read_bytes()
+    kept.write_bytes(whole.replace(b"numpy_type", b"numpy_tyqe") if damage is None else damage)
+    assert source_of(listed(folder, kept, source=source)) == source
+    kept.write_bytes(b"")
+    (folder / "a.csv").write_text("other")
+    assert "other files than those in" in refused(folder, kept, source)
+
+
 def test_a_file_is_read_again_only_where_size_or_time_differ(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = folder.parent / "files.parquet"
     read: list[str] = []

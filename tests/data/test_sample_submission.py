@@ -96,6 +96,20 @@ def test_a_submission_is_built_as_the_sample_has_it(raw: Path, tmp_path: Path) -
         assert pd.read_csv(made.path)["Id"].tolist() == IDS[::-1].tolist()
 
 
+def test_a_sample_that_was_exchanged_since_is_not_handed_in_for(raw: Path, tmp_path: Path) -> None:
+    workspace, sample = Workspace(tmp_path / "w", "tiny"), raw / "sampleSubmission.csv"
+    load(SHORT, workspace, raw)
+    blend, ledger = tiny.blend(tmp_path, "one", "two"), Ledger(tmp_path / "submissions", "tiny")
+    blend = replace(blend, labelled=replace(blend.labelled, competition=followed(SHORT, workspace)))
+    sample.write_text("\n".join(["Id,Class", *(f"{at},1" for at in IDS)]))
+    with pytest.raises(UserError, match=r"Submission\.csv is another sample .*; remove sample\.json"):
+        build(blend, ledger, raw)
+    workspace.sample.unlink()
+    load(SHORT, workspace, raw)
+    labelled = replace(blend.labelled, competition=followed(SHORT, workspace))
+    assert pd.read_csv(build(replace(blend, labelled=labelled), ledger, raw).path).columns.tolist() == ["Id", "Class"]
+
+
 @pytest.mark.usefixtures("one_thread", "undrawn")
 def test_every_command_follows_it_with_practice_data(tmp_path: Path) -> None:
     def practice(folder: Path, seed: int, size: int) -> None:

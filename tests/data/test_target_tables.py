@@ -100,3 +100,34 @@ def test_labels_are_read_off_the_names_of_files() -> None:
         labels_in_names(images, r"^(\w+)\.", ("dog",))
     with pytest.raises(UserError, match=r"train/dog.1.jpg doesn't match '\^\(\\\\d\+\)'"):
         labels_in_names(images, r"^(\d+)", ("dog",))
+
+
+AB = Classification(("a", "b"), (8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,label\n5,1,0\n7,0,1\n", "line 2 has more cells than the head has columns"),
+        ("id,label\n5,a\n7,b,c\n", "line 3 has more cells than the head has columns"),
+        ("id,label\n5,a\n\n7,c\n", "line 4: label is 'c', expected a, b"),
+        ('id,label\n"5\n6",a\n7,c\n', "line 4: label is 'c', expected a, b"),
+        ("id,label\r\n5,a\r\n\r\n7,c\r\n", "line 4: label is 'c', expected a, b"),
+        ("id,label\n5,a\n\n5,b\n", "line 4: '5' stands in line 2 already"),
+        ("id,label\n5,a\n,b\n", "line 3: the name is empty"),
+        ("id,label\n", "has a head and no rows"),
+        ("id,label,label\n5,a,b\n", "has two columns called 'label'"),
+    ],
+)
+def test_odd_tables_are_refused_with_the_line_of_the_file(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_bytes(text.encode())
+    with pytest.raises(UserError, match=said):
+        target_table(path, AB, ("id", "label"))
+
+
+def test_a_comma_at_the_end_of_every_row_is_no_cell(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("id,label\n5,a,\n7,b,\n")
+    names, targets = target_table(path, AB, ("id", "label"))
+    assert names == ["5", "7"] and targets.tolist() == [0, 1]

@@ -74,6 +74,10 @@ def test_of_many_classes_some_may_lack_images() -> None:
     check_targets(np.array([20, 3, 3]), task, "there", np.arange(3))
     with pytest.raises(UserError, match="class '0' has no image"):
         check_targets(np.array([3, 3, 3]), task, "there", np.arange(3))
+    heads = Heads((("many", task.classes), ("few", ("a", "b"))), SHAPE)
+    check_targets(np.array([[20, 0], [3, 1], [3, 1]]), heads, "there", np.arange(3))
+    with pytest.raises(UserError, match="class 'few b' has no image"):
+        check_targets(np.array([[20, 0], [3, 0], [3, 0]]), heads, "there", np.arange(3))
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,9 @@ def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
     [
         (lambda content: content, None),
         (lines(lambda table: table.append(table.pop(2))), None),  # in another order, as many samples are
-        (put(0, 0, "Id"), "the first line differs from that of the sample submission"),
+        (lambda content: b"\xef\xbb\xbf" + content + b"\r\n\n", None),
+        (each(lambda i, row: [f'"{row[0]}"', *row[1:]]), None),
+        (put(0, 0, "Id"), "the first line is 'id,0,1,2,3,4,5', that of the sample submission .* is 'Id,0,1,2,3,4,5'"),
         (put(3, 0, "9"), r"line 4: the id is '2', the sample submission .* has '9'"),
         (lines(lambda table: table.pop()), r"s.csv has 12 rows, the sample submission .* has 11"),
         (lines(lambda table: table.append(["12"])), r"s.csv has 12 rows, the sample submission .* has 13"),
@@ -138,6 +140,16 @@ def test_a_file_is_compared_with_the_sample(
     else:
         with pytest.raises(UserError, match=sentence):
             compare_with_sample(path, sample)
+
+
+def test_ids_that_do_not_stand_first_are_found(tmp_path: Path) -> None:
+    path, sample = tmp_path / "s.csv", tmp_path / "sample_submission.csv"
+    sample.write_text("label,id\n0,a\n0,b\n")
+    path.write_text("label,id\n1,b\n0,a\n")
+    compare_with_sample(path, sample)
+    path.write_text("label,id\n1,b\n0,c\n")
+    with pytest.raises(UserError, match=r"s\.csv line 2: the id is '1'"):
+        compare_with_sample(path, sample)
 
 
 def test_strange_predictions_are_warned_about() -> None:

@@ -11,8 +11,10 @@ from tests.formats.cases import CASES, DAMAGE, FINDINGS, LEAF, ROCKS, SHAPE, THR
 from toolkit import MAP, Accuracy, Classification, Dialect, LabelF1, Labels, LogLoss, MeanDice, MeanIoU, RocAuc
 from toolkit.errors import UserError
 from toolkit.formats.recognition import sample_format
+from toolkit.formats.sample_format import SampleFormat
+from toolkit.metrics.heads import WeightedMacroRecall
 from toolkit.metrics.metric import Metric
-from toolkit.task import Task
+from toolkit.task import Heads, Segmentation, Task
 
 NAMES = Classification(("great ant", "great bee"), SHAPE)
 TWO = "id,label\n1,ant\n2,bee\n"
@@ -194,3 +196,24 @@ def test_classes_that_are_numbers_are_written_as_they_are_called_whatever_fills_
     for names in (("1", "2", "3", "4"), ("17", "203", "4")):
         made = sample_format(path, Classification(names, SHAPE), Accuracy(), ["a", "b"])
         assert made.words == (names,)
+
+
+def test_the_sample_of_a_hidden_test_is_filled_in_as_the_visible_one(tmp_path: Path) -> None:
+    task, path = Classification(("a", "b", "c"), SHAPE), tmp_path / "sample_submission.csv"
+
+    def form(text: str, task: Task, metric: Metric) -> SampleFormat:
+        path.write_text(text)
+        return sample_format(path, task, metric, re.findall("^[w-z]", text, re.MULTILINE))
+
+    for cells, words in (("123", ("1", "2", "3")), ("aab", ("a", "b", "c"))):
+        known = form("id,label\nx,{}\ny,{}\nz,{}\n".format(*cells), task, Accuracy())
+        for filler in "01":  # is 0 or 1 the first, are they names?
+            made = form(f"id,label\nw,{filler}\n", task, Accuracy()).as_written_in(known)
+            assert made.words == (words,) and made.ids == {"w": "w"}
+    two = Heads((("one", ("p", "q")), ("two", ("r", "s"))), SHAPE)
+    known = form("id,one,two\nx,2,r\ny,1,s\n", two, WeightedMacroRecall())
+    made = form("id,two,one\nz,0,0\n", two, WeightedMacroRecall()).as_written_in(known)
+    assert made.things == ("two", "one") and made.words == (("r", "s"), ("1", "2"))
+    mask = Segmentation(("sky", "sea"), (4, 4, 3))
+    known = form("id,runs\nx,1 2\ny,-1\n", mask, MeanDice())
+    assert form("id,runs\nz,1 2\n", mask, MeanDice()).as_written_in(known).empty == "-1"

@@ -163,3 +163,18 @@ def test_what_needs_all_probabilities_is_refused_in_a_sentence(metric: Metric) -
             metric.of(many)
     else:
         assert metric.of(many) is metric
+
+
+def test_classes_that_occur_nowhere_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.choice([3, 70, 400], 50)
+    said = np.where(rng.random(50) < 0.5, truth, rng.integers(0, 500, 50))
+    weights = rng.integers(0, 2, (20, 50)).astype(float)
+    weights[0, truth == 3] = 0
+    for scored in (tuple(range(500)), tuple(range(4, 500))):
+        many = ManyClasses.of(MacroF1(), truth, said, 500, scored)
+        assert len(many.of_those_there().scored) < 60
+        found = MacroF1().of_many(many, weights)
+        with monkeypatch.context() as patched:
+            patched.setattr(ManyClasses, "of_those_there", lambda whole: whole)
+            np.testing.assert_array_equal(found, MacroF1().of_many(many, weights))

@@ -83,7 +83,7 @@ def test_what_goes_wrong_is_one_sentence_with_the_function_and_the_reason() -> N
     truth, said = labels()
     truth[0, 0] = MISSING
     with pytest.raises(
-        UserError, match=r"function tests\.metrics\.test_organisers\.kaggle fails: ValueError: .*has gaps"
+        UserError, match=r"function tests\.metrics\.test_organisers\.kaggle fails: .*in kaggle: ValueError: .*has gaps"
     ):
         score(metric, LABELS, truth, said)
     with pytest.raises(UserError, match=r"_nothing gives no number \(nan\)"):

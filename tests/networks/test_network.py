@@ -131,5 +131,5 @@ def test_a_network_for_other_images_is_named_before_anything_is_trained() -> Non
     with pytest.raises(
         UserError, match=r"can't take images of 96x96 with 6 channels .* build_model must make it for"
     ) as e:
-        check_channels(network, blood_cells.recipes["resnet18"], task, torch.device("cpu"))
+        check_channels(network, blood_cells.recipes["resnet18"], task, torch.device("cpu"), blood_cells.folder)
     assert "\n" not in str(e.value)

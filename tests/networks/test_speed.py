@@ -312,6 +312,13 @@ def test_what_was_measured_on_a_busy_machine_is_measured_again_a_few_times(
         yield Contention(shares.pop(0))
 
     monkeypatch.setattr(speed, "contention", busy)
+    shares.insert(0, 0.5)
+    tried = pretend(times(4, 3, 2, 5), few=times(1, 1, 1, 1))
+    choose(tmp_path / "at_once")
+    tried.clear()
+    choose(tmp_path / "at_once")
+    assert not tried, "not twice in one command"
+    monkeypatch.setattr(speed, "AGAIN", 0.0)
     chosen = []
     for took in seconds:
         tried = pretend(times(4, 3, took, 5), few=times(1, 1, 1, 1))

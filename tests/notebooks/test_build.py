@@ -118,7 +118,8 @@ def test_code_of_another_kind_is_refused_before_anything_is_made(blood_cells: An
         (["--notebook", "--half"], "--half is for submissions of other kinds"),
         (["--notebook", "--known-answers"], "--known-answers is for submissions of other kinds"),
         (["--notebook", "--upload"], "a notebook for practice data is for nobody"),
-        (["--test-images", "9"], "--test-images is for --notebook"),
+        (["--test-images", "9"], "--test-images is for the trial of a --notebook"),
+        (["--visible-only"], "--visible-only is for the trial of a --notebook"),
     ],
 )
 def test_options_that_do_not_go_together(

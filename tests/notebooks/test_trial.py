@@ -16,9 +16,11 @@ from toolkit.errors import UserError
 from toolkit.notebooks import stage, trial
 from toolkit.notebooks.build import write_notebook
 from toolkit.notebooks.bundle import names_in
+from toolkit.notebooks.new_names import NotTried
 from toolkit.notebooks.trial import try_notebook
 from toolkit.runs import Run
 from toolkit.store import write_json
+from toolkit.submission.checks import blend_prediction
 from toolkit.training.saving import store_test
 
 
@@ -161,7 +163,7 @@ shutil.copy(os.environ["KAGGLE_INPUT"] + "/leaf-diseases-0123/known.csv", "submi
 def by_heart(folder: Path, made: Blend, raw: Path) -> Path:
     """A notebook that knows the answers to the visible test images, and nothing else."""
     notebook(folder, BY_HEART)
-    prediction = trial.blend_prediction(made, 0, "cpu", folder=raw)
+    prediction = blend_prediction(made, 0, "cpu", folder=raw)
     made.labelled.competition.write_submission(prediction, folder / "dataset" / "known.csv")
     return folder
 
@@ -173,11 +175,16 @@ def test_what_is_right_on_visible_images_may_fail_on_hidden_ones(made: Blend, ra
         try_notebook(made, raw, by_heart(tmp_path / "nb", made, raw))
 
 
+def test_only_visible_images_are_tried_where_that_is_asked(made: Blend, raw: Path, tmp_path: Path) -> None:
+    passed = try_notebook(made, raw, by_heart(tmp_path / "nb", made, raw), visible_only=True)
+    assert passed.hidden is None and "on visible images alone" in passed.untried[0]
+
+
 def test_without_a_way_to_rename_it_is_said_what_was_not_tried(
     made: Blend, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> object:
-        raise trial.NotTried("samples are sets of images")
+        raise NotTried("samples are sets of images")
 
     monkeypatch.setattr(trial, "renamed_folder", refuse)
     passed = try_notebook(made, raw, by_heart(tmp_path / "nb", made, raw))

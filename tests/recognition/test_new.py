@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,8 @@ def test_a_metric_that_is_given_is_no_guess_and_may_make_another_task(home: Path
         new_competition(home, tmp_path / "labels", metric="rmse", force=True)
     with pytest.raises(UserError, match="'area' is no metric that `new` knows; there are accuracy"):
         new_competition(home, tmp_path / "labels", metric="area", force=True)
+    with pytest.raises(UserError, match="did you mean accuracy"):
+        new_competition(home, tmp_path / "labels", metric="acuracy", force=True)
 
 
 def test_a_text_beside_the_data_names_the_metric(home: Path, tmp_path: Path) -> None:
@@ -250,6 +252,25 @@ def test_test_images_of_two_folders_beside_the_training_images(home: Path, tmp_p
     assert samples.test_images is not None and sorted(samples.test_images.stems) == names
 
 
+@pytest.mark.parametrize(
+    ("images", "masks"), [("train/surface", "train/annotation"), ("photos", "photos_masks"), ("photos", "photos")]
+)
+def test_the_sample_names_test_images_in_a_folder_of_any_name(
+    images: str, masks: str, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    for at in range(TRAIN):
+        picture(folder / images / f"wall{at // 3}_{at % 3}.png", 1)
+        layouts.mask(folder / masks / f"wall{at // 3}_{at % 3}_mask.png", 10, 40, 40)
+    for at in range(TEST):
+        picture(folder / "evaluation" / f"e{at}.png", 1)
+    table(folder / "example_submission.csv", ("img", "EncodedPixels"), *((f"e{at}.png", "1 1") for at in range(TEST)))
+    assert not new_competition(home, folder).fault
+    _, samples = samples_of(home, folder)
+    assert len(samples.images) == TRAIN and samples.test_images is not None
+    assert sorted(samples.test_images.stems) == [f"e{at}" for at in range(TEST)]
+
+
 def test_whose_probability_a_column_is_has_to_be_chosen_where_it_is_called_by_neither(
     home: Path, tmp_path: Path
 ) -> None:
@@ -309,3 +330,79 @@ def test_folders_in_folders_and_rows_of_objects_are_a_guess(home: Path, tmp_path
     table(folder / "train.csv", ("image", "rle"), *rows)
     facts = {fact["what"]: fact for fact in new_competition(home, folder, force=True).facts}
     assert facts["targets"]["sure"] == "guess" and "objects aren't told apart" in facts["targets"]["why"]
+
+
+def labelled_by(
+    data: Path, head: tuple[str, ...], rows: Sequence[tuple[object, ...]], sample: tuple[str, ...] = ()
+) -> None:
+    """Training images that a table of this head names; test images, and a sample of them."""
+    table(data / "train.csv", head, *((f"k{at}", *row) for at, row in enumerate(rows)))
+    for at in range(len(rows)):
+        picture(data / "train" / f"k{at}.png", 1)
+    for at in range(TEST):
+        picture(data / "test" / f"t{at}.png", 1)
+    if sample:
+        table(data / "sample_submission.csv", sample, *((f"t{at}", *[0.5] * len(sample[1:])) for at in range(TEST)))
+
+
+def test_a_column_that_looks_like_the_target_is_not_taken_for_it(home: Path, tmp_path: Path) -> None:
+    both = [(at // 5 % 2, at % 3 % 2) for at in range(TRAIN)]
+    labelled_by(tmp_path / "a", ("id", "left", "label"), both, ("id", "0", "1"))
+    assert new_competition(home, tmp_path / "a").proposal.targets.columns == ("id", "label")
+    labelled_by(tmp_path / "b", ("id", "left", "right"), both, ("id", "0", "1"))
+    found = {one["what"]: one for one in new_competition(home, tmp_path / "b", force=True).facts}
+    assert found["targets"]["sure"] == "guess" and "right" in found["targets"]["why"]
+    labelled_by(tmp_path / "c", ("id", "view", "stage"), [(at % 2, at % 4) for at in range(TRAIN)], tuple("i0123"))
+    assert new_competition(home, tmp_path / "c", force=True).proposal.targets.columns == ("id", "stage")
+    labelled_by(tmp_path / "d", ("id", "x", "y", "species"), [(1, at % 5, "abc"[at % 3]) for at in range(TRAIN)])
+    assert new_competition(home, tmp_path / "d", force=True).proposal.targets.columns == ("id", "species")
+    labelled_by(tmp_path / "e", ("id", "pest", "kfold"), [(at % 3, at * 7 % 5) for at in range(TRAIN)])
+    assert new_competition(home, tmp_path / "e", force=True).proposal.targets.columns == ("id", "pest")
+
+
+def test_classes_may_be_called_train_val_or_testudo(home: Path, tmp_path: Path) -> None:
+    classes = ("bus", "emys", "testudo", "train")
+    for at in range(TRAIN):
+        picture(tmp_path / "data" / "training" / classes[at % 4] / f"{at}.png", 1)
+    for at in range(TEST):
+        picture(tmp_path / "data" / "testing" / f"{at}.png", 1)
+    made = new_competition(home, tmp_path / "data")
+    assert made.proposal.names == classes and not made.fault
+    _, samples = samples_of(home, tmp_path / "data")
+    assert len(samples.images) == TRAIN and samples.test_images is not None and len(samples.test_images) == TEST
+
+
+def test_test_images_that_their_folders_tell_apart(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    labelled_by(data, ("id", "kind"), [("abc"[at % 3],) for at in range(TRAIN)])
+    paths = [f"p{at % 2}/{at // 2}" for at in reversed(range(TEST))]
+    for path in paths:
+        picture(data / "test" / f"{path}.png", 1)
+    for at in range(TEST):
+        (data / "test" / f"t{at}.png").unlink()
+    table(data / "sample_submission.csv", ("id", "kind"), *((path, "a") for path in paths))
+    assert not new_competition(home, data).fault
+    _, samples = samples_of(home, data)
+    assert samples.test_images is not None and samples.test_ids is not None
+    called = [path.relative_to(data / "test").with_suffix("").as_posix() for path in samples.test_images.paths]
+    assert called == paths == samples.test_ids.tolist()
+
+
+def test_a_table_of_test_files_and_ids_with_more_beside(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for at in range(TRAIN):
+        picture(data / "train" / f"{at:03}a.png", 1)
+    for at in range(TEST):
+        picture(data / "test" / f"{at:03}b.png", 1)
+    head = ("id", "file", "age")
+    rows = [(1000 + at, f"{at:03}a.png", 20 + at, "ab"[at % 2]) for at in range(TRAIN)]
+    table(data / "train.csv", (*head, "label"), *rows)
+    tests = [(2000 + at, f"{at:03}b.png", 50 + at) for at in range(TEST)]
+    table(data / "test.csv", head, *reversed(tests))
+    table(data / "sample_submission.csv", ("id", "label"), *((2000 + at, "a") for at in range(TEST)))
+    assert not new_competition(home, data).fault
+    _, samples = samples_of(home, data)
+    assert samples.test_images is not None and samples.test_ids is not None and samples.test_table is not None
+    stems = [f"{int(one) - 2000:03}b" for one in samples.test_ids]
+    assert stems == samples.test_images.stems.tolist() and samples.table is not None
+    assert np.asarray(samples.test_table).ravel().tolist() == [50.0 + at for at in reversed(range(TEST))]

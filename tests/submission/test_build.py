@@ -56,6 +56,12 @@ def test_a_submission_is_built_checked_and_written_down(blend: Blend, ledger: Le
     assert list(made.as_json()) == ["submission", "clean", "stress", "matched", "holdout", "ledger"]
 
 
+def test_a_blend_of_other_folds_than_the_present_ones_is_built(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    fold = np.arange(len(blend.labelled.fold)) % 7
+    labelled = replace(blend.labelled, fold=fold, folds_hash="others")
+    assert build(replace(blend, labelled=labelled), ledger, tmp_path).path.is_file()
+
+
 def test_it_is_not_built_twice(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
     first = build(blend, ledger, tmp_path)
     written = first.path.stat().st_mtime_ns

@@ -135,7 +135,7 @@ def test_a_code_submission_must_agree_in_every_label_but_ties(blood_cells: Compe
 def said_of(competition: Competition, values: np.ndarray, rows: list[list[int]], decisions: list[Decisions]) -> Said:
     """By a blend of so many folds, whose rows are given."""
     labelled = SimpleNamespace(competition=competition, folds=len(rows), rows=lambda k: np.array(rows[k]))
-    blend = SimpleNamespace(labelled=labelled, oof=values, fold_decisions=decisions)
+    blend = SimpleNamespace(labelled=labelled, oof=values, fold_decisions=decisions, is_current=True)
     return out_of_fold_said(cast(Blend, blend))
 
 

@@ -79,3 +79,10 @@ def test_an_upload_to_kaggle_writes_its_scores_down(ledger: Ledger, monkeypatch:
     assert sent[0][:2] == ("second.txt", "tiny-25") and "out of fold 0.61" in sent[0][2]
     assert uploaded.told() == ["second: public score 0.7, private not shown"]
     assert scores(ledger)[1] == ("0.7", "") and ledger.lines[1]["uploaded"]
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_what_is_no_number_is_no_score(score: float, ledger: Ledger) -> None:
+    for board in ("public", "private"):
+        with pytest.raises(UserError, match="is no score of a leaderboard"):
+            record_score(ledger, **{board: score})  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """The ledger keeps every line whole: those that people edited, and those of two processes at once."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from toolkit.errors import UserError
-from toolkit.submission.ledger import COLUMNS, Ledger, identity, read
+from toolkit.submission.ledger import COLUMNS, SHOWN, Ledger, identity, read
 
 EDITED = """time,competition,submission,sha256,metric,clean,low,high,mood
 2024-11-01T10:00:00+0100,mars,mars/mean-0a1b2c3d.csv,aaaabbbbcccc,mean IoU,0.61,0.58,0.64,good
@@ -146,3 +147,29 @@ def test_what_was_chosen_among_a_searchs_trials_is_shown_where_there_is_any(ledg
     ledger.append(line("b", **shown, chosen="lite0-1a: 60 trials of study"))
     (table,) = ledger.told()
     assert [row[list(table.columns).index("chosen")] for row in table.rows] == ["-", "lite0-1a:\n60 trials of study"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"bytes": "abc"}, "the line b has 'abc' in its column bytes, expected a number; mend it"),
+        ({"public": "nan"}, "the line b has 'nan' in its column public"),
+        ({"submission": ""}, "has '' in its column submission, expected the path of its file"),
+    ],
+)
+def test_a_cell_that_was_edited_into_nonsense_is_named(more: dict[str, str], said: str, ledger: Ledger) -> None:
+    ledger.append(line("a"))
+    ledger.append(line("b") | more)
+    with pytest.raises(UserError, match=re.escape(said)):
+        ledger.told()
+    assert Ledger(ledger.folder, "other").lines == []
+
+
+def test_of_very_many_lines_the_newest_are_shown(ledger: Ledger) -> None:
+    for name in range(SHOWN):
+        ledger.append(line(str(name)))
+    assert "the newest" not in ledger.told()[0].title
+    ledger.append(line("last"))
+    (table,) = ledger.told()
+    assert table.title.endswith(f"{SHOWN + 1} submissions, the newest {SHOWN}") and len(table.rows) == SHOWN
+    assert table.rows[-1][0] == "last" and len(ledger.as_json()["ledger"]) == SHOWN + 1

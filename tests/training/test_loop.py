@@ -13,7 +13,8 @@ from toolkit import Competition, UserError, override
 from toolkit.networks.speed import Settings
 from toolkit.training.fold import fit_fold
 from toolkit.training.jobs import FoldJob
-from toolkit.training.loop import RESCUE, STOP_SHARE, Training
+from toolkit.training.loop import RESCUE, Training
+from toolkit.training.watched import SHARE
 
 MakeJob = Callable[..., FoldJob]
 NoNumber = Callable[[int, int, float], None]
@@ -26,7 +27,7 @@ def test_the_rows_that_decide_when_to_stop_are_whole_groups_and_not_trained_on(m
     training = Training(job)
     trained, watched = training.batches.rows, training.stop_rows
     assert sorted([*trained, *watched]) == job.train_rows.tolist()
-    assert len(watched) == pytest.approx(STOP_SHARE * 48, abs=2)
+    assert len(watched) == pytest.approx(SHARE * 48, abs=2)
     groups = dict(zip(job.train_rows, job.train_groups, strict=True))
     assert not {groups[row] for row in trained} & {groups[row] for row in watched}
 

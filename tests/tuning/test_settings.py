@@ -21,7 +21,7 @@ from toolkit.tuning.settings import SearchSettings, read_objectives
         ({"objective": "clean,clean"}, "takes one or two different ones"),
         ({"objective": "stress", "stress": "none"}, "leave out stress=none"),
         ({"objective": "clean,test-matched", "stress": "none"}, "leave out stress=none"),
-        ({"objective": "test-matched"}, "needs test images that may be looked at, and tiny has none"),
+        ({"objective": "test-matched"}, "needs 10 test images that may be looked at, and tiny has fewer"),
         ({"sampler": "grid"}, "there is no sampler 'grid'; there are auto"),
         ({"sampler": "cmaes", "objective": "clean,stress"}, "cmaes takes one objective"),
         ({"storage": "mysql://x"}, "--storage mysql://x is not known"),

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -78,10 +79,19 @@ def test_what_was_read_of_runs_is_read_again_only_where_it_changed(
     low = [{"score": 0.1}] * 2
     first = rivals.end_if_pruned(study, 1, low, 4)
     opened: list[str] = []
-    load, read = np.load, RunFold.history.fget
-    assert read is not None
-    monkeypatch.setattr(np, "load", lambda path, **more: opened.append(str(path)) or load(path, **more))
-    monkeypatch.setattr(RunFold, "history", property(lambda fold: opened.append(str(fold.folder)) or read(fold)))
+    load, history = np.load, RunFold.history
+    assert isinstance(history, property)
+
+    def seen_load(path: Path, **more: Any) -> Any:
+        opened.append(str(path))
+        return load(path, **more)
+
+    def seen_history(fold: RunFold) -> Any:
+        opened.append(str(fold.folder))
+        return history.__get__(fold)
+
+    monkeypatch.setattr(np, "load", seen_load)
+    monkeypatch.setattr(RunFold, "history", property(seen_history))
     assert rivals.end_if_pruned(study, 1, low, 4) == first and opened == []
     fold = rivals.run(study.trials[0]).fold(0)
     os.utime(fold.judged("clean"), (0, 0))

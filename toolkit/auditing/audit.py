@@ -27,7 +27,7 @@ from toolkit.data.folds import stored_folds
 from toolkit.data.groups import merge_groups, with_equal_pictures
 from toolkit.data.image_sets import first_images, single_images
 from toolkit.data.known_answers import known_answers
-from toolkit.data.labelled import open_labelled
+from toolkit.data.labelled import enough_to_compare, open_labelled
 from toolkit.data.loading import load
 from toolkit.data.naming import Naming
 from toolkit.data.preview import previewed
@@ -88,6 +88,8 @@ class Audit(Outcome):
         dropped = self.proposal.loc[self.proposal["action"] == "drop", "index"]
         keep = ~self.table["index"].isin(dropped).to_numpy()
         yield self._classes(keep)
+        if not len(self.dataset.test_images) and self.competition.try_submission is None:
+            yield Warned("load found no test image: runs can be trained and compared, but no file can be handed in")
         if self.columns is not None:
             yield Table("beside the images", HEAD, self.columns.rows)
         if len(self.proposal):
@@ -190,7 +192,8 @@ def audit(
     shift, relatives, mimics, known = None, None, None, 0
     shown = previewed(dataset, competition.rgb)
     if competition.may_look_at(dataset.test_images):
-        shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
+        if enough_to_compare(len(findings.distinct), len(dataset.test_images)):
+            shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
         relatives = find_relatives(samples, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
         whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
@@ -285,7 +288,7 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
     """Write the list, unless a person changed the one that is there; what to tell the user."""
     made, text = workspace.evidence / "cleaning.json", proposal.to_csv(index=False)
     if workspace.cleaning.exists():
-        ours = made.exists() and read_json(made)["hash"] == hash_file(workspace.cleaning)
+        ours = made.exists() and read_json(made, "hash")["hash"] == hash_file(workspace.cleaning)
         # a kill may have come between the list and the hash of it
         if not ours and workspace.cleaning.read_bytes() != text.encode():
             beside = workspace.cleaning.with_name("cleaning.new.csv")

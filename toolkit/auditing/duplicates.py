@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from toolkit.auditing.appearance import look_up, nearest
 from toolkit.auditing.keypoints import FEWEST, Keypoints, content, working_image
+from toolkit.auditing.parts import processes
 from toolkit.data.groups import connect
 from toolkit.images.rows import ImageRows
 from toolkit.processes import parallel
@@ -70,7 +71,7 @@ def find_copies(
     number = len(pictures.images)
     group = np.arange(number)
     links: list[Link] = []
-    with parallel(jobs) as pool:
+    with parallel(processes(number, jobs)) as pool:
         for low, high in ROUNDS:
             pairs = {
                 (min(row, other), max(row, other), flipped)
@@ -96,7 +97,7 @@ def find_copies_across(
     most = min(FEW_ROUNDS[-1][1], len(pictures.images))
     near, mirrored = (look_up(vectors[0], query, most)[1] for query in other_vectors)
     links: list[Link] = []
-    with parallel(jobs) as pool:
+    with parallel(processes(len(others.images), jobs)) as pool:
         for low, high in FEW_ROUNDS:
             linked = {link.right for link in links}
             pairs = {

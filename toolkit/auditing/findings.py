@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from toolkit.auditing.appearance import gradient_histograms, network_features, outlyingness, properties
 from toolkit.auditing.duplicates import Pictures, find_copies, likeness
+from toolkit.auditing.evidence import stored_array, stored_arrays, stored_table
 from toolkit.auditing.fingerprints import alike, fingerprints
 from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoints, save_keypoints, working_image
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors, nothing_said
@@ -18,6 +19,7 @@ from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
 from toolkit.data.preview import previewed
+from toolkit.errors import UserError
 from toolkit.images.cache import unreadable
 from toolkit.images.pictures import READ, rows_of
 from toolkit.images.rows import Chosen, ImageRows
@@ -103,6 +105,11 @@ def gather(
         rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(shown.images, rows)
     )
     whole = np.setdiff1d(_distinct(len(dataset.images), same, masks), black, assume_unique=True)
+    if not len(whole):
+        raise UserError(
+            f"every one of the {len(dataset.images):,} images is black, so there is nothing to learn: does load read "
+            "them on the right scale?"
+        )
     distinct = np.asarray(kept(folder / "rows.npy", lambda: _looked_at(competition, shown, whole, jobs, progress)))
     links = find_links(shown.images, distinct, folder, jobs, progress)
     looked_at = Chosen(shown.images, distinct)
@@ -213,8 +220,7 @@ def vocabulary(pictures: Pictures, evidence: Path) -> Vocabulary:
     if not path.exists():
         with atomic(path) as partial, open(partial, "wb") as file:
             np.savez(file, **vars(learn_vocabulary(pictures.keypoints)))
-    with np.load(path, allow_pickle=False) as arrays:
-        return Vocabulary(**arrays)
+    return Vocabulary(**stored_arrays(path, *(each.name for each in fields(Vocabulary))))
 
 
 def kept_vectors(pictures: Pictures, words: Vocabulary, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -262,7 +268,7 @@ def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     if not path.exists():
         with atomic(path) as partial:
             make().to_parquet(partial, index=False)
-    return pd.read_parquet(path)
+    return stored_table(path)
 
 
 def kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
@@ -270,5 +276,4 @@ def kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     if not path.exists():
         with atomic(path) as partial, open(partial, "wb") as file:
             np.save(file, make(), allow_pickle=False)
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    return stored_array(path)

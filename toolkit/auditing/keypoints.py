@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
+from toolkit.auditing.evidence import stored_array
 from toolkit.auditing.parts import parts_of
 from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
@@ -110,7 +111,7 @@ def save_keypoints(images: ImageRows, folder: Path, jobs: int, progress: Progres
 
 
 def open_keypoints(folder: Path) -> Keypoints:
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in KEYPOINT_ARRAYS}
+    arrays = {name: stored_array(folder / f"{name}.npy") for name in KEYPOINT_ARRAYS}
     return Keypoints(**arrays)
 
 

@@ -132,6 +132,9 @@ def guessed_probabilities(features: np.ndarray, labels: np.ndarray, groups: np.n
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # few of a class, no convergence: a guess is all that is wanted
         for train, valid in folds.split(features, labels, groups):
+            if (labels[train] == labels[train[0]]).all():  # the other class is of one group, and nothing else is known
+                result[valid, labels[train[0]]] = 1
+                continue
             parts = min(64, len(train) - 1, features.shape[1])
             steps = StandardScaler(), PCA(parts, random_state=0), LogisticRegression(C=0.1, max_iter=300)
             model = make_pipeline(*steps)

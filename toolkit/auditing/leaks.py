@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from toolkit.auditing.appearance import nearest
 from toolkit.auditing.duplicates import Pictures, verify
+from toolkit.auditing.evidence import stored_array, stored_table
 from toolkit.auditing.image_sets import IMAGES
 from toolkit.auditing.keypoints import open_keypoints
 from toolkit.data.dataset import Dataset
@@ -57,8 +57,8 @@ def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pa
     """
     if not (evidence / "links.parquet").exists():
         return []
-    rows = np.load(evidence / "rows.npy", allow_pickle=False)
-    vectors = np.load(evidence / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    rows = stored_array(evidence / "rows.npy")
+    vectors = stored_array(evidence / "vectors.npy")
     pictures = Pictures(Chosen(dataset.images, rows), open_keypoints(evidence / "keypoints"))
     sides = fold[rows]
     found = []
@@ -83,7 +83,7 @@ def closest_pairs(dataset: Dataset, fold: np.ndarray, evidence: Path) -> list[Pa
 
 def count_divided(fold: np.ndarray, pairs: list[Pair], evidence: Path) -> int:
     """Pairs of one origin in different folds: among these, and the audit's links, as when lines left the list."""
-    links = pd.read_parquet(evidence / "links.parquet")[["left", "right"]].to_numpy()
+    links = stored_table(evidence / "links.parquet", "left", "right")[["left", "right"]].to_numpy()
     sides = fold[links]
     apart = (sides >= 0).all(1) & (sides[:, 0] != sides[:, 1])
     divided = [*links[apart].tolist(), *([pair.validated, pair.trained_on] for pair in pairs if pair.leak)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from toolkit.auditing.evidence import stored_table
 from toolkit.auditing.relatives import COPY, EXACT, RELATIVES, tests_looked_at
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
@@ -78,7 +79,7 @@ class Mimicry:
         said = {
             GROUPS: "group folds mimic the test",
             PLAIN: "plain folds mimic the test",
-            BETWEEN: "between group folds, the pessimistic choice, and plain folds, or too few images to tell",
+            BETWEEN: "whether group or plain folds mimic the test can't be told: group folds, the pessimistic choice",
         }
         return f"{said[self.verdict]}; {held_against}"
 
@@ -89,7 +90,7 @@ def stored_mimicry(
     """As `mimicry`, from what the last audit left; None where it didn't look for relatives, or may not."""
     if not competition.may_look_at(dataset.test_images) or not (evidence / RELATIVES).exists():
         return None
-    relatives, links = (pd.read_parquet(evidence / name) for name in (RELATIVES, "links.parquet"))
+    relatives, links = (stored_table(evidence / name) for name in (RELATIVES, "links.parquet"))
     return mimicry(relatives, links, whole, kept, tests_looked_at(dataset), folds)
 
 

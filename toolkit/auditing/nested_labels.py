@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from toolkit.auditing.evidence import stored_array
 from toolkit.auditing.findings import kept_features
 from toolkit.auditing.label_errors import enough, guessed_probabilities, suggested_labels
 from toolkit.competition import Competition
@@ -30,7 +31,7 @@ def obey_suggestions(
     rows = suggested(table, cleaning)
     if not len(rows) or dataset.sets is not None or not (evidence / "rows.npy").exists():
         return table
-    distinct = np.load(evidence / "rows.npy", allow_pickle=False)
+    distinct = stored_array(evidence / "rows.npy")
     features = kept_features(competition, dataset, distinct, evidence)
     fold, group, labels = table["fold"].to_numpy(), table["group"].to_numpy(), np.asarray(dataset.targets)
     asked = dict(relabels(table).tolist())

@@ -134,13 +134,17 @@ def class_table(competition: Competition, dataset: Dataset, keep: np.ndarray) ->
     rows = [[task.classes[at], f"{counts[at]:,}", shares[at]] for at in _shown(counts)]
     if isinstance(task, Classification) and task.unknown is not None:
         rows.append([task.unknown, f"{(targets == UNKNOWN).sum():,}", "none of the known"])
-    note = ""
-    if len(counts) > MANY:
-        note = (
-            f"The commonest and the rarest of {len(counts):,} classes, which have {np.median(counts):,.0f} images in "
-            f"the median, {int((counts == 1).sum()):,} of them one image and {int((counts == 0).sum()):,} none."
-        )
-    return Table("Classes", ("class", "images", "share"), rows, note)
+    return Table("Classes", ("class", "images", "share"), rows, _left_out(counts))
+
+
+def _left_out(counts: np.ndarray) -> str:
+    """What a table of MANY classes doesn't show; nothing where it shows all."""
+    if len(counts) <= MANY:
+        return ""
+    return (
+        f"The commonest and the rarest of {len(counts):,} classes, which have {np.median(counts):,.0f} images in "
+        f"the median, {int((counts == 1).sum()):,} of them one image and {int((counts == 0).sum()):,} none."
+    )
 
 
 def _shown(counts: np.ndarray) -> Sequence[int]:
@@ -157,11 +161,11 @@ def _label_table(task: Labels | Heads, targets: np.ndarray) -> Table:
     missing = np.repeat((targets == MISSING).sum(0), sizes)
     counts = class_counts(targets, task)
     rows = [
-        [name, f"{n:,}", f"{n / max(len(targets) - lacking, 1):.2%}", f"{lacking:,}"]
-        for name, n, lacking in zip(task.classes, counts, missing, strict=True)
+        [task.classes[at], f"{n:,}", f"{n / max(len(targets) - lacking, 1):.2%}", f"{lacking:,}"]
+        for at, n, lacking in ((at, counts[at], missing[at]) for at in _shown(counts))
     ]
     title, name = ("Labels", "label") if isinstance(task, Labels) else ("Classes", "class")
-    return Table(title, (name, "images", "share of the known", "not known"), rows)
+    return Table(title, (name, "images", "share of the known", "not known"), rows, _left_out(counts))
 
 
 def _number_table(task: Numbers, targets: np.ndarray) -> Table:

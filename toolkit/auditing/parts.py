@@ -12,6 +12,7 @@ from toolkit.processes import parallel
 from toolkit.progress import SILENT, Progress
 
 PART = 256  # pictures in memory at a time
+FEW = 1000  # pictures for which other processes take longer to start, about 2 s of a core each, than they save
 T = TypeVar("T")
 
 
@@ -26,12 +27,18 @@ def parts_of(number: int) -> Iterator[slice]:
         yield slice(start, min(start + PART, number))
 
 
+def processes(pictures: int, jobs: int) -> int:
+    """How many look at so many pictures, where `jobs` may: 1 for few."""
+    return jobs if pictures > FEW else 1
+
+
 def by_parts(
     work: Callable[[np.ndarray], T], images: ImageRows, what: str, jobs: int = 1, progress: Progress = SILENT
 ) -> Iterator[T]:
     """What `work`, a function of a module, says of each picture, in order, on so many processes."""
     with progress.counting(what, len(images)) as done:
-        for found in parallel(jobs)(delayed(_work)(work, images, at) for at in parts_of(len(images))):
+        each = parallel(processes(len(images), jobs))
+        for found in each(delayed(_work)(work, images, at) for at in parts_of(len(images))):
             yield from found
             done(len(found))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.duplicates import Pictures, find_copies_across
+from toolkit.auditing.evidence import stored_array
 from toolkit.auditing.findings import (
     LOOKED_AT,
     REPEATS,
@@ -57,7 +58,7 @@ def find_relatives(
         images, tests = dataset.images, dataset.test_images
         if not isinstance(images, ImageSets) or not isinstance(tests, ImageSets):
             return _search(dataset, distinct, evidence, jobs, rgb, progress)
-        rows = np.load(evidence / IMAGES / "rows.npy", allow_pickle=False)
+        rows = stored_array(evidence / IMAGES / "rows.npy")
         found = _search(single_images(dataset), rows, evidence / IMAGES, jobs, rgb, progress)
         return relatives_of_sets(found, tests.sets, images.sets, pictures_of(dataset))
 

@@ -34,7 +34,7 @@ from toolkit.data.folds import (
     trained_on,
     whole_in_plain,
 )
-from toolkit.data.groups import with_equal_pictures
+from toolkit.data.groups import merge_groups, with_equal_pictures
 from toolkit.data.targets import describe, names_of
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned, are, counted
@@ -42,6 +42,7 @@ from toolkit.pages.pictures import write_png
 from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Grades, Numbers
 
+FOLDS = 5  # where nobody says how many
 SPLITS = (AUTO, GROUPS, PLAIN)
 SHOWN, LARGEST = 100, 20  # classes that are all shown, and how many of more
 
@@ -52,7 +53,8 @@ class Split(Outcome):
     whole: int64 (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs:
     the most alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no
     audit was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of
-    it. suggested: int64 (n,), rows that are relabelled because predictions suggested it.
+    it. suggested: int64 (n,), rows that are relabelled because predictions suggested it. fewer: are there but as many
+    folds as groups fill, since nobody said how many?
     """
 
     competition: Competition
@@ -69,6 +71,7 @@ class Split(Outcome):
     mimicry: Mimicry | None
     unknown: str
     suggested: np.ndarray
+    fewer: bool = False
 
     @cached_property
     def fold(self) -> np.ndarray:
@@ -157,6 +160,9 @@ class Split(Outcome):
     def _made(self) -> Iterator[str | Warned]:
         if self.anew:
             yield Warned("the folds are made anew; runs on the old ones stay on disk but join no blend with new ones")
+        if self.fewer:
+            number = self.table.loc[self.fold != LEFT_OUT, "group"].nunique()
+            yield f"{self.folds} folds, not {FOLDS}: each takes a whole group, and there are {number}"
         repeats = self.table.attrs["repeats"]
         names = ["fold", *(f"fold_{repeat}" for repeat in range(1, repeats))]
         splits = len({tuple(pd.factorize(self.table[name])[0]) for name in names})  # whatever their folds' numbers
@@ -169,7 +175,8 @@ class Split(Outcome):
                 f"has seen them, so that they are {unknown!r} there; all other folds are trained on them"
             )
         if self.suggestions:
-            text = f"{self.suggestions:,} suggestions are not obeyed; take away a ? to obey that line"
+            are = "is" if self.suggestions == 1 else "are"
+            text = f"{counted(self.suggestions, 'suggestion')} {are} not obeyed; take away a ? to obey that line"
             yield f"{self.workspace.cleaning}: {text}"
 
     def _choice(self) -> str | Warned:
@@ -183,7 +190,7 @@ class Split(Outcome):
     def _missing(self) -> Iterator[Warned]:
         """Why classes are missing from folds, if they are."""
         task = self.competition.task
-        if issparse(self.contents):
+        if issparse(self.contents) or self.contents.shape[1] > SHOWN:
             yield from self._many_missing()
             return
         for i, name in enumerate(() if isinstance(task, Numbers) else task.classes):
@@ -295,7 +302,7 @@ class Split(Outcome):
 def split(
     competition: Competition,
     workspace: Workspace,
-    folds: int = 5,
+    folds: int | None = None,
     repeats: int = 1,
     holdout: float | str | None = None,
     seed: int = 0,
@@ -303,13 +310,13 @@ def split(
 ) -> Split:
     """Make the table unless it was made from the same data, cleaning and options.
 
-    holdout: a share of the samples; None: as in the folds that are there; `auto`: so too, and where there are none
-    as `share_to_hold_out` has it. asked: of SPLITS. UserError for another one, fewer than 2 folds, no repeat, or a
-    holdout that isn't a share from 0 to 0.9.
+    folds: None for FOLDS, or as many as groups can fill. holdout: a share of the samples; None: as in the folds that
+    are there; `auto`: so too, and where there are none as `share_to_hold_out` has it. asked: of SPLITS. UserError for
+    another one, fewer than 2 folds, no repeat, or a holdout that isn't a share from 0 to 0.9.
     """
     if asked not in SPLITS:
         raise UserError(f"there is no split {asked!r}; there are {', '.join(SPLITS)}")
-    if folds < 2:
+    if folds is not None and folds < 2:
         raise UserError(f"there must be at least 2 folds, got {folds}")
     if repeats < 1:
         raise UserError(f"there must be at least 1 split, got {repeats} repeats")
@@ -323,6 +330,11 @@ def split(
     groups = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
     kept = ~np.isin(dataset.ids, cleaning.loc[cleaning["action"] == "drop", "index"])
     whole = whole_in_plain(groups, dataset.ids, cleaning)
+    fewer = False
+    if folds is None:
+        number = len(np.unique(merge_groups(groups, dataset.ids, cleaning)[kept]))
+        folds = max(2, min(FOLDS, number - (holdout not in (AUTO, 0))))
+        fewer = folds < FOLDS
     mimicry = stored_mimicry(competition, dataset, workspace.evidence, whole, kept, folds)
     kind = (PLAIN if mimicry and mimicry.verdict == PLAIN else GROUPS) if asked == AUTO else asked
     inputs = {
@@ -365,6 +377,7 @@ def split(
         mimicry=mimicry,
         unknown=_unknown(competition, dataset),
         suggested=suggested(table, cleaning),
+        fewer=fewer,
     )
 
 

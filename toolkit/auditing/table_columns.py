@@ -6,6 +6,7 @@ import numpy as np
 
 from toolkit.auditing.train_vs_test import MOST, tell_apart
 from toolkit.data.dataset import Dataset
+from toolkit.data.labelled import enough_to_compare
 from toolkit.data.tables import Column, columns_of
 from toolkit.pages.html import Table
 
@@ -54,7 +55,7 @@ def find_columns(dataset: Dataset, groups: np.ndarray, look_at_tests: bool, seed
     train, columns = np.asarray(dataset.table), columns_of(dataset.columns)
     test = np.asarray(dataset.test_table) if look_at_tests and dataset.test_table is not None else None
     rows = [_row(column, train[:, at], None if test is None else test[:, at]) for at, column in enumerate(columns)]
-    if test is None or not len(test):
+    if test is None or not enough_to_compare(len(train), len(test)):
         return ColumnFindings(rows, None, [])
     rng = np.random.default_rng(seed)
     ours, theirs = (np.sort(rng.permutation(len(part))[:MOST]) for part in (train, test))

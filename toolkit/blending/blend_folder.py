@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.blending.crossfit import UNREAL
 from toolkit.blending.described import decisions_of, fold_decisions, out_of_fold_mix, runs_used
 from toolkit.blending.view_choice import ViewChoice, read_choice
-from toolkit.checked import checked
+from toolkit.checked import arrays, checked
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import Decisions
 from toolkit.errors import UserError
@@ -51,7 +51,7 @@ class Blend(Predictions):
         `smallest_region`, `decisions`, `linear`, and each fold's own in `folds`.
         """
         path = self.description_path
-        found: dict[str, Any] = read_json(checked(path, self.remedy(path)))
+        found: dict[str, Any] = read_json(checked(path, self.remedy(path)), "runs", "folds", remedy=self.remedy(path))
         return found
 
     @property
@@ -85,8 +85,7 @@ class Blend(Predictions):
         if not self.quantiles_path.exists():
             return {}
         path = self.quantiles_path
-        with np.load(checked(path, self.remedy(path)), allow_pickle=False) as file:
-            return dict(file)
+        return arrays(path, self.remedy(path))
 
     @property
     def views_path(self) -> Path:
@@ -247,7 +246,7 @@ def chosen_blend(labelled: Labelled) -> Blend | None:
 
 def chosen_folder(workspace: Workspace) -> Path:
     pointer = workspace.ensemble / CHOSEN
-    return workspace.ensemble / (read_json(pointer)["blend"] if pointer.exists() else "mean")
+    return workspace.ensemble / (str(read_json(pointer, "blend")["blend"]) if pointer.exists() else "mean")
 
 
 def choose(blend: Blend) -> None:

@@ -34,6 +34,12 @@ class Limits:
     max_bytes: int | None = None
     test_images: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in self.given.items():
+            if not 0 < value < np.inf:
+                option = name.replace("_", "-")
+                raise UserError(f"--{option} is {value:g}; give a number above 0, or leave it out for no limit")
+
     def on(self, labelled: Labelled) -> "Limits":
         """With the number of test images where time is limited, without it where not."""
         if self.max_seconds is None:

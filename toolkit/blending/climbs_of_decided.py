@@ -162,7 +162,7 @@ class ByPlace(Climb):
 
     def merits(self) -> np.ndarray:
         most = min(self.length, self.task.channels + (self.unknown >= 0))
-        unknown = np.float32(self.unknown * (self.count + 1))
+        unknown = float(np.float32(self.unknown * (self.count + 1)))
         found = places(self.total, self.parts, self.truth, unknown, most)
         worth = np.append(1 / np.arange(1, most + 1), 0)
         counts = np.stack([found @ worth, found.sum(1)], axis=-1)

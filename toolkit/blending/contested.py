@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiled import compiled
 from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MeanIoU, confusion_by_sample
 from toolkit.probabilities import open_probabilities, read
 from toolkit.task import IGNORED
@@ -134,7 +134,7 @@ def thinned(contested: Contested, most: int) -> Contested:
     return replace(contested, blocks=tuple(blocks), every=every)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _agree(values: np.ndarray, agreed: np.ndarray) -> None:
     """Into `agreed` (n, P), the position of the largest class where all candidates of (M, n, S, P) share it."""
     candidates, rows, classes, items = values.shape
@@ -158,7 +158,7 @@ def _agree(values: np.ndarray, agreed: np.ndarray) -> None:
                     agreed[i, p] = agreed[i, p] if agreed[i, p] == label[p] else 255
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _take(values: np.ndarray, kept: np.ndarray, taken: np.ndarray) -> None:
     candidates, _, classes, items = values.shape
     for k in range(len(kept)):
@@ -168,7 +168,7 @@ def _take(values: np.ndarray, kept: np.ndarray, taken: np.ndarray) -> None:
                 taken[k, c, m] = values[m, i, c, p]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _weighted(values: np.ndarray, weights: np.ndarray, label: np.ndarray) -> None:
     for i in range(values.shape[0]):
         best = np.int64(-1)

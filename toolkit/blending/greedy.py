@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
 from toolkit.blending.climb import Climb
 from toolkit.blending.contested import Contested
 from toolkit.blending.valued import Valued
+from toolkit.compiled import compiled
 from toolkit.metrics.confusion import Accuracy
 from toolkit.probabilities import read
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _tally(
     values: np.ndarray,
     truth: np.ndarray,

@@ -1,10 +1,13 @@
 """What greedy selection does with each sample, compiled: sums of single metrics under every next step."""
 
+from functools import partial
+
 import numpy as np
-from numba import njit
+
+from toolkit.compiled import compiled
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def ranked_scores(keys: np.ndarray, precision: bool) -> float:
     """Area under the ROC curve, or average precision, of sorted keys uint32 (n,): a value's order, then its label."""
     n = len(keys)
@@ -29,7 +32,7 @@ def ranked_scores(keys: np.ndarray, precision: bool) -> float:
     return found / positive if precision else found / (positive * np.float64(n - positive))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def log_sums(
     total: np.ndarray,
     own: np.ndarray,
@@ -58,7 +61,7 @@ def log_sums(
             start = ends[e]
 
 
-@njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+@partial(compiled, fastmath=True)
 def absolute_sums(total: np.ndarray, errors: np.ndarray, sums: np.ndarray) -> None:
     """Into sums (M, T), of absolute values of total (T, n) + errors (M, T, n)."""
     for m in range(errors.shape[0]):
@@ -69,7 +72,7 @@ def absolute_sums(total: np.ndarray, errors: np.ndarray, sums: np.ndarray) -> No
             sums[m, t] = found
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def binned(total: np.ndarray, values: np.ndarray, truth: np.ndarray, scale: float, counts: np.ndarray) -> None:
     """Into counts (M, bins, K), how often each truth (n,) has scale * (total (n,) + values (M, n)) in each bin."""
     counts[:] = 0
@@ -80,7 +83,7 @@ def binned(total: np.ndarray, values: np.ndarray, truth: np.ndarray, scale: floa
             counts[m, max(0, min(at, last)), truth[i]] += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def mask_tables(
     total: np.ndarray, values: np.ndarray, truth: np.ndarray, least: np.ndarray, smallest: np.ndarray, ignored: int
 ) -> np.ndarray:
@@ -119,7 +122,7 @@ def mask_tables(
     return found
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def places(total: np.ndarray, values: np.ndarray, truth: np.ndarray, unknown: float, most: int) -> np.ndarray:
     """int64 (M, most + 1): how often the truth (n,) has which place among total (n, C) + values (M, n, C).
 
@@ -150,7 +153,7 @@ def places(total: np.ndarray, values: np.ndarray, truth: np.ndarray, unknown: fl
     return found
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def likeliest_labels(total: np.ndarray, values: np.ndarray, classes: np.ndarray, labels: np.ndarray) -> None:
     """Into labels int64 (M, n), of classes (n, L) the one of the largest total (n, L) + values (M, n, L)."""
     for m in range(values.shape[0]):

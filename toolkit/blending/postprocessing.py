@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from scipy.optimize import minimize_scalar
 
+from toolkit.compiled import compiled
 from toolkit.metrics.confusion import ConfusionMetric
 
 FLOOR = 1e-6  # probabilities below are taken for it in logarithms
@@ -130,7 +130,7 @@ def without_small_regions(labels: np.ndarray, smallest: int) -> np.ndarray:
     return result
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _clean(masks: np.ndarray, smallest: int) -> None:
     count, height, width = masks.shape
     seen = np.zeros((height, width), np.int32)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import DTypeLike
 
 from toolkit.blending.candidates import SeedGroups
@@ -14,6 +13,7 @@ from toolkit.blending.pool import PART, Pool
 from toolkit.blending.postprocessing import biased, sloped, tempered, with_labels, without_small_regions
 from toolkit.blending.top_mix import mixed_top
 from toolkit.blending.valued import WHOLE, spans_of_one
+from toolkit.compiled import compiled
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.confusion import confusion_by_sample
 from toolkit.metrics.tally import Counts, Tally, joined
@@ -116,7 +116,7 @@ def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray
     return _normalised(total.reshape(shape), solution, spans_of_one(task))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _accumulate(total: np.ndarray, part: np.ndarray, scored: np.ndarray, share: np.float32) -> None:
     for i in range(total.shape[0]):
         for s in range(total.shape[1]):

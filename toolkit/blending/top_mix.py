@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiled import compiled
 from toolkit.top_k import TopK
 
 
@@ -36,7 +36,7 @@ def common_classes(parts: Sequence[TopK], truth: np.ndarray, length: int) -> tup
     return classes, np.stack([part.at(classes) for part in parts]), slot
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mix(
     values: np.ndarray,
     places: np.ndarray,

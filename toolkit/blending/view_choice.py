@@ -223,6 +223,6 @@ def write_choice(path: Path, choice: ViewChoice) -> None:
 
 
 def read_choice(path: Path) -> ViewChoice:
-    values = read_json(path)
+    values = read_json(path, "views", "crossfitted", "plain", "by_fold")
     views, scores = values["views"], (values["crossfitted"], values["plain"])
     return ViewChoice(tuple(views), tuple(views.values()), *scores, tuple(values["by_fold"]))

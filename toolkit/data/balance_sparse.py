@@ -1,8 +1,9 @@
 """Folds of samples of thousands of classes: one pass over the groups, rare classes first."""
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csr_array
+
+from toolkit.compiled import compiled
 
 SAMPLES, CLASSES = 3.0, 2.0  # weights of the number of samples, beside all classes, and of each class
 STARTS = 4  # of which the best is kept
@@ -39,7 +40,7 @@ def assign_sparse(contents: csr_array, groups: np.ndarray, folds: int, seed: int
     return best[inverse]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _dealt(
     order: np.ndarray,
     starts: np.ndarray,

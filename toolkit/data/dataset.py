@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -163,6 +163,17 @@ MADE_BY = {  # what else `load` may have returned, and the way from there
 FIT: Fit = "letterbox"  # how images come to the size of the task, at which they are audited
 
 
+def with_text(loaded: Dataset | Samples) -> Dataset | Samples:
+    """Where pandas gave text as objects, it is text; what isn't text alone stays as it is."""
+    columns = {name: getattr(loaded, name) for name in ("groups", "test_ids", "names")}
+    text: dict[str, Any] = {
+        name: array.astype(str)
+        for name, array in columns.items()
+        if isinstance(array, np.ndarray) and array.dtype == object and all(isinstance(one, str) for one in array.flat)
+    }
+    return replace(loaded, **text)
+
+
 def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
     """UserError if lengths differ, targets can't be learnt from, or test images can't be told apart by their ids."""
     for name in (*ARRAYS, *OPTIONAL):
@@ -180,14 +191,20 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
         raise UserError(f"{where} has test_sets and no sets; give those of the training images too")
     elif len(dataset.targets) != len(dataset.images):
         raise UserError(f"{where} has {len(dataset.images)} images and {len(dataset.targets)} targets; need as many")
+    _check_rows(dataset, where)
     ids = dataset.test_ids
     if ids is not None and len(ids):
         tests, what = (tests, "images") if dataset.test_sizes is None else (len(dataset.test_sizes), "pictures")
         if len(ids) != tests:
             what = f"test {what}" if dataset.sets is None else "sets of test images"
             raise UserError(f"{where} has {tests} {what} and {len(ids)} ids; need as many")
-        if ids.dtype.kind not in "iuU":
-            raise UserError(f"{where}: test_ids are of type {ids.dtype}, expected text or whole numbers")
+        if ids.dtype.kind not in "iuU" or ids.ndim > 1:
+            shape = "" if ids.ndim == 1 else f", of shape {ids.shape}"
+            raise UserError(
+                f"{where}: test_ids are of type {ids.dtype}{shape}, expected text or whole numbers, one each"
+            )
+        if ids.dtype.kind == "U" and (ids == "").any():
+            raise UserError(f"{where}: the id of test image {int((ids == '').argmax())} is empty")
         if len(np.unique(ids)) < len(ids):
             raise UserError(f"{where}: two test images have the same id; a submission must tell them apart")
     if dataset.table is not None or dataset.test_table is not None:
@@ -199,6 +216,42 @@ def check_dataset(dataset: Dataset, task: Task, where: str) -> None:
     check_targets(dataset.targets, task, where, dataset.ids)
 
 
+def _check_rows(dataset: Dataset, where: str) -> None:
+    """UserError unless ids, groups and names say one thing of each sample."""
+    samples = "samples" if dataset.sets is None else "sets"
+    for name, kinds, wanted in (
+        ("ids", "iu", "whole numbers (what people call samples is given as names=)"),
+        ("groups", "iuU", "whole numbers or text"),
+        ("names", "U", "text: .astype(str) makes it"),
+    ):
+        array = getattr(dataset, name)
+        if array is None:
+            continue
+        if array.shape != dataset.targets.shape[:1]:
+            raise UserError(
+                f"{where}: {name} have shape {array.shape}, expected ({len(dataset.targets)},), one for each of the "
+                f"{samples}"
+            )
+        if array.dtype.kind not in kinds:
+            missing = np.flatnonzero(np.isnan(array)).tolist() if array.dtype.kind == "f" else []
+            of_none = f", and row {missing[0]} has none" if missing else ""
+            raise UserError(f"{where}: {name} are of type {array.dtype}{of_none}, expected {wanted}")
+    for images, pictures in PICTURES.items():
+        given = getattr(dataset, pictures)
+        if given is not None and given.shape != getattr(dataset, images).shape[:1]:
+            raise UserError(f"{where}: {pictures} are hashes that the toolkit makes; leave them out")
+    ids = np.sort(dataset.ids)
+    twice = ids[1:][ids[1:] == ids[:-1]]
+    if len(twice):
+        raise UserError(f"{where}: {len(twice):,} ids are not unique, the first {twice[0]}; each sample needs its own")
+    groups = dataset.groups
+    if len(groups) > 1 and (groups == groups[0]).all():
+        raise UserError(
+            f"{where}: all {len(groups):,} {samples} are of one group, {groups[0]}, and a group is never divided, so "
+            "none could be validated; leave out groups, or give those of one origin alone the same"
+        )
+
+
 def _check_sets(dataset: Dataset, sets: np.ndarray, task: Task, where: str) -> int:
     """How many sets of test images there are; UserError where images and samples don't go together."""
     if task.masks:
@@ -207,10 +260,6 @@ def _check_sets(dataset: Dataset, sets: np.ndarray, task: Task, where: str) -> i
         )
     samples, tests = len(dataset.targets), len(dataset.test_images)
     check_sets(sets, len(dataset.images), samples, where, "sets")
-    for name in ("ids", "groups", "names"):
-        array = getattr(dataset, name)
-        if array is not None and len(array) != samples:
-            raise UserError(f"{where} has {samples} sets with targets and {len(array)} {name}; need as many")
     if not tests:
         return 0
     if dataset.test_sets is None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from toolkit.checked import table as read_table
 from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.cleaning import cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
 from toolkit.data.data_folder import data_hash
@@ -58,7 +59,8 @@ def make_folds(
     parts = options["folds"] + (options["holdout"] > 0)
     if number < parts:
         what = counted(options["folds"], "fold") + (" and a holdout" if options["holdout"] else "")
-        raise UserError(f"{counted(number, 'group')} can't fill {what}; ask for fewer")
+        remedy = _remedy(whole, groups, ids, cleaning, parts)
+        raise UserError(f"{counted(number, 'group')} can't fill {what}; {remedy}")
     lines = cleaning[cleaning["action"] == "relabel"]
     labels = pd.Series(lines["value"].astype("int64").to_numpy(), index=lines["index"], dtype="Int64")
     table = pd.DataFrame({"index": ids, "fold": LEFT_OUT, "group": merged})
@@ -83,6 +85,18 @@ def make_folds(
         table[f"fold_{repeat}" if repeat else "fold"] = fold
     table.attrs.update({name: options[name] for name in inputs})
     return table
+
+
+def _remedy(whole: np.ndarray, groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame, parts: int) -> str:
+    """What to do where `whole`, int64 (N,), are fewer than `parts`: what the audit found may have joined them."""
+    trained = ~np.isin(ids, cleaning.loc[cleaning["action"] == "drop", "index"])
+    apart = len(np.unique(whole_in_plain(groups, ids, cleaning)[trained]))
+    if apart < parts or apart == len(np.unique(whole[trained])):
+        return "ask for fewer"
+    return (
+        f"there are {apart:,} before relatives that the audit found join them: look at audit.html, take `group` lines "
+        "that are wrong out of cleaning.csv, or divide relatives by `--split plain`"
+    )
 
 
 def share_to_hold_out(samples: int, groups: int) -> float:
@@ -187,11 +201,7 @@ def stored_folds(workspace: Workspace) -> pd.DataFrame | None:
     if not workspace.folds.exists():
         return None
     remedy = "remove it and run `python -m toolkit.folds` again"
-    try:
-        table = pd.read_parquet(workspace.folds)
-    except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{workspace.folds} is damaged ({reason}); {remedy}") from None
+    table = read_table(workspace.folds, remedy, "index", "fold", "group")
     if table.attrs.pop(CONTENT, None) not in (None, _content(table)):
         raise UserError(f"{workspace.folds} isn't the table that `folds` wrote; {remedy}")
     return table

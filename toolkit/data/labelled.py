@@ -36,6 +36,13 @@ from toolkit.probabilities import chunks, decidable, probabilities
 from toolkit.store import Workspace
 from toolkit.task import UNKNOWN, Classification
 
+COMPARABLE = 10  # images of each side, below which how these differ would be chance
+
+
+def enough_to_compare(train: int, test: int) -> bool:
+    """Are training and test samples enough to say how they differ?"""
+    return min(train, test) >= COMPARABLE
+
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
@@ -110,6 +117,11 @@ class Labelled:
     @property
     def may_look_at_test_images(self) -> bool:
         return self.competition.may_look_at(self.test_images)
+
+    @property
+    def shows_how_tests_look(self) -> bool:
+        """May test images be looked at, and are both sides enough to say how they differ from training images?"""
+        return self.may_look_at_test_images and enough_to_compare(len(self.images), len(self.test_images))
 
     def table_of(self, rows: np.ndarray | slice) -> np.ndarray | None:
         """What is known beside the images of some samples, float32 (n, K); None where nothing is."""

@@ -1,6 +1,5 @@
 """From the organisers' files to arrays on disk: read once, drawn where practice is asked for."""
 
-import tempfile
 from collections.abc import Mapping
 from inspect import getsourcefile
 from pathlib import Path
@@ -8,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.answers import NONE, Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
 from toolkit.data.data_folder import hash_dataset, hash_samples, open_dataset, save_dataset, save_samples
 from toolkit.data.dataset import Dataset, Samples, check_dataset, check_images
 from toolkit.data.image_sets import in_sets
-from toolkit.data.masks import Masks
 from toolkit.data.origin import (
     TASK,
     Reading,
@@ -26,26 +23,38 @@ from toolkit.data.origin import (
     whole,
 )
 from toolkit.data.raw_files import listed, source_of
+from toolkit.data.rehearsal import ids_of_tests, try_answers
 from toolkit.data.sample_submission import following, keep, recognised
-from toolkit.errors import UserError
+from toolkit.errors import UserError, others_code
 from toolkit.images.file_list import describe_files
 from toolkit.metrics.metric import CountedMetric
-from toolkit.metrics.organisers import Function
 from toolkit.progress import SILENT, Progress
 from toolkit.store import MANIFEST, Workspace, atomic, hash_file, hash_json, read_json, read_manifest, write_json
-from toolkit.task import IGNORED, Task
 
-PIXELS = 1 << 30  # of test pictures, from which on a rehearsal is of smaller ones
-SIDE = 1024
+DRAWN = "drawn.json"  # beside the practice data: how many samples were asked for
 
 
-def draw_practice(competition: Competition, workspace: Workspace, seed: int, size: int, progress: Progress) -> Path:
-    """The folder of the practice data's raw files, which are drawn on first use."""
+def draw_practice(
+    competition: Competition, workspace: Workspace, seed: int, size: int | None, progress: Progress
+) -> Path:
+    """The folder of the practice data's raw files, which are drawn on first use.
+
+    size: samples (None: as many as are there, or the competition says); UserError where others are there.
+    """
+    note = workspace.practice / DRAWN
     if not workspace.practice.exists():
+        size = size or competition.practice_size
         with atomic(workspace.practice) as partial:
             partial.mkdir()
-            competition.practice(partial, seed, size)
+            with others_code(f"{competition.name} can't draw practice data", competition.folder):
+                competition.practice(partial, seed, size)
+            write_json(partial / DRAWN, {"size": size})
         progress.say(f"drew practice data in {workspace.practice}")
+    elif size is not None and note.exists() and (drawn := read_json(note, "size")["size"]) != size:
+        raise UserError(
+            f"{workspace.practice} was drawn with --practice-size {drawn}; leave {size} out, choose another "
+            f"--workspace, or remove {workspace.folder}"
+        )
     return workspace.practice / "raw"
 
 
@@ -83,11 +92,10 @@ def load(
         _check_images(competition, data, dataset, str(folder))
         if dataset.table is not None and competition.try_submission is not None:
             raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
-        _try_metric(competition, dataset.targets)
         competition = _with_sample(competition, folder, in_sets(dataset), progress)
-        _rehearse(competition, in_sets(dataset))
         described = describe_files(data.files, folder, source) if isinstance(data, Samples) else {}
         value = hash_samples(dataset, described, shape) if described else hash_dataset(dataset)
+        try_answers(competition, workspace, in_sets(dataset), value, folder)
         if known is not None and known["hash"] != value:
             raise UserError(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; "
@@ -123,7 +131,7 @@ def _keep_facts(competition: Competition, workspace: Workspace) -> None:
 def _keep_place(workspace: Workspace, folder: Path) -> None:
     """Note where the organisers' files lie, should they have been moved."""
     path = workspace.data / MANIFEST
-    manifest, place = read_json(path), str(folder.resolve())
+    manifest, place = read_json(path, "inputs"), str(folder.resolve())
     if manifest["inputs"].get("raw") != place:
         write_json(path, manifest | {"inputs": manifest["inputs"] | {"raw": place}})
 
@@ -156,90 +164,10 @@ def _check_native(competition: Competition, dataset: Dataset) -> None:
         )
 
 
-def _try_metric(competition: Competition, targets: np.ndarray) -> None:
-    """An organisers' function scores what is right of every sample; UserError where it fails, not hours later.
-
-    Of masks it isn't tried: their values can be larger than memory.
-    """
-    task, metric = competition.task, competition.metric
-    if not isinstance(metric, Function) or task.masks:
-        return
-    if task.exclusive and metric.needs == "labels":
-        metric.tally(task, targets, targets, competition.scored).score()
-    else:
-        competition.tally(targets, np.nan_to_num(values_of(task, targets), nan=0.5)).score()
-
-
 def _with_sample(competition: Competition, folder: Path, dataset: Dataset, progress: Progress) -> Competition:
     """Able to write and read a submission, where that follows from the organisers' sample."""
     if not competition.follows_sample or competition.try_submission is not None or not len(dataset.test_images):
         return competition
-    form = recognised(competition, folder, _test_ids(dataset))
+    form = recognised(competition, folder, ids_of_tests(dataset))
     progress.say(form.told())
     return following(competition, form)
-
-
-def _test_ids(dataset: Dataset) -> np.ndarray:
-    """What a submission calls test images by, or the pictures that tiles are of."""
-    number = len(dataset.test_images) if dataset.test_sizes is None else len(dataset.test_sizes)
-    return np.arange(number) if dataset.test_ids is None else dataset.test_ids
-
-
-def _rehearse(competition: Competition, dataset: Dataset) -> None:
-    """A submission that says the same of every image, written and read back; UserError where that can't be done.
-
-    Before hours of training, not after them. Code needs trained networks, and files need the test images.
-    """
-    images = dataset.test_images
-    if competition.try_submission is not None or not len(images):
-        return
-    ids = _test_ids(dataset)
-    prediction = _alike(competition, dataset, ids)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"rehearsal{competition.submission_suffix}"
-        try:
-            competition.write_submission(prediction, path)
-            found = competition.read_submission(path, prediction.read_with, ids)
-        except Exception as error:  # of code that isn't ours: whatever it raises, the user can mend it now
-            mend = "write_submission or read_submission" if competition.form is None else "its dialect"
-            raise UserError(
-                f"a submission for the {len(images):,} test images in these files can't be written and read back "
-                f"({error}); mend {mend} in {competition.folder / '__init__.py'}"
-            ) from error
-    fault, mend = misfit(found, prediction.answer), "read_submission"
-    if not fault and differences(found, prediction.answer, competition.tolerance).any():
-        fault, mend = "reads back as something else than what was written", "write_submission or read_submission"
-    if fault:
-        raise UserError(
-            f"a submission for the {len(images):,} test images in these files {fault}; "
-            f"mend {mend} in {competition.folder / '__init__.py'}"
-        )
-
-
-def _alike(competition: Competition, dataset: Dataset, ids: np.ndarray) -> Prediction:
-    """The first class that is scored, or else what the first sample is, said of every test image."""
-    images, task = dataset.test_images, competition.task
-    first = dataset.targets[:1]
-    if task.exclusive:
-        first = np.full(first.shape, competition.scored[0], first.dtype)
-    if dataset.test_sizes is not None:
-        return _alike_at_own_sizes(task, images, ids, first, dataset.test_sizes)
-    one = np.nan_to_num(values_of(task, first), nan=0.5)
-    stored = np.broadcast_to(one, (len(images), *one.shape[1:]))
-    if task.exclusive and competition.metric.needs == "labels":  # what follows from them takes a while for masks
-        labels = np.broadcast_to(first, (len(images), *first.shape[1:]))
-        return Prediction(images, ids, labels, (), stored=stored, task=task)
-    return competition.prediction(images, ids, stored)
-
-
-def _alike_at_own_sizes(
-    task: Task, images: np.ndarray, ids: np.ndarray, first: np.ndarray, sizes: np.ndarray
-) -> Prediction:
-    """What the first mask says somewhere, said everywhere in pictures of these sizes (P, 2), or in smaller ones where
-    these have very many pixels.
-    """
-    value = int(np.bitwise_or.reduce(first[first != IGNORED]))
-    sizes = np.minimum(sizes, SIDE) if sizes.prod(1).sum() > PIXELS else sizes
-    masks: Any = Masks(len(sizes), lambda at: np.full(sizes[at], value, np.uint8), sizes)
-    labels, answered = (masks, None) if task.exclusive else (NONE, masks)
-    return Prediction(images, ids, labels, (), answered=answered, task=task)

@@ -10,10 +10,10 @@ from threading import Condition
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from toolkit.errors import UserError, listed
-from toolkit.formats.run_lengths import By, parts_of_runs, runs_in
+from toolkit.formats.run_lengths import EMPTY, By, parts_of_runs, runs_in
 from toolkit.images.files import ImageFiles
 from toolkit.images.fitting import Fit, fitted
 from toolkit.images.reading import check_whole, decoded
@@ -185,18 +185,22 @@ def run_length_masks(
     the images, or the images themselves. by, first: as of `from_run_lengths`. empty: what stands for an empty mask.
     UserError names the line; a row of no image of these is an error.
     """
-    from toolkit.data.target_tables import read_table
+    from toolkit.data.target_tables import line_of, read_table
 
     table = read_table(path, columns)
     rows: dict[str, list[tuple[int, str, str]]] = {name: [] for name in names}
     alone = task.classes[-1]  # where no column says which
     if len(columns) == 2 and len(task.classes) > (1 if isinstance(task, OverlappingMasks) else 2):
         raise UserError(f"{path}: of {listed(task.classes)} no column says which a row is; name it, (…, class, runs)")
-    for line, (name, *said, text) in enumerate(table[list(columns)].itertuples(index=False), start=2):
+    for line, (name, *said, text) in enumerate(table[list(columns)].itertuples(index=False)):
         if name not in rows:
-            raise UserError(f"{path} line {line}: there is no image {name!r}")
-        if text != empty and text:
-            rows[name].append((line, said[0] if said else alone, text))
+            raise UserError(f"{path} line {line_of(str(path), line)}: there is no image {name!r}")
+        if text in (empty, *EMPTY):
+            continue
+        if said and said[0] not in task.classes:
+            where = f"{path} line {line_of(str(path), line)}"
+            raise UserError(f"{where}: the class is {said[0]!r}, expected {', '.join(task.classes)}")
+        rows[name].append((line, said[0] if said else alone, text))
 
     def read(row: int) -> np.ndarray:
         shape = size if isinstance(size, tuple) else size_of(size, row)
@@ -205,9 +209,9 @@ def run_length_masks(
             try:
                 runs = runs_in(text, shape, first)
             except ValueError as error:
-                raise UserError(f"{path} line {line}: {error}") from None
+                raise UserError(f"{path} line {line_of(str(path), line)}: {error}") from None
             for place, part in parts_of_runs(*runs, shape, by):
-                _paint(made[place], part, label, f"{path} line {line}", task)
+                _paint(made[place], part, label, f"{path} line {line + 2}", task)
         return made
 
     return Masks(len(names), read)
@@ -261,7 +265,8 @@ def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as opened:
             if opened.mode == "P":
                 check_whole(data)
-                return np.array(opened.convert("RGB") if by_colour else opened)
+                upright = ImageOps.exif_transpose(opened)  # as images are
+                return np.array(upright.convert("RGB") if by_colour else upright)
         found = decoded(data)
         return np.dstack([found] * 3) if by_colour and found.ndim == 2 else found
     except OSError as error:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from toolkit.competition import Competition
 from toolkit.competition_code import code_of
 from toolkit.data.data_folder import hash_dataset, hash_samples
-from toolkit.data.dataset import Dataset, Samples
+from toolkit.data.dataset import Dataset, Samples, with_text
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed
-from toolkit.errors import UserError, said_by
+from toolkit.errors import UserError, others_code
 from toolkit.images.file_list import describe_files, file_table
 from toolkit.partial_files import scratch as scratch_folder
 from toolkit.progress import SILENT, Progress
@@ -30,14 +30,14 @@ TASK = "task.json"  # in the folder of the data: what they were read for, and by
 
 def loaded(competition: Competition, folder: Path) -> Dataset | Samples:
     """What the competition's `load` makes of the files; UserError, one sentence, for whatever goes wrong in it."""
-    try:
-        return competition.load(folder)
-    except UserError:
-        raise
-    except Exception as error:  # of code that isn't ours, or a file that it can't read
-        code = getsourcefile(competition.load)
-        home = Path(code).parent if code else competition.folder
-        raise UserError(f"{competition.name} can't load {folder}: {said_by(error, home)}") from error
+    code = getsourcefile(competition.load)
+    home = Path(code).parent if code else competition.folder
+    with others_code(f"{competition.name} can't load {folder}", home):
+        found: Any = competition.load(folder)
+    if not isinstance(found, Dataset | Samples):
+        what = "nothing" if found is None else f"an object of type {type(found).__name__}"
+        raise UserError(f"load of {competition.name} returned {what}, expected a toolkit.Dataset or toolkit.Samples")
+    return with_text(found)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def is_another_order(competition: Competition, workspace: Workspace) -> bool:
 def read_facts(workspace: Workspace) -> dict[str, Any]:
     """Those of the workspace's data; empty where older versions left none."""
     path = workspace.data / TASK
-    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    found: dict[str, Any] = read_json(path, "task", "classes", "image_shape") if path.exists() else {}
     return found
 
 

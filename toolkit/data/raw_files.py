@@ -72,10 +72,9 @@ def listed(
     `source_of` has to say of them; UserError, naming files, where they are neither those, nor those of the table, and
     `same`, of the table and of the files, says that what is read of them isn't the same.
     """
-    import pandas as pd
 
     files = found_files(folder)
-    known = pd.read_parquet(kept) if kept.exists() else pd.DataFrame(columns=list(COLUMNS))
+    known = _known(kept)
     files = files.merge(known, how="left", on=list(COLUMNS[:3]))
     if not len(files):
         return files
@@ -102,6 +101,17 @@ def listed(
     if changed:
         _keep(files, kept)
     return files
+
+
+def _known(kept: Path) -> "pd.DataFrame":
+    """What the table says; nothing where there is none, or one that is damaged: files are read again then."""
+    import pandas as pd
+
+    try:
+        known = pd.read_parquet(kept)
+    except (OSError, ValueError, KeyError):
+        return pd.DataFrame(columns=list(COLUMNS))
+    return known if [*known.columns] == [*COLUMNS] else pd.DataFrame(columns=list(COLUMNS))
 
 
 def _keep(files: "pd.DataFrame", kept: Path) -> None:

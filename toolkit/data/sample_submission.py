@@ -10,8 +10,9 @@ import numpy as np
 from toolkit.competition import Competition
 from toolkit.data.masks import Masks
 from toolkit.errors import UserError
+from toolkit.formats.readers import compare_with_sample
 from toolkit.formats.recognition import sample_format
-from toolkit.formats.sample_file import find_sample
+from toolkit.formats.sample_file import find_sample, samples_in
 from toolkit.formats.sample_format import SampleFormat
 from toolkit.store import Workspace, read_json, write_json
 
@@ -25,6 +26,18 @@ def recognised(competition: Competition, folder: Path, ids: np.ndarray) -> Sampl
             "no write_submission: put the organisers' there, or give it write_submission and read_submission"
         )
     return sample_format(path, competition.task, competition.metric, ids, competition.dialect)
+
+
+def compared(competition: Competition, path: Path, folder: Path) -> bool:
+    """Is there nothing left to be compared with the organisers' sample in the folder of their files? False where there
+    should be one and isn't; UserError where the submission at `path` hasn't its ids.
+    """
+    if competition.submission_suffix != ".csv" or competition.form is not None:
+        return True  # of the latter kind `read_submission` knows the sample
+    samples = [one for one in samples_in(folder, competition.dialect.file) if one.suffix == ".csv"]
+    if len(samples) == 1:
+        compare_with_sample(path, samples[0])
+    return len(samples) == 1
 
 
 def keep(form: SampleFormat, workspace: Workspace) -> None:

@@ -39,7 +39,10 @@ def columns_of(stored: np.ndarray | None) -> tuple[Column, ...]:
 
 
 def table_of(
-    path: Path, names: Sequence[str], columns: Sequence[str] | None = None, categories: Sequence[str] = ()
+    path: Path,
+    names: Sequence[str] | np.ndarray,
+    columns: Sequence[str] | None = None,
+    categories: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Rows of a CSV or Parquet file in the order of the samples' names: what `Samples(…, table=…)` takes.
 

@@ -1,8 +1,10 @@
 """Targets from the organisers' tables, in the form that the task says, or from the names of files."""
 
+import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +38,9 @@ def target_table(path: Table, task: Task, columns: Sequence[str] | None = None) 
     if twice.any():
         row = int(twice.to_numpy().argmax())
         first = int((names == names[row]).to_numpy().argmax())
-        raise UserError(f"{_called(path)} line {row + 2}: {names[row]!r} stands in line {first + 2} already")
+        line, before = (line_of(_called(path), at) for at in (row, first))
+        raise UserError(f"{_called(path)} line {line}: {names[row]!r} stands in line {before} already")
+    _check_names(_called(path), names)
     return names.tolist(), _targets(_called(path), task, cells)
 
 
@@ -53,7 +57,8 @@ def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str
     twice = images.duplicated()
     if twice.any():
         row = int(twice.to_numpy().argmax())
-        raise UserError(f"{_called(path)} line {row + 2}: the image {images[row]!r} stands in a line before already")
+        line = line_of(_called(path), row)
+        raise UserError(f"{_called(path)} line {line}: the image {images[row]!r} stands in a line before already")
     sets, names = pd.factorize(each)
     first = np.unique(sets, return_index=True)[1]
     unlike = ~((targets == targets[first][sets]) | ((targets != targets) & pd.isna(targets[first][sets])))
@@ -61,11 +66,15 @@ def set_table(path: Table, task: Task, columns: Sequence[str]) -> tuple[list[str
     if wrong.any():
         row = int(wrong.argmax())
         before = int(first[sets[row]])
+        line, other = (line_of(_called(path), at) for at in (row, before))
         raise UserError(
-            f"{_called(path)} line {row + 2}: {each[row]!r} has another target than in line {before + 2}; all images "
-            "of a set have its target"
+            f"{_called(path)} line {line}: {each[row]!r} has another target than in line {other}; all images of a set "
+            "have its target"
         )
     return images.tolist(), names.tolist(), sets.astype(np.int64), targets[first]
+
+
+BEYOND = "beyond the head"  # the column of cells that have no title
 
 
 def titles_of(path: Table) -> list[str]:
@@ -96,9 +105,54 @@ def read_table(path: Table, columns: Sequence[str]) -> pd.DataFrame:
             found = path[wanted] if isinstance(path, pd.DataFrame) else pd.read_parquet(path, columns=wanted)
             cells = found.astype(object).map(lambda cell: "" if pd.isna(cell) else str(cell))
             return cells.reset_index(drop=True)
-        return pd.read_csv(path, usecols=wanted, dtype=str, keep_default_na=False, na_filter=False)
+        how: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_filter": False}
+        head = pd.read_csv(path, header=None, nrows=1, **how).iloc[0].tolist()
+        twice = [name for name in wanted if head.count(name) > 1]
+        if twice:
+            raise UserError(f"{path} has two columns called {twice[0]!r}; which is meant?")
+        made, beyond = _read(path, titles, wanted, how)
+        if beyond.any():
+            raise UserError(
+                f"{path} line {line_of(str(path), int(beyond.argmax()))} has more cells than the head has columns; is "
+                "there a comma in a text that isn't quoted?"
+            )
+        if not len(made):
+            raise UserError(f"{path} has a head and no rows")
+        return made[wanted]
     except ValueError as error:
         raise UserError(f"{path} can't be read: {str(error).strip().splitlines()[0]}") from None
+
+
+def _read(path: Path, titles: list[str], wanted: list[str], how: dict[str, Any]) -> tuple[pd.DataFrame, np.ndarray]:
+    """The wanted columns; bool (N,): has a row something in cells beyond those of the head?"""
+    try:
+        names = {"header": 0, "names": [*titles, BEYOND], "usecols": [*wanted, BEYOND], "index_col": False}
+        made = pd.read_csv(path, **names, **how)
+    except ValueError as error:
+        if "Too many columns" not in str(error):  # no row has one
+            raise
+        made = pd.read_csv(path, usecols=wanted, **how)
+        return made, np.zeros(len(made), bool)
+    return made, made.pop(BEYOND).fillna("").str.strip().to_numpy() != ""
+
+
+def line_of(path: str, row: int) -> int:
+    """The line of a CSV in which a row begins: some lines are blank, and quoted texts run over several."""
+    count, start = -1, 1
+    if path.endswith((".csv", ".txt", ".tsv")):
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+            lines = csv.reader(file)
+            for cells in lines:
+                if cells and count == row:
+                    return start
+                count, start = count + bool(cells), lines.line_num + 1
+    return row + 2
+
+
+def _check_names(path: str, names: pd.Series) -> None:
+    empty = (names.str.strip() == "").to_numpy()
+    if empty.any():
+        raise UserError(f"{path} line {line_of(path, int(empty.argmax()))}: the name is empty")
 
 
 def labels_in_names(images: ImageFiles, pattern: str, classes: Sequence[str]) -> np.ndarray:
@@ -164,7 +218,7 @@ def _places(path: str, cells: pd.Series, classes: Sequence[str], unknown: str | 
     if wrong.any():
         row = int(wrong.argmax())
         expected = _shown([*classes, *([unknown] if unknown else [])])
-        raise UserError(f"{path} line {row + 2}: {cells.name} is {cells.iloc[row]!r}, expected {expected}")
+        raise UserError(f"{path} line {line_of(path, row)}: {cells.name} is {cells.iloc[row]!r}, expected {expected}")
     return np.where(other, UNKNOWN, found)
 
 
@@ -175,7 +229,7 @@ def _one_of(path: str, cells: pd.DataFrame) -> np.ndarray:
     if wrong.any():
         row = int(wrong.argmax())
         said = ", ".join(cells.iloc[row])
-        raise UserError(f"{path} line {row + 2}: the classes are {said}, expected one 1 and else 0")
+        raise UserError(f"{path} line {line_of(path, row)}: the classes are {said}, expected one 1 and else 0")
     return found.argmax(axis=1).astype(np.int64)
 
 
@@ -186,7 +240,9 @@ def _lists(path: str, cells: pd.Series, labels: Sequence[str]) -> np.ndarray:
     for row, text in enumerate(cells):
         for name in text.split():
             if name not in place:
-                raise UserError(f"{path} line {row + 2}: {cells.name} has {name!r}, expected {_shown(list(labels))}")
+                raise UserError(
+                    f"{path} line {line_of(path, row)}: {cells.name} has {name!r}, expected {_shown(list(labels))}"
+                )
             made[row, place[name]] = 1
     return made
 
@@ -203,7 +259,7 @@ def _numbers(
     if wrong.any():
         row, column = np.argwhere(wrong)[0].tolist()
         cell = cells.iloc[row, column]
-        raise UserError(f"{path} line {row + 2}: {cells.columns[column]} is {cell!r}, expected {expected}")
+        raise UserError(f"{path} line {line_of(path, row)}: {cells.columns[column]} is {cell!r}, expected {expected}")
     return np.where(empty, blank, found)
 
 

@@ -30,7 +30,8 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
     """UserError, one sentence with row and column, for what can't be learnt from; ids: (N,), what rows are called.
 
     That is a wrong type or shape, a value outside what the task knows, a class without a sample, a label or number
-    that is always the same. Of more than MATRICES classes some may lack samples: lists of names have gaps.
+    that is always the same. Of more than MATRICES classes, also of a head, some may lack samples: lists of names have
+    gaps.
     """
     check_values(targets, task, where, ids)
     if isinstance(task, Numbers):
@@ -42,9 +43,13 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
         return
     counts = class_counts(targets, task)
     noun = {Labels: "label", OverlappingMasks: "label", Grades: "grade"}.get(type(task), "class")
-    some_may_lack = isinstance(task, Classification) and len(counts) > MATRICES and (counts > 0).sum() > 1
-    for name, count in zip(task.classes, counts, strict=True):
-        if count == 0 and not some_may_lack:
+    ends: Any = np.cumsum([len(classes) for _, classes in task.heads])[:-1] if isinstance(task, Heads) else []
+    may_lack: list[bool] = []
+    for part in np.split(counts, ends):
+        lists = isinstance(task, Classification | Heads) and len(part) > MATRICES and (part > 0).sum() > 1
+        may_lack += [bool(lists)] * len(part)
+    for name, count, lacks in zip(task.classes, counts, may_lack, strict=True):
+        if count == 0 and not lacks:
             unit = "pixel" if task.masks else "image"
             raise UserError(f"{where}: {noun} {name!r} has no {unit}; every {noun} needs some to be learnt")
     if isinstance(task, Labels):

@@ -9,6 +9,9 @@ PART = 1 << 20  # pixels at a time: of masks as large as slides nothing else is 
 By = Literal["columns", "rows"]  # pixels are counted down the first column, then the next; or along rows
 
 
+EMPTY = ("", "-1")  # what is written where a mask is empty
+
+
 def run_lengths(
     mask: np.ndarray, by: By = "columns", first: int = 1, shown: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> str:
@@ -31,12 +34,15 @@ def run_lengths(
     return " ".join(map(str, edges))
 
 
-def from_run_lengths(text: str, shape: tuple[int, int], by: By = "columns", first: int = 1) -> np.ndarray:
+def from_run_lengths(
+    text: str | float | None, shape: tuple[int, int], by: By = "columns", first: int = 1
+) -> np.ndarray:
     """The mask bool (H, W) of `run_lengths`; ValueError where runs overlap, are out of order or leave the image.
 
-    first: the number of the first pixel.
+    text: also what tables hold where a mask is empty, NaN, None or -1. first: the number of the first pixel.
     """
-    return from_runs(*runs_in(text, shape, first), shape, by)
+    empty = text is None or text != text or str(text).strip() in EMPTY
+    return from_runs(*runs_in("" if empty else str(text), shape, first), shape, by)
 
 
 def runs_in(text: str, shape: tuple[int, int], first: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """A submission laid out as the organisers' sample has it: written from a prediction, and read back as a stranger's."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +75,14 @@ class SampleFormat:
         """What was `stored`."""
         made: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in stored.items()}
         return cls(task, metric, **{**made, "words": tuple(map(tuple, stored["words"]))})
+
+    def as_written_in(self, known: "SampleFormat") -> "SampleFormat":
+        """The images and columns of this one, filled in as another sample of the competition has it: how classes are
+        written, what stands between them and for none can't be seen in a sample whose cells are all alike.
+        """
+        words_of = dict(zip(known.places, known.words, strict=False))
+        words = tuple(words_of.get(at, said) for at, said in zip(self.places, self.words, strict=False))
+        return replace(self, words=words, gap=known.gap, empty=known.empty)
 
     @property
     def long(self) -> bool:

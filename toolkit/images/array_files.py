@@ -103,7 +103,7 @@ def _opened(path: Path, key: str, changed: int, size: int) -> Rows:
         raise UserError(f"{path} has no known suffix, expected {', '.join(kinds)}")
     try:
         return kind(path, key)
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # of libraries that read it
         raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from None

@@ -35,6 +35,8 @@ class Npz:
             with np.load(self.path, allow_pickle=False) as arrays:
                 array = arrays[key]
         except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, TokenError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # no file's fault
+                raise
             if str(error).startswith("Object arrays"):
                 raise UserError(
                     f"{self.path}: array {key!r} holds pickled objects, which can run code and are not loaded; "

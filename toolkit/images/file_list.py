@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toolkit.checked import table as read_table
 from toolkit.errors import UserError
 from toolkit.images.files import ImageFiles, Paths, Reader
 from toolkit.store import hash_json, read_manifest
@@ -81,8 +82,6 @@ def open_files(folder: Path, raw: Path | None = None) -> dict[str, ImageFiles]:
     raw: where the organisers' files lie now (None: where they were). UserError where they are gone, or images were
     given as arrays.
     """
-    import pandas as pd
-
     manifest = read_manifest(folder)
     if manifest is None or "parts" not in manifest:
         raise UserError(
@@ -90,7 +89,7 @@ def open_files(folder: Path, raw: Path | None = None) -> dict[str, ImageFiles]:
             "images.fit=letterbox; model.input_scale resizes inside the network"
         )
     raw = Path(manifest["raw"]) if raw is None else raw
-    table = pd.read_parquet(folder / TABLE)
+    table = read_table(folder / TABLE, f"remove {folder} and run `python -m toolkit.audit` again")
     made = {}
     for name, part in manifest["parts"].items():
         lines = table[table["part"] == name]

@@ -115,6 +115,7 @@ class ConfusionMetric(CountedMetric):
 
     def of_many(self, many: ManyClasses, weights: np.ndarray) -> np.ndarray:
         """Scores (D,) under weights (D, s), of a class that lacks there as `as_in`."""
+        many = many.of_those_there() if self.fills else many
         sums = sums_of_labels(many.truth, many.predicted, weights, many.classes)
         held = np.bincount(many.truth, minlength=many.classes) > 0
         known = [at for at in many.scored if held[at]] if self.fills else many.scored

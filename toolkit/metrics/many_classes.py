@@ -1,6 +1,6 @@
 """What a metric needs of images of one of very many classes: a number a sample, in place of counts of all classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,6 +63,16 @@ class ManyClasses(Samples):
         every = np.ones((1, len(self.truth))) if weights is None else self._of_samples(weights)
         found = self._metric.by_class_of_many(self, every)
         return found if found is None or weights is not None else found[0]
+
+    def of_those_there(self) -> "ManyClasses":
+        """The same of the classes that are true or predicted somewhere, numbered anew in their order: of thousands a
+        part has a few.
+        """
+        there, number = np.unique(np.concatenate([self.truth, self.predicted]), return_inverse=True)
+        every = len(self.scored) == self.classes
+        scored = np.arange(len(there)) if every else np.flatnonzero(np.isin(there, self.scored))
+        truth, predicted = np.split(number, [len(self.truth)])
+        return replace(self, truth=truth, predicted=predicted, classes=len(there), scored=tuple(scored.tolist()))
 
     def held(self, classes: np.ndarray) -> np.ndarray:
         return held_by_row(self.truth[:, None] == classes, self.row, self.rows)

@@ -4,14 +4,16 @@ A function that knows no weights is scored under weightings by repeating rows.
 """
 
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, said_by
 from toolkit.metrics.frames import Frame, default_columns, frame_of
 from toolkit.metrics.metric import Metric, Needs, WeighedMetric
 from toolkit.metrics.tally import Samples, Tally
@@ -64,10 +66,8 @@ class Function(WeighedMetric):
         try:
             found = self.call(truth, predicted, None)
         except Exception as error:
-            said = " ".join(str(error).split()) or "no reason given"
-            raise UserError(
-                f"the metric's function {_named(self.function)} fails: {type(error).__name__}: {said}"
-            ) from error
+            said = said_by(error, Path(getattr(sys.modules.get(self.function.__module__), "__file__", None) or "/"))
+            raise UserError(f"the metric's function {_named(self.function)} fails: {said}") from error
         if np.isnan(found):
             raise UserError(f"the metric's function {_named(self.function)} gives no number (nan)")
         return found

@@ -8,10 +8,11 @@ order: is it true, is it the last of its score.
 """
 
 import numpy as np
-from numba import njit
+
+from toolkit.compiled import compiled
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def areas(weights: np.ndarray, order: np.ndarray, yes: np.ndarray, last: np.ndarray) -> np.ndarray:
     """ROC AUC (D,); NaN where all that count are yes, or none is."""
     draws = weights.shape[1]
@@ -34,7 +35,7 @@ def areas(weights: np.ndarray, order: np.ndarray, yes: np.ndarray, last: np.ndar
     return area
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def average_precisions(weights: np.ndarray, order: np.ndarray, yes: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Average precision (D,); NaN where none is yes."""
     draws = weights.shape[1]
@@ -59,7 +60,7 @@ def average_precisions(weights: np.ndarray, order: np.ndarray, yes: np.ndarray, 
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def areas_in_regions(
     weights: np.ndarray,
     order: np.ndarray,
@@ -105,7 +106,7 @@ def areas_in_regions(
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mean_within(start: float, end: float, low: float, high: float) -> float:
     """Mean of min(max(y, low), high) - low of y that rises evenly from start to end."""
     if end <= low:

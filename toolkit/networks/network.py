@@ -163,9 +163,9 @@ def _head(model: Model, features: int, classes: int) -> nn.Module:
 
 
 def segmenter(architecture: str, model: Model, classes: int, channels: int) -> Network:
-    """An smp network (Unet, DeepLabV3Plus, Segformer) with the recipe's encoder. classes: the task's `channels`.
+    """An smp network (Unet, Linknet, DeepLabV3Plus, Segformer) with the recipe's encoder.
 
-    channels: of the images, as for `classifier`.
+    classes: the task's `channels`; channels: of the images, as for `classifier`.
     """
     import segmentation_models_pytorch as smp  # a trained network runs where it isn't installed
 

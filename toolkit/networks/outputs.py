@@ -1,6 +1,7 @@
 """From what a network says to values: probabilities, or numbers in their own units."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 from toolkit.competition import Competition
 from toolkit.data.sizes import image_shape
 from toolkit.data.tables import Column
-from toolkit.errors import UserError, said_by
+from toolkit.errors import UserError, others_code, said_by
 from toolkit.networks.growth import sides
 from toolkit.networks.pooling import Pooling
 from toolkit.networks.table import join_table, nothing_known
@@ -68,13 +69,8 @@ def build_network(
     these, which it takes too unless the recipe leaves it aside. in_sets: it pools sets of images. A
     plain module has no `backbone`.
     """
-    try:
+    with others_code(f"{competition.name} can't build the network of recipe {recipe.name}", competition.folder):
         made = competition.build_model(recipe)
-    except UserError:
-        raise
-    except Exception as error:  # of code that isn't ours
-        said = said_by(error, competition.folder)
-        raise UserError(f"{competition.name} can't build the network of recipe {recipe.name}: {said}") from error
     if not isinstance(made, nn.Module):
         raise UserError(f"build_model must return a torch.nn.Module, such as toolkit.Network, not {made!r}")
     task = competition.task
@@ -113,17 +109,19 @@ def _pooling(network: Any, competition: Competition, recipe: Recipe) -> Pooling:
     return Pooling("mean" if pool == "auto" else pool, competition.task.outputs, competition.scored)
 
 
-def check_channels(network: nn.Module, recipe: Recipe, task: Task, device: torch.device) -> None:
+def check_channels(network: nn.Module, recipe: Recipe, task: Task, device: torch.device, folder: Path) -> None:
     """UserError unless the network takes the recipe's images, and where they grow the smallest ones, and says as much
-    as the task asks; it is shown black ones.
+    as the task asks; it is shown black ones. folder: of the competition's code.
     """
     *whole, channels = image_shape(recipe.images, task)
     smallest = sides(recipe.images.grow, (whole[0], whole[1]), recipe.schedule.epochs, 0)
     for height, width in dict.fromkeys(((whole[0], whole[1]), smallest)):
-        _check_channels(network, (height, width, channels), task, device)
+        _check_channels(network, (height, width, channels), task, device, folder)
 
 
-def _check_channels(network: nn.Module, shape: tuple[int, int, int], task: Task, device: torch.device) -> None:
+def _check_channels(
+    network: nn.Module, shape: tuple[int, int, int], task: Task, device: torch.device, folder: Path
+) -> None:
     height, width, channels = shape
     training = network.training
     try:
@@ -134,11 +132,13 @@ def _check_channels(network: nn.Module, shape: tuple[int, int, int], task: Task,
         raise
     except Exception as error:  # of code that isn't ours
         mend = "build_model must make it for TASK.image_shape"
+        if hasattr(network, "input_scale"):
+            mend += ", or the recipe show it images of the size that it takes (model.input_scale, images.size)"
         if (height, width) != task.image_shape[:2]:
             mend = "build_model must make it for images of any size, or leave images.size=0 images.grow=0"
         raise UserError(
             f"the network can't take images of {height}x{width} with {counted(channels, 'channel')} "
-            f"({str(error).partition(chr(10))[0]}); {mend}"
+            f"({said_by(error, folder)}); {mend}"
         ) from None
     network.train(training)
     wanted = (task.channels, *((height, width) if task.masks else ()))

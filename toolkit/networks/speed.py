@@ -6,6 +6,7 @@ where they are emulated everything is many times slower. So each is tried, first
 """
 
 import ctypes
+import math
 import os
 import platform
 import sys
@@ -37,6 +38,7 @@ GIVE_UP = 1.5  # a setting that is slower than the best by this on few images is
 GAIN = 0.97  # and it must take at most this share of the best one's time on whole batches
 MALLOC = {-4: 0, -1: 2**31 - 1}  # malloc.h: M_MMAP_MAX, no block of its own; M_TRIM_THRESHOLD, 2 GiB may lie idle
 MEASURED = 3  # the version of what is measured: older measurements are not read
+AGAIN = 600.0  # seconds: what was measured on a busy machine isn't measured again earlier by the same process
 COMPILE_FROM = 1800.0  # seconds of training from which compiling, about a minute a network, can pay back
 
 
@@ -64,6 +66,7 @@ class Settings:
         return ", ".join(words)
 
 
+_measured_at: dict[tuple[Path, str], float] = {}  # by file and key, of time.monotonic()
 UNMEASURED = Settings()  # float32, channels last: nothing measured, the same bits on any machine of one kind
 
 
@@ -93,8 +96,9 @@ def fastest(
     """The settings for this machine, network, image and batch size, from the file `remembered` or measured now.
 
     A recipe with a precision other than `auto` is not measured. What was measured while the machine had other work to
-    do is measured again the next time. Where a head alone is trained, on stored features, what counts is how fast
-    those are computed. steps: of the whole training; compiling is tried where it can pay back within them.
+    do is measured again by the next command, or after AGAIN. Where a head alone is trained, on stored features, what
+    counts is how fast those are computed. steps: of the whole training; compiling is tried where it can pay back
+    within them.
     """
     if recipe.precision != "auto":
         return Settings(precision=recipe.precision)
@@ -104,11 +108,12 @@ def fastest(
         + ["head"] * (recipe.schedule.freeze == 1)
     )
     known = _read(remembered).get(key)
-    if known is None or (known["waited"] > BUSY and known["tries"] < TRIES):
+    lately = time.monotonic() - _measured_at.get((remembered, key), -math.inf) < AGAIN
+    if known is None or (known["waited"] > BUSY and known["tries"] < TRIES and not lately):
         with torch.random.fork_rng(devices=[]):
             network = build_network(competition, recipe)
             # it may lack its weights, or be for other images: better known before a minute of measuring
-            check_channels(network, recipe, competition.task, torch.device("cpu"))
+            check_channels(network, recipe, competition.task, torch.device("cpu"), competition.folder)
         forward = recipe.schedule.freeze == 1 and head_of(network, competition.task) is not None
         with contention() as waited:
             found = asdict(_measure(competition, recipe, device, forward))
@@ -117,6 +122,7 @@ def fastest(
         quieter = made if known is None else min(known, made, key=lambda each: float(each["waited"]))
         known = quieter | {"tries": 1 + (0 if known is None else known["tries"])}
         _remember(remembered, key, known | {"machine": machine(device), "model": recipe.model.name})
+        _measured_at[remembered, key] = time.monotonic()
     settings = Settings(**known["settings"])
     assert settings.seconds is not None
     if steps * settings.seconds < COMPILE_FROM or not can_compile(device):

@@ -64,14 +64,14 @@ def build_notebook(
     *,
     kaggle: str | None = None,
     test_images: int | None = None,
+    visible_only: bool = False,
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Notebook:
     """Build, try, score on the held-out samples and register; what is there of the same blend is not built twice.
 
-    raw: the organisers' files; kaggle: the competition's name on Kaggle, where it doesn't say so itself; test_images:
-    how many the hidden test has, by which the time is reckoned (None: as many as are visible). UserError for a blend
-    that a notebook can't make, and whatever fails in the trial.
+    raw: the organisers' files; kaggle: the competition's name on Kaggle, where it doesn't say so itself; test_images,
+    visible_only: of `try_notebook`. UserError for a blend that a notebook can't make, and whatever fails in the trial.
     """
     competition, metrics = blend.labelled.competition, blend.metrics
     called = kaggle_name(competition, kaggle)
@@ -79,7 +79,8 @@ def build_notebook(
     scores = {kind: metrics.get(kind) for kind in SCORES}
     warn_of(blend, progress)
     with ledger.building():
-        return _build(blend, ledger, raw, path, called, scores, test_images, device, progress)
+        how = {"test_images": test_images, "visible_only": visible_only, "device": device, "progress": progress}
+        return _build(blend, ledger, raw, path, called, scores, how)
 
 
 def _build(
@@ -89,10 +90,9 @@ def _build(
     path: Path,
     called: str,
     scores: dict[str, Any],
-    test_images: int | None,
-    device: str,
-    progress: Progress,
+    how: dict[str, Any],
 ) -> Notebook:
+    device, progress = how["device"], how["progress"]
     competition = blend.labelled.competition
     line: Mapping[str, Any] | None = ledger.line_of(path)
     if line is not None and read_json(path / "dataset" / BUNDLE)["kaggle"] == called:
@@ -103,9 +103,9 @@ def _build(
     with atomic(path) as partial:
         progress.say("writing the networks as TorchScript, and the code beside them")
         write_notebook(blend, partial, names_in(raw), called)
-        trial = try_notebook(blend, raw, partial, test_images=test_images, device=device, progress=progress)
+        trial = try_notebook(blend, raw, partial, **how)
         scores["holdout"] = holdout_score(blend, device, progress)
-    tried = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
+    tried: dict[str, Any] = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
     tried |= {"ties": sum(one.ties for one in trial.tried), "seconds": round(trial.seconds, 1)}
     tried |= {"peak_bytes": trial.as_json()["peak_bytes"], "network": network()}
     line = ledger.append(ledger_line(blend, scores, ledger, path) | tried | {"known": None})

@@ -72,6 +72,7 @@ def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) 
         "quantiles": None if quantiles is None else quantiles.tolist(),
         "views": [IDENTITY] if choice is None else list(choice.views),
         "weights": [1.0] if choice is None else list(choice.weights),
+        "form": None if competition.form is None else competition.form.stored() | {"ids": {}},
         "columns": [column.stored() for column in blend.labelled.columns],
         "stored": _kind(blend.oof if blend.test is None else blend.test),
         "runs": [_run(run, networks[at * folds : (at + 1) * folds]) for at, run in enumerate(runs)],

@@ -11,7 +11,7 @@ from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.probabilities import decidable, probabilities
 from toolkit.submission.predicted_anew import blended_runs
-from toolkit.task import Grades, Labels, Numbers
+from toolkit.task import Grades, Heads, Labels, Numbers
 
 NEAR = {"float32": 0.005, "other": 0.03}  # of values: by how much of their size another machine may compute otherwise
 PIXELS = 0.002  # share of a mask's pixels that may fall the other way
@@ -66,6 +66,8 @@ def _ties(competition: Competition, blend: Blend, prediction: Prediction, found:
         dense = probabilities(prediction.stored[:])
         of = [np.take_along_axis(dense, np.clip(one, 0, dense.shape[1] - 1), 1) for one in (found, answer)]
         return np.asarray(np.abs(of[0] - of[1]) <= 2 * near)
+    if isinstance(task, Heads):
+        return np.stack([lead(np.asarray(values)[:, span]) <= 2 * near for span in task.spans], 1)
     if task.exclusive:
         return np.asarray(lead(values) <= 2 * near)
     if isinstance(task, Labels | Grades | Numbers):

@@ -28,6 +28,7 @@ from toolkit.data.placed import placed_prediction
 from toolkit.data.sample_submission import following, recognised
 from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
+from toolkit.formats.sample_format import SampleFormat
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import BATCH, at_once
 from toolkit.networks.tta import predict_views
@@ -54,7 +55,8 @@ def submit(bundle: Path, inputs: Path, out: Path) -> Path:
     folder = competition_folder(inputs, said["kaggle"], said["raw"])
     tests = Hidden.opened(competition, folder, said["columns"])
     if competition.follows_sample:
-        competition = following(competition, recognised(competition, folder, tests.ids))
+        known = SampleFormat.of(said["form"], competition.task, competition.metric)
+        competition = following(competition, recognised(competition, folder, tests.ids).as_written_in(known))
     device = resolve_device("auto")
     print(f"{competition.name}: {counted(len(tests), 'test sample')} in {folder}, on {device}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:

@@ -14,7 +14,7 @@ from toolkit.data.dataset import Dataset
 LETTERS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
 HEXADECIMAL = frozenset(string.hexdigits)
 LONG = 8  # characters from which on what may be a hexadecimal number is one
-TRIES = 50
+TRIES = 50  # of names that may be taken, before a longer one is tried
 
 
 class NotTried(Exception):
@@ -116,7 +116,7 @@ def _varying(texts: Sequence[str]) -> str:
 def _new_text(text: str, varying: str, taken: set[str], rng: np.random.Generator) -> str:
     tried = 0
     digits = any(sign.isdecimal() for sign in text)
-    hexadecimal = len(text) >= 8 and {sign for sign in text if sign.isalnum()} <= HEXADECIMAL
+    hexadecimal = len(text) >= LONG and {sign for sign in text if sign.isalnum()} <= HEXADECIMAL
     while True:
         signs = []
         for at, sign in enumerate(text):
@@ -133,5 +133,5 @@ def _new_text(text: str, varying: str, taken: set[str], rng: np.random.Generator
         if made not in taken:
             return made
         tried += 1
-        if tried > 50:  # there are no more of that length
+        if tried > TRIES:  # there are no more of that length
             text, varying, tried = text + "0", varying and varying + "1", 0

@@ -173,18 +173,21 @@ def _read_back(competition: Competition, folder: Path, names: Names) -> Renamed:
         found = loaded(competition, folder)
     except UserError as error:
         text = str(error).replace(f"{folder}{os.sep}", "")
-        raise UserError(f"{competition.name}'s load fails on {what}, as the hidden one is: {text}") from error
+        raise UserError(
+            f"{competition.name}'s load fails on {what}, as the hidden one is: {text}; if only the test that was made "
+            "is at fault, --visible-only leaves it out"
+        ) from error
     dataset = found.as_dataset(folder) if isinstance(found, Samples) else found
     ids = np.arange(len(dataset.test_images)) if dataset.test_ids is None else dataset.test_ids
     place = {str(one): at for at, one in enumerate(names.ids.tolist())}
-    text = [_short(str(one), place) for one in ids.tolist()]
-    if set(text) != set(place) or len(text) != number:
-        odd = [one for one in text if one not in place] or [one for one in place if one not in set(text)]
+    called = [_short(str(one), place) for one in ids.tolist()]
+    if set(called) != set(place) or len(called) != number:
+        odd = [one for one in called if one not in place] or [one for one in place if one not in set(called)]
         raise UserError(
-            f"{competition.name}'s load finds {len(text):,} test images of {number:,} in {what} "
+            f"{competition.name}'s load finds {len(called):,} test images of {number:,} in {what} "
             f"({listed(odd, most=3)}): it must take names and number from the files"
         )
-    return Renamed(names.rows[[place[one] for one in text]], ids)
+    return Renamed(names.rows[[place[one] for one in called]], ids)
 
 
 def _short(called: str, place: Mapping[str, int]) -> str:

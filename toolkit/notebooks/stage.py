@@ -52,7 +52,8 @@ def run_notebook(
     shutil.copyfile(folder / "kernel" / "script.py", stage.script)
     python = clean_python(installed(KAGGLE))
     seconds, memory = competition.rules.submission_seconds or SECONDS, memory_of(competition)
-    read = [stage.scratch / "kaggle", folder.resolve(), *further, *_targets(stage.inputs), *readable(python)]
+    known = [folder.resolve(), *(path.resolve() for path in further)]
+    read = [stage.scratch / "kaggle", *known, *_targets(stage.inputs, known), *readable(python)]
     job = {
         "kind": "script",
         "script": str(stage.script),
@@ -86,9 +87,11 @@ def installed(packages: Sequence[str]) -> list[str]:
     return found
 
 
-def _targets(folder: Path) -> set[Path]:
-    """Where links in a folder lead."""
-    return {path.resolve() for path in folder.rglob("*") if path.is_symlink()}
+def _targets(folder: Path, known: Sequence[Path]) -> set[Path]:
+    """The folders that links in a folder lead to, but for what lies in those that are known."""
+    found = {path.resolve() for path in folder.rglob("*") if path.is_symlink()}
+    others = [path for path in found if not any(path.is_relative_to(one) for one in known)]
+    return {path if path.is_dir() else path.parent for path in others}
 
 
 def why(ended: Ended, limits: Limits) -> str:

@@ -102,8 +102,8 @@ class Trial(Outcome):
             *made,
             [
                 f"time for {counted(self.test_images, 'test image')}, here",
-                duration(self.seconds),
-                duration(self.limit),
+                _time(self.seconds),
+                _time(self.limit),
             ],
             ["memory", f"{peak / 1e6:,.0f} MB", f"{memory_of(self.competition) / 1e6:,.0f} MB"],
             ["network", f"none ({network()})", "none"],
@@ -144,17 +144,20 @@ def try_notebook(
     folder: Path,
     *,
     test_images: int | None = None,
+    visible_only: bool = False,
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Trial:
     """Run a notebook's `folder` as Kaggle would.
 
-    raw: the organisers' files; test_images: how many the hidden test has (None: as many as are visible). UserError,
-    one sentence, for whatever would fail there, or for answers that aren't the blend's.
+    raw: the organisers' files; test_images: how many the hidden test has (None: as many as are visible);
+    visible_only: not on training images under other names. UserError, one sentence, for whatever would fail there, or
+    for answers that aren't the blend's.
     """
     labelled = blend.labelled
     competition, visible = labelled.competition, len(labelled.test_ids)
-    tried: list[Tried | None] = [None, None]
+    on_visible: Tried | None = None
+    on_renamed: Tried | None = None
     untried: list[str] = []
     if not labelled.has_test_images or blend.test is None:
         untried.append("there are no visible test images, on which it could be tried")
@@ -162,19 +165,20 @@ def try_notebook(
         untried.append(f"the {visible:,} visible test images weren't all tried once more")
     else:
         progress.say(f"running the notebook on {counted(visible, 'visible test image')}")
-        tried[0] = _on_visible(blend, raw, folder, device)
+        on_visible = _on_visible(blend, raw, folder, device)
     score = math.nan
     try:
-        made = _on_renamed(blend, raw, folder, device, progress)
+        if visible_only:
+            raise NotTried("it was asked for on visible images alone")
+        on_renamed, score = _on_renamed(blend, raw, folder, device, progress)
     except NotTried as error:
         untried.append(f"{error}, so a hidden test of other names and number wasn't tried")
-    else:
-        tried[1], score = made
-    if not any(tried):
+    if on_visible is None and on_renamed is None:
         raise UserError(f"the notebook can't be tried: {'; '.join(untried)}")
     return Trial(
         competition,
-        *tried,
+        on_visible,
+        on_renamed,
         score,
         blend.metrics["clean"]["score"],
         bool(labelled.held_out.any()),
@@ -212,7 +216,8 @@ def _on_renamed(blend: Blend, raw: Path, folder: Path, device: str, progress: Pr
         predict_blend(blend, blended_runs(blend), rows, device, own / "test.npy", own)
         stored = open_probabilities(own / "test.npy")
         if competition.form is not None:
-            competition = following(competition, recognised(competition, place, renamed.ids))
+            form = recognised(competition, place, renamed.ids).as_written_in(competition.form)
+            competition = following(competition, form)
         images: np.ndarray = labelled.images[rows]
         if places is not None:
             prediction = placed_prediction(competition, images, renamed.ids, stored, places, blend.decisions)

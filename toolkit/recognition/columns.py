@@ -22,6 +22,7 @@ SPLITS = ("split", "subset", "partition", "set", "phase", "usage")
 TARGETS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed", "y", "grade", "level"}
 GRADES = {"grade", "severity", "level", "stage", "diagnosis", "rating", "isup", "degree", "quality"}
 IDENTITIES = {"id", "identity", "individual", "whale", "landmark", "hotel", "class", "label", "category"}
+FOLDS = {"fold", "folds", "kfold"}
 COMMA = re.compile(r"-?\d+(,\d+)?")
 RUNS = re.compile(r"\d+ \d+( \d+ \d+)*")
 SEVERAL = 3  # rows of a class, where it is a number that may be measured
@@ -163,12 +164,12 @@ def targets(
     from_cells = asked_for(folder, sheet, columns, sample)
     if from_cells and sample:
         return _form(folder, sheet, from_cells, sample, f"its values are those in {sample.path}", "sure")
-    for column in columns:
-        order = _as_columns(cells(folder, sheet, column), said)
-        if order:
-            return Read("classes", order, (column,), f"its values are the columns of {_name(sample)}", "sure")
+    titled = _titled(folder, sheet, columns, said, _name(sample))
+    if titled is not None:
+        return titled
+    columns = [column for column in columns if not FOLDS & set(words(column))] or columns
     yes_no = tuple(column for column in columns if _is_yes_no(cells(folder, sheet, column)))
-    by_word = tuple(column for column in columns if TARGETS & set(words(column)))
+    by_word = tuple(column for column in columns if _called(column, sheet))
     if len(yes_no) > 1 and len(by_word) != 1:
         return _form(folder, sheet, yes_no, sample, "columns of 0 and 1", "likely")
     if len(columns) == 1:
@@ -180,6 +181,29 @@ def targets(
     if columns:
         return _form(folder, sheet, tuple(columns[-1:]), sample, "the last column", "guess")
     return None
+
+
+def _titled(folder: Path, sheet: Sheet, columns: Sequence[str], said: Sequence[str], name: str) -> Read | None:
+    """Classes that are a sample's columns, of a column that has all of them, rather of one called like a target."""
+    found = []
+    for column in columns:
+        values = cells(folder, sheet, column)
+        order = _as_columns(values, said)
+        if order:
+            lacks = len(order) - len({*pd.unique(values)} - {""})
+            found.append(((not FOLDS & set(words(column)), -lacks, _called(column, sheet)), column, order))
+    if not found:
+        return None
+    best, column, order = max(found, key=lambda one: one[0])
+    rivals = [other for rank, other, _ in found if rank == best and other != column]
+    why = f"its values are the columns of {name}" + (f", as those of {shown(rivals)} are" if rivals else "")
+    return Read("classes", order, (column,), why, "guess" if rivals else "sure")
+
+
+def _called(column: str, sheet: Sheet) -> bool:
+    """Is it called like a target? `y` beside `x` is a place."""
+    own = TARGETS & set(words(column))
+    return bool(own) and not (own == {"y"} and any(words(one) == [*words(column)[:-1], "x"] for one in sheet.columns))
 
 
 def _form(

@@ -102,9 +102,23 @@ def words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z]+", parted.lower()) if word]
 
 
-def role_of(folder: str) -> Role:
-    """What a folder's path says of the images in it."""
-    parts = [words(part) for part in folder.split("/")]
+def role_of(folder: str, among: Iterable[str] = ()) -> Role:
+    """What a folder's path says of the images in it. among: all folders with images: where most of those beside a part
+    of the path have no role, such as `train` and `testudo` beside `bus` in `training`, it is called by what it shows.
+    """
+    path = folder.split("/")
+    for depth in range(len(path) - 1, 0, -1):
+        above = "/".join(path[:depth])
+        if _role(path[depth]) in ("train", "test", "validation") and _role(*path[:depth]) != "other":
+            beside = {one.split("/")[depth] for one in among if one.startswith(f"{above}/")}
+            others = sum(_role(one) == "other" for one in beside)
+            if others > 1 and 2 * others >= len(beside):
+                return role_of(above, among)
+    return _role(*path)
+
+
+def _role(*path: str) -> Role:
+    parts = list(map(words, path))
     if any(word.startswith("mask") or word in MASK_WORDS for part in parts for word in part):
         return "masks"
     for part in reversed(parts):
@@ -122,7 +136,7 @@ def places(listing: Listing) -> dict[Role, Place]:
     """Images by their role, as their folders' names say."""
     by_role: dict[Role, dict[str, list[str]]] = {}
     for folder, names in listing.folders.items():
-        by_role.setdefault(role_of(folder), {})[folder] = names
+        by_role.setdefault(role_of(folder, listing.folders), {})[folder] = names
     return {role: Place(role, common(list(folders)), folders) for role, folders in by_role.items()}
 
 

@@ -93,6 +93,10 @@ def _listed(proposal: Proposal, given: Listed, text: Text, more: list[str], imag
         called = f'[f"{given.before}{{name}}{given.after}" for name in tests[{names}]]'
     lines.append(f"    test = {images}.chosen({called})")
     more.append("test_images=test")
+    if targets.beside:
+        wanted = tupled((given.names, *targets.beside.columns))
+        lines.append(f"    test_table = table_of({at(given.sheet.path)}, tests[{names}].tolist(), {wanted})")
+        more.append("test_table=test_table")
     if not given.sets:
         more.append(f"test_ids=tests[{quoted(given.ids or given.names)}].to_numpy(str)")
         return lines
@@ -131,5 +135,5 @@ def _sample(sample: Sample, text: Text) -> str:
 
 
 def _lacks(sample: Sample, test: Source) -> bool:
-    """Are there test images that the sample doesn't name?"""
-    return sample.ids in ("names", "stems") and sample.rows < test.number
+    """Are there test images that the sample doesn't name, or does it take their folders to tell them apart?"""
+    return sample.ids == "paths" or (sample.ids in ("names", "stems") and sample.rows < test.number)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from toolkit.errors import UserError, listed
 from toolkit.recognition.found import Sample, Sure
@@ -62,7 +63,9 @@ def metric_named(name: str) -> tuple[str, Named]:
     if word.startswith("map@") and word[4:].isdecimal():
         return word, Named(f"MAP({word[4:]})", ("Classification",), "lists")
     if word not in METRICS:
-        raise UserError(f"{name!r} is no metric that `new` knows; there are {listed(tuple(METRICS))}, map@3, …")
+        close = get_close_matches(word, METRICS, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise UserError(f"{name!r} is no metric that `new` knows{hint}; there are {listed(tuple(METRICS))}, map@3, …")
     return word, METRICS[word]
 
 

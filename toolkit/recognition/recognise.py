@@ -58,6 +58,7 @@ def recognise(folder: Path, targets: Sequence[str] = ()) -> Found:
 
 def _of_files(seen: Seen) -> Found:
     """Of images that are files of their own."""
+    own = seen.places.get("masks")
     paired = _masks(seen)
     train, test = _train_and_test(seen)
     if train is None:
@@ -66,8 +67,13 @@ def _of_files(seen: Seen) -> Found:
     sample = _sample(seen, tests or train.files(), tops(test) if test else [])
     if test is None and sample and (parts := _by_sample(seen, train, sample)):
         train, test = parts
+        paired = _paired_again(train, own) or paired
         seen.places = {role: place for role, place in seen.places.items() if role not in ("other", "validation")}
         seen.places |= {"train": train, "test": test}
+        seen.facts.pop()
+        sample = _sample(seen, test.files(), tops(test))
+    elif test is None and sample and (test := _beside_training(seen, train, sample)):
+        seen.places["test"] = test
         seen.facts.pop()
         sample = _sample(seen, test.files(), tops(test))
     table = training_table(seen, train.files(), sample)
@@ -104,21 +110,40 @@ def _ids_of(seen: Seen, sample: Sample) -> list[str]:
 
 def _by_sample(seen: Seen, train: Place, sample: Sample) -> tuple[Place, Place] | None:
     """Folders of which the sample names the images, or that it names itself, are test images; None where none are."""
-    ids = set(_ids_of(seen, sample))
-    ids |= {stem(one) for one in ids}
-    tests = [
-        folder
-        for folder, names in train.folders.items()
-        if folder.rpartition("/")[2] in ids or all(stem(name) in ids for name in names)
-    ]
+    tests = _named_by(seen, train, sample)
     if not tests or len(tests) == len(train.folders):
-        return None
-    named = {name for one in tests for name in (one.rpartition("/")[2], *map(stem, train.folders[one]))}
-    if sum(one in named for one in ids) < len(ids) / 2:
         return None
     rest = [folder for folder in train.folders if folder not in set(tests)]
     left, chosen = without(train, tests), without(train, rest)
     return Place("train", left.path, left.folders), Place("test", chosen.path, chosen.folders)
+
+
+def _beside_training(seen: Seen, train: Place, sample: Sample) -> Place | None:
+    """Test images in folders of other names than training images, `evaluation` or so; they are no others then."""
+    for role in ("other", "validation"):
+        place = seen.places.get(role)
+        if place is None or place is train or not (tests := _named_by(seen, place, sample)):
+            continue
+        left = without(place, tests)
+        seen.places[role] = left
+        if not left.folders:
+            del seen.places[role]
+        chosen = without(place, left.folders)
+        return Place("test", chosen.path, chosen.folders)
+    return None
+
+
+def _named_by(seen: Seen, place: Place, sample: Sample) -> list[str]:
+    """Folders of a place that the sample names, or whose images it names; none where it names others for the most."""
+    ids = set(_ids_of(seen, sample))
+    ids |= {stem(one) for one in ids}
+    tests = [
+        folder
+        for folder, names in place.folders.items()
+        if folder.rpartition("/")[2] in ids or all(stem(name) in ids for name in names)
+    ]
+    named = {name for one in tests for name in (one.rpartition("/")[2], *map(stem, place.folders[one]))}
+    return tests if sum(one in named for one in ids) >= len(ids) / 2 else []
 
 
 def _used(place: Place, found: Found) -> bool:
@@ -155,6 +180,13 @@ def _masks(seen: Seen) -> masks.Paired | None:
             )
         return None
     return masks.in_same_folder(joined("train", others)) if others else None
+
+
+def _paired_again(train: Place, own: Place | None) -> masks.Paired | None:
+    """Masks of the training images alone, without test images that lay among them."""
+    if own is None:
+        return masks.in_same_folder(train)
+    return None if set(own.folders) & set(train.folders) else masks.paired(train, own)
 
 
 def _train_and_test(seen: Seen) -> tuple[Place | None, Place | None]:

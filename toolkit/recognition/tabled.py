@@ -109,13 +109,11 @@ def of_table(
     facts.append(columns.fact_of(read, sheet))
     used = (*read.columns, group, *(split or ())[:1], *(joint.columns if joint else ()))
     unused = [one for one in others if one not in used]
+    listed = None if sets or test is None else listed_tests(seen, found.sample, tests, test, name, joint)
+    shared -= {listed.ids if listed else ""}
     beside = None
-    if test and tests and not sets:
-        beside = (
-            None
-            if joint or name.pattern[0]
-            else _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
-        )
+    if test and tests and not (sets or joint or name.pattern[0]):
+        beside = _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
     left = [one for one in unused if beside is None or one not in beside.columns]
     if left and read.form != "runs":
         facts.append(Fact("other columns", columns.shown(left), "not used", "sure"))
@@ -158,7 +156,6 @@ def of_table(
             targets=made,
             test_names=_test_names(seen, found.sample, tests, train.files(), sheet, name, others_of),
         )
-    listed = None if sets else listed_tests(seen, found.sample, tests, test, name, joint)
     return replace(found, targets=made, test=source_of(seen, test), test_names=listed)
 
 

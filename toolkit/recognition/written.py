@@ -22,7 +22,7 @@ def written(proposal: Proposal, kaggle: str = "") -> str:
     functions, given = submission(proposal, text)
     metric = proposal.metric.expression
     text.use(metric.partition("(")[0])
-    doubt = f"  # CHOOSE: guessed from {proposal.why}; the organisers say by what they score"
+    doubt = f"  # CHOOSE: {proposal.sure} ({proposal.why}); the organisers say by what they score"
     doubt = "" if proposal.sure == "sure" else doubt
     body = [
         "FOLDER = Path(__file__).parent",

@@ -15,6 +15,7 @@ them, weighted by how probable each made every submission's score when it was le
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ NEEDED = 3  # submissions with a leaderboard score, for a forecast
 SHIFT, SLOPE, NOISE = 0.5, 0.5, 0.04  # the priors' widths; benchmarks/honesty/forecast.py says what they hold
 GRID = np.geomspace(1e-4, 1.0, 160)  # of s; below 1e-4 leaderboards round
 DRAWS = 1000  # of the submissions' shares in the weights
+TRIED = 100  # newest submissions, each of which is forecast from the others: a hundredth of a second each
 FLIPS = 4096  # of signs, in a permutation test: all there are for up to twelve submissions
 
 
@@ -126,7 +128,10 @@ def _shares(text: str) -> dict[str, float]:
     for part in text.split():
         run, _, share = part.rpartition("=")
         if run and not run.startswith("--"):
-            shares[run] = float(share)
+            try:
+                shares[run] = float(share)
+            except ValueError:
+                raise UserError(f"a line of the ledger has {part!r} in its column blend, expected RUN=SHARE") from None
     return shares
 
 
@@ -217,9 +222,17 @@ def left_out(
     local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float = NOISE, span: Span = SHARES
 ) -> list[Normals]:
     """The forecast of each submission from all others; slope, noise: as of `fit`."""
+    return list(_left_out(tuple(local.tolist()), tuple(board.tolist()), slope, noise, span))
+
+
+@lru_cache(maxsize=16)  # a report asks several times
+def _left_out(
+    xs: tuple[float, ...], ys: tuple[float, ...], slope: float, noise: float, span: Span
+) -> tuple[Normals, ...]:
+    local, board = np.array(xs), np.array(ys)
     keep = ~np.eye(len(local), dtype=bool)
     fits = [fit(local[at], board[at], slope, noise, span) for at in keep]
-    return [one.predict(float(x)) for one, x in zip(fits, local, strict=True)]
+    return tuple(one.predict(float(x)) for one, x in zip(fits, local, strict=True))
 
 
 def weights(densities: np.ndarray) -> np.ndarray:
@@ -270,6 +283,7 @@ def forecasters(past: Sequence[PastSubmission]) -> Forecasters | None:
         names.remove(min(names, key=lambda name: sum(name in one.local for one in known)))
     if not names:
         return None
+    common = common[-TRIED:]
     board, span = np.array([one.public for one in common], float), common[0].span
     errors, densities = {}, []
     for name in names:

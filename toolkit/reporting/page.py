@@ -117,7 +117,7 @@ def report_page(material: Material) -> str:
 
 
 def _subtitle(material: Material) -> str:
-    trained = read_json(material.best.manifest_path)
+    trained = read_json(material.best.manifest_path, "inputs")
     versions = ", ".join(f"{name} {number}" for name, number in trained["versions"].items() if number)
     return (
         f"{material.metric}; written {time.strftime('%Y-%m-%d %H:%M')} by version {toolkit.__version__} "

@@ -238,7 +238,7 @@ def read_match(folder: Path) -> Match | None:
         return None
     remedy = f"remove {folder} and run `python -m toolkit.train` again"
     arrays: dict[str, Any] = {name: np.array(opened(folder / f"{name}.npy", remedy)) for name in ARRAYS}
-    return Match(**arrays, **read_json(folder / "match.json"))
+    return Match(**arrays, **read_json(folder / "match.json", "auc_before", "auc_after"))
 
 
 def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from toolkit.competition import Competition
 from toolkit.competition_code import tell_of_code
 from toolkit.data.known_answers import KnownAnswers, stored_answers
 from toolkit.disk import bytes_in
-from toolkit.errors import UserError, said_by
+from toolkit.errors import UserError, others_code
 from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, are, counted, interval, mended
 from toolkit.partial_files import scratch as scratch_folder
 from toolkit.progress import SILENT, Progress
@@ -185,14 +185,8 @@ def warn_of(blend: Blend, progress: Progress) -> None:
 
 def _write(competition: Competition, prediction: Prediction, path: Path) -> None:
     """UserError, one sentence, for whatever goes wrong in the competition's own code, or if it leaves no file."""
-    try:
+    with others_code(f"{competition.name}'s write_submission fails", competition.folder):
         competition.write_submission(prediction, path)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"{competition.name}'s write_submission fails: {said_by(error, competition.folder)}"
-        ) from error
     if not path.is_file():
         raise UserError(
             f"{competition.name}'s write_submission wrote no file {path.name}; it has to write to its path"

@@ -14,8 +14,8 @@ from toolkit.checked import checked
 from toolkit.competition import Competition
 from toolkit.data.known_answers import KnownAnswers
 from toolkit.data.placed import placed_prediction
-from toolkit.errors import UserError
-from toolkit.formats.readers import compare_with_sample
+from toolkit.data.sample_submission import compared, recognised
+from toolkit.errors import UserError, others_code
 from toolkit.formats.sample_file import USUAL, samples_in
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
@@ -144,13 +144,10 @@ def check_submission(
         found, margins = ran.labels, prediction.margins
         figures = {"seconds": round(ran.seconds, 2), "peak_bytes": ran.peak_bytes, "network": ran.network}
     else:
-        found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
-        samples = [one for one in samples_in(raw, competition.dialect.file) if one.suffix == ".csv"]
-        if competition.submission_suffix != ".csv" or competition.form is not None:
-            pass  # of the latter kind `read_submission` knows the sample
-        elif len(samples) == 1:
-            compare_with_sample(path, samples[0])
-        else:
+        with others_code(f"{competition.name}'s read_submission fails on {path.name}", competition.folder):
+            found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
+        _check_sample(competition, raw, prediction.ids)
+        if not compared(competition, path, raw):
             text = f"there is no {raw / USUAL}, so the ids were not compared with the organisers'; --data says where"
             remarks.append(text)
     answer = prediction.answer
@@ -170,6 +167,18 @@ def check_submission(
         *remarks,
         *map(Warned, doubts(competition, said(competition, parts_of(found, competition.task)), expected)),
     ]
+
+
+def _check_sample(competition: Competition, raw: Path, ids: np.ndarray) -> None:
+    """UserError where the organisers' sample isn't the one that was read with the data, which was followed."""
+    if competition.form is None or not samples_in(raw, competition.dialect.file):
+        return
+    now = recognised(competition, raw, ids)
+    if now.stored() != competition.form.stored():
+        raise UserError(
+            f"{raw / now.sample} is another sample than when the files were read, which the submission follows; "
+            "remove sample.json from the workspace and run `python -m toolkit.audit` again"
+        )
 
 
 def _number(prediction: Prediction) -> int:
@@ -199,6 +208,8 @@ def out_of_fold_said(blend: Blend) -> Said:
     Those that are handed in belong to the runs that are: in a fold others may be blended, whose values lie elsewhere.
     """
     labelled, stored, decisions = blend.labelled, blend.oof, blend.fold_decisions
+    if not blend.is_current:  # its folds were others, of another number perhaps
+        decisions = [blend.decisions] * labelled.folds
 
     def parts() -> Iterator[np.ndarray]:
         for k in range(labelled.folds):

@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import sys
+import tempfile
 import venv
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -58,8 +59,16 @@ def readable(python: Path) -> list[Path]:
 
 
 def cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "neural-network-november"
+    """The user's cache; where there is no home that can be written to, one in the system's temporary folder."""
+    name = "neural-network-november"
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except (RuntimeError, OSError):  # no home is known, or nothing can be made in it
+        pass
+    return Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}"
 
 
 def with_requirements(packages: Iterable[str]) -> list[Distribution]:

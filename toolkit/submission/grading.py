@@ -11,7 +11,7 @@ from toolkit.competition import Competition
 from toolkit.data.masks import most_of
 from toolkit.data.native import Native, starts_of
 from toolkit.data.targets import check_values
-from toolkit.errors import UserError
+from toolkit.errors import UserError, others_code
 from toolkit.images.arrays import Npz, image_array, label_array, mask_array
 from toolkit.images.places import Places
 from toolkit.metrics.confusion import MeanIoU
@@ -81,7 +81,8 @@ def grade(
         ids = np.arange(len(targets))
     elif len(ids) != len(targets):
         raise UserError(f"{truth} has {len(targets)} targets, there are {len(ids)} test images")
-    said = competition.read_submission(submission, images, ids)
+    with others_code(f"{competition.name}'s read_submission fails on {submission}", competition.folder):
+        said = competition.read_submission(submission, images, ids)
     if len(said) != len(targets) or (metric.needs == "labels" and said.shape != targets.shape):
         raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(targets)}")
     return _graded(competition, submission, truth, answers_tally(competition, targets, said))
@@ -112,7 +113,8 @@ def _grade_at_own_sizes(
         raise UserError(
             f"{truth}: targets have values above {most} that aren't {IGNORED}, which the task doesn't know"
         )
-    said = competition.read_submission(submission, sizes, ids)
+    with others_code(f"{competition.name}'s read_submission fails on {submission}", competition.folder):
+        said = competition.read_submission(submission, sizes, ids)
     if len(said) != len(sizes):
         raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(sizes)}")
     native = Native(Places.whole(sizes), targets)

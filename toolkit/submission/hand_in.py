@@ -1,5 +1,6 @@
 """A registered submission handed in, and what the leaderboard said of it written down."""
 
+import math
 from datetime import UTC, datetime
 
 from toolkit.competition import Competition
@@ -62,5 +63,7 @@ def record_score(
     scores = {board: score for board, score in (("public", public), ("private", private)) if score is not None}
     if not scores:
         raise UserError("--private needs a score: --private 0.64")
+    if not all(map(math.isfinite, scores.values())):
+        raise UserError(f"{', '.join(f'{score:g}' for score in scores.values())} is no score of a leaderboard")
     ledger.update(name, {board: f"{score:g}" for board, score in scores.items()})
     return Done({"id": name, **scores}, [f"{name}: {board} score {score:g}" for board, score in scores.items()])

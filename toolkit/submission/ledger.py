@@ -6,6 +6,7 @@ People edit it, so lines are kept whole: columns of their own stay, those that t
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -54,6 +55,11 @@ COLUMNS = (
     "private",
     "uploaded",  # when it was handed in
 )
+NUMBERS = (
+    *("bytes", "seconds", "peak_bytes", "public", "private", "clean", "low", "high"),
+    *(f"{score}{end}" for score in ("stress", "matched", "holdout") for end in ("", "_low", "_high")),
+)
+SHOWN = 200  # lines of a table: a terminal takes seconds for thousands
 Line = dict[str, str]
 
 
@@ -75,8 +81,11 @@ class Ledger(Outcome):
 
     @property
     def lines(self) -> list[Line]:
-        """Oldest first; UserError where the ledger can't be read."""
-        return [line for line in read(self.path) if line["competition"] == self.competition]
+        """Oldest first; UserError where the ledger can't be read, or has no number where one is needed."""
+        found = [line for line in read(self.path) if line["competition"] == self.competition]
+        for line in found:
+            self._check(line)
+        return found
 
     def find(self, name: str | None = None) -> Line:
         """The newest line, or that of an ID, the start of one, or the start of a SHA-256.
@@ -131,10 +140,21 @@ class Ledger(Outcome):
         chosen = ["chosen"] if any(line["chosen"] for line in lines) else []
         columns = ["ID", "built", "clean", *more, *chosen, "public\nprivate", "cost"]
         title = f"{self.path}: {self.competition}, {counted(len(lines), 'submission')}"
-        return [Table(title, columns, [_row(line, more, chosen) for line in lines])]
+        title += f", the newest {SHOWN}" if len(lines) > SHOWN else ""
+        return [Table(title, columns, [_row(line, more, chosen) for line in lines[-SHOWN:]])]
 
     def as_json(self) -> dict[str, Any]:
         return {"ledger": self.lines}
+
+    def _check(self, line: Line) -> None:
+        """UserError for a line that was edited into what nobody can read."""
+        wrong = next((name for name in NUMBERS if line[name] and not _is_number(line[name])), None)
+        if not line["submission"] or wrong:
+            column, expected = (wrong, "a number") if wrong else ("submission", "the path of its file")
+            raise UserError(
+                f"{self.path}: the line {identity(line) or 'of ' + line['time']} has {line[column]!r} in its column "
+                f"{column}, expected {expected}; mend it in an editor"
+            )
 
     def _find(self, lines: list[Line], name: str | None) -> Line:
         if not lines:
@@ -195,6 +215,13 @@ def read(path: Path) -> list[Line]:
 def identity(line: Line) -> str:
     """The ID of a line: the file's name without its suffix."""
     return PurePosixPath(line["submission"]).stem
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _text(values: Mapping[str, Any]) -> Line:

@@ -85,7 +85,7 @@ def _boost(run: Boosted, fields: dict[str, Any], sources: Sequence[Run], device:
         more = {"seed": fields["seed"], "complete": complete, "features": _made_from(sources)}
         write_manifest(folder, inputs | more)
     progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(run.metrics['clean'])}")
-    wanted = ["stress", *["matched"] * labelled.may_look_at_test_images]
+    wanted = ["stress", *["matched"] * labelled.shows_how_tests_look]
     if lacking := [kind for kind in wanted if run.metrics[kind] is None]:
         text = "what they would be made from isn't kept by all of"
         progress.say(
@@ -316,7 +316,7 @@ def _stress(run: Boosted, trees: Sequence[Predictor]) -> dict[str, Any] | None:
 def _matched(run: Boosted, trees: Sequence[Predictor]) -> dict[str, Any] | None:
     """The test-matched score, where all sources kept what they predict of the images that are like the test's."""
     match = read_match(run.labelled.workspace.match)
-    if match is None or not run.labelled.may_look_at_test_images:
+    if match is None or not run.labelled.shows_how_tests_look:
         return None
     kept = [values for source in run.sources if (values := kept_of_match(source, match)) is not None]
     if len(kept) < len(run.sources):

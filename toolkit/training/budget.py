@@ -43,6 +43,7 @@ SHORT = 900.0  # seconds; in a longer budget it always pays to find out what is 
 RACE = 30  # steps of training that it takes to find out what is fastest here
 TRIED = 512  # images that code is run on before it is handed in, and where practice data are graded
 WORTH = 0.1  # of the time that is left may be spent on that: it makes training 1.0 to 1.7 times as fast
+LONG = 1.0  # seconds of steps, two at least, that are enough to know how long one takes
 WHOLE = (256, 256)  # sides of an image, where nobody says
 WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
 
@@ -87,7 +88,9 @@ class Speed:
 
 
 def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
-    """After a warm-up. Where the head alone is trained, no step of the whole network is made."""
+    """After a warm-up, by so many steps, or fewer where they are LONG. Where the head alone is trained, no step of the
+    whole network is made.
+    """
     training, schedule = Training(job), job.recipe.schedule
     made, device = training.batches, training.device
     last = made.steps - 1  # of an epoch, after which weights are updated
@@ -98,6 +101,8 @@ def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
             begun = time.monotonic()
             float(training.step(*batch(step % made.steps), last, head_only))  # a GPU has to finish it
             took.append(time.monotonic() - begun)
+            if step > 1 and sum(took[1:]) > LONG:
+                break
         return float(np.mean(took[1:]))
 
     some = _some(training.dataset.images, job.valid_rows)
@@ -167,7 +172,7 @@ def run_cost(
     if cost.freeze:
         once += VERSIONS * len(labelled.images) * image
     samples = int(labelled.inside.sum())
-    matched = stress != "none" and labelled.may_look_at_test_images
+    matched = stress != "none" and labelled.shows_how_tests_look
     scores = min(samples, MOST) * image if matched else 0.0
     if stress == "full":
         scores += suite_seconds(jobs[0].open()[1].images, samples, image, labelled.competition.rgb)
@@ -227,7 +232,9 @@ class _Plan:
             "stress": self.stress,
         }
         path = self.labelled.workspace.plan
-        known: dict[str, Any] | None = read_json(path) if path.exists() else None
+        known: dict[str, Any] | None = (
+            read_json(path, "asked", "recipes", "skipped", "reserved") if path.exists() else None
+        )
         if known is not None and known["asked"] == asked:
             return known
         return {"asked": asked, "recipes": [], "skipped": [], "reserved": {}}
@@ -271,14 +278,15 @@ class _Plan:
         """What the recipe costs; in plain float32 where to find out what is faster takes more than it gains."""
 
         def cost(of: Recipe) -> Cost:
-            return run_cost(self.labelled, of, self.stress, self.device, self.progress, WORTH * self._left)
+            return run_cost(self.labelled, of, self.stress, self.device, self.progress, WORTH / 2 * self._left)
 
         on_cpu = resolve_device(self.device).type == "cpu"
         if recipe.precision != "auto" or self.budget > SHORT or not on_cpu:
             return recipe, cost(recipe)
-        plain = replace(recipe, precision="float32")
+        plain, begun = replace(recipe, precision="float32"), time.monotonic()
         known = cost(plain)
-        if RACE * known.step > WORTH * self._left:
+        spent = time.monotonic() - begun
+        if spent + RACE * known.step > WORTH * self._left:
             return plain, known
         return recipe, cost(recipe)
 
@@ -328,10 +336,11 @@ class _Plan:
         spent = self.budget - self._closing - self._left  # less, the next time
         enough = (spent + wanted / MARGIN + CLOSING + self.more) / (1 - GROWS)
         budget, left, takes, give = map(duration, (self.budget, max(0.0, self._left), wanted, enough))
+        fewer = " or ask for fewer `--folds`" if self.labelled.folds > 2 else ""
         return UserError(
             f"the budget of {budget} is too short: {left} are left of it for training, and one epoch of {recipe.name} "
-            f"on {self.labelled.folds} folds takes about {takes} here; give {give} or more (what was done is not done "
-            "again)"
+            f"on {self.labelled.folds} folds takes about {takes} here; give {give} or more{fewer} (what was done is "
+            "not done again)"
         )
 
 

@@ -6,7 +6,7 @@ Killed and called again it goes on from the last epoch; a finished run is not tr
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,8 @@ from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_scores import add_scores
-from toolkit.training.saving import (
-    choose_averages,
-    forget_variants,
-    pooling,
-    store_fold,
-    store_oof,
-    store_test,
-)
+from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
+from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
 
 STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
@@ -157,7 +151,7 @@ def prepare(
     if not run.complete:
         ask_for_room(run, recipe, progress)
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
-        settings = Settings(**read_json(run.settings_path))
+        settings = _settings(run.settings_path)
     else:
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
         whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
@@ -165,7 +159,23 @@ def prepare(
         remembered = workspace.root / "speed.json"
         seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
         settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
-    return run, [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
+    jobs = [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
+    _check_sizes(jobs, labelled)
+    return run, jobs
+
+
+def _check_sizes(jobs: Sequence[FoldJob], labelled: Labelled) -> None:
+    """UserError for a fold that has too little to be trained on."""
+    for job in jobs:
+        rows = job.train_rows
+        if len(rows) < 2:
+            raise UserError(
+                f"fold {job.fold} would be trained on {counted(len(rows), 'sample')}, and it takes 2 at least: nearly "
+                "all samples are of one group, which a single fold validates"
+            )
+        if watches(job.recipe) and (job.train_groups == job.train_groups[0]).all():
+            # which is refused there
+            watched_part(labelled.targets[rows], job.train_groups, job.fold, labelled.competition.task)
 
 
 def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, images: Path | None) -> FoldJob:
@@ -283,6 +293,13 @@ def _predict_test(run: Run, device: str, progress: Progress) -> None:
     give_back_memory()
     store_test(run, device)
     give_back_memory()
+
+
+def _settings(path: Path) -> Settings:
+    """How a run was begun; UserError where the file isn't what a training left."""
+    names = {each.name for each in fields(Settings)}
+    found = read_json(path, *names)
+    return Settings(**{name: found[name] for name in names})
 
 
 def _forget_other_teacher(run: Run, teacher: Run) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from toolkit.augmentation.batch import augment_batch
+from toolkit.checked import opened
 from toolkit.networks.devices import autocast
 from toolkit.networks.network import Network, modes_kept
 from toolkit.networks.predict import BATCH, at_once, batches
@@ -97,8 +98,7 @@ def _kept(
             parts = _computed(network.eval(), images, precision, device)
             first = next(parts)
             write_probabilities(path, chain([first], parts), (*shape, first.shape[1]), dtype)
-    stored: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return stored
+    return opened(path, f"remove {path} and run the same command again")
 
 
 @torch.no_grad()

@@ -13,10 +13,9 @@ import torch.utils.deterministic
 from torch import nn
 
 from toolkit.augmentation.mixing import mix_batch, mixed_rows
-from toolkit.data.balance import HELD_OUT, assign
 from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.tables import columns_of
-from toolkit.data.targets import class_counts, describe
+from toolkit.data.targets import class_counts
 from toolkit.errors import UserError
 from toolkit.images.rows import Chosen
 from toolkit.networks.devices import autocast, resolve_device
@@ -40,10 +39,10 @@ from toolkit.training.losses import LossFunction
 from toolkit.training.optimizers import build_optimizer, layout_of, lr_factor
 from toolkit.training.pseudo_labels import Taught, Teacher
 from toolkit.training.task_losses import build_soft_task_loss, build_task_loss
+from toolkit.training.watched import watched_part, watches
 from toolkit.training.weight_averages import Average, Snapshots, Weights, greedy_soup, refresh_norm, uniform
 
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
-STOP_SHARE = 0.1  # of the training folds: what decides when to stop, or which epochs are averaged
 REFRESH = 16  # batches for the statistics of batch norm of the weights that are predicted with
 Inputs = tuple[torch.Tensor, ...]  # images or features, and with a table what it has beside them
 LossOf = Callable[[torch.Tensor, slice], torch.Tensor]  # from logits, and where in the batch they lie
@@ -73,15 +72,13 @@ class Training:
         model: Any = distributed.common_norm(build_network(competition, self.recipe, columns, in_sets), self.device)
         self.model: Network = model.to(memory_format=self.settings.memory_format).to(self.device)
         use_products(model, self.settings.products)
-        check_channels(self.model, self.recipe, task, self.device)
+        check_channels(self.model, self.recipe, task, self.device, competition.folder)
         height, width = dataset.images.shape[1:3]
         self.layers = layers(self.model, (height, width))
         rows, self.stop_rows = job.train_rows, job.train_rows[:0]
-        if self.recipe.schedule.patience or self.recipe.schedule.average == "soup":
-            # whole groups; on the validation fold the score would be chosen, not measured
-            contents = describe(dataset.targets[rows], task)
-            part = assign(contents, job.train_groups, 1, job.fold, STOP_SHARE)
-            rows, self.stop_rows = rows[part != HELD_OUT], rows[part == HELD_OUT]
+        if watches(self.recipe):
+            watched = watched_part(dataset.targets[rows], job.train_groups, job.fold, task)
+            rows, self.stop_rows = rows[~watched], rows[watched]
         memory, rgb = self.settings.memory_format, competition.rgb
         self.batches = Batches(
             dataset, rows, self.recipe, job.fold, self.device, competition.scored, memory, task, rgb=rgb

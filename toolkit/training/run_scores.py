@@ -34,7 +34,7 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
         known = stress.store_stress(run, device, seconds)
         share = f"{known['triples']:,} corrupted images ({known['share']:.2%} of the suite)"
         add("stress", "stress", known, f"on {share} in {known['seconds']:.0f} s")
-    if not run.labelled.may_look_at_test_images:
+    if not run.labelled.shows_how_tests_look:
         return
     folder = run.labelled.workspace.match
     before = read_manifest(folder)

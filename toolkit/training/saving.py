@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from toolkit.checked import checked, keep
+from toolkit.checked import checked, keep, readable
 from toolkit.competition import load_competition
 from toolkit.competition_code import CODE, code_of
 from toolkit.data.image_sets import ImageSets, part_of
@@ -99,7 +99,8 @@ def pooling(run: Run) -> list[str]:
     """How each fold's network pools the images of a set; none where samples are images."""
     found = []
     for fold in run.folds:
-        with safe_open(fold.weights, "pt") as weights:
+        path = fold.weights
+        with readable(path, fold.remedy(path)), safe_open(checked(path, fold.remedy(path)), "pt") as weights:
             if POOLING in weights.keys():  # noqa: SIM118
                 found.append(POOLINGS[int(weights.get_tensor(POOLING))])
     return found

@@ -7,7 +7,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from toolkit.data.labelled import Labelled
+from toolkit.data.labelled import COMPARABLE, Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import counted, duration
 from toolkit.progress import SILENT, Progress
@@ -74,10 +74,10 @@ def _search(labelled: Labelled, settings: SearchSettings, progress: Progress) ->
 def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: Progress) -> TrialContext:
     """The study with its queue, and the epochs of its trials."""
     objectives, expected, folder = settings.objectives, settings.expected_trials, labelled.workspace.search
-    if any(one.metric == "matched" for one in objectives) and not labelled.may_look_at_test_images:
+    if any(one.metric == "matched" for one in objectives) and not labelled.shows_how_tests_look:
         raise UserError(
-            f"{settings.objective} needs test images that may be looked at, and {labelled.competition.name} has none; "
-            "search for clean or stress"
+            f"{settings.objective} needs {COMPARABLE} test images that may be looked at, and "
+            f"{labelled.competition.name} has fewer; search for clean or stress"
         )
     queue = _queue(labelled, settings)
     name = _study_name(labelled, settings, queue)

@@ -122,6 +122,10 @@ class SearchSettings:
         """The competition's first recipe, with the fields that are given."""
         return override(named_recipe(competition, None), self.fields)
 
+    def recipes_to_try(self, competition: Competition) -> list[Recipe]:
+        """The first ones, with the fields that are given."""
+        return [override(one, self.fields) for one in self.first_recipes(competition)]
+
     def first_recipes(self, competition: Competition) -> tuple[Recipe, ...]:
         """What is tried first, where the space makes it."""
         if self.recipe is None:

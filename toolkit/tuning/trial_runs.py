@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from toolkit.data.labelled import Labelled
-from toolkit.errors import UserError
+from toolkit.errors import UserError, others_code
 from toolkit.outcome import duration
 from toolkit.progress import Watch
 from toolkit.recipe import Chosen, Recipe, override, with_epochs
@@ -77,7 +77,8 @@ def recipe_of(context: TrialContext, trial: Suggesting) -> Recipe:
     """What the trial suggests, with the given fields, the seed, and the epochs that the budget allows."""
     competition, settings = context.rivals.competition, context.settings
     assert competition.suggest is not None
-    suggested = competition.suggest(Fixed(trial, settings.fields))
+    with others_code(f"{competition.name}'s suggest fails", competition.folder, TrialPruned):
+        suggested = competition.suggest(Fixed(trial, settings.fields))
     if context.epochs is not None and suggested.schedule.freeze < 1:  # a head alone takes seconds
         suggested = with_epochs(suggested, min(context.epochs, suggested.schedule.epochs))
     recipe = override(replace(suggested, seed=settings.seed), settings.fields)

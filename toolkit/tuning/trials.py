@@ -13,6 +13,7 @@ import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from toolkit import checked
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled
 from toolkit.images.rows import picked
@@ -46,7 +47,7 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
     fold, rows = run.fold(number), run.labelled.rows(number)
     weights, path = hash_file(fold.weights), fold.judged(judged)
     if path.exists():
-        stored = _arrays(path)
+        stored = _arrays(path, fold.remedy(path))
         if str(stored["weights"]) == weights:
             return _judged(run, number, stored)
     truth, group = run.labelled.truth[rows], run.labelled.group[rows]
@@ -76,7 +77,8 @@ def _stressed(run: Run, number: int, rows: np.ndarray, device: str) -> Tally:
 def judged_folds(run: Run, judged: str) -> list[FoldTally]:
     """The run's folds that were trained whole and judged."""
     paths = ((fold.number, fold.judged(judged)) for fold in run.folds if fold.complete)
-    return [_judged(run, number, _arrays(path)) for number, path in paths if path.exists()]
+    there = [(number, path) for number, path in paths if path.exists()]
+    return [_judged(run, number, _arrays(path, run.fold(number).remedy(path))) for number, path in there]
 
 
 def _judged(run: Run, fold: int, stored: Mapping[str, np.ndarray]) -> FoldTally:
@@ -85,10 +87,9 @@ def _judged(run: Run, fold: int, stored: Mapping[str, np.ndarray]) -> FoldTally:
     return FoldTally(fold, arrays["groups"], run.labelled.competition.tally_of(arrays).as_part())
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path, remedy: str) -> dict[str, np.ndarray]:
     """What was judged, and the hash of the `weights` that it was made of."""
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    return checked.arrays(path, remedy, "groups", "weights")
 
 
 def seconds(run: Run, folds: Iterable[int]) -> float:

@@ -1,0 +1,67 @@
+"""Code of others that fails is named: file, line and function; and a command's fault of its own, too."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from toolkit.errors import UserError, others_code
+from toolkit.faults import sentence
+
+BROKEN = """import sys
+def load(folder):
+    return {"a": 1}["b"]
+def leave(folder):
+    sys.exit(7)
+"""
+
+
+def functions(folder: Path) -> dict[str, object]:
+    file = folder / "__init__.py"
+    file.write_text(BROKEN)
+    found: dict[str, object] = {}
+    exec(compile(BROKEN, str(file), "exec"), found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("load", "line 3 in load: KeyError: 'b'"), ("leave", "line 5 in leave: SystemExit: 7")]
+)
+def test_file_line_and_function_are_said_also_of_an_exit(name: str, said: str, tmp_path: Path) -> None:
+    function = functions(tmp_path)[name]
+    with pytest.raises(UserError) as caught, others_code("mars can't load data", tmp_path):
+        function(tmp_path)  # type: ignore[operator]
+    assert str(caught.value) == f"mars can't load data: {tmp_path / '__init__.py'}, {said}"
+
+
+def test_errors_for_users_and_those_that_are_let_pass_as_they_are(tmp_path: Path) -> None:
+    for error, let in ((UserError("as it is"), ()), (KeyError("mine"), (KeyError,))):
+        with pytest.raises(type(error)) as caught, others_code("x", tmp_path, let):
+            raise error
+        assert caught.value is error
+
+
+def test_a_dangling_link_is_told_as_one(tmp_path: Path) -> None:
+    link = tmp_path / "w"
+    link.symlink_to(tmp_path / "gone")
+    error = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(link))
+    assert sentence(error) == f"{link} is a link to {tmp_path / 'gone'}, where nothing is; mend or remove the link"
+
+
+def test_what_nobody_foresaw_is_said_with_its_place() -> None:
+    from toolkit.store import Workspace
+
+    try:
+        Workspace(Path("w"), "x").folder / 3  # type: ignore[operator]
+    except TypeError as error:
+        text = sentence(error)
+    assert "the toolkit fails in " in text and "TypeError: " in text and "--report-bug" in text
+
+
+def test_nothing_heavy_is_imported_for_it() -> None:
+    import subprocess
+
+    code = "import sys, toolkit.faults; assert not {'torch', 'pandas', 'numpy'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

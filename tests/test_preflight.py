@@ -1,0 +1,130 @@
+"""A competition is tried in seconds before anything is trained, and not again until something changed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests import tiny
+from toolkit import preflight
+from toolkit.competition import Competition
+from toolkit.errors import UserError
+from toolkit.metrics.organisers import from_function
+from toolkit.progress import SILENT
+from toolkit.project import Project
+from toolkit.recipe import Recipe
+from toolkit.store import Workspace
+
+
+class Broken(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1) @ torch.ones(5, 3)
+
+
+class OnlyWhenTrained(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(192, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            raise KeyError("auxiliary")
+        said: torch.Tensor = self.layer(images.flatten(1).float())
+        return said
+
+
+def building(make: Any, **more: Any) -> Competition:
+    return replace(tiny.competition, build_model=lambda recipe: make(), folder=Path(__file__).parent, **more)
+
+
+def fails() -> nn.Module:
+    raise ValueError("no such encoder")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (fails, "test_preflight.py, line 43: ValueError: no such encoder"),
+        (Broken, "test_preflight.py, line 23: RuntimeError: "),
+        (OnlyWhenTrained, "test_preflight.py, line 33: KeyError: 'auxiliary'"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), r"gives (4,) numbers, the task needs (3,)"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_named_with_its_line_before_anything_is_read(
+    make: Any, said: str, tmp_path: Path
+) -> None:
+    def unread(folder: Path) -> Any:
+        raise AssertionError("the files were read first")
+
+    (tmp_path / "raw").mkdir()
+    made = Project(building(make, load=unread), data=tmp_path / "raw", workspace=tmp_path, progress=SILENT)
+    for step in (made.train, made.run):
+        with pytest.raises(UserError) as caught:
+            step()
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_cannot_be_trained_is_told_and_the_others_are(tmp_path: Path) -> None:
+    def build(recipe: Recipe) -> nn.Module:
+        return fails() if recipe.name == "first" else tiny.build_model(recipe)
+
+    of, heard = replace(tiny.competition, build_model=build, folder=Path(__file__).parent), tiny.Heard()
+    workspace = Workspace(tmp_path, "tiny")
+    able = preflight.try_networks(of, list(of.recipes.values()), workspace, heard)
+    assert [recipe.name for recipe in able] == ["second"]
+    assert "first can't be trained: tiny can't build the network" in str(heard)
+
+
+def test_nothing_is_tried_twice_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    made = tiny.prepare(tmp_path)
+    plain = preflight.try_network
+
+    def counted(of: Competition, recipe: Recipe) -> None:
+        seen.append(recipe.name)
+        plain(of, recipe)
+
+    monkeypatch.setattr(preflight, "try_network", counted)
+    for _ in range(2):
+        preflight.try_networks(made.competition, [tiny.FIRST], made.workspace, SILENT)
+    assert seen == ["first"]
+    other = replace(tiny.FIRST, model=replace(tiny.FIRST.model, dropout=0.25))
+    preflight.try_networks(made.competition, [other], made.workspace, SILENT)
+    assert seen == ["first", "first"]
+    wrote: list[Path] = []
+
+    def write(prediction: Any, path: Path) -> None:
+        wrote.append(path)
+        tiny.write_submission(prediction, path)
+
+    preflight.try_answers(made.competition, made.workspace, tiny.FIRST, SILENT)  # as when the files were read
+    edited = replace(made.competition, write_submission=write, folder=Path(__file__).parent)
+    for _ in range(2):
+        preflight.try_answers(edited, made.workspace, tiny.FIRST, SILENT)
+    assert len(wrote) == 1
+
+
+def test_code_that_writes_was_edited_after_the_audit_and_is_tried_before_training(tmp_path: Path) -> None:
+    tiny.prepare(tmp_path)
+
+    def write(prediction: Any, path: Path) -> None:
+        path.write_text("\n".join(map(str, prediction.labels * 0)))  # of a single class that is right, wrong of others
+
+    edited = replace(tiny.competition, write_submission=write, folder=Path(__file__).parent)
+    with pytest.raises(UserError, match="reads back as something else than what was written"):
+        tiny.project(tmp_path, edited).train()
+    assert not list(Workspace(tmp_path, "tiny-practice").train.glob("*/fold_*"))
+
+
+def test_a_metric_that_fails_on_what_is_not_right_is_found(tmp_path: Path) -> None:
+    def score(truth: np.ndarray, prediction: np.ndarray) -> float:
+        return 1 / float((truth == prediction).all())
+
+    of = replace(tiny.competition, metric=from_function(score, needs="labels", lower_is_better=False))
+    made = tiny.project(tmp_path, of)
+    with pytest.raises(UserError, match="score fails: ZeroDivisionError"):
+        made.audit()

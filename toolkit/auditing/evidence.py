@@ -1,0 +1,27 @@
+"""What an audit left in its folder of evidence, read again."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolkit import checked
+
+
+def stored_array(path: Path) -> np.ndarray:
+    """The array in a .npy file, memory-mapped; UserError where it is damaged or gone."""
+    return checked.opened(path, _anew(path))
+
+
+def stored_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """Those of these names in an .npz file; UserError as of `stored_array`."""
+    return checked.arrays(path, _anew(path), *names)
+
+
+def stored_table(path: Path, *columns: str) -> pd.DataFrame:
+    """A table with these columns; UserError as of `stored_array`."""
+    return checked.table(path, _anew(path), *columns)
+
+
+def _anew(path: Path) -> str:
+    return f"remove {path.parent} and run `python -m toolkit.audit` again"
