@@ -155,14 +155,6 @@ class Run(Predictions):
         return self.folder / "settings.json"
 
     @property
-    def claim(self) -> Path:
-        """Of who trains it."""
-        return self.labelled.workspace.claims / self.name.rpartition("-")[2]
-
-    def claim_of(self, fold: int) -> Path:
-        return self.claim.with_name(f"{self.claim.name}-{fold}")
-
-    @property
     def picture(self) -> Path:
         """Its first batch, as the network sees it."""
         return self.folder / "augmented.png"

@@ -219,7 +219,7 @@ def test_a_process_that_is_killed_for_want_of_memory_is_told(tmp_path: Path, mon
             yield task(*given, **named)
 
     images, path = files(tmp_path / "log", 2 * PART), tmp_path / "images.npy"
-    monkeypatch.setattr(cache, "Parallel", lambda *_, **__: broken_off)
+    monkeypatch.setattr(cache, "parallel", lambda *_, **__: broken_off)
     with pytest.raises(UserError, match=r"one of 2 processes was killed, .*; the same command with fewer --workers"):
         fill(images, SHAPE, path, jobs=2)
     pictures = np.load(tmp_path / "pictures.npy")

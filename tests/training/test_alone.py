@@ -11,7 +11,7 @@ from tests.tiny import Heard, prepare, project
 from toolkit.claims import alone, claimed, in_turn, turn
 from toolkit.errors import UserError
 from toolkit.training import cross_validation
-from toolkit.training.alone import waiting_for, whole_run
+from toolkit.training.alone import claim_of, waiting_for, whole_run
 
 
 def hold(root: Path, begun: Path, seconds: float) -> None:
@@ -46,7 +46,7 @@ def test_a_budget_is_not_waited_away(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said):
         cross_validation.train(made.labelled(), made.recipe(None), deadline=time.monotonic() + 0.3)
     run = cross_validation.run_of(made.labelled(), made.recipe(None))
-    claim = alone(run.claim_of(1), waiting_for(run, Heard(), time.monotonic()))
+    claim = alone(claim_of(run, 1), waiting_for(run, Heard(), time.monotonic()))
     with pytest.raises(UserError, match="is being trained by"), claim:  # one fold is a part of it
         pass
     process.kill()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from toolkit.claims import PATIENCE, alone
 from toolkit.errors import UserError
@@ -11,11 +12,17 @@ from toolkit.progress import Progress
 from toolkit.runs import Run
 
 
+def claim_of(run: Run, fold: int | None = None) -> Path:
+    """Of who trains a run, or one of its folds."""
+    claims, name = run.labelled.workspace.claims, run.name.rpartition("-")[2]
+    return claims / (name if fold is None else f"{name}-{fold}")
+
+
 @contextmanager
 def whole_run(run: Run, waiting: Callable[[str], None]) -> Iterator[None]:
     """Have a run with all its folds; waiting: as of `toolkit.claims.alone`."""
     with ExitStack() as claims:
-        for path in (run.claim, *(run.claim_of(fold) for fold in range(run.labelled.folds))):
+        for path in (claim_of(run), *(claim_of(run, fold) for fold in range(run.labelled.folds))):
             claims.enter_context(alone(path, waiting))
         yield
 

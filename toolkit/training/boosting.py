@@ -27,7 +27,7 @@ from toolkit.scoring.stress import keep_evidence, read_evidence
 from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
 from toolkit.store import atomic, hash_json, write_json, write_manifest
 from toolkit.task import Numbers
-from toolkit.training.alone import waiting_for
+from toolkit.training.alone import claim_of, waiting_for
 from toolkit.training.saving import store_test
 
 CHANNELS = 50  # of a run's values that trees look at; of more the commonest
@@ -62,7 +62,7 @@ def boost(
     }
     name = hash_json([fields, _made_from(sources), labelled.data_hash, labelled.folds_hash])[:8]
     run = Boosted(labelled.workspace.train / f"boosted-{name}", labelled)
-    with alone(run.claim, waiting_for(run, progress)):
+    with alone(claim_of(run), waiting_for(run, progress)):
         return _boost(run, fields, sources, device, progress)
 
 

@@ -31,7 +31,7 @@ from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
-from toolkit.training.alone import waiting_for, whole_run
+from toolkit.training.alone import claim_of, waiting_for, whole_run
 from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
@@ -94,10 +94,10 @@ def train_one_fold(
     if not 0 <= fold < labelled.folds:
         raise UserError(f"there is no fold {fold}; folds go from 0 to {labelled.folds - 1}")
     run = run_of(labelled, recipe)
-    with alone(run.claim, waiting_for(run, progress)):
+    with alone(claim_of(run), waiting_for(run, progress)):
         _, jobs = prepare(labelled, recipe, device, progress)
         begin(run, jobs[0], progress)
-    with alone(run.claim_of(fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
+    with alone(claim_of(run, fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
         _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
 
