@@ -14,6 +14,8 @@ from toolkit import preflight
 from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.metrics.organisers import from_function
+from toolkit.progress import SILENT
+from toolkit.project import Project
 from toolkit.recipe import Recipe
 from toolkit.store import Workspace
 
@@ -59,7 +61,7 @@ def test_a_network_that_cannot_be_trained_is_named_with_its_line_before_anything
         raise AssertionError("the files were read first")
 
     (tmp_path / "raw").mkdir()
-    made = tiny.Project(building(make, load=unread), data=tmp_path / "raw", workspace=tmp_path, progress=tiny.SILENT)
+    made = Project(building(make, load=unread), data=tmp_path / "raw", workspace=tmp_path, progress=SILENT)
     for step in (made.train, made.run):
         with pytest.raises(UserError) as caught:
             step()
@@ -81,12 +83,17 @@ def test_nothing_is_tried_twice_until_it_changes(tmp_path: Path, monkeypatch: py
     seen: list[str] = []
     made = tiny.prepare(tmp_path)
     plain = preflight.try_network
-    monkeypatch.setattr(preflight, "try_network", lambda of, recipe: [seen.append(recipe.name), plain(of, recipe)])
+
+    def attempt(of: Competition, recipe: Recipe) -> None:
+        seen.append(recipe.name)
+        plain(of, recipe)
+
+    monkeypatch.setattr(preflight, "try_network", attempt)
     for _ in range(2):
-        preflight.try_networks(made.competition, [tiny.FIRST], made.workspace, tiny.SILENT)
+        preflight.try_networks(made.competition, [tiny.FIRST], made.workspace, SILENT)
     assert seen == ["first"]
     other = replace(tiny.FIRST, model=replace(tiny.FIRST.model, dropout=0.25))
-    preflight.try_networks(made.competition, [other], made.workspace, tiny.SILENT)
+    preflight.try_networks(made.competition, [other], made.workspace, SILENT)
     assert seen == ["first", "first"]
     wrote: list[Path] = []
 
@@ -94,10 +101,10 @@ def test_nothing_is_tried_twice_until_it_changes(tmp_path: Path, monkeypatch: py
         wrote.append(path)
         tiny.write_submission(prediction, path)
 
-    preflight.try_answers(made.competition, made.workspace, tiny.FIRST, tiny.SILENT)  # as when the files were read
+    preflight.try_answers(made.competition, made.workspace, tiny.FIRST, SILENT)  # as when the files were read
     edited = replace(made.competition, write_submission=write, folder=Path(__file__).parent)
     for _ in range(2):
-        preflight.try_answers(edited, made.workspace, tiny.FIRST, tiny.SILENT)
+        preflight.try_answers(edited, made.workspace, tiny.FIRST, SILENT)
     assert len(wrote) == 1
 
 

@@ -11,6 +11,7 @@ from tests import tiny
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.errors import UserError
+from toolkit.progress import SILENT
 from toolkit.project import Project
 from toolkit.task import Classification
 
@@ -22,9 +23,7 @@ def project(root: Path, of: Competition = tiny.looking, edit: Edit = lambda data
     """The tiny competition with edited data, not loaded yet."""
     tiny.practice(root, 0, number)
     made = replace(of, load=lambda folder: edit(tiny.arrays(tiny.competition, folder)), folder=of.folder)
-    return Project(
-        made, data=root / "raw", workspace=root / "w", submissions=root / "s", workers=1, progress=tiny.SILENT
-    )
+    return Project(made, data=root / "raw", workspace=root / "w", submissions=root / "s", workers=1, progress=SILENT)
 
 
 def of_groups(number: int) -> Edit:

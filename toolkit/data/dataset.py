@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -166,7 +166,7 @@ FIT: Fit = "letterbox"  # how images come to the size of the task, at which they
 def with_text(loaded: Dataset | Samples) -> Dataset | Samples:
     """Where pandas gave text as objects, it is text; what isn't text alone stays as it is."""
     columns = {name: getattr(loaded, name) for name in ("groups", "test_ids", "names")}
-    text = {
+    text: dict[str, Any] = {
         name: array.astype(str)
         for name, array in columns.items()
         if isinstance(array, np.ndarray) and array.dtype == object and all(isinstance(one, str) for one in array.flat)
@@ -233,8 +233,8 @@ def _check_rows(dataset: Dataset, where: str) -> None:
                 f"{samples}"
             )
         if array.dtype.kind not in kinds:
-            missing = np.flatnonzero(array != array) if array.dtype.kind == "f" else []  # NaN is not itself
-            of_none = f", and row {missing[0]} has none" if len(missing) else ""
+            missing = array != array  # NaN is not itself
+            of_none = f", and row {int(missing.argmax())} has none" if missing.any() else ""
             raise UserError(f"{where}: {name} are of type {array.dtype}{of_none}, expected {wanted}")
     for images, pictures in PICTURES.items():
         given = getattr(dataset, pictures)

@@ -126,7 +126,12 @@ def read_table(path: Table, columns: Sequence[str]) -> pd.DataFrame:
 def _read(path: Path, titles: list[str], wanted: list[str], how: dict[str, Any]) -> tuple[pd.DataFrame, np.ndarray]:
     """The wanted columns; bool (N,): has a row something in cells beyond those of the head?"""
     try:
-        names = {"header": 0, "names": [*titles, BEYOND], "usecols": [*wanted, BEYOND], "index_col": False}
+        names: dict[str, Any] = {
+            "header": 0,
+            "names": [*titles, BEYOND],
+            "usecols": [*wanted, BEYOND],
+            "index_col": False,
+        }
         made = pd.read_csv(path, **names, **how)
     except ValueError as error:
         if "Too many columns" not in str(error):  # no row has one
