@@ -84,11 +84,11 @@ def test_nothing_is_tried_twice_until_it_changes(tmp_path: Path, monkeypatch: py
     made = tiny.prepare(tmp_path)
     plain = preflight.try_network
 
-    def counted(of: Competition, recipe: Recipe) -> None:
+    def attempt(of: Competition, recipe: Recipe) -> None:
         seen.append(recipe.name)
         plain(of, recipe)
 
-    monkeypatch.setattr(preflight, "try_network", counted)
+    monkeypatch.setattr(preflight, "try_network", attempt)
     for _ in range(2):
         preflight.try_networks(made.competition, [tiny.FIRST], made.workspace, SILENT)
     assert seen == ["first"]

@@ -171,10 +171,10 @@ class Project:
         stress: the score under corruptions of as many as fit into a quarter of the training time (`auto`), of all
         (`full`), or not (`none`).
         """
-        chosen = self.recipe(recipe, **fields)
+        labelled = needs.tried(self, chosen := self.recipe(recipe, **fields))
         from toolkit.training.cross_validation import train
 
-        return train(needs.tried(self, chosen), chosen, stress=stress, **self._how)
+        return train(labelled, chosen, stress=stress, **self._how)
 
     def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
         """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""
@@ -188,10 +188,10 @@ class Project:
 
     def train_fold(self, recipe: "Recipe | str | None", fold: int) -> "Run":
         """Train a single fold of a run, which isn't finished by that."""
-        chosen = self.recipe(recipe)
+        labelled = needs.tried(self, chosen := self.recipe(recipe))
         from toolkit.training.cross_validation import train_one_fold
 
-        return train_one_fold(needs.tried(self, chosen), chosen, fold, **self._how)
+        return train_one_fold(labelled, chosen, fold, **self._how)
 
     def train_without_families(self, run: "Run", *, stress: str = "auto") -> dict[str, dict[str, float]]:
         """Train a run's recipe anew without each family of corruptions that it trains on: scores by family."""

@@ -67,10 +67,7 @@ WRONG: dict[str, tuple[Returned, str]] = {
     "a group less": (changed("groups", lambda a: a[1:]), "groups have shape (23,), expected (24,)"),
     "groups of columns": (changed("groups", lambda a: a[:, None]), "groups have shape (24, 1), expected (24,)"),
     "NaN groups": (changed("groups", lambda a: np.where(a == 1, np.nan, a)), "float64, and row 3 has none"),
-    "None groups": (
-        changed("groups", lambda a: np.where(a == 1, np.array(None), a)),
-        "groups are of type object, expected",
-    ),
+    "None groups": (changed("groups", lambda a: np.array([None, *a[1:]])), "groups are of type object, expected"),
     "one group": (changed("groups", lambda a: a * 0), "all 24 samples are of one group, 0"),
     "a name less": (given("names", lambda data: data.ids.astype(str)[1:]), "names have shape (23,), expected (24,)"),
     "names by number": (given("names", lambda data: data.ids), "names are of type int64, expected text"),

@@ -233,8 +233,8 @@ def _check_rows(dataset: Dataset, where: str) -> None:
                 f"{samples}"
             )
         if array.dtype.kind not in kinds:
-            missing = np.flatnonzero(np.isnan(array)).tolist() if array.dtype.kind == "f" else []
-            of_none = f", and row {missing[0]} has none" if missing else ""
+            missing = array != array  # NaN is not itself
+            of_none = f", and row {int(missing.argmax())} has none" if missing.any() else ""
             raise UserError(f"{where}: {name} are of type {array.dtype}{of_none}, expected {wanted}")
     for images, pictures in PICTURES.items():
         given = getattr(dataset, pictures)

@@ -53,10 +53,10 @@ def try_answers(competition: Competition, workspace: Workspace, dataset: Dataset
 
 def made_by(competition: Competition) -> str:
     """12 hex digits that name what is tried here: the competition's metric and how it writes and reads."""
-    functions: list[Callable[..., Any]] = [competition.write_submission, competition.read_submission]
+    functions: tuple[Callable[..., Any], ...] = (competition.write_submission, competition.read_submission)
     metric = competition.metric
     own = [metric.function] if isinstance(metric, Function) else []
-    code = [code_of(one, competition.folder) for one in [*functions, *own]]
+    code = [code_of(one, competition.folder) for one in (*functions, *own)]
     return hash_json([*code, metric.name, type(metric).__qualname__, repr(competition.dialect), competition.tolerance])
 
 
