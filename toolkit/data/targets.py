@@ -43,9 +43,13 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
         return
     counts = class_counts(targets, task)
     noun = {Labels: "label", OverlappingMasks: "label", Grades: "grade"}.get(type(task), "class")
+<<<<<<< HEAD
     ends: Any = np.cumsum([len(classes) for _, classes in task.heads])[:-1] if isinstance(task, Heads) else []
+=======
+    sizes = [len(classes) for _, classes in task.heads] if isinstance(task, Heads) else [len(counts)]
+>>>>>>> wt-e1
     may_lack: list[bool] = []
-    for part in np.split(counts, ends):
+    for part in np.split(counts, np.cumsum(sizes)[:-1]):
         lists = isinstance(task, Classification | Heads) and len(part) > MATRICES and (part > 0).sum() > 1
         may_lack += [bool(lists)] * len(part)
     for name, count, lacks in zip(task.classes, counts, may_lack, strict=True):
