@@ -43,11 +43,7 @@ def check_targets(targets: np.ndarray, task: Task, where: str, ids: np.ndarray) 
         return
     counts = class_counts(targets, task)
     noun = {Labels: "label", OverlappingMasks: "label", Grades: "grade"}.get(type(task), "class")
-<<<<<<< HEAD
-    ends: Any = np.cumsum([len(classes) for _, classes in task.heads])[:-1] if isinstance(task, Heads) else []
-=======
     sizes = [len(classes) for _, classes in task.heads] if isinstance(task, Heads) else [len(counts)]
->>>>>>> wt-e1
     may_lack: list[bool] = []
     for part in np.split(counts, np.cumsum(sizes)[:-1]):
         lists = isinstance(task, Classification | Heads) and len(part) > MATRICES and (part > 0).sum() > 1
