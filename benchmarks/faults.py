@@ -375,6 +375,11 @@ def prepared(base: Path, root: Path) -> Path:
 
 def finished(base: Path) -> Path:
     """A small workspace with all that commands leave."""
+    import toolkit.blending.blend  # forks share what is imported
+    import toolkit.reporting.page
+    import toolkit.submission.build
+    import toolkit.tuning.search_loop  # noqa: F401
+
     base.mkdir(parents=True)
     for command in WHOLE:
         kind, text = forked(lambda c=command: call(c, [*shared(base), *MORE.get(c, ())]), base)  # type: ignore[misc]
@@ -395,11 +400,6 @@ def campaign(
     names: Sequence[str], counts: dict[str, int], seed: int = 0, tell: Callable[[Case], None] = lambda case: None
 ) -> dict[str, list[Case]]:
     """Cases by campaign, on a workspace in a temporary folder at one path, as manifests know where they lie."""
-    import toolkit.blending.blend  # forks share what is imported
-    import toolkit.reporting.page
-    import toolkit.submission.build
-    import toolkit.tuning.search_loop  # noqa: F401
-
     with tempfile.TemporaryDirectory() as place:
         base = finished(Path(place) / "root")
         found: dict[str, list[Case]] = {name: [] for name in names}
