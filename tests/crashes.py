@@ -4,6 +4,7 @@ Crash points are counted by an audit hook, so that they are systematic: each ope
 and making of a folder is one, and what was to be changed isn't yet.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import START
-from toolkit.store import read_json, write_json
+from toolkit.store import MANIFEST, read_json, write_json
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -86,12 +87,20 @@ def is_stopped(process: BaseProcess) -> bool:
 
 
 def contents(root: Path) -> dict[str, str]:
-    """The hash of each file below a folder, but for locks and databases, and for what lies in folders of claims."""
+    """The hash of each file below a folder, but for locks and databases; of a manifest without when it was written."""
     return {
-        path.relative_to(root).as_posix(): sha256(path.read_bytes()).hexdigest()
+        path.relative_to(root).as_posix(): sha256(_content(path)).hexdigest()
         for path in sorted(root.rglob("*"))
         if path.is_file() and not path.name.endswith(OWN)
     }
+
+
+def _content(path: Path) -> bytes:
+    if path.name != MANIFEST:
+        return path.read_bytes()
+    found = read_json(path)
+    found.pop("finished")
+    return json.dumps(found).encode()
 
 
 def put(source: Path, root: Path) -> None:

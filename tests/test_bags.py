@@ -84,7 +84,7 @@ def test_every_step_takes_sets_and_hands_in_a_row_a_set(made: Project) -> None:
     made.ensemble(views=["horizontal", "rot90"])
     submission = made.submit()
     table = pd.read_csv(submission.path)
-    assert table["id"].tolist() == [f"patient {row}" for row in range(9)]
+    assert table["id"].tolist() == [f"patient {row}" for row in range(10)]
     assert made.report().path.exists() and made.explain("p3").png.exists()
 
 

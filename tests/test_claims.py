@@ -50,8 +50,11 @@ def test_a_claim_is_had_by_one_and_ends_with_its_process(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"pid": 1}', '{"pid": 1, "host": "a", "started": 1, "x": 2}'])
-def test_a_torn_claim_is_nobodys(content: str, tmp_path: Path) -> None:
+def test_a_damaged_claim_counts_as_long_as_one_of_another_machine(content: str, tmp_path: Path) -> None:
     path = tmp_path / "claim"
     path.write_text(content)
+    with claimed(path) as mine:
+        assert not mine
+    os.utime(path, (0, time.time() - GRACE - 1))
     with claimed(path) as mine:
         assert mine

@@ -80,7 +80,8 @@ def test_a_writer_that_cannot_write_is_found_out_before_training(leaves: Competi
     made = toolkit.open(replace(leaves, **functions), **places)
     with pytest.raises(UserError, match=r"the 6 test images .* can't be written.*equally long.*image 1, label 6 rows"):
         made.audit()
-    functions["write_submission"] = lambda prediction, path: path.write_text("")
+    sample = (leaves.folder / "data" / "sample_submission.csv").read_text()
+    functions["write_submission"] = lambda prediction, path: path.write_text(sample)
     made = toolkit.open(replace(leaves, **functions), **places)
     with pytest.raises(UserError, match=r"reads back with shape \(5,\), expected \(6,\); mend read_submission"):
         made.audit()
@@ -123,6 +124,7 @@ def test_the_example_with_masks_of_several_sizes_reads_back(
     end = CODE[start:].replace("metric=Accuracy()", f"metric=METRIC, {functions}").replace("LITE0", "UNET")
     (leaves.folder / "__init__.py").write_text("\n".join([CODE[:start], OTHERS[1], end]))
     (leaves.folder / "data" / "masks").mkdir()
+    (leaves.folder / "data" / "sample_submission.csv").unlink()
     for at in range(36):
         size, file = (40, 50 + at % 2 * 30), f"{at:02}"
         cv2.imwrite(str(leaves.folder / "data" / "train" / f"{file}.png"), np.full((*size, 3), 7 * at, np.uint8))

@@ -112,7 +112,7 @@ def test_of_errors_the_lower_one_is_the_better_run(tmp_path: Path) -> None:
         made = Run(tmp_path / name, labelled(np.zeros((4, 1), np.float32), np.arange(4) % 2, of=of, root=tmp_path))
         write_json(made.metrics_path, {"clean": {"score": score}})
         write_manifest(made.folder, {})
-        write_json(made.recipe_path, {"name": name})
+        made.store_recipe(replace(next(iter(of.recipes.values())), name=name))
         runs.append(made)
     assert best_run(runs) == runs[1] and runs[1].merit == -3.5
     assert repr(runs[0]) == "Run(far, 17.8312)"

@@ -42,7 +42,7 @@ def drawn(sets: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, 
 
 
 def practice(folder: Path, seed: int, size: int) -> None:
-    for name, sets in (("raw/data.npz", size), ("truth/truth.npz", size // 4)):
+    for name, sets in (("raw/data.npz", size), ("truth/truth.npz", max(10, size // 4))):
         images, of, labels = drawn(sets, np.random.default_rng([seed, sets]))
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         np.savez(folder / name, images=images, sets=of, targets=labels)

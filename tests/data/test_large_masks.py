@@ -71,10 +71,10 @@ def drawn() -> np.ndarray:
 def test_run_lengths_are_read_and_written_without_a_copy(by: Any, tmp_path: Path) -> None:
     mask = drawn()
     text = run_lengths(mask, by)
-    (tmp_path / "masks.csv").write_text(f"id,rle\na,{text}\n")
+    (tmp_path / "masks.csv").write_text(f"id,kind,rle\na,one,{text}\n")
     of_task, of_both = (
         run_length_masks(tmp_path / "masks.csv", ["a"], TASK, SIZE, by=by),
-        run_length_masks(tmp_path / "masks.csv", ["a"], BOTH, SIZE, ("id", "id", "rle"), by=by),
+        run_length_masks(tmp_path / "masks.csv", ["a"], BOTH, SIZE, ("id", "kind", "rle"), by=by),
     )
     assert of_both.number == 1
     with at_most(1.3):

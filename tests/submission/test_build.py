@@ -114,7 +114,7 @@ def test_a_writer_that_changes_labels_is_caught_and_leaves_nothing(
             {"rules": Rules(submission_bytes=20, sources={"submission_bytes": "README.md, Rules"})},
             r"bytes, more than 20; blend fewer runs \(rule submission_bytes: README.md, Rules\)",
         ),
-        ({"submission_suffix": ".csv"}, "the first line differs from that of the sample submission"),
+        ({"submission_suffix": ".csv"}, "the first line is '0', that of the sample submission .* is 'Id,Predicted'"),
     ],
 )
 def test_what_the_organisers_would_refuse_is_refused(

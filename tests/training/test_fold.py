@@ -122,8 +122,8 @@ def _flip(data: bytes, at: int) -> bytes:
         lambda data: data[: len(data) // 2],
         lambda data: bytes(len(data)),
         lambda data: b"no zip, nor a pickle",
-        lambda data: _flip(data, 100),  # what is in it
-        lambda data: _flip(data, data.index(b"archive/data/0") + 500 if b"archive/data/0" in data else len(data) // 3),
+        lambda data: _flip(data, data.index(b"/data.pkl") + 150),  # what is in it
+        lambda data: _flip(data, data.index(b"/data/0") + 500),
     ],
 )
 def test_what_can_not_be_read_is_begun_anew(damage: Callable[[bytes], bytes], make_job: MakeJob) -> None:

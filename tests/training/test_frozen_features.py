@@ -184,7 +184,7 @@ def test_a_run_of_a_head_predicts_test_images_from_features_too(
         return features(network, images)
 
     def refuse(network: Network, images: torch.Tensor) -> torch.Tensor:
-        assert not images.any(), "of the order of its layers alone"
+        assert len(images) <= 2, "of the order of its layers and before all training alone"
         return forward(network, images)
 
     monkeypatch.setattr(Network, "features", counted)

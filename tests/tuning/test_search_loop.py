@@ -88,7 +88,7 @@ def test_what_a_search_chose_says_so_wherever_it_is_trained(tmp_path: Path) -> N
 @quick
 def test_all_finished_trials_are_put_together_and_the_finals_predict_test_images(tmp_path: Path) -> None:
     prepare(tmp_path)
-    found = search(tmp_path, EPOCH, trials=5, repeats=0, stress="none")
+    found = search(tmp_path, EPOCH, trials=9, repeats=0, stress="none")
     finals = {final.runs[0] for final in found.best}
     whole = {run_of(found, trial) for trial in found.study.trials if trial.state == TrialState.COMPLETE}
     assert found.left == 0 and all(run.complete for run in whole) and whole - finals

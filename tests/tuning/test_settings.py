@@ -24,7 +24,7 @@ from toolkit.tuning.settings import SearchSettings, read_objectives
         ({"objective": "test-matched"}, "needs 10 test images that may be looked at, and tiny has fewer"),
         ({"sampler": "grid"}, "there is no sampler 'grid'; there are auto"),
         ({"sampler": "cmaes", "objective": "clean,stress"}, "cmaes takes one objective"),
-        ({"storage": "mysql://x"}, "--storage mysql://x is not known"),
+        ({"storage": "mysql://x"}, "--storage mysql… is not known"),
         ({"trials": 0}, "trials must be at least 1, got 0"),
         ({"until_no_gain": 0}, "until_no_gain must be at least 1, got 0"),
         ({"repeats": -1}, "repeats must not be negative"),

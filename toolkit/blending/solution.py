@@ -105,7 +105,8 @@ def whole(solution: Solution, values: np.ndarray, channels: Sequence[int], numbe
 def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """As `mix`, one stored array at a time in one pass each."""
     task = pool.labelled.competition.task
-    shape = (len(rows), len(pool.channels), *(task.image_shape[:2] if task.masks else ()))
+    pixels = getattr(pool.runs[0], which).shape[2:]
+    shape = (len(rows), len(pool.channels), *pixels)
     total = np.zeros((*shape[:2], int(np.prod(shape[2:]))), np.float32)
     for run, share in zip(pool.runs, run_shares(pool, solution), strict=True):
         if share:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -157,7 +157,11 @@ def _is_whole(path: Path) -> bool:
     try:
         with ZipFile(path) as parts:
             return parts.testzip() is None
-    except (FileNotFoundError, IsADirectoryError, BadZipFile):
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except Exception as error:  # a damaged zip ends in all kinds of them: of names, lengths, ways of packing
+        if getattr(error, "errno", None) is not None:  # of the disk, or of rights
+            raise
         return False
 
 
