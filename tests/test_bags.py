@@ -209,7 +209,7 @@ def test_copies_across_sets_link_these_and_whole_copies_have_a_known_answer(tmp_
     group = audit.table["group"].to_numpy()
     assert len(audit.table) == 36 and (group[:4] == group[0]).sum() == 2 and group[5] == group[6]
     assert len(np.unique(group)) == 34, "within a set, and of single empty images, nothing follows"
-    assert audit.known == 1 and audit.as_json()["test_images"] == 9
+    assert audit.known == 1 and audit.as_json()["test_images"] == 10
     lines = audit.proposal.query("action == 'group'")
     assert "of p1, an image is the same to the last bit" in lines["reason"].iloc[0]
     assert lines["name"].tolist() == ["p0", "p1", "p5", "p6"]
