@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.memory import peak_memory
 from benchmarks.training import DEVICE, Case, bare_loop, our_fit
+from toolkit.checked import keep
 from toolkit.competition import load_competition
 from toolkit.data import data_folder, dataset
 from toolkit.data.groups import with_equal_pictures
@@ -152,6 +153,7 @@ def make_job(folder: Path, model: Model, number: int, side: int, store: Callable
     data_folder.save_dataset(dataset.Dataset(few, rows % 2, rows, rows, few[:0]), folder / "data", "")
     (folder / "data" / "images.npy").unlink()
     store(folder / "data" / "images.npy")
+    keep([folder / "data" / "images.npy"])
     recipe = Recipe(
         name="cached", model=model, augment=Augment(flip="none"), schedule=Schedule(epochs=2), batch_size=BATCH
     )
