@@ -3,9 +3,10 @@
     python -m benchmarks.examples
     python -m benchmarks.examples --only aptos2019 pawpularity --budget 3m
 
-Two at a time where there are two cores, each on its share of them. Scores are of drawn data: they say that the way is
-open from end to end, and nothing of the real competitions. `practice` is the score on the hidden test pictures, which
-are a little worse than those for training.
+Two at a time where there are two cores, each on its share of them. Where a minute is too short for an epoch on a
+machine, the example gets LONGER, and its line says so. Scores are of drawn data: they say that the way is open from end
+to end, and nothing of the real competitions. `practice` is the score on the hidden test pictures, which are a little
+worse than those for training.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from toolkit.errors import UserError
 
 HOME = Path(__file__).parents[1] / "examples"
 SIDE_BY_SIDE = 2
+LONGER = "4m"
 
 
 def names() -> list[str]:
@@ -50,13 +52,22 @@ def ran(name: str, budget: str, root: Path, threads: int) -> dict[str, Any]:
     return json.loads(done.stdout) | took
 
 
+def tried(name: str, budget: str, root: Path, threads: int) -> dict[str, Any]:
+    """As `ran`, and once more, within LONGER, where the budget was too short."""
+    found = ran(name, budget, root, threads)
+    if " is too short: " not in found.get("error", ""):
+        return found
+    return ran(name, LONGER, root, threads) | {"longer": LONGER}
+
+
 def line(found: dict[str, Any]) -> str:
     if "error" in found:
         return f"{found['name']:<14} {found['error']}"
     metric = load_competition(HOME / found["name"]).metric.name
     local, low, high = (found["clean"][name] for name in ("score", "low", "high"))
     scores = f"{local:9.4f} ({low:.4f} to {high:.4f})"
-    return f"{found['name']:<14} {metric:<34} {scores:<28} {found['leaderboard']:9.4f} {found['seconds']:8.0f}"
+    longer = f"  of {found['longer']}" if "longer" in found else ""
+    return f"{found['name']:<14} {metric:<34} {scores:<28} {found['leaderboard']:9.4f} {found['seconds']:8.0f}{longer}"
 
 
 def main() -> int:
@@ -73,7 +84,7 @@ def main() -> int:
     print(f"{'example':<14} {'metric':<34} {'local score':<28} {'practice':>9} {'seconds':>8}", flush=True)
     failed = 0
     with ThreadPoolExecutor(several) as pool:
-        for found in pool.map(lambda name: ran(name, options.budget, root, cores // several), options.only):
+        for found in pool.map(lambda name: tried(name, options.budget, root, cores // several), options.only):
             print(line(found), flush=True)
             failed += "error" in found
     print(f"{len(options.only) - failed} of {len(options.only)} in {time.time() - begun:.0f} s")
