@@ -4,9 +4,9 @@
     python -m benchmarks.examples --only aptos2019 pawpularity --budget 3m
 
 Two at a time where there are two cores, each on its share of them. Where a minute is too short for an epoch on a
-machine, the example gets LONGER, and its line says so. Scores are of drawn data: they say that the way is open from end
-to end, and nothing of the real competitions. `practice` is the score on the hidden test pictures, which are a little
-worse than those for training.
+machine, the example gets LONGER, and its line says so. Scores are of drawn data: they say that the way is open from
+end to end, and nothing of the real competitions. `practice` is the score on the hidden test pictures, which are a
+little worse than those for training.
 """
 
 import argparse
