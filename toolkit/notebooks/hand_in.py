@@ -47,7 +47,7 @@ def upload(
     scores = upload_notebook(
         path,
         said["kaggle"],
-        f"{name}, commit {line['commit'][:12]}, out of fold {line['clean']}",
+        hand_in.message(line),
         competition.rules,
         kaggle_client(),
         taken,
@@ -55,9 +55,7 @@ def upload(
         file_name=said["file"],
         progress=progress,
     )
-    ledger.update(name, scores)
-    public, private = (scores[board] or "not shown" for board in ("public", "private"))
-    return Done({"id": name, **scores}, [f"{name}: public score {public}, private {private}"])
+    return hand_in.scored(ledger, name, scores, {"id": name})
 
 
 def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> Done:

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 from toolkit.competition import Competition
 from toolkit.errors import UserError
@@ -9,7 +10,7 @@ from toolkit.kaggle.client import kaggle_client
 from toolkit.outcome import Done
 from toolkit.progress import SILENT, Progress
 from toolkit.submission.kaggle import upload_to_kaggle
-from toolkit.submission.ledger import Ledger, identity
+from toolkit.submission.ledger import Ledger, Line, identity
 
 
 def upload(
@@ -37,12 +38,9 @@ def upload(
         ledger.update(name, {"uploaded": now.isoformat(timespec="seconds")})
 
     if slug:
-        message = f"{name}, commit {line['commit'][:12]}, out of fold {line['clean']}"
-        client = kaggle_client()
-        scores = upload_to_kaggle(path, slug, message, competition.rules, client, taken, team=team, progress=progress)
-        ledger.update(name, scores)
-        public, private = (scores[board] or "not shown" for board in ("public", "private"))
-        return Done(facts | scores, [f"{name}: public score {public}, private {private}"])
+        how: dict[str, Any] = {"team": team, "progress": progress}
+        scores = upload_to_kaggle(path, slug, message(line), competition.rules, kaggle_client(), taken, **how)
+        return scored(ledger, name, scores, facts)
     today = sum(line["uploaded"][:10] == str(now.date()) for line in ledger.lines)
     competition.rules.check_upload(today, now, team)
     if not competition.page:
@@ -53,6 +51,18 @@ def upload(
     taken()
     facts |= {board: line[board] for board in ("public", "private")}
     return Done(facts, [f"open {competition.page}\nand hand in {path.resolve()}"])
+
+
+def message(line: Line) -> str:
+    """What Kaggle shows beside a submission."""
+    return f"{identity(line)}, commit {line['commit'][:12]}, out of fold {line['clean']}"
+
+
+def scored(ledger: Ledger, name: str, scores: dict[str, str], facts: dict[str, Any]) -> Done:
+    """Kaggle's scores written down and told."""
+    ledger.update(name, scores)
+    public, private = (scores[board] or "not shown" for board in ("public", "private"))
+    return Done(facts | scores, [f"{name}: public score {public}, private {private}"])
 
 
 def record_score(
