@@ -126,8 +126,8 @@ def test_sets_are_equal_where_all_their_images_are_in_any_order(data: Dataset) -
         ({"sets": np.zeros(3, np.int64)}, "sets are int64 of shape"),
         ({"sets": None}, "has test_sets and no sets"),
         ({"test_sets": None}, "has sets and no test_sets"),
-        ({"test_ids": None}, "test_ids are missing; say what a submission calls each of the 3 sets"),
-        ({"test_ids": np.array(["a"])}, "has 3 sets of test images and 1 ids"),
+        ({"test_ids": None}, "test_ids are missing; say what a submission calls each of the 10 sets"),
+        ({"test_ids": np.array(["a"])}, "has 10 sets of test images and 1 ids"),
         ({"names": np.array(["a"])}, r"names have shape \(1,\), expected \(12,\), one for each of the sets"),
     ],
 )

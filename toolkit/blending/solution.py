@@ -105,15 +105,16 @@ def whole(solution: Solution, values: np.ndarray, channels: Sequence[int], numbe
 def _weighted(pool: SeedGroups, solution: Solution, which: str, rows: np.ndarray) -> np.ndarray:
     """As `mix`, one stored array at a time in one pass each."""
     task = pool.labelled.competition.task
-    pixels = getattr(pool.runs[0], which).shape[2:]
-    shape = (len(rows), len(pool.channels), *pixels)
+    shares = run_shares(pool, solution)
+    # a run without a share may have no test predictions
+    used = [(getattr(run, which), share) for run, share in zip(pool.runs, shares, strict=True) if share]
+    shape = (len(rows), len(pool.channels), *used[0][0].shape[2:])
     total = np.zeros((*shape[:2], int(np.prod(shape[2:]))), np.float32)
-    for run, share in zip(pool.runs, run_shares(pool, solution), strict=True):
-        if share:
-            part = read(getattr(run, which), rows)
-            scale = 255 if part.dtype == np.uint8 else 1
-            part = part if part.dtype == np.uint8 else part.astype(np.float32)
-            _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.channels), np.float32(share / scale))
+    for stored, share in used:
+        part = read(stored, rows)
+        scale = 255 if part.dtype == np.uint8 else 1
+        part = part if part.dtype == np.uint8 else part.astype(np.float32)
+        _accumulate(total, part.reshape(*part.shape[:2], -1), np.array(pool.channels), np.float32(share / scale))
     return _normalised(total.reshape(shape), solution, spans_of_one(task))
 
 
