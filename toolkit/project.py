@@ -22,6 +22,7 @@ from toolkit.outcome import ROUGH_GROUPS, counted, seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
+from toolkit.weight_files import look_in
 
 if TYPE_CHECKING:
     from toolkit.auditing.audit import Audit, Explanation
@@ -64,14 +65,15 @@ class Project:
         workers: int | None = None,
         cache: bool = True,
         max_disk: int | str | None = None,
+        weights: str | Path | None = None,
         progress: Progress | None = None,
     ) -> None:
         """A competition, its folder (`competitions/mars`) or its name (`mars`).
 
         data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead,
         practice_size samples. workspace, submissions: folders of what is made. cache: images that lie in files are
-        decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. progress: where
-        steps tell what they do (default: the screen, or the notebook).
+        decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. weights: a folder
+        of pretrained weights, for all of this process. progress: what hears of steps (default: screen or notebook).
         """
         from toolkit.competition import find_competition
 
@@ -81,9 +83,9 @@ class Project:
         self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
         self.data, self.data_is_given = Path(found.folder / "data" if data is None else data), data is not None
         self.submissions, self._told_of_groups = Path(submissions), False
-        self.practice, self.practice_size = practice, practice_size
-        self.seed, self.device, self.workers = seed, device, workers
-        self.progress = progress or here()
+        self.practice, self.practice_size, self.seed = practice, practice_size, seed
+        self.device, self.workers, self.progress = device, workers, progress or here()
+        look_in(weights)
         sweep_leftovers(self.workspace, self.submissions)
 
     def __repr__(self) -> str:
@@ -151,9 +153,8 @@ class Project:
         return labelled
 
     def recipe(self, recipe: "Recipe | str | None" = None, **fields: Any) -> "Recipe":
-        """A recipe of the competition by its name (none: its first), or one in a file, with fields replaced.
-
-        Fields are named as in `optimizer__lr=1e-3`, or by **{"optimizer.lr": 1e-3}.
+        """A recipe of the competition by its name (none: its first), or one in a file, with fields replaced, named as
+        in `optimizer__lr=1e-3`, or by **{"optimizer.lr": 1e-3}.
         """
         from toolkit.recipe import assignments
 
@@ -294,9 +295,8 @@ class Project:
         from toolkit.submission.build import build, check_options
 
         check_options(self.competition, half=half, known=known_answers)
-        blend = needs.blend(self, self.labelled())
         return build(
-            blend,
+            needs.blend(self, self.labelled()),
             self.ledger,
             self.raw,
             half=half,

@@ -21,6 +21,7 @@ from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.pretrained import files_of
 from toolkit.networks.speed import Settings, fastest, give_back_memory
 from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
@@ -40,6 +41,7 @@ from toolkit.training.run_scores import add_scores
 from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
 from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
+from toolkit.weight_files import FOLDERS
 
 STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
 
@@ -131,7 +133,8 @@ def train_without_families(
 def run_of(labelled: Labelled, recipe: Recipe) -> Run:
     """The run of a recipe on the present data and folds, which may be new."""
     train = labelled.workspace.train
-    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
+    files = files_of(labelled.competition, recipe)
+    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash, *([files] if files else [])])[:8]
     existing = sorted(train.glob(f"*-{name}"))
     return Run(existing[0] if existing else train / f"{recipe.name}-{name}", labelled)
 
@@ -195,6 +198,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, i
         features=labelled.workspace.features,
         settings=settings,
         device=device,
+        weights=tuple(FOLDERS),
     )
 
 
@@ -279,7 +283,8 @@ def _put_together(
     if pools := pooling(run):
         metrics["pooled"] = pools
     write_json(run.metrics_path, metrics)
-    made_from = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    made_from: dict[str, Any] = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    made_from |= {"pretrained": files} if (files := files_of(labelled.competition, recipe)) else {}
     write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete, BITS: run.bits})
     if complete:
         forget_variants(run)
