@@ -231,6 +231,7 @@ class Project:
         line in `assignments`, are given and not searched.
         """
         from toolkit.recipe import assignments as written
+        from toolkit.tuning.clock import start
         from toolkit.tuning.settings import SearchSettings
 
         settings = SearchSettings(
@@ -247,11 +248,11 @@ class Project:
             seed=self.seed,
             device=self.device,
         )
-        settings.check(self.competition)
+        clock = start(settings)  # a budget is that of the whole call
         labelled = needs.tried(self, *settings.recipes_to_try(self.competition))
         from toolkit.tuning.search_loop import search
 
-        return search(labelled, settings, self.progress)
+        return search(labelled, settings, self.progress, clock)
 
     def ensemble(
         self,
@@ -352,11 +353,10 @@ class Project:
 
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give the file of it, or grade practice data")
-        truth = truth or practice_truth(self.workspace)
         needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
-        submission = submission or self.ledger.newest_file
+        submission, truth = submission or self.ledger.newest_file, truth or practice_truth(self.workspace)
         return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids, sizes)
 
     def report(self) -> "Report":
