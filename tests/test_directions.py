@@ -24,6 +24,7 @@ LAYERS = (
     "scoring",
     "training blending",
     "tuning submission",
+    "planning",
     "notebooks",
     "reporting",
     "preflight",
