@@ -144,7 +144,10 @@ def measure_steps(
                 rates = [turn[name]["rate"] for turn in turns]
                 ratios = [turn[name]["rate"] / turn[names[0]]["rate"] for turn in turns]
                 figures[f"beside_{number}_{name}_steps_per_s"] = statistics.median(rates)
-                figures[f"beside_{number}_{name}_low"], figures[f"beside_{number}_{name}_high"] = min(rates), max(rates)
+                figures[f"beside_{number}_{name}_low"], figures[f"beside_{number}_{name}_high"] = (
+                    min(rates),
+                    max(rates),
+                )
                 figures[f"beside_{number}_{name}_waited"] = statistics.median(turn[name]["waited"] for turn in turns)
                 if name != names[0]:
                     figures[f"beside_{number}_{name}_over_{names[0]}"] = statistics.median(ratios)
