@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 LAYERS = (
-    "errors compiled",
+    "errors compiled waiting",
     "task processes partial_files store checked outcome progress claims leftovers rules top_k",
     "disk faults",
     "metrics recipe probabilities images kaggle",
