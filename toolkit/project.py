@@ -10,7 +10,6 @@ What a step needs and isn't there yet is made first, with defaults, and a line s
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from toolkit.notebooks.build import Notebook
     from toolkit.outcome import Done
     from toolkit.pipeline import Result
+    from toolkit.planning.planned import Planned
     from toolkit.recipe import Recipe
     from toolkit.reporting.page import Report
     from toolkit.runs import Run, Runs
@@ -281,9 +281,7 @@ class Project:
         if given is not None and not len(given):
             raise UserError("no run is named to be blended; leave `runs` out to blend all")
         names = None if given is None else [run if isinstance(run, str) else run.name for run in given]
-        return blend(
-            labelled, names, views=views, blender=blender, limits=limits, device=self.device, progress=self.progress
-        )
+        return blend(labelled, names, views=views, blender=blender, limits=limits, **self._how)
 
     def submit(self, *, half: bool = False, images: int | None = None, known_answers: bool = False) -> "Submission":
         """Build the submission of the chosen blend, read it back as the organisers would, register it.
@@ -296,16 +294,8 @@ class Project:
         from toolkit.submission.build import build, check_options
 
         check_options(self.competition, half=half, known=known_answers)
-        return build(
-            needs.blend(self, self.labelled()),
-            self.ledger,
-            self.raw,
-            half=half,
-            images=images,
-            known=known_answers,
-            device=self.device,
-            progress=self.progress,
-        )
+        blend = needs.blend(self, self.labelled())
+        return build(blend, self.ledger, self.raw, half=half, images=images, known=known_answers, **self._how)
 
     def submit_notebook(self, *, kaggle: str | None = None, **trial: Any) -> "Notebook":
         """Make the chosen blend a notebook for Kaggle, try it, register it; trial: options of `try_notebook`."""
@@ -381,16 +371,18 @@ class Project:
     ) -> "Result":
         """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
 
-        The first recipe gets as many epochs as fit, what is left goes to the next ones; recipe, fields: that one
-        alone, as for `train`. folds, repeats, holdout, split: as for `folds`.
+        Part after part is trained, each that which promises most for its time; recipe, fields: that one alone, as for
+        `train`. folds, repeats, holdout, split: as for `folds`.
         """
-        recipes = [replace(each, seed=self.seed) for each in self.competition.recipes.values()]
-        if recipe is not None or fields:
-            recipes = [self.recipe(recipe, **fields)]
-        needs.files(self)
-        from toolkit.pipeline import run
+        from toolkit.pipeline import run, wishes
 
-        return run(self, recipes, seconds(budget), stress, lambda: self.folds(folds, repeats, holdout, split))
+        return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, **fields))
+
+    def plan(self, **how: Any) -> "Planned":
+        """What `run`, given the same, would train at the speeds that are measured now; nothing is trained."""
+        from toolkit.pipeline import plan, wishes
+
+        return plan(self, wishes(**how))
 
     @property
     def _how(self) -> dict[str, Any]:
