@@ -22,7 +22,7 @@ from toolkit.scoring.matched_to_test import MOST
 from toolkit.scoring.stress import suite_seconds
 from toolkit.training.batches import Batch
 from toolkit.training.cross_validation import prepare, stress_factor
-from toolkit.training.fold import WATCHED
+from toolkit.training.fold import WATCHED, epochs_between_looks
 from toolkit.training.freezing import frozen_epochs
 from toolkit.training.frozen_features import VERSIONS
 from toolkit.training.jobs import FoldJob
@@ -30,7 +30,7 @@ from toolkit.training.loop import REFRESH, Training
 from toolkit.training.workers import turns
 
 TRIED = 512  # images that code is run on before it is handed in, and where practice data are graded
-LONG = 1.0  # seconds of steps, two at least, that are enough to know how long one takes
+LONG = 2.0  # seconds of steps, two at least, that are enough to know how long one takes
 WHOLE = (256, 256)  # sides of an image, where nobody says
 
 
@@ -39,8 +39,8 @@ class Cost:
     """Seconds of a training here: `epoch` of all folds, `head` of all folds where the head alone is trained, on stored
     features; `once` however many epochs, `scores` kept back for the test-matched score, for trying code that is handed
     in and, if that is asked for, the whole suite of corruptions; `step` of one training step, `image` of one
-    prediction. `freeze`: the share of
-    the epochs that are trained on features; `grow`: of those in which images grow to sides of `whole` pixels.
+    prediction. `freeze`: the share of the epochs that are trained on features; `grow`: of those in which images grow
+    to sides of `whole` pixels.
     """
 
     epoch: float
@@ -80,7 +80,7 @@ class Speed:
     head: float | None = None
 
 
-def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
+def measure_speed(job: FoldJob, steps: int = 8) -> Speed:
     """After a warm-up, by so many steps, or fewer where they are LONG. Where the head alone is trained, no step of the
     whole network is made.
     """
@@ -141,9 +141,13 @@ def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole
     if freeze == 1:  # from features, those of the test images are asked for once
         return Cost(head, test_images * speed.image, freeze=freeze, head=head)
     # images that go through the network for a score: also those that its statistics are from
-    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs) + batch * sum(min(REFRESH, one) for one in each)
+    looks = [
+        min(WATCHED, len(job.valid_rows)) + batch * min(REFRESH, one) for job, one in zip(jobs, each, strict=True)
+    ]
+    often = [1 / epochs_between_looks(1, batch, one) for one in each]  # an epoch, at most
+    watched = sum(look * share for look, share in zip(looks, often, strict=True))
     epoch = (steps * speed.step + watched * speed.image) * side_by_side
-    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
+    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + sum(looks)
     grow = jobs[0].recipe.images.grow
     return Cost(epoch, predicted * speed.image, freeze=freeze, head=head, grow=grow, whole=whole)
 
