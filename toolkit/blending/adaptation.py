@@ -66,11 +66,12 @@ def find_adaptation(
 ) -> tuple[dict[str, float], dict[str, Any] | None]:
     """Shares of the test's statistics by run, of those that have some; and what that is worth, as `blend_adaptation`.
 
-    described: as `blend.json` has it. Nothing is measured where nothing may be adapted, or a run is of trees.
+    described: as `blend.json` has it. Nothing is measured where nothing may be adapted, or a run is
+    of trees or has lost its weights.
     """
     runs = [run_at(labelled.workspace.train / name, labelled) for name in runs_used(described)]
-    trees = any(isinstance(run, Boosted) for run in runs)
-    if asked == 0 or not may_adapt(labelled) or trees:
+    of_networks = all(run.is_whole and not isinstance(run, Boosted) for run in runs)
+    if asked == 0 or not may_adapt(labelled) or not of_networks:
         return {}, None
     progress.say("trying whether the networks gain by adapting to the images that they predict")
     worn = worn_images(labelled)
