@@ -260,6 +260,7 @@ class Project:
         *,
         views: Sequence[str] = TRAINED,
         blender: str | None = None,
+        adapt: str | float = "auto",
         max_models: int | None = None,
         max_seconds: float | None = None,
         max_bytes: int | None = None,
@@ -268,7 +269,7 @@ class Project:
         """Blend the finished runs, or these, by the simplest way that is as good as the best up to noise.
 
         views: test-time views to try, by name, or `none`. blender: a way to blend, by name, taken whatever its score.
-        The limits are those of the organisers' machine.
+        adapt: networks to the test images: `auto`, `none` or a share. The limits are those of the organisers' machine.
         """
         labelled = self.labelled()
         if runs is None:
@@ -281,7 +282,8 @@ class Project:
         if given is not None and not len(given):
             raise UserError("no run is named to be blended; leave `runs` out to blend all")
         names = None if given is None else [run if isinstance(run, str) else run.name for run in given]
-        return blend(labelled, names, views=views, blender=blender, limits=limits, **self._how)
+        how = {"views": views, "blender": blender, "adapt": str(adapt), **self._how}
+        return blend(labelled, names, limits=limits, **how)
 
     def submit(self, *, half: bool = False, images: int | None = None, known_answers: bool = False) -> "Submission":
         """Build the submission of the chosen blend, read it back as the organisers would, register it.
