@@ -11,7 +11,7 @@ from typing import Any
 OWN = (".lock", ".db-wal", ".db-shm", ".db-journal")  # of locks and of databases
 DATABASE = ".db"
 WHEN = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d{4})?")
-TIMED = re.compile(r"seconds$")
+TIMED = re.compile(r"seconds$|^seal$")  # a seal is a hash of all else, times among it
 TIMED_FILES = ("history.json", "summary.json")
 TRIALS = """
     select state, param_name, param_value, value from trials

@@ -93,7 +93,7 @@ class _After:
     def __init__(self, stages: Stages, base: Path) -> None:
         self.stages, self.base, self.root = stages, base, stages.root
         self.wanted = submission(base)
-        self.over = [name for name in self.over if name in stages.steps]
+        self.over = [name for name in OVER if name in stages.steps]
 
     @cached_property
     def expected(self) -> dict[str, str]:
