@@ -21,7 +21,7 @@ from benchmarks.faults.steps import Stage, Stages, points
 
 FAULTS = (errno.ENOSPC, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EMFILE)  # full disks most of all
 WRITES = ("open", "os.rename", "os.mkdir", "os.link", "os.symlink")
-SIZE = "256m"
+SIZE = "64m"
 NEW_MOUNTS, NEW_USERS = 0x20000, 0x10000000  # CLONE_NEWNS and CLONE_NEWUSER of Linux
 FILLER = "filler"
 

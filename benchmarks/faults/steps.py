@@ -6,9 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import torch
+from matplotlib.figure import Figure
+
 from benchmarks.faults.contents import contents, stable
 from benchmarks.faults.forks import ROOT, TINY, Act, Begun, Ended, begin, call, nothing, put, shared
 from tests import unpainted
+from toolkit import disk
+from toolkit.training import fold
 
 BERRIES = ROOT / "tests" / "small" / "berries"  # has a table
 IMPORTED = (  # by all forks together
@@ -65,10 +70,12 @@ def imported() -> None:
 
 
 def working(step: Step, root: Path) -> int:
-    """The command, quicker, as charts aren't painted, and with more points: a state is saved after every epoch."""
-    importlib.import_module("torch").set_num_threads(1)
-    fold, figure = importlib.import_module("toolkit.training.fold"), importlib.import_module("matplotlib.figure")
-    fold.SAVE_SECONDS, figure.Figure.savefig = 0.0, unpainted.save
+    """The command, quicker, as charts aren't painted, with more points, as a state is saved after every epoch, and on
+    a disk that may be small.
+    """
+    disk.RESERVE, fold.SAVE_SECONDS = 0, 0.0
+    Figure.savefig = unpainted.save  # type: ignore[assignment]
+    torch.set_num_threads(1)
     return call(step.command, step.arguments(root))
 
 

@@ -56,7 +56,7 @@ def test_a_fork_tells_how_it_ended(tmp_path: Path) -> None:
 
     def write() -> int:
         for name in "abc":
-            (root / name).touch()
+            (root / name).write_text(name)
         return 0
 
     assert forked(broken, root).kind == "traceback"
