@@ -282,7 +282,7 @@ def test_views_are_tried_where_there_is_time_for_them(labelled: Labelled, measur
     assert done.views == ["trained"] and plan(labelled)["views"] == ["trained"]
     late = opened(labelled, (FIRST,), alone=True)
     late.kept.views, late.budget = None, 1.0
-    assert late._views(done.runs) == ["none"]
+    assert late._finished(done.runs).views == ["none"]
 
 
 def test_code_that_is_tried_before_it_is_handed_in_takes_its_time(labelled: Labelled, measured: Measured) -> None:
