@@ -6,7 +6,6 @@ Killed and called again it goes on from the last epoch; a finished run is not tr
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +35,7 @@ from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
 from toolkit.training.distillation import BlendTeacher
 from toolkit.training.distillation import teach as teach_from_blend
-from toolkit.training.fold import Stop, StoppedError, first_batch, fit_fold
+from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
@@ -113,28 +112,6 @@ def train_one_fold(
     with alone(claim_of(run, fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
         _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
-
-
-def begin_fold(
-    labelled: Labelled, recipe: Recipe, fold: int, stop: Stop, *, device: str = "auto", progress: Progress = SILENT
-) -> list[dict[str, Any]]:
-    """Train a fold until `stop` says so, after which `train` goes on from there; the epochs so far."""
-    run = run_of(labelled, recipe)
-    with alone(claim_of(run), waiting_for(run, progress)):
-        _, jobs = prepare(labelled, recipe, device, progress)
-        begin(run, jobs[fold], progress)
-    job, seen = jobs[fold], list[dict[str, Any]]()
-    if job.place.finished:
-        return job.place.history
-
-    def enough(history: Sequence[dict[str, Any]]) -> bool:
-        seen[:] = history
-        return stop(history)
-
-    showing = progress.training(1, recipe.schedule.epochs)
-    with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
-        progress.say(train_fold(job, lambda _, *news: watch(0, *news), stop=enough))
-    return seen
 
 
 def train_without_families(
