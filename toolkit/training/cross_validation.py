@@ -61,7 +61,7 @@ def train(
 ) -> Run:
     """Train all folds, then store out-of-fold and test probabilities and scores.
 
-    stress: the score under corruptions, of as many as fit into a quarter of the training time (`auto`), of all
+    stress: the score under corruptions, of as many as fit into a tenth of the training time (`auto`), of all
     (`full`), or not (`none`); a finished run that lacks it gets it. With a deadline (of time.monotonic()) each fold
     gets its share of the time left and is cut short where it needs more; the cut is recorded, and training without the
     deadline goes on from there. test_images: predict them now; `store_test` does so later, where they are asked for.
