@@ -3,9 +3,9 @@
 Killed and called again it goes on from the last epoch; a finished run is not trained twice.
 """
 
-import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.pretrained import files_of
 from toolkit.networks.speed import Settings, fastest, give_back_memory
 from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
@@ -32,16 +33,16 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
-from toolkit.training.distillation import BlendTeacher
-from toolkit.training.distillation import teach as teach_from_blend
-from toolkit.training.fold import Stop, first_batch, fit_fold
+from toolkit.training.distillation import BlendTeacher, forget_other_teacher, taught_by_blend
+from toolkit.training.fold import Stop, StoppedError, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
-from toolkit.training.run_scores import add_scores
+from toolkit.training.run_scores import add_scores, score_again
 from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
 from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
+from toolkit.weight_files import FOLDERS
 
 STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
 
@@ -84,7 +85,7 @@ def train(
         with whole_run(run, waiting_for(run, progress, deadline)):
             _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
             if teacher is not None and not run.complete:
-                jobs = _distilled(run, jobs, teacher, progress)
+                jobs = taught_by_blend(run, jobs, teacher, progress)
             _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
@@ -110,6 +111,28 @@ def train_one_fold(
     with alone(claim_of(run, fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
         _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
+
+
+def begin_fold(
+    labelled: Labelled, recipe: Recipe, fold: int, stop: Stop, *, device: str = "auto", progress: Progress = SILENT
+) -> list[dict[str, Any]]:
+    """Train a fold until `stop` says so, after which `train` goes on from there; the epochs so far."""
+    run = run_of(labelled, recipe)
+    with alone(claim_of(run), waiting_for(run, progress)):
+        _, jobs = prepare(labelled, recipe, device, progress)
+        begin(run, jobs[fold], progress)
+    job, seen = jobs[fold], list[dict[str, Any]]()
+    if job.place.finished:
+        return job.place.history
+
+    def enough(history: Sequence[dict[str, Any]]) -> bool:
+        seen[:] = history
+        return stop(history)
+
+    showing = progress.training(1, recipe.schedule.epochs)
+    with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
+        progress.say(train_fold(job, lambda _, *news: watch(0, *news), stop=enough))
+    return seen
 
 
 def train_without_families(
@@ -141,7 +164,8 @@ def train_without_families(
 def run_of(labelled: Labelled, recipe: Recipe) -> Run:
     """The run of a recipe on the present data and folds, which may be new."""
     train = labelled.workspace.train
-    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
+    files = files_of(labelled.competition, recipe)
+    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash, *([files] if files else [])])[:8]
     existing = sorted(train.glob(f"*-{name}"))
     return Run(existing[0] if existing else train / f"{recipe.name}-{name}", labelled)
 
@@ -205,6 +229,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, i
         features=labelled.workspace.features,
         settings=settings,
         device=device,
+        weights=tuple(FOLDERS),
     )
 
 
@@ -246,9 +271,10 @@ def _train_once(
     device, recipe, labelled = jobs[0].device, jobs[0].recipe, run.labelled
     test_images = test_images and labelled.has_test_images
     if teacher is not None:
-        _forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights})
+        forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights})
     if run.finished and run.is_whole and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
+        score_again(run, progress, at_any_price=True)
         tell_of_code(labelled.competition, [run.folder], progress)
         if recipe.chosen is not None:
             run.store_recipe(replace(recipe, name=run.recipe.name))
@@ -289,7 +315,8 @@ def _put_together(
     if pools := pooling(run):
         metrics["pooled"] = pools
     write_json(run.metrics_path, metrics)
-    made_from = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    made_from: dict[str, Any] = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    made_from |= {"pretrained": files} if (files := files_of(labelled.competition, recipe)) else {}
     write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete, BITS: run.bits})
     if complete:
         forget_variants(run)
@@ -310,30 +337,6 @@ def _settings(path: Path) -> Settings:
     names = {each.name for each in fields(Settings)}
     found = read_json(path, *names)
     return Settings(**{name: found[name] for name in names})
-
-
-def _distilled(run: Run, jobs: Sequence[FoldJob], teacher: BlendTeacher, progress: Progress) -> list[FoldJob]:
-    """The jobs of a run's folds, taught by a blend; what was learnt from another one is forgotten."""
-    labelled = run.labelled
-    if any(shares.get(run.name) for shares in teacher.shares):
-        raise UserError(f"{run.name} has a share in the blend {teacher.name} that is to teach it; blend without it")
-    _forget_other_teacher(run, teacher.identity(labelled))
-    progress.say(f"{run.name}: learns from the blend {teacher.name}, in each fold from its networks of that fold")
-    taught = []
-    for job in jobs:
-        if not job.place.complete:
-            teach_from_blend(labelled, teacher, job.fold, job.train_rows, resolve_device(job.device), job.place.taught)
-        taught.append(replace(job, teacher=job.place.taught))
-    give_back_memory()
-    return taught
-
-
-def _forget_other_teacher(run: Run, weights: dict[str, str]) -> None:
-    """Remove what was learnt from another teacher, or from one that was trained on since. weights: hashes by fold."""
-    known = read_json(run.teacher_path) if run.teacher_path.exists() else None
-    if run.folder.exists() and known != weights:
-        shutil.rmtree(run.folder)
-    write_json(run.teacher_path, weights)
 
 
 def _train_folds(

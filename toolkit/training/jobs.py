@@ -31,6 +31,7 @@ class FoldJob:
     settings: Settings = UNMEASURED  # how to train here
     teacher: Path | None = None  # what this fold's teacher predicts of test images; a blend, of the training rows
     device: str = "auto"
+    weights: tuple[Path, ...] = ()  # folders in which pretrained weights may lie
     deadline: float | None = (
         None  # of time.monotonic(), one clock for all processes; no epoch begins that would end after it
     )
@@ -40,6 +41,11 @@ class FoldJob:
     @property
     def place(self) -> RunFold:
         return RunFold(self.folder)
+
+    @property
+    def distilled_rows(self) -> np.ndarray | None:
+        """Rows of which a blend says what is learnt; None where it isn't a blend that teaches."""
+        return self.train_rows if self.recipe.distil.blend else None
 
     def open(self) -> tuple[Competition, Dataset]:
         """The competition, and its data with the job's labels and images of the recipe's size."""

@@ -93,9 +93,8 @@ class Training:
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
-        learnt = job.train_rows if self.recipe.distil.blend else None
         self.teacher = (
-            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs, learnt)
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs, job.distilled_rows)
             if job.teacher
             else None
         )
@@ -275,7 +274,9 @@ class Training:
         """A batch of features in place of images, each row in one of its versions."""
         rows = self.batches.chosen(epoch, step)
         drawn = features.drawn(rows, self.batches.augment_seed(epoch, step))
-        return torch.from_numpy(drawn).to(self.device), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
+        known = (torch.from_numpy(part) for part in (drawn, self.dataset.targets[rows]))
+        inputs, targets = (part.to(self.device, non_blocking=True) for part in known)
+        return inputs, targets
 
     def thaw(self, epoch: int) -> None:
         was, self.frozen = self.frozen, epoch < frozen_epochs(self.recipe.schedule)
