@@ -3,7 +3,6 @@
 Killed and called again it goes on from the last epoch; a finished run is not trained twice.
 """
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
@@ -33,9 +32,14 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
+<<<<<<< HEAD
 from toolkit.training.distillation import BlendTeacher
 from toolkit.training.distillation import teach as teach_from_blend
 from toolkit.training.fold import Stop, first_batch, fit_fold
+=======
+from toolkit.training.distillation import BlendTeacher, forget_other_teacher, taught_by_blend
+from toolkit.training.fold import Stop, StoppedError, first_batch, fit_fold
+>>>>>>> wt-recipes
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
@@ -86,7 +90,7 @@ def train(
         with whole_run(run, waiting_for(run, progress, deadline)):
             _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
             if teacher is not None and not run.complete:
-                jobs = _distilled(run, jobs, teacher, progress)
+                jobs = taught_by_blend(run, jobs, teacher, progress)
             _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
@@ -250,7 +254,7 @@ def _train_once(
     device, recipe, labelled = jobs[0].device, jobs[0].recipe, run.labelled
     test_images = test_images and labelled.has_test_images
     if teacher is not None:
-        _forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights})
+        forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights})
     if run.finished and run.is_whole and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
         score_again(run, progress, at_any_price=True)
@@ -316,30 +320,6 @@ def _settings(path: Path) -> Settings:
     names = {each.name for each in fields(Settings)}
     found = read_json(path, *names)
     return Settings(**{name: found[name] for name in names})
-
-
-def _distilled(run: Run, jobs: Sequence[FoldJob], teacher: BlendTeacher, progress: Progress) -> list[FoldJob]:
-    """The jobs of a run's folds, taught by a blend; what was learnt from another one is forgotten."""
-    labelled = run.labelled
-    if any(shares.get(run.name) for shares in teacher.shares):
-        raise UserError(f"{run.name} has a share in the blend {teacher.name} that is to teach it; blend without it")
-    _forget_other_teacher(run, teacher.identity(labelled))
-    progress.say(f"{run.name}: learns from the blend {teacher.name}, in each fold from its networks of that fold")
-    taught = []
-    for job in jobs:
-        if not job.place.complete:
-            teach_from_blend(labelled, teacher, job.fold, job.train_rows, resolve_device(job.device), job.place.taught)
-        taught.append(replace(job, teacher=job.place.taught))
-    give_back_memory()
-    return taught
-
-
-def _forget_other_teacher(run: Run, weights: dict[str, str]) -> None:
-    """Remove what was learnt from another teacher, or from one that was trained on since. weights: hashes by fold."""
-    known = read_json(run.teacher_path) if run.teacher_path.exists() else None
-    if run.folder.exists() and known != weights:
-        shutil.rmtree(run.folder)
-    write_json(run.teacher_path, weights)
 
 
 def _train_folds(
