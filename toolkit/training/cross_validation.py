@@ -32,14 +32,8 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
-<<<<<<< HEAD
-from toolkit.training.distillation import BlendTeacher
-from toolkit.training.distillation import teach as teach_from_blend
-from toolkit.training.fold import Stop, first_batch, fit_fold
-=======
 from toolkit.training.distillation import BlendTeacher, forget_other_teacher, taught_by_blend
-from toolkit.training.fold import Stop, StoppedError, first_batch, fit_fold
->>>>>>> wt-recipes
+from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
