@@ -8,6 +8,7 @@ becomes busy or quiet changes what comes after.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -29,6 +30,7 @@ from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.runs import Run, current_runs
 from toolkit.scoring.adaptation import may_adapt
+from toolkit.scoring.matched_to_test import open_match
 from toolkit.training.budget import TRIED, Cost
 from toolkit.training.cross_validation import train
 from toolkit.training.workers import places, turns
@@ -336,18 +338,24 @@ class Spending:
         """With what the blend is given time for, adapting first: it gained more than views did."""
         if self.kept.views is None:
             left = self._left + self._adapting
-            adapting = self.slow * seconds_to_adapt(runs, self.device) if may_adapt(self.labelled) else 0.0
+            adapting = self.slow * seconds_to_adapt(runs, self.device) if self._may_adapt else 0.0
             adapts = 0 < adapting <= ENDING * left
             views = self._views_fit(runs, ENDING * left - adapting * adapts)
             self.kept.views, self.kept.adapt = list(TRAINED if views else NONE), AUTO if adapts else PLAIN
             self.kept.store()
         return Spent(runs, self.kept.views, self.kept.adapt)
 
+    @cached_property
+    def _may_adapt(self) -> bool:
+        """Where test images are at hand and look like training images, there is nothing to adapt to."""
+        seen = self.stress != "none" and self.labelled.shows_how_tests_look
+        return may_adapt(self.labelled) and not (seen and open_match(self.labelled).alike)
+
     @property
     def _adapting(self) -> float:
         """Seconds that are kept for adapting to the test images, in a budget that isn't all too short."""
         known = [cost.image for cost in self.kept.costs.values()]
-        if self.budget < ADAPTS or not known or not may_adapt(self.labelled):
+        if self.budget < ADAPTS or not known or not self._may_adapt:
             return 0.0
         one = min(known) * self.labelled.folds * images_to_adapt(self.labelled)
         return min(MOST_ADAPTING * self.budget, self.slow * one * max(1, len(self.kept.ended)))
