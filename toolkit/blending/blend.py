@@ -136,6 +136,8 @@ def _store(
     blender, solution = fitted.final
     described, quantiles = describe(pool, fitted), quantiles_of(fitted)
     share = check_asked(labelled, inputs.get("adapt", NONE))
+    if share is None and limits.max_seconds is not None:
+        share = 0.0  # it takes one more pass, for which the limit wasn't kept
     adapted, worth = find_adaptation(labelled, described, quantiles, share, device, progress)
     if labelled.has_test_images:
         shares = zip(pool.runs, run_shares(pool, solution), strict=True)
