@@ -33,6 +33,7 @@ from toolkit.partial_files import scratch as scratch_folder
 from toolkit.probabilities import chunks, no_values, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
+from toolkit.scoring.adaptation import may_adapt
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import atomic, write_json, write_manifest
 
@@ -76,7 +77,7 @@ def blend(
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
     inputs |= {"limits": limits.given} if limits.given else {}
     inputs |= {} if blender is None else {"blender": blender}
-    inputs |= {} if adapt == NONE else {"adapt": adapt}
+    inputs |= {"adapt": adapt} if adapt != NONE and may_adapt(labelled) else {}
     made = chosen_blend(labelled)
     if made is not None and made.manifest == inputs and not made.is_older:
         score_anew(made)
