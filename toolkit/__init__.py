@@ -7,7 +7,10 @@ it is first asked for, so that `python -m toolkit.VERB --help` answers at once.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from toolkit.waiting import wait_asleep
+
 __version__ = "0.1.0"
+wait_asleep()  # before anything loads PyTorch
 
 _HOMES = {
     name: f"toolkit.{home}"

@@ -60,7 +60,20 @@ def labelled(project: "Project") -> "Labelled":
     folds(project)
     from toolkit.data.labelled import open_labelled
 
-    return open_labelled(project.competition, project.workspace)
+    found = open_labelled(project.competition, project.workspace)
+    _score_again(project, found)
+    return found
+
+
+def _score_again(project: "Project", labelled: "Labelled") -> None:
+    """Runs that another metric scored, by the competition's of now."""
+    from toolkit.runs import all_runs
+
+    if others := [run for run in all_runs(labelled) if run.is_of_present and not run.is_current]:
+        from toolkit.training.run_scores import score_again
+
+        for run in others:
+            score_again(run, project.progress)
 
 
 def tried(project: "Project", *recipes: "Recipe") -> "Labelled":

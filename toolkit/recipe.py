@@ -48,6 +48,7 @@ class Model:
     dropout: Share = 0.2
     pretrained: bool = False
     input_scale: Annotated[float, Field(ge=0.25, le=8)] = 1.0  # images are resized by it inside the model
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # stochastic depth: probability at the last residual branch
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -209,8 +210,12 @@ class Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """All fields, but for `chosen` where no search chose it, and of `images`, `sets` and `table` what is as usual."""
+    """All fields, but for `chosen` where no search chose it, and of `images`, `sets`, `table` and `model.drop_path`
+    what is as usual.
+    """
     values = asdict(recipe)
+    if not recipe.model.drop_path:
+        del values["model"]["drop_path"]
     if recipe.chosen is None:
         del values["chosen"]
     if recipe.images == Images():

@@ -14,7 +14,6 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,6 @@ def _export(job: dict[str, Any]) -> None:
     columns = columns_of(np.array(job["columns"])) if job["columns"] else ()
     for number, member in enumerate(job["members"]):
         recipe = from_dict(member["recipe"])
-        recipe = replace(recipe, model=replace(recipe.model, pretrained=False))
         network: Any = load_network(competition, recipe, Path(member["weights"]), torch.device("cpu"), columns)
         network = network.to(memory_format=torch.contiguous_format)
         if job["in_sets"]:

@@ -6,6 +6,7 @@ Killed and called again it goes on from the last epoch; a finished run is not tr
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.pretrained import files_of
 from toolkit.networks.speed import Settings, fastest, give_back_memory
 from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
@@ -32,14 +34,15 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
-from toolkit.training.fold import Stop, first_batch, fit_fold
+from toolkit.training.fold import Stop, StoppedError, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
-from toolkit.training.run_scores import add_scores
+from toolkit.training.run_scores import add_scores, score_again
 from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
 from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
+from toolkit.weight_files import FOLDERS
 
 STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
 
@@ -102,6 +105,28 @@ def train_one_fold(
     return run
 
 
+def begin_fold(
+    labelled: Labelled, recipe: Recipe, fold: int, stop: Stop, *, device: str = "auto", progress: Progress = SILENT
+) -> list[dict[str, Any]]:
+    """Train a fold until `stop` says so, after which `train` goes on from there; the epochs so far."""
+    run = run_of(labelled, recipe)
+    with alone(claim_of(run), waiting_for(run, progress)):
+        _, jobs = prepare(labelled, recipe, device, progress)
+        begin(run, jobs[fold], progress)
+    job, seen = jobs[fold], list[dict[str, Any]]()
+    if job.place.finished:
+        return job.place.history
+
+    def enough(history: Sequence[dict[str, Any]]) -> bool:
+        seen[:] = history
+        return stop(history)
+
+    showing = progress.training(1, recipe.schedule.epochs)
+    with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
+        progress.say(train_fold(job, lambda _, *news: watch(0, *news), stop=enough))
+    return seen
+
+
 def train_without_families(
     run: Run, *, device: str = "auto", stress: str = "auto", progress: Progress = SILENT
 ) -> dict[str, dict[str, float]]:
@@ -131,7 +156,8 @@ def train_without_families(
 def run_of(labelled: Labelled, recipe: Recipe) -> Run:
     """The run of a recipe on the present data and folds, which may be new."""
     train = labelled.workspace.train
-    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
+    files = files_of(labelled.competition, recipe)
+    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash, *([files] if files else [])])[:8]
     existing = sorted(train.glob(f"*-{name}"))
     return Run(existing[0] if existing else train / f"{recipe.name}-{name}", labelled)
 
@@ -195,6 +221,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, i
         features=labelled.workspace.features,
         settings=settings,
         device=device,
+        weights=tuple(FOLDERS),
     )
 
 
@@ -239,6 +266,7 @@ def _train_once(
         _forget_other_teacher(run, teacher)
     if run.finished and run.is_whole and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
+        score_again(run, progress, at_any_price=True)
         tell_of_code(labelled.competition, [run.folder], progress)
         if recipe.chosen is not None:
             run.store_recipe(replace(recipe, name=run.recipe.name))
@@ -279,7 +307,8 @@ def _put_together(
     if pools := pooling(run):
         metrics["pooled"] = pools
     write_json(run.metrics_path, metrics)
-    made_from = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    made_from: dict[str, Any] = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    made_from |= {"pretrained": files} if (files := files_of(labelled.competition, recipe)) else {}
     write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete, BITS: run.bits})
     if complete:
         forget_variants(run)

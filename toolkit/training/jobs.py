@@ -31,6 +31,7 @@ class FoldJob:
     settings: Settings = UNMEASURED  # how to train here
     teacher: Path | None = None  # what this fold's teacher predicts of the test images
     device: str = "auto"
+    weights: tuple[Path, ...] = ()  # folders in which pretrained weights may lie
     deadline: float | None = (
         None  # of time.monotonic(), one clock for all processes; no epoch begins that would end after it
     )

@@ -273,7 +273,9 @@ class Training:
         """A batch of features in place of images, each row in one of its versions."""
         rows = self.batches.chosen(epoch, step)
         drawn = features.drawn(rows, self.batches.augment_seed(epoch, step))
-        return torch.from_numpy(drawn).to(self.device), torch.from_numpy(self.dataset.targets[rows]).to(self.device)
+        known = (torch.from_numpy(part) for part in (drawn, self.dataset.targets[rows]))
+        inputs, targets = (part.to(self.device, non_blocking=True) for part in known)
+        return inputs, targets
 
     def thaw(self, epoch: int) -> None:
         was, self.frozen = self.frozen, epoch < frozen_epochs(self.recipe.schedule)

@@ -72,19 +72,19 @@ class Teacher:
         rng = generator(PSEUDO, self.recipe.seed, self.fold, epoch, step)
         rows = rng.integers(len(self.images), size=self.size)
         stored = self.stored[rows] if isinstance(self.stored, TopK) else gather(self.stored, rows).numpy()
-        predicted = torch.from_numpy(probabilities(stored)).to(self.device)
+        predicted = torch.from_numpy(probabilities(stored)).to(self.device, non_blocking=True)
         # what is moved with the images is where each pixel came from, so that soft labels are never interpolated
         shape = predicted.shape[:1] + predicted.shape[2:]
         size = shape[1:].numel()
         places = torch.arange(size, dtype=torch.int32, device=self.device).reshape(shape[1:]).expand(shape)
         seed = seed_of(PSEUDO, self.recipe.seed, self.fold, epoch, step, 1)
         if self.sets is None:
-            images = gather(self.images, rows).to(self.device).permute(0, 3, 1, 2)
+            images = gather(self.images, rows).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
             images, places = sized(self.recipe, images, places, epoch)
             images, places = augment_batch(self.augment, images, places + OUTSIDE + 1, seed, self.rgb)
         else:
             drawn = self.sets.drawn(rows, self.recipe.sets.drawn, generator(PSEUDO, seed)).ravel()
-            images = gather(self.sets.images, drawn).to(self.device).permute(0, 3, 1, 2)
+            images = gather(self.sets.images, drawn).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
             images = augmented_sets(self.recipe, images, len(rows), seed, self.rgb, epoch)
             places = places + OUTSIDE + 1
         # only now, as a warp takes numbers below 2 ** 24, which the places of a whole batch may exceed

@@ -123,7 +123,8 @@ class SearchSettings:
         return override(named_recipe(competition, None), self.fields)
 
     def recipes_to_try(self, competition: Competition) -> list[Recipe]:
-        """The first ones, with the fields that are given."""
+        """The first ones, with the fields that are given; UserError as of `check`."""
+        self.check(competition)
         return [override(one, self.fields) for one in self.first_recipes(competition)]
 
     def first_recipes(self, competition: Competition) -> tuple[Recipe, ...]:
