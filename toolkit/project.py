@@ -175,7 +175,7 @@ class Project:
         labelled = needs.tried(self, chosen := self.recipe(recipe, **fields))
         from toolkit.training.cross_validation import train
 
-        return train(labelled, chosen, stress=stress, **self._how)
+        return train(labelled, chosen, stress=stress, teacher=needs.teacher(labelled, chosen), **self._how)
 
     def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
         """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""

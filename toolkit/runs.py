@@ -63,7 +63,7 @@ class RunFold(OutOfFold):
 
     @property
     def taught(self) -> Path:
-        """What this fold's teacher predicts of the test images."""
+        """What this fold's teacher predicts of what it teaches."""
         return self.folder / "taught.npy"
 
     def variant(self, kind: str) -> tuple[Path, Path]:
@@ -160,7 +160,7 @@ class Run(Predictions):
 
     @property
     def teacher_path(self) -> Path:
-        """Hashes of the weights that labelled test images."""
+        """Hashes of what it was taught by."""
         return self.folder / "teacher.json"
 
     @property

@@ -117,6 +117,8 @@ class SearchSettings:
         if self.example(competition).pseudo.rounds:
             text = "leave out pseudo.rounds and train the winner with it"
             raise UserError(f"a search trains without pseudo-labels; {text}")
+        if self.example(competition).distil.blend:
+            raise UserError("a search trains without a teacher; leave out distil.blend and train the winner with it")
 
     def example(self, competition: Competition) -> Recipe:
         """The competition's first recipe, with the fields that are given."""
