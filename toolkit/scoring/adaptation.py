@@ -165,8 +165,8 @@ def blend_adaptation(
 ) -> dict[str, Any]:
     """What adapting is worth to a blend of runs for which `adaptation` was found: `score` of the worn images with it,
     its interval `low` and `high` from `groups`, `plain` without it, the `gain` with `gain_low` and `gain_high` and
-    how `sure` it is, of so many `samples`, so many of them `worn`; `unworn`: scores without it and with it of those that
-    nothing happened to, where these are some and not all.
+    how `sure` it is, of so many `samples`, so many of them `worn`; `unworn`: scores without it and with it of the
+    others, where there are some of both.
 
     decisions: of each fold; fitted on what the blend makes of the runs out of fold, if there are none.
     """
