@@ -42,6 +42,9 @@ from toolkit.store import atomic, read_json, read_manifest, write_json, write_ma
 SHARES = (0.25, 0.5, 0.75, 1.0)  # that are tried, beside none
 MOST = 1024  # images, of all folds together,
 BYTES = 2**26  # whose values, of one share, take no more
+# of the best share's gain that a smaller one has to have: on tiles of other panoramas than any fold had seen the best
+# one out of fold, a whole share, gained nothing, and .25 what it had gained there
+ENOUGH = 2 / 3
 UNWORN = 1 / 6  # of the images, where nobody knows how test images look
 PLAIN, CHOSEN = "plain.npy", "chosen.npy"  # values of the worn images, without and with what each fold chose
 
@@ -121,7 +124,7 @@ def _tried(
     def best(rows: np.ndarray) -> float:
         if asked is not None:
             return tried[-1]
-        return max(tried, key=lambda share: (np.nan_to_num(sign * tallies[share][rows].score(), nan=-np.inf), -share))
+        return smallest_enough({share: sign * tally[rows].score() for share, tally in tallies.items()})
 
     every = np.arange(len(fold))
     by_fold = tuple(best(every[fold != k]) for k in folds)
@@ -130,6 +133,15 @@ def _tried(
         chosen[every[fold == k]] = values[share][every[fold == k]]
     scores = {f"{share:g}": tally.score() for share, tally in tallies.items()}
     return (values[0.0], chosen), Adaptation(best(every), by_fold, scores)
+
+
+def smallest_enough(merits: Mapping[float, float]) -> float:
+    """The smallest share that gains ENOUGH of what the best one does; merits: by share, more is better."""
+    known = {share: merit for share, merit in merits.items() if not np.isnan(merit)}
+    if 0.0 not in known:
+        return 0.0
+    most = max(known.values()) - known[0.0]
+    return min(share for share, merit in known.items() if merit - known[0.0] >= ENOUGH * most)
 
 
 def _values(run: Run, worn: Match, tried: Sequence[float], device: torch.device) -> dict[float, np.ndarray]:
