@@ -221,9 +221,7 @@ class Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """All fields, but for `chosen` where no search chose it, and of `model.drop_path` and newer groups what is as
-    usual.
-    """
+    """All fields, but for `chosen` where no search chose it, and of newer fields what is as usual."""
     values = asdict(recipe)
     if not recipe.model.drop_path:
         del values["model"]["drop_path"]
