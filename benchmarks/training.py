@@ -50,6 +50,7 @@ DEVICE = resolve_device("auto")
 # competition whose task it is, network, augmentation, batch size
 CASES = {
     "resnet18": ("blood_cells", Model(name="resnet18"), AGGRESSIVE, 64),
+    "small_unet": ("mars", Model(name="small_unet"), LIGHT, 32),
     "unet_resnet18": ("mars", Model(name="unet", encoder="resnet18"), LIGHT, 32),
 }
 
@@ -214,7 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=["resnet18", "unet_resnet18"])
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=40, help="batches an epoch")
     options = parser.parse_args()

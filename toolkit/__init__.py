@@ -7,7 +7,10 @@ it is first asked for, so that `python -m toolkit.VERB --help` answers at once.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from toolkit.waiting import wait_asleep
+
 __version__ = "0.1.0"
+wait_asleep()  # before anything loads PyTorch
 
 _HOMES = {
     name: f"toolkit.{home}"
@@ -47,7 +50,7 @@ _HOMES = {
         "networks.pretrained": "has_weights",
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
-        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Sets Table override",
+        "recipe": "Augment Distil Images Loss LossName Model Optimizer Pseudo Recipe Schedule Sets Table override",
         "recognition.new": "new_competition",
         "rules": "Rules",
         "runs": "Run",
@@ -114,6 +117,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.project import Project, open
     from toolkit.recipe import (
         Augment,
+        Distil,
         Images,
         Loss,
         LossName,

@@ -9,7 +9,7 @@ import torch
 
 from tests.augmentation import PHOTO, changed
 from tests.conftest import RGB
-from toolkit.augmentation.randaugment import PHOTOMETRIC, aug_mix
+from toolkit.augmentation.randaugment import PHOTOMETRIC, at_most, at_most_by_sorting, aug_mix
 from toolkit.recipe import Augment
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -54,3 +54,10 @@ def test_augmix_is_a_mixture() -> None:
     strong = aug_mix(ramp, Augment(magnitude=1), False, RGB, np.random.default_rng(0))
     assert strong.min() >= 0 and strong.max() <= 255.001
     assert ((strong - ramp).abs().mean((1, 2, 3)) > 1).float().mean() > 0.8
+
+
+def test_values_are_counted_alike_on_a_gpu() -> None:
+    values = torch.randint(0, 256, (5, 700), generator=torch.Generator().manual_seed(0))
+    values[0], values[1, :300] = 255, 0
+    counted = at_most(values)
+    assert torch.equal(at_most_by_sorting(values), counted) and counted[0, 254] == 0 and counted[1, 0] >= 300

@@ -1,9 +1,14 @@
 """A prediction is a softmax over the scored classes."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
-from toolkit.networks.predict import predict
+from toolkit.networks import predict as predict_module
+from toolkit.networks.predict import fetched, predict
 
 
 class Pixels(torch.nn.Module):
@@ -22,3 +27,32 @@ def test_predictions_are_a_softmax_over_the_scored_classes_in_the_order_of_the_i
     assert probabilities.shape == (7, 5, 2, 3) and probabilities.dtype == np.float32
     assert np.allclose(probabilities, powers / powers.sum(1, keepdims=True), atol=1e-6)
     assert not network.training
+
+
+def test_a_gpu_is_given_the_next_batch_before_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    class OnGpu:
+        is_cuda = True
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    def on_its_way(value: Any) -> Callable[[], str]:
+        def arrived() -> str:
+            happened.append(f"{value.name} arrived")
+            return str(value.name)
+
+        happened.append(f"{value.name} sent")
+        return arrived
+
+    def values() -> Iterator[Any]:
+        for name in "abc":
+            happened.append(f"{name} begun")
+            yield OnGpu(name)
+
+    monkeypatch.setattr(predict_module, "on_its_way", on_its_way)
+    assert list(fetched(values())) == ["a", "b", "c"]
+    assert list(fetched(iter(()))) == []
+    expected = "a begun, a sent, b begun, b sent, a arrived, c begun, c sent, b arrived, c arrived"
+    assert ", ".join(happened) == expected

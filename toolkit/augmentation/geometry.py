@@ -105,6 +105,7 @@ def warp_batch(
 
 
 def to_device(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    """Where `like` is, without waiting until a GPU has done what it was told before."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(like.device, non_blocking=True)
 
 

@@ -78,11 +78,23 @@ def equalize(images: torch.Tensor, levels: np.ndarray, rgb: Rgb) -> torch.Tensor
     """Each channel's values by their rank, as OpenCV's equalizeHist does."""
     planes, pixels = images.shape[0] * images.shape[1], images.shape[2] * images.shape[3]
     values = images.round().long().view(planes, pixels)
+    below = at_most_by_sorting(values) if values.is_cuda else at_most(values)
     values += 256 * torch.arange(planes, device=images.device)[:, None]
-    below = torch.bincount(values.view(-1), minlength=256 * planes).view(planes, 256).cumsum(1)
     least = torch.where(below > 0, below, pixels).amin(1, keepdim=True)  # pixels of the darkest value that occurs
     table = (below - least).clamp(min=0) * (255 / (pixels - least).clamp(min=1))
     return torch.where(least.view(*images.shape[:2], 1, 1) < pixels, table.view(-1)[values].view_as(images), images)
+
+
+def at_most(values: torch.Tensor) -> torch.Tensor:
+    """int64 (n, 256): how many of each row's values int64 (n, P), 0 to 255, are at most 0, 1, …"""
+    numbered = values + 256 * torch.arange(len(values), device=values.device)[:, None]
+    return torch.bincount(numbered.view(-1), minlength=256 * len(values)).view(-1, 256).cumsum(1)
+
+
+def at_most_by_sorting(values: torch.Tensor) -> torch.Tensor:
+    """The same without a wait: how long bincount's result is, a GPU has to say first."""
+    levels = torch.arange(256, device=values.device).expand(len(values), 256).contiguous()
+    return torch.searchsorted(values.sort(1).values, levels, right=True)
 
 
 def _away_from(centre: torch.Tensor, images: torch.Tensor, levels: np.ndarray) -> torch.Tensor:

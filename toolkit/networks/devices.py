@@ -1,10 +1,14 @@
 """Where a network computes, and how precisely."""
 
+import os
 import re
 
 import torch
 
 from toolkit.errors import UserError
+
+# read with a GPU's first product of matrices: without it cuBLAS may sum in another order each time
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -27,7 +31,12 @@ def _resolve(name: str) -> torch.device:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """`auto` is bfloat16 on a GPU that has it, else float32; what is fastest to train is measured in speed.py."""
     if precision == "auto":
-        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        precision = "bfloat16" if native else "float32"
+        precision = "bfloat16" if device.type == "cuda" and has_bfloat16(device) else "float32"
     half = torch.float16 if precision == "float16" else torch.bfloat16
     return torch.autocast(device.type, half, enabled=precision != "float32")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Does this GPU compute in it? An older one imitates it, slowly."""
+    with torch.cuda.device(device):  # PyTorch asks the one that is chosen, which may be another
+        return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,6 +1,6 @@
 """What a network predicts of images, batch by batch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,14 +68,18 @@ def _values(
     model.eval()
     outputs: Any = getattr(model, "outputs", ())
     size = getattr(model, "mask_size", None)
+
+    def values() -> Iterator[torch.Tensor]:
+        for x in inputs:
+            with autocast(device, precision):
+                logits = called(*x).float()
+            yield resized(values_of(logits, outputs, scored), size)
+
     parts: list[np.ndarray] = []
     made: np.ndarray | None = None
     at = 0
-    for x in inputs:
-        with autocast(device, precision):
-            logits = called(*x).float()
-        values = resized(values_of(logits, outputs, scored), size)
-        part = of_kind(values.cpu().numpy(), kept)
+    for value in fetched(values()):
+        part = of_kind(value, kept)
         if isinstance(part, TopK):
             parts.append(part)
             continue
@@ -84,6 +88,34 @@ def _values(
         made[at : at + len(part)] = part
         at += len(part)
     return joined_parts(parts) if made is None else made
+
+
+def fetched(values: Iterable[torch.Tensor]) -> Iterator[np.ndarray]:
+    """What each of them holds. A GPU is given what makes the next one before this one is waited for."""
+    before: Callable[[], np.ndarray] | None = None
+    for value in values:
+        if value.is_cuda:
+            before, arrived = on_its_way(value), before
+            if arrived is not None:
+                yield arrived()
+        else:
+            yield value.cpu().numpy()
+    if before is not None:
+        yield before()
+
+
+def on_its_way(value: torch.Tensor) -> Callable[[], np.ndarray]:
+    """What waits until a GPU has made and sent it, not for what the GPU is told later."""
+    host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+    host.copy_(value, non_blocking=True)
+    sent = torch.cuda.Event()
+    sent.record(torch.cuda.current_stream(value.device))
+
+    def arrived() -> np.ndarray:
+        sent.synchronize()
+        return host.numpy()
+
+    return arrived
 
 
 def of_kind(part: np.ndarray, kept: np.dtype | None) -> np.ndarray:
@@ -119,4 +151,7 @@ def batches(images: ImageRows, size: int, device: torch.device) -> Iterator[torc
     sets = images_each(images) is not None
     for start in range(0, len(images), size):
         part = picked(images, np.s_[start : start + size])
-        yield torch.from_numpy(part if sets else np.array(part)).to(device).permute(0, 3, 1, 2)
+        given = torch.from_numpy(part if sets else np.array(part))
+        if device.type == "cuda":
+            given = given.pin_memory()  # else it would be waited for what the GPU was told before
+        yield given.to(device, non_blocking=True).permute(0, 3, 1, 2)

@@ -12,6 +12,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from toolkit.competition import Competition
 from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
 from toolkit.networks.contention import BUSY, TRIES, contention
-from toolkit.networks.devices import autocast
+from toolkit.networks.devices import autocast, has_bfloat16
 from toolkit.networks.fast_convolution import faster_products, use_products
 from toolkit.networks.network import head_of
 from toolkit.networks.outputs import build_network, check_channels
@@ -168,7 +169,7 @@ def _processor() -> str:
 def _measure(competition: Competition, recipe: Recipe, device: torch.device, forward: bool = False) -> Settings:
     keep_freed_memory()
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # the weights don't matter here
-    half = "bfloat16" if device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    half = "bfloat16" if device.type == "cpu" or has_bfloat16(device) else "float16"
     plain = Settings(channels_last=False)
     candidates = [Settings(), Settings(precision=half), Settings(precision=half, channels_last=False)]
     micro = None if forward else largest_batch(competition, bare, device, plain)
@@ -280,12 +281,11 @@ def largest_batch(competition: Competition, recipe: Recipe, device: torch.device
         return None
     images = recipe.batch_size
     while images >= 2:
-        try:
+        with suppress(torch.cuda.OutOfMemoryError):
             step_seconds(Race(competition, recipe, device, images).step(settings), device)
             return None if images == recipe.batch_size else images
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            images //= 2
+        torch.cuda.empty_cache()  # only now: the error's traceback held what didn't fit
+        images //= 2
     raise UserError(f"not even 2 images of {recipe.model.name} fit in the memory of {device}; use a smaller model")
 
 

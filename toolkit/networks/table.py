@@ -149,7 +149,11 @@ class TableRows:
 
     def encoded(self, rows: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Rows float32 (n, K), also of other samples."""
-        return () if self.taken is None or rows is None else (self.taken.encoded(rows.to(self.device)),)
+        return (
+            ()
+            if self.taken is None or rows is None
+            else (self.taken.encoded(rows.to(self.device, non_blocking=True)),)
+        )
 
 
 def nothing_known(network: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:

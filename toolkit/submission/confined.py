@@ -20,9 +20,11 @@ from typing import Any
 
 from toolkit.errors import harmless
 from toolkit.submission import sandbox_server
+from toolkit.waiting import POLICIES
 
 WATCH = 0.05  # seconds between two looks at the process
-KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")  # of the environment: what finds the GPU and its driver
+# of the environment: what finds the GPU and its driver, and how threads wait
+KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", *POLICIES)
 LATE = 30.0  # seconds beyond the limit after which the code is ended though whoever watches it may be stopped
 PATIENCE = 10.0  # seconds for a process to end all that came of it
 NETWORK = ("unshare", "--map-root-user", "--net", "--")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from toolkit.augmentation.batch import augment_batch
+from toolkit.augmentation.geometry import to_device
 from toolkit.data.dataset import Dataset
 from toolkit.data.image_sets import ImageSets
 from toolkit.data.targets import holds
@@ -106,8 +107,8 @@ class Batches:
     def _read(self, at: tuple[int, int]) -> Batch:
         """Images and targets of a batch as they are; those of the next one are read meanwhile."""
         if self.resident:
-            index = torch.from_numpy(self.chosen(*at)).to(self.device)
-            images = index if self.sets is None else torch.from_numpy(self._drawn(at)).to(self.device)
+            index = to_device(self.chosen(*at), self.resident_targets)
+            images = index if self.sets is None else to_device(self._drawn(at), index)
             return self.resident_images[images], self.resident_targets[index]
         waited = self.ahead.pop(at, None)
         found = self._gather(at) if waited is None else waited.result()

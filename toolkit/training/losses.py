@@ -4,6 +4,7 @@ All of them sum in float32, whatever the logits' type; a batch with nothing to l
 gradient of zero.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -16,6 +17,8 @@ from toolkit.errors import UserError
 from toolkit.recipe import Loss
 from toolkit.task import IGNORED
 
+# on a GPU PyTorch can't promise the sum's order, but here each pixel's loss stands alone
+warnings.filterwarnings("ignore", "nll_loss2d_forward_out_cuda_template does not have a deterministic", UserWarning)
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SoftLossFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
