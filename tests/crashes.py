@@ -99,7 +99,7 @@ def _content(path: Path) -> bytes:
     if path.name != MANIFEST:
         return path.read_bytes()
     found = read_json(path)
-    found.pop("finished")
+    found.pop("finished", None)  # folders of evidence have no end
     return json.dumps(found).encode()
 
 

@@ -1,7 +1,10 @@
 """What is stored is what was written: a flipped byte, a file that is cut, gone or another fold's, is told."""
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +15,14 @@ import torch
 from tests import tiny
 from tests.tiny import prepare, project, train
 from toolkit import F1, store
-from toolkit.checked import checked, keep, opened
+from toolkit.checked import arrays, checked, keep, opened
 from toolkit.data.folds import check_undivided, read_folds, store_folds
 from toolkit.errors import UserError
 from toolkit.project import Project
-from toolkit.runs import Run
-from toolkit.store import MANIFEST, digest, read_json, write_json, write_manifest
+from toolkit.runs import SCORES, Run
+from toolkit.scoring.out_of_fold import score
+from toolkit.store import MANIFEST, SEAL, digest, read_json, write_json, write_manifest, write_others_json
+from toolkit.training import run_scores
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 QUICK = "schedule.epochs=1"
@@ -193,6 +198,103 @@ def test_damaged_evidence_of_a_score_is_told_and_made_again(kind: str, copied: P
     assert copied.ensemble(views=["none"]).metrics[kind] is not None
 
 
+JSONS = {
+    "metrics.json": ("clean", "runs"),
+    "recipe.json": ("schedule", "runs"),
+    "history.json": (0, "runs"),
+    "settings.json": ("precision", "train"),
+    "manifest.json": ("inputs", "runs"),
+}
+
+
+@pytest.mark.parametrize("how", ["changed", "without its seal", "of another shape"])
+@pytest.mark.parametrize("name", JSONS)
+def test_a_value_in_a_stored_json_that_is_not_what_was_written_is_told(name: str, how: str, copied: Project) -> None:
+    run, (inside, method) = run_of(copied), JSONS[name]
+    path = run.fold(0).history_path if name == "history.json" else run.folder / name
+    found = json.loads(path.read_text())
+    if isinstance(found, dict) and how == "without its seal":
+        found.pop(SEAL)
+    found[inside] = (
+        {"a": [1]} if how == "of another shape" else json.loads(json.dumps(found[inside]).replace("1", "2"))
+    )
+    if name == "settings.json":
+        found["seconds"] = 17.0
+    write_others_json(path, found)
+    if how == "without its seal" and name == "manifest.json":
+        return  # as older versions wrote it
+    with pytest.raises(UserError, match=rf"{path} is damaged: .*; (remove|run)") as caught:
+        copied.train(str(run.recipe_path)) if method == "train" else copied.runs()._repr_html_()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_was_copied_and_changed_says_how_it_is_taken(copied: Project, tmp_path: Path) -> None:
+    mine, run = tmp_path / "mine.json", run_of(copied)
+    mine.write_text(run.recipe_path.read_text().replace('"batch_size": 8', '"batch_size": 16'))
+    with pytest.raises(
+        UserError, match=r'mine\.json is damaged: .*; if you changed it, take the line "seal" out of it'
+    ):
+        copied.recipe(str(mine))
+    found = json.loads(mine.read_text())
+    found.pop(SEAL)
+    mine.write_text(json.dumps(found))
+    assert copied.recipe(str(mine)).batch_size == 16
+
+
+def flipped(whole: bytes, step: int) -> Iterator[bytes]:
+    """Each step-th bit of all, one at a time."""
+    for at in range(0, len(whole) * 8, step):
+        data = bytearray(whole)
+        data[at // 8] ^= 1 << at % 8
+        yield bytes(data)
+
+
+def test_every_flipped_bit_of_a_jsons_text_is_told_or_means_nothing(tmp_path: Path) -> None:
+    path, value = tmp_path / "a.json", {"clean": {"score": 0.8125}, "name": "x"}
+    write_json(path, value)
+    write_manifest(tmp_path, {})
+    for data in flipped(path.read_bytes(), 3):
+        path.write_bytes(data)
+        with suppress(UserError):
+            assert read_json(path, "clean", "name") == value
+
+
+def test_every_flipped_bit_of_what_was_judged_is_told_or_means_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "judged_clean.npz"
+    values = {"weights": np.array("0123456789ab"), "groups": np.arange(9), "counts": np.eye(3, dtype=np.int64)}
+    np.savez_compressed(path, **values)
+    for data in flipped(path.read_bytes(), 61):
+        path.write_bytes(data)
+        with suppress(UserError):
+            found = arrays(path, "remove it", *values)
+            assert all(np.array_equal(found[name], array) for name, array in values.items())
+
+
+def test_two_that_note_what_they_wrote_lose_nothing(tmp_path: Path) -> None:
+    write_manifest(tmp_path, {})
+    paths = [tmp_path / f"{number}.npy" for number in range(24)]
+    for number, path in enumerate(paths):
+        np.save(path, np.arange(number))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda path: keep([path]), paths))
+    assert set(read_json(tmp_path / MANIFEST)["files"]) == {path.name for path in paths}
+
+
+def test_damaged_evidence_of_an_audit_is_told_and_made_again(tmp_path: Path) -> None:
+    ready = prepare(tmp_path, of=tiny.looking)
+    before, evidence = ready.audit().proposal, ready.workspace.evidence
+    kept = [path for path in sorted(evidence.rglob("*")) if path.suffix in store.HASHED]
+    assert {"links.parquet", "relatives.parquet", "properties.parquet", "rows.npy"} < {path.name for path in kept}
+    for path in kept:
+        flip(path)
+        with pytest.raises(UserError, match="is damaged"):
+            checked(path, "")
+    with pytest.raises(UserError, match=rf"is damaged: .*; remove {evidence} and run `python -m toolkit\.audit`"):
+        ready.audit()
+    shutil.rmtree(evidence)
+    assert ready.audit().proposal.equals(before)
+
+
 def test_damaged_views_and_blends_are_told_and_made_again(copied: Project) -> None:
     run, views = run_of(copied), ["identity", "horizontal"]
     blend = copied.ensemble(views=views)
@@ -253,15 +355,30 @@ def test_a_run_that_was_trained_anew_is_blended_anew_and_an_old_blend_is_not_han
     assert copied.submit().path != made.path
 
 
-def test_scores_of_another_metric_are_not_shown_nor_blended(copied: Project) -> None:
-    run = run_of(copied)
-    other = project(copied.workspace.root, replace(tiny.looking, metric=F1()))
-    assert list(other.runs()) == [] and Run(run.folder, other.labelled()).is_current is False
-    with pytest.raises(
-        UserError, match=r"was scored by accuracy, and tiny now is by macro F1: .*; take the old metric"
-    ):
-        other.train("first", schedule__epochs=1)
-    with pytest.raises(UserError, match=f"no finished run '{run.name}'"):
-        other.ensemble([run.name])
+def test_runs_that_another_metric_scored_are_scored_again_and_an_old_blend_is_not_handed_in(copied: Project) -> None:
+    run, heard = run_of(copied), tiny.Heard()
+    by_accuracy, bits = run.metrics, run.manifest
+    other = project(copied.workspace.root, replace(tiny.looking, metric=F1()), progress=heard)
     with pytest.raises(UserError, match=r"was scored by accuracy, and tiny now is by macro F1: .*ensemble"):
         other.submit()
+    (again,) = other.runs()
+    assert f"{run.name} was scored by accuracy, now by macro F1: out of fold " in str(heard)
+    assert again.manifest == bits and again.metrics["clean"] == score(other.labelled(), again.oof)
+    for kind in SCORES:
+        assert set(again.metrics[kind]) == set(by_accuracy[kind])
+        assert again.metrics[kind]["score"] != by_accuracy[kind]["score"]
+    assert other.ensemble([run.name], views=["none"]).metrics["metric"] == "macro F1"
+    (back,) = copied.runs()
+    assert back.metrics == by_accuracy
+
+
+def test_a_run_whose_corrupted_masks_tell_another_metric_nothing_is_left_out_until_it_is_trained_on(
+    copied: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, heard = run_of(copied), tiny.Heard()
+    monkeypatch.setattr(run_scores, "_tells", lambda run, evidence: False)
+    other = project(copied.workspace.root, replace(tiny.looking, metric=F1()), progress=heard)
+    assert list(other.runs()) == [] and other.labelled().competition.metric.name == "macro F1"
+    assert f"is left out: `python -m toolkit.train … --recipe {run.recipe_path}` scores it by macro F1" in str(heard)
+    again = other.train(str(run.recipe_path))
+    assert again == run and again.metrics["stress"]["score"] is not None and list(other.runs()) == [run]

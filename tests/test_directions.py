@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 LAYERS = (
     "errors compiled waiting",
-    "task processes partial_files store checked outcome progress claims leftovers rules top_k",
+    "task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
     "disk faults",
     "metrics recipe probabilities images kaggle",
     "decisions",
@@ -24,6 +24,7 @@ LAYERS = (
     "scoring",
     "training blending",
     "tuning submission",
+    "planning",
     "notebooks",
     "reporting",
     "preflight",

@@ -9,6 +9,7 @@ from tests.tiny import competition, project
 from toolkit import Competition, Project, UserError
 from toolkit.command_line import parser
 from toolkit.pipeline import Result
+from toolkit.planning.planned import Planned
 from toolkit.run import add_options, run
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
@@ -19,7 +20,9 @@ def started(root: Path, *more: str, of: Competition = competition) -> tuple[Proj
     """A project and what the command made of it, as typed."""
     made, opened = parser("run", "", overrides=True), project(root, of=of)
     add_options(made)
-    return opened, run(opened, made.parse_intermixed_args([str(of.folder), *more]))
+    result = run(opened, made.parse_intermixed_args([str(of.folder), *more]))
+    assert isinstance(result, Result)
+    return opened, result
 
 
 def test_everything_is_made_and_told(tmp_path: Path) -> None:
@@ -56,15 +59,30 @@ def test_a_number_overrules_and_none_turns_it_off(
 ) -> None:
     monkeypatch.setattr("toolkit.data.folds.MANY", 72)
     monkeypatch.setattr("toolkit.data.folds.MANY_GROUPS", 24)
-    monkeypatch.setattr("toolkit.pipeline.train_within", lambda *given, **more: pytest.fail("in time"))
+    monkeypatch.setattr("toolkit.pipeline.Spending", lambda *given, **more: pytest.fail("in time"))
     with pytest.raises(pytest.fail.Exception, match="in time"):
         started(tmp_path, *QUICK, "--holdout", option)
     assert project(tmp_path).labelled().held_out.sum() == share
 
 
-def test_all_recipes_are_trained_where_none_is_named(tmp_path: Path) -> None:
+def test_all_recipes_are_trained_where_none_is_named_and_then_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"recipe": 9, "seed": 1, "longer": 0, "larger": 0, "taught": 0, "search": 0}
+    monkeypatch.setattr("toolkit.planning.choice.MOST", few)
     opened, _ = started(tmp_path, *QUICK[:-1])
-    assert {each.recipe.name for each in opened.runs()} == {"first", "second"}
+    names = [each.recipe.name for each in opened.runs()]
+    assert len(names) == 3 and {"first", "second"} < set(names)
+
+
+def test_a_plan_is_shown_and_nothing_is_trained(tmp_path: Path) -> None:
+    made, opened = parser("run", "", overrides=True), project(tmp_path)
+    add_options(made)
+    shown = run(
+        opened, made.parse_intermixed_args([str(competition.folder), "--plan", "--folds", "2", "--budget", "1h"])
+    )
+    assert isinstance(shown, Planned) and not opened.runs() and opened.labelled().folds == 2
+    assert [part.name for part in shown.parts][:1] == ["first"] and len(shown.parts) > 2
 
 
 def test_what_the_server_allows_is_gathered_before_anything_is_trained(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ _HOMES = {
         "networks.pretrained": "has_weights",
         "networks.tta": "predict_views weighted_views",
         "project": "Project open",
-        "recipe": "Augment Images Loss LossName Model Optimizer Pseudo Recipe Schedule Sets Table override",
+        "recipe": "Augment Distil Images Loss LossName Model Optimizer Pseudo Recipe Schedule Sets Table override",
         "recognition.new": "new_competition",
         "rules": "Rules",
         "runs": "Run",
@@ -117,6 +117,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.project import Project, open
     from toolkit.recipe import (
         Augment,
+        Distil,
         Images,
         Loss,
         LossName,

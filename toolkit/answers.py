@@ -33,6 +33,7 @@ class Member:
     recipe: "Recipe"
     weights: Path  # safetensors
     share: float
+    adapt: float = 0.0  # share of the predicted images' statistics that its batch norms take, see networks/adapted.py
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 A file of which no hash is known, as folders were left before hashes were kept, is taken as it is.
 """
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.claims import turn
 from toolkit.errors import UserError
-from toolkit.store import MANIFEST, digest, whole_manifest, write_json
+from toolkit.store import MANIFEST, SEALED, digest, whole_manifest, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +27,7 @@ def checked(path: Path, remedy: str) -> Path:
     if not path.is_file():  # pandas would take an empty folder for an empty table
         raise UserError(f"{path} is damaged: it is no file; {remedy}")
     known = ((whole_manifest(path.parent) or {}).get("files") or {}).get(path.name)
-    if known is not None and known != digest(path):
+    if known not in (None, SEALED, digest(path)):  # what is sealed says so itself
         raise UserError(f"{path} is damaged: its content isn't what was written there; {remedy}")
     return path
 
@@ -73,19 +75,25 @@ def readable(path: Path, remedy: str) -> Iterator[None]:
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of a place before the file
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path} is damaged ({reason[:200]}); {remedy}") from None
 
 
-def keep(paths: Iterable[Path]) -> None:
-    """Note what is in files that were written into finished folders; those in others are noted by `write_manifest`."""
+def keep(paths: Iterable[Path], begin: bool = False) -> None:
+    """Note what is in files that were written into finished folders; those in others are noted by `write_manifest`.
+
+    begin: note it in a folder without a manifest too, which never is finished. One process at a time.
+    """
     for path in paths:
-        manifest = whole_manifest(path.parent)
-        if manifest is not None:
-            known = manifest.get("files") or {}
-            write_json(path.parent / MANIFEST, manifest | {"files": known | {path.name: digest(path)}})
+        if not begin and not (path.parent / MANIFEST).exists():
+            continue
+        with turn(path.with_name(f".{MANIFEST}.lock")):
+            manifest = whole_manifest(path.parent) or ({"inputs": {}} if begin else None)
+            if manifest is not None:
+                known = manifest.get("files") or {}
+                write_json(path.parent / MANIFEST, manifest | {"files": known | {path.name: digest(path)}})
 
 
 def train_again(run: Path, remove: Path) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
-    *("seed", "device", "workers", "cache", "max_disk"),
+    *("seed", "device", "workers", "cache", "max_disk", "weights"),
 )
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
@@ -62,6 +62,8 @@ def parser(command: str, text: str, overrides: bool = False, several: bool = Fal
         action="store_false",
         help="decode images each time they are looked at, for want of room on the disk: slower",
     )
+    weights = "a folder of pretrained weights, each a file such as convnext_tiny.in12k_ft_in1k.safetensors"
+    shared.add_argument("--weights", type=Path, metavar="FOLDER", help=weights)
     shared.add_argument("--max-disk", metavar="SIZE", help="what the workspace may take, such as 50GB (default: all)")
     device = "auto, cpu, cuda, …; cuda:0,cuda:1: folds side by side; cuda:0+cuda:1: a fold over both (default: auto)"
     shared.add_argument("--device", default="auto", metavar="NAME", help=device)

@@ -26,7 +26,8 @@ LIMITS = ("max_models", "max_seconds", "max_bytes", "test_images")
 
 def ensemble(project: Project, options: argparse.Namespace) -> "Blend":
     limits = {name: getattr(options, name) for name in LIMITS}
-    return project.ensemble(options.runs, views=options.views, blender=options.blender, **limits)
+    how = {"views": options.views, "blender": options.blender, "adapt": options.adapt}
+    return project.ensemble(options.runs, **how, **limits)
 
 
 def has_runs(workspace: Workspace) -> bool:
@@ -43,6 +44,12 @@ def add_options(made: argparse.ArgumentParser) -> None:
         help="test-time views to try: none, trained (what all recipes' augmentation made familiar), or their names",
     )
     made.add_argument("--blender", metavar="NAME", help="blend in this way, whatever its score (default: chosen)")
+    made.add_argument(
+        "--adapt",
+        default="auto",
+        metavar="SHARE",
+        help="of the test images' own statistics in batch norms: auto (where it gains out of fold), none, or 0 to 1",
+    )
     limits = made.add_argument_group("limits of the organisers' machine: the best blend within them")
     whole = at_least(1, "must be at least 1")
     limits.add_argument("--max-models", type=whole, metavar="N", help="runs, each with all its folds' networks")

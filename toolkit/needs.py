@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from toolkit.data.labelled import Labelled
     from toolkit.project import Project
     from toolkit.recipe import Recipe
+    from toolkit.training.distillation import BlendTeacher
 
 
 def files(project: "Project") -> Path:
@@ -60,7 +61,20 @@ def labelled(project: "Project") -> "Labelled":
     folds(project)
     from toolkit.data.labelled import open_labelled
 
-    return open_labelled(project.competition, project.workspace)
+    found = open_labelled(project.competition, project.workspace)
+    _score_again(project, found)
+    return found
+
+
+def _score_again(project: "Project", labelled: "Labelled") -> None:
+    """Runs that another metric scored, by the competition's of now."""
+    from toolkit.runs import all_runs
+
+    if others := [run for run in all_runs(labelled) if run.is_of_present and not run.is_current]:
+        from toolkit.training.run_scores import score_again
+
+        for run in others:
+            score_again(run, project.progress)
 
 
 def tried(project: "Project", *recipes: "Recipe") -> "Labelled":
@@ -86,6 +100,25 @@ def runs(project: "Project", labelled: "Labelled") -> None:
         how = f"{recipe.name} is trained, {counted(recipe.schedule.epochs, 'epoch')} on each fold"
         project.progress.say(f"there is no finished run yet: {how} (`train` can do less, or another)")
         project.train(recipe)
+
+
+def teacher(labelled: "Labelled", recipe: "Recipe") -> "BlendTeacher | None":
+    """The blend that the recipe learns from; None where it learns from none. UserError where it isn't there."""
+    name = recipe.distil.blend
+    if not name:
+        return None
+    from toolkit.blending.blend_folder import Blend, chosen_folder
+    from toolkit.training.distillation import BlendTeacher
+
+    folder = chosen_folder(labelled.workspace) if name == "chosen" else labelled.workspace.ensemble / name
+    found = Blend(folder, labelled)
+    if not found.finished or not found.is_current:
+        raise UserError(
+            f"there is no blend {folder} on the present data and folds for {recipe.name} to learn from: run `python "
+            "-m toolkit.ensemble` first"
+        )
+    found.check_runs()
+    return BlendTeacher(found.name, tuple(part["runs"] for part in found.described["folds"]))
 
 
 def blend(project: "Project", labelled: "Labelled") -> "Blend":

@@ -2,14 +2,17 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from toolkit import needs
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.outcome import MENDED, RESIZED, Outcome, Table, duration, interval, mended, resized
+from toolkit.outcome import MENDED, RESIZED, Outcome, Table, duration, interval, mended, resized, seconds
+from toolkit.planning.planned import Planned
+from toolkit.planning.spending import Spending, closing_seconds
 from toolkit.preflight import try_answers, try_networks
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe
@@ -18,7 +21,6 @@ from toolkit.scoring.matched_to_test import open_match
 from toolkit.submission.build import Submission
 from toolkit.submission.clean_environment import clean_python
 from toolkit.submission.grading import Grade
-from toolkit.training.budget import closing_seconds, train_within
 from toolkit.training.workers import places
 
 if TYPE_CHECKING:
@@ -68,28 +70,46 @@ class Result(Outcome):
         return result | {"seconds": self.seconds}
 
 
-def run(
-    project: "Project", recipes: Sequence[Recipe], budget: float, stress: str, split: Callable[[], Outcome]
-) -> Result:
-    """All steps of a project in order: the first recipe gets as many epochs as fit into `budget` seconds, what is left
-    goes to the next ones. split: makes the folds."""
+@dataclass(frozen=True)
+class Wishes:
+    """recipe, fields: that one recipe alone; split: arguments of `Project.folds`. None: as the competition has it."""
+
+    budget: float
+    recipe: Recipe | str | None
+    fields: Mapping[str, Any]
+    stress: str
+    split: tuple[Any, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Is nothing but one recipe trained?"""
+        return self.recipe is not None or bool(self.fields)
+
+    def recipes(self, project: "Project") -> list[Recipe]:
+        if self.alone:
+            return [project.recipe(self.recipe, **self.fields)]
+        return [replace(each, seed=project.seed) for each in project.competition.recipes.values()]
+
+
+def wishes(
+    budget: float | str = "30m",
+    recipe: Recipe | str | None = None,
+    stress: str = "auto",
+    folds: int | None = None,
+    repeats: int = 1,
+    holdout: float | str = "auto",
+    split: str = "auto",
+    **fields: Any,
+) -> Wishes:
+    """As `Project.run` takes them."""
+    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split))
+
+
+def run(project: "Project", wishes: Wishes) -> Result:
+    """All steps of a project in order, within the budget; what is trained is chosen part by part, see `planning`."""
     started, show = time.monotonic(), project.progress.show
-    places(project.device)
-    if budget <= (closing := closing_seconds(budget)):
-        raise UserError(
-            f"the budget of {duration(budget)} is too short: {duration(closing)} are kept for blending, writing, "
-            "checking and the report, and audit and training come before them; give 1m or more"
-        )
-    recipes = try_networks(project.competition, recipes, project.workspace, project.progress, TRYING * budget)
-    show(project.audit())
-    show(split())
-    labelled = project.labelled()
-    tried = recipes[0] if budget >= CODE_FROM else None
-    try_answers(project.competition, project.workspace, tried, project.progress)
-    more = prepare(labelled, stress, project.progress)
-    how: Any = {"device": project.device, "progress": project.progress}
-    runs = train_within(labelled, recipes, budget, started, stress=stress, more=more, **how)
-    show(project.ensemble(runs, views=["none"]))
+    spent = _opened(project, wishes, started).spend()
+    show(project.ensemble(spent.runs, views=spent.views))
     submission = project.submit()
     show(submission)
     grade = project.grade(submission.path) if project.practice else None
@@ -98,7 +118,33 @@ def run(
     report = project.report()
     show(report)
     title = f"{project.workspace.name}: {project.competition.metric.name}"
-    return Result(title, submission, grade, report, time.monotonic() - started, budget)
+    return Result(title, submission, grade, report, time.monotonic() - started, wishes.budget)
+
+
+def plan(project: "Project", wishes: Wishes) -> Planned:
+    """What `run` would spend the budget on, at speeds that are measured; nothing is trained."""
+    return _opened(project, wishes, time.monotonic()).forecast()
+
+
+def _opened(project: "Project", wishes: Wishes, started: float) -> Spending:
+    """All that comes before training."""
+    show, budget, recipes = project.progress.show, wishes.budget, wishes.recipes(project)
+    needs.files(project)
+    places(project.device)
+    if budget <= (closing := closing_seconds(budget)):
+        raise UserError(
+            f"the budget of {duration(budget)} is too short: {duration(closing)} are kept for blending, writing, "
+            "checking and the report, and audit and training come before them; give 1m or more"
+        )
+    recipes = try_networks(project.competition, recipes, project.workspace, project.progress, TRYING * budget)
+    show(project.audit())
+    show(project.folds(*wishes.split))
+    labelled = project.labelled()
+    tried = recipes[0] if budget >= CODE_FROM else None
+    try_answers(project.competition, project.workspace, tried, project.progress)
+    more = prepare(labelled, wishes.stress, project.progress)
+    how: Any = {"device": project.device, "progress": project.progress, "stress": wishes.stress}
+    return Spending(labelled, recipes, budget, started, more=more, alone=wishes.alone, **how)
 
 
 def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:

@@ -25,6 +25,7 @@ from toolkit.data.sample_submission import followed
 from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError, said_by
 from toolkit.networks.outputs import build_network, check_channels
+from toolkit.networks.pretrained import files_of
 from toolkit.outcome import counted, duration
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe
@@ -56,9 +57,11 @@ def try_networks(
         if good and time.monotonic() - begun > seconds:
             good.append(recipe)
             continue
-        key = hash_json([code, recipe.hash, repr(competition.task), str(torch.__version__)])
         try:
             competition.check(recipe)
+            files = files_of(competition, recipe)
+            known = [code, recipe.hash, repr(competition.task), str(torch.__version__), *([files] if files else [])]
+            key = hash_json(known)
             new += once(workspace, f"network {recipe.name}", key, lambda: try_network(competition, recipe))  # noqa: B023
             good.append(recipe)
         except UserError as error:

@@ -10,7 +10,6 @@ What a step needs and isn't there yet is made first, with defaults, and a line s
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from toolkit.outcome import ROUGH_GROUPS, counted, seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
+from toolkit.weight_files import look_in
 
 if TYPE_CHECKING:
     from toolkit.auditing.audit import Audit, Explanation
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from toolkit.notebooks.build import Notebook
     from toolkit.outcome import Done
     from toolkit.pipeline import Result
+    from toolkit.planning.planned import Planned
     from toolkit.recipe import Recipe
     from toolkit.reporting.page import Report
     from toolkit.runs import Run, Runs
@@ -64,14 +65,15 @@ class Project:
         workers: int | None = None,
         cache: bool = True,
         max_disk: int | str | None = None,
+        weights: str | Path | None = None,
         progress: Progress | None = None,
     ) -> None:
         """A competition, its folder (`competitions/mars`) or its name (`mars`).
 
         data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead,
         practice_size samples. workspace, submissions: folders of what is made. cache: images that lie in files are
-        decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. progress: where
-        steps tell what they do (default: the screen, or the notebook).
+        decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. weights: a folder
+        of pretrained weights, for all of this process. progress: what hears of steps (default: screen or notebook).
         """
         from toolkit.competition import find_competition
 
@@ -81,9 +83,9 @@ class Project:
         self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
         self.data, self.data_is_given = Path(found.folder / "data" if data is None else data), data is not None
         self.submissions, self._told_of_groups = Path(submissions), False
-        self.practice, self.practice_size = practice, practice_size
-        self.seed, self.device, self.workers = seed, device, workers
-        self.progress = progress or here()
+        self.practice, self.practice_size, self.seed = practice, practice_size, seed
+        self.device, self.workers, self.progress = device, workers, progress or here()
+        look_in(weights)
         sweep_leftovers(self.workspace, self.submissions)
 
     def __repr__(self) -> str:
@@ -151,9 +153,8 @@ class Project:
         return labelled
 
     def recipe(self, recipe: "Recipe | str | None" = None, **fields: Any) -> "Recipe":
-        """A recipe of the competition by its name (none: its first), or one in a file, with fields replaced.
-
-        Fields are named as in `optimizer__lr=1e-3`, or by **{"optimizer.lr": 1e-3}.
+        """A recipe of the competition by its name (none: its first), or one in a file, with fields replaced, named as
+        in `optimizer__lr=1e-3`, or by **{"optimizer.lr": 1e-3}.
         """
         from toolkit.recipe import assignments
 
@@ -174,7 +175,7 @@ class Project:
         labelled = needs.tried(self, chosen := self.recipe(recipe, **fields))
         from toolkit.training.cross_validation import train
 
-        return train(labelled, chosen, stress=stress, **self._how)
+        return train(labelled, chosen, stress=stress, teacher=needs.teacher(labelled, chosen), **self._how)
 
     def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
         """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""
@@ -230,6 +231,7 @@ class Project:
         line in `assignments`, are given and not searched.
         """
         from toolkit.recipe import assignments as written
+        from toolkit.tuning.clock import start
         from toolkit.tuning.settings import SearchSettings
 
         settings = SearchSettings(
@@ -246,11 +248,11 @@ class Project:
             seed=self.seed,
             device=self.device,
         )
-        settings.check(self.competition)
+        clock = start(settings)  # a budget is that of the whole call
         labelled = needs.tried(self, *settings.recipes_to_try(self.competition))
         from toolkit.tuning.search_loop import search
 
-        return search(labelled, settings, self.progress)
+        return search(labelled, settings, self.progress, clock)
 
     def ensemble(
         self,
@@ -258,6 +260,7 @@ class Project:
         *,
         views: Sequence[str] = TRAINED,
         blender: str | None = None,
+        adapt: str | float = "auto",
         max_models: int | None = None,
         max_seconds: float | None = None,
         max_bytes: int | None = None,
@@ -266,7 +269,7 @@ class Project:
         """Blend the finished runs, or these, by the simplest way that is as good as the best up to noise.
 
         views: test-time views to try, by name, or `none`. blender: a way to blend, by name, taken whatever its score.
-        The limits are those of the organisers' machine.
+        adapt: networks to the test images: `auto`, `none` or a share. The limits are those of the organisers' machine.
         """
         labelled = self.labelled()
         if runs is None:
@@ -279,9 +282,8 @@ class Project:
         if given is not None and not len(given):
             raise UserError("no run is named to be blended; leave `runs` out to blend all")
         names = None if given is None else [run if isinstance(run, str) else run.name for run in given]
-        return blend(
-            labelled, names, views=views, blender=blender, limits=limits, device=self.device, progress=self.progress
-        )
+        how = {"views": views, "blender": blender, "adapt": str(adapt), **self._how}
+        return blend(labelled, names, limits=limits, **how)
 
     def submit(self, *, half: bool = False, images: int | None = None, known_answers: bool = False) -> "Submission":
         """Build the submission of the chosen blend, read it back as the organisers would, register it.
@@ -295,16 +297,7 @@ class Project:
 
         check_options(self.competition, half=half, known=known_answers)
         blend = needs.blend(self, self.labelled())
-        return build(
-            blend,
-            self.ledger,
-            self.raw,
-            half=half,
-            images=images,
-            known=known_answers,
-            device=self.device,
-            progress=self.progress,
-        )
+        return build(blend, self.ledger, self.raw, half=half, images=images, known=known_answers, **self._how)
 
     def submit_notebook(self, *, kaggle: str | None = None, **trial: Any) -> "Notebook":
         """Make the chosen blend a notebook for Kaggle, try it, register it; trial: options of `try_notebook`."""
@@ -352,11 +345,10 @@ class Project:
 
         if truth is None and not self.practice:
             raise UserError("the truth is not at hand: give the file of it, or grade practice data")
-        truth = truth or practice_truth(self.workspace)
         needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
-        submission = submission or self.ledger.newest_file
+        submission, truth = submission or self.ledger.newest_file, truth or practice_truth(self.workspace)
         return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids, sizes)
 
     def report(self) -> "Report":
@@ -381,16 +373,18 @@ class Project:
     ) -> "Result":
         """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
 
-        The first recipe gets as many epochs as fit, what is left goes to the next ones; recipe, fields: that one
-        alone, as for `train`. folds, repeats, holdout, split: as for `folds`.
+        Part after part is trained, each that which promises most for its time; recipe, fields: that one alone, as for
+        `train`. folds, repeats, holdout, split: as for `folds`.
         """
-        recipes = [replace(each, seed=self.seed) for each in self.competition.recipes.values()]
-        if recipe is not None or fields:
-            recipes = [self.recipe(recipe, **fields)]
-        needs.files(self)
-        from toolkit.pipeline import run
+        from toolkit.pipeline import run, wishes
 
-        return run(self, recipes, seconds(budget), stress, lambda: self.folds(folds, repeats, holdout, split))
+        return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, **fields))
+
+    def plan(self, **how: Any) -> "Planned":
+        """What `run`, given the same, would train at the speeds that are measured now; nothing is trained."""
+        from toolkit.pipeline import plan, wishes
+
+        return plan(self, wishes(**how))
 
     @property
     def _how(self) -> dict[str, Any]:

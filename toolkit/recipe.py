@@ -48,6 +48,7 @@ class Model:
     dropout: Share = 0.2
     pretrained: bool = False
     input_scale: Annotated[float, Field(ge=0.25, le=8)] = 1.0  # images are resized by it inside the model
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # stochastic depth: probability at the last residual branch
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -147,6 +148,16 @@ class Pseudo:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Distil:
+    """A blend of runs as the teacher of one network. Fold k's student sees only what the blend's networks of fold k
+    say of its training images (Hinton et al. 2015).
+    """
+
+    blend: str = ""  # its name in ensemble/, or `chosen`, the one that is handed in; empty: none
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the rows of an epoch, which are learnt from it
+
+
+@dataclass(frozen=True, config=STRICT)
 class Sets:
     """How samples that are sets of images are learnt and pooled. Values are pooled late: a training step sees one
     image of a set, a prediction is the mean or maximum over all. Features are pooled early: a step sees several.
@@ -192,6 +203,7 @@ class Recipe:
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     pseudo: Pseudo = Pseudo()
+    distil: Distil = Distil()
     images: Images = Images()
     sets: Sets = Sets()
     table: Table = Table()
@@ -209,10 +221,14 @@ class Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """All fields, but for `chosen` where no search chose it, and of `images`, `sets` and `table` what is as usual."""
+    """All fields, but for `chosen` where no search chose it, and of newer fields what is as usual."""
     values = asdict(recipe)
+    if not recipe.model.drop_path:
+        del values["model"]["drop_path"]
     if recipe.chosen is None:
         del values["chosen"]
+    if recipe.distil == Distil():
+        del values["distil"]
     if recipe.images == Images():
         del values["images"]
     if recipe.sets == Sets():
@@ -260,12 +276,26 @@ def check_fits(recipe: Recipe, task: Task) -> None:
                     raise UserError(f"{field_name} does nothing for numbers, which have no classes; set it to 0")
     if recipe.augment.copy_paste and not (task.masks and task.exclusive) and not _plain(task):
         raise UserError("augment.copy_paste is for masks that exclude each other; set it to 0")
+    if recipe.distil.blend:
+        _check_distilled(recipe)
     if recipe.sets != Sets() and task.masks:
         raise UserError("samples that are sets of images have no masks; leave out sets.…")
     if recipe.sets.pool != "features" and (recipe.sets.together > 1 or recipe.sets.same_augment):
         word = "together" if recipe.sets.together > 1 else "same_augment"
         raise UserError(
             f"sets.{word} is for sets.pool=features; a step sees one image of a set where values are pooled"
+        )
+
+
+def _check_distilled(recipe: Recipe) -> None:
+    """UserError for what can't be together with a blend as the teacher."""
+    schedule, alone = recipe.schedule, "distil.blend is a teacher of single images, and the only one"
+    if recipe.sets != Sets() or recipe.pseudo.rounds:
+        raise UserError(f"{alone}: leave out sets.… and pseudo.rounds")
+    if schedule.patience or schedule.average == "soup":
+        raise UserError(
+            "schedule.patience and schedule.average=soup choose by training samples, whose labels the teacher of "
+            "distil.blend has learnt; set schedule.patience=0 and schedule.average=ema"
         )
 
 

@@ -23,6 +23,7 @@ class Rules:
     pretrained: bool = True
     external_data: bool = False  # may other data than the organisers' files be learnt from?
     unlabelled_test_images: bool = True  # may test images, where at hand, be looked at and learnt from?
+    adapting: bool = True  # may what is said of a test image follow from all of them? Code sees those it predicts
     submission_bytes: int | None = None
     submission_packages: tuple[str, ...] = ()  # what a code submission may import on the server
     submission_seconds: float | None = None  # for loading and predicting everything

@@ -2,10 +2,11 @@
 
     python -m toolkit.run competitions/mars --data folder/with/the/organisers/files --budget 20m
 
-The first recipe gets as many epochs as this machine can do in the time; what is left goes to the next ones.
-The choice is kept in `plan.json`, so that the same command, after a kill, ends with the same result. Where there are
-many samples a tenth is held out (`--holdout`), and the submission scored on it. All of it stands in `report.html` in
-the end.
+The first recipe gets as many epochs as this machine can do in the time, at most its own number. What is left goes to
+whatever promises most for its time: other recipes, more epochs, larger images, other seeds, pseudo-labels, a search.
+`--plan` shows the plan and trains nothing. What was chosen is kept in `plan.json`, so that the same command, after a
+kill, goes on with it. Where there are many samples a tenth is held out (`--holdout`), and the submission scored on it.
+All of it stands in `report.html` in the end.
 """
 
 import argparse
@@ -17,13 +18,14 @@ from toolkit.project import Project
 
 if TYPE_CHECKING:
     from toolkit.pipeline import Result
+    from toolkit.planning.planned import Planned
 
 
-def run(project: Project, options: argparse.Namespace) -> "Result":
+def run(project: Project, options: argparse.Namespace) -> "Result | Planned":
     recipe = None
     if options.recipe or options.overrides:
         recipe = project.choose_recipe(options.recipe, options.overrides)
-    return project.run(
+    return (project.plan if options.plan else project.run)(
         budget=options.budget,
         recipe=recipe,
         stress=options.stress,
@@ -37,6 +39,7 @@ def run(project: Project, options: argparse.Namespace) -> "Result":
 def add_options(made: argparse.ArgumentParser) -> None:
     add_folds_options(made, holdout="auto")
     made.add_argument("--budget", type=parse_duration, default="30m", metavar="TIME", help="default: 30m")
+    made.add_argument("--plan", action="store_true", help="show what would be trained, and end")
 
 
 if __name__ == "__main__":

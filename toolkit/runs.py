@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.checked import train_again
+from toolkit.checked import checked, train_again
 from toolkit.data.data_folder import open_decoded
 from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
@@ -63,7 +63,7 @@ class RunFold(OutOfFold):
 
     @property
     def taught(self) -> Path:
-        """What this fold's teacher predicts of the test images."""
+        """What this fold's teacher predicts of what it teaches."""
         return self.folder / "taught.npy"
 
     def variant(self, kind: str) -> tuple[Path, Path]:
@@ -77,13 +77,12 @@ class RunFold(OutOfFold):
     @property
     def history(self) -> list[dict[str, Any]]:
         """The epochs so far: loss, score, lr, seconds; empty where the fold isn't trained."""
-        if not self.history_path.exists():
+        path, remedy = self.history_path, self.remedy(self.history_path)
+        if not path.exists():
             return []
-        history: list[dict[str, Any]] = read_json(self.history_path, kind=list, remedy=self.remedy(self.history_path))
+        history: list[dict[str, Any]] = read_json(checked(path, remedy), kind=list, remedy=remedy)
         if not all(isinstance(epoch, dict) and "score" in epoch for epoch in history):
-            raise UserError(
-                f"{self.history_path} is damaged: it is no list of epochs; {self.remedy(self.history_path)}"
-            )
+            raise UserError(f"{path} is damaged: it is no list of epochs; {remedy}")
         return history
 
     @property
@@ -161,7 +160,7 @@ class Run(Predictions):
 
     @property
     def teacher_path(self) -> Path:
-        """Hashes of the weights that labelled test images."""
+        """Hashes of what it was taught by."""
         return self.folder / "teacher.json"
 
     @property
@@ -204,13 +203,16 @@ class Run(Predictions):
         return self.oof_path.exists() and all(fold.finished and fold.weights.exists() for fold in self.folds)
 
     @property
+    def is_of_present(self) -> bool:
+        """Finished on the present data and folds."""
+        done = self.manifest or {}
+        return (done.get("data"), done.get("folds")) == (self.labelled.data_hash, self.labelled.folds_hash)
+
+    @property
     def is_current(self) -> bool:
-        """Finished on the present data and folds, and scored by the present metric."""
-        done, labelled = self.manifest, self.labelled
-        if done is None or (done["data"], done["folds"]) != (labelled.data_hash, labelled.folds_hash):
-            return False
-        metrics = read_json(self.metrics_path, remedy=self.remedy(self.metrics_path))
-        return metrics.get("metric") in (None, labelled.competition.metric.name)
+        """The same, and scored by the present metric."""
+        path, metric = self.metrics_path, self.labelled.competition.metric.name
+        return self.is_of_present and read_json(path, remedy=self.remedy(path)).get("metric") in (None, metric)
 
     @cached_property
     def _own_images(self) -> "tuple[np.ndarray, np.ndarray]":
@@ -269,8 +271,8 @@ class Run(Predictions):
         """The trained network of a fold, ready to predict."""
         from toolkit.networks.network import load_network
 
-        labelled = self.labelled
-        return load_network(labelled.competition, self.recipe, self.weights_of(fold), device, labelled.columns)
+        path, of = self.weights_of(fold), self.labelled
+        return load_network(of.competition, self.recipe, path, device, of.columns)
 
     def networks(self, device: "torch.device") -> "list[nn.Module]":
         """Those of all folds."""
@@ -291,12 +293,9 @@ class Run(Predictions):
         return [*tables, Table(title, ["", "clean", "95 % interval"], of_class)] if of_class else tables
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "run": str(self.folder),
-            "recipe": self.recipe.name,
-            "chosen": asdict(self.chosen) if self.chosen else None,
-            **{kind: self.metrics.get(kind) for kind in SCORES},
-        }
+        named = {"run": str(self.folder), "recipe": self.recipe.name}
+        chosen = asdict(self.chosen) if self.chosen else None
+        return {**named, "chosen": chosen, **{kind: self.metrics.get(kind) for kind in SCORES}}
 
 
 class Boosted(Run):

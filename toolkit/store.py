@@ -10,6 +10,7 @@ import platform
 import re
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,9 @@ from toolkit.partial_files import resumed as resumed
 
 MANIFEST = "manifest.json"
 HASHED = {".npy", ".npz", ".parquet", ".safetensors"}  # files whose content a manifest keeps the hash of
+LISTS = {"history.json"}  # and those that hold a JSON array, in which a seal has no place
+SEAL = "seal"  # in a JSON object that was written here: the hash of all else in it
+SEALED = "sealed"  # in place of its hash in a manifest: it may be written again, with its own seal
 WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
 JSON: dict[Any, str] = {dict: "object", list: "array"}  # what JSON calls them
 BLOCK, BLOCKS = 1 << 20, 256
@@ -160,20 +164,34 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """An object with a seal, by which `read_json` knows that it is what was written; anything else as it is."""
+    if isinstance(value, dict):
+        value = value | {SEAL: _seal_of(json.loads(json.dumps(value)))}
+    write_others_json(path, value)
+
+
+def write_others_json(path: Path, value: Any) -> None:
+    """For other programs, which know no seal."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> Any:
-    """The parsed file; UserError if it is gone or damaged: no JSON, not of this kind, or an object without these
-    names.
+def _seal_of(value: dict[str, Any]) -> str:
+    """Of an object as it is read, whatever its seal."""
+    return hash_json({name: each for name, each in value.items() if name != SEAL})
 
-    remedy: what to do then, other than to remove it, or to bring it back where it is gone.
+
+def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> Any:
+    """The parsed file, without its seal; UserError if it is gone or damaged: no JSON, not of this kind, another object
+    than was sealed, or one without these names.
+
+    remedy: what to do then, other than to remove it, or to bring it back where it is gone. One without a seal, as
+    older versions and people write them, is taken as it is, unless the manifest beside it says that it had one.
     """
     mend = remedy or "remove it and run the command again"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable JSON ({error}); {mend}") from None
+        raise UserError(f"{path} is damaged: it is not readable JSON ({error}); {mend}") from None
     except FileNotFoundError:
         back = "bring it back, or remove the run or blend that it was of and make that again"
         raise UserError(f"{path} is gone; {remedy or back}") from None
@@ -182,7 +200,25 @@ def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> An
     missing = [name for name in names if name not in found]
     if missing:
         raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {mend}")
+    if isinstance(found, dict):
+        _check_seal(path, found, mend)
+        found.pop(SEAL, None)
     return found
+
+
+def _check_seal(path: Path, found: dict[str, Any], mend: str) -> None:
+    if SEAL in found and found[SEAL] == _seal_of(found):
+        return
+    noted = path.name != MANIFEST and _notes_seal(path)
+    if SEAL in found or noted:
+        changed = "" if noted or path.name == MANIFEST else f'; if you changed it, take the line "{SEAL}" out of it'
+        raise UserError(f"{path} is damaged: its content isn't what was written there; {mend}{changed}")
+
+
+def _notes_seal(path: Path) -> bool:
+    """Does the manifest beside it say that it has a seal?"""
+    files = (whole_manifest(path.parent) or {}).get("files") or {}
+    return files.get(path.name) == SEALED
 
 
 def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
@@ -193,7 +229,7 @@ def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
         folder / MANIFEST,
         {
             "inputs": inputs,
-            "files": {path.name: digest(path) for path in sorted(folder.glob("*")) if path.suffix in HASHED},
+            "files": dict(_contents(folder)),
             "versions": {name: _version(name) for name in ("torch", "timm", "numpy")},
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -201,6 +237,15 @@ def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
     )
+
+
+def _contents(folder: Path) -> Iterator[tuple[str, str]]:
+    """Names of the folder's files by which something is known of their content, and what: its hash, or SEALED."""
+    for path in sorted(folder.glob("*")):
+        if path.suffix in HASHED or path.name in LISTS:
+            yield path.name, digest(path)
+        elif path.suffix == ".json" and f'"{SEAL}": "' in path.read_text(encoding="utf-8", errors="replace"):
+            yield path.name, SEALED
 
 
 def without_passwords(text: str) -> str:

@@ -26,6 +26,8 @@ def write(prediction: Prediction, path: Path) -> None:
         "views": views,
         "biases": prediction.biases,
     }
+    if any(member.adapt for member in prediction.members):
+        blend["adapt"] = [member.adapt for member in prediction.members]
     with tempfile.TemporaryDirectory() as scratch:
         networks = export(Path(__file__).parent, prediction.members, Path(scratch), prediction.half)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:

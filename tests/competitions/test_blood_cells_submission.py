@@ -51,6 +51,15 @@ def pictures(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
 
 
+def loaded(folder: Path) -> Any:
+    """The Model of an unpacked zip."""
+    spec = importlib.util.spec_from_file_location("model", folder / "model.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Model()
+
+
 @pytest.fixture
 def unpacked(tmp_path: Path) -> Callable[..., Any]:
     """Makes the Model of a zip that was unpacked into a folder of its own."""
@@ -65,11 +74,7 @@ def unpacked(tmp_path: Path) -> Callable[..., Any]:
             torch.jit.save(traced, str(tmp_path / f"network_{number}.pt"))
         settings = {"shares": [1 / len(networks)] * len(networks), "views": {"identity": 1.0}, "biases": None} | blend
         (tmp_path / "blend.json").write_text(json.dumps(settings))
-        spec = importlib.util.spec_from_file_location("model", tmp_path / "model.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module.Model()
+        return loaded(tmp_path)
 
     return make
 
@@ -218,3 +223,33 @@ def test_a_recipe_for_another_size_is_exported_with_its_own(
     (path,) = export(blood_cells.folder, [member(blood_cells, small, tmp_path)], tmp_path, half=True)
     assert torch.jit.load(str(path)).float()(torch.zeros(3, 3, 96, 96)).shape == (3, CLASSES)
     assert path.stat().st_size < (tmp_path / "weights.safetensors").stat().st_size * 0.6
+
+
+def test_what_adapts_to_the_images_it_is_given_does_so_on_the_server(
+    blood_cells: Competition, tmp_path: Path, drawn: dict[str, Path]
+) -> None:
+    recipe = override(blood_cells.recipes["efficientnet_lite0"], ["model.input_scale=0.5"])
+    images = tiny.arrays(blood_cells, drawn["blood_cells"] / "raw").images[:70] // 3  # dark: there is what to adapt to
+    plain = member(blood_cells, recipe, tmp_path)
+    moved = replace(plain, share=0.5, adapt=0.8)
+    given = Prediction(images, np.arange(70), NONE, (moved, replace(plain, share=0.5)))
+    prediction, other = (
+        predicted(blood_cells, given, "cpu"),
+        predicted(blood_cells, replace(given, members=(plain,)), "cpu"),
+    )
+    assert (prediction.labels != other.labels).any()
+    blood_cells.write_submission(prediction, tmp_path / "s.zip")
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        archive.extractall(tmp_path / "server")
+    model = loaded(tmp_path / "server")
+    sure = prediction.margins > 1e-3 if prediction.margins is not None else None
+    order = np.random.default_rng(0).permutation(70)
+    for labels in (
+        model.predict(images),
+        model.predict(images),  # no call changes the next
+        model.predict(images[order].astype(np.float64))[np.argsort(order)],
+    ):
+        assert (labels == prediction.labels)[sure].all()
+    assert len(model.predict(images[:0])) == 0 and len(model.predict(images[:1])) == 1
+    single = predicted(blood_cells, replace(given, images=images[:1]), "cpu")
+    assert (model.predict(images[:1]) == single.labels).all()

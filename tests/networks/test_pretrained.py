@@ -31,7 +31,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr("socket.create_connection", refuse)
-    monkeypatch.setattr(CACHE, lambda *_: None)
+    monkeypatch.setattr(CACHE, lambda *_, **__: None)
     for name in ("HTTPS_PROXY", "https_proxy", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -127,14 +127,14 @@ def test_cached_weights_and_trained_ones_need_no_hub(tmp_path: Path, monkeypatch
     saved = timm.create_model("efficientnet_b0").state_dict()
     save_file(saved, tmp_path / "cached.safetensors")
     assert not pretrained.has_weights("efficientnet_b0")
-    monkeypatch.setattr(CACHE, lambda *_: str(tmp_path / "cached.safetensors"))
+    monkeypatch.setattr(CACHE, lambda *_, **__: str(tmp_path / "cached.safetensors"))
     assert pretrained.has_weights("efficientnet_b0")
     network = build(B0).eval()
     for name, value in network.body.backbone.state_dict().items():
         assert torch.equal(value, saved[name]), name
 
     save_file(network.state_dict(), tmp_path / "trained.safetensors")
-    monkeypatch.setattr(CACHE, lambda *_: None)
+    monkeypatch.setattr(CACHE, lambda *_, **__: None)
     loaded = load_network(blood_cells, B0, tmp_path / "trained.safetensors", torch.device("cpu"))
     images = torch.randint(256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.inference_mode():

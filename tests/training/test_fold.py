@@ -18,7 +18,7 @@ from toolkit.data.data_folder import open_dataset
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.speed import Settings
 from toolkit.training.cross_validation import train_fold
-from toolkit.training.fold import WATCHED, fit_fold, watched_rows
+from toolkit.training.fold import WATCHED, epochs_between_looks, fit_fold, watched_rows
 from toolkit.training.jobs import FoldJob
 from toolkit.training.loop import Training
 from toolkit.training.weight_averages import Snapshots, uniform
@@ -307,3 +307,10 @@ def test_a_loss_that_is_no_number_ends_in_one_sentence(overrides: tuple[str, ...
     with pytest.raises(UserError, match=r"no longer a number in fold 0.*lower optimizer\.lr \(now 1e\+30\)") as caught:
         fit_fold(make_job("optimizer.lr=1e30", "schedule.warmup=0", *overrides))
     assert "\n" not in str(caught.value)
+
+
+def test_a_look_takes_at_most_a_tenth_of_the_training_since_the_one_before():
+    assert epochs_between_looks(6, batch=32, steps=29) == 3  # 256 images predicted, 16 batches for batch norm
+    assert epochs_between_looks(30, batch=32, steps=300) == 3  # ten looks in all
+    assert epochs_between_looks(5, batch=32, steps=300) == 1
+    assert epochs_between_looks(4, batch=4, steps=1) > 4  # at the end alone

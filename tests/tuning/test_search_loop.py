@@ -16,11 +16,13 @@ from optuna.trial import TrialState
 from tests.conftest import START
 from tests.tiny import FIRST, Heard, build_model, competition, prepare, project, train
 from tests.tuning.studies import EPOCH, run_of, runs, search
+from toolkit import F1, needs
 from toolkit.errors import UserError
 from toolkit.progress import SILENT
 from toolkit.recipe import Chosen, Recipe, read_recipe
 from toolkit.runs import current_runs
 from toolkit.search_space import Suggesting
+from toolkit.tuning import search_loop
 from toolkit.tuning.board import Board
 from toolkit.tuning.clock import Clock, passed, start
 from toolkit.tuning.search_loop import wait_for_others
@@ -212,6 +214,33 @@ def test_a_budget_decides_on_the_epochs_once(tmp_path: Path, measured: Callable[
         search(tmp_path, budget=540.0)
 
 
+def test_a_budget_is_that_of_the_whole_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried before the first trial counts."""
+
+    def long(*given: Any) -> Any:
+        time.sleep(0.4)
+        return tried(*given)
+
+    prepare(tmp_path)
+    tried, begun = needs.tried, time.monotonic()
+    monkeypatch.setattr(needs, "tried", long)
+    monkeypatch.setattr(search_loop, "_search", lambda labelled, settings, progress, clock: clock)
+    clock: Any = search(tmp_path, budget="10s")
+    assert clock.started - begun < 0.2 and clock.budget == 10
+
+
+@quick
+def test_trials_scored_by_two_metrics_never_meet(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    one = search(tmp_path, EPOCH, trials=1, repeats=0, stress="none")
+    other = search(tmp_path, EPOCH, trials=1, repeats=0, stress="none", of=replace(competition, metric=F1()))
+    assert [len(found.study.trials) for found in (one, other)] == [1, 1]
+    assert one.study.study_name != other.study.study_name
+    assert other.study.trials[0].value == pytest.approx(run_of(other, other.study.trials[0]).score, abs=0.2)
+    again = search(tmp_path, EPOCH, trials=1, repeats=0, stress="none")
+    assert again.study.study_name == one.study.study_name
+
+
 def test_the_best_so_far_says_among_how_many(tmp_path: Path) -> None:
     study, told = optuna.create_study(direction="maximize"), Heard()
     board = Board(study, 3, None, told)
@@ -224,7 +253,7 @@ def test_the_best_so_far_says_among_how_many(tmp_path: Path) -> None:
 def test_a_trial_that_another_process_left_is_begun_by_who_waits(tmp_path: Path) -> None:
     study, labelled = optuna.create_study(), prepare(tmp_path).labelled()
     study.ask().suggest_float("x", 0, 1)
-    give_back(study, study.trials[0], 0)
+    give_back(study, study.trials[0], {})
     board = Board(study, labelled.folds, None, SILENT)
     context = TrialContext(SearchSettings(trials=1), study, Rivals(labelled, (CLEAN,)), None, Clock(0), board)
     assert wait_for_others(context)

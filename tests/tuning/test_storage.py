@@ -118,7 +118,7 @@ def test_a_database_that_stays_locked_is_one_sentence(tmp_path: Path, monkeypatc
 
 def test_a_damaged_database_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"no database" * 999)
-    with pytest.raises(UserError, match=r"study.db can't be opened: file is not a database"):
+    with pytest.raises(UserError, match=r"study\.db is damaged \(file is not a database\); remove it and run"):
         open_storage("sqlite", tmp_path)
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tests.conftest import START
+from tests.tiny import Heard
 from tests.tuning.studies import expected, opened, suggested, up_to
+from toolkit import claims
 from toolkit.errors import UserError
 from toolkit.processes import GRACE, this_process
 from toolkit.tuning.samplers import Seeded
@@ -31,6 +35,7 @@ from toolkit.tuning.study import (
     GIVEN_UP,
     HEARD,
     LOST,
+    MOST_ENDED_WITH,
     OWNER,
     PLACE,
     RETRIED,
@@ -41,6 +46,7 @@ from toolkit.tuning.study import (
     begun_trials,
     enqueue,
     give_back,
+    in_turn,
     place_of,
     revive,
     work,
@@ -86,7 +92,7 @@ def test_a_trial_that_others_took_for_dead_is_left_to_them(tmp_path: Path) -> No
     def evaluate(trial: Trial) -> list[float]:
         values = suggested(trial)
         if trial.number == 0:
-            give_back(study, study.get_trials()[0], 1)
+            give_back(study, study.get_trials()[0], {RETRIES: 1})
             trial.set_user_attr("folds", 1)
         return values
 
@@ -146,6 +152,57 @@ def test_what_a_dead_process_was_at_is_tried_once_more_and_only_once(tmp_path: P
     assert [t.number for t in begun_trials(trials)] == [again.number], (
         "a trial that killed two processes counts, and ends"
     )
+
+
+def test_what_died_with_its_machine_is_tried_again_and_not_forever(tmp_path: Path) -> None:
+    study, gone = opened(tmp_path), asdict(replace(this_process(), host="this one before it was switched off"))
+    left_running(study, gone, 0.0)
+    for _ in range(MOST_ENDED_WITH):
+        assert len(revive(study)) == 1
+        again = begin(study, tmp_path, up_to(9))
+        assert again is not None and RETRY_OF in again.user_attrs
+        suggested(again)
+        again.set_user_attr(OWNER, gone)
+        again.set_user_attr(HEARD, 0.0)
+    assert revive(study) == [again.number]
+    trials = study.get_trials()
+    assert [t.user_attrs.get(LOST) for t in trials] == [RETRIED] * MOST_ENDED_WITH + [GIVEN_UP]
+    assert len({str(t.params) for t in trials}) == 1
+
+
+@pytest.mark.parametrize("column", ["trial_values.value", "trial_params.param_value"])
+def test_a_number_that_changed_in_the_database_is_told(column: str, tmp_path: Path) -> None:
+    work(opened(tmp_path), tmp_path, up_to(2), suggested)
+    assert len(opened(tmp_path).trials) == 2
+    table, name = column.split(".")
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        database.execute(f"UPDATE {table} SET {name} = {name} + 1e-6 WHERE trial_id = 2")
+    with pytest.raises(UserError, match=r"study\.db is damaged: trial 1 isn't what it ended with; remove it and run"):
+        opened(tmp_path)
+
+
+def test_a_database_whose_pages_are_damaged_is_told(tmp_path: Path) -> None:
+    work(opened(tmp_path), tmp_path, up_to(3), suggested)
+    path = tmp_path / "study.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(path.read_bytes())
+    data[4096 * 3 : 4096 * 3 + 100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"study\.db is damaged \(.*\); remove it and run `python -m toolkit.search`"):
+        opened(tmp_path)
+
+
+def test_who_waits_for_the_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "PATIENCE", 0.01)
+    heard, study = Heard(), opened(tmp_path)
+    with in_turn(tmp_path):
+        waiting = threading.Thread(target=lambda: enqueue(study, tmp_path, [], heard))
+        waiting.start()
+        while not heard.lines:
+            time.sleep(0.01)
+    waiting.join()
+    assert "waiting for the search's study: another process has it" in str(heard)
 
 
 def test_a_kill_between_the_two_steps_of_giving_back_queues_nothing_twice(

@@ -19,9 +19,9 @@ def network_features(images: ImageRows, progress: Progress = SILENT) -> np.ndarr
     import torch
 
     from toolkit.networks.predict import batches
-    from toolkit.networks.pretrained import pretrained_backbone
+    from toolkit.networks.pretrained import packaged_backbone
 
-    network = pretrained_backbone("tf_efficientnet_lite0").eval().to(memory_format=torch.channels_last)
+    network = packaged_backbone("tf_efficientnet_lite0").eval().to(memory_format=torch.channels_last)
     network.reset_classifier(0)  # type: ignore[operator]
     parts = []
     with torch.inference_mode(), progress.counting("features of a pretrained network", len(images)) as done:

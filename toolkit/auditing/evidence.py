@@ -1,11 +1,22 @@
-"""What an audit left in its folder of evidence, read again."""
+"""What an audit leaves in its folder of evidence, and reads again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from toolkit import checked
+from toolkit.store import atomic
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[Path]:
+    """Where to write a file, which is there whole in the end, its hash noted."""
+    with atomic(path) as partial:
+        yield partial
+    checked.keep([path], begin=True)
 
 
 def stored_array(path: Path) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from toolkit.auditing.appearance import gradient_histograms, network_features, outlyingness, properties
 from toolkit.auditing.duplicates import Pictures, find_copies, likeness
-from toolkit.auditing.evidence import stored_array, stored_arrays, stored_table
+from toolkit.auditing.evidence import stored_array, stored_arrays, stored_table, storing
 from toolkit.auditing.fingerprints import alike, fingerprints
 from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoints, save_keypoints, working_image
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors, nothing_said
@@ -26,7 +26,7 @@ from toolkit.images.rows import Chosen, ImageRows
 from toolkit.outcome import counted
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
-from toolkit.store import Workspace, atomic
+from toolkit.store import Workspace
 from toolkit.task import IGNORED, Task
 
 REPEATS = 5  # one picture, or one patterned mask, in more samples than this is no chance
@@ -218,7 +218,7 @@ def vocabulary(pictures: Pictures, evidence: Path) -> Vocabulary:
     """That of the training pictures, learnt once."""
     path = evidence / "vocabulary.npz"
     if not path.exists():
-        with atomic(path) as partial, open(partial, "wb") as file:
+        with storing(path) as partial, open(partial, "wb") as file:
             np.savez(file, **vars(learn_vocabulary(pictures.keypoints)))
     return Vocabulary(**stored_arrays(path, *(each.name for each in fields(Vocabulary))))
 
@@ -266,7 +266,7 @@ def kept_properties(
 def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """A table, computed once."""
     if not path.exists():
-        with atomic(path) as partial:
+        with storing(path) as partial:
             make().to_parquet(partial, index=False)
     return stored_table(path)
 
@@ -274,6 +274,6 @@ def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 def kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     """An array, computed once and then memory-mapped."""
     if not path.exists():
-        with atomic(path) as partial, open(partial, "wb") as file:
+        with storing(path) as partial, open(partial, "wb") as file:
             np.save(file, make(), allow_pickle=False)
     return stored_array(path)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from toolkit.auditing.evidence import storing
 from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, gather
 from toolkit.auditing.label_errors import find_label_errors, nothing_said
 from toolkit.competition import Competition
@@ -42,7 +43,8 @@ def gather_of_sets(
     read = np.flatnonzero(pictures >= READ)
     same = tuple(read[rows] for rows in equal_pictures(pictures[read]))
     links = links_of_sets(pd.concat([found.links, _shared(found, previewed(singles, competition.rgb).images)]), sets)
-    links.to_parquet(workspace.evidence / "links.parquet", index=False)
+    with storing(workspace.evidence / "links.parquet") as partial:
+        links.to_parquet(partial, index=False)
     outlyingness, near = _outermost(found, sets, number)
     again = np.concatenate([rows if len(rows) > REPEATS else rows[1:] for rows in same] or [read[:0]])
     distinct = np.setdiff1d(read, again)

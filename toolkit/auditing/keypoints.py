@@ -14,7 +14,7 @@ from toolkit.auditing.evidence import stored_array
 from toolkit.auditing.parts import parts_of
 from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
-from toolkit.store import atomic
+from toolkit.store import atomic, write_manifest
 
 MOST = 100  # keypoints a picture, the strongest first
 FEWEST = 8  # below, a picture is too empty to be told from another
@@ -108,6 +108,7 @@ def save_keypoints(images: ImageRows, folder: Path, jobs: int, progress: Progres
                 done(at.stop - at.start)
         for array in made.values():
             array.flush()
+        write_manifest(partial, {})
 
 
 def open_keypoints(folder: Path) -> Keypoints:

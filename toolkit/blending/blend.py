@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.blending.adaptation import AUTO, NONE, adapted_tests, check_asked, find_adaptation
 from toolkit.blending.blend_folder import Blend, choose, chosen_blend, further_scores, score_anew
-from toolkit.blending.blenders import blenders_for, check_asked
+from toolkit.blending.blenders import blenders_for
+from toolkit.blending.blenders import check_asked as check_blender
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, candidate
 from toolkit.blending.crossfit import CrossFit, cross_fit
 from toolkit.blending.described import describe, quantiles_of
@@ -42,17 +44,20 @@ def blend(
     views: Sequence[str] = TRAINED,
     blender: str | None = None,
     limits: Limits = NO_LIMITS,
+    adapt: str = AUTO,
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Blend:
     """Blend, score, store and choose; nothing is done where the same runs were blended before.
 
     names: of the runs (None: all on the present data and folds). views: test-time views to try, by name, `none` or
-    `trained`: what all recipes' augmentation made familiar. blender: the way to take, whatever its score. UserError
-    for a run or a blender that isn't there, a view that doesn't fit, or limits that no run keeps.
+    `trained`: what all recipes' augmentation made familiar. blender: the way to take, whatever its score. adapt: the
+    networks to the test images, `auto` where that surely gains, `none`, or by a share. UserError for a run or blender
+    that isn't there, a view that doesn't fit, a share that may not be taken, or limits that no run keeps.
     """
     if blender is not None:
-        check_asked(labelled, blender)
+        check_blender(labelled, blender)
+    check_asked(labelled, adapt)
     current = current_runs(labelled)
     runs = _named(labelled, current, names)
     others = len(all_runs(labelled)) - len(current)
@@ -71,6 +76,7 @@ def blend(
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
     inputs |= {"limits": limits.given} if limits.given else {}
     inputs |= {} if blender is None else {"blender": blender}
+    inputs |= {} if adapt == NONE else {"adapt": adapt}
     made = chosen_blend(labelled)
     if made is not None and made.manifest == inputs and not made.is_older:
         score_anew(made)
@@ -128,10 +134,16 @@ def _store(
     pool, asked = make_pool(labelled, candidates, limits, scratch), inputs.get("blender")
     fitted = cross_fit(pool, blenders_for(pool, asked), asked)
     blender, solution = fitted.final
+    described, quantiles = describe(pool, fitted), quantiles_of(fitted)
+    share = check_asked(labelled, inputs.get("adapt", NONE))
+    adapted, worth = find_adaptation(labelled, described, quantiles, share, device, progress)
     if labelled.has_test_images:
         shares = zip(pool.runs, run_shares(pool, solution), strict=True)
         used = {one.name for one, share in shares if share}
-        tests = of_test_images([run for run in runs if run.name in used], choice, scratch, device, progress)
+        plain = [run for run in runs if run.name in used and run.name not in adapted]
+        tests = of_test_images(plain, choice, scratch, device, progress) if plain else {}
+        by_name = {run.name: run for run in runs}
+        tests |= adapted_tests(labelled, by_name, adapted, choice, scratch, device, progress)
         pool = with_test(pool, tests)
     made = Blend(labelled.workspace.ensemble / blender.name, labelled)
     with atomic(made.folder) as partial:
@@ -142,18 +154,22 @@ def _store(
         if labelled.has_test_images:
             kind = candidates[0].oof.dtype
             write_mixed(files.test_path, pool, solution, len(labelled.test_images), kind)
-        write_json(files.description_path, describe(pool, fitted))
-        quantiles: dict[str, Any] = quantiles_of(fitted)
+        write_json(files.description_path, described)
         if quantiles:
-            np.savez(files.quantiles_path, **quantiles)
+            ranks: dict[str, Any] = quantiles
+            np.savez(files.quantiles_path, **ranks)
+        if adapted:
+            write_json(files.adapted_path, {"runs": adapted})
         if choice is not None:
             write_choice(files.views_path, choice)
         scores = {"clean": clean} | further_scores(files.labelled, files.described, files.quantiles, choice)
+        scores |= {"adapted": worth} if worth else {}
         metric = labelled.competition.metric
         write_json(files.metrics_path, {"metric": metric.name, **scores} | _counted(fitted, metric.sign))
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs)
-        keep(path for path in (files.description_path, files.views_path) if path.exists())
+        kept = (files.description_path, files.views_path, files.adapted_path)
+        keep(path for path in kept if path.exists())
     return made
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.blending.adaptation import words as adapted_words
 from toolkit.blending.crossfit import UNREAL
 from toolkit.blending.described import decisions_of, fold_decisions, out_of_fold_mix, runs_used
 from toolkit.blending.view_choice import ViewChoice, read_choice
@@ -29,17 +30,20 @@ FURTHER = {"stress": "stress score", "matched": "test-matched score"}
 class Blend(Predictions):
     """Weights over runs, and how the mixture becomes labels; named after the way it was made.
 
-    Its `manifest` has `runs` with their manifests, `views` that were tried, `limits`, and the `blender` where one was
-    asked for. Out of fold, each fold is predicted by the blend that was fitted without it; `metrics` has, beside the
-    scores, what the choice of the blend is worth: `naive` (in sample), `optimism`, `single` (the best run), `gain`
-    over it, `gain_is_real`, `blenders`, and the one that `gave_way` to the best run.
+    Its `manifest` has `runs` with their manifests, `views` that were tried, `limits`, and `blender` and `adapt` where
+    these were asked for. Out of fold, each fold is predicted by the blend that was fitted without it; `metrics` has,
+    beside the scores, what the choice of the blend is worth: `naive` (in sample), `optimism`, `single` (the best run),
+    `gain` over it, `gain_is_real`, `blenders`, and the one that `gave_way` to the best run; and what adapting to the
+    test images is worth, `adapted`, where that was measured.
     """
 
     @property
     def hash(self) -> str:
         """12 hex digits of what its predictions follow from: what it was made from, and the views chosen."""
         chosen = {"views": read_json(self.views_path)} if self.views_path.exists() else {}
-        return hash_json((self.manifest or {}) | chosen)
+        chosen |= {"adapted": self.adapted} if self.adapted else {}
+        made_from = {key: value for key, value in (self.manifest or {}).items() if key != "adapt"}
+        return hash_json(made_from | chosen)
 
     @property
     def description_path(self) -> Path:
@@ -96,6 +100,17 @@ class Blend(Predictions):
         """Which test-time views are averaged; None: the image as it is."""
         path = self.views_path
         return read_choice(checked(path, self.remedy(path))) if path.exists() else None
+
+    @property
+    def adapted_path(self) -> Path:
+        return self.folder / "adapted.json"
+
+    @property
+    def adapted(self) -> dict[str, float]:
+        """Shares of the test images' statistics, by the runs whose networks adapt to them; empty where none does."""
+        path = self.adapted_path
+        found: dict[str, float] = read_json(checked(path, self.remedy(path)), "runs")["runs"] if path.exists() else {}
+        return found
 
     @property
     def asked(self) -> str | None:
@@ -171,6 +186,8 @@ class Blend(Predictions):
             f"in sample {number(metrics['naive'])}, which is {number(metrics['optimism'], '+')} of optimism"
         )
         told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]
+        if metrics.get("adapted"):
+            told.append(adapted_words(self.adapted, metrics["adapted"], metric))
         if len(self.runs) > 1 and self.name != "single":
             told.append(
                 f"the best single run, chosen in the same way: {number(metrics['single'])}; the gain of "

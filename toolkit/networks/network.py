@@ -2,12 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -18,11 +17,14 @@ from toolkit.checked import checked, train_again
 from toolkit.competition import Competition
 from toolkit.data.tables import Column
 from toolkit.errors import UserError
+from toolkit.networks import encoders
+from toolkit.networks.backbones import make_backbone
 from toolkit.networks.outputs import POOLING, build_network
-from toolkit.networks.pretrained import from_hub, pretrained_backbone
 from toolkit.networks.table import TabledHead
 from toolkit.recipe import Model, Recipe
 from toolkit.task import Output, Task
+
+SCALING = {"mean", "std"}  # buffers of a network
 
 
 class Network(nn.Module):
@@ -31,10 +33,11 @@ class Network(nn.Module):
     Takes images (N, C, H, W), uint8 or float on the scale 0..255, so that training, prediction and code
     submissions cannot disagree on normalisation. `backbone` names the part of the body that is frozen or
     trained at its own learning rate; empty where there is none. Images are resized by `input_scale`, each
-    side to the nearest multiple of `stride`. `outputs` are its task's, () where nobody said; `scale` takes numbers
-    to the targets' own units. Where samples are sets of images, `pooling` makes one of what is said of each image of
-    a set: images are (N, k * C, H, W) then, k images side by side. With `table` it takes what is known beside the
-    images as well, encoded by it (N, D), a row a sample.
+    side to the nearest multiple of `stride`; `fixed_size` (height, width) is what it takes where that is one size
+    alone. With `stores_scaling`, mean and std are among its tensors. `outputs` are its task's, () where nobody said;
+    `scale` takes numbers to the targets' own units. Where samples are sets of images, `pooling` makes one of what is
+    said of each image of a set: images are (N, k * C, H, W) then, k images side by side. With `table` it takes what is
+    known beside the images as well, encoded by it (N, D), a row a sample.
     """
 
     def __init__(
@@ -45,19 +48,21 @@ class Network(nn.Module):
         std: Sequence[float],
         input_scale: float = 1.0,
         stride: int = 1,
+        fixed_size: tuple[int, int] | None = None,
+        stores_scaling: bool = False,
     ) -> None:
         super().__init__()
         self.body = body
         self.backbone = backbone
-        self.input_scale, self.stride = input_scale, stride
+        self.input_scale, self.stride, self.fixed_size = input_scale, stride, fixed_size
         self.outputs: tuple[Output, ...] = ()
         self.scale: nn.Module | None = None
         self.pooling: nn.Module | None = None
         self.table: nn.Module | None = None
         self.mean: torch.Tensor
         self.std: torch.Tensor
-        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1) * 255, persistent=False)
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1) * 255, persistent=stores_scaling)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """What the backbone of a classifier says of images: (N, F)."""
@@ -135,21 +140,13 @@ def _refuse_unused(model: Model, what: str, *fields: str) -> None:
 def classifier(timm_name: str, model: Model, classes: int, channels: int) -> Network:
     """A timm backbone with pooled features and the recipe's head. classes: of the head, the task's `channels`.
 
-    channels: of the images; pretrained filters of the first layer are for red, green and blue, and are summed for grey
-    and repeated for others, as timm does.
+    channels: of the images. Normalisation is that of the network's pretrained weights, as timm has it; see
+    `make_backbone`.
     """
     _refuse_unused(model, f"the classifier {timm_name}", "encoder", "attention")
-    if model.pretrained:
-        backbone: Any = pretrained_backbone(timm_name, channels)
-    else:
-        backbone = timm.create_model(timm_name, in_chans=channels)
-    backbone.reset_classifier(0)
-    # over and over, as the pretrained filters of red, green and blue are repeated
-    mean, std = (
-        [backbone.pretrained_cfg[name][channel % 3] for channel in range(channels)] for name in ("mean", "std")
-    )
-    body = nn.Sequential(OrderedDict(backbone=backbone, head=_head(model, backbone.head_hidden_size, classes)))
-    return Network(body, "backbone", mean, std, model.input_scale)
+    made = make_backbone(timm_name, model, channels)
+    body = nn.Sequential(OrderedDict(backbone=made.module, head=_head(model, made.module.head_hidden_size, classes)))
+    return Network(body, "backbone", made.mean, made.std, model.input_scale, made.stride, made.fixed_size)
 
 
 def _head(model: Model, features: int, classes: int) -> nn.Module:
@@ -163,38 +160,33 @@ def _head(model: Model, features: int, classes: int) -> nn.Module:
 
 
 def segmenter(architecture: str, model: Model, classes: int, channels: int) -> Network:
-    """An smp network (Unet, Linknet, DeepLabV3Plus, Segformer) with the recipe's encoder.
+    """An smp network (Unet, Linknet, DeepLabV3Plus, Segformer) with the recipe's encoder: one of smp's own, or, by
+    `tu-` and its name, one of timm's.
 
-    classes: the task's `channels`; channels: of the images, as for `classifier`.
+    classes: the task's `channels`; channels: of the images. With pretrained weights images are scaled as these ask,
+    which is stored with what is trained.
     """
-    import segmentation_models_pytorch as smp  # a trained network runs where it isn't installed
-
     _refuse_unused(model, architecture, "head", "dropout")
     options = {"decoder_attention_type": "scse"} if model.attention == "scse" else {}
     if options and architecture != "Unet":
         raise UserError(f"model.attention=scse is for a U-Net, not for {architecture}")
     try:
-        with from_hub(f"encoder {model.encoder}") if model.pretrained else nullcontext():
-            body = getattr(smp, architecture)(
-                model.encoder,
-                encoder_weights="imagenet" if model.pretrained else None,
-                in_channels=channels,
-                classes=classes,
-                **options,
-            )
+        body: Any = encoders.build(architecture, model, channels, {"classes": classes, **options})
     except (KeyError, RuntimeError):
         raise UserError(
             f"smp can't build the encoder {model.encoder!r}; try resnet18, resnet34 or timm-regnetx_002"
         ) from None
     stride = body.encoder.output_stride if body.requires_divisible_input_shape else 1
-    return Network(body, "encoder", (0.5,) * channels, (0.25,) * channels, model.input_scale, stride)
+    mean, std = encoders.scaling(model.encoder) if model.pretrained else ((0.5,) * 3, (0.25,) * 3)
+    mean, std = ([values[channel % 3] for channel in range(channels)] for values in (mean, std))
+    return Network(body, "encoder", mean, std, model.input_scale, stride, stores_scaling=model.pretrained)
 
 
 def from_scratch(body: nn.Module, model: Model, channels: int, stride: int) -> Network:
     """A competition's own network, which has no part that a recipe could choose and no weights but random ones."""
     if model.pretrained:
         raise UserError(f"{model.name} has no pretrained weights; set model.pretrained=false")
-    _refuse_unused(model, model.name, "encoder", "attention", "head", "dropout")
+    _refuse_unused(model, model.name, "encoder", "attention", "head", "dropout", "drop_path")
     return Network(body, "", (0.5,) * channels, (0.25,) * channels, model.input_scale, stride)
 
 
@@ -213,6 +205,8 @@ def load_network(
     except SafetensorError as error:
         raise UserError(f"{weights} is damaged ({error}); {remedy}") from None
     network: nn.Module = build_network(competition, bare, columns, in_sets=POOLING in stored)
+    for name in SCALING & stored.keys():  # of the pretrained weights that it began with
+        network.register_buffer(name, torch.zeros_like(stored[name]))
     try:
         network.load_state_dict(stored)
     except RuntimeError as error:

@@ -133,7 +133,10 @@ def _check_channels(
     except Exception as error:  # of code that isn't ours
         mend = "build_model must make it for TASK.image_shape"
         if hasattr(network, "input_scale"):
-            mend += ", or the recipe show it images of the size that it takes (model.input_scale, images.size)"
+            mend += ", or the recipe show it images of the size that it takes"
+            fixed = getattr(network, "fixed_size", None)
+            mend += f", {fixed[0]}x{fixed[1]}" if fixed else ""
+            mend += " (model.input_scale, images.size)"
         if (height, width) != task.image_shape[:2]:
             mend = "build_model must make it for images of any size, or leave images.size=0 images.grow=0"
         raise UserError(

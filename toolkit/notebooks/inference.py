@@ -37,7 +37,7 @@ from toolkit.notebooks.hidden import Hidden, Size, competition_folder, read_part
 from toolkit.outcome import counted, duration
 from toolkit.probabilities import as_stored, chunks, open_probabilities, value_type, write_probabilities
 from toolkit.recipe import from_dict
-from toolkit.store import read_json, write_json
+from toolkit.store import read_json, write_others_json
 
 FIGURES = "inference.json"  # what it took, beside the submission
 TELL = 30.0  # seconds between two lines
@@ -69,7 +69,7 @@ def submit(bundle: Path, inputs: Path, out: Path) -> Path:
         competition.write_submission(_prediction(competition, said, tests, stored, folder), written)
         shutil.copyfile(written, path)
     took = time.monotonic() - begun
-    write_json(out / FIGURES, {"images": len(tests), "seconds": predicted, "seconds_besides": took - predicted})
+    write_others_json(out / FIGURES, {"images": len(tests), "seconds": predicted, "seconds_besides": took - predicted})
     print(f"{path.name} is written, after {duration(took)}", flush=True)
     return path
 

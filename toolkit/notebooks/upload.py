@@ -15,7 +15,7 @@ from toolkit.kaggle.client import asked, status_of
 from toolkit.outcome import duration
 from toolkit.progress import SILENT, Progress
 from toolkit.rules import Rules
-from toolkit.store import read_json, write_json
+from toolkit.store import read_json, write_others_json
 from toolkit.submission.kaggle import Sleep, may_submit, scores_of
 
 DATASET, NOTEBOOK = "dataset-metadata.json", "kernel-metadata.json"
@@ -87,8 +87,8 @@ def _owned(folder: Path, scratch: Path, user: str) -> tuple[Path, Path]:
     about["id"] = _of(user, before)
     runs["id"] = _of(user, runs["id"])
     runs["dataset_sources"] = [about["id"] if name == before else name for name in runs["dataset_sources"]]
-    write_json(dataset / DATASET, about)
-    write_json(kernel / NOTEBOOK, runs)
+    write_others_json(dataset / DATASET, about)
+    write_others_json(kernel / NOTEBOOK, runs)
     return dataset, kernel
 
 

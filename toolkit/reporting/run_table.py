@@ -14,6 +14,7 @@ from toolkit.scoring.comparison import COMPARED, Comparison, compare_runs
 SHOWN = 60  # runs in the table
 AS_USUAL = {
     "images": asdict(recipes.Images()),
+    "distil": asdict(recipes.Distil()),
     "sets": asdict(recipes.Sets()),
     "table": asdict(recipes.Table()),
 }  # left out where they are

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.checked import keep
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled, tally
 from toolkit.decisions.decide import PLAIN, Decisions
@@ -170,9 +171,25 @@ def _write_native(
             path, (decidable(values[at]) for at in chunks(len(values), values.shape[2:])), values.shape, kind
         )
         stored = tally(labelled, labelled.truth, open_probabilities(path), decisions)
+    return _score_native(path, labelled, decisions) | {"resized": with_interval(stored, group)}
+
+
+def _score_native(path: Path, labelled: Labelled, decisions: Sequence[Decisions] | None) -> dict[str, Any]:
+    """The score of stored values; what is counted for it is kept beside them."""
     found = open_probabilities(path)
     counted = labelled.tally(found, decisions)
     with atomic(path.with_name(NATIVE)) as partial, open(partial, "wb") as file:
         arrays: dict[str, Any] = counted.arrays()
         np.savez(file, **arrays)
-    return score(labelled, found, decisions, counted) | {"resized": with_interval(stored, group)}
+    return score(labelled, found, decisions, counted)
+
+
+def score_stored(path: Path, labelled: Labelled) -> dict[str, Any]:
+    """As `write_oof`, of values that were stored before, for another metric."""
+    stored = open_probabilities(path)
+    if labelled.native is None:
+        return score(labelled, stored)
+    resized = tally(labelled, labelled.truth, stored, None)
+    found = _score_native(path, labelled, None)
+    keep([path.with_name(NATIVE)])
+    return found | {"resized": with_interval(resized, labelled.group[labelled.inside])}

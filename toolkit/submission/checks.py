@@ -17,6 +17,7 @@ from toolkit.data.placed import placed_prediction
 from toolkit.data.sample_submission import compared, recognised
 from toolkit.errors import UserError, others_code
 from toolkit.formats.sample_file import USUAL, samples_in
+from toolkit.networks.adapted import adapt
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.network import load_network
 from toolkit.networks.tta import predict_views
@@ -76,7 +77,7 @@ def blend_members(blend: Blend) -> tuple[Member, ...]:
             raise UserError(f"{run.folder}, which was blended, is gone; run `python -m toolkit.ensemble` again")
         places = [run.fold(k) for k in range(folds)]
         weights = [checked(place.weights, place.remedy(place.weights)) for place in places]
-        members += [Member(run.recipe, path, share / folds) for path in weights]
+        members += [Member(run.recipe, path, share / folds, blend.adapted.get(run.name, 0.0)) for path in weights]
     return tuple(members)
 
 
@@ -86,8 +87,10 @@ def predicted(competition: Competition, prediction: Prediction, device_name: str
     total: Any = 0.0
     for member in prediction.members:
         network = load_network(competition, member.recipe, member.weights, device)
+        network = _rounded(network) if prediction.half else network
+        adapt(network, prediction.images, member.adapt, device, "float32")
         part = predict_views(
-            _rounded(network) if prediction.half else network,
+            network,
             prediction.images,
             competition.scored,
             device,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from toolkit.blending.adaptation import write_adapted
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.candidates import NO_LIMITS, SeedGroups, candidate, make_seed_groups
 from toolkit.blending.described import final_solution
@@ -16,6 +17,7 @@ from toolkit.blending.stored_views import averaged
 from toolkit.blending.view_choice import ViewChoice
 from toolkit.data.image_sets import part_of
 from toolkit.errors import UserError
+from toolkit.images.rows import Chosen
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import BATCH, at_once
 from toolkit.networks.tta import IDENTITY, predict_views
@@ -47,7 +49,13 @@ def predict_blend(
     """
     paths = [scratch / f"{run.name}.npy" for run in runs]
     for run, own in zip(runs, paths, strict=True):
-        _predict(run, blend.views or AS_IT_IS, rows, resolve_device(device), own)
+        share = blend.adapted.get(run.name, 0.0)
+        if share:  # to each other, as test images are
+            seen, table = Chosen(run.images, rows), run.labelled.table_of(rows)
+            kind: Any = np.float32 if run.labelled.competition.try_submission else None
+            write_adapted(run, share, seen, table, blend.views, device, own, kind)
+        else:
+            _predict(run, blend.views or AS_IT_IS, rows, resolve_device(device), own)
     stored = [open_probabilities(own) for own in paths]
     _blend(blend, runs, stored, device, path)
     return stored

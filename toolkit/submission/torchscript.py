@@ -14,7 +14,6 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +41,17 @@ def export(
 
     columns: of the table beside the images; in_sets: samples are sets of these. A file then has `forward(images)`, of
     single images (B, C, H, W), and `features(images)`, `said(features)` where the backbone is apart from the head;
-    with a table `encoded(rows)` as well, which the first and the last of these take as their second argument.
+    with a table `encoded(rows)` as well, which the first and the last of these take as their second argument. One that
+    adapts to what it predicts has `moments(images, weight)`, see `networks/adapted.py`.
 
     The same members give the same bytes, whatever ran before and wherever the project lies. Raises UserError
     if it fails.
     """
     job = {
         "competition": str(competition.resolve()),
-        "members": [{"recipe": to_dict(m.recipe), "weights": str(m.weights.resolve())} for m in members],
+        "members": [
+            {"recipe": to_dict(m.recipe), "weights": str(m.weights.resolve()), "adapt": m.adapt > 0} for m in members
+        ],
         "folder": str(folder.resolve()),
         "half": half,
         "columns": [column.stored() for column in columns],
@@ -73,14 +75,14 @@ def _export(job: dict[str, Any]) -> None:
     columns = columns_of(np.array(job["columns"])) if job["columns"] else ()
     for number, member in enumerate(job["members"]):
         recipe = from_dict(member["recipe"])
-        recipe = replace(recipe, model=replace(recipe.model, pretrained=False))
         network: Any = load_network(competition, recipe, Path(member["weights"]), torch.device("cpu"), columns)
         network = network.to(memory_format=torch.contiguous_format)
         if job["in_sets"]:
             network.pooling = None  # of which no trace is made
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            traced = _traced(network, image_shape(recipe.images, competition.task), recipe.name, job["in_sets"])
+            shape = image_shape(recipe.images, competition.task)
+            traced = _traced(network, shape, recipe.name, job["in_sets"], member["adapt"])
             if job["half"]:
                 for parameter in traced.parameters():
                     parameter.data = parameter.data.half()
@@ -89,24 +91,27 @@ def _export(job: dict[str, Any]) -> None:
         (Path(job["folder"]) / f"network_{number}.pt").write_bytes(_without_varying(buffer))
 
 
-def _traced(network: Any, shape: tuple[int, int, int], name: str, in_sets: bool) -> Any:
+def _traced(network: Any, shape: tuple[int, int, int], name: str, in_sets: bool, adapts: bool) -> Any:
     """As `export` says; UserError where it says something else of another number of images than it was traced with."""
     import torch
 
+    from toolkit.networks.adapted import Adapting
     from toolkit.networks.parts import Parts
 
     height, width, channels = shape
     table = getattr(network, "table", None)
-    whole: Any = Parts(network) if in_sets or table is not None else network
+    whole: Any = Parts(network) if in_sets or table is not None else Adapting(network) if adapts else network
 
     def given(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (images,) if table is None else (images, whole.encoded(torch.zeros((len(images), table.columns))))
 
     asked = given(torch.zeros((2, channels, height, width)))
-    methods = {"forward": asked}
+    methods: dict[str, tuple[torch.Tensor, ...]] = {"forward": asked}
     if table is not None:
         methods["encoded"] = (torch.zeros((2, table.columns)),)
-    if whole is not network and whole.is_apart:
+    if isinstance(whole, Adapting):
+        methods["moments"] = (*asked, torch.tensor(0.5))
+    elif whole is not network and whole.is_apart:
         methods |= {"features": asked[:1], "said": (whole.features(asked[0]), *asked[1:])}
     traced = torch.jit.trace_module(whole, methods, check_trace=False)  # what follows is another check
     noise = torch.Generator().manual_seed(0)

@@ -1,12 +1,10 @@
-"""How many epochs fit into the time: what a recipe costs on this machine, measured, and a plan within a budget."""
+"""How many epochs fit into the time: what a recipe costs on this machine, measured."""
 
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import inf
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,46 +12,35 @@ import torch
 from toolkit.data.image_sets import images_each, part_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
-from toolkit.errors import UserError
 from toolkit.images.rows import ImageRows
 from toolkit.networks.contention import quietest
-from toolkit.networks.devices import resolve_device
 from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import BATCH, batches, predict
-from toolkit.outcome import counted, duration
 from toolkit.progress import SILENT, Progress
-from toolkit.recipe import Recipe, Schedule, from_dict, to_dict, with_epochs
-from toolkit.runs import Run
+from toolkit.recipe import Recipe, Schedule
 from toolkit.scoring.matched_to_test import MOST
 from toolkit.scoring.stress import suite_seconds
-from toolkit.store import read_json, write_json
 from toolkit.training.batches import Batch
-from toolkit.training.cross_validation import prepare, stress_factor, train
-from toolkit.training.fold import WATCHED
+from toolkit.training.cross_validation import prepare, stress_factor
+from toolkit.training.fold import WATCHED, epochs_between_looks
 from toolkit.training.freezing import frozen_epochs
 from toolkit.training.frozen_features import VERSIONS
 from toolkit.training.jobs import FoldJob
 from toolkit.training.loop import REFRESH, Training
 from toolkit.training.workers import turns
 
-MARGIN = 0.9  # of the time left is planned for; the rest covers a machine that slows down
-CLOSING = 6.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
-GROWS = 0.03  # of the budget, added to them: there are more runs to blend and to show
-SHORT = 900.0  # seconds; in a longer budget it always pays to find out what is fastest, as it does on GPUs
-RACE = 30  # steps of training that it takes to find out what is fastest here
 TRIED = 512  # images that code is run on before it is handed in, and where practice data are graded
-WORTH = 0.1  # of the time that is left may be spent on that: it makes training 1.0 to 1.7 times as fast
-LONG = 1.0  # seconds of steps, two at least, that are enough to know how long one takes
+LONG = 2.0  # seconds of steps, two at least, that are enough to know how long one takes
 WHOLE = (256, 256)  # sides of an image, where nobody says
-WORTHWHILE = 0.5  # a further recipe is begun if the time allows this share of its epochs
 
 
 @dataclass(frozen=True)
 class Cost:
     """Seconds of a training here: `epoch` of all folds, `head` of all folds where the head alone is trained, on stored
     features; `once` however many epochs, `scores` kept back for the test-matched score, for trying code that is handed
-    in and, if that is asked for, the whole suite of corruptions; `step` of one training step. `freeze`: the share of
-    the epochs that are trained on features; `grow`: of those in which images grow to sides of `whole` pixels.
+    in and, if that is asked for, the whole suite of corruptions; `step` of one training step, `image` of one
+    prediction. `freeze`: the share of the epochs that are trained on features; `grow`: of those in which images grow
+    to sides of `whole` pixels.
     """
 
     epoch: float
@@ -64,11 +51,17 @@ class Cost:
     grow: float = 0.0
     whole: tuple[int, int] = WHOLE
     step: float = 0.0
+    image: float = 0.0
 
     def of(self, epochs: int) -> float:
         frozen = frozen_epochs(Schedule(epochs=epochs, freeze=self.freeze))
         trained = pixels(self.grow, self.whole, epochs, frozen)
         return self.once + self.scores + self.epoch * trained + self.head * frozen
+
+    def times(self, pace: float) -> "Cost":
+        """On a machine that takes `pace` times as long."""
+        slower = {name: pace * getattr(self, name) for name in ("epoch", "once", "scores", "head", "step", "image")}
+        return replace(self, **slower)
 
     def epochs_within(self, seconds: float) -> int:
         share = (1 - self.freeze) * self.epoch + self.freeze * self.head  # of an epoch, in the long run
@@ -87,7 +80,7 @@ class Speed:
     head: float | None = None
 
 
-def measure_speed(job: FoldJob, steps: int = 4) -> Speed:
+def measure_speed(job: FoldJob, steps: int = 8) -> Speed:
     """After a warm-up, by so many steps, or fewer where they are LONG. Where the head alone is trained, no step of the
     whole network is made.
     """
@@ -148,9 +141,13 @@ def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole
     if freeze == 1:  # from features, those of the test images are asked for once
         return Cost(head, test_images * speed.image, freeze=freeze, head=head)
     # images that go through the network for a score: also those that its statistics are from
-    watched = sum(min(WATCHED, len(job.valid_rows)) for job in jobs) + batch * sum(min(REFRESH, one) for one in each)
+    looks = [
+        min(WATCHED, len(job.valid_rows)) + batch * min(REFRESH, one) for job, one in zip(jobs, each, strict=True)
+    ]
+    often = [1 / epochs_between_looks(1, batch, one) for one in each]  # an epoch, at most
+    watched = sum(look * share for look, share in zip(looks, often, strict=True))
     epoch = (steps * speed.step + watched * speed.image) * side_by_side
-    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + watched
+    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + sum(looks)
     grow = jobs[0].recipe.images.grow
     return Cost(epoch, predicted * speed.image, freeze=freeze, head=head, grow=grow, whole=whole)
 
@@ -181,167 +178,7 @@ def run_cost(
     more = 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
     step = speed.step or recipe.batch_size * image  # where only features are asked of the network
     head = cost.head * (1 + taught) * longer
-    return replace(cost, epoch=cost.epoch * more * longer, once=once, scores=scores, head=head, step=step)
-
-
-def train_within(
-    labelled: Labelled,
-    recipes: Sequence[Recipe],
-    budget: float,
-    started: float,
-    *,
-    device: str = "auto",
-    stress: str = "auto",
-    more: float = 0.0,
-    progress: Progress = SILENT,
-) -> list[Run]:
-    """Train as many of the recipes, in their order, as fit into `budget` seconds from `started` (of time.monotonic()).
-
-    The first gets as many epochs as fit, at most its own number, what is left goes to the next ones. The choice is
-    kept in the workspace's plan, so that the same call, after a kill, ends with the same runs. more: seconds that the
-    submission takes beside what any takes, as code does that is run.
-    """
-    return _Plan(labelled, recipes, budget, started + budget, device, stress, more, progress).train()
-
-
-def closing_seconds(budget: float) -> float:
-    """What is kept for blending, writing, checking and the report."""
-    return CLOSING + GROWS * budget
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What was chosen so far, and the time that is left."""
-
-    labelled: Labelled
-    recipes: Sequence[Recipe]
-    budget: float
-    deadline: float
-    device: str
-    stress: str
-    more: float
-    progress: Progress
-
-    @cached_property
-    def chosen(self) -> dict[str, Any]:
-        asked = {
-            "budget": self.budget,
-            "folds": self.labelled.folds_hash,
-            "recipes": [[recipe.name, recipe.hash] for recipe in self.recipes],
-            "device": self.device,
-            "stress": self.stress,
-        }
-        path = self.labelled.workspace.plan
-        known: dict[str, Any] | None = (
-            read_json(path, "asked", "recipes", "skipped", "reserved") if path.exists() else None
-        )
-        if known is not None and known["asked"] == asked:
-            return known
-        return {"asked": asked, "recipes": [], "skipped": [], "reserved": {}}
-
-    def train(self) -> list[Run]:
-        runs: list[Run] = []
-        took = 0.0  # seconds of the first recipe's training
-        for recipe in self.recipes:
-            fitted = self._fitted(recipe, bool(runs), took)
-            if fitted is None:
-                continue
-            # the predictions and the submission come after the folds
-            until, begun = self.deadline - self._closing - self.chosen["reserved"][recipe.name], time.monotonic()
-            try:
-                run = train(
-                    self.labelled,
-                    fitted,
-                    device=self.device,
-                    stress=self.stress,
-                    deadline=until,
-                    progress=self.progress,
-                )
-                runs.append(run)
-                took = took or time.monotonic() - begun
-            except UserError as error:
-                if not runs:
-                    raise
-                self._skip(recipe, str(error))  # what is trained is still worth a submission
-        return runs
-
-    @property
-    def _closing(self) -> float:
-        return closing_seconds(self.budget) + self.more
-
-    @property
-    def _left(self) -> float:
-        """Seconds for training."""
-        return self.deadline - time.monotonic() - self._closing
-
-    def _measured(self, recipe: Recipe) -> tuple[Recipe, Cost]:
-        """What the recipe costs; in plain float32 where to find out what is faster takes more than it gains."""
-
-        def cost(of: Recipe) -> Cost:
-            return run_cost(self.labelled, of, self.stress, self.device, self.progress, WORTH / 2 * self._left)
-
-        on_cpu = resolve_device(self.device).type == "cpu"
-        if recipe.precision != "auto" or self.budget > SHORT or not on_cpu:
-            return recipe, cost(recipe)
-        plain, begun = replace(recipe, precision="float32"), time.monotonic()
-        known = cost(plain)
-        spent = time.monotonic() - begun
-        if spent + RACE * known.step > WORTH * self._left:
-            return plain, known
-        return recipe, cost(recipe)
-
-    def _fitted(self, recipe: Recipe, further: bool, took: float) -> Recipe | None:
-        """The recipe with as many epochs as fit, as it was planned or is planned now; None where it is skipped."""
-        if recipe.name in self.chosen["skipped"]:
-            return None
-        for values in self.chosen["recipes"]:
-            if values["name"] == recipe.name:
-                return from_dict(values)
-        if (
-            further and self.deadline - time.monotonic() < WORTHWHILE * took
-        ):  # the speed of each takes seconds to measure
-            self._skip(recipe, "too little time is left")
-            return None
-        try:
-            recipe, cost = self._measured(recipe)
-        except UserError as error:
-            if not further:
-                raise
-            self._skip(recipe, str(error))
-            return None
-        possible = cost.epochs_within(MARGIN * self._left)
-        if not further and possible < 1:
-            raise self._too_short(recipe, cost)
-        if further and possible < WORTHWHILE * recipe.schedule.epochs:
-            self._skip(recipe)
-            return None
-        fitted = with_epochs(recipe, min(possible, recipe.schedule.epochs))
-        self.progress.say(
-            f"{recipe.name}: {self.labelled.folds} folds of {counted(fitted.schedule.epochs, 'epoch')}, "
-            f"{duration(cost.epoch)} for an epoch of all folds"
-        )
-        self.chosen["recipes"].append(to_dict(fitted))
-        self.chosen["reserved"][recipe.name] = cost.scores
-        write_json(self.labelled.workspace.plan, self.chosen)
-        return fitted
-
-    def _skip(self, recipe: Recipe, why: str = "") -> None:
-        if why:
-            self.progress.say(f"skipped {recipe.name}: {why}")
-        self.chosen["skipped"].append(recipe.name)
-        write_json(self.labelled.workspace.plan, self.chosen)
-
-    def _too_short(self, recipe: Recipe, cost: Cost) -> UserError:
-        wanted = cost.of(1)
-        spent = self.budget - self._closing - self._left  # less, the next time
-        enough = (spent + wanted / MARGIN + CLOSING + self.more) / (1 - GROWS)
-        budget, left, takes, give = map(duration, (self.budget, max(0.0, self._left), wanted, enough))
-        fewer = " or ask for fewer `--folds`" if self.labelled.folds > 2 else ""
-        return UserError(
-            f"the budget of {budget} is too short: {left} are left of it for training, and one epoch of {recipe.name} "
-            f"on {self.labelled.folds} folds takes about {takes} here; give {give} or more{fewer} (what was done is "
-            "not done again)"
-        )
+    return replace(cost, epoch=cost.epoch * more * longer, once=once, scores=scores, head=head, step=step, image=image)
 
 
 def trial_epochs(

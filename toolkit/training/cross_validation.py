@@ -6,6 +6,7 @@ Killed and called again it goes on from the last epoch; a finished run is not tr
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.networks.devices import resolve_device
+from toolkit.networks.pretrained import files_of
 from toolkit.networks.speed import Settings, fastest, give_back_memory
 from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
@@ -32,14 +34,17 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
-from toolkit.training.fold import Stop, first_batch, fit_fold
+from toolkit.training.distillation import BlendTeacher
+from toolkit.training.distillation import teach as teach_from_blend
+from toolkit.training.fold import Stop, StoppedError, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
-from toolkit.training.run_scores import add_scores
+from toolkit.training.run_scores import add_scores, score_again
 from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
 from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
+from toolkit.weight_files import FOLDERS
 
 STRESS = ("auto", "full", "none")  # of as many corrupted images as fit, of all, or not
 
@@ -52,6 +57,7 @@ def train(
     stress: str = "auto",
     deadline: float | None = None,
     test_images: bool = True,
+    teacher: BlendTeacher | None = None,
     progress: Progress = SILENT,
 ) -> Run:
     """Train all folds, then store out-of-fold and test probabilities and scores.
@@ -61,6 +67,8 @@ def train(
     gets its share of the time left and is cut short where it needs more; the cut is recorded, and training without the
     deadline goes on from there. test_images: predict them now; `store_test` does so later, where they are asked for.
 
+    teacher: the blend that a recipe with `distil.blend` learns from; a finished run keeps the one that it had.
+
     A recipe with pseudo-labels is first trained without, then in rounds, each taught by the one before, until
     one no longer gains out of fold; the last that gained is the run.
     """
@@ -69,6 +77,8 @@ def train(
     rounds = recipe.pseudo.rounds
     if rounds and not labelled.has_test_images:
         raise UserError(f"{labelled.competition.name} has no test images at hand to learn from; set pseudo.rounds=0")
+    if recipe.distil.blend and teacher is None:
+        raise UserError(f"{recipe.name} learns from a blend; train it by `train`, or set distil.blend=")
     best: Run | None = None
     for number in range(rounds + 1):
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
@@ -76,6 +86,8 @@ def train(
         run = run_of(labelled, replace(recipe, pseudo=pseudo))
         with whole_run(run, waiting_for(run, progress, deadline)):
             _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
+            if teacher is not None and not run.complete:
+                jobs = _distilled(run, jobs, teacher, progress)
             _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
@@ -89,8 +101,9 @@ def train_one_fold(
     labelled: Labelled, recipe: Recipe, fold: int, *, device: str = "auto", progress: Progress = SILENT
 ) -> Run:
     """Train a single fold of a run, which isn't finished by that; UserError where there is no such fold."""
-    if recipe.pseudo.rounds:
-        raise UserError("a fold alone has no teacher to learn from; train all folds, or set pseudo.rounds=0")
+    if recipe.pseudo.rounds or recipe.distil.blend:
+        word = "pseudo.rounds=0" if recipe.pseudo.rounds else "distil.blend="
+        raise UserError(f"a fold alone has no teacher to learn from; train all folds, or set {word}")
     if not 0 <= fold < labelled.folds:
         raise UserError(f"there is no fold {fold}; folds go from 0 to {labelled.folds - 1}")
     run = run_of(labelled, recipe)
@@ -100,6 +113,28 @@ def train_one_fold(
     with alone(claim_of(run, fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
         _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
+
+
+def begin_fold(
+    labelled: Labelled, recipe: Recipe, fold: int, stop: Stop, *, device: str = "auto", progress: Progress = SILENT
+) -> list[dict[str, Any]]:
+    """Train a fold until `stop` says so, after which `train` goes on from there; the epochs so far."""
+    run = run_of(labelled, recipe)
+    with alone(claim_of(run), waiting_for(run, progress)):
+        _, jobs = prepare(labelled, recipe, device, progress)
+        begin(run, jobs[fold], progress)
+    job, seen = jobs[fold], list[dict[str, Any]]()
+    if job.place.finished:
+        return job.place.history
+
+    def enough(history: Sequence[dict[str, Any]]) -> bool:
+        seen[:] = history
+        return stop(history)
+
+    showing = progress.training(1, recipe.schedule.epochs)
+    with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
+        progress.say(train_fold(job, lambda _, *news: watch(0, *news), stop=enough))
+    return seen
 
 
 def train_without_families(
@@ -131,7 +166,8 @@ def train_without_families(
 def run_of(labelled: Labelled, recipe: Recipe) -> Run:
     """The run of a recipe on the present data and folds, which may be new."""
     train = labelled.workspace.train
-    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash])[:8]
+    files = files_of(labelled.competition, recipe)
+    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash, *([files] if files else [])])[:8]
     existing = sorted(train.glob(f"*-{name}"))
     return Run(existing[0] if existing else train / f"{recipe.name}-{name}", labelled)
 
@@ -195,6 +231,7 @@ def _job(run: Run, recipe: Recipe, fold: int, settings: Settings, device: str, i
         features=labelled.workspace.features,
         settings=settings,
         device=device,
+        weights=tuple(FOLDERS),
     )
 
 
@@ -236,9 +273,10 @@ def _train_once(
     device, recipe, labelled = jobs[0].device, jobs[0].recipe, run.labelled
     test_images = test_images and labelled.has_test_images
     if teacher is not None:
-        _forget_other_teacher(run, teacher)
+        _forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights})
     if run.finished and run.is_whole and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
+        score_again(run, progress, at_any_price=True)
         tell_of_code(labelled.competition, [run.folder], progress)
         if recipe.chosen is not None:
             run.store_recipe(replace(recipe, name=run.recipe.name))
@@ -279,7 +317,8 @@ def _put_together(
     if pools := pooling(run):
         metrics["pooled"] = pools
     write_json(run.metrics_path, metrics)
-    made_from = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    made_from: dict[str, Any] = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
+    made_from |= {"pretrained": files} if (files := files_of(labelled.competition, recipe)) else {}
     write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete, BITS: run.bits})
     if complete:
         forget_variants(run)
@@ -302,9 +341,24 @@ def _settings(path: Path) -> Settings:
     return Settings(**{name: found[name] for name in names})
 
 
-def _forget_other_teacher(run: Run, teacher: Run) -> None:
-    """Remove what was learnt from a teacher that a budget had cut short and that was trained on since."""
-    weights = {path.parent.name: hash_file(path) for path in teacher.weights}
+def _distilled(run: Run, jobs: Sequence[FoldJob], teacher: BlendTeacher, progress: Progress) -> list[FoldJob]:
+    """The jobs of a run's folds, taught by a blend; what was learnt from another one is forgotten."""
+    labelled = run.labelled
+    if any(shares.get(run.name) for shares in teacher.shares):
+        raise UserError(f"{run.name} has a share in the blend {teacher.name} that is to teach it; blend without it")
+    _forget_other_teacher(run, teacher.identity(labelled))
+    progress.say(f"{run.name}: learns from the blend {teacher.name}, in each fold from its networks of that fold")
+    taught = []
+    for job in jobs:
+        if not job.place.complete:
+            teach_from_blend(labelled, teacher, job.fold, job.train_rows, resolve_device(job.device), job.place.taught)
+        taught.append(replace(job, teacher=job.place.taught))
+    give_back_memory()
+    return taught
+
+
+def _forget_other_teacher(run: Run, weights: dict[str, str]) -> None:
+    """Remove what was learnt from another teacher, or from one that was trained on since. weights: hashes by fold."""
     known = read_json(run.teacher_path) if run.teacher_path.exists() else None
     if run.folder.exists() and known != weights:
         shutil.rmtree(run.folder)

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -98,7 +97,12 @@ def parts(samples: int, most: int) -> list[slice]:
 def common_norm(model: nn.Module, device: torch.device) -> nn.Module:
     """`model` with batch norm over the parts of all processes. On CPUs each keeps to its own part: PyTorch's needs
     GPUs."""
-    return convert_sync_batchnorm(model) if size() > 1 and device.type == "cuda" else model
+    if size() == 1 or device.type != "cuda":
+        return model
+    from timm.layers import convert_sync_batchnorm
+
+    found: nn.Module = convert_sync_batchnorm(model)
+    return found
 
 
 class Replica:

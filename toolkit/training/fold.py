@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -26,11 +27,14 @@ from toolkit.training import distributed
 from toolkit.training.batches import MIX, WATCH, Batch, Batches, generator, rarest_class
 from toolkit.training.freezing import thawed_from
 from toolkit.training.jobs import FoldJob, Trained
-from toolkit.training.loop import Training
+from toolkit.training.loop import REFRESH, Training
+from toolkit.weight_files import look_in
 
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 WATCHED = 256  # validation samples scored now and then: a search may give a trial up by it, nothing else is decided
 LOOKS = 10  # how often, in a whole training
+LOOKING = 0.1  # of the time between two looks, at most, is what one of them takes
+BACKWARD = 3  # times what a prediction takes is what a training step takes
 Stop = Callable[[Sequence[dict[str, Any]]], bool]  # the epochs so far, as in history.json
 
 
@@ -63,6 +67,8 @@ def fit_fold(
     be built.
     """
     started = time.monotonic()
+    for folder in reversed(job.weights):  # which another process knows nothing of
+        look_in(folder)
     training, schedule = Training(job), job.recipe.schedule
     best, best_epoch, best_weights = -np.inf, -1, None
     history: list[dict[str, Any]] = []
@@ -78,6 +84,7 @@ def fit_fold(
     thawed = thawed_from(len(training.layers) - 1, schedule)
     competition = training.competition
     watched = watched_rows(training.dataset.targets, job.valid_rows, competition.scored, job.fold, competition.task)
+    pause, looked = epochs_between_looks(schedule.epochs, job.recipe.batch_size, training.batches.steps), None
     saved_at, saved_epochs, complete = time.monotonic(), len(history), True
 
     def save() -> None:
@@ -98,14 +105,14 @@ def fit_fold(
         begun = time.monotonic()
         loss = training.run_epoch(epoch, history, watch)
         trained = time.monotonic() - begun
-        score = None
+        score = looked = None
         if schedule.patience:
             weights = training.current()  # by all processes, as statistics of batch norm may be common
             score = distributed.first(lambda: training.score(training.stop_rows, weights))  # noqa: B023
             if sign * score > best:
                 best, best_epoch, best_weights = sign * score, epoch, weights
-        elif (epoch + 1) % max(1, schedule.epochs // LOOKS) == 0 or epoch + 1 == schedule.epochs:
-            weights = training.current()
+        elif (epoch + 1) % pause == 0 or epoch + 1 == schedule.epochs:
+            weights = looked = training.current()
             score = distributed.first(lambda: training.score(watched, weights))  # noqa: B023
         if score is not None and np.isnan(score):  # the metric isn't defined there, as AUC of one class
             score = None
@@ -121,7 +128,7 @@ def fit_fold(
         save()
     training.thaw(len(history) - 1)
     give_back_memory()  # more images at a time are predicted, which wouldn't fit between what training left free
-    last = best_weights or training.current()
+    last = best_weights or looked or training.current()
     main = training.trained(last, job.valid_rows)
     averaged = training.average_of_epochs()
     pooled = {
@@ -163,6 +170,14 @@ def _is_whole(path: Path) -> bool:
         if getattr(error, "errno", None) is not None:  # of the disk, or of rights
             raise
         return False
+
+
+def epochs_between_looks(epochs: int, batch: int, steps: int) -> int:
+    """After how many epochs of so many steps a score is looked at: LOOKS times a training, rarer where an epoch is
+    short, as predicting what is watched and gathering statistics of batch norm would take longer than LOOKING.
+    """
+    look = (WATCHED + batch * min(REFRESH, steps)) / BACKWARD  # images trained on in the time
+    return max(1, epochs // LOOKS, ceil(look / (LOOKING * batch * steps)))
 
 
 def watched_rows(

@@ -6,7 +6,6 @@ from math import ceil
 from typing import Any
 
 import torch
-from timm.models import group_parameters
 from torch import nn
 
 from toolkit.errors import UserError
@@ -32,6 +31,8 @@ def layers(model: Network, sides: tuple[int, int] = (64, 64)) -> Layers:
     backbone: Any = model.body.get_submodule(model.backbone)
     named = dict(backbone.named_parameters())
     if hasattr(backbone, "group_matcher"):
+        from timm.models import group_parameters
+
         groups = group_parameters(backbone, backbone.group_matcher(coarse=True))
         divided = [groups[depth] for depth in sorted(groups)]
     else:

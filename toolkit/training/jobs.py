@@ -29,8 +29,9 @@ class FoldJob:
     images: Path | None = None  # folder of images at the recipe's own size; None: the data's
     features: Path | None = None  # folder for the features of frozen backbones; None: they are not kept
     settings: Settings = UNMEASURED  # how to train here
-    teacher: Path | None = None  # what this fold's teacher predicts of the test images
+    teacher: Path | None = None  # what this fold's teacher predicts of test images; a blend, of the training rows
     device: str = "auto"
+    weights: tuple[Path, ...] = ()  # folders in which pretrained weights may lie
     deadline: float | None = (
         None  # of time.monotonic(), one clock for all processes; no epoch begins that would end after it
     )

@@ -93,8 +93,9 @@ class Training:
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
+        learnt = job.train_rows if self.recipe.distil.blend else None
         self.teacher = (
-            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs)
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs, learnt)
             if job.teacher
             else None
         )
@@ -230,8 +231,9 @@ class Training:
     def learn_from_both(
         self, inputs: Inputs, loss_of: LossOf, taught: Taught, final: bool, batches: int
     ) -> torch.Tensor:
-        """Training and test images in turns, each with its share of the gradient."""
-        share = self.recipe.pseudo.share
+        """Labelled images and what a teacher labelled in turns, each with its share of the gradient."""
+        assert self.teacher is not None
+        share = self.teacher.share
         known = self.backward(self.model, inputs, lambda logits, at: (1 - share) * loss_of(logits, at), False, batches)
         guessed = self.backward(
             self.model,

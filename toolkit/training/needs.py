@@ -1,7 +1,7 @@
 """What a run takes, reckoned before it begins: refused where the disk can't hold it, said where it is much."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,8 @@ class Needs:
 
 def needs(labelled: Labelled, recipe: Recipe) -> Needs:
     """Of one run; predictions of masks as they are stored at most."""
-    network: nn.Module = build_network(labelled.competition, recipe, labelled.columns)
+    bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # as large, and no weights are looked for
+    network: nn.Module = build_network(labelled.competition, bare, labelled.columns)
     weights = TENSOR * sum(value.numel() for value in network.state_dict().values())
     kind = np.dtype(value_type(labelled.competition.task))
     values = 1 if kind.names else int(np.prod(labelled.probability_shape(1)))  # of many classes: a record a sample

@@ -4,7 +4,6 @@ from math import cos, inf, pi
 from typing import Any
 
 import torch
-from timm.optim import Lion, Muon
 from torch import nn
 
 from toolkit.networks.network import Network, modes_kept
@@ -53,6 +52,8 @@ def build_optimizer(model: Network, recipe: Recipe, sides: tuple[int, int] = (64
     ]
     if settings.name == "adamw":
         return torch.optim.AdamW(made, fused=True)
+    from timm.optim import Lion, Muon
+
     return Lion(made) if settings.name == "lion" else Muon(made)
 
 

@@ -18,6 +18,7 @@ from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.image_sets import ImageSets, part_of
 from toolkit.data.tables import columns_of
+from toolkit.images.rows import Chosen, ImageRows
 from toolkit.networks.network import load_network
 from toolkit.networks.predict import BATCH, at_once, predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
@@ -57,14 +58,19 @@ class Teacher:
         device: torch.device,
         rgb: Rgb,
         outputs: Sequence[Output] = (),
+        rows: np.ndarray | None = None,
     ) -> None:
+        """rows: training images that a blend taught, in place of test images; all that it says of them counts."""
         self.rgb, self.outputs = rgb, outputs
-        self.sets = dataset.test_images if isinstance(dataset.test_images, ImageSets) else None
-        self.images, self.stored = dataset.test_images, open_probabilities(taught)
-        self.table = dataset.test_table
-        self.recipe, self.fold, self.device = recipe, fold, device
+        self.images: ImageRows = dataset.test_images
+        self.stored, self.table, share = open_probabilities(taught), dataset.test_table, recipe.pseudo.share
+        self.confidence: float | None = recipe.pseudo.confidence
+        if rows is not None:
+            self.images, self.confidence, share = Chosen(dataset.images, rows), None, recipe.distil.share
+            self.table = None if dataset.table is None else dataset.table[rows]
+        self.sets = self.images if isinstance(self.images, ImageSets) else None
+        self.recipe, self.fold, self.device, self.share = recipe, fold, device, share
         self.augment = replace(recipe.augment, copy_paste=0.0)
-        share = recipe.pseudo.share
         self.size = max(2, round(recipe.batch_size * share / (1 - share)))  # batch norm can't learn from one
 
     def batch(self, epoch: int, step: int) -> Taught:
@@ -102,10 +108,11 @@ class Teacher:
         inside = places > OUTSIDE
         index = torch.where(inside, places - OUTSIDE - 1, 0).long()
         found = predicted.movedim(1, -1).reshape(-1, predicted.shape[1])[index].movedim(-1, 1)
-        confidence = sureness(found, self.outputs)
-        if confidence.ndim == found.ndim:
+        sure = sureness(found, self.outputs)
+        if sure.ndim == found.ndim:
             inside = inside.unsqueeze(1)
-        return found, confidence * inside * (confidence >= self.recipe.pseudo.confidence)
+        weight = torch.ones_like(sure) if self.confidence is None else sure * (sure >= self.confidence)
+        return found, weight * inside
 
 
 def teach(competition: Competition, dataset: Dataset, teacher: RunFold, device: torch.device, path: Path) -> None:

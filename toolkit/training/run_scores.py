@@ -1,15 +1,18 @@
-"""All scores of a finished run beside its clean one, each added to its metrics once."""
+"""All scores of a finished run beside its clean one, each added to its metrics once; all of them by another metric."""
 
 import time
 from typing import Any
 
+from toolkit.competition import by_matrix
 from toolkit.outcome import counted, interval
 from toolkit.progress import Progress
 from toolkit.runs import Run
 from toolkit.scoring import stress
 from toolkit.scoring.corruption_suite import VERSION
-from toolkit.scoring.matched_to_test import open_match, predict_matched, store_matched
-from toolkit.store import read_manifest, write_json
+from toolkit.scoring.matched_to_test import kept_of_match, matched_score, open_match, predict_matched, store_matched
+from toolkit.scoring.out_of_fold import score_stored
+from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
+from toolkit.store import read_json, read_manifest, write_json
 from toolkit.training.workers import turns
 
 
@@ -45,6 +48,44 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
         rgb = run.labelled.competition.rgb
         how = found.words(rgb) if new else f"on {counted(len(found.rows), 'image')} like them"
         add("matched", "test-matched", score, how)
+
+
+def score_again(run: Run, progress: Progress, at_any_price: bool = False) -> None:
+    """By the competition's metric, where another one scored it: from what it predicted, which stays as it is.
+
+    What was counted under corruptions may say nothing to the new metric; then it isn't touched, unless at_any_price:
+    the stress score is made anew by the next `add_scores`. Whatever training chose by the old metric stays chosen.
+    """
+    labelled, remedy = run.labelled, run.remedy(run.metrics_path)
+    metrics, metric = read_json(run.metrics_path, "clean", remedy=remedy), labelled.competition.metric.name
+    before = metrics.get("metric")
+    if before in (None, metric):
+        return
+    evidence = stress.read_evidence(run) if metrics.get("stress") else None
+    lost = evidence is not None and not _tells(run, evidence)
+    if lost and not at_any_price:
+        how = f"`python -m toolkit.train … --recipe {run.recipe_path}` scores it by {metric}, under corruptions too"
+        progress.warn(f"{run.name} was scored by {before} and is left out: {how}")
+        return
+    decisions = labelled.decisions(run.oof)
+    metrics |= {"metric": metric, "clean": score_stored(run.oof_path, labelled)}
+    if evidence is None or lost:
+        metrics["stress"] = None
+    else:
+        again = score_triples(labelled, evidence, len(all_triples(labelled)), decisions)
+        metrics["stress"] = {**again, "seconds": metrics["stress"]["seconds"]}
+    match = open_match(labelled) if metrics.get("matched") and labelled.shows_how_tests_look else None
+    kept = None if match is None else kept_of_match(run, match)
+    metrics["matched"] = None if match is None or kept is None else matched_score(labelled, match, kept, decisions)
+    write_json(run.metrics_path, metrics)
+    progress.say(f"{run.name} was scored by {before}, now by {metric}: out of fold {interval(metrics['clean'])}")
+
+
+def _tells(run: Run, evidence: Evidence) -> bool:
+    """Does what was kept of corrupted images tell another metric enough: values or matrices, not its own counts?"""
+    if evidence.counts is not None:
+        return False
+    return evidence.confusions is None or by_matrix(run.labelled.competition)
 
 
 def _stress_seconds(run: Run, deadline: float | None, device: str) -> float:

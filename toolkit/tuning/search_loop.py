@@ -30,21 +30,25 @@ COSTLIER = 1.5  # times as much as the default recipe a trial of the space is ta
 HAND_MADE = 4  # one trial of so many is a recipe made by hand, at most
 FAILED = 3  # trials of a process that end the search where they fail before any other
 DRAWN = 32  # random recipes that a space is known by
+METRIC = "metric"  # attribute of a study: that of its values
 Params = dict[str, Any]
 
 
-def search(labelled: Labelled, settings: SearchSettings, progress: Progress = SILENT) -> Search:
+def search(
+    labelled: Labelled, settings: SearchSettings, progress: Progress = SILENT, clock: Clock | None = None
+) -> Search:
     """Train trials while they are wanted, finish and repeat the best ones, leave the winner's recipe.
+
+    clock: by `start`, where the time of a budget began before; None: it begins now.
 
     Every trial is a run, pruned fold by fold once it is clearly worse than the best. Killed at any moment, the same
     call goes on, to the same trials; several processes at once share the work.
     """
     with storage_faults():
-        return _search(labelled, settings, progress)
+        return _search(labelled, settings, progress, clock or start(settings))
 
 
-def _search(labelled: Labelled, settings: SearchSettings, progress: Progress) -> Search:
-    clock = start(settings)
+def _search(labelled: Labelled, settings: SearchSettings, progress: Progress, clock: Clock) -> Search:
     settings.check(labelled.competition)
     context = _open(labelled, settings, clock, progress)
     errors: list[str | None] = []  # of this process' trials, in their order
@@ -64,6 +68,7 @@ def _search(labelled: Labelled, settings: SearchSettings, progress: Progress) ->
                 lambda trials: wanted(context, trials),
                 lambda trial: evaluate(context, trial),
                 ended,
+                progress=context.board.preparing,
             )
             again = wait_for_others(context)
         best = finals(context)
@@ -82,15 +87,21 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     queue = _queue(labelled, settings)
     name = _study_name(labelled, settings, queue)
     sampler, words = make_sampler(settings.sampler, expected, settings.seed, len(objectives))
-    study = open_study(
-        settings.storage, folder, name, [one.direction(labelled.competition.metric) for one in objectives], sampler
-    )
+    metric = labelled.competition.metric
+    directions = [one.direction(metric) for one in objectives]
+    study = open_study(settings.storage, folder, name, directions, sampler, progress)
+    if study.user_attrs.get(METRIC, metric.name) != metric.name:  # values of two can't be compared
+        name = f"{name}-{hash_json(metric.name)[:4]}"
+        study = open_study(settings.storage, folder, name, directions, sampler, progress)
+    if METRIC not in study.user_attrs:
+        study.set_user_attr(METRIC, metric.name)
     study.set_metric_names([one.name for one in objectives])
     epochs = None
     if clock.per_trial is not None and settings.example(labelled.competition).schedule.freeze < 1:
         epochs = _epochs(labelled, settings, clock.per_trial, study, progress)  # a head alone takes seconds
     most = min(expected, UNPRUNED) if settings.budget else expected
-    enqueue(study, folder, [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]])
+    first = [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]]
+    enqueue(study, folder, first, progress)
     told = f"search {name}: {settings.objective} on {labelled.folds} folds, drawn {words}"
     progress.say(told + (f"; at most {counted(epochs, 'epoch')} a trial" if epochs else ""))
     board = Board(study, labelled.folds, clock.deadline, progress)
@@ -136,7 +147,7 @@ def _study_name(labelled: Labelled, settings: SearchSettings, queue: Sequence[tu
 
 def _epochs(labelled: Labelled, settings: SearchSettings, per_trial: float, study: Study, progress: Progress) -> int:
     """With so many a trial takes the time that the budget has for one, at the speed that one process measures."""
-    with in_turn(labelled.workspace.search):
+    with in_turn(labelled.workspace.search, progress):
         known: int | None = study.user_attrs.get("epochs")
         if known:
             return known
@@ -185,7 +196,7 @@ def _without_gain(context: TrialContext, trials: Sequence[FrozenTrial]) -> int:
 def wait_for_others(context: TrialContext) -> bool:
     """Wait while other processes are at their trials; True: one of them left its trial, which is to be tried again."""
     while True:
-        with in_turn(context.labelled.workspace.search):
+        with in_turn(context.labelled.workspace.search, context.board.preparing):
             revive(context.study)
         if wanted(context, context.study.get_trials(deepcopy=False)):
             return True

@@ -117,13 +117,16 @@ class SearchSettings:
         if self.example(competition).pseudo.rounds:
             text = "leave out pseudo.rounds and train the winner with it"
             raise UserError(f"a search trains without pseudo-labels; {text}")
+        if self.example(competition).distil.blend:
+            raise UserError("a search trains without a teacher; leave out distil.blend and train the winner with it")
 
     def example(self, competition: Competition) -> Recipe:
         """The competition's first recipe, with the fields that are given."""
         return override(named_recipe(competition, None), self.fields)
 
     def recipes_to_try(self, competition: Competition) -> list[Recipe]:
-        """The first ones, with the fields that are given."""
+        """The first ones, with the fields that are given; UserError as of `check`."""
+        self.check(competition)
         return [override(one, self.fields) for one in self.first_recipes(competition)]
 
     def first_recipes(self, competition: Competition) -> tuple[Recipe, ...]:

@@ -25,6 +25,8 @@ ATTEMPTS = 5  # to open a storage: of several processes that make its tables at 
 LOCKED = 10  # seconds after which the journal's lock is taken from a process that was killed while it had it
 BUSY = 600.0  # seconds to wait for a database that another program has locked, as a backup may
 BLOCK = 2**16  # bytes
+BEGIN_ANEW = "remove it and run `python -m toolkit.search` again: what is trained stays"
+NO_DATABASE = r"malformed|not a database|file is encrypted"
 
 
 def open_storage(where: str, folder: Path) -> BaseStorage:
@@ -47,16 +49,27 @@ def open_storage(where: str, folder: Path) -> BaseStorage:
             storage = RDBStorage(address, engine_kwargs=engine)
             if where == "sqlite":
                 _hasten(storage.engine)
+                _check(storage.engine, shown)
             return storage
         except ImportError:
             raise UserError("PostgreSQL needs the package psycopg; pip install 'psycopg[binary]'") from None
         except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+            if re.search(NO_DATABASE, _reason(error)):
+                raise UserError(f"{shown} is damaged ({_reason(error)}); {BEGIN_ANEW}") from None
             if attempt == ATTEMPTS - 1:
                 raise UserError(f"the storage {shown} can't be opened: {_reason(error)}") from None
             time.sleep(0.2 * (attempt + 1))
         except (ValueError, RuntimeError) as error:  # no address, or tables of another version
             raise UserError(f"--storage {shown} can't be used: {_reason(error)}") from None
     raise AssertionError
+
+
+def _check(engine: sqlalchemy.Engine, shown: str) -> None:
+    """UserError where SQLite finds its own pages or indexes damaged; what a trial says is checked by `study`."""
+    with engine.connect() as connection:
+        said = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+    if said != "ok":
+        raise UserError(f"{shown} is damaged ({' '.join(str(said).split())}); {BEGIN_ANEW}")
 
 
 def _postgresql(where: str) -> str:
@@ -84,6 +97,8 @@ def storage_faults() -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        if re.search(NO_DATABASE, _reason(error)):
+            raise UserError(f"the search's study.db is damaged ({_reason(error)}); {BEGIN_ANEW}") from None
         raise UserError(
             f"the search's storage can't be read or written: {_reason(error)}; the same command again goes on from "
             "here"

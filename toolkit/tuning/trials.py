@@ -48,7 +48,7 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
     weights, path = hash_file(fold.weights), fold.judged(judged)
     if path.exists():
         stored = _arrays(path, fold.remedy(path))
-        if str(stored["weights"]) == weights:
+        if str(stored["weights"]) == weights and _is_by(run, stored):
             return _judged(run, number, stored)
     truth, group = run.labelled.truth[rows], run.labelled.group[rows]
     if judged == "clean":
@@ -57,7 +57,8 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
         found = _stressed(run, number, rows, device)
     made = by_group(number, group, found)
     with atomic(path) as partial, open(partial, "wb") as file:
-        arrays: dict[str, Any] = {"weights": np.array(weights), "groups": made.groups, **made.tally.arrays()}
+        named = {"weights": np.array(weights), "metric": np.array(run.labelled.competition.metric.name)}
+        arrays: dict[str, Any] = {**named, "groups": made.groups, **made.tally.arrays()}
         np.savez_compressed(file, **arrays)
     return made
 
@@ -78,12 +79,19 @@ def judged_folds(run: Run, judged: str) -> list[FoldTally]:
     """The run's folds that were trained whole and judged."""
     paths = ((fold.number, fold.judged(judged)) for fold in run.folds if fold.complete)
     there = [(number, path) for number, path in paths if path.exists()]
-    return [_judged(run, number, _arrays(path, run.fold(number).remedy(path))) for number, path in there]
+    stored = [(number, _arrays(path, run.fold(number).remedy(path))) for number, path in there]
+    return [_judged(run, number, arrays) for number, arrays in stored if _is_by(run, arrays)]
+
+
+def _is_by(run: Run, stored: Mapping[str, np.ndarray]) -> bool:
+    """Was it judged by the competition's metric? What older versions stored is taken for that."""
+    metric = run.labelled.competition.metric.name
+    return str(stored.get("metric", metric)) == metric
 
 
 def _judged(run: Run, fold: int, stored: Mapping[str, np.ndarray]) -> FoldTally:
     # files of older versions have confusion matrices under their own name
-    arrays = {"counts" if name == "confusions" else name: array for name, array in stored.items()}
+    arrays = {"counts" if name == "confusions" else name: array for name, array in stored.items() if name != "metric"}
     return FoldTally(fold, arrays["groups"], run.labelled.competition.tally_of(arrays).as_part())
 
 

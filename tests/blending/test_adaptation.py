@@ -1,0 +1,119 @@
+"""A blend adapts to the test images where that surely gains on worn images out of fold, and says by how much."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from toolkit.blending.adaptation import find_adaptation, seconds_to_adapt
+from toolkit.blending.adaptation import words as adapted_words
+from toolkit.errors import UserError
+from toolkit.networks.adapted import adapt
+from toolkit.networks.predict import predict
+from toolkit.probabilities import open_probabilities, probabilities
+from toolkit.project import Project
+from toolkit.rules import Rules
+from toolkit.runs import Run
+from toolkit.scoring.adaptation import CHOSEN, PLAIN, SHARES, adaptation, folder_of, worn_images
+from toolkit.submission.checks import blend_members
+
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
+CPU = torch.device("cpu")
+NO_VIEWS = ("none",)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Project, Run]:
+    """Practice data whose test images, which may be looked at, are darker, and a run."""
+    path = tiny.project(tmp_path, tiny.looking).raw / "test.npy"
+    np.save(path, np.load(path) // 2)
+    project = tiny.prepare(tmp_path, device="cpu", of=tiny.looking, holdout=0.2)
+    return project, tiny.train(tmp_path, stress="none", of=tiny.looking)
+
+
+def moved(run: Run, images: np.ndarray, share: float) -> np.ndarray:
+    networks = run.networks(CPU)
+    for network in networks:
+        adapt(network, images, share, CPU, "float32")
+    return np.mean([predict(network, images, range(3), CPU, "float32") for network in networks], axis=0)
+
+
+def test_what_is_handed_in_is_predicted_by_networks_that_adapted(trained: tuple[Project, Run]) -> None:
+    project, run = trained
+    plain = project.ensemble(views=NO_VIEWS, adapt="none")
+    hash_of_plain, before = plain.hash, probabilities(plain.test if plain.test is not None else np.zeros(0))
+    made = project.ensemble(views=NO_VIEWS, adapt=0.5)
+    assert made.adapted == {run.name: 0.5} and made.hash != hash_of_plain
+    assert made.test is not None
+    expected = moved(run, project.labelled().test_images, 0.5)
+    assert np.allclose(probabilities(made.test), expected, atol=2e-3) and not np.allclose(before, expected, atol=2e-3)
+    assert {member.adapt for member in blend_members(made)} == {0.5}
+    worth = made.metrics["adapted"]
+    assert worth["gain"] == pytest.approx(worth["score"] - worth["plain"])
+    assert worth["gain_low"] <= worth["gain"] <= worth["gain_high"]
+    assert any("adapted to the test images" in str(line) for line in made.told())
+    submission = project.submit()
+    assert project.reproduce(submission.path.stem).facts["identical"]
+    # held-out samples adapt to each other
+    held_out = np.flatnonzero(project.labelled().held_out)
+    stored = probabilities(open_probabilities(made.holdout_path))
+    assert np.allclose(stored, moved(run, np.array(run.images[held_out]), 0.5), atol=2e-3)
+    again = project.ensemble(views=NO_VIEWS, adapt="none")
+    assert again.hash == hash_of_plain and not again.adapted
+
+
+def test_a_fold_adapts_to_its_own_worn_images_by_the_share_that_the_others_chose(trained: tuple[Project, Run]) -> None:
+    _, run = trained
+    labelled = run.labelled
+    worn = worn_images(labelled)
+    found = adaptation(run, worn, "cpu")
+    assert set(found.scores) == {f"{share:g}" for share in (0.0, *SHARES)}
+    plain, chosen = (probabilities(open_probabilities(folder_of(run) / name)) for name in (PLAIN, CHOSEN))
+    fold = labelled.fold[worn.rows]
+    assert sorted(np.unique(fold)) == [0, 1, 2] and labelled.inside[worn.rows].all()
+    from toolkit.scoring.matched_to_test import corrupted
+
+    images = corrupted(run.images, None, worn.rows, worn.cells, labelled.competition.rgb)[0]
+    for k, share in enumerate(found.by_fold):
+        own, network = fold == k, run.network(k, CPU)
+        assert np.allclose(plain[own], predict(network, images[own], range(3), CPU, "float32"), atol=2e-3)
+        adapt(network, images[own], share, CPU, "float32")
+        assert np.allclose(chosen[own], predict(network, images[own], range(3), CPU, "float32"), atol=2e-3)
+    written = (folder_of(run) / CHOSEN).stat().st_mtime_ns
+    assert adaptation(run, worn, "cpu") == found and (folder_of(run) / CHOSEN).stat().st_mtime_ns == written
+    assert seconds_to_adapt([run], "cpu") > 0
+
+
+def test_auto_adapts_only_where_the_gain_is_sure(
+    trained: tuple[Project, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, run = trained
+    monkeypatch.setattr("toolkit.scoring.adaptation.SHARES", (0.5,))
+    for sure in (False, True):
+        monkeypatch.setattr("toolkit.blending.adaptation.gains", lambda _, sure=sure: sure)
+        monkeypatch.setattr(
+            "toolkit.blending.adaptation.adaptation", lambda *_, **__: adaptation(run, *_[1:3], asked=0.5)
+        )
+        described = project.ensemble(views=NO_VIEWS, adapt="none").described
+        shares, worth = find_adaptation(project.labelled(), described, {}, None, "cpu")
+        assert shares == ({run.name: 0.5} if sure else {}) and worth is not None
+        told = adapted_words(shares, worth, "accuracy")
+        assert told.startswith("adapted to the test images" if sure else "not adapted to the test images")
+
+
+def test_where_it_may_not_be_nothing_is_tried_and_asking_is_refused(tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path, device="cpu")
+    tiny.train(tmp_path, "schedule.epochs=1", stress="none")
+    made = project.ensemble(views=NO_VIEWS)
+    assert not made.adapted and "adapted" not in made.metrics
+    with pytest.raises(UserError, match=r"no test images .* follow from together.*rule unlabelled_test_images"):
+        project.ensemble(views=NO_VIEWS, adapt=0.5)
+    for wrong in ("often", "1.5", "-1", "nan"):
+        with pytest.raises(UserError, match="give `auto`, `none` or a share from 0 to 1"):
+            project.ensemble(views=NO_VIEWS, adapt=wrong)
+    forbidden = replace(tiny.competition, rules=Rules(adapting=False))
+    with pytest.raises(UserError, match="rule adapting"):
+        tiny.project(tmp_path, forbidden, device="cpu").ensemble(views=NO_VIEWS, adapt=0.5)

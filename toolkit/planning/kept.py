@@ -1,0 +1,102 @@
+"""What `run` chose, in the workspace's `plan.json`: a call that was killed goes on with the same parts."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from toolkit.planning.parts import Ended, Part
+from toolkit.recipe import from_dict, to_dict
+from toolkit.store import read_json, write_json
+from toolkit.training.budget import Cost
+
+PART = ("kind", "seconds", "why", "fixed", "begun", "reserved", "wanted")
+
+
+@dataclass
+class Kept:
+    """asked: what a call has to ask for to go on with it; parts: in their order, those that are done `Ended`; costs:
+    by the recipe's name; skipped: names of what can't be had; views: that the blend was given; over: nothing more is
+    begun.
+    """
+
+    path: Path
+    asked: dict[str, Any]
+    parts: list[Part | Ended] = field(default_factory=list)
+    costs: dict[str, Cost] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    views: list[str] | None = None
+    over: bool = False
+
+    @property
+    def ended(self) -> tuple[Ended, ...]:
+        return tuple(one for one in self.parts if isinstance(one, Ended))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of the budget that are known to be spent."""
+        if not self.parts:
+            return 0.0
+        last = self.parts[-1]
+        return last.part.begun + last.seconds if isinstance(last, Ended) else last.begun
+
+    def put(self, part: Part | Ended) -> None:
+        """In place of the last part where that isn't done, else after it."""
+        if self.parts and isinstance(self.parts[-1], Part):
+            del self.parts[-1]
+        self.parts.append(part)
+        self.store()
+
+    def put_again(self, ended: Ended) -> None:
+        """In place of the last one, of which less was known."""
+        self.parts[-1] = ended
+        self.store()
+
+    def drop(self, name: str) -> None:
+        """A part that can't be had."""
+        self.parts = [one for one in self.parts if isinstance(one, Ended) or one.name != name]
+        self.skipped.append(name)
+        self.store()
+
+    def store(self) -> None:
+        write_json(
+            self.path,
+            {
+                "asked": self.asked,
+                "parts": [_written(one) for one in self.parts],
+                "costs": {name: asdict(cost) for name, cost in self.costs.items()},
+                "skipped": self.skipped,
+                "views": self.views,
+                "over": self.over,
+            },
+        )
+
+
+def kept(path: Path, asked: dict[str, Any]) -> Kept:
+    """What an earlier call left that asked for the same; else nothing yet."""
+    new = Kept(path, asked)
+    if not path.exists():
+        return new
+    found = read_json(path, "asked")
+    if found["asked"] != asked:
+        return new
+    found = read_json(path, "asked", "parts", "costs", "skipped", "views", "over")
+    costs = {name: _cost(values) for name, values in found["costs"].items()}
+    parts = [_read(values) for values in found["parts"]]
+    return replace(new, parts=parts, costs=costs, **{name: found[name] for name in ("skipped", "views", "over")})
+
+
+def _written(one: Part | Ended) -> dict[str, Any]:
+    part = one.part if isinstance(one, Ended) else one
+    values = {name: getattr(part, name) for name in PART} | {"recipe": to_dict(part.recipe), "ended": None}
+    if isinstance(one, Ended):
+        values["ended"] = {name: getattr(one, name) for name in ("seconds", "merit", "gain", "noise")}
+    return values
+
+
+def _read(values: dict[str, Any]) -> Part | Ended:
+    part = Part(recipe=from_dict(values["recipe"]), **{name: values[name] for name in PART})
+    return part if values["ended"] is None else Ended(part, **values["ended"])
+
+
+def _cost(values: dict[str, Any]) -> Cost:
+    return Cost(**(values | {"whole": tuple(values["whole"])}))

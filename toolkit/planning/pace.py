@@ -1,0 +1,57 @@
+"""How fast a first fold's first epochs are, beside what was expected of them: nothing is lost by looking at them, as
+the fold goes on from there.
+"""
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from toolkit.data.labelled import Labelled
+from toolkit.networks.growth import pixels
+from toolkit.progress import SILENT, Progress
+from toolkit.recipe import Recipe
+from toolkit.training.budget import Cost
+from toolkit.training.cross_validation import begin_fold, run_of, stress_factor
+from toolkit.training.freezing import frozen_epochs
+
+PROBED = 10.0  # seconds of epochs that show the speed,
+PROBE = 0.1  # or this share of all epochs: the first of them warms up and isn't counted
+FEWEST = 3  # epochs of the whole network: of fewer none can be looked at before the last
+
+
+def first_pace(
+    labelled: Labelled,
+    recipe: Recipe,
+    cost: Cost,
+    stress: str,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> float:
+    """Times as long as expected an epoch of the whole network takes; 1 where there are too few to look at."""
+    epochs, frozen = recipe.schedule.epochs, frozen_epochs(recipe.schedule)
+    if epochs - frozen < FEWEST:
+        return 1.0
+
+    def enough(history: Sequence[dict[str, Any]]) -> bool:
+        counted = history[frozen + 1 :]
+        return bool(counted) and (sum(map(_seconds, counted)) >= PROBED or len(history) - frozen > PROBE * epochs)
+
+    history = begin_fold(labelled, recipe, 0, enough, device=device, progress=progress)
+    done = len(history)
+    if done < frozen + 2:
+        return 1.0
+    steps = [max(1, len(labelled.training_rows(fold)) // recipe.batch_size) for fold in range(labelled.folds)]
+    epoch = cost.epoch / stress_factor(stress) * steps[0] / sum(steps)
+    whole = [pixels(cost.grow, cost.whole, epochs, first) for first in (frozen + 1, done)]
+    return sum(map(_seconds, history[frozen + 1 :])) / (epoch * (whole[0] - whole[1]))
+
+
+def _seconds(epoch: dict[str, Any]) -> float:
+    return float(epoch["seconds"])
+
+
+def forget_run(labelled: Labelled, recipe: Recipe) -> None:
+    """Remove what was begun of a run, where it isn't finished."""
+    run = run_of(labelled, recipe)
+    if not run.finished:
+        shutil.rmtree(run.folder, ignore_errors=True)

@@ -1,0 +1,47 @@
+"""What a budget would be spent on, shown before anything is trained."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from toolkit.outcome import Outcome, Table, duration
+from toolkit.planning.parts import WORDS, Part
+
+
+@dataclass(frozen=True, repr=False)
+class Planned(Outcome):
+    """What a budget would be spent on, as it looks now. left: seconds for training; unknown: recipes that weren't
+    measured."""
+
+    parts: list[Part]
+    budget: float
+    left: float
+    unknown: list[str]
+
+    def told(self) -> list[str | Table]:
+        rows, left = [], self.left
+        for part in self.parts:
+            left -= part.seconds
+            epochs = "" if part.kind == "search" else f"{part.recipe.schedule.epochs}"
+            rows.append([WORDS[part.kind], part.name, epochs, duration(part.seconds), duration(left), part.why])
+        columns = ["part", "", "epochs", "about", "left then", "why"]
+        told: list[str | Table] = [Table(f"a budget of {duration(self.budget)}", columns, rows)]
+        if self.unknown:
+            told.append(f"not measured, and so not in the plan: {', '.join(self.unknown)}")
+        return [*told, "after each part it is looked at again: what gained most for its time, and what still fits"]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "budget": self.budget,
+            "left": self.left,
+            "parts": [
+                {
+                    "kind": one.kind,
+                    "name": one.name,
+                    "epochs": one.recipe.schedule.epochs,
+                    "seconds": one.seconds,
+                    "why": one.why,
+                }
+                for one in self.parts
+            ],
+            "unknown": self.unknown,
+        }

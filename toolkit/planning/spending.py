@@ -1,0 +1,380 @@
+"""A budget being spent: the next part is chosen, trained and looked at, until nothing worth its time fits.
+
+What was chosen is kept, so that the same call, after a kill, goes on with the same parts. The epochs of all folds of
+a part are final once the first epochs of its first fold have shown the speed: folds are alike, and a machine that
+becomes busy or quiet changes what comes after.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+from toolkit.blending.stored_views import NONE, TRAINED, views_to_try
+from toolkit.data.labelled import Labelled
+from toolkit.errors import UserError
+from toolkit.networks.contention import contention
+from toolkit.networks.devices import resolve_device
+from toolkit.networks.outputs import build_network
+from toolkit.outcome import counted, duration
+from toolkit.planning.choice import MARGIN, WORTHWHILE, enough_for, lead, next_part, plan
+from toolkit.planning.gains import NOTHING, Gains
+from toolkit.planning.kept import Kept, kept
+from toolkit.planning.pace import first_pace, forget_run
+from toolkit.planning.parts import WORDS, Ended, Known, Part, larger
+from toolkit.planning.planned import Planned
+from toolkit.progress import SILENT, Progress
+from toolkit.recipe import Recipe, with_epochs
+from toolkit.runs import Run, current_runs
+from toolkit.training.budget import TRIED, Cost, run_cost
+from toolkit.training.cross_validation import train
+from toolkit.training.workers import places, turns
+from toolkit.tuning.search_loop import search
+from toolkit.tuning.settings import SearchSettings
+
+CLOSING = 6.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
+GROWS = 0.03  # of the budget, added to them: there are more runs to blend and to show
+SHORT = 900.0  # seconds; in a longer budget it always pays to find out what is fastest, as it does on GPUs
+RACE = 30  # steps of training that it takes to find out what is fastest here
+WORTH = 0.1  # of the time that is left may be spent on that: it makes training 1.0 to 1.7 times as fast
+MEASURING = 0.05  # of the budget may go into how fast further recipes are
+TOO_LONG, TOO_SHORT = 1.05, 1.2  # times what fits, from which on the epochs are chosen anew
+SLOWEST = 3.0  # times as long the end takes on a busy machine, at most
+BLENDING = 0.05  # of the time left may go into a blend that only shows what a part gained
+VIEWS = 0.8  # of the time left may go into test-time views
+
+
+@dataclass(frozen=True)
+class Spent:
+    """The runs to blend, and the test-time views that there is time for."""
+
+    runs: list[Run]
+    views: Sequence[str]
+
+
+def closing_seconds(budget: float) -> float:
+    """What is kept for blending, writing, checking and the report."""
+    return CLOSING + GROWS * budget
+
+
+class Spending:
+    """What was chosen so far, and the time that is left."""
+
+    def __init__(
+        self,
+        labelled: Labelled,
+        recipes: Sequence[Recipe],
+        budget: float,
+        started: float,
+        *,
+        device: str = "auto",
+        stress: str = "auto",
+        more: float = 0.0,
+        alone: bool = False,
+        progress: Progress = SILENT,
+    ) -> None:
+        """budget: seconds from `started` (of time.monotonic()). more: seconds that the submission takes beside what
+        any takes, as code does that is run. alone: nothing but the recipes is trained.
+        """
+        self.labelled, self.recipes, self.budget, self.started = labelled, tuple(recipes), budget, started
+        self.device, self.stress, self.more, self.alone = device, stress, more, alone
+        self.progress = progress
+        asked = {
+            "budget": budget,
+            "folds": labelled.folds_hash,
+            "recipes": [[recipe.name, recipe.hash] for recipe in recipes],
+            "device": device,
+            "stress": stress,
+            "alone": alone,
+        }
+        self.kept: Kept = kept(labelled.workspace.plan, asked)
+        self.before = max(0.0, self.kept.elapsed - self._since)  # seconds of calls that were killed
+        self.slow, self.measuring = 1.0, 0.0
+        self.gains = Gains(labelled, device)
+        self.resizes: dict[str, bool] = {}
+
+    def spend(self) -> Spent:
+        """Train part after part."""
+        runs: dict[Run, None] = {}
+        for one in list(self.kept.parts):
+            self._carry_out(one.part if isinstance(one, Ended) else one, runs, isinstance(one, Ended))
+        while not self.kept.over:
+            part = self._next()
+            if part is None:
+                self.kept.over = True
+                self.kept.store()
+                if not self.alone:
+                    self.progress.say(f"nothing that is worth its time fits into {duration(max(0.0, self._left))}")
+                break
+            self._say(part)
+            self.kept.put(replace(part, begun=self._elapsed))
+            self._carry_out(part, runs)
+        return Spent(list(runs), self._views(list(runs)))
+
+    def forecast(self) -> Planned:
+        """What it would be spent on, if nothing were known but speeds."""
+        self._measure_leads()
+        for recipe in self.recipes:
+            if recipe.name not in self.kept.costs and self.measuring < MEASURING * self.budget:
+                self._cost(recipe)
+        known = self._known()
+        known = replace(known, resizes=frozenset(one.model.name for one in self.recipes if self._obeys(one)))
+        parts = plan(known)
+        if not parts:
+            raise self._too_short()
+        unknown = [one.name for one in self.recipes if one.name not in self.kept.costs]
+        return Planned(parts, self.budget, self._left, [] if self.alone else unknown)
+
+    @property
+    def _since(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def _elapsed(self) -> float:
+        """Seconds of the budget, with those of calls that were killed."""
+        return self._since + self.before
+
+    @property
+    def _closing(self) -> float:
+        return self.slow * (closing_seconds(self.budget) + self.more)
+
+    @property
+    def _left(self) -> float:
+        """Seconds for training."""
+        return self.budget - self._closing - self._elapsed
+
+    def _known(self) -> Known:
+        may_learn = self.labelled.has_test_images and self.labelled.competition.rules.unlabelled_test_images
+        space = self.labelled.competition.suggest is not None and "," not in self.device
+        known = Known(
+            recipes=self.recipes,
+            costs=self.kept.costs,
+            left=self._left,
+            ended=self.kept.ended,
+            skipped=frozenset(self.kept.skipped),
+            tests=may_learn and not self.alone,
+            space=space and not self.alone,
+            alone=self.alone,
+        )
+        if not known.ended or self.alone:
+            return known
+        best = known.best.part.recipe
+        return replace(known, resizes=frozenset([best.model.name] if self._obeys(best) else []))
+
+    def _obeys(self, recipe: Recipe) -> bool:
+        """Does its network resize images as `model.input_scale` says? A competition's own may not."""
+        if recipe.model.name not in self.resizes:
+            asked = larger(recipe)
+            try:
+                network = build_network(self.labelled.competition, asked)
+                scale = getattr(network, "input_scale", None)
+            except UserError:
+                scale = None
+            self.resizes[recipe.model.name] = scale == asked.model.input_scale
+        return self.resizes[recipe.model.name]
+
+    # what is chosen
+
+    def _next(self) -> Part | None:
+        if not self.kept.ended:
+            self._measure_leads()
+            part = lead(self._known())
+            if part is None:
+                raise self._too_short()
+            return part
+        self._measure_next()
+        return next_part(self._known())
+
+    def _measure_leads(self) -> None:
+        """How fast recipes are, in their order, until one gets enough epochs."""
+        for recipe in self.recipes:
+            cost = self._cost(recipe, first=recipe is self.recipes[0])
+            enough = cost is not None and cost.epochs_within(MARGIN * self._left) >= enough_for(recipe)
+            if enough or self.measuring > MEASURING * self.budget:
+                return
+
+    def _measure_next(self) -> None:
+        """How fast the next recipe is that may fit, where the time is enough for one at all."""
+        known = self._known()
+        least = WORTHWHILE * known.lead.seconds
+        for recipe in self.recipes:
+            if recipe.name in known.names:
+                continue
+            if recipe.name in self.kept.costs:
+                return
+            if MARGIN * self._left < least or self.measuring > MEASURING * self.budget:
+                return
+            cost = self._cost(recipe)
+            if cost is not None and cost.of(1) < MARGIN * self._left:
+                return
+
+    def _cost(self, recipe: Recipe, first: bool = False) -> Cost | None:
+        """Known or measured, and kept; None where the recipe can't be trained, an error if it is the first."""
+        if recipe.name in self.kept.skipped:
+            return None
+        if recipe.name not in self.kept.costs:
+            begun = time.monotonic()
+            try:
+                found, cost = self._measured(recipe)
+            except UserError as error:
+                if first:
+                    raise
+                self._skip(recipe.name, str(error))
+                return None
+            self.measuring += time.monotonic() - begun
+            self.recipes = tuple(found if one.name == recipe.name else one for one in self.recipes)
+            self.kept.costs[recipe.name] = cost
+        return self.kept.costs[recipe.name]
+
+    def _measured(self, recipe: Recipe) -> tuple[Recipe, Cost]:
+        """What the recipe costs; in plain float32 where to find out what is faster takes more than it gains."""
+
+        def cost(of: Recipe) -> Cost:
+            return run_cost(self.labelled, of, self.stress, self.device, self.progress, WORTH / 2 * self._left)
+
+        on_cpu = resolve_device(self.device).type == "cpu"
+        if recipe.precision != "auto" or self.budget > SHORT or not on_cpu:
+            return recipe, cost(recipe)
+        plain, begun = replace(recipe, precision="float32"), time.monotonic()
+        known = cost(plain)
+        spent = time.monotonic() - begun
+        if spent + RACE * known.step > WORTH * self._left:
+            return plain, known
+        return recipe, cost(recipe)
+
+    def _say(self, part: Part) -> None:
+        epochs = ""
+        if part.kind != "search":
+            epoch = self._cost_of(part.recipe).epoch
+            folds = f"{self.labelled.folds} folds of {counted(part.recipe.schedule.epochs, 'epoch')}"
+            epochs = f" {folds}, {duration(epoch)} for an epoch of all folds,"
+        self.progress.say(
+            f"{part.name}:{epochs} about {duration(part.seconds)} of {duration(max(0.0, self._left))} "
+            f"({WORDS[part.kind]}: {part.why})"
+        )
+
+    def _skip(self, name: str, why: str) -> None:
+        self.progress.say(f"skipped {name}: {why}")
+        self.kept.drop(name)
+
+    # what is done
+
+    def _carry_out(self, part: Part, runs: dict[Run, None], ended: bool = False) -> None:
+        """Train it, and look at what it gained where that decides on something."""
+        begun, first = time.monotonic(), not runs
+        try:
+            with contention() as waited:
+                part = part if ended else self._settled(part)
+                part, made = self._trained(part, ended)
+        except UserError as error:
+            if first:
+                raise
+            self._skip(part.name, str(error))  # what is trained is still worth a submission
+            return
+        known_before, new = list(runs), [run for run in made if run not in runs]
+        runs.update(dict.fromkeys(made))
+        if ended:
+            return
+        self.slow = min(SLOWEST, 1 / max(1e-9, 1 - waited.share))
+        took, whole = time.monotonic() - begun, self._took(part, made)
+        self.before += max(0.0, whole - took)  # what a call that was killed had trained of it
+        took = max(took, whole)
+        if part.kind != "search":
+            pace = min(SLOWEST, max(1 / SLOWEST, took / max(part.seconds, 1e-9)))
+            self.kept.costs[part.recipe.name] = self._cost_of(part.recipe).times(pace)
+        merit = max((run.merit for run in made), default=-inf)
+        self.kept.put(Ended(part, took, merit))
+        if first or next_part(self._known()) is None or self._left * BLENDING < self.gains.seconds:
+            return  # nothing is decided by what it gained
+        gain = self.gains.of(known_before, list(runs)) if new else NOTHING
+        self.progress.say(f"{part.name}: {gain}")
+        self.kept.put_again(Ended(part, took, merit, gain.errors, gain.noise))
+
+    def _took(self, part: Part, made: Sequence[Run]) -> float:
+        """Seconds in which its run was trained, side by side, however often it was killed."""
+        if part.kind == "search":
+            return 0.0
+        return sum(run.seconds for run in made) * turns(self.device, self.labelled.folds) / self.labelled.folds
+
+    def _settled(self, part: Part) -> Part:
+        """With epochs that are final for all folds, by the speed of the first fold's first ones."""
+        recipe = part.recipe
+        cost, begun = self._cost_of(recipe), time.monotonic()
+        if not part.fixed and part.kind not in ("taught", "search") and places(self.device) == [[self.device]]:
+            pace = first_pace(self.labelled, recipe, cost, self.stress, self.device, self.progress)
+            cost = cost.times(pace)
+            self.kept.costs[recipe.name] = cost
+            left = MARGIN * (self._left + time.monotonic() - begun)
+            epochs, possible = recipe.schedule.epochs, min(part.wanted, cost.epochs_within(left))
+            if cost.of(epochs) > TOO_LONG * left or possible > TOO_SHORT * epochs:
+                forget_run(self.labelled, recipe)
+                possible = min(part.wanted, cost.epochs_within(MARGIN * self._left))
+                if possible < 1 and self.kept.ended:
+                    raise UserError("the machine has become so busy that not one epoch fits into what is left")
+                possible = max(1, possible)
+                recipe = with_epochs(recipe, possible)
+                self.progress.say(
+                    f"{part.name}: {counted(possible, 'epoch')} in all folds, not {epochs}, as an epoch takes "
+                    f"{pace:.2f} of what was expected"
+                )
+        part = replace(part, recipe=recipe, seconds=cost.of(recipe.schedule.epochs), fixed=True)
+        self.kept.put(part)
+        return part
+
+    def _trained(self, part: Part, ended: bool) -> tuple[Part, list[Run]]:
+        """The part with what it was in the end, and its runs, the best first."""
+        if part.kind == "search":
+            return self._searched(part, ended)
+        # the predictions and the submission come after the folds
+        until = self.started + self.budget - self._closing - part.reserved
+        how: Any = {"device": self.device, "stress": self.stress, "progress": self.progress}
+        return part, [train(self.labelled, part.recipe, deadline=until, **how)]
+
+    def _searched(self, part: Part, ended: bool) -> tuple[Part, list[Run]]:
+        if not ended:
+            settings = SearchSettings(
+                budget=part.seconds, stress=self.stress, seed=part.recipe.seed, device=self.device
+            )
+            found = search(self.labelled, settings, self.progress)
+            self.progress.show(found)
+            if found.recipe is not None:
+                part = replace(part, recipe=found.recipe)
+                self.kept.costs[found.recipe.name] = self._measured(found.recipe)[1]
+        # all of them: a blend's score then knows of the choice among them
+        made = [run for run in current_runs(self.labelled) if run.searched]
+        return part, sorted(made, key=lambda run: -run.merit)
+
+    def _cost_of(self, recipe: Recipe) -> Cost:
+        ended = self.kept.ended
+        return self._known().cost(recipe, self._known().best.part.recipe if ended else recipe)
+
+    def _views(self, runs: Sequence[Run]) -> Sequence[str]:
+        """Test-time views for the blend, where there is time to predict all images through them."""
+        if self.kept.views is None:
+            more = len(views_to_try(runs, TRAINED)) - 1
+            labelled, code = self.labelled, self.labelled.competition.try_submission is not None
+            images = int(labelled.inside.sum()) + labelled.folds * len(labelled.test_images)
+            images += labelled.folds * (int(labelled.held_out.sum()) + TRIED * code)
+            image = sum(self._image(run) for run in runs)
+            self.kept.views = list(TRAINED if more and more * images * image <= VIEWS * self._left else NONE)
+            self.kept.store()
+        return self.kept.views
+
+    def _image(self, run: Run) -> float:
+        """Seconds of a prediction."""
+        known = self.kept.costs.get(run.recipe.name)
+        return max(cost.image for cost in self.kept.costs.values()) if known is None else known.image
+
+    def _too_short(self) -> UserError:
+        name, cost = min(self.kept.costs.items(), key=lambda pair: pair[1].of(1))
+        wanted, left = cost.of(1), self._left
+        spent = self.budget - self._closing - left  # less, the next time
+        enough = (spent + wanted / MARGIN + CLOSING + self.more) / (1 - GROWS)
+        budget, still, takes, give = map(duration, (self.budget, max(0.0, left), wanted, enough))
+        fewer = " or ask for fewer `--folds`" if self.labelled.folds > 2 else ""
+        return UserError(
+            f"the budget of {budget} is too short: {still} are left of it for training, and one epoch of {name} "
+            f"on {self.labelled.folds} folds takes about {takes} here; give {give} or more{fewer} (what was done is "
+            "not done again)"
+        )
