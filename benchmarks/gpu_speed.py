@@ -135,7 +135,9 @@ def _at_size(
     # five ways, of which the slowest may take several times as long, and each epoch of theirs is made twice
     steps = int(min(40, max(2, seconds / 40 / step)))
     case = make_case(of, (height, width, batch), steps, device, folder / "case")
+    # on a GPU ours lays all images into its memory, as long as they take less than half of it
     figures: dict[str, Any] = {"batch": batch, "steps": steps, "precision": settings.precision}
+    figures["images_mib"] = case.images.nbytes / 2**20
     ways: dict[str, Callable[[], float]] = {
         "ours": lambda: our_fit(case, settings),
         "bare": lambda: bare_loop(case, settings, steps),
@@ -151,6 +153,7 @@ def _at_size(
                 continue
             try:
                 _forget(device)
+                torch.use_deterministic_algorithms(False)  # which ours asks for itself, and nobody else does
                 rates[way].append(call())
                 figures[f"{way}_peak_mib"] = _peak(device)
             except Exception as error:  # of one way, the others go on
