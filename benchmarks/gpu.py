@@ -4,10 +4,10 @@
 
 start: that the device is there. correct: gradients, predictions, views and augmentation beside a CPU's; the same
 training twice to the same bits; where a step waits for the GPU. mars, cells: practice data to a graded submission, in
-two precisions, with stress scores, a blend with views, the sandbox. folds: side by side on one GPU, and on two where there are two. resnet50,
-convnext_tiny, unet_resnet34: images/s and memory at two sizes over a bare loop on one batch that lies ready, beside a
-DataLoader with albumentations, beside timm's loader and optimiser. compiled: what torch.compile gains. parted: a batch
-that doesn't fit.
+two precisions, with stress scores, a blend with views, the sandbox. folds: side by side on one GPU, and on two where
+there are two. resnet50, convnext_tiny, unet_resnet34: images/s and memory at two sizes over a bare loop on one batch
+that lies ready, beside a DataLoader with albumentations, beside timm's loader and optimiser. compiled: what
+torch.compile gains. parted: a batch that doesn't fit.
 
 Every part has a process and a time of its own: one that fails is one line, and the others go on. A table, then one
 JSON object on the last line (`--json`: that alone; `--out`: also into a file). The exit status is 1 where something
