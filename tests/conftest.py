@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from tests import unpainted as unpainted_charts
 from toolkit.competition import Competition, load_competition
+from toolkit.weight_files import FOLDERS, look_in
 
 hypothesis.settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 ROOT = Path(__file__).parent.parent
@@ -37,6 +38,16 @@ START.set_forkserver_preload(
 def rgb_of(channels: int) -> tuple[int, ...]:
     """Which of so many channels are red, green and blue, where no competition says."""
     return RGB if channels == 3 else ()
+
+
+@pytest.fixture
+def weights_folder(tmp_path: Path) -> Iterator[Path]:
+    """Where pretrained weights are looked for, as with `--weights`."""
+    made = tmp_path / "pretrained"
+    made.mkdir()
+    look_in(made)
+    yield made
+    FOLDERS.remove(made)
 
 
 @pytest.fixture(params=NAMES)
