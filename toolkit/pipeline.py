@@ -109,7 +109,7 @@ def run(project: "Project", wishes: Wishes) -> Result:
     """All steps of a project in order, within the budget; what is trained is chosen part by part, see `planning`."""
     started, show = time.monotonic(), project.progress.show
     spent = _opened(project, wishes, started).spend()
-    show(project.ensemble(spent.runs, views=spent.views))
+    show(project.ensemble(spent.runs, views=spent.views, adapt=spent.adapt))
     submission = project.submit()
     show(submission)
     grade = project.grade(submission.path) if project.practice else None
