@@ -25,7 +25,7 @@ from toolkit.training.jobs import FoldJob
 pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPES = tuple(competition.recipes.values())
 STEPS = 3 * (48 // 8)  # of the first recipe in an epoch of all folds
-FEW = {"recipe": 9, "seed": 1, "longer": 1, "larger": 0, "taught": 0, "search": 0}
+FEW = {"recipe": 9, "seed": 1, "longer": 1, "larger": 0, "taught": 0}
 Measured = Callable[..., list[str]]
 
 

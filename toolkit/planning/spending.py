@@ -162,7 +162,7 @@ class Spending:
         )
         if not known.ended or self.alone:
             return known
-        best = known.best.part.recipe
+        best = known.untaught.part.recipe
         return replace(known, resizes=frozenset([best.model.name] if self._obeys(best) else []))
 
     def _obeys(self, recipe: Recipe) -> bool:
@@ -331,8 +331,11 @@ class Spending:
         return part, sorted(made, key=lambda run: -run.merit)
 
     def _cost_of(self, recipe: Recipe) -> Cost:
-        ended = self.kept.ended
-        return self._known().cost(recipe, self._known().best.part.recipe if ended else recipe)
+        if not self.kept.ended:
+            return self.kept.costs[recipe.name]
+        known = self._known()
+        like = known.best if recipe.pseudo.rounds else known.untaught
+        return known.cost(recipe, like.part.recipe)
 
     def _finished(self, runs: list[Run]) -> Spent:
         """With what the blend is given time for, adapting first: it gained more than views did."""
