@@ -88,11 +88,11 @@ def find_adaptation(
 def words(shares: Mapping[str, float], worth: Mapping[str, Any], metric: str) -> str:
     """What came of it, in a sentence."""
     gain = f"{number(worth['gain'], '+')} ({number(worth['gain_low'], '+')} to {number(worth['gain_high'], '+')})"
-    of = f"on {worth['samples']:,} worn images, a fold's together: {metric} {number(worth['plain'])} without, "
-    told = f"{of}{number(worth['score'])} with, a gain of {gain}"
-    if worth["unworn"][0] is not None:
+    of = f"on {worth['samples']:,} validation images, {worth['worn']:,} of them worn, a fold's together: {metric} "
+    told = f"{of}{number(worth['plain'])} without, {number(worth['score'])} with, a gain of {gain}"
+    if worth["unworn"] is not None:
         before, after = worth["unworn"]
-        told += f"; of the unworn ones among them {number(before)} and {number(after)}"
+        told += f"; on the unworn ones {number(before)} and {number(after)}"
     if not shares:
         return f"not adapted to the test images, as the gain isn't sure: {told}"
     each = ", ".join(f"{name} {share:g}" for name, share in shares.items())
