@@ -25,7 +25,7 @@ from toolkit.planning.kept import Kept, kept
 from toolkit.planning.pace import first_pace, forget_run
 from toolkit.planning.parts import WORDS, Ended, Known, Part, larger
 from toolkit.planning.planned import Planned
-from toolkit.planning.speeds import measured, obeys_scale
+from toolkit.planning.speeds import as_fast, measured, obeys_scale
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.runs import Run, current_runs
@@ -212,8 +212,13 @@ class Spending:
             return None
         if recipe.name not in self.kept.costs:
             begun = time.monotonic()
+            twins = (one for one in self.recipes if one.name in self.kept.costs and as_fast(recipe, one))
             try:
-                found, cost = self._measured(recipe)
+                if (twin := next(twins, None)) is not None:
+                    self.labelled.competition.check(recipe)
+                    found, cost = replace(recipe, precision=twin.precision), self.kept.costs[twin.name]
+                else:
+                    found, cost = self._measured(recipe)
             except UserError as error:
                 if first:
                     raise
