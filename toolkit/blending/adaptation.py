@@ -99,12 +99,16 @@ def words(shares: Mapping[str, float], worth: Mapping[str, Any], metric: str) ->
     return f"adapted to the test images, share of their statistics {each}: {told}"
 
 
-def seconds_to_adapt(runs: Sequence[Run], device: str) -> float:
-    """Seconds that choosing shares and predicting test images anew may take, by what an image takes; measured once."""
-    labelled = runs[0].labelled
+def images_to_adapt(labelled: Labelled) -> float:
+    """Images that all folds' networks of a run predict for it: to choose a share, and the test images anew."""
     tried = min(MOST, int(labelled.inside.sum())) * (1 + 2 * len(SHARES)) / labelled.folds
     tests = len(labelled.test_images) if labelled.competition.try_submission is None else 0
-    images = tried + tests + 2 * min(LOOKED_AT, tests)
+    return tried + tests + 2 * min(LOOKED_AT, tests)
+
+
+def seconds_to_adapt(runs: Sequence[Run], device: str) -> float:
+    """Seconds that choosing shares and predicting test images anew may take, by what an image takes; measured once."""
+    images = images_to_adapt(runs[0].labelled)
     return sum(seconds_per_image(run, device) * images for run in runs if not isinstance(run, Boosted))
 
 

@@ -93,9 +93,8 @@ class Training:
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
-        learnt = job.train_rows if self.recipe.distil.blend else None
         self.teacher = (
-            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs, learnt)
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs, job.distilled_rows)
             if job.teacher
             else None
         )
@@ -275,9 +274,8 @@ class Training:
         """A batch of features in place of images, each row in one of its versions."""
         rows = self.batches.chosen(epoch, step)
         drawn = features.drawn(rows, self.batches.augment_seed(epoch, step))
-        known = (torch.from_numpy(part) for part in (drawn, self.dataset.targets[rows]))
-        inputs, targets = (part.to(self.device, non_blocking=True) for part in known)
-        return inputs, targets
+        inputs, targets = torch.from_numpy(drawn), torch.from_numpy(self.dataset.targets[rows])
+        return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
 
     def thaw(self, epoch: int) -> None:
         was, self.frozen = self.frozen, epoch < frozen_epochs(self.recipe.schedule)
