@@ -5,7 +5,6 @@ Killed and called again it goes on from the last epoch; a finished run is not tr
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +33,7 @@ from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json,
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
 from toolkit.training.distillation import BlendTeacher, forget_other_teacher, taught_by_blend
-from toolkit.training.fold import Stop, StoppedError, first_batch, fit_fold
+from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
@@ -60,7 +59,7 @@ def train(
 ) -> Run:
     """Train all folds, then store out-of-fold and test probabilities and scores.
 
-    stress: the score under corruptions, of as many as fit into a quarter of the training time (`auto`), of all
+    stress: the score under corruptions, of as many as fit into a tenth of the training time (`auto`), of all
     (`full`), or not (`none`); a finished run that lacks it gets it. With a deadline (of time.monotonic()) each fold
     gets its share of the time left and is cut short where it needs more; the cut is recorded, and training without the
     deadline goes on from there. test_images: predict them now; `store_test` does so later, where they are asked for.
@@ -111,28 +110,6 @@ def train_one_fold(
     with alone(claim_of(run, fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
         _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
-
-
-def begin_fold(
-    labelled: Labelled, recipe: Recipe, fold: int, stop: Stop, *, device: str = "auto", progress: Progress = SILENT
-) -> list[dict[str, Any]]:
-    """Train a fold until `stop` says so, after which `train` goes on from there; the epochs so far."""
-    run = run_of(labelled, recipe)
-    with alone(claim_of(run), waiting_for(run, progress)):
-        _, jobs = prepare(labelled, recipe, device, progress)
-        begin(run, jobs[fold], progress)
-    job, seen = jobs[fold], list[dict[str, Any]]()
-    if job.place.finished:
-        return job.place.history
-
-    def enough(history: Sequence[dict[str, Any]]) -> bool:
-        seen[:] = history
-        return stop(history)
-
-    showing = progress.training(1, recipe.schedule.epochs)
-    with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
-        progress.say(train_fold(job, lambda _, *news: watch(0, *news), stop=enough))
-    return seen
 
 
 def train_without_families(

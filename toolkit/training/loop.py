@@ -274,9 +274,8 @@ class Training:
         """A batch of features in place of images, each row in one of its versions."""
         rows = self.batches.chosen(epoch, step)
         drawn = features.drawn(rows, self.batches.augment_seed(epoch, step))
-        known = (torch.from_numpy(part) for part in (drawn, self.dataset.targets[rows]))
-        inputs, targets = (part.to(self.device, non_blocking=True) for part in known)
-        return inputs, targets
+        inputs, targets = torch.from_numpy(drawn), torch.from_numpy(self.dataset.targets[rows])
+        return inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
 
     def thaw(self, epoch: int) -> None:
         was, self.frozen = self.frozen, epoch < frozen_epochs(self.recipe.schedule)
