@@ -57,7 +57,9 @@ def test_tokens_and_positions_have_no_weight_decay() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["test_vit3", "test_convnext2", "test_efficientnet", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize(
+    "name", ["test_vit3", "test_convnext2", "test_efficientnet", "swin_tiny_patch4_window7_224", "xcit_nano_12_p8_224"]
+)
 def test_what_decays_and_what_a_layer_is_are_as_timm_has_them(name: str) -> None:
     network = classifier(name, Model(name=""), 8, 3)
     backbone: Any = network.body.get_submodule("backbone")
