@@ -5,7 +5,15 @@ import time
 
 import pytest
 
-from benchmarks.neighbours import coming_and_going, environment, measure_steps, neighbours, words
+from benchmarks.neighbours import (
+    SETTINGS,
+    Trainer,
+    coming_and_going,
+    environment,
+    measure_steps,
+    neighbours,
+    words,
+)
 from toolkit.command_line import parser
 from toolkit.run import add_options
 
@@ -45,9 +53,21 @@ def test_a_setting_of_threads_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -
     assert environment({"GOMP_SPINCOUNT": "1"})["GOMP_SPINCOUNT"] == "1"
 
 
-def test_steps_are_counted_with_each_setting_in_turns() -> None:
-    figures = measure_steps(["before", "chosen"], 0.05, 1, beside=(0,))
-    assert figures["beside_0_before_steps_per_s"] > 0 and figures["beside_0_chosen_over_before"] > 0
+def test_a_process_trains_when_it_is_told_to() -> None:
+    with Trainer(SETTINGS["one_thread"], "float32") as trainer:
+        found = trainer.steps(0.01)
+    assert found["rate"] > 0 and found["threads"] == 1 and 0 <= found["waited"] <= 1
+    assert trainer.process.returncode is not None
+
+
+def test_ratios_are_of_the_same_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = iter([1.0, 1.0, 2.0, 6.0, 4.0, 8.0, 1.0, 3.0])  # warming up, then three turns of two settings
+    monkeypatch.setattr(Trainer, "__init__", lambda trainer, settings, precision: None)
+    monkeypatch.setattr(Trainer, "__exit__", lambda trainer, *_: None)
+    monkeypatch.setattr(Trainer, "steps", lambda trainer, _: {"rate": next(rates), "waited": 0.0, "threads": 2})
+    figures = measure_steps(["before", "chosen"], 1.0, 3, beside=(0,))
+    assert (figures["beside_0_before_steps_per_s"], figures["beside_0_chosen_steps_per_s"]) == (2, 6)
+    assert figures["beside_0_chosen_over_before"] == 3 and figures["beside_0_chosen_over_worst_before"] == 6
 
 
 def test_the_run_is_called_as_the_command_wants_it() -> None:
