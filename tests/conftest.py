@@ -1,20 +1,19 @@
 """Shared test data: competitions, and their practice data drawn once in a small size."""
 
-import io
 import multiprocessing
 import os
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import BinaryIO
 
 import hypothesis
 import pytest
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
+from tests import unpainted as unpainted_charts
 from toolkit.competition import Competition, load_competition
+from toolkit.weight_files import FOLDERS, look_in
 
 hypothesis.settings.load_profile("ci")  # no deadline for an example: the machine may be busy
 ROOT = Path(__file__).parent.parent
@@ -28,7 +27,6 @@ START.set_forkserver_preload(
         "tests.test_kill",
         "tests.training.test_alone",
         "tests.training.test_workers",
-        "benchmarks.fault_kills",
         "tests.test_claims",
         "tests.test_partial_files",
         "tests.tuning.test_search_loop",
@@ -37,18 +35,19 @@ START.set_forkserver_preload(
 )
 
 
-def _dot() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-DOT = _dot()
-
-
 def rgb_of(channels: int) -> tuple[int, ...]:
     """Which of so many channels are red, green and blue, where no competition says."""
     return RGB if channels == 3 else ()
+
+
+@pytest.fixture
+def weights_folder(tmp_path: Path) -> Iterator[Path]:
+    """Where pretrained weights are looked for, as with `--weights`."""
+    made = tmp_path / "pretrained"
+    made.mkdir()
+    look_in(made)
+    yield made
+    FOLDERS.remove(made)
 
 
 @pytest.fixture(params=NAMES)
@@ -76,13 +75,7 @@ def no_waiting_for_the_disk() -> None:
 def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Charts are composed and not painted, which takes most of a report's time."""
 
-    def save(figure: Figure, to: BinaryIO | Path | str, **_: object) -> None:
-        if isinstance(to, str | Path):
-            Path(to).write_bytes(DOT)
-        else:
-            to.write(DOT)
-
-    monkeypatch.setattr(Figure, "savefig", save)
+    monkeypatch.setattr(Figure, "savefig", unpainted_charts.save)
 
 
 @pytest.fixture

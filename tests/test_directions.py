@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 LAYERS = (
     "errors compiled waiting",
     "task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
-    "disk faults",
+    "disk faults archives",
     "metrics recipe probabilities images kaggle",
     "decisions",
     "sample_losses",

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,21 @@ def functions(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     exec(compile(BROKEN, str(file), "exec"), found)
     return found
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def load(folder):\n    images = 1\n    return imges\n", "name 'imges' is not defined; did you mean images?"),
+        ("import math\ndef load(folder):\n    return math.sqr(2)\n", "has no attribute 'sqr'; did you mean sqrt?"),
+        ("def load(folder):\n    return zzz\n", "name 'zzz' is not defined"),
+    ],
+)
+def test_a_name_that_is_not_there_is_told_with_the_nearest_one(code: str, said: str, tmp_path: Path) -> None:
+    found: dict[str, Any] = {}
+    exec(compile(code, str(tmp_path / "__init__.py"), "exec"), found)
+    with pytest.raises(UserError, match=rf"{re.escape(said)}$"), others_code("x", tmp_path):
+        found["load"](tmp_path)
 
 
 @pytest.mark.parametrize(

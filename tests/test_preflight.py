@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from tests import tiny
+from tests import kinds, tiny
 from toolkit import preflight
 from toolkit.competition import Competition
+from toolkit.data import rehearsal
+from toolkit.data.image_sets import ImageSets
+from toolkit.data.tables import Column
 from toolkit.errors import UserError
 from toolkit.metrics.organisers import from_function
 from toolkit.progress import SILENT
@@ -84,9 +87,9 @@ def test_nothing_is_tried_twice_until_it_changes(tmp_path: Path, monkeypatch: py
     made = tiny.prepare(tmp_path)
     plain = preflight.try_network
 
-    def attempt(of: Competition, recipe: Recipe) -> None:
+    def attempt(of: Competition, recipe: Recipe, beside: preflight.Beside) -> None:
         seen.append(recipe.name)
-        plain(of, recipe)
+        plain(of, recipe, beside)
 
     monkeypatch.setattr(preflight, "try_network", attempt)
     for _ in range(2):
@@ -128,3 +131,52 @@ def test_a_metric_that_fails_on_what_is_not_right_is_found(tmp_path: Path) -> No
     made = tiny.project(tmp_path, of)
     with pytest.raises(UserError, match=r"score fails: .*in score: ZeroDivisionError"):
         made.audit()
+
+
+def test_networks_are_tried_with_the_table_beside_their_images_and_with_sets(tmp_path: Path) -> None:
+    labelled = tiny.labelled(np.arange(6) % 3, np.arange(6) % 3, root=tmp_path)
+    heard, recipe = tiny.Heard(), tiny.FIRST
+    assert preflight.try_beside(labelled, [recipe], heard) == [recipe] and heard.lines == []
+    plain = building(lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 3)))
+    tabled = replace(labelled, competition=plain, columns=(Column("age"),))
+    assert preflight.try_networks(plain, [recipe], labelled.workspace, heard) == [recipe]
+    with pytest.raises(UserError, match="where a table lies beside the images"):
+        preflight.try_beside(tabled, [recipe], heard)
+    assert preflight.try_beside(replace(tabled, competition=tiny.competition), [recipe], heard) == [recipe]
+    images = ImageSets(labelled.images, np.repeat(np.arange(3), 2), (8, 8, 3))
+    in_sets = replace(labelled, images=images)
+    with pytest.raises(UserError, match=r"a toolkit\.Network where samples are sets of images"):
+        preflight.try_beside(replace(in_sets, competition=plain), [recipe], heard)
+    assert preflight.try_beside(in_sets, [recipe], heard) == [recipe]
+
+
+def test_a_metric_of_masks_is_tried_and_so_are_different_masks_in_a_submission(tmp_path: Path) -> None:
+    data, said = kinds.drawn("masks"), []
+
+    def score(truth: np.ndarray, prediction: np.ndarray) -> float:
+        said.append(prediction)
+        if not (truth == prediction).all():
+            raise ZeroDivisionError("no overlap")
+        return 1.0
+
+    of = replace(kinds.competition("masks"), folder=Path(__file__).parent)
+    metric = from_function(score, needs="labels", lower_is_better=False)
+    with pytest.raises(UserError, match=r"score fails: .*in score: ZeroDivisionError: no overlap"):
+        rehearsal.try_metric(replace(of, metric=metric), data.targets)
+    assert said
+    wrote: list[np.ndarray] = []
+
+    def write(prediction: Any, path: Path) -> None:
+        wrote.append(np.asarray(prediction.answer))
+        np.save(path.with_suffix(".npy"), prediction.answer)
+        path.with_suffix(".npy").rename(path)
+
+    def read(path: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.load(path)
+        return found
+
+    of = replace(of, metric=metric, write_submission=write, read_submission=read)
+    rehearsal.rehearse(of, data, tmp_path)
+    assert len(np.unique(wrote[0].reshape(len(wrote[0]), -1), axis=0)) > 1
+    with pytest.raises(UserError, match="reads back as something else"):
+        rehearsal.rehearse(replace(of, read_submission=lambda *given: read(*given)[::-1]), data, tmp_path)

@@ -1,5 +1,6 @@
 """A run says of itself what is in its folder; runs are found on the present data and folds."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,3 +81,23 @@ def test_a_run_knows_by_now_among_how_many_trials_it_was_chosen(tmp_path: Path) 
     first.store_recipe(replace(first.recipe, name="by-hand", chosen=None))
     assert first.chosen is not None, "what a search has said stays where the same recipe is trained by hand"
     assert "chosen" not in first.recipe_fields
+
+
+def test_what_chose_each_of_many_runs_is_read_once_and_not_by_each_of_all(tmp_path: Path) -> None:
+    """Files that are opened for twice as many runs are twice as many, not four times."""
+    labelled, opened = tiny.labelled(np.zeros(4, int), np.arange(4) % 2, root=tmp_path), [0]
+
+    def hook(event: str, given: tuple[object, ...]) -> None:
+        opened[0] += event == "open" and str(given[0]).startswith(str(tmp_path))
+
+    sys.addaudithook(hook)
+    counts = []
+    for number in (20, 40):
+        for at in range(number):
+            run = Run(labelled.workspace.train / f"t{at:03}", labelled)
+            run.store_recipe(replace(tiny.FIRST, chosen=Chosen("study", at + 1, "clean")))
+        before = opened[0]
+        runs = [Run(folder, labelled) for folder in sorted(labelled.workspace.train.iterdir())]
+        assert {run.chosen for run in runs} == {Chosen("study", number, "clean")}
+        counts.append(opened[0] - before)
+    assert counts[1] <= 2 * counts[0] and counts[0] <= 2 * 20

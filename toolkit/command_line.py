@@ -46,7 +46,7 @@ def parser(command: str, text: str, overrides: bool = False, several: bool = Fal
             "--stress",
             choices=("auto", "full", "none"),
             default="auto",
-            help="the score under corruptions: of as many as fit into a quarter of the training time, of all, or not",
+            help="the score under corruptions: of as many as fit into a tenth of the training time, of all, or not",
         )
     shared = made.add_argument_group("shared options")
     shared.add_argument("--data", type=Path, metavar="DIR", help="the organisers' files (default: COMPETITION/data)")

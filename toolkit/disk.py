@@ -30,6 +30,11 @@ MENDED = {
     errno.EIO: "look at the disk: it can't read or write there",
     errno.ESTALE: "the shared folder went away; run the same command again once it is back",
 }
+# no fault of the file that is read: another one would not be read either
+OF_THE_MACHINE = {
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM),
+    *(errno.ENOSPC, errno.EDQUOT, errno.ENOTCONN, errno.ETIMEDOUT, errno.EINTR, errno.ENODEV, errno.ENXIO),
+}
 RESERVE = 10**9  # bytes that are left free: a full disk stops other programs too
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -97,6 +102,11 @@ def of_the_disk(error: BaseException) -> str | None:
         return f"{name} is a link to {os.readlink(name)}, where nothing is; mend or remove the link"
     place = f"{final(str(name))} can't be used" if name else "a file can't be written"
     return f"{place}: {os.strerror(number)}; {MENDED[number]}"
+
+
+def of_the_machine(error: BaseException) -> bool:
+    """Is it no fault of the file that is read, but one of memory, of permission, of a disk, of open files?"""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OF_THE_MACHINE)
 
 
 def _number(error: BaseException) -> int:

@@ -1,8 +1,10 @@
 """The one exception that a user is meant to read, and what others become on their way to one."""
 
+import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -37,12 +39,36 @@ def others_code(what: str, folder: Path, let: type[Exception] | None = None) -> 
 
 def said_by(error: BaseException, folder: Path) -> str:
     """What went wrong in code that isn't ours, as one line: file under `folder`, line, function, kind, reason."""
-    reason = " ".join(str(error).split()) or "no reason given"
+    reason = " ".join(_suggested(error).split()) or "no reason given"
     if isinstance(error, SyntaxError):  # has the line itself, no frame
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _within(frame.filename, folder)]
     where = f"{frames[-1].filename}, line {frames[-1].lineno}{_within_function(frames[-1].name)}: " if frames else ""
     return f"{where}{type(error).__name__}: {reason}"
+
+
+def _suggested(error: BaseException) -> str:
+    """What it says, and for a name that isn't there the one that may be meant, as Python's own tracebacks end."""
+    text = str(error)
+    if isinstance(error, NameError | AttributeError | ImportError) and error.__traceback__ is not None:
+        (*_, last) = traceback.TracebackException(type(error), error, error.__traceback__).format_exception_only()
+        found = re.search(r"Did you mean: '(.+)'\?$", last.strip())
+        near = found[1] if found else _near(error)
+        return f"{text}; did you mean {near}?" if near else text
+    return text
+
+
+def _near(error: BaseException) -> str | None:
+    """Before Python 3.12 tracebacks as text don't say it."""
+    frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
+    if isinstance(error, NameError):
+        known = {**frame.f_builtins, **frame.f_globals, **frame.f_locals}
+    elif isinstance(error, AttributeError):
+        known = dict.fromkeys(dir(error.obj))
+    else:
+        return None
+    found = get_close_matches(str(error.name), [name for name in known if isinstance(name, str)], 1, 0.7)
+    return found[0] if found else None
 
 
 def _within_function(name: str) -> str:

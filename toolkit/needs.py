@@ -83,10 +83,11 @@ def tried(project: "Project", *recipes: "Recipe") -> "Labelled":
     """
     if read_manifest(project.workspace.data) is None:
         files(project)
-    from toolkit.preflight import try_answers, try_networks
+    from toolkit.preflight import try_answers, try_beside, try_networks
 
     able = try_networks(project.competition, recipes, project.workspace, project.progress)
     found = project.labelled()
+    able = try_beside(found, able, project.progress)
     try_answers(project.competition, project.workspace, able[0], project.progress)
     return found
 

@@ -13,7 +13,7 @@ from toolkit.errors import UserError
 from toolkit.outcome import MENDED, RESIZED, Outcome, Table, duration, interval, mended, resized, seconds
 from toolkit.planning.planned import Planned
 from toolkit.planning.spending import Spending, closing_seconds
-from toolkit.preflight import try_answers, try_networks
+from toolkit.preflight import try_answers, try_beside, try_networks
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe
 from toolkit.reporting.page import Report
@@ -109,7 +109,7 @@ def run(project: "Project", wishes: Wishes) -> Result:
     """All steps of a project in order, within the budget; what is trained is chosen part by part, see `planning`."""
     started, show = time.monotonic(), project.progress.show
     spent = _opened(project, wishes, started).spend()
-    show(project.ensemble(spent.runs, views=spent.views))
+    show(project.ensemble(spent.runs, views=spent.views, adapt=spent.adapt))
     submission = project.submit()
     show(submission)
     grade = project.grade(submission.path) if project.practice else None
@@ -140,6 +140,7 @@ def _opened(project: "Project", wishes: Wishes, started: float) -> Spending:
     show(project.audit())
     show(project.folds(*wishes.split))
     labelled = project.labelled()
+    recipes = try_beside(labelled, recipes, project.progress)
     tried = recipes[0] if budget >= CODE_FROM else None
     try_answers(project.competition, project.workspace, tried, project.progress)
     more = prepare(labelled, wishes.stress, project.progress)

@@ -6,6 +6,7 @@ What was tried is remembered, and tried again where the code of it, the data or 
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ from toolkit.competition import Competition
 from toolkit.competition_code import code_of
 from toolkit.data import rehearsal
 from toolkit.data.data_folder import data_hash, open_dataset
-from toolkit.data.image_sets import in_sets
+from toolkit.data.image_sets import images_each, in_sets
+from toolkit.data.labelled import Labelled
 from toolkit.data.rehearsal import once
 from toolkit.data.sample_submission import followed
 from toolkit.data.sizes import image_shape
+from toolkit.data.tables import Column
 from toolkit.errors import UserError, said_by
 from toolkit.networks.outputs import build_network, check_channels
 from toolkit.networks.pretrained import files_of
+from toolkit.networks.table import nothing_known
 from toolkit.outcome import counted, duration
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe
@@ -37,12 +41,27 @@ CODE = 8  # images that code is run on
 WORTH_A_LINE = 0.5  # seconds
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What networks are given beside single images: a table with these columns; sets of images in place of each."""
+
+    columns: tuple[Column, ...] = ()
+    in_sets: bool = False
+
+    def __str__(self) -> str:
+        return "" if self == ALONE else ", as it is trained"
+
+
+ALONE = Beside()
+
+
 def try_networks(
     competition: Competition,
     recipes: Sequence[Recipe],
     workspace: Workspace,
     progress: Progress,
     seconds: float = SECONDS,
+    beside: Beside = ALONE,
 ) -> list[Recipe]:
     """The recipes whose networks can be built and trained, shown a batch of drawn images; no data are needed.
 
@@ -61,8 +80,9 @@ def try_networks(
             competition.check(recipe)
             files = files_of(competition, recipe)
             known = [code, recipe.hash, repr(competition.task), str(torch.__version__), *([files] if files else [])]
-            key = hash_json(known)
-            new += once(workspace, f"network {recipe.name}", key, lambda: try_network(competition, recipe))  # noqa: B023
+            key = hash_json([*known, *([] if beside == ALONE else [repr(beside)])])
+            what = f"network {recipe.name}{beside}"
+            new += once(workspace, what, key, lambda: try_network(competition, recipe, beside))  # noqa: B023
             good.append(recipe)
         except UserError as error:
             faults.append(error)
@@ -74,20 +94,32 @@ def try_networks(
     return good
 
 
-def try_network(competition: Competition, recipe: Recipe) -> None:
+def try_beside(labelled: Labelled, recipes: Sequence[Recipe], progress: Progress) -> list[Recipe]:
+    """`try_networks` once the data are known: where a table lies beside the images, or samples are sets of these,
+    networks are built and shown what they are in training.
+    """
+    beside = Beside(labelled.columns, images_each(labelled.images) is not None)
+    if beside == ALONE:
+        return list(recipes)
+    return try_networks(labelled.competition, recipes, labelled.workspace, progress, beside=beside)
+
+
+def try_network(competition: Competition, recipe: Recipe, beside: Beside = ALONE) -> None:
     """Build the recipe's network and make one step of training without learning; UserError, one sentence."""
     device = torch.device("cpu")
     height, width, channels = image_shape(recipe.images, competition.task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build_network(competition, recipe)
+        network = build_network(competition, recipe, beside.columns, beside.in_sets)
         check_channels(network, recipe, competition.task, device, competition.folder)
-        number = min(BATCH, recipe.batch_size * recipe.sets.drawn)
-        drawn = torch.randint(0, 256, (number, channels, height, width)).float()
+        each = recipe.sets.drawn if beside.in_sets else 1
+        number = min(BATCH, recipe.batch_size * (1 if beside.in_sets else recipe.sets.drawn))
+        drawn = torch.randint(0, 256, (number, each * channels, height, width)).float()
         try:
-            network.train()(drawn).float().square().mean().backward()
+            network.train()(*nothing_known(network, drawn)).float().square().mean().backward()
         except Exception as error:  # of code that isn't ours
-            shown = f"{counted(number, 'image')} of {height}x{width}"
+            shown = f"{counted(number, 'set')} of {each}" if beside.in_sets else counted(number, "image")
+            shown += f" of {height}x{width}"
             said = said_by(error, competition.folder)
             raise UserError(f"the network of recipe {recipe.name} can't be trained on {shown}: {said}") from error
 

@@ -169,7 +169,7 @@ class Project:
     def train(self, recipe: "Recipe | str | None" = None, *, stress: str = "auto", **fields: Any) -> "Run":
         """Train one recipe on all folds; fields as for `recipe`.
 
-        stress: the score under corruptions of as many as fit into a quarter of the training time (`auto`), of all
+        stress: the score under corruptions of as many as fit into a tenth of the training time (`auto`), of all
         (`full`), or not (`none`).
         """
         labelled = needs.tried(self, chosen := self.recipe(recipe, **fields))

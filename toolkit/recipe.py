@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, field, fields, is_dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,8 @@ from toolkit.errors import UserError
 from toolkit.outcome import counted
 from toolkit.store import hash_json, read_json
 from toolkit.task import Kind, Rgb, Task
+
+RECIPE = "recipe.json"  # in the folder of a run
 
 STRICT = ConfigDict(extra="forbid")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -323,6 +326,23 @@ def read_recipe(path: Path) -> Recipe:
         return from_dict(values)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def stored_choice(path: Path) -> Chosen | None:
+    """The search that a recipe's file names."""
+    return read_recipe(path).chosen if path.exists() else None
+
+
+@lru_cache(maxsize=8)  # each run asks all others
+def choices_in(train: Path, changed: int) -> dict[str, list[tuple[Path, Chosen]]]:
+    """By search the folders of its runs in one folder, by name; changed: when one came or went. Who writes a recipe
+    clears the cache.
+    """
+    found: dict[str, list[tuple[Path, Chosen]]] = {}
+    for path in sorted(train.glob(f"*/{RECIPE}")):
+        if (chosen := stored_choice(path)) is not None:
+            found.setdefault(chosen.study, []).append((path.parent, chosen))
+    return found
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:

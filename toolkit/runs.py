@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from toolkit.errors import UserError
 from toolkit.images import rows
 from toolkit.outcome import MENDED, RESIZED, Table, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
-from toolkit.recipe import Chosen, Recipe, read_recipe, to_dict
+from toolkit.recipe import RECIPE, Chosen, Recipe, choices_in, read_recipe, stored_choice, to_dict
 from toolkit.store import digest, hash_json, read_json, write_json
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-RECIPE, BOOSTED = "recipe.json", "boosted.json"
+BOOSTED = "boosted.json"
 BITS = "bits"  # in a run's manifest: names what it predicts out of fold, and its weights
 SCORES = ("clean", "stress", "matched")  # kinds of a run's and a blend's scores, as in metrics.json
 
@@ -123,6 +123,7 @@ class Run(Predictions):
         """Leave the recipe; the search that is known to have chosen it stays, where this one comes from none."""
         known = stored_choice(self.recipe_path) if recipe.chosen is None else recipe.chosen
         write_json(self.recipe_path, to_dict(replace(recipe, chosen=known)))
+        choices_in.cache_clear()
 
     @property
     def chosen(self) -> Chosen | None:
@@ -130,7 +131,7 @@ class Run(Predictions):
         own = stored_choice(self.recipe_path)
         if own is None:
             return None
-        others = (one.trials for _, one in of_study(self.labelled, own.study))
+        others = (one.trials for _, one in _of_study(self.labelled, own.study))
         return replace(own, trials=max(own.trials, *others))
 
     @property
@@ -379,21 +380,11 @@ def best_run(runs: Sequence[Run]) -> Run | None:
     return max(without_handicap(runs), key=lambda run: run.merit, default=None)
 
 
-def stored_choice(path: Path) -> Chosen | None:
-    """The search that a recipe's file names."""
-    return _stored_choice(path, path.stat().st_mtime_ns) if path.exists() else None
-
-
-@lru_cache(maxsize=4096)  # each run asks all others
-def _stored_choice(path: Path, changed: int) -> Chosen | None:
-    return read_recipe(path).chosen
+def _of_study(labelled: Labelled, study: str) -> list[tuple[Path, Chosen]]:
+    train = labelled.workspace.train
+    return choices_in(train, train.stat().st_mtime_ns).get(study, []) if train.exists() else []
 
 
 def of_study(labelled: Labelled, study: str) -> list[tuple[Run, Chosen]]:
     """The runs that come from a search, finished or not, by name, and among how many trials each was chosen."""
-    found = []
-    for path in sorted(labelled.workspace.train.glob(f"*/{RECIPE}")):
-        chosen = stored_choice(path)
-        if chosen is not None and chosen.study == study:
-            found.append((Run(path.parent, labelled), chosen))
-    return found
+    return [(Run(folder, labelled), chosen) for folder, chosen in _of_study(labelled, study)]

@@ -17,7 +17,7 @@ from toolkit.probabilities import open_probabilities, probabilities
 from toolkit.project import Project
 from toolkit.rules import Rules
 from toolkit.runs import Run
-from toolkit.scoring.adaptation import CHOSEN, PLAIN, SHARES, adaptation, folder_of, worn_images
+from toolkit.scoring.adaptation import CHOSEN, PLAIN, SHARES, adaptation, folder_of, smallest_enough, worn_images
 from toolkit.submission.checks import blend_members
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
@@ -85,6 +85,13 @@ def test_a_fold_adapts_to_its_own_worn_images_by_the_share_that_the_others_chose
     written = (folder_of(run) / CHOSEN).stat().st_mtime_ns
     assert adaptation(run, worn, "cpu") == found and (folder_of(run) / CHOSEN).stat().st_mtime_ns == written
     assert seconds_to_adapt([run], "cpu") > 0
+
+
+def test_the_smallest_share_is_taken_that_gains_nearly_as_much() -> None:
+    assert smallest_enough({0.0: 0.50, 0.25: 0.53, 0.5: 0.54, 1.0: 0.544}) == 0.25
+    assert smallest_enough({0.0: 0.50, 0.25: 0.51, 0.5: 0.54, 1.0: 0.544}) == 0.5
+    assert smallest_enough({0.0: 0.50, 0.25: 0.49, 0.5: 0.48}) == 0
+    assert smallest_enough({0.0: np.nan, 0.25: 0.49}) == 0 and smallest_enough({0.0: -2.0, 0.5: np.nan}) == 0
 
 
 def test_auto_adapts_only_where_the_gain_is_sure(

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from tests.conftest import START
 from tests.images.drawn_files import SHAPE, broken, drawn, drawn_slowly, stopped
 from tests.tiny import Heard
 from toolkit.errors import UserError
+from toolkit.faults import sentence
 from toolkit.images import cache
 from toolkit.images.cache import PART, decode, decode_all, fill, unreadable
 from toolkit.images.files import ImageFiles
@@ -187,6 +189,38 @@ def test_room_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         decode_all(both(log, 9), "key", Workspace(tmp_path, "room"), SHAPE, "crop")
     assert len(read_of(log)) == begun
     decode_all(both(log, 9), "key", Workspace(tmp_path, "room"), SHAPE)  # what is there takes nothing
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_what_is_no_fault_of_a_file_leaves_no_image_out(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, read = in_files(tmp_path / "train", 9), Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path == images.paths[4]:
+            raise OSError(number, os.strerror(number), str(path))
+        return read(path)
+
+    workspace = Workspace(tmp_path, "failing")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", failing)
+        with pytest.raises(OSError, match=os.strerror(number)) as caught:
+            decode_all({"images": images}, "key", workspace, SHAPE, skip=True)
+    said = sentence(caught.value)
+    assert said.startswith(f"{images.paths[4]} can't be used: {os.strerror(number)}; ") and "remove" not in said
+    folder = decode_all({"images": images}, "key", workspace, SHAPE, skip=True)
+    assert (np.load(folder / "pictures.npy") >= READ).all() and not workspace.unreadable.exists()
+
+
+def test_an_image_that_memory_has_no_room_for_is_named_and_not_left_out(tmp_path: Path) -> None:
+    images = replace(in_files(tmp_path / "train", 2), read=too_large)
+    with pytest.raises(MemoryError, match=r"00\d\.png needs more than there is: 11 GB"):
+        decode_all({"images": images}, "key", Workspace(tmp_path, "large"), SHAPE, skip=True)
+
+
+def too_large(path: Path, row: int, least: int) -> np.ndarray:
+    raise MemoryError("11 GB")
 
 
 def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -243,6 +244,33 @@ def test_damage_anywhere_in_a_png_is_found(kind: str) -> None:
         broken = data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
         with pytest.raises(Unreadable):
             decoded(broken)
+
+
+def painted(side: int, plain: bool = False, **options: Any) -> bytes:
+    """A JPEG of smooth colours with grain, or of a single one."""
+    ramp = np.add.outer(np.arange(side), np.arange(side))[..., None] * np.array([1, 2, 3]) % 200
+    pixels = np.full_like(ramp, 128) if plain else ramp + np.random.default_rng(0).integers(0, 20, ramp.shape)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", **{"quality": 90} | options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"subsampling": 0}, {"restart_marker_blocks": 4}])
+@pytest.mark.parametrize("size", [64, 512])
+def test_zeros_inside_a_jpeg_are_found_wherever_they_lie(size: int, options: dict[str, Any]) -> None:
+    whole = painted(96, **options)
+    start = whole.index(b"\xff\xda") + 14
+    for at in range(start, len(whole) - size - 40, 211):
+        with pytest.raises(Unreadable, match="is damaged"):
+            decoded(whole[:at] + bytes(size) + whole[at + size :])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"optimize": True}, {"progressive": True}, {"progressive": True, "quality": 5}]
+)
+def test_a_jpeg_of_one_colour_has_zeros_of_its_own(options: dict[str, Any]) -> None:
+    for plain in (True, False):
+        assert decoded(painted(600, plain, **options)).shape == (600, 600, 3)
 
 
 def test_rubbish_after_a_jpeg_and_before_its_end_is_no_damage() -> None:

@@ -1,15 +1,17 @@
 """A competition's files, whole in their folder or not there at all."""
 
 import inspect
+import time
 import zipfile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from tests.kaggle.clients import NAME, Downloads, HttpError, packed, packed_bytes
 from tests.tiny import Heard
-from toolkit import disk
+from toolkit import claims, disk
 from toolkit.errors import UserError
 from toolkit.kaggle.download import competition_name, download
 from toolkit.progress import SILENT, Progress
@@ -163,15 +165,25 @@ def test_refusals_are_one_sentence(
     assert list(data.parent.iterdir()) == []
 
 
-def test_two_calls_do_not_download_into_one_folder(data: Path, tmp_path: Path) -> None:
+def test_two_calls_do_not_download_into_one_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "PATIENCE", 0.01)
+    heard = Heard()
+    other = Thread(target=lambda: fetch(data, None, heard))
+
     class Slow(Downloads):
         def competition_download_files(self, *given: Any, **named: Any) -> None:
-            with pytest.raises(UserError, match="another process is downloading leaf-class"):
-                fetch(data, None)
+            other.start()
+            while not heard.lines:
+                time.sleep(0.01)
             super().competition_download_files(*given, **named)
 
     fetch(data, Slow(packed(tmp_path / "all.zip", {"a.csv": b""})))
-    assert files_of(data) == ["a.csv"]
+    other.join()
+    assert files_of(data) == ["a.csv"] and [path.name for path in data.parent.iterdir()] == [data.name]
+    assert "waiting for leaf-class, which is being downloaded to" in heard.lines[0]
+    assert "holds files and is not downloaded again" in heard.lines[1]
 
 
 @pytest.mark.parametrize(

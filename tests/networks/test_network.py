@@ -50,7 +50,7 @@ def test_images_are_normalised_inside_as_the_weights_were_trained() -> None:
 
 
 def test_what_every_team_begins_with_is_the_default() -> None:
-    assert next(iter(mars.recipes)) == "small_unet" and next(iter(blood_cells.recipes)) == "efficientnet_lite0"
+    assert next(iter(mars.recipes)) == "small_unet_muon" and next(iter(blood_cells.recipes)) == "efficientnet_lite0"
 
 
 def test_a_competition_has_recipes_from_random_weights_that_need_no_hub() -> None:

@@ -1,6 +1,8 @@
 """Pretrained weights are the real ones or an error."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from safetensors.torch import save_file
 
 from competitions.blood_cells import competition as blood_cells
 from competitions.mars import competition as mars
+from tests.networks.weights import drawn, stored
+from toolkit import Model, classifier
+from toolkit.competition import Competition
 from toolkit.errors import UserError
 from toolkit.networks import pretrained
 from toolkit.networks.network import load_network
@@ -106,7 +111,8 @@ def test_pretrained_weights_out_of_reach_are_an_error_and_never_random(
         monkeypatch.setattr("socket.create_connection", None)  # not even asked
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     sentence = refusal(recipe)
-    assert "not on this machine" in sentence and "efficientnet_lite0" in sentence
+    assert "not on this machine and the hub can't be reached" in sentence and "efficientnet_lite0" in sentence
+    assert re.search(r"fetch https://huggingface\.co/\S+/resolve/main/model\.safetensors, lay it", sentence)
     assert sentence.endswith("model.pretrained=false")
 
 
@@ -149,3 +155,89 @@ def test_as_much_is_drawn_as_for_the_bare_network() -> None:
     torch.manual_seed(0)
     pretrained.pretrained_backbone("tf_efficientnet_lite0")
     assert torch.equal(torch.get_rng_state(), expected)
+
+
+@pytest.fixture
+def weights_folder(weights_folder: Path, no_hub: None) -> Path:
+    """There alone."""
+    return weights_folder
+
+
+def backbone(name: str) -> Any:
+    return classifier(name, Model(name="", pretrained=True), 5, 3).body.backbone
+
+
+@pytest.mark.parametrize("options", [{}, {"num_classes": 7}, {"num_classes": 0}], ids=["1000", "7", "none"])
+def test_a_head_of_whatever_number_of_classes_is_left_out(options: dict[str, int], weights_folder: Path) -> None:
+    file = weights_folder / "test_efficientnet.r160_in1k.safetensors"
+    weights = drawn("test_efficientnet", **options)
+    save_file(weights, file)
+    ours = backbone("test_efficientnet").state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in ours.items())
+    assert {name.partition(".")[0] for name in weights.keys() - ours.keys()} <= {"classifier"}
+
+
+def test_torch_s_own_files_hold_tensors_and_nothing_else(weights_folder: Path) -> None:
+    weights, file = drawn("test_resnet"), weights_folder / "test_resnet.pth"
+    torch.save({"state_dict": {f"module.{name}": value for name, value in weights.items()}}, file)
+    assert all(torch.equal(value, weights[name]) for name, value in backbone("test_resnet").state_dict().items())
+    torch.save({"state_dict": weights, "made_by": Path("a class")}, file)
+    assert "can't be read as weights of test_resnet (weights_only=True blocked" in refused("test_resnet")
+
+
+def refused(name: str) -> str:
+    with pytest.raises(UserError) as caught:
+        backbone(name)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_of_another_network_says_which_tensors_differ(weights_folder: Path) -> None:
+    file = stored(weights_folder, "test_resnet")
+    weights = drawn("test_resnet")
+    del weights["bn1.weight"]
+    save_file(weights | {"more": torch.zeros(1), "layer1.0.bn1.bias": torch.zeros(3)}, file)
+    sentence = refused("test_resnet")
+    assert str(file) in sentence and "it lacks bn1.weight; has more, unknown there" in sentence
+    assert re.search(r"layer1\.0\.bn1\.bias is \(3\), not \(\d+\)\. Take it away", sentence)
+
+
+def test_a_damaged_file_is_a_sentence(weights_folder: Path) -> None:
+    file = stored(weights_folder, "test_resnet")
+    file.write_bytes(file.read_bytes()[:-100])
+    assert re.search(r"test_resnet \(.+\); fetch it again", refused("test_resnet"))
+
+
+def test_another_tag_s_file_is_named_and_not_taken(weights_folder: Path) -> None:
+    save_file(drawn("test_resnet"), weights_folder / "test_resnet.other.safetensors")
+    sentence = refused("test_resnet")
+    assert f"not on this machine, nor in {weights_folder} and the hub" in sentence
+    assert "(test_resnet.other.safetensors is of other weights" in sentence
+    assert "lay it in a folder as test_resnet.r160_in1k.safetensors and say --weights FOLDER" in sentence
+
+
+def test_a_folder_comes_before_an_installed_package(weights_folder: Path) -> None:
+    weights = drawn("tf_efficientnet_lite0")
+    save_file(weights, weights_folder / "tf_efficientnet_lite0.in1k.safetensors")
+    ours = build(LITE0).body.backbone.state_dict()
+    assert torch.equal(ours["conv_stem.weight"], weights["conv_stem.weight"])
+
+
+def with_resnet() -> tuple[Competition, Recipe]:
+    def build_model(recipe: Recipe) -> Any:
+        return classifier("test_resnet", recipe.model, 8, 3)
+
+    return replace(blood_cells, build_model=build_model), Recipe(name="r", model=Model(name="", pretrained=True))
+
+
+def test_a_recipe_s_files_are_known_by_their_content(weights_folder: Path) -> None:
+    competition, recipe = with_resnet()
+    assert pretrained.files_of(competition, recipe) == {}, "there is none yet"
+    file = stored(weights_folder, "test_resnet")
+    known = pretrained.files_of(competition, recipe)
+    assert list(known) == [file.name] and re.fullmatch("[0-9a-f]{12}", known[file.name])
+    stored(weights_folder, "test_resnet", seed=1)
+    assert pretrained.files_of(competition, recipe).keys() == known.keys()
+    assert pretrained.files_of(competition, recipe) != known
+    assert pretrained.files_of(competition, override(recipe, ["model.pretrained=false"])) == {}
+    assert pretrained.has_weights("test_resnet") and not pretrained.has_weights("test_convnext")

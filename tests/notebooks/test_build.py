@@ -99,6 +99,10 @@ def test_what_no_notebook_can_be_is_refused(project: Project, tmp_path: Path, mo
         project.submit_notebook()
     blend = chosen_blend(project.labelled())
     assert blend is not None
+    with monkeypatch.context() as once:
+        once.setattr(type(blend), "adapted", {"first": 0.5})
+        with pytest.raises(UserError, match="adapts its networks to the test images, which a notebook doesn't"):
+            write_bundle(blend, tmp_path, [], "colours")
     boosted = Boosted(blend.folder, blend.labelled)
     monkeypatch.setattr(type(blend), "run", lambda self, name: boosted)
     with pytest.raises(UserError, match="is of boosted trees, which a notebook can't take along"):

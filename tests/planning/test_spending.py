@@ -13,11 +13,13 @@ from tests.tiny import FIRST, Heard, competition, looking, prepare
 from toolkit import Labelled, Recipe, Run, UserError, override
 from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.planning import pace, spending
+from toolkit.planning.choice import MARGIN
 from toolkit.planning.planned import Planned
-from toolkit.planning.spending import MARGIN, Spending, Spent, closing_seconds
+from toolkit.planning.spending import Spending, Spent, closing_seconds
 from toolkit.scoring.stress import SHARE
 from toolkit.store import read_json
 from toolkit.training.budget import Speed
+from toolkit.training.cross_validation import run_of
 from toolkit.training.jobs import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -169,13 +171,13 @@ def test_the_pace_is_that_of_epochs_after_the_first_and_the_fold_goes_on_from_th
     opening = opened(labelled, (recipe,), alone=True)
     cost = opening._measured(recipe)[1]
     found = pace.first_pace(labelled, recipe, cost, "none")
-    run = pace.run_of(labelled, recipe)
+    run = run_of(labelled, recipe)
     assert found > 0 and run.fold(0).state.exists() and not run.fold(0).finished
     with_state = run.fold(0).state.stat().st_mtime_ns
     pace.forget_run(labelled, recipe)
     assert with_state and not run.folder.exists()
     few = override(FIRST, ["schedule.epochs=2"])
-    assert pace.first_pace(labelled, few, cost, "none") == 1.0 and not pace.run_of(labelled, few).folder.exists()
+    assert pace.first_pace(labelled, few, cost, "none") == 1.0 and not run_of(labelled, few).folder.exists()
 
 
 def test_the_whole_suite_is_planned_for_where_it_is_asked_for(labelled: Labelled, measured: Measured) -> None:
@@ -282,7 +284,7 @@ def test_views_are_tried_where_there_is_time_for_them(labelled: Labelled, measur
     assert done.views == ["trained"] and plan(labelled)["views"] == ["trained"]
     late = opened(labelled, (FIRST,), alone=True)
     late.kept.views, late.budget = None, 1.0
-    assert late._views(done.runs) == ["none"]
+    assert late._finished(done.runs).views == ["none"]
 
 
 def test_code_that_is_tried_before_it_is_handed_in_takes_its_time(labelled: Labelled, measured: Measured) -> None:

@@ -1,6 +1,7 @@
 """From a drawn download to a competition that loads, is split, and whose submission can be written and read back."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -128,6 +129,17 @@ def test_nothing_is_overwritten(home: Path, tmp_path: Path) -> None:
     assert load_competition(home).name == "leaves"
     with pytest.raises(UserError, match="'plant-pathology' can't be the name of a competition's folder"):
         new_competition(home.with_name("plant-pathology"), tmp_path / "data")
+
+
+def test_what_was_killed_once_it_had_written_goes_on(home: Path, tmp_path: Path) -> None:
+    layouts.arrays(tmp_path / "data")
+    new_competition(home, tmp_path / "data")
+    written = (home / "__init__.py").stat().st_mtime_ns
+    half = home / "._init__.py.67ce3253-1-1-0351c13d.partial"  # of a process of another machine, an hour ago
+    half.touch()
+    os.utime(half, (1, 1))
+    assert new_competition(home, tmp_path / "data").folder == home
+    assert not half.exists() and (home / "__init__.py").stat().st_mtime_ns >= written
 
 
 def test_what_cannot_be_recognised_is_a_sentence(home: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from toolkit import (
     Suggesting,
     UserError,
     Workspace,
+    classifier,
 )
 from toolkit.blending.blend_folder import Blend
 from toolkit.data.data_folder import save_dataset
@@ -68,6 +69,8 @@ def load(folder: Path) -> Dataset:
 
 
 def build_model(recipe: Recipe) -> nn.Module:
+    if recipe.model.name == "vit":
+        return classifier("test_vit", recipe.model, 3, 3)
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     head = nn.Sequential(nn.Dropout(recipe.model.dropout), nn.Linear(8, 3))
     body = nn.Sequential(OrderedDict(backbone=backbone, head=head))

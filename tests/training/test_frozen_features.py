@@ -22,7 +22,7 @@ from toolkit.training.jobs import FoldJob
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 PLAIN = Settings()
-TURNED = override(FIRST, ["augment.rotate=30"])
+TURNED = override(FIRST, ["augment.rotate=30", "schedule.freeze=1"])
 
 
 @pytest.fixture
@@ -196,3 +196,11 @@ def test_a_run_of_a_head_predicts_test_images_from_features_too(
     monkeypatch.setattr(Network, "forward", forward)
     each = [predict(one, labelled.test_images, (0, 1, 2), CPU, "float32") for one in run.networks(CPU)]
     assert run.test is not None and np.allclose(run.test, np.mean(each, axis=0), atol=5e-4)
+
+
+@pytest.mark.parametrize(("freeze", "number"), [("0.25", 1), ("0.5", 2), ("1", 3)])
+def test_images_are_augmented_no_oftener_than_a_head_sees_them(
+    freeze: str, number: int, network: Network, dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = override(TURNED, [f"schedule.freeze={freeze}"])  # of four epochs
+    assert len(of(network, dataset.images, tmp_path / "features", recipe).augmented) == number

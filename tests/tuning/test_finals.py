@@ -84,8 +84,8 @@ def test_more_time_is_kept_for_the_finals_where_the_best_trials_take_long() -> N
         return missing_seconds(context)
 
     assert more() == 0
-    assert more("b", "b") == 0, "3 * 120, and a quarter of a training for the scores of three"
-    assert more("a", "b") == pytest.approx(3 * 180 + 3 * 45 - 470)
+    assert more("b", "b") == 0, "3 * 120, and a tenth of a training for the scores of three"
+    assert more("a", "b") == pytest.approx(3 * 180 + 3 * 18 - 470)
     assert more("b", "b", "a", "c") == more("b", "b"), "the two best of them are repeated"
     assert more("a", "b", repeats=0) == 0
     assert more("a", "b", merging=60) == pytest.approx(3 * 180 + 3 * 60 - 470)

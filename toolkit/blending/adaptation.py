@@ -88,23 +88,27 @@ def find_adaptation(
 def words(shares: Mapping[str, float], worth: Mapping[str, Any], metric: str) -> str:
     """What came of it, in a sentence."""
     gain = f"{number(worth['gain'], '+')} ({number(worth['gain_low'], '+')} to {number(worth['gain_high'], '+')})"
-    of = f"on {worth['samples']:,} worn images, a fold's together: {metric} {number(worth['plain'])} without, "
-    told = f"{of}{number(worth['score'])} with, a gain of {gain}"
-    if worth["unworn"][0] is not None:
+    of = f"on {worth['samples']:,} validation images, {worth['worn']:,} of them worn, a fold's together: {metric} "
+    told = f"{of}{number(worth['plain'])} without, {number(worth['score'])} with, a gain of {gain}"
+    if worth["unworn"] is not None:
         before, after = worth["unworn"]
-        told += f"; of the unworn ones among them {number(before)} and {number(after)}"
+        told += f"; on the unworn ones {number(before)} and {number(after)}"
     if not shares:
         return f"not adapted to the test images, as the gain isn't sure: {told}"
     each = ", ".join(f"{name} {share:g}" for name, share in shares.items())
     return f"adapted to the test images, share of their statistics {each}: {told}"
 
 
-def seconds_to_adapt(runs: Sequence[Run], device: str) -> float:
-    """Seconds that choosing shares and predicting test images anew may take, by what an image takes; measured once."""
-    labelled = runs[0].labelled
+def images_to_adapt(labelled: Labelled) -> float:
+    """Images that all folds' networks of a run predict for it: to choose a share, and the test images anew."""
     tried = min(MOST, int(labelled.inside.sum())) * (1 + 2 * len(SHARES)) / labelled.folds
     tests = len(labelled.test_images) if labelled.competition.try_submission is None else 0
-    images = tried + tests + 2 * min(LOOKED_AT, tests)
+    return tried + tests + 2 * min(LOOKED_AT, tests)
+
+
+def seconds_to_adapt(runs: Sequence[Run], device: str) -> float:
+    """Seconds that choosing shares and predicting test images anew may take, by what an image takes; measured once."""
+    images = images_to_adapt(runs[0].labelled)
     return sum(seconds_per_image(run, device) * images for run in runs if not isinstance(run, Boosted))
 
 

@@ -33,6 +33,7 @@ from toolkit.partial_files import scratch as scratch_folder
 from toolkit.probabilities import chunks, no_values, value_type
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, all_runs, current_runs, without_handicap
+from toolkit.scoring.adaptation import may_adapt
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import atomic, write_json, write_manifest
 
@@ -76,7 +77,7 @@ def blend(
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
     inputs |= {"limits": limits.given} if limits.given else {}
     inputs |= {} if blender is None else {"blender": blender}
-    inputs |= {} if adapt == NONE else {"adapt": adapt}
+    inputs |= {"adapt": adapt} if adapt != NONE and may_adapt(labelled) else {}
     made = chosen_blend(labelled)
     if made is not None and made.manifest == inputs and not made.is_older:
         score_anew(made)
@@ -136,6 +137,8 @@ def _store(
     blender, solution = fitted.final
     described, quantiles = describe(pool, fitted), quantiles_of(fitted)
     share = check_asked(labelled, inputs.get("adapt", NONE))
+    if share is None and limits.max_seconds is not None:
+        share = 0.0  # it takes one more pass, for which the limit wasn't kept
     adapted, worth = find_adaptation(labelled, described, quantiles, share, device, progress)
     if labelled.has_test_images:
         shares = zip(pool.runs, run_shares(pool, solution), strict=True)

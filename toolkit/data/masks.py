@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from toolkit.disk import of_the_machine
 from toolkit.errors import UserError, listed
 from toolkit.formats.run_lengths import EMPTY, By, parts_of_runs, runs_in
 from toolkit.images.files import ImageFiles
@@ -270,6 +271,8 @@ def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
         found = decoded(data)
         return np.dstack([found] * 3) if by_colour and found.ndim == 2 else found
     except OSError as error:
+        if of_the_machine(error):
+            raise
         what = "does not exist" if not Path(path).exists() else f"is no mask that can be read: {error}"
         raise UserError(f"{path} {what}") from None
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.data.masks import BAND, Masks, bands, each_of, most_of, nearest
+from toolkit.disk import of_the_machine
 from toolkit.errors import UserError
 from toolkit.images.files import ImageFiles
 from toolkit.images.fitting import fitted
@@ -128,6 +129,8 @@ def _sizes(images: ImageFiles, shape: Sequence[int], skip: bool, unread: set[int
         try:
             sizes[row] = size_of(images, row)
         except (UserError, OSError, ValueError) as error:
+            if of_the_machine(error):
+                raise
             if not skip:
                 raise UserError(f"{images.paths[row]} can't be read: {error}") from None
             sizes[row] = shape[:2]

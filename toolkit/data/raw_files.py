@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.disk import of_the_machine
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 from toolkit.store import atomic, hash_file, hash_json
@@ -26,7 +27,9 @@ def found_files(folder: Path) -> "pd.DataFrame":
 
     try:
         rows = sorted(_files(str(folder), len(str(folder)) + 1)) if folder.is_dir() else []
-    except OSError as error:  # no permission, or links that go round in a circle
+    except OSError as error:  # links that go round in a circle
+        if of_the_machine(error):
+            raise
         raise UserError(f"{error.filename} can't be looked at: {error.strerror}; mend or remove it") from None
     odd = next((path for path, *_ in rows if not _is_text(path)), None)
     if odd is not None:
@@ -87,6 +90,8 @@ def listed(
                     hashes.append(value)
                     done(1)
             except OSError as error:
+                if of_the_machine(error):
+                    raise
                 raise UserError(f"{error.filename} can't be read: {error.strerror}; mend or remove it") from None
             files.loc[rows, "hash"] = hashes
             if source is None:  # a kill costs no more than these

@@ -24,6 +24,7 @@ from toolkit.task import IGNORED, Numbers, Task
 
 PIXELS = 1 << 30  # of test pictures, from which on a rehearsal is of smaller ones
 SIDE = 1024
+SOME = 1 << 23  # values of masks by which a metric is tried
 VALUES = 1 << 26  # drawn for all test images at most; of more the same is said of each
 SURE = 0.6  # of what is drawn is the target of some sample, the rest anything
 
@@ -63,12 +64,15 @@ def made_by(competition: Competition) -> str:
 def try_metric(competition: Competition, targets: np.ndarray) -> None:
     """Score what is right of every sample, and what is drawn; UserError where that fails, not hours later.
 
-    Of masks it isn't tried: their values can be larger than memory. Nor what the toolkit itself counts.
+    Of masks as many are taken as SOME pixels fill, evenly from all. What the toolkit itself counts isn't tried.
     """
     task, metric = competition.task, competition.metric
     own = isinstance(metric, Function)
-    if task.masks or (type(metric).__module__.startswith("toolkit.") and not own):
+    if type(metric).__module__.startswith("toolkit.") and not own:
         return
+    if task.masks:
+        fitting = max(2, SOME // (task.channels * targets[0].size))
+        targets = targets[np.unique(np.linspace(0, len(targets) - 1, fitting).astype(np.int64))]
     rng = np.random.default_rng(0)
     drawn = rng.permutation(len(targets))
     try:
@@ -94,8 +98,8 @@ def ids_of_tests(dataset: Dataset) -> np.ndarray:
 
 
 def rehearse(competition: Competition, dataset: Dataset, folder: Path) -> None:
-    """A submission of drawn predictions, written and read back; UserError where that can't be done. Of masks it says
-    the same of every image.
+    """A submission of drawn predictions, written and read back; UserError where that can't be done. Of masks that
+    together are very large it says the same of every image.
     """
     images = dataset.test_images
     if competition.try_submission is not None or not len(images):
@@ -127,11 +131,22 @@ def rehearse(competition: Competition, dataset: Dataset, folder: Path) -> None:
 def _drawn(competition: Competition, dataset: Dataset, ids: np.ndarray) -> Prediction:
     """Of each test image what some training sample is, not quite surely, stored as predictions are."""
     task, targets = competition.task, dataset.targets
-    if task.masks or len(ids) * task.channels > VALUES:
+    number = len(ids) * task.channels * int(np.prod(targets.shape[1:] if task.masks else ()))
+    if dataset.test_sizes is not None or number > VALUES:
         return _alike(competition, dataset, ids)
     rng = np.random.default_rng(0)
+    if task.exclusive and task.masks and competition.metric.needs == "labels":
+        labels = _known_masks(competition, targets[np.sort(rng.integers(len(targets), size=len(ids)))])
+        stored = np.broadcast_to(np.float32(0), (len(ids), task.channels, *labels.shape[1:]))
+        return Prediction(dataset.test_images, ids, labels, (), stored=stored, task=task)
     known = np.nan_to_num(values_of(task, targets[rng.integers(len(targets), size=len(ids))]), nan=0.5)
     return competition.prediction(dataset.test_images, ids, _unsure(task, known, rng))
+
+
+def _known_masks(competition: Competition, masks: np.ndarray) -> np.ndarray:
+    """uint8 (n, H, W), the first class that is scored where none is to be predicted."""
+    kept = np.isin(masks, competition.scored)
+    return np.where(kept, masks, competition.scored[0]).astype(np.uint8)
 
 
 def _unsure(task: Task, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -139,7 +154,7 @@ def _unsure(task: Task, values: np.ndarray, rng: np.random.Generator) -> np.ndar
     if isinstance(task, Numbers):
         return values
     other = values[rng.permutation(len(values))]
-    share = rng.uniform(SURE, 1, (len(values), 1)).astype(np.float32)
+    share = rng.uniform(SURE, 1, (len(values), *[1] * (values.ndim - 1))).astype(np.float32)
     kind = value_type(task)
     mixed: np.ndarray = share * values + (1 - share) * other
     return mixed if kind.names else mixed.astype(kind)

@@ -4,6 +4,7 @@ An array is filled by several processes. A hash of each image is kept beside it,
 which are on the disk already: what was killed goes on where it was.
 """
 
+import errno
 import os
 import time
 import warnings
@@ -18,7 +19,7 @@ import numpy as np
 from joblib import delayed
 
 from toolkit.claims import in_turn
-from toolkit.disk import bytes_in, in_bytes, need
+from toolkit.disk import bytes_in, in_bytes, need, of_the_machine
 from toolkit.errors import UserError
 from toolkit.images.array_files import bytes_in_each, let_go
 from toolkit.images.files import ImageFiles
@@ -52,14 +53,22 @@ class Fault:
 
 
 def decode(images: ImageFiles, row: int, shape: Shape, fit: Fit) -> np.ndarray:
-    """One image (H, W, C) of `images.dtype`; UserError, naming its file, whatever is wrong with it."""
+    """One image (H, W, C) of `images.dtype`; UserError, naming its file, whatever is wrong with it.
+
+    Where it is no fault of the file (too many open files, memory, permission, a failing disk) it is an OSError or a
+    MemoryError, so that no image is left out for it.
+    """
     height, width, channels = shape
     try:
         found = scaled(with_channels(images.stored(row, max(height, width)), channels), images.values)
         return fitted(found, height, width, fit).astype(images.dtype)
     except UserError:
         raise
+    except MemoryError as error:
+        raise MemoryError(f"{images.paths[row]} needs more than there is: {error}") from error
     except Exception as error:  # of a library or a function that isn't ours: it is a fault of that file
+        if of_the_machine(error):
+            raise
         reason = " ".join(str(error).split())
         kind = "" if isinstance(error, ValueError) and reason else f"can't be read: {type(error).__name__}: "
         raise UserError(f"{images.paths[row]} {kind}{reason}") from error
@@ -233,6 +242,8 @@ def fill(
                     mark()
                     marked = time.monotonic()
         except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
         except BrokenExecutor as error:
             raise UserError(

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from toolkit.disk import of_the_machine
 from toolkit.errors import UserError
 from toolkit.images.dicom import is_dicom, read_dicom
-from toolkit.images.jpeg import decode_jpeg
+from toolkit.images.jpeg import decode_jpeg, has_hole
 from toolkit.images.pixels import Stored, Unreadable, laid_on, pixels_of, turned
 from toolkit.images.tiff import is_tiff, read_tiff
 from toolkit.outcome import counted
@@ -40,11 +41,13 @@ def read_image(path: Path, row: int = -1, least: int = 0, ground: int | None = 0
     pictures are laid; None: transparency stays a last channel. window: DICOM's own is applied, to uint8.
 
     Palettes and CMYK become RGB, bits 0 and 255; more than 8 bits and floats stay what they are. UserError for a file
-    that can't be read or isn't whole.
+    that can't be read or isn't whole; OSError where that is no fault of the file, such as too many open files.
     """
     try:
         return decoded(Path(path).read_bytes(), row, least, ground, window)
     except OSError as error:
+        if of_the_machine(error):
+            raise
         raise UserError(f"{path} {'is missing' if not Path(path).exists() else f'is not read: {error}'}") from None
     except Unreadable as error:
         raise UserError(f"{path} {error}") from None
@@ -63,6 +66,8 @@ def decoded(data: bytes, row: int = -1, least: int = 0, ground: int | None = 0, 
     except (Unreadable, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever they come across
+        if of_the_machine(error):
+            raise
         reason = " ".join(str(error).split())[:SHOWN] or type(error).__name__
         raise Unreadable(f"can't be read: {reason}") from None
     return laid_on(image, ground) if transparent and ground is not None else image
@@ -96,7 +101,10 @@ def _by_pillow(data: bytes, row: int, least: int) -> Stored:
             if row >= frames:
                 raise Unreadable(f"has no picture {row}, it has {frames}, counted from 0")
             opened.seek(row)
-        if opened.format in ("JPEG", "MPO") and opened.mode in ("L", "RGB") and row <= 0:
+        jpeg = opened.format in ("JPEG", "MPO")
+        if jpeg and has_hole(data):
+            raise Unreadable("is damaged: a part of it is nothing but zeros")
+        if jpeg and opened.mode in ("L", "RGB") and row <= 0:
             stored: Stored | None = _by_libjpeg(data, opened.mode, least)
         else:
             stored = None
@@ -114,6 +122,8 @@ def _by_libjpeg(data: bytes, mode: str, least: int) -> Stored | None:
     except ValueError as error:
         if DAMAGED.search(str(error)) and not HARMLESS.search(str(error)):
             raise Unreadable(f"is damaged or cut short: {error}") from None
+        if has_hole(data, surely=False):
+            raise Unreadable(f"is damaged: a part of it is nothing but zeros ({error})") from None
         return None
     return (image[..., 0] if mode == "L" else image), False
 

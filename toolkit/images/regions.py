@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
+from toolkit.disk import of_the_machine
 from toolkit.errors import UserError
 from toolkit.images.files import ImageFiles
 from toolkit.images.pixels import Unreadable, laid_on
@@ -52,6 +53,8 @@ def opened(path: Path) -> Picture:
         stat = Path(path).stat()
         return _opened(Path(path), stat.st_mtime_ns, stat.st_size)
     except OSError as error:
+        if of_the_machine(error):
+            raise
         raise UserError(f"{path} {'is missing' if not Path(path).exists() else f'is not read: {error}'}") from None
     except Unreadable as error:
         raise UserError(f"{path} {error}") from None
@@ -77,7 +80,9 @@ def _head(path: Path) -> tuple[int, int] | None:
             width, height = (int(tags.get(*pair)) for pair in zip((256, 257), opened.size, strict=True))
             lying = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             return (width, height) if lying else (height, width)
-    except OSError:
+    except OSError as error:
+        if of_the_machine(error):
+            raise
         return None
 
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from toolkit.archives import is_damage
+from toolkit.claims import in_turn
 from toolkit.disk import in_bytes, need_room, of_the_disk
 from toolkit.errors import UserError
 from toolkit.kaggle.client import asked
-from toolkit.kaggle.unpack import DAMAGES, unpack
+from toolkit.kaggle.unpack import unpack
 from toolkit.progress import SILENT, Progress
 
 LOOK = 0.5  # seconds between two looks at how much is there
@@ -47,28 +47,32 @@ def download(
     place = folder.resolve()
     if place.exists() and not place.is_dir():
         raise UserError(f"{folder} is a file, expected the folder for the organisers' files")
-    if place.is_dir() and any(place.iterdir()):
-        progress.say(
-            f"{folder} holds files and is not downloaded again; remove it, or choose another --data, to do so"
-        )
+    if _is_there(place, folder, progress):
         return
     if place.is_mount():
         raise UserError(
             f"{folder} is a disk of its own, and a download is renamed into its place: name a folder on it"
         )
     begun = place.with_name(f"{place.name}-{competition}.partial")
-    begun.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(begun / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"another process is downloading {competition} to {folder}; wait for it") from None
-    try:
-        _fetch(competition, place, begun, suffixes, client(), progress)
-    finally:
-        if not (begun / "packed").exists() or (place.is_dir() and not (begun / "files").exists()):
-            shutil.rmtree(begun, ignore_errors=True)  # nothing was begun, or all of it is in its place
-        lock.release()
+    lock = place.with_name(f".{begun.name}.lock")
+    with in_turn(lock, f"{competition}, which is being downloaded to {folder}", progress):
+        if _is_there(place, folder, progress):  # by now
+            lock.unlink(missing_ok=True)
+            return
+        begun.mkdir(parents=True, exist_ok=True)
+        try:
+            _fetch(competition, place, begun, suffixes, client(), progress)
+        finally:
+            if not (begun / "packed").exists() or (place.is_dir() and not (begun / "files").exists()):
+                shutil.rmtree(begun, ignore_errors=True)  # nothing was begun, or all of it is in its place
+                lock.unlink(missing_ok=True)
+
+
+def _is_there(place: Path, folder: Path, progress: Progress) -> bool:
+    if not (place.is_dir() and any(place.iterdir())):
+        return False
+    progress.say(f"{folder} holds files and is not downloaded again; remove it, or choose another --data, to do so")
+    return True
 
 
 def _fetch(competition: str, place: Path, begun: Path, suffixes: Set[str], client: Any, progress: Progress) -> None:
@@ -83,8 +87,8 @@ def _fetch(competition: str, place: Path, begun: Path, suffixes: Set[str], clien
     files.mkdir()
     try:
         left = unpack(archives[0], files, suffixes, progress)
-    except (*DAMAGES, OSError) as error:
-        if isinstance(error, OSError) and of_the_disk(error):
+    except Exception as error:
+        if of_the_disk(error) or not (is_damage(error) or isinstance(error, OSError)):
             raise
         raise UserError(
             f"what Kaggle sent of {competition} is damaged or no common zip ({error}); remove {begun} to download it "

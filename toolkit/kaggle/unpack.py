@@ -1,19 +1,16 @@
 """A download's archive unpacked: nothing outside its folder, nothing that the disk has no room for."""
 
-import lzma
 import shutil
-import stat
 import zipfile
-import zlib
 from collections.abc import Set
 from pathlib import Path, PurePosixPath
 
+from toolkit.archives import kind_of, leads_out
 from toolkit.disk import need_room
 from toolkit.errors import UserError
 from toolkit.progress import SILENT, Progress
 
 DEEP = 4  # archives within archives
-DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)  # the last: locked, odd compression
 
 
 def unpack(archive: Path, folder: Path, suffixes: Set[str], progress: Progress = SILENT) -> list[str]:
@@ -21,8 +18,8 @@ def unpack(archive: Path, folder: Path, suffixes: Set[str], progress: Progress =
 
     A zip in it goes beside itself where it holds one file or one folder and nothing is overwritten, else into a folder
     of its name. Returns those that are left packed, as nothing with these suffixes is in them or there is no place.
-    UserError for an archive that would write outside `folder` or takes more than the disk has; one of DAMAGES, or
-    OSError, for one that is damaged or holds impossible names.
+    UserError for an archive that would write outside `folder` or takes more than the disk has; what `is_damage` knows,
+    or another OSError, for one that is damaged or holds impossible names.
     """
     _extract(archive, folder, f"unpacking {archive.name}", progress)
     left: set[Path] = set()
@@ -71,10 +68,8 @@ def _extract(archive: Path, folder: Path, what: str, progress: Progress) -> None
 
 def _safe(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
     """A member's path within the folder that it is unpacked to; UserError where it would lie outside, or is a link."""
-    name = PurePosixPath(member.filename.replace("\\", "/"))
-    outside = name.is_absolute() or ".." in name.parts or not name.parts or ":" in name.parts[0]
-    if outside or stat.S_ISLNK(member.external_attr >> 16):
+    if leads_out(member.filename) or kind_of(member):
         raise UserError(
             f"{archive} holds {member.filename!r}, which would write outside of its folder; it is not unpacked"
         )
-    return name
+    return PurePosixPath(member.filename.replace("\\", "/"))

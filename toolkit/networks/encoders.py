@@ -98,8 +98,7 @@ def _settings(encoder: str) -> dict[str, str]:
 
 def _of_timm(make: Any, encoder: str, name: str, channels: int, options: Mapping[str, Any]) -> Any:
     wanted = timm_weights(name)
-    file = find(wanted)
-    asked = was_asked(file)
+    file, asked = find(wanted), was_asked(wanted)
     overlay: dict[str, Any] = {}
     if not asked and file is None and name in INSTALLED_WEIGHTS:
         overlay = {"state_dict": packaged_weights(name)}
@@ -134,9 +133,9 @@ def _head_unmissed() -> Iterator[None]:
 def _of_smp(make: Any, encoder: str, channels: int, options: Mapping[str, Any]) -> Any:
     """Loaded for red, green and blue, as they were trained; then the first layer is made one for other channels."""
     wanted, name = smp_weights(encoder), encoder.removeprefix("timm-")
-    file = find(wanted)
-    if was_asked(file):
+    if was_asked(wanted):
         return make(encoder, encoder_weights=None, in_channels=channels, **options)
+    file = find(wanted)
     packaged = file is None and name in INSTALLED_WEIGHTS
     if file is None and not packaged:
         file = cached(wanted, _settings(encoder)["revision"])

@@ -31,8 +31,8 @@ SHOWN = 3  # names of tensors in a sentence
 Weights = dict[str, torch.Tensor]
 T = TypeVar("T")
 
-_asked: list[Path] | None = None  # files that a network was made with, while that is looked at
-_files: dict[str, list[Path]] = {}  # of a recipe's network, by all that decides on them
+_asked: list[Wanted] | None = None  # what a network asks for, while that is looked at
+_wanted: dict[str, list[Wanted]] = {}  # of a recipe's network, by all that decides on it
 
 
 def pretrained_backbone(timm_name: str, channels: int = 3, options: Mapping[str, Any] | None = None) -> nn.Module:
@@ -43,9 +43,9 @@ def pretrained_backbone(timm_name: str, channels: int = 3, options: Mapping[str,
 
     options = dict(options or {})
     wanted = timm_weights(timm_name)
-    file = find(wanted)
-    if was_asked(file):
+    if was_asked(wanted):
         return timm.create_model(timm_name, in_chans=channels, **options)
+    file = find(wanted)
     if file is None and timm_name in INSTALLED_WEIGHTS:
         return packaged_backbone(timm_name, channels, options)
     file = file or cached(wanted)
@@ -55,10 +55,10 @@ def pretrained_backbone(timm_name: str, channels: int = 3, options: Mapping[str,
         return timm.create_model(timm_name, pretrained=True, in_chans=channels, **options)
 
 
-def was_asked(file: Path | None) -> bool:
-    """Is it only looked at which files a network begins with? Then it is made without; file: the one, None: no one."""
-    if _asked is not None and file is not None:
-        _asked.append(file)
+def was_asked(wanted: Wanted) -> bool:
+    """Is it only looked at which weights a network begins with? Then it is made without."""
+    if _asked is not None:
+        _asked.append(wanted)
     return _asked is not None
 
 
@@ -84,24 +84,32 @@ def timm_weights(timm_name: str) -> Wanted:
 
 
 def files_of(competition: Competition, recipe: Recipe) -> dict[str, str]:
-    """The files of pretrained weights that a recipe's network begins with, as far as they come from a user's folder:
-    12 hex digits of each by its name. Other content makes another run.
+    """The files of pretrained weights that a recipe's network begins with, as far as they lie in a user's folder: 12
+    hex digits of each by its name. Other content makes another run.
     """
-    global _asked
     if not FOLDERS or not recipe.model.pretrained:
         return {}
-    key = hash_json([str(competition.folder), competition.name, asdict(recipe.model), [str(path) for path in FOLDERS]])
-    if key not in _files or not all(path.exists() for path in _files[key]):
+    found = map(find, wanted_by(competition, recipe))
+    return {file.name: digest(file)[:12] for file in found if file is not None}
+
+
+def wanted_by(competition: Competition, recipe: Recipe) -> list[Wanted]:
+    """The pretrained weights that a recipe's network begins with; none where it can't be built, of which training
+    tells.
+    """
+    global _asked
+    key = hash_json([str(competition.folder), competition.name, asdict(recipe.model)])
+    if key not in _wanted:
         _asked = found = []
         try:
             with torch.random.fork_rng(devices=[]):
                 competition.build_model(recipe)
-        except Exception:  # of weights that are nowhere, or of code that isn't ours: training tells of it
-            return {}
+        except Exception:  # of code that isn't ours as well
+            return []
         finally:
             _asked = None
-        _files[key] = found
-    return {path.name: digest(path)[:12] for path in _files[key]}
+        _wanted[key] = found
+    return _wanted[key]
 
 
 def cached(wanted: Wanted, revision: str | None = None) -> Path | None:

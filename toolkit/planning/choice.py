@@ -17,7 +17,9 @@ from toolkit.training.budget import Cost
 
 MARGIN = 0.93  # of the time left is planned for; the rest covers a machine that slows down
 WORTHWHILE = 0.4  # of its epochs, or of the first part's seconds: with less a further part isn't begun
-ENOUGH = 8  # epochs from which on a recipe may be the first; with fewer one that is cheaper is better
+# Epochs from which on a recipe may be the first; with fewer one that is cheaper is better. With 2 to 4 epochs mars'
+# Muon recipe passes 12 of AdamW (README, benchmarks/search_mars.npz).
+ENOUGH = 4
 # Gains by a part over the blend before it, in standard errors of the score, before any is known here: real mars tiles
 # and cells gave .0 to 1 by a second and third recipe, .2 to 2.4 by 2.3 times the epochs (README). Others are guesses.
 GUESS: dict[Kind, float] = {

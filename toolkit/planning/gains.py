@@ -52,7 +52,7 @@ class Gains:
         """What the metric counts of it, and the standard error of its score."""
         names = [run.name for run in runs]
         begun = time.monotonic()
-        made = blend(self.labelled, names, views=NONE, device=self.device)
+        made = blend(self.labelled, names, views=NONE, adapt="none", device=self.device)
         clean = made.metrics["clean"]
         if self.known is None or self.known[0] != frozenset(names):
             self.known = frozenset(names), made.tally()

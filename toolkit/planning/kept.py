@@ -9,14 +9,15 @@ from toolkit.recipe import from_dict, to_dict
 from toolkit.store import read_json, write_json
 from toolkit.training.budget import Cost
 
+REST = ("skipped", "views", "adapt", "over")
 PART = ("kind", "seconds", "why", "fixed", "begun", "reserved", "wanted")
 
 
 @dataclass
 class Kept:
     """asked: what a call has to ask for to go on with it; parts: in their order, those that are done `Ended`; costs:
-    by the recipe's name; skipped: names of what can't be had; views: that the blend was given; over: nothing more is
-    begun.
+    by the recipe's name; skipped: names of what can't be had; views, adapt: what the blend is given; over: nothing
+    more is begun.
     """
 
     path: Path
@@ -25,6 +26,7 @@ class Kept:
     costs: dict[str, Cost] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     views: list[str] | None = None
+    adapt: str = "none"
     over: bool = False
 
     @property
@@ -64,9 +66,7 @@ class Kept:
                 "asked": self.asked,
                 "parts": [_written(one) for one in self.parts],
                 "costs": {name: asdict(cost) for name, cost in self.costs.items()},
-                "skipped": self.skipped,
-                "views": self.views,
-                "over": self.over,
+                **{name: getattr(self, name) for name in REST},
             },
         )
 
@@ -79,10 +79,12 @@ def kept(path: Path, asked: dict[str, Any]) -> Kept:
     found = read_json(path, "asked")
     if found["asked"] != asked:
         return new
-    found = read_json(path, "asked", "parts", "costs", "skipped", "views", "over")
+    found = read_json(path, "asked", "parts", "costs", *REST)
     costs = {name: _cost(values) for name, values in found["costs"].items()}
     parts = [_read(values) for values in found["parts"]]
-    return replace(new, parts=parts, costs=costs, **{name: found[name] for name in ("skipped", "views", "over")})
+    return replace(
+        new, parts=parts, costs=costs, **{name: found[name] for name in ("skipped", "views", "adapt", "over")}
+    )
 
 
 def _written(one: Part | Ended) -> dict[str, Any]:

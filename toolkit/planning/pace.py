@@ -4,14 +4,18 @@ the fold goes on from there.
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+from toolkit.claims import alone
 from toolkit.data.labelled import Labelled
 from toolkit.networks.growth import pixels
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe
+from toolkit.training.alone import claim_of, waiting_for
 from toolkit.training.budget import Cost
-from toolkit.training.cross_validation import begin_fold, run_of, stress_factor
+from toolkit.training.cross_validation import begin, prepare, run_of, stress_factor, train_fold
+from toolkit.training.fold import Stop, StoppedError
 from toolkit.training.freezing import frozen_epochs
 
 PROBED = 10.0  # seconds of epochs that show the speed,
@@ -36,7 +40,7 @@ def first_pace(
         counted = history[frozen + 1 :]
         return bool(counted) and (sum(map(_seconds, counted)) >= PROBED or len(history) - frozen > PROBE * epochs)
 
-    history = begin_fold(labelled, recipe, 0, enough, device=device, progress=progress)
+    history = _begun(labelled, recipe, enough, device, progress)
     done = len(history)
     if done < frozen + 2:
         return 1.0
@@ -44,6 +48,28 @@ def first_pace(
     epoch = cost.epoch / stress_factor(stress) * steps[0] / sum(steps)
     whole = [pixels(cost.grow, cost.whole, epochs, first) for first in (frozen + 1, done)]
     return sum(map(_seconds, history[frozen + 1 :])) / (epoch * (whole[0] - whole[1]))
+
+
+def _begun(
+    labelled: Labelled, recipe: Recipe, stop: Stop, device: str, progress: Progress, fold: int = 0
+) -> list[dict[str, Any]]:
+    """The epochs of a fold that is trained until `stop` says so, after which `train` goes on from there."""
+    run = run_of(labelled, recipe)
+    with alone(claim_of(run), waiting_for(run, progress)):
+        _, jobs = prepare(labelled, recipe, device, progress)
+        begin(run, jobs[fold], progress)
+    job, seen = jobs[fold], list[dict[str, Any]]()
+    if job.place.finished:
+        return job.place.history
+
+    def enough(history: Sequence[dict[str, Any]]) -> bool:
+        seen[:] = history
+        return stop(history)
+
+    showing = progress.training(1, recipe.schedule.epochs)
+    with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
+        progress.say(train_fold(job, lambda _, *news: watch(0, *news), stop=enough))
+    return seen
 
 
 def _seconds(epoch: dict[str, Any]) -> float:

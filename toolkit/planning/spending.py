@@ -8,15 +8,16 @@ becomes busy or quiet changes what comes after.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from typing import Any
 
+from toolkit.blending.adaptation import AUTO, images_to_adapt, seconds_to_adapt
+from toolkit.blending.adaptation import NONE as PLAIN
 from toolkit.blending.stored_views import NONE, TRAINED, views_to_try
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.contention import contention
-from toolkit.networks.devices import resolve_device
-from toolkit.networks.outputs import build_network
 from toolkit.outcome import counted, duration
 from toolkit.planning.choice import MARGIN, WORTHWHILE, enough_for, lead, next_part, plan
 from toolkit.planning.gains import NOTHING, Gains
@@ -24,10 +25,13 @@ from toolkit.planning.kept import Kept, kept
 from toolkit.planning.pace import first_pace, forget_run
 from toolkit.planning.parts import WORDS, Ended, Known, Part, larger
 from toolkit.planning.planned import Planned
+from toolkit.planning.speeds import measured, obeys_scale
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.runs import Run, current_runs
-from toolkit.training.budget import TRIED, Cost, run_cost
+from toolkit.scoring.adaptation import may_adapt
+from toolkit.scoring.matched_to_test import open_match
+from toolkit.training.budget import TRIED, Cost
 from toolkit.training.cross_validation import train
 from toolkit.training.workers import places, turns
 from toolkit.tuning.search_loop import search
@@ -35,22 +39,21 @@ from toolkit.tuning.settings import SearchSettings
 
 CLOSING = 6.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
 GROWS = 0.03  # of the budget, added to them: there are more runs to blend and to show
-SHORT = 900.0  # seconds; in a longer budget it always pays to find out what is fastest, as it does on GPUs
-RACE = 30  # steps of training that it takes to find out what is fastest here
-WORTH = 0.1  # of the time that is left may be spent on that: it makes training 1.0 to 1.7 times as fast
 MEASURING = 0.05  # of the budget may go into how fast further recipes are
 TOO_LONG, TOO_SHORT = 1.05, 1.2  # times what fits, from which on the epochs are chosen anew
 SLOWEST = 3.0  # times as long the end takes on a busy machine, at most
 BLENDING = 0.05  # of the time left may go into a blend that only shows what a part gained
-VIEWS = 0.8  # of the time left may go into test-time views
+ENDING = 0.8  # of the time left may go into adapting to the test images and into test-time views
+ADAPTS, MOST_ADAPTING = 300.0, 0.15  # seconds of a budget from which on time is kept for it, and a share of it at most
 
 
 @dataclass(frozen=True)
 class Spent:
-    """The runs to blend, and the test-time views that there is time for."""
+    """The runs to blend, and what there is time for: test-time views, adapting to the test images."""
 
     runs: list[Run]
     views: Sequence[str]
+    adapt: str
 
 
 def closing_seconds(budget: float) -> float:
@@ -110,7 +113,7 @@ class Spending:
             self._say(part)
             self.kept.put(replace(part, begun=self._elapsed))
             self._carry_out(part, runs)
-        return Spent(list(runs), self._views(list(runs)))
+        return self._finished(list(runs))
 
     def forecast(self) -> Planned:
         """What it would be spent on, if nothing were known but speeds."""
@@ -142,7 +145,7 @@ class Spending:
     @property
     def _left(self) -> float:
         """Seconds for training."""
-        return self.budget - self._closing - self._elapsed
+        return self.budget - self._closing - self._adapting - self._elapsed
 
     def _known(self) -> Known:
         may_learn = self.labelled.has_test_images and self.labelled.competition.rules.unlabelled_test_images
@@ -163,16 +166,10 @@ class Spending:
         return replace(known, resizes=frozenset([best.model.name] if self._obeys(best) else []))
 
     def _obeys(self, recipe: Recipe) -> bool:
-        """Does its network resize images as `model.input_scale` says? A competition's own may not."""
-        if recipe.model.name not in self.resizes:
-            asked = larger(recipe)
-            try:
-                network = build_network(self.labelled.competition, asked)
-                scale = getattr(network, "input_scale", None)
-            except UserError:
-                scale = None
-            self.resizes[recipe.model.name] = scale == asked.model.input_scale
-        return self.resizes[recipe.model.name]
+        name = recipe.model.name
+        if name not in self.resizes:
+            self.resizes[name] = obeys_scale(self.labelled.competition, larger(recipe))
+        return self.resizes[name]
 
     # what is chosen
 
@@ -228,20 +225,8 @@ class Spending:
         return self.kept.costs[recipe.name]
 
     def _measured(self, recipe: Recipe) -> tuple[Recipe, Cost]:
-        """What the recipe costs; in plain float32 where to find out what is faster takes more than it gains."""
-
-        def cost(of: Recipe) -> Cost:
-            return run_cost(self.labelled, of, self.stress, self.device, self.progress, WORTH / 2 * self._left)
-
-        on_cpu = resolve_device(self.device).type == "cpu"
-        if recipe.precision != "auto" or self.budget > SHORT or not on_cpu:
-            return recipe, cost(recipe)
-        plain, begun = replace(recipe, precision="float32"), time.monotonic()
-        known = cost(plain)
-        spent = time.monotonic() - begun
-        if spent + RACE * known.step > WORTH * self._left:
-            return plain, known
-        return recipe, cost(recipe)
+        how = (self.stress, self.device, self.progress)
+        return measured(self.labelled, recipe, self.budget, self._left, *how)
 
     def _say(self, part: Part) -> None:
         epochs = ""
@@ -327,7 +312,7 @@ class Spending:
         if part.kind == "search":
             return self._searched(part, ended)
         # the predictions and the submission come after the folds
-        until = self.started + self.budget - self._closing - part.reserved
+        until = self.started + self.budget - self._closing - self._adapting - part.reserved
         how: Any = {"device": self.device, "stress": self.stress, "progress": self.progress}
         return part, [train(self.labelled, part.recipe, deadline=until, **how)]
 
@@ -349,17 +334,39 @@ class Spending:
         ended = self.kept.ended
         return self._known().cost(recipe, self._known().best.part.recipe if ended else recipe)
 
-    def _views(self, runs: Sequence[Run]) -> Sequence[str]:
-        """Test-time views for the blend, where there is time to predict all images through them."""
+    def _finished(self, runs: list[Run]) -> Spent:
+        """With what the blend is given time for, adapting first: it gained more than views did."""
         if self.kept.views is None:
-            more = len(views_to_try(runs, TRAINED)) - 1
-            labelled, code = self.labelled, self.labelled.competition.try_submission is not None
-            images = int(labelled.inside.sum()) + labelled.folds * len(labelled.test_images)
-            images += labelled.folds * (int(labelled.held_out.sum()) + TRIED * code)
-            image = sum(self._image(run) for run in runs)
-            self.kept.views = list(TRAINED if more and more * images * image <= VIEWS * self._left else NONE)
+            left = self._left + self._adapting
+            adapting = self.slow * seconds_to_adapt(runs, self.device) if self._may_adapt else 0.0
+            adapts = 0 < adapting <= ENDING * left
+            views = self._views_fit(runs, ENDING * left - adapting * adapts)
+            self.kept.views, self.kept.adapt = list(TRAINED if views else NONE), AUTO if adapts else PLAIN
             self.kept.store()
-        return self.kept.views
+        return Spent(runs, self.kept.views, self.kept.adapt)
+
+    @cached_property
+    def _may_adapt(self) -> bool:
+        """Where test images are at hand and look like training images, there is nothing to adapt to."""
+        seen = self.stress != "none" and self.labelled.shows_how_tests_look
+        return may_adapt(self.labelled) and not (seen and open_match(self.labelled).alike)
+
+    @property
+    def _adapting(self) -> float:
+        """Seconds that are kept for adapting to the test images, in a budget that isn't all too short."""
+        known = [cost.image for cost in self.kept.costs.values()]
+        if self.budget < ADAPTS or not known or not self._may_adapt:
+            return 0.0
+        one = min(known) * self.labelled.folds * images_to_adapt(self.labelled)
+        return min(MOST_ADAPTING * self.budget, self.slow * one * max(1, len(self.kept.ended)))
+
+    def _views_fit(self, runs: Sequence[Run], seconds: float) -> bool:
+        """Is there time to predict all images through test-time views?"""
+        more = len(views_to_try(runs, TRAINED)) - 1
+        labelled, code = self.labelled, self.labelled.competition.try_submission is not None
+        images = int(labelled.inside.sum()) + labelled.folds * len(labelled.test_images)
+        images += labelled.folds * (int(labelled.held_out.sum()) + TRIED * code)
+        return more > 0 and self.slow * more * images * sum(self._image(run) for run in runs) <= seconds
 
     def _image(self, run: Run) -> float:
         """Seconds of a prediction."""

@@ -15,15 +15,16 @@ from toolkit.errors import UserError
 from toolkit.kaggle.client import kaggle_client
 from toolkit.kaggle.download import competition_name, download
 from toolkit.outcome import Outcome, Table, Warned, counted
+from toolkit.partial_files import atomic, sweep
 from toolkit.progress import SILENT, Progress
 from toolkit.recognition import packed
 from toolkit.recognition.listing import ARRAYS, IMAGES, TABLES
 from toolkit.recognition.proposal import Proposal, facts_of, propose
 from toolkit.recognition.recognise import recognise
 from toolkit.recognition.written import written
-from toolkit.store import atomic
 
 CLASSES = "classes.txt"
+THERE = "{} is there already; --force replaces it, another name leaves it"
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,27 +89,31 @@ def new_competition(
     data: the download (default: `folder/data`); metric: by its word, such as `auc`, where it is known; force: what was
     written before is replaced; unpack: packed files of the download are unpacked beside themselves before; targets:
     columns to be predicted, where these are known; kaggle: a competition's name there, which is downloaded to `data`
-    first where that holds nothing. UserError where the folder has a competition already, what is to be predicted isn't
-    recognised, or nothing can be downloaded.
+    first where that holds nothing. UserError where the folder has a competition already, other than this one, what is
+    to be predicted isn't recognised, or nothing can be downloaded.
     """
     folder = Path(folder)
     data = folder / "data" if data is None else Path(data)
     name, file = folder.name, folder / "__init__.py"
     if not name.isidentifier():
         raise UserError(f"{name!r} can't be the name of a competition's folder: letters, digits and _ make a name")
-    if file.exists() and not force:
-        raise UserError(f"{file} is there already; --force replaces it, another name leaves it")
+    if file.exists() and not (force or data.exists()):
+        raise UserError(THERE.format(file))
     slug = "" if kaggle is None else competition_name(kaggle)
     if slug:
         download(slug, data, IMAGES | TABLES | ARRAYS, client=kaggle_client, progress=progress)
     unpacked = tuple(packed.unpack(data)) if unpack else ()
     proposal = propose(recognise(data, targets), name, metric or "")
+    text = written(proposal, slug)
+    if file.exists() and not force and file.read_bytes() != text.encode():  # else a kill came after it was written
+        raise UserError(THERE.format(file))
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(iter([folder]))
     if proposal.long:
         with atomic(folder / CLASSES) as partial:
             partial.write_text("\n".join(proposal.names) + "\n", encoding="utf-8")
     with atomic(file) as partial:
-        partial.write_text(written(proposal, slug), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
     sys.modules.pop(f"{folder.resolve().parent.name}.{name}", None)  # what was read of the file before
     try:
         return New(folder, proposal, _tried(folder, data), "", unpacked)

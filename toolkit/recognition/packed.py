@@ -1,17 +1,18 @@
 """Packed files of a download: unpacked beside themselves, whole or not at all."""
 
-import shutil
 import tarfile
 import zipfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
+from toolkit.archives import is_damage, kind_of, leads_out
+from toolkit.disk import need_room, of_the_disk
 from toolkit.errors import UserError
 from toolkit.outcome import counted
 from toolkit.recognition.listing import Listing, listed, suffix_of
 from toolkit.store import atomic
 
 TARS = {".tar", ".tgz", ".bz2", ".xz"}
-LEAST_FREE = 1 << 30  # bytes that stay free
 DEPTH = 3  # zips in zips
 
 
@@ -58,7 +59,9 @@ def _unpacked(path: Path, called: str) -> str:
                         one.rename(partial / one.name)
                 if not any(inner[0].iterdir()):
                     inner[0].rmdir()
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError) as error:
+    except Exception as error:
+        if of_the_disk(error) or not (is_damage(error) or isinstance(error, OSError)):
+            raise
         raise UserError(f"{path} can't be unpacked: {' '.join(str(error).split())}") from None
     return f"unpacked {called}: {counted(number, 'file')}"
 
@@ -68,22 +71,20 @@ def _extract(path: Path, target: Path) -> int:
     if suffix_of(path.name) == ".zip":
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            _check(path, [one.filename for one in members], sum(one.file_size for one in members))
+            odd = [one.filename for one in members if kind_of(one)]
+            _check(path, [one.filename for one in members], sum(one.file_size for one in members), odd)
             archive.extractall(target)
             return sum(not one.is_dir() for one in members)
     with tarfile.open(path) as opened:
         files = opened.getmembers()
-        _check(path, [one.name for one in files], sum(one.size for one in files))
+        _check(path, [one.name for one in files if one.name != "."], sum(one.size for one in files))
         opened.extractall(target, filter="data")
         return sum(one.isfile() for one in files)
 
 
-def _check(path: Path, names: list[str], size: int) -> None:
-    odd = next((name for name in names if name.startswith("/") or ".." in PurePosixPath(name).parts), None)
-    if odd is not None:
-        raise UserError(f"{path} names a place outside its folder, {odd!r}; unpack it by hand")
-    free = shutil.disk_usage(path.parent).free
-    if size > free - LEAST_FREE:
-        raise UserError(
-            f"{path} holds {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; make room or unpack it elsewhere"
-        )
+def _check(path: Path, names: list[str], size: int, odd: Sequence[str] = ()) -> None:
+    """odd: links and special files of a zip; a tar's are looked at as it is unpacked."""
+    outside = next((name for name in (*names, *odd) if leads_out(name) or name in odd), None)
+    if outside is not None:
+        raise UserError(f"{path} names a place outside its folder, {outside!r}; unpack it by hand")
+    need_room(path.parent, size, f"unpacking {path.name}", "unpack it elsewhere")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from toolkit.blending.adaptation import words as adapted_words
 from toolkit.blending.blend_folder import Blend, gave_way
 from toolkit.outcome import counted, interval, number
 from toolkit.pages.html import Chart, Row, Section, Table, Words
@@ -38,6 +39,8 @@ def blend_section(material: Material) -> Section:
             f"The best single run, chosen alike: {number(metrics['single'])}; the gain of "
             f"{number(metrics['gain'], '+')} is real with probability {metrics['gain_is_real']:.2f}."
         )
+    if metrics.get("adapted"):
+        words.append(f"{adapted_words(blend.adapted, metrics['adapted'], material.metric)}.")
     if metrics.get("gave_way"):
         words.append(f"{gave_way(metrics['gave_way'])}.")
     drawn = {

@@ -1,8 +1,8 @@
 """What it is worth to adapt a run's networks to the images that they predict, and by which share, found out of fold.
 
-Each fold's network adapts (`networks/adapted.py`) to worn copies of that fold's images, all together, mixed as a test
-set is: where the test images are at hand and look different, worn as `matched_to_test` finds them to be, else each by
-a corruption of the suite at a severity by lot, or not at all. Labels are looked at for the score alone. The share is
+Each fold's network adapts (`networks/adapted.py`) to that fold's images, all together, worn as a test set is: where
+the test images are at hand, as `matched_to_test` finds them to be, which may be not at all; else each by a corruption
+of the suite at a severity by lot, and some by none. Labels are looked at for the score alone. The share is
 chosen for each fold on the others, so its score is cross-fitted.
 """
 
@@ -33,8 +33,8 @@ from toolkit.runs import Run
 from toolkit.scoring.comparison import SURE, compare
 from toolkit.scoring.corruption_suite import VERSION, count_cells
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold
-from toolkit.scoring.matched_to_test import CLEAN, Match, corrupted, open_match
-from toolkit.scoring.out_of_fold import defined, with_interval
+from toolkit.scoring.matched_to_test import ARRAYS, CLEAN, Match, corrupted, open_match
+from toolkit.scoring.out_of_fold import with_interval
 from toolkit.scoring.stress_sampling import SEED
 from toolkit.scoring.weighted import weigh
 from toolkit.store import atomic, read_json, read_manifest, write_json, write_manifest
@@ -42,6 +42,9 @@ from toolkit.store import atomic, read_json, read_manifest, write_json, write_ma
 SHARES = (0.25, 0.5, 0.75, 1.0)  # that are tried, beside none
 MOST = 1024  # images, of all folds together,
 BYTES = 2**26  # whose values, of one share, take no more
+# of the best share's gain that a smaller one has to have: on tiles of other panoramas than any fold had seen the best
+# one out of fold, a whole share, gained nothing, and .25 what it had gained there
+ENOUGH = 2 / 3
 UNWORN = 1 / 6  # of the images, where nobody knows how test images look
 PLAIN, CHOSEN = "plain.npy", "chosen.npy"  # values of the worn images, without and with what each fold chose
 
@@ -69,9 +72,8 @@ def worn_images(labelled: Labelled) -> Match:
     rng, inside = np.random.default_rng(SEED), np.flatnonzero(labelled.inside)
     if labelled.shows_how_tests_look:
         match = open_match(labelled)
-        if not match.alike:
-            at = np.sort(rng.permutation(len(match.rows))[:most])
-            return replace(match, **{name: getattr(match, name)[at] for name in ("rows", "cells", "truth", "weights")})
+        at = np.sort(rng.permutation(len(match.rows))[:most])
+        return replace(match, **{name: getattr(match, name)[at] for name in ARRAYS})
     rows = np.sort(rng.permutation(inside)[:most])
     cells = rng.integers(count_cells(labelled.competition.rgb), size=len(rows))
     cells[rng.random(len(rows)) < UNWORN] = CLEAN
@@ -122,7 +124,7 @@ def _tried(
     def best(rows: np.ndarray) -> float:
         if asked is not None:
             return tried[-1]
-        return max(tried, key=lambda share: (np.nan_to_num(sign * tallies[share][rows].score(), nan=-np.inf), -share))
+        return smallest_enough({share: sign * tally[rows].score() for share, tally in tallies.items()})
 
     every = np.arange(len(fold))
     by_fold = tuple(best(every[fold != k]) for k in folds)
@@ -131,6 +133,15 @@ def _tried(
         chosen[every[fold == k]] = values[share][every[fold == k]]
     scores = {f"{share:g}": tally.score() for share, tally in tallies.items()}
     return (values[0.0], chosen), Adaptation(best(every), by_fold, scores)
+
+
+def smallest_enough(merits: Mapping[float, float]) -> float:
+    """The smallest share that gains ENOUGH of what the best one does; merits: by share, more is better."""
+    known = {share: merit for share, merit in merits.items() if not np.isnan(merit)}
+    if 0.0 not in known:
+        return 0.0
+    most = max(known.values()) - known[0.0]
+    return min(share for share, merit in known.items() if merit - known[0.0] >= ENOUGH * most)
 
 
 def _values(run: Run, worn: Match, tried: Sequence[float], device: torch.device) -> dict[float, np.ndarray]:
@@ -166,7 +177,8 @@ def blend_adaptation(
 ) -> dict[str, Any]:
     """What adapting is worth to a blend of runs for which `adaptation` was found: `score` of the worn images with it,
     its interval `low` and `high` from `groups`, `plain` without it, the `gain` with `gain_low` and `gain_high` and
-    how `sure` it is, of so many `samples`; and of those that nothing happened to, `unworn`, without it and with it.
+    how `sure` it is, of so many `samples`, so many of them `worn`; `unworn`: scores without it and with it of the
+    others, where there are some of both.
 
     decisions: of each fold; fitted on what the blend makes of the runs out of fold, if there are none.
     """
@@ -190,7 +202,8 @@ def blend_adaptation(
         "gain_high": max(found.sign * found.low, found.sign * found.high),
         "sure": found.sure,
         "samples": len(worn.rows),
-        "unworn": [defined(one[clean].score()) if len(clean) else None for one in tallies],
+        "worn": len(worn.rows) - len(clean),
+        "unworn": [one[clean].score() for one in tallies] if 0 < len(clean) < len(worn.rows) else None,
     }
 
 

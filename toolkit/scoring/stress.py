@@ -32,7 +32,7 @@ from toolkit.store import atomic, read_manifest, write_manifest
 from toolkit.task import Rgb
 from toolkit.top_k import TopK
 
-SHARE = 0.25  # of the time of a training that its stress score may take
+SHARE = 0.1  # of the time of a training that its stress score may take
 GROWTH = 8  # times as many triples at most before the speed is measured anew
 KEPT_BYTES = 2**28  # of masks' probabilities that are kept for blends
 

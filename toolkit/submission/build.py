@@ -9,11 +9,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit.answers import Prediction
+from toolkit.blending.adaptation import words as adapted_words
 from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.competition_code import tell_of_code
@@ -25,6 +26,7 @@ from toolkit.partial_files import scratch as scratch_folder
 from toolkit.progress import SILENT, Progress
 from toolkit.rules import Rules
 from toolkit.runs import SCORES
+from toolkit.scoring.adaptation import may_adapt
 from toolkit.store import atomic, hash_json, sha256
 from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, score_again
 from toolkit.submission.holdout import holdout_score, holdout_words
@@ -41,7 +43,8 @@ class Submission(Outcome):
 
     scores: of the blend, by kind, and `holdout`; line: of the ledger; images: it was checked on so many, None where it
     was built and checked before; remarks: what the check found odd; beside: what the scores know nothing of, such as
-    ", chosen among 60 trials"; known: how many test images have a known answer.
+    ", chosen among 60 trials"; known: how many test images have a known answer; adapted: runs whose networks adapt to
+    the test images, with their shares, and what that is worth in scores.
     """
 
     competition: Competition
@@ -52,6 +55,7 @@ class Submission(Outcome):
     remarks: Sequence[str | Warned] = ()
     beside: str = ""
     known: int = 0
+    adapted: Mapping[str, float] = field(default_factory=dict)
 
     def told(self) -> Sequence[str | Warned | Table]:
         told: list[str | Warned | Table] = [f"{self.path}: already built and checked"]
@@ -65,6 +69,7 @@ class Submission(Outcome):
             f"out-of-fold {metric}: {interval(self.scores['clean'])}{self.beside}",
             *(f"{MENDED}: {text}" for text in mended(self.scores["clean"])),
             *(holdout_words(holdout, metric) if holdout else []),
+            *([adapted_words(self.adapted, self.scores["adapted"], metric)] if self.adapted else []),
             *self._answers(),
         ]
 
@@ -146,7 +151,8 @@ def _build(
     competition, name, metrics = blend.labelled.competition, submission_name(blend, given), blend.metrics
     blend.check_runs()
     tell_of_code(competition, [blend.run(run).folder for run in blend.shares], progress)
-    scores = {kind: metrics.get(kind) for kind in SCORES}
+    adapted = blend.adapted
+    scores = {kind: metrics.get(kind) for kind in (*SCORES, *(["adapted"] if adapted else []))}
     beside = "".join(f", {one.chosen.words}" for one in blend.unseen)
     folder, suffix = ledger.folder / ledger.competition, competition.submission_suffix
     path = folder / f"{name}{HALF}{suffix}"
@@ -157,7 +163,7 @@ def _build(
     warn_of(blend, progress)
     if line is not None:
         scores["holdout"] = holdout_score(blend, device, progress)
-        return Submission(competition, path, scores, line, beside=beside, known=number)
+        return Submission(competition, path, scores, line, beside=beside, known=number, adapted=adapted)
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
     prediction = blend_prediction(blend, images or CHECKED, device, half, given, raw)
@@ -170,7 +176,7 @@ def _build(
         with atomic(path) as partial:
             os.replace(written, partial)
     line = ledger.append(ledger_line(blend, scores, ledger, path) | figures | {"known": number if known else None})
-    return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, number)
+    return Submission(competition, path, scores, line, len(prediction.images), remarks, beside, number, adapted)
 
 
 def warn_of(blend: Blend, progress: Progress) -> None:
@@ -252,6 +258,8 @@ def ledger_line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: P
     shares = [f"{run}={share:.6g}" for run, share in blend.shares.items()]
     limits = [f"--{name.replace('_', '-')}={value}" for name, value in made_from.get("limits", {}).items()]
     limits += [f"--blender={blend.asked}"] if blend.asked else []
+    adapt = made_from.get("adapt", "none" if may_adapt(blend.labelled) else "auto")
+    limits += [f"--adapt={adapt}"] if adapt != "auto" else []
     views = made_from.get("views", [])  # all that were tried
     line: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -2,12 +2,11 @@
 
 import lzma
 import os
-import stat
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from toolkit.archives import DAMAGES, is_damage, kind_of, leads_out
 from toolkit.errors import UserError
 
 ENTRY = "model.py"
@@ -38,9 +37,8 @@ def unpack(path: Path, folder: Path, largest: int = LARGEST) -> None:
         raise UserError(f"{path} holds a name that is no text; call files by letters of ASCII or UTF-8") from None
     except (NotImplementedError, lzma.LZMAError) as error:
         raise UserError(f"{path} is packed in a way that not every server reads ({error}); use deflate") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
-        # of a packer other than deflate damage is an OSError, as a full disk is
-        if isinstance(error, OSError) and error.errno is not None:
+    except (*DAMAGES, ValueError, OSError) as error:
+        if isinstance(error, OSError) and not is_damage(error):
             raise UserError(f"{path} can't be unpacked: {error.strerror}") from None
         raise UserError(f"{path} is not a whole zip file (damaged or cut short)") from None
     for made in folder.rglob("*"):
@@ -53,7 +51,7 @@ def _check_members(members: list[zipfile.ZipInfo], path: Path, largest: int) -> 
     for member in members:
         # orig_filename: Python turns the separators of other systems into "/" and hides them
         name, parts = member.orig_filename, PurePosixPath(member.filename).parts
-        if name.startswith(("/", "\\")) or ".." in parts or "\\" in name or ":" in name or not parts:
+        if leads_out(name) or "\\" in name or ":" in name:
             raise UserError(f"{path} holds {name!r}, which leads out of the folder it is unpacked into")
         if parts[0] == LEFTOVER or parts[-1].startswith("._"):
             remedy = f"`zip -d {path.name} '{LEFTOVER}/*' '*._*'` removes it"
@@ -64,9 +62,7 @@ def _check_members(members: list[zipfile.ZipInfo], path: Path, largest: int) -> 
             )
         if not member.is_dir() and str(PurePosixPath(member.filename)) in folders:
             raise UserError(f"{path} holds {name!r} both as a file and as a folder; call one of them otherwise")
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            what = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
+        if what := kind_of(member):
             raise UserError(f"{path} holds {what}, {name!r}; put the file itself there")
         if member.flag_bits & 1:
             raise UserError(f"{path} is encrypted ({name!r}), and the server knows no password")

@@ -24,7 +24,7 @@ from toolkit.training.batches import Batch
 from toolkit.training.cross_validation import prepare, stress_factor
 from toolkit.training.fold import WATCHED, epochs_between_looks
 from toolkit.training.freezing import frozen_epochs
-from toolkit.training.frozen_features import VERSIONS
+from toolkit.training.frozen_features import draws
 from toolkit.training.jobs import FoldJob
 from toolkit.training.loop import REFRESH, Training
 from toolkit.training.workers import turns
@@ -167,7 +167,7 @@ def run_cost(
     taught, longer = recipe.pseudo.rounds, stress_factor(stress)
     once = cost.once * (1 + taught)
     if cost.freeze:
-        once += VERSIONS * len(labelled.images) * image
+        once += (1 + draws(recipe.schedule)) * len(labelled.images) * image
     samples = int(labelled.inside.sum())
     matched = stress != "none" and labelled.shows_how_tests_look
     scores = min(samples, MOST) * image if matched else 0.0

@@ -3,10 +3,8 @@
 Killed and called again it goes on from the last epoch; a finished run is not trained twice.
 """
 
-import shutil
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -34,9 +32,8 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
-from toolkit.training.distillation import BlendTeacher
-from toolkit.training.distillation import teach as teach_from_blend
-from toolkit.training.fold import Stop, StoppedError, first_batch, fit_fold
+from toolkit.training.distillation import BlendTeacher, forget_other_teacher, taught_by_blend
+from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
@@ -62,7 +59,7 @@ def train(
 ) -> Run:
     """Train all folds, then store out-of-fold and test probabilities and scores.
 
-    stress: the score under corruptions, of as many as fit into a quarter of the training time (`auto`), of all
+    stress: the score under corruptions, of as many as fit into a tenth of the training time (`auto`), of all
     (`full`), or not (`none`); a finished run that lacks it gets it. With a deadline (of time.monotonic()) each fold
     gets its share of the time left and is cut short where it needs more; the cut is recorded, and training without the
     deadline goes on from there. test_images: predict them now; `store_test` does so later, where they are asked for.
@@ -87,7 +84,7 @@ def train(
         with whole_run(run, waiting_for(run, progress, deadline)):
             _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
             if teacher is not None and not run.complete:
-                jobs = _distilled(run, jobs, teacher, progress)
+                jobs = taught_by_blend(run, jobs, teacher, progress)
             _train_once(run, jobs, stress, until, best, test_images, progress)
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
@@ -113,28 +110,6 @@ def train_one_fold(
     with alone(claim_of(run, fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
         _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
-
-
-def begin_fold(
-    labelled: Labelled, recipe: Recipe, fold: int, stop: Stop, *, device: str = "auto", progress: Progress = SILENT
-) -> list[dict[str, Any]]:
-    """Train a fold until `stop` says so, after which `train` goes on from there; the epochs so far."""
-    run = run_of(labelled, recipe)
-    with alone(claim_of(run), waiting_for(run, progress)):
-        _, jobs = prepare(labelled, recipe, device, progress)
-        begin(run, jobs[fold], progress)
-    job, seen = jobs[fold], list[dict[str, Any]]()
-    if job.place.finished:
-        return job.place.history
-
-    def enough(history: Sequence[dict[str, Any]]) -> bool:
-        seen[:] = history
-        return stop(history)
-
-    showing = progress.training(1, recipe.schedule.epochs)
-    with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
-        progress.say(train_fold(job, lambda _, *news: watch(0, *news), stop=enough))
-    return seen
 
 
 def train_without_families(
@@ -273,7 +248,7 @@ def _train_once(
     device, recipe, labelled = jobs[0].device, jobs[0].recipe, run.labelled
     test_images = test_images and labelled.has_test_images
     if teacher is not None:
-        _forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights})
+        forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights})
     if run.finished and run.is_whole and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
         score_again(run, progress, at_any_price=True)
@@ -339,30 +314,6 @@ def _settings(path: Path) -> Settings:
     names = {each.name for each in fields(Settings)}
     found = read_json(path, *names)
     return Settings(**{name: found[name] for name in names})
-
-
-def _distilled(run: Run, jobs: Sequence[FoldJob], teacher: BlendTeacher, progress: Progress) -> list[FoldJob]:
-    """The jobs of a run's folds, taught by a blend; what was learnt from another one is forgotten."""
-    labelled = run.labelled
-    if any(shares.get(run.name) for shares in teacher.shares):
-        raise UserError(f"{run.name} has a share in the blend {teacher.name} that is to teach it; blend without it")
-    _forget_other_teacher(run, teacher.identity(labelled))
-    progress.say(f"{run.name}: learns from the blend {teacher.name}, in each fold from its networks of that fold")
-    taught = []
-    for job in jobs:
-        if not job.place.complete:
-            teach_from_blend(labelled, teacher, job.fold, job.train_rows, resolve_device(job.device), job.place.taught)
-        taught.append(replace(job, teacher=job.place.taught))
-    give_back_memory()
-    return taught
-
-
-def _forget_other_teacher(run: Run, weights: dict[str, str]) -> None:
-    """Remove what was learnt from another teacher, or from one that was trained on since. weights: hashes by fold."""
-    known = read_json(run.teacher_path) if run.teacher_path.exists() else None
-    if run.folder.exists() and known != weights:
-        shutil.rmtree(run.folder)
-    write_json(run.teacher_path, weights)
 
 
 def _train_folds(

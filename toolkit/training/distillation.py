@@ -5,8 +5,9 @@ has without fold k. None of them has seen fold k's labels, so the student's scor
 blend's out-of-fold predictions would not do: of a row in another fold they come from networks that learnt fold k.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,14 @@ import torch
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.images.rows import picked
+from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import BATCH, at_once, predict
+from toolkit.networks.speed import give_back_memory
 from toolkit.probabilities import chunks, value_type, write_probabilities
+from toolkit.progress import Progress
 from toolkit.runs import Run, run_at
-from toolkit.store import hash_file, hash_json
+from toolkit.store import hash_file, hash_json, read_json, write_json
+from toolkit.training.jobs import FoldJob
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,28 @@ class BlendTeacher:
             )
             for fold in range(labelled.folds)
         }
+
+
+def taught_by_blend(run: Run, jobs: Sequence[FoldJob], teacher: BlendTeacher, progress: Progress) -> list[FoldJob]:
+    """The jobs of a run's folds with what a blend says of their training rows; what another taught is forgotten."""
+    labelled = run.labelled
+    if any(shares.get(run.name) for shares in teacher.shares):
+        raise UserError(f"{run.name} has a share in the blend {teacher.name} that is to teach it; blend without it")
+    forget_other_teacher(run, teacher.identity(labelled))
+    progress.say(f"{run.name}: learns from the blend {teacher.name}, in each fold from its networks of that fold")
+    for job in jobs:
+        if not job.place.complete:
+            teach(labelled, teacher, job.fold, job.train_rows, resolve_device(job.device), job.place.taught)
+    give_back_memory()
+    return [replace(job, teacher=job.place.taught) for job in jobs]
+
+
+def forget_other_teacher(run: Run, weights: dict[str, str]) -> None:
+    """Remove what was learnt from another teacher, or from one that was trained on since. weights: hashes by fold."""
+    known = read_json(run.teacher_path) if run.teacher_path.exists() else None
+    if run.folder.exists() and known != weights:
+        shutil.rmtree(run.folder)
+    write_json(run.teacher_path, weights)
 
 
 def teach(

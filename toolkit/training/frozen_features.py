@@ -17,19 +17,19 @@ from toolkit.networks.network import Network, modes_kept
 from toolkit.networks.predict import BATCH, at_once, batches
 from toolkit.networks.speed import Settings
 from toolkit.probabilities import write_probabilities
-from toolkit.recipe import Recipe
+from toolkit.recipe import Recipe, Schedule
 from toolkit.store import hash_json
 from toolkit.task import Rgb
+from toolkit.training.freezing import frozen_epochs
 
-DRAWS = 3  # of the recipe's augmentation, of each image
-VERSIONS = 1 + DRAWS  # with the image as it is
+DRAWS = 3  # of the recipe's augmentation, of each image, at most
 CHUNK = 256  # images that are augmented together
 
 
 @dataclass(frozen=True)
 class Features:
     """Of N images, memory-mapped. plain: of the images as they are, see `plain_features`; augmented: float16
-    (DRAWS, N, F).
+    (D, N, F), D draws of the augmentation.
     """
 
     plain: np.ndarray
@@ -37,11 +37,18 @@ class Features:
 
     def drawn(self, rows: np.ndarray, seed: int) -> np.ndarray:
         """float32 (B, F) of `rows`, each in one of its versions, all as coarse as those that are stored as float16."""
-        versions = np.random.default_rng(seed).integers(VERSIONS, size=len(rows))
+        versions = np.random.default_rng(seed).integers(1 + len(self.augmented), size=len(rows))
         drawn: np.ndarray = self.plain[rows].astype(np.float16)
         changed = versions > 0
         drawn[changed] = self.augmented[versions[changed] - 1, rows[changed]]
         return drawn.astype(np.float32)
+
+
+def draws(schedule: Schedule) -> int:
+    """How often each image is augmented: a head's single epoch sees each image once, and each draw of all costs about
+    a third of an epoch of the whole network.
+    """
+    return min(DRAWS, max(1, frozen_epochs(schedule)))
 
 
 def frozen_features(
@@ -56,11 +63,12 @@ def frozen_features(
 ) -> Features:
     """What a head is trained on, of images (N, H, W, C); source: see `plain_features`; rgb: of the augmentation."""
     alone = replace(recipe.augment, mixup=0.0, cutmix=0.0, copy_paste=0.0)
-    how = [settings.precision, settings.channels_last, device.type, asdict(alone), recipe.seed, rgb, DRAWS]
-    versions = _augmented(images, recipe, device, rgb)
+    number = draws(recipe.schedule)
+    how = [settings.precision, settings.channels_last, device.type, asdict(alone), recipe.seed, rgb, number]
+    versions = _augmented(images, recipe, device, rgb, number)
     return Features(
         plain_features(network, images, source, recipe.precision, device, folder),
-        _kept(network, versions, (DRAWS, len(images)), [*source, *how], settings.precision, device, folder),
+        _kept(network, versions, (number, len(images)), [*source, *how], settings.precision, device, folder),
     )
 
 
@@ -110,8 +118,10 @@ def _computed(
             yield network.features(chunk).float().cpu().numpy()
 
 
-def _augmented(images: np.ndarray, recipe: Recipe, device: torch.device, rgb: Rgb) -> Iterator[torch.Tensor]:
-    for version in range(1, VERSIONS):
+def _augmented(
+    images: np.ndarray, recipe: Recipe, device: torch.device, rgb: Rgb, number: int
+) -> Iterator[torch.Tensor]:
+    for version in range(1, 1 + number):
         for number, chunk in enumerate(batches(images, CHUNK, device)):
             labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
             seed = recipe.seed + version * len(images) + number * CHUNK

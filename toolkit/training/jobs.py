@@ -42,6 +42,11 @@ class FoldJob:
     def place(self) -> RunFold:
         return RunFold(self.folder)
 
+    @property
+    def distilled_rows(self) -> np.ndarray | None:
+        """Rows of which a blend says what is learnt; None where it isn't a blend that teaches."""
+        return self.train_rows if self.recipe.distil.blend else None
+
     def open(self) -> tuple[Competition, Dataset]:
         """The competition, and its data with the job's labels and images of the recipe's size."""
         dataset = open_dataset(self.data)

@@ -93,9 +93,8 @@ class Training:
         self.loss: LossFunction = build_task_loss(
             task, self.recipe.loss, dataset.targets[rows], competition.scored, scale
         )
-        learnt = job.train_rows if self.recipe.distil.blend else None
         self.teacher = (
-            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs, learnt)
+            Teacher(dataset, job.teacher, self.recipe, job.fold, self.device, rgb, task.outputs, job.distilled_rows)
             if job.teacher
             else None
         )
