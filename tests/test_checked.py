@@ -198,6 +198,17 @@ def test_damaged_evidence_of_a_score_is_told_and_made_again(kind: str, copied: P
     assert copied.ensemble(views=["none"]).metrics[kind] is not None
 
 
+def test_scores_that_are_damaged_are_made_again_from_what_is_left(copied: Project) -> None:
+    run = run_of(copied)
+    before, weights, path = run.metrics, run.fold(0).weights.stat().st_mtime_ns, run.metrics_path
+    flip(path)
+    with pytest.raises(UserError, match=rf"{path} is damaged: .*; remove {path} and run .*{run.recipe_path}"):
+        copied.runs()
+    path.unlink()
+    again = copied.train(str(run.recipe_path))
+    assert again.metrics["clean"] == before["clean"] and run.fold(0).weights.stat().st_mtime_ns == weights
+
+
 JSONS = {
     "metrics.json": ("clean", "runs"),
     "recipe.json": ("schedule", "runs"),
