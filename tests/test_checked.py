@@ -209,6 +209,16 @@ def test_scores_that_are_damaged_are_made_again_from_what_is_left(copied: Projec
     assert again.metrics["clean"] == before["clean"] and run.fold(0).weights.stat().st_mtime_ns == weights
 
 
+def test_a_manifest_of_data_that_says_something_else_is_told(tmp_path: Path) -> None:
+    ready = prepare(tmp_path)
+    write_others_json(ready.workspace.data / MANIFEST, {"inputs": {"hash": 3}})
+    for step in (ready.folds, ready.audit):
+        with pytest.raises(
+            UserError, match=r"data/manifest\.json is damaged: it has no .*source, hash; remove .*data"
+        ):
+            step()
+
+
 JSONS = {
     "metrics.json": ("clean", "runs"),
     "recipe.json": ("schedule", "runs"),
