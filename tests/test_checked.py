@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -282,7 +283,11 @@ def test_every_flipped_bit_of_a_jsons_text_is_told_or_means_nothing(tmp_path: Pa
 
 def test_every_flipped_bit_of_what_was_judged_is_told_or_means_nothing(tmp_path: Path) -> None:
     path = tmp_path / "judged_clean.npz"
-    values = {"weights": np.array("0123456789ab"), "groups": np.arange(9), "counts": np.eye(3, dtype=np.int64)}
+    values: dict[str, Any] = {
+        "weights": np.array("0123456789ab"),
+        "groups": np.arange(9),
+        "counts": np.eye(3, dtype=np.int64),
+    }
     np.savez_compressed(path, **values)
     for data in flipped(path.read_bytes(), 61):
         path.write_bytes(data)
