@@ -100,7 +100,8 @@ def wanted_by(competition: Competition, recipe: Recipe) -> list[Wanted]:
     global _asked
     key = hash_json([str(competition.folder), competition.name, asdict(recipe.model)])
     if key not in _wanted:
-        _asked = found = []
+        found: list[Wanted] = []
+        _asked = found
         try:
             with torch.random.fork_rng(devices=[]):
                 competition.build_model(recipe)
