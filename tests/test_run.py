@@ -68,7 +68,7 @@ def test_a_number_overrules_and_none_turns_it_off(
 def test_all_recipes_are_trained_where_none_is_named_and_then_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = {"recipe": 9, "seed": 1, "longer": 0, "larger": 0, "taught": 0, "search": 0}
+    few = {"recipe": 9, "seed": 1, "longer": 0, "larger": 0, "taught": 0}
     monkeypatch.setattr("toolkit.planning.choice.MOST", few)
     opened, _ = started(tmp_path, *QUICK[:-1])
     names = [each.recipe.name for each in opened.runs()]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit import Augment, Model, Recipe, Schedule
-from toolkit.planning.choice import ENOUGH, MARGIN, WORTHWHILE, after, lead, next_part, plan, promise
+from toolkit.planning.choice import ENOUGH, MARGIN, WORTHWHILE, after, candidates, lead, next_part, plan, promise
 from toolkit.planning.parts import Ended, Known, Part, larger, longer, seed_of, taught
 from toolkit.training.budget import Cost
 
@@ -123,6 +123,19 @@ def test_what_cant_be_had_isnt_asked_for_again() -> None:
     assert names == {"small", "fourth"}
     assert "larger" not in kinds(plan(replace(now, resizes=frozenset())))
     assert "taught" not in kinds(plan(now)) and "search" not in kinds(plan(now))
+
+
+def test_seeds_are_of_a_recipe_without_teacher_and_a_search_that_failed_isnt_begun_again() -> None:
+    now = known(30 * HOUR, speed=20.0, tests=True, space=True)
+    first = lead(now)
+    assert first is not None
+    begun = replace(now, ended=(done(first),))
+    pupil = Part("taught", taught(first.recipe), 100.0, wanted=60)
+    after_it = replace(after(begun, pupil), ended=(*begun.ended, done(pupil, merit=0.9)))
+    made = {part.kind: part.recipe for part in candidates(after_it)}
+    assert made["seed"].pseudo.rounds == made["longer"].pseudo.rounds == made["larger"].pseudo.rounds == 0
+    assert made["taught"].pseudo.rounds == 2 and "search" in made
+    assert "search" not in {part.kind for part in candidates(replace(after_it, skipped=frozenset({"search"})))}
 
 
 def test_recipes_made_from_the_best_say_so_in_their_names() -> None:

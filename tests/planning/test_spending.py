@@ -25,7 +25,7 @@ from toolkit.training.jobs import FoldJob
 pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPES = tuple(competition.recipes.values())
 STEPS = 3 * (48 // 8)  # of the first recipe in an epoch of all folds
-FEW = {"recipe": 9, "seed": 1, "longer": 1, "larger": 0, "taught": 0, "search": 0}
+FEW = {"recipe": 9, "seed": 1, "longer": 1, "larger": 0, "taught": 0}
 Measured = Callable[..., list[str]]
 
 
@@ -105,6 +105,15 @@ def test_the_first_gets_the_epochs_that_fit_others_only_if_enough_do(labelled: L
     part = opening._next()
     assert part is not None and part.recipe.name == "first" and part.recipe.schedule.epochs == 3
     assert asked == ["first", "second"]
+
+
+def test_a_first_recipe_that_doesnt_fit_at_all_gives_way_however_long_measuring_took(
+    labelled: Labelled, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "MEASURING", 0.0)
+    measured({"first": 1000.0, "second": 10.0})
+    part = opened(labelled)._next()
+    assert part is not None and part.recipe.name == "second"
 
 
 def test_one_epoch_is_not_called_several(labelled: Labelled, measured: Measured) -> None:
@@ -258,6 +267,17 @@ def test_what_is_fastest_is_found_out_only_where_that_pays(
     measured({"first": 0.01})
     (run,) = spend(labelled, any_precision, budget=599.0, alone=True)
     assert run.recipe.precision == "auto" and raced
+
+
+def test_the_speed_of_a_recipe_that_differs_in_its_loss_alone_isnt_measured_again(
+    labelled: Labelled, measured: Measured
+) -> None:
+    asked = measured({"first": 1.0, "second": 1.0})
+    smooth = override(FIRST, ["name=smooth", "loss.label_smoothing=0.1", "precision=auto"])
+    opening = opened(labelled, (FIRST, smooth, RECIPES[1]))
+    costs = [opening._cost(recipe) for recipe in (FIRST, smooth, RECIPES[1])]
+    assert asked == ["first", "second"] and costs[0] == costs[1] != costs[2]
+    assert [one.precision for one in opening.recipes[:2]] == ["float32", "float32"]
 
 
 def test_pseudo_labels_only_where_test_images_may_be_learnt_from(labelled: Labelled, measured: Measured) -> None:

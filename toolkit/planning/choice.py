@@ -33,7 +33,7 @@ GUESS: dict[Kind, float] = {
 WEIGHT = 2  # parts that a guess counts for
 FADES = 0.7  # of what the last part of a kind promised the next one does
 LEAST = 0.02  # standard errors: what promises less is not worth its time
-MOST: dict[Kind, int] = {"recipe": 100, "seed": 6, "longer": 3, "larger": 2, "taught": 3, "search": 1}
+MOST: dict[Kind, int] = {"recipe": 100, "seed": 6, "longer": 3, "larger": 2, "taught": 3}
 TRAININGS = 6.0  # times the first part, 16 trials of fewer epochs, a search gets,
 SHORTEST = 1800.0  # and so many seconds at least,
 SEARCHED = 0.3  # if that is no more than this share of the time left
@@ -53,7 +53,8 @@ def after(known: Known, part: Part) -> Known:
     """What would be known had the part gone as expected; nothing of its merit."""
     costs = dict(known.costs)
     if known.ended:
-        costs[part.recipe.name] = known.cost(part.recipe, known.best.part.recipe)
+        like = known.best if part.kind == "taught" else known.untaught
+        costs[part.recipe.name] = known.cost(part.recipe, like.part.recipe)
     best = max((one.merit for one in known.ended), default=0.0)
     better = part.kind in ("longer", "larger", "taught")  # than what they are made from
     ended = Ended(part, part.seconds, best + 1 if better else 0.0)
@@ -97,22 +98,23 @@ def candidates(known: Known) -> Iterator[Part]:
         yield other
     if known.alone:
         return
-    made: dict[Kind, Recipe] = {
-        "seed": seed_of(best, known.count("seed") + 1),
-        "longer": longer(best, known.lead.part.wanted),
+    plain = known.untaught.part.recipe
+    made: dict[Kind, tuple[Recipe, Recipe]] = {
+        "seed": (plain, seed_of(plain, known.count("seed") + 1)),
+        "longer": (plain, longer(plain, known.lead.part.wanted)),
     }
-    if best.model.name in known.resizes:
-        made["larger"] = larger(best)
+    if plain.model.name in known.resizes:
+        made["larger"] = plain, larger(plain)
     if known.tests:
-        made["taught"] = taught(best)
-    for kind, recipe in made.items():
+        made["taught"] = best, taught(best)
+    for kind, (like, recipe) in made.items():
         if recipe.name in known.names or known.count(kind) >= MOST[kind]:
             continue
-        part = _further(known, kind, recipe, known.cost(recipe, best))
+        part = _further(known, kind, recipe, known.cost(recipe, like))
         if part is not None:
             yield part
     seconds = max(SHORTEST, TRAININGS * known.lead.seconds)
-    if known.space and known.count("search") < MOST["search"] and seconds <= SEARCHED * known.left:
+    if known.space and "search" not in known.names and seconds <= SEARCHED * known.left:
         yield Part("search", best, seconds)
 
 
@@ -138,7 +140,7 @@ def _further(known: Known, kind: Kind, recipe: Recipe, cost: Cost) -> Part | Non
     least = ceil(WORTHWHILE * wanted)
     if epochs < 1 or (epochs < least and (kind == "longer" or cost.of(epochs) < WORTHWHILE * known.lead.seconds)):
         return None
-    if kind == "longer" and epochs <= known.best.part.recipe.schedule.epochs * 1.5:
+    if kind == "longer" and epochs <= known.untaught.part.recipe.schedule.epochs * 1.5:
         return None
     return _part(known, kind, recipe, cost, epochs, "")
 

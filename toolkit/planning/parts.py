@@ -93,6 +93,12 @@ class Known:
         return max(self.ended, key=lambda one: one.merit)
 
     @property
+    def untaught(self) -> Ended:
+        """The best without pseudo-labels: what is made from it has no teacher that would be trained anew."""
+        plain = [one for one in self.ended if not one.part.recipe.pseudo.rounds]
+        return max(plain or self.ended, key=lambda one: one.merit)
+
+    @property
     def lead(self) -> Ended:
         """The first part, by which others are measured."""
         return self.ended[0]

@@ -56,3 +56,15 @@ def obeys_scale(competition: Competition, recipe: Recipe) -> bool:
     except UserError:
         return False
     return getattr(network, "input_scale", None) == recipe.model.input_scale
+
+
+def as_fast(recipe: Recipe, other: Recipe) -> bool:
+    """Is a step of the recipe as long as one of `other`, in its precision? They differ in what costs next to nothing:
+    losses, rates, augmentations.
+    """
+
+    def decides(one: Recipe) -> tuple[object, ...]:
+        head = one.schedule.freeze, one.schedule.freeze_norm, one.pseudo
+        return one.model, one.images, one.sets, one.table, one.batch_size, one.optimizer.name, head
+
+    return decides(recipe) == decides(other) and recipe.precision in ("auto", other.precision)

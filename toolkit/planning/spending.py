@@ -25,7 +25,7 @@ from toolkit.planning.kept import Kept, kept
 from toolkit.planning.pace import first_pace, forget_run
 from toolkit.planning.parts import WORDS, Ended, Known, Part, larger
 from toolkit.planning.planned import Planned
-from toolkit.planning.speeds import measured, obeys_scale
+from toolkit.planning.speeds import as_fast, measured, obeys_scale
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.runs import Run, current_runs
@@ -162,7 +162,7 @@ class Spending:
         )
         if not known.ended or self.alone:
             return known
-        best = known.best.part.recipe
+        best = known.untaught.part.recipe
         return replace(known, resizes=frozenset([best.model.name] if self._obeys(best) else []))
 
     def _obeys(self, recipe: Recipe) -> bool:
@@ -184,11 +184,15 @@ class Spending:
         return next_part(self._known())
 
     def _measure_leads(self) -> None:
-        """How fast recipes are, in their order, until one gets enough epochs."""
+        """How fast recipes are, in their order, until one gets enough epochs; once one gets any, no longer than the
+        budget has for it.
+        """
+        any_fits = False
         for recipe in self.recipes:
             cost = self._cost(recipe, first=recipe is self.recipes[0])
-            enough = cost is not None and cost.epochs_within(MARGIN * self._left) >= enough_for(recipe)
-            if enough or self.measuring > MEASURING * self.budget:
+            epochs = 0 if cost is None else cost.epochs_within(MARGIN * self._left)
+            any_fits = any_fits or epochs > 0
+            if epochs >= enough_for(recipe) or (any_fits and self.measuring > MEASURING * self.budget):
                 return
 
     def _measure_next(self) -> None:
@@ -212,8 +216,13 @@ class Spending:
             return None
         if recipe.name not in self.kept.costs:
             begun = time.monotonic()
+            twins = (one for one in self.recipes if one.name in self.kept.costs and as_fast(recipe, one))
             try:
-                found, cost = self._measured(recipe)
+                if (twin := next(twins, None)) is not None:
+                    self.labelled.competition.check(recipe)
+                    found, cost = replace(recipe, precision=twin.precision), self.kept.costs[twin.name]
+                else:
+                    found, cost = self._measured(recipe)
             except UserError as error:
                 if first:
                     raise
@@ -331,8 +340,11 @@ class Spending:
         return part, sorted(made, key=lambda run: -run.merit)
 
     def _cost_of(self, recipe: Recipe) -> Cost:
-        ended = self.kept.ended
-        return self._known().cost(recipe, self._known().best.part.recipe if ended else recipe)
+        if not self.kept.ended:
+            return self.kept.costs[recipe.name]
+        known = self._known()
+        like = known.best if recipe.pseudo.rounds else known.untaught
+        return known.cost(recipe, like.part.recipe)
 
     def _finished(self, runs: list[Run]) -> Spent:
         """With what the blend is given time for, adapting first: it gained more than views did."""

@@ -14,7 +14,7 @@ from toolkit.augmentation.geometry import to_device
 from toolkit.data.dataset import Dataset
 from toolkit.data.image_sets import ImageSets
 from toolkit.data.targets import holds
-from toolkit.images.rows import picked
+from toolkit.images.rows import ImageRows, picked
 from toolkit.networks.growth import sides
 from toolkit.probabilities import chunks
 from toolkit.recipe import Recipe
@@ -153,7 +153,7 @@ def augmented_sets(
     return images.contiguous().unflatten(0, (sets, -1)).flatten(1, 2)
 
 
-def gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+def gather(array: ImageRows, rows: np.ndarray) -> torch.Tensor:
     """array[rows], of what may lie on the disk."""
     return torch.from_numpy(picked(array, rows))
 
