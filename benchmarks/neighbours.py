@@ -157,19 +157,25 @@ def measure_steps(
     return figures
 
 
-def measure_run(competition: str, budget: float, number: int = 2, size: int | None = None) -> dict[str, Any]:
-    """A run on practice data, and how far it ended from its budget. size: samples of the practice data."""
+def words(competition: str, budget: float, folder: str) -> list[str]:
+    """Of the command that runs within a budget on practice data."""
+    places = ["--workspace", f"{folder}/workspace", "--submissions", f"{folder}/submissions"]
+    return [f"competitions/{competition}", "--practice", "--json", f"--budget={budget:.0f}s", *places]
+
+
+def measure_run(competition: str, budget: float, number: int = 2) -> dict[str, Any]:
+    """A run on practice data, and how far it ended from its budget."""
     with tempfile.TemporaryDirectory() as folder, coming_and_going(number):
-        command = [sys.executable, "-m", "toolkit.run", f"competitions/{competition}", "--practice", "--json"]
-        command += ["--workspace", f"{folder}/workspace", "--submissions", f"{folder}/submissions"]
-        command += [f"--budget={budget}s", *([] if size is None else [f"--practice-size={size}"])]
+        command = [sys.executable, "-m", "toolkit.run", *words(competition, budget, folder)]
         begun = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=environment({}), stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, cwd=ROOT, env=environment({}), capture_output=True, text=True, check=False)
         took = time.monotonic() - begun
         lines = [
             json.loads(path.read_text())
             for path in sorted(Path(folder).glob("workspace/*/train/*/fold_*/history.json"))
         ]
+    if done.returncode:  # as where the machine is too busy for one epoch a fold
+        return {"run_budget_s": budget, "run_fault": (done.stderr.strip().splitlines() or ["no reason given"])[-1]}
     said = json.loads(done.stdout)
     return {
         "run_budget_s": budget,

@@ -62,9 +62,10 @@ def reached(code: Path, name: str, data: Path, budget: str, folder: Path, cores:
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text())
         return found
-    common = [f"competitions/{name}", "--workspace", folder / "workspace", "--submissions", folder / "submissions"]
+    stored: list[str | Path] = ["--workspace", folder / "workspace", "--submissions", folder / "submissions"]
+    common = [f"competitions/{name}", *stored]
     ran = _command(code, cores, "run", *common, "--data", data, "--budget", budget)
-    truth = ["--submission", ran["submission"], "--truth", data / "truth.npz"]
+    truth: list[str | Path] = ["--submission", ran["submission"], "--truth", data / "truth.npz"]
     graded = _command(code, cores, "grade", *common, "--data", data, *truth)
     found = {kind: ran[kind]["score"] for kind in ("clean", "stress", "matched") if ran.get(kind)}
     found |= {"hidden": graded["leaderboard"], "low": graded["low"], "high": graded["high"], "seconds": ran["seconds"]}
@@ -120,7 +121,7 @@ def main() -> None:
         for key, found in figures.items()
         for which, scores in found.items()
     ]
-    Screen().show(Table("Reached on a hidden test set", ["run", "code", *columns], rows))
+    Screen().table(Table("Reached on a hidden test set", ["run", "code", *columns], rows))
 
 
 if __name__ == "__main__":

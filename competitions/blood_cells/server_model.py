@@ -56,7 +56,7 @@ class Model:
         """Move each network's batch norms towards the images' own statistics, from where training left them."""
         if not any(self.adapt) or not len(images):
             return
-        hashes = [zlib.crc32(np.ascontiguousarray(image, np.float32)) for image in images]
+        hashes = [zlib.crc32(np.asarray(image, np.float32).tobytes()) for image in images]
         rows = np.argsort(hashes, kind="stable")[:LOOKED_AT]  # an order that follows from what they show
         for share, network, trained in zip(self.adapt, self.networks, self.trained, strict=True):
             if trained is None:

@@ -19,7 +19,7 @@ SLOW = ("soup", "frozen", "search", "views", "new", "notebook", "run", "berries"
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
-    """Without what takes seconds."""
+    """Without what takes seconds. So few tries are all of the command with the most points, `train`."""
     return Stages(tmp_path_factory.mktemp("faults"), without(*SLOW))
 
 
@@ -30,7 +30,7 @@ def wrong(tries: Tries, number: int) -> list[Case]:
     return [case for _, case in came if case.kind not in RIGHT]
 
 
-@pytest.mark.parametrize(("kind", "count"), [(kills, 8), (together, 2), (disk, 5)])
+@pytest.mark.parametrize(("kind", "count"), [(kills, 3), (together, 1), (disk, 3)])
 def test_a_command_that_is_disturbed_ends_the_next_time_as_if_nothing_had_happened(
     kind: object, count: int, stages: Stages
 ) -> None:
@@ -38,9 +38,14 @@ def test_a_command_that_is_disturbed_ends_the_next_time_as_if_nothing_had_happen
     assert wrong(tries, count) == []
 
 
-@pytest.mark.parametrize(("kind", "count"), [(lines, 8), (damage, 2)])
+@pytest.mark.parametrize(("kind", "count"), [(lines, 5), (damage, 1)])
 def test_what_is_wrong_is_a_sentence_or_is_healed(kind: object, count: int, stages: Stages) -> None:
     assert wrong(kind.tries(stages, count, random.Random(0)), count) == []  # type: ignore[attr-defined]
+
+
+def test_two_submissions_at_once_are_one_line_of_the_ledger(stages: Stages) -> None:
+    assert together.both(stages.stage("submit"), 20) == Case("same")
+    assert len((stages.root / "s" / "ledger.csv").read_text().splitlines()) == 2
 
 
 def test_a_fork_tells_how_it_ended(tmp_path: Path) -> None:

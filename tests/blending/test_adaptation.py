@@ -17,7 +17,17 @@ from toolkit.probabilities import open_probabilities, probabilities
 from toolkit.project import Project
 from toolkit.rules import Rules
 from toolkit.runs import Run
-from toolkit.scoring.adaptation import CHOSEN, PLAIN, SHARES, adaptation, folder_of, smallest_enough, worn_images
+from toolkit.scoring.adaptation import (
+    CHOSEN,
+    PLAIN,
+    SHARES,
+    Adaptation,
+    adaptation,
+    folder_of,
+    smallest_enough,
+    worn_images,
+)
+from toolkit.scoring.matched_to_test import Match, corrupted
 from toolkit.submission.checks import blend_members
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
@@ -74,8 +84,6 @@ def test_a_fold_adapts_to_its_own_worn_images_by_the_share_that_the_others_chose
     plain, chosen = (probabilities(open_probabilities(folder_of(run) / name)) for name in (PLAIN, CHOSEN))
     fold = labelled.fold[worn.rows]
     assert sorted(np.unique(fold)) == [0, 1, 2] and labelled.inside[worn.rows].all()
-    from toolkit.scoring.matched_to_test import corrupted
-
     images = corrupted(run.images, None, worn.rows, worn.cells, labelled.competition.rgb)[0]
     for k, share in enumerate(found.by_fold):
         own, network = fold == k, run.network(k, CPU)
@@ -98,12 +106,13 @@ def test_auto_adapts_only_where_the_gain_is_sure(
     trained: tuple[Project, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, run = trained
-    monkeypatch.setattr("toolkit.scoring.adaptation.SHARES", (0.5,))
+
+    def half(of: Run, worn: Match, device: str, _: float | None) -> Adaptation:
+        return adaptation(of, worn, device, 0.5)
+
     for sure in (False, True):
         monkeypatch.setattr("toolkit.blending.adaptation.gains", lambda _, sure=sure: sure)
-        monkeypatch.setattr(
-            "toolkit.blending.adaptation.adaptation", lambda *_, **__: adaptation(run, *_[1:3], asked=0.5)
-        )
+        monkeypatch.setattr("toolkit.blending.adaptation.adaptation", half)
         described = project.ensemble(views=NO_VIEWS, adapt="none").described
         shares, worth = find_adaptation(project.labelled(), described, {}, None, "cpu")
         assert shares == ({run.name: 0.5} if sure else {}) and worth is not None

@@ -169,8 +169,26 @@ def test_code_that_reads_the_same_is_as_good_and_other_is_refused(ready: Project
             assert after["load"] != before["load"] and after["classes"] == before["classes"]
 
 
-def test_a_workspace_of_before_is_checked_by_its_files_alone(ready: Project) -> None:
-    (ready.workspace.data / origin.TASK).unlink()
+def test_a_workspace_of_before_is_checked_by_what_it_knows(ready: Project) -> None:
+    path, heard = ready.workspace.data / origin.TASK, tiny.Heard()
+    path.unlink()
+    again(ready).labelled()
+    assert read_json(path)["classes"] == ["red", "green", "blue"]
+    path.unlink()
+    other = again(ready)
+    renamed = Classification(("x", "y", "z"), (8, 8, 3))
+    other.progress, other.competition = heard, replace(ready.competition, task=renamed)
+    other.labelled()
+    assert "which noted no classes: those of tiny are taken for them, in this order: x, y, z" in str(heard)
+    with pytest.raises(UserError, match="class 0 is 'red' and was 'x'"):
+        again(ready).labelled()
+    path.unlink()
+    again(ready).labelled()
+    path.unlink()
+    small = replace(ready.competition, task=Classification(("red", "green", "blue"), (4, 8, 3)))
+    other.competition = small
+    with pytest.raises(UserError, match=r"image_shape is \[4, 8, 3\] and was \[8, 8, 3\]"):
+        other.labelled()
     again(ready).labelled()
     loading.load(ready.competition, ready.workspace, ready.raw)
     assert read_json(ready.workspace.data / origin.TASK)["classes"] == ["red", "green", "blue"]

@@ -68,7 +68,7 @@ def test_stochastic_depth_drops_paths_while_training_alone() -> None:
     assert [name for name, _ in plain.named_parameters()] == [name for name, _ in dropping.named_parameters()]
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), dropping.parameters(), strict=True))
     images = torch.randint(256, (8, 3, 64, 64), dtype=torch.uint8)
-    rates = [module.drop_prob for module in dropping.modules() if type(module).__name__ == "DropPath"]
+    rates: list[Any] = [module.drop_prob for module in dropping.modules() if type(module).__name__ == "DropPath"]
     assert rates == sorted(rates) and rates[-1] == pytest.approx(0.5)
     with torch.no_grad():
         assert torch.equal(plain.eval()(images), dropping.eval()(images))

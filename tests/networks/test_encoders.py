@@ -1,6 +1,7 @@
 """Encoders of segmentation networks begin with the weights that lie in a folder or in a package."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from competitions.mars import competition as mars
 from tests.networks.weights import drawn, stored
-from toolkit import Model, Network, UserError, override, segmenter
+from toolkit import Model, UserError, override, segmenter
 from toolkit.networks.encoders import scaling
 from toolkit.networks.network import load_network
 from toolkit.networks.pretrained import packaged_weights
@@ -16,8 +17,9 @@ from toolkit.networks.pretrained import packaged_weights
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def unet(encoder: str, channels: int = 3, **fields: float) -> Network:
-    return segmenter("Unet", Model(name="unet", encoder=encoder, pretrained=True, **fields), 5, channels).eval()
+def unet(encoder: str, channels: int = 3, drop_path: float = 0.0) -> Any:
+    model = Model(name="unet", encoder=encoder, pretrained=True, drop_path=drop_path)
+    return segmenter("Unet", model, 5, channels).eval()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
@@ -61,7 +63,7 @@ def test_scaling_is_stored_with_what_is_trained(tmp_path: Path) -> None:
     """Without the weights at hand, and without a word of them, the network sees images as it was trained on them."""
     fields = ["model.encoder=timm-tf_efficientnet_lite0", "model.pretrained=true"]
     recipe = override(mars.recipes["unet_resnet18"], fields)
-    network = mars.build_model(recipe).eval()
+    network: Any = mars.build_model(recipe).eval()
     assert float(network.mean) == 127.5 and float(network.std) == 127.5
     (tmp_path / "fold_0").mkdir()
     path = tmp_path / "fold_0" / "weights.safetensors"

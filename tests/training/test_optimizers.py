@@ -1,11 +1,14 @@
 """Every weight is trained once, at its layer's rate, and optimisers go on exactly."""
 
 import io
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from timm.models import group_parameters
+from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from competitions.mars.unets import RefinedAttentionUNet
@@ -52,6 +55,25 @@ def test_tokens_and_positions_have_no_weight_decay() -> None:
         "cls_token",
         "pos_embed",
     }
+
+
+@pytest.mark.parametrize(
+    "name", ["test_vit3", "test_convnext2", "test_efficientnet", "swin_tiny_patch4_window7_224", "xcit_nano_12_p8_224"]
+)
+def test_what_decays_and_what_a_layer_is_are_as_timm_has_them(name: str) -> None:
+    network = classifier(name, Model(name=""), 8, 3)
+    backbone: Any = network.body.get_submodule("backbone")
+    groups = build_optimizer(network, override(PLAIN, ["optimizer.layer_decay=0.8"])).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    exempt = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
+    theirs = param_groups_weight_decay(backbone, PLAIN.optimizer.weight_decay, no_weight_decay_list=exempt)
+    assert all(decay[id(p)] == group["weight_decay"] for group in theirs for p in group["params"])
+    factor = {id(p): group["factor"] for group in groups for p in group["params"]}
+    named = dict(backbone.named_parameters())
+    stages = group_parameters(backbone, backbone.group_matcher(coarse=True))
+    rates = [{round(factor[id(named[part])], 9) for part in stages[depth]} for depth in sorted(stages)]
+    assert all(len(rate) == 1 for rate in rates)
+    assert len({min(rate) for rate in rates}) >= len(rates) - 1, "a last norm alone is of the layer below it"
 
 
 def changes(fields: list[str]) -> dict[str, torch.Tensor]:

@@ -1,7 +1,6 @@
 """From the organisers' files to arrays on disk: read once, drawn where practice is asked for."""
 
 from collections.abc import Mapping
-from inspect import getsourcefile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from toolkit.data.origin import (
     is_another_order,
     loaded,
     read_facts,
+    reader_of,
     reads_alike,
     whole,
 )
@@ -29,7 +29,7 @@ from toolkit.errors import UserError, others_code
 from toolkit.images.file_list import describe_files
 from toolkit.metrics.metric import CountedMetric
 from toolkit.progress import SILENT, Progress
-from toolkit.store import MANIFEST, Workspace, atomic, hash_file, hash_json, read_json, read_manifest, write_json
+from toolkit.store import MANIFEST, Workspace, atomic, read_json, read_manifest, write_json
 
 DRAWN = "drawn.json"  # beside the practice data: how many samples were asked for
 
@@ -65,17 +65,13 @@ def load(
 
     Nothing is done where the same files were loaded before, by the same code.
     """
-    known = read_manifest(workspace.data)
+    known = read_manifest(workspace.data, source=str, hash=str)
     same = Reading(competition, workspace, folder).same
     files = listed(folder, workspace.files, progress, None if known is None else known["source"], same)
     if not len(files):
         raise UserError(competition.without_files(folder))
     source = source_of(files) if known is None else known["source"]  # what else lies there by now isn't read
-    code = getsourcefile(competition.load)
-    made_by = [repr(competition.task), hash_file(Path(code)) if code else None]
-    if competition.follows_sample:
-        made_by += [repr(competition.metric), repr(competition.dialect)]
-    reader = hash_json(made_by)
+    reader = reader_of(competition)
     read_alike = known is not None and known.get("reader") == reader and reads_alike(competition, workspace)
     if known is not None and read_alike and _is_there(competition, workspace, known):
         _keep_place(workspace, folder)

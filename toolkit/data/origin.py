@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.competition import Competition
 from toolkit.competition_code import code_of
-from toolkit.data.data_folder import hash_dataset, hash_samples
+from toolkit.data.data_folder import hash_dataset, hash_samples, open_dataset
 from toolkit.data.dataset import Dataset, Samples, with_text
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed
 from toolkit.errors import UserError, others_code
+from toolkit.errors import listed as listing
 from toolkit.images.file_list import describe_files, file_table
 from toolkit.partial_files import scratch as scratch_folder
 from toolkit.progress import SILENT, Progress
-from toolkit.store import Workspace, read_json, read_manifest, write_json
+from toolkit.store import Workspace, hash_file, hash_json, read_json, read_manifest, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +98,15 @@ def facts(competition: Competition) -> dict[str, Any]:
     }
 
 
+def reader_of(competition: Competition) -> str:
+    """12 hex digits of what a manifest of data keeps of the task and of the file whose code reads them."""
+    code = getsourcefile(competition.load)
+    made_by = [repr(competition.task), hash_file(Path(code)) if code else None]
+    if competition.follows_sample:
+        made_by += [repr(competition.metric), repr(competition.dialect)]
+    return hash_json(made_by)
+
+
 def check_task(competition: Competition, workspace: Workspace) -> None:
     """UserError where the workspace was made for another kind of task, other classes or images of another shape."""
     known, now = read_facts(workspace), facts(competition)
@@ -115,6 +125,16 @@ def check_task(competition: Competition, workspace: Workspace) -> None:
                 f"{competition.folder} is another competition than {workspace.folder} was made for: {what} is "
                 f"{is_now!r} and was {was!r}; bring the old one back, or choose another --workspace"
             )
+
+
+def _check_shape(competition: Competition, workspace: Workspace) -> None:
+    """As `check_task`, by the stored images."""
+    now, was = [*competition.task.image_shape], [*open_dataset(workspace.data).images.shape[1:]]
+    if now != was:
+        raise UserError(
+            f"{competition.folder} is another competition than {workspace.folder} was made for: image_shape is {now} "
+            f"and was {was}; bring the old one back, or choose another --workspace"
+        )
 
 
 def is_another_order(competition: Competition, workspace: Workspace) -> bool:
@@ -145,17 +165,28 @@ def check_origin(
     differ, and all is read only where content differs, too. Where the files are gone nothing is said: there may be no
     need of them.
     """
-    manifest: Mapping[str, Any] | None = read_manifest(workspace.data)
+    manifest: Mapping[str, Any] | None = read_manifest(workspace.data, raw=str, source=str, hash=str)
     if manifest is None:
         return
     check_task(competition, workspace)
     raw = Path(manifest["raw"]) if folder is None else folder
     reading = Reading(competition, workspace, raw)
     files = listed(raw, workspace.files, progress, manifest["source"], reading.same)
-    if len(files) and not reads_alike(competition, workspace):
+    noted = bool(read_facts(workspace))  # older versions noted nothing
+    alike = reads_alike(competition, workspace) if noted else manifest.get("reader") == reader_of(competition)
+    if not noted:
+        _check_shape(competition, workspace)
+    if len(files) and alike and not noted:
+        write_json(workspace.data / TASK, facts(competition))
+    elif len(files) and not alike:
         if not reading.same(files, files):
             raise UserError(
                 f"{competition.name} reads the files otherwise than when {workspace.folder} was made; choose another "
                 f"--workspace, or remove {workspace.folder}"
+            )
+        if not noted:
+            progress.warn(
+                f"{workspace.folder} is of an older version, which noted no classes: those of {competition.name} are "
+                f"taken for them, in this order: {listing(competition.task.classes)}"
             )
         write_json(workspace.data / TASK, facts(competition))

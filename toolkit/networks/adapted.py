@@ -148,7 +148,7 @@ def looked_at(images: ImageRows) -> np.ndarray:
     hashes: list[int] = []
     for start in range(0, len(images), step):
         part = np.array(picked(images, np.s_[start : start + step]), np.float32)  # as a server may get them
-        hashes += [zlib.crc32(np.ascontiguousarray(one)) for one in part]
+        hashes += [zlib.crc32(one.tobytes()) for one in part]
     return np.argsort(hashes, kind="stable")[:MOST]
 
 

@@ -100,7 +100,8 @@ def wanted_by(competition: Competition, recipe: Recipe) -> list[Wanted]:
     global _asked
     key = hash_json([str(competition.folder), competition.name, asdict(recipe.model)])
     if key not in _wanted:
-        _asked = found = []
+        found: list[Wanted] = []
+        _asked = found
         try:
             with torch.random.fork_rng(devices=[]):
                 competition.build_model(recipe)
@@ -148,8 +149,8 @@ def require_hub(wanted: Wanted) -> None:
     if unlike := others(wanted):
         missing += f" ({unlike[0]} is of other weights: the network's name says which, as that of the file does)"
     raise UserError(
-        f"{missing}: {wanted.how_to_fetch}, use {', '.join(INSTALLED_WEIGHTS)}, whose weights are installed, or set "
-        "model.pretrained=false"
+        f"{missing}: {wanted.how_to_fetch}; or use {', '.join(INSTALLED_WEIGHTS)}, whose weights are installed, or "
+        "set model.pretrained=false"
     )
 
 

@@ -11,7 +11,6 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch.losses import DiceLoss
 
 from toolkit.errors import UserError
 from toolkit.recipe import Loss
@@ -101,7 +100,12 @@ def _part(name: str, loss: Loss, weights: np.ndarray, masks: bool, ignored: int)
         return lambda logits, targets: _focal(logits, targets, by_target, gamma, loss.label_smoothing, ignored)
     if not masks:
         raise UserError(f"loss {name} is for masks; for labels use cross_entropy or focal")
-    return _lovasz if name == "lovasz" else DiceLoss("multiclass", ignore_index=IGNORED)
+    if name == "lovasz":
+        return _lovasz
+    from segmentation_models_pytorch.losses import DiceLoss  # a second of imports
+
+    dice: LossFunction = DiceLoss("multiclass", ignore_index=IGNORED)
+    return dice
 
 
 def _focal(

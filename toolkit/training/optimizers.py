@@ -1,5 +1,6 @@
 """Which optimiser updates which weights, at what rate."""
 
+import fnmatch
 from math import cos, inf, pi
 from typing import Any
 
@@ -62,8 +63,9 @@ def _exempt(model: Network) -> set[str]:
     if not model.backbone:
         return set()
     backbone: Any = model.body.get_submodule(model.backbone)
-    names = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
-    return {f"body.{model.backbone}.{name}" for name in names}
+    patterns = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
+    names = [name for name, _ in backbone.named_parameters()]
+    return {f"body.{model.backbone}.{name}" for pattern in patterns for name in fnmatch.filter(names, pattern)}
 
 
 def _hidden(model: Network, sides: tuple[int, int]) -> set[nn.Parameter]:
