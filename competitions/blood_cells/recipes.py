@@ -41,7 +41,7 @@ LITE0 = Recipe(
     augment=AGGRESSIVE,
     loss=Loss(label_smoothing=0.1),
     optimizer=Optimizer(lr=2e-3, backbone_factor=0.5),
-    schedule=Schedule(epochs=20, freeze=0.1),
+    schedule=Schedule(epochs=45, freeze=0.1),
 )
 
 # For a GPU, after what was published, and not measured here: images that grow to the 224 pixels of the winner's

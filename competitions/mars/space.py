@@ -62,13 +62,9 @@ def suggest(trial: Suggesting) -> Recipe:
             encoder=trial.suggest_categorical("model.encoder@unet", ["resnet18", "resnet34"]),
             attention=trial.suggest_categorical("model.attention@unet", ["none", "scse"]),
         )
-    return replace(
-        base,
-        model=model,
-        augment=_augment(trial),
-        loss=_loss(trial, base.loss),
-        optimizer=_optimizer(trial, base.optimizer),
-    )
+    augment, loss, optimizer = _augment(trial), _loss(trial, base.loss), _optimizer(trial, base.optimizer)
+    schedule = SMALL_UNET_MUON.schedule if optimizer.name == "muon" else base.schedule
+    return replace(base, model=model, augment=augment, loss=loss, optimizer=optimizer, schedule=schedule)
 
 
 def _augment(trial: Suggesting) -> Augment:
