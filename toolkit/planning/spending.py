@@ -30,7 +30,6 @@ from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.runs import Run, current_runs
 from toolkit.scoring.adaptation import may_adapt
-from toolkit.scoring.matched_to_test import open_match
 from toolkit.training.budget import TRIED, Cost
 from toolkit.training.cross_validation import train
 from toolkit.training.workers import places, turns
@@ -357,9 +356,9 @@ class Spending:
 
     @cached_property
     def _may_adapt(self) -> bool:
-        """Where test images are at hand and look like training images, there is nothing to adapt to."""
-        seen = self.stress != "none" and self.labelled.shows_how_tests_look
-        return may_adapt(self.labelled) and not (seen and open_match(self.labelled).alike)
+        """Where how test images look would have to be found out for it alone, it isn't tried."""
+        known = self.stress != "none" or not self.labelled.shows_how_tests_look
+        return may_adapt(self.labelled) and known
 
     @property
     def _adapting(self) -> float:
