@@ -51,7 +51,7 @@ def alone(name: str, device: str, tiny: bool, seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu", "--part", name, "--device", device]
     command += ["--seconds", str(seconds), *(["--tiny"] if tiny else [])]
     begun = time.monotonic()
-    fault = {"figures": {}, "checks": {}}
+    fault: dict[str, Any] = {"figures": {}, "checks": {}}
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:

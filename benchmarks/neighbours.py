@@ -168,12 +168,14 @@ def measure_run(competition: str, budget: float, number: int = 2) -> dict[str, A
     with tempfile.TemporaryDirectory() as folder, coming_and_going(number):
         command = [sys.executable, "-m", "toolkit.run", *words(competition, budget, folder)]
         begun = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=environment({}), stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, cwd=ROOT, env=environment({}), capture_output=True, text=True, check=False)
         took = time.monotonic() - begun
         lines = [
             json.loads(path.read_text())
             for path in sorted(Path(folder).glob("workspace/*/train/*/fold_*/history.json"))
         ]
+    if done.returncode:  # as where the machine is too busy for one epoch a fold
+        return {"run_budget_s": budget, "run_fault": (done.stderr.strip().splitlines() or ["no reason given"])[-1]}
     said = json.loads(done.stdout)
     return {
         "run_budget_s": budget,

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,6 +199,27 @@ def test_damaged_evidence_of_a_score_is_told_and_made_again(kind: str, copied: P
     assert copied.ensemble(views=["none"]).metrics[kind] is not None
 
 
+def test_scores_that_are_damaged_are_made_again_from_what_is_left(copied: Project) -> None:
+    run = run_of(copied)
+    before, weights, path = run.metrics, run.fold(0).weights.stat().st_mtime_ns, run.metrics_path
+    flip(path)
+    with pytest.raises(UserError, match=rf"{path} is damaged: .*; remove {path} and run .*{run.recipe_path}"):
+        copied.runs()
+    path.unlink()
+    again = copied.train(str(run.recipe_path))
+    assert again.metrics["clean"] == before["clean"] and run.fold(0).weights.stat().st_mtime_ns == weights
+
+
+def test_a_manifest_of_data_that_says_something_else_is_told(tmp_path: Path) -> None:
+    ready = prepare(tmp_path)
+    write_others_json(ready.workspace.data / MANIFEST, {"inputs": {"hash": 3}})
+    for step in (ready.folds, ready.audit):
+        with pytest.raises(
+            UserError, match=r"data/manifest\.json is damaged: it has no .*source, hash; remove .*data"
+        ):
+            step()
+
+
 JSONS = {
     "metrics.json": ("clean", "runs"),
     "recipe.json": ("schedule", "runs"),
@@ -261,7 +283,11 @@ def test_every_flipped_bit_of_a_jsons_text_is_told_or_means_nothing(tmp_path: Pa
 
 def test_every_flipped_bit_of_what_was_judged_is_told_or_means_nothing(tmp_path: Path) -> None:
     path = tmp_path / "judged_clean.npz"
-    values = {"weights": np.array("0123456789ab"), "groups": np.arange(9), "counts": np.eye(3, dtype=np.int64)}
+    values: dict[str, Any] = {
+        "weights": np.array("0123456789ab"),
+        "groups": np.arange(9),
+        "counts": np.eye(3, dtype=np.int64),
+    }
     np.savez_compressed(path, **values)
     for data in flipped(path.read_bytes(), 61):
         path.write_bytes(data)

@@ -143,7 +143,7 @@ def test_networks_are_tried_with_the_table_beside_their_images_and_with_sets(tmp
     with pytest.raises(UserError, match="where a table lies beside the images"):
         preflight.try_beside(tabled, [recipe], heard)
     assert preflight.try_beside(replace(tabled, competition=tiny.competition), [recipe], heard) == [recipe]
-    images = ImageSets(labelled.images, np.repeat(np.arange(3), 2), (8, 8, 3))
+    images: Any = ImageSets(labelled.images, np.repeat(np.arange(3), 2))
     in_sets = replace(labelled, images=images)
     with pytest.raises(UserError, match=r"a toolkit\.Network where samples are sets of images"):
         preflight.try_beside(replace(in_sets, competition=plain), [recipe], heard)

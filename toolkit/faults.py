@@ -12,9 +12,9 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from toolkit.disk import in_bytes, of_the_disk
-from toolkit.errors import UserError
+from toolkit.errors import UserError, listed
 from toolkit.partial_files import final
-from toolkit.store import without_passwords, write_text
+from toolkit.store import unsealed, without_passwords, write_text
 
 DEBUG = "TOOLKIT_DEBUG"  # in the environment: tracebacks are shown, as with --debug
 REPORT = "bug-report.txt"
@@ -72,7 +72,12 @@ def _place(error: BaseException) -> str:
         return f"the competition's own code fails in {_at(others[-1])}; mend it there ({tell})"
     called = f", called by {_at(others[-1])}" if others else ""
     where = f" in {_at(frames[-1])}{called}" if frames else ""
-    return f"the toolkit fails{where}, which nobody foresaw; a file in the workspace may be damaged ({tell})"
+    # files of older versions, or that were put there by hand
+    strange = [path for path in unsealed if path.exists()]
+    doubted = (
+        f"{listed(strange, most=3)}, of which it isn't known who wrote it," if strange else "a file in the workspace"
+    )
+    return f"the toolkit fails{where}, which nobody foresaw; {doubted} may be damaged ({tell})"
 
 
 def _at(frame: traceback.FrameSummary) -> str:

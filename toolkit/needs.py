@@ -70,7 +70,8 @@ def _score_again(project: "Project", labelled: "Labelled") -> None:
     """Runs that another metric scored, by the competition's of now."""
     from toolkit.runs import all_runs
 
-    if others := [run for run in all_runs(labelled) if run.is_of_present and not run.is_current]:
+    scored = (run for run in all_runs(labelled) if run.metrics_path.exists())
+    if others := [run for run in scored if run.is_of_present and not run.is_current]:
         from toolkit.training.run_scores import score_again
 
         for run in others:

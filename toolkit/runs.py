@@ -189,8 +189,6 @@ class Run(Predictions):
         return self.folder / "views" / view
 
     def remedy(self, path: Path) -> str:
-        if path == self.metrics_path:
-            return f"remove {self.folder} and train its recipe again"
         return train_again(self.folder, remove=path if path.parent == self.folder else path.parent)
 
     @property
@@ -200,8 +198,9 @@ class Run(Predictions):
 
     @property
     def is_whole(self) -> bool:
-        """Are its predictions and all weights there?"""
-        return self.oof_path.exists() and all(fold.finished and fold.weights.exists() for fold in self.folds)
+        """Are its predictions, its scores and all weights there?"""
+        there = self.oof_path.exists() and self.metrics_path.exists()
+        return there and all(fold.finished and fold.weights.exists() for fold in self.folds)
 
     @property
     def is_of_present(self) -> bool:

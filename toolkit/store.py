@@ -29,6 +29,7 @@ SEALED = "sealed"  # in place of its hash in a manifest: it may be written again
 WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
 JSON: dict[Any, str] = {dict: "object", list: "array"}  # what JSON calls them
 BLOCK, BLOCKS = 1 << 20, 256
+unsealed: dict[Path, None] = {}  # JSON files that this process read and that nothing speaks for
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,8 @@ def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> An
         raise UserError(f"{path} is damaged: it has no {', '.join(missing)}; {mend}")
     if isinstance(found, dict):
         _check_seal(path, found, mend)
+        if SEAL not in found:
+            unsealed[path] = None
         found.pop(SEAL, None)
     return found
 
@@ -254,10 +257,15 @@ def without_passwords(text: str) -> str:
     return re.sub(r"((?:password|passwd|pwd)=)[^&\s]+", r"\1***", text, flags=re.IGNORECASE)
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The `inputs` of a finished directory, or None where it isn't finished."""
+def read_manifest(folder: Path, **kinds: type) -> dict[str, Any] | None:
+    """The `inputs` of a finished directory, or None where it isn't finished; UserError where those that are named
+    aren't there, or of another kind.
+    """
     found = whole_manifest(folder)
     inputs: dict[str, Any] | None = None if found is None else found["inputs"]
+    wrong = [name for name, kind in kinds.items() if inputs is not None and not isinstance(inputs.get(name), kind)]
+    if wrong:
+        raise UserError(f"{folder / MANIFEST} is damaged: it has no {', '.join(wrong)}; remove {folder}")
     return inputs
 
 

@@ -16,9 +16,10 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
-from benchmarks.faults.cases import RIGHT, WRONG, Counted, Kept, Tries, code
+from benchmarks.faults.cases import RIGHT, WRONG, Counted, Kept, Tries, Try, code
 from toolkit.outcome import Table
 from toolkit.screen import Screen
 
@@ -38,16 +39,22 @@ Drawn = Callable[..., Tries]  # of stages, how many, and a generator of random n
 def campaign(
     names: Sequence[str], counts: dict[str, int], kept: Kept, seed: int = 0, tell: Callable[[Counted], None] = print
 ) -> None:
-    """Try what isn't kept as right."""
+    """Try what isn't kept as right, of the kinds in turn and of each in a drawn order, so that a campaign that is
+    stopped has tried some of everything.
+    """
     from benchmarks.faults.steps import Stages, imported  # torch, and all else
 
     imported()
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         stages = Stages(Path(place).resolve())
+        drawn: dict[str, list[Try]] = {}
         for name in names:
             tries: Drawn = importlib.import_module(f"benchmarks.faults.{name}").tries
-            for one in tries(stages, counts[name], random.Random(seed)):
-                if not kept.is_right(name, one.what):
+            drawn[name] = list(tries(stages, counts[name], random.Random(seed)))
+            random.Random(seed).shuffle(drawn[name])
+        for turn in zip_longest(*drawn.values()):
+            for name, one in zip(drawn, turn, strict=True):
+                if one is not None and not kept.is_right(name, one.what):
                     tell(kept.add(name, one.what, one.attempt()))
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from toolkit.data.preview import Preview
-from toolkit.pages.pictures import COLOURS, batch_picture, enlarged, strip, with_mask, write_png
+from toolkit.errors import UserError
+from toolkit.pages.pictures import COLOURS, batch_picture, enlarged, stored_png, strip, with_mask, write_png
 from toolkit.task import IGNORED
 
 RNG = np.random.default_rng(0)
@@ -20,6 +21,19 @@ def test_a_png_holds_the_picture_and_nothing_is_left_beside_it(tmp_path: Path) -
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["one.png"]
     read = cv2.imread(str(tmp_path / "pictures" / "one.png"))
     assert read is not None and (read[..., ::-1] == picture).all()
+
+
+def test_a_stored_picture_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    write_png(path, RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    whole = path.read_bytes()
+    assert stored_png(path, "draw it again") == whole
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for damaged in (flipped, whole[:middle], b"", bytes(len(whole))):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"one\.png is damaged .*; draw it again"):
+            stored_png(path, "draw it again")
 
 
 def test_classes_have_colours_of_their_own_the_first_is_black_and_what_is_ignored_white() -> None:

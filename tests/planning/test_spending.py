@@ -107,6 +107,15 @@ def test_the_first_gets_the_epochs_that_fit_others_only_if_enough_do(labelled: L
     assert asked == ["first", "second"]
 
 
+def test_a_first_recipe_that_doesnt_fit_at_all_gives_way_however_long_measuring_took(
+    labelled: Labelled, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "MEASURING", 0.0)
+    measured({"first": 1000.0, "second": 10.0})
+    part = opened(labelled)._next()
+    assert part is not None and part.recipe.name == "second"
+
+
 def test_one_epoch_is_not_called_several(labelled: Labelled, measured: Measured) -> None:
     heard = Heard()
     measured({"first": 600 / STEPS / 2})

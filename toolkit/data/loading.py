@@ -65,7 +65,7 @@ def load(
 
     Nothing is done where the same files were loaded before, by the same code.
     """
-    known = read_manifest(workspace.data)
+    known = read_manifest(workspace.data, source=str, hash=str)
     same = Reading(competition, workspace, folder).same
     files = listed(folder, workspace.files, progress, None if known is None else known["source"], same)
     if not len(files):

@@ -165,7 +165,7 @@ def check_origin(
     differ, and all is read only where content differs, too. Where the files are gone nothing is said: there may be no
     need of them.
     """
-    manifest: Mapping[str, Any] | None = read_manifest(workspace.data)
+    manifest: Mapping[str, Any] | None = read_manifest(workspace.data, raw=str, source=str, hash=str)
     if manifest is None:
         return
     check_task(competition, workspace)

@@ -39,4 +39,5 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def has_bfloat16(device: torch.device) -> bool:
     """Does this GPU compute in it? An older one imitates it, slowly."""
     with torch.cuda.device(device):  # PyTorch asks the one that is chosen, which may be another
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        found: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+    return found

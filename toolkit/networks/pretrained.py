@@ -149,8 +149,8 @@ def require_hub(wanted: Wanted) -> None:
     if unlike := others(wanted):
         missing += f" ({unlike[0]} is of other weights: the network's name says which, as that of the file does)"
     raise UserError(
-        f"{missing}: {wanted.how_to_fetch}, use {', '.join(INSTALLED_WEIGHTS)}, whose weights are installed, or set "
-        "model.pretrained=false"
+        f"{missing}: {wanted.how_to_fetch}; or use {', '.join(INSTALLED_WEIGHTS)}, whose weights are installed, or "
+        "set model.pretrained=false"
     )
 
 

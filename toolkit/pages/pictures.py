@@ -1,11 +1,13 @@
 """Pictures, uint8 (h, w, 3): strips with captions, masks in colours, the first images of a batch; and PNG files."""
 
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from toolkit.checked import readable
 from toolkit.data.preview import Preview
 from toolkit.store import atomic
 from toolkit.task import IGNORED
@@ -29,6 +31,17 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     _, data = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
     with atomic(path) as partial:
         partial.write_bytes(data.tobytes())
+
+
+def stored_png(path: Path, remedy: str) -> bytes:
+    """What is in a PNG file. UserError where its own checksums don't fit; remedy: what to do then."""
+    from PIL import Image
+
+    with readable(path, remedy):
+        content = path.read_bytes()
+        with Image.open(BytesIO(content), formats=("PNG",)) as picture:
+            picture.verify()
+    return content
 
 
 def short(name: str) -> str:

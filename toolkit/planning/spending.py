@@ -184,11 +184,15 @@ class Spending:
         return next_part(self._known())
 
     def _measure_leads(self) -> None:
-        """How fast recipes are, in their order, until one gets enough epochs."""
+        """How fast recipes are, in their order, until one gets enough epochs; once one gets any, no longer than the
+        budget has for it.
+        """
+        any_fits = False
         for recipe in self.recipes:
             cost = self._cost(recipe, first=recipe is self.recipes[0])
-            enough = cost is not None and cost.epochs_within(MARGIN * self._left) >= enough_for(recipe)
-            if enough or self.measuring > MEASURING * self.budget:
+            epochs = 0 if cost is None else cost.epochs_within(MARGIN * self._left)
+            any_fits = any_fits or epochs > 0
+            if epochs >= enough_for(recipe) or (any_fits and self.measuring > MEASURING * self.budget):
                 return
 
     def _measure_next(self) -> None:

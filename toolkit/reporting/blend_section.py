@@ -7,6 +7,7 @@ from toolkit.blending.adaptation import words as adapted_words
 from toolkit.blending.blend_folder import Blend, gave_way
 from toolkit.outcome import counted, interval, number
 from toolkit.pages.html import Chart, Row, Section, Table, Words
+from toolkit.pages.pictures import stored_png
 from toolkit.reporting.inputs import Material
 
 BLEND_PICTURES = ("weights", "correlation", "gain", "repairs")
@@ -44,7 +45,9 @@ def blend_section(material: Material) -> Section:
     if metrics.get("gave_way"):
         words.append(f"{gave_way(metrics['gave_way'])}.")
     drawn = {
-        name: Chart("", path.read_bytes(), alt=name)
+        name: Chart(
+            "", stored_png(path, f"remove {blend.folder} and run `python -m toolkit.ensemble …` again"), alt=name
+        )
         for name in BLEND_PICTURES
         if (path := blend.folder / f"{name}.png").exists()
     }

@@ -18,6 +18,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.outcome import FEW_GROUPS, MENDED, RESIZED, ROUGH_GROUPS, Outcome, counted, duration, fact, number
 from toolkit.pages.charts import bars, chart
 from toolkit.pages.html import Block, Chart, Page, Row, Section, Table, Tiles, Words, render
+from toolkit.pages.pictures import stored_png
 from toolkit.progress import SILENT, Progress
 from toolkit.reporting.best_run import classes_section, stress_section, training_section
 from toolkit.reporting.blend_section import blend_section, ends, short
@@ -245,7 +246,10 @@ def _search(labelled: Labelled) -> Section:
     if importances:
         draw = chart("What decides the score", lambda: bars(importances, "share in what sets the best trials apart"))
         blocks.append(Row([draw]))
-    blocks += [Chart(path.stem.replace("_", " "), path.read_bytes()) for path in pictures]
+    blocks += [
+        Chart(path.stem.replace("_", " "), stored_png(path, "remove it and run `python -m toolkit.search …` again"))
+        for path in pictures
+    ]
     winner = Run(Path(summary["run"]), labelled) if summary.get("run") else None
     stale = winner is not None and winner.finished and not winner.is_current
     return Section("Search", blocks, "It was made on other data or folds than the present ones." if stale else "")

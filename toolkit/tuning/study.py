@@ -224,9 +224,8 @@ def work(
             return
         except UpdateFinishedTrialError:  # it was silent for so long that others took it for dead, and try it again
             continue
-        ended = study._storage.get_trial(trial_id)
         if state != TrialState.FAIL:
-            _note(trial, SEAL, _seal_of(ended, values))
+            _note(trial, SEAL, _seal_of(study._storage.get_trial(trial_id), values))
         study.tell(number, values, state, skip_if_finished=True)
         told(study._storage.get_trial(trial_id))
 
