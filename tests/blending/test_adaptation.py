@@ -1,4 +1,4 @@
-"""A blend adapts to the test images where that surely gains on worn images out of fold, and says by how much."""
+"""A blend adapts to the test images where that gains on worn images out of fold, and says by how much."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.tiny import Heard
 from toolkit.blending.adaptation import find_adaptation, seconds_to_adapt
 from toolkit.blending.adaptation import words as adapted_words
 from toolkit.errors import UserError
@@ -131,3 +132,25 @@ def test_where_it_may_not_be_nothing_is_tried_and_asking_is_refused(tmp_path: Pa
     forbidden = replace(tiny.competition, rules=Rules(adapting=False))
     with pytest.raises(UserError, match="rule adapting"):
         tiny.project(tmp_path, forbidden, device="cpu").ensemble(views=NO_VIEWS, adapt=0.5)
+
+
+def test_a_share_that_was_asked_for_in_vain_is_told(
+    trained: tuple[Project, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, _ = trained
+    described = project.ensemble(views=NO_VIEWS, adapt="none").described
+    monkeypatch.setattr("toolkit.scoring.adaptation.adapts", lambda network: False)
+    for asked, said in ((0.5, "no network has a batch norm"), (None, "")):
+        heard = Heard()
+        assert find_adaptation(project.labelled(), described, {}, asked, "cpu", heard) == ({}, None)
+        assert said in str(heard) and ("--adapt" in str(heard)) == bool(said)
+    monkeypatch.setattr(Run, "is_whole", property(lambda run: False))
+    heard = Heard()
+    assert find_adaptation(project.labelled(), described, {}, 0.5, "cpu", heard) == ({}, None)
+    assert "without networks at hand" in str(heard)
+
+
+def test_no_share_of_all_folds_is_not_said_to_gain_nothing_where_those_of_each_gained() -> None:
+    worth = {"plain": 0.5, "score": 0.6, "gain": 0.1, "gain_low": 0.0, "gain_high": 0.2, "samples": 9, "worn": 9}
+    assert "no share gains by all folds together" in adapted_words({}, worth | {"unworn": None}, "accuracy")
+    assert "that gains nothing" in adapted_words({}, worth | {"unworn": None, "gain": -0.1}, "accuracy")

@@ -300,6 +300,42 @@ def test_a_plan_is_shown_without_any_training(labelled: Labelled, measured: Meas
     assert sum(part["seconds"] for part in shown.as_json()["parts"]) <= shown.left <= 600
 
 
+def test_a_plan_of_what_is_done_says_so_and_not_that_the_budget_is_too_short(
+    labelled: Labelled, measured: Measured
+) -> None:
+    measured({"first": 0.01})
+    spend(labelled, RECIPES[:1], alone=True)
+    asked = measured({})
+    shown = opened(labelled, RECIPES[:1], alone=True).forecast()
+    assert (shown.parts, shown.done, asked) == ([], ["first"], [])
+    assert "done already" in str(shown.told()[0]) and "nothing more is trained" in str(shown.told()[1])
+
+
+def test_the_plan_is_made_anew_for_other_data_or_pretrained_weights(
+    labelled: Labelled, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured({"first": 0.01})
+    spend(labelled, RECIPES[:1], alone=True)
+    asked = measured({"first": 0.01})
+    opened(replace(labelled, data_hash="another"), RECIPES[:1], alone=True)._next()
+    assert asked == ["first"]
+    monkeypatch.setattr(spending, "files_of", lambda *given: {"net.safetensors": "123"})
+    opened(labelled, RECIPES[:1], alone=True)._next()
+    assert asked == ["first", "first"]
+
+
+def test_what_was_trained_before_is_not_removed_where_its_epochs_dont_fit(
+    labelled: Labelled, measured: Measured
+) -> None:
+    long = override(FIRST, ["schedule.epochs=40"])
+    left = (600 - closing_seconds(600)) * MARGIN
+    measured({"first": left / STEPS / 6.5}, pace=0.25)
+    begun = run_of(labelled, override(long, ["schedule.epochs=6"])).folder
+    begun.mkdir(parents=True)
+    (run,) = spend(labelled, (long,), alone=True)
+    assert run.recipe.schedule.epochs > 6 and begun.exists()
+
+
 def test_views_are_tried_where_there_is_time_for_them(labelled: Labelled, measured: Measured) -> None:
     measured({"first": 0.01})
     done: Spent = opened(labelled, (FIRST,), alone=True).spend()

@@ -70,13 +70,18 @@ def find_adaptation(
     of trees or has lost its weights.
     """
     runs = [run_at(labelled.workspace.train / name, labelled) for name in runs_used(described)]
-    of_networks = all(run.is_whole and not isinstance(run, Boosted) for run in runs)
-    if asked == 0 or not may_adapt(labelled) or not of_networks:
+    if asked == 0 or not may_adapt(labelled):
+        return {}, None
+    if lacking := [run.name for run in runs if not run.is_whole or isinstance(run, Boosted)]:
+        if asked:
+            progress.warn(f"nothing is adapted by --adapt: {' and '.join(lacking)} is without networks at hand")
         return {}, None
     progress.say("trying whether the networks gain by adapting to the images that they predict")
     worn = worn_images(labelled)
     found = {run.name: adaptation(run, worn, device, asked) for run in runs}
     if not any(one.share or any(one.by_fold) for one in found.values()):
+        if asked:
+            progress.warn("nothing is adapted by --adapt: no network has a batch norm, whose statistics could be")
         return {}, None
     mix = out_of_fold_mix(described, quantiles, labelled.competition)
     worth = blend_adaptation(runs, worn, mix, fold_decisions(described))
@@ -94,7 +99,8 @@ def words(shares: Mapping[str, float], worth: Mapping[str, Any], metric: str) ->
         before, after = worth["unworn"]
         told += f"; on the unworn ones {number(before)} and {number(after)}"
     if not shares:
-        return f"not adapted to the test images, as that gains nothing: {told}"
+        why = "no share gains by all folds together" if worth["gain"] > 0 else "that gains nothing"
+        return f"not adapted to the test images, as {why}: {told}"
     each = ", ".join(f"{name} {share:g}" for name, share in shares.items())
     return f"adapted to the test images, share of their statistics {each}: {told}"
 

@@ -76,6 +76,11 @@ def _seconds(epoch: dict[str, Any]) -> float:
     return float(epoch["seconds"])
 
 
+def is_new(labelled: Labelled, recipe: Recipe) -> bool:
+    """Is nothing there yet of its run? What somebody trained before isn't forgotten."""
+    return not run_of(labelled, recipe).folder.exists()
+
+
 def forget_run(labelled: Labelled, recipe: Recipe) -> None:
     """Remove what was begun of a run, where it isn't finished."""
     run = run_of(labelled, recipe)

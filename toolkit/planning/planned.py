@@ -12,12 +12,14 @@ from toolkit.runs import Run
 @dataclass(frozen=True, repr=False)
 class Planned(Outcome):
     """What a budget would be spent on, as it looks now. left: seconds for training; unknown: recipes that weren't
-    measured."""
+    measured; done: names of the parts that an earlier call, which asked for the same, has done.
+    """
 
     parts: list[Part]
     budget: float
     left: float
     unknown: list[str]
+    done: list[str]
 
     def told(self) -> list[str | Table]:
         rows, left = [], self.left
@@ -26,7 +28,11 @@ class Planned(Outcome):
             epochs = "" if part.kind == "search" else f"{part.recipe.schedule.epochs}"
             rows.append([WORDS[part.kind], part.name, epochs, duration(part.seconds), duration(left), part.why])
         columns = ["part", "", "epochs", "about", "left then", "why"]
-        told: list[str | Table] = [Table(f"a budget of {duration(self.budget)}", columns, rows)]
+        told: list[str | Table] = [Table(f"a budget of {duration(self.budget)}", columns, rows)] if rows else []
+        if self.done:
+            told.append(f"done already, by a call that asked for the same: {', '.join(self.done)}")
+        if not rows:
+            return [*told, f"nothing more is trained in {duration(self.budget)}; a longer budget begins a new plan"]
         if self.unknown:
             told.append(f"not measured, and so not in the plan: {', '.join(self.unknown)}")
         return [*told, "after each part it is looked at again: what gained most for its time, and what still fits"]
@@ -46,6 +52,7 @@ class Planned(Outcome):
                 for one in self.parts
             ],
             "unknown": self.unknown,
+            "done": self.done,
         }
 
 

@@ -18,11 +18,12 @@ from toolkit.blending.stored_views import NONE, TRAINED, views_to_try
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.contention import contention
+from toolkit.networks.pretrained import files_of
 from toolkit.outcome import counted, duration
 from toolkit.planning.choice import MARGIN, WORTHWHILE, enough_for, lead, next_part, plan
 from toolkit.planning.gains import NOTHING, Gains
 from toolkit.planning.kept import Kept, kept
-from toolkit.planning.pace import first_pace, forget_run
+from toolkit.planning.pace import first_pace, forget_run, is_new
 from toolkit.planning.parts import WORDS, Ended, Known, Part, larger
 from toolkit.planning.planned import Planned, Spent
 from toolkit.planning.speeds import like_known, measured, obeys_scale
@@ -76,8 +77,9 @@ class Spending:
         self.progress = progress
         asked = {
             "budget": budget,
+            "data": labelled.data_hash,
             "folds": labelled.folds_hash,
-            "recipes": [[recipe.name, recipe.hash] for recipe in recipes],
+            "recipes": [[one.name, one.hash, files_of(labelled.competition, one)] for one in recipes],
             "device": device,
             "stress": stress,
             "alone": alone,
@@ -107,18 +109,18 @@ class Spending:
         return self._finished(list(runs))
 
     def forecast(self) -> Planned:
-        """What it would be spent on, if nothing were known but speeds."""
+        """What it would be spent on as it looks now, beside what is done of it."""
         self._measure_leads()
-        for recipe in self.recipes:
+        for recipe in () if self.kept.over else self.recipes:
             if recipe.name not in self.kept.costs and self.measuring < MEASURING * self.budget:
                 self._cost(recipe)
         known = self._known()
         known = replace(known, resizes=frozenset(one.model.name for one in self.recipes if self._obeys(one)))
-        parts = plan(known)
-        if not parts:
+        parts, done = [] if self.kept.over else plan(known), [one.part.name for one in known.ended]
+        if not parts and not done:
             raise self._too_short()
         unknown = [one.name for one in self.recipes if one.name not in self.kept.costs]
-        return Planned(parts, self.budget, self._left, [] if self.alone else unknown)
+        return Planned(parts, self.budget, max(0.0, self._left), [] if self.alone else unknown, done)
 
     @property
     def _since(self) -> float:
@@ -293,13 +295,15 @@ class Spending:
         recipe = part.recipe
         cost, begun = self._cost_of(recipe), time.monotonic()
         if not part.fixed and part.kind not in ("taught", "search") and places(self.device) == [[self.device]]:
+            new = is_new(self.labelled, recipe)
             pace = first_pace(self.labelled, recipe, cost, self.stress, self.device, self.progress)
             cost = cost.times(pace)
             self.kept.costs[recipe.name] = cost
             left = MARGIN * (self._left + time.monotonic() - begun)
             epochs, possible = recipe.schedule.epochs, min(part.wanted, cost.epochs_within(left))
             if cost.of(epochs) > TOO_LONG * left or possible > TOO_SHORT * epochs:
-                forget_run(self.labelled, recipe)
+                if new:
+                    forget_run(self.labelled, recipe)
                 possible = min(part.wanted, cost.epochs_within(MARGIN * self._left))
                 if possible < 1 and self.kept.ended:
                     raise UserError("the machine has become so busy that not one epoch fits into what is left")

@@ -119,9 +119,9 @@ def _computed(
 
 
 def _augmented(
-    images: np.ndarray, recipe: Recipe, device: torch.device, rgb: Rgb, number: int
+    images: np.ndarray, recipe: Recipe, device: torch.device, rgb: Rgb, times: int
 ) -> Iterator[torch.Tensor]:
-    for version in range(1, 1 + number):
+    for version in range(1, 1 + times):
         for number, chunk in enumerate(batches(images, CHUNK, device)):
             labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
             seed = recipe.seed + version * len(images) + number * CHUNK
