@@ -282,6 +282,17 @@ def test_the_speed_of_a_recipe_that_differs_in_its_loss_alone_isnt_measured_agai
     assert [one.precision for one in opening.recipes[:2]] == ["float32", "float32"]
 
 
+def test_a_recipe_that_need_not_be_measured_may_lead_however_long_measuring_took(
+    labelled: Labelled, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "MEASURING", 0.0)
+    left = (600 - closing_seconds(600)) * MARGIN
+    asked = measured({"first": left / STEPS / 1.5})
+    half = override(FIRST, ["name=half", "model.input_scale=0.5"])
+    part = opened(labelled, (FIRST, RECIPES[1], half))._next()
+    assert part is not None and part.recipe.name == "half" and part.recipe.schedule.epochs == 4 and asked == ["first"]
+
+
 def test_pseudo_labels_only_where_test_images_may_be_learnt_from(labelled: Labelled, measured: Measured) -> None:
     measured({"first": 0.01, "second": 0.01})
     assert not opened(labelled)._known().tests

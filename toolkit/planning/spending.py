@@ -73,8 +73,7 @@ class Spending:
         any takes, as code does that is run. alone: nothing but the recipes is trained.
         """
         self.labelled, self.recipes, self.budget, self.started = labelled, tuple(recipes), budget, started
-        self.device, self.stress, self.more, self.alone = device, stress, more, alone
-        self.progress = progress
+        self.device, self.stress, self.more, self.alone, self.progress = device, stress, more, alone, progress
         asked = {
             "budget": budget,
             "data": labelled.data_hash,
@@ -180,14 +179,13 @@ class Spending:
         """How fast recipes are, in their order, until one gets enough epochs; once one gets any, no longer than the
         budget has for it.
         """
-        any_fits = False
+        limit = inf
         for recipe in self.recipes:
-            cost = self._cost(recipe, first=recipe is self.recipes[0])
+            cost = self._cost(recipe, first=recipe is self.recipes[0], limit=limit)
             epochs = 0 if cost is None else cost.epochs_within(MARGIN * self._left)
-            any_fits = any_fits or epochs > 0
-            limit = (MEASURING if any_fits else SEEKING) * self.budget
-            if epochs >= enough_for(recipe) or self.measuring > limit:
+            if epochs >= enough_for(recipe):
                 return
+            limit = MEASURING * self.budget if epochs > 0 else min(limit, SEEKING * self.budget)
 
     def _measure_next(self) -> None:
         """How fast the next recipe is that may fit, where the time is enough for one at all."""
@@ -204,14 +202,18 @@ class Spending:
             if cost is not None and cost.of(1) < MARGIN * self._left:
                 return
 
-    def _cost(self, recipe: Recipe, first: bool = False) -> Cost | None:
-        """Known or measured, and kept; None where the recipe can't be trained, an error if it is the first."""
+    def _cost(self, recipe: Recipe, first: bool = False, limit: float = inf) -> Cost | None:
+        """Known or measured, and kept; None where it can't be trained, an error if it is the first, or where it would
+        have to be measured after more than `limit` seconds of that."""
         if recipe.name in self.kept.skipped:
             return None
         if recipe.name not in self.kept.costs:
             begun = time.monotonic()
             try:
-                found, cost = self._like_known(recipe) or self._measured(recipe)
+                known = self._like_known(recipe)
+                if known is None and self.measuring > limit:
+                    return None
+                found, cost = known or self._measured(recipe)
             except UserError as error:
                 if first:
                     raise
@@ -233,8 +235,7 @@ class Spending:
         return None
 
     def _measured(self, recipe: Recipe) -> tuple[Recipe, Cost]:
-        how = (self.stress, self.device, self.progress)
-        return measured(self.labelled, recipe, self.budget, self._left, *how)
+        return measured(self.labelled, recipe, self.budget, self._left, self.stress, self.device, self.progress)
 
     def _say(self, part: Part) -> None:
         epochs = ""
@@ -293,9 +294,8 @@ class Spending:
     def _settled(self, part: Part) -> Part:
         """With epochs that are final for all folds, by the speed of the first fold's first ones."""
         recipe = part.recipe
-        cost, begun = self._cost_of(recipe), time.monotonic()
+        cost, begun, new = self._cost_of(recipe), time.monotonic(), is_new(self.labelled, recipe)
         if not part.fixed and part.kind not in ("taught", "search") and places(self.device) == [[self.device]]:
-            new = is_new(self.labelled, recipe)
             pace = first_pace(self.labelled, recipe, cost, self.stress, self.device, self.progress)
             cost = cost.times(pace)
             self.kept.costs[recipe.name] = cost
