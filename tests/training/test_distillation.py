@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny import FIRST, looking, prepare, train
+from tests.tiny import FIRST, Heard, looking, prepare, train
 from toolkit import Project, UserError, override, predict
 from toolkit.checked import keep
 from toolkit.data.data_folder import open_dataset
@@ -102,6 +102,9 @@ def test_a_finished_student_keeps_its_teacher_and_another_begins_anew(made: Proj
     known = [fold.weights.read_bytes() for fold in run.folds]
     made.ensemble([*made.runs()], views=["none"], blender="mean")  # now with the student in it
     assert [fold.weights.read_bytes() for fold in student(made).folds] == known
+    heard = Heard()
+    distillation.forget_other_teacher(run, {"fold_0": "another"}, heard)
+    assert not run.folds[0].weights.exists() and "begun anew" in str(heard)
     with pytest.raises(UserError, match=r"there is no blend .*greedy on the present data and folds"):
         student(made, "distil.blend=greedy")
     with pytest.raises(UserError, match="a fold alone has no teacher"):

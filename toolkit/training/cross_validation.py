@@ -248,7 +248,7 @@ def _train_once(
     device, recipe, labelled = jobs[0].device, jobs[0].recipe, run.labelled
     test_images = test_images and labelled.has_test_images
     if teacher is not None:
-        forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights})
+        forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights}, progress)
     if run.finished and run.is_whole and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
         score_again(run, progress, at_any_price=True)

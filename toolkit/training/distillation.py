@@ -61,7 +61,7 @@ def taught_by_blend(run: Run, jobs: Sequence[FoldJob], teacher: BlendTeacher, pr
     labelled = run.labelled
     if any(shares.get(run.name) for shares in teacher.shares):
         raise UserError(f"{run.name} has a share in the blend {teacher.name} that is to teach it; blend without it")
-    forget_other_teacher(run, teacher.identity(labelled))
+    forget_other_teacher(run, teacher.identity(labelled), progress)
     progress.say(f"{run.name}: learns from the blend {teacher.name}, in each fold from its networks of that fold")
     for job in jobs:
         if not job.place.complete:
@@ -70,10 +70,12 @@ def taught_by_blend(run: Run, jobs: Sequence[FoldJob], teacher: BlendTeacher, pr
     return [replace(job, teacher=job.place.taught) for job in jobs]
 
 
-def forget_other_teacher(run: Run, weights: dict[str, str]) -> None:
+def forget_other_teacher(run: Run, weights: dict[str, str], progress: Progress) -> None:
     """Remove what was learnt from another teacher, or from one that was trained on since. weights: hashes by fold."""
     known = read_json(run.teacher_path) if run.teacher_path.exists() else None
     if run.folder.exists() and known != weights:
+        if known is not None:
+            progress.say(f"{run.name}: begun anew, as what it had learnt was from another teacher")
         shutil.rmtree(run.folder)
     write_json(run.teacher_path, weights)
 
