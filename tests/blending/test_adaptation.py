@@ -102,9 +102,7 @@ def test_the_smallest_share_is_taken_that_gains_nearly_as_much() -> None:
     assert smallest_enough({0.0: np.nan, 0.25: 0.49}) == 0 and smallest_enough({0.0: -2.0, 0.5: np.nan}) == 0
 
 
-def test_auto_adapts_only_where_the_gain_is_sure(
-    trained: tuple[Project, Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_adapts_only_where_that_gains(trained: tuple[Project, Run], monkeypatch: pytest.MonkeyPatch) -> None:
     project, run = trained
 
     def half(of: Run, worn: Match, device: str, _: float | None) -> Adaptation:

@@ -14,8 +14,8 @@ from toolkit import Labelled, Recipe, Run, UserError, override
 from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.planning import pace, spending
 from toolkit.planning.choice import MARGIN
-from toolkit.planning.planned import Planned
-from toolkit.planning.spending import Spending, Spent, closing_seconds
+from toolkit.planning.planned import Planned, Spent
+from toolkit.planning.spending import Spending, closing_seconds
 from toolkit.scoring.stress import SHARE
 from toolkit.store import read_json
 from toolkit.training.budget import Speed
@@ -276,6 +276,8 @@ def test_the_speed_of_a_recipe_that_differs_in_its_loss_alone_isnt_measured_agai
     smooth = override(FIRST, ["name=smooth", "loss.label_smoothing=0.1", "precision=auto"])
     opening = opened(labelled, (FIRST, smooth, RECIPES[1]))
     costs = [opening._cost(recipe) for recipe in (FIRST, smooth, RECIPES[1])]
+    half = override(FIRST, ["name=half", "model.input_scale=0.5"])
+    assert costs[0] is not None and opening._cost(half) == costs[0].of_pixels(0.25)
     assert asked == ["first", "second"] and costs[0] == costs[1] != costs[2]
     assert [one.precision for one in opening.recipes[:2]] == ["float32", "float32"]
 

@@ -1,4 +1,4 @@
-"""Does a blend adapt its networks to the test images? It does where that surely gains on worn images out of fold."""
+"""Does a blend adapt its networks to the test images? It does where that gains out of fold."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -94,7 +94,7 @@ def words(shares: Mapping[str, float], worth: Mapping[str, Any], metric: str) ->
         before, after = worth["unworn"]
         told += f"; on the unworn ones {number(before)} and {number(after)}"
     if not shares:
-        return f"not adapted to the test images, as the gain isn't sure: {told}"
+        return f"not adapted to the test images, as that gains nothing: {told}"
     each = ", ".join(f"{name} {share:g}" for name, share in shares.items())
     return f"adapted to the test images, share of their statistics {each}: {told}"
 

@@ -53,7 +53,7 @@ def blend(
 
     names: of the runs (None: all on the present data and folds). views: test-time views to try, by name, `none` or
     `trained`: what all recipes' augmentation made familiar. blender: the way to take, whatever its score. adapt: the
-    networks to the test images, `auto` where that surely gains, `none`, or by a share. UserError for a run or blender
+    networks to the test images, `auto` where that gains, `none`, or by a share. UserError for a run or blender
     that isn't there, a view that doesn't fit, a share that may not be taken, or limits that no run keeps.
     """
     if blender is not None:

@@ -1,10 +1,12 @@
-"""What a budget would be spent on, shown before anything is trained."""
+"""What a budget would be spent on, shown before anything is trained; what it was spent on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from toolkit.outcome import Outcome, Table, duration
 from toolkit.planning.parts import WORDS, Part
+from toolkit.runs import Run
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,3 +47,12 @@ class Planned(Outcome):
             ],
             "unknown": self.unknown,
         }
+
+
+@dataclass(frozen=True)
+class Spent:
+    """The runs to blend, and what there is time for: test-time views, adapting to the test images."""
+
+    runs: list[Run]
+    views: Sequence[str]
+    adapt: str

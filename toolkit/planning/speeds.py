@@ -58,13 +58,16 @@ def obeys_scale(competition: Competition, recipe: Recipe) -> bool:
     return getattr(network, "input_scale", None) == recipe.model.input_scale
 
 
-def as_fast(recipe: Recipe, other: Recipe) -> bool:
-    """Is a step of the recipe as long as one of `other`, in its precision? They differ in what costs next to nothing:
-    losses, rates, augmentations.
+def like_known(recipe: Recipe, known: Recipe, cost: Cost) -> Cost | None:
+    """What the recipe costs by that of a known one, in its precision: where the two differ in what takes next to no
+    time (losses, rates, augmentations), and in how many pixels images have. None where they differ in more.
     """
 
     def decides(one: Recipe) -> tuple[object, ...]:
         head = one.schedule.freeze, one.schedule.freeze_norm, one.pseudo
-        return one.model, one.images, one.sets, one.table, one.batch_size, one.optimizer.name, head
+        model = replace(one.model, input_scale=1.0)
+        return model, one.images, one.sets, one.table, one.batch_size, one.optimizer.name, head
 
-    return decides(recipe) == decides(other) and recipe.precision in ("auto", other.precision)
+    if decides(recipe) != decides(known) or recipe.precision not in ("auto", known.precision):
+        return None
+    return cost.of_pixels((recipe.model.input_scale / known.model.input_scale) ** 2)

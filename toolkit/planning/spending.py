@@ -7,7 +7,7 @@ becomes busy or quiet changes what comes after.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from math import inf
 from typing import Any
@@ -24,13 +24,12 @@ from toolkit.planning.gains import NOTHING, Gains
 from toolkit.planning.kept import Kept, kept
 from toolkit.planning.pace import first_pace, forget_run
 from toolkit.planning.parts import WORDS, Ended, Known, Part, larger
-from toolkit.planning.planned import Planned
-from toolkit.planning.speeds import as_fast, measured, obeys_scale
+from toolkit.planning.planned import Planned, Spent
+from toolkit.planning.speeds import like_known, measured, obeys_scale
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.runs import Run, current_runs
 from toolkit.scoring.adaptation import may_adapt
-from toolkit.scoring.matched_to_test import open_match
 from toolkit.training.budget import TRIED, Cost
 from toolkit.training.cross_validation import train
 from toolkit.training.workers import places, turns
@@ -39,21 +38,13 @@ from toolkit.tuning.settings import SearchSettings
 
 CLOSING = 6.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
 GROWS = 0.03  # of the budget, added to them: there are more runs to blend and to show
-MEASURING = 0.05  # of the budget may go into how fast further recipes are
+MEASURING = 0.05  # of the budget may go into how fast further recipes are,
+SEEKING = 0.2  # and so much while none is known that fits at all
 TOO_LONG, TOO_SHORT = 1.05, 1.2  # times what fits, from which on the epochs are chosen anew
 SLOWEST = 3.0  # times as long the end takes on a busy machine, at most
 BLENDING = 0.05  # of the time left may go into a blend that only shows what a part gained
 ENDING = 0.8  # of the time left may go into adapting to the test images and into test-time views
 ADAPTS, MOST_ADAPTING = 300.0, 0.15  # seconds of a budget from which on time is kept for it, and a share of it at most
-
-
-@dataclass(frozen=True)
-class Spent:
-    """The runs to blend, and what there is time for: test-time views, adapting to the test images."""
-
-    runs: list[Run]
-    views: Sequence[str]
-    adapt: str
 
 
 def closing_seconds(budget: float) -> float:
@@ -192,7 +183,8 @@ class Spending:
             cost = self._cost(recipe, first=recipe is self.recipes[0])
             epochs = 0 if cost is None else cost.epochs_within(MARGIN * self._left)
             any_fits = any_fits or epochs > 0
-            if epochs >= enough_for(recipe) or (any_fits and self.measuring > MEASURING * self.budget):
+            limit = (MEASURING if any_fits else SEEKING) * self.budget
+            if epochs >= enough_for(recipe) or self.measuring > limit:
                 return
 
     def _measure_next(self) -> None:
@@ -216,13 +208,8 @@ class Spending:
             return None
         if recipe.name not in self.kept.costs:
             begun = time.monotonic()
-            twins = (one for one in self.recipes if one.name in self.kept.costs and as_fast(recipe, one))
             try:
-                if (twin := next(twins, None)) is not None:
-                    self.labelled.competition.check(recipe)
-                    found, cost = replace(recipe, precision=twin.precision), self.kept.costs[twin.name]
-                else:
-                    found, cost = self._measured(recipe)
+                found, cost = self._like_known(recipe) or self._measured(recipe)
             except UserError as error:
                 if first:
                     raise
@@ -232,6 +219,16 @@ class Spending:
             self.recipes = tuple(found if one.name == recipe.name else one for one in self.recipes)
             self.kept.costs[recipe.name] = cost
         return self.kept.costs[recipe.name]
+
+    def _like_known(self, recipe: Recipe) -> tuple[Recipe, Cost] | None:
+        """What it costs by that of another one, where none of its own has to be measured."""
+        self.labelled.competition.check(recipe)
+        for other in self.recipes:
+            known = self.kept.costs.get(other.name)
+            cost = None if known is None else like_known(recipe, other, known)
+            if cost is not None:
+                return replace(recipe, precision=other.precision), cost
+        return None
 
     def _measured(self, recipe: Recipe) -> tuple[Recipe, Cost]:
         how = (self.stress, self.device, self.progress)
@@ -359,9 +356,9 @@ class Spending:
 
     @cached_property
     def _may_adapt(self) -> bool:
-        """Where test images are at hand and look like training images, there is nothing to adapt to."""
-        seen = self.stress != "none" and self.labelled.shows_how_tests_look
-        return may_adapt(self.labelled) and not (seen and open_match(self.labelled).alike)
+        """Where how test images look would have to be found out for it alone, it isn't tried."""
+        known = self.stress != "none" or not self.labelled.shows_how_tests_look
+        return may_adapt(self.labelled) and known
 
     @property
     def _adapting(self) -> float:

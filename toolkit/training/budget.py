@@ -63,6 +63,11 @@ class Cost:
         slower = {name: pace * getattr(self, name) for name in ("epoch", "once", "scores", "head", "step", "image")}
         return replace(self, **slower)
 
+    def of_pixels(self, times: float) -> "Cost":
+        """With images of so many times the pixels."""
+        larger = {name: times * getattr(self, name) for name in ("epoch", "once", "scores", "step", "image")}
+        return replace(self, **larger)
+
     def epochs_within(self, seconds: float) -> int:
         share = (1 - self.freeze) * self.epoch + self.freeze * self.head  # of an epoch, in the long run
         most = int((seconds - self.once - self.scores + self.epoch) / share / (LEAST if self.grow else 1)) + 1
