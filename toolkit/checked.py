@@ -81,19 +81,27 @@ def readable(path: Path, remedy: str) -> Iterator[None]:
         raise UserError(f"{path} is damaged ({reason[:200]}); {remedy}") from None
 
 
-def keep(paths: Iterable[Path], begin: bool = False) -> None:
-    """Note what is in files that were written into finished folders; those in others are noted by `write_manifest`.
-
-    begin: note it in a folder without a manifest too, which never is finished. One process at a time.
-    """
+def keep(paths: Iterable[Path]) -> None:
+    """Note what is in files that were written into finished folders; those in others are noted by `write_manifest`."""
     for path in paths:
-        if not begin and not (path.parent / MANIFEST).exists():
-            continue
-        with turn(path.with_name(f".{MANIFEST}.lock")):
-            manifest = whole_manifest(path.parent) or ({"inputs": {}} if begin else None)
-            if manifest is not None:
-                known = manifest.get("files") or {}
-                write_json(path.parent / MANIFEST, manifest | {"files": known | {path.name: digest(path)}})
+        if (path.parent / MANIFEST).exists():
+            _note(path, digest(path), begin=False)
+
+
+def foresee(path: Path, partial: Path) -> None:
+    """Note what will be in a file whose content is still in `partial`, also in a folder that never is finished: a kill
+    between the two leaves no file of which nothing is known.
+    """
+    _note(path, digest(partial), begin=True)
+
+
+def _note(path: Path, content: str, begin: bool) -> None:
+    """One process at a time. begin: in a folder without a manifest too."""
+    with turn(path.with_name(f".{MANIFEST}.lock")):
+        manifest = whole_manifest(path.parent) or ({"inputs": {}} if begin else None)
+        if manifest is not None:
+            known = manifest.get("files") or {}
+            write_json(path.parent / MANIFEST, manifest | {"files": known | {path.name: content}})
 
 
 def train_again(run: Path, remove: Path) -> str:

@@ -5,16 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import prepare, train
+from tests.unpainted import DOT
 from toolkit.errors import UserError
 from toolkit.reporting.page import write_report
 from toolkit.store import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread", "unpainted")
 QUICK = "schedule.epochs=1"
-PIXEL = bytes.fromhex(  # a PNG file of one pixel
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da6364f8ff"
-    "1f0003030200efa6479b0000000049454e44ae426082"
-)
 
 
 def test_a_single_run_is_reported_and_what_is_missing_is_said(tmp_path: Path) -> None:
@@ -63,7 +60,7 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
     write_json(blend.folder / "metrics.json", metrics | {"matched": {"score": 0.4321, "low": 0.4, "high": 0.5}})
     search = project.workspace.search
     search.mkdir()
-    (search / "history.png").write_bytes(PIXEL)
+    (search / "history.png").write_bytes(DOT)
     summary = {
         "trials": {"begun": 12, "finished": 9, "pruned": 3, "failed": 0},
         "naive": 17.6266,

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from tests.tiny import FIRST, looking, prepare, train
 from toolkit import Project, UserError, override, predict
 from toolkit.checked import keep
+from toolkit.data.data_folder import open_dataset
 from toolkit.probabilities import open_probabilities, write_probabilities
 from toolkit.runs import Run
 from toolkit.training import distillation
@@ -85,8 +86,6 @@ def test_all_that_a_blend_says_of_training_images_counts(tmp_path: Path, made: P
     predicted = np.stack([first, 1 - first, 0 * first], 1)
     write_probabilities(tmp_path / "taught.npy", [predicted], predicted.shape, np.float16)
     recipe = override(FIRST, ["distil.blend=mean", "distil.share=0.75", "augment.mixup=0", "augment.cutmix=0"])
-    from toolkit.data.data_folder import open_dataset
-
     data = open_dataset(made.workspace.data)
     teacher = Teacher(data, tmp_path / "taught.npy", recipe, 0, CPU, (0, 1, 2), rows=rows)
     batch = teacher.batch(0, 0)

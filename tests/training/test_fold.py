@@ -309,7 +309,7 @@ def test_a_loss_that_is_no_number_ends_in_one_sentence(overrides: tuple[str, ...
     assert "\n" not in str(caught.value)
 
 
-def test_a_look_takes_at_most_a_tenth_of_the_training_since_the_one_before():
+def test_a_look_takes_at_most_a_tenth_of_the_training_since_the_one_before() -> None:
     assert epochs_between_looks(6, batch=32, steps=29) == 3  # 256 images predicted, 16 batches for batch norm
     assert epochs_between_looks(30, batch=32, steps=300) == 3  # ten looks in all
     assert epochs_between_looks(5, batch=32, steps=300) == 1

@@ -16,7 +16,7 @@ def storing(path: Path) -> Iterator[Path]:
     """Where to write a file, which is there whole in the end, its hash noted."""
     with atomic(path) as partial:
         yield partial
-    checked.keep([path], begin=True)
+        checked.foresee(path, partial)
 
 
 def stored_array(path: Path) -> np.ndarray:

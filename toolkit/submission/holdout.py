@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.blend_folder import Blend
+from toolkit.checked import keep
 from toolkit.claims import in_turn
 from toolkit.data.labelled import Labelled
 from toolkit.data.placed import placed_tally
@@ -91,7 +92,10 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
         by_run = {
             run.name: score_held_out(labelled, each, _decisions(run)) for run, each in zip(runs, stored, strict=True)
         }
-    return score_held_out(labelled, open_probabilities(blend.holdout_path), _decisions(blend)) | {"runs": by_run}
+    keep([blend.holdout_path])
+    remedy = f"remove {blend.holdout_path} and run `python -m toolkit.submit` again"
+    handed_in = open_probabilities(blend.holdout_path, remedy)
+    return score_held_out(labelled, handed_in, _decisions(blend)) | {"runs": by_run}
 
 
 def score_held_out(labelled: Labelled, stored: np.ndarray, decisions: Decisions = PLAIN) -> dict[str, Any]:
