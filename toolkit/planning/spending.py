@@ -184,7 +184,8 @@ class Spending:
             epochs = 0 if cost is None else cost.epochs_within(MARGIN * self._left)
             any_fits = any_fits or epochs > 0
             limit = (MEASURING if any_fits else SEEKING) * self.budget
-            if epochs >= enough_for(recipe) or self.measuring > limit:
+            enough = cost is not None and epochs >= enough_for(recipe, cost)
+            if enough or self.measuring > limit:
                 return
 
     def _measure_next(self) -> None:
