@@ -67,7 +67,8 @@ class SizedJob(FoldJob):
 
 
 def sized(competition: Competition, shape: tuple[int, int, int]) -> Competition:
-    task = replace(competition.task, image_shape=shape)
+    of: Any = competition.task
+    task = replace(of, image_shape=shape)
 
     def build_model(recipe: Recipe) -> nn.Module:
         if task.masks:
@@ -91,8 +92,10 @@ def make_case(of: Network, size: tuple[int, int, int], steps: int, device: torch
     save_dataset(data.Dataset(images, targets, rows, rows, images[:0]), folder / "data", "")
     recipe = Recipe(name=of.model.name, model=of.model, augment=of.augment, schedule=Schedule(epochs=training.EPOCHS))
     recipe = replace(recipe, batch_size=batch)
-    given: Any = (plain.folder, folder / "data", recipe, 0, rows[:number], rows[:number], rows[number:], folder)
-    job = SizedJob(*given, device=str(device), shape=shape)
+    trained, valid = rows[:number], rows[number:]
+    job = SizedJob(
+        plain.folder, folder / "data", recipe, 0, trained, trained, valid, folder, device=str(device), shape=shape
+    )
     return Case(competition, job, images[:number], targets[:number])
 
 

@@ -376,6 +376,7 @@ class Project:
         Part after part is trained, each that which promises most for its time; recipe, fields: that one alone, as for
         `train`. folds, repeats, holdout, split: as for `folds`.
         """
+        needs.files(self)
         from toolkit.pipeline import run, wishes
 
         return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, **fields))

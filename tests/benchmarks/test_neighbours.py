@@ -37,7 +37,7 @@ def test_neighbours_come_and_go() -> None:
     with neighbours(2):
         assert len(children()) == before + 2
     assert len(children()) == before
-    seen = set()
+    seen: set[int] = set()
     with coming_and_going(1, come=0.05, stay=0.2):
         until = time.monotonic() + 10
         while len(seen) < 2 and time.monotonic() < until:

@@ -135,6 +135,15 @@ def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Projec
 EQUAL = dict.fromkeys("abcd", 2.0)
 
 
+def test_the_plain_mean_is_chosen_also_where_a_kill_came_before_it_was(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, EQUAL)
+    chosen = project.ensemble(views=PLAIN, blender="mean").folder.parent / "chosen.json"
+    content = chosen.read_text()
+    chosen.unlink()
+    project.ensemble(views=PLAIN, blender="mean")
+    assert chosen.read_text() == content
+
+
 def test_a_blend_that_gains_is_chosen_drawn_and_the_submission_follows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ CPU = {"small": 20.0, "heavy": 60.0, "other": 30.0, "fourth": 40.0}  # seconds f
 
 
 def known(left: float, speed: float = 1.0, **more: Any) -> Known:
-    costs = {name: Cost(epoch=seconds / speed, once=seconds / speed) for name, seconds in CPU.items()}
+    costs = {name: Cost(epoch=seconds / speed, once=seconds / speed, updates=30) for name, seconds in CPU.items()}
     return Known(RECIPES, costs, left, resizes=frozenset({"small"}), **more)
 
 
@@ -57,10 +57,17 @@ def test_a_plan_fits_into_its_time_and_holds_nothing_twice(left: float, speed: f
 def test_a_recipe_that_takes_too_long_isnt_the_first_in_a_short_time() -> None:
     heavy_first = replace(known(5 * MINUTE), recipes=(RECIPES[1], RECIPES[0]))
     part = lead(heavy_first)
-    assert part is not None and part.recipe.name == "small" and "heavy would get fewer than 4 epochs" in part.why
-    longer_time = replace(heavy_first, left=CPU["heavy"] * (ENOUGH + 1.5) / MARGIN)
+    assert part is not None and part.recipe.name == "small" and "heavy would get fewer than 120 updates" in part.why
+    longer_time = replace(heavy_first, left=CPU["heavy"] * (ENOUGH / 30 + 1.5) / MARGIN)
     part = lead(longer_time)
     assert part is not None and part.recipe.name == "heavy"
+
+
+def test_one_epoch_of_many_updates_is_enough() -> None:
+    now = replace(known(3 * MINUTE), recipes=(RECIPES[1], RECIPES[0]))
+    costs = {name: replace(cost, updates=200) for name, cost in now.costs.items()}
+    part = lead(replace(now, costs=costs))
+    assert part is not None and part.recipe.name == "heavy" and part.recipe.schedule.epochs == 1
 
 
 def test_where_none_gets_enough_the_one_with_most_epochs_is_the_first() -> None:

@@ -17,9 +17,9 @@ from toolkit.training.budget import Cost
 
 MARGIN = 0.93  # of the time left is planned for; the rest covers a machine that slows down
 WORTHWHILE = 0.4  # of its epochs, or of the first part's seconds: with less a further part isn't begun
-# Epochs from which on a recipe may be the first; with fewer one that is cheaper is better. With 2 to 4 epochs mars'
-# Muon recipe passes 12 of AdamW (README, benchmarks/search_mars.npz).
-ENOUGH = 4
+# Updates of a network's weights from which on a recipe may be the first; with fewer a cheaper one is better. With 2 to
+# 4 epochs, 70 to 140 updates, mars' Muon recipe passes 12 of AdamW (README, benchmarks/search_mars.npz).
+ENOUGH = 120
 # Gains by a part over the blend before it, in standard errors of the score, before any is known here: real mars tiles
 # and cells gave .0 to 1 by a second and third recipe, .2 to 2.4 by 2.3 times the epochs (README). Others are guesses.
 GUESS: dict[Kind, float] = {
@@ -71,22 +71,22 @@ def next_part(known: Known) -> Part | None:
 
 
 def lead(known: Known) -> Part | None:
-    """The first recipe that gets ENOUGH epochs, or all its own; where none does, the one that gets most."""
+    """The first recipe that gets ENOUGH updates, or all its own epochs; where none does, the one that gets most."""
     fits = [(recipe, _epochs(known, recipe)) for recipe in known.recipes if recipe.name in known.costs]
     fits = [(recipe, epochs) for recipe, epochs in fits if epochs]
     if not fits:
         return None
-    enough = [pair for pair in fits if pair[1] >= enough_for(pair[0])]
+    enough = [pair for pair in fits if pair[1] >= enough_for(pair[0], known.costs[pair[0].name])]
     recipe, epochs = enough[0] if enough else max(fits, key=lambda pair: pair[1])
     why = "the first recipe, as long as fits"
     if recipe != known.recipes[0]:
-        why = f"in this time {known.recipes[0].name} would get fewer than {counted(ENOUGH, 'epoch')}"
+        why = f"in this time {known.recipes[0].name} would get fewer than {counted(ENOUGH, 'update')}"
     return _part(known, "recipe", recipe, known.costs[recipe.name], epochs, why)
 
 
-def enough_for(recipe: Recipe) -> int:
+def enough_for(recipe: Recipe, cost: Cost) -> int:
     """Epochs from which on it may be the first."""
-    return min(ENOUGH, recipe.schedule.epochs)
+    return min(recipe.schedule.epochs, ceil(ENOUGH / max(1.0, cost.updates)))
 
 
 def candidates(known: Known) -> Iterator[Part]:

@@ -183,7 +183,7 @@ class Spending:
         for recipe in self.recipes:
             cost = self._cost(recipe, first=recipe is self.recipes[0], limit=limit)
             epochs = 0 if cost is None else cost.epochs_within(MARGIN * self._left)
-            if epochs >= enough_for(recipe):
+            if cost is not None and epochs >= enough_for(recipe, cost):
                 return
             limit = MEASURING * self.budget if epochs > 0 else min(limit, SEEKING * self.budget)
 

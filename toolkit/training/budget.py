@@ -39,8 +39,8 @@ class Cost:
     """Seconds of a training here: `epoch` of all folds, `head` of all folds where the head alone is trained, on stored
     features; `once` however many epochs, `scores` kept back for the test-matched score, for trying code that is handed
     in and, if that is asked for, the whole suite of corruptions; `step` of one training step, `image` of one
-    prediction. `freeze`: the share of the epochs that are trained on features; `grow`: of those in which images grow
-    to sides of `whole` pixels.
+    prediction. `updates` of a network's weights in an epoch; `freeze`: the share of the epochs that are trained on
+    features; `grow`: of those in which images grow to sides of `whole` pixels.
     """
 
     epoch: float
@@ -52,6 +52,7 @@ class Cost:
     whole: tuple[int, int] = WHOLE
     step: float = 0.0
     image: float = 0.0
+    updates: float = 0.0
 
     def of(self, epochs: int) -> float:
         frozen = frozen_epochs(Schedule(epochs=epochs, freeze=self.freeze))
@@ -183,7 +184,17 @@ def run_cost(
     more = 1 + taught / (1 - recipe.pseudo.share)  # taught networks see more images
     step = speed.step or recipe.batch_size * image  # where only features are asked of the network
     head = cost.head * (1 + taught) * longer
-    return replace(cost, epoch=cost.epoch * more * longer, once=once, scores=scores, head=head, step=step, image=image)
+    updates = sum(len(job.train_rows) for job in jobs) / len(jobs) / recipe.batch_size / recipe.optimizer.accumulate
+    return replace(
+        cost,
+        epoch=cost.epoch * more * longer,
+        once=once,
+        scores=scores,
+        head=head,
+        step=step,
+        image=image,
+        updates=updates,
+    )
 
 
 def trial_epochs(
