@@ -17,7 +17,7 @@ from toolkit.planning.choice import MARGIN
 from toolkit.planning.planned import Planned, Spent
 from toolkit.planning.spending import Spending, closing_seconds
 from toolkit.scoring.stress import SHARE
-from toolkit.store import read_json
+from toolkit.store import read_json, write_json
 from toolkit.training.budget import Speed
 from toolkit.training.cross_validation import run_of
 from toolkit.training.jobs import FoldJob
@@ -280,6 +280,19 @@ def test_the_speed_of_a_recipe_that_differs_in_its_loss_alone_isnt_measured_agai
     assert costs[0] is not None and opening._cost(half) == costs[0].of_pixels(0.25)
     assert asked == ["first", "second"] and costs[0] == costs[1] != costs[2]
     assert [one.precision for one in opening.recipes[:2]] == ["float32", "float32"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"parts": [{"kind": "recipe"}]}, {"costs": {"first": {"hours": 1}}}, {"costs": {"first": 3}}]
+)
+def test_a_plan_of_another_version_is_refused_in_a_sentence(
+    other: dict[str, Any], labelled: Labelled, measured: Measured
+) -> None:
+    measured({"first": 0.01})
+    spend(labelled, RECIPES[:1], alone=True)
+    write_json(labelled.workspace.plan, plan(labelled) | other)
+    with pytest.raises(UserError, match=r"plan\.json holds no plan that this version can read; remove it"):
+        opened(labelled, RECIPES[:1], alone=True)
 
 
 def test_a_recipe_that_need_not_be_measured_may_lead_however_long_measuring_took(

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from toolkit.errors import UserError
 from toolkit.planning.parts import Ended, Part
 from toolkit.recipe import from_dict, to_dict
 from toolkit.store import read_json, write_json
@@ -80,11 +81,16 @@ def kept(path: Path, asked: dict[str, Any]) -> Kept:
     if found["asked"] != asked:
         return new
     found = read_json(path, "asked", "parts", "costs", *REST)
-    costs = {name: _cost(values) for name, values in found["costs"].items()}
-    parts = [_read(values) for values in found["parts"]]
-    return replace(
-        new, parts=parts, costs=costs, **{name: found[name] for name in ("skipped", "views", "adapt", "over")}
-    )
+    try:
+        costs = {name: _cost(values) for name, values in found["costs"].items()}
+        parts = [_read(values) for values in found["parts"]]
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(
+            f"{path} holds no plan that this version can read; remove it and run the command again: what is trained "
+            "stays, and its time counts anew"
+        ) from None
+    rest: dict[str, Any] = {name: found[name] for name in REST}
+    return replace(new, parts=parts, costs=costs, **rest)
 
 
 def _written(one: Part | Ended) -> dict[str, Any]:
