@@ -67,6 +67,12 @@ def test_a_dangling_link_is_told_as_one(tmp_path: Path) -> None:
     assert sentence(error) == f"{link} is a link to {tmp_path / 'gone'}, where nothing is; mend or remove the link"
 
 
+def test_a_name_error_that_somebody_raised_suggests_no_name() -> None:
+    with pytest.raises(UserError) as caught, others_code("load fails", Path(__file__).parent):
+        raise NameError("no such class")
+    assert "no such class" in str(caught.value) and "did you mean" not in str(caught.value)
+
+
 def test_what_nobody_foresaw_is_said_with_its_place() -> None:
     from toolkit.store import Workspace
 

@@ -60,6 +60,8 @@ def _suggested(error: BaseException) -> str:
 
 def _near(error: BaseException) -> str | None:
     """Before Python 3.12 tracebacks as text don't say it."""
+    if getattr(error, "name", None) is None:  # somebody raised it, who named nothing
+        return None
     frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
     if isinstance(error, NameError):
         known = {**frame.f_builtins, **frame.f_globals, **frame.f_locals}
