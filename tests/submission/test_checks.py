@@ -112,13 +112,16 @@ def test_masks_seen_through_views_are_put_back_before_they_are_averaged(mars: Co
     assert (found.labels != predicted(mars, plain, "cpu").labels).any()
 
 
-def code_check(blood_cells: Competition, path: Path, labels: Sequence[int], margins: Sequence[float]) -> Any:
+def code_check(
+    blood_cells: Competition, path: Path, labels: Sequence[int], margins: Sequence[float], adapt: float = 0.0
+) -> Any:
     path.write_bytes(b"zip")
     ran = SandboxRun(np.array(labels, np.uint8), 3.2, 1.0, 10**8, "network namespace")
     competition = replace(blood_cells, try_submission=lambda path, images: ran)
     images = np.zeros((len(labels), 96, 96, 3), np.uint8)
     ids, blended = np.arange(len(labels)), np.arange(len(labels), dtype=np.uint8)
-    prediction = Prediction(images, ids, blended, (), margins=np.array(margins, np.float32))
+    members = (Member(next(iter(blood_cells.recipes.values())), path, 1.0, adapt),)
+    prediction = Prediction(images, ids, blended, members, margins=np.array(margins, np.float32))
     return check_submission(competition, prediction, path, path.parent / "none", Said(8, *np.ones((4, 8))))
 
 
@@ -130,6 +133,8 @@ def test_a_code_submission_must_agree_in_every_label_but_ties(blood_cells: Compe
     assert figures["agreement"] == 0.75 and figures["ties"] == 1
     with pytest.raises(UserError, match=r"differs from the blend in 1 of 4 labels \(and in 1 ties\)"):
         code_check(blood_cells, path, [0, 1, 5, 7], [0.5, 0.5, 1e-3, 1e-6])
+    with pytest.raises(UserError, match=r"1 of 4 labels .*networks adapt .*--adapt none"):
+        code_check(blood_cells, path, [0, 1, 5, 3], [0.5] * 4, adapt=0.5)
 
 
 def said_of(competition: Competition, values: np.ndarray, rows: list[list[int]], decisions: list[Decisions]) -> Said:

@@ -196,7 +196,13 @@ def _difference(
     if prediction.decided is not None:
         what = "places of lists" if competition.metric.needs == "lists" else "labels"
         tied = f" (and in {int(ties.sum()):,} ties)"
-        return f"read back, the submission differs from the blend in {wrong:,} of {number:,} {what}{tied}"
+        moved = ""
+        if any(member.adapt for member in prediction.members):
+            moved = (
+                "; its networks adapt to the images that they predict (`member.adapt`): where the code that is handed "
+                "in doesn't, blend by `python -m toolkit.ensemble … --adapt none`"
+            )
+        return f"read back, the submission differs from the blend in {wrong:,} of {number:,} {what}{tied}{moved}"
     place = tuple(np.argwhere(differs)[0].tolist())
     return (
         f"read back, the submission differs from the blend in {wrong:,} of {number:,} values: for "
