@@ -154,3 +154,17 @@ def test_no_share_of_all_folds_is_not_said_to_gain_nothing_where_those_of_each_g
     worth = {"plain": 0.5, "score": 0.6, "gain": 0.1, "gain_low": 0.0, "gain_high": 0.2, "samples": 9, "worn": 9}
     assert "no share gains by all folds together" in adapted_words({}, worth | {"unworn": None}, "accuracy")
     assert "that gains nothing" in adapted_words({}, worth | {"unworn": None, "gain": -0.1}, "accuracy")
+
+
+def test_what_adapting_was_stored_in_is_missed_where_it_is_gone(trained: tuple[Project, Run]) -> None:
+    project, run = trained
+    made = project.ensemble(views=NO_VIEWS, adapt=0.5)
+    made.adapted_path.unlink()
+    for read in (lambda: made.adapted, lambda: made.hash, lambda: blend_members(made)):
+        with pytest.raises(UserError, match=r"adapted\.json is gone; .*toolkit\.ensemble"):
+            read()
+    (folder_of(run) / "choice.json").unlink()
+    with pytest.raises(
+        UserError, match=r"choice\.json is gone; remove .*adapted and run `python -m toolkit\.ensemble`"
+    ):
+        adaptation(run, worn_images(project.labelled()), "cpu", 0.5)

@@ -20,7 +20,7 @@ from toolkit.predictions import Predictions
 from toolkit.runs import SCORES, Run, run_at
 from toolkit.scoring.matched_to_test import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
-from toolkit.store import Workspace, hash_json, read_json, write_json
+from toolkit.store import Workspace, hash_json, read_json, whole_manifest, write_json
 from toolkit.unseen_choices import UnseenChoice, unseen_choices
 
 CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
@@ -40,7 +40,8 @@ class Blend(Predictions):
     @property
     def hash(self) -> str:
         """12 hex digits of what its predictions follow from: what it was made from, and the views chosen."""
-        chosen = {"views": read_json(self.views_path)} if self.views_path.exists() else {}
+        path = self.views_path
+        chosen = {"views": read_json(checked(path, self.remedy(path)))} if self._has(path) else {}
         chosen |= {"adapted": self.adapted} if self.adapted else {}
         made_from = {key: value for key, value in (self.manifest or {}).items() if key != "adapt"}
         return hash_json(made_from | chosen)
@@ -86,10 +87,8 @@ class Blend(Predictions):
     @property
     def quantiles(self) -> dict[str, np.ndarray]:
         """Of each fold whose blend is made of ranks, float64 (seed groups, S, Q)."""
-        if not self.quantiles_path.exists():
-            return {}
         path = self.quantiles_path
-        return arrays(path, self.remedy(path))
+        return arrays(path, self.remedy(path)) if self._has(path) else {}
 
     @property
     def views_path(self) -> Path:
@@ -99,7 +98,7 @@ class Blend(Predictions):
     def views(self) -> ViewChoice | None:
         """Which test-time views are averaged; None: the image as it is."""
         path = self.views_path
-        return read_choice(checked(path, self.remedy(path))) if path.exists() else None
+        return read_choice(checked(path, self.remedy(path))) if self._has(path) else None
 
     @property
     def adapted_path(self) -> Path:
@@ -109,8 +108,14 @@ class Blend(Predictions):
     def adapted(self) -> dict[str, float]:
         """Shares of the test images' statistics, by the runs whose networks adapt to them; empty where none does."""
         path = self.adapted_path
-        found: dict[str, float] = read_json(checked(path, self.remedy(path)), "runs")["runs"] if path.exists() else {}
+        found: dict[str, float] = (
+            read_json(checked(path, self.remedy(path)), "runs")["runs"] if self._has(path) else {}
+        )
         return found
+
+    def _has(self, path: Path) -> bool:
+        """Was it made with this file? Then it may be gone, which is told where it is read."""
+        return path.exists() or path.name in ((whole_manifest(self.folder) or {}).get("files") or {})
 
     @property
     def asked(self) -> str | None:

@@ -90,6 +90,10 @@ def folder_of(run: Run) -> Path:
     return run.folder / "adapted"
 
 
+def _remedy(run: Run) -> str:
+    return f"remove {folder_of(run)} and run `python -m toolkit.ensemble` again"
+
+
 def adaptation(run: Run, worn: Match, device: str, asked: float | None = None) -> Adaptation:
     """The share by which a run's networks adapt best, found once and kept with what they say of the worn images.
 
@@ -107,7 +111,7 @@ def adaptation(run: Run, worn: Match, device: str, asked: float | None = None) -
             scores = {"share": chosen.share, "by_fold": chosen.by_fold, "scores": chosen.scores}
             write_json(partial / "choice.json", scores)
             write_manifest(partial, made_from)
-    known = read_json(folder / "choice.json", "share", "by_fold", "scores")
+    known = read_json(folder / "choice.json", "share", "by_fold", "scores", remedy=_remedy(run))
     return Adaptation(known["share"], tuple(known["by_fold"]), known["scores"])
 
 
@@ -187,7 +191,7 @@ def blend_adaptation(
     decided = mixed_decisions(runs, mix) if decisions is None else decisions
     tallies = []
     for name in (PLAIN, CHOSEN):
-        parts = [open_probabilities(folder_of(run) / name, run.remedy(folder_of(run) / name)) for run in runs]
+        parts = [open_probabilities(folder_of(run) / name, _remedy(run)) for run in runs]
         mixed = no_values(parts[0].shape, value_type(labelled.competition.task))
         for at in chunks(len(mixed), mixed.shape[2:]):
             mixed[at] = mix([part[at] for part in parts], fold[at])
