@@ -129,6 +129,11 @@ def plan(project: "Project", wishes: Wishes) -> Planned:
 def _opened(project: "Project", wishes: Wishes, started: float) -> Spending:
     """All that comes before training."""
     show, budget, recipes = project.progress.show, wishes.budget, wishes.recipes(project)
+    if recipes[0].distil.blend:
+        raise UserError(
+            f"{recipes[0].name} learns from a blend, which `run` makes in the end alone; train it by `python -m "
+            "toolkit.train`, or set distil.blend="
+        )
     needs.files(project)
     places(project.device)
     if budget <= (closing := closing_seconds(budget)):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,3 +169,13 @@ def test_what_adapting_was_stored_in_is_missed_where_it_is_gone(trained: tuple[P
         UserError, match=r"choice\.json is gone; remove .*adapted and run `python -m toolkit\.ensemble`"
     ):
         adaptation(run, worn_images(project.labelled()), "cpu", 0.5)
+
+
+@pytest.mark.parametrize("wrong", [{"adapt": "often"}, {"blender": "magic"}])
+def test_what_is_refused_is_refused_before_anything_is_trained(wrong: dict[str, Any], tmp_path: Path) -> None:
+    project = tiny.prepare(tmp_path, device="cpu")
+    with pytest.raises(UserError, match=r"often|magic"):
+        project.ensemble(**wrong)
+    assert not project.workspace.train.exists()
+    with pytest.raises(UserError, match="which `run` makes in the end alone"):
+        project.run(budget="5m", distil__blend="chosen")

@@ -56,9 +56,7 @@ def blend(
     networks to the test images, `auto` where that gains, `none`, or by a share. UserError for a run or blender
     that isn't there, a view that doesn't fit, a share that may not be taken, or limits that no run keeps.
     """
-    if blender is not None:
-        check_blender(labelled, blender)
-    check_asked(labelled, adapt)
+    check_wishes(labelled, blender, adapt)
     current = current_runs(labelled)
     runs = _named(labelled, current, names)
     others = len(all_runs(labelled)) - len(current)
@@ -93,6 +91,13 @@ def blend(
         made = _store(labelled, runs, candidates, choice, limits, inputs, scratch, device, progress)
     choose(made)
     return made
+
+
+def check_wishes(labelled: Labelled, blender: str | None, adapt: str) -> None:
+    """UserError for a blender that isn't there, or a share that may not be taken."""
+    if blender is not None:
+        check_blender(labelled, blender)
+    check_asked(labelled, adapt)
 
 
 def _ask_for_room(runs: Sequence[Run], views: Sequence[str]) -> None:
