@@ -208,6 +208,14 @@ def test_a_damaged_file_is_a_sentence(weights_folder: Path) -> None:
     assert re.search(r"test_resnet \(.+\); fetch it again", refused("test_resnet"))
 
 
+def test_weights_that_are_no_numbers_are_refused(weights_folder: Path) -> None:
+    file = stored(weights_folder, "test_resnet")
+    broken = drawn("test_resnet")
+    broken["conv1.0.weight" if "conv1.0.weight" in broken else "conv1.weight"].view(-1)[0] = float("nan")
+    save_file(broken, file)
+    assert "weight holds what is no finite number); fetch it again" in refused("test_resnet")
+
+
 def test_another_tag_s_file_is_named_and_not_taken(weights_folder: Path) -> None:
     save_file(drawn("test_resnet"), weights_folder / "test_resnet.other.safetensors")
     sentence = refused("test_resnet")

@@ -181,6 +181,8 @@ def from_file(timm_name: str, file: Path, channels: int, options: Mapping[str, A
             in_chans=channels,
             **options,
         )
+        if unlike := [name for name, value in model.state_dict().items() if not value.isfinite().all()]:
+            raise ValueError(f"{_some(unlike)} holds what is no finite number")
         return model
 
     return fitted(load, file, timm_name)
