@@ -24,6 +24,7 @@ RGB = (0, 1, 2)
 START = multiprocessing.get_context("forkserver")
 START.set_forkserver_preload(
     [
+        "torch._dynamo",  # which optimizers import
         "tests.test_kill",
         "tests.training.test_alone",
         "tests.training.test_workers",

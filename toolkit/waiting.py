@@ -2,7 +2,7 @@
 
 PyTorch's threads wait in OpenMP, GNU's in the wheels for Linux, which spins some 300,000 times before it sleeps. A
 step of training has thousands of such waits. Alone on two cores spinning gains nothing; beside others that want the
-cores it takes from them, and from the very threads that are waited for, what it wastes (`benchmarks.neighbours`).
+cores it takes from them, and from the very threads that are waited for, what it wastes (docs/speed.md).
 The library reads its settings once, when it is loaded.
 """
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests import tiny
 from toolkit import ImageFiles, Npz, Project, Samples
-from toolkit.data import loading
+from toolkit.data import origin
 from toolkit.data.data_folder import data_hash, decoded_at, open_dataset, open_decoded
 from toolkit.data.dataset import pictures_of
 from toolkit.data.loading import load
@@ -73,11 +73,11 @@ def test_what_was_decoded_stays_when_the_competition_is_edited(
 ) -> None:
     project = loaded(tmp_path)
     before, read = data_hash(project.workspace.data), len(READ)
-    monkeypatch.setattr(loading, "hash_file", lambda _: "of the edited file")
+    monkeypatch.setattr(origin, "hash_file", lambda _: "of the edited file")
     loaded(tmp_path)
     assert data_hash(project.workspace.data) == before and len(READ) == read
     other = replace(IN_FILES, load=lambda folder: replace(load_files(folder), groups=None))
-    monkeypatch.setattr(loading, "hash_file", lambda _: "of another")
+    monkeypatch.setattr(origin, "hash_file", lambda _: "of another")
     with pytest.raises(UserError, match="reads the files otherwise than when"):
         load(other, project.workspace, project.raw)
 

@@ -1,5 +1,6 @@
 """Folds side by side and one fold over several processes: the same results, and nothing left running."""
 
+import math
 import os
 import signal
 import time
@@ -57,7 +58,7 @@ def answers(work: Any, jobs: list[FoldJob], device: str, watch: Watch = silent, 
 
 # What the processes do: they find these by name, and what they answer is small
 def learn(job: FoldJob, watch: Watch) -> tuple[list[list[float]], list[np.ndarray]]:
-    fit.SAVE_SECONDS = 0.0
+    fit.SAVE_SECONDS, fit.LOOKING = 0.0, math.inf
     result = fit_fold(job, watch)
     weights = [result.main.probabilities, *(value.numpy() for value in result.main.weights.values())]
     return [list(line.values()) for line in untimed(result)], weights

@@ -1,5 +1,6 @@
 """Trials are runs; what is clearly worse is not trained to its end, and goes on from there if it is wanted."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -113,6 +114,7 @@ def test_a_first_fold_is_pruned_at_an_epoch_and_goes_on_from_there(
     with monkeypatch.context() as patch:
         patch.setattr(Rivals, "end_if_pruned", end)
         patch.setattr("toolkit.tuning.finals.FINALISTS", 0)
+        patch.setattr("toolkit.training.fold.LOOKING", math.inf)
         found = search(tmp_path, "schedule.epochs=4", trials=2, repeats=0)
     first, pruned = found.study.trials
     assert asked == [1, 2, 3, 1, 2] and pruned.state == TrialState.PRUNED

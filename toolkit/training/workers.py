@@ -123,7 +123,8 @@ class _Team:
     def start(self, work: Work, threads: int) -> None:
         # forked from a server that has imported all they need, and has used no device: it takes seconds, once
         context = get_context("forkserver")
-        context.set_forkserver_preload(["toolkit.training.fold"])
+        # optimizers import torch._dynamo, networks of timm's timm, where they are made
+        context.set_forkserver_preload(["toolkit.training.fold", "torch._dynamo", *{"timm"} & {*sys.modules}])
         # ctrl-C reaches the whole group of processes; this one alone answers it, once it knows all it has to end
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
