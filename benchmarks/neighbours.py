@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.command_line import parse_duration
+from toolkit.processes import meanwhile
 from toolkit.waiting import POLICIES
 
 ROOT = Path(__file__).parent.parent
@@ -114,20 +115,14 @@ def neighbours(number: int) -> Iterator[None]:
 @contextmanager
 def coming_and_going(number: int, come: float = COME, stay: float = STAY) -> Iterator[None]:
     """So many neighbours that come after `come` seconds, go after `stay` more, come again …"""
-    ended = threading.Event()
 
-    def disturb() -> None:
+    def disturb(ended: threading.Event) -> None:
         while not ended.wait(come):
             with neighbours(number):
                 ended.wait(stay)
 
-    thread = threading.Thread(target=disturb, daemon=True)
-    thread.start()
-    try:
+    with meanwhile(disturb):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def measure_steps(

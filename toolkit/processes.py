@@ -79,16 +79,23 @@ def alive(owner: Owner, heard: float) -> bool:
 @contextmanager
 def beating(beat: Callable[[], None], every: float = BEAT) -> Iterator[None]:
     """Call `beat` now and then from a thread; what it raises is left to the next call."""
-    ended = threading.Event()
 
-    def run() -> None:
+    def run(ended: threading.Event) -> None:
         while not ended.wait(every):
             try:
                 beat()
             except Exception:  # a storage that is busy or away for a moment; the work itself meets its faults
                 continue
 
-    thread = threading.Thread(target=run, daemon=True)
+    with meanwhile(run):
+        yield
+
+
+@contextmanager
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """In a thread, until the event that it is given is set, as it is in the end, and it returns."""
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,), daemon=True)
     thread.start()
     try:
         yield

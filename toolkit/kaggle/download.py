@@ -14,6 +14,7 @@ from toolkit.disk import in_bytes, need_room, of_the_disk
 from toolkit.errors import UserError
 from toolkit.kaggle.client import asked
 from toolkit.kaggle.unpack import unpack
+from toolkit.processes import meanwhile
 from toolkit.progress import SILENT, Progress
 
 LOOK = 0.5  # seconds between two looks at how much is there
@@ -126,9 +127,8 @@ def _shown(client: Any, progress: Progress) -> Iterator[None]:
 @contextmanager
 def _followed(path: Path, size: int, progress: Progress) -> Iterator[None]:
     """A bar of megabytes as the file grows to `size` bytes."""
-    ended = threading.Event()
 
-    def follow() -> None:
+    def follow(ended: threading.Event) -> None:
         shown, last = 0, False
         with progress.counting("downloading, MB", -(-size // MB)) as done:
             while not last:
@@ -138,10 +138,5 @@ def _followed(path: Path, size: int, progress: Progress) -> Iterator[None]:
                     done(now - shown)
                     shown = now
 
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
+    with meanwhile(follow):
         yield
-    finally:
-        ended.set()
-        thread.join()
