@@ -271,10 +271,11 @@ class Project:
         views: test-time views to try, by name, or `none`. blender: a way to blend, by name, taken whatever its score.
         adapt: networks to the test images: `auto`, `none` or a share. The limits are those of the organisers' machine.
         """
+        labelled = self.labelled()
         from toolkit.blending.blend import blend, check_wishes
         from toolkit.blending.candidates import Limits
 
-        labelled, limits = self.labelled(), Limits(max_models, max_seconds, max_bytes, test_images)
+        limits = Limits(max_models, max_seconds, max_bytes, test_images)
         check_wishes(labelled, blender, str(adapt))  # before anything is trained for it
         if runs is None:
             needs.runs(self, labelled)

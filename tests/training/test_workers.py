@@ -11,6 +11,7 @@ from multiprocessing import active_children, get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -58,8 +59,8 @@ def answers(work: Any, jobs: list[FoldJob], device: str, watch: Watch = silent, 
 
 # What the processes do: they find these by name, and what they answer is small
 def learn(job: FoldJob, watch: Watch) -> tuple[list[list[float]], list[np.ndarray]]:
-    fit.SAVE_SECONDS, fit.LOOKING = 0.0, math.inf
-    result = fit_fold(job, watch)
+    with mock.patch.multiple(fit, SAVE_SECONDS=0.0, LOOKING=math.inf):
+        result = fit_fold(job, watch)
     weights = [result.main.probabilities, *(value.numpy() for value in result.main.weights.values())]
     return [list(line.values()) for line in untimed(result)], weights
 
