@@ -145,15 +145,16 @@ def test_seeds_are_of_a_recipe_without_teacher_and_a_search_that_failed_isnt_beg
     assert "search" not in {part.kind for part in candidates(replace(after_it, skipped=frozenset({"search"})))}
 
 
-def test_pseudo_labels_are_of_the_best_runs_own_networks_or_none() -> None:
+def test_pseudo_labels_and_seeds_get_all_epochs_of_what_they_are_made_from_or_none() -> None:
     now = known(30 * HOUR, tests=True)
     first = lead(now)
     assert first is not None
     begun = replace(now, ended=(done(first),))
-    (whole,) = [part for part in candidates(begun) if part.kind == "taught"]
-    assert whole.recipe.schedule.epochs == first.recipe.schedule.epochs
-    fewer = replace(begun, left=0.9 * whole.seconds)
-    assert "taught" not in {part.kind for part in candidates(fewer)}
+    made = {part.kind: part for part in candidates(begun)}
+    for kind in ("taught", "seed"):
+        assert made[kind].recipe.schedule.epochs == first.recipe.schedule.epochs
+        fewer = replace(begun, left=0.9 * made[kind].seconds)
+        assert kind not in {part.kind for part in candidates(fewer)}
 
 
 def test_recipes_made_from_the_best_say_so_in_their_names() -> None:

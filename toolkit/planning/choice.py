@@ -140,7 +140,8 @@ def _further(known: Known, kind: Kind, recipe: Recipe, cost: Cost) -> Part | Non
     least = ceil(WORTHWHILE * wanted)
     if epochs < 1 or (epochs < least and (kind == "longer" or cost.of(epochs) < WORTHWHILE * known.lead.seconds)):
         return None
-    if kind == "taught" and epochs < wanted:  # its teachers wouldn't be the best run's networks, but trained anew
+    # with fewer epochs teachers wouldn't be the best run's networks, and another seed is only a weaker one
+    if kind in ("taught", "seed") and epochs < wanted:
         return None
     if kind == "longer" and epochs <= known.untaught.part.recipe.schedule.epochs * 1.5:
         return None
