@@ -45,7 +45,7 @@ TOO_LONG, TOO_SHORT = 1.05, 1.2  # times what fits, from which on the epochs are
 SLOWEST = 3.0  # times as long the end takes on a busy machine, at most
 BLENDING = 0.05  # of the time left may go into a blend that only shows what a part gained
 ENDING = 0.8  # of the time left may go into adapting to the test images and into test-time views
-ADAPTS, MOST_ADAPTING = 300.0, 0.15  # seconds of a budget from which on time is kept for it, and a share of it at most
+ADAPTS, MOST_ADAPTING = 300.0, 0.15  # seconds of a budget from which on it is tried, and a share that is kept for it
 
 
 def closing_seconds(budget: float) -> float:
@@ -360,15 +360,15 @@ class Spending:
 
     @cached_property
     def _may_adapt(self) -> bool:
-        """Where how test images look would have to be found out for it alone, it isn't tried."""
+        """In minutes, or where how test images look would have to be found out for it alone, it isn't tried."""
         known = self.stress != "none" or not self.labelled.shows_how_tests_look
-        return may_adapt(self.labelled) and known
+        return self.budget >= ADAPTS and may_adapt(self.labelled) and known
 
     @property
     def _adapting(self) -> float:
-        """Seconds that are kept for adapting to the test images, in a budget that isn't all too short."""
+        """Seconds that are kept for adapting to the test images."""
         known = [cost.image for cost in self.kept.costs.values()]
-        if self.budget < ADAPTS or not known or not self._may_adapt:
+        if not known or not self._may_adapt:
             return 0.0
         one = min(known) * self.labelled.folds * images_to_adapt(self.labelled)
         return min(MOST_ADAPTING * self.budget, self.slow * one * max(1, len(self.kept.ended)))
