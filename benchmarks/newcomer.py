@@ -2,10 +2,10 @@
 
     python -m benchmarks.newcomer [--run 2m] [--json] [--only dogs_vs_cats …]
 
-Practice data of each of `examples/` are drawn in the organisers' layout, and `python -m toolkit.new` looks at them in
+Practice data of each of `examples/` are drawn in the organisers' layout, and `compete new` looks at them in
 a fresh folder, without the example's own `__init__.py`; what they score by is said by `--metric` where `new` guesses
 another and knows its word. Then the lines that NEWCOMERS lists are replaced, and the competition has to load. With
-`--run`, `python -m toolkit.run` makes a submission of it within a budget; the example's own reader reads it, and its
+`--run`, `compete run` makes a submission of it within a budget; the example's own reader reads it, and its
 own metric scores.
 """
 

@@ -119,7 +119,7 @@ def test_a_manifest_of_another_shape_is_told(tmp_path: Path) -> None:
 def test_damaged_data_are_told(name: str, tmp_path: Path) -> None:
     ready = prepare(tmp_path)
     flip(ready.workspace.data / f"{name}.npy")
-    with pytest.raises(UserError, match=rf"{name}\.npy is damaged: .*; remove .*data and run `python -m .*audit`"):
+    with pytest.raises(UserError, match=rf"{name}\.npy is damaged: .*; remove .*data and run `compete audit`"):
         ready.labelled()
 
 
@@ -160,7 +160,7 @@ def test_weights_that_are_damaged_or_another_folds_build_nothing_and_are_trained
     run = run_of(copied)
     before, weights = run.manifest, run.fold(1).weights.read_bytes()
     damage(run.fold(1).weights)
-    sentence = rf"fold_1/weights\.safetensors is damaged: .*; remove .*fold_1 and run `python -m .* {run.recipe_path}`"
+    sentence = rf"fold_1/weights\.safetensors is damaged: .*; remove .*fold_1 and run `compete train .* {run.recipe_path}`"
     with pytest.raises(UserError, match=sentence):
         run.networks(torch.device("cpu"))
     shutil.copy(run.fold(0).weights, run.fold(1).weights)
@@ -192,7 +192,7 @@ def test_damaged_evidence_of_a_score_is_told_and_made_again(kind: str, copied: P
     path = max(folder.glob("*.npy"))
     flip(path)
     shutil.rmtree(copied.workspace.ensemble)
-    with pytest.raises(UserError, match=rf"{path} is damaged: .*; remove {folder} and run `python -m toolkit\.train"):
+    with pytest.raises(UserError, match=rf"{path} is damaged: .*; remove {folder} and run `compete train"):
         copied.ensemble(views=["none"])
     shutil.rmtree(folder)
     copied.train(str(run.recipe_path))
@@ -315,7 +315,7 @@ def test_damaged_evidence_of_an_audit_is_told_and_made_again(tmp_path: Path) -> 
         flip(path)
         with pytest.raises(UserError, match="is damaged"):
             checked(path, "")
-    with pytest.raises(UserError, match=rf"is damaged: .*; remove {evidence} and run `python -m toolkit\.audit`"):
+    with pytest.raises(UserError, match=rf"is damaged: .*; remove {evidence} and run `compete audit`"):
         ready.audit()
     shutil.rmtree(evidence)
     assert ready.audit().proposal.equals(before)
@@ -405,6 +405,6 @@ def test_a_run_whose_corrupted_masks_tell_another_metric_nothing_is_left_out_unt
     monkeypatch.setattr(run_scores, "_tells", lambda run, evidence: False)
     other = project(copied.workspace.root, replace(tiny.looking, metric=F1()), progress=heard)
     assert list(other.runs()) == [] and other.labelled().competition.metric.name == "macro F1"
-    assert f"is left out: `python -m toolkit.train … --recipe {run.recipe_path}` scores it by macro F1" in str(heard)
+    assert f"is left out: `compete train … --recipe {run.recipe_path}` scores it by macro F1" in str(heard)
     again = other.train(str(run.recipe_path))
     assert again == run and again.metrics["stress"]["score"] is not None and list(other.runs()) == [run]

@@ -172,15 +172,23 @@ def test_durations_are_read() -> None:
 def test_a_command_that_there_is_not_is_wrong_usage(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for words, said in (
-        (["frob"], "error: frob is no command; there are new, audit, folds"),
-        (["train", "mars"], "error: train is called as `python -m toolkit.train competitions/NAME`"),
-    ):
-        monkeypatch.setattr(sys, "argv", ["toolkit", *words])
-        assert toolkit.__main__.main() == 2
+    for word, said in (("frob", "there are run, new, audit"), ("trian", "did you mean `compete train`?")):
+        monkeypatch.setattr(sys, "argv", ["compete", word, "mars"])
+        with pytest.raises(SystemExit, match="2"):
+            toolkit.__main__.main()
         printed = capsys.readouterr()
-        assert printed.err.startswith(said) and printed.err.count("\n") == 1 and not printed.out
-    monkeypatch.setattr(sys, "argv", ["toolkit"])
-    assert toolkit.__main__.main() == 0
+        assert printed.err.startswith(f"error: {word} is no command; {said}") and not printed.out
+        assert printed.err.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["compete"])
+    toolkit.__main__.main()
     listed = capsys.readouterr().out
     assert all(f"  {command} " in listed for command in COMMANDS)
+
+
+def test_one_word_calls_every_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in COMMANDS:
+        monkeypatch.delitem(sys.modules, f"toolkit.{command}", raising=False)
+        monkeypatch.setattr(sys, "argv", ["compete", command, "--help"])
+        with pytest.raises(SystemExit, match="0"):
+            toolkit.__main__.main()
+        assert capsys.readouterr().out.startswith(f"usage: compete {command} ")

@@ -1,7 +1,7 @@
 """Raw competition files in, a submission you can trust out.
 
 All names that a competition, a notebook or a test of a competition takes, wherever they live. Each is imported when
-it is first asked for, so that `python -m toolkit.VERB --help` answers at once.
+it is first asked for, so that `compete COMMAND --help` answers at once.
 """
 
 from importlib import import_module

@@ -1,8 +1,11 @@
-"""`python -m toolkit` lists the commands."""
+"""`compete`, or `python -m toolkit`: lists the commands, or calls one."""
 
 import sys
+from difflib import get_close_matches
+from runpy import run_module
 
 COMMANDS = {
+    "run": "all of it, from raw files to a checked submission, within a time budget; start with this",
     "new": "look at a download and write a competition's folder",
     "audit": "load and check the data, say what is in it, propose the cleaning",
     "folds": "make or show the split: which sample is validated when",
@@ -13,24 +16,37 @@ COMMANDS = {
     "submit": "build the submission, check it, register it",
     "report": "everything that is known of the runs, on one page",
     "grade": "score a submission against truth that is at hand",
-    "run": "all of it within a time budget",
 }
 
 
-def main() -> int:
-    wrong = [word for word in sys.argv[1:] if word not in ("-h", "--help")]
-    if wrong:
-        name = wrong[0] if wrong[0] in COMMANDS else "COMMAND"
-        what = "is called as" if name in COMMANDS else f"is no command; there are {', '.join(COMMANDS)}, called as"
-        print(f"error: {wrong[0]} {what} `python -m toolkit.{name} competitions/NAME`", file=sys.stderr)
-        return 2
-    print("Raw competition files in, a submission you can trust out.\n")
-    print("python -m toolkit.COMMAND competitions/NAME [options] [recipe.field=value …]\n")
-    for name, text in COMMANDS.items():
-        print(f"  {name:<10}{text}")
-    print("\n`python -m toolkit.COMMAND --help` says more; --practice tries any of them on drawn data.")
-    return 0
+def listed() -> str:
+    """All commands, as text."""
+    lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        (
+            "Raw competition files in, a submission you can trust out.\n",
+            "compete COMMAND NAME [options] [recipe.field=value …]\n",
+            *lines,
+            "\nTry it:   compete run mars --practice --budget 3m",
+            "Options:  compete COMMAND --help",
+        )
+    )
+
+
+def main() -> None:
+    """Call the command that the first argument names, as `python -m toolkit.COMMAND` does."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        print(listed())
+    elif name in COMMANDS:
+        sys.argv[:2] = [f"compete {name}"]
+        run_module(f"toolkit.{name}", run_name="__main__")
+    else:
+        near = get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean `compete {near[0]}`?" if near else f"there are {', '.join(COMMANDS)}"
+        print(f"error: {name} is no command; {hint}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,8 +1,8 @@
 """command: load the organisers' files, check them, find what is wrong with them, propose the cleaning.
 
-    python -m toolkit.audit competitions/mars --data folder/with/the/organisers/files
-    python -m toolkit.audit competitions/mars --explain 123
-    python -m toolkit.audit competitions/leaves --explain train/0123.jpg
+    compete audit competitions/mars --data folder/with/the/organisers/files
+    compete audit competitions/mars --explain 123
+    compete audit competitions/leaves --explain train/0123.jpg
 
 Leaves `data/`, `audit.parquet`, `cleaning.csv` and `audit.html`. Run it again after a training: labels are then
 held against out-of-fold predictions. A `cleaning.csv` that was edited is never overwritten.

@@ -1,7 +1,7 @@
 """command: boosted trees on the table beside the images, and on what runs predict of these.
 
-    python -m toolkit.boost competitions/lesions
-    python -m toolkit.boost competitions/lesions --features resnet18-1a2b3c4d effnet-5e6f7a8b
+    compete boost competitions/lesions
+    compete boost competitions/lesions --features resnet18-1a2b3c4d effnet-5e6f7a8b
 
 Leaves `train/boosted-<hash>/`: out-of-fold and test values and scores, as of any run, but no weights. `ensemble`
 blends it with the others.

@@ -106,4 +106,4 @@ def _note(path: Path, content: str, begin: bool) -> None:
 
 def train_again(run: Path, remove: Path) -> str:
     """What to do where something of a run in its folder is damaged: train on from what is left of it."""
-    return f"remove {remove} and run `python -m toolkit.train … --recipe {run / 'recipe.json'}` again"
+    return f"remove {remove} and run `compete train … --recipe {run / 'recipe.json'}` again"

@@ -31,7 +31,7 @@ Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
 def parser(command: str, text: str, overrides: bool = False, several: bool = False) -> argparse.ArgumentParser:
     """A parser with the competition and the options that every command shares; `several`: without one, all of them."""
-    made = argparse.ArgumentParser(prog=f"python -m toolkit.{command}", description=text)
+    made = argparse.ArgumentParser(prog=f"compete {command}", description=text)
     if several:
         text = "the competition's folder, such as competitions/mars (default: all that have runs)"
         made.add_argument("competition", nargs="?", help=text)

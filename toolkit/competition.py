@@ -43,7 +43,7 @@ def by_sample(*_: Any) -> Any:
     """Stands for `write_submission` and `read_submission` until the organisers' sample submission was read."""
     raise UserError(
         "the form of a submission follows from the sample submission, which `audit` reads: run "
-        "`python -m toolkit.audit` first, and take the competition from `Project.labelled()`"
+        "`compete audit` first, and take the competition from `Project.labelled()`"
     )
 
 

@@ -1,8 +1,8 @@
 """command: blend the finished runs.
 
-    python -m toolkit.ensemble competitions/mars
-    python -m toolkit.ensemble competitions/blood_cells --max-models 3 --max-bytes 200000000 --views none
-    python -m toolkit.ensemble                  every competition that has runs
+    compete ensemble competitions/mars
+    compete ensemble competitions/blood_cells --max-models 3 --max-bytes 200000000 --views none
+    compete ensemble                  every competition that has runs
 
 Averages each run over test-time views where that gains, then tries the blenders of `blending/blenders.py` on
 out-of-fold probabilities and takes the simplest one within noise of the best.

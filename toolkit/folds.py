@@ -1,6 +1,6 @@
 """command: make or show the split: which sample is validated when.
 
-    python -m toolkit.folds competitions/mars --folds 5 --repeats 3 --holdout 0.1
+    compete folds competitions/mars --folds 5 --repeats 3 --holdout 0.1
 
 Groups stay whole, unless the audit found that as many test images have relatives in training as validation images
 have under plain folds; `--split` overrules it. The cleaning list is obeyed. Folds are as even as a search makes them

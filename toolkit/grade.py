@@ -1,7 +1,7 @@
 """command: score a submission against truth that is at hand.
 
-    python -m toolkit.grade competitions/mars --practice
-    python -m toolkit.grade competitions/mars --submission file.csv --truth truth.npz
+    compete grade competitions/mars --practice
+    compete grade competitions/mars --submission file.csv --truth truth.npz
 
 The truth is an .npz with `targets` and, where the submission is code, the test `images`.
 """

@@ -116,8 +116,8 @@ def teacher(labelled: "Labelled", recipe: "Recipe") -> "BlendTeacher | None":
     found = Blend(folder, labelled)
     if not found.finished or not found.is_current:
         raise UserError(
-            f"there is no blend {folder} on the present data and folds for {recipe.name} to learn from: run `python "
-            "-m toolkit.ensemble` first"
+            f"there is no blend {folder} on the present data and folds for {recipe.name} to learn from: run `compete "
+            "ensemble` first"
         )
     found.check_runs()
     return BlendTeacher(found.name, tuple(part["runs"] for part in found.described["folds"]))

@@ -1,7 +1,7 @@
 """command: look at a download, say what it holds, and write a competition that every command takes.
 
-    python -m toolkit.new competitions/leaves --data folder/with/the/organisers/files --metric auc
-    python -m toolkit.new competitions/leaves --kaggle leaf-classification
+    compete new competitions/leaves --data folder/with/the/organisers/files --metric auc
+    compete new competitions/leaves --kaggle leaf-classification
 
 Nothing is asked: what can be seen is said with its evidence and how sure it is, and what can't is one line of the
 file, marked `# CHOOSE`. `--kaggle` downloads first, through Kaggle's own client.
@@ -45,7 +45,7 @@ def new(arguments: Sequence[str] | None = None) -> int:
 
 def options_of() -> argparse.ArgumentParser:
     text = "Look at a download, say what it holds, and write a competition that every command takes."
-    made = argparse.ArgumentParser(prog="python -m toolkit.new", description=text)
+    made = argparse.ArgumentParser(prog="compete new", description=text)
     made.add_argument("competition", help="the folder to be written, such as competitions/leaves")
     files = "the organisers' files; with --kaggle where they are put (default: COMPETITION/data)"
     made.add_argument("--data", type=Path, metavar="DIR", help=files)

@@ -131,8 +131,8 @@ def _opened(project: "Project", wishes: Wishes, started: float) -> Spending:
     show, budget, recipes = project.progress.show, wishes.budget, wishes.recipes(project)
     if recipes[0].distil.blend:
         raise UserError(
-            f"{recipes[0].name} learns from a blend, which `run` makes in the end alone; train it by `python -m "
-            "toolkit.train`, or set distil.blend="
+            f"{recipes[0].name} learns from a blend, which `run` makes in the end alone; train it by `compete "
+            "train`, or set distil.blend="
         )
     needs.files(project)
     places(project.device)

@@ -60,7 +60,7 @@ class OutOfFold:
 
     def remedy(self, path: Path) -> str:
         """What to do where a file of its folder is damaged or gone."""
-        return f"remove {self.folder} and run `python -m toolkit.ensemble` again"
+        return f"remove {self.folder} and run `compete ensemble` again"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """command: everything that is known about a competition's runs, on one page.
 
-    python -m toolkit.report competitions/mars
+    compete report competitions/mars
 
 Leaves `report.html`, which needs nothing beside it: scores and what the leaderboard will likely say, runs against the
 best one, classes, corruptions, training, the worst predictions, search, blend and submissions.

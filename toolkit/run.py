@@ -1,6 +1,6 @@
 """command: everything, from raw files to a checked submission, within a time budget.
 
-    python -m toolkit.run competitions/mars --data folder/with/the/organisers/files --budget 20m
+    compete run competitions/mars --data folder/with/the/organisers/files --budget 20m
 
 The first recipe gets as many epochs as this machine can do in the time, at most its own number. What is left goes to
 whatever promises most for its time: other recipes, more epochs, larger images, other seeds, pseudo-labels, a search.

@@ -324,7 +324,7 @@ class Boosted(Run):
         return next((source.chosen for source in self.sources if source.chosen), None)
 
     def remedy(self, path: Path) -> str:
-        return f"remove {self.folder} and run `python -m toolkit.boost` again"
+        return f"remove {self.folder} and run `compete boost` again"
 
     @property
     def is_current(self) -> bool:

@@ -1,7 +1,7 @@
 """command: look for better recipes in the competition's search space.
 
-    python -m toolkit.search competitions/mars --budget 2h
-    python -m toolkit.search competitions/mars --trials 40 schedule.epochs=8 --objective stress
+    compete search competitions/mars --budget 2h
+    compete search competitions/mars --trials 40 schedule.epochs=8 --objective stress
 
 Every trial is a run like any other, trained fold by fold and pruned once it is clearly worse than the best. The best
 are finished and repeated with other seeds; the winner is left as `search/best.recipe`, which `train --recipe` takes.

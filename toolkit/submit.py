@@ -1,11 +1,11 @@
 """command: build the submission from the blend, read it back as the organisers would, register it.
 
-    python -m toolkit.submit competitions/mars
-    python -m toolkit.submit competitions/mars --show
-    python -m toolkit.submit competitions/mars --upload
-    python -m toolkit.submit competitions/mars --notebook [--test-images 3000] [--upload]
-    python -m toolkit.submit competitions/mars --score 0.71 [--private 0.64] [--id ID]
-    python -m toolkit.submit competitions/mars --reproduce ID
+    compete submit competitions/mars
+    compete submit competitions/mars --show
+    compete submit competitions/mars --upload
+    compete submit competitions/mars --notebook [--test-images 3000] [--upload]
+    compete submit competitions/mars --score 0.71 [--private 0.64] [--id ID]
+    compete submit competitions/mars --reproduce ID
 
 Leaves `submissions/<competition>/<blend>-<hash>.<csv|zip>` and a line in `submissions/ledger.csv`. A file
 that fails its check is never put there.

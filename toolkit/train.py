@@ -1,6 +1,6 @@
 """command: one recipe on all folds.
 
-    python -m toolkit.train competitions/mars model.encoder=resnet34 optimizer.lr=1e-3
+    compete train competitions/mars model.encoder=resnet34 optimizer.lr=1e-3
 
 Leaves `train/<recipe>-<hash>/`: recipe, out-of-fold and test probabilities, scores, the folds' weights.
 Killed and started again it goes on from the last epoch; a finished run is not trained twice.

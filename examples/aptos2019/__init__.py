@@ -4,7 +4,7 @@ Kaggle, aptos2019-blindness-detection, pages Data and Evaluation: train.csv with
 4: proliferative), train_images/<id_code>.png of many sizes, test_images/, sample_submission.csv. Copies of one eye
 have different grades there, and the audit finds them. Unpack it all into FOLDER:
 
-    python -m toolkit.run examples/aptos2019 --data FOLDER --budget 6h images.size=384
+    compete run examples/aptos2019 --data FOLDER --budget 6h images.size=384
 
 Practice data are drawn by practice.py, for which 64x64 pixels are enough.
 """

@@ -4,7 +4,7 @@ Kaggle, bengaliai-cv19, pages Data and Evaluation: train_image_data_0.parquet â€
 of test images, with image_id and a column a pixel, 0 to 32331, of 137x236; train.csv; a submission has row_id,target,
 a row an image and head: `Test_0_consonant_diacritic`. Only notebooks were scored. More pixels tell more:
 
-    python -m toolkit.run examples/bengali --data FOLDER --budget 8h images.size=236
+    compete run examples/bengali --data FOLDER --budget 8h images.size=236
 """
 
 from pathlib import Path

@@ -3,7 +3,7 @@
 Kaggle, dogs-vs-cats-redux-kernels-edition, pages Data and Evaluation: train/cat.0.jpg … train/dog.12499.jpg (the label
 is in the name), test/1.jpg … test/12500.jpg, and sample_submission.csv with `id,label`. Unpack both zips into FOLDER:
 
-    python -m toolkit.run examples/dogs_vs_cats --data FOLDER --budget 4h images.size=224
+    compete run examples/dogs_vs_cats --data FOLDER --budget 4h images.size=224
 
 Practice data are drawn by practice.py, for which 64x64 pixels are enough.
 """

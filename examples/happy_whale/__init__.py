@@ -6,7 +6,7 @@ five between blanks, `new_individual` for who isn't in train.csv. classes.txt ha
 the real files write it anew:
 
     tail -n +2 FOLDER/train.csv | cut -d, -f3 | sort -u > examples/happy_whale/classes.txt
-    python -m toolkit.run examples/happy_whale --data FOLDER --budget 8h images.size=384
+    compete run examples/happy_whale --data FOLDER --budget 8h images.size=384
 """
 
 from pathlib import Path

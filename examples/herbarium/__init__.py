@@ -3,7 +3,7 @@
 Kaggle, herbarium-2022-fgvc9, page Data: train_metadata.json has images, annotations with a category each, categories
 and more, test_metadata.json is a list of images; pictures are train_images/000/00/00000__001.jpg. Unpack into FOLDER:
 
-    python -m toolkit.run examples/herbarium --data FOLDER --budget 3d images.size=384
+    compete run examples/herbarium --data FOLDER --budget 3d images.size=384
 
 The species' numbers have gaps, so there are more classes than species. practice.py draws 15 of them, at 48x48, of
 which two have a single picture.

@@ -4,7 +4,7 @@ Kaggle, hubmap-kidney-segmentation, pages Data and Evaluation: train/*.tiff (15 
 with id,encoding, HuBMAP-20-dataset_information.csv with image_file and patient_number, of whom some have two slides; a
 submission has id,predicted. For the real slides set SIDE, SCALE = 512, 0.25 and take weights of ImageNet:
 
-    python -m toolkit.run examples/hubmap_kidney --data FOLDER --budget 8h model.encoder=resnet34 model.pretrained=true
+    compete run examples/hubmap_kidney --data FOLDER --budget 8h model.encoder=resnet34 model.pretrained=true
 """
 
 from pathlib import Path

@@ -3,7 +3,7 @@
 Kaggle, petfinder-pawpularity-score, pages Data and Evaluation: train.csv with `Id`, twelve columns of 0 and 1 about
 the photograph, and `Pawpularity`; test.csv without the last; train/<Id>.jpg, test/<Id>.jpg, sample_submission.csv:
 
-    python -m toolkit.run examples/pawpularity --data FOLDER --budget 4h images.size=224
+    compete run examples/pawpularity --data FOLDER --budget 4h images.size=224
 
 Practice data are drawn by practice.py, for which 64x64 pixels are enough.
 """

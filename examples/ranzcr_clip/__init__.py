@@ -4,7 +4,7 @@ Kaggle, ranzcr-clip-catheter-line-classification, pages Data and Evaluation: tra
 column a label and `PatientID` (whose studies share a fold), train/<StudyInstanceUID>.jpg, test/, and the sample. Where
 a tube ends is small (practice data, drawn by practice.py, are content with 64x64 pixels), so look at many pixels:
 
-    python -m toolkit.run examples/ranzcr_clip --data FOLDER --budget 12h images.size=512
+    compete run examples/ranzcr_clip --data FOLDER --budget 12h images.size=512
 """
 
 from pathlib import Path

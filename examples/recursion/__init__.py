@@ -3,7 +3,7 @@
 Kaggle, recursion-cellular-image-classification, page Data: train.csv and test.csv have a row a well; a well has two
 sites, a site six grey pictures, train/HEPG2-01/Plate1/B03_s1_w1.png … _w6.png. Unpack all into FOLDER:
 
-    python -m toolkit.run examples/recursion --data FOLDER --budget 12h images.size=384 schedule.epochs=40
+    compete run examples/recursion --data FOLDER --budget 12h images.size=384 schedule.epochs=40
 
 Test wells are of other experiments, so folds keep experiments together. practice.py draws twelve siRNAs, at 48x48."""
 

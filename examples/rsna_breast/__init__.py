@@ -4,7 +4,7 @@ Kaggle, rsna-breast-cancer-detection, page Data: train.csv has a row a mammogram
 has more than 8 bits and says how it is to be shown; all of a breast are one prediction. Many are JPEG 2000, so
 `pip install -e .[dicom]`, unpack into FOLDER, and:
 
-    python -m toolkit.run examples/rsna_breast --data FOLDER --budget 12h images.size=768
+    compete run examples/rsna_breast --data FOLDER --budget 12h images.size=768
 
 Both breasts of a patient share a fold. practice.py draws more cancers than there are: in every fifth breast."""
 

@@ -5,7 +5,7 @@ test_images, train.csv with ImageId,ClassId,EncodedPixels and rows where there i
 followed, had ImageId_ClassId,EncodedPixels in 2019, four rows an image. Only notebooks are scored. Here networks see
 160x26 pixels, in which small defects are lost; for the real files take more, and weights of ImageNet:
 
-    python -m toolkit.run examples/severstal --data FOLDER --budget 8h images.size=800 \
+    compete run examples/severstal --data FOLDER --budget 8h images.size=800 \
         model.name=Unet model.encoder=resnet34 model.pretrained=true
 """
 

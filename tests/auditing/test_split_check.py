@@ -233,7 +233,7 @@ def test_plain_folds_that_no_evidence_asks_for_are_warned_of(tmp_path: Path) -> 
     rule = "the test images may not be looked at (rule unlabelled_test_images: no source given)"
     assert f"groups stay whole: {rule}" in str(tiny.prepare(tmp_path / "closed").folds(3).told())
     asked = project.folds(3, split="plain")
-    unknown = "the audit has not looked for relatives of the test images; run `python -m toolkit.audit`"
+    unknown = "the audit has not looked for relatives of the test images; run `compete audit`"
     warned = f"may lie in different folds, as asked by split=plain: {unknown}; the local score may be too good"
     assert warned in warnings(asked)
     assert divided(asked) == 0, "what the files call one group stays whole"

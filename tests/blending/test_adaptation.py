@@ -162,12 +162,10 @@ def test_what_adapting_was_stored_in_is_missed_where_it_is_gone(trained: tuple[P
     made = project.ensemble(views=NO_VIEWS, adapt=0.5)
     made.adapted_path.unlink()
     for read in (lambda: made.adapted, lambda: made.hash, lambda: blend_members(made)):
-        with pytest.raises(UserError, match=r"adapted\.json is gone; .*toolkit\.ensemble"):
+        with pytest.raises(UserError, match=r"adapted\.json is gone; .*compete ensemble"):
             read()
     (folder_of(run) / "choice.json").unlink()
-    with pytest.raises(
-        UserError, match=r"choice\.json is gone; remove .*adapted and run `python -m toolkit\.ensemble`"
-    ):
+    with pytest.raises(UserError, match=r"choice\.json is gone; remove .*adapted and run `compete ensemble`"):
         adaptation(run, worn_images(project.labelled()), "cpu", 0.5)
 
 

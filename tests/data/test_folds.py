@@ -143,21 +143,21 @@ def test_the_hash_stays_where_the_file_says_the_same_otherwise() -> None:
 def test_a_table_is_read_where_data_and_cleaning_list_are_those_it_was_made_from(tmp_path: Path) -> None:
     workspace = tiny.project(tmp_path).workspace
     assert stored_folds(workspace) is None
-    with pytest.raises(UserError, match=r"there is no .* yet; run `python -m toolkit.folds` first"):
+    with pytest.raises(UserError, match=r"there is no .* yet; run `compete folds` first"):
         read_folds(workspace)
     tiny.prepare(tmp_path)
     table = read_folds(workspace)
     workspace.cleaning.write_text("index,action,value\n5,drop,\n")
-    with pytest.raises(UserError, match=r"has changed since the folds; run `python -m toolkit.folds` again"):
+    with pytest.raises(UserError, match=r"has changed since the folds; run `compete folds` again"):
         read_folds(workspace)
     known = stored_folds(workspace)
     assert known is not None and table.equals(known)
     table.attrs["data"] = "other"
     table.to_parquet(workspace.folds)
-    with pytest.raises(UserError, match=r"was made from other data; run `python -m toolkit.folds` again"):
+    with pytest.raises(UserError, match=r"was made from other data; run `compete folds` again"):
         read_folds(workspace)
     workspace.folds.write_bytes(workspace.folds.read_bytes()[:-50])
-    with pytest.raises(UserError, match=r"folds\.parquet is damaged .*; remove it and run `python -m toolkit.folds`"):
+    with pytest.raises(UserError, match=r"folds\.parquet is damaged .*; remove it and run `compete folds`"):
         read_folds(workspace)
 
 

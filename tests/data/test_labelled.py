@@ -45,7 +45,7 @@ def test_it_holds_the_data_as_the_cleaning_list_has_them(tmp_path: Path) -> None
 def test_a_cleaning_list_that_changed_since_the_folds_is_refused_unless_the_table_is_given(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
     project.workspace.cleaning.write_text("index,action,value\n5,drop,\n")
-    with pytest.raises(UserError, match=r"has changed since the folds; run `python -m toolkit.folds` again"):
+    with pytest.raises(UserError, match=r"has changed since the folds; run `compete folds` again"):
         project.labelled()
     table = stored_folds(project.workspace)
     assert table is not None

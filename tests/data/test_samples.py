@@ -89,7 +89,7 @@ def test_images_that_were_not_kept_are_once_that_is_wanted(tmp_path: Path) -> No
     kept = open_dataset(project.workspace.data).images
     assert isinstance(live, Undecoded) and isinstance(kept, np.memmap) and (live[:] == kept).all()
     shutil.rmtree(project.workspace.decoded)
-    with pytest.raises(UserError, match=r"is gone or was not finished; run `python -m toolkit\.audit` again"):
+    with pytest.raises(UserError, match=r"is gone or was not finished; run `compete audit` again"):
         open_dataset(project.workspace.data)
     loaded(tmp_path)
     assert (open_dataset(project.workspace.data).images == kept).all()

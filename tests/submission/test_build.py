@@ -163,12 +163,12 @@ def test_a_past_submission_is_built_again_and_proved_identical(blend: Blend, led
         reproduce(blend, ledger, made.path.stem)
     manifest = read_json(blend.folder / "manifest.json")
     write_json(blend.folder / "manifest.json", manifest | {"inputs": {"runs": {}}})
-    with pytest.raises(UserError, match=r"first: `python -m toolkit.ensemble … --runs one two --views none`"):
+    with pytest.raises(UserError, match=r"first: `compete ensemble … --runs one two --views none`"):
         reproduce(blend, ledger, made.path.stem)
 
 
 def test_where_there_is_no_blend_it_says_what_to_run(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no blend in .*other yet; run `python -m toolkit.ensemble` first"):
+    with pytest.raises(UserError, match=r"there is no blend in .*other yet; run `compete ensemble` first"):
         build(replace(blend, folder=blend.folder.with_name("other")), ledger, tmp_path)
 
 

@@ -49,7 +49,7 @@ def test_a_prediction_has_the_blends_labels_networks_and_views(tmp_path: Path) -
     ]
     assert made.views == ("identity", "horizontal") and made.view_weights == (0.75, 0.25)
     blend.run("two").fold(1).weights.unlink()
-    with pytest.raises(UserError, match=r"weights\.safetensors is gone; remove .*two/fold_\d and run `python -m"):
+    with pytest.raises(UserError, match=r"weights\.safetensors is gone; remove .*two/fold_\d and run `compete train"):
         blend_prediction(blend, 0, "cpu")
 
 
@@ -168,5 +168,5 @@ def test_members_are_all_folds_networks_as_they_were_trained(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"fold_1/weights\.safetensors is damaged: .*; remove .*two/fold_1 and run"):
         blend_members(made)
     shutil.rmtree(made.run("two").folder)
-    with pytest.raises(UserError, match=r"two, which was blended, is gone; run `python -m toolkit\.ensemble` again"):
+    with pytest.raises(UserError, match=r"two, which was blended, is gone; run `compete ensemble` again"):
         blend_members(made)

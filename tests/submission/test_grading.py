@@ -81,7 +81,7 @@ def test_a_missing_truth_is_named(folder: Path) -> None:
     (folder / "t.csv").write_text("0,1")
     with pytest.raises(UserError, match=r"t\.csv: the truth is an \.npz with `targets`"):
         grade(competition, folder / "sub.txt", folder / "t.csv")
-    with pytest.raises(UserError, match=r"truth\.npz does not exist; run `python -m toolkit\.audit` with --practice"):
+    with pytest.raises(UserError, match=r"truth\.npz does not exist; run `compete audit` with --practice"):
         practice_truth(Workspace(folder, "tiny-practice"))
 
 

@@ -217,7 +217,7 @@ def test_a_blend_on_other_folds_is_handed_in_with_a_warning(tmp_path: Path) -> N
     project.ensemble(views=PLAIN)
     project.submit()
     prepare(tmp_path, seed=1, progress=heard).submit()
-    assert "on other folds than the present ones; `python -m toolkit.ensemble`" in str(heard)
+    assert "on other folds than the present ones; `compete ensemble`" in str(heard)
 
 
 def test_what_was_blended_must_still_be_there(tmp_path: Path) -> None:
@@ -225,9 +225,7 @@ def test_what_was_blended_must_still_be_there(tmp_path: Path) -> None:
     one, _ = project.runs()
     made = project.ensemble([one], views=PLAIN)
     write_json(one.manifest_path, {"inputs": (one.manifest or {}) | {"complete": False}})
-    with pytest.raises(
-        UserError, match=f"{one.name} isn't what was blended any more; run `python -m toolkit.ensemble`"
-    ):
+    with pytest.raises(UserError, match=f"{one.name} isn't what was blended any more; run `compete ensemble`"):
         holdout_score(made)
 
 

@@ -189,7 +189,7 @@ def test_a_database_whose_pages_are_damaged_is_told(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4096 * 3 : 4096 * 3 + 100] = bytes(100)
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"study\.db is damaged \(.*\); remove it and run `python -m toolkit.search`"):
+    with pytest.raises(UserError, match=r"study\.db is damaged \(.*\); remove it and run `compete search`"):
         opened(tmp_path)
 
 

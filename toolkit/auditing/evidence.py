@@ -35,4 +35,4 @@ def stored_table(path: Path, *columns: str) -> pd.DataFrame:
 
 
 def _anew(path: Path) -> str:
-    return f"remove {path.parent} and run `python -m toolkit.audit` again"
+    return f"remove {path.parent} and run `compete audit` again"

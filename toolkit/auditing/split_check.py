@@ -275,7 +275,7 @@ class Split(Outcome):
 
     def _leaks(self) -> Iterator[str | Warned | Table]:
         if self.leaks is None:
-            yield "no leak report: the audit has left no evidence here; run `python -m toolkit.audit` first"
+            yield "no leak report: the audit has left no evidence here; run `compete audit` first"
             return
         columns = ["", "validated", "trained on", "cosine", "verified as"]
         rows = [
@@ -384,7 +384,7 @@ def split(
 def _unknown(competition: Competition, dataset: Dataset) -> str:
     """Why nothing may be known of relatives of the test images."""
     if competition.may_look_at(dataset.test_images):
-        return "the audit has not looked for relatives of the test images; run `python -m toolkit.audit`"
+        return "the audit has not looked for relatives of the test images; run `compete audit`"
     if len(dataset.test_images):
         return competition.rules.sentence("unlabelled_test_images", "the test images may not be looked at")
     return "there are no test images to look for relatives of"

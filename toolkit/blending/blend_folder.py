@@ -156,7 +156,7 @@ class Blend(Predictions):
             if run.finished and run.manifest != made_from[run.name]:
                 raise UserError(
                     f"{run.folder} was trained anew after it was blended in {self.folder}, to other predictions; run "
-                    "`python -m toolkit.ensemble` again"
+                    "`compete ensemble` again"
                 )
 
     @property

@@ -143,7 +143,7 @@ def open_decoded(data: Path, folder: Path) -> dict[str, Any]:
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        raise UserError(f"{folder} is gone or was not finished; run `python -m toolkit.audit` again")
+        raise UserError(f"{folder} is gone or was not finished; run `compete audit` again")
     pictures = {name: _opened(folder / f"{PICTURES[name]}.npy") for name in PICTURES}
     if manifest["kept"]:
         images: dict[str, Any] = {name: _opened(folder / f"{name}.npy") for name in PICTURES}
@@ -161,7 +161,7 @@ def open_dataset(folder: Path) -> Dataset:
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        raise UserError(f"there is no data in {folder} yet; run `python -m toolkit.audit` first")
+        raise UserError(f"there is no data in {folder} yet; run `compete audit` first")
     arrays = {}
     if "decoded" in manifest:
         arrays = open_decoded(folder, folder.parent / "decoded" / manifest["decoded"])
@@ -178,12 +178,12 @@ def at_other_size(dataset: Dataset, opened: Mapping[str, Any]) -> Dataset:
 
 
 def _opened(path: Path) -> np.ndarray:
-    return opened(path, f"remove {path.parent} and run `python -m toolkit.audit` again")
+    return opened(path, f"remove {path.parent} and run `compete audit` again")
 
 
 def data_hash(folder: Path) -> str:
     manifest = read_manifest(folder)
     if manifest is None:
-        raise UserError(f"there is no data in {folder} yet; run `python -m toolkit.audit` first")
+        raise UserError(f"there is no data in {folder} yet; run `compete audit` first")
     value: str = manifest["hash"]
     return value

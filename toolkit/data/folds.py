@@ -200,7 +200,7 @@ def stored_folds(workspace: Workspace) -> pd.DataFrame | None:
     """The table on disk, whatever it was made from; None where there is none."""
     if not workspace.folds.exists():
         return None
-    remedy = "remove it and run `python -m toolkit.folds` again"
+    remedy = "remove it and run `compete folds` again"
     table = read_table(workspace.folds, remedy, "index", "fold", "group")
     if table.attrs.pop(CONTENT, None) not in (None, _content(table)):
         raise UserError(f"{workspace.folds} isn't the table that `folds` wrote; {remedy}")
@@ -236,7 +236,7 @@ def check_undivided(table: pd.DataFrame, groups: np.ndarray, workspace: Workspac
         other = kept[place[kept] == place[row]][0]
         raise UserError(
             f"{workspace.folds} divides a group: samples {table['index'][other]} and {table['index'][row]} are of one "
-            f"origin, and in folds {fold[other]} and {fold[row]}; remove it and run `python -m toolkit.folds` again"
+            f"origin, and in folds {fold[other]} and {fold[row]}; remove it and run `compete folds` again"
         )
 
 
@@ -244,9 +244,9 @@ def read_folds(workspace: Workspace) -> pd.DataFrame:
     """The table; UserError where it was made from other data or another cleaning list than those at hand."""
     table = stored_folds(workspace)
     if table is None:
-        raise UserError(f"there is no {workspace.folds} yet; run `python -m toolkit.folds` first")
+        raise UserError(f"there is no {workspace.folds} yet; run `compete folds` first")
     if table.attrs["data"] != data_hash(workspace.data):
-        raise UserError(f"{workspace.folds} was made from other data; run `python -m toolkit.folds` again")
+        raise UserError(f"{workspace.folds} was made from other data; run `compete folds` again")
     if table.attrs["cleaning"] != cleaning_hash(workspace):
-        raise UserError(f"{workspace.cleaning} has changed since the folds; run `python -m toolkit.folds` again")
+        raise UserError(f"{workspace.cleaning} has changed since the folds; run `compete folds` again")
     return table

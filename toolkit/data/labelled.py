@@ -261,5 +261,5 @@ def _check_whole(places: Places, fold: np.ndarray) -> None:
         if len(folds) > 1 or (len(folds) == 1 and (fold[rows] == HELD_OUT).any()):
             raise UserError(
                 f"samples of picture {picture} are in several folds; a picture is scored as a whole: run "
-                "`python -m toolkit.folds --split groups`"
+                "`compete folds --split groups`"
             )

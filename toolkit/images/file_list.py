@@ -89,7 +89,7 @@ def open_files(folder: Path, raw: Path | None = None) -> dict[str, ImageFiles]:
             "images.fit=letterbox; model.input_scale resizes inside the network"
         )
     raw = Path(manifest["raw"]) if raw is None else raw
-    table = read_table(folder / TABLE, f"remove {folder} and run `python -m toolkit.audit` again")
+    table = read_table(folder / TABLE, f"remove {folder} and run `compete audit` again")
     made = {}
     for name, part in manifest["parts"].items():
         lines = table[table["part"] == name]

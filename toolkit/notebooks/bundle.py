@@ -44,12 +44,12 @@ def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) 
     if boosted is not None:
         raise UserError(
             f"{boosted} is of boosted trees, which a notebook can't take along; blend the other runs: "
-            "`python -m toolkit.ensemble … --runs …`"
+            "`compete ensemble … --runs …`"
         )
     if blend.adapted:
         raise UserError(
             "the blend adapts its networks to the test images, which a notebook doesn't; blend without: "
-            "`python -m toolkit.ensemble … --adapt none`"
+            "`compete ensemble … --adapt none`"
         )
     members = blend_members(blend)
     networks = export(

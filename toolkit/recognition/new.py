@@ -56,7 +56,7 @@ class New(Outcome):
             *(f"look at line {at}: {lines[at - 1]}" for at in marked),
         ]
         where = "" if data == self.folder / "data" else f" --data {data}"
-        run = f"next: python -m toolkit.run {self.folder}{where} --budget 1h"
+        run = f"next: compete run {self.folder}{where} --budget 1h"
         return [*said, Warned(f"not yet: {self.fault}")] if self.fault else [*said, self.read, run]
 
     def as_json(self) -> dict[str, Any]:

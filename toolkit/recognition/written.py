@@ -62,7 +62,7 @@ def _said(proposal: Proposal) -> str:
         "Segmentation": f"one of {len(proposal.names)} classes a pixel",
         "OverlappingMasks": "masks",
     }
-    return f"{kinds[proposal.task]}; written by `python -m toolkit.new`"
+    return f"{kinds[proposal.task]}; written by `compete new`"
 
 
 def _task(proposal: Proposal, text: Text) -> list[str]:

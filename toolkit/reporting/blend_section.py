@@ -27,7 +27,7 @@ def blend_section(material: Material) -> Section:
     """How the blend was made, and what it is worth beside its runs."""
     blend = material.blend
     if blend is None:
-        return Section("Blend", [], "There is no blend of the present runs yet: run `python -m toolkit.ensemble`.")
+        return Section("Blend", [], "There is no blend of the present runs yet: run `compete ensemble`.")
     metrics = blend.metrics
     clean = metrics["clean"]
     included = "as it was asked for" if blend.asked else "the choice of the way included"
@@ -45,9 +45,7 @@ def blend_section(material: Material) -> Section:
     if metrics.get("gave_way"):
         words.append(f"{gave_way(metrics['gave_way'])}.")
     drawn = {
-        name: Chart(
-            "", stored_png(path, f"remove {blend.folder} and run `python -m toolkit.ensemble …` again"), alt=name
-        )
+        name: Chart("", stored_png(path, f"remove {blend.folder} and run `compete ensemble …` again"), alt=name)
         for name in BLEND_PICTURES
         if (path := blend.folder / f"{name}.png").exists()
     }

@@ -103,9 +103,7 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
     others = len(finished) - len(runs)
     if not runs:
         note = f" ({others} are on other data or folds)" if others else ""
-        raise UserError(
-            f"{workspace.train} has no finished run to report on{note}; run `python -m toolkit.train` first"
-        )
+        raise UserError(f"{workspace.train} has no finished run to report on{note}; run `compete train` first")
     blend = chosen_blend(labelled)
     if blend is not None and not set((blend.manifest or {})["runs"]) <= {run.name for run in runs}:
         blend = None

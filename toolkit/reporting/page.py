@@ -247,7 +247,7 @@ def _search(labelled: Labelled) -> Section:
         draw = chart("What decides the score", lambda: bars(importances, "share in what sets the best trials apart"))
         blocks.append(Row([draw]))
     blocks += [
-        Chart(path.stem.replace("_", " "), stored_png(path, "remove it and run `python -m toolkit.search …` again"))
+        Chart(path.stem.replace("_", " "), stored_png(path, "remove it and run `compete search …` again"))
         for path in pictures
     ]
     winner = Run(Path(summary["run"]), labelled) if summary.get("run") else None
@@ -259,7 +259,7 @@ def _submissions(material: Material) -> Section:
     """The ledger's lines, the leaderboard over the local scores, and which two to keep."""
     lines, labelled = material.lines, material.labelled
     if not lines:
-        return Section("Submissions", [], "Nothing was built yet: run `python -m toolkit.submit`.")
+        return Section("Submissions", [], "Nothing was built yet: run `compete submit`.")
     has = [name for name in ("stress", "matched", "holdout") if any(line[name] for line in lines)]
     columns = ("submission", "built", "clean", *has, "public", "private")
     rows = []

@@ -91,7 +91,7 @@ def folder_of(run: Run) -> Path:
 
 
 def _remedy(run: Run) -> str:
-    return f"remove {folder_of(run)} and run `python -m toolkit.ensemble` again"
+    return f"remove {folder_of(run)} and run `compete ensemble` again"
 
 
 def adaptation(run: Run, worn: Match, device: str, asked: float | None = None) -> Adaptation:

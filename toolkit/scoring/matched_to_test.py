@@ -236,7 +236,7 @@ def read_match(folder: Path) -> Match | None:
     """The match that a workspace has, whatever it was made from."""
     if read_manifest(folder) is None:
         return None
-    remedy = f"remove {folder} and run `python -m toolkit.train` again"
+    remedy = f"remove {folder} and run `compete train` again"
     arrays: dict[str, Any] = {name: np.array(opened(folder / f"{name}.npy", remedy)) for name in ARRAYS}
     return Match(**arrays, **read_json(folder / "match.json", "auc_before", "auc_after"))
 

@@ -183,7 +183,7 @@ def warn_of(blend: Blend, progress: Progress) -> None:
     """What asks for a look before a blend is handed in."""
     if not blend.is_current:
         unscored = ", so it isn't scored on what these hold out" if blend.labelled.held_out.any() else ""
-        remedy = "`python -m toolkit.ensemble` blends those on the present ones"
+        remedy = "`compete ensemble` blends those on the present ones"
         progress.warn(f"the blend's runs are on other folds than the present ones{unscored}; {remedy}")
     if blend.doubt:
         progress.warn(blend.doubt)
@@ -237,7 +237,7 @@ def submission_name(blend: Blend, known: KnownAnswers | None) -> str:
 
 def _manifest(blend: Blend) -> dict[str, Any]:
     if blend.manifest is None:
-        raise UserError(f"there is no blend in {blend.folder} yet; run `python -m toolkit.ensemble` first")
+        raise UserError(f"there is no blend in {blend.folder} yet; run `compete ensemble` first")
     return blend.manifest
 
 
@@ -305,8 +305,7 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
         shares, *options_given = line["blend"].partition(" --")
         runs = " ".join([part.rpartition("=")[0] for part in shares.split()]) + "".join(options_given)
         raise UserError(
-            f"the blend is now {now}; to reproduce {name}, blend its runs first: "
-            f"`python -m toolkit.ensemble … --runs {runs}`"
+            f"the blend is now {now}; to reproduce {name}, blend its runs first: `compete ensemble … --runs {runs}`"
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{name}{competition.submission_suffix}"

@@ -74,7 +74,7 @@ def blend_members(blend: Blend) -> tuple[Member, ...]:
         if isinstance(run, Boosted):  # trees are no networks; code, which is made of these, is given no table
             continue
         if not run.recipe_path.exists():
-            raise UserError(f"{run.folder}, which was blended, is gone; run `python -m toolkit.ensemble` again")
+            raise UserError(f"{run.folder}, which was blended, is gone; run `compete ensemble` again")
         places = [run.fold(k) for k in range(folds)]
         weights = [checked(place.weights, place.remedy(place.weights)) for place in places]
         members += [Member(run.recipe, path, share / folds, blend.adapted.get(run.name, 0.0)) for path in weights]
@@ -180,7 +180,7 @@ def _check_sample(competition: Competition, raw: Path, ids: np.ndarray) -> None:
     if now.stored() != competition.form.stored():
         raise UserError(
             f"{raw / now.sample} is another sample than when the files were read, which the submission follows; "
-            "remove sample.json from the workspace and run `python -m toolkit.audit` again"
+            "remove sample.json from the workspace and run `compete audit` again"
         )
 
 
@@ -200,7 +200,7 @@ def _difference(
         if any(member.adapt for member in prediction.members):
             moved = (
                 "; its networks adapt to the images that they predict (`member.adapt`): where the code that is handed "
-                "in doesn't, blend by `python -m toolkit.ensemble … --adapt none`"
+                "in doesn't, blend by `compete ensemble … --adapt none`"
             )
         return f"read back, the submission differs from the blend in {wrong:,} of {number:,} {what}{tied}{moved}"
     place = tuple(np.argwhere(differs)[0].tolist())

@@ -160,5 +160,5 @@ def practice_truth(workspace: Workspace) -> Path:
     """The truth of drawn data; UserError where none were drawn."""
     path = workspace.practice / "truth" / "truth.npz"
     if not path.exists():
-        raise UserError(f"{path} does not exist; run `python -m toolkit.audit` with --practice first")
+        raise UserError(f"{path} does not exist; run `compete audit` with --practice first")
     return path

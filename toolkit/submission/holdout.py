@@ -93,7 +93,7 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
             run.name: score_held_out(labelled, each, _decisions(run)) for run, each in zip(runs, stored, strict=True)
         }
     keep([blend.holdout_path])
-    remedy = f"remove {blend.holdout_path} and run `python -m toolkit.submit` again"
+    remedy = f"remove {blend.holdout_path} and run `compete submit` again"
     handed_in = open_probabilities(blend.holdout_path, remedy)
     return score_held_out(labelled, handed_in, _decisions(blend)) | {"runs": by_run}
 

@@ -158,9 +158,7 @@ class Ledger(Outcome):
 
     def _find(self, lines: list[Line], name: str | None) -> Line:
         if not lines:
-            raise UserError(
-                f"{self.path} has no submission of {self.competition}; run `python -m toolkit.submit` first"
-            )
+            raise UserError(f"{self.path} has no submission of {self.competition}; run `compete submit` first")
         if name is None:
             return lines[-1]
         exact = [line for line in lines if name == identity(line)]

@@ -34,9 +34,9 @@ def blended_runs(blend: Blend) -> list[Run]:
     runs = [blend.run(name) for name, share in blend.shares.items() if share]
     for run in runs:
         if run.manifest != made_from[run.name]:
-            raise UserError(f"{run.folder} isn't what was blended any more; run `python -m toolkit.ensemble` again")
+            raise UserError(f"{run.folder} isn't what was blended any more; run `compete ensemble` again")
     if blend.is_older:
-        raise UserError(f"{blend.folder} is of an older version; run `python -m toolkit.ensemble` again")
+        raise UserError(f"{blend.folder} is of an older version; run `compete ensemble` again")
     return runs
 
 

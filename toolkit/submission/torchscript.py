@@ -1,6 +1,6 @@
 """Trained networks as TorchScript files, which run where neither timm nor smp nor this project is installed.
 
-    echo '{"competition": …, "members": […], "folder": …, …}' | python -m toolkit.submission.torchscript
+    echo '{"competition": …, "members": […], "folder": …, …}' | compete submission.torchscript
 
 torch.export is the successor, but a server's older torch reads the former and not the latter, and an upload
 that bounces is worth less than a deprecation warning. A process of its own does it: the names of classes

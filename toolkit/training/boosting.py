@@ -104,7 +104,7 @@ def _sources(labelled: Labelled, names: Sequence[str] | None) -> list[Run]:
     if labelled.table is None:
         raise UserError(
             f"{labelled.competition.name} has no table beside its images; trees on what runs predict alone are no "
-            "more than a blend: `python -m toolkit.ensemble` makes one"
+            "more than a blend: `compete ensemble` makes one"
         )
     task = labelled.competition.task
     if task.channels > MOST:

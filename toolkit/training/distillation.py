@@ -40,8 +40,8 @@ class BlendTeacher:
         for run in runs:
             if not run.weights:
                 raise UserError(
-                    f"{run.name} has no networks that could teach another; make a blend without it: `python -m "
-                    "toolkit.ensemble … RUN RUN`"
+                    f"{run.name} has no networks that could teach another; make a blend without it: `compete "
+                    "ensemble … RUN RUN`"
                 )
         total = sum(used.values())
         return {run: share / total for run, share in runs.items()}

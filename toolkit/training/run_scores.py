@@ -64,7 +64,7 @@ def score_again(run: Run, progress: Progress, at_any_price: bool = False) -> Non
     evidence = stress.read_evidence(run) if metrics.get("stress") else None
     lost = evidence is not None and not _tells(run, evidence)
     if lost and not at_any_price:
-        how = f"`python -m toolkit.train … --recipe {run.recipe_path}` scores it by {metric}, under corruptions too"
+        how = f"`compete train … --recipe {run.recipe_path}` scores it by {metric}, under corruptions too"
         progress.warn(f"{run.name} was scored by {before} and is left out: {how}")
         return
     decisions = labelled.decisions(run.oof)

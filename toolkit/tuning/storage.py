@@ -25,7 +25,7 @@ ATTEMPTS = 5  # to open a storage: of several processes that make its tables at 
 LOCKED = 10  # seconds after which the journal's lock is taken from a process that was killed while it had it
 BUSY = 600.0  # seconds to wait for a database that another program has locked, as a backup may
 BLOCK = 2**16  # bytes
-BEGIN_ANEW = "remove it and run `python -m toolkit.search` again: what is trained stays"
+BEGIN_ANEW = "remove it and run `compete search` again: what is trained stays"
 NO_DATABASE = r"malformed|not a database|file is encrypted"
 
 

@@ -75,8 +75,8 @@ def _check_trials(study: Study, where: str, folder: Path) -> None:
         ):
             place = {"sqlite": folder / "study.db", "journal": folder / "study.log"}.get(where, "the search's storage")
             raise UserError(
-                f"{place} is damaged: trial {trial.number} isn't what it ended with; remove it and run `python -m "
-                "toolkit.search` again: what is trained stays"
+                f"{place} is damaged: trial {trial.number} isn't what it ended with; remove it and run `compete "
+                "search` again: what is trained stays"
             )
 
 

@@ -142,7 +142,7 @@ class Search(Outcome):
         if self.before:
             text = f"its first recipe was chosen among {counted(self.before, 'trial')} of an earlier search"
             told.append(Warned(f"{text}; no score out of fold accounts for that, so expect less"))
-        return [*told, f"{winner}; python -m toolkit.train … --recipe {path}"]
+        return [*told, f"{winner}; compete train … --recipe {path}"]
 
 
 def _values(final: Final) -> list[str]:
