@@ -1,6 +1,7 @@
 """A self-contained HTML page: the summary first, then sections of words, tables, pictures and charts.
 
-No script and nothing from elsewhere; light or dark as the reader's system is, and as wide as the screen.
+Nothing comes from elsewhere; light or dark as the reader's system is, and as wide as the screen. All can be read
+without the page's script, which adds what a click does.
 """
 
 import base64
@@ -14,28 +15,67 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
+Fact = tuple[str, str] | tuple[str, str, str]  # a large number, what it is, and small print
+
+
+class Interval(str):
+    """A cell of a table, drawn as a bar from low to high with a mark at the value, on a scale from least to most."""
+
+    low: float
+    value: float
+    high: float
+    least: float
+    most: float
+
+    def __new__(cls, low: float, value: float, high: float, least: float, most: float) -> "Interval":
+        made = super().__new__(cls, f"{low:.3f} to {high:.3f}")
+        made.low, made.value, made.high, made.least, made.most = low, value, high, least, most
+        return made
+
+    def share(self, number: float) -> float:
+        """Where a number lies on the scale, 0 to 100."""
+        width = self.most - self.least
+        return round(100 * min(max((number - self.least) / width, 0), 1), 2) if width > 0 else 50.0
+
 
 @dataclass(frozen=True)
 class Table:
+    """A click on its heads sorts it where it has more than two rows; "-" stands last."""
+
     title: str
-    columns: tuple[str, ...]
-    rows: list[list[str]]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]  # words, or Intervals
     note: str = ""
     marked: int | None = None  # a row in bold
     text: tuple[int, ...] = (0,)  # columns of words; the others are numbers
+    tags: Sequence[Sequence[str]] = ()  # of each row: chips above the table show the rows that have one
+    folded: int | None = None  # rows shown before "show all"
 
 
 class Figure(NamedTuple):
-    """A picture uint8 (h, w, 3). files: names of what is shown, and their addresses; an empty one for no file."""
+    """A picture uint8 (h, w, 3), at its own size or enlarged. files: names of what is shown, and their addresses; an
+    empty one for no file. layers: further pictures of the same, of its size, with their names, as is `name` the
+    picture's own.
+    """
 
     caption: str
     picture: np.ndarray
     files: Sequence[tuple[str, str]] = ()
+    layers: Sequence[tuple[str, np.ndarray]] = ()
+    tags: Sequence[str] = ()  # chips above the gallery show those that have one
+    title: str = ""  # stands above the caption, in bold
+    name: str = "image"
 
     @property
     def text(self) -> str:
         """All that stands below it."""
-        return ": ".join(part for part in (", ".join(name for name, _ in self.files), self.caption) if part)
+        shown = (self.title, ", ".join(name for name, _ in self.files), self.caption)
+        return ": ".join(part for part in shown if part)
+
+    @property
+    def pictures(self) -> list[tuple[str, np.ndarray]]:
+        """The picture and its layers, with their names."""
+        return [(self.name, self.picture), *self.layers]
 
 
 @dataclass(frozen=True)
@@ -47,7 +87,77 @@ class Gallery:
     figures: Sequence[Figure]
     more: int = 0  # how many were found beyond those shown
     listed: str = "cleaning.csv"  # where those are
-    legend: tuple[tuple[str, str], ...] = ()  # names and their colours, as CSS has them
+    legend: Sequence[tuple[str, str]] = ()  # names and their colours, as CSS has them
+    tabs: bool = False  # the first tag of a figure is its tab: "worst", "random"; one tab is seen at a time
+    alike: int = 0  # so many with the same first tag (of one tab the second) are seen before "more" is pressed; 0: all
+    key: str = ""  # by which a Matrix finds it; "": its title
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix: counts (C, C), truth in rows. Figures of the gallery (its key or title) that are tagged
+    "truth → prediction" (`mistaken`) are shown by a click on a cell. Rows of fewer than FEW are greyed.
+    """
+
+    title: str
+    names: Sequence[str]
+    counts: np.ndarray
+    gallery: str = ""
+    note: str = ""
+    counted: str = "images"  # or pixels
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Sentences, each with a command to copy or ""."""
+
+    items: Sequence[tuple[str, str]]
+    title: str = "What to try next"
+
+
+class Series(NamedTuple):
+    """A line. Those of one group (or name) share a colour and an entry of the legend. colour: as CSS has it."""
+
+    name: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    group: str = ""
+    dashed: bool = False
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines over axes, x and y being what these are called, units included."""
+
+    title: str
+    x: str
+    y: str
+    series: Sequence[Series]
+    note: str = ""
+
+
+class Grouping(NamedTuple):
+    """A way of colouring dots: group of each dot as a place in names, -1 for none; "class", "fold"."""
+
+    name: str
+    names: Sequence[str]
+    of: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Dots:
+    """A map: points (N, 2) of any scale, their labels, and ways of colouring them, the first being shown first.
+
+    thumbnails: uint8 (N, h, w, 3), seen beside a dot that is pointed at; they are made small by the page.
+    """
+
+    title: str
+    points: np.ndarray
+    labels: Sequence[str]
+    by: Sequence[Grouping]
+    thumbnails: np.ndarray | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,19 +188,29 @@ class Words:
 class Tiles:
     """Large numbers, and what each of them is."""
 
-    facts: Sequence[tuple[str, str]]
+    facts: Sequence[Fact]
     title: str = ""
+    marked: int | None = None  # one in a frame
 
 
 @dataclass(frozen=True)
 class Row:
-    """Charts and tables side by side where the screen is wide enough."""
+    """Blocks side by side where the screen is wide enough."""
 
-    blocks: "Sequence[Chart | Table]"
+    blocks: "Sequence[Block]"
     title: str = ""
 
 
-Block = Table | Gallery | Chart | Words | Tiles | Row
+@dataclass(frozen=True)
+class Folded:
+    """Blocks that are seen once their title is pressed."""
+
+    title: str
+    blocks: "Sequence[Block]"
+
+
+Block = Table | Gallery | Matrix | Advice | Lines | Dots | Chart | Words | Tiles | Row | Folded
+KINDS = (Table, Gallery, Matrix, Advice, Lines, Dots, Chart, Words, Tiles, Row, Folded)
 
 
 @dataclass(frozen=True)
@@ -103,11 +223,17 @@ class Section:
 @dataclass(frozen=True)
 class Page:
     title: str
-    facts: list[tuple[str, str]]  # a number, and what it counts
+    facts: Sequence[Fact]
     todo: list[str]
     sections: Sequence[Block | Section] = field(default_factory=list)
     subtitle: str = ""
     links: tuple[tuple[str, str], ...] = ()  # address and text
+    marked: int | None = None  # a fact in a frame
+
+
+def mistaken(truth: str, prediction: str) -> str:
+    """The tag of a figure that a cell of a Matrix shows."""
+    return f"{truth} → {prediction}"
 
 
 def render(page: Page) -> str:
@@ -117,7 +243,7 @@ def render(page: Page) -> str:
     environment.filters["jpeg"] = _jpeg
     environment.filters["code"] = _code
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    for kind in (Table, Gallery, Chart, Words, Tiles, Row, Section):
+    for kind in (*KINDS, Section, Interval):
         environment.tests[kind.__name__.lower()] = lambda value, kind=kind: isinstance(value, kind)
     return environment.get_template("page.html.jinja").render(page=page)
 
