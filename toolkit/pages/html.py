@@ -5,16 +5,22 @@ without the page's script, which adds what a click does.
 """
 
 import base64
+import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from importlib import resources
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
+from toolkit.pages.svg import draw_dots, draw_lines
+
+FEW = 10  # of a class: shares of fewer are greyed
+NARROW = 160  # pixels of a figure at least
 Fact = tuple[str, str] | tuple[str, str, str]  # a large number, what it is, and small print
 
 
@@ -65,6 +71,7 @@ class Figure(NamedTuple):
     tags: Sequence[str] = ()  # chips above the gallery show those that have one
     title: str = ""  # stands above the caption, in bold
     name: str = "image"
+    choice: str = ""  # what the gallery's command takes for it; "": it can't be ticked
 
     @property
     def text(self) -> str:
@@ -91,6 +98,7 @@ class Gallery:
     tabs: bool = False  # the first tag of a figure is its tab: "worst", "random"; one tab is seen at a time
     alike: int = 0  # so many with the same first tag (of one tab the second) are seen before "more" is pressed; 0: all
     key: str = ""  # by which a Matrix finds it; "": its title
+    command: str = ""  # "compete audit mars --accept": those whose box is ticked are written behind it, to copy
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,8 @@ class Series(NamedTuple):
     """A line. Those of one group (or name) share a colour and an entry of the legend. colour: as CSS has it."""
 
     name: str
-    xs: Sequence[float]
-    ys: Sequence[float]
+    xs: Sequence[float] | np.ndarray
+    ys: Sequence[float] | np.ndarray
     group: str = ""
     dashed: bool = False
     colour: str = ""
@@ -138,11 +146,15 @@ class Lines:
 
 
 class Grouping(NamedTuple):
-    """A way of colouring dots: group of each dot as a place in names, -1 for none; "class", "fold"."""
+    """A way of colouring dots, such as "class" or "fold". of: the group of each dot, a place in names; -1 for none.
+
+    colours: of the groups, as CSS has them; without any, those of classes.
+    """
 
     name: str
     names: Sequence[str]
-    of: Sequence[int]
+    of: Sequence[int] | np.ndarray
+    colours: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -240,20 +252,55 @@ def render(page: Page) -> str:
     """The page's HTML."""
     loader = PackageLoader("toolkit.pages", "")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["jpeg"] = _jpeg
-    environment.filters["code"] = _code
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    filters: dict[str, Callable[..., Any]] = {
+        "code": _code,
+        "columns": _columns,
+        "draw": lambda block: draw_lines(block) if isinstance(block, Lines) else draw_dots(block),
+        "jpeg": _jpeg,
+        "base64": lambda data: base64.b64encode(data).decode(),
+        "percent": _percent,
+        "shares": lambda counts: counts / np.maximum(counts.sum(1, keepdims=True), 1),
+    }
+    environment.filters |= filters
+    environment.globals |= {"FEW": FEW, "mistaken": mistaken}
     for kind in (*KINDS, Section, Interval):
         environment.tests[kind.__name__.lower()] = lambda value, kind=kind: isinstance(value, kind)
-    return environment.get_template("page.html.jinja").render(page=page)
+    style, script = (
+        resources.files("toolkit.pages").joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js")
+    )
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    template = environment.get_template("page.html.jinja")
+    return template.render(page=page, style=Markup(style), script=Markup(script), allowed=allowed)
 
 
 def _code(text: str) -> Markup:
-    """What stands between backticks as code."""
+    """What stands between backticks as code; a command of ours can be copied."""
     parts = enumerate(text.split("`"))
-    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in parts)
+    return Markup("").join(_command(part) if at % 2 else escape(part) for at, part in parts)
 
 
-def _jpeg(image: np.ndarray) -> str:
-    coded = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+def _command(text: str) -> Markup:
+    kind = Markup(' class="command"') if text.startswith("compete ") and len(text.split()) > 2 else ""
+    return Markup("<code{}>{}</code>").format(kind, text)
+
+
+def _columns(gallery: Gallery) -> tuple[int, bool]:
+    """Pixels of a column, and whether all figures are about as wide, so that they can stand in columns."""
+    widths = [_width(figure) for figure in gallery.figures] or [NARROW]
+    return max(widths), max(widths) <= 1.4 * min(widths)
+
+
+def _width(figure: Figure) -> int:
+    """Pixels of a figure on the page: one with layers shows all of them, small."""
+    width = figure.picture.shape[1]
+    return len(figure.pictures) * min(max(width, 96), 176) if figure.layers else max(width, NARROW)
+
+
+def _percent(share: float) -> str:
+    """0 where there is nothing, else what can be told from it."""
+    return f"{share:.0%}" if share == 0 or share >= 0.005 else "<1%"
+
+
+def _jpeg(image: np.ndarray, quality: int = 85) -> str:
+    coded = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return base64.b64encode(coded.tobytes()).decode()
