@@ -112,7 +112,7 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
         note = f" ({others} are on other data or folds)" if others else ""
         raise UserError(f"{workspace.train} has no finished run to report on{note}; run `compete train` first")
     blend = chosen_blend(labelled)
-    if blend is not None and not set((blend.manifest or {})["runs"]) <= {run.name for run in runs}:
+    if blend is not None and not blend.used <= {run.name for run in runs}:
         blend = None
     if blend is not None:
         blend.check_runs()
