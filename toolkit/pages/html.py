@@ -9,12 +9,13 @@ import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup, escape
 
 from toolkit.pages.svg import draw_dots, draw_lines
@@ -250,6 +251,12 @@ def mistaken(truth: str, prediction: str) -> str:
 
 def render(page: Page) -> str:
     """The page's HTML."""
+    return _template().render(page=page)
+
+
+@cache
+def _template() -> Template:
+    """What pages are made by; its style and its script, the only one that a browser runs on them, are in it."""
     loader = PackageLoader("toolkit.pages", "")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     filters: dict[str, Callable[..., Any]] = {
@@ -262,15 +269,13 @@ def render(page: Page) -> str:
         "shares": lambda counts: counts / np.maximum(counts.sum(1, keepdims=True), 1),
     }
     environment.filters |= filters
-    environment.globals |= {"FEW": FEW, "mistaken": mistaken}
     for kind in (*KINDS, Section, Interval):
         environment.tests[kind.__name__.lower()] = lambda value, kind=kind: isinstance(value, kind)
-    style, script = (
-        resources.files("toolkit.pages").joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js")
-    )
+    files = resources.files("toolkit.pages")
+    style, script = (files.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = environment.get_template("page.html.jinja")
-    return template.render(page=page, style=Markup(style), script=Markup(script), allowed=allowed)
+    given = {"style": Markup(style), "script": Markup(script), "allowed": allowed, "FEW": FEW, "mistaken": mistaken}
+    return environment.get_template("page.html.jinja", globals=given)
 
 
 def _code(text: str) -> Markup:

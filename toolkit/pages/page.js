@@ -149,7 +149,7 @@
       for (const { figure, tab, tags } of figures) {
         figure.hidden = tab !== chosen.tab || (chosen.tag && !tags.includes(chosen.tag));
         if (!figure.hidden) seen.set(tags[0], (seen.get(tags[0]) ?? 0) + 1);
-        const over = !figure.hidden && !chosen.open && !chosen.tag && seen.get(tags[0]) > alike;
+        const over = tags.length > 0 && !figure.hidden && !chosen.open && !chosen.tag && seen.get(tags[0]) > alike;
         figure.classList.toggle("rest", over);
         spare += over;
       }
@@ -176,7 +176,7 @@
     box.after(more);
     if (box.dataset.command) addChoice(box);
     if (figures.length) openTab(tabs[0]);
-    galleries.set(box.dataset.key, { find, show });
+    if (box.dataset.key) galleries.set(box.dataset.key, { find, show });
   };
 
   // Boxes below pictures that write a command
@@ -324,12 +324,13 @@
       tell(one.told(), new DOMPoint(one.x, one.y).matrixTransform(svg.getScreenCTM()));
       state.at = one;
     };
-    svg.addEventListener("pointermove", ({ clientX, clientY }) => {
+    const search = ({ clientX, clientY }) => {
       const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
       const far = (one) => (one ? Math.hypot(one.x - x, one.y - y) : reach);
       const nearest = seen().reduce((best, one) => (far(one) < far(best) ? one : best), null);
       nearest ? point(nearest) : leave();
-    });
+    };
+    for (const name of ["pointermove", "pointerdown"]) svg.addEventListener(name, search);
     svg.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       const points = seen();
@@ -337,7 +338,7 @@
       event.preventDefault();
       point(points.at((points.indexOf(state.at) + step) % points.length));
     });
-    svg.addEventListener("pointerleave", leave);
+    svg.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || leave());
     svg.addEventListener("blur", leave);
     svg.tabIndex = 0;
   };
