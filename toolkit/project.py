@@ -355,7 +355,9 @@ class Project:
         return record_score(self.ledger, name, public=public, private=private)
 
     def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
-        """Score a submission (none: the newest in the ledger) against truth (none: that of practice data)."""
+        """Score a submission (none: the newest in the ledger) against truth (none: that of practice data, whose score
+        the ledger keeps as the leaderboard's).
+        """
         from toolkit.data.data_folder import open_dataset
         from toolkit.data.sample_submission import followed
         from toolkit.submission.grading import grade, practice_truth
@@ -365,8 +367,11 @@ class Project:
         needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
-        submission, truth = submission or self.ledger.newest_file, truth or practice_truth(self.workspace)
-        return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids, sizes)
+        submission, known = Path(submission or self.ledger.newest_file), truth or practice_truth(self.workspace)
+        found = grade(followed(self.competition, self.workspace), submission, Path(known), ids, sizes)
+        if truth is None:
+            self.ledger.keep_practice_score(submission, found.score)
+        return found
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""

@@ -37,8 +37,7 @@ def confusion_matrix(run: Run) -> Matrix:
     scored, unit = list(competition.scored), "pixels" if run.labelled.masks else "images"
     names = [competition.task.classes[at] for at in scored]
     counts = run.confusion()[np.ix_(scored, scored)]
-    note = f"Share of the true class; the number of {unit} on pointing at a cell."
-    return Matrix("Confusion matrix", names, counts, "" if run.labelled.masks else GALLERY, note, unit)
+    return Matrix("Confusion matrix", names, counts, "" if run.labelled.masks else GALLERY, counted=unit)
 
 
 def _weakest(run: Run, known: dict[str, float], label: str) -> str:
