@@ -13,7 +13,7 @@ from tests import tiny
 from tests.auditing.test_duplicates import copy, texture
 from toolkit import Classification, Heads, ImageFiles, Project, Rules, Samples, UserError, WeightedMacroRecall
 from toolkit.audit import add_options, audit
-from toolkit.auditing.page import MANY, SHOWN, class_table
+from toolkit.auditing.class_tables import MANY, SHOWN, class_table
 from toolkit.command_line import parser
 from toolkit.data.dataset import Dataset
 from toolkit.outcome import Table

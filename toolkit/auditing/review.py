@@ -16,7 +16,7 @@ import pandas as pd
 
 from toolkit.commands import command
 from toolkit.competition import Competition
-from toolkit.data.cleaning import cleaning_hash, read_cleaning
+from toolkit.data.cleaning import cleaning_hash, lines_by_action, read_cleaning
 from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.folds import stored_folds
 from toolkit.data.image_sets import first_images
@@ -111,6 +111,19 @@ def review(competition: Competition, workspace: Workspace, accept: Sequence[str]
     orphaned = [run.name for run in current_runs(open_labelled(competition, workspace))] if stale else []
     _write(workspace, taken, gone)
     return Review(workspace, made.accepted, made.refused, stale, orphaned, again)
+
+
+def still_waiting(workspace: Workspace, proposal: pd.DataFrame) -> np.ndarray:
+    """Ids, int64 (n,), of samples with a suggestion in this proposal that also waits in the list on disk; where that
+    can't be read, of all.
+    """
+    asked = proposal.loc[proposal["action"].str.endswith("?"), ["index", "action"]]
+    try:
+        lines = lines_by_action(workspace)
+    except UserError:
+        return np.unique(asked["index"].to_numpy(np.int64))
+    waits = [(str(index), action) in lines for index, action in asked.itertuples(index=False, name=None)]
+    return np.unique(asked.loc[waits, "index"].to_numpy(np.int64))
 
 
 def _folds_fit(workspace: Workspace) -> bool:
