@@ -79,27 +79,30 @@ class Galleries:
         if not figures:
             return []
         listed = self._asked(DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, CONTRADICTORY)
-        accept = command(self.competition, self.workspace, "audit", "--accept")
+        accept, refuse = (
+            command(self.competition, self.workspace, "audit", option) for option in ("--accept", "--refuse")
+        )
+        kinds = {figure.tags[0] for figure in figures}
         advice = (
-            "Tick what you agree with: the command that accepts it stands below the pictures, to copy. What you "
-            "refuse goes behind `--refuse` instead. A kind is accepted whole by its name, such as "
-            f"`{accept} {shlex.quote(figures[0].tags[0])}`. {self._judge()}"
+            "Tick pictures: the commands that accept or refuse what is suggested about them appear below, to copy. A "
+            f"kind is decided whole by its name: `{accept} {shlex.quote(min(kinds))}`. {self._judged(kinds)}"
         )
-        more = listed["index"].nunique() - len(figures)
-        return [Gallery("", advice, figures, max(0, more), alike=FIRST, command=accept)]
+        more = max(0, listed["index"].nunique() - len(figures))
+        return [Gallery("", advice, figures, more, alike=FIRST, command=f"{accept}\n{refuse}")]
 
-    def _judge(self) -> str:
-        typical = np.nanquantile(self.findings.outlyingness, 0.95) if self._looked_at else 0.0
-        return (
-            f"Labels are compared with {self.findings.label_errors.judge}. A distance says how far a picture is from "
-            f"those most like it, in robust standard deviations: of 95 % of the pictures it is below {typical:.1f}, "
-            f"and from {OUTLYING:.0f} on a picture is suggested. Drop those that do not belong; rare but real ones "
-            "are worth keeping."
-        )
-
-    @property
-    def _looked_at(self) -> bool:
-        return bool((~np.isnan(self.findings.outlyingness)).any())
+    def _judged(self, kinds: set[str]) -> str:
+        """By what these kinds were found."""
+        said = []
+        if UNLIKE in kinds:
+            typical = np.nanquantile(self.findings.outlyingness, 0.95)
+            said.append(
+                "Distance to the most similar pictures, in robust standard deviations: 95 % of the pictures are below "
+                f"{typical:.1f}, from {OUTLYING:.0f} on they are suggested. Drop what doesn't belong; rare but real "
+                "pictures are worth keeping."
+            )
+        if kinds & {DOUBTFUL_LABEL, DOUBTFUL_MASK}:
+            said.append(f"Labels were compared with {self.findings.label_errors.judge}.")
+        return " ".join(said)
 
     def _asked(self, *kinds: str) -> pd.DataFrame:
         """Suggestions of these kinds, the surest first."""

@@ -122,7 +122,7 @@ def _todo(found: Found, waiting: int) -> list[str]:
     count, shift = found.proposal["action"].value_counts(), found.shift
     sentences = []
     if count.get("drop", 0):
-        sentences.append(f"{are(count['drop'], 'sample')} left out: intruders and contradictions.")
+        sentences.append(f"{are(count['drop'], 'sample')} left out, as repeated or contradictory.")
     if question := too_many_to_drop(found.proposal):
         sentences.append(f"{question}.")
     if count.get("group", 0):
