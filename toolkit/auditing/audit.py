@@ -284,14 +284,20 @@ def _plane(
     jobs: int,
     progress: Progress,
 ) -> PictureMap | None:
-    """Where pictures lie on the map: those of findings, and others that are drawn. shown: samples as pictures."""
+    """Where pictures lie on the map: those of findings, and others that are drawn; one that repeats is on it once.
+
+    shown: samples as pictures.
+    """
     tests = shown.test_images if competition.may_look_at(shown.test_images) else shown.test_images[:0]
     suggested = proposal["action"].str.endswith("?")
     lines = pd.concat([proposal[suggested], proposal[proposal["action"] == "drop"]])
+    again = np.concatenate([findings.distinct[:0], *(rows[1:] for rows in findings.same)])
+    among = np.setdiff1d(np.arange(len(shown.images)), again)
     marked = pd.Index(shown.ids).get_indexer(lines["index"].drop_duplicates())
+    marked = marked[np.isin(marked, among)]
     seen = findings.distinct if samples.sets is None else findings.distinct[:0]  # of sets it is single images
     return picture_map(
-        shown.images, tests, seen, marked, workspace.evidence, competition.rules.pretrained, jobs, progress
+        shown.images, tests, seen, among, marked, workspace.evidence, competition.rules.pretrained, jobs, progress
     )
 
 
