@@ -184,13 +184,17 @@
 
   // Boxes below pictures that write a command
   const addChoice = (box) => {
-    const code = make("code");
-    const line = make("p", { className: "chosen", hidden: true }, code, " ", copyButton(code));
-    box.after(line);
+    const lines = box.dataset.command.split("\n").map((command) => {
+      const code = make("code");
+      return { command, code, line: make("p", { className: "chosen", hidden: true }, code, " ", copyButton(code)) };
+    });
+    box.after(...lines.map(({ line }) => line));
     box.addEventListener("change", () => {
       const values = all(".choice input:checked", box).map((one) => one.value);
-      line.hidden = !values.length;
-      code.textContent = [box.dataset.command, ...values].join(" ");
+      for (const { command, code, line } of lines) {
+        line.hidden = !values.length;
+        code.textContent = [command, ...values].join(" ");
+      }
     });
   };
 
