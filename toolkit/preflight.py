@@ -72,22 +72,30 @@ def try_networks(
     good: list[Recipe] = []
     faults: list[UserError] = []
     begun, new = time.monotonic(), 0
-    for recipe in recipes:
-        if good and time.monotonic() - begun > seconds:
-            good.append(recipe)
-            continue
-        try:
-            competition.check(recipe)
-            files = files_of(competition, recipe)
-            known = [code, recipe.hash, repr(competition.task), str(torch.__version__), *([files] if files else [])]
-            key = hash_json([*known, *([] if beside == ALONE else [repr(beside)])])
-            what = f"network {recipe.name}{beside}"
-            new += once(workspace, what, key, lambda: try_network(competition, recipe, beside))  # noqa: B023
-            good.append(recipe)
-        except UserError as error:
-            faults.append(error)
-            if len(faults) < len(recipes):
-                progress.warn(f"{recipe.name} can't be trained: {error}")
+    with progress.counting("trying networks", len(recipes)) as done:
+        for recipe in recipes:
+            done(1)
+            if good and time.monotonic() - begun > seconds:
+                good.append(recipe)
+                continue
+            try:
+                competition.check(recipe)
+                files = files_of(competition, recipe)
+                known = [
+                    code,
+                    recipe.hash,
+                    repr(competition.task),
+                    str(torch.__version__),
+                    *([files] if files else []),
+                ]
+                key = hash_json([*known, *([] if beside == ALONE else [repr(beside)])])
+                what = f"network {recipe.name}{beside}"
+                new += once(workspace, what, key, lambda: try_network(competition, recipe, beside))  # noqa: B023
+                good.append(recipe)
+            except UserError as error:
+                faults.append(error)
+                if len(faults) < len(recipes):
+                    progress.warn(f"{recipe.name} can't be trained: {error}")
     if not good:
         raise faults[0]
     _tell(progress, "networks" if len(good) > 1 else "network", new, begun)
@@ -132,11 +140,15 @@ def try_answers(competition: Competition, workspace: Workspace, recipe: Recipe |
     competition = followed(competition, workspace)
     begun, data = time.monotonic(), data_hash(workspace.data)
     raw = Path((read_manifest(workspace.data) or {}).get("raw", ""))
-    new = rehearsal.try_answers(competition, workspace, in_sets(open_dataset(workspace.data)), data, raw)
+    with progress.phase("trying the metric and a submission"):
+        new = rehearsal.try_answers(competition, workspace, in_sets(open_dataset(workspace.data)), data, raw)
     if competition.try_submission is not None and recipe is not None:
         made_by = [rehearsal.made_by(competition), code_of(competition.build_model, competition.folder)]
         key = hash_json([*made_by, recipe.hash, data, competition.rules.submission_packages])
-        new += once(workspace, "code", key, lambda: try_code(competition, recipe, open_dataset(workspace.data).images))
+        with progress.phase("trying code as the server would run it"):
+            new += once(
+                workspace, "code", key, lambda: try_code(competition, recipe, open_dataset(workspace.data).images)
+            )
     _tell(progress, "metric and submission", new, begun)
 
 
