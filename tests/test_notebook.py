@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import ROOT
@@ -53,7 +54,7 @@ with progress.phase("train mars", costs={"folds": 3, "test images": 1}):
 """
 
 
-def test_a_bar_moves_in_a_notebook_while_nothing_is_said_and_lines_stay(tmp_path: Path) -> None:
+def test_a_bar_moves_in_a_notebook_while_nothing_is_said_and_lines_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     client = NotebookClient(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SLOW)]), timeout=60)
     heard = client.process_message
@@ -63,7 +64,7 @@ def test_a_bar_moves_in_a_notebook_while_nothing_is_said_and_lines_stay(tmp_path
             shown.append(message["content"]["data"].get("text/html", ""))
         return heard(message, *rest)
 
-    client.process_message = listening  # type: ignore[method-assign]
+    monkeypatch.setattr(client, "process_message", listening)
     notebook = client.execute(env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert any("23 %, fold 1/2 epoch 3/4 loss 0.4" in text for text in shown), shown
     assert len(shown) >= 4 and shown[-1] == "" and '<progress value="0.234">' in "".join(shown)

@@ -25,7 +25,8 @@ def test_a_share_is_that_of_the_parts_by_what_they_cost(after: Callable[[float],
     with steps.within(Step("train mars")), steps.within(whole):
         assert steps.measured is whole and steps.share(whole) == 0 and steps.left(whole) is None
         with steps.within(Step("folds", total=4)) as folds:
-            folds.done, _ = 2, after(30)
+            folds.done = 2
+            after(30)
             assert steps.share(whole) == pytest.approx(0.3) and steps.left(whole) == pytest.approx(70)
         assert steps.share(whole) == pytest.approx(0.6)
         with steps.within(Step("something else", total=2)) as other:

@@ -42,7 +42,10 @@ def _bar(steps: Steps, first: Step, measured: Step, console: "Console") -> "Rend
     for width, right in ((min(NAME[1], max(1, room - bar)), 0), (bar, 0), (PERCENT, 1), (TOOK, 1), (LEFT, 0)):
         grid.add_column(width=width, no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
     share, left = steps.share(measured) or 0.0, steps.left(measured)
-    told = "" if left is None else f"{clock(left)} left" if measured.budget else f"about {clock(left)} left"
+    told = "" if left is None else f"about {clock(left)} left"
+    if measured.budget:
+        over = measured.elapsed - measured.budget
+        told = f"{clock(-over)} left" if over < 0 else f"over by {clock(over)}"
     grid.add_row(
         Text(first.name or measured.name, style="bold"),
         ProgressBar(total=1, completed=share, width=bar),

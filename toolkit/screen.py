@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+MATTERS = "CV"  # begins the name of the score that is the number to look at: it is bold
 REFRESHED = 5  # drawings a second
 LOOK = 1.0  # seconds between two looks at whether a pipe gets a line
 WORD = re.compile(r"\S+")
@@ -40,7 +41,7 @@ class Screen(Stepwise):
         self.stderr = stderr
         self._console: Console | None = None
         self._printed = time.monotonic()  # the last line
-        self._loaded = set[str]()  # libraries whose import was told
+        self._loading_told = False
 
     @property
     def console(self) -> "Console":
@@ -81,9 +82,11 @@ class Screen(Stepwise):
         made = Made(title=table.title, title_justify="left", header_style="bold", show_header=any(table.columns))
         for position, (name, width) in enumerate(zip(table.columns, widths, strict=True)):
             side: Literal["left", "right"] = "right" if position and not table.text else "left"
-            made.add_column(name, justify=side, overflow="fold", width=width)
+            style = "bold" if name == MATTERS else ""
+            made.add_column(name, justify=side, overflow="fold", width=width, style=style)
         for number, row in enumerate(table.rows, start=1):
-            made.add_row(*map(Text, row), style="bold" if table.total and number == len(table.rows) else None)
+            bold = (table.total and number == len(table.rows)) or row[0].startswith(MATTERS)
+            made.add_row(*map(Text, row), style="bold" if bold else None)
         self.console.print(made)
 
     def _widths(self, table: Table) -> list[int] | None:
@@ -163,8 +166,8 @@ class Screen(Stepwise):
     def _tell(self) -> None:
         """A line where nothing was printed for long, as a pipe can't have a bar."""
         now, loading = time.monotonic(), loaded_now()
-        if loading and loading not in self._loaded and now - self._printed >= LOOK:
-            self._loaded.add(loading)
+        if loading and not self._loading_told and now - self._printed >= LOOK:
+            self._loading_told = True
             self.say(f"loading {loading}")
         elif now - self._printed >= PIPED and self.steps.open:
             self.say(f"{self.steps.line}; {self.steps.times}")

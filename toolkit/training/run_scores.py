@@ -24,7 +24,9 @@ def tell_score(run: Run, more: str, progress: Progress) -> None:
     best = best_run([one for one in current_runs(run.labelled) if one.name != run.name])
     better = None if best is None else run.merit > best.merit
     name = run.labelled.competition.metric.name
-    progress.say_score(f"{run.name}: CV {name} ", interval(run.metrics["clean"]), f"{more}{run.beside}", better)
+    progress.say_score(
+        f"{run.name}: CV score ({name}) ", interval(run.metrics["clean"]), f"{more}{run.beside}", better
+    )
 
 
 def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progress: Progress) -> None:
@@ -39,7 +41,7 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
     def add(kind: str, name: str, score: dict[str, Any], how: str) -> None:
         metrics[kind] = score
         write_json(run.metrics_path, metrics)
-        progress.say(f"{run.name}: {name} {run.labelled.competition.metric.name} {interval(score)}, {how}")
+        progress.say(f"{run.name}: {name} score ({run.labelled.competition.metric.name}) {interval(score)}, {how}")
 
     known = metrics["stress"]
     lost = read_manifest(run.stress_folder) is None

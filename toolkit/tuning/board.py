@@ -1,7 +1,8 @@
 """What a search shows: a live table where the screen is a terminal, a line a trial otherwise."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class Board:
         self.begun: dict[int, float] = {}
         self.stage, self.doing = "", ""  # such as `trial 2 of 4`, and `fold 1/3 epoch 4/12`
         self.trials: Sequence[FrozenTrial] = []
+        self.varying: Set[str] = frozenset()
         self.shown = False
         self.pieces = 0.0  # folds that were trained here,
         self.piece = 0.0  # the share of the present one,
@@ -74,6 +76,7 @@ class Board:
 
     def read(self) -> None:
         self.trials = self.study.get_trials(deepcopy=False)
+        self.varying = varying(self._begun())
 
     def watch(self, what: str, epochs: int, position: int) -> Watch:
         """What `fit_fold` calls after a step; what: a trial or a final."""
@@ -98,7 +101,7 @@ class Board:
         among = "" if self.wanted is None or trial.number >= self.wanted else f" of {self.wanted}"
         told = f"trial {trial.number + 1}{among} ({name(trial)}) {state(trial)}"
         words = [told, scores(trial) if trial.values else "", took, *self._rest()]
-        self.progress.say(", ".join(word for word in words if word) + f": {short(trial, self._begun())}")
+        self.progress.say(", ".join(word for word in words if word) + f": {short(trial, varying(self._begun()))}")
 
     def _begun(self) -> list[FrozenTrial]:
         return [t for t in self.trials if t.state.name != "WAITING"]
@@ -143,7 +146,7 @@ class Board:
         for trial in begun[-ROWS:]:
             score = Text(scores(trial), style="bold green" if trial is best else "" if trial.values else "dim")
             told = state(trial, why=False, folds=self.folds)
-            table.add_row(Text(name(trial)), score, Text(told), Text(short(trial, begun)))
+            table.add_row(Text(name(trial)), score, Text(told), Text(short(trial, self.varying)))
         return table
 
 
@@ -176,19 +179,27 @@ def state(trial: FrozenTrial, why: bool = True, folds: int | None = None) -> str
     return f"running {after}".strip()
 
 
-def short(trial: FrozenTrial, among: Sequence[FrozenTrial] = ()) -> str:
-    """The parameters as the command line takes them, the learning rate first, without those that are the same in all
-    of several trials.
-    """
+def varying(trials: Sequence[FrozenTrial]) -> set[str]:
+    """The parameters of which not all of the trials have the same; of a single trial, all."""
+    if len(trials) < 2:
+        return {parameter.partition("@")[0] for trial in trials for parameter in trial.params}
+    values: dict[str, set[str]] = {}
+    for trial in trials:
+        for parameter, value in trial.params.items():
+            values.setdefault(parameter.partition("@")[0], set()).add(repr(value))
+    often = Counter(parameter.partition("@")[0] for trial in trials for parameter in trial.params)
+    return {parameter for parameter, found in values.items() if len(found) > 1 or often[parameter] < len(trials)}
+
+
+def short(trial: FrozenTrial, told: Set[str]) -> str:
+    """These of its parameters as the command line takes them, the learning rate first."""
 
     def shown(value: Any) -> str:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
 
-    all_of = [{name.partition("@")[0]: value for name, value in one.params.items()} for one in among or [trial]]
-    mine = {name.partition("@")[0]: value for name, value in trial.params.items()}
-    told = [name for name, value in mine.items() if len(all_of) < 2 or any(one.get(name) != value for one in all_of)]
-    told.sort(key=lambda name: name != FIRST)
-    return " ".join(f"{name}={shown(mine[name])}" for name in told)
+    mine = {parameter.partition("@")[0]: value for parameter, value in trial.params.items()}
+    names = [parameter for parameter in mine if parameter in told]
+    return " ".join(f"{each}={shown(mine[each])}" for each in sorted(names, key=lambda each: each != FIRST))
 
 
 def max_of(trials: Sequence[FrozenTrial], lower: bool = False) -> FrozenTrial | None:

@@ -16,7 +16,7 @@ from toolkit.recipe import Recipe
 from toolkit.runs import Run
 from toolkit.scoring.selection import Selection, worth_by_fold, worth_of_best
 from toolkit.store import write_json
-from toolkit.tuning.board import name, scores, short, state
+from toolkit.tuning.board import name, scores, short, state, varying
 from toolkit.tuning.finals import Final
 from toolkit.tuning.plots import draw, importances
 from toolkit.tuning.settings import SearchSettings
@@ -120,7 +120,7 @@ class Search(Outcome):
         for trial, worth in list(zip(self.ranked, self.worth, strict=True))[:10]:
             ended = "" if trial.values else f", {state(trial, why=False, folds=self.labelled.folds)}"
             shown = scores(trial) if trial.values else f"about {number(worth)}"
-            rows.append([name(trial), f"{shown}{ended}", short(trial, self.ranked)])
+            rows.append([name(trial), f"{shown}{ended}", short(trial, varying(self.ranked))])
         title = f"the best trials by {self.settings.objective} {self._metric}"
         return Table(title, ["trial", "score", "recipe"], rows, text=True)
 
