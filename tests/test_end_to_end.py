@@ -136,7 +136,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         (["optimizer.lr=fast"], "recipe field optimizer.lr"),
         (["--recipe", "best"], "mars has no recipe 'best', nor is it a file; there are small_unet"),
         (["--recipe", "unet_resnet18", "model.pretrained=true"], "pretrained weights, which this competition forbids"),
-        ([], "competitions/mars/data is not a folder; put `mars_for_students.npz`"),
+        ([], "there is no folder competitions/mars/data yet: put `mars_for_students.npz`"),
     ],
 )
 def test_a_wrong_training_is_refused_in_one_sentence(

@@ -106,7 +106,7 @@ def test_without_data_a_command_says_so_before_anything_heavy_is_imported(comman
         "finally:\n    print([name for name in ('torch', 'cv2', 'optuna', 'pandas') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.startswith("error: none is not a folder; put") and done.stdout.endswith("[]\n"), done.stderr
+    assert done.stdout.startswith("error: there is no folder none yet: put") and done.stdout.endswith("[]\n"), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """command: load the organisers' files, check them, find what is wrong with them, propose the cleaning.
 
-    compete audit competitions/mars --data folder/with/the/organisers/files
-    compete audit competitions/mars --explain 123
-    compete audit competitions/leaves --explain train/0123.jpg
+    compete audit mars --data FOLDER
+    compete audit mars --practice
+    compete audit mars --explain 123
+    compete audit leaves --explain train/0123.jpg
 
 Leaves `data/`, `audit.parquet`, `cleaning.csv` and `audit.html`. Run it again after a training: labels are then
 held against out-of-fold predictions. A `cleaning.csv` that was edited is never overwritten.
@@ -28,6 +29,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    made = parser("audit", "Load and check the data, find what is wrong with them, propose the cleaning.")
+    text = "Load and check the data, find what is wrong with them, propose the cleaning."
+    made = parser("audit", text, __doc__)
     add_options(made)
     main(made, audit)
