@@ -9,8 +9,8 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned, duration, interval, number
 from toolkit.overview import epochs
-from toolkit.recipe_fields import as_text
-from toolkit.runs import Run, all_runs
+from toolkit.recipe_fields import as_text, recipe_fields, value_of
+from toolkit.runs import Boosted, Run, all_runs
 from toolkit.scoring.comparison import Comparison, compare_runs
 from toolkit.store import whole_manifest
 
@@ -33,7 +33,7 @@ class Difference(Outcome):
     @cached_property
     def settings(self) -> dict[str, tuple[Any, Any]]:
         """Fields of the recipe that differ, by their names; None where one has no such field."""
-        mine, theirs = (_flat(run.recipe_fields) for run in (self.one, self.other))
+        mine, theirs = (_flat(run) for run in (self.one, self.other))
         names = [name for name in {**mine, **theirs} if name != "name"]
         return {name: (mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)}
 
@@ -126,16 +126,8 @@ def _shown(value: Any) -> str:
     return "-" if value is None else as_text(value)
 
 
-def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by their dotted names, also those that are as usual and not stored."""
-    from toolkit.recipe_fields import recipe_fields
-
-    flat: dict[str, Any] = {}
-    if "model" in recipe:  # trees have none of these
-        flat = {
-            one.name: list(one.default) if isinstance(one.default, tuple) else one.default for one in recipe_fields()
-        }
-    for name, value in recipe.items():
-        parts = {f"{name}.{part}": each for part, each in value.items()} if isinstance(value, dict) else {name: value}
-        flat |= parts
-    return flat
+def _flat(run: Run) -> dict[str, Any]:
+    """Fields by their dotted names, also those that are as usual and not stored; trees have others."""
+    if isinstance(run, Boosted):
+        return dict(run.recipe_fields)
+    return {one.name: value_of(run.recipe, one.name) for one in recipe_fields()}

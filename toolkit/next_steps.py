@@ -46,15 +46,7 @@ def _advised(project: "Project", labelled: "Labelled | None") -> Steps:
     if not project.workspace.folds.exists():
         return [("compete train", "makes the folds and trains the first recipe on them")]
     from toolkit.data.labelled import open_labelled
-    from toolkit.runs import current_runs
+    from toolkit.reporting.advice import advise_next
 
     found = labelled or open_labelled(project.competition, project.workspace)
-    runs = len(current_runs(found))
-    if not runs:
-        return [("compete train", "trains the first recipe")]
-    steps = [("compete ensemble", f"blends the {runs} runs")] if runs > 1 else []
-    return [
-        *steps,
-        ("compete submit", "builds the submission"),
-        ("compete search --budget 1h", "looks for better recipes"),
-    ]
+    return [(step.command, step.text) for step in advise_next(found, project.ledger) if step.command][:MOST]
