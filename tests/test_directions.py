@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 LAYERS = (
-    "errors compiled waiting",
+    "errors compiled waiting commits",
     "task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
     "disk faults archives",
     "metrics recipe probabilities images kaggle",
@@ -24,13 +24,14 @@ LAYERS = (
     "scoring",
     "training blending",
     "tuning submission",
+    "removable",
     "planning",
     "notebooks",
     "reporting",
     "preflight",
     "needs project pipeline",
     "recognition",
-    "command_line new audit folds train boost search ensemble submit report grade run __main__",
+    "command_line new audit folds train boost search ensemble submit report clean grade run __main__",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 

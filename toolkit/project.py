@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from toolkit.pipeline import Result
     from toolkit.planning.planned import Planned
     from toolkit.recipe import Recipe
+    from toolkit.removable import Cleaned
     from toolkit.reporting.page import Report
     from toolkit.runs import Run, Runs
     from toolkit.submission.build import Submission
@@ -420,6 +421,22 @@ class Project:
         from toolkit.reporting.page import write_report
 
         return write_report(labelled, self.ledger, self.device, self.progress)
+
+    def clean(self, *, keep: int = 10, dry_run: bool = False, submitted_too: bool = False) -> "Cleaned":
+        """Remove what takes room and can be made again: caches, what is on old data or folds, trials that were given
+        up, and runs beyond the best `keep` that are in no blend and no submission. Nothing is made for it.
+
+        submitted_too: runs of past submissions as well, which can't be built again then. UserError where a run is
+        being trained.
+        """
+        from toolkit.data.labelled import open_labelled
+        from toolkit.removable import clean
+
+        if not self.workspace.folds.exists():
+            raise UserError(f"there is nothing to remove: {self.workspace.folder} has no folds, and so no runs")
+        labelled = open_labelled(self.competition, self.workspace)
+        how: Any = {"dry_run": dry_run, "submitted_too": submitted_too, "progress": self.progress}
+        return clean(labelled, self.ledger.lines, keep, **how)
 
     def run(
         self,
