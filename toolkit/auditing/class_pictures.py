@@ -81,7 +81,9 @@ def _of_masks(
 def balance_charts(targets: np.ndarray, task: Task, keep: np.ndarray) -> list[Chart]:
     """How often each class occurs, or how numbers spread; keep: bool (N,), those that are not dropped."""
     if isinstance(task, Numbers):
-        return [_histogram(name, column[keep]) for name, column in zip(task.targets[:NUMBERS], targets.T, strict=False)]
+        return [
+            _histogram(name, column[keep]) for name, column in zip(task.targets[:NUMBERS], targets.T, strict=False)
+        ]
     counts = class_counts(targets[keep], task)
     lost = class_counts(targets[~keep], task) if not keep.all() else np.zeros_like(counts)
     what = "pixels" if task.masks else "images"

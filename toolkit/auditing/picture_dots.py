@@ -1,6 +1,7 @@
 """The map of all pictures as a page shows it: coloured by class, by what was found, by fold."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -41,7 +42,11 @@ def dots(
     note = f"Pictures that look alike lie close to each other (t-SNE of {plane.seen}); distances have no unit."
     if len(rows) < len(dataset.images) or len(tests) < len(dataset.test_images):
         note += f" {_shown(len(rows), len(dataset.images), 'training image')}"
-        note += f" and {_shown(len(tests), len(dataset.test_images), 'test image')} are drawn." if len(tests) else " are drawn."
+        note += (
+            f" and {_shown(len(tests), len(dataset.test_images), 'test image')} are drawn."
+            if len(tests)
+            else " are drawn."
+        )
     return Dots("", plane.points, labels, by, np.concatenate([part for part in shown if len(part)]), note)
 
 
@@ -76,7 +81,7 @@ def _by_fold(workspace: Workspace, ids: np.ndarray, tests: int) -> list[Grouping
 
 
 def classes_of(targets: np.ndarray, competition: Competition) -> tuple[Sequence[str], np.ndarray]:
-    """Names of groups of targets (n, ...), COLOURED at most but for what is left, and the group of each, int64 (n,)."""
+    """Names of groups of targets (n, ...), COLOURED at most and what is left, and the group of each, int64 (n,)."""
     task = competition.task
     if isinstance(task, Numbers):
         return _fifths(task.targets[0], targets[:, 0])
@@ -113,7 +118,7 @@ def _largest(names: Sequence[str], of: np.ndarray) -> tuple[Sequence[str], np.nd
     place = np.full(len(names), len(there))
     place[there] = np.arange(len(there))
     others = [f"{int((counts > 0).sum()) - len(there):,} others"] if (place[of] == len(there)).any() else []
-    return [*(names[at] for at in there), *others], place[of]
+    return [*(names[at] for at in there.tolist()), *others], place[of]
 
 
 def _fifths(name: str, column: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
@@ -121,7 +126,7 @@ def _fifths(name: str, column: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
     known = column[~np.isnan(column)]
     edges = np.unique(np.quantile(known, np.arange(FIFTHS + 1) / FIFTHS)) if len(known) else np.zeros(2)
     edges = edges if len(edges) > 1 else np.array([edges[0], edges[0]])
-    names = [f"{name} {low:.4g} to {high:.4g}" for low, high in zip(edges, edges[1:], strict=False)]
+    names = [f"{name} {low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
     place = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, len(names) - 1)
     return names, np.where(np.isnan(column), -1, place)
 

@@ -98,7 +98,7 @@ class Gallery:
     tabs: bool = False  # the first tag of a figure is its tab: "worst", "random"; one tab is seen at a time
     alike: int = 0  # so many with the same first tag (of one tab the second) are seen before "more" is pressed; 0: all
     key: str = ""  # by which a Matrix finds it; "": its title
-    command: str = ""  # "compete audit mars --accept": those whose box is ticked are written behind it, to copy
+    command: str = ""  # "compete audit mars --accept": what is ticked is written behind it, to copy; one a line
 
 
 @dataclass(frozen=True)
