@@ -1,4 +1,4 @@
-"""A wheel holds the competitions too, inside the toolkit: `competitions` at the top of site-packages is anybody's name."""
+"""A wheel has the competitions inside the toolkit: `competitions`, at the top of site-packages, is anybody's name."""
 
 from setuptools import find_namespace_packages, setup
 

@@ -22,6 +22,7 @@ from toolkit.store import read_json
 
 QUICK = ("schedule.epochs=1", "batch_size=8", "precision=float32")
 COMMANDS = ("audit", "folds", "train", "boost", "search", "ensemble", "submit", "report", "grade", "run")
+READING = ("status", "recipes", "diff")
 
 
 def shared(place: Path) -> list[str]:
@@ -112,7 +113,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(mars: Competition, tmp_path:
         assert one == other, name
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *READING])
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import runpy, sys\n"

@@ -21,7 +21,7 @@ def typed(command: str, project: "Project") -> str:
     if first != "compete" or not verb.isalpha() or verb in WITHOUT or rest[0] == shlex.quote(project.name):
         return command
     words = [word for word in rest if word not in ("", "…")]
-    return " ".join(["compete", verb, shlex.quote(project.name), *project.options, *words])
+    return " ".join(["compete", verb, shlex.quote(project.name), *words, *project.options])
 
 
 def completed(sentence: str, project: "Project") -> str:

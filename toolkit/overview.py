@@ -170,6 +170,8 @@ def facts_of(run: "Run") -> dict[str, Any]:
 def epochs(run: "Run", history: Sequence[Sequence[Any]]) -> str:
     """Epochs of its folds: `5 x 30`, or `5 x 1 to 3, cut short`."""
     counts = [len(fold) for fold in history]
+    if not any(counts):
+        return "-"
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     return f"{len(counts)} x {span}" + ("" if run.complete else ", cut short")
 

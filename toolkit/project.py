@@ -409,9 +409,12 @@ class Project:
 
     def diff(self, one: "Run | str", other: "Run | str") -> "Difference":
         """Two runs side by side, by their names or how these begin: settings, scores, time and versions."""
-        labelled = needs.labelled(self)
+        if not self.workspace.folds.exists():
+            raise UserError(f"there is no run of {self.workspace.name} yet; `compete train` makes one")
+        from toolkit.data.labelled import open_labelled
         from toolkit.difference import difference
 
+        labelled = open_labelled(self.competition, self.workspace)
         return difference(labelled, *(name if isinstance(name, str) else name.name for name in (one, other)))
 
     def report(self) -> "Report":

@@ -93,8 +93,7 @@ class RecipeTable(Outcome):
 
 
 def _means(one: RecipeField) -> str:
-    takes = one.takes if len(one.takes) < 60 else ""
-    return "; ".join(filter(None, [takes, one.comment])) or one.takes
+    return f"{one.comment} ({one.takes})" if one.comment else one.takes
 
 
 def recipe_list(project: "Project") -> RecipeList:
