@@ -1,6 +1,6 @@
 """command: make or show the split: which sample is validated when.
 
-    compete folds competitions/mars --folds 5 --repeats 3 --holdout 0.1
+    compete folds mars --folds 5 --repeats 3 --holdout 0.1
 
 Groups stay whole, unless the audit found that as many test images have relatives in training as validation images
 have under plain folds; `--split` overrules it. The cleaning list is obeyed. Folds are as even as a search makes them
@@ -25,14 +25,19 @@ def folds(project: Project, options: argparse.Namespace) -> "Split":
 
 
 def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> None:
-    made.add_argument("--folds", type=_at_least_two, metavar="K", help="default: 5, or as many as groups can fill")
+    made.add_argument(
+        "--folds", type=_at_least_two, metavar="K", help="folds (default: 5, or as many as groups can fill)"
+    )
     one = at_least(1, "there must be at least 1 split")
-    made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, …")
-    text = "share of the samples in no fold, on which the submission alone is scored"
+    made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, … (default: 1)")
+    text = "share of the samples that are kept out of all folds, so that only the submission is scored on it"
     default = "auto, 0.1 where there are many samples" if holdout else "0"
-    text += f" (default: what the folds have that are there, else {default})"
+    text += f" (default: as the present folds have it, else {default})"
     made.add_argument("--holdout", type=_share, default=holdout, metavar="H", help=text)
-    split = "groups: relatives share a fold; plain: those the audit found need not; auto: as the audit concludes"
+    split = (
+        "groups: similar images that the audit found share a fold; plain: they need not; auto: as the audit concludes"
+    )
+    split += " (default: auto)"
     made.add_argument("--split", choices=("auto", "groups", "plain"), default="auto", help=split)
 
 
@@ -52,6 +57,6 @@ def _share(text: str) -> float | str:
 
 
 if __name__ == "__main__":
-    made = parser("folds", "Make or show the split: which sample is validated when.")
+    made = parser("folds", "Make or show the split: which sample is validated when.", __doc__)
     add_options(made)
     main(made, folds)

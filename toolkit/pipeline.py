@@ -62,6 +62,11 @@ class Result(Outcome):
         rows.append(["time", f"{duration(self.seconds)} of {duration(self.budget)}"])
         return [Table(self.title, ["", ""], rows)]
 
+    @property
+    def next(self) -> list[tuple[str, str]]:
+        page = (str(self.report.path), "open it: scores, mistakes, and what to try next")
+        return [page] if self.grade is not None else [page, *self.submission.next]
+
     def as_json(self) -> dict[str, Any]:
         scores = {kind: self.submission.scores[kind] for kind in SCORES}
         result: dict[str, Any] = {"submission": str(self.submission.path), **scores}

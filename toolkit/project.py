@@ -11,6 +11,7 @@ What a step needs and isn't there yet is made first, with defaults, and a line s
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from toolkit import needs
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from toolkit.blending.blend_folder import Blend
     from toolkit.competition import Competition
     from toolkit.data.labelled import Labelled
+    from toolkit.difference import Difference
     from toolkit.notebooks.build import Notebook
     from toolkit.outcome import Done
+    from toolkit.overview import Status
     from toolkit.pipeline import Result
     from toolkit.planning.planned import Planned
     from toolkit.recipe import Recipe
@@ -77,13 +80,14 @@ class Project:
         decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. weights: a folder
         of pretrained weights, for all of this process. progress: what hears of steps (default: screen or notebook).
         """
-        from toolkit.competition import find_competition
+        from toolkit.competition import load_competition
+        from toolkit.competition_folders import data_folder
 
-        found = find_competition(competition) if isinstance(competition, str | Path) else competition
+        found = load_competition(competition) if isinstance(competition, str | Path) else competition
         self.competition = found
         most = None if max_disk is None else bytes_of(max_disk)
         self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
-        self.data, self.data_is_given = Path(found.folder / "data" if data is None else data), data is not None
+        self.data, self.data_is_given = Path(data_folder(found.folder) if data is None else data), data is not None
         self.submissions, self._told_of_groups = Path(submissions), False
         self.practice, self.practice_size, self.seed = practice, practice_size, seed
         self.device, self.workers, self.progress = device, workers, progress or here()
@@ -92,6 +96,24 @@ class Project:
 
     def __repr__(self) -> str:
         return f"Project({self.workspace.name} in {self.workspace.folder})"
+
+    @property
+    def name(self) -> str:
+        """What `compete` calls its competition: a name such as `mars`, else the folder."""
+        from toolkit.competition_folders import called
+
+        return called(self.competition.folder)
+
+    @property
+    def options(self) -> list[str]:
+        """Those that a command needs, beside the name, to be about the same data and workspace."""
+        made = ["--practice"] if self.practice else []
+        if self.data_is_given:
+            made += ["--data", quote(str(self.data))]
+        for option, folder in (("workspace", self.workspace.root), ("submissions", self.submissions)):
+            if folder != Path(option):
+                made += [f"--{option}", quote(str(folder))]
+        return made
 
     @property
     def ledger(self) -> "Ledger":
@@ -327,6 +349,7 @@ class Project:
 
     def reproduce(self, name: str) -> "Done":
         """Build the submission of that ID again and prove that it is the same, byte for byte."""
+        self.ledger.find(name)  # before anything heavy is imported
         from toolkit.blending.blend_folder import Blend, chosen_folder
         from toolkit.data.labelled import open_labelled
         from toolkit.notebooks.hand_in import reproduce
@@ -344,7 +367,8 @@ class Project:
         from toolkit.notebooks.hand_in import upload
 
         if self.practice:
-            raise UserError("a submission of practice data is for nobody; only one of the real data is uploaded")
+            raise UserError("practice submissions can't be uploaded; leave out --practice")
+        self.ledger.find(name)  # before anything heavy is imported
         return upload(self.competition, self.ledger, name, kaggle=kaggle, team=team, progress=self.progress)
 
     def record_score(
@@ -364,7 +388,10 @@ class Project:
         from toolkit.submission.grading import grade, practice_truth
 
         if truth is None and not self.practice:
-            raise UserError("the truth is not at hand: give the file of it, or grade practice data")
+            raise UserError(
+                "only the organisers know the truth of the test set: give --truth FILE, grade practice data "
+                "(--practice), or hand in and record the score: `compete submit … --score 0.71`"
+            )
         needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
@@ -373,6 +400,28 @@ class Project:
         if truth is None:
             self.ledger.keep_practice_score(submission, found.score)
         return found
+
+    def status(self) -> "Status":
+        """What was run, what is best, what was handed in, what takes the disk, what to do next; nothing is made."""
+        from toolkit.overview import status
+
+        return status(self)
+
+    def next_steps(self) -> list[tuple[str, str]]:
+        """Commands that may be next, each with a reason."""
+        from toolkit.next_steps import next_steps
+
+        return next_steps(self)
+
+    def diff(self, one: "Run | str", other: "Run | str") -> "Difference":
+        """Two runs side by side, by their names or how these begin: settings, scores, time and versions."""
+        if not self.workspace.folds.exists():
+            raise UserError(f"there is no run of {self.workspace.name} yet; `compete train` makes one")
+        from toolkit.data.labelled import open_labelled
+        from toolkit.difference import difference
+
+        labelled = open_labelled(self.competition, self.workspace)
+        return difference(labelled, *(name if isinstance(name, str) else name.name for name in (one, other)))
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""

@@ -69,6 +69,13 @@ class Audit(Outcome):
         """Lines of each action."""
         return {str(name): int(n) for name, n in self.proposal["action"].value_counts().items()}
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [
+            ("compete run … --budget 30m", "does all the rest"),
+            ("compete train", "makes the folds and trains the first recipe"),
+        ]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "samples": len(self.dataset.images),

@@ -139,8 +139,23 @@ class Ledger(Outcome):
         if line is not None:
             self.update(identity(line), {"public": score})
 
-    def told(self) -> Sequence[Table]:
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
         lines = self.lines
+        if not lines:
+            return [("compete submit", "builds the first one")]
+        unscored = [identity(line) for line in lines if not line["public"]]
+        practice = self.competition.endswith("-practice")
+        return (
+            [(f"compete submit … --id {unscored[-1]} --score 0.71", "records its score")]
+            if unscored and not practice
+            else []
+        )
+
+    def told(self) -> Sequence[str | Table]:
+        lines = self.lines
+        if not lines:
+            return [f"No submissions of {self.competition} yet."]
         # a column of dashes would only take the width
         more = [name for name in ("stress", "matched", "holdout") if any(line[name] for line in lines)]
         chosen = ["chosen"] if any(line["chosen"] for line in lines) else []

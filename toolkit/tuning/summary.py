@@ -70,6 +70,17 @@ class Search(Outcome):
         alone = self.trials["begun"] == 1 and not self.before
         return self.best[0].values[0] if self.best and alone else None
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        if self.recipe is None:
+            return []
+        longer = f"schedule.epochs={2 * self.recipe.schedule.epochs}"
+        path = self.labelled.workspace.best_recipe
+        return [
+            ("compete ensemble", "blends all that the search has finished"),
+            (f"compete train … --recipe {path} {longer}", "trains the winner for twice as long"),
+        ]
+
     def as_json(self) -> dict[str, Any]:
         choice, path = self.choice, self.labelled.workspace.best_recipe
         low, high = (choice.low, choice.high) if choice else (None, None)
@@ -150,15 +161,7 @@ class Search(Outcome):
         if self.before:
             text = f"its first recipe was chosen among {counted(self.before, 'trial')} of an earlier search"
             told.append(Warned(f"{text}; no score out of fold accounts for that, so expect less"))
-        return [*told, f"{winner}\n{self._command}"]
-
-    @property
-    def _command(self) -> str:
-        """That trains the winner again, to be copied."""
-        workspace, name = self.labelled.workspace, self.labelled.competition.name
-        elsewhere = "" if workspace.root == Path("workspace") else f" --workspace {workspace.root}"
-        practice = "" if workspace.name == name else " --practice"
-        return f"compete train {name}{practice}{elsewhere} --recipe {workspace.best_recipe}"
+        return [*told, winner]
 
 
 def _values(final: Final) -> list[str]:
