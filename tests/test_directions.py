@@ -15,7 +15,7 @@ LAYERS = (
     "sample_losses",
     "answers",
     "formats",
-    "competition competition_code search_space",
+    "competition competition_code search_space saved_recipes",
     "data augmentation pages screen",
     "networks predictions",
     "runs",

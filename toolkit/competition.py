@@ -320,13 +320,15 @@ def choose_recipe(
 
 
 def named_recipe(competition: Competition, name: str | None) -> "Recipe":
-    """One of the competition's recipes, or that in a file; UserError for neither."""
+    """One of the competition's recipes, one that was saved, or that in a file; UserError for neither."""
     from toolkit.recipe import read_recipe
+    from toolkit.saved_recipes import saved_in
 
     if name is None or name in competition.recipes:
         return competition.recipes[name or next(iter(competition.recipes))]
-    path = Path(name)
+    saved = saved_in(competition.folder)
+    path = saved.get(name) or Path(name)
     if not path.is_file():
-        known = ", ".join(competition.recipes)
+        known = ", ".join([*competition.recipes, *saved])
         raise UserError(f"{competition.name} has no recipe {name!r}, nor is it a file; there are {known}")
     return read_recipe(path)

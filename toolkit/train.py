@@ -1,8 +1,10 @@
 """command: one recipe on all folds.
 
-    compete train competitions/mars model.encoder=resnet34 optimizer.lr=1e-3
+    compete train mars model.encoder=resnet34 optimizer.lr=1e-3
+    compete train mars optimizer.lr=1e-3 --save-as mine
+    compete train mars --recipe mine --seed 1
 
-Leaves `train/<recipe>-<hash>/`: recipe, out-of-fold and test probabilities, scores, the folds' weights.
+Leaves `train/<recipe>+<what differs>-<hash>/`: recipe, out-of-fold and test probabilities, scores, the folds' weights.
 Killed and started again it goes on from the last epoch; a finished run is not trained twice.
 """
 
@@ -34,6 +36,8 @@ class Families(Outcome):
 
 def train(project: Project, options: argparse.Namespace) -> dict[str, Any]:
     recipe = project.choose_recipe(options.recipe, options.overrides)
+    if options.save_as:
+        recipe = project.save_recipe(recipe, options.save_as)
     if options.fold is not None:
         run = project.train_fold(recipe, options.fold)
         return {"run": str(run.folder), "recipe": recipe.name, "fold": options.fold}
@@ -49,6 +53,8 @@ def train(project: Project, options: argparse.Namespace) -> dict[str, Any]:
 
 def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--fold", type=int, metavar="K", help="only this fold")
+    kept = "keep the recipe, for `--recipe NAME`: a file in recipes/ in the competition's folder"
+    made.add_argument("--save-as", metavar="NAME", help=kept)
     made.add_argument("--families", action="store_true", help="train again without each family of corruptions")
 
 
