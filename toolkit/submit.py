@@ -71,7 +71,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
     what.add_argument("--reproduce", metavar="ID", help="build it again and prove that it is identical")
     what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
     made.add_argument(
-        "-v", "--verbose", action="store_true", help="with --show: intervals, stress scores, costs, commits"
+        "-v", "--verbose", action="store_true", help="with --show: intervals, costs, commits, all scores"
     )
     notebook = "build a notebook for a code competition on Kaggle, and try it; with --upload hand it in"
     made.add_argument("--notebook", action="store_true", help=notebook)

@@ -63,7 +63,8 @@ NUMBERS = (
 )
 FORGOTTEN = "forgotten.csv"  # lines that were taken off the ledger, beside it
 SAID = ("public", "private", "practice", "uploaded")  # by others, after it was registered
-HEADS = {"clean": "CV", "stress": "stress", "matched": "test-\nlike", "holdout": "held\nout"}
+HEADS = {"clean": "CV", "stress": "stress", "matched": "test-like", "holdout": "held out"}
+NARROW = 80  # columns of a terminal in which a table without intervals finds room, IDs whole
 SHOWN = 200  # lines of a table: a terminal takes seconds for thousands
 Line = dict[str, str]
 
@@ -175,20 +176,20 @@ class Ledger(Outcome):
         title += f"the newest {SHOWN}" if len(lines) > SHOWN else "newest first"
         heads, rows = self._table(lines)
         notes = ["* the best of its column"] if len(lines) > 1 else []
-        notes += [] if self.verbose else ["-v shows intervals, stress scores, costs and commits"]
+        notes += [] if self.verbose else ["-v shows all: intervals, costs, commits"]
         table = Table(title, heads, rows[:SHOWN])
         return [table, "; ".join(notes)] if notes else [table]
 
     def _table(self, lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
         """Heads, and a row a line. Of scores those that any line has: a column of dashes would only take the width."""
         there = [name for name in HEADS if name == "clean" or any(line[name] for line in lines)]
-        if not self.verbose and "matched" in there and "stress" in there:
+        if not self.verbose and "matched" in there and "stress" in there and _width(lines, len(there)) > NARROW:
             there.remove("stress")
         said = ["practice"] if any(line["practice"] for line in lines) else []
         said += ["public", "private"] if not said or any(line["public"] or line["private"] for line in lines) else []
         best = {name: self._best(lines, name) for name in (*there, *said)}
         chosen = self.verbose and any(line["chosen"] for line in lines)
-        heads = ["ID", "built", *(HEADS[name] for name in there), *["chosen"] * chosen, "\n".join(said)]
+        heads = ["ID", "built", *(_head(name, self.verbose) for name in there), *["chosen"] * chosen, "\n".join(said)]
         rows = [
             [
                 identity(line),
@@ -303,6 +304,16 @@ def _write(path: Path, lines: list[Line]) -> None:
     writer.writeheader()
     writer.writerows(lines)
     write_text(path, buffer.getvalue())
+
+
+def _width(lines: Sequence[Line], scores: int) -> int:
+    """Of a table without intervals: ID, date, scores, what the leaderboard said, and what is drawn between them."""
+    return max(len(identity(line)) for line in lines) + 6 + 7 * scores + 8 + 3 * (scores + 3) + 1
+
+
+def _head(name: str, verbose: bool) -> str:
+    """Of a column of scores, in two lines where it isn't wider than they are."""
+    return HEADS[name] if verbose else HEADS[name].replace("-", "-\n").replace(" ", "\n")
 
 
 def _built(line: Line, verbose: bool) -> str:
