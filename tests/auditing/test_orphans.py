@@ -31,7 +31,7 @@ def test_without_options_the_folds_that_are_there_are_shown(project: Project) ->
 def test_others_are_made_only_where_a_person_agrees_and_the_way_back_is_named(project: Project) -> None:
     first = project.folds().as_json()
     sentence = (
-        r"2 runs and 1 blend are on the folds .*; give --again .* \(`compete folds … --folds 3 --split groups --ho"
+        r"2 runs and 1 blend are on the folds .*; add --again .* \(`compete folds … --folds 3 --split groups --ho"
     )
     with pytest.raises(NotAgreedError, match=sentence):
         project.folds(4)
@@ -39,7 +39,7 @@ def test_others_are_made_only_where_a_person_agrees_and_the_way_back_is_named(pr
     made = project.folds(4, again=True)
     assert made.folds == 4 and len(project.runs()) == 0
     assert "2 runs and 1 blend on the old ones stay on disk" in str(made.told()[0])
-    assert "--folds 3 --split groups --holdout 0.0 --again` takes it back" in str(made.told()[0])
+    assert "--folds 3 --split groups --holdout 0 --again` takes it back" in str(made.told()[0])
     assert project.folds(3, split="groups", holdout=0).as_json() == first, "no run is on the four folds"
     assert len(project.runs()) == 2
 
@@ -66,7 +66,7 @@ def test_the_command_ends_as_wrong_usage_does(
     add_options(made)
     place = [str(project.competition.folder), "--practice", "--workspace", str(tmp_path), "--json"]
     assert run_command(made, folds, [*place, "--seed", "3"]) == 2
-    assert "give --again" in capsys.readouterr().err
+    assert "add --again" in capsys.readouterr().err
     assert run_command(made, folds, place) == 0 and json.loads(capsys.readouterr().out)["folds"] == 3
     assert run_command(made, folds, [*place, "--folds", "4", "--again"]) == 0
     assert json.loads(capsys.readouterr().out)["folds"] == 4

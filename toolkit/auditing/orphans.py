@@ -27,18 +27,23 @@ class Orphans:
     def way_back(self) -> str:
         """The command that makes the folds that are there; the cleaning list and the data have to be as they were."""
         known = self.made_from
-        options = [f"--folds {known['folds']}", f"--split {known['split']}", f"--holdout {known['holdout']}"]
+        options = [f"--folds {known['folds']}", f"--split {known['split']}", f"--holdout {_share(known['holdout'])}"]
         options += [f"--{name} {known[name]}" for name, usual in (("repeats", 1), ("seed", 0)) if known[name] != usual]
         return f"compete folds … {' '.join(options)} --again"
 
     def ask(self, again: bool) -> None:
         """NotAgreedError where there are any, unless they may be left behind."""
         if self.words and not again:
+            verb = "is" if self.runs + self.blends == 1 else "are"
             raise NotAgreedError(
-                f"{self.words} are on the folds that are there, and would join no blend with runs on the new ones; "
-                f"give --again to make new folds all the same (`{self.way_back}` takes it back), or leave the options "
-                "out to see the folds that are there"
+                f"{self.words} {verb} on the folds that are there and would join no blend with runs on new ones; add "
+                f"--again to make new folds all the same (`{self.way_back}` takes it back), or leave the options out "
+                "to see the folds that are there"
             )
+
+
+def _share(holdout: float | str) -> str:
+    return holdout if isinstance(holdout, str) else f"{holdout:g}"
 
 
 def orphans_of(workspace: Workspace, made_from: Mapping[Any, Any], folds: str) -> Orphans:
