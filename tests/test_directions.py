@@ -16,7 +16,7 @@ LAYERS = (
     "sample_losses",
     "answers",
     "formats",
-    "competition competition_code search_space",
+    "competition competition_code search_space saved_recipes",
     "data augmentation pages bars cell screen commands",
     "networks predictions",
     "runs",

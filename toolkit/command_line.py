@@ -201,7 +201,7 @@ def attempted(
                 screen.say(f"what is known of it is in {write_report(error, workspace)}; read it before you send it")
             except OSError as again:
                 screen.warn(f"{REPORT} can't be written here: {sentence(again)}")
-        return 1
+        return getattr(error, "status", 1)
     if options.json:
         print(json.dumps(result))
     return 0

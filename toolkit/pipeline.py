@@ -101,13 +101,14 @@ def wishes(
     recipe: Recipe | str | None = None,
     stress: str = "auto",
     folds: int | None = None,
-    repeats: int = 1,
+    repeats: int | None = None,
     holdout: float | str = "auto",
-    split: str = "auto",
+    split: str | None = None,
+    again: bool = False,
     **fields: Any,
 ) -> Wishes:
     """As `Project.run` takes them."""
-    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split))
+    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split, again))
 
 
 def run(project: "Project", wishes: Wishes) -> Result:

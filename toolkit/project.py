@@ -120,7 +120,7 @@ class Project:
         """The submissions that were registered."""
         from toolkit.submission.ledger import Ledger
 
-        return Ledger(self.submissions, self.workspace.name, self.progress)
+        return Ledger(self.submissions, self.workspace.name, self.progress, self.competition.metric.sign)
 
     @property
     def raw(self) -> Path:
@@ -163,21 +163,28 @@ class Project:
         return review(self.competition, self.workspace, [*map(str, accept)], [*map(str, refuse)])
 
     def folds(
-        self, folds: int | None = None, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"
+        self,
+        folds: int | None = None,
+        repeats: int | None = None,
+        holdout: float | str | None = None,
+        split: str | None = None,
+        again: bool = False,
     ) -> "Split":
-        """Make or show the split: which sample is validated when, in 5 folds (None), or as many as groups can fill.
+        """The split that is there, or one that is made: which sample is validated when. folds: None: as many as there
+        are, else 5, or as many as groups can fill.
 
         holdout: the share of the samples that is in no fold, so that only what is handed in is scored on it (None: as
         the folds have it that are there, else 0; `auto`: as they have it, else 0.1 where there are many samples).
 
         split: `groups` keeps relatives in one fold, in `plain` those that the audit found may be divided; `auto`: as
-        the audit concludes of the test images.
+        the audit concludes of the test images. again: make other folds than are there although runs are on these,
+        which join no blend with new ones then; without it that is a UserError, which says how many.
         """
         needs.data(self)
         from toolkit.auditing.split_check import split as make
 
         with self.progress.phase("folds"):
-            return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split)
+            return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split, again)
 
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""
@@ -204,6 +211,12 @@ class Project:
         from toolkit.competition import choose_recipe
 
         return choose_recipe(self.competition, recipe, assignments, self.seed)
+
+    def save_recipe(self, recipe: "Recipe | str | None", name: str, **fields: Any) -> "Recipe":
+        """Keep a recipe, given as for `recipe`, under a name of its own: from then on it is found by that."""
+        from toolkit.saved_recipes import save_recipe
+
+        return save_recipe(self.competition, self.recipe(recipe, **fields), name)
 
     def train(self, recipe: "Recipe | str | None" = None, *, stress: str = "auto", **fields: Any) -> "Run":
         """Train one recipe on all folds; fields as for `recipe`.
@@ -379,6 +392,18 @@ class Project:
 
         return record_score(self.ledger, name, public=public, private=private)
 
+    def forget(self, name: str) -> "Done":
+        """Take the submission of that ID off the ledger; `remember` takes it back."""
+        from toolkit.submission.hand_in import forget
+
+        return forget(self.ledger, name)
+
+    def remember(self, name: str) -> "Done":
+        """Put a submission that was forgotten back on the ledger."""
+        from toolkit.submission.hand_in import remember
+
+        return remember(self.ledger, name)
+
     def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
         """Score a submission (none: the newest in the ledger) against truth (none: that of practice data, whose score
         the ledger keeps as the leaderboard's).
@@ -386,6 +411,7 @@ class Project:
         from toolkit.data.data_folder import open_dataset
         from toolkit.data.sample_submission import followed
         from toolkit.submission.grading import grade, practice_truth
+        from toolkit.submission.ledger import identity
 
         if truth is None and not self.practice:
             raise UserError(
@@ -395,10 +421,11 @@ class Project:
         needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
-        submission, known = Path(submission or self.ledger.newest_file), truth or practice_truth(self.workspace)
-        found = grade(followed(self.competition, self.workspace), submission, Path(known), ids, sizes)
-        if truth is None:
-            self.ledger.keep_practice_score(submission, found.score)
+        given, submission = truth, Path(submission or self.ledger.newest_file)
+        truth = Path(truth or practice_truth(self.workspace))
+        found = grade(followed(self.competition, self.workspace), submission, truth, ids, sizes)
+        if given is None and (line := self.ledger.line_of(submission)):
+            self.ledger.update(identity(line), {"practice": f"{found.score:.6g}"})
         return found
 
     def status(self) -> "Status":
@@ -454,20 +481,21 @@ class Project:
         recipe: "Recipe | str | None" = None,
         stress: str = "auto",
         folds: int | None = None,
-        repeats: int = 1,
+        repeats: int | None = None,
         holdout: float | str = "auto",
-        split: str = "auto",
+        split: str | None = None,
+        again: bool = False,
         **fields: Any,
     ) -> "Result":
         """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
 
         Part after part is trained, each that which promises most for its time; recipe, fields: that one alone, as for
-        `train`. folds, repeats, holdout, split: as for `folds`.
+        `train`. folds, repeats, holdout, split, again: as for `folds`.
         """
         needs.files(self)
         from toolkit.pipeline import run, wishes
 
-        return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, **fields))
+        return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, again, **fields))
 
     def plan(self, **how: Any) -> "Planned":
         """What `run`, given the same, would train at the speeds that are measured now; nothing is trained."""

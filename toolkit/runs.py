@@ -247,7 +247,7 @@ class Run(Predictions):
         return [self.fold(number) for number in range(self.labelled.folds)]
 
     def oof_of(self, fold: int) -> Any:
-        """What a fold predicts of its rows: its own file, or its part of all once a run of masks is complete."""
+        """What a fold predicts of its rows: its own file, or its part of all, where a run of masks is put together."""
         place = self.fold(fold)
         return place.oof if place.oof_path.exists() else rows.Chosen(self.oof, self.labelled.rows(fold))
 

@@ -14,6 +14,7 @@ from tests.tiny import FIRST, prepare, train
 from toolkit.probabilities import probabilities, write_probabilities
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.out_of_fold import score
+from toolkit.store import write_manifest
 from toolkit.training import cross_validation, saving
 from toolkit.training.fold import FoldResult
 from toolkit.training.jobs import Trained
@@ -87,7 +88,7 @@ def test_an_average_is_kept_by_the_folds_that_the_metrics_name_and_what_was_trie
     for fold, variants in zip(run.folds, seen, strict=True):
         averaged = fold.number in run.metrics["averaged"]
         assert fold.weights.read_bytes() == variants["averaged" if averaged else "last"]
-        left = {path.name for path in fold.folder.iterdir()} - {".manifest.json.lock"}
+        left = {path.name for path in fold.folder.iterdir()}
         assert left == {"weights.safetensors", "oof.npy", "history.json", "manifest.json"}
 
 
@@ -109,7 +110,8 @@ def test_predictions_of_masks_are_put_together_on_the_disk_and_kept_once(tmp_pat
         and stored["score"] == score(labelled, run.oof)["score"]
     )
     before = [np.array(run.oof_of(k)) for k in range(3)]
-    saving.forget_variants(run)
+    write_manifest(run.folder, {})
+    saving.forget_spare(run)
     assert [path.name for path in run.folder.rglob("*.npy")] == ["oof.npy"]
     for k in range(3):
         assert np.allclose(probabilities(np.array(run.oof_of(k))), before[k], atol=1 / 255)
