@@ -160,7 +160,9 @@ def test_weights_that_are_damaged_or_another_folds_build_nothing_and_are_trained
     run = run_of(copied)
     before, weights = run.manifest, run.fold(1).weights.read_bytes()
     damage(run.fold(1).weights)
-    sentence = rf"fold_1/weights\.safetensors is damaged: .*; remove .*fold_1 and run `compete train .* {run.recipe_path}`"
+    sentence = (
+        rf"fold_1/weights\.safetensors is damaged: .*; remove .*fold_1 and run `compete train .* {run.recipe_path}`"
+    )
     with pytest.raises(UserError, match=sentence):
         run.networks(torch.device("cpu"))
     shutil.copy(run.fold(0).weights, run.fold(1).weights)

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 LAYERS = (
     "errors compiled waiting",
-    "task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
+    "events task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
     "disk faults archives",
     "metrics recipe probabilities images kaggle",
     "decisions",
@@ -17,7 +17,8 @@ LAYERS = (
     "formats",
     "competition competition_code search_space",
     "data augmentation pages screen",
-    "networks predictions",
+    "networks frames",
+    "predictions",
     "runs",
     "unseen_choices",
     "auditing",
@@ -28,6 +29,7 @@ LAYERS = (
     "notebooks",
     "reporting",
     "preflight",
+    "tracking",
     "needs project pipeline",
     "recognition",
     "command_line new audit folds train boost search ensemble submit report grade run __main__",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
-    *("seed", "device", "workers", "cache", "max_disk", "weights"),
+    *("seed", "device", "workers", "cache", "max_disk", "weights", "log"),
 )
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
@@ -48,6 +48,7 @@ def parser(command: str, text: str, overrides: bool = False, several: bool = Fal
             default="auto",
             help="the score under corruptions: of as many as fit into a tenth of the training time, of all, or not",
         )
+        add_log(made)
     shared = made.add_argument_group("shared options")
     shared.add_argument("--data", type=Path, metavar="DIR", help="the organisers' files (default: COMPETITION/data)")
     shared.add_argument("--practice", action="store_true", help="use drawn practice data instead")
@@ -70,6 +71,12 @@ def parser(command: str, text: str, overrides: bool = False, several: bool = Fal
     shared.add_argument("--seed", type=int, default=0, metavar="N")
     add_faults(shared)
     return made
+
+
+def add_log(made: argparse.ArgumentParser) -> None:
+    """Of commands that train."""
+    text = "log every epoch and the scores to tensorboard, wandb or mlflow, or several: tensorboard,wandb"
+    made.add_argument("--log", default="", metavar="NAMES", help=text)
 
 
 def add_faults(made: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
@@ -106,7 +113,7 @@ def run_command(
     if options.practice_size is not None and options.practice_size < 24:
         made.error("--practice-size must be at least 24")
     screen = Screen(stderr=options.json)
-    given = {name: getattr(options, name) for name in SHARED}
+    given = {name: getattr(options, name) for name in SHARED if hasattr(options, name)}
 
     def opened(folder: str | Path) -> Project:
         return open(folder, progress=screen, **given)
