@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 LAYERS = (
-    "errors compiled waiting",
+    "errors compiled waiting commits",
     "events task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
     "disk faults archives",
     "metrics recipe probabilities images kaggle",
@@ -16,7 +16,7 @@ LAYERS = (
     "answers",
     "formats",
     "competition competition_code search_space",
-    "data augmentation pages screen",
+    "data augmentation pages screen commands",
     "networks frames",
     "predictions",
     "runs",
@@ -25,6 +25,7 @@ LAYERS = (
     "scoring",
     "training blending",
     "tuning submission",
+    "removable",
     "planning",
     "notebooks",
     "reporting",
@@ -32,7 +33,7 @@ LAYERS = (
     "tracking",
     "needs project pipeline",
     "recognition",
-    "command_line new audit folds train boost search ensemble submit report grade run __main__",
+    "command_line new audit folds train boost search ensemble submit report clean grade run __main__",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 

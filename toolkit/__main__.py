@@ -15,6 +15,7 @@ COMMANDS = {
     "ensemble": "blend the finished runs",
     "submit": "build the submission, check it, register it",
     "report": "everything that is known of the runs, on one page",
+    "clean": "remove what takes room and can be made again",
     "grade": "score a submission against truth that is at hand",
 }
 

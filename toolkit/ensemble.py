@@ -31,7 +31,7 @@ def ensemble(project: Project, options: argparse.Namespace) -> "Blend":
 
 
 def has_runs(workspace: Workspace) -> bool:
-    return any(read_manifest(run) is not None for run in workspace.train.glob("*/"))
+    return any(read_manifest(run) is not None for run in workspace.train.glob("[!.]*/"))
 
 
 def add_options(made: argparse.ArgumentParser) -> None:

@@ -26,6 +26,7 @@ from toolkit.weight_files import look_in
 
 if TYPE_CHECKING:
     from toolkit.auditing.audit import Audit, Explanation
+    from toolkit.auditing.review import Review
     from toolkit.auditing.split_check import Split
     from toolkit.blending.blend_folder import Blend
     from toolkit.competition import Competition
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from toolkit.pipeline import Result
     from toolkit.planning.planned import Planned
     from toolkit.recipe import Recipe
+    from toolkit.removable import Cleaned
     from toolkit.reporting.page import Report
     from toolkit.runs import Run, Runs
     from toolkit.submission.build import Submission
@@ -127,6 +129,20 @@ class Project:
         from toolkit.auditing.audit import explain
 
         return explain(self.competition, self.workspace, raw, str(sample), self.workers, self.progress)
+
+    def accept(self, *suggestions: int | str) -> "Review":
+        """Let suggestions of the cleaning list take effect, by sample (name or row) or kind: `unlike the rest`."""
+        return self.review(accept=suggestions)
+
+    def refuse(self, *suggestions: int | str) -> "Review":
+        """Take suggestions, named as for `accept`, out of the cleaning list; or proposals that are obeyed."""
+        return self.review(refuse=suggestions)
+
+    def review(self, accept: Sequence[int | str] = (), refuse: Sequence[int | str] = ()) -> "Review":
+        """Both at once: all of it is done, or nothing."""
+        from toolkit.auditing.review import review
+
+        return review(self.competition, self.workspace, [*map(str, accept)], [*map(str, refuse)])
 
     def folds(
         self, folds: int | None = None, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"
@@ -377,6 +393,22 @@ class Project:
         from toolkit.reporting.page import write_report
 
         return write_report(labelled, self.ledger, self.device, self.progress)
+
+    def clean(self, *, keep: int = 10, dry_run: bool = False, submitted_too: bool = False) -> "Cleaned":
+        """Remove what takes room and can be made again: caches, what is on old data or folds, trials that were given
+        up, and runs beyond the best `keep` that are in no blend and no submission. Nothing is made for it.
+
+        submitted_too: runs of past submissions as well, which can't be built again then. UserError where a run is
+        being trained.
+        """
+        from toolkit.data.labelled import open_labelled
+        from toolkit.removable import clean
+
+        if not self.workspace.folds.exists():
+            raise UserError(f"there is nothing to remove: {self.workspace.folder} has no folds, and so no runs")
+        labelled = open_labelled(self.competition, self.workspace)
+        how: Any = {"dry_run": dry_run, "submitted_too": submitted_too, "progress": self.progress}
+        return clean(labelled, self.ledger.lines, keep, **how)
 
     def run(
         self,

@@ -339,7 +339,7 @@ def choices_in(train: Path, changed: int) -> dict[str, list[tuple[Path, Chosen]]
     clears the cache.
     """
     found: dict[str, list[tuple[Path, Chosen]]] = {}
-    for path in sorted(train.glob(f"*/{RECIPE}")):
+    for path in sorted(train.glob(f"[!.]*/{RECIPE}")):
         if (chosen := stored_choice(path)) is not None:
             found.setdefault(chosen.study, []).append((path.parent, chosen))
     return found

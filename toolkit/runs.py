@@ -11,6 +11,7 @@ from toolkit.data.data_folder import open_decoded
 from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
+from toolkit.disk import bytes_in
 from toolkit.errors import UserError
 from toolkit.frames import History, runs_table
 from toolkit.images import rows
@@ -190,6 +191,11 @@ class Run(Predictions):
     def matched_folder(self) -> Path:
         """What its test-matched score was made from."""
         return self.folder / "matched"
+
+    @property
+    def size(self) -> int:
+        """Bytes that all of it takes on the disk."""
+        return bytes_in(self.folder)
 
     def view_folder(self, view: str) -> Path:
         """Its predictions through a test-time view."""
@@ -374,7 +380,7 @@ def _ends(interval: Sequence[float] | None) -> str:
 
 def all_runs(labelled: Labelled) -> list[Run]:
     """The finished runs of the workspace, by name, on whatever data and folds."""
-    folders = sorted(labelled.workspace.train.glob("*/"))
+    folders = sorted(labelled.workspace.train.glob("[!.]*/"))  # not what is half written, or half removed
     return [run for run in (run_at(folder, labelled) for folder in folders) if run.finished]
 
 

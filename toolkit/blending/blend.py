@@ -177,7 +177,7 @@ def _store(
         metric = labelled.competition.metric
         write_json(files.metrics_path, {"metric": metric.name, **scores} | _counted(fitted, metric.sign))
         draw(pool, solution, blender.name, partial)
-        write_manifest(partial, inputs)
+        write_manifest(partial, inputs, labelled.competition.folder)
         kept = (files.description_path, files.views_path, files.adapted_path)
         keep(path for path in kept if path.exists())
     return made

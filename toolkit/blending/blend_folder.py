@@ -81,6 +81,11 @@ class Blend(Predictions):
         return shares
 
     @property
+    def used(self) -> set[str]:
+        """Names of the runs that have a share in it, or in a fold's own."""
+        return {name for name, share in self.shares.items() if share} | set(runs_used(self.described))
+
+    @property
     def quantiles_path(self) -> Path:
         return self.folder / "quantiles.npz"
 

@@ -5,7 +5,6 @@ from. A file that fails its check is never put there.
 """
 
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from toolkit.answers import Prediction
 from toolkit.blending.adaptation import words as adapted_words
 from toolkit.blending.blend_folder import Blend
+from toolkit.commits import commit_of
 from toolkit.competition import Competition
 from toolkit.competition_code import tell_of_code
 from toolkit.data.known_answers import KnownAnswers, stored_answers
@@ -30,7 +30,7 @@ from toolkit.scoring.adaptation import may_adapt
 from toolkit.store import atomic, hash_json, sha256
 from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, score_again
 from toolkit.submission.holdout import holdout_score, holdout_words
-from toolkit.submission.ledger import Ledger, content_hash, identity
+from toolkit.submission.ledger import Ledger, content_hash, identity, runs_of
 
 CHECKED = 256  # training images on which a code submission must agree with the blend
 HALF = "-fp16"  # ends the name of a submission with halved parameters
@@ -284,15 +284,8 @@ def ledger_line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: P
 
 def _git(folder: Path) -> tuple[str, str]:
     """The commit of the repository around `folder` and whether files differ from it; empty where there is none."""
-
-    def ask(*question: str) -> str:
-        command = ["git", "-C", str(folder), *question]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return ask("rev-parse", "HEAD"), "changed" if ask("status", "--porcelain") else "clean"
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return "", ""
+    found = commit_of(folder.absolute(), untracked=True)
+    return ("", "") if found is None else (found[0], "changed" if found[1] else "clean")
 
 
 def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> Done:
@@ -302,8 +295,7 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
     known = stored_answers(blend.labelled) if name.endswith(KNOWN) else None
     now = submission_name(blend, known)
     if now != name.removesuffix(HALF):
-        shares, *options_given = line["blend"].partition(" --")
-        runs = " ".join([part.rpartition("=")[0] for part in shares.split()]) + "".join(options_given)
+        runs = " ".join(runs_of(line)) + "".join(line["blend"].partition(" --")[1:])
         raise UserError(
             f"the blend is now {now}; to reproduce {name}, blend its runs first: `compete ensemble … --runs {runs}`"
         )

@@ -226,6 +226,11 @@ def identity(line: Line) -> str:
     return PurePosixPath(line["submission"]).stem
 
 
+def runs_of(line: Line) -> list[str]:
+    """Names of the runs that a submission was blended from, those without a share too."""
+    return [part.rpartition("=")[0] for part in line["blend"].partition(" --")[0].split()]
+
+
 def _is_number(text: str) -> bool:
     try:
         return math.isfinite(float(text))

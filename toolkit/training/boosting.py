@@ -86,7 +86,7 @@ def _boost(run: Boosted, fields: dict[str, Any], sources: Sequence[Run], device:
         inputs = {"recipe": hash_json(fields), "data": labelled.data_hash, "folds": labelled.folds_hash}
         complete = all(source.complete for source in sources)
         more = {"seed": fields["seed"], "complete": complete, "features": _made_from(sources)}
-        write_manifest(folder, inputs | more)
+        write_manifest(folder, inputs | more, labelled.competition.folder)
     progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(run.metrics['clean'])}")
     wanted = ["stress", *["matched"] * labelled.shows_how_tests_look]
     if lacking := [kind for kind in wanted if run.metrics[kind] is None]:

@@ -39,6 +39,7 @@ from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
 from toolkit.training.pseudo_labels import teach
+from toolkit.training.run_names import folder_name
 from toolkit.training.run_scores import add_scores, score_again
 from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
 from toolkit.training.watched import watched_part, watches
@@ -145,9 +146,9 @@ def run_of(labelled: Labelled, recipe: Recipe) -> Run:
     """The run of a recipe on the present data and folds, which may be new."""
     train = labelled.workspace.train
     files = files_of(labelled.competition, recipe)
-    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash, *([files] if files else [])])[:8]
-    existing = sorted(train.glob(f"*-{name}"))
-    return Run(existing[0] if existing else train / f"{recipe.name}-{name}", labelled)
+    digits = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash, *([files] if files else [])])[:8]
+    existing = sorted(train.glob(f"[!.]*-{digits}"))  # of whatever name: older versions gave others
+    return Run(existing[0] if existing else train / folder_name(labelled.competition, recipe, digits), labelled)
 
 
 def prepare(
@@ -298,7 +299,8 @@ def _put_together(
     write_json(run.metrics_path, metrics)
     made_from: dict[str, Any] = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
     made_from |= {"pretrained": files} if (files := files_of(labelled.competition, recipe)) else {}
-    write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete, BITS: run.bits})
+    made_from |= {"seed": recipe.seed, "complete": complete, BITS: run.bits}
+    write_manifest(run.folder, made_from, labelled.competition.folder)
     if complete:
         forget_variants(run)
 

@@ -51,7 +51,7 @@ def store_fold(job: FoldJob, result: FoldResult) -> None:
     write_json(place.history_path, result.history)
     code = code_of(competition.build_model, competition.folder)
     made_by = {"fold": job.fold, "complete": result.complete, "seconds": result.seconds, CODE: code}
-    write_manifest(place.folder, made_by)
+    write_manifest(place.folder, made_by, competition.folder)
     forget(of_no_use_to(place.folder))
 
 
