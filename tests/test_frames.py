@@ -42,8 +42,8 @@ def test_runs_epochs_and_predictions_of_a_training(tmp_path: Path) -> None:
     said, labelled = first.to_pandas(), first.labelled
     assert len(said) == labelled.inside.sum() == 72
     assert (said["truth"] == said["predicted"]).mean() == pytest.approx(first.score)
-    assert np.allclose(said[["red", "green", "blue"]].sum(1), 1, atol=1e-2)
-    assert np.allclose(said["probability"], said[["red", "green", "blue"]].max(1))
+    assert np.allclose(said[["red", "green", "blue"]].sum(axis=1), 1, atol=1e-2)
+    assert np.allclose(said["probability"], said[["red", "green", "blue"]].max(axis=1))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in kinds.KINDS if kind not in ("masks", "overlapping")])
@@ -63,12 +63,11 @@ def test_masks_are_no_table(tmp_path: Path) -> None:
 
 def test_trials_of_a_search(tmp_path: Path) -> None:
     tiny.prepare(tmp_path)
-    found = tiny.project(tmp_path).search(trials=2, repeats=0, stress="none", schedule__epochs=1)
+    found = tiny.project(tmp_path).search(trials=1, repeats=0, stress="none", schedule__epochs=1)
     trials = found.to_pandas()
-    assert trials["trial"].tolist() == [0, 1] and set(trials["state"]) <= {"complete", "pruned"}
+    assert trials["trial"].tolist() == [0] and trials["state"].tolist() == ["complete"]
     assert {"optimizer.lr", "batch_size", "clean", "run", "folds", "seconds"} <= set(trials)
-    done = trials[trials["state"] == "complete"]
-    assert len(done) and done["clean"].between(0, 1).all()
+    assert trials.loc[0, "clean"] == pytest.approx(found.best[0].values[0])
 
 
 def test_submissions_of_the_ledger(tmp_path: Path) -> None:
