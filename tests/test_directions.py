@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 LAYERS = (
     "errors compiled waiting commits competition_folders",
-    "task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
+    "events task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
     "steps noise",
     "disk faults archives",
     "metrics recipe recipe_fields probabilities images kaggle",
@@ -18,7 +18,8 @@ LAYERS = (
     "formats",
     "competition competition_code search_space saved_recipes",
     "data augmentation pages bars cell screen commands",
-    "networks predictions",
+    "networks frames",
+    "predictions",
     "runs",
     "unseen_choices",
     "auditing",
@@ -30,6 +31,7 @@ LAYERS = (
     "notebooks",
     "reporting",
     "preflight",
+    "tracking",
     "next_steps command_words overview difference recipe_tables",
     "needs project pipeline",
     "recognition",

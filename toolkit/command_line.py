@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
-    *("seed", "device", "workers", "cache", "max_disk", "weights"),
+    *("seed", "device", "workers", "cache", "max_disk", "weights", "log"),
 )
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
@@ -63,6 +63,7 @@ def _add_recipe(made: Parser) -> None:
         "on all; or none (default: auto)"
     )
     made.add_argument("--stress", choices=("auto", "full", "none"), default="auto", help=stress)
+    add_log(made)
 
 
 def _add_shared(made: Parser) -> None:
@@ -88,6 +89,12 @@ def _add_shared(made: Parser) -> None:
     shared.add_argument("--max-disk", metavar="SIZE", help=disk)
     shared.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     add_faults(shared)
+
+
+def add_log(made: argparse.ArgumentParser) -> None:
+    """Of commands that train."""
+    text = "log every epoch and the scores to tensorboard, wandb or mlflow, or several: tensorboard,wandb"
+    made.add_argument("--log", default="", metavar="NAMES", help=text)
 
 
 def add_faults(made: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
@@ -122,7 +129,7 @@ def run_command(
     options = made.parse_intermixed_args(arguments)
     _check(made, options)
     screen = Screen(stderr=options.json)
-    given = {name: getattr(options, name) for name in SHARED}
+    given = {name: getattr(options, name) for name in SHARED if hasattr(options, name)}
     ends: list[tuple[Project, Sequence[tuple[str, str]]]] = []
 
     def opened(folder: str | Path, **other: Any) -> Project:

@@ -30,10 +30,10 @@ TRYING = 0.02  # of the budget, in which the networks of further recipes are tri
 CODE_FROM = 600.0  # seconds of a budget, from which on code is run before its networks are trained
 STARTS = 3  # processes of a code submission: it is exported, tried, and in practice graded
 SCORES = {
-    "clean": "local score",
-    "stress": "under corruptions",
-    "matched": "as the test images are",
-    "holdout": "held out, as handed in",
+    "clean": "CV score",
+    "stress": "stress score",
+    "matched": "test-like score",
+    "holdout": "held-out score",
 }
 
 

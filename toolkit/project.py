@@ -22,6 +22,7 @@ from toolkit.outcome import ROUGH_GROUPS, counted, seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
+from toolkit.tracking.trackers import OnEpoch, chosen, listening
 from toolkit.weight_files import look_in
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Project:
         cache: bool = True,
         max_disk: int | str | None = None,
         weights: str | Path | None = None,
+        log: str | Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
         """A competition, its folder (`competitions/mars`) or its name (`mars`).
@@ -78,7 +80,8 @@ class Project:
         data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead,
         practice_size samples. workspace, submissions: folders of what is made. cache: images that lie in files are
         decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. weights: a folder
-        of pretrained weights, for all of this process. progress: what hears of steps (default: screen or notebook).
+        of pretrained weights, for all of this process. log: trackers that hear of epochs and scores, of `tensorboard`,
+        `wandb` and `mlflow`. progress: what hears of steps (default: screen or notebook).
         """
         from toolkit.competition import load_competition
         from toolkit.competition_folders import data_folder
@@ -91,6 +94,7 @@ class Project:
         self.submissions, self._told_of_groups = Path(submissions), False
         self.practice, self.practice_size, self.seed = practice, practice_size, seed
         self.device, self.workers, self.progress = device, workers, progress or here()
+        self.log = chosen(log)
         look_in(weights)
         sweep_leftovers(self.workspace, self.submissions)
 
@@ -218,16 +222,27 @@ class Project:
 
         return save_recipe(self.competition, self.recipe(recipe, **fields), name)
 
-    def train(self, recipe: "Recipe | str | None" = None, *, stress: str = "auto", **fields: Any) -> "Run":
+    def train(
+        self,
+        recipe: "Recipe | str | None" = None,
+        *,
+        stress: str = "auto",
+        log: str | Sequence[str] | None = None,
+        on_epoch: OnEpoch | None = None,
+        **fields: Any,
+    ) -> "Run":
         """Train one recipe on all folds; fields as for `recipe`.
 
         stress: the score under corruptions of as many as fit into a tenth of the training time (`auto`), of all
-        (`full`), or not (`none`).
+        (`full`), or not (`none`). log: trackers (default: the project's). on_epoch: called with an `Epoch` after each
+        epoch of each fold, in this process; where it fails training goes on without it.
         """
-        labelled = needs.tried(self, chosen := self.recipe(recipe, **fields))
+        log = chosen(self.log if log is None else log)
+        labelled = needs.tried(self, given := self.recipe(recipe, **fields))
         from toolkit.training.cross_validation import train
 
-        return train(labelled, chosen, stress=stress, teacher=needs.teacher(labelled, chosen), **self._how)
+        with listening(self.progress, self.workspace.folder, log, on_epoch):
+            return train(labelled, given, stress=stress, teacher=needs.teacher(labelled, given), **self._how)
 
     def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
         """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""
@@ -237,14 +252,16 @@ class Project:
         from toolkit.training.boosting import boost
 
         names = None if runs is None else [run if isinstance(run, str) else run.name for run in runs]
-        return boost(labelled, names, seed=self.seed, device=self.device, progress=self.progress)
+        with listening(self.progress, self.workspace.folder, self.log):
+            return boost(labelled, names, seed=self.seed, device=self.device, progress=self.progress)
 
     def train_fold(self, recipe: "Recipe | str | None", fold: int) -> "Run":
         """Train a single fold of a run, which isn't finished by that."""
-        labelled = needs.tried(self, chosen := self.recipe(recipe))
+        labelled = needs.tried(self, given := self.recipe(recipe))
         from toolkit.training.cross_validation import train_one_fold
 
-        return train_one_fold(labelled, chosen, fold, **self._how)
+        with listening(self.progress, self.workspace.folder, self.log):
+            return train_one_fold(labelled, given, fold, **self._how)
 
     def train_without_families(self, run: "Run", *, stress: str = "auto") -> dict[str, dict[str, float]]:
         """Train a run's recipe anew without each family of corruptions that it trains on: scores by family."""
@@ -304,7 +321,8 @@ class Project:
         labelled = needs.tried(self, *settings.recipes_to_try(self.competition))
         from toolkit.tuning.search_loop import search
 
-        return search(labelled, settings, self.progress, clock)
+        with listening(self.progress, self.workspace.folder, self.log):
+            return search(labelled, settings, self.progress, clock)
 
     def ensemble(
         self,
@@ -495,7 +513,8 @@ class Project:
         needs.files(self)
         from toolkit.pipeline import run, wishes
 
-        return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, again, **fields))
+        with listening(self.progress, self.workspace.folder, self.log):
+            return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, again, **fields))
 
     def plan(self, **how: Any) -> "Planned":
         """What `run`, given the same, would train at the speeds that are measured now; nothing is trained."""

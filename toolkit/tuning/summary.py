@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from toolkit.data.labelled import Labelled
+from toolkit.frames import trials_table
 from toolkit.outcome import Outcome, Table, Warned, counted, duration, number
 from toolkit.recipe import Recipe
 from toolkit.runs import Run
@@ -80,6 +82,14 @@ class Search(Outcome):
             ("compete ensemble", "blends all that the search has finished"),
             (f"compete train … --recipe {path} {longer}", "trains the winner for twice as long"),
         ]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A line a trial in the order they began: trial int64, state (complete, pruned, fail), run and why text, folds
+        int64, seconds float64, last (what was last reported of it) and a column an objective float64, NaN where it has
+        none; then what was searched, such as `optimizer.lr`.
+        """
+        trials = begun_trials(self.study.get_trials(deepcopy=False))
+        return trials_table(trials, [one.name for one in self.settings.objectives])
 
     def as_json(self) -> dict[str, Any]:
         choice, path = self.choice, self.labelled.workspace.best_recipe
