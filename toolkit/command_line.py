@@ -161,7 +161,8 @@ def run_command(
     if not status and not options.json:
         for project, steps in ends:
             few = steps if len(ends) == 1 else steps[:1]
-            screen.say("\n".join(next_lines(few, project, screen.console.width)))
+            for line in next_lines(few, project, screen.console.width):
+                screen.say(line)
     return status
 
 
@@ -194,7 +195,8 @@ def attempted(
         if isinstance(result, Outcome):
             screen.show(result)
             if not options.json:
-                screen.say("\n".join(next_lines(result.next, None, screen.console.width)))
+                for line in next_lines(result.next, None, screen.console.width):
+                    screen.say(line)
             result = result.as_json()
     except KeyboardInterrupt:
         screen.say("\nstopped; the same command again goes on from here")

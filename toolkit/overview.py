@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from toolkit.command_words import completed
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from toolkit.runs import Run
     from toolkit.submission.ledger import Line
 
-RUNS, SUBMISSIONS = 5, 3  # that are shown
-STEPS = 3
+RUNS, SUBMISSIONS, STEPS = 4, 2, 2  # that are shown, so that all of it fits on a screen of 24 lines
+LETTERS = 130  # of a reason, two lines
 # folders of a workspace, by what a person calls what is in them
 KINDS = {
     "practice": "practice data",
@@ -53,15 +54,15 @@ class Status(Outcome):
 
     @property
     def next(self) -> Sequence[tuple[str, str]]:
-        return self.steps
+        return [(command, shorten(why, LETTERS, placeholder=" …")) for command, why in self.steps[:STEPS]]
 
     def told(self) -> Sequence[str | Warned | Table]:
         return [*self._told()]
 
     def _told(self) -> Iterator[str | Warned | Table]:
         blends = "1 blend" if self.blend else "no blend"
-        parts = [counted(len(self.runs), "run"), blends, counted(len(self.lines), "submission")]
-        parts.append(in_bytes(sum(self.disk.values())))
+        handed_in = counted(len(self.lines), "submission") if self.lines else "no submission"
+        parts = [counted(len(self.runs), "run"), blends, handed_in, in_bytes(sum(self.disk.values()))]
         yield f"{self.name}: {' · '.join(parts) if self.audited else 'nothing yet'}"
         if self.note:
             yield Warned(self.note)
