@@ -16,7 +16,7 @@ LAYERS = (
     "answers",
     "formats",
     "competition competition_code search_space saved_recipes",
-    "data augmentation pages screen",
+    "data augmentation pages screen commands",
     "networks predictions",
     "runs",
     "unseen_choices",

@@ -25,6 +25,7 @@ from toolkit.weight_files import look_in
 
 if TYPE_CHECKING:
     from toolkit.auditing.audit import Audit, Explanation
+    from toolkit.auditing.review import Review
     from toolkit.auditing.split_check import Split
     from toolkit.blending.blend_folder import Blend
     from toolkit.competition import Competition
@@ -124,6 +125,20 @@ class Project:
         from toolkit.auditing.audit import explain
 
         return explain(self.competition, self.workspace, raw, str(sample), self.workers, self.progress)
+
+    def accept(self, *suggestions: int | str) -> "Review":
+        """Let suggestions of the cleaning list take effect, by sample (name or row) or kind: `unlike the rest`."""
+        return self.review(accept=suggestions)
+
+    def refuse(self, *suggestions: int | str) -> "Review":
+        """Take suggestions, named as for `accept`, out of the cleaning list; or proposals that are obeyed."""
+        return self.review(refuse=suggestions)
+
+    def review(self, accept: Sequence[int | str] = (), refuse: Sequence[int | str] = ()) -> "Review":
+        """Both at once: all of it is done, or nothing."""
+        from toolkit.auditing.review import review
+
+        return review(self.competition, self.workspace, [*map(str, accept)], [*map(str, refuse)])
 
     def folds(
         self,

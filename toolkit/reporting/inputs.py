@@ -33,6 +33,7 @@ class Material:
     blend: Blend | None
     lines: list[Line]
     past: list[PastSubmission]
+    ledger: Ledger
     holdout: Mapping[str, Any] | None = None
     unscored: str = ""
 
@@ -78,6 +79,12 @@ class Material:
         return f"blend {self.blend.name}" if self.blend else self.best.name
 
     @cached_property
+    def scale(self) -> tuple[float, float]:
+        """Between which the intervals of all runs' CV scores lie."""
+        clean = [run.metrics["clean"] for run in self.runs]
+        return min(one["low"] for one in clean), max(one["high"] for one in clean)
+
+    @cached_property
     def local(self) -> Mapping[str, float]:
         """The scores of what would be handed in."""
         return {name: self.metrics[name]["score"] for name in LOCAL if self.metrics.get(name)}
@@ -116,4 +123,4 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
         unscored = str(error)
     span = Span.of(labelled.competition.metric)
     past = from_ledger(lines, labelled.folds_hash, labelled.data_hash, span)
-    return Material(labelled, runs, others, blend, lines, past, holdout, unscored)
+    return Material(labelled, runs, others, blend, lines, past, ledger, holdout, unscored)
