@@ -156,7 +156,8 @@ def unscored(known: Known) -> Step | None:
 
 def recorded(line: Line) -> float | None:
     """What the leaderboard said of a submission, or of practice data the grade."""
-    return float(line["public"]) if line["public"] else None
+    said = line["public"] or line["practice"]
+    return float(said) if said else None
 
 
 def of_practice(known: Known) -> Step | None:
