@@ -9,6 +9,7 @@ from tests.conftest import ROOT
 LAYERS = (
     "errors compiled waiting commits",
     "events task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
+    "steps noise",
     "disk faults archives",
     "metrics recipe probabilities images kaggle",
     "decisions",
@@ -16,7 +17,7 @@ LAYERS = (
     "answers",
     "formats",
     "competition competition_code search_space",
-    "data augmentation pages screen commands",
+    "data augmentation pages bars cell screen commands",
     "networks frames",
     "predictions",
     "runs",

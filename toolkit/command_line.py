@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
+from toolkit.noise import silenced
 from toolkit.outcome import Outcome, seconds
 from toolkit.project import Project, open
 from toolkit.screen import Screen
@@ -126,9 +127,11 @@ def run_command(
         return outcome.as_json()
 
     def result() -> dict[str, Any]:
-        if options.competition is None and concerns is not None:
-            return _for_each(opened, called, concerns)
-        return called(opened(options.competition))
+        name = made.prog.removeprefix("compete ")
+        with screen.phase(f"{name} {Path(options.competition or '').name}".strip()):
+            if options.competition is None and concerns is not None:
+                return _for_each(opened, called, concerns)
+            return called(opened(options.competition))
 
     return attempted(result, screen, options, options.workspace)
 
@@ -147,7 +150,8 @@ def attempted(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        result = call()
+        with silenced(is_debugged(options.debug)):
+            result = call()
         if isinstance(result, Outcome):
             screen.show(result)
             result = result.as_json()

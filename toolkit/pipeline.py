@@ -107,12 +107,19 @@ def wishes(
 
 def run(project: "Project", wishes: Wishes) -> Result:
     """All steps of a project in order, within the budget; what is trained is chosen part by part, see `planning`."""
-    started, show = time.monotonic(), project.progress.show
+    started = time.monotonic()
+    with project.progress.phase(f"run {project.workspace.name}", budget=wishes.budget, begun=started):
+        return _run(project, wishes, started)
+
+
+def _run(project: "Project", wishes: Wishes, started: float) -> Result:
+    show = project.progress.show
     spent = _opened(project, wishes, started).spend()
     show(project.ensemble(spent.runs, views=spent.views, adapt=spent.adapt))
     submission = project.submit()
     show(submission)
-    grade = project.grade(submission.path) if project.practice else None
+    with project.progress.phase("practice leaderboard"):
+        grade = project.grade(submission.path) if project.practice else None
     if grade is not None:
         show(grade)
     report = project.report()
@@ -158,8 +165,9 @@ def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
 
     Returns the seconds that the processes take to start in which code is exported, tried and graded; 0 without code.
     """
-    for name in ("toolkit.blending.blend", "matplotlib.figure", "matplotlib.backends.backend_agg"):
-        import_module(name)
+    with progress.phase("loading what is needed later"):
+        for name in ("toolkit.blending.blend", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+            import_module(name)
     starting = 0.0
     packages = labelled.competition.rules.submission_packages
     if packages:
@@ -168,5 +176,7 @@ def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
         subprocess.run([python, "-I", "-c", f"import {', '.join(packages)}"], check=False)
         starting = STARTS * (time.monotonic() - begun)
     if stress != "none" and labelled.shows_how_tests_look:
-        progress.say(open_match(labelled).words(labelled.competition.rgb))
+        with progress.phase("finding out how test images look"):
+            match = open_match(labelled)
+        progress.say(match.words(labelled.competition.rgb))
     return starting

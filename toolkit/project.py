@@ -158,7 +158,8 @@ class Project:
         needs.data(self)
         from toolkit.auditing.split_check import split as make
 
-        return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split)
+        with self.progress.phase("folds"):
+            return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split)
 
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""

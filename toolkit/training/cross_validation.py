@@ -23,7 +23,7 @@ from toolkit.events import Tell, scores_of, unheard
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.pretrained import files_of
 from toolkit.networks.speed import Settings, fastest, give_back_memory
-from toolkit.outcome import MENDED, counted, duration, interval, mended
+from toolkit.outcome import MENDED, counted, duration, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Pseudo, Recipe, Sets
@@ -38,9 +38,10 @@ from toolkit.training.epoch_log import EpochLog, told_again
 from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
+from toolkit.training.phases import FOLDS, OUT_OF_FOLD, costs
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_names import folder_name
-from toolkit.training.run_scores import add_scores, score_again
+from toolkit.training.run_scores import add_scores, score_again, tell_score
 from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
 from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
@@ -84,7 +85,10 @@ def train(
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
         until = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) / (rounds + 1 - number)
         run = run_of(labelled, replace(recipe, pseudo=pseudo))
-        with whole_run(run, waiting_for(run, progress, deadline)):
+        with (
+            whole_run(run, waiting_for(run, progress, deadline)),
+            progress.phase(run.name, costs=costs(labelled, recipe, stress, test_images)),
+        ):
             _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
             if teacher is not None and not run.complete:
                 jobs = taught_by_blend(run, jobs, teacher, progress)
@@ -173,7 +177,8 @@ def prepare(
         steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
         seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
-        settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
+        with progress.phase("measuring what is fastest here"):
+            settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
     jobs = [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
     _check_sizes(jobs, labelled)
     return run, jobs
@@ -274,10 +279,11 @@ def _train_once(
     _put_together(run, recipe, complete, device, test_images, progress)
     clean = run.metrics["clean"]
     mend = "".join(f", {MENDED} {text}" for text in mended(clean))
-    progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(clean)}{mend}{run.beside}")
+    tell_score(run, mend, progress)
     add_scores(run, stress, deadline, device, progress)
     if progress is not SILENT:  # a search, which reads no sentence, would read all runs after each trial
-        progress.say(compare_with_best(run))
+        with progress.phase("comparing it with the best run"):
+            progress.say(compare_with_best(run))
 
 
 def _put_together(
@@ -286,8 +292,9 @@ def _put_together(
     """From trained folds to a finished run."""
     labelled = run.labelled
     give_back_memory()
-    averaged = choose_averages(run)
-    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": store_oof(run, device)}
+    with progress.phase(OUT_OF_FOLD):
+        averaged, clean = choose_averages(run), store_oof(run, device)
+    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": clean}
     metrics |= {"stress": None, "matched": None}
     run.test_path.unlink(missing_ok=True)  # of weights that were trained on since
     if test_images:
@@ -311,7 +318,7 @@ def _predict_test(run: Run, device: str, progress: Progress) -> None:
         f"{run.name}: predicting {counted(len(labelled.test_images), 'test image')}, {labelled.folds} networks each"
     )
     give_back_memory()
-    store_test(run, device)
+    store_test(run, device, progress)
     give_back_memory()
 
 
@@ -332,7 +339,7 @@ def _train_folds(
 ) -> bool:
     """Fit and store the folds that aren't finished, side by side where there are devices; are all complete?"""
     epochs, log = jobs[0].recipe.schedule.epochs, EpochLog(run, progress)
-    with progress.training(bars or len(jobs), epochs) as watch:
+    with progress.training(bars or len(jobs), epochs, FOLDS) as watch:
 
         def finished(job: FoldJob, told: str = "") -> None:
             watch(job.fold, epochs, "")

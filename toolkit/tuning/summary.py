@@ -18,7 +18,7 @@ from toolkit.recipe import Recipe
 from toolkit.runs import Run
 from toolkit.scoring.selection import Selection, worth_by_fold, worth_of_best
 from toolkit.store import write_json
-from toolkit.tuning.board import scores, short, state
+from toolkit.tuning.board import name, scores, short, state, varying
 from toolkit.tuning.finals import Final
 from toolkit.tuning.plots import draw, importances
 from toolkit.tuning.settings import SearchSettings
@@ -32,10 +32,10 @@ Told = str | Warned | Table
 @dataclass(frozen=True, repr=False)
 class Search(Outcome):
     """A study's end. trials: how many were begun, finished, pruned, failed; best: the finals, the winner first;
-    ranked: trials, the best first; choice: what choosing the best trial by the first objective is worth, None where
-    fewer than two have all folds; before: trials of other searches that its first recipe was chosen among, of which no
-    score knows; left: finished runs that are not put together; seconds: in all, and those not spent
-    on training.
+    ranked: trials, finished ones before pruned ones and the best first, and what they are worth; choice: what choosing
+    the best trial by the first objective is worth, None where fewer than two have all folds; before: trials of other
+    searches that its first recipe was chosen among, of which no score knows; left: finished runs that are not put
+    together; seconds: in all, and those not spent on training.
     """
 
     labelled: Labelled
@@ -44,6 +44,7 @@ class Search(Outcome):
     trials: dict[str, int]
     best: tuple[Final, ...]
     ranked: tuple[FrozenTrial, ...]
+    worth: tuple[float, ...]
     choice: Selection | None
     before: int
     importances: dict[str, float]
@@ -104,10 +105,7 @@ class Search(Outcome):
     def told(self) -> list[Told]:
         told: list[Told] = []
         if self.ranked:
-            rows = [[f"{t.number} {state(t)}: {short(t)}", scores(t)] for t in self.ranked[:10]]
-            told.append(
-                Table(f"the best trials by {self.settings.objective} {self._metric}", ["trial", "score"], rows)
-            )
+            told.append(self._trials())
         if self.importances:
             shares = [[name, f"{share:.0%}"] for name, share in self.importances.items() if share >= 0.005]
             told.append(Table("what decided", ["parameter", "importance"], shares))
@@ -126,13 +124,23 @@ class Search(Outcome):
     def _metric(self) -> str:
         return self.labelled.competition.metric.name
 
+    def _trials(self) -> Table:
+        """The best ones, by what is shown of them: those that are finished first."""
+        rows = []
+        for trial, worth in list(zip(self.ranked, self.worth, strict=True))[:10]:
+            ended = "" if trial.values else f", {state(trial, why=False, folds=self.labelled.folds)}"
+            shown = scores(trial) if trial.values else f"about {number(worth)}"
+            rows.append([name(trial), f"{shown}{ended}", short(trial, varying(self.ranked))])
+        title = f"the best trials by {self.settings.objective} {self._metric}"
+        return Table(title, ["trial", "score", "recipe"], rows, text=True)
+
     def _winner(self) -> list[Told]:
         path = self.labelled.workspace.best_recipe
         if not self.best:
             text = "no trial was finished on all folds, so there is no winner; go on with the same command"
             return [Warned(text), *([Warned(f"{path} is an earlier search's")] if path.exists() else [])]
         columns = ["", f"{self._metric}, as chosen", "with fresh seeds", "mean"]
-        rows = [[f"trial {final.trial}", *_values(final)] for final in self.best]
+        rows = [[f"t{final.place}", *_values(final)] for final in self.best]
         told: list[Told] = [Table("the best, finished and repeated", columns, rows)]
         run, objective = self.best[0].runs[0], self.settings.objectives[0].name
         winner = f"winner: {run.name}{run.beside}"
@@ -152,7 +160,15 @@ class Search(Outcome):
         if self.before:
             text = f"its first recipe was chosen among {counted(self.before, 'trial')} of an earlier search"
             told.append(Warned(f"{text}; no score out of fold accounts for that, so expect less"))
-        return [*told, f"{winner}; compete train … --recipe {path}"]
+        return [*told, f"{winner}\n{self._command}"]
+
+    @property
+    def _command(self) -> str:
+        """That trains the winner again, to be copied."""
+        workspace, name = self.labelled.workspace, self.labelled.competition.name
+        elsewhere = "" if workspace.root == Path("workspace") else f" --workspace {workspace.root}"
+        practice = "" if workspace.name == name else " --practice"
+        return f"compete train {name}{practice}{elsewhere} --recipe {workspace.best_recipe}"
 
 
 def _values(final: Final) -> list[str]:
@@ -168,8 +184,9 @@ def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search
     names = list(weights) or sorted({name for trial in begun for name in trial.params})
     metric = f"{settings.objective.partition(',')[0]} {labelled.competition.metric.name}"
     pictures = tuple(draw(study, labelled.workspace.search, names, metric))
-    ranked = tuple(trial for trial, _ in context.rivals.ranking(study))
-    choice = _choice(context, ranked) if best else None
+    ranking = context.rivals.ranking(study)
+    ranked = sorted(ranking, key=lambda pair: not pair[0].values)
+    choice = _choice(context, [trial for trial, _ in ranking]) if best else None
     took = time.monotonic() - context.clock.started
     overhead = took - context.clock.training
     found = Search(
@@ -178,7 +195,8 @@ def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search
         study,
         _counts(begun),
         tuple(best),
-        ranked,
+        tuple(trial for trial, _ in ranked),
+        tuple(worth for _, worth in ranked),
         choice,
         context.before,
         weights,

@@ -114,7 +114,7 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
 
 def prepared(context: TrialContext, recipe: Recipe) -> tuple[Run, list[FoldJob]]:
     with context.clock.counting():  # it may decode images at a size, or measure the speed of a network, new here
-        return prepare(context.labelled, recipe, context.settings.device, context.board.preparing)
+        return prepare(context.labelled, recipe, context.settings.device, context.board.progress)
 
 
 def _train_folds(
@@ -125,7 +125,7 @@ def _train_folds(
     mine: dict[str, list[FoldTally]] = {kind: [] for kind in rivals.kinds}
     for position, job in enumerate(jobs):
         reason = partial(_reason_to_prune, context, trial, job) if position == 0 else None
-        train_one(context, run, job, position, f"trial {trial.number}", context.clock.cut_at, reason)
+        train_one(context, run, job, position, "", context.clock.cut_at, reason)
         for kind, folds in mine.items():
             folds.append(judge(run, job.fold, kind, job.device))
         trial.set_user_attr("folds", position + 1)
@@ -176,6 +176,7 @@ def train_one(
             _fit(job, watch, EpochLog(run, context.board.progress), stop)
         except StoppedError:
             raise ended[0] from None
+        context.board.fold_ended()
 
 
 def _reason_to_prune(context: TrialContext, trial: Trial, job: FoldJob, history: History) -> TrialPruned | None:
@@ -246,7 +247,7 @@ def claim(context: TrialContext, run: Run, until: float | None) -> Iterator[None
     """Have the run's folder alone: wait until whoever trains the same recipe has ended."""
 
     def waiting(who: str) -> None:
-        context.board.now = f"{run.name} is being trained by {who}"
+        context.board.doing = f"{run.name} is being trained by {who}"
         if passed(until):
             raise Interrupted
 
