@@ -30,10 +30,10 @@ TRYING = 0.02  # of the budget, in which the networks of further recipes are tri
 CODE_FROM = 600.0  # seconds of a budget, from which on code is run before its networks are trained
 STARTS = 3  # processes of a code submission: it is exported, tried, and in practice graded
 SCORES = {
-    "clean": "local score",
-    "stress": "under corruptions",
-    "matched": "as the test images are",
-    "holdout": "held out, as handed in",
+    "clean": "CV score",
+    "stress": "stress score",
+    "matched": "test-like score",
+    "holdout": "held-out score",
 }
 
 
@@ -61,6 +61,11 @@ class Result(Outcome):
         rows.append(["report", str(self.report.path)])
         rows.append(["time", f"{duration(self.seconds)} of {duration(self.budget)}"])
         return [Table(self.title, ["", ""], rows)]
+
+    @property
+    def next(self) -> list[tuple[str, str]]:
+        page = (str(self.report.path), "open it: scores, mistakes, and what to try next")
+        return [page] if self.grade is not None else [page, *self.submission.next]
 
     def as_json(self) -> dict[str, Any]:
         scores = {kind: self.submission.scores[kind] for kind in SCORES}
@@ -96,13 +101,14 @@ def wishes(
     recipe: Recipe | str | None = None,
     stress: str = "auto",
     folds: int | None = None,
-    repeats: int = 1,
+    repeats: int | None = None,
     holdout: float | str = "auto",
-    split: str = "auto",
+    split: str | None = None,
+    again: bool = False,
     **fields: Any,
 ) -> Wishes:
     """As `Project.run` takes them."""
-    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split))
+    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split, again))
 
 
 def run(project: "Project", wishes: Wishes) -> Result:

@@ -1,9 +1,10 @@
 """What work tells of itself while it is done. Engines are handed one of these and print nothing; this is silent."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
+from toolkit.events import Event, Listener
 from toolkit.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ Done = Callable[[float], None]  # so many more
 
 class Progress:
     """Silent. `screen` shows it on a terminal and in a pipe, `cell` in a notebook."""
+
+    listeners: Sequence[Listener] = ()  # what hears of epochs and scores, such as trackers
+
+    def tell(self, event: Event) -> None:
+        """An epoch, or the scores of a run, for all that listen."""
+        for listener in self.listeners:
+            listener(event)
 
     def say(self, text: str) -> None:
         """A line, as it is."""

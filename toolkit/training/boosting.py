@@ -16,6 +16,7 @@ from toolkit.claims import alone
 from toolkit.data.dataset import relabel
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
+from toolkit.events import scores_of
 from toolkit.probabilities import as_stored, no_values, probabilities, read, value_type, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Boosted, Run, best_run, current_runs
@@ -63,7 +64,9 @@ def boost(
     name = hash_json([fields, _made_from(sources), labelled.data_hash, labelled.folds_hash])[:8]
     run = Boosted(labelled.workspace.train / f"boosted-{name}", labelled)
     with alone(claim_of(run), waiting_for(run, progress)):
-        return _boost(run, fields, sources, device, progress)
+        boosted = _boost(run, fields, sources, device, progress)
+    progress.tell(scores_of(boosted.name, boosted.metrics))
+    return boosted
 
 
 def _boost(run: Boosted, fields: dict[str, Any], sources: Sequence[Run], device: str, progress: Progress) -> Boosted:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from toolkit.data.labelled import Labelled
+from toolkit.frames import trials_table
 from toolkit.outcome import Outcome, Table, Warned, counted, duration, number
 from toolkit.recipe import Recipe
 from toolkit.runs import Run
@@ -69,6 +71,25 @@ class Search(Outcome):
             return self.choice.score
         alone = self.trials["begun"] == 1 and not self.before
         return self.best[0].values[0] if self.best and alone else None
+
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        if self.recipe is None:
+            return []
+        longer = f"schedule.epochs={2 * self.recipe.schedule.epochs}"
+        path = self.labelled.workspace.best_recipe
+        return [
+            ("compete ensemble", "blends all that the search has finished"),
+            (f"compete train … --recipe {path} {longer}", "trains the winner for twice as long"),
+        ]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A line a trial in the order they began: trial int64, state (complete, pruned, fail), run and why text, folds
+        int64, seconds float64, last (what was last reported of it) and a column an objective float64, NaN where it has
+        none; then what was searched, such as `optimizer.lr`.
+        """
+        trials = begun_trials(self.study.get_trials(deepcopy=False))
+        return trials_table(trials, [one.name for one in self.settings.objectives])
 
     def as_json(self) -> dict[str, Any]:
         choice, path = self.choice, self.labelled.workspace.best_recipe
@@ -150,15 +171,7 @@ class Search(Outcome):
         if self.before:
             text = f"its first recipe was chosen among {counted(self.before, 'trial')} of an earlier search"
             told.append(Warned(f"{text}; no score out of fold accounts for that, so expect less"))
-        return [*told, f"{winner}\n{self._command}"]
-
-    @property
-    def _command(self) -> str:
-        """That trains the winner again, to be copied."""
-        workspace, name = self.labelled.workspace, self.labelled.competition.name
-        elsewhere = "" if workspace.root == Path("workspace") else f" --workspace {workspace.root}"
-        practice = "" if workspace.name == name else " --practice"
-        return f"compete train {name}{practice}{elsewhere} --recipe {workspace.best_recipe}"
+        return [*told, winner]
 
 
 def _values(final: Final) -> list[str]:

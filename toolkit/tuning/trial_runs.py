@@ -14,6 +14,7 @@ from optuna.trial import Trial
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError, others_code
+from toolkit.events import scores_of
 from toolkit.outcome import duration
 from toolkit.progress import Watch
 from toolkit.recipe import Chosen, Recipe, override, with_epochs
@@ -22,6 +23,7 @@ from toolkit.scoring.selection import FoldTally, pooled_score
 from toolkit.search_space import Fixed, Suggesting
 from toolkit.training.alone import whole_run
 from toolkit.training.cross_validation import begin, prepare, train, train_fold
+from toolkit.training.epoch_log import EpochLog
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
 from toolkit.training.workers import each
@@ -171,7 +173,7 @@ def train_one(
             begin(run, job)
         watch = context.board.watch(what, job.recipe.schedule.epochs, position)
         try:
-            _fit(job, watch, stop)
+            _fit(job, watch, EpochLog(run, context.board.progress), stop)
         except StoppedError:
             raise ended[0] from None
         context.board.fold_ended()
@@ -191,11 +193,12 @@ def _reason_to_prune(context: TrialContext, trial: Trial, job: FoldJob, history:
     return TrialPruned(f"after {len(history)} of {epochs} epochs: below the others at that point")
 
 
-def _fit(job: FoldJob, watch: Watch, stop: Callable[[History], bool]) -> None:
+def _fit(job: FoldJob, watch: Watch, log: EpochLog, stop: Callable[[History], bool]) -> None:
     if "+" in job.device:  # processes of their own, which can't be asked to stop
-        each(train_fold, [job], job.device, watch, lambda job, told: None)
+        each(train_fold, [job], job.device, watch, lambda job, told: None, tell=log)
     else:
-        train_fold(job, watch, stop=stop)
+        train_fold(job, watch, log, stop=stop)
+    log.stored(job.fold)
 
 
 def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images: bool = False) -> None:
@@ -203,7 +206,7 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images:
     settings, clock = context.settings, context.clock
     begun = time.monotonic()
     with context.clock.counting():
-        train(
+        run = train(
             context.labelled,
             recipe,
             device=settings.device,
@@ -211,6 +214,7 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images:
             deadline=clock.deadline,
             test_images=test_images,
         )
+    context.board.progress.tell(scores_of(run.name, run.metrics))
     took = time.monotonic() - begun
     if with_stress or test_images:
         clock.merging = max(clock.merging, took)
