@@ -26,10 +26,12 @@ def folds(project: Project, options: argparse.Namespace) -> "Split":
 
 def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> None:
     made.add_argument(
-        "--folds", type=_at_least_two, metavar="K", help="folds (default: 5, or as many as groups can fill)"
+        "--folds", type=_at_least_two, metavar="K", help="number of folds (default: 5, or as many as groups can fill)"
     )
     one = at_least(1, "there must be at least 1 split")
-    made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, … (default: 1)")
+    made.add_argument(
+        "--repeats", type=one, default=1, metavar="R", help="number of splits, from seeds N, N+1, … (default: 1)"
+    )
     text = "share of the samples that are kept out of all folds, so that only the submission is scored on it"
     default = "auto, 0.1 where there are many samples" if holdout else "0"
     text += f" (default: as the present folds have it, else {default})"
