@@ -10,7 +10,7 @@ blends it with the others.
 import argparse
 from typing import TYPE_CHECKING
 
-from toolkit.command_line import main, parser
+from toolkit.command_line import add_log, main, parser
 from toolkit.project import Project
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def boost(project: Project, options: argparse.Namespace) -> "Run":
 def add_options(made: argparse.ArgumentParser) -> None:
     text = "runs whose predictions the trees see beside the table (default: the best run)"
     made.add_argument("--features", nargs="+", metavar="RUN", help=text)
+    add_log(made)
 
 
 if __name__ == "__main__":

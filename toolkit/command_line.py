@@ -17,6 +17,7 @@ from toolkit.command_words import completed, next_lines
 from toolkit.competition_folders import competition_folders
 from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
+from toolkit.noise import silenced
 from toolkit.outcome import Outcome, seconds
 from toolkit.project import Project, open
 from toolkit.screen import Screen
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
-    *("seed", "device", "workers", "cache", "max_disk", "weights"),
+    *("seed", "device", "workers", "cache", "max_disk", "weights", "log"),
 )
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
@@ -63,6 +64,7 @@ def _add_recipe(made: Parser) -> None:
         "on all; or none (default: auto)"
     )
     made.add_argument("--stress", choices=("auto", "full", "none"), default="auto", help=stress)
+    add_log(made)
 
 
 def _add_shared(made: Parser) -> None:
@@ -88,6 +90,12 @@ def _add_shared(made: Parser) -> None:
     shared.add_argument("--max-disk", metavar="SIZE", help=disk)
     shared.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     add_faults(shared)
+
+
+def add_log(made: argparse.ArgumentParser) -> None:
+    """Of commands that train."""
+    text = "log every epoch and the scores to tensorboard, wandb or mlflow, or several: tensorboard,wandb"
+    made.add_argument("--log", default="", metavar="NAMES", help=text)
 
 
 def add_faults(made: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
@@ -122,7 +130,7 @@ def run_command(
     options = made.parse_intermixed_args(arguments)
     _check(made, options)
     screen = Screen(stderr=options.json)
-    given = {name: getattr(options, name) for name in SHARED}
+    given = {name: getattr(options, name) for name in SHARED if hasattr(options, name)}
     ends: list[tuple[Project, Sequence[tuple[str, str]]]] = []
 
     def opened(folder: str | Path, **other: Any) -> Project:
@@ -141,11 +149,14 @@ def run_command(
         return outcome.as_json()
 
     def result() -> dict[str, Any]:
-        if options.competition is None and concerns is not None:
-            folders = competition_folders().values()
-            wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
-            return _for_each([opened(folder, practice=one) for folder in folders for one in wanted], called, concerns)
-        return called(opened(options.competition))
+        name = made.prog.removeprefix("compete ")
+        with screen.phase(f"{name} {Path(options.competition or '').name}".strip()):
+            if options.competition is None and concerns is not None:
+                folders = competition_folders().values()
+                wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
+                projects = [opened(folder, practice=one) for folder in folders for one in wanted]
+                return _for_each(projects, called, concerns)
+            return called(opened(options.competition))
 
     status = attempted(result, screen, options, options.workspace)
     if not status and not options.json:
@@ -180,7 +191,8 @@ def attempted(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        result = call()
+        with silenced(is_debugged(options.debug)):
+            result = call()
         if isinstance(result, Outcome):
             screen.show(result)
             if not options.json:
@@ -199,7 +211,7 @@ def attempted(
                 screen.say(f"what is known of it is in {write_report(error, workspace)}; read it before you send it")
             except OSError as again:
                 screen.warn(f"{REPORT} can't be written here: {sentence(again)}")
-        return 1
+        return getattr(error, "status", 1)
     if options.json:
         print(json.dumps(result))
     return 0

@@ -307,15 +307,17 @@ def choose_recipe(
 
 
 def named_recipe(competition: Competition, name: str | None) -> "Recipe":
-    """One of the competition's recipes, or that in a file; UserError for neither."""
+    """One of the competition's recipes, one that was saved, or that in a file; UserError for neither."""
     from toolkit.recipe import read_recipe
+    from toolkit.saved_recipes import saved_in
 
     if name is None or name in competition.recipes:
         return competition.recipes[name or next(iter(competition.recipes))]
-    path = Path(name)
+    saved = saved_in(competition.folder)
+    path = saved.get(name) or Path(name)
     if not path.is_file():
-        known = ", ".join(competition.recipes)
-        near = get_close_matches(name, competition.recipes, 1)
+        known = ", ".join([*competition.recipes, *saved])
+        near = get_close_matches(name, [*competition.recipes, *saved], 1)
         hint = f"did you mean {near[0]}? There are" if near else "there are"
         raise UserError(f"{competition.name} has no recipe {name!r}, nor is it a file; {hint} {known}")
     return read_recipe(path)

@@ -95,7 +95,13 @@ class Status(Outcome):
         from toolkit.submission.ledger import identity
 
         rows = [
-            [identity(line), line["time"][:10], _text(line["clean"]), *(_text(line[b]) for b in ("public", "private"))]
+            [
+                identity(line),
+                line["time"][:10],
+                _text(line["clean"]),
+                _text(line["public"] or line["practice"]),
+                _text(line["private"]),
+            ]
             for line in reversed(self.lines[-SUBMISSIONS:])
         ]
         return Table("", ["submission", "built", "CV", "public", "private"], rows)

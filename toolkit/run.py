@@ -36,6 +36,7 @@ def run(project: Project, options: argparse.Namespace) -> "Result | Planned":
         repeats=options.repeats,
         holdout=options.holdout,
         split=options.split,
+        again=options.again,
     )
 
 

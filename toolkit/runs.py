@@ -13,6 +13,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
 from toolkit.disk import bytes_in
 from toolkit.errors import UserError
+from toolkit.frames import History, runs_table
 from toolkit.images import rows
 from toolkit.outcome import MENDED, RESIZED, Table, counted, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
@@ -21,6 +22,7 @@ from toolkit.store import digest, hash_json, read_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import torch
     from torch import nn
 
@@ -156,6 +158,11 @@ class Run(Predictions):
         return self.folder / "settings.json"
 
     @property
+    def log_path(self) -> Path:
+        """The epochs of all folds as a table."""
+        return self.folder / "log.csv"
+
+    @property
     def picture(self) -> Path:
         """Its first batch, as the network sees it."""
         return self.folder / "augmented.png"
@@ -247,14 +254,14 @@ class Run(Predictions):
         return [self.fold(number) for number in range(self.labelled.folds)]
 
     def oof_of(self, fold: int) -> Any:
-        """What a fold predicts of its rows: its own file, or its part of all once a run of masks is complete."""
+        """What a fold predicts of its rows: its own file, or its part of all, where a run of masks is put together."""
         place = self.fold(fold)
         return place.oof if place.oof_path.exists() else rows.Chosen(self.oof, self.labelled.rows(fold))
 
     @property
-    def history(self) -> list[list[dict[str, Any]]]:
-        """The epochs of each fold: loss, score, lr, seconds."""
-        return [fold.history for fold in self.folds]
+    def history(self) -> History:
+        """The epochs of each fold: loss, validation_loss, score, lr, seconds; as a table by `to_pandas`."""
+        return History(fold.history for fold in self.folds)
 
     @property
     def seconds(self) -> float:
@@ -369,6 +376,13 @@ class Runs(list[Run]):
             scores = [interval(metrics[kind]) if metrics.get(kind) else "-" for kind in SCORES]
             rows.append([run.name + run.beside, f"{max(map(len, history))}", duration(run.seconds), *scores])
         return html([Table("", ["run", "epochs", "trained", *SCORES], rows)])
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """A line a run: run and folder text; clean, stress and matched with the ends of their 95 % intervals, `…_low`
+        and `…_high`, float64, NaN where not measured; epochs int64, the fewest of a fold; seconds float64; complete
+        bool; then the fields of recipes that differ among them, such as `optimizer.lr`.
+        """
+        return runs_table(self)
 
 
 def _ends(interval: Sequence[float] | None) -> str:

@@ -1,17 +1,19 @@
 """command: build the submission from the blend, read it back as the organisers would, register it.
 
     compete submit mars
-    compete submit mars --show
+    compete submit mars --show [--verbose]
     compete submit mars --upload
     compete submit mars --notebook --test-images 3000
     compete submit mars --score 0.71 --private 0.64
     compete submit mars --reproduce ID
+    compete submit mars --forget ID
 
 Leaves `submissions/<competition>/<blend>-<hash>.<csv|zip>` and a line in `submissions/ledger.csv`. A file
 that fails its check is never put there.
 """
 
 import argparse
+from dataclasses import replace
 
 from toolkit.command_line import at_least, finite, main, parser
 from toolkit.errors import UserError
@@ -23,7 +25,11 @@ OF_PRIVATE = True  # --private with no number
 
 def submit(project: Project, options: argparse.Namespace) -> Outcome:
     if options.show:
-        return project.ledger
+        return replace(project.ledger, verbose=options.verbose)
+    if options.forget is not None:
+        return project.forget(options.forget)
+    if options.remember is not None:
+        return project.remember(options.remember)
     if options.private is OF_PRIVATE:
         return project.record_score(options.id, private=options.score)
     if options.score is not None or options.private is not None:
@@ -59,9 +65,14 @@ def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
 def add_options(made: argparse.ArgumentParser) -> None:
     what = made.add_argument_group("with submissions that are registered").add_mutually_exclusive_group()
     what.add_argument("--show", action="store_true", help="list the submissions and their scores")
+    what.add_argument("--forget", metavar="ID", help="take a line off the ledger; the file stays")
+    what.add_argument("--remember", metavar="ID", help="put a line back that was forgotten")
     what.add_argument("--score", type=finite, metavar="S", help="record the score on the public leaderboard")
     what.add_argument("--reproduce", metavar="ID", help="build it again, byte for byte")
     what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or say where")
+    made.add_argument(
+        "-v", "--verbose", action="store_true", help="with --show: intervals, costs, commits, all scores"
+    )
     notebook = "build a notebook for a code competition on Kaggle, and try it; with --upload hand it in"
     made.add_argument("--notebook", action="store_true", help=notebook)
     hidden = "images of the hidden test set, for the estimate of the notebook's time (default: the visible ones)"

@@ -3,9 +3,10 @@
     compete train mars
     compete train mars --practice schedule.epochs=3
     compete train mars --recipe unet_resnet18 model.encoder=resnet34 optimizer.lr=1e-3
-    compete train mars --seed 1
+    compete train mars optimizer.lr=1e-3 --save-as mine
+    compete train mars --recipe mine --seed 1
 
-Leaves `train/<recipe>-<hash>/`: recipe, out-of-fold and test probabilities, scores, the folds' weights.
+Leaves `train/<recipe>+<what differs>-<hash>/`: recipe, out-of-fold and test probabilities, scores, the folds' weights.
 Killed and started again it goes on from the last epoch; a finished run is not trained twice.
 """
 
@@ -37,6 +38,8 @@ class Families(Outcome):
 
 def train(project: Project, options: argparse.Namespace) -> Outcome:
     recipe = project.choose_recipe(options.recipe, options.overrides)
+    if options.save_as:
+        recipe = project.save_recipe(recipe, options.save_as)
     if options.fold is not None:
         run = project.train_fold(recipe, options.fold)
         facts = {"run": str(run.folder), "recipe": recipe.name, "fold": options.fold}
@@ -56,6 +59,8 @@ def train(project: Project, options: argparse.Namespace) -> Outcome:
 
 def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--fold", type=int, metavar="K", help="train this fold alone, from 0 (default: all)")
+    kept = "keep the recipe, for `--recipe NAME`: a file in recipes/ in the competition's folder"
+    made.add_argument("--save-as", metavar="NAME", help=kept)
     made.add_argument(
         "--families",
         action="store_true",

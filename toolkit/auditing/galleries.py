@@ -18,7 +18,7 @@ from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.commands import command
 from toolkit.competition import Competition
-from toolkit.data.cleaning import CONTRADICTORY, DOUBTFUL_LABEL, UNLIKE
+from toolkit.data.cleaning import CONTRADICTORY, DOUBTFUL_LABEL, REPEATED_MASK, REPEATED_PICTURE, UNLIKE
 from toolkit.data.dataset import Dataset
 from toolkit.data.groups import shared
 from toolkit.data.naming import with_addresses
@@ -117,7 +117,7 @@ class Galleries:
             row, (kind, _, why) = self._row_of[int(index)], str(reason).partition(": ")
             like, given = self._example(str(value), row), in_words(self.dataset.targets[row], self.competition.task)
             title = f"{given} → {value}?" if value else why
-            caption = f"{sure:.0%} sure" + (f"; {why}" if value and "copies" in why else "")
+            caption = _sure(sure) + (f"; {why}" if value and "copies" in why else "")
             if like is None:
                 yield self._figure(row, caption, title, (kind,), self._choice(row))
                 continue
@@ -149,15 +149,13 @@ class Galleries:
         for rows in self.findings.same:
             if len(rows) > REPEATS:
                 figures.append(
-                    self._figure(int(rows[0]), "one picture", f"{TIMES} {len(rows):,}", ("repeated picture",))
+                    self._figure(int(rows[0]), "one picture", f"{TIMES} {len(rows):,}", (REPEATED_PICTURE,))
                 )
         for rows in self.findings.masks:
             some = rows[:MEMBERS]
-            picture = fitted(beside([panel(self.competition, self.dataset, row)[1] for row in some.tolist()]))
-            caption = f"one mask under {len(rows):,} pictures"
-            figures.append(
-                Figure(caption, picture, self._files(some), (), ("repeated mask",), f"{TIMES} {len(rows):,}")
-            )
+            (name, picture), *others = (self._panel(row) for row in some.tolist())
+            caption, title = f"one mask under {len(rows):,} pictures", f"{TIMES} {len(rows):,}"
+            figures.append(Figure(caption, picture, self._files(some), others, (REPEATED_MASK,), title, name))
         advice = (
             "Pictures or masks that repeat more often than chance. Where cleaning.csv says `drop` they are left out; "
             "to keep them, refuse the proposal: "
@@ -176,30 +174,36 @@ class Galleries:
             touched[rows] |= keep[rows]
         found = [rows[keep[rows]] for rows in shared(group) if touched[rows].any() and keep[rows].any()]
         found.sort(key=len, reverse=True)
-        figures = [self._group(rows, copied) for rows in found[:SHOWN]]
+        linked = [rows for rows in found if _among(copied, rows).any()]
+        equal = [rows for rows in found if not _among(copied, rows).any()]
         advice = (
             "Copies of one picture stay together in one fold. Shown are the surest two of each group, the second laid "
             "on the first, and what then differs, which is dark where they are the same; look for pairs that show "
             "different things, and refuse their lines."
         )
-        return _gallery("Copies", advice, figures, len(found))
+        figures = [self._linked(rows, copied[_among(copied, rows)]) for rows in linked[:SHOWN]]
+        same = [self._equal(rows) for rows in equal[:SHOWN]]
+        exact = "Pictures that are the same to the last bit, under one target; they stay together in one fold."
+        return [
+            *_gallery("Copies", advice, figures, len(linked)),
+            *_gallery("Exact copies", exact, same, len(equal)),
+        ]
 
-    def _group(self, rows: np.ndarray, copied: pd.DataFrame) -> Figure:
+    def _linked(self, rows: np.ndarray, links: pd.DataFrame) -> Figure:
         """A group of one origin, by its surest link."""
-        title = f"{counted(len(rows), 'picture')} of one origin"
-        links = copied[np.isin(copied["left"], rows) & np.isin(copied["right"], rows)]
-        files = self._files(rows[:MEMBERS])
-        if links.empty:
-            layers = [(str(self.dataset.called[row]), fitted(self.dataset.images[row])) for row in rows[:2].tolist()]
-            caption = "the same to the last bit"
-        else:
-            (link,) = self._links(links.sort_values("similarity").tail(1))
-            left, right, moved, apart = (fitted(picture) for picture in laid_on(self.singles, link))
-            names = (str(self.singles.called[at]) for at in (link.left, link.right))
-            layers = [*zip(names, (left, right), strict=True), ("laid on it", moved), ("difference", apart)]
-            caption = f"{link.keypoints} keypoints agree, similarity {link.similarity:.2f}"
-        (name, picture), *others = layers
-        return Figure(caption, picture, files, others, (), title, name)
+        (link,) = self._links(links.sort_values("similarity").tail(1))
+        left, right, moved, apart = (fitted(picture) for picture in laid_on(self.singles, link))
+        name, other = (str(self.singles.called[at]) for at in (link.left, link.right))
+        caption = f"{link.keypoints} keypoints agree, similarity {link.similarity:.2f}"
+        title, files = f"{counted(len(rows), 'picture')} of one origin", self._files(rows[:MEMBERS])
+        return Figure(
+            caption, left, files, ((other, right), ("laid on it", moved), ("difference", apart)), (), title, name
+        )
+
+    def _equal(self, rows: np.ndarray) -> Figure:
+        """A picture that is there several times."""
+        words = in_words(self.dataset.targets[rows[0]], self.competition.task)
+        return self._figure(int(rows[0]), words, f"{TIMES} {len(rows)}")._replace(files=self._files(rows[:MEMBERS]))
 
     def seams(self) -> list[Gallery]:
         links = self.findings.links
@@ -225,7 +229,7 @@ class Galleries:
         surest = np.sort(shift.probabilities)[::-1]
         figures = [
             Figure(
-                f"{sure:.0%} sure to be a test image",
+                f"{_sure(sure)} to be a test image",
                 fitted(self.dataset.test_images[row]),
                 title=self._test_name(row),
             )
@@ -269,6 +273,10 @@ class Galleries:
             layers = (("mask", fitted(panel(self.competition, self.dataset, row)[1])),)
         return Figure(caption, picture, self._files([row]), layers, tags, title, "image", choice)
 
+    def _panel(self, row: int) -> tuple[str, np.ndarray]:
+        """What a row is called, and its picture under its mask, as layers are."""
+        return str(self.dataset.called[row]), fitted(panel(self.competition, self.dataset, row)[1])
+
     def _example(self, name: str, but: int) -> int | None:
         """The row of a sample of that class whose label is in the least doubt."""
         task, errors = self.competition.task, self.findings.label_errors
@@ -301,6 +309,15 @@ class Galleries:
         layers = (("joined", joined(first, second, axis)),)
         caption = f"{name} continues {called} on its {line.kind}"
         return Figure(caption, beside([first, second], axis), (), layers, (), "", "side by side")
+
+
+def _among(links: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """Which links, bool (n,), are between these rows."""
+    return np.isin(links["left"], rows) & np.isin(links["right"], rows)
+
+
+def _sure(share: float) -> str:
+    return f"{share:.1%} sure" if share < 0.9995 else "more than 99.9% sure"
 
 
 def _spread(table: pd.DataFrame) -> pd.DataFrame:

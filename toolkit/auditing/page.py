@@ -28,6 +28,7 @@ from toolkit.store import Workspace, read_manifest
 ASK_SYMMETRIES = (
     f"has a mirrored image the same target, or is it text, a digit, an angle, left or right? {SAY_SYMMETRIES}"
 )
+FEW = 12  # rows of a table that stands beside the bars
 SHIFTED = 0.7  # AUC of train against test from which it is warned of
 
 
@@ -150,7 +151,9 @@ def _classes(found: Found, pictures: Galleries) -> list[Block]:
     charts = balance_charts(found.dataset.targets, found.competition.task, keep)
     table = class_table(found.competition, found.dataset, keep)
     beside = [Folded("Table: beside the images", [found.columns.table])] if found.columns else []
-    return [Row(charts), Folded(f"Table: {table.title.lower()}", [table]), *beside, *pictures.examples(keep)]
+    few = len(table.rows) <= FEW and len(charts) == 1
+    balance = [Row([*charts, table])] if few else [Row(charts), Folded(f"Table: {table.title.lower()}", [table])]
+    return [*balance, *beside, *pictures.examples(keep)]
 
 
 def _after_accepting(found: Found) -> str:
