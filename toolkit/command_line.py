@@ -22,6 +22,7 @@ from toolkit.outcome import Outcome, seconds
 from toolkit.processes import end_helpers
 from toolkit.project import Project, open
 from toolkit.screen import Screen
+from toolkit.usage import SHARED as SHARED_GROUP
 from toolkit.usage import Parser
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _add_recipe(made: Parser) -> None:
 
 
 def _add_shared(made: Parser) -> None:
-    shared = made.add_argument_group("shared options")
+    shared = made.add_argument_group(SHARED_GROUP)
     data = "the folder of the organisers' files (default: data in the competition's folder)"
     shared.add_argument("--data", type=Path, metavar="FOLDER", help=data)
     shared.add_argument("--practice", action="store_true", help="work on synthetic practice data instead")
