@@ -351,7 +351,7 @@ def split(
         table = obey_suggestions(competition, dataset, table, cleaning, workspace.evidence)
     orphans = None
     if known is not None and (known.attrs.get("data"), folds_hash(known)) != (inputs["data"], folds_hash(table)):
-        orphans = orphans_of(workspace, known.attrs, folds_hash(known))
+        orphans = orphans_of(competition, workspace, known.attrs, folds_hash(known))
         if known.attrs.get("data") == inputs["data"]:  # else what was trained is on other data anyway
             orphans.ask(again)
     if table is not known:
