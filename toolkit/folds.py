@@ -34,13 +34,15 @@ def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> No
     )
     one = at_least(1, "there must be at least 1 split")
     made.add_argument(
-        "--repeats", type=one, metavar="R", help="splits, from seeds N, N+1, … (default: as there, or 1)"
+        "--repeats", type=one, metavar="R", help="splits, from seeds N, N+1, … (default: as there are, else 1)"
     )
-    text = "share of the samples in no fold, on which the submission alone is scored"
+    text = "share of the samples that are kept out of all folds, so that only the submission is scored on it"
     default = "auto, 0.1 where there are many samples" if holdout else "0"
-    text += f" (default: what the folds have that are there, else {default})"
+    text += f" (default: as the present folds have it, else {default})"
     made.add_argument("--holdout", type=_share, default=holdout, metavar="H", help=text)
-    split = "groups: relatives share a fold; plain: those the audit found need not; auto: as the audit concludes"
+    split = (
+        "groups: similar images that the audit found share a fold; plain: they need not; auto: as the audit concludes"
+    )
     made.add_argument("--split", choices=("auto", "groups", "plain"), help=split)
     again = "make other folds than are there, although runs are on these, which join no blend with new ones then"
     made.add_argument("--again", action="store_true", help=again)
@@ -62,6 +64,6 @@ def _share(text: str) -> float | str:
 
 
 if __name__ == "__main__":
-    made = parser("folds", "Make or show the split: which sample is validated when.")
+    made = parser("folds", "Make or show the split: which sample is validated when.", __doc__)
     add_options(made)
     main(made, folds)

@@ -103,6 +103,10 @@ class Split(Outcome):
     def relabelled(self) -> int:
         return int(self.table["label"].notna().sum())
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [("compete train", f"trains the first recipe, {next(iter(self.competition.recipes))}")]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "folds": self.folds,

@@ -12,6 +12,8 @@ from toolkit.progress import SILENT, Progress
 from toolkit.submission.kaggle import upload_to_kaggle
 from toolkit.submission.ledger import FORGOTTEN, Ledger, Line, identity
 
+BESIDE = ("compete report", "sets it beside the CV score, and forecasts the next one")
+
 
 def upload(
     competition: Competition,
@@ -50,7 +52,8 @@ def upload(
         )
     taken()
     facts |= {board: line[board] for board in ("public", "private")}
-    return Done(facts, [f"open {competition.page}\nand hand in {path.resolve()}"])
+    score = ("compete submit … --score 0.71", "records what the leaderboard says (0.71)")
+    return Done(facts, [f"open {competition.page}\nand hand in {path.resolve()}"], [score])
 
 
 def message(line: Line) -> str:
@@ -62,7 +65,8 @@ def scored(ledger: Ledger, name: str, scores: dict[str, str], facts: dict[str, A
     """Kaggle's scores written down and told."""
     ledger.update(name, scores)
     public, private = (scores[board] or "not shown" for board in ("public", "private"))
-    return Done(facts | scores, [f"{name}: public score {public}, private {private}"])
+    seen = [BESIDE] if scores["public"] else []
+    return Done(facts | scores, [f"{name}: public score {public}, private {private}"], seen)
 
 
 def record_score(
@@ -79,7 +83,7 @@ def record_score(
     ledger.update(name, {board: f"{score:g}" for board, score in scores.items()})
     before = {board: line[board] for board, score in scores.items() if line[board] not in ("", f"{score:g}")}
     told = [f"{name}: {board} score {score:g}{_before(before.get(board))}" for board, score in scores.items()]
-    return Done({"id": name, **scores, **({"before": before} if before else {})}, told)
+    return Done({"id": name, **scores, **({"before": before} if before else {})}, told, [BESIDE])
 
 
 def _before(score: str | None) -> str:

@@ -12,13 +12,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.claims import in_turn
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, counted, number
 from toolkit.progress import SILENT, Progress
 from toolkit.store import sha256, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     "time",  # when it was registered, ISO 8601
@@ -150,6 +153,19 @@ class Ledger(Outcome):
             found.update(_text(values))
             _write(self.path, lines)
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        lines = self.lines
+        if not lines:
+            return [("compete submit", "builds the first one")]
+        unscored = [identity(line) for line in lines if not line["public"]]
+        practice = self.competition.endswith("-practice")
+        return (
+            [(f"compete submit … --id {unscored[-1]} --score 0.71", "records its score")]
+            if unscored and not practice
+            else []
+        )
+
     def forget(self, name: str) -> Line:
         """Take the line of the submission with that ID off the ledger; it is kept beside it, and the file stays."""
         return self._move(name, self.path, self.folder / FORGOTTEN)
@@ -210,6 +226,14 @@ class Ledger(Outcome):
 
     def as_json(self) -> dict[str, Any]:
         return {"ledger": self.lines}
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """A line a submission, oldest first, with the ledger's columns: scores, bytes and seconds float64, NaN where
+        there is none, all others text.
+        """
+        from toolkit.frames import lines_table  # imports pandas, which the ledger does without
+
+        return lines_table(self.lines, COLUMNS, NUMBERS)
 
     def _check(self, line: Line) -> None:
         """UserError for a line that was edited into what nobody can read."""
