@@ -4,12 +4,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.pages.html import (
     Advice,
+    Bar,
+    Bars,
     Block,
     Chart,
     Dots,
@@ -69,6 +72,23 @@ def test_an_interval_is_a_bar_on_its_scale_and_words_for_the_ear() -> None:
     assert Interval(1, 1, 1, 1, 1).share(1) == 50, "a scale of one number"
 
 
+def test_bars_end_where_their_scale_does() -> None:
+    named = [Bar("a", 0.25, "0.25 (n 8)", (0.2, 0.5)), Bar("b", 0.0, "none")]
+    page = render(Page("", [], [], [Bars("", named), Bars("", named, most=1.0)]))
+    assert '<i style="width:50.0%"></i><b style="left:40.0%;width:60.0%"></b>' in page, (
+        "the interval's end is the largest"
+    )
+    assert '<i style="width:25.0%"></i><b style="left:20.0%;width:30.0%"></b>' in page and "0.25 (n 8)" in page
+    assert render(Page("", [], [], [Bars("", [])]))
+
+
+def test_large_files_of_photographs_are_stored_smaller() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    large, drawn = (cv2.imencode(".png", picture)[1].tobytes() for picture in (noise, noise[..., [0, 1, 2, 0]]))
+    page = render(Page("", [], [], [Chart("", large), Chart("", drawn), Chart("", PIXEL)]))
+    assert page.count("data:image/webp") == 1 and page.count("data:image/png") == 2, "what is transparent stays"
+
+
 def test_shares_of_few_are_greyed_and_those_of_none_are_no_numbers() -> None:
     counts = np.array([[197, 3, 0], [4, 4, 1], [0, 0, 0]])
     page = render(Page("", [], [], [Matrix("", ("a", "b", "c"), counts, "mistakes")]))
@@ -112,6 +132,7 @@ def page_of(name: str) -> Page:
         Gallery("t" + name, "a", [figure], legend=[("n" + name, "red")], key=name, command=name),
         Matrix("t" + name, ["n" + name], np.array([[12]]), name),
         Advice([("s", "c" + name)]),
+        Bars("t" + name, [Bar(name, 1.0, name)]),
         Lines("t" + name, "x" + name, "y" + name, [Series(each + name, [1.0], [2.0]) for each in "ab"]),
         Dots("t" + name, np.ones((1, 2)), [name], [Grouping(name, [name], [0])]),
         Folded("t" + name, [Tiles([("1", name, "s" + name)])]),

@@ -65,6 +65,12 @@ def test_one_line_or_dot_or_none_is_drawn_within_the_map(count: int) -> None:
     assert all(0 <= x <= MAP[0] and 0 <= y <= MAP[1] for x, y in zip(made.data["x"], made.data["y"], strict=True))
 
 
+def test_dots_in_one_line_span_the_map() -> None:
+    places = [[0.0, 7.0], [5.0, 7.0], [10.0, 7.0]]
+    made = draw_dots(Dots("", np.array(places), ["a", "b", "c"], [Grouping("", ["x"], [0, 0, 0])]))
+    assert made.data["x"] == [14, 500, 986] and made.data["y"] == [320, 320, 320]
+
+
 def test_dots_have_the_colours_of_classes_and_those_of_none_lie_below() -> None:
     by = [Grouping("class", ["a", "b"], [1, -1, 1]), Grouping("fold", ["0"], [0, 0, 0], ["#123456"])]
     made = draw_dots(Dots("", np.eye(3)[:, :2], ["p", "q", "r"], by))

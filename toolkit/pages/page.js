@@ -127,8 +127,9 @@
     refresh();
   };
 
-  // Galleries: tabs, chips, and only so many of those alike until "more" is pressed
+  // Galleries: tabs, chips, and only so many, and so many of those alike, until "more" is pressed
 
+  const SEEN = matchMedia("(max-width: 600px)").matches ? 12 : 24;
   const galleries = new Map();
 
   const setUpGallery = (box) => {
@@ -145,12 +146,14 @@
     let filter = null;
     const refresh = () => {
       const seen = new Map();
-      let spare = 0;
+      let [number, spare] = [0, 0];
       for (const { figure, tab, tags } of figures) {
         figure.hidden = tab !== chosen.tab || (chosen.tag && !tags.includes(chosen.tag));
         if (!figure.hidden) seen.set(tags[0], (seen.get(tags[0]) ?? 0) + 1);
-        const over = !figure.hidden && !chosen.open && !chosen.tag && seen.get(tags[0]) > alike;
+        const many = tags.length > 0 && !chosen.tag && seen.get(tags[0]) > alike;
+        const over = !figure.hidden && !chosen.open && (many || number >= SEEN);
         figure.classList.toggle("rest", over);
+        number += !figure.hidden && !over;
         spare += over;
       }
       more.hidden = !spare;
@@ -176,7 +179,7 @@
     box.after(more);
     if (box.dataset.command) addChoice(box);
     if (figures.length) openTab(tabs[0]);
-    galleries.set(box.dataset.key, { find, show });
+    if (box.dataset.key) galleries.set(box.dataset.key, { find, show });
   };
 
   // Boxes below pictures that write a command
@@ -217,6 +220,14 @@
     };
     const made = button("copy", copy, { className: "copy", ariaLive: "polite" });
     return made;
+  };
+
+  // Behind the full stop or comma that follows
+  const addCopy = (code) => {
+    const next = code.nextSibling;
+    const stop = next?.nodeType === Node.TEXT_NODE && /^[.,;:)]/.test(next.data);
+    if (stop && next.length > 1) next.splitText(1);
+    (stop ? next : code).after(" ", copyButton(code));
   };
 
   // The lightbox: left and right for the figure, up and down or 1 to 9 for the layer
@@ -328,12 +339,13 @@
       tell(one.told(), new DOMPoint(one.x, one.y).matrixTransform(svg.getScreenCTM()));
       state.at = one;
     };
-    svg.addEventListener("pointermove", ({ clientX, clientY }) => {
+    const search = ({ clientX, clientY }) => {
       const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
       const far = (one) => (one ? Math.hypot(one.x - x, one.y - y) : reach);
       const nearest = seen().reduce((best, one) => (far(one) < far(best) ? one : best), null);
       nearest ? point(nearest) : leave();
-    });
+    };
+    for (const name of ["pointermove", "pointerdown"]) svg.addEventListener(name, search);
     svg.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       const points = seen();
@@ -341,7 +353,7 @@
       event.preventDefault();
       point(points.at((points.indexOf(state.at) + step) % points.length));
     });
-    svg.addEventListener("pointerleave", leave);
+    svg.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || leave());
     svg.addEventListener("blur", leave);
     svg.tabIndex = 0;
   };
@@ -388,7 +400,7 @@
   all(".table").forEach(setUpTable);
   all(".gallery").forEach(setUpGallery);
   all(".matrix").forEach(setUpMatrix);
-  all("code.command").forEach((code) => code.after(" ", copyButton(code)));
+  all("code.command").forEach(addCopy);
   all(".drawing").forEach(setUpDrawing);
   all(".gallery .picture").forEach(enlargeBy(setUpLightbox()));
   setUpMenu();

@@ -68,6 +68,7 @@ class Drawing:
     data: dict[str, Any]
     across: Sequence[Tick] = ()
     up: Sequence[Tick] = ()
+    dot: float = 0.0  # its width
     sprite: np.ndarray | None = None
 
 
@@ -118,20 +119,25 @@ def draw_lines(block: "Lines") -> Drawing:
 
 
 def draw_dots(block: "Dots") -> Drawing:
-    """All points within the map's margin, both axes on one scale."""
-    points = np.asarray(block.points, float).reshape(-1, 2)
-    points = np.where(np.isfinite(points), points, 0.0)
-    low, span = points.min(0, initial=math.inf), np.ptp(points, 0) if len(points) else np.ones(2)
-    room = np.array(MAP) - 2 * MARGIN
-    scale = float(np.min(room / np.where(span > 0, span, np.inf))) if (span > 0).any() else 1.0
-    placed = MARGIN + (room - span * scale) / 2 + (points - low) * scale if len(points) else points
-    places = np.round(placed).astype(int)
-    places[:, 1] = MAP[1] - places[:, 1]
+    """Each way of colouring as a layer, of dots that are the larger the fewer they are."""
+    places = _placed(np.asarray(block.points, float).reshape(-1, 2))
     sprite, side, columns = _sprite(block.thumbnails)
     data: dict[str, Any] = {"x": places[:, 0].tolist(), "y": places[:, 1].tolist(), "labels": list(block.labels)}
     data |= {"side": side, "columns": columns}
     data["by"] = [{"name": by.name, "names": list(by.names), "of": list(map(int, by.of))} for by in block.by]
-    return Drawing(MAP, [_coloured(places, by) for by in block.by], data, sprite=sprite)
+    dot = round(min(max(260 / math.sqrt(len(places) + 1), 6), 14), 1)
+    return Drawing(MAP, [_coloured(places, by) for by in block.by], data, dot=dot, sprite=sprite)
+
+
+def _placed(points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) within the map's margin, both axes on one scale, int64; what is not finite lies at its centre."""
+    points = np.where(np.isfinite(points), points, np.nanmean(points, 0) if np.isfinite(points).any() else 0.0)
+    if not len(points):
+        return np.zeros((0, 2), np.int64)
+    room, span = np.array(MAP) - 2 * MARGIN, np.ptp(points, 0)
+    scale = min((float(size / width) for size, width in zip(room, span, strict=True) if width > 0), default=1.0)
+    placed = MARGIN + (room - span * scale) / 2 + (points - points.min(0)) * scale
+    return np.round(placed * [1, -1] + [0, MAP[1]]).astype(np.int64)
 
 
 def _coloured(places: np.ndarray, by: "Grouping") -> Layer:
