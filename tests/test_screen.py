@@ -74,6 +74,7 @@ def test_a_pipe_without_a_width_gets_each_sentence_on_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.delenv("LINES", raising=False)
     Screen().say("word " * 50)
     monkeypatch.setenv("COLUMNS", "40")
     Screen().warn("word " * 20)

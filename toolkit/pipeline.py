@@ -62,6 +62,11 @@ class Result(Outcome):
         rows.append(["time", f"{duration(self.seconds)} of {duration(self.budget)}"])
         return [Table(self.title, ["", ""], rows)]
 
+    @property
+    def next(self) -> list[tuple[str, str]]:
+        page = (str(self.report.path), "open it: scores, mistakes, and what to try next")
+        return [page] if self.grade is not None else [page, *self.submission.next]
+
     def as_json(self) -> dict[str, Any]:
         scores = {kind: self.submission.scores[kind] for kind in SCORES}
         result: dict[str, Any] = {"submission": str(self.submission.path), **scores}
@@ -96,13 +101,14 @@ def wishes(
     recipe: Recipe | str | None = None,
     stress: str = "auto",
     folds: int | None = None,
-    repeats: int = 1,
+    repeats: int | None = None,
     holdout: float | str = "auto",
-    split: str = "auto",
+    split: str | None = None,
+    again: bool = False,
     **fields: Any,
 ) -> Wishes:
     """As `Project.run` takes them."""
-    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split))
+    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split, again))
 
 
 def run(project: "Project", wishes: Wishes) -> Result:

@@ -15,7 +15,7 @@ from toolkit.disk import bytes_in
 from toolkit.errors import UserError
 from toolkit.frames import History, runs_table
 from toolkit.images import rows
-from toolkit.outcome import MENDED, RESIZED, Table, duration, html, interval, mended, number, resized
+from toolkit.outcome import MENDED, RESIZED, Table, counted, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import RECIPE, Chosen, Recipe, choices_in, read_recipe, stored_choice, to_dict
 from toolkit.store import digest, hash_json, read_json, write_json
@@ -254,7 +254,7 @@ class Run(Predictions):
         return [self.fold(number) for number in range(self.labelled.folds)]
 
     def oof_of(self, fold: int) -> Any:
-        """What a fold predicts of its rows: its own file, or its part of all once a run of masks is complete."""
+        """What a fold predicts of its rows: its own file, or its part of all, where a run of masks is put together."""
         place = self.fold(fold)
         return place.oof if place.oof_path.exists() else rows.Chosen(self.oof, self.labelled.rows(fold))
 
@@ -304,6 +304,17 @@ class Run(Predictions):
         tables = [Table(self.name + self.beside, ["", metric], scores)]
         title = f"the {len(of_class)} worst of {clean['classes']:,} classes" if "classes" in clean else "by class"
         return [*tables, Table(title, ["", "clean", "95 % interval"], of_class)] if of_class else tables
+
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        """What a run is good for, beside the others that are there."""
+        others = len(current_runs(self.labelled)) - 1
+        blend = ("compete ensemble", f"blends it with {counted(others, 'other run')}")
+        submit = ("compete submit", "builds and checks a submission")
+        search = ("compete search … --budget 1h", "looks for better recipes")
+        report = ("compete report", "shows scores and mistakes on one page, and what to try next")
+        searches = self.labelled.competition.suggest is not None
+        return [*([blend] if others else [submit]), report, *([search] if searches and not others else [])]
 
     def as_json(self) -> dict[str, Any]:
         named = {"run": str(self.folder), "recipe": self.recipe.name}

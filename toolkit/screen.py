@@ -12,7 +12,7 @@ from toolkit.bars import drawn
 from toolkit.cell import Cell
 from toolkit.outcome import Outcome, Table, Warned
 from toolkit.progress import Progress
-from toolkit.steps import Stepwise, every, loaded_now
+from toolkit.steps import LIBRARIES, Stepwise, every, loaded_now
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +64,8 @@ class Screen(Stepwise):
 
     def _print(self, text: "Text") -> None:
         """In lines that are broken between words, where the width is known."""
-        if self.console.is_terminal or "COLUMNS" in os.environ:
+        if self.console.is_terminal or ("COLUMNS" in os.environ and "LINES" not in os.environ):
+            # readline sets both, for all that its process starts, whatever that writes to
             text.plain = wrapped(text.plain, self.console.width)
         self.console.print(text)
         self._printed = time.monotonic()
@@ -166,7 +167,7 @@ class Screen(Stepwise):
     def _tell(self) -> None:
         """A line where nothing was printed for long, as a pipe can't have a bar."""
         now, loading = time.monotonic(), loaded_now()
-        if loading and not self._loading_told and now - self._printed >= LOOK:
+        if loading == LIBRARIES["torch"] and not self._loading_told and now - self._printed >= LOOK:
             self._loading_told = True
             self.say(f"loading {loading}")
         elif now - self._printed >= PIPED and self.steps.open:

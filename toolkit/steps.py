@@ -25,7 +25,7 @@ LIBRARIES = {"torch": "PyTorch", "torchvision": "torchvision", "timm": "timm", "
 LIBRARIES |= {"scipy": "SciPy", "pandas": "pandas", "matplotlib": "Matplotlib", "optuna": "Optuna", "cv2": "OpenCV"}
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """Something that is being done, since `begun` (of time.monotonic()).
 

@@ -68,6 +68,7 @@ def _of_masks(
     """Pictures in which a class takes more room than in most that hold it; none twice where there are others."""
     pixels = describe(targets[rows], task)[:, len(task.classes) :]
     used: set[int] = set()
+    found = {}
     for at in np.argsort((pixels > 0).sum(0), kind="stable").tolist():  # what few hold chooses first
         held = np.flatnonzero(pixels[:, at])
         large = held[pixels[held, at] >= np.median(pixels[held, at])] if len(held) else held
@@ -75,13 +76,16 @@ def _of_masks(
         some = sorted(order.tolist(), key=lambda place: int(rows[place]) in used)[:EXAMPLES]
         used |= set(rows[some].tolist())
         if len(some):
-            yield task.classes[at], len(held), rows[some]
+            found[at] = (task.classes[at], len(held), rows[some])
+    yield from (found[at] for at in sorted(found))
 
 
 def balance_charts(targets: np.ndarray, task: Task, keep: np.ndarray) -> list[Chart]:
     """How often each class occurs, or how numbers spread; keep: bool (N,), those that are not dropped."""
     if isinstance(task, Numbers):
-        return [_histogram(name, column[keep]) for name, column in zip(task.targets[:NUMBERS], targets.T, strict=False)]
+        return [
+            _histogram(name, column[keep]) for name, column in zip(task.targets[:NUMBERS], targets.T, strict=False)
+        ]
     counts = class_counts(targets[keep], task)
     lost = class_counts(targets[~keep], task) if not keep.all() else np.zeros_like(counts)
     what = "pixels" if task.masks else "images"

@@ -33,24 +33,27 @@ def picture_map(
     images: ImageRows,
     test_images: ImageRows,
     distinct: np.ndarray,
+    among: np.ndarray,
     marked: np.ndarray,
     evidence: Path,
+    pretrained: bool,
     jobs: int = 1,
     progress: Progress = SILENT,
 ) -> PictureMap | None:
     """None where there are too few pictures.
 
     images, test_images: as pictures, M = 0 of these where they may not be looked at. distinct: the rows that evidence
-    was gathered of; none, where it isn't of these images. marked: rows that are on the map, MARKED at most.
+    was gathered of; none, where it isn't of these images. among: rows that may be on the map; marked: those of them
+    that are, MARKED at most. pretrained: are features kept those of a pretrained network?
     """
     marked = np.unique(marked[:MARKED])
-    others = np.setdiff1d(np.arange(len(images)), marked)
+    others = np.setdiff1d(among, marked)
     rows = np.sort(np.concatenate([marked, others[drawn(len(others), max(TRAIN - len(marked), 0))]]))
     tests = drawn(len(test_images), TEST)
     if len(rows) + len(tests) < LEAST:
         return None
     features = evidence / "features.npy"
-    by_network = features.exists() and len(stored_array(features)) == len(distinct)
+    by_network = pretrained and features.exists() and len(stored_array(features)) == len(distinct)
     seen = "features of a pretrained network" if by_network else "edges and grey values"
     path = evidence / "map.npz"
     if path.exists():

@@ -49,7 +49,7 @@ def draw_practice(
             with others_code(f"{competition.name} can't draw practice data", competition.folder):
                 competition.practice(partial, seed, size)
             write_json(partial / DRAWN, {"size": size})
-        progress.say(f"drew practice data in {workspace.practice}")
+        progress.say(f"made synthetic practice data in {workspace.practice}")
     elif size is not None and note.exists() and (drawn := read_json(note, "size")["size"]) != size:
         raise UserError(
             f"{workspace.practice} was drawn with --practice-size {drawn}; leave {size} out, choose another "

@@ -31,7 +31,7 @@ class Tick(NamedTuple):
 
 
 class Path(NamedTuple):
-    """What an SVG's path draws, in the style of its group: a number, or a colour of its own."""
+    """What an SVG's path draws, in the colour of its group: the style sheet's of that number, or one of its own."""
 
     drawn: str
     group: int
@@ -45,10 +45,18 @@ class Key(NamedTuple):
     """An entry of a legend."""
 
     name: str
+    group: int
     style: int
     colour: str
     dashed: bool = False
     number: int = 0  # of dots
+
+
+class Layer(NamedTuple):
+    """Paths and their legend; a drawing shows one of its layers at a time."""
+
+    paths: Sequence[Path]
+    keys: Sequence[Key]
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,11 @@ class Drawing:
     """across, up: ticks of the axes. data: what the script finds points by."""
 
     size: tuple[int, int]
-    paths: Sequence[Path]
-    keys: Sequence[Key]
+    layers: Sequence[Layer]
     data: dict[str, Any]
     across: Sequence[Tick] = ()
     up: Sequence[Tick] = ()
+    dot: float = 0.0  # its width
     sprite: np.ndarray | None = None
 
 
@@ -94,17 +102,16 @@ def draw_lines(block: "Lines") -> Drawing:
     up = _range(ys[finite], 0.06)
     whole = bool(finite.any()) and bool((xs[finite] == np.round(xs[finite])).all())
     paths = [_line(one, groups.index(one.group or one.name), across, up) for one in block.series]
-    keys = {path.group: Key(groups[path.group], path.style, path.colour, path.dashed) for path in reversed(paths)}
+    keys = {path.group: Key(groups[path.group], *path[1:5]) for path in reversed(paths)}
     series = [
-        {"name": one.name, "group": path.group, "x": _short(one.xs), "y": _short(one.ys)}
+        {"name": one.name, "group": path.group} | dict(zip("xy", _short(one), strict=True))
         for one, path in zip(block.series, paths, strict=True)
     ]
     frame = [LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM]
     data = {"series": series, "frame": frame, "range": [*across, *up], "x": block.x, "y": block.y}
     return Drawing(
         (WIDTH, HEIGHT),
-        paths,
-        [keys[at] for at in range(len(groups))] if len(groups) > 1 else [],
+        [Layer(paths, [keys[at] for at in range(len(groups))] if len(groups) > 1 else [])],
         data,
         [Tick(_x(tick, across), text) for tick, text in _ticks(*across, whole)],
         [Tick(_y(tick, up), text) for tick, text in _ticks(*up, False)],
@@ -112,29 +119,34 @@ def draw_lines(block: "Lines") -> Drawing:
 
 
 def draw_dots(block: "Dots") -> Drawing:
-    """All points within the map's margin, both axes on one scale."""
-    points = np.asarray(block.points, float).reshape(-1, 2)
-    points = np.where(np.isfinite(points), points, 0.0)
-    low, span = points.min(0, initial=math.inf), np.ptp(points, 0) if len(points) else np.ones(2)
-    room = np.array(MAP) - 2 * MARGIN
-    scale = float(np.min(room / np.where(span > 0, span, np.inf))) if (span > 0).any() else 1.0
-    placed = MARGIN + (room - span * scale) / 2 + (points - low) * scale if len(points) else points
-    places = np.round(placed).astype(int)
-    places[:, 1] = MAP[1] - places[:, 1]
+    """Each way of colouring as a layer, of dots that are the larger the fewer they are."""
+    places = _placed(np.asarray(block.points, float).reshape(-1, 2))
     sprite, side, columns = _sprite(block.thumbnails)
     data: dict[str, Any] = {"x": places[:, 0].tolist(), "y": places[:, 1].tolist(), "labels": list(block.labels)}
     data |= {"side": side, "columns": columns}
-    data["by"] = [
-        {"name": by.name, "of": list(map(int, by.of)), "keys": [key._asdict() for key in _keys(by)]} for by in block.by
-    ]
-    first = block.by[0]
-    of = np.asarray(first.of, int)
-    paths = [
-        Path(dots(places[of == at]), at, 0, colour_of(first, at))
-        for at in (-1, *range(len(first.names)))
-        if (of == at).any()
-    ]
-    return Drawing(MAP, paths, _keys(first), data, sprite=sprite)
+    data["by"] = [{"name": by.name, "names": list(by.names), "of": list(map(int, by.of))} for by in block.by]
+    dot = round(min(max(260 / math.sqrt(len(places) + 1), 6), 14), 1)
+    return Drawing(MAP, [_coloured(places, by) for by in block.by], data, dot=dot, sprite=sprite)
+
+
+def _placed(points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) within the map's margin, both axes on one scale, int64; what is not finite lies at its centre."""
+    points = np.where(np.isfinite(points), points, np.nanmean(points, 0) if np.isfinite(points).any() else 0.0)
+    if not len(points):
+        return np.zeros((0, 2), np.int64)
+    room, span = np.array(MAP) - 2 * MARGIN, np.ptp(points, 0)
+    scale = min((float(size / width) for size, width in zip(room, span, strict=True) if width > 0), default=1.0)
+    placed = MARGIN + (room - span * scale) / 2 + (points - points.min(0)) * scale
+    return np.round(placed * [1, -1] + [0, MAP[1]]).astype(np.int64)
+
+
+def _coloured(places: np.ndarray, by: "Grouping") -> Layer:
+    """Dots in the colours of their groups, those of none first, below the others."""
+    of = np.asarray(by.of, int)
+    groups = [at for at in range(-1, len(by.names)) if (of == at).any()]
+    paths = [Path(dots(places[of == at]), at, 0, colour_of(by, at)) for at in groups]
+    counts = np.bincount(of + 1, minlength=len(by.names) + 1)[1:].tolist()
+    return Layer(paths, [Key(name, at, 0, colour_of(by, at), number=counts[at]) for at, name in enumerate(by.names)])
 
 
 def dots(places: np.ndarray) -> str:
@@ -147,11 +159,6 @@ def colour_of(by: "Grouping", at: int) -> str:
     if at < 0:
         return NEUTRAL
     return by.colours[at] if by.colours else HUES[at % len(HUES)]
-
-
-def _keys(by: "Grouping") -> list[Key]:
-    counts = np.bincount(np.asarray(by.of, int) + 1, minlength=len(by.names) + 1)[1:].tolist()
-    return [Key(name, 0, colour_of(by, at), number=counts[at]) for at, name in enumerate(by.names)]
 
 
 def _sprite(thumbnails: np.ndarray | None) -> tuple[np.ndarray | None, int, int]:
@@ -215,6 +222,7 @@ def _y(value: float, up: tuple[float, float]) -> float:
     return HEIGHT - BOTTOM - (value - up[0]) / (up[1] - up[0]) * (HEIGHT - TOP - BOTTOM)
 
 
-def _short(values: Sequence[float] | np.ndarray) -> list[float | None]:
-    """Numbers of five digits for the script; None for those that are not finite, which JSON has no word for."""
-    return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]
+def _short(series: "Series") -> tuple[list[float], list[float]]:
+    """Finite points in few digits, for the script."""
+    points = [(float(f"{x:.6g}"), float(f"{y:.4g}")) for x, y in _finite(series)]
+    return [x for x, _ in points], [y for _, y in points]

@@ -156,8 +156,8 @@ def unscored(known: Known) -> Step | None:
 
 def recorded(line: Line) -> float | None:
     """What the leaderboard said of a submission, or of practice data the grade."""
-    text = line.get("public") or line.get("practice") or ""
-    return float(text) if text else None
+    said = line["public"] or line["practice"]
+    return float(said) if said else None
 
 
 def of_practice(known: Known) -> Step | None:

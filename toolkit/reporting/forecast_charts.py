@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from toolkit.pages.html import Block, Lines, Series
+from toolkit.pages.html import Lines, Series
 from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, fit_to
 from toolkit.reporting.run_table import SCORES
 
@@ -12,7 +12,7 @@ FITTED = 20  # points of a fitted line
 EXACT = "as the local score"  # the line on which the two are equal
 
 
-def forecast_lines(past: Sequence[PastSubmission], made: Forecast, local: Mapping[str, float]) -> list[Block]:
+def forecast_lines(past: Sequence[PastSubmission], made: Forecast, local: Mapping[str, float]) -> list[Lines]:
     """One drawing of all local scores that a leaderboard score stands beside, both axes over the same scores."""
     names = [name for name in reversed(LOCAL) if _known(past, name)]
     if not names:

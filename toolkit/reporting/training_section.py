@@ -10,7 +10,7 @@ from toolkit.data.image_sets import ImageSets, shown
 from toolkit.data.preview import find_preview
 from toolkit.errors import UserError
 from toolkit.pages.html import Block, Chart, Figure, Folded, Gallery, Lines, Row, Section, Series, Table
-from toolkit.pages.pictures import enlarged, with_mask
+from toolkit.pages.pictures import with_mask
 from toolkit.reporting.mask_pictures import legend
 from toolkit.runs import Run
 from toolkit.task import IGNORED, OverlappingMasks
@@ -18,7 +18,7 @@ from toolkit.task import IGNORED, OverlappingMasks
 RUNS = 6  # laid over each other
 EPOCHS = 2  # of fewer there is no curve
 PICTURES, DRAWS = 8, 3  # images, and how often each is augmented
-GAP = 4  # pixels between them
+GAP, TALL = 4, 96  # pixels between them, and the height that they are enlarged to
 Epoch = Mapping[str, Any]
 
 
@@ -169,7 +169,7 @@ def _drawn(run: Run, augment_batch: Callable[..., Any]) -> tuple[list[np.ndarray
         painted = [preview(image) for image in some]
         if beside.ndim > 2:
             painted = [with_mask(*pair) for pair in zip(painted, np.where(beside == IGNORED, 0, beside), strict=True)]
-        return [enlarged(picture) for picture in painted]
+        return [_tile(picture) for picture in painted]
 
     draws = []
     for seed in range(DRAWS):
@@ -181,7 +181,14 @@ def _drawn(run: Run, augment_batch: Callable[..., Any]) -> tuple[list[np.ndarray
     return pictures(images, masked.numpy()), draws
 
 
+def _tile(picture: np.ndarray) -> np.ndarray:
+    """As colours, TALL or a little taller."""
+    colour = np.repeat(picture, 3, 2) if picture.shape[2] == 1 else picture
+    times = max(1, round(TALL / colour.shape[0]))
+    return colour.repeat(times, 0).repeat(times, 1)
+
+
 def _apart(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """With a gap between them, transparent for no page: grey."""
+    """With a grey gap between them."""
     gap = np.full((pictures[0].shape[0], GAP, 3), 128, np.uint8)
     return [part for at, picture in enumerate(pictures) for part in ([gap] if at else []) + [picture]]

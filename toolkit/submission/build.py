@@ -83,6 +83,12 @@ class Submission(Outcome):
             return [f"{are(self.known, 'test image')} equal to training images: --known-answers gives their answers"]
         return []
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        if str(self.line["competition"]).endswith("-practice"):
+            return [("compete grade", "scores it as the leaderboard would")]
+        return handing_in(self.competition, self.path)
+
     def as_json(self) -> dict[str, Any]:
         return {"submission": str(self.path), **self.scores, "ledger": dict(self.line)}
 
@@ -104,6 +110,14 @@ class Submission(Outcome):
                 ["network", f"none ({line['network']})", "none"],
             ]
         return rows
+
+
+def handing_in(competition: Competition, path: Path) -> list[tuple[str, str]]:
+    """How a submission is handed in, and what its score is good for."""
+    score = ("compete submit … --score 0.71", "records what the leaderboard says (0.71); three give a forecast")
+    if competition.kaggle:
+        return [("compete submit … --upload", f"hands {path.name} in on Kaggle"), score]
+    return [(f"{competition.page or 'the page of the organisers'}", f"hand in {path}"), score]
 
 
 def _size(number: int) -> str:

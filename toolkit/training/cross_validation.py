@@ -42,7 +42,7 @@ from toolkit.training.phases import FOLDS, OUT_OF_FOLD, costs
 from toolkit.training.pseudo_labels import teach
 from toolkit.training.run_names import folder_name
 from toolkit.training.run_scores import add_scores, score_again, tell_score
-from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
+from toolkit.training.saving import choose_averages, forget_spare, pooling, store_fold, store_oof, store_test
 from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
 from toolkit.weight_files import FOLDERS
@@ -265,8 +265,7 @@ def _train_once(
         tell_of_code(labelled.competition, [run.folder], progress)
         if recipe.chosen is not None:
             run.store_recipe(replace(recipe, name=run.recipe.name))
-        if run.complete:
-            forget_variants(run)
+        forget_spare(run)
         if test_images and run.test is None:
             _predict_test(run, device, progress)
         add_scores(run, stress, deadline, device, progress)
@@ -308,8 +307,7 @@ def _put_together(
     made_from |= {"pretrained": files} if (files := files_of(labelled.competition, recipe)) else {}
     made_from |= {"seed": recipe.seed, "complete": complete, BITS: run.bits}
     write_manifest(run.folder, made_from, labelled.competition.folder)
-    if complete:
-        forget_variants(run)
+    forget_spare(run)
 
 
 def _predict_test(run: Run, device: str, progress: Progress) -> None:

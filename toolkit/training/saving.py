@@ -42,7 +42,8 @@ POOLED = ("last_max", "averaged_max")  # the same with the maximum over a set's 
 def store_fold(job: FoldJob, result: FoldResult) -> None:
     """Leave weights, out-of-fold probabilities and history in the fold's folder, and remove what it needed."""
     place = job.place
-    (place.folder / MANIFEST).unlink(missing_ok=True)
+    for folder in (place.folder.parent, place.folder):  # the run's own predictions are of other weights from now on
+        (folder / MANIFEST).unlink(missing_ok=True)
     competition = load_competition(job.competition)
     kept = value_type(competition.task)
     _store_trained(place, result.main, kept)
@@ -133,11 +134,8 @@ class Together:
         return found
 
 
-def forget_variants(run: Run) -> None:
-    """Remove what is needed no more once all folds are trained to their end, and of masks what there is twice."""
-    for fold in run.folds:
-        if run.labelled.masks:
-            fold.oof_path.unlink(missing_ok=True)
+def forget_spare(run: Run) -> None:
+    """Remove what a finished run needs no more, and of masks what there is twice."""
     forget(of_no_use(run.folder))
 
 

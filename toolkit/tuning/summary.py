@@ -72,6 +72,17 @@ class Search(Outcome):
         alone = self.trials["begun"] == 1 and not self.before
         return self.best[0].values[0] if self.best and alone else None
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        if self.recipe is None:
+            return []
+        longer = f"schedule.epochs={2 * self.recipe.schedule.epochs}"
+        path = self.labelled.workspace.best_recipe
+        return [
+            ("compete ensemble", "blends all that the search has finished"),
+            (f"compete train … --recipe {path} {longer}", "trains the winner for twice as long"),
+        ]
+
     def to_pandas(self) -> pd.DataFrame:
         """A line a trial in the order they began: trial int64, state (complete, pruned, fail), run and why text, folds
         int64, seconds float64, last (what was last reported of it) and a column an objective float64, NaN where it has
@@ -160,15 +171,7 @@ class Search(Outcome):
         if self.before:
             text = f"its first recipe was chosen among {counted(self.before, 'trial')} of an earlier search"
             told.append(Warned(f"{text}; no score out of fold accounts for that, so expect less"))
-        return [*told, f"{winner}\n{self._command}"]
-
-    @property
-    def _command(self) -> str:
-        """That trains the winner again, to be copied."""
-        workspace, name = self.labelled.workspace, self.labelled.competition.name
-        elsewhere = "" if workspace.root == Path("workspace") else f" --workspace {workspace.root}"
-        practice = "" if workspace.name == name else " --practice"
-        return f"compete train {name}{practice}{elsewhere} --recipe {workspace.best_recipe}"
+        return [*told, winner]
 
 
 def _values(final: Final) -> list[str]:
