@@ -17,6 +17,7 @@ from toolkit.auditing.findings import Findings, gather, kept_properties
 from toolkit.auditing.image_sets import gather_of_sets
 from toolkit.auditing.mimicry import Mimicry, mimicry
 from toolkit.auditing.page import ASK_SYMMETRIES, Found, audit_page
+from toolkit.auditing.phases import COSTS, LOADING, PAGE, RELATIVES, SHIFT, TABLES
 from toolkit.auditing.picture_map import PictureMap, picture_map
 from toolkit.auditing.relatives import find_relatives, tests_looked_at
 from toolkit.auditing.table_columns import HEAD, ColumnFindings, find_columns
@@ -67,6 +68,13 @@ class Audit(Outcome):
     def actions(self) -> dict[str, int]:
         """Lines of each action."""
         return {str(name): int(n) for name, n in self.proposal["action"].value_counts().items()}
+
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [
+            ("compete run … --budget 30m", "does all the rest"),
+            ("compete train", "makes the folds and trains the first recipe"),
+        ]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -184,7 +192,11 @@ def audit(
 
     Leaves `audit.parquet`, `cleaning.csv` unless a person changed the one there, and `audit.html`.
     """
-    jobs = _jobs(workers)
+    with progress.phase("audit", costs=COSTS):
+        return _audit(competition, workspace, raw, _jobs(workers), progress)
+
+
+def _audit(competition: Competition, workspace: Workspace, raw: Path, jobs: int, progress: Progress) -> Audit:
     samples, findings, proposal, runs = _inspect(competition, workspace, raw, jobs, progress)
     dataset = first_images(samples)
     table = sample_table(dataset, proposal, findings)
@@ -195,32 +207,36 @@ def audit(
     shown = previewed(dataset, competition.rgb)
     if competition.may_look_at(dataset.test_images):
         if enough_to_compare(len(findings.distinct), len(dataset.test_images)):
-            shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
+            with progress.phase(SHIFT):
+                shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
-        relatives = find_relatives(samples, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
+        with progress.phase(RELATIVES):
+            relatives = find_relatives(samples, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
         whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
         mimics = mimicry(relatives, findings.links, whole, kept, tests_looked_at(dataset))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))
     whole = table["group"].to_numpy()
     singles = previewed(single_images(samples), competition.rgb)
-    columns = find_columns(dataset, whole, competition.may_look_at(dataset.test_images))
-    page = Found(
-        competition,
-        workspace,
-        shown,
-        singles,
-        whole,
-        findings,
-        proposal,
-        shift,
-        relatives,
-        mimics,
-        columns,
-        _plane(competition, workspace, samples, shown, findings, proposal, jobs, progress),
-        len(runs),
-    )
-    write_text(workspace.page, audit_page(page))
+    with progress.phase(TABLES):
+        columns = find_columns(dataset, whole, competition.may_look_at(dataset.test_images))
+    with progress.phase(PAGE):
+        page = Found(
+            competition,
+            workspace,
+            shown,
+            singles,
+            whole,
+            findings,
+            proposal,
+            shift,
+            relatives,
+            mimics,
+            columns,
+            _plane(competition, workspace, samples, shown, findings, proposal, jobs, progress),
+            len(runs),
+        )
+        write_text(workspace.page, audit_page(page))
     return Audit(
         competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits, columns
     )
@@ -257,7 +273,8 @@ def _inspect(
     competition: Competition, workspace: Workspace, raw: Path, jobs: int, progress: Progress
 ) -> tuple[Dataset, Findings, pd.DataFrame, list[Run]]:
     """The data, what is found in them, the cleaning list to propose, and the runs that there are on these data."""
-    load(competition, workspace, raw, progress, jobs)
+    with progress.phase(LOADING):
+        load(competition, workspace, raw, progress, jobs)
     dataset = open_dataset(workspace.data)
     runs = _runs(competition, workspace)
     find = gather if dataset.sets is None else gather_of_sets

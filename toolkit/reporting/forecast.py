@@ -90,7 +90,8 @@ def from_ledger(
     for line in lines:
         name = line["submission"].rpartition("/")[2].rpartition(".")[0]
         local = {score: value for score in LOCAL if (value := _number(line, score, name)) is not None}
-        public, private = _number(line, "public", name), _number(line, "private", name)
+        board = "public" if line["public"] else "practice"
+        public, private = _number(line, board, name), _number(line, "private", name)
         elsewhere = ""
         if not (line.get("folds") and line.get("data")):
             elsewhere = "on folds or data that the ledger doesn't name"
