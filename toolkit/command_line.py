@@ -19,6 +19,7 @@ from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
 from toolkit.noise import silenced
 from toolkit.outcome import Outcome, seconds
+from toolkit.processes import end_helpers
 from toolkit.project import Project, open
 from toolkit.screen import Screen
 from toolkit.usage import SHARED as SHARED_GROUP
@@ -239,7 +240,9 @@ def main(
     **how: bool,
 ) -> None:
     """how: as `run_command` takes it."""
-    sys.exit(run_command(made, command, None, concerns, **how))
+    status = run_command(made, command, None, concerns, **how)
+    end_helpers()
+    sys.exit(status)
 
 
 def parse_duration(text: str) -> float:
