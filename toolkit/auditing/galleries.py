@@ -25,6 +25,7 @@ from toolkit.data.naming import with_addresses
 from toolkit.data.targets import class_counts, in_words
 from toolkit.outcome import counted
 from toolkit.pages.html import Figure, Gallery
+from toolkit.pages.pictures import short
 from toolkit.store import Workspace
 from toolkit.task import Classification, Grades, Numbers
 
@@ -87,7 +88,7 @@ class Galleries:
             "Tick pictures: the commands that accept or refuse what is suggested about them appear below, to copy. A "
             f"kind is decided whole by its name: `{accept} {shlex.quote(min(kinds))}`. {self._judged(kinds)}"
         )
-        more = max(0, listed["index"].nunique() - len(figures))
+        more = max(0, listed["index"].nunique() - sum(len(figure.files) for figure in figures))
         return [Gallery("", advice, figures, more, alike=FIRST, command=f"{accept}\n{refuse}")]
 
     def _judged(self, kinds: set[str]) -> str:
@@ -193,7 +194,7 @@ class Galleries:
         """A group of one origin, by its surest link."""
         (link,) = self._links(links.sort_values("similarity").tail(1))
         left, right, moved, apart = (fitted(picture) for picture in laid_on(self.singles, link))
-        name, other = (str(self.singles.called[at]) for at in (link.left, link.right))
+        name, other = (short(str(self.singles.called[at])) for at in (link.left, link.right))
         caption = f"{link.keypoints} keypoints agree, similarity {link.similarity:.2f}"
         title, files = f"{counted(len(rows), 'picture')} of one origin", self._files(rows[:MEMBERS])
         return Figure(
@@ -275,7 +276,7 @@ class Galleries:
 
     def _panel(self, row: int) -> tuple[str, np.ndarray]:
         """What a row is called, and its picture under its mask, as layers are."""
-        return str(self.dataset.called[row]), fitted(panel(self.competition, self.dataset, row)[1])
+        return short(str(self.dataset.called[row])), fitted(panel(self.competition, self.dataset, row)[1])
 
     def _example(self, name: str, but: int) -> int | None:
         """The row of a sample of that class whose label is in the least doubt."""

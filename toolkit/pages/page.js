@@ -243,7 +243,7 @@
       const shown = pictures();
       const source = shown[now.layer].querySelector("img");
       Object.assign(image, { src: source.src, alt: source.alt });
-      image.classList.toggle("pixels", source.naturalWidth < 400);
+      image.className = source.className;
       const words = all("figcaption", now.figures[now.at]).flatMap((one) => [...one.cloneNode(true).childNodes]);
       caption.replaceChildren(...words);
       place.textContent = `${now.at + 1} of ${now.figures.length}`;
