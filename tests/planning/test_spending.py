@@ -116,6 +116,16 @@ def test_a_first_recipe_that_doesnt_fit_at_all_gives_way_however_long_measuring_
     assert part is not None and part.recipe.name == "second"
 
 
+def test_few_epochs_are_told_before_anything_is_trained(labelled: Labelled, measured: Measured) -> None:
+    wanted = FIRST.schedule.epochs
+    for fits, told in ((wanted, False), (max(1, int(0.2 * wanted)), True), (0, True)):
+        measured({"first": 600 / STEPS / (fits + 0.6)})
+        assert bool(opened(labelled, (FIRST,), budget=700.0 + fits).few_epochs()) == told
+    measured({"first": 600 / STEPS / 1.5})
+    spend(labelled, (FIRST,), alone=True)
+    assert not opened(labelled, (FIRST,)).few_epochs(), "a run lies on these folds"
+
+
 def test_one_epoch_is_not_called_several(labelled: Labelled, measured: Measured) -> None:
     heard = Heard()
     measured({"first": 600 / STEPS / 2})
