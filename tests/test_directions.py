@@ -7,17 +7,19 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 LAYERS = (
-    "errors compiled waiting commits",
-    "task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
+    "errors compiled waiting commits competition_folders",
+    "events task processes partial_files store checked outcome progress claims leftovers rules top_k weight_files",
+    "steps noise",
     "disk faults archives",
-    "metrics recipe probabilities images kaggle",
+    "metrics recipe recipe_fields probabilities images kaggle",
     "decisions",
     "sample_losses",
     "answers",
     "formats",
-    "competition competition_code search_space",
-    "data augmentation pages screen commands",
-    "networks predictions",
+    "competition competition_code search_space saved_recipes",
+    "data augmentation pages bars cell screen commands",
+    "networks frames",
+    "predictions",
     "runs",
     "unseen_choices",
     "auditing",
@@ -29,9 +31,13 @@ LAYERS = (
     "notebooks",
     "reporting",
     "preflight",
+    "tracking",
+    "next_steps command_words overview difference recipe_tables",
     "needs project pipeline",
     "recognition",
-    "command_line new audit folds train boost search ensemble submit report clean grade run __main__",
+    "usage",
+    "command_line new audit folds train boost search ensemble submit report clean status diff recipes grade run "
+    "__main__",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 

@@ -1,6 +1,7 @@
 """command: load the organisers' files, check them, find what is wrong with them, propose the cleaning.
 
-    compete audit mars --data folder/with/the/organisers/files
+    compete audit mars --data FOLDER
+    compete audit mars --practice
     compete audit mars --explain 123
     compete audit leaves --explain train/0123.jpg
     compete audit mars --accept 347 345 --refuse "doubtful label"
@@ -38,6 +39,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    made = parser("audit", "Load and check the data, find what is wrong with them, propose the cleaning.")
+    text = "Load and check the data, find what is wrong with them, propose the cleaning."
+    made = parser("audit", text, __doc__)
     add_options(made)
     main(made, audit)

@@ -9,10 +9,12 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,9 +95,12 @@ def beating(beat: Callable[[], None], every: float = BEAT) -> Iterator[None]:
 
 @contextmanager
 def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """In a thread, until the event that it is given is set, as it is in the end, and it returns."""
+    """In a thread, until the event that it is given is set, as it is in the end, and it returns.
+
+    What the thread puts out is of the cell of a notebook that is run now.
+    """
     ended = threading.Event()
-    thread = threading.Thread(target=work, args=(ended,), daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(work, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -120,3 +125,11 @@ def parallel(jobs: int, return_as: str = "generator") -> "Parallel":
     from joblib import Parallel
 
     return Parallel(jobs, return_as=return_as, initializer=end_with, initargs=(os.getpid(),))
+
+
+def end_helpers() -> None:
+    """End joblib's processes, which wait for more to do: a command that is over would else wait for each of them."""
+    reusable = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(reusable, "_executor", None)
+    if executor is not None:
+        executor.shutdown(wait=True, kill_workers=True)

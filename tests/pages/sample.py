@@ -4,6 +4,8 @@ import numpy as np
 
 from toolkit.pages.html import (
     Advice,
+    Bar,
+    Bars,
     Block,
     Dots,
     Figure,
@@ -48,7 +50,7 @@ def sample_page(runs: int = 14, points: int = 300, seed: int = 0) -> Page:
     sections: list[Block | Section] = [
         scores,
         Advice(steps),
-        Section("Runs", [run_table(runs, rng), Row([curves(min(runs, 4), rng), confusion(rng)])]),
+        Section("Runs", [run_table(runs, rng), Row([curves(min(runs, 4), rng), confusion(rng), recalls()])]),
         Section("Most confident mistakes", [mistakes(rng)]),
         Section("Predictions", [masks(rng)], "Try `compete train mars augment.copy_paste=0.3` next."),
         Section("Data", [Row([all_images(points, rng), Words(["Every image by its looks: near ones are alike."])])]),
@@ -87,6 +89,12 @@ def confusion(rng: np.random.Generator) -> Matrix:
     counts = rng.integers(1, 60, (4, 4)) + np.diag([300, 200, 90, 0])
     counts[3] = [4, 3, 0, 1]
     return Matrix("Confusion matrix", CLASSES, counts, "mistakes", "Click a cell to see its mistakes.")
+
+
+def recalls() -> Bars:
+    values = (0.9, 0.72, 0.61, 0.12)
+    bars = [Bar(name, at, f"{at:.3f}", (at - 0.08, at + 0.09)) for name, at in zip(CLASSES, values, strict=True)]
+    return Bars("Recall by class", bars, "With 95 % intervals.", 1.0)
 
 
 def mistakes(rng: np.random.Generator) -> Gallery:

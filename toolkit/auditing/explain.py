@@ -17,6 +17,7 @@ from toolkit.task import IGNORED, MOST_MASKS
 
 LOOKED_AT = 200  # masks in which pixels that aren't scored are looked for
 
+
 def picture_of_row(
     competition: Competition, dataset: Dataset, findings: Findings, row: int, singles: Dataset
 ) -> np.ndarray:

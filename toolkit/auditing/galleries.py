@@ -18,27 +18,29 @@ from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
 from toolkit.commands import command
 from toolkit.competition import Competition
-from toolkit.data.cleaning import CONTRADICTORY, DOUBTFUL_LABEL, UNLIKE
+from toolkit.data.cleaning import CONTRADICTORY, DOUBTFUL_LABEL, REPEATED_MASK, REPEATED_PICTURE, UNLIKE
 from toolkit.data.dataset import Dataset
 from toolkit.data.groups import shared
 from toolkit.data.naming import with_addresses
 from toolkit.data.targets import class_counts, in_words
 from toolkit.outcome import counted
 from toolkit.pages.html import Figure, Gallery
+from toolkit.pages.pictures import short
 from toolkit.store import Workspace
 from toolkit.task import Classification, Grades, Numbers
 
 SHOWN = 18  # findings of a kind with pictures
 DECIDED = 48  # of a kind that a person decides
 MEMBERS = 6  # of a group
+TIMES = "\u00d7"
 FIRST = 12  # suggestions of a kind that are seen at first
 
 
 @dataclass(frozen=True, eq=False)
 class Galleries:
     """Each is a list of galleries, empty where there is nothing to show. dataset: as pictures; where samples are sets
-    of images, the first of each, and singles are all of them, else the same. waiting: ids, int64 (n,), of samples about
-    which a suggestion of the list on disk waits for a person.
+    of images, the first of each, and singles are all of them, else the same. waiting: ids, int64 (n,), of samples
+    about which a suggestion of the list on disk waits for a person.
     """
 
     competition: Competition
@@ -78,27 +80,30 @@ class Galleries:
         if not figures:
             return []
         listed = self._asked(DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, CONTRADICTORY)
-        accept = command(self.competition, self.workspace, "audit", "--accept")
+        accept, refuse = (
+            command(self.competition, self.workspace, "audit", option) for option in ("--accept", "--refuse")
+        )
+        kinds = {figure.tags[0] for figure in figures}
         advice = (
-            "Tick what you agree with: the command that accepts it stands below the pictures, to copy. What you refuse "
-            "goes behind `--refuse` instead. A kind is accepted whole by its name, such as "
-            f"`{accept} {shlex.quote(figures[0].tags[0])}`. {self._judge()}"
+            "Tick pictures: the commands that accept or refuse what is suggested about them appear below, to copy. A "
+            f"kind is decided whole by its name: `{accept} {shlex.quote(min(kinds))}`. {self._judged(kinds)}"
         )
-        more = listed["index"].nunique() - len(figures)
-        return [Gallery("", advice, figures, max(0, more), alike=FIRST, command=accept)]
+        more = max(0, listed["index"].nunique() - sum(len(figure.files) for figure in figures))
+        return [Gallery("", advice, figures, more, alike=FIRST, command=f"{accept}\n{refuse}")]
 
-    def _judge(self) -> str:
-        typical = np.nanquantile(self.findings.outlyingness, 0.95) if self._looked_at else 0.0
-        return (
-            f"Labels are compared with {self.findings.label_errors.judge}. A distance says how far a picture is from "
-            f"those most like it, in robust standard deviations: of 95 % of the pictures it is below {typical:.1f}, and "
-            f"from {OUTLYING:.0f} on a picture is suggested. Drop those that do not belong; rare but real ones are "
-            "worth keeping."
-        )
-
-    @property
-    def _looked_at(self) -> bool:
-        return bool((~np.isnan(self.findings.outlyingness)).any())
+    def _judged(self, kinds: set[str]) -> str:
+        """By what these kinds were found."""
+        said = []
+        if UNLIKE in kinds:
+            typical = np.nanquantile(self.findings.outlyingness, 0.95)
+            said.append(
+                "Distance to the most similar pictures, in robust standard deviations: 95 % of the pictures are below "
+                f"{typical:.1f}, from {OUTLYING:.0f} on they are suggested. Drop what doesn't belong; rare but real "
+                "pictures are worth keeping."
+            )
+        if kinds & {DOUBTFUL_LABEL, DOUBTFUL_MASK}:
+            said.append(f"Labels were compared with {self.findings.label_errors.judge}.")
+        return " ".join(said)
 
     def _asked(self, *kinds: str) -> pd.DataFrame:
         """Suggestions of these kinds, the surest first."""
@@ -113,7 +118,7 @@ class Galleries:
             row, (kind, _, why) = self._row_of[int(index)], str(reason).partition(": ")
             like, given = self._example(str(value), row), in_words(self.dataset.targets[row], self.competition.task)
             title = f"{given} → {value}?" if value else why
-            caption = f"{sure:.0%} sure" + (f"; {why}" if value and "copies" in why else "")
+            caption = _sure(sure) + (f"; {why}" if value and "copies" in why else "")
             if like is None:
                 yield self._figure(row, caption, title, (kind,), self._choice(row))
                 continue
@@ -144,12 +149,14 @@ class Galleries:
         figures = []
         for rows in self.findings.same:
             if len(rows) > REPEATS:
-                figures.append(self._figure(int(rows[0]), "one picture", f"× {len(rows):,}", ("repeated picture",)))
+                figures.append(
+                    self._figure(int(rows[0]), "one picture", f"{TIMES} {len(rows):,}", (REPEATED_PICTURE,))
+                )
         for rows in self.findings.masks:
             some = rows[:MEMBERS]
-            picture = fitted(beside([panel(self.competition, self.dataset, row)[1] for row in some.tolist()]))
-            caption = f"one mask under {len(rows):,} pictures"
-            figures.append(Figure(caption, picture, self._files(some), (), ("repeated mask",), f"× {len(rows):,}"))
+            (name, picture), *others = (self._panel(row) for row in some.tolist())
+            caption, title = f"one mask under {len(rows):,} pictures", f"{TIMES} {len(rows):,}"
+            figures.append(Figure(caption, picture, self._files(some), others, (REPEATED_MASK,), title, name))
         advice = (
             "Pictures or masks that repeat more often than chance. Where cleaning.csv says `drop` they are left out; "
             "to keep them, refuse the proposal: "
@@ -168,38 +175,43 @@ class Galleries:
             touched[rows] |= keep[rows]
         found = [rows[keep[rows]] for rows in shared(group) if touched[rows].any() and keep[rows].any()]
         found.sort(key=len, reverse=True)
-        figures = [self._group(rows, copied) for rows in found[:SHOWN]]
+        linked = [rows for rows in found if _among(copied, rows).any()]
+        equal = [rows for rows in found if not _among(copied, rows).any()]
         advice = (
             "Copies of one picture stay together in one fold. Shown are the surest two of each group, the second laid "
             "on the first, and what then differs, which is dark where they are the same; look for pairs that show "
             "different things, and refuse their lines."
         )
-        return _gallery("Copies", advice, figures, len(found))
+        figures = [self._linked(rows, copied[_among(copied, rows)]) for rows in linked[:SHOWN]]
+        same = [self._equal(rows) for rows in equal[:SHOWN]]
+        exact = "Pictures that are the same to the last bit, under one target; they stay together in one fold."
+        return [
+            *_gallery("Copies", advice, figures, len(linked)),
+            *_gallery("Exact copies", exact, same, len(equal)),
+        ]
 
-    def _group(self, rows: np.ndarray, copied: pd.DataFrame) -> Figure:
+    def _linked(self, rows: np.ndarray, links: pd.DataFrame) -> Figure:
         """A group of one origin, by its surest link."""
-        title = f"{counted(len(rows), 'picture')} of one origin"
-        links = copied[np.isin(copied["left"], rows) & np.isin(copied["right"], rows)]
-        files = self._files(rows[:MEMBERS])
-        if links.empty:
-            layers = [(str(self.dataset.called[row]), fitted(self.dataset.images[row])) for row in rows[:2].tolist()]
-            caption = "the same to the last bit"
-        else:
-            surest = links.sort_values("similarity").tail(1)
-            (link,) = of_images(surest).itertuples(index=False)
-            left, right, moved, apart = (fitted(picture) for picture in laid_on(self.singles, link))
-            names = (str(self.singles.called[at]) for at in (link.left, link.right))
-            layers = [*zip(names, (left, right), strict=True), ("laid on it", moved), ("difference", apart)]
-            caption = f"{link.keypoints} keypoints agree, similarity {link.similarity:.2f}"
-        (name, picture), *others = layers
-        return Figure(caption, picture, files, others, (), title, name)
+        (link,) = self._links(links.sort_values("similarity").tail(1))
+        left, right, moved, apart = (fitted(picture) for picture in laid_on(self.singles, link))
+        name, other = (short(str(self.singles.called[at])) for at in (link.left, link.right))
+        caption = f"{link.keypoints} keypoints agree, similarity {link.similarity:.2f}"
+        title, files = f"{counted(len(rows), 'picture')} of one origin", self._files(rows[:MEMBERS])
+        return Figure(
+            caption, left, files, ((other, right), ("laid on it", moved), ("difference", apart)), (), title, name
+        )
+
+    def _equal(self, rows: np.ndarray) -> Figure:
+        """A picture that is there several times."""
+        words = in_words(self.dataset.targets[rows[0]], self.competition.task)
+        return self._figure(int(rows[0]), words, f"{TIMES} {len(rows)}")._replace(files=self._files(rows[:MEMBERS]))
 
     def seams(self) -> list[Gallery]:
         links = self.findings.links
         seams = _spread(links[links["kind"] != "copy"].sort_values("similarity", ascending=False))
         pairs = seams[["left", "right"]].to_numpy(np.int64)
         figures = []
-        for link, rows in zip(of_images(seams).itertuples(index=False), pairs, strict=True):
+        for link, rows in zip(self._links(seams), pairs, strict=True):
             left, right = (fitted(self.singles.images[at]) for at in (link.left, link.right))
             axis = 1 if link.kind == "right" else 0
             layers = (("joined", joined(left, right, axis)),)
@@ -217,7 +229,11 @@ class Galleries:
         order = shift.rows[np.argsort(-shift.probabilities)[:SHOWN]].tolist()
         surest = np.sort(shift.probabilities)[::-1]
         figures = [
-            Figure(f"{sure:.0%} sure to be a test image", fitted(self.dataset.test_images[row]), title=self._test_name(row))
+            Figure(
+                f"{_sure(sure)} to be a test image",
+                fitted(self.dataset.test_images[row]),
+                title=self._test_name(row),
+            )
             for row, sure in zip(order, surest.tolist(), strict=False)
         ]
         advice = "The test images most unlike the training images: make sure the augmentation covers these."
@@ -230,6 +246,10 @@ class Galleries:
             "Test images beside what was found of them among the training images, from the surest to the least sure."
         )
         return _gallery("Test images with a relative in training", advice, figures, len(each), "relatives.parquet")
+
+    def _links(self, links: pd.DataFrame) -> Iterator[Any]:
+        """Lines of links by the rows of their images, in `singles`."""
+        return of_images(links).itertuples(index=False)
 
     @cached_property
     def _row_of(self) -> dict[int, int]:
@@ -246,15 +266,17 @@ class Galleries:
     def _files(self, rows: Iterable[int]) -> tuple[tuple[str, str], ...]:
         return with_addresses(self.dataset.called[np.asarray(rows)], self.workspace)
 
-    def _figure(
-        self, row: int, caption: str, title: str = "", tags: Sequence[str] = (), choice: str = ""
-    ) -> Figure:
+    def _figure(self, row: int, caption: str, title: str = "", tags: Sequence[str] = (), choice: str = "") -> Figure:
         """A row's picture and its file; a mask as a layer."""
         picture = fitted(self.dataset.images[row])
-        layers = ()
+        layers: tuple[tuple[str, np.ndarray], ...] = ()
         if self.competition.task.masks:
             layers = (("mask", fitted(panel(self.competition, self.dataset, row)[1])),)
         return Figure(caption, picture, self._files([row]), layers, tags, title, "image", choice)
+
+    def _panel(self, row: int) -> tuple[str, np.ndarray]:
+        """What a row is called, and its picture under its mask, as layers are."""
+        return short(str(self.dataset.called[row])), fitted(panel(self.competition, self.dataset, row)[1])
 
     def _example(self, name: str, but: int) -> int | None:
         """The row of a sample of that class whose label is in the least doubt."""
@@ -288,6 +310,15 @@ class Galleries:
         layers = (("joined", joined(first, second, axis)),)
         caption = f"{name} continues {called} on its {line.kind}"
         return Figure(caption, beside([first, second], axis), (), layers, (), "", "side by side")
+
+
+def _among(links: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """Which links, bool (n,), are between these rows."""
+    return np.isin(links["left"], rows) & np.isin(links["right"], rows)
+
+
+def _sure(share: float) -> str:
+    return f"{share:.1%} sure" if share < 0.9995 else "more than 99.9% sure"
 
 
 def _spread(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The map of all pictures as a page shows it: coloured by class, by what was found, by fold."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from toolkit.data.targets import holds, in_words
 from toolkit.images.rows import ImageRows
 from toolkit.outcome import counted
 from toolkit.pages.html import Dots, Grouping
+from toolkit.pages.pictures import COLOURS, HUES, ORANGE, PURPLE, SKY, VERMILION
 from toolkit.probabilities import chunks
 from toolkit.store import Workspace
 from toolkit.task import Classification, Grades, Heads, Labels, Numbers
@@ -22,6 +24,7 @@ SIDE = 48  # pixels of a thumbnail
 COLOURED = 12  # classes that have a colour of their own; of more, the largest
 FIFTHS = 5  # of numbers
 FOUND = ("nothing found", "of one origin with others", "a suggestion waits", "left out")
+FOUND_IN = (HUES[-2], SKY, ORANGE, VERMILION)  # their colours
 TEST = "test images"
 
 
@@ -32,28 +35,39 @@ def dots(
     rows, tests = plane.rows, plane.tests
     names, of = classes_of(dataset.targets[rows], competition)
     found = _found(dataset.ids[rows], proposal)
-    by = [_with_tests("class", names, of, len(tests)), _with_tests("finding", FOUND, found, len(tests))]
+    by = [_with_tests("class", names, of, len(tests), _colours_of(names, competition))]
+    by += [_with_tests("finding", FOUND, found, len(tests), FOUND_IN)]
     by += _by_fold(workspace, dataset.ids[rows], len(tests))
     words = [in_words(dataset.targets[row], competition.task) for row in rows]
     labels = [f"{dataset.called[row]} {text}".rstrip() for row, text in zip(rows, words, strict=True)]
     labels += [f"test image {row}" for row in tests.tolist()]
-    shown = [small(dataset.images, rows), small(dataset.test_images, tests)]
+    thumbnails = [small(dataset.images, rows), small(dataset.test_images, tests)]
     note = f"Pictures that look alike lie close to each other (t-SNE of {plane.seen}); distances have no unit."
     if len(rows) < len(dataset.images) or len(tests) < len(dataset.test_images):
-        note += f" {_shown(len(rows), len(dataset.images), 'training image')}"
-        note += f" and {_shown(len(tests), len(dataset.test_images), 'test image')} are drawn." if len(tests) else " are drawn."
-    return Dots("", plane.points, labels, by, np.concatenate([part for part in shown if len(part)]), note)
+        note += f" Shown: {_shown(len(rows), len(dataset.images), 'training image')}"
+        note += f", {_shown(len(tests), len(dataset.test_images), 'test image')}." if len(tests) else "."
+    return Dots("", plane.points, labels, by, np.concatenate([part for part in thumbnails if len(part)]), note)
 
 
 def _shown(number: int, of: int, noun: str) -> str:
     return counted(number, noun) if number == of else f"{number:,} of {counted(of, noun)}"
 
 
-def _with_tests(name: str, names: Sequence[str], of: np.ndarray, tests: int) -> Grouping:
-    """Test images as one more group."""
+def _with_tests(name: str, names: Sequence[str], of: np.ndarray, tests: int, colours: Sequence[str] = ()) -> Grouping:
+    """Test images as one more group. colours: of the others; without any, those of classes."""
     if not tests:
-        return Grouping(name, names, of.tolist())
-    return Grouping(name, [*names, TEST], [*of.tolist(), *[len(names)] * tests])
+        return Grouping(name, names, of.tolist(), colours)
+    colours = [*colours, PURPLE] if colours else ()
+    return Grouping(name, [*names, TEST], [*of.tolist(), *[len(names)] * tests], colours)
+
+
+def _colours_of(names: Sequence[str], competition: Competition) -> Sequence[str]:
+    """Those in which masks are painted, so that a class has one colour on the page; white for the first class."""
+    task = competition.task
+    if not (task.masks and task.exclusive) or not set(names) <= set(task.classes):
+        return ()
+    places = [task.classes.index(name) for name in names]
+    return ["rgb({}, {}, {})".format(*COLOURS[at]) if at else "white" for at in places]
 
 
 def _found(ids: np.ndarray, proposal: pd.DataFrame) -> np.ndarray:
@@ -76,7 +90,7 @@ def _by_fold(workspace: Workspace, ids: np.ndarray, tests: int) -> list[Grouping
 
 
 def classes_of(targets: np.ndarray, competition: Competition) -> tuple[Sequence[str], np.ndarray]:
-    """Names of groups of targets (n, ...), COLOURED at most but for what is left, and the group of each, int64 (n,)."""
+    """Names of groups of targets (n, ...), COLOURED at most and what is left, and the group of each, int64 (n,)."""
     task = competition.task
     if isinstance(task, Numbers):
         return _fifths(task.targets[0], targets[:, 0])
@@ -113,7 +127,7 @@ def _largest(names: Sequence[str], of: np.ndarray) -> tuple[Sequence[str], np.nd
     place = np.full(len(names), len(there))
     place[there] = np.arange(len(there))
     others = [f"{int((counts > 0).sum()) - len(there):,} others"] if (place[of] == len(there)).any() else []
-    return [*(names[at] for at in there), *others], place[of]
+    return [*(names[at] for at in there.tolist()), *others], place[of]
 
 
 def _fifths(name: str, column: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
@@ -121,7 +135,7 @@ def _fifths(name: str, column: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
     known = column[~np.isnan(column)]
     edges = np.unique(np.quantile(known, np.arange(FIFTHS + 1) / FIFTHS)) if len(known) else np.zeros(2)
     edges = edges if len(edges) > 1 else np.array([edges[0], edges[0]])
-    names = [f"{name} {low:.4g} to {high:.4g}" for low, high in zip(edges, edges[1:], strict=False)]
+    names = [f"{name} {low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
     place = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, len(names) - 1)
     return names, np.where(np.isnan(column), -1, place)
 

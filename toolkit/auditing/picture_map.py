@@ -12,7 +12,7 @@ from toolkit.auditing.parts import drawn
 from toolkit.images.rows import Chosen, ImageRows
 from toolkit.progress import SILENT, Progress
 
-TRAIN, TEST = 1_500, 500  # drawn pictures on the map; t-SNE takes 5 s of a core for 2,000
+TRAIN, TEST = 1_200, 400  # drawn pictures on the map: t-SNE takes 3.5 s of a core for these, 5 s for 2,000
 MARKED = 400  # pictures that are on it whatever is drawn, at most
 LEAST = 10  # pictures, of which fewer make no map
 PARTS = 50  # principal components that are kept for the plane
@@ -33,24 +33,27 @@ def picture_map(
     images: ImageRows,
     test_images: ImageRows,
     distinct: np.ndarray,
+    among: np.ndarray,
     marked: np.ndarray,
     evidence: Path,
+    pretrained: bool,
     jobs: int = 1,
     progress: Progress = SILENT,
 ) -> PictureMap | None:
     """None where there are too few pictures.
 
     images, test_images: as pictures, M = 0 of these where they may not be looked at. distinct: the rows that evidence
-    was gathered of; none, where it isn't of these images. marked: rows that are on the map, MARKED at most.
+    was gathered of; none, where it isn't of these images. among: rows that may be on the map; marked: those of them
+    that are, MARKED at most. pretrained: are features kept those of a pretrained network?
     """
     marked = np.unique(marked[:MARKED])
-    others = np.setdiff1d(np.arange(len(images)), marked)
+    others = np.setdiff1d(among, marked)
     rows = np.sort(np.concatenate([marked, others[drawn(len(others), max(TRAIN - len(marked), 0))]]))
     tests = drawn(len(test_images), TEST)
     if len(rows) + len(tests) < LEAST:
         return None
     features = evidence / "features.npy"
-    by_network = features.exists() and len(stored_array(features)) == len(distinct)
+    by_network = pretrained and features.exists() and len(stored_array(features)) == len(distinct)
     seen = "features of a pretrained network" if by_network else "edges and grey values"
     path = evidence / "map.npz"
     if path.exists():

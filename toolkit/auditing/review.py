@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.commands import command
 from toolkit.competition import Competition
-from toolkit.data.cleaning import cleaning_hash, read_cleaning
+from toolkit.data.cleaning import cleaning_hash, lines_by_action, read_cleaning
 from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.folds import stored_folds
 from toolkit.data.image_sets import first_images
@@ -34,8 +33,7 @@ NEAR = 0.6  # how alike a word and a name must be for one to be meant by the oth
 @dataclass(frozen=True, eq=False, repr=False)
 class Review(Outcome):
     """What was changed. accepted, refused: lines as they were, with the columns of a cleaning list and `sample`, what
-    it is called; stale: are there folds that were made from the former list? orphaned: names of the runs on these;
-    again: the command that makes the folds.
+    it is called; stale: are there folds that were made from the former list? orphaned: names of the runs on these.
     """
 
     workspace: Workspace
@@ -43,7 +41,6 @@ class Review(Outcome):
     refused: pd.DataFrame
     stale: bool
     orphaned: Sequence[str]
-    again: str
 
     @property
     def former(self) -> Path:
@@ -57,8 +54,7 @@ class Review(Outcome):
 
     @property
     def next(self) -> Sequence[tuple[str, str]]:
-        """Commands to go on with, and what each is for."""
-        return ((self.again, "makes the folds by the changed list"),) if self.obeyed_differs else ()
+        return (("compete folds", "makes the folds by the changed list"),) if self.obeyed_differs else ()
 
     def as_json(self) -> dict[str, Any]:
         parts = {"accepted": self.accepted, "refused": self.refused}
@@ -105,12 +101,24 @@ def review(competition: Competition, workspace: Workspace, accept: Sequence[str]
     taken, gone = (_meant(table, naming, words, keep) for words, keep in ((accept, True), (refuse, False)))
     if both := sorted(taken & gone):
         raise UserError(f"{table['sample'].iloc[both[0]]} is both accepted and refused; keep it in one of the two")
-    again = command(competition, workspace, "folds")
-    made = Review(workspace, table.iloc[sorted(taken)], table.iloc[sorted(gone)], False, (), again)
+    made = Review(workspace, table.iloc[sorted(taken)], table.iloc[sorted(gone)], False, ())
     stale = made.obeyed_differs and _folds_fit(workspace)
     orphaned = [run.name for run in current_runs(open_labelled(competition, workspace))] if stale else []
     _write(workspace, taken, gone)
-    return Review(workspace, made.accepted, made.refused, stale, orphaned, again)
+    return Review(workspace, made.accepted, made.refused, stale, orphaned)
+
+
+def still_waiting(workspace: Workspace, proposal: pd.DataFrame) -> np.ndarray:
+    """Ids, int64 (n,), of samples with a suggestion in this proposal that also waits in the list on disk; where that
+    can't be read, of all.
+    """
+    asked = proposal.loc[proposal["action"].str.endswith("?"), ["index", "action"]]
+    try:
+        lines = lines_by_action(workspace)
+    except UserError:
+        return np.unique(asked["index"].to_numpy(np.int64))
+    waits = [(str(index), action) in lines for index, action in asked.itertuples(index=False, name=None)]
+    return np.unique(asked.loc[waits, "index"].to_numpy(np.int64))
 
 
 def _folds_fit(workspace: Workspace) -> bool:

@@ -175,6 +175,13 @@ class Blend(Predictions):
         shares = self.shares
         return [one for one in unseen_choices(self.runs) if any(shares.get(run.name) for run in one.runs)]
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [
+            ("compete submit", "builds and checks its submission"),
+            ("compete report", "shows scores and mistakes on one page, and what to try next"),
+        ]
+
     def told(self) -> Sequence[str | Warned | Table]:
         described, metrics = self.described, self.metrics
         name, metric = self.labelled.competition.name, metrics["metric"]

@@ -9,18 +9,20 @@ import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup, escape
 
 from toolkit.pages.svg import draw_dots, draw_lines
 
 FEW = 10  # of a class: shares of fewer are greyed
-NARROW = 160  # pixels of a figure at least
+NARROW, WIDE = 160, 560  # pixels of a column of figures
+LARGE = 100_000  # bytes of a PNG file that is stored smaller
 Fact = tuple[str, str] | tuple[str, str, str]  # a large number, what it is, and small print
 
 
@@ -98,7 +100,7 @@ class Gallery:
     tabs: bool = False  # the first tag of a figure is its tab: "worst", "random"; one tab is seen at a time
     alike: int = 0  # so many with the same first tag (of one tab the second) are seen before "more" is pressed; 0: all
     key: str = ""  # by which a Matrix finds it; "": its title
-    command: str = ""  # "compete audit mars --accept": those whose box is ticked are written behind it, to copy
+    command: str = ""  # "compete audit mars --accept": what is ticked is written behind it, to copy; one a line
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,32 @@ class Advice:
 
     items: Sequence[tuple[str, str]]
     title: str = "What to try next"
+
+
+class Bar(NamedTuple):
+    """A number from 0 on, with its interval and some words behind it. colour: as CSS has it."""
+
+    name: str
+    value: float
+    text: str
+    interval: tuple[float, float] | None = None
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars below each other. most: where the scale ends; None: at the largest."""
+
+    title: str
+    bars: Sequence[Bar]
+    note: str = ""
+    most: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """Percent of the width that a unit takes."""
+        ends = [max(one.value, *(one.interval or ())) if one.interval else one.value for one in self.bars]
+        return 100 / (self.most or max(ends, default=0) or 1.0)
 
 
 class Series(NamedTuple):
@@ -221,8 +249,8 @@ class Folded:
     blocks: "Sequence[Block]"
 
 
-Block = Table | Gallery | Matrix | Advice | Lines | Dots | Chart | Words | Tiles | Row | Folded
-KINDS = (Table, Gallery, Matrix, Advice, Lines, Dots, Chart, Words, Tiles, Row, Folded)
+Block = Table | Gallery | Matrix | Advice | Bars | Lines | Dots | Chart | Words | Tiles | Row | Folded
+KINDS = (Table, Gallery, Matrix, Advice, Bars, Lines, Dots, Chart, Words, Tiles, Row, Folded)
 
 
 @dataclass(frozen=True)
@@ -250,27 +278,31 @@ def mistaken(truth: str, prediction: str) -> str:
 
 def render(page: Page) -> str:
     """The page's HTML."""
+    return _template().render(page=page)
+
+
+@cache
+def _template() -> Template:
+    """What pages are made by; its style and its script, the only one that a browser runs on them, are in it."""
     loader = PackageLoader("toolkit.pages", "")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     filters: dict[str, Callable[..., Any]] = {
         "code": _code,
         "columns": _columns,
         "draw": lambda block: draw_lines(block) if isinstance(block, Lines) else draw_dots(block),
-        "jpeg": _jpeg,
-        "base64": lambda data: base64.b64encode(data).decode(),
+        "webp": _webp,
+        "png": _png,
         "percent": _percent,
         "shares": lambda counts: counts / np.maximum(counts.sum(1, keepdims=True), 1),
     }
     environment.filters |= filters
-    environment.globals |= {"FEW": FEW, "mistaken": mistaken}
     for kind in (*KINDS, Section, Interval):
         environment.tests[kind.__name__.lower()] = lambda value, kind=kind: isinstance(value, kind)
-    style, script = (
-        resources.files("toolkit.pages").joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js")
-    )
+    files = resources.files("toolkit.pages")
+    style, script = (files.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = environment.get_template("page.html.jinja")
-    return template.render(page=page, style=Markup(style), script=Markup(script), allowed=allowed)
+    given = {"style": Markup(style), "script": Markup(script), "allowed": allowed, "FEW": FEW, "mistaken": mistaken}
+    return environment.get_template("page.html.jinja", globals=given)
 
 
 def _code(text: str) -> Markup:
@@ -284,10 +316,14 @@ def _command(text: str) -> Markup:
     return Markup("<code{}>{}</code>").format(kind, text)
 
 
-def _columns(gallery: Gallery) -> tuple[int, bool]:
-    """Pixels of a column, and whether all figures are about as wide, so that they can stand in columns."""
+def _columns(gallery: Gallery) -> tuple[int, str]:
+    """Pixels of a column, and how figures stand: in even columns where all are about as wide, two of which fit a
+    telephone where they are narrow.
+    """
     widths = [_width(figure) for figure in gallery.figures] or [NARROW]
-    return max(widths), max(widths) <= 1.4 * min(widths)
+    if max(widths) > 1.4 * min(widths):
+        return max(widths), "uneven"
+    return min(max(widths), WIDE), "even narrow" if max(widths) <= 1.5 * NARROW else "even"
 
 
 def _width(figure: Figure) -> int:
@@ -301,6 +337,16 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share == 0 or share >= 0.005 else "<1%"
 
 
-def _jpeg(image: np.ndarray, quality: int = 85) -> str:
-    coded = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return base64.b64encode(coded.tobytes()).decode()
+def _webp(image: np.ndarray, quality: int = 82) -> str:
+    """A picture's address; WebP takes 60 % of a JPEG's bytes at the same quality."""
+    coded = cv2.imencode(".webp", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
+    return f"data:image/webp;base64,{base64.b64encode(coded.tobytes()).decode()}"
+
+
+def _png(content: bytes) -> str:
+    """A PNG file's address; a large opaque one, such as of photographs, as WebP."""
+    if len(content) > LARGE:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if picture is not None and picture.ndim == 3 and picture.shape[2] == 3:
+            return _webp(picture[..., ::-1])
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

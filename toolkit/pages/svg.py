@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 460, 270  # of a drawing of lines, in its own units
 LEFT, TOP, RIGHT, BOTTOM = 46, 26, 12, 40  # around its axes
 TICKS = 5  # about so many an axis
-MARKED = 40  # points of a line that are marked at most
+MARKED = 40  # points of each line of a drawing, which are marked where they aren't more
 STYLES = 6  # of lines, as the page's style sheet colours them
 MAP, MARGIN = (1000, 640), 14  # a map of dots
 SPRITE = 2_500_000  # pixels of all thumbnails together
@@ -31,7 +31,7 @@ class Tick(NamedTuple):
 
 
 class Path(NamedTuple):
-    """What an SVG's path draws, in the style of its group: a number, or a colour of its own."""
+    """What an SVG's path draws, in the colour of its group: the style sheet's of that number, or one of its own."""
 
     drawn: str
     group: int
@@ -45,10 +45,18 @@ class Key(NamedTuple):
     """An entry of a legend."""
 
     name: str
+    group: int
     style: int
     colour: str
     dashed: bool = False
     number: int = 0  # of dots
+
+
+class Layer(NamedTuple):
+    """Paths and their legend; a drawing shows one of its layers at a time."""
+
+    paths: Sequence[Path]
+    keys: Sequence[Key]
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,11 @@ class Drawing:
     """across, up: ticks of the axes. data: what the script finds points by."""
 
     size: tuple[int, int]
-    paths: Sequence[Path]
-    keys: Sequence[Key]
+    layers: Sequence[Layer]
     data: dict[str, Any]
     across: Sequence[Tick] = ()
     up: Sequence[Tick] = ()
+    dot: float = 0.0  # its width
     sprite: np.ndarray | None = None
 
 
@@ -70,7 +78,7 @@ def round_ticks(low: float, high: float, whole: bool = False, count: int = TICKS
         return [low]
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough * 0.999)
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= 0.75 * rough)
     step = max(1.0, step) if whole else step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
@@ -93,18 +101,18 @@ def draw_lines(block: "Lines") -> Drawing:
     across = _range(xs[finite], 0.0)
     up = _range(ys[finite], 0.06)
     whole = bool(finite.any()) and bool((xs[finite] == np.round(xs[finite])).all())
-    paths = [_line(one, groups.index(one.group or one.name), across, up) for one in block.series]
-    keys = {path.group: Key(groups[path.group], path.style, path.colour, path.dashed) for path in reversed(paths)}
+    marked = all(len(one.xs) <= MARKED for one in block.series)
+    paths = [_line(one, groups.index(one.group or one.name), across, up, marked) for one in block.series]
+    keys = {path.group: Key(groups[path.group], *path[1:5]) for path in reversed(paths)}
     series = [
-        {"name": one.name, "group": path.group, "x": _short(one.xs), "y": _short(one.ys)}
+        {"name": one.name, "group": path.group} | dict(zip("xy", _short(one), strict=True))
         for one, path in zip(block.series, paths, strict=True)
     ]
     frame = [LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM]
     data = {"series": series, "frame": frame, "range": [*across, *up], "x": block.x, "y": block.y}
     return Drawing(
         (WIDTH, HEIGHT),
-        paths,
-        [keys[at] for at in range(len(groups))] if len(groups) > 1 else [],
+        [Layer(paths, [keys[at] for at in range(len(groups))] if len(groups) > 1 else [])],
         data,
         [Tick(_x(tick, across), text) for tick, text in _ticks(*across, whole)],
         [Tick(_y(tick, up), text) for tick, text in _ticks(*up, False)],
@@ -112,29 +120,34 @@ def draw_lines(block: "Lines") -> Drawing:
 
 
 def draw_dots(block: "Dots") -> Drawing:
-    """All points within the map's margin, both axes on one scale."""
-    points = np.asarray(block.points, float).reshape(-1, 2)
-    points = np.where(np.isfinite(points), points, 0.0)
-    low, span = points.min(0, initial=math.inf), np.ptp(points, 0) if len(points) else np.ones(2)
-    room = np.array(MAP) - 2 * MARGIN
-    scale = float(np.min(room / np.where(span > 0, span, np.inf))) if (span > 0).any() else 1.0
-    placed = MARGIN + (room - span * scale) / 2 + (points - low) * scale if len(points) else points
-    places = np.round(placed).astype(int)
-    places[:, 1] = MAP[1] - places[:, 1]
+    """Each way of colouring as a layer, of dots that are the larger the fewer they are."""
+    places = _placed(np.asarray(block.points, float).reshape(-1, 2))
     sprite, side, columns = _sprite(block.thumbnails)
     data: dict[str, Any] = {"x": places[:, 0].tolist(), "y": places[:, 1].tolist(), "labels": list(block.labels)}
     data |= {"side": side, "columns": columns}
-    data["by"] = [
-        {"name": by.name, "of": list(map(int, by.of)), "keys": [key._asdict() for key in _keys(by)]} for by in block.by
-    ]
-    first = block.by[0]
-    of = np.asarray(first.of, int)
-    paths = [
-        Path(dots(places[of == at]), at, 0, colour_of(first, at))
-        for at in (-1, *range(len(first.names)))
-        if (of == at).any()
-    ]
-    return Drawing(MAP, paths, _keys(first), data, sprite=sprite)
+    data["by"] = [{"name": by.name, "names": list(by.names), "of": list(map(int, by.of))} for by in block.by]
+    dot = round(min(max(260 / math.sqrt(len(places) + 1), 6), 14), 1)
+    return Drawing(MAP, [_coloured(places, by) for by in block.by], data, dot=dot, sprite=sprite)
+
+
+def _placed(points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) within the map's margin, both axes on one scale, int64; what is not finite lies at its centre."""
+    points = np.where(np.isfinite(points), points, np.nanmean(points, 0) if np.isfinite(points).any() else 0.0)
+    if not len(points):
+        return np.zeros((0, 2), np.int64)
+    room, span = np.array(MAP) - 2 * MARGIN, np.ptp(points, 0)
+    scale = min((float(size / width) for size, width in zip(room, span, strict=True) if width > 0), default=1.0)
+    placed = MARGIN + (room - span * scale) / 2 + (points - points.min(0)) * scale
+    return np.round(placed * [1, -1] + [0, MAP[1]]).astype(np.int64)
+
+
+def _coloured(places: np.ndarray, by: "Grouping") -> Layer:
+    """Dots in the colours of their groups, those of none first, below the others."""
+    of = np.asarray(by.of, int)
+    groups = [at for at in range(-1, len(by.names)) if (of == at).any()]
+    paths = [Path(dots(places[of == at]), at, 0, colour_of(by, at)) for at in groups]
+    counts = np.bincount(of + 1, minlength=len(by.names) + 1)[1:].tolist()
+    return Layer(paths, [Key(name, at, 0, colour_of(by, at), number=counts[at]) for at, name in enumerate(by.names)])
 
 
 def dots(places: np.ndarray) -> str:
@@ -147,11 +160,6 @@ def colour_of(by: "Grouping", at: int) -> str:
     if at < 0:
         return NEUTRAL
     return by.colours[at] if by.colours else HUES[at % len(HUES)]
-
-
-def _keys(by: "Grouping") -> list[Key]:
-    counts = np.bincount(np.asarray(by.of, int) + 1, minlength=len(by.names) + 1)[1:].tolist()
-    return [Key(name, 0, colour_of(by, at), number=counts[at]) for at, name in enumerate(by.names)]
 
 
 def _sprite(thumbnails: np.ndarray | None) -> tuple[np.ndarray | None, int, int]:
@@ -177,10 +185,10 @@ def _fitted(picture: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(cv2.resize(np.ascontiguousarray(colour), size, interpolation=cv2.INTER_AREA))
 
 
-def _line(series: "Series", group: int, across: tuple[float, float], up: tuple[float, float]) -> Path:
+def _line(series: "Series", group: int, across: tuple[float, float], up: tuple[float, float], marked: bool) -> Path:
     points = [(round(_x(x, across), 1), round(_y(y, up), 1)) for x, y in _finite(series)]
     drawn = "".join(f"{'L' if at else 'M'}{x:g} {y:g}" for at, (x, y) in enumerate(points))
-    marks = "".join(f"M{x:g} {y:g}h0" for x, y in points) if len(points) <= MARKED else ""
+    marks = "".join(f"M{x:g} {y:g}h0" for x, y in points) if marked else ""
     return Path(drawn, group, group % STYLES, series.colour, series.dashed or group // STYLES % 2 > 0, marks)
 
 
@@ -215,6 +223,7 @@ def _y(value: float, up: tuple[float, float]) -> float:
     return HEIGHT - BOTTOM - (value - up[0]) / (up[1] - up[0]) * (HEIGHT - TOP - BOTTOM)
 
 
-def _short(values: Sequence[float] | np.ndarray) -> list[float | None]:
-    """Numbers of five digits for the script; None for those that are not finite, which JSON has no word for."""
-    return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]
+def _short(series: "Series") -> tuple[list[float], list[float]]:
+    """Finite points in few digits, for the script."""
+    points = [(float(f"{x:.6g}"), float(f"{y:.4g}")) for x, y in _finite(series)]
+    return [x for x, _ in points], [y for _, y in points]

@@ -4,8 +4,7 @@ import numpy as np
 
 from toolkit.metrics.many_classes import ManyClasses
 from toolkit.outcome import number
-from toolkit.pages.charts import by_class, chart
-from toolkit.pages.html import Block, Matrix, Row, Section, Table
+from toolkit.pages.html import Bar, Bars, Block, Matrix, Row, Section, Table
 from toolkit.reporting.weaknesses import OF_CLASS
 from toolkit.runs import Run
 from toolkit.scoring.out_of_fold import SHOWN
@@ -24,11 +23,20 @@ def classes_section(run: Run) -> Section:
     if known:
         intervals = clean.get("by_class_interval")
         title = f"{label} by class" if few else f"{label} of the {len(known)} worst of {clean['classes']:,} classes"
-        drawn.append(chart(title, lambda: by_class(known, intervals, label)))
+        drawn.append(_bars(title, known, intervals or {}))
     if competition.task.exclusive:
         drawn.append(confusion_matrix(run) if few else _mistaken(run))
     note = f"Of the best run, {run.name}{run.beside}.{_weakest(run, known, label)}"
     return Section("Classes", [Row(drawn)] if drawn else [], note)
+
+
+def _bars(title: str, known: dict[str, float], intervals: dict[str, list[float] | None]) -> Bars:
+    bars = []
+    for name, value in known.items():
+        ends = intervals.get(name)
+        bars.append(Bar(name, value, number(value, digits=3), (ends[0], ends[1]) if ends else None))
+    most = 1.0 if all(0 <= value <= 1 for value in known.values()) else None
+    return Bars(title, bars, "With 95 % intervals." if intervals else "", most)
 
 
 def confusion_matrix(run: Run) -> Matrix:
@@ -37,8 +45,7 @@ def confusion_matrix(run: Run) -> Matrix:
     scored, unit = list(competition.scored), "pixels" if run.labelled.masks else "images"
     names = [competition.task.classes[at] for at in scored]
     counts = run.confusion()[np.ix_(scored, scored)]
-    note = f"Share of the true class; the number of {unit} on pointing at a cell."
-    return Matrix("Confusion matrix", names, counts, "" if run.labelled.masks else GALLERY, note, unit)
+    return Matrix("Confusion matrix", names, counts, "" if run.labelled.masks else GALLERY, counted=unit)
 
 
 def _weakest(run: Run, known: dict[str, float], label: str) -> str:

@@ -38,7 +38,7 @@ def blend_section(material: Material) -> Section:
     drawn = {
         name: Chart("", stored_png(path, f"remove {blend.folder} and run `compete ensemble …` again"), alt=name)
         for name in BLEND_PICTURES
-        if len(blend.shares) > 1  # of one run there is nothing to see
+        if sum(share > 0 for share in blend.shares.values()) > 1  # of one run there is nothing to see
         and (path := blend.folder / f"{name}.png").exists()
     }
     wide = [drawn.pop("repairs")] if "repairs" in drawn else []

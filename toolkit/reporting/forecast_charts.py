@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from toolkit.pages.html import Block, Lines, Series
+from toolkit.pages.html import Lines, Series
 from toolkit.reporting.forecast import LOCAL, Forecast, PastSubmission, fit_to
 from toolkit.reporting.run_table import SCORES
 
@@ -12,7 +12,7 @@ FITTED = 20  # points of a fitted line
 EXACT = "as the local score"  # the line on which the two are equal
 
 
-def forecast_lines(past: Sequence[PastSubmission], made: Forecast, local: Mapping[str, float]) -> list[Block]:
+def forecast_lines(past: Sequence[PastSubmission], made: Forecast, local: Mapping[str, float]) -> list[Lines]:
     """One drawing of all local scores that a leaderboard score stands beside, both axes over the same scores."""
     names = [name for name in reversed(LOCAL) if _known(past, name)]
     if not names:
@@ -43,7 +43,7 @@ def _of(past: Sequence[PastSubmission], name: str, made: Forecast, local: Mappin
         reach = np.linspace(min(xs), max(xs), FITTED)
         found.append(Series(f"{group}, fit", reach.tolist(), [fitted.at(float(at)).mean for at in reach], group))
     mine = local.get(name)
-    if name in made.by and made.range is not None and mine is not None and mine not in xs:
+    if name in made.by and made.range is not None and mine is not None and not np.isclose(mine, xs, atol=1e-5).any():
         low, mean, high = made.range.low, made.range.mean, made.range.high
         found.append(Series("the chosen one, forecast", [mine, mine, mine], [low, mean, high], "forecast"))
     return found

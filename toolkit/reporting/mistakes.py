@@ -54,9 +54,10 @@ def _worst(run: Run, tab: str) -> list[Shown]:
     """The worst first, of one (truth, prediction) a few."""
     masks = run.labelled.masks
     table = run.mistakes(MASKS if masks else CONSIDERED)
+    most = MASKS if masks else OTHERS
     if run.labelled.competition.task.exclusive and not masks:
-        table = table[table.groupby(["truth", "predicted"]).cumcount() < PAIR]
-    return [Shown(row, tab) for row in table["row"].tolist()[: MASKS if masks else WORST]]
+        table, most = table[table.groupby(["truth", "predicted"]).cumcount() < PAIR], WORST
+    return [Shown(row, tab) for row in table["row"].tolist()[:most]]
 
 
 def _others(run: Run) -> list[Shown]:

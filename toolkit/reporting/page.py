@@ -57,8 +57,11 @@ class Report(Outcome):
 
 def write_report(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: Progress = SILENT) -> Report:
     """Write the workspace's report; UserError where there is no finished run on the present data and folds."""
-    material = gather(labelled, ledger, device, progress)
-    write_text(labelled.workspace.report, report_page(material))
+    with progress.phase("report", costs={"reading the runs": 1.0, "drawing the page": 3.0}):
+        with progress.phase("reading the runs"):
+            material = gather(labelled, ledger, device, progress)
+        with progress.phase("drawing the page"):
+            write_text(labelled.workspace.report, report_page(material))
     scores = {name: material.metrics.get(name) for name in SCORES} | {"holdout": material.holdout}
     unseen = [one.sentence for one in material.unseen]
     return Report(labelled.workspace.report, material.name, len(material.runs), scores, unseen)

@@ -8,6 +8,7 @@ from toolkit import recipe as recipes
 from toolkit.outcome import counted, number
 from toolkit.pages.html import Interval, Section, Table
 from toolkit.reporting.commands import flat, text_of
+from toolkit.reporting.forecast import CALLED
 from toolkit.reporting.inputs import Material
 from toolkit.runs import Boosted, Run
 from toolkit.scoring.comparison import COMPARED, Comparison, compare_runs
@@ -21,7 +22,7 @@ AS_USUAL = {
 }  # left out where they are
 FIRST = ("optimizer.lr", "model.name", "schedule.epochs", "optimizer.name", "batch_size")  # of what is changed
 DIFFERENCES = 12  # fields of a recipe that are named
-SCORES = {"clean": "CV", "matched": "test-like", "stress": "stress", "holdout": "held out"}  # heads of columns
+SCORES = CALLED | {"holdout": "held out"}  # heads of columns
 
 
 def runs_section(material: Material) -> Section:

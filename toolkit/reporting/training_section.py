@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+import cv2
 import numpy as np
 
 from toolkit.data.image_sets import ImageSets, shown
 from toolkit.data.preview import find_preview
 from toolkit.errors import UserError
-from toolkit.pages.html import Block, Chart, Figure, Folded, Gallery, Lines, Row, Section, Series, Table
-from toolkit.pages.pictures import enlarged, with_mask
+from toolkit.pages.html import Block, Figure, Folded, Gallery, Lines, Row, Section, Series, Table
+from toolkit.pages.pictures import with_mask
 from toolkit.reporting.mask_pictures import legend
 from toolkit.runs import Run
 from toolkit.task import IGNORED, OverlappingMasks
@@ -18,7 +19,7 @@ from toolkit.task import IGNORED, OverlappingMasks
 RUNS = 6  # laid over each other
 EPOCHS = 2  # of fewer there is no curve
 PICTURES, DRAWS = 8, 3  # images, and how often each is augmented
-GAP = 4  # pixels between them
+GAP, TALL = 4, 96  # pixels between them, and the height that they are enlarged to
 Epoch = Mapping[str, Any]
 
 
@@ -29,8 +30,7 @@ def training_section(runs: Sequence[Run]) -> Section:
     blocks: list[Block] = [Row(curves)] if curves else []
     blocks += _augmented(best)
     if best.picture.exists():
-        batch = Chart("", best.picture.read_bytes(), None, "As the network sees it, MixUp and CutMix included.")
-        blocks.append(Folded("The first batch", [batch]))
+        blocks.append(Folded("The first batch", [_first_batch(best)]))
     return Section("Training", blocks, _note(best, bool(curves)))
 
 
@@ -125,6 +125,13 @@ def _class_shares(run: Run) -> Table | None:
     return Table(f"Classes by fold, share of its {unit}", ("fold", "samples", *task.classes), rows)
 
 
+def _first_batch(run: Run) -> Gallery:
+    """As it was left when the training began: a JPEG is a third of its size."""
+    picture = cv2.imread(str(run.picture))
+    advice = "As the network sees it, MixUp and CutMix included."
+    return Gallery("", advice, [] if picture is None else [Figure("", picture[..., ::-1])])
+
+
 def _augmented(run: Run) -> list[Block]:
     """Images beside what the recipe's augmentation makes of them; none where it can't be done."""
     from toolkit.augmentation.batch import augment_batch
@@ -141,10 +148,10 @@ def _augmented(run: Run) -> list[Block]:
         for at, first in enumerate(originals)
     ]
     advice = (
-        f"{len(figures)} training images, and what the augmentation of {recipe.name} makes of each, drawn {DRAWS} "
-        "times, before MixUp and CutMix."
+        f"{len(figures)} training images, each first as it is, then {DRAWS} draws of the augmentation of "
+        f"{recipe.name}, before MixUp and CutMix."
     )
-    return [Gallery("Augmentation", advice, figures, legend=legend(labelled.competition))]
+    return [Gallery("Augmentation", advice, figures, legend=legend(labelled.competition, hatched=False))]
 
 
 def _drawn(run: Run, augment_batch: Callable[..., Any]) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
@@ -169,7 +176,7 @@ def _drawn(run: Run, augment_batch: Callable[..., Any]) -> tuple[list[np.ndarray
         painted = [preview(image) for image in some]
         if beside.ndim > 2:
             painted = [with_mask(*pair) for pair in zip(painted, np.where(beside == IGNORED, 0, beside), strict=True)]
-        return [enlarged(picture) for picture in painted]
+        return [_tile(picture) for picture in painted]
 
     draws = []
     for seed in range(DRAWS):
@@ -181,7 +188,14 @@ def _drawn(run: Run, augment_batch: Callable[..., Any]) -> tuple[list[np.ndarray
     return pictures(images, masked.numpy()), draws
 
 
+def _tile(picture: np.ndarray) -> np.ndarray:
+    """As colours, TALL or a little taller."""
+    colour = np.repeat(picture, 3, 2) if picture.shape[2] == 1 else picture
+    times = max(1, round(TALL / colour.shape[0]))
+    return colour.repeat(times, 0).repeat(times, 1)
+
+
 def _apart(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """With a gap between them, transparent for no page: grey."""
+    """With a grey gap between them."""
     gap = np.full((pictures[0].shape[0], GAP, 3), 128, np.uint8)
     return [part for at, picture in enumerate(pictures) for part in ([gap] if at else []) + [picture]]

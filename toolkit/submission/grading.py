@@ -46,6 +46,10 @@ class Grade(Outcome):
             told.append(f"readings of what is not scored: {text}")
         return told
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [("compete report", "sets it beside the scores that were expected")]
+
     def as_json(self) -> dict[str, Any]:
         result = {"submission": str(self.submission), "leaderboard": self.score, "low": self.low, "high": self.high}
         return result | ({"readings": self.readings} if self.readings else {})
@@ -157,7 +161,7 @@ def truth_array(task: Task, array: np.ndarray, where: str) -> np.ndarray:
 
 
 def practice_truth(workspace: Workspace) -> Path:
-    """The truth of drawn data; UserError where none were drawn."""
+    """The truth of practice data; UserError where there are none."""
     path = workspace.practice / "truth" / "truth.npz"
     if not path.exists():
         raise UserError(f"{path} does not exist; run `compete audit` with --practice first")

@@ -166,7 +166,8 @@ def run_cost(
     """
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
     _, jobs = prepare(labelled, recipe, device, progress)
-    speed = quietest(lambda: measure_speed(jobs[0]), within)
+    with progress.phase(f"how fast {recipe.name} is here"):
+        speed = quietest(lambda: measure_speed(jobs[0]), within)
     image = speed.image
     predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
     cost = training_cost(jobs, speed, predicted, whole)
@@ -203,5 +204,6 @@ def trial_epochs(
     """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
     _, jobs = prepare(labelled, recipe, device, progress)
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
-    cost = training_cost(jobs, quietest(lambda: measure_speed(jobs[0])), 0, whole)
+    with progress.phase(f"how fast {recipe.name} is here"):
+        cost = training_cost(jobs, quietest(lambda: measure_speed(jobs[0])), 0, whole)
     return cost.epochs_within(seconds), cost
