@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from toolkit.training import fold as fit
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def scalars(folder: Path, tag: str) -> dict[int, list[float]]:
+def scalars(folder: Path, tag: str) -> dict[int, list[Any]]:
     """By step, from all event files of a folder."""
     read = EventAccumulator(str(folder))
     read.Reload()
-    found: dict[int, list[float]] = {}
+    found: dict[int, list[Any]] = {}
     for event in read.Scalars(tag):
         found.setdefault(event.step, []).append(event.value)
     return found
@@ -74,7 +75,7 @@ def test_tensorboard_has_every_epoch_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_wandb_offline_has_every_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+    Record: Any = import_module("wandb.proto.wandb_internal_pb2").Record
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = interrupted(tmp_path, "wandb", monkeypatch)
