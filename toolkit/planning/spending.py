@@ -129,7 +129,9 @@ class Spending:
         epochs = 0 if part is None else part.recipe.schedule.epochs
         if part is not None and epochs >= FEW * part.wanted:
             return ""
-        name, wanted = (self.recipes[0].name, self.recipes[0].schedule.epochs) if part is None else (part.name, part.wanted)
+        name, wanted = (
+            (self.recipes[0].name, self.recipes[0].schedule.epochs) if part is None else (part.name, part.wanted)
+        )
         return f"{name} gets {epochs} of its {counted(wanted, 'epoch')} in this time"
 
     @property
