@@ -121,7 +121,7 @@ class Spending:
         return Planned(parts, self.budget, max(0.0, self._left), [] if self.alone else unknown, done)
 
     def few_epochs(self) -> str:
-        """In words, how few of its epochs the first recipe gets; empty where they are enough, or something is trained."""
+        """In words, how few of its epochs the first recipe gets; empty where they are enough, or runs are there."""
         if self.kept.parts or current_runs(self.labelled):
             return ""
         self._measure_leads()
