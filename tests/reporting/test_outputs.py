@@ -14,7 +14,7 @@ from tests import tiny
 from tests.small import NAMES, drawing
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.labels import LabelF1
-from toolkit.pages.html import Chart, Gallery, Matrix, Page, Row, Section, Table, render
+from toolkit.pages.html import Chart, Gallery, Lines, Matrix, Page, Row, Section, Table, render
 from toolkit.reporting.mask_pictures import legend
 from toolkit.reporting.mistakes import mistakes_section
 from toolkit.reporting.outputs import outputs_section, seen
@@ -48,13 +48,8 @@ def left(name: str, folder: Path, targets: np.ndarray | None = None, **changes: 
 
 
 def charts(section: Section) -> list[str]:
-    return [
-        one.title
-        for row in section.blocks
-        if isinstance(row, Row)
-        for one in row.blocks
-        if isinstance(one, Chart | Matrix)
-    ]
+    inside = [one for row in section.blocks if isinstance(row, Row) for one in row.blocks]
+    return [one.title for one in inside if isinstance(one, Chart | Lines | Matrix)]
 
 
 def tables(section: Section) -> list[Table]:
