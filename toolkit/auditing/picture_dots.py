@@ -15,7 +15,7 @@ from toolkit.data.targets import holds, in_words
 from toolkit.images.rows import ImageRows
 from toolkit.outcome import counted
 from toolkit.pages.html import Dots, Grouping
-from toolkit.pages.pictures import COLOURS, HUES, ORANGE, PURPLE, SKY, VERMILION
+from toolkit.pages.pictures import COLOURS, HUES, ORANGE, SKY, VERMILION
 from toolkit.probabilities import chunks
 from toolkit.store import Workspace
 from toolkit.task import Classification, Grades, Heads, Labels, Numbers
@@ -57,7 +57,7 @@ def _with_tests(name: str, names: Sequence[str], of: np.ndarray, tests: int, col
     """Test images as one more group. colours: of the others; without any, those of classes."""
     if not tests:
         return Grouping(name, names, of.tolist(), colours)
-    colours = [*colours, PURPLE] if colours else ()
+    colours = [*colours, HUES[-1]] if colours else ()
     return Grouping(name, [*names, TEST], [*of.tolist(), *[len(names)] * tests], colours)
 
 
