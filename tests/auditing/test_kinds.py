@@ -103,7 +103,7 @@ def test_a_wrong_grade_is_to_be_relabelled() -> None:
 def test_overlapping_masks_are_honestly_not_judged() -> None:
     dataset = kinds.drawn("overlapping")
     found = judged("overlapping", np.zeros((len(dataset.images), 2, 16, 16)), dataset)
-    assert found.judge == "nothing: overlapping masks are not held against predictions" and not found.issue.any()
+    assert found.judge == "nothing: overlapping masks are not compared with predictions" and not found.issue.any()
     caption, picture = panel(kinds.competition("overlapping"), dataset, 2)
     assert caption == "2" and picture.shape == (16, 16, 3)
 
