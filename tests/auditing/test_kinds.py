@@ -42,6 +42,8 @@ def test_each_kind_is_audited_and_split(
     told = audit.told()
     assert any("has a mirrored image the same target" in str(line) for line in told)
     assert len(audit.table) == 48 and project.workspace.page.stat().st_size > 1000
+    page = project.workspace.page.read_text()
+    assert " look like</h2>" in page and "Map of all pictures</h2>" in page
     split = project.folds(3)
     assert split.told() and min(split.as_json()["samples"]) > 0
     assert project.explain(0).png.exists()
