@@ -14,7 +14,7 @@ from tests import tiny
 from tests.small import NAMES, drawing
 from toolkit.decisions.decide import PLAIN, Decisions
 from toolkit.metrics.labels import LabelF1
-from toolkit.pages.html import Chart, Gallery, Matrix, Page, Row, Section, Table, render
+from toolkit.pages.html import Chart, Gallery, Lines, Matrix, Page, Row, Section, Table, render
 from toolkit.reporting.mask_pictures import legend
 from toolkit.reporting.mistakes import mistakes_section
 from toolkit.reporting.outputs import outputs_section, seen
