@@ -19,7 +19,7 @@ from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
 from toolkit.noise import silenced
 from toolkit.outcome import Outcome, seconds
-from toolkit.processes import end_helpers
+from toolkit.processes import end_soon
 from toolkit.project import Project, open
 from toolkit.screen import Screen
 from toolkit.usage import SHARED as SHARED_GROUP
@@ -241,7 +241,7 @@ def main(
 ) -> None:
     """how: as `run_command` takes it."""
     status = run_command(made, command, None, concerns, **how)
-    end_helpers()
+    end_soon()
     sys.exit(status)
 
 

@@ -102,7 +102,7 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     most = min(expected, UNPRUNED) if settings.budget else expected
     first = [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]]
     enqueue(study, folder, first, progress)
-    told = f"search {name}: {settings.objective} on {labelled.folds} folds, drawn {words}"
+    told = f"search {name}: {settings.objective} on {labelled.folds} folds, sampled {words}"
     progress.say(told + (f"; at most {counted(epochs, 'epoch')} a trial" if epochs else ""))
     board = Board(study, labelled.folds, clock.deadline, progress, settings.most_trials, settings.repeats)
     return TrialContext(settings, study, Rivals(labelled, objectives), epochs, clock, board)
