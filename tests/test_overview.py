@@ -49,7 +49,7 @@ def test_runs_submissions_disk_and_steps_stand_on_one_screen(opened: Project, mo
     title, scores, submissions, disk = found.told()
     assert str(title).startswith("tiny (practice): 7 runs · no blend · 5 submissions · ")
     assert isinstance(scores, Table) and scores.title == "accuracy, the best 4 of 7 runs"
-    assert [row[0] for row in scores.rows] == ["a (best)", *"bcd"] and scores.columns[1] == "CV"
+    assert [row[0] for row in scores.rows] == [*"abcd"] and scores.columns[1] == "CV"
     assert isinstance(submissions, Table) and [row[0] for row in submissions.rows] == ["mean-4", "mean-3"]
     assert submissions.rows[0][2:] == ["0.5000", "0.2500", "-"]
     assert str(disk).startswith("disk: ") and str(disk).endswith(str(opened.workspace.folder))

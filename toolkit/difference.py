@@ -41,8 +41,8 @@ class Difference(Outcome):
         return [*self._told()]
 
     def _told(self) -> Iterator[str | Warned | Table]:
-        columns = ["", f"A: {self.one.name}", f"B: {self.other.name}"]
-        yield Table("A against B", columns, [*self._scores(), *self._costs(), *self._versions()], text=True)
+        rows = [*self._scores(), *self._costs(), *self._versions()]
+        yield Table(f"A: {self.one.name}\nB: {self.other.name}", ["", "A", "B"], rows, text=True)
         if self.compared is None:
             yield Warned("they are on different data or folds, so their scores can't be compared")
         else:

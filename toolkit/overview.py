@@ -84,12 +84,12 @@ class Status(Outcome):
         kinds = [kind for kind in further if any(one[kind] for one in shown)]
         columns = ["", "CV", *(further[kind] for kind in kinds), "epochs", "min"]
         rows = []
-        for place, one in enumerate(shown):
-            name = f"blend {one['name']}" if one is self.blend else one["name"] + " (best)" * (place == 0)
+        for one in shown:
+            name = f"blend {one['name']}" if one is self.blend else one["name"]
             scores = [_score(one[kind]) for kind in kinds]
             rows.append([name, _with_ends(one["clean"]), *scores, one.get("epochs", ""), one.get("minutes", "")])
-        more = f", the best {RUNS} of {len(self.runs)} runs" if len(self.runs) > RUNS else ""
-        return Table(f"{self.metric}{more}", columns, rows, total=bool(self.blend))
+        more = f"the best {RUNS} of {len(self.runs)} runs" if len(self.runs) > RUNS else "best first"
+        return Table(f"{self.metric}, {more}", columns, rows, total=bool(self.blend))
 
     def _submissions(self) -> Table:
         from toolkit.submission.ledger import identity
