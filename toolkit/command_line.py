@@ -152,13 +152,12 @@ def run_command(
     def result() -> dict[str, Any]:
         name = made.prog.removeprefix("compete ")
         with screen.phase(f"{name} {Path(options.competition or '').name}".strip()):
-            if options.competition is None and concerns is not None:
-                folders = competition_folders().values()
-                wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
-                projects = [opened(folder, practice=one) for folder in folders for one in wanted]
-                projects = [opened(folder, practice=one) for folder in folders for one in wanted]
+            if options.competition is not None or concerns is None:
+                return called(opened(options.competition))
+            folders = competition_folders().values()
+            wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
+            projects = [opened(folder, practice=one) for folder in folders for one in wanted]
             return _for_each(projects, called, concerns, tells=not practice_too)
-        return called(opened(options.competition))
 
     status = attempted(result, screen, options, options.workspace)
     if not status and not options.json:
