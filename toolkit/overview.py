@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.command_words import completed
 from toolkit.disk import bytes_in, in_bytes
 from toolkit.errors import UserError
+from toolkit.events import NAMES
 from toolkit.outcome import Outcome, Table, Warned, counted, number
 from toolkit.store import Workspace, read_json, read_manifest
 
@@ -80,9 +81,8 @@ class Status(Outcome):
 
     def _scores(self) -> Table:
         shown = [*self.runs[:RUNS], *([self.blend] if self.blend else [])]
-        further = {"matched": "test-like", "stress": "stress"}
-        kinds = [kind for kind in further if any(one[kind] for one in shown)]
-        columns = ["", "CV", *(further[kind] for kind in kinds), "epochs", "min"]
+        kinds = [kind for kind in ("matched", "stress") if any(one[kind] for one in shown)]
+        columns = ["", "CV", *(NAMES[kind] for kind in kinds), "epochs", "min"]
         rows = []
         for one in shown:
             name = f"blend {one['name']}" if one is self.blend else one["name"]
