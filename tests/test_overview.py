@@ -48,10 +48,12 @@ def test_runs_submissions_disk_and_steps_stand_on_one_screen(opened: Project, mo
     found = opened.status()
     title, scores, submissions, disk = found.told()
     assert str(title).startswith("tiny (practice): 7 runs · no blend · 5 submissions · ")
-    assert isinstance(scores, Table) and scores.title == "accuracy, the best 4 of 7 runs"
+    assert isinstance(scores, Table) and scores.title.startswith(
+        "accuracy, best 4 of 7 runs; 95 % interval of the first: 0."
+    )
     assert [row[0] for row in scores.rows] == [run.name for run in opened.runs()][:4] and scores.columns[1] == "CV"
     assert isinstance(submissions, Table) and [row[0] for row in submissions.rows] == ["mean-4", "mean-3"]
-    assert submissions.rows[0][2:] == ["0.5000", "0.2500", "-"]
+    assert submissions.rows[0][2:] == ["0.5000", "0.2500"] and submissions.columns[-1] == "public"
     assert str(disk).startswith("disk: ") and str(disk).endswith(str(opened.workspace.folder))
     assert len(found.as_json()["runs"]) == 7 and found.as_json()["disk"]["runs"] > 0
 
