@@ -152,12 +152,12 @@ def run_command(
     def result() -> dict[str, Any]:
         name = made.prog.removeprefix("compete ")
         with screen.phase(f"{name} {Path(options.competition or '').name}".strip()):
-            if options.competition is None and concerns is not None:
-                folders = competition_folders().values()
-                wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
-                projects = [opened(folder, practice=one) for folder in folders for one in wanted]
-                return _for_each(projects, called, concerns)
-            return called(opened(options.competition))
+            if options.competition is not None or concerns is None:
+                return called(opened(options.competition))
+            folders = competition_folders().values()
+            wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
+            projects = [opened(folder, practice=one) for folder in folders for one in wanted]
+            return _for_each(projects, called, concerns, tells=not practice_too)
 
     status = attempted(result, screen, options, options.workspace)
     if not status and not options.json:
@@ -222,13 +222,15 @@ def _for_each(
     projects: Sequence[Project],
     called: Callable[[Project], dict[str, Any]],
     concerns: "Callable[[Workspace], bool]",
+    tells: bool,
 ) -> dict[str, Any]:
+    """tells: of those that it doesn't concern."""
     done = {project.workspace.name: called(project) for project in projects if concerns(project.workspace)}
     without = [project.workspace.name for project in projects if project.workspace.name not in done]
     if not done:
         known = ", ".join(competition_folders())
         raise UserError(f"nothing is there yet of {known}; start with `compete run NAME --practice --budget 3m`")
-    if without and not any(name.endswith("-practice") for name in without):
+    if without and tells:
         projects[0].progress.say(f"no runs yet: {', '.join(without)}")
     return {"competitions": done, "without_runs": without}
 
