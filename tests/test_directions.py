@@ -22,7 +22,7 @@ LAYERS = (
     "unseen_choices",
     "auditing",
     "scoring",
-    "training blending",
+    "training blending cluster",
     "tuning submission",
     "planning",
     "notebooks",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
-    *("seed", "device", "workers", "cache", "max_disk", "weights"),
+    *("seed", "device", "workers", "cache", "max_disk", "weights", "cluster"),
 )
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
@@ -65,6 +65,9 @@ def parser(command: str, text: str, overrides: bool = False, several: bool = Fal
     weights = "a folder of pretrained weights, each a file such as convnext_tiny.in12k_ft_in1k.safetensors"
     shared.add_argument("--weights", type=Path, metavar="FOLDER", help=weights)
     shared.add_argument("--max-disk", metavar="SIZE", help="what the workspace may take, such as 50GB (default: all)")
+    if overrides:  # commands that train
+        where = "Ray trains the folds: local (on this machine), auto (this machine's cluster) or HOST:PORT"
+        shared.add_argument("--cluster", metavar="WHERE", help=f"{where}; see docs/cluster.md")
     device = "auto, cpu, cuda, …; cuda:0,cuda:1: folds side by side; cuda:0+cuda:1: a fold over both (default: auto)"
     shared.add_argument("--device", default="auto", metavar="NAME", help=device)
     shared.add_argument("--seed", type=int, default=0, metavar="N")
@@ -106,7 +109,7 @@ def run_command(
     if options.practice_size is not None and options.practice_size < 24:
         made.error("--practice-size must be at least 24")
     screen = Screen(stderr=options.json)
-    given = {name: getattr(options, name) for name in SHARED}
+    given = {name: getattr(options, name, None) for name in SHARED}
 
     def opened(folder: str | Path) -> Project:
         return open(folder, progress=screen, **given)

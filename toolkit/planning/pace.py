@@ -17,6 +17,7 @@ from toolkit.training.budget import Cost
 from toolkit.training.cross_validation import begin, prepare, run_of, stress_factor, train_fold
 from toolkit.training.fold import Stop, StoppedError
 from toolkit.training.freezing import frozen_epochs
+from toolkit.training.workers import perform
 
 PROBED = 10.0  # seconds of epochs that show the speed,
 PROBE = 0.1  # or this share of all epochs: the first of them warms up and isn't counted
@@ -68,7 +69,7 @@ def _begun(
 
     showing = progress.training(1, recipe.schedule.epochs)
     with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
-        progress.say(train_fold(job, lambda _, *news: watch(0, *news), stop=enough))
+        progress.say(perform(train_fold, job, lambda _, *news: watch(0, *news), enough))
     return seen
 
 

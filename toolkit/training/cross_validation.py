@@ -13,15 +13,16 @@ from typing import Any
 import torch
 
 from toolkit.claims import alone
+from toolkit.cluster.place import cluster
 from toolkit.competition_code import tell_of_code
 from toolkit.data.image_sets import images_each, shown
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
-from toolkit.networks.devices import resolve_device
+from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.networks.pretrained import files_of
-from toolkit.networks.speed import Settings, fastest, give_back_memory
+from toolkit.networks.speed import UNMEASURED, Settings, fastest, give_back_memory
 from toolkit.outcome import MENDED, counted, duration, interval, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
@@ -169,7 +170,11 @@ def prepare(
         steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
         seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
-        settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
+        if device.startswith(CLUSTER):
+            asked = _job(run, seen, 0, UNMEASURED, device, images)
+            settings = cluster().settings(asked, steps)
+        else:
+            settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
     jobs = [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
     _check_sizes(jobs, labelled)
     return run, jobs

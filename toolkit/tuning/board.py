@@ -1,7 +1,7 @@
 """What a search shows: a live table where the screen is a terminal, a line a trial otherwise."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ class Board:
         self.begun: dict[int, float] = {}
         self.now = ""
         self.trials: Sequence[FrozenTrial] = []
+        self.more: Callable[[], Sequence[str]] = tuple  # lines of what runs elsewhere
         self.shown = False
 
     @contextmanager
@@ -107,7 +108,8 @@ class Board:
         for trial in begun[-ROWS:]:
             folds = f"{trial.user_attrs.get('folds', 0)}/{self.folds}"
             table.add_row(*map(Text, (str(trial.number), scores(trial), folds, state(trial, why=False), short(trial))))
-        return Group(table, Text("  ".join(word for word in (self.now, *self._rest()) if word)))
+        last = Text("  ".join(word for word in (self.now, *self._rest()) if word))
+        return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in self.more()), last)
 
 
 def scores(trial: FrozenTrial) -> str:
