@@ -24,6 +24,7 @@ from tests.cluster.simulated import simulated
 from toolkit.cluster.cluster import Cluster
 from toolkit.cluster.place import ask, cluster
 from toolkit.data.dataset import Dataset
+from toolkit.events import Tell
 from toolkit.progress import Watch
 from toolkit.training.cross_validation import train_fold
 from toolkit.training.jobs import FoldJob
@@ -33,11 +34,11 @@ IMAGES = 64_000_000  # bytes of the data
 FOLDS = 12  # trained one after the other, and as many here
 
 
-def nothing(job: FoldJob, watch: Watch) -> None:
+def nothing(job: FoldJob, watch: Watch, tell: Tell) -> None:
     """A fold that takes no time."""
 
 
-def large(job: FoldJob, watch: Watch) -> None:
+def large(job: FoldJob, watch: Watch, tell: Tell) -> None:
     """One that leaves a large file."""
     (job.folder / "large.npy").write_bytes(bytes(LARGE))
 

@@ -49,11 +49,12 @@ def test_what_is_found_and_why(
 def test_without_data_one_sentence_says_where_they_come_from_before_torch_is_loaded(
     competition: Competition, tmp_path: Path
 ) -> None:
-    for folder, what in ((tmp_path / "nowhere", "is not a folder"), (tmp_path, "is empty")):
+    nowhere = tmp_path / "nowhere"
+    for folder, what in ((nowhere, f"there is no folder {nowhere} yet"), (tmp_path, f"{tmp_path} is empty")):
         done = run("-c", WITHOUT_TORCH, str(competition.folder), "--data", str(folder))
         assert done.returncode == 1 and not done.stderr
-        files = f"put {competition.files} there, point --data at another folder, or try --practice"
-        assert done.stdout == f"error: {folder} {what}; {files}\n"
+        files = f"put {competition.files} there, say where it is with --data FOLDER, or try synthetic data"
+        assert done.stdout == f"error: {what}: {files} with --practice\n"
 
 
 def test_wrong_usage_ends_with_status_2() -> None:

@@ -1,6 +1,7 @@
 """What is stored is what was written: a flipped byte, a file that is cut, gone or another fold's, is told."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(made: Path, tmp_path: Path) -> Project:
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return project(tmp_path, tiny.looking)
+
+
+def exact(path: Path) -> str:
+    """As a regular expression."""
+    return re.escape(str(path))
 
 
 def run_of(copied: Project) -> Run:
@@ -160,7 +166,8 @@ def test_weights_that_are_damaged_or_another_folds_build_nothing_and_are_trained
     run = run_of(copied)
     before, weights = run.manifest, run.fold(1).weights.read_bytes()
     damage(run.fold(1).weights)
-    sentence = rf"fold_1/weights\.safetensors is damaged: .*; remove .*fold_1 and run `compete train .* {run.recipe_path}`"
+    again = rf"remove .*fold_1 and run `compete train .* {exact(run.recipe_path)}`"
+    sentence = rf"fold_1/weights\.safetensors is damaged: .*; {again}"
     with pytest.raises(UserError, match=sentence):
         run.networks(torch.device("cpu"))
     shutil.copy(run.fold(0).weights, run.fold(1).weights)
@@ -178,7 +185,9 @@ def test_damaged_predictions_of_a_run_are_told_and_made_again(copied: Project) -
     for path, name in ((run.oof_path, "oof"), (run.test_path, "test")):
         before = path.read_bytes()
         flip(path)
-        with pytest.raises(UserError, match=rf"{path} is damaged: .*; remove {path} and run .*{run.recipe_path}"):
+        with pytest.raises(
+            UserError, match=rf"{exact(path)} is damaged: .*; remove {exact(path)} and run .*{exact(run.recipe_path)}"
+        ):
             getattr(run, name)
         path.unlink()
         copied.train(str(run.recipe_path))
@@ -192,7 +201,9 @@ def test_damaged_evidence_of_a_score_is_told_and_made_again(kind: str, copied: P
     path = max(folder.glob("*.npy"))
     flip(path)
     shutil.rmtree(copied.workspace.ensemble)
-    with pytest.raises(UserError, match=rf"{path} is damaged: .*; remove {folder} and run `compete train"):
+    with pytest.raises(
+        UserError, match=rf"{exact(path)} is damaged: .*; remove {exact(folder)} and run `compete train"
+    ):
         copied.ensemble(views=["none"])
     shutil.rmtree(folder)
     copied.train(str(run.recipe_path))
@@ -203,7 +214,9 @@ def test_scores_that_are_damaged_are_made_again_from_what_is_left(copied: Projec
     run = run_of(copied)
     before, weights, path = run.metrics, run.fold(0).weights.stat().st_mtime_ns, run.metrics_path
     flip(path)
-    with pytest.raises(UserError, match=rf"{path} is damaged: .*; remove {path} and run .*{run.recipe_path}"):
+    with pytest.raises(
+        UserError, match=rf"{exact(path)} is damaged: .*; remove {exact(path)} and run .*{exact(run.recipe_path)}"
+    ):
         copied.runs()
     path.unlink()
     again = copied.train(str(run.recipe_path))
@@ -245,7 +258,7 @@ def test_a_value_in_a_stored_json_that_is_not_what_was_written_is_told(name: str
     write_others_json(path, found)
     if how == "without its seal" and name == "manifest.json":
         return  # as older versions wrote it
-    with pytest.raises(UserError, match=rf"{path} is damaged: .*; (remove|run)") as caught:
+    with pytest.raises(UserError, match=rf"{exact(path)} is damaged: .*; (remove|run)") as caught:
         copied.train(str(run.recipe_path)) if method == "train" else copied.runs()._repr_html_()
     assert "\n" not in str(caught.value)
 
@@ -327,7 +340,9 @@ def test_damaged_views_and_blends_are_told_and_made_again(copied: Project) -> No
     for path in (blend.test_path, blend.oof_path, blend.description_path):
         before = path.read_bytes()
         flip(path)
-        with pytest.raises(UserError, match=rf"{path} is damaged: .*; remove {blend.folder} and run .*ensemble"):
+        with pytest.raises(
+            UserError, match=rf"{exact(path)} is damaged: .*; remove {exact(blend.folder)} and run .*ensemble"
+        ):
             copied.submit()
         shutil.rmtree(blend.folder)
         assert copied.ensemble(views=views) == blend and path.read_bytes() == before
@@ -335,7 +350,7 @@ def test_damaged_views_and_blends_are_told_and_made_again(copied: Project) -> No
     shutil.rmtree(blend.folder)
     view = run.view_folder("horizontal")
     flip(view / "oof.npy")
-    with pytest.raises(UserError, match=rf"oof\.npy is damaged: .*; remove {view} and run .*ensemble"):
+    with pytest.raises(UserError, match=rf"oof\.npy is damaged: .*; remove {exact(view)} and run .*ensemble"):
         copied.ensemble(views=views)
 
 
@@ -343,7 +358,7 @@ def test_a_damaged_match_is_told(copied: Project) -> None:
     folder = copied.workspace.match
     flip(folder / "rows.npy")
     shutil.rmtree(copied.workspace.ensemble)
-    with pytest.raises(UserError, match=rf"rows\.npy is damaged: .*; remove {folder} and run"):
+    with pytest.raises(UserError, match=rf"rows\.npy is damaged: .*; remove {exact(folder)} and run"):
         copied.ensemble(views=["none"])
 
 

@@ -137,21 +137,12 @@ def complaint(folder: str | Path, expected: Sequence[str]) -> None:
     assert all(part in str(caught.value) for part in expected) and "\n" not in str(caught.value)
 
 
-def test_a_folder_that_is_none_is_answered_with_the_existing_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_competition_is_answered_with_what_may_be_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
-    complaint("competitions/marz", ["competitions/marz", "competitions/blood_cells", "competitions/mars"])
-
-
-def test_a_bare_name_is_answered_with_the_existing_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package(tmp_path / "competitions" / "alpha")
-    package(tmp_path / "library")
-    monkeypatch.chdir(tmp_path)
-    complaint("alpha", ["competitions/alpha"])
-
-
-def test_where_there_is_no_competition_the_error_says_so(tmp_path: Path) -> None:
-    complaint(tmp_path / "nowhere" / "mars", ["is not a competition", "none there"])
-    complaint(tmp_path, ["is not a competition"])
+    complaint("competitions/marz", ["competitions/marz is not a competition; did you mean mars?"])
+    complaint(tmp_path, [f"{tmp_path} is not a competition: it has no __init__.py; there are ", "blood_cells, mars"])
 
 
 def test_a_package_must_define_a_competition(tmp_path: Path) -> None:

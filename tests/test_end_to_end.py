@@ -22,6 +22,7 @@ from toolkit.store import read_json
 
 QUICK = ("schedule.epochs=1", "batch_size=8", "precision=float32")
 COMMANDS = ("audit", "folds", "train", "boost", "search", "ensemble", "submit", "report", "grade", "run")
+READING = ("status", "recipes", "diff")
 
 
 def shared(place: Path) -> list[str]:
@@ -112,7 +113,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(mars: Competition, tmp_path:
         assert one == other, name
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *READING])
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import runpy, sys\n"
@@ -136,7 +137,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         (["optimizer.lr=fast"], "recipe field optimizer.lr"),
         (["--recipe", "best"], "mars has no recipe 'best', nor is it a file; there are small_unet"),
         (["--recipe", "unet_resnet18", "model.pretrained=true"], "pretrained weights, which this competition forbids"),
-        ([], "competitions/mars/data is not a folder; put `mars_for_students.npz`"),
+        ([], "there is no folder competitions/mars/data yet: put `mars_for_students.npz`"),
     ],
 )
 def test_a_wrong_training_is_refused_in_one_sentence(

@@ -10,6 +10,7 @@ from tests import tiny
 from tests.blending.conftest import made_runs
 from toolkit.blending.blend_folder import chosen_blend
 from toolkit.command_line import parser, run_command
+from toolkit.competition_folders import HERE
 from toolkit.ensemble import add_options, ensemble, has_runs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -17,7 +18,7 @@ PLAIN = ("--views", "none")
 
 
 def command(root: Path, *arguments: str) -> int:
-    made = parser("ensemble", "", several=True)
+    made = parser("ensemble", "", several="that have runs")
     add_options(made)
     return run_command(made, ensemble, ["--practice", "--workspace", str(root), *arguments, *PLAIN], has_runs)
 
@@ -48,11 +49,12 @@ def test_without_a_competition_all_that_have_runs_are_blended(
         (tmp_path / "competitions" / name / "__init__.py").touch()
     known = {"tiny": tiny.competition, "other": replace(tiny.competition, name="other")}
     monkeypatch.setattr("toolkit.competition.load_competition", lambda folder: known[Path(folder).name])
+    monkeypatch.setattr("toolkit.competition_folders.HOMES", (HERE,))
     monkeypatch.chdir(tmp_path)
     assert command(tmp_path, "--json") == 0
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     assert list(result["competitions"]) == ["tiny-practice"] and result["without_runs"] == ["other-practice"]
     assert set(result["competitions"]["tiny-practice"]["runs"]) == {"a", "b"}
-    assert "nothing to do for other-practice" in printed.err
+    assert "no runs yet: other-practice" in printed.err
     assert command(tmp_path / "empty", "--json") == 1

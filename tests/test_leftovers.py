@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.tiny import prepare, project, train
 from toolkit.claims import claimed
 from toolkit.partial_files import STALE_SECONDS
-from toolkit.store import MANIFEST, read_json, write_json
+from toolkit.runs import Run
+from toolkit.store import MANIFEST, read_json, write_json, write_manifest
 
 
 def test_half_written_files_are_swept_anywhere_in_the_workspace(tmp_path: Path) -> None:
@@ -47,6 +49,20 @@ def test_what_a_finished_run_was_trained_with_is_removed(tmp_path: Path, run_wit
         assert all(path.exists() for path in left), "somebody has it"
     project(tmp_path)
     assert not [path for path in left if path.exists()]
+
+
+def test_of_masks_what_folds_predict_is_kept_once_as_soon_as_the_run_is_put_together(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    run = Run(tmp_path / "tiny-practice" / "train" / "masks-1", project(tmp_path).labelled())
+    masks, labels = np.zeros((3, 2, 4, 4), np.float16), np.zeros((3, 2), np.float16)
+    for path, values in ((run.oof_path, masks), (run.fold(0).oof_path, masks), (run.fold(1).oof_path, labels)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, values)
+    project(tmp_path)
+    assert run.fold(0).oof_path.exists(), "the run isn't finished: it is put together from these"
+    write_manifest(run.folder, {"complete": False})
+    project(tmp_path)
+    assert not run.fold(0).oof_path.exists() and run.fold(1).oof_path.exists()
 
 
 def test_what_a_training_goes_on_from_stays(tmp_path: Path, run_with_leftovers: list[Path]) -> None:

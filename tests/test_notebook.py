@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import ROOT
@@ -38,3 +39,34 @@ def test_the_notebook_is_committed_clean() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert len(notebook.cells) < 20
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+
+
+SLOW = """
+import time
+from toolkit.screen import here
+progress = here()
+with progress.phase("train mars", costs={"folds": 3, "test images": 1}):
+    with progress.training(2, 4) as watch:
+        watch(0, 2.5, "loss 0.4")
+        time.sleep(1.2)
+        progress.say("a line between")
+    time.sleep(1.2)
+"""
+
+
+def test_a_bar_moves_in_a_notebook_while_nothing_is_said_and_lines_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    client = NotebookClient(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SLOW)]), timeout=60)
+    heard = client.process_message
+
+    def listening(message: Any, *rest: Any) -> Any:
+        if message["msg_type"] == "update_display_data":
+            shown.append(message["content"]["data"].get("text/html", ""))
+        return heard(message, *rest)
+
+    monkeypatch.setattr(client, "process_message", listening)
+    notebook = client.execute(env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert any("23 %, fold 1/2 epoch 3/4 loss 0.4" in text for text in shown), shown
+    assert len(shown) >= 4 and shown[-1] == "" and '<progress value="0.234">' in "".join(shown)
+    bar, line = notebook.cells[0].outputs
+    assert bar["data"]["text/html"] == "" and line["text"] == "a line between\n"

@@ -17,6 +17,7 @@ from toolkit.data.image_sets import ImageSets
 from toolkit.data.tables import Column
 from toolkit.errors import UserError
 from toolkit.metrics.organisers import from_function
+from toolkit.networks.pretrained import NoWeightsError
 from toolkit.progress import SILENT
 from toolkit.project import Project
 from toolkit.recipe import Recipe
@@ -180,3 +181,17 @@ def test_a_metric_of_masks_is_tried_and_so_are_different_masks_in_a_submission(t
     assert len(np.unique(wrote[0].reshape(len(wrote[0]), -1), axis=0)) > 1
     with pytest.raises(UserError, match="reads back as something else"):
         rehearsal.rehearse(replace(of, read_submission=lambda *given: read(*given)[::-1]), data, tmp_path)
+
+
+def test_recipes_that_lack_weights_for_one_reason_are_told_of_together() -> None:
+    faults: dict[str, UserError] = {
+        "convnext": NoWeightsError("convnext_tiny", "are not on this machine", "fetch a"),
+        "broken": UserError("there is no such network"),
+        "unet": NoWeightsError("resnet18", "are not on this machine", "fetch b"),
+    }
+    other, together = preflight.told_together(faults)
+    assert other == "broken can't be trained: there is no such network"
+    assert together.startswith(
+        "convnext, unet can't be trained: the pretrained weights of convnext_tiny, resnet18 are"
+    )
+    assert "fetch a" in preflight.told_together({"convnext": faults["convnext"]})[0]

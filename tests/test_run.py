@@ -33,7 +33,7 @@ def test_everything_is_made_and_told(tmp_path: Path) -> None:
     assert result.submission.path.stem in result.report.path.read_text(encoding="utf-8")
     assert set(result.as_json()) == {"submission", "clean", "stress", "matched", "holdout", "leaderboard", "seconds"}
     (table,) = result.told()
-    assert [row[0] for row in table.rows] == ["submission", "local score", "practice leaderboard", "report", "time"]
+    assert [row[0] for row in table.rows] == ["submission", "CV score", "practice leaderboard", "report", "time"]
 
 
 def test_where_samples_are_many_a_part_is_held_out_and_the_submission_scored_on_it(
@@ -45,11 +45,11 @@ def test_where_samples_are_many_a_part_is_held_out_and_the_submission_scored_on_
     held = opened.labelled().held_out
     assert held.sum() == 9 and result.submission.scores["holdout"]["samples"] == 9
     (table,) = result.told()
-    (told,) = (row[1] for row in table.rows if row[0] == "held out, as handed in")
+    (told,) = (row[1] for row in table.rows if row[0] == "held-out score")
     assert told.startswith(f"{result.submission.scores['holdout']['score']:.4f} (")
     (table,) = replace(result, submission=replace(result.submission, beside=", chosen among 9 trials")).told()
     beside = [row[0] for row in table.rows if row[1].endswith(", chosen among 9 trials")]
-    assert beside == ["local score"], "the held-out samples had no part in a search"
+    assert beside == ["CV score"], "the held-out samples had no part in a search"
     assert result.as_json()["holdout"] == result.report.scores["holdout"] == result.submission.scores["holdout"]
 
 

@@ -50,7 +50,7 @@ def test_a_trained_run_has_its_history_networks_and_predictions(tmp_path: Path) 
     assert run.recipe == run.fold(1).recipe and len(run.networks(torch.device("cpu"))) == 3
     assert run.confusions().sum() == 72 and run.test is not None and run.test.shape == (18, 3)
     run.fold(2).weights.unlink()
-    with pytest.raises(UserError, match=r"fold_2/weights\.safetensors is gone; remove .*fold_2 and run `compete train"):
+    with pytest.raises(UserError, match=r"fold_2/weights\.safetensors is gone; remove .*fold_2 and run `compete"):
         run.networks(torch.device("cpu"))
 
 

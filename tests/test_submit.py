@@ -41,7 +41,7 @@ def test_a_submission_is_built_shown_scored_and_built_again(folder: Path, capsys
     assert "--private needs a score" in call(folder, capsys, "--private", status=1)
     (line,) = call(folder, capsys, "--show")["ledger"]
     assert (line["public"], line["private"]) == ("0.71", "0.63")
-    assert "a submission of practice data is for nobody" in call(folder, capsys, "--upload", status=1)
+    assert "practice submissions can't be uploaded" in call(folder, capsys, "--upload", status=1)
 
 
 def test_known_answers_are_refused_where_test_images_may_not_be_looked_at(

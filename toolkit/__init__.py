@@ -34,6 +34,7 @@ _HOMES = {
         "data.target_tables": "labels_in_names set_table target_table",
         "images.tiles": "Tiles tiles",
         "errors": "UserError",
+        "events": "Epoch Scores",
         "formats.dialect": "Dialect",
         "metrics.confusion": "Accuracy MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.data.tables import table_arrays, table_of
     from toolkit.data.target_tables import labels_in_names, set_table, target_table
     from toolkit.errors import UserError
+    from toolkit.events import Epoch, Scores
     from toolkit.formats.dialect import Dialect
     from toolkit.formats.readers import read_pixels
     from toolkit.formats.run_lengths import from_polygons, from_run_lengths

@@ -13,72 +13,101 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.command_words import completed, next_lines
+from toolkit.competition_folders import competition_folders
 from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
+from toolkit.noise import silenced
 from toolkit.outcome import Outcome, seconds
 from toolkit.project import Project, open
 from toolkit.screen import Screen
+from toolkit.usage import Parser
 
 if TYPE_CHECKING:
     from toolkit.store import Workspace
 
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
-    *("seed", "device", "workers", "cache", "max_disk", "weights", "cluster"),
+    *("seed", "device", "workers", "cache", "max_disk", "weights", "log", "cluster"),
 )
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
 
-def parser(command: str, text: str, overrides: bool = False, several: bool = False) -> argparse.ArgumentParser:
-    """A parser with the competition and the options that every command shares; `several`: without one, all of them."""
-    made = argparse.ArgumentParser(prog=f"compete {command}", description=text)
+def parser(command: str, text: str, examples: str | None = None, overrides: bool = False, several: str = "") -> Parser:
+    """A parser with the competition and the options that every command shares.
+
+    examples: text whose indented lines are shown at the end of the help. overrides: recipe, its fields and `--stress`
+    are taken; several: without a name it is all competitions, of these `that have runs`.
+    """
+    made = Parser(f"compete {command}", text, examples, overrides)
+    name = "a competition by its name (mars) or its folder (competitions/mars)"
     if several:
-        text = "the competition's folder, such as competitions/mars (default: all that have runs)"
-        made.add_argument("competition", nargs="?", help=text)
+        made.add_argument("competition", nargs="?", metavar="NAME", help=f"{name} (default: all {several})")
     else:
-        made.add_argument("competition", help="the competition's folder, such as competitions/mars")
+        made.add_argument("competition", metavar="NAME", help=name)
     if overrides:
-        made.add_argument("overrides", nargs="*", metavar="recipe.field=value", help="such as optimizer.lr=1e-3")
-        made.add_argument(
-            "--recipe", metavar="NAME", help="a recipe of the competition, or a file of one (default: its first)"
-        )
-        made.add_argument(
-            "--stress",
-            choices=("auto", "full", "none"),
-            default="auto",
-            help="the score under corruptions: of as many as fit into a tenth of the training time, of all, or not",
-        )
-    shared = made.add_argument_group("shared options")
-    shared.add_argument("--data", type=Path, metavar="DIR", help="the organisers' files (default: COMPETITION/data)")
-    shared.add_argument("--practice", action="store_true", help="use drawn practice data instead")
-    shared.add_argument("--practice-size", type=int, metavar="N", help="distinct training samples to draw")
-    shared.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="DIR", help="default: workspace")
-    shared.add_argument("--submissions", type=Path, default=Path("submissions"), metavar="DIR")
-    shared.add_argument("--json", action="store_true", help="one JSON object on stdout, all else on stderr")
-    shared.add_argument("--workers", type=int, metavar="N", help="processes that audit (default: one a core)")
-    shared.add_argument(
-        "--no-cache",
-        dest="cache",
-        action="store_false",
-        help="decode images each time they are looked at, for want of room on the disk: slower",
+        _add_recipe(made)
+    _add_shared(made)
+    return made
+
+
+def _add_recipe(made: Parser) -> None:
+    fields = "settings of the recipe that are to be others, as many as you like, such as optimizer.lr=1e-3 (optional)"
+    made.add_argument(
+        "overrides", nargs="*", metavar="recipe.field=value", help=f"{fields}; `compete recipes` lists them"
     )
-    weights = "a folder of pretrained weights, each a file such as convnext_tiny.in12k_ft_in1k.safetensors"
+    recipe = "a recipe of the competition, or a file with one (default: the competition's first)"
+    made.add_argument("--recipe", metavar="NAME", help=recipe)
+    stress = (
+        "measure the stress score: auto, on as many corrupted images as fit into a tenth of the training time; full, "
+        "on all; or none (default: auto)"
+    )
+    made.add_argument("--stress", choices=("auto", "full", "none"), default="auto", help=stress)
+    add_log(made)
+    add_cluster(made)
+
+
+def _add_shared(made: Parser) -> None:
+    shared = made.add_argument_group("shared options")
+    data = "the folder of the organisers' files (default: data in the competition's folder)"
+    shared.add_argument("--data", type=Path, metavar="FOLDER", help=data)
+    shared.add_argument("--practice", action="store_true", help="work on synthetic practice data instead")
+    size = "distinct training samples of practice data that are made (default: the competition says)"
+    shared.add_argument("--practice-size", type=int, metavar="N", help=size)
+    workspace = "where runs and all else is kept (default: workspace)"
+    shared.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="FOLDER", help=workspace)
+    submissions = "where submissions and their ledger are kept (default: submissions)"
+    shared.add_argument("--submissions", type=Path, default=Path("submissions"), metavar="FOLDER", help=submissions)
+    weights = "a folder of files such as convnext_tiny.in12k_ft_in1k.safetensors (default: the hub's cache)"
     shared.add_argument("--weights", type=Path, metavar="FOLDER", help=weights)
-    shared.add_argument("--max-disk", metavar="SIZE", help="what the workspace may take, such as 50GB (default: all)")
-    if overrides:  # commands that train
-        where = "Ray trains the folds: local (on this machine), auto (this machine's cluster) or HOST:PORT"
-        shared.add_argument("--cluster", metavar="WHERE", help=f"{where}; see docs/cluster.md")
     device = "auto, cpu, cuda, …; cuda:0,cuda:1: folds side by side; cuda:0+cuda:1: a fold over both (default: auto)"
     shared.add_argument("--device", default="auto", metavar="NAME", help=device)
-    shared.add_argument("--seed", type=int, default=0, metavar="N")
+    shared.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0, or the recipe's)")
+    shared.add_argument("--workers", type=int, metavar="N", help="processes of an audit (default: one a core)")
+    cache = "decode images each time instead of keeping them decoded: slower, for small disks"
+    shared.add_argument("--no-cache", dest="cache", action="store_false", help=cache)
+    disk = "most that the workspace may take, such as 50GB (default: no limit)"
+    shared.add_argument("--max-disk", metavar="SIZE", help=disk)
+    shared.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     add_faults(shared)
-    return made
+
+
+def add_cluster(made: argparse.ArgumentParser) -> None:
+    """Of commands that train folds."""
+    where = "Ray trains the folds: local, on this machine; auto, on this machine's cluster; or HOST:PORT"
+    made.add_argument("--cluster", metavar="WHERE", help=f"{where} (docs/cluster.md)")
+
+
+def add_log(made: argparse.ArgumentParser) -> None:
+    """Of commands that train."""
+    text = "log every epoch and the scores to tensorboard, wandb or mlflow, or several: tensorboard,wandb"
+    made.add_argument("--log", default="", metavar="NAMES", help=text)
 
 
 def add_faults(made: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
     """What every command is asked when it fails."""
-    made.add_argument("--debug", action="store_true", help="show the traceback of what fails")
-    text = f"where the command fails, write {REPORT} here: versions, machine, traceback, the workspace's file names"
+    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    text = f"on an error write {REPORT} here: versions, machine, traceback, the workspace's file names; no data"
     made.add_argument("--report-bug", action="store_true", help=text)
 
 
@@ -95,38 +124,63 @@ def run_command(
     command: Command,
     arguments: Sequence[str] | None,
     concerns: "Callable[[Workspace], bool] | None" = None,
+    advised: bool = False,
+    practice_too: bool = False,
 ) -> int:
-    """Parse, call the command, show its outcome, print it as JSON if asked; the exit status.
+    """Parse, call the command, show its outcome and what comes next, print it as JSON if asked; the exit status.
 
-    Where no competition is named, the command is called for each under competitions/ that it `concerns`.
+    Where no competition is named, the command is called for each that it `concerns`; practice_too: on its practice
+    data as well. advised: does what comes next include what the runs so far suggest?
     """
     check_words(made, arguments)
     options = made.parse_intermixed_args(arguments)
+    _check(made, options)
+    screen = Screen(stderr=options.json)
+    given = {name: getattr(options, name) for name in SHARED if hasattr(options, name)}
+    ends: list[tuple[Project, Sequence[tuple[str, str]]]] = []
+
+    def opened(folder: str | Path, **other: Any) -> Project:
+        return open(folder, progress=screen, **(given | other))
+
+    def called(project: Project) -> dict[str, Any]:
+        try:
+            outcome = command(project, options)
+            if not isinstance(outcome, Outcome):
+                return outcome
+            screen.show(outcome)
+        except UserError as error:
+            raise UserError(completed(str(error), project)) from error
+        if not options.json:
+            ends.append((project, [*outcome.next, *(project.next_steps() if advised else ())]))
+        return outcome.as_json()
+
+    def result() -> dict[str, Any]:
+        name = made.prog.removeprefix("compete ")
+        with screen.phase(f"{name} {Path(options.competition or '').name}".strip()):
+            if options.competition is None and concerns is not None:
+                folders = competition_folders().values()
+                wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
+                projects = [opened(folder, practice=one) for folder in folders for one in wanted]
+                return _for_each(projects, called, concerns)
+            return called(opened(options.competition))
+
+    status = attempted(result, screen, options, options.workspace)
+    if not status and not options.json:
+        for project, steps in ends:
+            few = steps if len(ends) == 1 else steps[:1]
+            for line in next_lines(few, project, screen.console.width):
+                screen.say(line)
+    return status
+
+
+def _check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Wrong usage where a number can't be."""
     if options.seed < 0:
         made.error("--seed must not be negative")
     if options.workers is not None and options.workers < 0:
         made.error("--workers must not be negative")
     if options.practice_size is not None and options.practice_size < 24:
         made.error("--practice-size must be at least 24")
-    screen = Screen(stderr=options.json)
-    given = {name: getattr(options, name, None) for name in SHARED}
-
-    def opened(folder: str | Path) -> Project:
-        return open(folder, progress=screen, **given)
-
-    def called(project: Project) -> dict[str, Any]:
-        outcome = command(project, options)
-        if not isinstance(outcome, Outcome):
-            return outcome
-        screen.show(outcome)
-        return outcome.as_json()
-
-    def result() -> dict[str, Any]:
-        if options.competition is None and concerns is not None:
-            return _for_each(opened, called, concerns)
-        return called(opened(options.competition))
-
-    return attempted(result, screen, options, options.workspace)
 
 
 def attempted(
@@ -143,9 +197,13 @@ def attempted(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        result = call()
+        with silenced(is_debugged(options.debug)):
+            result = call()
         if isinstance(result, Outcome):
             screen.show(result)
+            if not options.json:
+                for line in next_lines(result.next, None, screen.console.width):
+                    screen.say(line)
             result = result.as_json()
     except KeyboardInterrupt:
         screen.say("\nstopped; the same command again goes on from here")
@@ -159,31 +217,35 @@ def attempted(
                 screen.say(f"what is known of it is in {write_report(error, workspace)}; read it before you send it")
             except OSError as again:
                 screen.warn(f"{REPORT} can't be written here: {sentence(again)}")
-        return 1
+        return getattr(error, "status", 1)
     if options.json:
         print(json.dumps(result))
     return 0
 
 
 def _for_each(
-    opened: Callable[[Path], Project],
+    projects: Sequence[Project],
     called: Callable[[Project], dict[str, Any]],
     concerns: "Callable[[Workspace], bool]",
 ) -> dict[str, Any]:
-    projects = [opened(file.parent) for file in sorted(Path("competitions").glob("*/__init__.py"))]
     done = {project.workspace.name: called(project) for project in projects if concerns(project.workspace)}
     without = [project.workspace.name for project in projects if project.workspace.name not in done]
     if not done:
-        raise UserError(f"no competition in {Path('competitions').resolve()} has runs in its workspace")
-    if without:
-        projects[0].progress.say(f"nothing to do for {', '.join(without)}: they have no runs")
+        known = ", ".join(competition_folders())
+        raise UserError(f"nothing is there yet of {known}; start with `compete run NAME --practice --budget 3m`")
+    if without and not any(name.endswith("-practice") for name in without):
+        projects[0].progress.say(f"no runs yet: {', '.join(without)}")
     return {"competitions": done, "without_runs": without}
 
 
 def main(
-    made: argparse.ArgumentParser, command: Command, concerns: "Callable[[Workspace], bool] | None" = None
+    made: argparse.ArgumentParser,
+    command: Command,
+    concerns: "Callable[[Workspace], bool] | None" = None,
+    **how: bool,
 ) -> None:
-    sys.exit(run_command(made, command, None, concerns))
+    """how: as `run_command` takes it."""
+    sys.exit(run_command(made, command, None, concerns, **how))
 
 
 def parse_duration(text: str) -> float:

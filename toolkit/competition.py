@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_labels
+from toolkit.competition_folders import folder_of
 from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError, others_code
 from toolkit.formats.dialect import PLAIN as PLAIN_DIALECT
@@ -175,8 +177,10 @@ class Competition:
 
     def without_files(self, folder: Path) -> str:
         """What to tell a user whose folder of the organisers' files isn't there, or is empty."""
-        what, files = "is empty" if folder.is_dir() else "is not a folder", self.files or "the organisers' files"
-        return f"{folder} {what}; put {files} there, point --data at another folder, or try --practice"
+        files, here = self.files or "the organisers' files", Path.cwd()
+        place = folder.relative_to(here) if folder.is_relative_to(here) else folder
+        what = f"{place} is empty" if folder.is_dir() else f"there is no folder {place} yet"
+        return f"{what}: put {files} there, say where it is with --data FOLDER, or try synthetic data with --practice"
 
     @property
     def scored(self) -> tuple[int, ...]:
@@ -251,13 +255,11 @@ def by_matrix(competition: Competition) -> bool:
 
 
 def load_competition(folder: str | Path) -> Competition:
-    """Import the package at `folder` and return its `competition`.
+    """Import the package at `folder`, or the one that a name such as `mars` finds, and return its `competition`.
 
     Raises UserError if there is none, or if its code fails.
     """
-    path = Path(folder).resolve()
-    if not (path / "__init__.py").exists():
-        raise UserError(f"{folder} is not a competition: it has no __init__.py; existing ones: {_known(path.parent)}")
+    path = folder_of(folder).resolve()
     with others_code(f"the competition {folder} can't be read", path):
         module: Any = _module_at(path)
     if not isinstance(getattr(module, "competition", None), Competition):
@@ -288,21 +290,6 @@ def _module_at(path: Path) -> ModuleType:
     return module
 
 
-def find_competition(name: str | Path) -> Competition:
-    """A competition by its folder, or by its name: under `competitions/` here, else beside the toolkit."""
-    if Path(name).is_dir() or len(Path(name).parts) > 1:
-        return load_competition(name)
-    homes = [Path("competitions"), Path(__file__).parents[1] / "competitions"]
-    return load_competition(next((home / name for home in homes if (home / name).is_dir()), Path(name)))
-
-
-def _known(parent: Path) -> str:
-    if (parent / "competitions").is_dir():
-        return _known(parent / "competitions")
-    found = sorted(p.parent.name for p in parent.glob("*/__init__.py")) if parent.is_dir() else []
-    return ", ".join(f"{parent.name}/{name}" for name in found) or "none there"
-
-
 def choose_recipe(
     competition: Competition, recipe: "Recipe | str | None", assignments: Sequence[str], seed: int = 0
 ) -> "Recipe":
@@ -320,13 +307,17 @@ def choose_recipe(
 
 
 def named_recipe(competition: Competition, name: str | None) -> "Recipe":
-    """One of the competition's recipes, or that in a file; UserError for neither."""
+    """One of the competition's recipes, one that was saved, or that in a file; UserError for neither."""
     from toolkit.recipe import read_recipe
+    from toolkit.saved_recipes import saved_in
 
     if name is None or name in competition.recipes:
         return competition.recipes[name or next(iter(competition.recipes))]
-    path = Path(name)
+    saved = saved_in(competition.folder)
+    path = saved.get(name) or Path(name)
     if not path.is_file():
-        known = ", ".join(competition.recipes)
-        raise UserError(f"{competition.name} has no recipe {name!r}, nor is it a file; there are {known}")
+        known = ", ".join([*competition.recipes, *saved])
+        near = get_close_matches(name, [*competition.recipes, *saved], 1)
+        hint = f"did you mean {near[0]}? There are" if near else "there are"
+        raise UserError(f"{competition.name} has no recipe {name!r}, nor is it a file; {hint} {known}")
     return read_recipe(path)

@@ -1,7 +1,7 @@
 """command: blend the finished runs.
 
-    compete ensemble competitions/mars
-    compete ensemble competitions/blood_cells --max-models 3 --max-bytes 200000000 --views none
+    compete ensemble mars
+    compete ensemble blood_cells --max-models 3 --max-bytes 200000000 --views none
     compete ensemble                  every competition that has runs
 
 Averages each run over test-time views where that gains, then tries the blenders of `blending/blenders.py` on
@@ -31,7 +31,7 @@ def ensemble(project: Project, options: argparse.Namespace) -> "Blend":
 
 
 def has_runs(workspace: Workspace) -> bool:
-    return any(read_manifest(run) is not None for run in workspace.train.glob("*/"))
+    return any(read_manifest(run) is not None for run in workspace.train.glob("[!.]*/"))
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
@@ -41,24 +41,30 @@ def add_options(made: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["trained"],
         metavar="VIEW",
-        help="test-time views to try: none, trained (what all recipes' augmentation made familiar), or their names",
+        help="test-time views to try: none, trained (familiar from all recipes' augmentation) or their names "
+        "(default: trained)",
     )
-    made.add_argument("--blender", metavar="NAME", help="blend in this way, whatever its score (default: chosen)")
+    made.add_argument(
+        "--blender",
+        metavar="NAME",
+        help="blending method, taken whatever its score (default: the simplest within noise of the best)",
+    )
     made.add_argument(
         "--adapt",
         default="auto",
         metavar="SHARE",
-        help="of the test images' own statistics in batch norms: auto (where it gains out of fold), none, or 0 to 1",
+        help="share of the test images' statistics in batch norms: auto (where the CV score gains), none, or 0 to 1 "
+        "(default: auto)",
     )
-    limits = made.add_argument_group("limits of the organisers' machine: the best blend within them")
+    limits = made.add_argument_group("limits of the organisers' machine (default: none)")
     whole = at_least(1, "must be at least 1")
-    limits.add_argument("--max-models", type=whole, metavar="N", help="runs, each with all its folds' networks")
+    limits.add_argument("--max-models", type=whole, metavar="N", help="runs, each with the networks of all its folds")
     limits.add_argument("--max-seconds", type=float, metavar="S", help="for all test images, on a machine like this")
-    limits.add_argument("--test-images", type=whole, metavar="N", help="how many that are (default: those at hand)")
+    limits.add_argument("--test-images", type=whole, metavar="N", help="how many those are (default: those at hand)")
     limits.add_argument("--max-bytes", type=whole, metavar="B", help="of the networks' weights")
 
 
 if __name__ == "__main__":
-    made = parser("ensemble", "Blend the finished runs.", several=True)
+    made = parser("ensemble", "Blend the finished runs.", __doc__, several="that have runs")
     add_options(made)
     main(made, ensemble, has_runs)

@@ -12,12 +12,20 @@ class UserError(Exception):
     """What the user gave cannot be used.
 
     The message is one sentence: which file or option, what was expected, what to do. Commands print it
-    without a traceback and exit with status 1.
+    without a traceback and exit with `status`.
     """
+
+    status = 1
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, and not where in the toolkit it was said."""
         return [f"error: {self}"]
+
+
+class NotAgreedError(UserError):
+    """What was asked for would undo work, and nobody has agreed to that yet: usage that lacks a word."""
+
+    status = 2
 
 
 @contextmanager

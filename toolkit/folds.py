@@ -1,6 +1,10 @@
 """command: make or show the split: which sample is validated when.
 
-    compete folds competitions/mars --folds 5 --repeats 3 --holdout 0.1
+    compete folds mars
+    compete folds mars --folds 5 --repeats 3 --holdout 0.1
+
+Without options it shows the folds that are there, and makes some where there are none. Where runs are on them it makes
+others only with `--again`, and names the command that takes it back.
 
 Groups stay whole, unless the audit found that as many test images have relatives in training as validation images
 have under plain folds; `--split` overrules it. The cleaning list is obeyed. Folds are as even as a search makes them
@@ -21,19 +25,27 @@ if TYPE_CHECKING:
 
 
 def folds(project: Project, options: argparse.Namespace) -> "Split":
-    return project.folds(options.folds, options.repeats, options.holdout, options.split)
+    return project.folds(options.folds, options.repeats, options.holdout, options.split, again=options.again)
 
 
 def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> None:
-    made.add_argument("--folds", type=_at_least_two, metavar="K", help="default: 5, or as many as groups can fill")
+    made.add_argument(
+        "--folds", type=_at_least_two, metavar="K", help="default: as there are, else 5, or as many as groups can fill"
+    )
     one = at_least(1, "there must be at least 1 split")
-    made.add_argument("--repeats", type=one, default=1, metavar="R", help="splits, from seeds N, N+1, …")
-    text = "share of the samples in no fold, on which the submission alone is scored"
+    made.add_argument(
+        "--repeats", type=one, metavar="R", help="splits, from seeds N, N+1, … (default: as there are, else 1)"
+    )
+    text = "share of the samples that are kept out of all folds, so that only the submission is scored on it"
     default = "auto, 0.1 where there are many samples" if holdout else "0"
-    text += f" (default: what the folds have that are there, else {default})"
+    text += f" (default: as the present folds have it, else {default})"
     made.add_argument("--holdout", type=_share, default=holdout, metavar="H", help=text)
-    split = "groups: relatives share a fold; plain: those the audit found need not; auto: as the audit concludes"
-    made.add_argument("--split", choices=("auto", "groups", "plain"), default="auto", help=split)
+    split = (
+        "groups: similar images that the audit found share a fold; plain: they need not; auto: as the audit concludes"
+    )
+    made.add_argument("--split", choices=("auto", "groups", "plain"), help=split)
+    again = "make other folds than are there, although runs are on these, which join no blend with new ones then"
+    made.add_argument("--again", action="store_true", help=again)
 
 
 def _at_least_two(text: str) -> int:
@@ -52,6 +64,6 @@ def _share(text: str) -> float | str:
 
 
 if __name__ == "__main__":
-    made = parser("folds", "Make or show the split: which sample is validated when.")
+    made = parser("folds", "Make or show the split: which sample is validated when.", __doc__)
     add_options(made)
     main(made, folds)

@@ -1,7 +1,7 @@
 """command: score a submission against truth that is at hand.
 
-    compete grade competitions/mars --practice
-    compete grade competitions/mars --submission file.csv --truth truth.npz
+    compete grade mars --practice
+    compete grade mars --submission file.csv --truth truth.npz
 
 The truth is an .npz with `targets` and, where the submission is code, the test `images`.
 """
@@ -22,7 +22,9 @@ def grade(project: Project, options: argparse.Namespace) -> "Grade":
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--submission", type=Path, metavar="FILE", help="default: the newest in the ledger")
+    made.add_argument(
+        "--submission", type=Path, metavar="FILE", help="the submission (default: the newest in the ledger)"
+    )
     made.add_argument(
         "--truth",
         type=Path,
@@ -33,6 +35,6 @@ def add_options(made: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    made = parser("grade", "Score a submission against truth that is at hand.")
+    made = parser("grade", "Score a submission against truth that is at hand.", __doc__)
     add_options(made)
     main(made, grade)

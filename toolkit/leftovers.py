@@ -3,6 +3,7 @@
 What an unfinished training goes on from stays.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
@@ -11,10 +12,12 @@ from pathlib import Path
 from toolkit.claims import claimed
 from toolkit.errors import UserError
 from toolkit.partial_files import folders_below, remove, sweep
-from toolkit.store import Workspace, read_manifest
+from toolkit.store import MANIFEST, Workspace, read_manifest
 
 OF_A_FOLD = ("state.pt", "taught.npy", "snapshots")  # of no use once the fold is trained to its end
-OF_A_RUN = ("last_*", "averaged_*")  # in its folds, of no use once all of them are
+OF_A_RUN = ("last_*", "averaged_*", f".{MANIFEST}.lock")  # in its folds, of no use once all of them are
+OOF = "oof.npy"  # in a run's folds: of masks of no use once the run has one of all
+MASKS = re.compile(rb"'shape': \((\d+, ){3}\d+\)")  # (N, channels, H, W) in the head of a .npy file
 
 
 def sweep_leftovers(workspace: Workspace, submissions: Path) -> None:
@@ -37,7 +40,8 @@ def sweep_leftovers(workspace: Workspace, submissions: Path) -> None:
 
 def _with_leftovers(train: Path) -> set[Path]:
     found = (train.glob(f"*/fold_*/{name}") for name in (*OF_A_FOLD, *OF_A_RUN))
-    return {path.parent.parent for path in chain(*found)}
+    twice = filter(_of_masks, train.glob(f"*/fold_*/{OOF}"))
+    return {path.parent.parent for path in chain(*found, twice)}
 
 
 def of_no_use(run: Path) -> Iterator[Path]:
@@ -46,6 +50,8 @@ def of_no_use(run: Path) -> Iterator[Path]:
         yield from of_no_use_to(fold)
         if _complete(run):
             yield from chain(*map(fold.glob, OF_A_RUN))
+    if _finished(run) and (run / OOF).exists():  # after the manifest: a kill between the two leaves both
+        yield from filter(_of_masks, run.glob(f"fold_*/{OOF}"))
 
 
 def of_no_use_to(fold: Path) -> Iterator[Path]:
@@ -57,6 +63,18 @@ def of_no_use_to(fold: Path) -> Iterator[Path]:
 def forget(paths: Iterator[Path]) -> None:
     for path in list(paths):
         remove(path)
+
+
+def _of_masks(oof: Path) -> bool:
+    with suppress(OSError), open(oof, "rb") as file:
+        return MASKS.search(file.read(256)) is not None
+    return False
+
+
+def _finished(folder: Path) -> bool:
+    with suppress(UserError):
+        return read_manifest(folder) is not None
+    return False
 
 
 def _complete(folder: Path) -> bool:

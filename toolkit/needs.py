@@ -44,7 +44,7 @@ def unchanged(project: "Project") -> None:
 def audit(project: "Project") -> None:
     """An audit of the data, whatever is there."""
     files(project)
-    project.progress.say("the data are not audited yet: the audit comes first")
+    project.progress.say("the data are not audited yet, so the audit comes first")
     project.progress.show(project.audit())
 
 
@@ -52,7 +52,7 @@ def folds(project: "Project") -> None:
     """A split of audited data."""
     data(project)
     if not project.workspace.folds.exists():
-        project.progress.say("there are no folds yet: they are made with the defaults of `folds`")
+        project.progress.say("there are no folds yet, so they are made with the defaults of `compete folds`")
         project.progress.show(project.folds())
 
 
@@ -100,7 +100,7 @@ def runs(project: "Project", labelled: "Labelled") -> None:
     if not current_runs(labelled):
         recipe = project.recipe()
         how = f"{recipe.name} is trained, {counted(recipe.schedule.epochs, 'epoch')} on each fold"
-        project.progress.say(f"there is no finished run yet: {how} (`train` can do less, or another)")
+        project.progress.say(f"there is no finished run yet, so {how} (`compete train` can do less, or another)")
         project.train(recipe)
 
 
@@ -129,7 +129,7 @@ def blend(project: "Project", labelled: "Labelled") -> "Blend":
 
     chosen = chosen_blend(labelled)
     if chosen is None:
-        project.progress.say("there is no blend yet: the finished runs are blended")
+        project.progress.say("there is no blend yet, so the finished runs are blended")
         chosen = project.ensemble()
         project.progress.show(chosen)
     return chosen

@@ -1,7 +1,7 @@
 """command: look at a download, say what it holds, and write a competition that every command takes.
 
-    compete new competitions/leaves --data folder/with/the/organisers/files --metric auc
-    compete new competitions/leaves --kaggle leaf-classification
+    compete new leaves --data FOLDER --metric auc
+    compete new leaves --kaggle leaf-classification
 
 Nothing is asked: what can be seen is said with its evidence and how sure it is, and what can't is one line of the
 file, marked `# CHOOSE`. `--kaggle` downloads first, through Kaggle's own client.
@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.command_line import add_faults, attempted, check_words
+from toolkit.competition_folders import HERE
 from toolkit.outcome import Outcome
 from toolkit.screen import Screen
+from toolkit.usage import Parser
 
 
 def new(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +32,7 @@ def new(arguments: Sequence[str] | None = None) -> int:
         from toolkit.recognition.new import new_competition
 
         return new_competition(
-            options.competition,
+            _folder(options.competition),
             options.data,
             metric=options.metric,
             targets=options.target,
@@ -43,10 +45,16 @@ def new(arguments: Sequence[str] | None = None) -> int:
     return attempted(made, screen, options)
 
 
+def _folder(name: str) -> str:
+    """A name alone is one in ./competitions."""
+    return str(HERE / name) if len(Path(name).parts) == 1 and not Path(name).is_dir() else name
+
+
 def options_of() -> argparse.ArgumentParser:
     text = "Look at a download, say what it holds, and write a competition that every command takes."
-    made = argparse.ArgumentParser(prog="compete new", description=text)
-    made.add_argument("competition", help="the folder to be written, such as competitions/leaves")
+    made = Parser("compete new", text, __doc__)
+    name = "a name, such as leaves: competitions/leaves is written; or the folder to be written"
+    made.add_argument("competition", metavar="NAME", help=name)
     files = "the organisers' files; with --kaggle where they are put (default: COMPETITION/data)"
     made.add_argument("--data", type=Path, metavar="DIR", help=files)
     made.add_argument("--kaggle", metavar="NAME", help="download this competition, its name as in its page's address")

@@ -44,8 +44,15 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         raise NotImplementedError
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        """What can be done now: commands such as `compete submit`, without competition and options, or anything else,
+        each with what comes of it. A command ends with them, a notebook doesn't show them.
+        """
+        return ()
+
     def __repr__(self) -> str:
-        first = self.told()[0]
+        first = [*self.told(), ""][0]
         text = first.title if isinstance(first, Table) else first.text if isinstance(first, Warned) else first
         return f"<{type(self).__name__}: {text}>"
 
@@ -64,6 +71,7 @@ class Done(Outcome):
 
     facts: Mapping[str, Any]
     sentences: Sequence[str]
+    next: Sequence[tuple[str, str]] = ()
 
     def told(self) -> Sequence[str]:
         return self.sentences

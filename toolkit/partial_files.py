@@ -221,6 +221,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
+def discard(path: Path) -> None:
+    """Remove a file or folder at once for all who look for it; what a kill leaves of it is swept as half written."""
+    aside = _partial(path)
+    with suppress(FileNotFoundError):
+        os.replace(path, aside)
+    remove(aside)
+
+
 def remove(path: Path) -> None:
     """A file, a link, or a folder with all that is in it; nothing where it isn't there."""
     if path.is_dir() and not path.is_symlink():

@@ -30,10 +30,10 @@ TRYING = 0.02  # of the budget, in which the networks of further recipes are tri
 CODE_FROM = 600.0  # seconds of a budget, from which on code is run before its networks are trained
 STARTS = 3  # processes of a code submission: it is exported, tried, and in practice graded
 SCORES = {
-    "clean": "local score",
-    "stress": "under corruptions",
-    "matched": "as the test images are",
-    "holdout": "held out, as handed in",
+    "clean": "CV score",
+    "stress": "stress score",
+    "matched": "test-like score",
+    "holdout": "held-out score",
 }
 
 
@@ -61,6 +61,11 @@ class Result(Outcome):
         rows.append(["report", str(self.report.path)])
         rows.append(["time", f"{duration(self.seconds)} of {duration(self.budget)}"])
         return [Table(self.title, ["", ""], rows)]
+
+    @property
+    def next(self) -> list[tuple[str, str]]:
+        page = (str(self.report.path), "open it: scores, mistakes, and what to try next")
+        return [page] if self.grade is not None else [page, *self.submission.next]
 
     def as_json(self) -> dict[str, Any]:
         scores = {kind: self.submission.scores[kind] for kind in SCORES}
@@ -96,23 +101,31 @@ def wishes(
     recipe: Recipe | str | None = None,
     stress: str = "auto",
     folds: int | None = None,
-    repeats: int = 1,
+    repeats: int | None = None,
     holdout: float | str = "auto",
-    split: str = "auto",
+    split: str | None = None,
+    again: bool = False,
     **fields: Any,
 ) -> Wishes:
     """As `Project.run` takes them."""
-    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split))
+    return Wishes(seconds(budget), recipe, fields, stress, (folds, repeats, holdout, split, again))
 
 
 def run(project: "Project", wishes: Wishes) -> Result:
     """All steps of a project in order, within the budget; what is trained is chosen part by part, see `planning`."""
-    started, show = time.monotonic(), project.progress.show
+    started = time.monotonic()
+    with project.progress.phase(f"run {project.workspace.name}", budget=wishes.budget, begun=started):
+        return _run(project, wishes, started)
+
+
+def _run(project: "Project", wishes: Wishes, started: float) -> Result:
+    show = project.progress.show
     spent = _opened(project, wishes, started).spend()
     show(project.ensemble(spent.runs, views=spent.views, adapt=spent.adapt))
     submission = project.submit()
     show(submission)
-    grade = project.grade(submission.path) if project.practice else None
+    with project.progress.phase("practice leaderboard"):
+        grade = project.grade(submission.path) if project.practice else None
     if grade is not None:
         show(grade)
     report = project.report()
@@ -158,8 +171,9 @@ def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
 
     Returns the seconds that the processes take to start in which code is exported, tried and graded; 0 without code.
     """
-    for name in ("toolkit.blending.blend", "matplotlib.figure", "matplotlib.backends.backend_agg"):
-        import_module(name)
+    with progress.phase("loading what is needed later"):
+        for name in ("toolkit.blending.blend", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+            import_module(name)
     starting = 0.0
     packages = labelled.competition.rules.submission_packages
     if packages:
@@ -168,5 +182,7 @@ def prepare(labelled: Labelled, stress: str, progress: Progress) -> float:
         subprocess.run([python, "-I", "-c", f"import {', '.join(packages)}"], check=False)
         starting = STARTS * (time.monotonic() - begun)
     if stress != "none" and labelled.shows_how_tests_look:
-        progress.say(open_match(labelled).words(labelled.competition.rgb))
+        with progress.phase("finding out how test images look"):
+            match = open_match(labelled)
+        progress.say(match.words(labelled.competition.rgb))
     return starting

@@ -12,6 +12,7 @@ from toolkit.data.labelled import Labelled, confusions
 from toolkit.data.targets import in_words
 from toolkit.decisions.decide import Decisions, as_targets
 from toolkit.errors import UserError
+from toolkit.frames import predictions_table
 from toolkit.metrics.tally import Tally
 from toolkit.outcome import Outcome, number
 from toolkit.probabilities import chunks, decidable, open_probabilities, probabilities
@@ -149,6 +150,16 @@ class Predictions(OutOfFold, Outcome):
             some = rows[at]
             total += confusions(labelled.competition, labelled.truth[some], stored[some]).sum(0)
         return total
+
+    def to_pandas(self) -> pd.DataFrame:
+        """What is predicted of each sample out of fold, a line each; UserError for masks, which are no table.
+
+        row (of the data), index (in the raw file) and fold int64, name, truth and predicted text; of one of several
+        classes probability, that of the predicted one; then a float32 column an output with its value: probabilities
+        of classes and labels, of a grade or a higher one (`at least …`). Of more than 100 outputs without these. Of
+        numbers `truth x` and `x` in place of text. Thresholds and cuts that were fitted are not looked at.
+        """
+        return predictions_table(self)
 
     def mistakes(self, count: int = 20) -> pd.DataFrame:
         """The samples that are predicted worst out of fold, the worst first.

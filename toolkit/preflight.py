@@ -5,7 +5,7 @@ What was tried is remembered, and tried again where the code of it, the data or 
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from toolkit.data.sizes import image_shape
 from toolkit.data.tables import Column
 from toolkit.errors import UserError, said_by
 from toolkit.networks.outputs import build_network, check_channels
-from toolkit.networks.pretrained import files_of
+from toolkit.networks.pretrained import NoWeightsError, files_of
 from toolkit.networks.table import nothing_known
 from toolkit.outcome import counted, duration
 from toolkit.progress import Progress
@@ -70,28 +70,54 @@ def try_networks(
     """
     code = code_of(competition.build_model, competition.folder)
     good: list[Recipe] = []
-    faults: list[UserError] = []
+    faults: dict[str, UserError] = {}  # by recipe
     begun, new = time.monotonic(), 0
-    for recipe in recipes:
-        if good and time.monotonic() - begun > seconds:
-            good.append(recipe)
-            continue
-        try:
-            competition.check(recipe)
-            files = files_of(competition, recipe)
-            known = [code, recipe.hash, repr(competition.task), str(torch.__version__), *([files] if files else [])]
-            key = hash_json([*known, *([] if beside == ALONE else [repr(beside)])])
-            what = f"network {recipe.name}{beside}"
-            new += once(workspace, what, key, lambda: try_network(competition, recipe, beside))  # noqa: B023
-            good.append(recipe)
-        except UserError as error:
-            faults.append(error)
-            if len(faults) < len(recipes):
-                progress.warn(f"{recipe.name} can't be trained: {error}")
+    with progress.counting("trying networks", len(recipes)) as done:
+        for recipe in recipes:
+            done(1)
+            if good and time.monotonic() - begun > seconds:
+                good.append(recipe)
+                continue
+            try:
+                competition.check(recipe)
+                files = files_of(competition, recipe)
+                known = [
+                    code,
+                    recipe.hash,
+                    repr(competition.task),
+                    str(torch.__version__),
+                    *([files] if files else []),
+                ]
+                key = hash_json([*known, *([] if beside == ALONE else [repr(beside)])])
+                what = f"network {recipe.name}{beside}"
+                new += once(workspace, what, key, lambda: try_network(competition, recipe, beside))  # noqa: B023
+                good.append(recipe)
+            except UserError as error:
+                faults[recipe.name] = error
     if not good:
-        raise faults[0]
+        raise next(iter(faults.values()))
+    for text in told_together(faults):
+        progress.warn(text)
     _tell(progress, "networks" if len(good) > 1 else "network", new, begun)
     return good
+
+
+def told_together(faults: Mapping[str, UserError]) -> list[str]:
+    """A sentence for each fault by recipe, but one for all that lack their weights for the same reason."""
+    lacking: dict[str, dict[str, str]] = {}
+    for name, one in faults.items():
+        if isinstance(one, NoWeightsError):
+            lacking.setdefault(one.why, {})[name] = one.of
+    grouped = {why: of for why, of in lacking.items() if len(of) > 1}
+    told = [
+        f"{name} can't be trained: {one}"
+        for name, one in faults.items()
+        if not (isinstance(one, NoWeightsError) and one.why in grouped)
+    ]
+    for why, of in grouped.items():
+        weights, how = ", ".join(dict.fromkeys(of.values())), "`--weights FOLDER` says where they lie"
+        told.append(f"{', '.join(of)} can't be trained: the pretrained weights of {weights} {why}; {how}")
+    return told
 
 
 def try_beside(labelled: Labelled, recipes: Sequence[Recipe], progress: Progress) -> list[Recipe]:
@@ -132,11 +158,15 @@ def try_answers(competition: Competition, workspace: Workspace, recipe: Recipe |
     competition = followed(competition, workspace)
     begun, data = time.monotonic(), data_hash(workspace.data)
     raw = Path((read_manifest(workspace.data) or {}).get("raw", ""))
-    new = rehearsal.try_answers(competition, workspace, in_sets(open_dataset(workspace.data)), data, raw)
+    with progress.phase("trying the metric and a submission"):
+        new = rehearsal.try_answers(competition, workspace, in_sets(open_dataset(workspace.data)), data, raw)
     if competition.try_submission is not None and recipe is not None:
         made_by = [rehearsal.made_by(competition), code_of(competition.build_model, competition.folder)]
         key = hash_json([*made_by, recipe.hash, data, competition.rules.submission_packages])
-        new += once(workspace, "code", key, lambda: try_code(competition, recipe, open_dataset(workspace.data).images))
+        with progress.phase("trying code as the server would run it"):
+            new += once(
+                workspace, "code", key, lambda: try_code(competition, recipe, open_dataset(workspace.data).images)
+            )
     _tell(progress, "metric and submission", new, begun)
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,9 +94,12 @@ def beating(beat: Callable[[], None], every: float = BEAT) -> Iterator[None]:
 
 @contextmanager
 def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """In a thread, until the event that it is given is set, as it is in the end, and it returns."""
+    """In a thread, until the event that it is given is set, as it is in the end, and it returns.
+
+    What the thread puts out is of the cell of a notebook that is run now.
+    """
     ended = threading.Event()
-    thread = threading.Thread(target=work, args=(ended,), daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(work, ended), daemon=True)
     thread.start()
     try:
         yield

@@ -11,6 +11,7 @@ What a step needs and isn't there yet is made first, with defaults, and a line s
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from toolkit import needs
@@ -21,19 +22,24 @@ from toolkit.outcome import ROUGH_GROUPS, counted, seconds
 from toolkit.progress import Progress
 from toolkit.screen import here
 from toolkit.store import Workspace, read_manifest
+from toolkit.tracking.trackers import OnEpoch, chosen, listening
 from toolkit.weight_files import look_in
 
 if TYPE_CHECKING:
     from toolkit.auditing.audit import Audit, Explanation
+    from toolkit.auditing.review import Review
     from toolkit.auditing.split_check import Split
     from toolkit.blending.blend_folder import Blend
     from toolkit.competition import Competition
     from toolkit.data.labelled import Labelled
+    from toolkit.difference import Difference
     from toolkit.notebooks.build import Notebook
     from toolkit.outcome import Done
+    from toolkit.overview import Status
     from toolkit.pipeline import Result
     from toolkit.planning.planned import Planned
     from toolkit.recipe import Recipe
+    from toolkit.removable import Cleaned
     from toolkit.reporting.page import Report
     from toolkit.runs import Run, Runs
     from toolkit.submission.build import Submission
@@ -66,6 +72,7 @@ class Project:
         cache: bool = True,
         max_disk: int | str | None = None,
         weights: str | Path | None = None,
+        log: str | Sequence[str] = (),
         progress: Progress | None = None,
         cluster: str | None = None,
     ) -> None:
@@ -74,17 +81,19 @@ class Project:
         data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead,
         practice_size samples. workspace, submissions: folders of what is made. cache: images that lie in files are
         decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. weights: a folder
-        of pretrained weights, for all of this process. progress: what hears of steps (default: screen or notebook).
-        cluster: folds are trained by Ray, on this machine (`local`), on the cluster it belongs to (`auto`), or on that
-        at `host:port`; device is then `auto`, `cpu` or `cuda`, of those machines.
+        of pretrained weights, for all of this process. log: trackers that hear of epochs and scores, of `tensorboard`,
+        `wandb` and `mlflow`. progress: what hears of steps (default: screen or notebook). cluster: folds are trained
+        by Ray, on this machine (`local`), on the cluster it belongs to (`auto`), or on that at `host:port`; device is
+        then `auto`, `cpu` or `cuda`, of those machines.
         """
-        from toolkit.competition import find_competition
+        from toolkit.competition import load_competition
+        from toolkit.competition_folders import data_folder
 
-        found = find_competition(competition) if isinstance(competition, str | Path) else competition
+        found = load_competition(competition) if isinstance(competition, str | Path) else competition
         self.competition = found
         most = None if max_disk is None else bytes_of(max_disk)
         self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
-        self.data, self.data_is_given = Path(found.folder / "data" if data is None else data), data is not None
+        self.data, self.data_is_given = Path(data_folder(found.folder) if data is None else data), data is not None
         self.submissions, self._told_of_groups = Path(submissions), False
         self.practice, self.practice_size, self.seed = practice, practice_size, seed
         self.device, self.workers, self.progress = device, workers, progress or here()
@@ -92,6 +101,7 @@ class Project:
             from toolkit.cluster.place import ask
 
             self.device = ask(cluster, device, self.progress)
+        self.log = chosen(log)
         look_in(weights)
         sweep_leftovers(self.workspace, self.submissions)
 
@@ -99,11 +109,29 @@ class Project:
         return f"Project({self.workspace.name} in {self.workspace.folder})"
 
     @property
+    def name(self) -> str:
+        """What `compete` calls its competition: a name such as `mars`, else the folder."""
+        from toolkit.competition_folders import called
+
+        return called(self.competition.folder)
+
+    @property
+    def options(self) -> list[str]:
+        """Those that a command needs, beside the name, to be about the same data and workspace."""
+        made = ["--practice"] if self.practice else []
+        if self.data_is_given:
+            made += ["--data", quote(str(self.data))]
+        for option, folder in (("workspace", self.workspace.root), ("submissions", self.submissions)):
+            if folder != Path(option):
+                made += [f"--{option}", quote(str(folder))]
+        return made
+
+    @property
     def ledger(self) -> "Ledger":
         """The submissions that were registered."""
         from toolkit.submission.ledger import Ledger
 
-        return Ledger(self.submissions, self.workspace.name, self.progress)
+        return Ledger(self.submissions, self.workspace.name, self.progress, self.competition.metric.sign)
 
     @property
     def raw(self) -> Path:
@@ -131,21 +159,43 @@ class Project:
 
         return explain(self.competition, self.workspace, raw, str(sample), self.workers, self.progress)
 
+    def accept(self, *suggestions: int | str) -> "Review":
+        """Let suggestions of the cleaning list take effect, by sample (name or row) or kind: `unlike the rest`."""
+        return self.review(accept=suggestions)
+
+    def refuse(self, *suggestions: int | str) -> "Review":
+        """Take suggestions, named as for `accept`, out of the cleaning list; or proposals that are obeyed."""
+        return self.review(refuse=suggestions)
+
+    def review(self, accept: Sequence[int | str] = (), refuse: Sequence[int | str] = ()) -> "Review":
+        """Both at once: all of it is done, or nothing."""
+        from toolkit.auditing.review import review
+
+        return review(self.competition, self.workspace, [*map(str, accept)], [*map(str, refuse)])
+
     def folds(
-        self, folds: int | None = None, repeats: int = 1, holdout: float | str | None = None, split: str = "auto"
+        self,
+        folds: int | None = None,
+        repeats: int | None = None,
+        holdout: float | str | None = None,
+        split: str | None = None,
+        again: bool = False,
     ) -> "Split":
-        """Make or show the split: which sample is validated when, in 5 folds (None), or as many as groups can fill.
+        """The split that is there, or one that is made: which sample is validated when. folds: None: as many as there
+        are, else 5, or as many as groups can fill.
 
         holdout: the share of the samples that is in no fold, so that only what is handed in is scored on it (None: as
         the folds have it that are there, else 0; `auto`: as they have it, else 0.1 where there are many samples).
 
         split: `groups` keeps relatives in one fold, in `plain` those that the audit found may be divided; `auto`: as
-        the audit concludes of the test images.
+        the audit concludes of the test images. again: make other folds than are there although runs are on these,
+        which join no blend with new ones then; without it that is a UserError, which says how many.
         """
         needs.data(self)
         from toolkit.auditing.split_check import split as make
 
-        return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split)
+        with self.progress.phase("folds"):
+            return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split, again)
 
     def labelled(self) -> "Labelled":
         """The data with its folds: images, targets, fold, group and test images as arrays."""
@@ -173,16 +223,33 @@ class Project:
 
         return choose_recipe(self.competition, recipe, assignments, self.seed)
 
-    def train(self, recipe: "Recipe | str | None" = None, *, stress: str = "auto", **fields: Any) -> "Run":
+    def save_recipe(self, recipe: "Recipe | str | None", name: str, **fields: Any) -> "Recipe":
+        """Keep a recipe, given as for `recipe`, under a name of its own: from then on it is found by that."""
+        from toolkit.saved_recipes import save_recipe
+
+        return save_recipe(self.competition, self.recipe(recipe, **fields), name)
+
+    def train(
+        self,
+        recipe: "Recipe | str | None" = None,
+        *,
+        stress: str = "auto",
+        log: str | Sequence[str] | None = None,
+        on_epoch: OnEpoch | None = None,
+        **fields: Any,
+    ) -> "Run":
         """Train one recipe on all folds; fields as for `recipe`.
 
         stress: the score under corruptions of as many as fit into a tenth of the training time (`auto`), of all
-        (`full`), or not (`none`).
+        (`full`), or not (`none`). log: trackers (default: the project's). on_epoch: called with an `Epoch` after each
+        epoch of each fold, in this process; where it fails training goes on without it.
         """
-        labelled = needs.tried(self, chosen := self.recipe(recipe, **fields))
+        log = chosen(self.log if log is None else log)
+        labelled = needs.tried(self, given := self.recipe(recipe, **fields))
         from toolkit.training.cross_validation import train
 
-        return train(labelled, chosen, stress=stress, teacher=needs.teacher(labelled, chosen), **self._how)
+        with listening(self.progress, self.workspace.folder, log, on_epoch):
+            return train(labelled, given, stress=stress, teacher=needs.teacher(labelled, given), **self._how)
 
     def boost(self, runs: "Sequence[Run | str] | None" = None) -> "Run":
         """Boosted trees on the table beside the images and on what these runs predict (none: the best): a run too."""
@@ -192,14 +259,16 @@ class Project:
         from toolkit.training.boosting import boost
 
         names = None if runs is None else [run if isinstance(run, str) else run.name for run in runs]
-        return boost(labelled, names, seed=self.seed, device=self.device, progress=self.progress)
+        with listening(self.progress, self.workspace.folder, self.log):
+            return boost(labelled, names, seed=self.seed, device=self.device, progress=self.progress)
 
     def train_fold(self, recipe: "Recipe | str | None", fold: int) -> "Run":
         """Train a single fold of a run, which isn't finished by that."""
-        labelled = needs.tried(self, chosen := self.recipe(recipe))
+        labelled = needs.tried(self, given := self.recipe(recipe))
         from toolkit.training.cross_validation import train_one_fold
 
-        return train_one_fold(labelled, chosen, fold, **self._how)
+        with listening(self.progress, self.workspace.folder, self.log):
+            return train_one_fold(labelled, given, fold, **self._how)
 
     def train_without_families(self, run: "Run", *, stress: str = "auto") -> dict[str, dict[str, float]]:
         """Train a run's recipe anew without each family of corruptions that it trains on: scores by family."""
@@ -259,7 +328,8 @@ class Project:
         labelled = needs.tried(self, *settings.recipes_to_try(self.competition))
         from toolkit.tuning.search_loop import search
 
-        return search(labelled, settings, self.progress, clock)
+        with listening(self.progress, self.workspace.folder, self.log):
+            return search(labelled, settings, self.progress, clock)
 
     def ensemble(
         self,
@@ -317,6 +387,7 @@ class Project:
 
     def reproduce(self, name: str) -> "Done":
         """Build the submission of that ID again and prove that it is the same, byte for byte."""
+        self.ledger.find(name)  # before anything heavy is imported
         from toolkit.blending.blend_folder import Blend, chosen_folder
         from toolkit.data.labelled import open_labelled
         from toolkit.notebooks.hand_in import reproduce
@@ -334,7 +405,8 @@ class Project:
         from toolkit.notebooks.hand_in import upload
 
         if self.practice:
-            raise UserError("a submission of practice data is for nobody; only one of the real data is uploaded")
+            raise UserError("practice submissions can't be uploaded; leave out --practice")
+        self.ledger.find(name)  # before anything heavy is imported
         return upload(self.competition, self.ledger, name, kaggle=kaggle, team=team, progress=self.progress)
 
     def record_score(
@@ -345,19 +417,63 @@ class Project:
 
         return record_score(self.ledger, name, public=public, private=private)
 
+    def forget(self, name: str) -> "Done":
+        """Take the submission of that ID off the ledger; `remember` takes it back."""
+        from toolkit.submission.hand_in import forget
+
+        return forget(self.ledger, name)
+
+    def remember(self, name: str) -> "Done":
+        """Put a submission that was forgotten back on the ledger."""
+        from toolkit.submission.hand_in import remember
+
+        return remember(self.ledger, name)
+
     def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
-        """Score a submission (none: the newest in the ledger) against truth (none: that of practice data)."""
+        """Score a submission (none: the newest in the ledger) against truth (none: that of practice data, whose score
+        the ledger keeps as the leaderboard's).
+        """
         from toolkit.data.data_folder import open_dataset
         from toolkit.data.sample_submission import followed
         from toolkit.submission.grading import grade, practice_truth
+        from toolkit.submission.ledger import identity
 
         if truth is None and not self.practice:
-            raise UserError("the truth is not at hand: give the file of it, or grade practice data")
+            raise UserError(
+                "only the organisers know the truth of the test set: give --truth FILE, grade practice data "
+                "(--practice), or hand in and record the score: `compete submit … --score 0.71`"
+            )
         needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
-        submission, truth = submission or self.ledger.newest_file, truth or practice_truth(self.workspace)
-        return grade(followed(self.competition, self.workspace), Path(submission), Path(truth), ids, sizes)
+        given, submission = truth, Path(submission or self.ledger.newest_file)
+        truth = Path(truth or practice_truth(self.workspace))
+        found = grade(followed(self.competition, self.workspace), submission, truth, ids, sizes)
+        if given is None and (line := self.ledger.line_of(submission)):
+            self.ledger.update(identity(line), {"practice": f"{found.score:.6g}"})
+        return found
+
+    def status(self) -> "Status":
+        """What was run, what is best, what was handed in, what takes the disk, what to do next; nothing is made."""
+        from toolkit.overview import status
+
+        return status(self)
+
+    def next_steps(self) -> list[tuple[str, str]]:
+        """Commands that may be next, each with a reason."""
+        from toolkit.next_steps import next_steps
+
+        return next_steps(self)
+
+    def diff(self, one: "Run | str", other: "Run | str") -> "Difference":
+        """Two runs side by side, by their names or how these begin: settings, scores, time and versions."""
+        if not self.workspace.folds.exists():
+            raise UserError(f"there is no run of {self.workspace.name} yet; `compete train` makes one")
+        from toolkit.data.labelled import open_labelled
+        from toolkit.difference import difference
+
+        labelled = open_labelled(self.competition, self.workspace)
+        return difference(labelled, *(name if isinstance(name, str) else name.name for name in (one, other)))
 
     def report(self) -> "Report":
         """Everything that is known, on one page."""
@@ -367,6 +483,22 @@ class Project:
 
         return write_report(labelled, self.ledger, self.device, self.progress)
 
+    def clean(self, *, keep: int = 10, dry_run: bool = False, submitted_too: bool = False) -> "Cleaned":
+        """Remove what takes room and can be made again: caches, what is on old data or folds, trials that were given
+        up, and runs beyond the best `keep` that are in no blend and no submission. Nothing is made for it.
+
+        submitted_too: runs of past submissions as well, which can't be built again then. UserError where a run is
+        being trained.
+        """
+        from toolkit.data.labelled import open_labelled
+        from toolkit.removable import clean
+
+        if not self.workspace.folds.exists():
+            raise UserError(f"there is nothing to remove: {self.workspace.folder} has no folds, and so no runs")
+        labelled = open_labelled(self.competition, self.workspace)
+        how: Any = {"dry_run": dry_run, "submitted_too": submitted_too, "progress": self.progress}
+        return clean(labelled, self.ledger.lines, keep, **how)
+
     def run(
         self,
         *,
@@ -374,20 +506,22 @@ class Project:
         recipe: "Recipe | str | None" = None,
         stress: str = "auto",
         folds: int | None = None,
-        repeats: int = 1,
+        repeats: int | None = None,
         holdout: float | str = "auto",
-        split: str = "auto",
+        split: str | None = None,
+        again: bool = False,
         **fields: Any,
     ) -> "Result":
         """Everything, from raw files to a checked submission, within `budget`: seconds, or text such as `2h`.
 
         Part after part is trained, each that which promises most for its time; recipe, fields: that one alone, as for
-        `train`. folds, repeats, holdout, split: as for `folds`.
+        `train`. folds, repeats, holdout, split, again: as for `folds`.
         """
         needs.files(self)
         from toolkit.pipeline import run, wishes
 
-        return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, **fields))
+        with listening(self.progress, self.workspace.folder, self.log):
+            return run(self, wishes(budget, recipe, stress, folds, repeats, holdout, split, again, **fields))
 
     def plan(self, **how: Any) -> "Planned":
         """What `run`, given the same, would train at the speeds that are measured now; nothing is trained."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, field, fields, is_dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,8 +49,8 @@ class Model:
     encoder: str = "resnet18"  # for segmentation models that have one
     attention: Literal["none", "scse"] = "none"  # in the decoder of a U-Net
     head: Literal["linear", "mlp"] = "linear"  # of a classifier; mlp: 512 and 128 units
-    dropout: Share = 0.2
-    pretrained: bool = False
+    dropout: Share = 0.2  # before the last layer of a classifier
+    pretrained: bool = False  # does training begin with weights of ImageNet or another large set?
     input_scale: Annotated[float, Field(ge=0.25, le=8)] = 1.0  # images are resized by it inside the model
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # stochastic depth: probability at the last residual branch
 
@@ -65,7 +66,7 @@ class Images:
 
 @dataclass(frozen=True, config=STRICT)
 class Augment:
-    flip: Literal["none", "horizontal", "both"] = "horizontal"
+    flip: Literal["none", "horizontal", "both"] = "horizontal"  # both: vertical flips too
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees, either way
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.0  # 0.2: 0.8 to 1.2 times
     shift: Share = 0.0  # of the image's side, either way
@@ -111,18 +112,18 @@ class Loss:
     """
 
     names: LossNames = ("cross_entropy",)  # their sum
-    label_smoothing: Share = 0.0
+    label_smoothing: Share = 0.0  # of the target, spread over all classes
     gamma: NotNegative = 2.0  # of the focal loss
     balance: Share = 0.0  # weights of classes, of yes and no = frequency ** -balance, from the training folds
 
 
 @dataclass(frozen=True, config=STRICT)
 class Optimizer:
-    name: Literal["adamw", "lion", "muon"] = "adamw"
-    lr: Positive = 1e-3
+    name: Literal["adamw", "lion", "muon"] = "adamw"  # muon: matrices by Muon, all else by AdamW
+    lr: Positive = 1e-3  # the highest learning rate, reached after the warm-up
     backbone_factor: Positive = 1.0  # the backbone's or encoder's learning rate, relative to lr
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # each layer's rate relative to the one above it
-    weight_decay: NotNegative = 1e-2
+    weight_decay: NotNegative = 1e-2  # decoupled from the gradient
     clip: NotNegative = 1.0  # largest gradient norm; 0: none
     accumulate: Annotated[int, Field(ge=1)] = 1  # batches an update
 
@@ -131,7 +132,7 @@ class Optimizer:
 class Schedule:
     """Linear warm-up, then cosine decay to zero; with `average` swa no further than where the mean begins."""
 
-    epochs: Annotated[int, Field(ge=1)] = 30
+    epochs: Annotated[int, Field(ge=1)] = 30  # passes over the training images of a fold
     warmup: Share = 0.1  # of all steps; what thaws later warms up as long
     freeze: Share = 0.0  # of the epochs, rounded up, at the start, with only the head trained; the last only if 1
     unfreeze: Literal["at_once", "gradual"] = "at_once"  # gradual: layer by layer from the head down
@@ -210,10 +211,10 @@ class Recipe:
     images: Images = Images()
     sets: Sets = Sets()
     table: Table = Table()
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2)] = 32  # images a step
     sampling: Share = 0.0  # rows are drawn by frequency ** -sampling of their class, masks by their rarest class
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the fastest, measured
-    seed: Count = 0
+    seed: Count = 0  # of weights, order and augmentation; runs that differ in it alone are one family in a blend
     chosen: Chosen | None = field(default=None, compare=False)  # nothing of the training: written by searches alone
 
     @property
@@ -339,7 +340,7 @@ def choices_in(train: Path, changed: int) -> dict[str, list[tuple[Path, Chosen]]
     clears the cache.
     """
     found: dict[str, list[tuple[Path, Chosen]]] = {}
-    for path in sorted(train.glob(f"*/{RECIPE}")):
+    for path in sorted(train.glob(f"[!.]*/{RECIPE}")):
         if (chosen := stored_choice(path)) is not None:
             found.setdefault(chosen.study, []).append((path.parent, chosen))
     return found
@@ -382,13 +383,13 @@ def _text(value: Any) -> str:
 def _expect(leaf: str, part: Any, name: str) -> None:
     known = [f.name for f in fields(part) if f.compare] if is_dataclass(part) else []
     if leaf not in known:
-        meant = [
-            f"{group}.{leaf}" for group in known if leaf in getattr(getattr(part, group), "__dataclass_fields__", ())
-        ]
-        hint = f" (did you mean {' or '.join(meant)}?)" if meant else ""
-        raise UserError(
-            f"recipe has no field {name!r}; there {'are ' + ', '.join(known) if known else 'is none'}{hint}"
-        )
+        from toolkit.recipe_fields import fields_meant  # which imports this
+
+        near = [name.removesuffix(leaf) + one for one in get_close_matches(leaf, known, 1)]
+        meant = " or ".join(fields_meant(name) or near)
+        if meant:
+            raise UserError(f"recipe has no field {name!r}; did you mean {meant}?")
+        raise UserError(f"recipe has no field {name!r}; there {'are ' + ', '.join(known) if known else 'is none'}")
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:

@@ -1,6 +1,6 @@
 """command: everything that is known about a competition's runs, on one page.
 
-    compete report competitions/mars
+    compete report mars
 
 Leaves `report.html`, which needs nothing beside it: scores and what the leaderboard will likely say, runs against the
 best one, classes, corruptions, training, the worst predictions, search, blend and submissions.
@@ -21,4 +21,4 @@ def report(project: Project, options: argparse.Namespace) -> "Report":
 
 
 if __name__ == "__main__":
-    main(parser("report", "Write everything that is known on one page."), report)
+    main(parser("report", "Everything that is known of the runs, on one page.", __doc__), report, advised=True)

@@ -1,6 +1,9 @@
 """command: everything, from raw files to a checked submission, within a time budget.
 
-    compete run competitions/mars --data folder/with/the/organisers/files --budget 20m
+    compete run mars --practice --budget 3m
+    compete run mars --data FOLDER --budget 2h
+    compete run mars --budget 1h --plan
+    compete run mars --recipe small_unet schedule.epochs=20
 
 The first recipe gets as many epochs as this machine can do in the time, at most its own number. What is left goes to
 whatever promises most for its time: other recipes, more epochs, larger images, other seeds, pseudo-labels, a search.
@@ -33,16 +36,24 @@ def run(project: Project, options: argparse.Namespace) -> "Result | Planned":
         repeats=options.repeats,
         holdout=options.holdout,
         split=options.split,
+        again=options.again,
     )
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
     add_folds_options(made, holdout="auto")
-    made.add_argument("--budget", type=parse_duration, default="30m", metavar="TIME", help="default: 30m")
-    made.add_argument("--plan", action="store_true", help="show what would be trained, and end")
+    made.add_argument(
+        "--budget",
+        type=parse_duration,
+        default="30m",
+        metavar="TIME",
+        help="for all of it, such as 90s, 20m or 2h (default: 30m)",
+    )
+    made.add_argument("--plan", action="store_true", help="show what would be trained, and train nothing")
 
 
 if __name__ == "__main__":
-    made = parser("run", "Everything, from raw files to a checked submission.", overrides=True)
+    text = "Everything, from raw files to a checked submission, within a time budget."
+    made = parser("run", text, __doc__, overrides=True)
     add_options(made)
-    main(made, run)
+    main(made, run, advised=True)

@@ -11,15 +11,18 @@ from toolkit.data.data_folder import open_decoded
 from toolkit.data.image_sets import like
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
+from toolkit.disk import bytes_in
 from toolkit.errors import UserError
+from toolkit.frames import History, runs_table
 from toolkit.images import rows
-from toolkit.outcome import MENDED, RESIZED, Table, duration, html, interval, mended, number, resized
+from toolkit.outcome import MENDED, RESIZED, Table, counted, duration, html, interval, mended, number, resized
 from toolkit.predictions import OutOfFold, Predictions
 from toolkit.recipe import RECIPE, Chosen, Recipe, choices_in, read_recipe, stored_choice, to_dict
 from toolkit.store import digest, hash_json, read_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import torch
     from torch import nn
 
@@ -155,6 +158,11 @@ class Run(Predictions):
         return self.folder / "settings.json"
 
     @property
+    def log_path(self) -> Path:
+        """The epochs of all folds as a table."""
+        return self.folder / "log.csv"
+
+    @property
     def picture(self) -> Path:
         """Its first batch, as the network sees it."""
         return self.folder / "augmented.png"
@@ -183,6 +191,11 @@ class Run(Predictions):
     def matched_folder(self) -> Path:
         """What its test-matched score was made from."""
         return self.folder / "matched"
+
+    @property
+    def size(self) -> int:
+        """Bytes that all of it takes on the disk."""
+        return bytes_in(self.folder)
 
     def view_folder(self, view: str) -> Path:
         """Its predictions through a test-time view."""
@@ -241,14 +254,14 @@ class Run(Predictions):
         return [self.fold(number) for number in range(self.labelled.folds)]
 
     def oof_of(self, fold: int) -> Any:
-        """What a fold predicts of its rows: its own file, or its part of all once a run of masks is complete."""
+        """What a fold predicts of its rows: its own file, or its part of all, where a run of masks is put together."""
         place = self.fold(fold)
         return place.oof if place.oof_path.exists() else rows.Chosen(self.oof, self.labelled.rows(fold))
 
     @property
-    def history(self) -> list[list[dict[str, Any]]]:
-        """The epochs of each fold: loss, score, lr, seconds."""
-        return [fold.history for fold in self.folds]
+    def history(self) -> History:
+        """The epochs of each fold: loss, validation_loss, score, lr, seconds; as a table by `to_pandas`."""
+        return History(fold.history for fold in self.folds)
 
     @property
     def seconds(self) -> float:
@@ -291,6 +304,17 @@ class Run(Predictions):
         tables = [Table(self.name + self.beside, ["", metric], scores)]
         title = f"the {len(of_class)} worst of {clean['classes']:,} classes" if "classes" in clean else "by class"
         return [*tables, Table(title, ["", "clean", "95 % interval"], of_class)] if of_class else tables
+
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        """What a run is good for, beside the others that are there."""
+        others = len(current_runs(self.labelled)) - 1
+        blend = ("compete ensemble", f"blends it with {counted(others, 'other run')}")
+        submit = ("compete submit", "builds and checks a submission")
+        search = ("compete search … --budget 1h", "looks for better recipes")
+        report = ("compete report", "shows scores and mistakes on one page, and what to try next")
+        searches = self.labelled.competition.suggest is not None
+        return [*([blend] if others else [submit]), report, *([search] if searches and not others else [])]
 
     def as_json(self) -> dict[str, Any]:
         named = {"run": str(self.folder), "recipe": self.recipe.name}
@@ -353,6 +377,13 @@ class Runs(list[Run]):
             rows.append([run.name + run.beside, f"{max(map(len, history))}", duration(run.seconds), *scores])
         return html([Table("", ["run", "epochs", "trained", *SCORES], rows)])
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """A line a run: run and folder text; clean, stress and matched with the ends of their 95 % intervals, `…_low`
+        and `…_high`, float64, NaN where not measured; epochs int64, the fewest of a fold; seconds float64; complete
+        bool; then the fields of recipes that differ among them, such as `optimizer.lr`.
+        """
+        return runs_table(self)
+
 
 def _ends(interval: Sequence[float] | None) -> str:
     return f"{number(interval[0])} to {number(interval[1])}" if interval else "-"
@@ -360,7 +391,7 @@ def _ends(interval: Sequence[float] | None) -> str:
 
 def all_runs(labelled: Labelled) -> list[Run]:
     """The finished runs of the workspace, by name, on whatever data and folds."""
-    folders = sorted(labelled.workspace.train.glob("*/"))
+    folders = sorted(labelled.workspace.train.glob("[!.]*/"))  # not what is half written, or half removed
     return [run for run in (run_at(folder, labelled) for folder in folders) if run.finished]
 
 

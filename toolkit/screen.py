@@ -1,35 +1,47 @@
-"""Where people see what work tells of itself: a terminal or a pipe through rich, and a notebook."""
+"""Where people see what work tells of itself: a terminal or a pipe, through rich."""
 
+import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from html import escape
 from typing import TYPE_CHECKING, Literal
 
-from toolkit.outcome import Outcome, Table, Warned, duration
-from toolkit.progress import Done, Progress, Watch
+from toolkit.bars import drawn
+from toolkit.cell import Cell
+from toolkit.outcome import Outcome, Table, Warned
+from toolkit.progress import Progress
+from toolkit.steps import LIBRARIES, Stepwise, every, loaded_now
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
+    from rich.text import Text
 
-EVERY = 0.5  # seconds between two drawings of a notebook's bar
+MATTERS = "CV"  # begins the name of the score that is the number to look at: it is bold
+REFRESHED = 5  # drawings a second
+LOOK = 1.0  # seconds between two looks at whether a pipe gets a line
+WORD = re.compile(r"\S+")
+UNIT = re.compile(r"(?:`[^`\n]+`|[^\s`]|`)+")  # what is not broken: a word, a path, a command in its quotes
 LONG = 24  # letters of a word in a table from which on it may be broken, such as a path
-PIPED = 60.0  # seconds between two lines of a count in a pipe
+PIPED = 30.0  # seconds of silence after which a pipe gets a line
 
 
 def here() -> Progress:
     """A notebook where this is one, else the screen."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return Notebook() if hasattr(shell, "kernel") else Screen()
+    return Cell() if hasattr(shell, "kernel") else Screen()
 
 
-class Screen(Progress):
+class Screen(Stepwise):
     """A terminal or a pipe, through rich. `stderr`: `--json` keeps stdout for one object."""
 
     def __init__(self, stderr: bool = False) -> None:
+        super().__init__()
         self.stderr = stderr
         self._console: Console | None = None
+        self._printed = time.monotonic()  # the last line
+        self._loading_told = False
 
     @property
     def console(self) -> "Console":
@@ -42,8 +54,21 @@ class Screen(Progress):
     def say(self, text: str, label: str = "", style: str = "") -> None:
         from rich.text import Text
 
-        # a path may hold [brackets] that rich would take for markup
-        self.console.print(Text.assemble((label, style), text))
+        self._print(Text.assemble((label, style), text))  # a path may hold [brackets] that rich would take for markup
+
+    def say_score(self, before: str, score: str, after: str = "", better: bool | None = None) -> None:
+        from rich.text import Text
+
+        colour = "" if better is None else " green" if better else " red"
+        self._print(Text.assemble(before, (score, f"bold{colour}"), after))
+
+    def _print(self, text: "Text") -> None:
+        """In lines that are broken between words, where the width is known."""
+        if self.console.is_terminal or ("COLUMNS" in os.environ and "LINES" not in os.environ):
+            # readline sets both, for all that its process starts, whatever that writes to
+            text.plain = wrapped(text.plain, self.console.width)
+        self.console.print(text)
+        self._printed = time.monotonic()
 
     def warn(self, text: str) -> None:
         self.say(text, "warning: ", "yellow")
@@ -58,9 +83,11 @@ class Screen(Progress):
         made = Made(title=table.title, title_justify="left", header_style="bold", show_header=any(table.columns))
         for position, (name, width) in enumerate(zip(table.columns, widths, strict=True)):
             side: Literal["left", "right"] = "right" if position and not table.text else "left"
-            made.add_column(name, justify=side, overflow="fold", width=width)
+            style = "bold" if name == MATTERS else ""
+            made.add_column(name, justify=side, overflow="fold", width=width, style=style)
         for number, row in enumerate(table.rows, start=1):
-            made.add_row(*map(Text, row), style="bold" if table.total and number == len(table.rows) else None)
+            bold = (table.total and number == len(table.rows)) or row[0].startswith(MATTERS)
+            made.add_row(*map(Text, row), style="bold" if bold else None)
         self.console.print(made)
 
     def _widths(self, table: Table) -> list[int] | None:
@@ -115,142 +142,56 @@ class Screen(Progress):
                 self.say(part)
 
     @contextmanager
-    def training(self, folds: int, epochs: int) -> Iterator[Watch]:
-        from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
+    def displayed(self) -> Iterator[None]:
+        with self._drawn() if self.draws_views else every(LOOK, self._tell):
+            yield
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[news]}"),
-        )
-        # a pipe gets one line a fold instead of a redrawn bar
-        with Bars(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
-            total = bars.add_task("training", total=folds * epochs, news="")
-            rows: dict[int, TaskID] = {}  # of the folds that are trained now
-            done: dict[int, float] = {}
-            shown_at: dict[int, float] = {}
-
-            def watch(fold: int, epoch: float, news: str) -> None:
-                done[fold] = epoch
-                if epoch < epochs and time.monotonic() - shown_at.get(fold, 0) < 0.2:
-                    return
-                shown_at[fold] = time.monotonic()
-                bars.update(total, completed=sum(done.values()))
-                if not news:  # stored
-                    if fold in rows:
-                        bars.remove_task(rows.pop(fold))
-                    return
-                if fold not in rows:
-                    rows[fold] = bars.add_task("", total=epochs, news="")
-                text = f"fold {fold + 1}/{folds} epoch {min(int(epoch) + 1, epochs)}/{epochs}"
-                bars.update(rows[fold], completed=epoch, description=text, news=news)
-
-            yield watch
+    @property
+    def draws_views(self) -> bool:  # type: ignore[override]
+        """Is this a terminal, and not only treated as one, as FORCE_COLOR does for a log?"""
+        return self.console.is_interactive and self.console.file.isatty()
 
     @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Done]:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-        )
-        begun = told = time.monotonic()
-        with Bars(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
-            row, done = bars.add_task(what, total=total), 0
-
-            def more(number: int) -> None:
-                nonlocal done, told
-                done += number
-                bars.update(row, completed=done)
-                now = time.monotonic()
-                # a pipe gets a line a minute instead of a redrawn bar
-                if not self.console.is_terminal and now - told > PIPED and done < total:
-                    told = now
-                    left = duration((now - begun) / done * (total - done))
-                    self.say(f"{what}: {done:,} of {total:,}, {left} left")
-
-            yield more
-
-    @contextmanager
-    def live(self, view: "Callable[[], RenderableType]") -> Iterator[bool]:
-        if not self.console.is_terminal:
-            yield False
-            return
+    def _drawn(self) -> Iterator[None]:
         from rich.live import Live
 
-        with Live(get_renderable=view, console=self.console, refresh_per_second=2, transient=True):
-            yield True
+        with Live(
+            get_renderable=lambda: drawn(self.steps, self.console),
+            console=self.console,
+            refresh_per_second=REFRESHED,
+            transient=True,
+            redirect_stdout=not self.stderr,
+        ):
+            yield
+
+    def _tell(self) -> None:
+        """A line where nothing was printed for long, as a pipe can't have a bar."""
+        now, loading = time.monotonic(), loaded_now()
+        if loading == LIBRARIES["torch"] and not self._loading_told and now - self._printed >= LOOK:
+            self._loading_told = True
+            self.say(f"loading {loading}")
+        elif now - self._printed >= PIPED and self.steps.open:
+            self.say(f"{self.steps.line}; {self.steps.times}")
 
 
-class Notebook(Progress):
-    """Lines, tables, and a bar that is redrawn in its place."""
+def wrapped(text: str, width: int) -> str:
+    """Text whose lines are at most `width` letters long: some of its spaces have become ends of lines, but none in a
+    `command` that fits on a line, and no word or path is broken.
+    """
+    from rich.cells import cell_len
 
-    def say(self, text: str) -> None:
-        print(text)
+    letters, column, end = list(text), 0, 0
+    for first, last in _units(text, width):
+        gap, wide = text[end:first], cell_len(text[first:last])
+        column = cell_len(gap.rpartition("\n")[2]) + (0 if "\n" in gap else column)
+        if end and gap.endswith(" ") and column + wide > width:
+            letters[first - 1], column = "\n", 0
+        column, end = column + wide, last
+    return "".join(letters)
 
-    def warn(self, text: str) -> None:
-        print(f"warning: {text}")
 
-    def show(self, outcome: Outcome) -> None:
-        from IPython.display import display
-
-        display(outcome)
-
-    @contextmanager
-    def training(self, folds: int, epochs: int) -> Iterator[Watch]:
-        from IPython.display import HTML, display
-
-        bar = display(HTML(""), display_id=True)
-        done: dict[int, float] = {}
-        begun = drawn = time.monotonic()
-
-        def watch(fold: int, epoch: float, news: str) -> None:
-            nonlocal drawn
-            done[fold] = epoch
-            if not news or time.monotonic() - drawn < EVERY:
-                return
-            drawn = time.monotonic()
-            share = sum(done.values()) / (folds * epochs)
-            text = f"{share:.0%}, {duration(drawn - begun)}: fold {fold + 1}/{folds}"
-            text += f" epoch {min(int(epoch) + 1, epochs)}/{epochs}, {news}"
-            bar.update(HTML(f'<progress value="{share:.3f}"></progress> {escape(text)}'))
-
-        try:
-            yield watch
-        finally:
-            bar.update(HTML(""))
-
-    @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Done]:
-        from IPython.display import HTML, display
-
-        bar = display(HTML(""), display_id=True)
-        begun = drawn = time.monotonic()
-        done = 0
-
-        def more(number: int) -> None:
-            nonlocal done, drawn
-            done += number
-            now = time.monotonic()
-            if now - drawn < EVERY:
-                return
-            drawn = now
-            left = duration((now - begun) / done * (total - done))
-            text = f"{what}: {done:,} of {total:,}, {left} left"
-            bar.update(HTML(f'<progress value="{done / total:.3f}"></progress> {escape(text)}'))
-
-        try:
-            yield more
-        finally:
-            bar.update(HTML(""))
+def _units(text: str, width: int) -> Iterator[tuple[int, int]]:
+    """Where what is not broken begins and ends."""
+    for unit in UNIT.finditer(text):
+        fits = len(unit[0]) <= width
+        yield from [unit.span()] if fits else (word.span() for word in WORD.finditer(text, *unit.span()))

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from toolkit.commits import commit_words
 from toolkit.errors import UserError
 from toolkit.partial_files import atomic as atomic
 from toolkit.partial_files import resumed as resumed
@@ -114,6 +115,11 @@ class Workspace:
     def features(self) -> Path:
         """What frozen backbones say of the images."""
         return self.folder / "features"
+
+    @property
+    def removed(self) -> Path:
+        """The runs that were there and were removed for want of room: a line each."""
+        return self.folder / "removed.csv"
 
     @property
     def search(self) -> Path:
@@ -224,10 +230,13 @@ def _notes_seal(path: Path) -> bool:
     return files.get(path.name) == SEALED
 
 
-def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
+def write_manifest(folder: Path, inputs: dict[str, Any], code: Path | None = None) -> None:
     """Mark `folder` as finished: what it was made from, with which versions, by which command; and what is in its
     arrays, tables and weights (see `toolkit.checked`).
+
+    code: the folder of the code that made it, whose commit is noted; None, or where that is in no repository: here.
     """
+    commit = commit_words(*filter(None, [code]), Path())
     write_json(
         folder / MANIFEST,
         {
@@ -237,6 +246,7 @@ def write_manifest(folder: Path, inputs: dict[str, Any]) -> None:
             "python": platform.python_version(),
             "machine": platform.machine(),
             "command": " ".join(map(without_passwords, sys.argv)),
+            **({"commit": commit} if commit else {}),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
     )

@@ -1,17 +1,19 @@
 """command: build the submission from the blend, read it back as the organisers would, register it.
 
-    compete submit competitions/mars
-    compete submit competitions/mars --show
-    compete submit competitions/mars --upload
-    compete submit competitions/mars --notebook [--test-images 3000] [--upload]
-    compete submit competitions/mars --score 0.71 [--private 0.64] [--id ID]
-    compete submit competitions/mars --reproduce ID
+    compete submit mars
+    compete submit mars --show [--verbose]
+    compete submit mars --upload
+    compete submit mars --notebook --test-images 3000
+    compete submit mars --score 0.71 --private 0.64
+    compete submit mars --reproduce ID
+    compete submit mars --forget ID
 
 Leaves `submissions/<competition>/<blend>-<hash>.<csv|zip>` and a line in `submissions/ledger.csv`. A file
 that fails its check is never put there.
 """
 
 import argparse
+from dataclasses import replace
 
 from toolkit.command_line import at_least, finite, main, parser
 from toolkit.errors import UserError
@@ -23,7 +25,11 @@ OF_PRIVATE = True  # --private with no number
 
 def submit(project: Project, options: argparse.Namespace) -> Outcome:
     if options.show:
-        return project.ledger
+        return replace(project.ledger, verbose=options.verbose)
+    if options.forget is not None:
+        return project.forget(options.forget)
+    if options.remember is not None:
+        return project.remember(options.remember)
     if options.private is OF_PRIVATE:
         return project.record_score(options.id, private=options.score)
     if options.score is not None or options.private is not None:
@@ -47,7 +53,7 @@ def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
                 f"--{name.replace('_', '-')} is for submissions of other kinds; leave it out with --notebook"
             )
     if options.upload and project.practice:
-        raise UserError("a notebook for practice data is for nobody; leave out --upload")
+        raise UserError("a notebook for practice data can't be uploaded; leave out --upload")
     trial = {"test_images": options.test_images, "visible_only": options.visible_only}
     made = project.submit_notebook(kaggle=options.kaggle, **trial)
     if not options.upload:
@@ -58,21 +64,26 @@ def _notebook(project: Project, options: argparse.Namespace) -> Outcome:
 
 def add_options(made: argparse.ArgumentParser) -> None:
     what = made.add_argument_group("with submissions that are registered").add_mutually_exclusive_group()
-    what.add_argument("--show", action="store_true", help="the ledger as a table")
-    what.add_argument("--score", type=finite, metavar="S", help="write down what the leaderboard said")
-    what.add_argument("--reproduce", metavar="ID", help="build it again and prove that it is identical")
-    what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or show where")
+    what.add_argument("--show", action="store_true", help="list the submissions and their scores")
+    what.add_argument("--forget", metavar="ID", help="take a line off the ledger; the file stays")
+    what.add_argument("--remember", metavar="ID", help="put a line back that was forgotten")
+    what.add_argument("--score", type=finite, metavar="S", help="record the score on the public leaderboard")
+    what.add_argument("--reproduce", metavar="ID", help="build it again, byte for byte")
+    what.add_argument("--upload", action="store_true", help="hand it in: to Kaggle, or say where")
+    made.add_argument(
+        "-v", "--verbose", action="store_true", help="with --show: intervals, costs, commits, all scores"
+    )
     notebook = "build a notebook for a code competition on Kaggle, and try it; with --upload hand it in"
     made.add_argument("--notebook", action="store_true", help=notebook)
-    hidden = "test images of the hidden test, by which the notebook's time is reckoned (default: the visible ones)"
+    hidden = "images of the hidden test set, for the estimate of the notebook's time (default: the visible ones)"
     made.add_argument("--test-images", type=at_least(1, "there must be at least 1 image"), metavar="N", help=hidden)
     visible = "don't try the notebook on training images under other names, where these can't be laid out as the test"
     made.add_argument("--visible-only", action="store_true", help=visible)
     made.add_argument("--half", action="store_true", help="store parameters as float16 if the score doesn't change")
     known = "test images that are training images to the last bit get these' labels (files only)"
     made.add_argument("--known-answers", action="store_true", help=known)
-    made.add_argument("--id", metavar="ID", help="of the submission to score or upload (default: the newest)")
-    private = "the private leaderboard's score; with no number, --score is that"
+    made.add_argument("--id", metavar="ID", help="the submission to score or upload (default: the newest)")
+    private = "record the score on the private leaderboard; without a number, --score is that one"
     made.add_argument("--private", type=finite, nargs="?", const=OF_PRIVATE, metavar="S", help=private)
     made.add_argument("--kaggle", metavar="NAME", help="the competition's name on Kaggle, as in its address")
     made.add_argument("--team", type=int, metavar="N", help="members of your team, checked against the rules")
@@ -81,6 +92,6 @@ def add_options(made: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    made = parser("submit", "Build the submission, check it, register it.")
+    made = parser("submit", "Build the submission, check it, register it.", __doc__)
     add_options(made)
     main(made, submit)

@@ -1,8 +1,12 @@
 """command: one recipe on all folds.
 
-    compete train competitions/mars model.encoder=resnet34 optimizer.lr=1e-3
+    compete train mars
+    compete train mars --practice schedule.epochs=3
+    compete train mars --recipe unet_resnet18 model.encoder=resnet34 optimizer.lr=1e-3
+    compete train mars optimizer.lr=1e-3 --save-as mine
+    compete train mars --recipe mine --seed 1
 
-Leaves `train/<recipe>-<hash>/`: recipe, out-of-fold and test probabilities, scores, the folds' weights.
+Leaves `train/<recipe>+<what differs>-<hash>/`: recipe, out-of-fold and test probabilities, scores, the folds' weights.
 Killed and started again it goes on from the last epoch; a finished run is not trained twice.
 """
 
@@ -11,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from toolkit.command_line import main, parser
-from toolkit.outcome import Outcome, Table
+from toolkit.outcome import Done, Outcome, Table
 from toolkit.project import Project
 
 
@@ -32,27 +36,39 @@ class Families(Outcome):
         return {"families": self.scores}
 
 
-def train(project: Project, options: argparse.Namespace) -> dict[str, Any]:
+def train(project: Project, options: argparse.Namespace) -> Outcome:
     recipe = project.choose_recipe(options.recipe, options.overrides)
+    if options.save_as:
+        recipe = project.save_recipe(recipe, options.save_as)
     if options.fold is not None:
         run = project.train_fold(recipe, options.fold)
-        return {"run": str(run.folder), "recipe": recipe.name, "fold": options.fold}
+        facts = {"run": str(run.folder), "recipe": recipe.name, "fold": options.fold}
+        rest = " ".join(
+            ["compete train", *([f"--recipe {options.recipe}"] if options.recipe else []), *options.overrides]
+        )
+        return Done(facts, [f"{run.name}: fold {options.fold} is trained"], [(rest, "trains the other folds")])
     run = project.train(recipe, stress=options.stress)
-    result = run.as_json() | {"recipe": recipe.name}
+    facts = run.as_json() | {"recipe": recipe.name}
     if options.families:
         title = f"{recipe.name}: {project.competition.metric.name} under families of corruptions"
         families = Families(title, project.train_without_families(run, stress=options.stress))
         project.progress.show(families)
-        result |= families.as_json()
-    return result
+        facts |= families.as_json()
+    return Done(facts, [], run.next)  # the training has told its scores
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--fold", type=int, metavar="K", help="only this fold")
-    made.add_argument("--families", action="store_true", help="train again without each family of corruptions")
+    made.add_argument("--fold", type=int, metavar="K", help="train this fold alone, from 0 (default: all)")
+    kept = "keep the recipe, for `--recipe NAME`: a file in recipes/ in the competition's folder"
+    made.add_argument("--save-as", metavar="NAME", help=kept)
+    made.add_argument(
+        "--families",
+        action="store_true",
+        help="train again without each family of corruptions: what is training on them worth?",
+    )
 
 
 if __name__ == "__main__":
-    made = parser("train", "Train one recipe on all folds.", overrides=True)
+    made = parser("train", "Train one recipe on all folds.", __doc__, overrides=True)
     add_options(made)
     main(made, train)

@@ -56,13 +56,16 @@ CONVNEXT_TINY = replace(
     schedule=Schedule(epochs=30, freeze=0.2),
     batch_size=64,
 )
+# EfficientNetV2-S at 224 pixels, for a GPU
 EFFICIENTNET_V2_S = replace(
     CONVNEXT_TINY,
     name="efficientnetv2_s",
     model=Model(name="efficientnetv2_s", pretrained=True, input_scale=7 / 3, drop_path=0.2),
     optimizer=Optimizer(lr=1e-3, backbone_factor=0.3, weight_decay=1e-2),
 )
+# EfficientNet-B0 with the settings of the first recipe
 EFFICIENTNET_B0 = replace(LITE0, name="efficientnet_b0", model=Model(name="efficientnet_b0", pretrained=True))
+# MobileNetV3 with the settings of the first recipe
 MOBILENETV3 = replace(LITE0, name="mobilenetv3", model=Model(name="mobilenetv3", pretrained=True))
 # From random weights: fast, works without a network, and errs elsewhere than what ImageNet taught.
 RESNET18 = replace(

@@ -58,27 +58,33 @@ SMALL_UNET_MUON_LIGHT = replace(
 SMALL_UNET_MUON_HALF = replace(
     SMALL_UNET_MUON_LIGHT, name="small_unet_muon_half", model=Model(name="small_unet", input_scale=0.5)
 )
+# U-Net with a ResNet-18 as its encoder
 UNET_RESNET18 = replace(
     SMALL_UNET,
     name="unet_resnet18",
     model=Model(name="unet", encoder="resnet18"),
     optimizer=Optimizer(lr=1e-3, weight_decay=1e-2),
 )
+# U-Net with a ResNet-34 and attention in the decoder
 UNET_RESNET34_SCSE = replace(
     UNET_RESNET18, name="unet_resnet34_scse", model=Model(name="unet", encoder="resnet34", attention="scse")
 )
-# For a test set that is worn: clean scores fall, scores under corruptions rise. Look at both.
+# For a test set that is degraded: the CV score falls, the stress score rises. Look at both.
 SMALL_UNET_ROBUST = replace(
     SMALL_UNET_MUON_LIGHT,
     name="small_unet_robust",
     augment=replace(SMALL_UNET_MUON_LIGHT.augment, colour=0.6, degrade=0.5, erase=0.3),
 )
+# DeepLabV3+ with a ResNet-18 as its encoder
 DEEPLABV3PLUS = replace(UNET_RESNET18, name="deeplabv3plus", model=Model(name="deeplabv3plus", encoder="resnet18"))
+# SegFormer's decoder on a RegNet
 SEGFORMER = replace(UNET_RESNET18, name="segformer", model=Model(name="segformer", encoder="timm-regnetx_032"))
 
-# The best result that a team has published came from such a pair of networks (see unets.py).
+# Two U-Nets in a row: the best result that a team has published came from such a pair (see unets.py).
 REFINED_ATTENTION_UNET = replace(SMALL_UNET, name="refined_attention_unet", model=Model(name="refined_attention_unet"))
+# U-Net with attention gates between encoder and decoder
 ATTENTION_UNET = replace(SMALL_UNET, name="attention_unet", model=Model(name="attention_unet"))
+# UNet 3+, which joins all sizes in each step of the decoder
 UNET3PLUS = replace(SMALL_UNET, name="unet3plus", model=Model(name="unet3plus"))
 
 RECIPES = {

@@ -11,11 +11,9 @@ import pytest
 
 from tests import tiny
 from tests.auditing.test_duplicates import copy, texture
-from toolkit import Classification, Heads, ImageFiles, Project, Rules, Samples, UserError, WeightedMacroRecall
+from toolkit import Classification, ImageFiles, Project, Rules, Samples, UserError
 from toolkit.audit import add_options, audit
-from toolkit.auditing.page import MANY, SHOWN, class_table
 from toolkit.command_line import parser
-from toolkit.data.dataset import Dataset
 from toolkit.outcome import Table
 from toolkit.progress import SILENT
 
@@ -117,28 +115,3 @@ def test_the_command_takes_a_name() -> None:
     asked: Any = Asked()
     answer: Any = audit(asked, options)
     assert answer == "a/b.png"
-
-
-def test_of_very_many_classes_the_commonest_and_the_rarest_are_shown() -> None:
-    classes = MANY + 50
-    targets = np.repeat(np.arange(classes), np.arange(classes))
-    rows = np.arange(len(targets))
-    of = replace(tiny.competition, task=Classification(tuple(map(str, range(classes))), (8, 8, 3)))
-    data = Dataset(np.zeros((len(rows), 1, 1, 1), np.uint8), targets, rows, rows, np.zeros((0, 1, 1, 1), np.uint8))
-    table = class_table(of, data, np.ones(len(rows), bool))
-    assert len(table.rows) == 2 * SHOWN and table.rows[0][0] == str(classes - 1) and table.rows[-1][:2] == ["0", "0"]
-    assert table.note == (
-        f"The commonest and the rarest of {classes} classes, which have 74 images in the median, 1 of them one image "
-        "and 1 none."
-    )
-
-
-def test_of_heads_with_very_many_classes_too() -> None:
-    root, vowel = (tuple(map(str, range(count))) for count in (MANY, 11))
-    task = Heads((("root", root), ("vowel", vowel)), (8, 8, 3))
-    of = replace(tiny.competition, task=task, metric=WeightedMacroRecall())
-    targets, rows = np.stack([np.arange(40), np.full(40, 3)], axis=1), np.arange(40)
-    data = Dataset(np.zeros((40, 1, 1, 1), np.uint8), targets, rows, rows, np.zeros((0, 1, 1, 1), np.uint8))
-    table = class_table(of, data, np.ones(40, bool))
-    assert table.rows[0] == ["vowel 3", "40", "100.00%", "0"] and len(table.rows) == 2 * SHOWN
-    assert table.note.startswith("The commonest and the rarest of 111 classes") and table.note.endswith("70 none.")

@@ -21,6 +21,7 @@ from tests.training import same_run
 from tests.tuning.studies import runs
 from toolkit.cluster.place import ask, cluster, leave
 from toolkit.errors import UserError
+from toolkit.events import Tell
 from toolkit.progress import Watch
 from toolkit.training import fold as fit
 from toolkit.training.cross_validation import train_fold
@@ -51,7 +52,7 @@ def unshared(machines: Simulated, monkeypatch: pytest.MonkeyPatch) -> Simulated:
 # what machines are asked for: they find these by name
 
 
-def saving(job: FoldJob, watch: Watch, wait: float = 0.0, **more: Any) -> str:
+def saving(job: FoldJob, watch: Watch, tell: Tell, wait: float = 0.0, **more: Any) -> str:
     """Train a fold, its state on the disk after each epoch, and each taking so many seconds longer."""
 
     def slowly(fold: int, epoch: float, news: str) -> None:
@@ -60,10 +61,10 @@ def saving(job: FoldJob, watch: Watch, wait: float = 0.0, **more: Any) -> str:
 
     torch._dynamo  # noqa: B018
     with mock.patch.multiple(fit, SAVE_SECONDS=0.0):
-        return train_fold(job, slowly, **more)
+        return train_fold(job, slowly, tell, **more)
 
 
-def dying(job: FoldJob, watch: Watch) -> None:
+def dying(job: FoldJob, watch: Watch, tell: Tell) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -123,7 +124,7 @@ def test_a_search_makes_the_same_trials_several_at_a_time(machines: Simulated, t
 def test_a_fold_that_is_told_to_stop_leaves_its_state_here(machines: Simulated, tmp_path: Path) -> None:
     (job,), (expected,) = on_cluster(tmp_path, machines, 1, "schedule.epochs=6")
     with pytest.raises(StoppedError):
-        perform(partial(saving, wait=0.5), job, silent, lambda history: len(history) == 2)
+        perform(partial(saving, wait=0.5), job, silent, stop=lambda history: len(history) == 2)
     assert job.place.state.exists() and not job.place.finished
     perform(train_fold, job, silent)
     assert results(job) == expected and not job.place.state.exists()

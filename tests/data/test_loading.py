@@ -50,11 +50,11 @@ def refused(competition: Competition, folder: Path, *parts: str) -> None:
 
 def test_a_missing_file_is_named_with_its_source_and_what_is_there(competition: Competition, tmp_path: Path) -> None:
     folder, file = tmp_path / "raw", FILES[competition.name]
-    asked = (f"put `{file}` (from the ", " page of AN2DL's ", "there, point --data at another folder", "--practice")
-    refused(competition, folder, f"{folder} is not a folder; ", *asked)
+    asked = (f"put `{file}` (from the ", " page of AN2DL's ", "there, say where it is with --data", "--practice")
+    refused(competition, folder, f"there is no folder {folder} yet: ", *asked)
     folder.mkdir()
     (folder / ".DS_Store").write_text("what a file manager leaves")
-    refused(competition, folder, f"{folder} is empty; ", *asked)
+    refused(competition, folder, f"{folder} is empty: ", *asked)
     (folder / "renamed.npz").write_text("")
     refused(competition, folder, f"{folder / file} does not exist (the folder holds renamed.npz)")
 
@@ -136,7 +136,7 @@ def test_practice_data_are_drawn_once(mars: Competition, tmp_path: Path) -> None
 
     folders = [draw_practice(mars, workspace, 0, 24, Listening()) for _ in range(2)]
     assert folders == [workspace.practice / "raw"] * 2 and (folders[0] / FILES["mars"]).exists()
-    assert drawn == [f"drew practice data in {workspace.practice}"]
+    assert drawn == [f"made synthetic practice data in {workspace.practice}"]
 
 
 def test_a_load_that_fails_is_named_with_its_line(mars: Competition, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from toolkit.data.preview import Preview
 from toolkit.errors import UserError
-from toolkit.pages.pictures import COLOURS, batch_picture, enlarged, stored_png, strip, with_mask, write_png
+from toolkit.pages.pictures import COLOURS, HUES, batch_picture, enlarged, stored_png, strip, with_mask, write_png
 from toolkit.task import IGNORED
 
 RNG = np.random.default_rng(0)
@@ -37,9 +37,9 @@ def test_a_stored_picture_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_classes_have_colours_of_their_own_the_first_is_black_and_what_is_ignored_white() -> None:
-    assert len(np.unique(COLOURS[:8], axis=0)) == 8
+    assert len(np.unique(COLOURS[: len(HUES) + 1], axis=0)) == len(HUES) + 1
     assert (COLOURS[0] == 0).all() and (COLOURS[IGNORED] == 255).all()
-    assert (COLOURS[8] == COLOURS[1]).all()
+    assert (COLOURS[len(HUES) + 1] == COLOURS[1]).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

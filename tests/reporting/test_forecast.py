@@ -112,10 +112,10 @@ def test_a_submission_is_forecast_from_the_others_alone() -> None:
 
 
 def test_fewer_than_three_scores_are_said_in_words() -> None:
-    for board, words in (([], "none is"), ([0.6], "only one is"), ([0.6, 0.7], "2 are")):
+    for board, words in (([], "(0 so far)"), ([0.6], "(1 so far)"), ([0.6, 0.7], "(2 so far)")):
         known = submissions(board, clean=[0.8] * len(board))
         made = forecast(known, {"clean": 0.8})
-        assert made.range is None and words in made.words and "needs 3 submissions" in made.words
+        assert made.range is None and words in made.words and "record 3 leaderboard scores" in made.words
         assert fit_to(known, "clean") is None
 
 
@@ -128,7 +128,7 @@ def test_the_local_score_that_follows_the_leaderboard_is_found() -> None:
     assert chosen is not None and chosen.weights["stress"] > 0.9 and "a difference beyond chance" in chosen.words
     made = forecast(submissions(board, clean=clean, stress=stress), {"clean": 0.9, "stress": 0.7})
     assert made.by == ("stress", "clean") and made.range is not None and made.range.low < 0.65 < made.range.high
-    assert "judged by the stress (" in made.words and "clean (" in made.words and "10 submissions" in made.words
+    assert "judged by the stress (" in made.words and "CV (" in made.words and "10 submissions" in made.words
     alone = forecast(submissions(board, stress=stress), {"clean": 0.9, "stress": 0.7})
     assert alone.by == ("stress",) and "judged by the stress scores of 10 submissions." in alone.words
 
@@ -137,7 +137,7 @@ def test_of_three_submissions_no_local_score_is_said_to_be_better() -> None:
     known = submissions([0.52, 0.56, 0.61], clean=[0.63, 0.64, 0.70], stress=[0.57, 0.62, 0.65])
     chosen = forecasters(known)
     assert chosen is not None and "the stress score was the best forecaster" in chosen.words
-    assert "not distinguishable from clean" in chosen.words and 0.5 < chosen.weights["stress"] < 0.9
+    assert "not distinguishable from CV" in chosen.words and 0.5 < chosen.weights["stress"] < 0.9
 
 
 def test_few_submissions_leave_the_weights_near_equal_and_many_decide() -> None:
@@ -209,7 +209,7 @@ def test_submissions_made_on_other_samples_are_left_out_and_counted() -> None:
         "with known answers, which no local score knows of."
     )
     few = forecast(past[1:], {"clean": 0.7})
-    assert few.range is None and "2 are; " in few.words and "Left out" in few.words
+    assert few.range is None and "(2 so far)" in few.words and "Left out" in few.words
 
 
 def test_the_public_share_is_a_rule_with_bounds() -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import prepare, train
-from tests.unpainted import DOT
 from toolkit.errors import UserError
+from toolkit.pages.html import Chart
+from toolkit.reporting.blend_section import blend_section
+from toolkit.reporting.first_screen import doubts, leaderboard
+from toolkit.reporting.inputs import gather
 from toolkit.reporting.page import write_report
-from toolkit.store import read_json, write_json
+from toolkit.store import read_json, write_json, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread", "unpainted")
 QUICK = "schedule.epochs=1"
@@ -23,15 +26,18 @@ def test_a_single_run_is_reported_and_what_is_missing_is_said(tmp_path: Path) ->
     assert report.scores == {"clean": run.metrics["clean"], "stress": None, "matched": None, "holdout": None}
     for text in (
         f"{run.score:.4f}",
-        "There is no forecast yet: it needs 3 submissions",
+        "CV score (out of fold)",
+        "synthetic practice data · 1 run · last trained ",
+        "What to try next",
         "No stress score was measured",
-        "No search was made",
-        "There is no blend of the present runs yet",
-        "Nothing was built yet",
-        "Not measured: stress and matched",
+        "No search yet",
+        "No blend of the present runs yet",
+        "No submissions yet",
+        "1 of 2 recipes was never trained: second.",
     ):
         assert text in page, text
-    assert "<script" not in page and "http" not in page
+    assert "stress score: under" not in page and "test-like score" not in page and "leaderboard" not in page
+    assert page.count("<script>") == 1 and "://" not in page, "nothing from elsewhere"
 
 
 def test_runs_on_other_folds_are_counted_and_not_shown(tmp_path: Path) -> None:
@@ -43,7 +49,7 @@ def test_runs_on_other_folds_are_counted_and_not_shown(tmp_path: Path) -> None:
         write_report(project.labelled(), project.ledger)
     report = project.report()
     page = report.path.read_text(encoding="utf-8")
-    assert report.runs == 1 and "1 more runs are on other data or folds" in page
+    assert report.runs == 1 and "1 run on other data or folds can't be compared and is left out" in page
     assert "It was made on other data or folds than the present ones." in page, "the search"
 
 
@@ -58,16 +64,6 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
         project.ledger.append(line | {"submission": f"tiny-practice/mean-{number}.txt"} | local)
     metrics = read_json(blend.folder / "metrics.json")
     write_json(blend.folder / "metrics.json", metrics | {"matched": {"score": 0.4321, "low": 0.4, "high": 0.5}})
-    search = project.workspace.search
-    search.mkdir()
-    (search / "history.png").write_bytes(DOT)
-    summary = {
-        "trials": {"begun": 12, "finished": 9, "pruned": 3, "failed": 0},
-        "naive": 17.6266,
-        "seconds": 81.67,
-        "importances": {"optimizer.lr": 0.7, "model.dropout": 0.3},
-    }
-    write_json(search / "summary.json", summary)
     report = project.report()
     page = report.path.read_text(encoding="utf-8")
     held = report.scores["holdout"] or {}
@@ -76,23 +72,45 @@ def test_all_that_is_there_is_shown(tmp_path: Path) -> None:
         *(run.name for run in runs),
         "optimizer.lr=",
         "0.4321",
-        "Corruption and severity",
+        "Families, the worst first",
+        "practice leaderboard, forecast",
         "The leaderboard will likely say",
         "for the private leaderboard",
-        "The weakest family is",
-        "What decides the score",
-        "<td>12 begun, 9 finished, 3 pruned, 0 failed</td>",
-        "score of the best, as chosen",
-        "<td>17.6266</td>",
-        "<td>1 min 22 s</td>",
         "mean-2",
-        "Augmented images",
-        f"held out, {held['low']:.3f} to {held['high']:.3f}: no choice on these folds has seen it",
-        "Held out, as handed in",
-        ">holdout</th>",
+        "Augmentation",
+        f"95 %: {held['low']:.3f} to {held['high']:.3f} · seen by no choice",
+        "Held-out score, as handed in",
+        "held out",
+        "Leaderboard against local scores",
+        "Data and versions",
     ):
         assert text in page, text
-    assert page.count('prefers-color-scheme: dark)" srcset') >= 8
+
+
+def test_the_score_of_the_submission_is_shown_in_place_of_a_forecast(tmp_path: Path) -> None:
+    project = prepare(tmp_path)
+    train(tmp_path, QUICK, stress="none")
+    project.ensemble(views=["none"])
+    project.submit()
+    material = gather(project.labelled(), project.ledger)
+    assert leaderboard(material) is None
+    graded = project.grade()
+    found = leaderboard(gather(project.labelled(), project.ledger))
+    assert found is not None and found[:2] == (f"{graded.score:.4f}", "practice leaderboard")
+    blocks = [one for block in blend_section(material).blocks for one in getattr(block, "blocks", [block])]
+    assert not any(isinstance(one, Chart) for one in blocks), "of a single run there is nothing to draw"
+
+
+def test_that_a_budget_cut_the_run_short_stands_under_its_score(tmp_path: Path) -> None:
+    project = prepare(tmp_path)
+    run = train(tmp_path, "schedule.epochs=3", stress="none")
+    assert not any("budget" in text for text in doubts(gather(project.labelled(), project.ledger)))
+    write_manifest(run.folder, (run.manifest or {}) | {"complete": False})
+    for fold in run.folds[1:]:
+        write_json(fold.history_path, fold.history[:1])
+    (text,) = (text for text in doubts(gather(project.labelled(), project.ledger)) if "budget" in text)
+    assert text.startswith(f"The budget cut {run.name} short: its folds have 1 to 3 epochs of 3, so ")
+    assert "`compete train tests/tiny schedule.epochs=3 --practice" in text
 
 
 def test_that_the_held_out_samples_were_shown_another_blend_is_said(tmp_path: Path) -> None:
@@ -102,7 +120,7 @@ def test_that_the_held_out_samples_were_shown_another_blend_is_said(tmp_path: Pa
     project.submit()
     project.ensemble(views=["none"])
     page = project.report().path.read_text(encoding="utf-8")
-    assert "the 2nd blend scored on it" in page and "the 2nd of 2 blends" in page and "folds has seen it" not in page
+    assert "the 2nd blend scored on it" in page and "the 2nd of 2 blends" in page and "seen by no choice" not in page
     (runs[1].weights[0]).unlink()
     project.ensemble(runs[1:], views=["none"])
     page = project.report().path.read_text(encoding="utf-8")
@@ -120,4 +138,4 @@ def test_without_a_blend_the_best_of_several_runs_is_worth_what_it_is_on_the_oth
     assert clean["score"] == pytest.approx(clean["naive"] - clean["optimism"]) and clean["low"] < clean["score"]
     assert clean["optimism_low"] < clean["optimism"] < clean["optimism_high"]
     page = report.path.read_text(encoding="utf-8")
-    assert "the best of 3 runs, chosen on the other folds" in page and f"{clean['score']:.4f}" in page
+    assert "the best of 3 runs would be handed in" in page and f"{clean['score']:.4f}" in page

@@ -3,14 +3,20 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from tests.conftest import ROOT
 from toolkit.errors import UserError
+from toolkit.outcome import Table
+from toolkit.screen import Screen
+from toolkit.store import write_text
 from toolkit.submission.ledger import COLUMNS, SHOWN, Ledger, identity, read
 
 EDITED = """time,competition,submission,sha256,metric,clean,low,high,mood
@@ -36,7 +42,7 @@ def line(name: str, competition: str = "mars", **more: object) -> dict[str, obje
 
 def test_where_there_is_no_ledger_there_are_no_lines(ledger: Ledger) -> None:
     assert ledger.lines == []
-    assert ledger.told()[0].title == f"{ledger.path}: mars, 0 submissions"
+    assert ledger.told() == ["no submissions of mars yet: `compete submit` builds one"]
 
 
 def test_a_line_comes_back_as_text_with_every_column(ledger: Ledger) -> None:
@@ -112,20 +118,88 @@ def test_only_a_file_that_is_whole_has_its_line(ledger: Ledger) -> None:
     assert ledger.line_of(file) is None
 
 
+def shown(ledger: Ledger) -> Table:
+    table = ledger.told()[0]
+    assert isinstance(table, Table)
+    return table
+
+
 def rows(ledger: Ledger) -> Any:
-    return ledger.told()[0].rows
+    return shown(ledger).rows
 
 
-def test_it_shows_itself_as_a_table(ledger: Ledger, edited: Ledger) -> None:
-    (row,) = rows(edited)
-    assert row == ["mean-0a1b2c3d", "2024-11-01\n10:00\n", "0.6100\n0.580 to 0.640", "-\n-", "-"]
-    scores: dict[str, object] = {"matched": 0.5, "matched_low": 0.4, "matched_high": 0.6, "public": 0.71}
+def test_it_shows_itself_as_a_table_the_newest_first_with_the_best_marked(ledger: Ledger, edited: Ledger) -> None:
+    assert rows(edited) == [["mean-0a1b2c3d", "1 Nov", "0.6100", "-\n-"]]
+    scores: dict[str, object] = {"matched": 0.5, "matched_low": 0.4, "matched_high": 0.6, "stress": 0.3, "clean": 0.7}
     cost: dict[str, object] = {"bytes": 2e6, "seconds": 3.4, "peak_bytes": 1e8}
-    ledger.append(line("a", commit="0123456789", tree="changed") | scores | cost)
-    ledger.append(line("b", competition="blood_cells"))
-    (row,) = rows(ledger)
-    assert ledger.told()[0].columns[2:4] == ["clean", "matched"]
-    assert row == ["a", "\n01234567+", "-", "0.5000\n0.400 to 0.600", "0.71\n-", "2.0 MB\n3 s\n100 MB held"]
+    ledger.append(line("a", clean=0.6, public=0.7, time="2024-11-02T10:00:00+0100"))
+    ledger.append(line("b", commit="0123456789", tree="changed", public=0.71) | scores | cost)
+    ledger.append(line("c", competition="blood_cells"))
+    table, note = shown(ledger), ledger.told()[1]
+    assert table.columns == ["ID", "built", "CV", "stress", "test-\nlike", "public\nprivate"]
+    assert table.rows[0] == ["b", "", "0.7000*", "0.3000*", "0.5000*", "0.71*\n-"]
+    assert table.rows[1] == ["a", "2 Nov", "0.6000", "-", "-", "0.7\n-"]
+    assert note == "* the best of its column; -v shows all: intervals, costs, commits"
+    more = replace(ledger, verbose=True)
+    assert shown(more).columns[2:5] == ["CV", "stress", "test-like"]
+    assert rows(more)[0][4:] == ["0.5000*\n0.400 to 0.600", "0.71*\n-", "2.0 MB\n3 s\n100 MB held"]
+    assert rows(more)[0][1] == "\n01234567+"
+
+
+def test_where_the_lower_score_is_better_that_one_is_marked(ledger: Ledger) -> None:
+    ledger.append(line("a", clean=0.6, practice=0.9))
+    ledger.append(line("b", clean=0.7, practice=0.8))
+    lower = replace(ledger, sign=-1)
+    assert rows(lower) == [["b", "", "0.7000", "0.8000*"], ["a", "", "0.6000*", "0.9000"]]
+    assert shown(lower).columns[-1] == "practice"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_an_id_stays_whole_on_its_line(width: int, ledger: Ledger) -> None:
+    name = "mean-regions-biases-40dfaca1"
+    for number in range(2):
+        scores = dict.fromkeys(("clean", "stress", "matched", "holdout"), 0.5)
+        ledger.append(line(f"{name}{number}", time="2024-11-22T10:00:00+0100", public=0.71234) | scores)
+    file, screen = StringIO(), Screen()
+    screen._console = Console(file=file, width=width)
+    screen.show(ledger)
+    told = file.getvalue()
+    assert f"{name}0 " in told and f"{name}1 " in told and max(map(len, told.splitlines())) <= width
+
+
+def test_a_line_is_taken_off_and_put_back(ledger: Ledger) -> None:
+    for name in "abc":
+        ledger.append(line(name, public=0.7, mood="good"))
+    ledger.append(line("a", competition="blood_cells"))
+    assert identity(ledger.forget("a")) == "a"
+    assert [identity(one) for one in ledger.lines] == ["b", "c"] and len(read(ledger.path)) == 3
+    assert [identity(one) for one in ledger.forgotten] == ["a"] and ledger.forgotten[0]["mood"] == "good"
+    with pytest.raises(UserError, match="'a' is none of the submissions of mars; there are b, c"):
+        ledger.forget("a")
+    with pytest.raises(UserError, match="'b' is none of the submissions of mars; there are a"):
+        ledger.remember("b")
+    ledger.remember("a")
+    assert [identity(one) for one in ledger.lines] == ["b", "c", "a"] and ledger.forgotten == []
+
+
+def test_a_kill_while_a_line_moves_loses_none(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.append(line("a"))
+    ledger.append(line("b"))
+    calls: list[Path] = []
+
+    def killed(path: Path, text: str) -> None:
+        calls.append(path)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        write_text(path, text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("toolkit.submission.ledger.write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.forget("a")
+    assert len(ledger.lines) == 2 and len(ledger.forgotten) == 1
+    ledger.forget("a")
+    assert len(ledger.lines) == 1 and len(ledger.forgotten) == 1
 
 
 def test_two_processes_lose_no_line(ledger: Ledger) -> None:
@@ -141,12 +215,13 @@ def test_two_processes_lose_no_line(ledger: Ledger) -> None:
 
 
 def test_what_was_chosen_among_a_searchs_trials_is_shown_where_there_is_any(ledger: Ledger) -> None:
-    shown = {"time": "2024-11-01T10:00:00", "commit": "", "tree": ""}
-    ledger.append(line("a", **shown))
-    assert "chosen" not in ledger.told()[0].columns
-    ledger.append(line("b", **shown, chosen="lite0-1a: 60 trials of study"))
-    (table,) = ledger.told()
-    assert [row[list(table.columns).index("chosen")] for row in table.rows] == ["-", "lite0-1a:\n60 trials of study"]
+    known = {"time": "2024-11-01T10:00:00", "commit": "", "tree": ""}
+    ledger.append(line("a", **known))
+    ledger = replace(ledger, verbose=True)
+    assert "chosen" not in shown(ledger).columns
+    ledger.append(line("b", **known, chosen="lite0-1a: 60 trials of study"))
+    table = shown(ledger)
+    assert [row[list(table.columns).index("chosen")] for row in table.rows] == ["lite0-1a:\n60 trials of study", "-"]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +243,8 @@ def test_a_cell_that_was_edited_into_nonsense_is_named(more: dict[str, str], sai
 def test_of_very_many_lines_the_newest_are_shown(ledger: Ledger) -> None:
     for name in range(SHOWN):
         ledger.append(line(str(name)))
-    assert "the newest" not in ledger.told()[0].title
+    assert "the newest" not in shown(ledger).title
     ledger.append(line("last"))
-    (table,) = ledger.told()
+    table = shown(ledger)
     assert table.title.endswith(f"{SHOWN + 1} submissions, the newest {SHOWN}") and len(table.rows) == SHOWN
-    assert table.rows[-1][0] == "last" and len(ledger.as_json()["ledger"]) == SHOWN + 1
+    assert table.rows[0][0] == "last" and len(ledger.as_json()["ledger"]) == SHOWN + 1

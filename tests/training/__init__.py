@@ -31,7 +31,7 @@ def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 def untimed(result: FoldResult) -> list[dict[str, Any]]:
     """The history without its times."""
-    return [{name: line[name] for name in ("loss", "score", "lr")} for line in result.history]
+    return [{name: line[name] for name in ("loss", "score", "lr", "validation_loss")} for line in result.history]
 
 
 def same_run(one: Run, other: Run) -> bool:

@@ -205,12 +205,12 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best_epoch(
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
 
-    def score(training: Training, rows: np.ndarray, weights: object = None) -> float:
+    def look(training: Training, rows: np.ndarray, weights: object) -> tuple[float, float]:
         assert np.array_equal(rows, training.stop_rows)
         seen.append(training.current())
-        return [*scores, 0.9][len(seen) - 1]
+        return [*scores, 0.9][len(seen) - 1], 0.0
 
-    monkeypatch.setattr(Training, "score", score)
+    monkeypatch.setattr(Training, "look", look)
     result = fit_fold(make_job("schedule.patience=2", "schedule.epochs=10", f"schedule.freeze={freeze}"))
     assert [line["score"] for line in result.history] == scores and result.complete
     assert same_weights(result.main.weights, seen[best])
@@ -229,11 +229,11 @@ def test_early_stopping_keeps_the_best_epoch_in_either_direction(
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
 
-    def score(training: Training, rows: np.ndarray, weights: object = None) -> float:
+    def look(training: Training, rows: np.ndarray, weights: object) -> tuple[float, float]:
         seen.append(training.current())
-        return [*scores, 0.0][len(seen) - 1]
+        return [*scores, 0.0][len(seen) - 1], 0.0
 
-    monkeypatch.setattr(Training, "score", score)
+    monkeypatch.setattr(Training, "look", look)
     job = replace(make_job("schedule.patience=2", "schedule.epochs=10"), competition=of.folder)
     result = fit_fold(job)
     assert [line["score"] for line in result.history] == [None if np.isnan(one) else one for one in scores]
@@ -242,7 +242,7 @@ def test_early_stopping_keeps_the_best_epoch_in_either_direction(
 
 def test_looking_at_the_score_changes_no_bit(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = fit_fold(make_job())
-    monkeypatch.setattr(Training, "score", lambda training, rows, weights=None: 0.0)
+    monkeypatch.setattr(Training, "look", lambda training, rows, weights: (0.0, None))
     assert same_weights(looked.main.weights, fit_fold(make_job()).main.weights)
 
 

@@ -1,8 +1,10 @@
 """A fold keeps its average over epochs where it gains on the other folds, never by its own labels."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ from safetensors.torch import load_file
 
 from tests import kinds, tiny
 from tests.tiny import FIRST, prepare, train
+from toolkit.data.data_folder import save_dataset
+from toolkit.leftovers import sweep_leftovers
 from toolkit.probabilities import probabilities, write_probabilities
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.out_of_fold import score
+from toolkit.store import Workspace, write_manifest
 from toolkit.training import cross_validation, saving
 from toolkit.training.fold import FoldResult
 from toolkit.training.jobs import Trained
@@ -87,7 +92,7 @@ def test_an_average_is_kept_by_the_folds_that_the_metrics_name_and_what_was_trie
     for fold, variants in zip(run.folds, seen, strict=True):
         averaged = fold.number in run.metrics["averaged"]
         assert fold.weights.read_bytes() == variants["averaged" if averaged else "last"]
-        left = {path.name for path in fold.folder.iterdir()} - {".manifest.json.lock"}
+        left = {path.name for path in fold.folder.iterdir()}
         assert left == {"weights.safetensors", "oof.npy", "history.json", "manifest.json"}
 
 
@@ -109,10 +114,51 @@ def test_predictions_of_masks_are_put_together_on_the_disk_and_kept_once(tmp_pat
         and stored["score"] == score(labelled, run.oof)["score"]
     )
     before = [np.array(run.oof_of(k)) for k in range(3)]
-    saving.forget_variants(run)
+    write_manifest(run.folder, {})
+    saving.forget_spare(run)
     assert [path.name for path in run.folder.rglob("*.npy")] == ["oof.npy"]
     for k in range(3):
         assert np.allclose(probabilities(np.array(run.oof_of(k))), before[k], atol=1 / 255)
     whole_run = run.oof_path.read_bytes()
     saving.store_oof(run)  # as where one fold's weights were lost and trained again: what is there of the others stays
     assert run.oof_path.read_bytes() == whole_run
+
+
+def test_masks_of_a_run_that_was_cut_are_kept_once_and_it_goes_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, data, fold = replace(kinds.competition("masks"), folder=Path("masks")), kinds.drawn("masks", 30), np.arange(30)
+    for room in ("jobs", "saving"):
+        monkeypatch.setattr(f"toolkit.training.{room}.load_competition", kinds.known)
+
+    def trained(root: Path, *deadlines: float | None) -> Run:
+        labelled = tiny.labelled(data.targets, fold % 3, of=of, root=root, images=data.images)
+        save_dataset(data, labelled.workspace.data, "")
+        how: dict[str, Any] = {"device": "cpu", "stress": "none"}
+        runs = [
+            cross_validation.train(labelled, kinds.RECIPE, deadline=deadline, **how) for deadline in (*deadlines, None)
+        ]
+        return runs[-1]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole = trained(tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr("toolkit.training.cross_validation.choose_averages", killed)
+        with pytest.raises(KeyboardInterrupt):  # once all folds are cut, before they are put together
+            trained(tmp_path / "cut", time.monotonic())
+    cut = Run(tmp_path / "cut" / "masks" / "train" / whole.name, whole.labelled)
+    assert all(part.oof_path.exists() for part in cut.folds) and not cut.finished
+    with monkeypatch.context() as patched:
+        patched.setattr("toolkit.training.cross_validation.forget_spare", killed)
+        with pytest.raises(KeyboardInterrupt):  # finished, and what there is twice not removed yet
+            trained(tmp_path / "cut", time.monotonic())
+    assert cut.finished and not cut.complete and cut.fold(0).oof_path.exists()
+    sweep_leftovers(Workspace(tmp_path / "cut", "masks"), tmp_path / "none")
+    assert not cut.fold(0).oof_path.exists() and np.array(cut.oof_of(0)).shape == (10, 2, 16, 16)
+    assert trained(tmp_path / "cut").complete
+    for path in (whole.oof_path, *(part.weights for part in whole.folds)):
+        other = cut.folder / path.relative_to(whole.folder)
+        assert other.read_bytes() == path.read_bytes()
+    assert [path.parent.name for path in cut.folder.rglob("oof.npy")] == [cut.name]

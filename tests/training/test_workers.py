@@ -21,6 +21,7 @@ from torch import nn
 from tests import tiny
 from tests.training import same_run, untimed
 from toolkit.errors import UserError
+from toolkit.events import Epoch, Tell
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings
 from toolkit.progress import Watch
@@ -58,14 +59,14 @@ def answers(work: Any, jobs: list[FoldJob], device: str, watch: Watch = silent, 
 
 
 # What the processes do: they find these by name, and what they answer is small
-def learn(job: FoldJob, watch: Watch) -> tuple[list[list[float]], list[np.ndarray]]:
+def learn(job: FoldJob, watch: Watch, tell: Tell) -> tuple[list[list[float]], list[np.ndarray]]:
     with mock.patch.multiple(fit, SAVE_SECONDS=0.0, LOOKING=math.inf):
-        result = fit_fold(job, watch)
+        result = fit_fold(job, watch, tell=tell)
     weights = [result.main.probabilities, *(value.numpy() for value in result.main.weights.values())]
     return [list(line.values()) for line in untimed(result)], weights
 
 
-def learn_twice(job: FoldJob, watch: Watch) -> Any:
+def learn_twice(job: FoldJob, watch: Watch, tell: Tell) -> Any:
     """Diverge once in one process alone: all must go back and begin the epoch again."""
     plain = Training.step
 
@@ -74,7 +75,7 @@ def learn_twice(job: FoldJob, watch: Watch) -> Any:
         return loss * torch.nan if distributed.rank() == 1 and training.rate == 1 else loss
 
     Training.step = step  # type: ignore[assignment, method-assign]
-    return learn(job, watch)  # the process ends with this job
+    return learn(job, watch, tell)  # the process ends with this job
 
 
 class Forked(nn.Module):
@@ -88,7 +89,7 @@ class Forked(nn.Module):
         return self.layers[2](self.layers[0](x))
 
 
-def gradients(job: FoldJob, watch: Watch) -> list[np.ndarray]:
+def gradients(job: FoldJob, watch: Watch, tell: Tell) -> list[np.ndarray]:
     """Of a network with a loose end, after two batches in parts; `job.fold` of its layers are frozen."""
     torch.manual_seed(0)
     network, replica, inputs = Forked(), distributed.Replica(), torch.randn(2, 7, 2)
@@ -103,22 +104,22 @@ def gradients(job: FoldJob, watch: Watch) -> list[np.ndarray]:
     return [np.zeros(1) if p.grad is None else p.grad.numpy() for p in network.parameters()]
 
 
-def look(job: FoldJob, watch: Watch) -> tuple[int, int, float | None, str]:
+def look(job: FoldJob, watch: Watch, tell: Tell) -> tuple[int, int, float | None, str]:
     time.sleep(0.2)
     return os.getpid(), torch.get_num_threads(), job.deadline, job.device
 
 
-def die(job: FoldJob, watch: Watch) -> None:
+def die(job: FoldJob, watch: Watch, tell: Tell) -> None:
     if job.fold == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
 
 
-def divide(job: FoldJob, watch: Watch) -> float:
+def divide(job: FoldJob, watch: Watch, tell: Tell) -> float:
     return 1 / (job.fold - 1)
 
 
-def endless(job: FoldJob, watch: Watch) -> None:
+def endless(job: FoldJob, watch: Watch, tell: Tell) -> None:
     job.folder.mkdir()
     (job.folder / str(os.getpid())).touch()
     while True:
@@ -334,3 +335,14 @@ def test_a_run_over_two_processes_is_a_run_like_others(tmp_path: Path) -> None:
     assert len(run.fold(2).history) == 4 and run.score >= 0
     assert list(run.labelled.workspace.features.glob("*.npy"))
     assert tiny.train(tmp_path, *recipe, device="cpu", of=tiny.looking) == run, "it is finished, whatever trained it"
+
+
+def test_folds_side_by_side_tell_of_their_epochs_in_the_one_process_that_listens(tmp_path: Path) -> None:
+    tiny.prepare(tmp_path)
+    progress, heard = tiny.Heard(), list[Any]()
+    progress.listeners = (heard.append,)
+    run = tiny.train(tmp_path, progress=progress, device="cpu,cpu", stress="none")
+    told = [(event.fold, event.epoch) for event in heard if isinstance(event, Epoch)]
+    assert sorted(told) == [(fold, epoch) for fold in range(3) for epoch in range(1, 5)]
+    lines = run.log_path.read_text().splitlines()[1:]
+    assert [tuple(map(int, line.split(",")[:2])) for line in lines] == sorted(told)

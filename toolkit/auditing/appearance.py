@@ -6,6 +6,7 @@ import pandas as pd
 
 from toolkit.auditing.keypoints import content, working_image
 from toolkit.auditing.parts import by_parts
+from toolkit.auditing.phases import PROPERTIES
 from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
@@ -97,7 +98,7 @@ def outlyingness(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def properties(images: ImageRows, jobs: int = 1, progress: Progress = SILENT) -> pd.DataFrame:
     """Named properties of images uint8 (N, H, W, 1 or 3), a row each; of colour only where there is any."""
-    return pd.DataFrame(list(by_parts(_properties, images, "light, noise and colours", jobs, progress)))
+    return pd.DataFrame(list(by_parts(_properties, images, PROPERTIES, jobs, progress)))
 
 
 def _properties(image: np.ndarray) -> dict[str, float]:

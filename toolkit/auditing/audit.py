@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toolkit.auditing.class_tables import class_table
 from toolkit.auditing.cleaning_proposal import groups_found, propose, too_many_to_drop
 from toolkit.auditing.explain import picture_of_row
 from toolkit.auditing.findings import Findings, gather, kept_properties
 from toolkit.auditing.image_sets import gather_of_sets
 from toolkit.auditing.mimicry import Mimicry, mimicry
-from toolkit.auditing.page import ASK_SYMMETRIES, audit_page, class_table
+from toolkit.auditing.page import ASK_SYMMETRIES, Found, audit_page
+from toolkit.auditing.phases import COSTS, LOADING, PAGE, RELATIVES, SHIFT, TABLES
+from toolkit.auditing.picture_map import PictureMap, picture_map
 from toolkit.auditing.relatives import find_relatives, tests_looked_at
 from toolkit.auditing.table_columns import HEAD, ColumnFindings, find_columns
 from toolkit.auditing.train_vs_test import Shift, measure_shift
@@ -65,6 +68,13 @@ class Audit(Outcome):
     def actions(self) -> dict[str, int]:
         """Lines of each action."""
         return {str(name): int(n) for name, n in self.proposal["action"].value_counts().items()}
+
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [
+            ("compete run … --budget 30m", "does all the rest"),
+            ("compete train", "makes the folds and trains the first recipe"),
+        ]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -136,7 +146,7 @@ class Audit(Outcome):
         kind = self.proposal["reason"].str.partition(":")[0]
         counted = self.proposal.assign(kind=kind).groupby(["action", "kind"], as_index=False).size()
         rows = [[reason, action, f"{n:,}"] for action, reason, n in counted.to_numpy()]
-        return Table("found", ["reason", "action", "samples"], rows)
+        return Table("Findings", ["reason", "action", "samples"], rows)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -182,8 +192,12 @@ def audit(
 
     Leaves `audit.parquet`, `cleaning.csv` unless a person changed the one there, and `audit.html`.
     """
-    jobs = _jobs(workers)
-    samples, findings, proposal = _inspect(competition, workspace, raw, jobs, progress)
+    with progress.phase("audit", costs=COSTS):
+        return _audit(competition, workspace, raw, _jobs(workers), progress)
+
+
+def _audit(competition: Competition, workspace: Workspace, raw: Path, jobs: int, progress: Progress) -> Audit:
+    samples, findings, proposal, runs = _inspect(competition, workspace, raw, jobs, progress)
     dataset = first_images(samples)
     table = sample_table(dataset, proposal, findings)
     with atomic(workspace.audit) as partial:
@@ -193,20 +207,36 @@ def audit(
     shown = previewed(dataset, competition.rgb)
     if competition.may_look_at(dataset.test_images):
         if enough_to_compare(len(findings.distinct), len(dataset.test_images)):
-            shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
+            with progress.phase(SHIFT):
+                shift = _shift(shown, findings, table, workspace.evidence, jobs, progress)
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
-        relatives = find_relatives(samples, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
+        with progress.phase(RELATIVES):
+            relatives = find_relatives(samples, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
         whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
         mimics = mimicry(relatives, findings.links, whole, kept, tests_looked_at(dataset))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))
     whole = table["group"].to_numpy()
     singles = previewed(single_images(samples), competition.rgb)
-    columns = find_columns(dataset, whole, competition.may_look_at(dataset.test_images))
-    page = audit_page(
-        competition, workspace, shown, whole, findings, proposal, shift, relatives, mimics, singles, columns
-    )
-    write_text(workspace.page, page)
+    with progress.phase(TABLES):
+        columns = find_columns(dataset, whole, competition.may_look_at(dataset.test_images))
+    with progress.phase(PAGE):
+        page = Found(
+            competition,
+            workspace,
+            shown,
+            singles,
+            whole,
+            findings,
+            proposal,
+            shift,
+            relatives,
+            mimics,
+            columns,
+            _plane(competition, workspace, samples, shown, findings, proposal, jobs, progress),
+            len(runs),
+        )
+        write_text(workspace.page, audit_page(page))
     return Audit(
         competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits, columns
     )
@@ -221,7 +251,7 @@ def explain(
     progress: Progress = SILENT,
 ) -> Explanation:
     """Write the pictures behind what an audit finds about the sample of that name, or that row of the raw file."""
-    samples, findings, proposal = _inspect(competition, workspace, raw, _jobs(workers), progress)
+    samples, findings, proposal, _ = _inspect(competition, workspace, raw, _jobs(workers), progress)
     dataset = first_images(samples)
     try:
         row = Naming(np.asarray(dataset.ids), dataset.called).row_or_id(sample)
@@ -241,23 +271,51 @@ def _jobs(workers: int | None) -> int:
 
 def _inspect(
     competition: Competition, workspace: Workspace, raw: Path, jobs: int, progress: Progress
-) -> tuple[Dataset, Findings, pd.DataFrame]:
-    """The data, what is found in them, and the cleaning list to propose."""
-    load(competition, workspace, raw, progress, jobs)
+) -> tuple[Dataset, Findings, pd.DataFrame, list[Run]]:
+    """The data, what is found in them, the cleaning list to propose, and the runs that there are on these data."""
+    with progress.phase(LOADING):
+        load(competition, workspace, raw, progress, jobs)
     dataset = open_dataset(workspace.data)
-    run = _judge(competition, workspace)
+    runs = _runs(competition, workspace)
     find = gather if dataset.sets is None else gather_of_sets
-    findings = find(competition, dataset, workspace, run, jobs, progress)
-    return dataset, findings, propose(first_images(dataset), competition.task, findings)
+    findings = find(competition, dataset, workspace, best_run(runs), jobs, progress)
+    return dataset, findings, propose(first_images(dataset), competition.task, findings), runs
 
 
-def _judge(competition: Competition, workspace: Workspace) -> Run | None:
-    """The best run on the present data and the stored folds, if there is any: labels are held against it."""
+def _runs(competition: Competition, workspace: Workspace) -> list[Run]:
+    """Those on the present data and the stored folds: labels are held against the best."""
     table = stored_folds(workspace)
     if table is None or table.attrs["data"] != data_hash(workspace.data):
-        return None
+        return []
     # a cleaning list that was edited since is no hindrance to looking at the data
-    return best_run(current_runs(open_labelled(competition, workspace, table)))
+    return current_runs(open_labelled(competition, workspace, table))
+
+
+def _plane(
+    competition: Competition,
+    workspace: Workspace,
+    samples: Dataset,
+    shown: Dataset,
+    findings: Findings,
+    proposal: pd.DataFrame,
+    jobs: int,
+    progress: Progress,
+) -> PictureMap | None:
+    """Where pictures lie on the map: those of findings, and others that are drawn; one that repeats is on it once.
+
+    shown: samples as pictures.
+    """
+    tests = shown.test_images if competition.may_look_at(shown.test_images) else shown.test_images[:0]
+    suggested = proposal["action"].str.endswith("?")
+    lines = pd.concat([proposal[suggested], proposal[proposal["action"] == "drop"]])
+    again = np.concatenate([findings.distinct[:0], *(rows[1:] for rows in findings.same)])
+    among = np.setdiff1d(np.arange(len(shown.images)), again)
+    marked = pd.Index(shown.ids).get_indexer(lines["index"].drop_duplicates())
+    marked = marked[np.isin(marked, among)]
+    seen = findings.distinct if samples.sets is None else findings.distinct[:0]  # of sets it is single images
+    return picture_map(
+        shown.images, tests, seen, among, marked, workspace.evidence, competition.rules.pretrained, jobs, progress
+    )
 
 
 def sample_table(dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -> pd.DataFrame:
@@ -296,7 +354,7 @@ def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
             return f"the one in place was edited and is kept; this one is in {beside.name}"
     write_text(workspace.cleaning, text)
     write_json(made, {"hash": hash_file(workspace.cleaning)})
-    return "edit it as you like; lines with a question mark are suggestions and not obeyed"
+    return "lines ending in ? are suggestions, without effect until you accept them"
 
 
 def _shift(

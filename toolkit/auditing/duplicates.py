@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from toolkit.auditing.appearance import look_up, nearest
 from toolkit.auditing.keypoints import FEWEST, Keypoints, content, working_image
 from toolkit.auditing.parts import processes
+from toolkit.auditing.phases import COMPARED
 from toolkit.data.groups import connect
 from toolkit.images.rows import ImageRows
 from toolkit.processes import parallel
@@ -116,7 +117,7 @@ def _verify_in_parts(
     pool: Parallel, pictures: Pictures, others: Pictures, pairs: Pairs, progress: Progress
 ) -> list[Link]:
     parts, links = [pairs[start : start + 500] for start in range(0, len(pairs), 500)], []
-    with progress.counting("comparing pictures with those most like them", len(pairs)) as done:
+    with progress.counting(COMPARED, len(pairs)) as done:
         found = pool(delayed(_verify_all)(pictures, others, part) for part in parts)
         for part, verified in zip(parts, found, strict=True):
             links += verified

@@ -8,11 +8,14 @@ import pandas as pd
 
 from toolkit.auditing.findings import Findings
 from toolkit.auditing.keypoints import working_image
+from toolkit.auditing.panels import beside
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.targets import in_words
-from toolkit.pages.pictures import short, side_by_side, stacked, strip, with_mask
+from toolkit.pages.pictures import COLOURS, short, stacked, strip, with_mask
 from toolkit.task import IGNORED, MOST_MASKS
+
+LOOKED_AT = 200  # masks in which pixels that aren't scored are looked for
 
 
 def picture_of_row(
@@ -62,18 +65,36 @@ def _first_label(mask: np.ndarray) -> np.ndarray:
     return np.where(mask == IGNORED, IGNORED, first).astype(np.uint8)
 
 
+def mask_legend(competition: Competition, dataset: Dataset) -> tuple[tuple[str, str], ...]:
+    """Classes and the colours in which `panel` paints them, as CSS has these; nothing where targets are no masks."""
+    task = competition.task
+    if not task.masks:
+        return ()
+    painted = [*task.classes[1:]] if task.exclusive else [*task.classes]
+    legend = [(name, "rgb({}, {}, {})".format(*COLOURS[at])) for at, name in enumerate(painted, 1)]
+    bare = [(f"{task.classes[0]}: not painted", "transparent")] if task.exclusive else []
+    ignored = any((dataset.targets[row] == IGNORED).any() for row in range(min(len(dataset.targets), LOOKED_AT)))
+    return (*bare, *legend, *([("not scored", "white")] if ignored else []))
+
+
 def link_panels(dataset: Dataset, link: Any) -> list[tuple[str, np.ndarray]]:
     """The two pictures of a row of `Findings.links`, and the second laid onto the first or set beside it."""
     left, right = dataset.images[link.left], dataset.images[link.right]
     panels = [(panel_name(dataset, link.left), left), (panel_name(dataset, link.right), right)]
     if link.kind != "copy":
-        return [*panels, ("side by side", side_by_side(left, right, 1 if link.kind == "right" else 0))]
+        return [*panels, ("side by side", beside([left, right], 1 if link.kind == "right" else 0))]
+    caption = f"second on first: {link.keypoints} keypoints, similarity {link.similarity:.2f}"
+    *_, moved, apart = laid_on(dataset, link)
+    return [*panels, (caption, moved), ("difference", apart)]
+
+
+def laid_on(dataset: Dataset, link: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Two copies, the second laid onto the first, and by how much they then differ, uint8 (H, W, C) each."""
+    left, right = dataset.images[link.left], dataset.images[link.right]
     scale = working_image(left).shape[1] / left.shape[1]
     matrix = np.array(link.matrix, np.float64).reshape(2, 3)
     matrix[:, 2] /= scale
     other = np.ascontiguousarray(right[:, ::-1] if link.mirrored else right)
     moved = cv2.warpAffine(other, matrix, (left.shape[1], left.shape[0]), flags=cv2.INTER_LINEAR)
     moved = moved.reshape(left.shape)
-    caption = f"second on first: {link.keypoints} keypoints, similarity {link.similarity:.2f}"
-    apart = np.abs(left.astype(np.int16) - moved).astype(np.uint8)
-    return [*panels, (caption, moved), ("difference", apart)]
+    return left, right, moved, np.abs(left.astype(np.int16) - moved).astype(np.uint8)

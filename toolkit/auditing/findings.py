@@ -15,6 +15,7 @@ from toolkit.auditing.fingerprints import alike, fingerprints
 from toolkit.auditing.keypoints import Vocabulary, learn_vocabulary, open_keypoints, save_keypoints, working_image
 from toolkit.auditing.label_errors import LabelErrors, find_label_errors, nothing_said
 from toolkit.auditing.parts import drawn
+from toolkit.auditing.phases import APPEARANCE, COPIES, COSTS_OF_COPIES, EQUAL, LABELS, VECTORS
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
@@ -98,12 +99,12 @@ def gather(
     where the images are those of sets; nothing is said of labels then.
     """
     singles, folder = folder is not None, folder or workspace.evidence
-    shown, pictures = previewed(dataset, competition.rgb), pictures_of(dataset)[0]
-    black, same = np.flatnonzero(pictures < READ), equal_pictures(pictures)
+    with progress.phase(EQUAL):
+        shown, pictures = previewed(dataset, competition.rgb), pictures_of(dataset)[0]
+        black, same = np.flatnonzero(pictures < READ), equal_pictures(pictures)
+        repeated = repeated_masks(dataset.targets, competition.task)
+        masks = tuple(rows for rows in repeated if not _one_scene(shown.images, rows))
     why = unreadable(workspace).query("part == 'training'").set_index("row")["reason"].to_dict()
-    masks = tuple(
-        rows for rows in repeated_masks(dataset.targets, competition.task) if not _one_scene(shown.images, rows)
-    )
     whole = np.setdiff1d(_distinct(len(dataset.images), same, masks), black, assume_unique=True)
     if not len(whole):
         raise UserError(
@@ -111,11 +112,12 @@ def gather(
             "them on the right scale?"
         )
     distinct = np.asarray(kept(folder / "rows.npy", lambda: _looked_at(competition, shown, whole, jobs, progress)))
-    links = find_links(shown.images, distinct, folder, jobs, progress)
+    with progress.phase(COPIES, costs=COSTS_OF_COPIES):
+        links = find_links(shown.images, distinct, folder, jobs, progress)
     looked_at = Chosen(shown.images, distinct)
-    score, nearest = outlyingness(
-        kept(folder / "appearance.npy", lambda: gradient_histograms(looked_at, jobs, progress))
-    )
+    with progress.phase(APPEARANCE):
+        seen = kept(folder / "appearance.npy", lambda: gradient_histograms(looked_at, jobs, progress))
+        score, nearest = outlyingness(seen)
     everywhere = np.full(len(dataset.images), np.nan)
     everywhere[distinct] = score
     near = np.zeros((len(dataset.images), nearest.shape[1]), np.int64)
@@ -127,7 +129,8 @@ def gather(
     kept_properties(shown.images, folder / "properties.parquet", jobs, progress)
     errors = nothing_said(len(dataset.images), "nothing")
     if not singles:
-        errors = find_label_errors(competition, dataset, distinct, features, links, run)
+        with progress.phase(LABELS):
+            errors = find_label_errors(competition, dataset, distinct, features, links, run)
     left_out = {int(row): str(why.get(row, "")) for row in black}
     return Findings(same, masks, distinct, links, everywhere, near, errors, len(whole) - len(distinct), left_out)
 
@@ -190,7 +193,8 @@ def find_links(
 
     def search() -> pd.DataFrame:
         pictures = kept_pictures(Chosen(images, distinct), folder / "keypoints", jobs, progress)
-        vectors = kept_vectors(pictures, vocabulary(pictures, folder), folder / "vectors.npy")
+        with progress.phase(VECTORS):
+            vectors = kept_vectors(pictures, vocabulary(pictures, folder), folder / "vectors.npy")
         rows: list[tuple[object, ...]] = [
             (link.left, link.right, "copy", link.mirrored, link.keypoints, link.similarity, link.matrix)
             for link in find_copies(pictures, vectors, jobs, progress)

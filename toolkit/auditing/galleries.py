@@ -1,6 +1,7 @@
 """The audit's pictures: what the classes look like, and what was found, with the files that are shown."""
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,32 +9,37 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.cleaning_proposal import DOUBTFUL_MASK
-from toolkit.auditing.explain import link_panels, of_images, panel
+from toolkit.auditing.class_pictures import examples, shown_classes
+from toolkit.auditing.cleaning_proposal import DOUBTFUL_MASK, OUTLYING
+from toolkit.auditing.explain import laid_on, mask_legend, of_images, panel
 from toolkit.auditing.findings import REPEATS, Findings
+from toolkit.auditing.panels import beside, fitted, joined
 from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
+from toolkit.commands import command
 from toolkit.competition import Competition
-from toolkit.data.cleaning import DOUBTFUL_LABEL, UNLIKE
+from toolkit.data.cleaning import CONTRADICTORY, DOUBTFUL_LABEL, REPEATED_MASK, REPEATED_PICTURE, UNLIKE
 from toolkit.data.dataset import Dataset
 from toolkit.data.groups import shared
 from toolkit.data.naming import with_addresses
-from toolkit.data.targets import in_words
+from toolkit.data.targets import class_counts, in_words
 from toolkit.outcome import counted
 from toolkit.pages.html import Figure, Gallery
-from toolkit.pages.pictures import enlarged, short, side_by_side, strip
 from toolkit.store import Workspace
-from toolkit.task import Classification, Grades, Labels
+from toolkit.task import Classification, Grades, Numbers
 
 SHOWN = 18  # findings of a kind with pictures
+DECIDED = 48  # of a kind that a person decides
 MEMBERS = 6  # of a group
-CLASSES, EXAMPLES = 12, 8  # that are shown, and of each
+TIMES = "\u00d7"
+FIRST = 12  # suggestions of a kind that are seen at first
 
 
 @dataclass(frozen=True, eq=False)
 class Galleries:
     """Each is a list of galleries, empty where there is nothing to show. dataset: as pictures; where samples are sets
-    of images, the first of each, and singles are all of them, else the same.
+    of images, the first of each, and singles are all of them, else the same. waiting: ids, int64 (n,), of samples
+    about which a suggestion of the list on disk waits for a person.
     """
 
     competition: Competition
@@ -42,37 +48,122 @@ class Galleries:
     findings: Findings
     proposal: pd.DataFrame
     singles: Dataset
+    waiting: np.ndarray
 
     def examples(self, keep: np.ndarray) -> list[Gallery]:
-        """Some of each class, or of all where samples hold several; keep: bool (N,), those not dropped."""
-        task, targets, rows = self.competition.task, self.dataset.targets, np.flatnonzero(keep)
-        rng = np.random.default_rng(0)
-        if not isinstance(task, Classification | Grades | Labels):
-            some = np.sort(rng.permutation(rows)[: CLASSES + MEMBERS])
-            figures = [Figure("" if task.masks else in_words(targets[row], task), *self._one(row)) for row in some]
-            return [Gallery("Examples", "Some samples as they are loaded.", figures)]
-        figures = []
-        shown = np.linspace(0, len(task.classes) - 1, min(CLASSES, len(task.classes))).astype(int)
-        for at in shown.tolist():
-            given = targets[rows] == at if targets.ndim == 1 else targets[rows, at] == 1
-            some = rng.permutation(rows[given])[:EXAMPLES]
-            if len(some):
-                pictures = strip([("", self.dataset.images[row]) for row in some])
-                figures.append(Figure(task.classes[at], pictures))
-        more = len(task.classes) - len(shown)
-        advice = "Samples of each class, drawn at random." + (f" {more:,} classes are not shown." if more else "")
-        return [Gallery("What the classes look like", advice, figures)]
+        """Some of each class; keep: bool (N,), those not dropped."""
+        task, figures, classes = self.competition.task, [], 0
+        for name, count, rows in examples(self.dataset.targets, task, np.flatnonzero(keep)):
+            classes += 1
+            tag = f"{name} ({count:,})"
+            for row in rows.tolist():
+                words = name if task.masks else in_words(self.dataset.targets[row], task)
+                figures.append(self._figure(row, words, tags=(tag,)))
+        noun = "pictures of each number, from the least to the most" if isinstance(task, Numbers) else "of each class"
+        advice = f"Some {noun}" + ("." if isinstance(task, Numbers) else ", drawn at random.")
+        if more := self._classes_that_are_not_shown(keep):
+            advice += f" Shown are the largest classes, the smallest and a sample of the others; {more:,} are not."
+        alike = 8 if classes <= 4 else 4 if classes <= 8 else 3
+        return [Gallery("", advice, figures, legend=mask_legend(self.competition, self.dataset), alike=alike)]
+
+    def _classes_that_are_not_shown(self, keep: np.ndarray) -> int:
+        if isinstance(self.competition.task, Numbers) or self.competition.task.masks:
+            return 0
+        counts = class_counts(self.dataset.targets[keep], self.competition.task)
+        return int((counts > 0).sum()) - len(shown_classes(counts))
+
+    def decisions(self) -> list[Gallery]:
+        """Suggestions that a person accepts or refuses."""
+        parts = (self._doubtful(), self._outliers(), self._contradictory())
+        figures = [figure for part in parts for figure in part]
+        if not figures:
+            return []
+        listed = self._asked(DOUBTFUL_LABEL, DOUBTFUL_MASK, UNLIKE, CONTRADICTORY)
+        accept, refuse = (
+            command(self.competition, self.workspace, "audit", option) for option in ("--accept", "--refuse")
+        )
+        kinds = {figure.tags[0] for figure in figures}
+        advice = (
+            "Tick pictures: the commands that accept or refuse what is suggested about them appear below, to copy. A "
+            f"kind is decided whole by its name: `{accept} {shlex.quote(min(kinds))}`. {self._judged(kinds)}"
+        )
+        more = max(0, listed["index"].nunique() - len(figures))
+        return [Gallery("", advice, figures, more, alike=FIRST, command=f"{accept}\n{refuse}")]
+
+    def _judged(self, kinds: set[str]) -> str:
+        """By what these kinds were found."""
+        said = []
+        if UNLIKE in kinds:
+            typical = np.nanquantile(self.findings.outlyingness, 0.95)
+            said.append(
+                "Distance to the most similar pictures, in robust standard deviations: 95 % of the pictures are below "
+                f"{typical:.1f}, from {OUTLYING:.0f} on they are suggested. Drop what doesn't belong; rare but real "
+                "pictures are worth keeping."
+            )
+        if kinds & {DOUBTFUL_LABEL, DOUBTFUL_MASK}:
+            said.append(f"Labels were compared with {self.findings.label_errors.judge}.")
+        return " ".join(said)
+
+    def _asked(self, *kinds: str) -> pd.DataFrame:
+        """Suggestions of these kinds, the surest first."""
+        lines = self.proposal[self.proposal["reason"].str.startswith(kinds)]
+        return lines[lines["action"].str.endswith("?")].sort_values("confidence", ascending=False, kind="stable")
+
+    def _doubtful(self) -> Iterator[Figure]:
+        """Doubtful labels and masks; beside a label's picture one of the class that is suggested."""
+        columns = ["index", "value", "reason", "confidence"]
+        asked = self._asked(DOUBTFUL_LABEL, DOUBTFUL_MASK)[columns].head(DECIDED)
+        for index, value, reason, sure in asked.itertuples(index=False, name=None):
+            row, (kind, _, why) = self._row_of[int(index)], str(reason).partition(": ")
+            like, given = self._example(str(value), row), in_words(self.dataset.targets[row], self.competition.task)
+            title = f"{given} → {value}?" if value else why
+            caption = _sure(sure) + (f"; {why}" if value and "copies" in why else "")
+            if like is None:
+                yield self._figure(row, caption, title, (kind,), self._choice(row))
+                continue
+            picture = fitted(self.dataset.images[row])
+            layers = ((f"a sure {value}", fitted(self.dataset.images[like])),)
+            files = self._files([row])
+            yield Figure(caption, picture, files, layers, (kind,), title, f"labelled {given}", self._choice(row))
+
+    def _outliers(self) -> Iterator[Figure]:
+        asked = self._asked(UNLIKE)
+        rows = np.array([self._row_of[int(index)] for index in asked["index"]], np.int64)
+        far = self.findings.outlyingness
+        for row in rows[np.argsort(-far[rows], kind="stable")][:DECIDED].tolist():
+            words = in_words(self.dataset.targets[row], self.competition.task)
+            yield self._figure(row, f"distance {far[row]:.0f}", words, (UNLIKE,), self._choice(row))
+
+    def _contradictory(self) -> Iterator[Figure]:
+        """Equal pictures whose targets differ, where that is a suggestion."""
+        asked = set(self._asked(CONTRADICTORY)["index"].tolist())
+        for rows in self.findings.same:
+            if len(rows) <= REPEATS and set(self.dataset.ids[rows].tolist()) <= asked:
+                words = "; ".join(in_words(self.dataset.targets[row], self.competition.task) for row in rows.tolist())
+                choice = " ".join(filter(None, map(self._choice, rows.tolist())))
+                figure = self._figure(int(rows[0]), f"one picture, {words}", "", (CONTRADICTORY,), choice)
+                yield figure._replace(files=self._files(rows))
 
     def intruders(self) -> list[Gallery]:
-        many = [(rows, f"one picture {len(rows):,} times") for rows in self.findings.same if len(rows) > REPEATS]
-        many = [(rows[:1], text) for rows, text in many]
-        many += [(rows, f"one mask under {len(rows):,} pictures") for rows in self.findings.masks]
-        figures = [self._members(rows, text) for rows, text in many[:SHOWN]]
+        figures = []
+        for rows in self.findings.same:
+            if len(rows) > REPEATS:
+                figures.append(
+                    self._figure(int(rows[0]), "one picture", f"{TIMES} {len(rows):,}", (REPEATED_PICTURE,))
+                )
+        for rows in self.findings.masks:
+            some = rows[:MEMBERS]
+            (name, picture), *others = (self._panel(row) for row in some.tolist())
+            caption, title = f"one mask under {len(rows):,} pictures", f"{TIMES} {len(rows):,}"
+            figures.append(Figure(caption, picture, self._files(some), others, (REPEATED_MASK,), title, name))
         advice = (
             "Pictures or masks that repeat more often than chance. Where cleaning.csv says `drop` they are left out; "
-            "delete their lines to keep them."
+            "to keep them, refuse the proposal: "
+            f"`{command(self.competition, self.workspace, 'audit', '--refuse', figures[0].tags[0])}`."
+            if figures
+            else ""
         )
-        return _gallery("Intruders", advice, figures, len(many))
+        return _gallery("Repeated pictures and masks", advice, figures[:SHOWN], len(figures))
 
     def copies(self, group: np.ndarray, keep: np.ndarray) -> list[Gallery]:
         """group: int64 (N,), of what was found."""
@@ -83,58 +174,68 @@ class Galleries:
             touched[rows] |= keep[rows]
         found = [rows[keep[rows]] for rows in shared(group) if touched[rows].any() and keep[rows].any()]
         found.sort(key=len, reverse=True)
-        figures = [self._members(rows, f"{counted(len(rows), 'picture')} of one origin") for rows in found[:SHOWN]]
-        advice = "Copies of one picture. They stay together in one fold; look for groups that show different things."
-        return _gallery("Copies", advice, figures, len(found))
+        linked = [rows for rows in found if _among(copied, rows).any()]
+        equal = [rows for rows in found if not _among(copied, rows).any()]
+        advice = (
+            "Copies of one picture stay together in one fold. Shown are the surest two of each group, the second laid "
+            "on the first, and what then differs, which is dark where they are the same; look for pairs that show "
+            "different things, and refuse their lines."
+        )
+        figures = [self._linked(rows, copied[_among(copied, rows)]) for rows in linked[:SHOWN]]
+        same = [self._equal(rows) for rows in equal[:SHOWN]]
+        exact = "Pictures that are the same to the last bit, under one target; they stay together in one fold."
+        return [
+            *_gallery("Copies", advice, figures, len(linked)),
+            *_gallery("Exact copies", exact, same, len(equal)),
+        ]
+
+    def _linked(self, rows: np.ndarray, links: pd.DataFrame) -> Figure:
+        """A group of one origin, by its surest link."""
+        (link,) = self._links(links.sort_values("similarity").tail(1))
+        left, right, moved, apart = (fitted(picture) for picture in laid_on(self.singles, link))
+        name, other = (str(self.singles.called[at]) for at in (link.left, link.right))
+        caption = f"{link.keypoints} keypoints agree, similarity {link.similarity:.2f}"
+        title, files = f"{counted(len(rows), 'picture')} of one origin", self._files(rows[:MEMBERS])
+        return Figure(
+            caption, left, files, ((other, right), ("laid on it", moved), ("difference", apart)), (), title, name
+        )
+
+    def _equal(self, rows: np.ndarray) -> Figure:
+        """A picture that is there several times."""
+        words = in_words(self.dataset.targets[rows[0]], self.competition.task)
+        return self._figure(int(rows[0]), words, f"{TIMES} {len(rows)}")._replace(files=self._files(rows[:MEMBERS]))
 
     def seams(self) -> list[Gallery]:
         links = self.findings.links
-        seams = links[links["kind"] != "copy"].sort_values("similarity", ascending=False)
-        figures = [
-            Figure("one continues in the other", enlarged(link_panels(self.singles, link)[-1][1]), self._files(rows))
-            for link, rows in zip(
-                of_images(_spread(seams)).itertuples(index=False),
-                _spread(seams)[["left", "right"]].to_numpy(np.int64),
-                strict=True,
-            )
-        ]
-        advice = (
-            "Tiles cut from one larger picture, from the surest to the least sure. They stay together in one fold; "
-            "about one in fifty of these links may be chance."
-        )
-        return _gallery("Neighbouring tiles", advice, figures, len(seams))
-
-    def labels(self) -> list[Gallery]:
-        asked = self.proposal[self.proposal["reason"].str.startswith((DOUBTFUL_LABEL, DOUBTFUL_MASK))]
-        asked = asked.sort_values("confidence", ascending=False)
+        seams = _spread(links[links["kind"] != "copy"].sort_values("similarity", ascending=False))
+        pairs = seams[["left", "right"]].to_numpy(np.int64)
         figures = []
-        columns = asked.head(SHOWN)[["index", "value", "reason", "confidence"]]
-        for index, value, reason, sure in columns.itertuples(index=False, name=None):
-            row = self._row_of[int(index)]
-            picture = panel(self.competition, self.dataset, row)[1]
-            like = self._example(str(value), row)
-            shown = enlarged(picture) if like is None else strip([("", picture), (f"{value}, for one", like)])
-            figures.append(Figure(f"{reason} ({sure:.0%} sure)", shown, self._files([row])))
+        for link, rows in zip(self._links(seams), pairs, strict=True):
+            left, right = (fitted(self.singles.images[at]) for at in (link.left, link.right))
+            axis = 1 if link.kind == "right" else 0
+            layers = (("joined", joined(left, right, axis)),)
+            caption = f"similarity {link.similarity:.2f}"
+            figures.append(
+                Figure(caption, beside([left, right], axis), self._files(rows), layers, (), "", "side by side")
+            )
         advice = (
-            f"Labels held against {self.findings.label_errors.judge}. Accept a line by removing its question mark."
+            "Tiles cut from one larger picture, from the surest to the least sure, each pair with a gap and joined. "
+            "They stay together in one fold; about one in fifty of these links may be chance."
         )
-        return _gallery("Suspicious labels", advice, figures, len(asked))
-
-    def outliers(self) -> list[Gallery]:
-        asked = self.proposal[self.proposal["reason"].str.startswith(UNLIKE)]
-        rows = np.array([self._row_of[int(index)] for index in asked["index"]], np.int64)
-        rows = rows[np.argsort(-self.findings.outlyingness[rows], kind="stable")]
-        figures = [Figure(f"distance {self.findings.outlyingness[row]:.1f}", *self._one(row)) for row in rows[:SHOWN]]
-        advice = (
-            "Pictures far from all others: farther from their nearest than is usual, in robust standard deviations "
-            "(of most pictures less than 3). Drop those that do not belong; rare but real ones are worth keeping."
-        )
-        return _gallery("Unlike the rest", advice, figures, len(rows))
+        return _gallery("Neighbouring tiles", advice, figures, int((links["kind"] != "copy").sum()))
 
     def unlike_training(self, shift: Shift) -> Gallery:
-        order = shift.rows[np.argsort(-shift.probabilities)[:SHOWN]]
-        figures = [Figure(self._test_name(row), enlarged(self.dataset.test_images[row])) for row in order.tolist()]
-        advice = "The test images most unlike the training images: let the augmentation reach them."
+        order = shift.rows[np.argsort(-shift.probabilities)[:SHOWN]].tolist()
+        surest = np.sort(shift.probabilities)[::-1]
+        figures = [
+            Figure(
+                f"{_sure(sure)} to be a test image",
+                fitted(self.dataset.test_images[row]),
+                title=self._test_name(row),
+            )
+            for row, sure in zip(order, surest.tolist(), strict=False)
+        ]
+        advice = "The test images most unlike the training images: make sure the augmentation covers these."
         return Gallery("Most unlike training", advice, figures)
 
     def relatives(self, relatives: pd.DataFrame) -> list[Gallery]:
@@ -145,30 +246,45 @@ class Galleries:
         )
         return _gallery("Test images with a relative in training", advice, figures, len(each), "relatives.parquet")
 
+    def _links(self, links: pd.DataFrame) -> Iterator[Any]:
+        """Lines of links by the rows of their images, in `singles`."""
+        return of_images(links).itertuples(index=False)
+
     @cached_property
     def _row_of(self) -> dict[int, int]:
         return {int(index): row for row, index in enumerate(self.dataset.ids)}
 
+    @cached_property
+    def _waiting(self) -> set[int]:
+        return set(self.waiting.tolist())
+
+    def _choice(self, row: int) -> str:
+        """What `audit --accept` calls the sample; nothing where it is decided already."""
+        return shlex.quote(str(self.dataset.called[row])) if int(self.dataset.ids[row]) in self._waiting else ""
+
     def _files(self, rows: Iterable[int]) -> tuple[tuple[str, str], ...]:
         return with_addresses(self.dataset.called[np.asarray(rows)], self.workspace)
 
-    def _one(self, row: int) -> tuple[np.ndarray, tuple[tuple[str, str], ...]]:
-        """Picture and file of a row."""
-        return enlarged(panel(self.competition, self.dataset, row)[1]), self._files([row])
+    def _figure(self, row: int, caption: str, title: str = "", tags: Sequence[str] = (), choice: str = "") -> Figure:
+        """A row's picture and its file; a mask as a layer."""
+        picture = fitted(self.dataset.images[row])
+        layers: tuple[tuple[str, np.ndarray], ...] = ()
+        if self.competition.task.masks:
+            layers = (("mask", fitted(panel(self.competition, self.dataset, row)[1])),)
+        return Figure(caption, picture, self._files([row]), layers, tags, title, "image", choice)
 
-    def _members(self, rows: np.ndarray, caption: str) -> Figure:
-        """Some rows of a group side by side."""
-        some = rows[:MEMBERS]
-        return Figure(caption, strip([panel(self.competition, self.dataset, row) for row in some]), self._files(some))
+    def _panel(self, row: int) -> tuple[str, np.ndarray]:
+        """What a row is called, and its picture under its mask, as layers are."""
+        return str(self.dataset.called[row]), fitted(panel(self.competition, self.dataset, row)[1])
 
-    def _example(self, name: str, but: int) -> np.ndarray | None:
-        """A sample of that class whose label is in the least doubt."""
+    def _example(self, name: str, but: int) -> int | None:
+        """The row of a sample of that class whose label is in the least doubt."""
         task, errors = self.competition.task, self.findings.label_errors
         if not isinstance(task, Classification | Grades) or name not in task.classes:
             return None
         rows = np.flatnonzero((self.dataset.targets == task.classes.index(name)) & ~np.isnan(errors.quality))
         rows = rows[rows != but]
-        return self.dataset.images[rows[np.argmax(errors.quality[rows])]] if len(rows) else None
+        return int(rows[np.argmax(errors.quality[rows])]) if len(rows) else None
 
     def _test_name(self, row: int) -> str:
         ids, places = self.dataset.test_ids, self.dataset.test_places
@@ -180,15 +296,28 @@ class Galleries:
 
     def _pair(self, line: Any) -> Figure:
         """A test image and its relative: tiles laid side by side, others with the label or mask that is known."""
-        test, train = self.dataset.test_images[line.test], self.dataset.images[line.train]
+        test, train = fitted(self.dataset.test_images[line.test]), fitted(self.dataset.images[line.train])
         name, called = self._test_name(line.test), self.dataset.called[line.train]
         if line.kind in (EXACT, COPY):
             how = "is" if line.kind == EXACT else "is a copy of"
+            words, known = panel(self.competition, self.dataset, line.train)
             caption = f"{name} {how} {called}: similarity {line.similarity:.2f}"
-            return Figure(caption, strip([panel(self.competition, self.dataset, line.train), (short(name), test)]))
+            layers = ((f"training: {words}", fitted(known)),)
+            return Figure(caption, test, (), layers, (), "", name)
         first, second = (train, test) if line.kind in ("right", "bottom") else (test, train)
-        joined = side_by_side(first, second, 1 if line.kind in ("left", "right") else 0)
-        return Figure(f"{name} continues {called} on its {line.kind}", enlarged(joined))
+        axis = 1 if line.kind in ("left", "right") else 0
+        layers = (("joined", joined(first, second, axis)),)
+        caption = f"{name} continues {called} on its {line.kind}"
+        return Figure(caption, beside([first, second], axis), (), layers, (), "", "side by side")
+
+
+def _among(links: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """Which links, bool (n,), are between these rows."""
+    return np.isin(links["left"], rows) & np.isin(links["right"], rows)
+
+
+def _sure(share: float) -> str:
+    return f"{share:.1%} sure" if share < 0.9995 else "more than 99.9% sure"
 
 
 def _spread(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 
 from toolkit.auditing.evidence import stored_array
 from toolkit.auditing.parts import parts_of
+from toolkit.auditing.phases import DETECTED
 from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 from toolkit.store import atomic, write_manifest
@@ -97,7 +98,7 @@ def save_keypoints(images: ImageRows, folder: Path, jobs: int, progress: Progres
             name: np.lib.format.open_memmap(partial / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
             for name, (shape, dtype) in arrays.items()
         }
-        with progress.counting("finding keypoints", len(images)) as done:
+        with progress.counting(DETECTED, len(images)) as done:
             for at in parts_of(len(images)):
                 # OpenCV lets go of the interpreter, so threads are enough
                 results = Parallel(n_jobs=jobs, prefer="threads")(delayed(detect)(image) for image in images[at])

@@ -1,203 +1,195 @@
-"""What stands on the audit's page: summary, class balance, galleries of what was found, train against test."""
+"""What stands on the audit's page: the classes, what to decide, what was found, a map, train against test."""
 
 import time
-from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 import toolkit
+from toolkit.auditing.class_pictures import balance_charts
+from toolkit.auditing.class_tables import class_table, properties_by_class
 from toolkit.auditing.cleaning_proposal import groups_found, too_many_to_drop
-from toolkit.auditing.findings import Findings, kept_properties
+from toolkit.auditing.findings import Findings
 from toolkit.auditing.galleries import Galleries
 from toolkit.auditing.mimicry import Mimicry
+from toolkit.auditing.picture_dots import dots
+from toolkit.auditing.picture_map import PictureMap
+from toolkit.auditing.review import still_waiting
 from toolkit.auditing.table_columns import ColumnFindings
 from toolkit.auditing.train_vs_test import Shift
+from toolkit.commands import command
 from toolkit.competition import SAY_SYMMETRIES, Competition
 from toolkit.data.dataset import Dataset
-from toolkit.data.targets import class_counts, holds, names_of
-from toolkit.outcome import counted, fact
-from toolkit.pages.html import Block, Page, Table, render
+from toolkit.outcome import are, counted, fact
+from toolkit.pages.html import Block, Folded, Page, Row, Section, Table, render
 from toolkit.store import Workspace, read_manifest
-from toolkit.task import MISSING, UNKNOWN, Classification, Heads, Labels, Numbers
 
 ASK_SYMMETRIES = (
     f"has a mirrored image the same target, or is it text, a digit, an angle, left or right? {SAY_SYMMETRIES}"
 )
-MANY, SHOWN = 100, 15  # classes: of more, so many of the commonest and as many of the rarest have a row
+FEW = 12  # rows of a table that stands beside the bars
+SHIFTED = 0.7  # AUC of train against test from which it is warned of
 
 
-def audit_page(
-    competition: Competition,
-    workspace: Workspace,
-    dataset: Dataset,
-    whole: np.ndarray,
-    findings: Findings,
-    proposal: pd.DataFrame,
-    shift: Shift | None,
-    relatives: pd.DataFrame | None,
-    mimicry: Mimicry | None,
-    singles: Dataset,
-    columns: ColumnFindings | None = None,
-) -> str:
-    """The HTML of the whole audit.
-
-    dataset: as pictures, singles: see `Galleries`. whole: group of each sample, the competition's own included.
-    relatives: of test images, and what follows for the folds, where that is known. columns: what lies beside the
-    images.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """All that an audit knows for its page. dataset: as pictures, singles: see `Galleries`; whole: int64 (N,), group
+    of each sample, the competition's own included; relatives: of test images, and what follows for the folds, where
+    that is known; columns: what lies beside the images; plane: where pictures lie on the map; runs: on the folds.
     """
-    keep = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
-    group = groups_found(dataset, findings)
+
+    competition: Competition
+    workspace: Workspace
+    dataset: Dataset
+    singles: Dataset
+    whole: np.ndarray
+    findings: Findings
+    proposal: pd.DataFrame
+    shift: Shift | None = None
+    relatives: pd.DataFrame | None = None
+    mimicry: Mimicry | None = None
+    columns: ColumnFindings | None = None
+    plane: PictureMap | None = None
+    runs: int = 0
+
+    @property
+    def keep(self) -> np.ndarray:
+        """bool (N,): samples that are not dropped."""
+        return ~np.isin(self.dataset.ids, self.proposal.loc[self.proposal["action"] == "drop", "index"])
+
+    @property
+    def practice(self) -> bool:
+        return self.workspace.name != self.competition.name
+
+
+def audit_page(found: Found) -> str:
+    """The HTML of the whole audit."""
+    waiting = still_waiting(found.workspace, found.proposal)
+    pictures = Galleries(
+        found.competition,
+        found.workspace,
+        found.dataset,
+        found.findings,
+        found.proposal,
+        found.singles,
+        waiting,
+    )
+    sections = [
+        Section("What the classes look like", _classes(found, pictures)),
+        Section("For you to decide", pictures.decisions(), _after_accepting(found)),
+        Section("Repeated pictures, copies and neighbours", _relations(found, pictures)),
+        Section("Map of all pictures", _map(found)),
+        Section("Light and sharpness by class", _properties(found)),
+        Section("Training against test images", _tests(found, pictures)),
+    ]
+    links = [("report.html", "the report")] if found.workspace.report.exists() else []
+    shown = [section for section in sections if section.blocks]
+    title = f"{found.workspace.name}: audit"
+    return render(
+        Page(title, _facts(found, len(waiting)), _todo(found, len(waiting)), shown, _written(found), tuple(links))
+    )
+
+
+def _facts(found: Found, waiting: int) -> list[tuple[str, str]]:
+    dataset, keep = found.dataset, found.keep
     facts = [
         fact(len(dataset.images), "training sample"),
-        (f"{len(dataset.ids) - keep.sum():,}", "to drop"),
-        fact(len(np.unique(whole[keep])), "group", "of one origin"),
-        fact(int((proposal["action"] == "relabel?").sum()), "label", "to look at"),
+        (f"{len(dataset.ids) - keep.sum():,}", "dropped"),
+        fact(len(np.unique(found.whole[keep])), "group", "of one origin"),
+        fact(waiting, "sample", "to decide on"),
         fact(len(dataset.test_images), "test image"),
     ]
-    if shift is not None:
-        facts.append((f"{shift.auc:.2f}", "AUC of train against test"))
-    if mimicry is not None:
-        facts.append(fact(mimicry.related, "test image", "with a relative in training"))
-    pictures = Galleries(competition, workspace, dataset, findings, proposal, singles)
-    sections: list[Block] = [
-        *pictures.examples(keep),
-        class_table(competition, dataset, keep),
-        *([columns.table] if columns else []),
-        *_class_properties(competition, workspace, dataset, keep),
-        *pictures.intruders(),
-        *pictures.copies(group, keep),
-        *pictures.seams(),
-        *pictures.labels(),
-        *pictures.outliers(),
-    ]
-    if shift is not None:
-        sections += [_shift(shift), pictures.unlike_training(shift)]
-    if relatives is not None and mimicry:
-        sections += [_relatives(mimicry), *pictures.relatives(relatives)]
-    todo = [*_todo(proposal, shift, findings), *([_sentence(mimicry.words)] if mimicry else [])]
-    todo += [_sentence(words) for words in (columns.words if columns else ())]
-    if competition.symmetries is None:
-        todo.append(_sentence(ASK_SYMMETRIES))
-    links = [("report.html", "the report")] if workspace.report.exists() else []
-    raw = (read_manifest(workspace.data) or {}).get("raw", "")
-    written = f"written {time.strftime('%Y-%m-%d %H:%M')} by version {toolkit.__version__}"
-    subtitle = written + (f"; files of {raw}" if raw else "")
-    return render(Page(f"{workspace.name}: audit", facts, todo, sections, subtitle, tuple(links)))
+    if found.shift is not None:
+        facts.append((f"{found.shift.auc:.2f}", "AUC of train against test"))
+    if found.mimicry is not None:
+        facts.append(fact(found.mimicry.related, "test image", "with a relative in training"))
+    return facts
+
+
+def _written(found: Found) -> str:
+    """Which data, when and by what."""
+    raw = (read_manifest(found.workspace.data) or {}).get("raw", "")
+    data = "synthetic practice data" if found.practice else "the organisers' data"
+    where = f" in {raw}" if raw else ""
+    return f"{data}{where}; written {time.strftime('%Y-%m-%d %H:%M')} by version {toolkit.__version__}"
 
 
 def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _todo(proposal: pd.DataFrame, shift: Shift | None, findings: Findings) -> list[str]:
-    count = proposal["action"].value_counts()
+def _todo(found: Found, waiting: int) -> list[str]:
+    count, shift = found.proposal["action"].value_counts(), found.shift
     sentences = []
     if count.get("drop", 0):
-        verb = "is" if count["drop"] == 1 else "are"
-        sentences.append(f"{counted(count['drop'], 'sample')} {verb} left out: intruders and contradictions.")
-    if question := too_many_to_drop(proposal):
+        sentences.append(f"{are(count['drop'], 'sample')} left out, as repeated or contradictory.")
+    if question := too_many_to_drop(found.proposal):
         sentences.append(f"{question}.")
     if count.get("group", 0):
         sentences.append(
             f"{counted(count['group'], 'sample')} with relatives: each group stays on one side of every split, or the "
-            "local score is too good to be true."
+            "CV score is too good to be true."
         )
-    asked = sum(n for name, n in count.items() if str(name).endswith("?"))
-    if asked:
-        verb = "waits" if asked == 1 else "wait"
-        sentences.append(
-            f"{counted(asked, 'suggestion')} {verb} for you: remove the question mark in cleaning.csv to accept one."
-        )
-    sentences += [_sentence(words) for words in findings.limits]
-    if shift is not None and shift.auc > 0.7:
-        sentences.append("The test images differ from the training images: trust no clean score alone.")
+    if waiting:
+        verb = "has a suggestion that waits" if waiting == 1 else "have suggestions that wait"
+        sentences.append(f"{counted(waiting, 'sample')} {verb} for you: accept or refuse them below.")
+    sentences += [_sentence(words) for words in found.findings.limits]
+    if shift is not None and shift.auc > SHIFTED:
+        sentences.append("The test images differ from the training images: don't rely on the CV score alone.")
     elif shift is not None:
         sentences.append("The test images look much like the training images.")
-    return sentences or ["Nothing was found that needs a hand."]
+    sentences += [_sentence(found.mimicry.words)] if found.mimicry else []
+    sentences += [_sentence(words) for words in (found.columns.words if found.columns else ())]
+    if found.competition.symmetries is None:
+        sentences.append(_sentence(ASK_SYMMETRIES))
+    return sentences or ["Nothing needs your attention."]
 
 
-def class_table(competition: Competition, dataset: Dataset, keep: np.ndarray) -> Table:
-    """Images of each class, or pixels and the images that hold any, of the rows to keep; of numbers their spread."""
-    targets, task = dataset.targets[keep], competition.task
-    if isinstance(task, Numbers):
-        return _number_table(task, targets)
-    if isinstance(task, Labels | Heads):
-        return _label_table(task, targets)
-    counts = class_counts(targets, task)
-    shares = [f"{n / max(counts.sum(), 1):.2%}" for n in counts]
-    if task.masks:
-        within = holds(targets, task).sum(0)
-        columns = zip(task.classes, counts, shares, within, strict=True)
-        rows = [[name, f"{n:,}", share, f"{w:,}"] for name, n, share, w in columns]
-        return Table("Classes", ("class", "pixels", "share", "images with it"), rows)
-    rows = [[task.classes[at], f"{counts[at]:,}", shares[at]] for at in _shown(counts)]
-    if isinstance(task, Classification) and task.unknown is not None:
-        rows.append([task.unknown, f"{(targets == UNKNOWN).sum():,}", "none of the known"])
-    return Table("Classes", ("class", "images", "share"), rows, _left_out(counts))
+def _classes(found: Found, pictures: Galleries) -> list[Block]:
+    keep = found.keep
+    charts = balance_charts(found.dataset.targets, found.competition.task, keep)
+    table = class_table(found.competition, found.dataset, keep)
+    beside = [Folded("Table: beside the images", [found.columns.table])] if found.columns else []
+    few = len(table.rows) <= FEW and len(charts) == 1
+    balance = [Row([*charts, table])] if few else [Row(charts), Folded(f"Table: {table.title.lower()}", [table])]
+    return [*balance, *beside, *pictures.examples(keep)]
 
 
-def _left_out(counts: np.ndarray) -> str:
-    """What a table of MANY classes doesn't show; nothing where it shows all."""
-    if len(counts) <= MANY:
-        return ""
+def _after_accepting(found: Found) -> str:
+    """What accepting makes necessary, said before it is done."""
+    again = f"`{command(found.competition, found.workspace, 'folds')}`"
+    if not found.runs:
+        return f"Once you have accepted something, make the folds by the changed list: {again}."
     return (
-        f"The commonest and the rarest of {len(counts):,} classes, which have {np.median(counts):,.0f} images in "
-        f"the median, {int((counts == 1).sum()):,} of them one image and {int((counts == 0).sum()):,} none."
+        f"Whatever is accepted changes the folds, which {again} then makes again: {counted(found.runs, 'run')} on the "
+        "present folds can't be blended with new ones, and would have to be trained again. The list as it was is kept "
+        "as cleaning.csv.1."
     )
 
 
-def _shown(counts: np.ndarray) -> Sequence[int]:
-    """Classes that have a row in a table: all in their order, or of MANY the commonest and the rarest."""
-    if len(counts) <= MANY:
-        return range(len(counts))
-    order = np.argsort(-counts, kind="stable")
-    return [*order[:SHOWN].tolist(), *order[-SHOWN:].tolist()]
+def _relations(found: Found, pictures: Galleries) -> list[Block]:
+    group = groups_found(found.dataset, found.findings)
+    return [*pictures.intruders(), *pictures.copies(group, found.keep), *pictures.seams()]
 
 
-def _label_table(task: Labels | Heads, targets: np.ndarray) -> Table:
-    """Images of each label, or of each class of each head, and for how many it is not known."""
-    sizes = [1] * len(task.labels) if isinstance(task, Labels) else [len(classes) for _, classes in task.heads]
-    missing = np.repeat((targets == MISSING).sum(0), sizes)
-    counts = class_counts(targets, task)
-    rows = [
-        [task.classes[at], f"{n:,}", f"{n / max(len(targets) - lacking, 1):.2%}", f"{lacking:,}"]
-        for at, n, lacking in ((at, counts[at], missing[at]) for at in _shown(counts))
-    ]
-    title, name = ("Labels", "label") if isinstance(task, Labels) else ("Classes", "class")
-    return Table(title, (name, "images", "share of the known", "not known"), rows, _left_out(counts))
+def _map(found: Found) -> list[Block]:
+    if found.plane is None:
+        return []
+    return [dots(found.competition, found.workspace, found.dataset, found.proposal, found.plane)]
 
 
-def _number_table(task: Numbers, targets: np.ndarray) -> Table:
-    rows = []
-    for name, column in zip(task.targets, targets.T, strict=True):
-        known = column[~np.isnan(column)]
-        figures = (known.mean(), known.std(), known.min(), np.median(known), known.max()) if len(known) else ()
-        rows.append([name, f"{len(known):,}", *(f"{figure:.4g}" for figure in figures or ["-"] * 5)])
-    columns = ("number", "images", "mean", "standard deviation", "least", "median", "most")
-    return Table("Numbers", columns, rows)
+def _properties(found: Found) -> list[Block]:
+    return [*properties_by_class(found.competition, found.workspace, found.dataset, found.keep)]
 
 
-def _class_properties(
-    competition: Competition, workspace: Workspace, dataset: Dataset, keep: np.ndarray
-) -> list[Table]:
-    """Nothing where all images hold the same classes."""
-    described, table = kept_properties(dataset.images, workspace.evidence / "properties.parquet")
-    targets, names = dataset.targets[described], names_of(competition.task)
-    columns: Iterable[tuple[str, np.ndarray]]
-    if targets.ndim == 1:  # a class an image: a column for each could be larger than memory
-        columns = ((names[at], targets == at) for at in _shown(class_counts(dataset.targets, competition.task)))
-    else:
-        held = holds(targets, competition.task)
-        if (held == held[:1]).all():
-            return []
-        columns = zip(names, held.T, strict=True)
-    kept = keep[described]
-    rows = [[name, *(f"{value:.1f}" for value in table[has & kept].mean())] for name, has in columns]
-    note = "Means over the images of a class, or that hold it. A class that differs in light is easily learnt by it."
-    if len(described) < len(dataset.images):
-        note += f" Of {len(described):,} drawn images."
-    return [Table("Pictures by class", ("class", *table.columns), rows, note)]
+def _tests(found: Found, pictures: Galleries) -> list[Block]:
+    blocks: list[Block] = []
+    if found.shift is not None:
+        blocks += [_shift(found.shift), pictures.unlike_training(found.shift)]
+    if found.relatives is not None and found.mimicry:
+        blocks += [_relatives(found.mimicry), *pictures.relatives(found.relatives)]
+    return blocks
 
 
 def _shift(shift: Shift) -> Table:

@@ -23,6 +23,7 @@ from toolkit.auditing.findings import (
 )
 from toolkit.auditing.image_sets import IMAGES, relatives_of_sets
 from toolkit.auditing.parts import drawn
+from toolkit.auditing.phases import VECTORS
 from toolkit.auditing.tiles import find_seams
 from toolkit.data.dataset import Dataset, pictures_of
 from toolkit.data.image_sets import ImageSets, single_images
@@ -98,9 +99,10 @@ def _copies_and_neighbours(
     pictures: Pictures, tests: Pictures, evidence: Path, jobs: int, progress: Progress
 ) -> Iterator[tuple[int, int, str, float]]:
     """As COLUMNS, rows being those of tests and pictures."""
-    words = vocabulary(pictures, evidence)
-    ours = kept_vectors(pictures, words, evidence / "vectors.npy")
-    theirs = kept_vectors(tests, words, evidence / "test_vectors.npy")
+    with progress.phase(VECTORS):
+        words = vocabulary(pictures, evidence)
+        ours = kept_vectors(pictures, words, evidence / "vectors.npy")
+        theirs = kept_vectors(tests, words, evidence / "test_vectors.npy")
     for link in find_copies_across(pictures, ours, tests, theirs, jobs, progress):
         yield link.right, link.left, COPY, link.similarity
     trains, others = (drawn(len(part.images), SEAMS_AMONG) for part in (pictures, tests))

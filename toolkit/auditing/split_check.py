@@ -12,6 +12,8 @@ from scipy.sparse import csr_array, issparse
 from toolkit.auditing.leaks import Pair, closest_samples, count_divided
 from toolkit.auditing.mimicry import Mimicry, stored_mimicry
 from toolkit.auditing.nested_labels import obey_suggestions
+from toolkit.auditing.orphans import Orphans, orphans_of
+from toolkit.auditing.split_options import split_options
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
@@ -36,21 +38,19 @@ from toolkit.data.folds import (
 )
 from toolkit.data.groups import merge_groups, with_equal_pictures
 from toolkit.data.targets import describe, names_of
-from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, Warned, are, counted
 from toolkit.pages.pictures import write_png
 from toolkit.store import Workspace, hash_json
 from toolkit.task import Classification, Grades, Numbers
 
 FOLDS = 5  # where nobody says how many
-SPLITS = (AUTO, GROUPS, PLAIN)
 SHOWN, LARGEST = 100, 20  # classes that are all shown, and how many of more
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split(Outcome):
     """What each fold holds. contents: int64 (N, K), sparse or not, as `describe` returns them; names: of the samples;
-    whole: int64 (N,), equal for samples that are kept together; anew: runs on other folds lie in the workspace. pairs:
+    whole: int64 (N,), equal for samples that are kept together; orphans: of the folds that were there before. pairs:
     the most alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no
     audit was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of
     it. suggested: int64 (n,), rows that are relabelled because predictions suggested it. fewer: are there but as many
@@ -63,7 +63,7 @@ class Split(Outcome):
     contents: np.ndarray | csr_array
     names: np.ndarray
     whole: np.ndarray
-    anew: bool
+    orphans: Orphans | None
     suggestions: int
     pairs: tuple[Pair, ...]
     leaks: int | None
@@ -102,6 +102,10 @@ class Split(Outcome):
     @property
     def relabelled(self) -> int:
         return int(self.table["label"].notna().sum())
+
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [("compete train", f"trains the first recipe, {next(iter(self.competition.recipes))}")]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -158,8 +162,11 @@ class Split(Outcome):
         )
 
     def _made(self) -> Iterator[str | Warned]:
-        if self.anew:
-            yield Warned("the folds are made anew; runs on the old ones stay on disk but join no blend with new ones")
+        if self.orphans is not None and self.orphans.words:
+            yield Warned(
+                f"the folds are made anew; {self.orphans.words} on the old ones stay on disk but join no blend with "
+                f"new ones (`{self.orphans.way_back}` takes it back)"
+            )
         if self.fewer:
             number = self.table.loc[self.fold != LEFT_OUT, "group"].nunique()
             yield f"{self.folds} folds, not {FOLDS}: each takes a whole group, and there are {number}"
@@ -303,28 +310,22 @@ def split(
     competition: Competition,
     workspace: Workspace,
     folds: int | None = None,
-    repeats: int = 1,
+    repeats: int | None = None,
     holdout: float | str | None = None,
     seed: int = 0,
-    asked: str = AUTO,
+    asked: str | None = None,
+    again: bool = False,
 ) -> Split:
-    """Make the table unless it was made from the same data, cleaning and options.
+    """The table that is there, or one that is made: where there is none, or data, cleaning list or options are others.
 
-    folds: None for FOLDS, or as many as groups can fill. holdout: a share of the samples; None: as in the folds that
-    are there; `auto`: so too, and where there are none as `share_to_hold_out` has it. asked: of SPLITS. UserError for
-    another one, fewer than 2 folds, no repeat, or a holdout that isn't a share from 0 to 0.9.
+    Without options it is as the folds that are there. folds: None: as many as there, else FOLDS, or as many as groups
+    can fill. holdout: a share of the samples; None: as in the folds that are there; `auto`: so too, and where there
+    are none as `share_to_hold_out` has it. asked: of SPLITS. UserError for another one, fewer than 2 folds, no repeat,
+    or a holdout that isn't a share from 0 to 0.9; NotAgreedError where runs are on other folds, but for `again`.
     """
-    if asked not in SPLITS:
-        raise UserError(f"there is no split {asked!r}; there are {', '.join(SPLITS)}")
-    if folds is not None and folds < 2:
-        raise UserError(f"there must be at least 2 folds, got {folds}")
-    if repeats < 1:
-        raise UserError(f"there must be at least 1 split, got {repeats} repeats")
     table = known = stored_folds(workspace)
-    if holdout is None or holdout == AUTO:
-        holdout = known.attrs.get("holdout", 0.0) if known is not None else holdout or 0.0
-    if holdout != AUTO and not (isinstance(holdout, int | float) and 0 <= holdout < 0.9):
-        raise UserError(f"the holdout must be a share from 0 to 0.9, such as 0.1, got {holdout!r}")
+    options = split_options({} if known is None else known.attrs, folds, repeats, holdout, seed, asked)
+    folds, holdout, asked = options.folds, options.holdout, options.asked
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
     groups = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
@@ -341,8 +342,8 @@ def split(
         "data": data_hash(workspace.data),
         "cleaning": cleaning_hash(workspace),
         "folds": folds,
-        "seed": seed,
-        "repeats": repeats,
+        "seed": options.seed,
+        "repeats": options.repeats,
         "holdout": holdout,
         "split": kind,
         # reasons tell a person's `group` lines from the audit's, and are no part of the list's hash
@@ -352,9 +353,13 @@ def split(
         table = make_folds(dataset.targets, dataset.ids, groups, competition.task, cleaning, inputs)
     if "label_in" not in table:  # of folds that are there already an audit may have left its evidence since
         table = obey_suggestions(competition, dataset, table, cleaning, workspace.evidence)
+    orphans = None
+    if known is not None and (known.attrs.get("data"), folds_hash(known)) != (inputs["data"], folds_hash(table)):
+        orphans = orphans_of(workspace, known.attrs, folds_hash(known))
+        if known.attrs.get("data") == inputs["data"]:  # else what was trained is on other data anyway
+            orphans.ask(again)
     if table is not known:
         store_folds(table, workspace)
-    anew = known is not None and workspace.train.exists() and folds_hash(known) != folds_hash(table)
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())
     fold, leaks = table["fold"].to_numpy(), None
@@ -369,11 +374,11 @@ def split(
         contents=contents,
         names=dataset.called,
         whole=whole if kind == PLAIN else table["group"].to_numpy(),
-        anew=anew,
+        orphans=orphans,
         suggestions=suggestions,
         pairs=tuple(pairs),
         leaks=leaks,
-        asked=asked,
+        asked=options.words,
         mimicry=mimicry,
         unknown=_unknown(competition, dataset),
         suggested=suggested(table, cleaning),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.auditing.parts import parts_of
+from toolkit.auditing.phases import EDGES
 from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 
@@ -43,7 +44,7 @@ def find_seams(images: ImageRows, others: ImageRows | None = None, progress: Pro
 
     seams: list[Seam] = []
     edges = [_edges(part) for part in sets]
-    with progress.counting("comparing the edges of pictures", 2 * len(SIDES)) as done:
+    with progress.counting(EDGES, 2 * len(SIDES)) as done:
         for side, opposite in SIDES:
             edge, other = (np.concatenate([part[at] for part in edges]).astype(np.float32) for at in (side, opposite))
             ratios = []

@@ -33,6 +33,7 @@ from toolkit.scoring.adaptation import (
     worn_images,
 )
 
+ADAPTING, WORN = "trying to adapt", "degrading validation images"  # phases
 AUTO, NONE = "auto", "none"
 
 
@@ -77,8 +78,13 @@ def find_adaptation(
             progress.warn(f"nothing is adapted by --adapt: {' and '.join(lacking)} is without networks at hand")
         return {}, None
     progress.say("trying whether the networks gain by adapting to the images that they predict")
-    worn = worn_images(labelled)
-    found = {run.name: adaptation(run, worn, device, asked) for run in runs}
+    found = {}
+    with progress.phase(ADAPTING, costs={WORN: 1.0} | {run.name: 2.0 for run in runs}):
+        with progress.phase(WORN):
+            worn = worn_images(labelled)
+        for run in runs:
+            with progress.phase(run.name):
+                found[run.name] = adaptation(run, worn, device, asked)
     if not any(one.share or any(one.by_fold) for one in found.values()):
         if asked:
             progress.warn("nothing is adapted by --adapt: no network has a batch norm, whose statistics could be")
@@ -132,7 +138,8 @@ def adapted_tests(
     for name, share in shares.items():
         run, path = runs[name], scratch / f"{name}-adapted.npy"
         progress.say(f"predicting {len(run.test_images):,} test images with {name}, adapted to them")
-        write_adapted(run, share, run.test_images, labelled.test_table, choice, device, path)
+        with progress.phase(f"test images with {name}, adapted"):
+            write_adapted(run, share, run.test_images, labelled.test_table, choice, device, path)
         found[name] = open_probabilities(path)
     return found
 

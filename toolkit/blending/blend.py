@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.blending.adaptation import AUTO, NONE, adapted_tests, check_asked, find_adaptation
+from toolkit.blending.adaptation import ADAPTING, AUTO, NONE, adapted_tests, check_asked, find_adaptation
 from toolkit.blending.blend_folder import CHOSEN, Blend, choose, chosen_blend, further_scores, score_anew
 from toolkit.blending.blenders import blenders_for
 from toolkit.blending.blenders import check_asked as check_blender
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, candidate
-from toolkit.blending.crossfit import CrossFit, cross_fit
+from toolkit.blending.crossfit import FITTING, CrossFit, cross_fit
 from toolkit.blending.described import describe, quantiles_of
 from toolkit.blending.plots import draw
 from toolkit.blending.pool import Pool, make_pool, with_test
 from toolkit.blending.solution import mixed, run_shares, write_mixed
-from toolkit.blending.stored_views import TRAINED, of_test_images, through_views, views_to_try
+from toolkit.blending.stored_views import TRAINED, VIEWS, of_test_images, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.checked import keep
 from toolkit.competition_code import tell_of_code
@@ -36,6 +36,8 @@ from toolkit.runs import Run, all_runs, current_runs, without_handicap
 from toolkit.scoring.adaptation import may_adapt
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import atomic, write_json, write_manifest
+
+READING, TESTS, WRITING = "reading the runs", "predicting test images", "writing the blend"  # phases
 
 
 def blend(
@@ -84,13 +86,22 @@ def blend(
         return made
     _ask_for_room(runs, tried)
     choice = None
-    with scratch_folder(labelled.workspace.ensemble) as scratch:
-        candidates = [candidate(run, limits, device) for run in runs]
+    whole = progress.phase(f"blend of {counted(len(runs), 'run')}", costs=_costs(len(tried), labelled))
+    with whole, scratch_folder(labelled.workspace.ensemble) as scratch:
+        with progress.phase(READING):
+            candidates = [candidate(run, limits, device) for run in runs]
         if len(tried) > 1:
             candidates, choice = through_views(runs, candidates, tried, limits, scratch, device, progress)
         made = _store(labelled, runs, candidates, choice, limits, inputs, scratch, device, progress)
     choose(made)
     return made
+
+
+def _costs(views: int, labelled: Labelled) -> dict[str, float]:
+    """What the phases of a blend take beside each other."""
+    found = {READING: 2.0} | ({VIEWS: 40.0} if views > 1 else {}) | {FITTING: 30.0}
+    found |= {ADAPTING: 20.0} if may_adapt(labelled) else {}
+    return found | ({TESTS: 10.0} if labelled.has_test_images else {}) | {WRITING: 5.0}
 
 
 def check_wishes(labelled: Labelled, blender: str | None, adapt: str) -> None:
@@ -139,8 +150,9 @@ def _store(
     device: str,
     progress: Progress,
 ) -> Blend:
-    pool, asked = make_pool(labelled, candidates, limits, scratch), inputs.get("blender")
-    fitted = cross_fit(pool, blenders_for(pool, asked), asked)
+    with progress.phase("reading what the runs predict"):
+        pool, asked = make_pool(labelled, candidates, limits, scratch), inputs.get("blender")
+    fitted = cross_fit(pool, blenders_for(pool, asked), asked, progress)
     blender, solution = fitted.final
     described, quantiles = describe(pool, fitted), quantiles_of(fitted)
     share = check_asked(labelled, inputs.get("adapt", NONE))
@@ -151,12 +163,13 @@ def _store(
         shares = zip(pool.runs, run_shares(pool, solution), strict=True)
         used = {one.name for one, share in shares if share}
         plain = [run for run in runs if run.name in used and run.name not in adapted]
-        tests = of_test_images(plain, choice, scratch, device, progress) if plain else {}
         by_name = {run.name: run for run in runs}
-        tests |= adapted_tests(labelled, by_name, adapted, choice, scratch, device, progress)
+        with progress.phase(TESTS):
+            tests = of_test_images(plain, choice, scratch, device, progress) if plain else {}
+            tests |= adapted_tests(labelled, by_name, adapted, choice, scratch, device, progress)
         pool = with_test(pool, tests)
     made = Blend(labelled.workspace.ensemble / blender.name, labelled)
-    with atomic(made.folder) as partial:
+    with progress.phase(WRITING), atomic(made.folder) as partial:
         partial.mkdir()
         files = Blend(partial, labelled)
         decisions = [solution.decisions for _, solution in fitted.parts]
@@ -177,7 +190,7 @@ def _store(
         metric = labelled.competition.metric
         write_json(files.metrics_path, {"metric": metric.name, **scores} | _counted(fitted, metric.sign))
         draw(pool, solution, blender.name, partial)
-        write_manifest(partial, inputs)
+        write_manifest(partial, inputs, labelled.competition.folder)
         kept = (files.description_path, files.views_path, files.adapted_path)
         keep(path for path in kept if path.exists())
     return made

@@ -81,6 +81,11 @@ class Blend(Predictions):
         return shares
 
     @property
+    def used(self) -> set[str]:
+        """Names of the runs that have a share in it, or in a fold's own."""
+        return {name for name, share in self.shares.items() if share} | set(runs_used(self.described))
+
+    @property
     def quantiles_path(self) -> Path:
         return self.folder / "quantiles.npz"
 
@@ -169,6 +174,13 @@ class Blend(Predictions):
         """Choices among a search's trials that made its pool, of which its scores know nothing."""
         shares = self.shares
         return [one for one in unseen_choices(self.runs) if any(shares.get(run.name) for run in one.runs)]
+
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [
+            ("compete submit", "builds and checks its submission"),
+            ("compete report", "shows scores and mistakes on one page, and what to try next"),
+        ]
 
     def told(self) -> Sequence[str | Warned | Table]:
         described, metrics = self.described, self.metrics

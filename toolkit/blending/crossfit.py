@@ -15,8 +15,10 @@ from toolkit.blending.pool import Pool
 from toolkit.blending.solution import Solution, fold_tally
 from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.metrics.tally import Counts, Tally, joined
+from toolkit.progress import SILENT, Done, Progress
 from toolkit.scoring.bootstrap import resample, score_draws
 
+FITTING = "fitting blends"  # a phase
 DRAWS = 200
 UNREAL = 0.05  # probability of a gain over the best run below which a blend gives way to it
 Key = tuple[int, ...]
@@ -98,12 +100,21 @@ def _small(tally: Tally) -> Tally:
     return replace(tally, counts=tally.counts.astype(np.uint8 if tally.counts.max(initial=0) < 256 else np.int32))
 
 
-def cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None = None) -> CrossFit:
+def cross_fit(
+    pool: Pool, blenders: Sequence[Blender], asked: str | None = None, progress: Progress = SILENT
+) -> CrossFit:
     """Fit, choose and score.
 
     asked: a blender's name, which is taken whatever its score. Else one whose gain over the best run is real with a
     probability under UNREAL gives way to `single`, all of whose numbers are then the blend's.
     """
+    number = len(pool.folds)  # fits: of all folds, without each, and without each two where a choice is scored
+    fits = 1 + number + (number * (number - 1) // 2 if asked is None else 0)
+    with progress.counting(FITTING, len(blenders) * fits) as done:
+        return _cross_fit(pool, blenders, asked, progress, done)
+
+
+def _cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None, progress: Progress, done: Done) -> CrossFit:
     folds, group = pool.folds, pool.labelled.group
     may = [one for one in blenders if one.linear or pool.labelled.competition.try_submission is None]
     wanted = next((one for one in blenders if one.name == asked), None)
@@ -115,7 +126,9 @@ def cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None = None)
         if key not in solutions:
             rest = [k for k in folds if k not in without]
             first = [fit(one, without) for one in blenders if one.name == blender.after]
-            solutions[key] = with_decisions(pool, blender.fit(pool, rest, *first), rest)
+            with progress.phase(blender.name):
+                solutions[key] = with_decisions(pool, blender.fit(pool, rest, *first), rest)
+            done(1)
         return solutions[key]
 
     def counted(blender: Blender, without: Key, fold: int) -> Tally:

@@ -19,11 +19,12 @@ from toolkit.networks.tta import EXACT, IDENTITY, Mean, parse_views, predict_vie
 from toolkit.outcome import counted, number
 from toolkit.predictions import Predictions
 from toolkit.probabilities import chunks, open_probabilities, probabilities, write_probabilities
-from toolkit.progress import SILENT, Progress
+from toolkit.progress import SILENT, Done, Progress
 from toolkit.recipe import Recipe
 from toolkit.runs import Boosted, Run
 from toolkit.store import atomic, hash_file, write_manifest
 
+VIEWS, CHOOSING = "views", "choosing views"  # phases
 NONE, TRAINED = ("none",), ("trained",)  # asked for in place of names
 
 
@@ -64,7 +65,7 @@ def views_to_try(runs: Sequence[Run], asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((IDENTITY, *names)))
 
 
-def store_views(run: Run, views: Iterable[str], device: str) -> None:
+def store_views(run: Run, views: Iterable[str], device: str, progress: Progress = SILENT) -> None:
     """Predict, through each view, what the finished run predicted of its validation rows.
 
     Probabilities are stored as the run's own, in chunks, each view whole or not at all; views that are there are
@@ -82,23 +83,29 @@ def store_views(run: Run, views: Iterable[str], device: str) -> None:
         return
     predict = _predictor(run, device)
 
-    def out_of_fold(view: str) -> Iterator[np.ndarray]:
+    def out_of_fold(view: str, done: Done) -> Iterator[np.ndarray]:
         for at in chunks(len(fold), like.shape[2:], at_once(run.images, BATCH)):
             part = np.zeros((at.stop - at.start, *like.shape[1:]), np.float32)
             for k in np.unique(fold[at][fold[at] >= 0]):
                 rows = np.flatnonzero(fold[at] == k)
                 places = at.start + rows
                 part[rows] = predict(k, part_of(run.images, places), view, labelled.table_of(places))
+                done(len(rows))
             yield part
 
     for name in missing:
-        with atomic(run.view_folder(name)) as partial:
+        what, number = _through_words(run, name), int((fold >= 0).sum())
+        with atomic(run.view_folder(name)) as partial, progress.counting(what, number) as done:
             partial.mkdir()
-            _written(Predictions(partial, labelled).oof_path, out_of_fold(name), like.shape, like.dtype)
+            _written(Predictions(partial, labelled).oof_path, out_of_fold(name, done), like.shape, like.dtype)
             write_manifest(partial, inputs)
 
 
-def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
+def _through_words(run: Run, view: str) -> str:
+    return f"{run.name} through {view}"
+
+
+def store_test_views(run: Run, views: Iterable[str], device: str, progress: Progress = SILENT) -> None:
     """As `store_views`, which comes first, of the test images: the mean of all folds' networks."""
     images = run.test_images
     missing = [view for view in views if view != IDENTITY and _through(run, view).test is None]
@@ -106,15 +113,17 @@ def store_test_views(run: Run, views: Iterable[str], device: str) -> None:
         return
     predict = _predictor(run, device)
 
-    def means(view: str) -> Iterator[np.ndarray]:
+    def means(view: str, done: Done) -> Iterator[np.ndarray]:
         for at in chunks(len(images), run.oof.shape[2:], at_once(images, BATCH)):
             seen, table = part_of(images, at), run.labelled.test_table_of(at)
             yield np.mean([predict(number, seen, view, table) for number in range(run.labelled.folds)], axis=0)
+            done(at.stop - at.start)
 
     for view in missing:
         shape = run.labelled.probability_shape(len(images))
         path = _through(run, view).test_path
-        _written(path, means(view), shape, run.oof.dtype)
+        with progress.counting(f"test images through {view}", len(images)) as done:
+            _written(path, means(view, done), shape, run.oof.dtype)
         keep([path])
 
 
@@ -145,8 +154,8 @@ def of_test_images(
         if IDENTITY in views and run.test is None:
             from toolkit.training.saving import store_test
 
-            store_test(run, device)
-        store_test_views(run, views, device)
+            store_test(run, device, progress)
+        store_test_views(run, views, device, progress)
         stored = open_views(run, views, "test")
         if choice is None:
             found[run.name] = stored[IDENTITY]
@@ -218,10 +227,13 @@ def through_views(
     averaged over the views that were chosen on the other folds.
     """
     labelled = runs[0].labelled
-    for run in runs:
-        progress.say(f"{run.name}: {len(views)} views")
-        store_views(run, views, device)
-    choice = choose_views(labelled, _means(runs, views, scratch))
+    costs = {_through_words(run, view): 1.0 for run in runs for view in views if view != IDENTITY}
+    with progress.phase(VIEWS, costs=costs | {CHOOSING: 1.0}):
+        for run in runs:
+            progress.say(f"{run.name}: {len(views)} views")
+            store_views(run, views, device, progress)
+        with progress.phase(CHOOSING):
+            choice = choose_views(labelled, _means(runs, views, scratch))
     scores = f"{number(choice.plain)} without, {number(choice.crossfitted)} with"
     gain = f"{labelled.competition.metric.name} {scores}, of the mean of all runs"
     if not labelled.competition.better(choice.crossfitted, choice.plain):

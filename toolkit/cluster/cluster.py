@@ -24,16 +24,18 @@ from ray.exceptions import RayError, RayTaskError
 from toolkit.cluster import parcels, worker
 from toolkit.cluster.connection import Machine, disconnect, machines, places
 from toolkit.cluster.crew import Crew, Hand
+from toolkit.cluster.fold_files import state_of, write
 from toolkit.cluster.parcels import Parcel
-from toolkit.cluster.worker import DONE, EPOCH, FAILED, FILE, NEWS, REFUSED, STOPPED, Order
+from toolkit.cluster.worker import DONE, EPOCH, FAILED, FILE, NEWS, REFUSED, STOPPED, TOLD, Order
 from toolkit.errors import UserError
-from toolkit.leftovers import OF_A_FOLD, forget, of_no_use_to
+from toolkit.events import Epoch, Tell, unheard
+from toolkit.leftovers import forget, of_no_use_to
 from toolkit.networks.speed import Settings
 from toolkit.outcome import counted
 from toolkit.partial_files import scratch
 from toolkit.progress import Progress, Watch
 from toolkit.recipe import to_dict
-from toolkit.store import MANIFEST, atomic, hash_json
+from toolkit.store import hash_json
 from toolkit.training.fold import Stop, StoppedError
 from toolkit.training.jobs import FoldJob
 
@@ -137,6 +139,7 @@ class Cluster:
         watch: Watch,
         finished: Callable[[FoldJob, Any], None],
         deadline: float | None = None,
+        tell: Tell = unheard,
     ) -> None:
         """As `training.workers.each`, on the machines of the cluster."""
         waiting, lock = list(jobs), threading.Lock()
@@ -144,6 +147,10 @@ class Cluster:
         def heard(*news: Any) -> None:
             with lock:
                 watch(*news)
+
+        def told(epoch: Epoch) -> None:
+            with lock:
+                tell(epoch)
 
         def one(ended: threading.Event) -> None:
             while not ended.is_set():
@@ -154,7 +161,7 @@ class Cluster:
                     if until is not None:
                         share = max(0.0, until - time.monotonic()) / ceil((len(waiting) + 1) / self.places)
                         job = replace(job, deadline=time.monotonic() + share)
-                answer = self.run(work, job, heard, ended=ended)
+                answer = self.run(work, job, heard, told, ended=ended)
                 with lock:
                     finished(job, answer)
 
@@ -193,10 +200,11 @@ class Cluster:
         work: Work,
         job: FoldJob,
         watch: Watch,
+        tell: Tell = unheard,
         stop: Stop | None = None,
         ended: threading.Event | None = None,
     ) -> Any:
-        """`work(job, watch, stop)` on a machine; what it leaves in the fold's folder lies in the same here.
+        """`work(job, watch, tell, stop)` on a machine; what it leaves in the fold's folder lies in the same here.
 
         Raises what the work raises; UserError where its process died twice, KeyboardInterrupt where `ended` is set.
         """
@@ -205,7 +213,7 @@ class Cluster:
             hand = self.crew.take(ended, self.ended)
             self.busy[hand] = ""
             try:
-                answer = self._told(hand, work, job, watch, stop, ended)
+                answer = self._told(hand, work, job, watch, tell, stop, ended)
             except _Lost:
                 self.crew.drop(hand)
                 if not self.busy[hand]:  # it waited for work
@@ -257,12 +265,19 @@ class Cluster:
     # what goes there and comes back
 
     def _told(
-        self, hand: Hand, work: Work, job: FoldJob, watch: Watch, stop: Stop | None, ended: threading.Event
+        self,
+        hand: Hand,
+        work: Work,
+        job: FoldJob,
+        watch: Watch,
+        tell: Tell,
+        stop: Stop | None,
+        ended: threading.Event,
     ) -> tuple[int, Any]:
         """The last that a worker tells of a fold."""
         try:
             order = self._order(hand, work, job, stop is not None)
-            return self._heard(hand, order, job, watch, stop, ended)
+            return self._heard(hand, order, job, watch, tell, stop, ended)
         except RayTaskError as error:
             raise RuntimeError(f"on {hand.machine}:\n{error}") from None
         except RayError as error:
@@ -284,7 +299,14 @@ class Cluster:
         return found
 
     def _heard(
-        self, hand: Hand, order: Order, job: FoldJob, watch: Watch, stop: Stop | None, ended: threading.Event
+        self,
+        hand: Hand,
+        order: Order,
+        job: FoldJob,
+        watch: Watch,
+        tell: Tell,
+        stop: Stop | None,
+        ended: threading.Event,
     ) -> tuple[int, Any]:
         """All that a worker tells until it has ended: the last of it."""
         what = f"{job.folder.parent.name} fold {job.fold}"
@@ -299,12 +321,14 @@ class Cluster:
                 fold, epoch, news = content
                 self.busy[hand] = f"{what} epoch {int(epoch) + 1}, {news}"
                 watch(fold, epoch, f"{news} on {hand.machine}".strip())
+            elif kind == TOLD:
+                tell(content)
             elif kind == EPOCH:
                 if stop is not None and not told_to_stop and stop(content):
                     told_to_stop = True
                     hand.actor.stop.options(concurrency_group="control").remote()
             elif kind == FILE:
-                _write(job.folder, *content)
+                write(job.folder, *content)
             else:
                 return (STOPPED, None) if told_to_stop and kind == DONE else (kind, content)
         raise _Lost
@@ -317,7 +341,7 @@ class Cluster:
         files = {role: (one.key, self._blocks(one) if one.key in lacking else []) for role, one in needed.items()}
         until = None if job.deadline is None else job.deadline - time.monotonic()
         there = replace(job, device=self.device, deadline=None)
-        return Order(work, there, files, _state(job), until, self.cpus, asks, list(sys.argv))
+        return Order(work, there, files, state_of(job), until, self.cpus, asks, list(sys.argv))
 
     def _parcels(self, work: Work, job: FoldJob) -> dict[str, Parcel]:
         made = {"code": parcels.code_of(job), "data": parcels.data_of(job), "teacher": parcels.teacher_of(job, work)}
@@ -370,22 +394,3 @@ def _stream(told: Any, *ended: threading.Event) -> Iterator[tuple[int, Any]]:
                 yield ray.get(next(told))
             except StopIteration:
                 return
-
-
-def _state(job: FoldJob) -> dict[str, np.ndarray]:
-    """Files of the fold's folder that a training goes on from."""
-    found: dict[str, np.ndarray] = {}
-    for path in (job.folder / name for name in OF_A_FOLD):
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and not file.name.startswith("."):
-                found[file.relative_to(job.folder).as_posix()] = np.fromfile(file, np.uint8)
-    return found
-
-
-def _write(folder: Path, name: str, content: np.ndarray) -> None:
-    """A file of the fold's folder, whole or not at all; one that is about to change is not finished."""
-    parts = OF_A_FOLD if name != MANIFEST else (MANIFEST,)
-    if name.partition("/")[0] not in parts:
-        (folder / MANIFEST).unlink(missing_ok=True)
-    with atomic(folder / name) as partial:
-        content.tofile(partial)

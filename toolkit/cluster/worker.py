@@ -28,6 +28,7 @@ import torch
 from toolkit.cluster.parcels import teacher_in, unpack
 from toolkit.competition import load_competition
 from toolkit.errors import UserError
+from toolkit.events import Epoch, Tell
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
 from toolkit.progress import Watch
@@ -38,7 +39,7 @@ from toolkit.training.jobs import FoldJob
 CACHE = "TOOLKIT_CLUSTER_CACHE"  # in a machine's environment: the folder of what is sent to it
 EVERY = 0.5  # seconds between two news of a fold, and two looks for what is to be sent
 PACE = 10e6  # bytes a second, on average, of states that are sent
-NEWS, EPOCH, FILE, DONE, STOPPED, REFUSED, FAILED = range(7)
+NEWS, TOLD, EPOCH, FILE, DONE, STOPPED, REFUSED, FAILED = range(8)
 ENDS = (DONE, STOPPED, REFUSED, FAILED)
 COMPARED = ("torch", "timm", "numpy")
 Told = tuple[int, Any]
@@ -172,13 +173,16 @@ def _train(work: Callable[..., Any], job: FoldJob, order: Order, told: "SimpleQu
             last = time.monotonic()
             told.put((NEWS, (fold, epoch, news)))
 
+    def tell(epoch: Epoch) -> None:
+        told.put((TOLD, epoch))
+
     def stop(history: Sequence[dict[str, Any]]) -> bool:
         told.put((EPOCH, list(history)))
         return stopped.is_set()
 
     more = {"stop": stop} if order.asks else {}
     try:
-        told.put((DONE, (work(job, watch, **more), peak())))
+        told.put((DONE, (work(job, watch, tell, **more), peak())))
     except StoppedError:
         told.put((STOPPED, None))
     except UserError as error:
@@ -245,7 +249,7 @@ def _told(heard: "SimpleQueue[Told]", sent: _Sent) -> Iterator[Told]:
 # what a worker is asked for beside whole folds: it finds these by name
 
 
-def measured_settings(job: FoldJob, watch: Watch, steps: int) -> Settings:
+def measured_settings(job: FoldJob, watch: Watch, tell: Tell, steps: int) -> Settings:
     """How the recipe is trained fastest on the machine that is asked."""
     competition, device = load_competition(job.competition), resolve_device(job.device)
     return fastest(competition, job.recipe, device, cache_folder() / "speed.json", steps)

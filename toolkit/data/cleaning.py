@@ -88,6 +88,11 @@ def cleaning_hash(workspace: Workspace) -> str | None:
     return hash_json(kept) if kept else None
 
 
+def lines_by_action(workspace: Workspace) -> set[tuple[str, str]]:
+    """Index, as text, and action of all lines, suggestions too; UserError where the file can't be read."""
+    return {(line["index"], line["action"]) for _, line in _lines(workspace)}
+
+
 def leaves_the_score(value: str, reason: str) -> bool:
     """Of a `drop` line: is the sample neither validated nor scored, or is it only trained on no more?"""
     return value == UNSCORED or reason.partition(":")[0].strip() in WITHOUT_PREDICTIONS

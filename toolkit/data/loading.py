@@ -44,12 +44,12 @@ def draw_practice(
     note = workspace.practice / DRAWN
     if not workspace.practice.exists():
         size = size or competition.practice_size
-        with atomic(workspace.practice) as partial:
+        with progress.phase("making practice data"), atomic(workspace.practice) as partial:
             partial.mkdir()
             with others_code(f"{competition.name} can't draw practice data", competition.folder):
                 competition.practice(partial, seed, size)
             write_json(partial / DRAWN, {"size": size})
-        progress.say(f"drew practice data in {workspace.practice}")
+        progress.say(f"made synthetic practice data in {workspace.practice}")
     elif size is not None and note.exists() and (drawn := read_json(note, "size")["size"]) != size:
         raise UserError(
             f"{workspace.practice} was drawn with --practice-size {drawn}; leave {size} out, choose another "
@@ -77,12 +77,13 @@ def load(
         _keep_place(workspace, folder)
         _keep_facts(competition, workspace)
         return
-    data = loaded(competition, folder)
+    with progress.phase("reading the labels and images"):
+        data = loaded(competition, folder)
     shape = competition.task.image_shape
     if isinstance(data, Samples) and isinstance(data.images, np.ndarray):
         raise UserError(f"{folder}: images are an array: `load` returns arrays as Dataset(…), not as Samples(…)")
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    with whole(data, competition, workspace, folder) as dataset:
+    with progress.phase("checking the data"), whole(data, competition, workspace, folder) as dataset:
         check_dataset(dataset, competition.task, str(folder))
         _check_native(competition, dataset)
         _check_images(competition, data, dataset, str(folder))

@@ -136,22 +136,30 @@ def from_hub(wanted: Wanted) -> Iterator[None]:
         ) from None
 
 
+class NoWeightsError(UserError):
+    """Weights `of` a network aren't there, and why."""
+
+    def __init__(self, of: str, why: str, how: str) -> None:
+        super().__init__(
+            f"the pretrained weights of {of} {why}: {how}; or use {', '.join(INSTALLED_WEIGHTS)}, whose weights are "
+            "installed, or set model.pretrained=false"
+        )
+        self.of, self.why = of, why
+
+
 def require_hub(wanted: Wanted) -> None:
     """UserError unless the weights' hub can be reached; asked first because its own retries take a minute."""
     offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
     if wanted.repository and not offline and (_has_proxy() or _answers()):
         return
-    missing = f"the pretrained weights of {wanted.of} are not on this machine"
+    missing = "are not on this machine"
     if FOLDERS:
         missing += f", nor in {', '.join(map(str, FOLDERS))}"
     if wanted.repository:
         missing += " and the hub can't be reached"
     if unlike := others(wanted):
         missing += f" ({unlike[0]} is of other weights: the network's name says which, as that of the file does)"
-    raise UserError(
-        f"{missing}: {wanted.how_to_fetch}; or use {', '.join(INSTALLED_WEIGHTS)}, whose weights are installed, or "
-        "set model.pretrained=false"
-    )
+    raise NoWeightsError(wanted.of, missing, wanted.how_to_fetch)
 
 
 def _has_proxy() -> bool:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 SHOWN = 160  # pixels, the shorter side of a shown picture at least
 LONGEST = 24  # letters of a name below a picture
-# Okabe and Ito 2008: told apart by the colour-blind
-HUES = ("#56b4e9", "#e69f00", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
-SKY, ORANGE, YELLOW, PURPLE, GREEN, VERMILION, BLUE = HUES
+# of classes, everywhere. The first seven, by Okabe and Ito 2008, are told apart by the colour-blind; the others are
+# seen on light and on dark grounds too
+OKABE_ITO = ("#56b4e9", "#e69f00", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
+SKY, ORANGE, YELLOW, PURPLE, GREEN, VERMILION, BLUE = OKABE_ITO
+HUES = (*OKABE_ITO, "#8a63d2", "#999933", "#b0416b", "#f4a6b5", "#a0703c", "#a6a6a6", "#4fd1b5")
 # uint8 (256, 3): of each class of a mask, black for the first; white where it is IGNORED
 COLOURS = np.zeros((IGNORED + 1, 3), np.uint8)
 COLOURS[1:IGNORED] = [tuple(bytes.fromhex(HUES[at % len(HUES)][1:])) for at in range(IGNORED - 1)]

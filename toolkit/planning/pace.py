@@ -15,6 +15,7 @@ from toolkit.recipe import Recipe
 from toolkit.training.alone import claim_of, waiting_for
 from toolkit.training.budget import Cost
 from toolkit.training.cross_validation import begin, prepare, run_of, stress_factor, train_fold
+from toolkit.training.epoch_log import EpochLog
 from toolkit.training.fold import Stop, StoppedError
 from toolkit.training.freezing import frozen_epochs
 from toolkit.training.workers import perform
@@ -69,7 +70,8 @@ def _begun(
 
     showing = progress.training(1, recipe.schedule.epochs)
     with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
-        progress.say(perform(train_fold, job, lambda _, *news: watch(0, *news), enough))
+        log = EpochLog(run, progress)
+        progress.say(perform(train_fold, job, lambda _, *news: watch(0, *news), log, enough))
     return seen
 
 

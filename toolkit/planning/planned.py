@@ -37,6 +37,10 @@ class Planned(Outcome):
             told.append(f"not measured, and so not in the plan: {', '.join(self.unknown)}")
         return [*told, "after each part it is looked at again: what gained most for its time, and what still fits"]
 
+    @property
+    def next(self) -> list[tuple[str, str]]:
+        return [(f"compete run … --budget {round(self.budget)}s", "trains all of it")] if self.parts else []
+
     def as_json(self) -> dict[str, Any]:
         return {
             "budget": self.budget,

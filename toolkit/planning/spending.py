@@ -26,6 +26,7 @@ from toolkit.planning.kept import Kept, kept
 from toolkit.planning.pace import first_pace, forget_run, is_new
 from toolkit.planning.parts import WORDS, Ended, Known, Part, larger
 from toolkit.planning.planned import Planned, Spent
+from toolkit.planning.skips import Skips
 from toolkit.planning.speeds import like_known, measured, obeys_scale
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
@@ -74,19 +75,13 @@ class Spending:
         """
         self.labelled, self.recipes, self.budget, self.started = labelled, tuple(recipes), budget, started
         self.device, self.stress, self.more, self.alone, self.progress = device, stress, more, alone, progress
-        asked = {
-            "budget": budget,
-            "data": labelled.data_hash,
-            "folds": labelled.folds_hash,
-            "recipes": [[one.name, one.hash, files_of(labelled.competition, one)] for one in recipes],
-            "device": device,
-            "stress": stress,
-            "alone": alone,
-        }
+        asked: dict[str, Any] = {"budget": budget, "data": labelled.data_hash, "folds": labelled.folds_hash}
+        asked |= {"recipes": [[one.name, one.hash, files_of(labelled.competition, one)] for one in recipes]}
+        asked |= {"device": device, "stress": stress, "alone": alone}
         self.kept: Kept = kept(labelled.workspace.plan, asked)
         self.before = max(0.0, self.kept.elapsed - self._since)  # seconds of calls that were killed
         self.slow, self.measuring = 1.0, 0.0
-        self.gains = Gains(labelled, device)
+        self.gains, self.skips = Gains(labelled, device), Skips(progress)
         self.resizes: dict[str, bool] = {}
 
     def spend(self) -> Spent:
@@ -96,6 +91,7 @@ class Spending:
             self._carry_out(one.part if isinstance(one, Ended) else one, runs, isinstance(one, Ended))
         while not self.kept.over:
             part = self._next()
+            self.skips.tell()
             if part is None:
                 self.kept.over = True
                 self.kept.store()
@@ -105,6 +101,7 @@ class Spending:
             self._say(part)
             self.kept.put(replace(part, begun=self._elapsed))
             self._carry_out(part, runs)
+        self.skips.tell()
         return self._finished(list(runs))
 
     def forecast(self) -> Planned:
@@ -113,6 +110,7 @@ class Spending:
         for recipe in () if self.kept.over else self.recipes:
             if recipe.name not in self.kept.costs and self.measuring < MEASURING * self.budget:
                 self._cost(recipe)
+        self.skips.tell()
         known = self._known()
         known = replace(known, resizes=frozenset(one.model.name for one in self.recipes if self._obeys(one)))
         parts, done = [] if self.kept.over else plan(known), [one.part.name for one in known.ended]
@@ -249,7 +247,7 @@ class Spending:
         )
 
     def _skip(self, name: str, why: str) -> None:
-        self.progress.say(f"skipped {name}: {why}")
+        self.skips.add(name, why)
         self.kept.drop(name)
 
     # what is done

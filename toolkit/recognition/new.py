@@ -1,5 +1,6 @@
 """A competition's folder from a download."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.competition import load_competition
+from toolkit.competition_folders import called
 from toolkit.data.dataset import Samples, check_dataset
 from toolkit.data.sample_submission import recognised
 from toolkit.errors import UserError
@@ -44,6 +46,18 @@ class New(Outcome):
         """What, found, why, sure: in words."""
         return [vars(fact) for fact in facts_of(self.proposal.found)]
 
+    @property
+    def next(self) -> list[tuple[str, str]]:
+        """Whole commands."""
+        data, name = self.proposal.found.folder, shlex.quote(called(self.folder))
+        where = "" if data == self.folder / "data" else f" --data {shlex.quote(str(data))}"
+        if self.fault:
+            return []
+        return [
+            (f"compete audit {name}{where}", "looks at the data, and shows what is wrong with them"),
+            (f"compete run {name}{where} --budget 1h", "all of it, from files to a checked submission"),
+        ]
+
     def told(self) -> list[str | Warned | Table]:
         rows = [(fact["what"], f"{fact['found']}\n{fact['why']}", fact["sure"]) for fact in self.facts]
         file, data = self.folder / "__init__.py", self.proposal.found.folder
@@ -55,9 +69,7 @@ class New(Outcome):
             f"wrote {file}",
             *(f"look at line {at}: {lines[at - 1]}" for at in marked),
         ]
-        where = "" if data == self.folder / "data" else f" --data {data}"
-        run = f"next: compete run {self.folder}{where} --budget 1h"
-        return [*said, Warned(f"not yet: {self.fault}")] if self.fault else [*said, self.read, run]
+        return [*said, Warned(f"not yet: {self.fault}")] if self.fault else [*said, self.read]
 
     def as_json(self) -> dict[str, Any]:
         proposal = self.proposal

@@ -1,6 +1,5 @@
 """The blend in the report: its gain over a single run, the ways that were tried, its runs on the held-out samples."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from toolkit.blending.adaptation import words as adapted_words
@@ -8,37 +7,29 @@ from toolkit.blending.blend_folder import Blend, gave_way
 from toolkit.outcome import counted, interval, number
 from toolkit.pages.html import Chart, Row, Section, Table, Words
 from toolkit.pages.pictures import stored_png
+from toolkit.reporting.commands import compete
+from toolkit.reporting.first_screen import ends
 from toolkit.reporting.inputs import Material
 
 BLEND_PICTURES = ("weights", "correlation", "gain", "repairs")
-
-
-def short(score: float) -> str:
-    """With three digits, of large ones fewer."""
-    return f"{score:.3f}" if abs(score) < 100 else number(score)
-
-
-def ends(score: Mapping[str, Any]) -> str:
-    """Of its interval."""
-    return f"{short(score['low'])} to {short(score['high'])}"
 
 
 def blend_section(material: Material) -> Section:
     """How the blend was made, and what it is worth beside its runs."""
     blend = material.blend
     if blend is None:
-        return Section("Blend", [], "There is no blend of the present runs yet: run `compete ensemble`.")
+        return Section("Blend", [], f"No blend of the present runs yet: `{compete(material.labelled, 'ensemble')}`.")
     metrics = blend.metrics
     clean = metrics["clean"]
-    included = "as it was asked for" if blend.asked else "the choice of the way included"
+    included = "as it was asked for" if blend.asked else "including the choice of method"
     words = [
         f"{blend.name}: {material.metric} {interval(clean)}, cross-fitted, {included}; in sample "
-        f"{number(metrics['naive'])}, {number(metrics['optimism'], '+')} of optimism."
+        f"{number(metrics['naive'])}, {number(metrics['optimism'], '+')} of it selection bias."
     ]
     if len(blend.shares) > 1 and blend.name != "single":
         words.append(
             f"The best single run, chosen alike: {number(metrics['single'])}; the gain of "
-            f"{number(metrics['gain'], '+')} is real with probability {metrics['gain_is_real']:.2f}."
+            f"{number(metrics['gain'], '+')} is above 0 with probability {metrics['gain_is_real']:.2f}."
         )
     if metrics.get("adapted"):
         words.append(f"{adapted_words(blend.adapted, metrics['adapted'], material.metric)}.")
@@ -47,7 +38,8 @@ def blend_section(material: Material) -> Section:
     drawn = {
         name: Chart("", stored_png(path, f"remove {blend.folder} and run `compete ensemble …` again"), alt=name)
         for name in BLEND_PICTURES
-        if (path := blend.folder / f"{name}.png").exists()
+        if sum(share > 0 for share in blend.shares.values()) > 1  # of one run there is nothing to see
+        and (path := blend.folder / f"{name}.png").exists()
     }
     wide = [drawn.pop("repairs")] if "repairs" in drawn else []
     ways = [_ways(blend, metrics["blenders"])] if len(metrics["blenders"]) > 1 else []
@@ -67,7 +59,7 @@ def _held_out(material: Material, blend: Blend) -> Table:
         f"{counted(held['samples'], 'sample')} in {counted(held['groups'], 'group')}, each judged by all networks; "
         "out of fold by one."
     )
-    return Table("Held out, as handed in", ("run", "share", "out of fold", "held out"), rows, note)
+    return Table("Held-out score, as handed in", ("run", "share", "CV", "held out"), rows, note)
 
 
 def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:
@@ -77,11 +69,13 @@ def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:
     rows = []
     best = next((one["name"] for one in ways if one["eligible"]), None)
     for one in ways:
-        standing = "within noise of the best" if one["within"] else ""
+        standing = "not distinguishable from the best" if one["within"] else ""
         standing = "the best" if one["name"] == best else standing
         if not one["eligible"]:
-            standing = "the server can't do it"
+            standing = "not possible in a code submission"
         elif one["name"] == blend.name:
             standing = "asked for" if blend.asked else "chosen"
         rows.append([one["name"], number(one["score"]), number(one["naive"]), standing])
-    return Table("Ways of blending", ("way", "cross-fitted", "in sample", ""), rows, "", chosen, (0, 3))
+    return Table(
+        "Blending methods, the best first", ("method", "cross-fitted", "in sample", ""), rows, "", chosen, (0, 3)
+    )

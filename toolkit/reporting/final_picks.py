@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from toolkit.outcome import number
-from toolkit.reporting.forecast import GRID, LOCAL, NEEDED, PastSubmission, forecasters
+from toolkit.reporting.forecast import CALLED, GRID, LOCAL, NEEDED, PastSubmission, forecasters
 
 COMMON = 0.5  # correlation of two scores under resampled images; assumed
 
@@ -50,7 +50,8 @@ def advise(past: Sequence[PastSubmission], noise: float) -> Advice:
     """
     chosen = forecasters(past)
     if chosen is None:
-        return Advice(f"Which two to keep can be said once {NEEDED} leaderboard scores are recorded.")
+        have = sum(one.public is not None for one in past)
+        return Advice(f"Advice on the two final submissions needs {NEEDED} recorded leaderboard scores (have {have}).")
     sign = past[0].span.sign
     private = {one.name: one.private for one in past if one.private is not None}
     if private:
@@ -71,11 +72,11 @@ def advise(past: Sequence[PastSubmission], noise: float) -> Advice:
     better = np.array([_better(merit, sd, first, at, _shared(known[first], one)) for at, one in enumerate(known)])
     better[first] = -np.inf
     second = int(better.argmax())
-    tops = [name for name in LOCAL if _is_top(known, second, name)]
+    tops = [CALLED[name] for name in LOCAL if _is_top(known, second, name)]
     best_by = f", and has the best {' and '.join(tops)} score" if tops else ""
     reasons = (
-        f"has the best expected private score, {short(expected[first])}: the leaderboard said {short(board[first])}, "
-        f"of such local scores it says {short(fitted[first])}.",
+        f"has the best expected private score, {short(expected[first])}: leaderboard {short(board[first])}, "
+        f"expected from its local scores {short(fitted[first])}.",
         f"is expected at {short(expected[second])} and shares {_shared(known[first], known[second]):.0%} of the first "
         f"one's runs{best_by}: the better of the two is "
         f"expected at {short(sign * better[second])}.",

@@ -28,6 +28,7 @@ from toolkit.metrics.metric import Metric
 from toolkit.outcome import number
 
 LOCAL = ("matched", "stress", "clean")  # local scores in the ledger; of equally good forecasters the first is taken
+CALLED = {"clean": "CV", "matched": "test-like", "stress": "stress"}  # as people read them
 NEEDED = 3  # submissions with a leaderboard score, for a forecast
 SHIFT, SLOPE, NOISE = 0.5, 0.5, 0.04  # the priors' widths; benchmarks/honesty/forecast.py says what they hold
 GRID = np.geomspace(1e-4, 1.0, 160)  # of s; below 1e-4 leaderboards round
@@ -89,7 +90,8 @@ def from_ledger(
     for line in lines:
         name = line["submission"].rpartition("/")[2].rpartition(".")[0]
         local = {score: value for score in LOCAL if (value := _number(line, score, name)) is not None}
-        public, private = _number(line, "public", name), _number(line, "private", name)
+        board = "public" if line["public"] else "practice"
+        public, private = _number(line, board, name), _number(line, "private", name)
         elsewhere = ""
         if not (line.get("folds") and line.get("data")):
             elsewhere = "on folds or data that the ledger doesn't name"
@@ -299,12 +301,12 @@ def forecasters(past: Sequence[PastSubmission]) -> Forecasters | None:
 
 def _comparison(errors: dict[str, np.ndarray], count: int) -> str:
     (best, least), *others = errors.items()
-    words = f"the {best} score was the best forecaster: half of its errors are below {number(np.median(least))}"
+    words = f"the {CALLED[best]} score was the best forecaster, with a median error of {number(np.median(least))}"
     if not others:
-        tried = f"Over {count} submissions the {best} score alone could be tried"
-        return f"{tried}: half of its errors are below {number(np.median(least))}."
-    rest = ", ".join(f"{name} {number(np.median(values))}" for name, values in others)
-    alike = [name for name, values in others if permutation_p_value(values - least) >= 0.05 / len(others)]
+        tried = f"Over {count} submissions the {CALLED[best]} score alone could be tried"
+        return f"{tried}: its median error is {number(np.median(least))}."
+    rest = ", ".join(f"{CALLED[name]} {number(np.median(values))}" for name, values in others)
+    alike = [CALLED[name] for name, values in others if permutation_p_value(values - least) >= 0.05 / len(others)]
     closing = f"not distinguishable from {' and '.join(alike)}" if alike else "a difference beyond chance"
     return f"Over {count} submissions, each forecast from the others, {words} ({rest}); {closing}."
 
@@ -338,24 +340,24 @@ def _forecast(past: Sequence[PastSubmission], local: Mapping[str, float]) -> For
     known = [one for one in past if one.public is not None and not one.elsewhere]
     if chosen is None:
         have = len(known)
-        reason = "none is" if not have else "only one is" if have == 1 else f"{have} are"
-        if have >= NEEDED:
-            reason = f"{have} are, but fewer have local scores beside them"
+        reason = f"{have} so far" if have < NEEDED else f"{have} are, but fewer have local scores beside them"
         return Forecast(
-            f"There is no forecast yet: it needs {NEEDED} submissions whose leaderboard score is recorded, {reason}; "
-            "`submit --score` writes one down."
+            f"No forecast yet: record {NEEDED} leaderboard scores with `submit --score` ({reason}). Until then expect "
+            "a score near CV if the test set looks like the training set, nearer the stress score if it is degraded."
         )
     used = chosen.used(local)
     if not used:
-        return Forecast(f"There is no forecast: this blend has no {' or '.join(chosen.weights)} score.")
+        return Forecast(
+            f"There is no forecast: this blend has no {' or '.join(CALLED[name] for name in chosen.weights)} score."
+        )
     ranged = chosen.at(local)
     count = sum(any(name in one.local for name in used) for one in known)
     mean, low, high = (number(one, digits=3) for one in (ranged.mean, ranged.low, ranged.high))
     words = f"The leaderboard will likely say {mean} ({low} to {high}), judged by the "
     if len(used) == 1:
-        words += f"{next(iter(used))} scores of {count} submissions."
+        words += f"{CALLED[next(iter(used))]} scores of {count} submissions."
     else:
-        shares = [f"{name} ({share:.0%})" for name, share in used.items()]
+        shares = [f"{CALLED[name]} ({share:.0%})" for name, share in used.items()]
         words += f"{', '.join(shares[:-1])} and {shares[-1]} scores of {count} submissions"
         words += ", each as far as it forecasts one of them from the others."
     return Forecast(words, tuple(used), ranged)

@@ -33,6 +33,7 @@ class Material:
     blend: Blend | None
     lines: list[Line]
     past: list[PastSubmission]
+    ledger: Ledger
     holdout: Mapping[str, Any] | None = None
     unscored: str = ""
 
@@ -78,6 +79,12 @@ class Material:
         return f"blend {self.blend.name}" if self.blend else self.best.name
 
     @cached_property
+    def scale(self) -> tuple[float, float]:
+        """Between which the intervals of all runs' CV scores lie."""
+        clean = [run.metrics["clean"] for run in self.runs]
+        return min(one["low"] for one in clean), max(one["high"] for one in clean)
+
+    @cached_property
     def local(self) -> Mapping[str, float]:
         """The scores of what would be handed in."""
         return {name: self.metrics[name]["score"] for name in LOCAL if self.metrics.get(name)}
@@ -105,7 +112,7 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
         note = f" ({others} are on other data or folds)" if others else ""
         raise UserError(f"{workspace.train} has no finished run to report on{note}; run `compete train` first")
     blend = chosen_blend(labelled)
-    if blend is not None and not set((blend.manifest or {})["runs"]) <= {run.name for run in runs}:
+    if blend is not None and not blend.used <= {run.name for run in runs}:
         blend = None
     if blend is not None:
         blend.check_runs()
@@ -116,4 +123,4 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
         unscored = str(error)
     span = Span.of(labelled.competition.metric)
     past = from_ledger(lines, labelled.folds_hash, labelled.data_hash, span)
-    return Material(labelled, runs, others, blend, lines, past, holdout, unscored)
+    return Material(labelled, runs, others, blend, lines, past, ledger, holdout, unscored)

@@ -1,97 +1,137 @@
-"""The worst predictions of a report: pictures that the best run is sure of, out of fold, and wrong about."""
+"""Predictions out of fold with their pictures: the worst ones, some at random, and the best."""
 
-import cv2
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
-import pandas as pd
 
-from toolkit.competition import Competition
 from toolkit.data.image_sets import shown
 from toolkit.data.naming import with_addresses
 from toolkit.data.preview import find_preview
-from toolkit.decisions.decide import above, packed, unpacked
-from toolkit.pages.html import Figure, Gallery, Section
-from toolkit.pages.pictures import COLOURS, enlarged, with_mask
+from toolkit.data.targets import in_words
+from toolkit.decisions.decide import as_targets
+from toolkit.pages.html import Figure, Gallery, Section, mistaken
+from toolkit.pages.pictures import enlarged
 from toolkit.probabilities import probabilities
+from toolkit.reporting.best_run import GALLERY
+from toolkit.reporting.mask_pictures import layers, legend, numbers
 from toolkit.runs import Run
-from toolkit.task import IGNORED, OverlappingMasks
+from toolkit.task import Classification
 
-SHOWN = 18  # labels
-SHOWN_MASKS = 12  # four pictures each
-RED = (213, 30, 30)
-GAP = 4  # pixels between the four pictures of a mask
+WORST, PAIR = 90, 6  # labels that are shown, and of one (truth, prediction) at most
+ALIKE = 3  # of one (truth, prediction) that are seen before "more" is pressed
+OTHERS = 18  # at random, and best
+MASKS, OTHER_MASKS = 12, 6  # four pictures each
+CONSIDERED = 2000  # mistakes among which those that are shown are chosen
+LOOKED_AT = 300  # masks of which the best are chosen
+TOP = 3  # probabilities beside a picture
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A sample's row, and in which tab it stands."""
+
+    row: int
+    tab: str
 
 
 def mistakes_section(run: Run) -> Section:
-    labelled = run.labelled
-    title = "Confident and wrong" if labelled.competition.task.exclusive else "Worst predictions"
-    mistakes = run.mistakes(SHOWN_MASKS if labelled.masks else SHOWN)
-    if mistakes.empty:
+    task = run.labelled.competition.task
+    title = "Predictions"
+    worst = "most confident mistakes" if task.exclusive else "worst"
+    chosen = [*_worst(run, worst), *_others(run)]
+    if not any(one.tab == worst for one in chosen):
         return Section(title, [], "The best run is right about everything out of fold.")
-    each = "Each: the image, the truth, the prediction, and in red where they differ and are scored. "
-    advice = (
-        f"Out of fold, by {run.name}. {each if labelled.masks else ''}A wrong label in the file looks like this too: "
-        f"if it is one, drop {'or relabel it' if labelled.competition.task.exclusive else 'it'} in cleaning.csv."
-    )
-    gallery = Gallery("", advice, mistake_pictures(run, mistakes), legend=legend(labelled.competition))
-    return Section(title, [gallery])
+    mend = "drop or relabel it" if task.exclusive and not task.masks else "drop it"
+    advice = f"Out of fold, by {run.name}. A wrong label in the file looks like a mistake too: then {mend}."
+    figures = figures_of(run, chosen)
+    alike = ALIKE if task.exclusive and not task.masks else 0
+    colours = legend(run.labelled.competition)
+    return Section(title, [Gallery("", advice, figures, legend=colours, tabs=True, alike=alike, key=GALLERY)])
 
 
-def mistake_pictures(run: Run, mistakes: pd.DataFrame) -> list[Figure]:
-    """Pictures with their files: the image, of a set the first; of masks also the truth, the prediction and the error.
-
-    mistakes: as `Run.mistakes` gives them.
-    """
-    labelled, task = run.labelled, run.labelled.competition.task
-    images = shown(labelled.images)
-    preview = find_preview(images, labelled.competition.rgb)
-    figures = []
-    for row, _, name, certainty, *names in mistakes.itertuples(index=False, name=None):
-        image, files = preview(np.asarray(images[row])), with_addresses([name], labelled.workspace)
-        if task.masks:
-            truth, label, error = _masks(run, row)
-            caption = f"{error.mean():.0%} of its pixels wrong"
-            figures.append(Figure(caption, _four(image, truth, label, error), files))
-        else:
-            sure = f" {certainty:.2f}" if task.exclusive else ""
-            figures.append(Figure(f"{names[0]}, said {names[1]}{sure}", enlarged(image), files))
-    return figures
+def _worst(run: Run, tab: str) -> list[Shown]:
+    """The worst first, of one (truth, prediction) a few."""
+    masks = run.labelled.masks
+    table = run.mistakes(MASKS if masks else CONSIDERED)
+    most = MASKS if masks else OTHERS
+    if run.labelled.competition.task.exclusive and not masks:
+        table, most = table[table.groupby(["truth", "predicted"]).cumcount() < PAIR], WORST
+    return [Shown(row, tab) for row in table["row"].tolist()[:most]]
 
 
-def _masks(run: Run, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth and prediction (H, W) as numbers of colours, and bool (H, W): where they differ and are scored."""
+def _others(run: Run) -> list[Shown]:
+    """Some at random, and the best: most surely right, of masks with the fewest wrong pixels."""
+    labelled = run.labelled
+    rows, count = np.flatnonzero(labelled.inside), OTHER_MASKS if labelled.masks else OTHERS
+    random = np.random.default_rng(0).permutation(rows)[:count]
+    best = _best(run, rows)[:count] if labelled.competition.task.exclusive else rows[:0]
+    return [*(Shown(int(row), "at random") for row in random), *(Shown(int(row), "best") for row in best)]
+
+
+def _best(run: Run, rows: np.ndarray) -> np.ndarray:
     labelled, competition = run.labelled, run.labelled.competition
-    truth, said = np.asarray(labelled.truth[row]), probabilities(run.oof[row : row + 1])
-    if not isinstance(competition.task, OverlappingMasks):
-        label = competition.decode(said)[0]
-        return truth, label, (label != truth) & np.isin(truth, competition.scored)
-    label, labels = packed(above(said, None))[0], len(competition.task.labels)
-    return _painted(truth, labels), _painted(label, labels), (label != truth) & (truth != IGNORED)
+    if labelled.masks:
+        some = rows[np.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).astype(int)]
+        wrong = np.array([_share_wrong(run, row) for row in some])
+        return some[np.argsort(wrong, kind="stable")]
+    if len(competition.task.classes) > WORST:
+        return rows[:0]
+    said, truth = probabilities(run.oof[rows]), np.asarray(labelled.truth[rows])
+    right = (competition.decode(said) == truth) & (truth >= 0)
+    sure = np.where(right, said[np.arange(len(rows)), np.maximum(truth, 0)], -1)
+    order = np.argsort(-sure, kind="stable")
+    order = order[sure[order] > 0]
+    # in turn of each class
+    nth = np.zeros(len(order), int)
+    seen: dict[int, int] = {}
+    for at, label in enumerate(truth[order].tolist()):
+        nth[at] = seen[label] = seen.get(label, -1) + 1
+    return rows[order[np.argsort(nth, kind="stable")]]
 
 
-def _painted(bits: np.ndarray, labels: int) -> np.ndarray:
-    """Overlapping masks (H, W) as numbers of colours: one more than the label's, the last where there are several."""
-    given = unpacked(bits[None], labels)[0]
-    number = np.where(given.sum(0) > 1, labels + 1, np.where(given.any(0), given.argmax(0) + 1, 0))
-    return np.where(bits == IGNORED, IGNORED, number).astype(np.uint8)
+def _share_wrong(run: Run, row: int) -> float:
+    truth, said = np.asarray(run.labelled.truth[row]), probabilities(run.oof[row : row + 1])[0]
+    _, _, error, scored = numbers(run.labelled.competition, truth, said)
+    return float(error.sum() / max(scored.sum(), 1)) if scored.any() else 1.0
 
 
-def _four(image: np.ndarray, truth: np.ndarray, label: np.ndarray, error: np.ndarray) -> np.ndarray:
-    grey = np.repeat(image, 3, 2) if image.shape[2] == 1 else image
-    red = np.where(error[..., None], np.array(RED, np.uint8), grey // 2)
-    pictures = [grey, with_mask(image, np.where(truth == IGNORED, 0, truth)), with_mask(image, label), red]
-    large = [
-        cv2.resize(np.ascontiguousarray(each), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for each in pictures
-    ]
-    aside = np.full((large[0].shape[0], GAP, 3), 128, np.uint8)
-    rows = [np.concatenate([large[at], aside, large[at + 1]], axis=1) for at in (0, 2)]
-    between = np.full((GAP, rows[0].shape[1], 3), 128, np.uint8)
-    return np.concatenate([rows[0], between, rows[1]])
+def figures_of(run: Run, chosen: Sequence[Shown]) -> list[Figure]:
+    """Pictures with what is true and predicted: the image, of a set the first; of masks the three others as layers."""
+    images = shown(run.labelled.images)
+    preview = find_preview(images, run.labelled.competition.rgb)
+    make = _mask if run.labelled.masks else _label
+    return [make(run, one, preview(np.asarray(images[one.row]))) for one in chosen]
 
 
-def legend(competition: Competition) -> tuple[tuple[str, str], ...]:
-    """Classes and the colours that `with_mask` paints them in; the first one is left as the image."""
-    task = competition.task
-    if not task.masks:
-        return ()
-    names = ("", *task.classes, "several") if isinstance(task, OverlappingMasks) else task.classes
-    return tuple((name, "rgb({}, {}, {})".format(*COLOURS[at])) for at, name in enumerate(names) if at)
+def _tags(run: Run, one: Shown, pair: str = "") -> list[str]:
+    return [one.tab, *([pair] if pair else []), f"fold {run.labelled.fold[one.row]}"]
+
+
+def _mask(run: Run, one: Shown, image: np.ndarray) -> Figure:
+    labelled, competition = run.labelled, run.labelled.competition
+    truth, said = np.asarray(labelled.truth[one.row]), probabilities(run.oof[one.row : one.row + 1])[0]
+    _, _, error, scored = numbers(competition, truth, said)
+    caption = f"{error.sum() / scored.sum():.0%} of the scored pixels wrong" if scored.any() else "nothing is scored"
+    (name, first), *others = layers(competition, image, truth, said)
+    files = with_addresses([labelled.names[one.row]], labelled.workspace)
+    return Figure(caption, first, files, others, _tags(run, one), "", name)
+
+
+def _label(run: Run, one: Shown, image: np.ndarray) -> Figure:
+    labelled, task = run.labelled, run.labelled.competition.task
+    files = with_addresses([labelled.names[one.row]], labelled.workspace)
+    said = probabilities(run.oof[one.row : one.row + 1])
+    if not task.exclusive:
+        predicted = in_words(as_targets(task, said, labelled.competition.scored)[0], task)
+        truth = in_words(labelled.truth[one.row], task)
+        return Figure(f"predicted {predicted}", enlarged(image), files, (), _tags(run, one), truth)
+    names = task.classes
+    label = int(labelled.truth[one.row])
+    unknown = task.unknown if isinstance(task, Classification) else None
+    truth = names[label] if label >= 0 else unknown or "unknown"
+    predicted = names[int(labelled.competition.decode(said)[0])]
+    first = [(float(said[0, at]), names[at]) for at in np.argsort(-said[0], kind="stable")[:TOP]]
+    likeliest = ", ".join(f"{name} {share:.2f}" for share, name in first)
+    title = mistaken(truth, predicted) if truth != predicted else truth
+    return Figure(likeliest, enlarged(image), files, (), _tags(run, one, mistaken(truth, predicted)), title)

@@ -10,10 +10,11 @@ from toolkit.answers import values_of
 from toolkit.decisions.decide import Decisions
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.outcome import number
-from toolkit.pages.charts import chart, confusion
+from toolkit.pages.charts import chart
 from toolkit.pages.diagrams import MOST, against, by_grade, calibration, lines, residuals, shares
-from toolkit.pages.html import Block, Chart, Row, Section, Table
+from toolkit.pages.html import Block, Chart, Matrix, Row, Section, Table
 from toolkit.probabilities import chunks, decidable, probabilities, read
+from toolkit.reporting.best_run import GALLERY
 from toolkit.reporting.curves import precision_recall, reliability, roc
 from toolkit.reporting.decision_table import decision_table
 from toolkit.runs import Run
@@ -110,7 +111,7 @@ def _labels(run: Run) -> list[Block]:
     precisions = {f"{name}, {both[name][1].area:.3f}": (both[name][1].x, both[name][1].y) for name in drawn}
     sure = reliability(wanted[known], values[known])
     less = f" The {MOST} hardest of {len(names)}." if len(both) > MOST else ""
-    charts: list[Chart | Table] = []
+    charts: list[Block] = []
     if drawn:
         charts += [
             chart("ROC", lambda: lines(rates, ("false positives", "true positives"), True), f"With the area.{less}"),
@@ -123,7 +124,7 @@ def _labels(run: Run) -> list[Block]:
     if task.exclusive and not task.masks and len(task.classes) <= LARGE:
         shown = truth >= 0
         total = confusion_matrix(truth[shown], run.labelled.competition.decode(said[shown]), len(task.classes))
-        charts.append(chart("Truth and prediction", lambda: confusion(total, task.classes)))
+        charts.append(Matrix("Confusion matrix", task.classes, total, GALLERY))
     note = f"All labels together; on average {sure.error:.3f} off."
     charts.append(chart("Calibration", lambda: calibration(sure.said, sure.came, sure.counts), note))
     rows = []
@@ -209,8 +210,8 @@ def _grades(run: Run, task: Grades, decisions: Sequence[Decisions]) -> list[Bloc
         given[fold == k] = np.searchsorted(edges, expected[fold == k], side="right")
     total = confusion_matrix(truth, given, len(task.grades))
     by_truth = [expected[truth == grade] for grade in range(len(task.grades))]
-    charts = [
-        chart("Truth and prediction", lambda: confusion(total, task.grades)),
+    charts: list[Block] = [
+        Matrix("Confusion matrix", task.grades, total),
         chart("Expected grades", lambda: by_grade(by_truth, task.grades, middle.tolist())),
     ]
     counts = total.sum(1)
@@ -230,13 +231,13 @@ def _grades(run: Run, task: Grades, decisions: Sequence[Decisions]) -> list[Bloc
 
 def _heads(run: Run, task: Heads) -> list[Block]:
     truth, values = seen(run)
-    charts: list[Chart | Table] = []
+    charts: list[Block] = []
     rows = []
     for head, ((name, classes), span) in enumerate(zip(task.heads, task.spans, strict=True)):
         kept = truth[:, head] >= 0
         total = confusion_matrix(truth[kept, head], values[kept, span].argmax(1), len(classes))
         if head < FIRST and len(classes) <= LARGE:
-            charts.append(chart(name, partial(confusion, total, classes)))
+            charts.append(Matrix(name, classes, total))
         counts = total.sum(1)
         recalls = np.diagonal(total)[counts > 0] / counts[counts > 0]
         weakest = classes[int(np.flatnonzero(counts > 0)[recalls.argmin()])] if len(recalls) else "-"

@@ -26,6 +26,7 @@ from toolkit.decisions.decide import Decisions
 from toolkit.images.rows import picked
 from toolkit.networks.devices import resolve_device
 from toolkit.probabilities import Mix, chunks, no_values, open_probabilities, value_type, write_probabilities
+from toolkit.progress import Done
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import SEVERITIES, VERSION, corrupt_arrays, count_cells, suite
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold
@@ -241,8 +242,8 @@ def read_match(folder: Path) -> Match | None:
     return Match(**arrays, **read_json(folder / "match.json", "auc_before", "auc_after"))
 
 
-def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:
-    """Values (n, channels, ...) of the matched images, each by the network of its own fold."""
+def predict_matched(run: Run, match: Match, device: str, told: Done = lambda more: None) -> np.ndarray:
+    """Values (n, channels, ...) of the matched images, each by the network of its own fold; told: how many more."""
     competition = run.labelled.competition
     task, rgb = competition.task, competition.rgb
 
@@ -252,6 +253,7 @@ def predict_matched(run: Run, match: Match, device: str) -> np.ndarray:
     predicted = no_values(run.labelled.probability_shape(len(match.rows)), value_type(task))
     for at, part in predict_out_of_fold(run, match.rows, made, resolve_device(device)):
         predicted[at] = part
+        told(len(at))
     return predicted
 
 

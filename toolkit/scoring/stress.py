@@ -23,6 +23,7 @@ from toolkit.metrics.tally import Counts, joined
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import at_once
 from toolkit.probabilities import Mix, as_stored, chunks, no_values, open_probabilities, value_type
+from toolkit.progress import Done
 from toolkit.runs import Run
 from toolkit.scoring.corruption_suite import BATCH, VERSION, corrupt_arrays, corrupt_each, count_cells
 from toolkit.scoring.decided import mixed_decisions, tally_by_fold
@@ -37,8 +38,10 @@ GROWTH = 8  # times as many triples at most before the speed is measured anew
 KEPT_BYTES = 2**28  # of masks' probabilities that are kept for blends
 
 
-def stress_score(run: Run, device: torch.device, seconds: float | None = None) -> tuple[dict[str, Any], Evidence]:
-    """The stress score of a run's networks, and what it was made from.
+def stress_score(
+    run: Run, device: torch.device, seconds: float | None = None, told: Done = lambda more: None
+) -> tuple[dict[str, Any], Evidence]:
+    """The stress score of a run's networks, and what it was made from. told: how many more triples are predicted.
 
     With `seconds` as many triples are taken as fit into them, at the speed that is measured meanwhile, and one a cell
     at least; else all.
@@ -50,7 +53,7 @@ def stress_score(run: Run, device: torch.device, seconds: float | None = None) -
     begun = time.monotonic()
     triples = all_triples(run.labelled)
     counts = ladder(len(triples), count_cells(run.labelled.competition.rgb))
-    gathered = _Gathered(run, device, triples)
+    gathered = _Gathered(run, device, triples, told)
     done, count = 0, counts[-1] if seconds is not None else len(triples)
     while count > done:
         started = time.monotonic()
@@ -80,8 +83,8 @@ def suite_seconds(images: np.ndarray, samples: int, image: float, rgb: Rgb) -> f
 class _Gathered:
     """Predictions of a growing beginning of the triples."""
 
-    def __init__(self, run: Run, device: torch.device, triples: np.ndarray) -> None:
-        self.run, self.device, self.triples = run, device, triples
+    def __init__(self, run: Run, device: torch.device, triples: np.ndarray, told: Done) -> None:
+        self.run, self.device, self.triples, self.told = run, device, triples, told
         self.networks = run.networks(device)
         labelled = run.labelled
         competition = labelled.competition
@@ -113,6 +116,7 @@ class _Gathered:
         rows = self.triples[places, 0]
         for at, predicted in predict_out_of_fold(self.run, rows, altered, self.device, self.networks):
             self._keep(places[at], predicted, masks[0])
+            self.told(len(at))
 
     def _corrupted(self, at: np.ndarray) -> tuple[np.ndarray, torch.Tensor | None]:
         labelled, rows = self.run.labelled, self.triples[at, 0]
@@ -157,9 +161,9 @@ class _Gathered:
         return replace(found, **{"confusions" if self.matrices else "counts": self.counts[:count]})
 
 
-def store_stress(run: Run, device: str, seconds: float | None) -> dict[str, Any]:
-    """Stress-score a trained run and keep the evidence in its folder."""
-    result, evidence = stress_score(run, resolve_device(device), seconds)
+def store_stress(run: Run, device: str, seconds: float | None, told: Done = lambda more: None) -> dict[str, Any]:
+    """Stress-score a trained run and keep the evidence in its folder; told: as for `stress_score`."""
+    result, evidence = stress_score(run, resolve_device(device), seconds, told)
     keep_evidence(run, evidence)
     return result
 

@@ -5,7 +5,6 @@ from. A file that fails its check is never put there.
 """
 
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from toolkit.answers import Prediction
 from toolkit.blending.adaptation import words as adapted_words
 from toolkit.blending.blend_folder import Blend
+from toolkit.commits import commit_of
 from toolkit.competition import Competition
 from toolkit.competition_code import tell_of_code
 from toolkit.data.known_answers import KnownAnswers, stored_answers
@@ -30,8 +30,10 @@ from toolkit.scoring.adaptation import may_adapt
 from toolkit.store import atomic, hash_json, sha256
 from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, score_again
 from toolkit.submission.holdout import holdout_score, holdout_words
-from toolkit.submission.ledger import Ledger, content_hash, identity
+from toolkit.submission.ledger import Ledger, content_hash, identity, runs_of
 
+PREDICTING, WRITING = "predicting what it has to say", "writing the submission"  # phases
+READING_BACK, TRYING = "reading it back", "running it as the server would"
 CHECKED = 256  # training images on which a code submission must agree with the blend
 HALF = "-fp16"  # ends the name of a submission with halved parameters
 KNOWN = "-known"  # ends the name of one that gives known answers
@@ -81,6 +83,12 @@ class Submission(Outcome):
             return [f"{are(self.known, 'test image')} equal to training images: --known-answers gives their answers"]
         return []
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        if str(self.line["competition"]).endswith("-practice"):
+            return [("compete grade", "scores it as the leaderboard would")]
+        return handing_in(self.competition, self.path)
+
     def as_json(self) -> dict[str, Any]:
         return {"submission": str(self.path), **self.scores, "ledger": dict(self.line)}
 
@@ -102,6 +110,14 @@ class Submission(Outcome):
                 ["network", f"none ({line['network']})", "none"],
             ]
         return rows
+
+
+def handing_in(competition: Competition, path: Path) -> list[tuple[str, str]]:
+    """How a submission is handed in, and what its score is good for."""
+    score = ("compete submit … --score 0.71", "records what the leaderboard says (0.71); three give a forecast")
+    if competition.kaggle:
+        return [("compete submit … --upload", f"hands {path.name} in on Kaggle"), score]
+    return [(f"{competition.page or 'the page of the organisers'}", f"hand in {path}"), score]
 
 
 def _size(number: int) -> str:
@@ -132,7 +148,8 @@ def build(
     organisers would refuse the file, it isn't the blend, or a rule is broken.
     """
     check_options(blend.labelled.competition, half=half, known=known)
-    with ledger.building():
+    check = READING_BACK if blend.labelled.competition.try_submission is None else TRYING
+    with ledger.building(), progress.phase("submission", costs={PREDICTING: 1.0, WRITING: 1.0, check: 1.0}):
         return _build(blend, ledger, raw, half, images, known, device, progress)
 
 
@@ -166,12 +183,15 @@ def _build(
         return Submission(competition, path, scores, line, beside=beside, known=number, adapted=adapted)
     for run, inputs in _manifest(blend)["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
-    prediction = blend_prediction(blend, images or CHECKED, device, half, given, raw)
+    with progress.phase(PREDICTING):
+        prediction = blend_prediction(blend, images or CHECKED, device, half, given, raw)
     # under its own name: what writes a file may add a suffix that it misses, or compress it by that
     with scratch_folder(folder) as scratch:
         written = scratch / path.name
-        _write(competition, prediction, written)
-        figures, remarks = check_submission(competition, prediction, written, raw, out_of_fold_said(blend))
+        with progress.phase(WRITING):
+            _write(competition, prediction, written)
+        with progress.phase(TRYING if competition.try_submission is not None else READING_BACK):
+            figures, remarks = check_submission(competition, prediction, written, raw, out_of_fold_said(blend))
         scores["holdout"] = holdout_score(blend, device, progress)
         with atomic(path) as partial:
             os.replace(written, partial)
@@ -244,7 +264,8 @@ def _manifest(blend: Blend) -> dict[str, Any]:
 def _may_halve(blend: Blend, device: str, progress: Progress) -> bool:
     """May parameters be stored as float16? Only where not even the last digit of the out-of-fold score changes."""
     progress.say("predicting every training image out of fold twice, once with parameters rounded to float16")
-    full, score = (score_again(blend, device, half) for half in (False, True))
+    with progress.phase("scoring with halved parameters"):
+        full, score = (score_again(blend, device, half) for half in (False, True))
     if score != full:
         progress.warn(f"float16 changes the out-of-fold score from {full:.6f} to {score:.6f}; parameters stay float32")
     return score == full
@@ -284,15 +305,8 @@ def ledger_line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: P
 
 def _git(folder: Path) -> tuple[str, str]:
     """The commit of the repository around `folder` and whether files differ from it; empty where there is none."""
-
-    def ask(*question: str) -> str:
-        command = ["git", "-C", str(folder), *question]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return ask("rev-parse", "HEAD"), "changed" if ask("status", "--porcelain") else "clean"
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return "", ""
+    found = commit_of(folder.absolute(), untracked=True)
+    return ("", "") if found is None else (found[0], "changed" if found[1] else "clean")
 
 
 def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> Done:
@@ -302,8 +316,7 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
     known = stored_answers(blend.labelled) if name.endswith(KNOWN) else None
     now = submission_name(blend, known)
     if now != name.removesuffix(HALF):
-        shares, *options_given = line["blend"].partition(" --")
-        runs = " ".join([part.rpartition("=")[0] for part in shares.split()]) + "".join(options_given)
+        runs = " ".join(runs_of(line)) + "".join(line["blend"].partition(" --")[1:])
         raise UserError(
             f"the blend is now {now}; to reproduce {name}, blend its runs first: `compete ensemble … --runs {runs}`"
         )

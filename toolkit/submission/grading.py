@@ -46,6 +46,10 @@ class Grade(Outcome):
             told.append(f"readings of what is not scored: {text}")
         return told
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        return [("compete report", "sets it beside the scores that were expected")]
+
     def as_json(self) -> dict[str, Any]:
         result = {"submission": str(self.submission), "leaderboard": self.score, "low": self.low, "high": self.high}
         return result | ({"readings": self.readings} if self.readings else {})

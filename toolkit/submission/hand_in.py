@@ -10,7 +10,9 @@ from toolkit.kaggle.client import kaggle_client
 from toolkit.outcome import Done
 from toolkit.progress import SILENT, Progress
 from toolkit.submission.kaggle import upload_to_kaggle
-from toolkit.submission.ledger import Ledger, Line, identity
+from toolkit.submission.ledger import FORGOTTEN, Ledger, Line, identity
+
+BESIDE = ("compete report", "sets it beside the CV score, and forecasts the next one")
 
 
 def upload(
@@ -41,7 +43,7 @@ def upload(
         how: dict[str, Any] = {"team": team, "progress": progress}
         scores = upload_to_kaggle(path, slug, message(line), competition.rules, kaggle_client(), taken, **how)
         return scored(ledger, name, scores, facts)
-    today = sum(line["uploaded"][:10] == str(now.date()) for line in ledger.lines)
+    today = sum(line["uploaded"][:10] == str(now.date()) for line in (*ledger.lines, *ledger.forgotten))
     competition.rules.check_upload(today, now, team)
     if not competition.page:
         raise UserError(
@@ -50,7 +52,8 @@ def upload(
         )
     taken()
     facts |= {board: line[board] for board in ("public", "private")}
-    return Done(facts, [f"open {competition.page}\nand hand in {path.resolve()}"])
+    score = ("compete submit … --score 0.71", "records what the leaderboard says (0.71)")
+    return Done(facts, [f"open {competition.page}\nand hand in {path.resolve()}"], [score])
 
 
 def message(line: Line) -> str:
@@ -62,18 +65,42 @@ def scored(ledger: Ledger, name: str, scores: dict[str, str], facts: dict[str, A
     """Kaggle's scores written down and told."""
     ledger.update(name, scores)
     public, private = (scores[board] or "not shown" for board in ("public", "private"))
-    return Done(facts | scores, [f"{name}: public score {public}, private {private}"])
+    seen = [BESIDE] if scores["public"] else []
+    return Done(facts | scores, [f"{name}: public score {public}, private {private}"], seen)
 
 
 def record_score(
     ledger: Ledger, name: str | None = None, *, public: float | None = None, private: float | None = None
 ) -> Done:
     """Write down what the leaderboard said of the submission of that ID (none: the newest)."""
-    name = identity(ledger.find(name))
+    line = ledger.find(name)
+    name = identity(line)
     scores = {board: score for board, score in (("public", public), ("private", private)) if score is not None}
     if not scores:
         raise UserError("--private needs a score: --private 0.64")
     if not all(map(math.isfinite, scores.values())):
         raise UserError(f"{', '.join(f'{score:g}' for score in scores.values())} is no score of a leaderboard")
     ledger.update(name, {board: f"{score:g}" for board, score in scores.items()})
-    return Done({"id": name, **scores}, [f"{name}: {board} score {score:g}" for board, score in scores.items()])
+    before = {board: line[board] for board, score in scores.items() if line[board] not in ("", f"{score:g}")}
+    told = [f"{name}: {board} score {score:g}{_before(before.get(board))}" for board, score in scores.items()]
+    return Done({"id": name, **scores, **({"before": before} if before else {})}, told, [BESIDE])
+
+
+def _before(score: str | None) -> str:
+    return f", in place of {score}" if score else ""
+
+
+def forget(ledger: Ledger, name: str) -> Done:
+    """Take a submission off the ledger; its file and, beside the ledger, its line stay."""
+    line = ledger.forget(name)
+    kept, name = ledger.folder / FORGOTTEN, identity(line)
+    told = [f"{name} is off the ledger; {ledger.file(line)} stays, and its line lies in {kept}"]
+    if line["uploaded"]:
+        told.append("it was handed in, which still counts against the submissions of its day")
+    return Done({"id": name, "forgotten": str(kept)}, [*told, f"`compete submit … --remember {name}` takes it back"])
+
+
+def remember(ledger: Ledger, name: str) -> Done:
+    """Put back a submission that was forgotten."""
+    name = identity(ledger.remember(name))
+    return Done({"id": name, "ledger": str(ledger.path)}, [f"{name} is on the ledger again"])

@@ -87,7 +87,7 @@ def _look(labelled: Labelled, blend: str) -> list[str]:
 def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
     labelled, runs = blend.labelled, blended_runs(blend)
     progress.say(f"predicting {int(labelled.held_out.sum()):,} held-out samples as the submission does")
-    with scratch_folder(labelled.workspace.ensemble) as scratch:
+    with progress.phase("held-out samples"), scratch_folder(labelled.workspace.ensemble) as scratch:
         stored = predict_blend(blend, runs, np.flatnonzero(labelled.held_out), device, blend.holdout_path, scratch)
         by_run = {
             run.name: score_held_out(labelled, each, _decisions(run)) for run, each in zip(runs, stored, strict=True)

@@ -10,14 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.claims import in_turn
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, counted, number
 from toolkit.progress import SILENT, Progress
 from toolkit.store import sha256, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     "time",  # when it was registered, ISO 8601
@@ -54,11 +58,16 @@ COLUMNS = (
     "public",  # what the leaderboard said
     "private",
     "uploaded",  # when it was handed in
+    "practice",  # the score on the truth of practice data
 )
 NUMBERS = (
-    *("bytes", "seconds", "peak_bytes", "public", "private", "clean", "low", "high"),
+    *("bytes", "seconds", "peak_bytes", "public", "private", "practice", "clean", "low", "high"),
     *(f"{score}{end}" for score in ("stress", "matched", "holdout") for end in ("", "_low", "_high")),
 )
+FORGOTTEN = "forgotten.csv"  # lines that were taken off the ledger, beside it
+SAID = ("public", "private", "practice", "uploaded")  # by others, after it was registered
+HEADS = {"clean": "CV", "stress": "stress", "matched": "test-like", "holdout": "held out"}
+NARROW = 80  # columns of a terminal in which a table without intervals finds room, IDs whole
 SHOWN = 200  # lines of a table: a terminal takes seconds for thousands
 Line = dict[str, str]
 
@@ -67,13 +76,16 @@ Line = dict[str, str]
 class Ledger(Outcome):
     """The submissions of one competition in the ledger of `folder`, where their files lie too.
 
-    competition: the workspace's name, with -practice for drawn data. Several processes may write at once; one that
-    waits for another says so to `progress`.
+    competition: the workspace's name, with -practice for practice data; sign: -1 where the lower score is better.
+    Several processes may write at once; one that waits for another says so to `progress`. verbose: intervals, costs
+    and commits are shown too.
     """
 
     folder: Path
     competition: str
     progress: Progress = field(default=SILENT, compare=False)
+    sign: int = field(default=1, compare=False)
+    verbose: bool = field(default=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -82,7 +94,15 @@ class Ledger(Outcome):
     @property
     def lines(self) -> list[Line]:
         """Oldest first; UserError where the ledger can't be read, or has no number where one is needed."""
-        found = [line for line in read(self.path) if line["competition"] == self.competition]
+        return self._own(self.path)
+
+    @property
+    def forgotten(self) -> list[Line]:
+        """Those that were taken off the ledger, the oldest first."""
+        return self._own(self.folder / FORGOTTEN)
+
+    def _own(self, path: Path) -> list[Line]:
+        found = [line for line in read(path) if line["competition"] == self.competition]
         for line in found:
             self._check(line)
         return found
@@ -119,7 +139,7 @@ class Ledger(Outcome):
         with self._locked():
             lines = read(self.path)
             same = [old for old in lines if all(old[name] == line[name] for name in ("submission", "sha256"))]
-            known = {name: old[name] for old in same for name in ("public", "private", "uploaded") if old[name]}
+            known = {name: old[name] for old in same for name in SAID if old[name]}
             own = {name: value for old in same for name, value in old.items() if name not in COLUMNS and value}
             added = {**line, **known}
             _write(self.path, [*(old for old in lines if old not in same), _text({**own, **added})])
@@ -133,18 +153,87 @@ class Ledger(Outcome):
             found.update(_text(values))
             _write(self.path, lines)
 
-    def told(self) -> Sequence[Table]:
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
         lines = self.lines
-        # a column of dashes would only take the width
-        more = [name for name in ("stress", "matched", "holdout") if any(line[name] for line in lines)]
-        chosen = ["chosen"] if any(line["chosen"] for line in lines) else []
-        columns = ["ID", "built", "clean", *more, *chosen, "public\nprivate", "cost"]
-        title = f"{self.path}: {self.competition}, {counted(len(lines), 'submission')}"
-        title += f", the newest {SHOWN}" if len(lines) > SHOWN else ""
-        return [Table(title, columns, [_row(line, more, chosen) for line in lines[-SHOWN:]])]
+        if not lines:
+            return [("compete submit", "builds the first one")]
+        unscored = [identity(line) for line in lines if not line["public"]]
+        practice = self.competition.endswith("-practice")
+        return (
+            [(f"compete submit … --id {unscored[-1]} --score 0.71", "records its score")]
+            if unscored and not practice
+            else []
+        )
+
+    def forget(self, name: str) -> Line:
+        """Take the line of the submission with that ID off the ledger; it is kept beside it, and the file stays."""
+        return self._move(name, self.path, self.folder / FORGOTTEN)
+
+    def remember(self, name: str) -> Line:
+        """Put back the line of a submission that was forgotten; it is the newest then."""
+        return self._move(name, self.folder / FORGOTTEN, self.path)
+
+    def _move(self, name: str, source: Path, goal: Path) -> Line:
+        """Written where it goes to first: a kill between the two leaves it in both, and the same call again in one."""
+        with self._locked():
+            lines, others = read(source), read(goal)
+            moved = self._find([line for line in lines if line["competition"] == self.competition], name, source)
+            same = [line for line in others if all(line[key] == moved[key] for key in ("submission", "sha256"))]
+            _write(goal, [*(line for line in others if line not in same), moved])
+            _write(source, [line for line in lines if line is not moved])
+        return moved
+
+    def told(self) -> Sequence[str | Table]:
+        lines = self.lines[::-1]
+        if not lines:
+            return [f"no submissions of {self.competition} yet: `compete submit` builds one"]
+        title = f"{self.path}: {self.competition}, {counted(len(lines), 'submission')}, "
+        title += f"the newest {SHOWN}" if len(lines) > SHOWN else "newest first"
+        heads, rows = self._table(lines)
+        notes = ["* the best of its column"] if len(lines) > 1 else []
+        notes += [] if self.verbose else ["-v shows all: intervals, costs, commits"]
+        table = Table(title, heads, rows[:SHOWN])
+        return [table, "; ".join(notes)] if notes else [table]
+
+    def _table(self, lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
+        """Heads, and a row a line. Of scores those that any line has: a column of dashes would only take the width."""
+        there = [name for name in HEADS if name == "clean" or any(line[name] for line in lines)]
+        if not self.verbose and "matched" in there and "stress" in there and _width(lines, len(there)) > NARROW:
+            there.remove("stress")
+        said = ["practice"] if any(line["practice"] for line in lines) else []
+        said += ["public", "private"] if not said or any(line["public"] or line["private"] for line in lines) else []
+        best = {name: self._best(lines, name) for name in (*there, *said)}
+        chosen = self.verbose and any(line["chosen"] for line in lines)
+        heads = ["ID", "built", *(_head(name, self.verbose) for name in there), *["chosen"] * chosen, "\n".join(said)]
+        rows = [
+            [
+                identity(line),
+                _built(line, self.verbose),
+                *(_score(line, name, best[name], self.verbose) for name in there),
+                *[line["chosen"].replace(": ", ":\n").replace("; ", "\n") or "-"] * chosen,
+                "\n".join(_said(line, name, best[name]) for name in said),
+                *[_cost(line)] * self.verbose,
+            ]
+            for line in lines
+        ]
+        return [*heads, *["cost"] * self.verbose], rows
+
+    def _best(self, lines: Sequence[Line], name: str) -> str:
+        """The best score of a column; empty where there is but one line."""
+        scores = [line[name] for line in lines if line[name]]
+        return max(scores, key=lambda score: self.sign * float(score)) if len(lines) > 1 and scores else ""
 
     def as_json(self) -> dict[str, Any]:
         return {"ledger": self.lines}
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """A line a submission, oldest first, with the ledger's columns: scores, bytes and seconds float64, NaN where
+        there is none, all others text.
+        """
+        from toolkit.frames import lines_table  # imports pandas, which the ledger does without
+
+        return lines_table(self.lines, COLUMNS, NUMBERS)
 
     def _check(self, line: Line) -> None:
         """UserError for a line that was edited into what nobody can read."""
@@ -156,9 +245,10 @@ class Ledger(Outcome):
                 f"{column}, expected {expected}; mend it in an editor"
             )
 
-    def _find(self, lines: list[Line], name: str | None) -> Line:
+    def _find(self, lines: list[Line], name: str | None, path: Path | None = None) -> Line:
         if not lines:
-            raise UserError(f"{self.path} has no submission of {self.competition}; run `compete submit` first")
+            remedy = "" if path is not None and path != self.path else "; run `compete submit` first"
+            raise UserError(f"{path or self.path} has no submission of {self.competition}{remedy}")
         if name is None:
             return lines[-1]
         exact = [line for line in lines if name == identity(line)]
@@ -215,6 +305,11 @@ def identity(line: Line) -> str:
     return PurePosixPath(line["submission"]).stem
 
 
+def runs_of(line: Line) -> list[str]:
+    """Names of the runs that a submission was blended from, those without a share too."""
+    return [part.rpartition("=")[0] for part in line["blend"].partition(" --")[0].split()]
+
+
 def _is_number(text: str) -> bool:
     try:
         return math.isfinite(float(text))
@@ -235,23 +330,41 @@ def _write(path: Path, lines: list[Line]) -> None:
     write_text(path, buffer.getvalue())
 
 
-def _row(line: Line, more: Sequence[str], chosen: Sequence[str]) -> list[str]:
+def _width(lines: Sequence[Line], scores: int) -> int:
+    """Of a table without intervals: ID, date, scores, what the leaderboard said, and what is drawn between them."""
+    return max(len(identity(line)) for line in lines) + 6 + 7 * scores + 8 + 3 * (scores + 3) + 1
+
+
+def _head(name: str, verbose: bool) -> str:
+    """Of a column of scores, in two lines where it isn't wider than they are."""
+    return HEADS[name] if verbose else HEADS[name].replace("-", "-\n").replace(" ", "\n")
+
+
+def _built(line: Line, verbose: bool) -> str:
+    """`28 Nov`, or with time and commit."""
+    if verbose:
+        return "\n".join([*line["time"][:16].split("T"), line["commit"][:8] + "+" * (line["tree"] == "changed")])
+    try:
+        return datetime.fromisoformat(line["time"]).strftime("%d %b").lstrip("0")
+    except ValueError:  # a line that a person wrote
+        return line["time"][:10]
+
+
+def _score(line: Line, name: str, best: str, verbose: bool) -> str:
+    if not line[name]:
+        return "-"
+    ends = [line[f"{'' if name == 'clean' else name + '_'}{end}"] for end in ("low", "high")]
+    text = number(float(line[name])) + "*" * (line[name] == best)
+    return f"{text}\n{' to '.join(number(float(end), digits=3) for end in ends)}" if verbose and all(ends) else text
+
+
+def _said(line: Line, name: str, best: str) -> str:
+    text = number(float(line[name])) if name == "practice" and line[name] else line[name]
+    return (text or "-") + "*" * bool(text and line[name] == best)
+
+
+def _cost(line: Line) -> str:
     cost = [f"{float(line['bytes']) / 1e6:,.1f} MB"] if line["bytes"] else []
     if line["seconds"]:
         cost += [f"{float(line['seconds']):.0f} s", f"{float(line['peak_bytes']) / 1e6:,.0f} MB held"]
-    return [
-        identity(line),
-        "\n".join([*line["time"][:16].split("T"), line["commit"][:8] + "+" * (line["tree"] == "changed")]),
-        _interval(line, "clean", "low", "high"),
-        *(_interval(line, name, f"{name}_low", f"{name}_high") for name in more),
-        *(line[name].replace(": ", ":\n").replace("; ", "\n") or "-" for name in chosen),
-        f"{line['public'] or '-'}\n{line['private'] or '-'}",
-        "\n".join(cost) or "-",
-    ]
-
-
-def _interval(line: Line, score: str, low: str, high: str) -> str:
-    if not line[score]:
-        return "-"
-    ends = [number(float(line[name]), digits=3) for name in (low, high)]
-    return f"{number(float(line[score]))}\n{' to '.join(ends)}"
+    return "\n".join(cost) or "-"

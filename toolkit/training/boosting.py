@@ -16,7 +16,7 @@ from toolkit.claims import alone
 from toolkit.data.dataset import relabel
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.outcome import interval
+from toolkit.events import scores_of
 from toolkit.probabilities import as_stored, no_values, probabilities, read, value_type, write_probabilities
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Boosted, Run, best_run, current_runs
@@ -28,6 +28,7 @@ from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
 from toolkit.store import atomic, hash_json, write_json, write_manifest
 from toolkit.task import Numbers
 from toolkit.training.alone import claim_of, waiting_for
+from toolkit.training.run_scores import tell_score
 from toolkit.training.saving import store_test
 
 CHANNELS = 50  # of a run's values that trees look at; of more the commonest
@@ -63,7 +64,9 @@ def boost(
     name = hash_json([fields, _made_from(sources), labelled.data_hash, labelled.folds_hash])[:8]
     run = Boosted(labelled.workspace.train / f"boosted-{name}", labelled)
     with alone(claim_of(run), waiting_for(run, progress)):
-        return _boost(run, fields, sources, device, progress)
+        boosted = _boost(run, fields, sources, device, progress)
+    progress.tell(scores_of(boosted.name, boosted.metrics))
+    return boosted
 
 
 def _boost(run: Boosted, fields: dict[str, Any], sources: Sequence[Run], device: str, progress: Progress) -> Boosted:
@@ -74,17 +77,18 @@ def _boost(run: Boosted, fields: dict[str, Any], sources: Sequence[Run], device:
     for source in sources:
         if labelled.has_test_images and source.test is None:
             progress.say(f"{source.name}: predicting {len(labelled.test_images):,} test images")
-            store_test(source, device)
+            store_test(source, device, progress)
     with atomic(run.folder) as folder:
         folder.mkdir()
         files = Boosted(folder, labelled)
         write_json(files.recipe_path, fields)
-        _store(files)
+        with progress.phase("fitting trees"):
+            _store(files)
         inputs = {"recipe": hash_json(fields), "data": labelled.data_hash, "folds": labelled.folds_hash}
         complete = all(source.complete for source in sources)
         more = {"seed": fields["seed"], "complete": complete, "features": _made_from(sources)}
-        write_manifest(folder, inputs | more)
-    progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(run.metrics['clean'])}")
+        write_manifest(folder, inputs | more, labelled.competition.folder)
+    tell_score(run, "", progress)
     wanted = ["stress", *["matched"] * labelled.shows_how_tests_look]
     if lacking := [kind for kind in wanted if run.metrics[kind] is None]:
         text = "what they would be made from isn't kept by all of"

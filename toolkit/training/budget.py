@@ -12,6 +12,7 @@ import torch
 from toolkit.data.image_sets import images_each, part_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
+from toolkit.events import Tell
 from toolkit.images.rows import ImageRows
 from toolkit.networks.contention import quietest
 from toolkit.networks.growth import LEAST, pixels
@@ -133,7 +134,7 @@ def speed_of(job: FoldJob) -> Speed:
     return found
 
 
-def _measured(job: FoldJob, watch: Watch) -> Speed:
+def _measured(job: FoldJob, watch: Watch, tell: Tell) -> Speed:
     return measure_speed(job)
 
 
@@ -176,7 +177,8 @@ def run_cost(
     """
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
     _, jobs = prepare(labelled, recipe, device, progress)
-    speed = quietest(lambda: speed_of(jobs[0]), within)
+    with progress.phase(f"how fast {recipe.name} is here"):
+        speed = quietest(lambda: speed_of(jobs[0]), within)
     image = speed.image
     predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
     cost = training_cost(jobs, speed, predicted, whole)
@@ -213,5 +215,6 @@ def trial_epochs(
     """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
     _, jobs = prepare(labelled, recipe, device, progress)
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
-    cost = training_cost(jobs, quietest(lambda: speed_of(jobs[0])), 0, whole)
+    with progress.phase(f"how fast {recipe.name} is here"):
+        cost = training_cost(jobs, quietest(lambda: speed_of(jobs[0])), 0, whole)
     return cost.epochs_within(seconds), cost

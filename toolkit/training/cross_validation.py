@@ -20,10 +20,11 @@ from toolkit.data.labelled import Labelled
 from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
+from toolkit.events import Tell, scores_of, unheard
 from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.networks.pretrained import files_of
 from toolkit.networks.speed import UNMEASURED, Settings, fastest, give_back_memory
-from toolkit.outcome import MENDED, counted, duration, interval, mended
+from toolkit.outcome import MENDED, counted, duration, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Pseudo, Recipe, Sets
@@ -34,12 +35,15 @@ from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json,
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
 from toolkit.training.distillation import BlendTeacher, forget_other_teacher, taught_by_blend
+from toolkit.training.epoch_log import EpochLog, told_again
 from toolkit.training.fold import Stop, first_batch, fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.needs import ask_for_room
+from toolkit.training.phases import FOLDS, OUT_OF_FOLD, costs
 from toolkit.training.pseudo_labels import teach
-from toolkit.training.run_scores import add_scores, score_again
-from toolkit.training.saving import choose_averages, forget_variants, pooling, store_fold, store_oof, store_test
+from toolkit.training.run_names import folder_name
+from toolkit.training.run_scores import add_scores, score_again, tell_score
+from toolkit.training.saving import choose_averages, forget_spare, pooling, store_fold, store_oof, store_test
 from toolkit.training.watched import watched_part, watches
 from toolkit.training.workers import each, places
 from toolkit.weight_files import FOLDERS
@@ -82,11 +86,15 @@ def train(
         pseudo = replace(recipe.pseudo, rounds=number) if number else Pseudo()
         until = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) / (rounds + 1 - number)
         run = run_of(labelled, replace(recipe, pseudo=pseudo))
-        with whole_run(run, waiting_for(run, progress, deadline)):
+        with (
+            whole_run(run, waiting_for(run, progress, deadline)),
+            progress.phase(run.name, costs=costs(labelled, recipe, stress, test_images)),
+        ):
             _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
             if teacher is not None and not run.complete:
                 jobs = taught_by_blend(run, jobs, teacher, progress)
             _train_once(run, jobs, stress, until, best, test_images, progress)
+            progress.tell(scores_of(run.name, run.metrics))
         if best is not None and run.merit <= best.merit:
             progress.say(f"{run.name}: pseudo-labels gained nothing more, {best.name} stays")
             return best
@@ -109,7 +117,7 @@ def train_one_fold(
         _, jobs = prepare(labelled, recipe, device, progress)
         begin(run, jobs[0], progress)
     with alone(claim_of(run, fold), waiting_for(run, progress)):  # other folds may be trained meanwhile
-        _train_folds(jobs[fold : fold + 1], progress, bars=len(jobs))
+        _train_folds(run, jobs[fold : fold + 1], progress, bars=len(jobs))
     return run
 
 
@@ -143,9 +151,9 @@ def run_of(labelled: Labelled, recipe: Recipe) -> Run:
     """The run of a recipe on the present data and folds, which may be new."""
     train = labelled.workspace.train
     files = files_of(labelled.competition, recipe)
-    name = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash, *([files] if files else [])])[:8]
-    existing = sorted(train.glob(f"*-{name}"))
-    return Run(existing[0] if existing else train / f"{recipe.name}-{name}", labelled)
+    digits = hash_json([recipe.hash, labelled.folds_hash, labelled.data_hash, *([files] if files else [])])[:8]
+    existing = sorted(train.glob(f"[!.]*-{digits}"))  # of whatever name: older versions gave others
+    return Run(existing[0] if existing else train / folder_name(labelled.competition, recipe, digits), labelled)
 
 
 def prepare(
@@ -170,14 +178,18 @@ def prepare(
         steps = samples // recipe.batch_size * recipe.schedule.epochs * whole
         remembered = workspace.root / "speed.json"
         seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
-        if device.startswith(CLUSTER):
-            asked = _job(run, seen, 0, UNMEASURED, device, images)
-            settings = cluster().settings(asked, steps)
-        else:
-            settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
+        with progress.phase("measuring what is fastest here"):
+            settings = _fastest(run, seen, device, images, remembered, steps)
     jobs = [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
     _check_sizes(jobs, labelled)
     return run, jobs
+
+
+def _fastest(run: Run, recipe: Recipe, device: str, images: Path | None, remembered: Path, steps: int) -> Settings:
+    """Here, or as a machine of the cluster measures it."""
+    if device.startswith(CLUSTER):
+        return cluster().settings(_job(run, recipe, 0, UNMEASURED, device, images), steps)
+    return fastest(run.labelled.competition, recipe, resolve_device(device), remembered, steps)
 
 
 def _check_sizes(jobs: Sequence[FoldJob], labelled: Labelled) -> None:
@@ -256,12 +268,12 @@ def _train_once(
         forget_other_teacher(run, {path.parent.name: hash_file(path) for path in teacher.weights}, progress)
     if run.finished and run.is_whole and (run.complete or deadline is not None):
         progress.say(f"{run.name}: already trained")
+        told_again(run, progress)
         score_again(run, progress, at_any_price=True)
         tell_of_code(labelled.competition, [run.folder], progress)
         if recipe.chosen is not None:
             run.store_recipe(replace(recipe, name=run.recipe.name))
-        if run.complete:
-            forget_variants(run)
+        forget_spare(run)
         if test_images and run.test is None:
             _predict_test(run, device, progress)
         add_scores(run, stress, deadline, device, progress)
@@ -270,14 +282,15 @@ def _train_once(
         (folder / MANIFEST).unlink(missing_ok=True)
     begin(run, jobs[0], progress)
     until = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) / stress_factor(stress)
-    complete = _train_folds(jobs, progress, until, teacher)
+    complete = _train_folds(run, jobs, progress, until, teacher)
     _put_together(run, recipe, complete, device, test_images, progress)
     clean = run.metrics["clean"]
     mend = "".join(f", {MENDED} {text}" for text in mended(clean))
-    progress.say(f"{run.name}: out-of-fold {labelled.competition.metric.name} {interval(clean)}{mend}{run.beside}")
+    tell_score(run, mend, progress)
     add_scores(run, stress, deadline, device, progress)
     if progress is not SILENT:  # a search, which reads no sentence, would read all runs after each trial
-        progress.say(compare_with_best(run))
+        with progress.phase("comparing it with the best run"):
+            progress.say(compare_with_best(run))
 
 
 def _put_together(
@@ -286,8 +299,9 @@ def _put_together(
     """From trained folds to a finished run."""
     labelled = run.labelled
     give_back_memory()
-    averaged = choose_averages(run)
-    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": store_oof(run, device)}
+    with progress.phase(OUT_OF_FOLD):
+        averaged, clean = choose_averages(run), store_oof(run, device)
+    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": clean}
     metrics |= {"stress": None, "matched": None}
     run.test_path.unlink(missing_ok=True)  # of weights that were trained on since
     if test_images:
@@ -299,9 +313,9 @@ def _put_together(
     write_json(run.metrics_path, metrics)
     made_from: dict[str, Any] = {"recipe": recipe.hash, "data": labelled.data_hash, "folds": labelled.folds_hash}
     made_from |= {"pretrained": files} if (files := files_of(labelled.competition, recipe)) else {}
-    write_manifest(run.folder, made_from | {"seed": recipe.seed, "complete": complete, BITS: run.bits})
-    if complete:
-        forget_variants(run)
+    made_from |= {"seed": recipe.seed, "complete": complete, BITS: run.bits}
+    write_manifest(run.folder, made_from, labelled.competition.folder)
+    forget_spare(run)
 
 
 def _predict_test(run: Run, device: str, progress: Progress) -> None:
@@ -310,7 +324,7 @@ def _predict_test(run: Run, device: str, progress: Progress) -> None:
         f"{run.name}: predicting {counted(len(labelled.test_images), 'test image')}, {labelled.folds} networks each"
     )
     give_back_memory()
-    store_test(run, device)
+    store_test(run, device, progress)
     give_back_memory()
 
 
@@ -322,6 +336,7 @@ def _settings(path: Path) -> Settings:
 
 
 def _train_folds(
+    run: Run,
     jobs: Sequence[FoldJob],
     progress: Progress,
     deadline: float | None = None,
@@ -329,11 +344,12 @@ def _train_folds(
     bars: int | None = None,
 ) -> bool:
     """Fit and store the folds that aren't finished, side by side where there are devices; are all complete?"""
-    epochs = jobs[0].recipe.schedule.epochs
-    with progress.training(bars or len(jobs), epochs) as watch:
+    epochs, log = jobs[0].recipe.schedule.epochs, EpochLog(run, progress)
+    with progress.training(bars or len(jobs), epochs, FOLDS) as watch:
 
         def finished(job: FoldJob, told: str = "") -> None:
             watch(job.fold, epochs, "")
+            log.stored(job.fold)
             if told:
                 progress.say(told)
 
@@ -344,11 +360,17 @@ def _train_folds(
             else:
                 todo.append(job)
         work = partial(train_fold, teacher=None if teacher is None else teacher.folder)
-        each(work, todo, jobs[0].device, watch, finished, deadline)
+        each(work, todo, jobs[0].device, watch, finished, deadline, log)
     return all(job.place.complete for job in jobs)
 
 
-def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: Stop = lambda history: False) -> str:
+def train_fold(
+    job: FoldJob,
+    watch: Watch,
+    tell: Tell = unheard,
+    teacher: Path | None = None,
+    stop: Stop = lambda history: False,
+) -> str:
     """Fit and store one fold; what to say of it. It may run in a process of its own, which prints nothing.
 
     teacher: the folder of the run whose same fold labels test images.
@@ -358,7 +380,7 @@ def train_fold(job: FoldJob, watch: Watch, teacher: Path | None = None, stop: St
         source, device = RunFold(teacher / job.folder.name), resolve_device(job.device)
         distributed.first(lambda: teach(*job.open(), source, device, job.place.taught))
     try:
-        result = fit_fold(job, watch, stop)  # of several processes on one fold, the first alone returns
+        result = fit_fold(job, watch, stop, tell)  # of several processes on one fold, the first alone returns
     except (MemoryError, torch.OutOfMemoryError):
         raise UserError("it did not fit into memory; lower batch_size, images.size or model.input_scale") from None
     store_fold(job, result)

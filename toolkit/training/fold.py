@@ -19,6 +19,7 @@ import torch
 
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.data.targets import class_counts
+from toolkit.events import Tell, epoch_of, unheard
 from toolkit.networks.speed import give_back_memory
 from toolkit.progress import Watch
 from toolkit.store import atomic
@@ -58,11 +59,15 @@ class StoppedError(Exception):
 
 
 def fit_fold(
-    job: FoldJob, watch: Watch = lambda fold, epoch, news: None, stop: Stop = lambda history: False
+    job: FoldJob,
+    watch: Watch = lambda fold, epoch, news: None,
+    stop: Stop = lambda history: False,
+    tell: Tell = unheard,
 ) -> FoldResult:
     """Train, or go on training, and predict the validation rows.
 
     `stop` is asked after every epoch but the last, with the epochs so far; a fold over several devices has none.
+    `tell` hears of every epoch, those first that it goes on from.
     Raises StoppedError where it says so, and UserError where the loss is no longer a number, or the recipe can't
     be built.
     """
@@ -80,6 +85,9 @@ def fit_fold(
         training.restore(saved)
         history, best, best_epoch, best_weights = (saved[k] for k in ("history", "best", "best_epoch", "best_weights"))
         best = best if best_epoch >= 0 else -np.inf  # states of older versions began at -1
+    run = job.folder.parent.name
+    for number, line in enumerate(history, start=1):
+        tell(epoch_of(run, job.fold, number, line, replayed=True))
     sign = training.competition.metric.sign
     thawed = thawed_from(len(training.layers) - 1, schedule)
     competition = training.competition
@@ -105,19 +113,20 @@ def fit_fold(
         begun = time.monotonic()
         loss = training.run_epoch(epoch, history, watch)
         trained = time.monotonic() - begun
-        score = looked = None
+        score = loss_there = looked = None
         if schedule.patience:
             weights = training.current()  # by all processes, as statistics of batch norm may be common
-            score = distributed.first(lambda: training.score(training.stop_rows, weights))  # noqa: B023
+            score, loss_there = distributed.first(lambda: training.look(training.stop_rows, weights))  # noqa: B023
             if sign * score > best:
                 best, best_epoch, best_weights = sign * score, epoch, weights
         elif (epoch + 1) % pause == 0 or epoch + 1 == schedule.epochs:
             weights = looked = training.current()
-            score = distributed.first(lambda: training.score(watched, weights))  # noqa: B023
+            score, loss_there = distributed.first(lambda: training.look(watched, weights))  # noqa: B023
         if score is not None and np.isnan(score):  # the metric isn't defined there, as AUC of one class
             score = None
-        line = {"loss": loss, "score": score, "lr": training.lr}
+        line = {"loss": loss, "validation_loss": loss_there, "score": score, "lr": training.lr}
         history.append(line | {"train_seconds": trained, "seconds": time.monotonic() - begun})
+        tell(epoch_of(run, job.fold, len(history), history[-1]))
         if distributed.rank() == 0 and time.monotonic() - saved_at > SAVE_SECONDS:
             save()
         if epoch + 1 < schedule.epochs and stop(history):

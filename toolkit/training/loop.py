@@ -37,6 +37,7 @@ from toolkit.training.frozen_features import Features, frozen_features, images_s
 from toolkit.training.jobs import FoldJob, Trained
 from toolkit.training.losses import LossFunction
 from toolkit.training.optimizers import build_optimizer, layout_of, lr_factor
+from toolkit.training.plain_loss import plain_loss
 from toolkit.training.pseudo_labels import Taught, Teacher
 from toolkit.training.task_losses import build_soft_task_loss, build_task_loss
 from toolkit.training.watched import watched_part, watches
@@ -57,7 +58,7 @@ class Training:
 
     def __init__(self, job: FoldJob) -> None:
         competition, dataset = self.competition, self.dataset = job.open()
-        task = competition.task
+        task, self.lr = competition.task, 0.0
         self.truth = open_dataset(job.data).targets
         self.group_of = dict(zip(job.train_rows.tolist(), job.train_groups.tolist(), strict=True))
         self.job, self.recipe = job, job.recipe
@@ -107,7 +108,6 @@ class Training:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.frozen = False  # is the head alone trained?
         self.rate = 1.0  # RESCUE once the loss was no number
-        self.lr = 0.0
         if self.settings.compiled and not in_sets:  # how many images there are differs from set to set
             self.model.compile(dynamic=False)
 
@@ -356,17 +356,18 @@ class Training:
                 )
             return predict(self.model, images, scored, device, precision, kept=kept, table=self.table.raw(rows))
 
-    def score(self, rows: np.ndarray, weights: Weights) -> float:
-        """Official metric of the weights on `rows`, on the file's labels; NaN where it has none.
-
-        What has to be decided is decided by other groups among the rows.
+    def look(self, rows: np.ndarray, weights: Weights) -> tuple[float, float | None]:
+        """Official metric of the weights on `rows`, on the file's labels, NaN where it has none, and the plain loss;
+        what has to be decided is decided by other groups among the rows.
         """
         groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])
-        return tally_within(self.competition, self.truth[rows], self.predicted(weights, rows), groups, parts=2).score()
+        truth, values = self.truth[rows], self.predicted(weights, rows)
+        score = tally_within(self.competition, truth, values, groups, parts=2).score()
+        return score, plain_loss(self.competition, truth, values, getattr(self.model, "scale", None))
 
     def merit(self, rows: np.ndarray, weights: Weights) -> float:
         """The score, its sign turned where the lower one is better; -inf where there is none."""
-        score = self.score(rows, weights)
+        score, _ = self.look(rows, weights)
         return -np.inf if np.isnan(score) else self.competition.metric.sign * score
 
     @cached_property

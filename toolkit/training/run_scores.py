@@ -5,15 +5,28 @@ from typing import Any
 
 from toolkit.competition import by_matrix
 from toolkit.outcome import counted, interval
-from toolkit.progress import Progress
-from toolkit.runs import Run
+from toolkit.progress import SILENT, Progress
+from toolkit.runs import Run, best_run, current_runs
 from toolkit.scoring import stress
 from toolkit.scoring.corruption_suite import VERSION
 from toolkit.scoring.matched_to_test import kept_of_match, matched_score, open_match, predict_matched, store_matched
 from toolkit.scoring.out_of_fold import score_stored
 from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
 from toolkit.store import read_json, read_manifest, write_json
+from toolkit.training.phases import LOOKS, STRESS_SCORE, TEST_LIKE
 from toolkit.training.workers import turns
+
+
+def tell_score(run: Run, more: str, progress: Progress) -> None:
+    """The CV score of a run that was just finished."""
+    if progress is SILENT:
+        return
+    best = best_run([one for one in current_runs(run.labelled) if one.name != run.name])
+    better = None if best is None else run.merit > best.merit
+    name = run.labelled.competition.metric.name
+    progress.say_score(
+        f"{run.name}: CV score ({name}) ", interval(run.metrics["clean"]), f"{more}{run.beside}", better
+    )
 
 
 def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progress: Progress) -> None:
@@ -28,26 +41,29 @@ def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progr
     def add(kind: str, name: str, score: dict[str, Any], how: str) -> None:
         metrics[kind] = score
         write_json(run.metrics_path, metrics)
-        progress.say(f"{run.name}: {name} {run.labelled.competition.metric.name} {interval(score)}, {how}")
+        progress.say(f"{run.name}: {name} score ({run.labelled.competition.metric.name}) {interval(score)}, {how}")
 
     known = metrics["stress"]
     lost = read_manifest(run.stress_folder) is None
     if known is None or known["version"] != VERSION or (wanted == "full" and known["share"] < 1) or lost:
         seconds = _stress_seconds(run, deadline, device) if wanted == "auto" else None
-        known = stress.store_stress(run, device, seconds)
+        with progress.phase(STRESS_SCORE, None if seconds else len(all_triples(run.labelled)), budget=seconds) as done:
+            known = stress.store_stress(run, device, seconds, done)
         share = f"{known['triples']:,} corrupted images ({known['share']:.2%} of the suite)"
         add("stress", "stress", known, f"on {share} in {known['seconds']:.0f} s")
     if not run.labelled.shows_how_tests_look:
         return
     folder = run.labelled.workspace.match
     before = read_manifest(folder)
-    found = open_match(run.labelled)
+    with progress.phase(LOOKS):
+        found = open_match(run.labelled)
     new = read_manifest(folder) != before
     if (metrics.get("matched") or {}).get("match") != found.hash or not run.matched_folder.exists():
-        score = store_matched(run, found, predict_matched(run, found, device))
+        with progress.counting(TEST_LIKE, len(found.rows)) as done:
+            score = store_matched(run, found, predict_matched(run, found, device, done))
         rgb = run.labelled.competition.rgb
         how = found.words(rgb) if new else f"on {counted(len(found.rows), 'image')} like them"
-        add("matched", "test-matched", score, how)
+        add("matched", "test-like", score, how)
 
 
 def score_again(run: Run, progress: Progress, at_any_price: bool = False) -> None:

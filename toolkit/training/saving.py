@@ -24,6 +24,7 @@ from toolkit.networks.pooling import KINDS as POOLINGS
 from toolkit.networks.predict import BATCH, at_once, predict, predict_features
 from toolkit.probabilities import chunks, no_values, probabilities, read, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
+from toolkit.progress import SILENT, Done, Progress
 from toolkit.runs import Run, RunFold
 from toolkit.scoring.decided import tally_within
 from toolkit.scoring.out_of_fold import write_oof
@@ -31,6 +32,7 @@ from toolkit.store import MANIFEST, atomic, write_json, write_manifest
 from toolkit.training.fold import FoldResult
 from toolkit.training.frozen_features import images_source, plain_features
 from toolkit.training.jobs import FoldJob, Trained
+from toolkit.training.phases import TESTS
 
 ValuesAt = Callable[[slice], np.ndarray]  # of some of the images
 KINDS = ("last", "averaged")  # a fold's two sets of weights, until one is chosen
@@ -40,7 +42,8 @@ POOLED = ("last_max", "averaged_max")  # the same with the maximum over a set's 
 def store_fold(job: FoldJob, result: FoldResult) -> None:
     """Leave weights, out-of-fold probabilities and history in the fold's folder, and remove what it needed."""
     place = job.place
-    (place.folder / MANIFEST).unlink(missing_ok=True)
+    for folder in (place.folder.parent, place.folder):  # the run's own predictions are of other weights from now on
+        (folder / MANIFEST).unlink(missing_ok=True)
     competition = load_competition(job.competition)
     kept = value_type(competition.task)
     _store_trained(place, result.main, kept)
@@ -51,7 +54,7 @@ def store_fold(job: FoldJob, result: FoldResult) -> None:
     write_json(place.history_path, result.history)
     code = code_of(competition.build_model, competition.folder)
     made_by = {"fold": job.fold, "complete": result.complete, "seconds": result.seconds, CODE: code}
-    write_manifest(place.folder, made_by)
+    write_manifest(place.folder, made_by, competition.folder)
     forget(of_no_use_to(place.folder))
 
 
@@ -131,11 +134,8 @@ class Together:
         return found
 
 
-def forget_variants(run: Run) -> None:
-    """Remove what is needed no more once all folds are trained to their end, and of masks what there is twice."""
-    for fold in run.folds:
-        if run.labelled.masks:
-            fold.oof_path.unlink(missing_ok=True)
+def forget_spare(run: Run) -> None:
+    """Remove what a finished run needs no more, and of masks what there is twice."""
     forget(of_no_use(run.folder))
 
 
@@ -176,7 +176,7 @@ def store_oof(run: Run, device_name: str = "auto") -> dict[str, Any]:
     return write_oof(run.oof_path, merged, labelled)
 
 
-def store_test(run: Run, device_name: str) -> None:
+def store_test(run: Run, device_name: str, progress: Progress = SILENT) -> None:
     """Average the folds' predictions of the test images; a backbone that all of them left as it was is asked once."""
     device, labelled = resolve_device(device_name), run.labelled
     networks, images = run.networks(device), run.test_images
@@ -185,12 +185,17 @@ def store_test(run: Run, device_name: str) -> None:
         _of_head(run, network, images, device) or _of_whole(run, network, images, device) for network in networks
     ]
 
-    def averages() -> Iterator[np.ndarray]:
+    def averages(done: Done) -> Iterator[np.ndarray]:
         for at in chunks(len(images), shape[2:], at_once(images, BATCH)):
-            yield np.mean([values_at(at) for values_at in values], axis=0)
+            means = []
+            for values_at in values:
+                means.append(values_at(at))
+                done((at.stop - at.start) / len(values))
+            yield np.mean(means, axis=0)
 
     kind = run.oof.dtype  # uint8 where that does not change the score
-    write_probabilities(run.test_path, averages(), shape, kind)
+    with progress.counting(TESTS, len(images)) as done:
+        write_probabilities(run.test_path, averages(done), shape, kind)
     keep([run.test_path])
 
 

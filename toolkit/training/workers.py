@@ -27,15 +27,16 @@ import torch
 
 from toolkit.cluster.place import cluster
 from toolkit.errors import UserError
+from toolkit.events import Epoch, Tell, unheard
 from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.progress import Watch
 from toolkit.training import distributed
 from toolkit.training.jobs import FoldJob
 
 Stop = Callable[[Sequence[dict[str, Any]]], bool]
-Work = Callable[..., Any]  # of a FoldJob and a Watch, named at the top of a module, so that another process finds it
+Work = Callable[..., Any]  # of a FoldJob, a Watch and a Tell, named at the top of a module: other processes find it
 PATIENCE = 10.0  # seconds for a process to end when it is told to
-NEWS, DONE, REFUSED, FAILED = range(4)  # what a process tells
+NEWS, EPOCH, DONE, REFUSED, FAILED = range(5)  # what a process tells
 
 
 def places(device: str) -> list[list[str]]:
@@ -68,8 +69,9 @@ def each(
     watch: Watch,
     finished: Callable[[FoldJob, Any], None],
     deadline: float | None = None,
+    tell: Tell = unheard,
 ) -> None:
-    """Call `work(job, watch)` for every job on the next free device of the list, then `finished` with its answer.
+    """Call `work(job, watch, tell)` for every job on the next free device of the list; `finished` gets its answer.
 
     With one device it is called right here. Else each process gets its share of the threads, also where fewer jobs
     than devices are left: a sum on a CPU depends on their number. With a deadline (of time.monotonic()) each job gets
@@ -77,7 +79,7 @@ def each(
     as it was, or says which process died.
     """
     if device.startswith(CLUSTER):
-        cluster().each(work, jobs, watch, finished, deadline)
+        cluster().each(work, jobs, watch, finished, deadline, tell)
         return
     found, waiting = places(device), list(jobs)
 
@@ -90,7 +92,7 @@ def each(
     if found == [[device]]:
         while waiting:
             job = next_job()
-            finished(job, work(job, watch))
+            finished(job, work(job, watch, tell))
         return
     threads = max(1, torch.get_num_threads() // sum(map(len, found)))
     folder = Path(tempfile.mkdtemp(prefix="ranks-"))  # where the processes of one fold find each other
@@ -106,7 +108,7 @@ def each(
                 team.raise_if_dead()
             ready = wait([end for team in busy for end in team.ends])
             for team in busy:
-                for answer in team.hear(ready, watch):
+                for answer in team.hear(ready, watch, tell):
                     done, team.job = team.job, None
                     assert done is not None
                     finished(done, answer)
@@ -119,16 +121,21 @@ def each(
 
 
 def perform(
-    work: Work, job: FoldJob, watch: Watch, stop: Stop | None = None, ended: threading.Event | None = None
+    work: Work,
+    job: FoldJob,
+    watch: Watch,
+    tell: Tell = unheard,
+    stop: Stop | None = None,
+    ended: threading.Event | None = None,
 ) -> Any:
-    """`work(job, watch)` where the job's device is: right here, or on a machine of the cluster.
+    """`work(job, watch, tell)` where the job's device is: right here, or on a machine of the cluster.
 
     stop: asked after every epoch by work that takes it; on a cluster the training goes on while it is asked.
     ended: where it is set, what is done on a cluster ends with a KeyboardInterrupt.
     """
     if job.device.startswith(CLUSTER):
-        return cluster().run(work, job, watch, stop, ended)
-    return work(job, watch) if stop is None else work(job, watch, stop=stop)
+        return cluster().run(work, job, watch, tell, stop, ended)
+    return work(job, watch, tell) if stop is None else work(job, watch, tell, stop=stop)
 
 
 class _Team:
@@ -171,7 +178,7 @@ class _Team:
             with suppress(OSError):  # of a process that died, which is noticed when it is waited for
                 pipe.send((replace(job, device=device), meeting))
 
-    def hear(self, ready: Sequence[Any], watch: Watch) -> list[Any]:
+    def hear(self, ready: Sequence[Any], watch: Watch, tell: Tell) -> list[Any]:
         """Pass on the news; the job's answer, if all have finished it."""
         for rank, pipe in enumerate(self.pipes):
             while pipe in ready and pipe.poll():
@@ -181,6 +188,8 @@ class _Team:
                     self.died(rank)
                 if kind == NEWS:
                     watch(*content)
+                elif kind == EPOCH:
+                    tell(content)
                 elif kind == REFUSED:
                     raise UserError(content)
                 elif kind == FAILED:
@@ -230,6 +239,10 @@ def _serve(pipe: Connection, work: Work, rank: int, size: int, device: str, thre
         if rank == 0:
             pipe.send((NEWS, news))
 
+    def tell(epoch: Epoch) -> None:
+        if rank == 0:
+            pipe.send((EPOCH, epoch))
+
     while True:
         try:
             job, meeting = pipe.recv()
@@ -237,14 +250,14 @@ def _serve(pipe: Connection, work: Work, rank: int, size: int, device: str, thre
             return
         try:
             with distributed.joined(meeting, rank, size, device) if size > 1 else nullcontext():
-                pipe.send(_answer(work, job, watch))  # before the others miss this one
+                pipe.send(_answer(work, job, watch, tell))  # before the others miss this one
         except Exception:
             pipe.send((FAILED, traceback.format_exc()))
 
 
-def _answer(work: Work, job: FoldJob, watch: Watch) -> tuple[int, Any]:
+def _answer(work: Work, job: FoldJob, watch: Watch, tell: Tell) -> tuple[int, Any]:
     try:
-        return DONE, work(job, watch)
+        return DONE, work(job, watch, tell)
     except distributed.Left:
         return DONE, None
     except UserError as error:

@@ -12,7 +12,7 @@ from toolkit.scoring.stress import SHARE
 from toolkit.store import write_json
 from toolkit.tuning.clock import MOST_RESERVE
 from toolkit.tuning.settings import FINALISTS, REPEATED
-from toolkit.tuning.study import Interrupted, begun_trials
+from toolkit.tuning.study import Interrupted, begun_trials, place_of
 from toolkit.tuning.trial_runs import TrialContext, claim, judged, merge, objective_value, prepared, train_all
 from toolkit.tuning.trials import seconds
 
@@ -22,6 +22,7 @@ class Final:
     """One of the best trials: its run, and those of its recipe with other seeds; their values."""
 
     trial: int
+    place: int  # by which its run is named
     runs: tuple[Run, ...]
     values: tuple[float, ...]  # of the first objective
 
@@ -37,15 +38,21 @@ def finals(context: TrialContext) -> list[Final]:
     over the seeds that all of them have; the first one's recipe is left as the search's best.
     """
     done: list[Final] = []
-    for trial, _ in context.rivals.ranking(context.study)[:FINALISTS]:
+    best_trials = context.rivals.ranking(context.study)[:FINALISTS]
+    repeats = context.settings.repeats * min(REPEATED, len(best_trials))
+    for position, (trial, _) in enumerate(best_trials):
         run = context.rivals.run(trial)
+        context.board.final(position, len(best_trials), 0, repeats)
         found = _finish(context, run.recipe)
         if found is not None:
-            done.append(Final(trial.number, (run,), (found[1],)))
+            done.append(Final(trial.number, place_of(trial), (run,), (found[1],)))
     sign = context.rivals.sign
     done.sort(key=lambda final: -sign * final.mean)
+    repeated = 0
     for repeat in range(context.settings.repeats):
-        done[:REPEATED] = [_repeat(context, final, repeat) for final in done[:REPEATED]]
+        for position, final in enumerate(done[:REPEATED]):
+            context.board.final(len(best_trials), len(best_trials), repeated, repeats)
+            done[position], repeated = _repeat(context, final, repeat), repeated + 1
     shared = min((len(final.values) for final in done[:REPEATED]), default=1)
     done = sorted(done[:REPEATED], key=lambda final: -sign * sum(final.values[:shared])) + done[REPEATED:]
     if done:
@@ -78,7 +85,7 @@ def _finish(context: TrialContext, recipe: Recipe) -> tuple[Run, float] | None:
     missing = len(jobs) - len(trained)
     if not context.clock.fits(seconds(run, trained) / len(trained) * missing if trained else 0.0):
         return None
-    context.board.now = f"{run.name}: finishing"
+    context.board.doing = f"{run.name}: finishing"
     try:
         with claim(context, run, deadline):
             train_all(context, run, jobs, run.name, deadline)
@@ -115,6 +122,8 @@ def merge_all(context: TrialContext, best: Sequence[Final]) -> int:
     finals = {run: run == final.runs[0] for final in best for run in final.runs}
     trials = (trial for trial, _ in context.rivals.ranking(context.study) if _complete(trial))
     runs = dict.fromkeys([*finals, *map(context.rivals.run, trials)])
+    context.board.final(1, 1, 0, 0)
+    context.board.stage = "finals: put together for a blend"
     left = sum(not _joined(context, run) for run in runs)
     for run, with_stress in finals.items():
         _predicted(context, run, with_stress)
@@ -136,7 +145,7 @@ def _predicted(context: TrialContext, run: Run, with_stress: bool) -> None:
 
 def _merged(context: TrialContext, run: Run, with_stress: bool, test_images: bool) -> bool:
     doing = "predicting the test images" if test_images else "putting it together"
-    context.board.now = f"{run.name}: {doing}"
+    context.board.doing = f"{run.name}: {doing}"
     try:
         with claim(context, run, context.clock.deadline):
             merge(context, run.recipe, with_stress, test_images)

@@ -107,7 +107,7 @@ def _work(context: TrialContext, ended: Told) -> None:
         lambda trials: not context.stopped.is_set() and wanted(context, trials),
         lambda trial: evaluate(context, trial),
         ended,
-        progress=context.board.preparing,
+        progress=context.progress,
     )
 
 
@@ -139,7 +139,7 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     enqueue(study, folder, first, progress)
     told = f"search {name}: {settings.objective} on {labelled.folds} folds, drawn {words}"
     progress.say(told + (f"; at most {counted(epochs, 'epoch')} a trial" if epochs else ""))
-    board = Board(study, labelled.folds, clock.deadline, progress)
+    board = Board(study, labelled.folds, clock.deadline, progress, settings.most_trials, settings.repeats)
     return TrialContext(settings, study, Rivals(labelled, objectives), epochs, clock, board)
 
 
@@ -231,12 +231,12 @@ def _without_gain(context: TrialContext, trials: Sequence[FrozenTrial]) -> int:
 def wait_for_others(context: TrialContext) -> bool:
     """Wait while other processes are at their trials; True: one of them left its trial, which is to be tried again."""
     while True:
-        with in_turn(context.labelled.workspace.search, context.board.preparing):
+        with in_turn(context.labelled.workspace.search, context.board.progress):
             revive(context.study)
         if wanted(context, context.study.get_trials(deepcopy=False)):
             return True
         running = others_running(context.study)
         if not running or passed(context.clock.cut_at):
             return False
-        context.board.now = f"waiting for {counted(running, 'trial')} of other processes"
+        context.board.doing = f"waiting for {counted(running, 'trial')} of other processes"
         time.sleep(POLL)

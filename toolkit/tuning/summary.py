@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from toolkit.data.labelled import Labelled
+from toolkit.frames import trials_table
 from toolkit.outcome import Outcome, Table, Warned, counted, duration, number
 from toolkit.recipe import Recipe
 from toolkit.runs import Run
 from toolkit.scoring.selection import Selection, worth_by_fold, worth_of_best
 from toolkit.store import write_json
-from toolkit.tuning.board import scores, short, state
+from toolkit.tuning.board import name, scores, short, state, varying
 from toolkit.tuning.finals import Final
 from toolkit.tuning.plots import draw, importances
 from toolkit.tuning.settings import SearchSettings
@@ -30,10 +32,10 @@ Told = str | Warned | Table
 @dataclass(frozen=True, repr=False)
 class Search(Outcome):
     """A study's end. trials: how many were begun, finished, pruned, failed; best: the finals, the winner first;
-    ranked: trials, the best first; choice: what choosing the best trial by the first objective is worth, None where
-    fewer than two have all folds; before: trials of other searches that its first recipe was chosen among, of which no
-    score knows; left: finished runs that are not put together; seconds: in all, and those not spent
-    on training.
+    ranked: trials, finished ones before pruned ones and the best first, and what they are worth; choice: what choosing
+    the best trial by the first objective is worth, None where fewer than two have all folds; before: trials of other
+    searches that its first recipe was chosen among, of which no score knows; left: finished runs that are not put
+    together; seconds: in all, and those not spent on training.
     """
 
     labelled: Labelled
@@ -42,6 +44,7 @@ class Search(Outcome):
     trials: dict[str, int]
     best: tuple[Final, ...]
     ranked: tuple[FrozenTrial, ...]
+    worth: tuple[float, ...]
     choice: Selection | None
     before: int
     importances: dict[str, float]
@@ -69,6 +72,25 @@ class Search(Outcome):
         alone = self.trials["begun"] == 1 and not self.before
         return self.best[0].values[0] if self.best and alone else None
 
+    @property
+    def next(self) -> Sequence[tuple[str, str]]:
+        if self.recipe is None:
+            return []
+        longer = f"schedule.epochs={2 * self.recipe.schedule.epochs}"
+        path = self.labelled.workspace.best_recipe
+        return [
+            ("compete ensemble", "blends all that the search has finished"),
+            (f"compete train … --recipe {path} {longer}", "trains the winner for twice as long"),
+        ]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A line a trial in the order they began: trial int64, state (complete, pruned, fail), run and why text, folds
+        int64, seconds float64, last (what was last reported of it) and a column an objective float64, NaN where it has
+        none; then what was searched, such as `optimizer.lr`.
+        """
+        trials = begun_trials(self.study.get_trials(deepcopy=False))
+        return trials_table(trials, [one.name for one in self.settings.objectives])
+
     def as_json(self) -> dict[str, Any]:
         choice, path = self.choice, self.labelled.workspace.best_recipe
         low, high = (choice.low, choice.high) if choice else (None, None)
@@ -94,10 +116,7 @@ class Search(Outcome):
     def told(self) -> list[Told]:
         told: list[Told] = []
         if self.ranked:
-            rows = [[f"{t.number} {state(t)}: {short(t)}", scores(t)] for t in self.ranked[:10]]
-            told.append(
-                Table(f"the best trials by {self.settings.objective} {self._metric}", ["trial", "score"], rows)
-            )
+            told.append(self._trials())
         if self.importances:
             shares = [[name, f"{share:.0%}"] for name, share in self.importances.items() if share >= 0.005]
             told.append(Table("what decided", ["parameter", "importance"], shares))
@@ -116,13 +135,23 @@ class Search(Outcome):
     def _metric(self) -> str:
         return self.labelled.competition.metric.name
 
+    def _trials(self) -> Table:
+        """The best ones, by what is shown of them: those that are finished first."""
+        rows = []
+        for trial, worth in list(zip(self.ranked, self.worth, strict=True))[:10]:
+            ended = "" if trial.values else f", {state(trial, why=False, folds=self.labelled.folds)}"
+            shown = scores(trial) if trial.values else f"about {number(worth)}"
+            rows.append([name(trial), f"{shown}{ended}", short(trial, varying(self.ranked))])
+        title = f"the best trials by {self.settings.objective} {self._metric}"
+        return Table(title, ["trial", "score", "recipe"], rows, text=True)
+
     def _winner(self) -> list[Told]:
         path = self.labelled.workspace.best_recipe
         if not self.best:
             text = "no trial was finished on all folds, so there is no winner; go on with the same command"
             return [Warned(text), *([Warned(f"{path} is an earlier search's")] if path.exists() else [])]
         columns = ["", f"{self._metric}, as chosen", "with fresh seeds", "mean"]
-        rows = [[f"trial {final.trial}", *_values(final)] for final in self.best]
+        rows = [[f"t{final.place}", *_values(final)] for final in self.best]
         told: list[Told] = [Table("the best, finished and repeated", columns, rows)]
         run, objective = self.best[0].runs[0], self.settings.objectives[0].name
         winner = f"winner: {run.name}{run.beside}"
@@ -142,7 +171,7 @@ class Search(Outcome):
         if self.before:
             text = f"its first recipe was chosen among {counted(self.before, 'trial')} of an earlier search"
             told.append(Warned(f"{text}; no score out of fold accounts for that, so expect less"))
-        return [*told, f"{winner}; compete train … --recipe {path}"]
+        return [*told, winner]
 
 
 def _values(final: Final) -> list[str]:
@@ -158,8 +187,9 @@ def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search
     names = list(weights) or sorted({name for trial in begun for name in trial.params})
     metric = f"{settings.objective.partition(',')[0]} {labelled.competition.metric.name}"
     pictures = tuple(draw(study, labelled.workspace.search, names, metric))
-    ranked = tuple(trial for trial, _ in context.rivals.ranking(study))
-    choice = _choice(context, ranked) if best else None
+    ranking = context.rivals.ranking(study)
+    ranked = sorted(ranking, key=lambda pair: not pair[0].values)
+    choice = _choice(context, [trial for trial, _ in ranking]) if best else None
     took = time.monotonic() - context.clock.started
     overhead = took - context.clock.training
     found = Search(
@@ -168,7 +198,8 @@ def summarize(context: TrialContext, best: Sequence[Final], left: int) -> Search
         study,
         _counts(begun),
         tuple(best),
-        ranked,
+        tuple(trial for trial, _ in ranked),
+        tuple(worth for _, worth in ranked),
         choice,
         context.before,
         weights,

@@ -16,15 +16,17 @@ from optuna.trial import Trial
 from toolkit.cluster.place import cluster
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError, others_code
+from toolkit.events import scores_of
 from toolkit.networks.devices import CLUSTER
 from toolkit.outcome import duration
-from toolkit.progress import Watch
+from toolkit.progress import Flat, Progress, Watch
 from toolkit.recipe import Chosen, Recipe, override, with_epochs
 from toolkit.runs import Run
 from toolkit.scoring.selection import FoldTally, pooled_score
 from toolkit.search_space import Fixed, Suggesting
 from toolkit.training.alone import whole_run
 from toolkit.training.cross_validation import begin, prepare, train, train_fold
+from toolkit.training.epoch_log import EpochLog
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
 from toolkit.training.workers import each, perform
@@ -54,6 +56,12 @@ class TrialContext:
     @property
     def labelled(self) -> Labelled:
         return self.rivals.labelled
+
+    @property
+    def progress(self) -> Progress:
+        """What hears of a trial; of several at once none opens a phase within another's."""
+        on_cluster = self.settings.device.startswith(CLUSTER)
+        return Flat(self.board.progress) if on_cluster else self.board.progress
 
     @property
     def folds(self) -> int:
@@ -116,7 +124,7 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
 
 def prepared(context: TrialContext, recipe: Recipe) -> tuple[Run, list[FoldJob]]:
     with context.clock.counting():  # it may decode images at a size, or measure the speed of a network, new here
-        return prepare(context.labelled, recipe, context.settings.device, context.board.preparing)
+        return prepare(context.labelled, recipe, context.settings.device, context.progress)
 
 
 def _train_folds(
@@ -127,7 +135,7 @@ def _train_folds(
     mine: dict[str, list[FoldTally]] = {kind: [] for kind in rivals.kinds}
     for position, job in enumerate(jobs):
         reason = partial(_reason_to_prune, context, trial, job) if position == 0 else None
-        train_one(context, run, job, position, f"trial {trial.number}", context.clock.cut_at, reason)
+        train_one(context, run, job, position, "", context.clock.cut_at, reason)
         for kind, folds in mine.items():
             folds.append(judge(run, job.fold, kind, job.device))
         trial.set_user_attr("folds", position + 1)
@@ -175,9 +183,10 @@ def train_one(
             begin(run, job)
         watch = context.board.watch(what, job.recipe.schedule.epochs, position)
         try:
-            _fit(job, watch, stop, context.stopped)
+            _fit(job, watch, EpochLog(run, context.board.progress), stop, context.stopped)
         except StoppedError:
             raise ended[0] from None
+        context.board.fold_ended()
 
 
 def train_all(context: TrialContext, run: Run, jobs: Sequence[FoldJob], what: str, until: float | None) -> None:
@@ -209,11 +218,12 @@ def _reason_to_prune(context: TrialContext, trial: Trial, job: FoldJob, history:
     return TrialPruned(f"after {len(history)} of {epochs} epochs: below the others at that point")
 
 
-def _fit(job: FoldJob, watch: Watch, stop: Callable[[History], bool], ended: Event) -> None:
+def _fit(job: FoldJob, watch: Watch, log: EpochLog, stop: Callable[[History], bool], ended: Event) -> None:
     if "+" in job.device:  # processes of their own, which can't be asked to stop
-        each(train_fold, [job], job.device, watch, lambda job, told: None)
+        each(train_fold, [job], job.device, watch, lambda job, told: None, tell=log)
     else:
-        perform(train_fold, job, watch, stop, ended)
+        perform(train_fold, job, watch, log, stop, ended)
+    log.stored(job.fold)
 
 
 def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images: bool = False) -> None:
@@ -221,7 +231,7 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images:
     settings, clock = context.settings, context.clock
     begun = time.monotonic()
     with context.clock.counting():
-        train(
+        run = train(
             context.labelled,
             recipe,
             device=settings.device,
@@ -229,6 +239,7 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images:
             deadline=clock.deadline,
             test_images=test_images,
         )
+    context.board.progress.tell(scores_of(run.name, run.metrics))
     took = time.monotonic() - begun
     if with_stress or test_images:
         clock.merging = max(clock.merging, took)
@@ -261,7 +272,7 @@ def claim(context: TrialContext, run: Run, until: float | None) -> Iterator[None
     """Have the run's folder alone: wait until whoever trains the same recipe has ended."""
 
     def waiting(who: str) -> None:
-        context.board.now = f"{run.name} is being trained by {who}"
+        context.board.doing = f"{run.name} is being trained by {who}"
         if passed(until):
             raise Interrupted
 

@@ -27,7 +27,7 @@ from toolkit.scoring.stress import stressed
 from toolkit.store import MANIFEST, atomic, hash_file
 from toolkit.tuning.pruning import below_median, end_if_pruned, expected_score, fold_change, fold_noise, should_prune
 from toolkit.tuning.settings import CLEAN, Objective
-from toolkit.tuning.study import RUN
+from toolkit.tuning.study import RUN, place_of
 
 Found = TypeVar("Found")
 SEED = 0  # of the corruptions that folds are judged under: one for all trials
@@ -193,7 +193,7 @@ class Rivals:
                 for kind in self.kinds
             )
             if beaten and not self._cheaper(run, self.run(rival), mine):
-                return f"worse than trial {rival.number} on the same folds"
+                return f"worse than t{place_of(rival)} on the same folds"
         for kind in self.kinds if len(self.objectives) == 1 else ():
             if below_median(mine[kind], whole[kind]):
                 return f"below the median of {len(whole[kind])} finished trials on the same folds"

@@ -1,0 +1,46 @@
+"""Commands that are shown can be copied: the competition and the options are in them."""
+
+from pathlib import Path
+
+from tests.tiny import competition
+from toolkit.command_words import completed, next_lines, typed
+from toolkit.project import Project
+
+
+def project(**more: object) -> Project:
+    return Project(competition, **more)  # type: ignore[arg-type]
+
+
+def test_a_command_gets_its_competition_and_what_it_was_opened_with(tmp_path: Path) -> None:
+    plain, practice = project(), project(practice=True, workspace=tmp_path / "a b", data=None)
+    name = plain.name
+    assert name == "tests/tiny" or name == str(competition.folder)
+    assert typed("compete train", plain) == f"compete train {name}"
+    assert typed("compete train … --recipe x lr=1", plain) == f"compete train {name} --recipe x lr=1"
+    assert typed("compete submit", practice) == f"compete submit {name} --practice --workspace '{tmp_path / 'a b'}'"
+    assert typed("compete audit", project(data="raw", submissions="s")).endswith("--data raw --submissions s")
+
+
+def test_what_is_whole_or_no_command_stays_as_it_is() -> None:
+    plain = project()
+    whole = f"compete train {plain.name} seed=1 --practice"
+    for text in (whole, "workspace/mars/report.html", "compete new NAME --data FOLDER", "compete"):
+        assert typed(text, plain) == text
+
+
+def test_commands_in_a_sentence_are_completed() -> None:
+    said = "it is gone; run `compete audit` again, or `compete train … --recipe a/b`; not `train`"
+    name = project().name
+    assert completed(said, project()) == (
+        f"it is gone; run `compete audit {name}` again, or `compete train {name} --recipe a/b`; not `train`"
+    )
+
+
+def test_reasons_stand_beside_commands_or_below_where_there_is_no_room() -> None:
+    steps = [("compete submit", "builds it"), ("report.html", "open it")]
+    wide = [*next_lines(steps, None, 80)]
+    assert wide == ["Next:  compete submit   builds it", "       report.html      open it"]
+    assert [*next_lines(steps, None, 30)] == [
+        *("Next:  compete submit", "         builds it", "       report.html", "         open it")
+    ]
+    assert [*next_lines([], None, 80)] == []

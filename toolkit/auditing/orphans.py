@@ -1,0 +1,59 @@
+"""Runs and blends that a new split would leave behind: told before it is made, with the way back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolkit.errors import NotAgreedError
+from toolkit.outcome import counted
+from toolkit.store import Workspace, read_manifest
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """How many finished runs and blends are on the folds that are there; made_from: what these were made from."""
+
+    runs: int
+    blends: int
+    made_from: Mapping[Any, Any]
+
+    @property
+    def words(self) -> str:
+        """`3 runs and 1 blend`."""
+        parts = [counted(number, noun) for number, noun in ((self.runs, "run"), (self.blends, "blend")) if number]
+        return " and ".join(parts)
+
+    @property
+    def way_back(self) -> str:
+        """The command that makes the folds that are there; the cleaning list and the data have to be as they were."""
+        known = self.made_from
+        options = [f"--folds {known['folds']}", f"--split {known['split']}", f"--holdout {_share(known['holdout'])}"]
+        options += [f"--{name} {known[name]}" for name, usual in (("repeats", 1), ("seed", 0)) if known[name] != usual]
+        return f"compete folds … {' '.join(options)} --again"
+
+    def ask(self, again: bool) -> None:
+        """NotAgreedError where there are any, unless they may be left behind."""
+        if self.words and not again:
+            verb = "is" if self.runs + self.blends == 1 else "are"
+            raise NotAgreedError(
+                f"{self.words} {verb} on the folds that are there and would join no blend with runs on new ones; add "
+                f"--again to make new folds all the same (`{self.way_back}` takes it back), or leave the options out "
+                "to see the folds that are there"
+            )
+
+
+def _share(holdout: float | str) -> str:
+    return holdout if isinstance(holdout, str) else f"{holdout:g}"
+
+
+def orphans_of(workspace: Workspace, made_from: Mapping[Any, Any], folds: str) -> Orphans:
+    """made_from: attributes of the table that is there; folds: its hash."""
+    here = made_from.get("data"), folds
+    runs = [read_manifest(run) or {} for run in sorted(workspace.train.glob("[!.]*/"))]
+    blends = [read_manifest(blend) or {} for blend in sorted(workspace.ensemble.glob("[!.]*/"))]
+    of_blends = [list(blend.get("runs", {}).values()) for blend in blends]
+    return Orphans(
+        sum((run.get("data"), run.get("folds")) == here for run in runs),
+        sum(bool(parts) and all((one["data"], one["folds"]) == here for one in parts) for parts in of_blends),
+        made_from,
+    )

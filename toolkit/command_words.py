@@ -1,0 +1,44 @@
+"""Commands as they are to be typed for one project: with its competition and the options that it was opened with."""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.project import Project
+
+WITHOUT = {"new"}  # commands that take no competition that is there
+GAP = 3  # blanks between a command and what it does
+
+
+def typed(command: str, project: "Project") -> str:
+    """`compete train` or `compete train schedule.epochs=3` with the competition and the options behind the verb; a
+    command that names a competition, and anything else, as it is.
+    """
+    first, verb, *rest = [*command.split(" "), ""]
+    if first != "compete" or not verb.isalpha() or verb in WITHOUT or rest[0] == shlex.quote(project.name):
+        return command
+    words = [word for word in rest if word not in ("", "…")]
+    return " ".join(["compete", verb, shlex.quote(project.name), *words, *project.options])
+
+
+def completed(sentence: str, project: "Project") -> str:
+    """A sentence whose `compete train` can be copied."""
+    return re.sub(r"`(compete [^`]*)`", lambda found: f"`{typed(found[1], project)}`", sentence)
+
+
+def next_lines(steps: Iterable[tuple[str, str]], project: "Project | None", width: int) -> Iterator[str]:
+    """What comes next, a line a command with what it does beside it, or below it where the line would be too long."""
+    known = dict(steps)
+    commands = [typed(command, project) if project else command for command in known]
+    column = max(map(len, commands), default=0)
+    beside = all(len("Next:  ") + column + GAP + len(why) <= width for why in known.values())
+    for number, (command, why) in enumerate(zip(commands, known.values(), strict=True)):
+        head = "Next:  " if not number else " " * len("Next:  ")
+        if beside:
+            yield f"{head}{command:<{column + GAP}}{why}".rstrip()
+        else:
+            yield f"{head}{command}"
+            yield from wrap(why, max(40, width), initial_indent=" " * 9, subsequent_indent=" " * 9)
