@@ -2,7 +2,10 @@
 
     python -m benchmarks.page [--runs 60] [--points 5000] [--chromium /usr/bin/chromium]
 
-Its pictures are noise, which JPEG makes larger than photographs. `answers`: from the address to the script's end.
+On 2 cores shared by a dozen other processes (AMD EPYC): 1.92 MB, made in 1.9 s, answers after 0.32 s, first painted
+after 0.18 s; a move over 5,000 dots takes 1.0 ms. The report of a real run of blood_cells, 158 pictures, has 1.28 MB.
+
+Its pictures are noise, larger than photographs once coded. `answers`: from the address to the script's end.
 `a move over the dots`: what one movement of the pointer costs, the name and thumbnail of the nearest dot drawn.
 """
 

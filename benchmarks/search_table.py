@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.competition import Competition, find_competition
+from toolkit.competition import Competition, load_competition
 from toolkit.data.labelled import Labelled, confusions, open_labelled
 from toolkit.errors import UserError
 from toolkit.recipe import from_dict
@@ -47,7 +47,7 @@ class Table:
     def folds(self, run: int) -> list[FoldTally]:
         blocks = self.confusions.shape[2]
         has = np.flatnonzero(self.trained[run]).tolist()
-        tally_of = find_competition(self.competition).tally_of
+        tally_of = load_competition(self.competition).tally_of
         made = ((k, tally_of({"counts": self.confusions[run, k]})) for k in has)
         return [FoldTally(k, np.arange(blocks) + k * blocks, tally) for k, tally in made]
 

@@ -5,7 +5,8 @@
 
 Without a command the whole way of both shipped competitions on practice data, from `audit` to `report`, each in a
 fresh folder. On a terminal (here one of 80 columns) no second may pass without a sign of life; in a pipe 31 s.
-What came before the longest silences is printed, so that the phase that lacks its line can be found.
+What came before the longest silences is printed, so that the phase that lacks its line can be found. Beside the
+longest silence stands the most that the process computed in one: on a busy machine it waits for a core, too.
 """
 
 import os
@@ -20,6 +21,7 @@ from argparse import REMAINDER, ArgumentParser
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fcntl import ioctl
+from itertools import pairwise
 from pathlib import Path
 from struct import pack
 from termios import TIOCSWINSZ
@@ -48,14 +50,28 @@ class Heard:
     where: str
     status: int = -1
     times: list[float] = field(default_factory=list)
+    computed: list[float] = field(default_factory=list)  # CPU seconds of the process until then
     texts: list[str] = field(default_factory=list)
 
-    def silences(self) -> list[tuple[float, float, str]]:
-        """(how long, when it began, the last words before it), the longest first."""
-        times = [0.0, *self.times]
-        before = ["the start", *self.texts]
-        found = [(b - a, a, said) for a, b, said in zip(times, times[1:], before, strict=False)]
+    def silences(self) -> list[tuple[float, float, float, str]]:
+        """(how long, of which it computed, when it began, the last words before it), the longest first."""
+        moments = list(zip([0.0, *self.times], [0.0, *self.computed], ["the start", *self.texts], strict=True))
+        found = [(b[0] - a[0], b[1] - a[1], a[0], a[2]) for a, b in pairwise(moments)]
         return sorted(found, reverse=True)
+
+    def hear(self, started: float, process: int, text: str) -> None:
+        self.times.append(time.monotonic() - started)
+        self.computed.append(cpu_seconds(process) or max(self.computed, default=0.0))
+        self.texts.append(text)
+
+
+def cpu_seconds(process: int) -> float:
+    """Of a process without those that it started; 0 where it has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def listen(
@@ -79,10 +95,9 @@ def listen(
             break
         if not read:
             break
-        heard.times.append(time.monotonic() - started)
-        heard.texts.append(read.decode(errors="replace"))
+        heard.hear(started, process.pid, read.decode(errors="replace"))
     heard.status = process.wait()
-    heard.times.append(time.monotonic() - started)
+    heard.hear(started, process.pid, "")
     return heard
 
 
@@ -95,12 +110,16 @@ def words(text: str) -> str:
 def tell(arguments: str, heard: Heard, shown: int) -> bool:
     """One line of the table, and the longest silences; is the limit kept?"""
     longest, limit = heard.silences(), LIMITS[heard.where]
+    busiest = max(computed for _, computed, _, _ in longest)
     ok = longest[0][0] < limit and heard.status == 0
     mark = "" if ok else "  <- too long" if heard.status == 0 else f"  <- exit status {heard.status}"
-    print(f"{arguments:<58} {heard.where:<9} {heard.times[-1]:7.1f} s {longest[0][0]:6.2f} s{mark}", flush=True)
-    for seconds, at, said in longest[:shown]:
+    print(
+        f"{arguments:<58} {heard.where:<9} {heard.times[-1]:7.1f} s {longest[0][0]:6.2f} s {busiest:6.2f} s{mark}",
+        flush=True,
+    )
+    for seconds, computed, at, said in longest[:shown]:
         if seconds > limit / 2:
-            print(f"    {seconds:6.2f} s at {at:6.1f} s after: {words(said)}", flush=True)
+            print(f"    {seconds:6.2f} s ({computed:.2f} s computed) at {at:6.1f} s after: {words(said)}", flush=True)
     return ok
 
 
@@ -112,7 +131,7 @@ def main() -> None:
     made.add_argument("arguments", nargs=REMAINDER, help="of compete; none: the whole way of mars and blood_cells")
     options = made.parse_args()
     given = [" ".join(options.arguments)] if options.arguments else None
-    print(f"{'command':<58} {'where':<9} {'took':>9} {'silent':>8}")
+    print(f"{'command':<58} {'where':<9} {'took':>9} {'silent':>8} {'computed':>8}")
     ok = True
     for where in LIMITS if options.where == "both" else [options.where]:
         for name in ("mars", "blood_cells") if given is None else ("",):

@@ -235,7 +235,7 @@ def test_recipes_say_what_they_ask_of_sets_and_are_refused_where_that_does_nothi
         check_fits(Recipe("x", TINY.model, sets=Sets("max")), masks)
     single = tiny_prepare(tmp_path)
     with pytest.raises(UserError, match=r"samples of tiny are single images; leave out sets"):
-        single.train("first", **{"sets.pool": "max"})
+        single.train("first", sets__pool="max")
     bags.practice(tmp_path / "sets", 0, 8)
     data = bags.load(tmp_path / "sets" / "raw")
     with pytest.raises(UserError, match="samples that are sets of images can't have masks"):

@@ -176,8 +176,8 @@ def test_weights_that_are_damaged_or_another_folds_build_nothing_and_are_trained
     shutil.rmtree(run.fold(1).folder)
     with pytest.raises(UserError, match=r"fold_1/weights\.safetensors is gone"):
         run.networks(torch.device("cpu"))
-    again = copied.train(str(run.recipe_path))
-    assert again == run and run.fold(1).weights.read_bytes() == weights and run.manifest == before
+    assert copied.train(str(run.recipe_path)) == run
+    assert run.fold(1).weights.read_bytes() == weights and run.manifest == before
 
 
 def test_damaged_predictions_of_a_run_are_told_and_made_again(copied: Project) -> None:

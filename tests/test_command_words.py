@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.tiny import competition
 from toolkit.command_words import completed, next_lines, typed
 from toolkit.project import Project
@@ -44,3 +46,12 @@ def test_reasons_stand_beside_commands_or_below_where_there_is_no_room() -> None
         *("Next:  compete submit", "         builds it", "       report.html", "         open it")
     ]
     assert [*next_lines([], None, 80)] == []
+
+
+def test_the_rules_of_an_installed_competition_are_named_where_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mars = Project("mars")
+    said = completed("forbidden (rule pretrained: competitions/mars/README.md, Rules: no)", mars)
+    assert said == f"forbidden (rule pretrained: {mars.competition.folder / 'README.md'}, Rules: no)"

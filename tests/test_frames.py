@@ -31,7 +31,7 @@ def test_runs_epochs_and_predictions_of_a_training(tmp_path: Path) -> None:
     runs = project.runs().to_pandas().set_index("run")
     assert set(runs.index) == {first.name, second.name}
     assert runs.loc[second.name, "batch_size"] == 16 and "optimizer.lr" not in runs, "only what differs"
-    assert runs.loc[first.name, ["clean", "epochs", "complete"]].tolist() == [first.score, 2, True]
+    assert list(runs.loc[first.name, ["clean", "epochs", "complete"]]) == [first.score, 2, True]
     assert runs["stress"].isna().all() and (runs["clean_low"] <= runs["clean"]).all()
 
     epochs = first.history.to_pandas()
@@ -77,5 +77,5 @@ def test_submissions_of_the_ledger(tmp_path: Path) -> None:
     line = {"competition": "tiny-practice", "submission": "a.txt", "clean": "0.5", "public": "", "bytes": "12"}
     ledger.append(line)
     found = ledger.to_pandas()
-    assert found.loc[0, ["submission", "clean", "bytes"]].tolist() == ["a.txt", 0.5, 12.0]
-    assert np.isnan(found.loc[0, "public"]) and isinstance(lines_table([], ["x"], ["x"]), pd.DataFrame)
+    assert list(found.loc[0, ["submission", "clean", "bytes"]]) == ["a.txt", 0.5, 12.0]
+    assert found["public"].isna().all() and isinstance(lines_table([], ["x"], ["x"]), pd.DataFrame)

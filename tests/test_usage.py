@@ -47,8 +47,12 @@ def test_a_command_without_recipes_names_no_fields(capsys: pytest.CaptureFixture
     assert "'more' is one argument too many" in error(capsys, "mars", "more", command="audit")
 
 
-def test_help_is_short_at_its_head_says_what_is_optional_and_ends_with_examples() -> None:
-    text = made().format_help()
+def test_help_is_short_at_its_head_says_what_is_optional_and_ends_with_examples(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        made().parse_intermixed_args(["--help"])
+    text = capsys.readouterr().out
     assert text.startswith("usage: compete train NAME [recipe.field=value …] [options]\n")
     assert text.endswith("examples:\n  compete train mars\n  compete train mars lr\n")
     described = text.split("options:")[1]

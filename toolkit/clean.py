@@ -34,6 +34,6 @@ def add_options(made: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    made = parser("clean", "Remove what takes room and can be made again.")
+    made = parser("clean", "Remove what takes room and can be made again.", __doc__)
     add_options(made)
     main(made, clean)

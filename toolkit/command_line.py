@@ -19,8 +19,10 @@ from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
 from toolkit.noise import silenced
 from toolkit.outcome import Outcome, seconds
+from toolkit.processes import end_helpers
 from toolkit.project import Project, open
 from toolkit.screen import Screen
+from toolkit.usage import SHARED as SHARED_GROUP
 from toolkit.usage import Parser
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def _add_recipe(made: Parser) -> None:
 
 
 def _add_shared(made: Parser) -> None:
-    shared = made.add_argument_group("shared options")
+    shared = made.add_argument_group(SHARED_GROUP)
     data = "the folder of the organisers' files (default: data in the competition's folder)"
     shared.add_argument("--data", type=Path, metavar="FOLDER", help=data)
     shared.add_argument("--practice", action="store_true", help="work on synthetic practice data instead")
@@ -245,7 +247,9 @@ def main(
     **how: bool,
 ) -> None:
     """how: as `run_command` takes it."""
-    sys.exit(run_command(made, command, None, concerns, **how))
+    status = run_command(made, command, None, concerns, **how)
+    end_helpers()
+    sys.exit(status)
 
 
 def parse_duration(text: str) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from toolkit.competition_folders import HERE
+
 if TYPE_CHECKING:
     from toolkit.project import Project
 
@@ -25,7 +27,10 @@ def typed(command: str, project: "Project") -> str:
 
 
 def completed(sentence: str, project: "Project") -> str:
-    """A sentence whose `compete train` can be copied."""
+    """A sentence whose `compete train` can be copied, and whose file of the competition's rules can be opened."""
+    stated = HERE / project.competition.folder.name / "README.md"  # as `Rules.sources` call it
+    if not stated.exists():
+        sentence = sentence.replace(str(stated), str(project.competition.folder / "README.md"))
     return re.sub(r"`(compete [^`]*)`", lambda found: f"`{typed(found[1], project)}`", sentence)
 
 

@@ -29,20 +29,17 @@ def folds(project: Project, options: argparse.Namespace) -> "Split":
 
 
 def add_options(made: argparse.ArgumentParser, holdout: str | None = None) -> None:
-    made.add_argument(
-        "--folds", type=_at_least_two, metavar="K", help="default: as there are, else 5, or as many as groups can fill"
-    )
+    number = "number of folds (default: as there are, else 5, or as many as groups can fill)"
+    made.add_argument("--folds", type=_at_least_two, metavar="K", help=number)
+    repeats = "number of splits, from seeds N, N+1, … (default: as there are, else 1)"
     one = at_least(1, "there must be at least 1 split")
-    made.add_argument(
-        "--repeats", type=one, metavar="R", help="splits, from seeds N, N+1, … (default: as there are, else 1)"
-    )
+    made.add_argument("--repeats", type=one, metavar="R", help=repeats)
     text = "share of the samples that are kept out of all folds, so that only the submission is scored on it"
     default = "auto, 0.1 where there are many samples" if holdout else "0"
     text += f" (default: as the present folds have it, else {default})"
     made.add_argument("--holdout", type=_share, default=holdout, metavar="H", help=text)
-    split = (
-        "groups: similar images that the audit found share a fold; plain: they need not; auto: as the audit concludes"
-    )
+    split = "groups: relatives that the audit found share a fold; plain: they need not; auto: as the audit says"
+    split += " (default: as there are, else auto)"
     made.add_argument("--split", choices=("auto", "groups", "plain"), help=split)
     again = "make other folds than are there, although runs are on these, which join no blend with new ones then"
     made.add_argument("--again", action="store_true", help=again)

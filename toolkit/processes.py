@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -124,3 +125,11 @@ def parallel(jobs: int, return_as: str = "generator") -> "Parallel":
     from joblib import Parallel
 
     return Parallel(jobs, return_as=return_as, initializer=end_with, initargs=(os.getpid(),))
+
+
+def end_helpers() -> None:
+    """End joblib's processes, which wait for more to do: a command that is over would else wait for each of them."""
+    reusable = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(reusable, "_executor", None)
+    if executor is not None:
+        executor.shutdown(wait=True, kill_workers=True)

@@ -22,7 +22,8 @@ MATTERS = "CV"  # begins the name of the score that is the number to look at: it
 REFRESHED = 5  # drawings a second
 LOOK = 1.0  # seconds between two looks at whether a pipe gets a line
 WORD = re.compile(r"\S+")
-UNIT = re.compile(r"(?:`[^`\n]+`|[^\s`]|`)+")  # what is not broken: a word, a path, a command in its quotes
+# what is not broken: a line that is a command, to be copied; a word, a path, a command in its quotes
+UNIT = re.compile(r"^ *compete .*$|(?:`[^`\n]+`|[^\s`]|`)+", re.MULTILINE)
 LONG = 24  # letters of a word in a table from which on it may be broken, such as a path
 PIPED = 30.0  # seconds of silence after which a pipe gets a line
 
@@ -193,5 +194,5 @@ def wrapped(text: str, width: int) -> str:
 def _units(text: str, width: int) -> Iterator[tuple[int, int]]:
     """Where what is not broken begins and ends."""
     for unit in UNIT.finditer(text):
-        fits = len(unit[0]) <= width
+        fits = len(unit[0]) <= width or unit[0].lstrip().startswith("compete ")
         yield from [unit.span()] if fits else (word.span() for word in WORD.finditer(text, *unit.span()))

@@ -87,7 +87,7 @@ class Steps:
         """How much of it is done, 0 to 1; None where nobody knows."""
         found = self._share(step)
         if found is None:
-            return None
+            return step.reached or None  # it was known before, and a bar doesn't go
         step.reached = max(step.reached, min(ALMOST, found))
         return step.reached
 

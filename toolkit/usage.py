@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from toolkit.competition_folders import competition_folders
 
+SHARED = "shared options"  # the group of those that every command has
 INSTEAD = {  # of options, not of fields
     "config": "--recipe",
     "cfg": "--recipe",
@@ -39,12 +40,13 @@ class Parser(argparse.ArgumentParser):
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.given = tuple(sys.argv[1:] if args is None else args)
+        words = [_word(action) for action in self._actions if not action.option_strings]
+        self.usage = " ".join([self.prog, *words, "[options]"])  # instead of a list of all options
         return super().parse_intermixed_args(args, namespace)
 
     def format_help(self) -> str:
-        """Without a list of all options in its first lines."""
-        words = [_word(action) for action in self._actions if not action.option_strings]
-        self.usage = " ".join([self.prog, *words, "[options]"])
+        """What all commands share stands last."""
+        self._action_groups.sort(key=lambda group: group.title == SHARED)
         return super().format_help()
 
     def error(self, message: str) -> NoReturn:

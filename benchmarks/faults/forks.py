@@ -166,7 +166,7 @@ def options_of(command: str) -> argparse.ArgumentParser:
     if command == "new":
         made: argparse.ArgumentParser = module.options_of()
         return made
-    made = parser(command, "", overrides=command in OVERRIDES, several=command in SEVERAL)
+    made = parser(command, "", overrides=command in OVERRIDES, several="that have runs" if command in SEVERAL else "")
     if hasattr(module, "add_options"):
         module.add_options(made)
     return made

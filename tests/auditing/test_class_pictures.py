@@ -45,4 +45,4 @@ def test_bars_say_what_is_dropped_and_many_classes_are_a_curve() -> None:
     assert charts[0].note == "Pale: in the 2 dropped samples."
     many = Classification(tuple(map(str, range(300))), kinds.SHAPE)
     (chart,) = balance_charts(np.arange(300), many, np.ones(300, bool))
-    assert chart.note == "Each point is one of 300 classes, the largest first."
+    assert chart.note == "300 of 300 classes have images."

@@ -107,7 +107,7 @@ def test_to_drop_more_than_a_tenth_is_a_question() -> None:
     listed = propose(data, MASKS, found(data, MASKS))
     assert set(listed["action"]) == {"drop?"} and len(listed) == 26
     assert too_many_to_drop(listed).startswith(
-        "26 samples not left out (repeated mask), as there may be a good reason"
+        "26 samples are not left out (repeated mask), as there may be a good reason"
     )
     data = dataset(masks[1:])
     assert set(propose(data, MASKS, found(data, MASKS))["action"]) == {"drop?"}

@@ -31,7 +31,7 @@ def test_without_options_the_folds_that_are_there_are_shown(project: Project) ->
 def test_others_are_made_only_where_a_person_agrees_and_the_way_back_is_named(project: Project) -> None:
     first = project.folds().as_json()
     sentence = (
-        r"2 runs and 1 blend are on the folds .*; add --again .* \(`compete folds … --folds 3 --split groups --ho"
+        r"2 runs and 1 blend are on the folds .*; add --again .* \(`compete folds .* --folds 3 --split groups --ho"
     )
     with pytest.raises(NotAgreedError, match=sentence):
         project.folds(4)

@@ -50,7 +50,7 @@ def test_a_wrong_word_is_one_sentence_with_near_ones_and_nothing_is_changed(proj
         (("3", "unlike the res"), "'unlike the res' is neither .*; did you mean 'unlike the rest'?"),
         (("banana",), "kinds are copy, doubtful label, unlike the rest"),
         (("12",), "says nothing about '12'; it has 'unlike the rest' \\(2\\)"),
-        (("6",), "'6' needs no accepting: the list has it as group"),
+        (("6",), "'6' needs no accepting: the list already has it as group"),
     ):
         with pytest.raises(UserError, match=said):
             project.accept(*words)

@@ -53,7 +53,7 @@ def test_the_table_and_its_figures(cells: Project) -> None:
     counts = np.stack([np.bincount(labels[table["fold"] == k], minlength=8) for k in range(3)])
     assert shown["uneven"] == pytest.approx(abs(counts / counts.mean(0) - 1).max())
     html = split._repr_html_()
-    assert "uneven by" in html and "holdout" in html and "no leak report: the audit has left no evidence" in html
+    assert "imbalance" in html and "holdout" in html and "no leak report: the audit has left no evidence" in html
 
 
 def test_a_class_in_too_few_groups_is_named_with_their_number(cells: Project) -> None:
@@ -125,7 +125,9 @@ def test_editing_reasons_and_suggestions_leaves_the_folds_and_a_fault_is_found_a
     project.folds()
     before = project.workspace.folds.stat().st_mtime_ns
     clean(project, "0,drop,unscored,very odd,.5\n1,drop?,,,\n2,relabel?,blue,,\n")
-    assert f"{project.workspace.cleaning}: 2 suggestions are not obeyed; take away a ?" in str(project.folds().told())
+    assert f"{project.workspace.cleaning}: 2 suggestions have no effect; remove the ? to accept a line" in str(
+        project.folds().told()
+    )
     assert project.workspace.folds.stat().st_mtime_ns == before
     assert (read_folds(project.workspace)["fold"] == -1).sum() == 1
     clean(project, "0,drop,,odd,1\n1,remove?,,,\n")
@@ -234,7 +236,7 @@ def test_plain_folds_that_no_evidence_asks_for_are_warned_of(tmp_path: Path) -> 
     assert f"groups stay whole: {rule}" in str(tiny.prepare(tmp_path / "closed").folds(3).told())
     asked = project.folds(3, split="plain")
     unknown = "the audit has not looked for relatives of the test images; run `compete audit`"
-    warned = f"may lie in different folds, as asked by split=plain: {unknown}; the local score may be too good"
+    warned = f"may lie in different folds, as asked by split=plain: {unknown}; the CV score may be too good"
     assert warned in warnings(asked)
     assert divided(asked) == 0, "what the files call one group stays whole"
 

@@ -63,9 +63,9 @@ def test_six_bands_of_16_bits_are_never_rounded_to_8(tmp_path: Path, types: set[
     project = project_of("fields", tmp_path)
     run = check_all(project, ["identity", "both", "rotate10"])
     assert "hue" not in run.metrics["stress"]["cells"]
-    mixed = project.train("first", stress="none", **{"augment.mixup": 0.3})
-    frozen = project.train("first", stress="none", **{"schedule.freeze": 1, "schedule.epochs": 12})
-    taught = project.train("first", stress="none", **{"pseudo.rounds": 1})
+    mixed = project.train("first", stress="none", augment__mixup=0.3)
+    frozen = project.train("first", stress="none", schedule__freeze=1, schedule__epochs=12)
+    taught = project.train("first", stress="none", pseudo__rounds=1)
     project.search(trials=1, repeats=0, objective="stress")
     assert all(one.metrics["clean"]["score"] > 0.9 for one in (mixed, taught))
     assert frozen.metrics["clean"]["score"] > 0.5, "of random filters"

@@ -39,7 +39,9 @@ def test_a_run_that_a_budget_cut_short_says_so_and_chips_find_it(tmp_path: Path)
     runs = [train(tmp_path, "schedule.epochs=2", f"seed={seed}", stress="none") for seed in range(3)]
     cut = runs[0]
     write_manifest(cut.folder, (cut.manifest or {}) | {"complete": False})
-    write_json(cut.fold(1).history_path, cut.fold(1).history[:1])
+    fold = cut.fold(1)
+    write_json(fold.history_path, fold.history[:1])
+    write_manifest(fold.folder, fold.manifest or {})
     (table,) = runs_section(gather(project.labelled(), project.ledger)).blocks
     assert isinstance(table, Table)
     (row,) = (row for row in table.rows if row[0] == cut.name)

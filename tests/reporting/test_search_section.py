@@ -51,7 +51,7 @@ def test_without_a_search_its_command_is_shown(tmp_path: Path) -> None:
     import numpy as np
 
     made = labelled(np.zeros(3, np.int64), np.arange(3), root=tmp_path)
-    assert search_section(made).note.startswith("No search yet: `compete search tests/tiny --budget 1h")
+    assert search_section(made).note.startswith("No search yet: `compete search tests/tiny --workspace ")
 
 
 def test_too_few_finished_trials_are_a_sentence_and_the_winner(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_too_few_finished_trials_are_a_sentence_and_the_winner(tmp_path: Path) -
     assert isinstance(advice, Advice)
     ((text, command),) = advice.items
     assert text.startswith("The winner is first with optimizer.lr=0.02; train it")
-    assert command.startswith("compete train tests/tiny --recipe ") and "best.recipe" in command
+    assert command.startswith("compete train tests/tiny --practice ") and "best.recipe" in command
 
 
 @pytest.mark.usefixtures("unpainted")

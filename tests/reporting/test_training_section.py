@@ -7,7 +7,7 @@ import pytest
 from tests.tiny import prepare, train
 from toolkit.pages.html import Block, Folded, Gallery, Lines, Row, Section, Table
 from toolkit.reporting.training_section import folds_section, training_section
-from toolkit.store import read_json, write_json
+from toolkit.store import read_json, write_json, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,6 +25,7 @@ def test_runs_are_laid_over_each_other(tmp_path: Path) -> None:
     for fold in first.folds:
         history = read_json(fold.history_path, kind=list)
         write_json(fold.history_path, [epoch | {"validation_loss": 0.5} for epoch in history])
+        write_manifest(fold.folder, fold.manifest or {})
     section = training_section([first, second])
     by_fold, score, loss, rate = curves(section)
     assert [one.name for one in by_fold.series] == ["fold 0", "fold 1", "fold 2"]

@@ -21,7 +21,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.data.loading import load as load_raw
 from toolkit.errors import UserError
 from toolkit.networks.tta import predict_views
-from toolkit.outcome import Warned, interval
+from toolkit.outcome import Table, Warned, interval
 from toolkit.progress import SILENT
 from toolkit.project import Project
 from toolkit.recipe import Recipe
@@ -156,7 +156,8 @@ def test_they_are_predicted_once_and_by_what_is_handed_in_alone(
     assert [float(line[name]) for name in ("holdout", "holdout_low", "holdout_high")] == [
         round(found[name], 6) for name in ("score", "low", "high")
     ]
-    assert "holdout" in project.ledger.told()[0].columns
+    (table,) = (part for part in project.ledger.told() if isinstance(part, Table))
+    assert "held out" in table.columns
     assert project.submit().scores["holdout"] == found
     assert len(calls) == times and made.metrics["holdout"]["score"] == found["score"]
 

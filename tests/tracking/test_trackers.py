@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,17 @@ from toolkit.training import fold as fit
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def scalars(folder: Path, tag: str) -> dict[int, list[float]]:
+def scalars(folder: Path, tag: str) -> dict[int, list[Any]]:
     """By step, from all event files of a folder."""
     read = EventAccumulator(str(folder))
     read.Reload()
-    found: dict[int, list[float]] = {}
+    found: dict[int, list[Any]] = {}
     for event in read.Scalars(tag):
         found.setdefault(event.step, []).append(event.value)
     return found
 
 
-def losses(run: Run, fold: int) -> dict[int, list[float]]:
+def losses(run: Run, fold: int) -> dict[int, list[Any]]:
     return {n: [pytest.approx(line["loss"], rel=1e-5)] for n, line in enumerate(run.fold(fold).history, start=1)}
 
 
@@ -74,7 +75,7 @@ def test_tensorboard_has_every_epoch_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_wandb_offline_has_every_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wandb.proto.wandb_internal_pb2 import Record
+    Record: Any = import_module("wandb.proto.wandb_internal_pb2").Record
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = interrupted(tmp_path, "wandb", monkeypatch)
@@ -101,6 +102,7 @@ def test_mlflow_has_every_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     run = interrupted(tmp_path, "mlflow", monkeypatch)
     client = MlflowClient(tracking_uri=(tmp_path / "elsewhere").as_uri())
     experiment = client.get_experiment_by_name("tiny-practice")
+    assert experiment is not None
     (logged,) = client.search_runs([experiment.experiment_id])
     assert logged.info.run_name == run.name and logged.data.params["optimizer.lr"] == str(run.recipe.optimizer.lr)
     assert logged.data.metrics["CV score"] == pytest.approx(run.score) and logged.info.status == "FINISHED"

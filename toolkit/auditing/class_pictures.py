@@ -11,7 +11,7 @@ from toolkit.data.targets import class_counts, describe, holds
 from toolkit.outcome import counted
 from toolkit.pages.charts import chart, new_figure
 from toolkit.pages.html import Chart
-from toolkit.task import UNKNOWN, Classification, Numbers, Task
+from toolkit.task import UNKNOWN, Classification, Heads, Labels, Numbers, Task
 
 EXAMPLES = 8  # of each class
 CLASSES = 12  # that are shown; of more, a third are the largest, a third the smallest, the rest a sample
@@ -90,19 +90,22 @@ def balance_charts(targets: np.ndarray, task: Task, keep: np.ndarray) -> list[Ch
     lost = class_counts(targets[~keep], task) if not keep.all() else np.zeros_like(counts)
     what = "pixels" if task.masks else "images"
     if len(counts) > BARS:
-        note = f"Each point is one of {len(counts):,} classes, the largest first."
-        return [chart("Images of each class", lambda: _curve(counts), note)]
+        held = counts[counts > 0]
+        note = f"{len(held):,} of {len(counts):,} classes have {what}."
+        return [chart(f"{what.capitalize()} of each class", lambda: _curve(held, what), note)]
     names = task.classes
-    return [chart(f"Share of the {what}", lambda: _bars(names, counts, lost, what), _dropped(int((~keep).sum())))]
+    whole = int(keep.sum()) if isinstance(task, Labels | Heads) else int(counts.sum())
+    note = _dropped(int((~keep).sum()))
+    return [chart(f"Share of the {what}", lambda: _bars(names, counts, lost, max(whole, 1), what), note)]
 
 
 def _dropped(number: int) -> str:
     return f"Pale: in the {counted(number, 'dropped sample')}." if number else ""
 
 
-def _bars(names: Sequence[str], counts: np.ndarray, lost: np.ndarray, what: str) -> Drawing:
+def _bars(names: Sequence[str], counts: np.ndarray, lost: np.ndarray, whole: int, what: str) -> Drawing:
+    """Shares of the whole."""
     figure, axes = new_figure(0.7 + 0.27 * len(names))
-    whole = max(int(counts.sum()), 1)
     places = range(len(names))
     axes.barh(places, counts / whole, height=0.66, alpha=0.8)
     axes.barh(places, lost / whole, left=counts / whole, height=0.66, alpha=0.3, color="C0")
@@ -117,12 +120,12 @@ def _bars(names: Sequence[str], counts: np.ndarray, lost: np.ndarray, what: str)
     return figure
 
 
-def _curve(counts: np.ndarray) -> Drawing:
+def _curve(counts: np.ndarray, what: str) -> Drawing:
     figure, axes = new_figure(2.4)
     axes.plot(np.arange(1, len(counts) + 1), np.sort(counts)[::-1], linewidth=1.6)
     axes.set_yscale("symlog", linthresh=10)
     axes.set_xlabel("classes, the largest first")
-    axes.set_ylabel("images")
+    axes.set_ylabel(what)
     axes.grid(True)
     return figure
 

@@ -27,7 +27,7 @@ from toolkit.data.cleaning import (
 from toolkit.data.dataset import Dataset
 from toolkit.data.groups import connect, shared
 from toolkit.data.targets import contradict, in_words
-from toolkit.outcome import counted
+from toolkit.outcome import are
 from toolkit.task import Classification, Grades, Numbers, Task
 
 OUTLYING = 8.0  # robust standard deviations from which a picture is called unlike the rest
@@ -100,8 +100,8 @@ def too_many_to_drop(proposal: pd.DataFrame) -> str:
     if asked.empty:
         return ""
     return (
-        f"{counted(len(asked), 'sample')} not left out ({', '.join(sorted(set(asked)))}), as there may be a good "
-        "reason: look at audit.html, and where there is none take away the question marks in cleaning.csv"
+        f"{are(len(asked), 'sample')} not left out ({', '.join(sorted(set(asked)))}), as there may be a good "
+        "reason: look at audit.html, and where there is none accept them"
     )
 
 

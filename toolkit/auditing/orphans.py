@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolkit.commands import command
+from toolkit.competition import Competition
 from toolkit.errors import NotAgreedError
 from toolkit.outcome import counted
 from toolkit.store import Workspace, read_manifest
@@ -13,6 +15,8 @@ from toolkit.store import Workspace, read_manifest
 class Orphans:
     """How many finished runs and blends are on the folds that are there; made_from: what these were made from."""
 
+    competition: Competition
+    workspace: Workspace
     runs: int
     blends: int
     made_from: Mapping[Any, Any]
@@ -27,9 +31,10 @@ class Orphans:
     def way_back(self) -> str:
         """The command that makes the folds that are there; the cleaning list and the data have to be as they were."""
         known = self.made_from
-        options = [f"--folds {known['folds']}", f"--split {known['split']}", f"--holdout {_share(known['holdout'])}"]
-        options += [f"--{name} {known[name]}" for name, usual in (("repeats", 1), ("seed", 0)) if known[name] != usual]
-        return f"compete folds … {' '.join(options)} --again"
+        words = ["--folds", f"{known['folds']}", "--split", known["split"], "--holdout", _share(known["holdout"])]
+        for name, usual in (("repeats", 1), ("seed", 0)):
+            words += [f"--{name}", f"{known[name]}"] * (known[name] != usual)
+        return command(self.competition, self.workspace, "folds", *words, "--again")
 
     def ask(self, again: bool) -> None:
         """NotAgreedError where there are any, unless they may be left behind."""
@@ -46,13 +51,15 @@ def _share(holdout: float | str) -> str:
     return holdout if isinstance(holdout, str) else f"{holdout:g}"
 
 
-def orphans_of(workspace: Workspace, made_from: Mapping[Any, Any], folds: str) -> Orphans:
+def orphans_of(competition: Competition, workspace: Workspace, made_from: Mapping[Any, Any], folds: str) -> Orphans:
     """made_from: attributes of the table that is there; folds: its hash."""
     here = made_from.get("data"), folds
     runs = [read_manifest(run) or {} for run in sorted(workspace.train.glob("[!.]*/"))]
     blends = [read_manifest(blend) or {} for blend in sorted(workspace.ensemble.glob("[!.]*/"))]
     of_blends = [list(blend.get("runs", {}).values()) for blend in blends]
     return Orphans(
+        competition,
+        workspace,
         sum((run.get("data"), run.get("folds")) == here for run in runs),
         sum(bool(parts) and all((one["data"], one["folds"]) == here for one in parts) for parts in of_blends),
         made_from,

@@ -24,6 +24,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.outcome import are, counted, fact
 from toolkit.pages.html import Block, Folded, Page, Row, Section, Table, render
 from toolkit.store import Workspace, read_manifest
+from toolkit.task import Numbers
 
 ASK_SYMMETRIES = (
     f"has a mirrored image the same target, or is it text, a digit, an angle, left or right? {SAY_SYMMETRIES}"
@@ -75,8 +76,9 @@ def audit_page(found: Found) -> str:
         found.singles,
         waiting,
     )
+    what = "numbers" if isinstance(found.competition.task, Numbers) else "classes"
     sections = [
-        Section("What the classes look like", _classes(found, pictures)),
+        Section(f"What the {what} look like", _classes(found, pictures)),
         Section("For you to decide", pictures.decisions(), _after_accepting(found)),
         Section("Repeated pictures, copies and neighbours", _relations(found, pictures)),
         Section("Map of all pictures", _map(found)),
@@ -151,7 +153,7 @@ def _classes(found: Found, pictures: Galleries) -> list[Block]:
     charts = balance_charts(found.dataset.targets, found.competition.task, keep)
     table = class_table(found.competition, found.dataset, keep)
     beside = [Folded("Table: beside the images", [found.columns.table])] if found.columns else []
-    few = len(table.rows) <= FEW and len(charts) == 1
+    few = len(table.rows) <= FEW and not isinstance(found.competition.task, Numbers)
     balance = [Row([*charts, table])] if few else [Row(charts), Folded(f"Table: {table.title.lower()}", [table])]
     return [*balance, *beside, *pictures.examples(keep)]
 

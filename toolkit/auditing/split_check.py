@@ -150,7 +150,7 @@ class Split(Outcome):
         count = f"predictions suggested {len(self.suggested):,} of these labels"
         if "label_in" not in self.table:
             return Warned(
-                f"{count}, and they knew the samples that are scored, so expect less than the local score: for judges "
+                f"{count}, and they knew the samples that are scored, so expect less than the CV score: for judges "
                 "that don't there are too few groups, or no audit has left its evidence here"
             )
         own = np.isin(relabels(self.table)[:, 0], self.suggested)
@@ -182,8 +182,8 @@ class Split(Outcome):
                 f"has seen them, so that they are {unknown!r} there; all other folds are trained on them"
             )
         if self.suggestions:
-            are = "is" if self.suggestions == 1 else "are"
-            text = f"{counted(self.suggestions, 'suggestion')} {are} not obeyed; take away a ? to obey that line"
+            have = "has" if self.suggestions == 1 else "have"
+            text = f"{counted(self.suggestions, 'suggestion')} {have} no effect; remove the ? to accept a line"
             yield f"{self.workspace.cleaning}: {text}"
 
     def _choice(self) -> str | Warned:
@@ -192,7 +192,7 @@ class Split(Outcome):
             return f"groups stay whole{asked}: {self.reason}"
         text = f"relatives that the audit found may lie in different folds{asked}: {self.reason}"
         fine = self.mimicry is not None and self.mimicry.verdict == PLAIN
-        return text if fine else Warned(f"{text}; the local score may be too good")
+        return text if fine else Warned(f"{text}; the CV score may be too good")
 
     def _missing(self) -> Iterator[Warned]:
         """Why classes are missing from folds, if they are."""
@@ -241,7 +241,7 @@ class Split(Outcome):
         kind = "plain folds" if self.plain else "folds"
         left_out = f"{counted(left, 'sample')} left out"
         title = f"{self.competition.name}: {self.folds} {kind}, {counted(groups, 'group')}, {left_out}"
-        columns = ["", *(f"fold {k}" for k in range(self.folds)), *(["holdout"] if held else []), "uneven by"]
+        columns = ["", *(f"fold {k}" for k in range(self.folds)), *(["holdout"] if held else []), "imbalance"]
         rows = [[name, *texts, f"{self._uneven(counts):.1%}"] for name, counts, texts in self._rows()]
         number = len(names_of(self.competition.task))
         title += f"; the {LARGEST} largest of {number:,} classes" if number > SHOWN else ""
@@ -284,24 +284,24 @@ class Split(Outcome):
         if self.leaks is None:
             yield "no leak report: the audit has left no evidence here; run `compete audit` first"
             return
-        columns = ["", "validated", "trained on", "cosine", "verified as"]
+        columns = ["", "validated", "trained on", "cosine", "same source"]
         rows = [
             [
                 f"fold {pair.fold}",
                 f"{self.names[pair.validated]}",
                 f"{self.names[pair.trained_on]}",
                 f"{pair.cosine:.2f}",
-                "one origin" if pair.leak else "different",
+                "yes" if pair.leak else "no",
             ]
             for pair in self.pairs
         ]
-        yield Table("most alike across the boundary", columns, rows)
-        yield f"{self.workspace.leaks}: these pairs"
+        yield Table("Most similar train/validation pairs", columns, rows)
+        yield f"pictures of these pairs: {self.workspace.leaks}"
         if self.leaks and self.plain:
             yield f"on two sides of a fold, as in plain folds they may be: {counted(self.leaks, 'pair')} of one origin"
         elif self.leaks:
             yield Warned(
-                f"{counted(self.leaks, 'pair')} of one origin on two sides of a fold: the local score will be too "
+                f"{counted(self.leaks, 'pair')} of one origin on two sides of a fold: the CV score will be too "
                 f"good; put their `group` lines back into {self.workspace.cleaning}"
             )
 
@@ -355,7 +355,7 @@ def split(
         table = obey_suggestions(competition, dataset, table, cleaning, workspace.evidence)
     orphans = None
     if known is not None and (known.attrs.get("data"), folds_hash(known)) != (inputs["data"], folds_hash(table)):
-        orphans = orphans_of(workspace, known.attrs, folds_hash(known))
+        orphans = orphans_of(competition, workspace, known.attrs, folds_hash(known))
         if known.attrs.get("data") == inputs["data"]:  # else what was trained is on other data anyway
             orphans.ask(again)
     if table is not known:

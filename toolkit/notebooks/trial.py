@@ -165,12 +165,14 @@ def try_notebook(
         untried.append(f"the {visible:,} visible test images weren't all tried once more")
     else:
         progress.say(f"running the notebook on {counted(visible, 'visible test image')}")
-        on_visible = _on_visible(blend, raw, folder, device)
+        with progress.phase("trying the notebook on visible test images"):
+            on_visible = _on_visible(blend, raw, folder, device)
     score = math.nan
     try:
         if visible_only:
             raise NotTried("it was asked for on visible images alone")
-        on_renamed, score = _on_renamed(blend, raw, folder, device, progress)
+        with progress.phase("trying the notebook on training images under other names"):
+            on_renamed, score = _on_renamed(blend, raw, folder, device, progress)
     except NotTried as error:
         untried.append(f"{error}, so a hidden test of other names and number wasn't tried")
     if on_visible is None and on_renamed is None:

@@ -9,7 +9,6 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from toolkit.pages.html import Chart
 from toolkit.pages.pictures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
@@ -42,40 +41,6 @@ def new_figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def by_class(scores: Mapping[str, float], intervals: Mapping[str, Sequence[float]] | None, label: str) -> Figure:
-    """Scores of classes with, where known, their 95 % intervals."""
-    figure, axes = new_figure(0.7 + 0.27 * len(scores))
-    places, values = np.arange(len(scores)), np.array(list(scores.values()))
-    axes.barh(places, values, height=0.62, alpha=0.75)
-    for place, (name, value) in enumerate(scores.items()):
-        low, high = (intervals or {}).get(name) or (value, value)
-        if high > low:
-            axes.plot([low, high], [place, place], color=matplotlib.rcParams["text.color"], linewidth=1.4)
-        axes.text(max(value, high), place, f" {value:.3f}", va="center")
-    axes.set_yticks(places, list(scores))
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.14)
-    axes.set_xticks(np.linspace(0, 1, 6))
-    axes.set_xlabel(label)
-    return figure
-
-
-def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Counts (C, C), truth in rows, as shares of their rows."""
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure, axes = new_figure(1.1 + 0.36 * len(shares))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.005:
-            colour = "white" if share > 0.5 else "#1a1a1a"
-            axes.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(shares)), classes, rotation=40, ha="right")
-    axes.set_yticks(range(len(shares)), classes)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("truth")
-    return figure
-
-
 def heat(cells: Mapping[str, Sequence[float | None]], families: Mapping[str, str], clean: float) -> Figure:
     """Scores by corruption and severity, families divided by lines; families: that of each corruption."""
     names = list(cells)
@@ -96,29 +61,4 @@ def heat(cells: Mapping[str, Sequence[float | None]], families: Mapping[str, str
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
-    return figure
-
-
-def curves(histories: Sequence[Sequence[Mapping[str, Any]]], key: str, label: str) -> Figure:
-    """One value of every epoch, a line a fold."""
-    figure, axes = new_figure(2.6)
-    for fold, epochs in enumerate(histories):
-        found = [(number, epoch[key]) for number, epoch in enumerate(epochs, 1) if epoch.get(key) is not None]
-        if found:
-            axes.plot(*zip(*found, strict=True), marker=".", color=f"C{fold}", label=f"fold {fold}", linewidth=1.3)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(True)
-    axes.legend(frameon=False, fontsize=8)
-    return figure
-
-
-def bars(values: Mapping[str, float], label: str) -> Figure:
-    """Named numbers, the largest first."""
-    ordered = dict(sorted(values.items(), key=lambda item: -item[1]))
-    figure, axes = new_figure(0.7 + 0.25 * len(ordered))
-    axes.barh(list(ordered), list(ordered.values()), height=0.62, alpha=0.75)
-    axes.invert_yaxis()
-    axes.set_xlabel(label)
     return figure

@@ -1,6 +1,6 @@
-"""Drawings of what networks say: curves over thresholds, calibration, residuals, places in lists."""
+"""Drawings of what networks say: calibration, residuals, places in lists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -11,25 +11,7 @@ from toolkit.pages.charts import new_figure
 
 SIDE = 3.4  # inches of a square diagram
 DOTS = 4_000  # drawn at most
-MOST = 6  # lines that are told apart
-
-Line = tuple[np.ndarray, np.ndarray]
-
-
-def lines(named: Mapping[str, Line], labels: tuple[str, str], diagonal: bool) -> Figure:
-    """Curves within 0..1 with their names, MOST of them at most; diagonal: what chance gives."""
-    figure, axes = new_figure(SIDE)
-    for name, (x, y) in list(named.items())[:MOST]:
-        axes.plot(x, y, label=name, linewidth=1.4)
-    if diagonal:
-        _diagonal(axes, 0, 1)
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel(labels[0])
-    axes.set_ylabel(labels[1])
-    axes.grid(True)
-    axes.legend(frameon=False, fontsize=8)
-    return figure
+COLOURS = 6  # that are told apart
 
 
 def calibration(said: np.ndarray, came: np.ndarray, counts: np.ndarray) -> Figure:
@@ -75,7 +57,7 @@ def by_grade(expected: Sequence[np.ndarray], names: Sequence[str], cuts: Sequenc
     for place, values in enumerate(expected):
         shown = values[_some(len(values))]
         jitter = np.random.default_rng(place).uniform(-0.28, 0.28, len(shown))
-        axes.scatter(shown, place + jitter, s=7, alpha=0.45, linewidths=0, color=f"C{place % MOST}")
+        axes.scatter(shown, place + jitter, s=7, alpha=0.45, linewidths=0, color=f"C{place % COLOURS}")
     for cut in cuts:
         axes.axvline(cut, color=matplotlib.rcParams["text.color"], linewidth=1, linestyle=":")
     axes.set_yticks(range(len(names)), list(names))

@@ -21,15 +21,15 @@
 
   const CHIPS = 14; // seen at once
 
-  // Tags that stand first in their list by how often they come, the others by name
+  // Tags that stand first in their list by how often they come; the others, and those that end in a number, by name
   const countTags = (tagged) => {
     const found = new Map();
     for (const tags of tagged)
       tags.forEach((tag, place) => {
-        const { number, first } = found.get(tag) ?? { number: 0, first: place };
-        found.set(tag, { tag, number: number + 1, first: Math.min(first, place) });
+        const { number, named } = found.get(tag) ?? { number: 0, named: true };
+        found.set(tag, { tag, number: number + 1, named: named && (place > 0 || /^\D*\d+$/.test(tag)) });
       });
-    const order = (a, b) => a.first - b.first || (a.first ? 0 : b.number - a.number) || byName(a.tag, b.tag);
+    const order = (a, b) => a.named - b.named || (a.named ? 0 : b.number - a.number) || byName(a.tag, b.tag);
     return [...found.values()].sort(order);
   };
 
@@ -222,8 +222,10 @@
     return made;
   };
 
-  // Behind the full stop or comma that follows
+  // Behind the full stop or comma that follows. A line ends between words, never after the dashes of an option
   const addCopy = (code) => {
+    const words = code.textContent.split(" ").flatMap((word) => [" ", make("span", { textContent: word })]);
+    code.replaceChildren(...words.slice(1));
     const next = code.nextSibling;
     const stop = next?.nodeType === Node.TEXT_NODE && /^[.,;:)]/.test(next.data);
     if (stop && next.length > 1) next.splitText(1);
@@ -243,7 +245,7 @@
       const shown = pictures();
       const source = shown[now.layer].querySelector("img");
       Object.assign(image, { src: source.src, alt: source.alt });
-      image.classList.toggle("pixels", source.naturalWidth < 400);
+      image.className = source.className;
       const words = all("figcaption", now.figures[now.at]).flatMap((one) => [...one.cloneNode(true).childNodes]);
       caption.replaceChildren(...words);
       place.textContent = `${now.at + 1} of ${now.figures.length}`;

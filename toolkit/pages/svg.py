@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 460, 270  # of a drawing of lines, in its own units
 LEFT, TOP, RIGHT, BOTTOM = 46, 26, 12, 40  # around its axes
 TICKS = 5  # about so many an axis
-MARKED = 40  # points of a line that are marked at most
+MARKED = 40  # points of each line of a drawing, which are marked where they aren't more
 STYLES = 6  # of lines, as the page's style sheet colours them
 MAP, MARGIN = (1000, 640), 14  # a map of dots
 SPRITE = 2_500_000  # pixels of all thumbnails together
@@ -78,7 +78,7 @@ def round_ticks(low: float, high: float, whole: bool = False, count: int = TICKS
         return [low]
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough * 0.999)
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= 0.75 * rough)
     step = max(1.0, step) if whole else step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
@@ -101,7 +101,8 @@ def draw_lines(block: "Lines") -> Drawing:
     across = _range(xs[finite], 0.0)
     up = _range(ys[finite], 0.06)
     whole = bool(finite.any()) and bool((xs[finite] == np.round(xs[finite])).all())
-    paths = [_line(one, groups.index(one.group or one.name), across, up) for one in block.series]
+    marked = all(len(one.xs) <= MARKED for one in block.series)
+    paths = [_line(one, groups.index(one.group or one.name), across, up, marked) for one in block.series]
     keys = {path.group: Key(groups[path.group], *path[1:5]) for path in reversed(paths)}
     series = [
         {"name": one.name, "group": path.group} | dict(zip("xy", _short(one), strict=True))
@@ -184,10 +185,10 @@ def _fitted(picture: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(cv2.resize(np.ascontiguousarray(colour), size, interpolation=cv2.INTER_AREA))
 
 
-def _line(series: "Series", group: int, across: tuple[float, float], up: tuple[float, float]) -> Path:
+def _line(series: "Series", group: int, across: tuple[float, float], up: tuple[float, float], marked: bool) -> Path:
     points = [(round(_x(x, across), 1), round(_y(y, up), 1)) for x, y in _finite(series)]
     drawn = "".join(f"{'L' if at else 'M'}{x:g} {y:g}" for at, (x, y) in enumerate(points))
-    marks = "".join(f"M{x:g} {y:g}h0" for x, y in points) if len(points) <= MARKED else ""
+    marks = "".join(f"M{x:g} {y:g}h0" for x, y in points) if marked else ""
     return Path(drawn, group, group % STYLES, series.colour, series.dashed or group // STYLES % 2 > 0, marks)
 
 

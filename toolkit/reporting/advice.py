@@ -13,7 +13,6 @@ from toolkit.data.labelled import Labelled
 from toolkit.outcome import are, counted
 from toolkit.recipe import Recipe
 from toolkit.reporting.commands import compete, is_practice, train_command
-from toolkit.reporting.forecast import NEEDED
 from toolkit.reporting.weaknesses import Weakness, allowed, legal, still_rising, weakest_class, weakest_family
 from toolkit.runs import Boosted, Run, current_runs, without_handicap
 from toolkit.store import read_json, read_manifest
@@ -139,6 +138,8 @@ def unblended(known: Known) -> Step | None:
 
 def unscored(known: Known) -> Step | None:
     """A submission that is built, and whose score nobody recorded; or none, where there is a blend."""
+    from toolkit.reporting.forecast import NEEDED  # which imports scipy
+
     labelled, lines = known.labelled, known.lines
     if not lines:
         text = "The blend is not made a submission yet."
@@ -168,8 +169,8 @@ def of_practice(known: Known) -> Step | None:
     competition = labelled.competition
     there = (competition.folder / "data").is_dir()
     files = competition.files or "the organisers' files"
-    how = "" if there else f": put {files} into {competition.folder.name}/data, and run without --practice"
-    text = f"These scores are of synthetic practice data and say nothing of the real ones{how}."
+    how = "" if there else f", for which put {files} into its folder data/"
+    text = f"These are synthetic practice data; scores on them say nothing of the real ones{how}."
     return Step(text, compete(labelled, "run", "--budget", "30m", practice=False))
 
 
@@ -179,7 +180,7 @@ def _trained(run: Run, weakness: Weakness | None, factor: float = 1) -> Step | N
         return None
     text = f"{weakness.text[0].upper()}{weakness.text[1:]}"
     cost = _again(run, factor).removeprefix(", ")
-    return Step(f"{text} ({cost})" if cost else text, train_command(run, *weakness.fields))
+    return Step(f"{text.rstrip('.')} ({cost})." if cost else text, train_command(run, *weakness.fields))
 
 
 def longer(known: Known) -> Step | None:
@@ -227,7 +228,8 @@ def untried_recipes(known: Known) -> Step | None:
     if not untried:
         return None
     number = f"{len(untried)} of {counted(len(recipes), 'recipe')}"
-    names = ", ".join(recipe.name for recipe in untried[:NAMED]) + (" …" if len(untried) > NAMED else "")
+    names = ", ".join(recipe.name for recipe in untried[:NAMED])
+    names += f" and {len(untried) - NAMED} more" if len(untried) > NAMED else ""
     text = f"{number} {'was' if len(untried) == 1 else 'were'} never trained: {names}."
     return Step(text, compete(known.labelled, "train", "--recipe", untried[0].name))
 

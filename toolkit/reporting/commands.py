@@ -1,11 +1,10 @@
 """Commands to copy: what trains a run's recipe, or something near it, from where the toolkit is called now."""
 
-import shlex
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from toolkit.competition import Competition
+from toolkit.commands import command
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.recipe import Recipe, override, to_dict
@@ -14,26 +13,16 @@ from toolkit.runs import Run
 FEW = 5  # fields in which a run differs from a recipe of the competition; of more its file is named
 
 
-def compete(labelled: Labelled, command: str, *words: str, practice: bool | None = None) -> str:
-    """`compete COMMAND COMPETITION …` with the options that lead to this workspace; practice: None: as it is."""
+def compete(labelled: Labelled, verb: str, *words: str, practice: bool | None = None) -> str:
+    """`compete VERB COMPETITION …` with the options that lead to this workspace; practice: None: as it is."""
     workspace, competition = labelled.workspace, labelled.competition
-    drawn = is_practice(labelled) if practice is None else practice
-    options = ["--practice"] * drawn
-    if workspace.root != Path("workspace"):
-        options += ["--workspace", str(workspace.root)]
-    return shlex.join(["compete", command, _called(competition), *words, *options])
+    if practice is False:
+        workspace = replace(workspace, name=competition.name)
+    return command(competition, workspace, verb, *words)
 
 
 def is_practice(labelled: Labelled) -> bool:
     return labelled.workspace.name == f"{labelled.competition.name}-practice"
-
-
-def _called(competition: Competition) -> str:
-    """Its name, where that is found, else its folder."""
-    folder = competition.folder
-    if folder.parent.name == "competitions":
-        return folder.name
-    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def train_command(run: Run, *assignments: str) -> str:

@@ -14,6 +14,7 @@ from toolkit.store import read_json
 from toolkit.submission.holdout import ordinal, other_looks
 from toolkit.submission.ledger import Line, identity
 
+ROUNDED = 1e-5  # of a score, as the ledger keeps it
 MEANING = {
     "clean": "CV score (out of fold)",
     "matched": "test-like score: validation images made to look like the test images",
@@ -87,7 +88,7 @@ def submitted(material: Material) -> Line | None:
 def _same(line: Line, material: Material) -> bool:
     """Is its CV score that of the blend?"""
     score = material.metrics["clean"]["score"]
-    return bool(line["clean"]) and abs(float(line["clean"]) - score) <= 1e-9 * max(1.0, abs(score))
+    return bool(line["clean"]) and abs(float(line["clean"]) - score) <= ROUNDED * max(1.0, abs(score))
 
 
 def day(line: Line) -> str:

@@ -43,7 +43,7 @@ def _of(past: Sequence[PastSubmission], name: str, made: Forecast, local: Mappin
         reach = np.linspace(min(xs), max(xs), FITTED)
         found.append(Series(f"{group}, fit", reach.tolist(), [fitted.at(float(at)).mean for at in reach], group))
     mine = local.get(name)
-    if name in made.by and made.range is not None and mine is not None and mine not in xs:
+    if name in made.by and made.range is not None and mine is not None and not np.isclose(mine, xs, atol=1e-5).any():
         low, mean, high = made.range.low, made.range.mean, made.range.high
         found.append(Series("the chosen one, forecast", [mine, mine, mine], [low, mean, high], "forecast"))
     return found

@@ -65,17 +65,17 @@ def _hatched(picture: np.ndarray, scored: np.ndarray) -> np.ndarray:
     return np.where(striped[..., None], np.uint8(GREY), picture)
 
 
-def legend(competition: Competition) -> Sequence[tuple[str, str]]:
-    """Classes and the colours that they are painted in; those that aren't scored are hatched."""
+def legend(competition: Competition, hatched: bool = True) -> Sequence[tuple[str, str]]:
+    """Classes and the colours that they are painted in; those that aren't scored are hatched, or left out."""
     task = competition.task
     if not task.masks:
         return ()
     names = ("", *task.classes, "several") if isinstance(task, OverlappingMasks) else task.classes
-    hatched = "repeating-linear-gradient(135deg, #808080 0 2px, transparent 2px 4px)"
+    stripes = "repeating-linear-gradient(135deg, #808080 0 2px, transparent 2px 4px)"
     found = [
         (name, "rgb({}, {}, {})".format(*COLOURS[at]))
         for at, name in enumerate(names)
         if at and (isinstance(task, OverlappingMasks) or at in competition.scored)
     ]
-    unscored = [name for at, name in enumerate(task.classes) if at not in competition.scored]
-    return [*found, *((f"{name}: not scored", hatched) for name in unscored)]
+    unscored = [name for at, name in enumerate(task.classes) if at not in competition.scored] if hatched else []
+    return [*found, *((f"{name}: not scored", stripes) for name in unscored)]

@@ -11,8 +11,8 @@ from toolkit.decisions.decide import Decisions
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.outcome import number
 from toolkit.pages.charts import chart
-from toolkit.pages.diagrams import MOST, against, by_grade, calibration, lines, residuals, shares
-from toolkit.pages.html import Block, Chart, Matrix, Row, Section, Table
+from toolkit.pages.diagrams import against, by_grade, calibration, residuals, shares
+from toolkit.pages.html import Block, Chart, Lines, Matrix, Row, Section, Series, Table
 from toolkit.probabilities import chunks, decidable, probabilities, read
 from toolkit.reporting.best_run import GALLERY
 from toolkit.reporting.curves import precision_recall, reliability, roc
@@ -24,6 +24,8 @@ from toolkit.top_k import TopK
 
 PIXELS = 200_000  # of masks that curves are drawn from
 LARGE = 12  # classes whose confusion fits on a screen
+MOST = 6  # lines that are told apart
+CHANCE = Series("by chance", (0, 1), (0, 1), dashed=True, colour="var(--faint)")
 FIRST = 3  # heads and numbers that are drawn, the others are in the table
 
 
@@ -107,19 +109,15 @@ def _labels(run: Run) -> list[Block]:
         found[name] = (roc(wanted[kept, at], values[kept, at]), precision_recall(wanted[kept, at], values[kept, at]))
     both = {name: (one, other) for name, (one, other) in found.items() if one is not None and other is not None}
     drawn = sorted(both, key=lambda name: both[name][0].area)[:MOST]
-    rates = {f"{name}, {both[name][0].area:.3f}": (both[name][0].x, both[name][0].y) for name in drawn}
-    precisions = {f"{name}, {both[name][1].area:.3f}": (both[name][1].x, both[name][1].y) for name in drawn}
+    rates = [Series(f"{name}, {both[name][0].area:.3f}", both[name][0].x, both[name][0].y) for name in drawn]
+    precisions = [Series(f"{name}, {both[name][1].area:.3f}", both[name][1].x, both[name][1].y) for name in drawn]
     sure = reliability(wanted[known], values[known])
     less = f" The {MOST} hardest of {len(names)}." if len(both) > MOST else ""
     charts: list[Block] = []
     if drawn:
         charts += [
-            chart("ROC", lambda: lines(rates, ("false positives", "true positives"), True), f"With the area.{less}"),
-            chart(
-                "Precision and recall",
-                lambda: lines(precisions, ("recall", "precision"), False),
-                "With the average precision.",
-            ),
+            Lines("ROC", "false positives", "true positives", [*rates, CHANCE], f"With the area.{less}"),
+            Lines("Precision and recall", "recall", "precision", precisions, "With the average precision."),
         ]
     if task.exclusive and not task.masks and len(task.classes) <= LARGE:
         shown = truth >= 0

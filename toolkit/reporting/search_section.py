@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import counted, duration, number
-from toolkit.pages.charts import bars, chart, new_figure
-from toolkit.pages.html import Advice, Block, Chart, Lines, Row, Section, Series, Words
+from toolkit.pages.charts import chart, new_figure
+from toolkit.pages.html import Advice, Bar, Bars, Block, Chart, Lines, Row, Section, Series, Words
 from toolkit.recipe import read_recipe, to_dict
 from toolkit.reporting.commands import compete
 from toolkit.reporting.run_table import differences
@@ -67,7 +67,9 @@ def search_section(labelled: Labelled) -> Section:
     ]
     if summary.get("importances"):
         shares: dict[str, float] = summary["importances"]
-        blocks.append(Row([chart("Parameter importance", lambda: bars(shares, "share of what sets the best apart"))]))
+        ordered = sorted(shares.items(), key=lambda one: -one[1])
+        important = [Bar(name, share, f"{share:.0%}") for name, share in ordered]
+        blocks.append(Bars("Parameter importance", important, "Share of what sets the best apart."))
     return Section("Search", [*blocks, Row(drawn, "Score against each parameter; hollow: pruned")], note)
 
 

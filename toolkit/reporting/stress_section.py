@@ -23,7 +23,7 @@ from toolkit.scoring.stress_sampling import SEED, Evidence, cells_of
 from toolkit.task import OverlappingMasks
 
 ENOUGH = 30  # images below which a score is shown of more together
-EXAMPLES = 3  # pictures of a family
+EXAMPLES, OF_MASKS = 3, 1  # pictures of a family, and of masks rows of four
 
 
 def stress_section(run: Run) -> Section:
@@ -106,7 +106,8 @@ def _examples(run: Run, found: CorruptedScores) -> list[Block]:
     labelled = run.labelled
     if evidence is None or isinstance(labelled.images, ImageSets) or not _plain(run):
         return []
-    chosen = _chosen(evidence, list(found.images), [one.name for one in found.families])
+    families, each = [one.name for one in found.families], OF_MASKS if labelled.masks else EXAMPLES
+    chosen = _chosen(evidence, list(found.images), families, each)
     if not len(chosen):
         return []
     figures = _figures(run, evidence, chosen, list(found.images))
@@ -119,7 +120,7 @@ def _plain(run: Run) -> bool:
     return task.exclusive and not isinstance(task, OverlappingMasks) and len(task.classes) <= 1000
 
 
-def _chosen(evidence: Evidence, names: Sequence[str], families: Sequence[str]) -> np.ndarray:
+def _chosen(evidence: Evidence, names: Sequence[str], families: Sequence[str], each: int) -> np.ndarray:
     """Places of triples whose predictions are kept: of each family different corruptions, at middle severities."""
     triples = evidence.triples[: len(evidence.probabilities)]
     of_family = np.array([FAMILIES[name] for name in names])[triples[:, 1]]
@@ -131,7 +132,7 @@ def _chosen(evidence: Evidence, names: Sequence[str], families: Sequence[str]) -
         for at, kind in enumerate(triples[places, 1].tolist()):
             nth[at] = seen[kind] = seen.get(kind, -1) + 1
         order = np.lexsort([np.abs(triples[places, 2] - 3.5), nth])
-        found += places[order][:EXAMPLES].tolist()
+        found += places[order][:each].tolist()
     return np.array(found, int)
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+import cv2
 import numpy as np
 
 from toolkit.data.image_sets import ImageSets, shown
 from toolkit.data.preview import find_preview
 from toolkit.errors import UserError
-from toolkit.pages.html import Block, Chart, Figure, Folded, Gallery, Lines, Row, Section, Series, Table
+from toolkit.pages.html import Block, Figure, Folded, Gallery, Lines, Row, Section, Series, Table
 from toolkit.pages.pictures import with_mask
 from toolkit.reporting.mask_pictures import legend
 from toolkit.runs import Run
@@ -29,8 +30,7 @@ def training_section(runs: Sequence[Run]) -> Section:
     blocks: list[Block] = [Row(curves)] if curves else []
     blocks += _augmented(best)
     if best.picture.exists():
-        batch = Chart("", best.picture.read_bytes(), None, "As the network sees it, MixUp and CutMix included.")
-        blocks.append(Folded("The first batch", [batch]))
+        blocks.append(Folded("The first batch", [_first_batch(best)]))
     return Section("Training", blocks, _note(best, bool(curves)))
 
 
@@ -125,6 +125,13 @@ def _class_shares(run: Run) -> Table | None:
     return Table(f"Classes by fold, share of its {unit}", ("fold", "samples", *task.classes), rows)
 
 
+def _first_batch(run: Run) -> Gallery:
+    """As it was left when the training began: a JPEG is a third of its size."""
+    picture = cv2.imread(str(run.picture))
+    advice = "As the network sees it, MixUp and CutMix included."
+    return Gallery("", advice, [] if picture is None else [Figure("", picture[..., ::-1])])
+
+
 def _augmented(run: Run) -> list[Block]:
     """Images beside what the recipe's augmentation makes of them; none where it can't be done."""
     from toolkit.augmentation.batch import augment_batch
@@ -141,10 +148,10 @@ def _augmented(run: Run) -> list[Block]:
         for at, first in enumerate(originals)
     ]
     advice = (
-        f"{len(figures)} training images, and what the augmentation of {recipe.name} makes of each, drawn {DRAWS} "
-        "times, before MixUp and CutMix."
+        f"{len(figures)} training images, each first as it is, then {DRAWS} draws of the augmentation of "
+        f"{recipe.name}, before MixUp and CutMix."
     )
-    return [Gallery("Augmentation", advice, figures, legend=legend(labelled.competition))]
+    return [Gallery("Augmentation", advice, figures, legend=legend(labelled.competition, hatched=False))]
 
 
 def _drawn(run: Run, augment_batch: Callable[..., Any]) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:

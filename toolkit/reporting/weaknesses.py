@@ -1,8 +1,9 @@
 """Where a run is surely weak, each with the fields of a recipe that may help: its classes, corruptions, its length."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 
@@ -137,21 +138,35 @@ def weakest_family(run: Run, scores: CorruptedScores | None = None) -> Weakness 
 
 
 def still_rising(run: Run) -> Weakness | None:
-    """Does the validation score still rise in the last part of the epochs, in all folds and beyond their scatter?"""
-    history, sign = run.history, run.labelled.competition.metric.sign
-    curves = [[epoch["score"] for epoch in fold if epoch.get("score") is not None] for fold in history]
-    if not run.complete or not curves or min(map(len, curves)) < EPOCHS or run.recipe.schedule.patience:
+    """Does the validation score, or where it isn't known the loss, still gain in the last part of the epochs?
+
+    In all folds, and beyond their scatter.
+    """
+    epochs = max((len(fold) for fold in run.history), default=0)
+    if not run.complete or run.recipe.schedule.patience or epochs < EPOCHS:
         return None
-    last = max(1, round(LAST * min(map(len, curves))))
-    rises = [sign * (curve[-1] - curve[-1 - last]) for curve in curves]
-    rise = fmean(rises)
-    least = RISE * max(1.0, abs(fmean(curve[-1] for curve in curves)))
-    noise = 2 * stdev(rises) / len(rises) ** 0.5 if len(rises) > 1 else 0.0
-    if min(rises) <= 0 or rise < max(least, noise):
-        return None
-    epochs = max(map(len, curves))
-    return Weakness(
-        f"The validation score still {'rises' if sign > 0 else 'falls'} at the end, by {number(rise, digits=3)} over "
-        f"the last {last} of {epochs} epochs, in all {len(curves)} folds: train longer.",
-        (f"schedule.epochs={2 * run.recipe.schedule.epochs}",),
-    )
+    for key, sign in (("score", run.labelled.competition.metric.sign), ("validation_loss", -1)):
+        ends = [_ends(fold, key) for fold in run.history]
+        known = [(first, last) for one in ends if one is not None for first, last in [one]]
+        if len(known) < len(ends):
+            continue
+        gains = [sign * (last[1] - first[1]) for first, last in known]
+        least = RISE * max(1.0, abs(fmean(last[1] for _, last in known)))
+        noise = 2 * stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+        if min(gains) <= 0 or fmean(gains) < max(least, noise):
+            return None
+        (since, _), (until, _) = known[0]
+        what = f"validation {'score' if key == 'score' else 'loss'} still {'rises' if sign > 0 else 'falls'}"
+        return Weakness(
+            f"The {what} at the end, by {number(fmean(gains), digits=3)} from epoch {since} to {until}, in all "
+            f"{len(known)} folds: train longer.",
+            (f"schedule.epochs={2 * run.recipe.schedule.epochs}",),
+        )
+    return None
+
+
+def _ends(fold: Sequence[Mapping[str, Any]], key: str) -> tuple[tuple[int, float], tuple[int, float]] | None:
+    """Epoch and value at the end, and before the last part; None where they aren't known (some epochs have none)."""
+    known = [(at, float(epoch[key])) for at, epoch in enumerate(fold, 1) if epoch.get(key) is not None]
+    before = [one for one in known if one[0] <= (1 - LAST) * len(fold)]
+    return (before[-1], known[-1]) if before and known[-1][0] > before[-1][0] else None

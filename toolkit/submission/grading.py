@@ -161,7 +161,7 @@ def truth_array(task: Task, array: np.ndarray, where: str) -> np.ndarray:
 
 
 def practice_truth(workspace: Workspace) -> Path:
-    """The truth of drawn data; UserError where none were drawn."""
+    """The truth of practice data; UserError where there are none."""
     path = workspace.practice / "truth" / "truth.npz"
     if not path.exists():
         raise UserError(f"{path} does not exist; run `compete audit` with --practice first")

@@ -43,7 +43,8 @@ def upload_to_kaggle(
         raise UserError(f"Kaggle did not take {path}: {answer.message or 'the upload failed'}")
     taken()
     progress.say(f"uploaded; waiting for Kaggle to score it (submission {answer.ref})")
-    return scores_of(answer.ref, str(path), competition, client, WAIT, sleep)
+    with progress.phase("waiting for Kaggle's score"):
+        return scores_of(answer.ref, str(path), competition, client, WAIT, sleep)
 
 
 def may_submit(competition: str, rules: Rules, client: Any, team: int | None, progress: Progress) -> None:

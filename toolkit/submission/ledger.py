@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "time",  # when it was registered, ISO 8601
-    "competition",  # with -practice for drawn data
+    "competition",  # with -practice for practice data
     "submission",  # the file, or folder of a notebook, relative to the ledger; its name without the suffix is the ID
     "sha256",
     "bytes",

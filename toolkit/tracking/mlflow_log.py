@@ -6,6 +6,7 @@ In a database in the workspace, unless the environment names a server (MLFLOW_TR
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
@@ -52,7 +53,7 @@ class MLflow:
         if self.client is None:
             self.client = MlflowClient(tracking_uri=self.address)
             found = self.client.get_experiment_by_name(self.folder.name)
-            files = (
+            files: dict[str, Any] = (
                 {}
                 if "MLFLOW_TRACKING_URI" in os.environ
                 else {"artifact_location": (self.logs.resolve() / "files").as_uri()}

@@ -140,7 +140,7 @@ class Board:
         from rich.text import Text
 
         table = Table(header_style="bold", box=None, pad_edge=False, expand=True)
-        for head, width in (("trial", 5), ("score", 6), ("state", 24)):
+        for head, width in (("trial", 5), ("score", 6), ("state", 26)):
             table.add_column(head, justify="right" if width < 7 else "left", width=width, no_wrap=True)
         table.add_column("recipe", ratio=1, no_wrap=True, overflow="ellipsis")
         begun = self._begun()
