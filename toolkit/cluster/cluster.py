@@ -296,7 +296,7 @@ class Cluster:
             self.peak = max(self.peak, peak)
             self.trained[hand.machine] += job.place.finished
         forget(of_no_use_to(job.folder))
-        return found
+        return f"{found}, on {hand.machine}" if isinstance(found, str) else found  # what is said of a fold
 
     def _heard(
         self,
@@ -328,7 +328,7 @@ class Cluster:
                     told_to_stop = True
                     hand.actor.stop.options(concurrency_group="control").remote()
             elif kind == FILE:
-                write(job.folder, *content)
+                write(job, *content)
             else:
                 return (STOPPED, None) if told_to_stop and kind == DONE else (kind, content)
         raise _Lost
