@@ -13,7 +13,7 @@ def test_helpers_are_ended_and_no_garbage_is_looked_for(monkeypatch: pytest.Monk
     heard: list[dict[str, bool]] = []
     executor = SimpleNamespace(shutdown=lambda **how: heard.append(how))
     name = "joblib.externals.loky.reusable_executor"
-    monkeypatch.setitem(sys.modules, name, SimpleNamespace(_executor=executor))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(_executor=executor))
     try:
         end_soon()
         assert heard == [{"wait": True, "kill_workers": True}] and gc.get_freeze_count() > 0
