@@ -58,4 +58,4 @@ def test_from_folds_to_the_report(metric: str, tmp_path: Path, monkeypatch: pyte
     graded = project.grade(submission.path)
     assert graded.score > 0
     page = project.report().path.read_text(encoding="utf-8")
-    assert len(page) < 3_000_000 and page.count("c00") < 500  # not all classes
+    assert len(page) < 3_000_000 and page.count("c00") < 1_000  # not all classes

@@ -56,7 +56,8 @@ def _worst(run: Run, tab: str) -> list[Shown]:
     table = run.mistakes(MASKS if masks else CONSIDERED)
     most = MASKS if masks else OTHERS
     if run.labelled.competition.task.exclusive and not masks:
-        table, most = table[table.groupby(["truth", "predicted"]).cumcount() < PAIR], WORST
+        few = len(run.labelled.competition.task.classes) <= WORST  # of more, pairs hardly repeat
+        table, most = table[table.groupby(["truth", "predicted"]).cumcount() < PAIR], WORST if few else OTHERS
     return [Shown(row, tab) for row in table["row"].tolist()[:most]]
 
 
