@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
 from toolkit.commands import command
+from toolkit.competition import Competition
 from toolkit.store import Workspace
 
 
-def test_a_competition_is_called_by_its_name_or_its_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    mars = replace(tiny.competition, name="mars", folder=tmp_path / "competitions" / "mars")
+def test_a_competition_is_called_by_its_name_or_its_folder(
+    mars: Competition, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     usual = Path("workspace")
     assert command(mars, Workspace(usual, "mars"), "folds") == "compete folds mars"
     practice = command(mars, Workspace(tmp_path, "mars-practice"), "audit", "--accept", "a b")

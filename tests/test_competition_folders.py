@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 from toolkit import competition_folders
-from toolkit.competition_folders import HERE, called, data_folder, folder_of
+from toolkit.competition_folders import HERE, called, data_folder, folder_of, own_folder
 from toolkit.competition_folders import competition_folders as found
 from toolkit.errors import UserError
 
@@ -51,6 +51,7 @@ def test_data_never_lie_in_the_package(elsewhere: Path, tmp_path: Path) -> None:
     own = package(tmp_path / "far" / "moss")
     assert data_folder(own) == own / "data"
     assert data_folder(found()["mars"]) == Path("competitions/mars/data")
+    assert own_folder(found()["mars"]) == Path("competitions/mars") and own_folder(own) == own
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Recipes as people read them, and the fields with what is said of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from toolkit.project import Project
 from toolkit.recipe import Model, Recipe, override
 from toolkit.recipe_fields import differing, fields_meant, recipe_fields, value_of
 from toolkit.recipe_tables import comments, recipe_list, recipe_table
+from toolkit.saved_recipes import save_recipe
 
 BASE = Recipe("base", Model("any"))
 
@@ -86,6 +88,10 @@ def test_one_recipe_shows_all_fields_and_marks_what_is_not_the_default(tmp_path:
 
 
 def test_without_runs_there_is_no_column_of_scores(tmp_path: Path) -> None:
-    (table,) = recipe_list(tiny.project(tmp_path)).told()
+    of = replace(tiny.competition, folder=tmp_path / "tiny")
+    (table,) = recipe_list(tiny.project(tmp_path, of)).told()
     assert isinstance(table, Table) and table.columns == ["recipe", "epochs", "what it is"]
     assert not list(tmp_path.iterdir())
+    save_recipe(of, override(tiny.FIRST, ["batch_size=4"]), "mine")
+    (table,) = recipe_list(tiny.project(tmp_path, of)).told()
+    assert isinstance(table, Table) and table.rows[-1] == ["mine", "4", "saved: batch_size=4"]

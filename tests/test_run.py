@@ -10,6 +10,7 @@ from toolkit import Competition, Project, UserError
 from toolkit.command_line import parser
 from toolkit.pipeline import Result
 from toolkit.planning.planned import Planned
+from toolkit.planning.spending import Spending
 from toolkit.run import add_options, run
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
@@ -34,6 +35,17 @@ def test_everything_is_made_and_told(tmp_path: Path) -> None:
     assert set(result.as_json()) == {"submission", "clean", "stress", "matched", "holdout", "leaderboard", "seconds"}
     (table,) = result.told()
     assert [row[0] for row in table.rows] == ["submission", "CV score", "practice leaderboard", "report", "time"]
+
+
+@pytest.mark.parametrize(("more", "folds"), [((), 3), (("--folds", "5"), 5)])
+def test_where_few_epochs_fit_there_are_fewer_folds_but_for_who_says_how_many(
+    more: tuple[str, ...], folds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Spending, "few_epochs", lambda self: "first gets 2 of its 45 epochs in this time")
+    monkeypatch.setattr(Spending, "spend", lambda self: pytest.fail("in time"))
+    with pytest.raises(pytest.fail.Exception, match="in time"):
+        started(tmp_path, "--stress", "none", *more)
+    assert project(tmp_path).labelled().folds == folds
 
 
 def test_where_samples_are_many_a_part_is_held_out_and_the_submission_scored_on_it(

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -64,6 +64,15 @@ def claimed(path: Path) -> Iterator[bool]:
                 yield True
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed_run(claims: Path, run: Path) -> Iterator[bool]:
+    """The same of a run, by its folder, and all its folds, as who trains any of them has them."""
+    claim, folds = claims / run.name.rpartition("-")[2], sorted(run.glob("fold_*"))
+    with ExitStack() as held:
+        paths = (claim, *(claim.with_name(f"{claim.name}-{fold.name.removeprefix('fold_')}") for fold in folds))
+        yield all(held.enter_context(claimed(path)) for path in paths)
 
 
 def owner_of(path: Path) -> Owner:

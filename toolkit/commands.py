@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from toolkit.competition import Competition
+from toolkit.competition_folders import called
 from toolkit.store import Workspace
 
 WORKSPACE = Path("workspace")  # where nobody says another
@@ -14,13 +15,4 @@ def command(competition: Competition, workspace: Workspace, verb: str, *words: s
     places = [] if workspace.name == competition.name else ["--practice"]
     if workspace.root != WORKSPACE:
         places += ["--workspace", str(workspace.root)]
-    return shlex.join(["compete", verb, called(competition), *places, *words])
-
-
-def called(competition: Competition) -> str:
-    """What a competition is called on the command line: its name, or its folder where that isn't in `competitions`."""
-    folder = competition.folder
-    if folder.parent.name == "competitions":
-        return folder.name
-    here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    return shlex.join(["compete", verb, called(competition.folder), *places, *words])

@@ -65,9 +65,14 @@ def called(folder: Path) -> str:
     return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else str(whole)
 
 
+def own_folder(folder: Path) -> Path:
+    """Where a person's files of a competition lie: in its folder, but never in the package."""
+    return HERE / folder.name if folder.resolve().is_relative_to(SHIPPED.resolve()) else folder
+
+
 def data_folder(folder: Path) -> Path:
-    """Where the organisers' files lie unless `--data` says it: beside the competition, but never in the package."""
-    return HERE / folder.name / "data" if folder.resolve().is_relative_to(SHIPPED.resolve()) else folder / "data"
+    """Where the organisers' files lie unless `--data` says it."""
+    return own_folder(folder) / "data"
 
 
 def here() -> Iterator[Path]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from toolkit.claims import claimed
+from toolkit.claims import claimed, claimed_run
 from toolkit.errors import UserError
 from toolkit.partial_files import folders_below, remove, sweep
 from toolkit.store import MANIFEST, Workspace, read_manifest
@@ -33,7 +33,7 @@ def sweep_leftovers(workspace: Workspace, submissions: Path) -> None:
                     pass
         for run in sorted(_with_leftovers(workspace.train)):
             if next(of_no_use(run), None):
-                with claimed(workspace.claims / run.name.rpartition("-")[2]) as mine:
+                with claimed_run(workspace.claims, run) as mine:
                     if mine:
                         forget(of_no_use(run))
 

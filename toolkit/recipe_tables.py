@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from toolkit.competition import named_recipe
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, counted, number
-from toolkit.recipe import Recipe
+from toolkit.recipe import Recipe, read_recipe
 from toolkit.recipe_fields import RecipeField, as_text, differing, recipe_fields, value_of
+from toolkit.saved_recipes import saved_recipes
 
 if TYPE_CHECKING:
     from toolkit.project import Project
@@ -97,12 +98,15 @@ def _means(one: RecipeField) -> str:
 
 
 def recipe_list(project: "Project") -> RecipeList:
-    """Those of the competition, the default first."""
+    """Those of the competition, the default first, and those that were saved."""
     competition = project.competition
     first, said = next(iter(competition.recipes.values())), comments(competition.folder)
-    about = {name: said.get(name) or _against(recipe, first) for name, recipe in competition.recipes.items()}
+    saved = {name: read_recipe(path) for name, path in saved_recipes(project).items()}
+    recipes = {**competition.recipes, **saved}
+    about = {name: said.get(name) or _against(recipe, first) for name, recipe in recipes.items()}
+    about |= {name: f"saved: {_against(recipe, first)}" for name, recipe in saved.items()}
     scores = {name: run.score for name, run in _best(project).items()}
-    return RecipeList(competition.name, competition.metric.name, competition.recipes, about, scores)
+    return RecipeList(competition.name, competition.metric.name, recipes, about, scores)
 
 
 def recipe_table(project: "Project", name: str) -> RecipeTable:

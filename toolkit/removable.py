@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.blending.blend_folder import Blend, chosen_folder
-from toolkit.claims import claimed, in_turn, owner_of
+from toolkit.claims import claimed, claimed_run, in_turn, owner_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
 from toolkit.disk import bytes_in, in_bytes
@@ -132,9 +132,9 @@ def _check_nobody_trains(workspace: Workspace) -> None:
 
 def _remove(one: Removable, workspace: Workspace) -> bool:
     """False where who trains the run came first. A kill leaves it whole, or as what the next command sweeps."""
-    name = one.path.relative_to(workspace.folder).parts[1:2]  # of a run, if it is one or lies in one
-    claim = workspace.claims / (name[0].rpartition("-")[2] if name else "features")
-    with claimed(claim) as mine:
+    place, *name = one.path.relative_to(workspace.folder).parts  # a run, something in it, or something else
+    run = workspace.folder / place / (name[0] if name else "")
+    with claimed_run(workspace.claims, run) as mine:
         if mine:
             discard(one.path)
     return mine

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.competition_folders import own_folder
 from toolkit.errors import UserError
 from toolkit.recipe import Recipe, read_recipe, to_dict
 from toolkit.store import write_others_json
@@ -27,7 +28,7 @@ def saved_recipes(project: "Project") -> dict[str, Path]:
 
 def saved_in(folder: Path) -> dict[str, Path]:
     """The same of a competition's folder."""
-    return {path.stem: path for path in sorted((folder / FOLDER).glob("[!.]*.json"))}
+    return {path.stem: path for path in sorted((own_folder(folder) / FOLDER).glob("[!.]*.json"))}
 
 
 def save_recipe(competition: "Competition", recipe: Recipe, name: str) -> Recipe:
@@ -36,7 +37,7 @@ def save_recipe(competition: "Competition", recipe: Recipe, name: str) -> Recipe
         raise UserError(f"{name!r} is no name of a recipe: letters, digits, - and _ alone")
     if name in competition.recipes:
         raise UserError(f"{competition.name} has a recipe {name!r} of its own; choose another name")
-    path, named = competition.folder / FOLDER / f"{name}.json", replace(recipe, name=name)
+    path, named = own_folder(competition.folder) / FOLDER / f"{name}.json", replace(recipe, name=name)
     if path.exists() and to_dict(read_recipe(path)) != to_dict(named):
         raise UserError(f"{path} holds another recipe; choose another name, or remove it")
     write_others_json(path, to_dict(named))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import FIRST, Heard, competition, looking, prepare
+from tests.tiny import FIRST, Heard, competition, looking, prepare, train
 from toolkit import Labelled, Recipe, Run, UserError, override
 from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.planning import pace, spending
@@ -114,6 +114,18 @@ def test_a_first_recipe_that_doesnt_fit_at_all_gives_way_however_long_measuring_
     measured({"first": 1000.0, "second": 10.0})
     part = opened(labelled)._next()
     assert part is not None and part.recipe.name == "second"
+
+
+def test_few_epochs_are_told_before_anything_is_trained(
+    labelled: Labelled, measured: Measured, tmp_path: Path
+) -> None:
+    left, recipe = (600 - closing_seconds(600)) * MARGIN, override(FIRST, ["schedule.epochs=40"])
+    for fits, told in ((40, ""), (12, ""), (8, "first gets 8 of its 40 epochs"), (0, "first gets 0 of its 40 epochs")):
+        measured({"first": left / STEPS / (fits + 0.5)})
+        found = opened(labelled, (recipe,)).few_epochs()
+        assert found.startswith(told) and bool(found) == bool(told)
+    train(tmp_path, "schedule.epochs=1", stress="none")
+    assert not opened(labelled, (recipe,)).few_epochs(), "runs lie on these folds"
 
 
 def test_one_epoch_is_not_called_several(labelled: Labelled, measured: Measured) -> None:

@@ -120,12 +120,13 @@ class Galleries:
             title = f"{given} → {value}?" if value else why
             caption = _sure(sure) + (f"; {why}" if value and "copies" in why else "")
             if like is None:
-                yield self._figure(row, caption, title, (kind,), self._choice(row))
+                yield self._decision(self._figure(row, caption, title, (kind,)), [row])
                 continue
             picture = fitted(self.dataset.images[row])
             layers = ((f"a sure {value}", fitted(self.dataset.images[like])),)
             files = self._files([row])
-            yield Figure(caption, picture, files, layers, (kind,), title, f"labelled {given}", self._choice(row))
+            figure = Figure(caption, picture, files, layers, (kind,), title, f"labelled {given}")
+            yield self._decision(figure, [row])
 
     def _outliers(self) -> Iterator[Figure]:
         asked = self._asked(UNLIKE)
@@ -133,7 +134,7 @@ class Galleries:
         far = self.findings.outlyingness
         for row in rows[np.argsort(-far[rows], kind="stable")][:DECIDED].tolist():
             words = in_words(self.dataset.targets[row], self.competition.task)
-            yield self._figure(row, f"distance {far[row]:.0f}", words, (UNLIKE,), self._choice(row))
+            yield self._decision(self._figure(row, f"distance {far[row]:.0f}", words, (UNLIKE,)), [row])
 
     def _contradictory(self) -> Iterator[Figure]:
         """Equal pictures whose targets differ, where that is a suggestion."""
@@ -141,9 +142,8 @@ class Galleries:
         for rows in self.findings.same:
             if len(rows) <= REPEATS and set(self.dataset.ids[rows].tolist()) <= asked:
                 words = "; ".join(in_words(self.dataset.targets[row], self.competition.task) for row in rows.tolist())
-                choice = " ".join(filter(None, map(self._choice, rows.tolist())))
-                figure = self._figure(int(rows[0]), f"one picture, {words}", "", (CONTRADICTORY,), choice)
-                yield figure._replace(files=self._files(rows))
+                figure = self._figure(int(rows[0]), f"one picture, {words}", "", (CONTRADICTORY,))
+                yield self._decision(figure._replace(files=self._files(rows)), rows.tolist())
 
     def intruders(self) -> list[Gallery]:
         figures = []
@@ -259,20 +259,23 @@ class Galleries:
     def _waiting(self) -> set[int]:
         return set(self.waiting.tolist())
 
-    def _choice(self, row: int) -> str:
-        """What `audit --accept` calls the sample; nothing where it is decided already."""
-        return shlex.quote(str(self.dataset.called[row])) if int(self.dataset.ids[row]) in self._waiting else ""
+    def _decision(self, figure: Figure, rows: list[int]) -> Figure:
+        """A figure that can be ticked, unless what is suggested about its rows was decided already."""
+        waiting = [row for row in rows if int(self.dataset.ids[row]) in self._waiting]
+        if not waiting:
+            return figure._replace(caption=f"{figure.caption} (decided)")
+        return figure._replace(choice=shlex.join(str(self.dataset.called[row]) for row in waiting))
 
     def _files(self, rows: Iterable[int]) -> tuple[tuple[str, str], ...]:
         return with_addresses(self.dataset.called[np.asarray(rows)], self.workspace)
 
-    def _figure(self, row: int, caption: str, title: str = "", tags: Sequence[str] = (), choice: str = "") -> Figure:
+    def _figure(self, row: int, caption: str, title: str = "", tags: Sequence[str] = ()) -> Figure:
         """A row's picture and its file; a mask as a layer."""
         picture = fitted(self.dataset.images[row])
         layers: tuple[tuple[str, np.ndarray], ...] = ()
         if self.competition.task.masks:
             layers = (("mask", fitted(panel(self.competition, self.dataset, row)[1])),)
-        return Figure(caption, picture, self._files([row]), layers, tags, title, "image", choice)
+        return Figure(caption, picture, self._files([row]), layers, tags, title)
 
     def _panel(self, row: int) -> tuple[str, np.ndarray]:
         """What a row is called, and its picture under its mask, as layers are."""

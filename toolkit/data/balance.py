@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
-from scipy.spatial.distance import cdist
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 HELD_OUT = -2  # the fold of a sample of the holdout: only what is handed in is scored on it
 EXACT = 2**53  # whole numbers up to here are exact in float64
@@ -19,7 +21,7 @@ WORTHWHILE = 0.999
 
 
 def assign(
-    contents: np.ndarray | csr_array, groups: np.ndarray, folds: int, seed: int, holdout: float = 0.0
+    contents: "np.ndarray | csr_array", groups: np.ndarray, folds: int, seed: int, holdout: float = 0.0
 ) -> np.ndarray:
     """Fold of every sample, int64 (N,), groups kept whole; HELD_OUT for about the share `holdout` of them.
 
@@ -34,7 +36,7 @@ def assign(
     exact in float64, in whatever order a library adds them up, and the effort is bounded in steps, not seconds.
     Sparse contents, of thousands of classes, are assigned greedily, as `assign_sparse` does.
     """
-    if issparse(contents):
+    if not isinstance(contents, np.ndarray):
         from toolkit.data.balance_sparse import assign_sparse
 
         part = assign_sparse(contents, groups, folds, seed, holdout)
@@ -116,6 +118,8 @@ def _exchange(
     problem: _Problem, part: np.ndarray, filled: np.ndarray, a: int, b: int, rng: np.random.Generator
 ) -> None:
     """Exchange groups between the parts a and b, in place, while that helps."""
+    from scipy.spatial.distance import cdist
+
     one, other = (_candidates(problem, np.flatnonzero(part == k), filled, rng) for k in (a, b))
     nothing = np.zeros((1, filled.shape[1]))
     left, right = (np.concatenate([problem.shares[groups[:-1]], nothing]) for groups in (one, other))

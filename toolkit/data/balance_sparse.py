@@ -1,15 +1,21 @@
 """Folds of samples of thousands of classes: one pass over the groups, rare classes first."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy.sparse import csr_array
 
 from toolkit.compiled import compiled
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 SAMPLES, CLASSES = 3.0, 2.0  # weights of the number of samples, beside all classes, and of each class
 STARTS = 4  # of which the best is kept
 
 
-def assign_sparse(contents: csr_array, groups: np.ndarray, folds: int, seed: int, holdout: float = 0.0) -> np.ndarray:
+def assign_sparse(
+    contents: "csr_array", groups: np.ndarray, folds: int, seed: int, holdout: float = 0.0
+) -> np.ndarray:
     """Fold of every sample, int64 (N,), groups kept whole; `folds` for the share that is held out, about `holdout`.
 
     contents: which classes a sample holds, (N, K). Each group goes where it makes least uneven what it holds, as in
@@ -17,6 +23,8 @@ def assign_sparse(contents: csr_array, groups: np.ndarray, folds: int, seed: int
     deviations, in which the number of samples weighs more than all classes. Sums are made in one order, so that folds
     follow from the seed on any machine.
     """
+    from scipy.sparse import csr_array
+
     names, inverse = np.unique(groups, return_inverse=True)
     member = csr_array((np.ones(len(inverse)), (inverse, np.arange(len(inverse)))), (len(names), len(inverse)))
     held = csr_array(member @ contents.astype(np.float64))

@@ -1,10 +1,9 @@
 """Which sample is validated when: the cleaning list obeyed, groups kept whole, folds as even as can be."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
 
 from toolkit.checked import table as read_table
 from toolkit.data.balance import HELD_OUT, assign
@@ -17,6 +16,9 @@ from toolkit.errors import UserError
 from toolkit.outcome import counted
 from toolkit.store import Workspace, atomic, hash_json
 from toolkit.task import Classification, Grades, Heads, Task
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 LEFT_OUT = -1  # the fold of a sample that the cleaning list drops from the score too
 ALWAYS = -3  # of a sample of a class that one group alone holds: every fold is trained on it, none validates it
@@ -70,7 +72,7 @@ def make_folds(
     contents, always = describe(learnt, task), np.zeros(len(ids), bool)
     if isinstance(task, Classification | Grades | Heads):
         classes = len(task.classes)
-        held = contents[:, :classes] if isinstance(contents, csr_array) else holds(learnt, task)
+        held = holds(learnt, task) if isinstance(contents, np.ndarray) else contents[:, :classes]
         always = kept & kept_for_training(held, whole, trained & kept, parts)
     if always.any() and isinstance(task, Classification) and task.unknown is not None and (learnt[kept] >= 0).all():
         used = trained & kept
@@ -117,7 +119,7 @@ def whole_in_plain(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) 
     return merge_groups(groups, ids, without_found_relatives(cleaning))
 
 
-def kept_for_training(held: np.ndarray | csr_array, whole: np.ndarray, used: np.ndarray, parts: int) -> np.ndarray:
+def kept_for_training(held: "np.ndarray | csr_array", whole: np.ndarray, used: np.ndarray, parts: int) -> np.ndarray:
     """bool (N,): samples of groups that alone hold a class. No fold could both learn it and be asked for it.
 
     held: (N, C), also sparse: which classes a sample holds; whole: int64 (N,), what is never divided; used: bool (N,),

@@ -3,8 +3,6 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def merge_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
@@ -40,6 +38,9 @@ def shared(group: np.ndarray) -> list[np.ndarray]:
 
 def connect(number: int, pairs: ArrayLike) -> np.ndarray:
     """Group of each of `number` rows, int64: rows joined by a chain of pairs (M, 2) share theirs."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     left, right = np.array(pairs, np.int64).reshape(-1, 2).T
     links = coo_array((np.ones(len(left)), (left, right)), shape=(number, number))
     return connected_components(links, directed=False)[1].astype(np.int64)

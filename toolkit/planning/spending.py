@@ -43,6 +43,7 @@ GROWS = 0.03  # of the budget, added to them: there are more runs to blend and t
 MEASURING = 0.05  # of the budget may go into how fast further recipes are,
 SEEKING = 0.2  # and so much while none is known that fits at all
 TOO_LONG, TOO_SHORT = 1.05, 1.2  # times what fits, from which on the epochs are chosen anew
+FEW = 0.25  # of a recipe's epochs: where less fits, fewer folds of more epochs are better
 SLOWEST = 3.0  # times as long the end takes on a busy machine, at most
 BLENDING = 0.05  # of the time left may go into a blend that only shows what a part gained
 ENDING = 0.8  # of the time left may go into adapting to the test images and into test-time views
@@ -118,6 +119,20 @@ class Spending:
             raise self._too_short()
         unknown = [one.name for one in self.recipes if one.name not in self.kept.costs]
         return Planned(parts, self.budget, max(0.0, self._left), [] if self.alone else unknown, done)
+
+    def few_epochs(self) -> str:
+        """In words, how few of its epochs the first recipe gets; empty where they are enough, or runs are there."""
+        if self.kept.parts or current_runs(self.labelled):
+            return ""
+        self._measure_leads()
+        part = lead(self._known())
+        epochs = 0 if part is None else part.recipe.schedule.epochs
+        if part is not None and epochs >= FEW * part.wanted:
+            return ""
+        name, wanted = (
+            (self.recipes[0].name, self.recipes[0].schedule.epochs) if part is None else (part.name, part.wanted)
+        )
+        return f"{name} gets {epochs} of its {counted(wanted, 'epoch')} in this time"
 
     @property
     def _since(self) -> float:
