@@ -395,11 +395,11 @@ class Project:
 
         kaggle: the competition's name there; team: the number of its members, checked against the rules.
         """
-        from toolkit.notebooks.hand_in import upload
-
         if self.practice:
             raise UserError("practice submissions can't be uploaded; leave out --practice")
         self.ledger.find(name)  # before anything heavy is imported
+        from toolkit.notebooks.hand_in import upload
+
         return upload(self.competition, self.ledger, name, kaggle=kaggle, team=team, progress=self.progress)
 
     def record_score(
