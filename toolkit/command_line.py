@@ -19,7 +19,7 @@ from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
 from toolkit.noise import silenced
 from toolkit.outcome import Outcome, seconds
-from toolkit.processes import end_helpers
+from toolkit.processes import end_soon
 from toolkit.project import Project, open
 from toolkit.screen import Screen
 from toolkit.usage import SHARED as SHARED_GROUP
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
-    *("seed", "device", "workers", "cache", "max_disk", "weights", "log"),
+    *("seed", "device", "workers", "cache", "max_disk", "weights", "log", "cluster"),
 )
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
@@ -66,6 +66,7 @@ def _add_recipe(made: Parser) -> None:
     )
     made.add_argument("--stress", choices=("auto", "full", "none"), default="auto", help=stress)
     add_log(made)
+    add_cluster(made)
 
 
 def _add_shared(made: Parser) -> None:
@@ -91,6 +92,12 @@ def _add_shared(made: Parser) -> None:
     shared.add_argument("--max-disk", metavar="SIZE", help=disk)
     shared.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     add_faults(shared)
+
+
+def add_cluster(made: argparse.ArgumentParser) -> None:
+    """Of commands that train folds."""
+    where = "Ray trains the folds: local, on this machine; auto, on this machine's cluster; or HOST:PORT"
+    made.add_argument("--cluster", metavar="WHERE", help=f"{where} (docs/cluster.md)")
 
 
 def add_log(made: argparse.ArgumentParser) -> None:
@@ -243,7 +250,7 @@ def main(
 ) -> None:
     """how: as `run_command` takes it."""
     status = run_command(made, command, None, concerns, **how)
-    end_helpers()
+    end_soon()
     sys.exit(status)
 
 
