@@ -476,9 +476,9 @@ class Project:
         return difference(labelled, *(name if isinstance(name, str) else name.name for name in (one, other)))
 
     def report(self) -> "Report":
-        """Everything that is known, on one page."""
+        """Everything that is known, on one page; UserError where nothing is trained yet."""
+        needs.something_to_report(self)
         labelled = self.labelled()
-        needs.runs(self, labelled)
         from toolkit.reporting.page import write_report
 
         return write_report(labelled, self.ledger, self.device, self.progress)
