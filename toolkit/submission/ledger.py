@@ -187,7 +187,7 @@ class Ledger(Outcome):
     def told(self) -> Sequence[str | Table]:
         lines = self.lines[::-1]
         if not lines:
-            return [f"no submissions of {self.competition} yet: `compete submit` builds one"]
+            return [f"no submissions of {self.competition} yet"]
         title = f"{self.path}: {self.competition}, {counted(len(lines), 'submission')}, "
         title += f"the newest {SHOWN}" if len(lines) > SHOWN else "newest first"
         heads, rows = self._table(lines)
