@@ -98,7 +98,7 @@ def test_a_run_has_the_same_bits_and_its_data_go_to_each_machine_once(unshared: 
     sent = dict(found.sent)
     size = sum(path.stat().st_size for path in (theirs / "tiny-practice" / "data").glob("*"))
     assert all(size < each < size + 10**6 for each in sent.values())
-    tiny.train(theirs, "optimizer.lr=1e-3", stress="none", cluster=unshared.address)
+    tiny.train(theirs, "optimizer.lr=2e-3", stress="none", cluster=unshared.address)
     assert sum(found.trained.values()) == 6 and dict(found.sent) == sent
     taught = [
         tiny.train(root, "pseudo.rounds=1", "pseudo.confidence=0", of=tiny.looking, stress="none", cluster=where)
