@@ -65,6 +65,7 @@ def test_black_pictures_alone_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("groups", "folds"), [(2, 2), (4, 4), (8, 5)])
 def test_without_a_number_there_are_as_many_folds_as_groups_fill(groups: int, folds: int, tmp_path: Path) -> None:
     made = tiny.prepare(tmp_path, 2, of=replace(tiny.competition, load=edited(of_groups(groups))))
+    made.workspace.folds.unlink()
     split = made.folds()
     assert split.folds == folds
     assert (f"{folds} folds, not 5: each takes a whole group" in str(split.told())) == (folds < 5)

@@ -200,7 +200,7 @@ def prepare(root: Path, folds: int = 3, holdout: float | str | None = None, **mo
     """Practice data, loaded and split."""
     made = project(root, **more)
     load_raw(made.competition, made.workspace, made.raw)
-    made.folds(folds, holdout=holdout)
+    made.folds(folds, holdout=holdout, again=True)
     return made
 
 
